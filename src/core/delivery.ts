@@ -1,0 +1,120 @@
+import type { ErrorCode } from './errors.ts';
+import type { Content, Envelope, Priority } from './message.ts';
+
+/**
+ * A delivery is one accepted message and all that became of it. It is an immutable value: {@link advance} returns the next one.
+ *
+ *     scheduled ─▶ queued ─▶ sending ─▶ sent | partially_sent | failed | uncertain
+ *                    ▲          │
+ *                    └ deferred ◀┘        canceled, expired: out of scheduled, queued and deferred
+ */
+export const STATUSES = [
+  'scheduled',
+  'queued',
+  'sending',
+  'deferred',
+  'sent',
+  'partially_sent',
+  'failed',
+  'uncertain',
+  'canceled',
+  'expired',
+] as const;
+export type Status = (typeof STATUSES)[number];
+
+const NEXT: Readonly<Record<Status, readonly Status[]>> = {
+  scheduled: ['queued', 'canceled', 'expired'],
+  queued: ['sending', 'deferred', 'canceled', 'expired'],
+  sending: ['sent', 'partially_sent', 'deferred', 'failed', 'uncertain'],
+  deferred: ['queued', 'canceled', 'expired'],
+  sent: [],
+  partially_sent: [],
+  failed: [],
+  uncertain: [],
+  canceled: [],
+  expired: [],
+};
+
+/** Whether nothing more happens to a delivery of this status by itself. */
+export function isSettled(status: Status): boolean {
+  return NEXT[status].length === 0;
+}
+
+/** A reply of the SMTP server, its lines joined, any sign-in URL redacted. `enhanced` is the RFC 3463 code. */
+export interface SmtpReply {
+  readonly code: number;
+  readonly enhanced: string | null;
+  readonly response: string;
+}
+
+/** Why a delivery, an attempt or a recipient failed: a row of ERRORS and what this time adds to it. */
+export interface DeliveryError {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly hint: string;
+  readonly smtp: SmtpReply | null;
+}
+
+export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected'] as const;
+
+/** `pending` until the server answers for good; `smtp` is its last word on this recipient. */
+export interface Recipient {
+  readonly email: string;
+  readonly status: (typeof RECIPIENT_STATUSES)[number];
+  readonly smtp: SmtpReply | null;
+}
+
+/** One try that reached, or meant to reach, the server. `endedAt` is null while it runs. */
+export interface Attempt {
+  readonly number: number;
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  readonly account: string;
+  readonly smtp: SmtpReply | null;
+  readonly error: DeliveryError | null;
+}
+
+/** Times are epoch milliseconds, `…Ms` durations. */
+export interface Delivery {
+  readonly id: string;
+  /** The name of the API key that sent it. */
+  readonly owner: string;
+  readonly status: Status;
+  /** The Message-ID header, with its angle brackets; the same on every attempt. */
+  readonly messageId: string;
+  readonly envelope: Envelope;
+  /** Null once settled. */
+  readonly content: Content | null;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly priority: Priority;
+  /** What it counts for against QUEUE_MAX_BYTES. */
+  readonly bytes: number;
+  readonly createdAt: number;
+  readonly scheduledAt: number | null;
+  readonly expiresAt: number | null;
+  readonly nextAttemptAt: number | null;
+  readonly finishedAt: number | null;
+  readonly recipients: readonly Recipient[];
+  readonly attempts: readonly Attempt[];
+  readonly error: DeliveryError | null;
+  /** An attempt ended without an answer and another followed: a second copy may exist. */
+  readonly possibleDuplicate: boolean;
+  /** How much of RETRY_FOR is spent. Counted in waits, so that a jump of the clock does not use it up. */
+  readonly retriedForMs: number;
+}
+
+export type DeliveryPatch = Partial<
+  Pick<Delivery, 'nextAttemptAt' | 'finishedAt' | 'recipients' | 'attempts' | 'error' | 'possibleDuplicate' | 'retriedForMs'>
+>;
+
+/**
+ * The only way a status changes. A settled delivery gives up its content and its next attempt.
+ *
+ * @throws {Error} when the state machine has no such step: always a bug.
+ */
+export function advance(delivery: Delivery, status: Status, patch: DeliveryPatch = {}): Delivery {
+  if (!NEXT[delivery.status].includes(status)) throw new Error(`${delivery.id} cannot go from ${delivery.status} to ${status}`);
+  const next = { ...delivery, nextAttemptAt: null, ...patch, status };
+  return isSettled(status) ? { ...next, content: null, nextAttemptAt: null } : next;
+}

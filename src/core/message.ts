@@ -1,0 +1,69 @@
+/** A mailbox, validated: `email` has an ASCII (A-label) domain in lower case and no quoted local part; neither field has control characters. */
+export interface Address {
+  readonly email: string;
+  readonly name: string | null;
+}
+
+export interface Attachment {
+  readonly filename: string;
+  readonly content: Uint8Array;
+  readonly contentType: string | null;
+  /** Set for an inline image that the HTML names as `cid:<contentId>`. */
+  readonly contentId: string | null;
+}
+
+/** RFC 8058 and RFC 2369: becomes List-Unsubscribe and, with `oneClick`, List-Unsubscribe-Post. */
+export interface Unsubscribe {
+  readonly url: string | null;
+  readonly email: string | null;
+  readonly oneClick: boolean;
+}
+
+/** Who and what, small enough to keep after the mail is gone. */
+export interface Envelope {
+  readonly from: Address;
+  readonly to: readonly Address[];
+  readonly cc: readonly Address[];
+  readonly bcc: readonly Address[];
+  readonly subject: string;
+}
+
+/** What the mail says; dropped when the delivery settles. At least one of `html` and `text` is set. */
+export interface Content {
+  readonly replyTo: readonly Address[];
+  readonly html: string | null;
+  readonly text: string | null;
+  readonly attachments: readonly Attachment[];
+  readonly headers: Readonly<Record<string, string>>;
+  readonly inReplyTo: string | null;
+  readonly references: readonly string[];
+  readonly unsubscribe: Unsubscribe | null;
+}
+
+export const PRIORITIES = ['high', 'normal'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+/** One accepted request to send, validated and normalised. Times are epoch milliseconds. */
+export interface Message {
+  readonly envelope: Envelope;
+  readonly content: Content;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly priority: Priority;
+  readonly scheduledAt: number | null;
+  readonly expiresAt: number | null;
+}
+
+/** Every address the envelope names, each mailbox once, in the order to, cc, bcc. */
+export function recipientsOf(envelope: Envelope): string[] {
+  const seen = new Set<string>();
+  for (const { email } of [...envelope.to, ...envelope.cc, ...envelope.bcc]) seen.add(email);
+  return [...seen];
+}
+
+/** Roughly what a message occupies while it waits, in bytes: what QUEUE_MAX_BYTES counts. */
+export function sizeOf({ content }: Message): number {
+  const overhead = 1024;
+  const bodies = (content.html?.length ?? 0) + (content.text?.length ?? 0);
+  return content.attachments.reduce((sum, { content: bytes }) => sum + bytes.length, overhead + bodies);
+}

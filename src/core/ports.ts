@@ -1,0 +1,145 @@
+import type { Attempt, Delivery, DeliveryError, SmtpReply } from './delivery.ts';
+import type { Content, Envelope, Priority } from './message.ts';
+
+/**
+ * Holds ids that are due, or will be. Knows nothing of messages.
+ *
+ * - `push` is idempotent by id.
+ * - `take` hides an id until `done` or `retry`; aborting it never loses one.
+ * - Of the ids that are due, `high` goes first, then the one that has been due longest, then the one pushed first.
+ * - Delays are measured on a monotonic clock.
+ * - An id taken and not settled before a crash is due again on reopening.
+ */
+export interface Queue {
+  push(id: string, options: { afterMs: number; priority: Priority }): Promise<void>;
+  /** Waits for the next due id. Rejects with the signal's reason once that is aborted. */
+  take(signal: AbortSignal): Promise<string>;
+  /** The id is settled: forget it. */
+  done(id: string): Promise<void>;
+  /** Give the id back, due again after `afterMs`. */
+  retry(id: string, afterMs: number): Promise<void>;
+}
+
+/**
+ * Keeps deliveries by id.
+ *
+ * - Bounded: `insert` refuses with AppError `queue_full` when the unsettled deliveries would exceed QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES,
+ *   and with `queue_unavailable` when it cannot keep what it was given. Nothing refused is kept.
+ * - What `insert` and `update` have resolved is as durable as the backend's `durability` says.
+ * - Settled deliveries stay readable for RETAIN, then go.
+ */
+export interface Store {
+  insert(delivery: Delivery): Promise<void>;
+  get(id: string): Promise<Delivery | null>;
+  /** Replaces the delivery of that id; unknown ids are ignored. */
+  update(delivery: Delivery): Promise<void>;
+  /** Every delivery that is not settled: for recovery at boot and the farewell at shutdown. */
+  unsettled(): AsyncIterable<Delivery>;
+  /** Whether `insert` would find room now: cheap enough to ask on every request. */
+  hasRoom(): boolean;
+}
+
+/** An answer as it went out, to be given again word for word. */
+export interface StoredAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+export type IdempotencyClaim =
+  | { readonly kind: 'new' }
+  | { readonly kind: 'in_progress' }
+  | { readonly kind: 'mismatch' }
+  | { readonly kind: 'answered'; readonly answer: StoredAnswer };
+
+/**
+ * Remembers which requests were made. `key` already names the API key and the route.
+ *
+ * - `claim` is atomic: of any number of callers, one gets `new`.
+ * - A claim ends in `answer` (kept for RETAIN) or in `forget` (the next caller gets `new`).
+ */
+export interface IdempotencyLedger {
+  claim(key: string, fingerprint: string): Promise<IdempotencyClaim>;
+  answer(key: string, answer: StoredAnswer): Promise<void>;
+  forget(key: string): Promise<void>;
+}
+
+/** One way to keep things: memory, a file, Redis. */
+export interface Backend {
+  readonly durability: 'memory' | 'disk' | 'redis';
+  readonly queue: Queue;
+  readonly store: Store;
+  readonly idempotency: IdempotencyLedger;
+  close(): Promise<void>;
+}
+
+/** What one attempt needs, as plain data that could cross a thread. */
+export interface Job {
+  readonly id: string;
+  readonly messageId: string;
+  /** Epoch ms, becomes the Date header: fixed, so that attempts are byte-identical. */
+  readonly date: number;
+  readonly envelope: Envelope;
+  readonly content: Content;
+  /** Who RCPT TO names this time: those of the envelope that are still pending. */
+  readonly recipients: readonly string[];
+}
+
+/** What went wrong in an attempt, and what follows from it. */
+export interface Fault {
+  readonly error: DeliveryError;
+  /** Whose fault: `account` pauses the sender and fails nothing; `connection` says nothing about the message. */
+  readonly scope: 'message' | 'recipient' | 'connection' | 'account';
+  readonly retryable: boolean;
+  /** How long to wait before the 1st, 2nd, … retry (ms, the last one repeats). Null: the usual back-off. */
+  readonly backoffMs: readonly number[] | null;
+  /** False if the server may have taken the message all the same. */
+  readonly certain: boolean;
+}
+
+/** How one attempt ended, as plain data. */
+export interface Outcome {
+  /** Whom the final 250 speaks for. Empty unless `fault` is null. */
+  readonly accepted: readonly string[];
+  /** Who was refused at RCPT, and why. */
+  readonly refused: readonly { readonly email: string; readonly fault: Fault }[];
+  /** The reply that decided the attempt: the final 250, or the one the fault speaks of. */
+  readonly reply: SmtpReply | null;
+  /** Null if the server answered 250 for at least one recipient. */
+  readonly fault: Fault | null;
+  /** `host:port` of the server that was tried last. */
+  readonly server: string;
+}
+
+/** The way out. */
+export interface Transport {
+  /**
+   * One attempt. Never rejects: whatever happens is an Outcome. Never retries, save that a pooled connection found dead before anything
+   * was read is replaced at once, and the next server is tried when one cannot be reached.
+   *
+   * @param onSession called when a session is logged in and the message is about to go
+   */
+  send(job: Job, onSession: () => void): Promise<Outcome>;
+  /** Ends attempts that still run (their outcome says so) and closes idle connections. */
+  close(): Promise<void>;
+}
+
+/** What a message becomes on the wire, without sending it. */
+export interface Composed {
+  /** Bytes, with CRLF line ends. */
+  readonly size: number;
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+}
+
+export interface Composer {
+  compose(job: Job): Promise<Composed>;
+}
+
+/** What happened, for whoever listens: logs, waiters, later webhooks and metrics. */
+export interface CoreEvents {
+  'message.attempted': [delivery: Delivery, attempt: Attempt, outcome: Outcome];
+  'message.deferred': [delivery: Delivery, scope: 'message' | 'account'];
+  'message.settled': [delivery: Delivery];
+  'account.paused': [account: string, error: DeliveryError, untilAt: number];
+  'account.resumed': [account: string];
+}
