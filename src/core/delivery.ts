@@ -79,6 +79,8 @@ export interface Delivery {
   readonly id: string;
   /** The name of the API key that sent it. */
   readonly owner: string;
+  /** The request that brought it, to find its log line. */
+  readonly requestId: string;
   readonly status: Status;
   /** The Message-ID header, with its angle brackets; the same on every attempt. */
   readonly messageId: string;

@@ -61,9 +61,22 @@ export function recipientsOf(envelope: Envelope): string[] {
   return [...seen];
 }
 
-/** Roughly what a message occupies while it waits, in bytes: what QUEUE_MAX_BYTES counts. */
-export function sizeOf({ content }: Message): number {
-  const overhead = 1024;
-  const bodies = (content.html?.length ?? 0) + (content.text?.length ?? 0);
-  return content.attachments.reduce((sum, { content: bytes }) => sum + bytes.length, overhead + bodies);
+/** Roughly what stays in memory of a message when its content is gone, in bytes. */
+export function recordBytes({ envelope, tags, metadata }: Pick<Message, 'envelope' | 'tags' | 'metadata'>): number {
+  const fixed = 1024;
+  const perRecipient = 256;
+  const recipients = envelope.to.length + envelope.cc.length + envelope.bcc.length;
+  return fixed + perRecipient * recipients + envelope.subject.length + lengthOf(tags) + lengthOf(metadata);
+}
+
+/** Roughly what the content of a message occupies while it waits, in bytes. */
+export function contentBytes({ html, text, attachments, headers }: Content): number {
+  const bodies = (html?.length ?? 0) + (text?.length ?? 0) + lengthOf(headers);
+  return attachments.reduce((sum, { content }) => sum + content.length, bodies);
+}
+
+function lengthOf(map: Readonly<Record<string, string>>): number {
+  let length = 0;
+  for (const key in map) length += key.length + (map[key]?.length ?? 0);
+  return length;
 }

@@ -1,4 +1,4 @@
-import type { Attempt, Delivery, DeliveryError, SmtpReply } from './delivery.ts';
+import type { Delivery, DeliveryError, SmtpReply } from './delivery.ts';
 import type { Content, Envelope, Priority } from './message.ts';
 
 /**
@@ -133,13 +133,4 @@ export interface Composed {
 
 export interface Composer {
   compose(job: Job): Promise<Composed>;
-}
-
-/** What happened, for whoever listens: logs, waiters, later webhooks and metrics. */
-export interface CoreEvents {
-  'message.attempted': [delivery: Delivery, attempt: Attempt, outcome: Outcome];
-  'message.deferred': [delivery: Delivery, scope: 'message' | 'account'];
-  'message.settled': [delivery: Delivery];
-  'account.paused': [account: string, error: DeliveryError, untilAt: number];
-  'account.resumed': [account: string];
 }

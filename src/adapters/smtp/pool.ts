@@ -1,0 +1,155 @@
+import type { Readable } from 'node:stream';
+import { rootCertificates } from 'node:tls';
+import { createTransport } from 'nodemailer';
+import type { SMTPPoolSentMessageInfo } from 'nodemailer/lib/smtp-pool';
+import type { Job } from '../../core/ports.ts';
+import type { Progress } from './classify.ts';
+import { assertEnvelope, toMail } from './mime.ts';
+
+/** Our own limits on an attempt, in ms: nodemailer's socket timeout never cuts a server that trickles. */
+export interface Deadlines {
+  readonly dnsMs: number;
+  /** TCP and TLS. */
+  readonly connectMs: number;
+  readonly greetingMs: number;
+  /** From the start of the attempt until the body goes out. */
+  readonly setupMs: number;
+  /** From the start of the body until the final reply (RFC 5321, 4.5.3.2: 10 minutes for the reply alone). */
+  readonly bodyMs: number;
+}
+
+export const DEADLINES: Deadlines = { dnsMs: 5000, connectMs: 15_000, greetingMs: 10_000, setupMs: 60_000, bodyMs: 600_000 };
+
+export interface PoolOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: 'starttls' | 'implicit' | 'never';
+  /** Never used where `tls` is `never`. */
+  readonly auth: { readonly user: string; readonly pass: string } | null;
+  readonly connections: number;
+  /** What EHLO says: a dotted host name, since smtp-relay.gmail.com refuses an address literal. */
+  readonly ehloName: string;
+  /** A CA to trust besides those of Node, as PEM. */
+  readonly ca: string | null;
+  readonly deadlines: Deadlines;
+}
+
+/** How one use of a connection went. */
+export type PoolResult =
+  | { readonly info: SMTPPoolSentMessageInfo }
+  | { readonly error: unknown; readonly progress: Progress; readonly stale: boolean };
+
+export interface Pool {
+  readonly server: string;
+  /** Sends on a free or a new connection. Never rejects. Must not be called more often at once than there are connections. */
+  send(job: Job, onSession: () => void): Promise<PoolResult>;
+  /** Closes idle connections at once and aborts what still runs. */
+  close(): void;
+}
+
+/** Nodemailer's pool for one server, with its silent retries off. */
+export function openPool({ host, port, tls, auth, connections, ehloName, ca, deadlines }: PoolOptions): Pool {
+  const tracks = new WeakMap<AbortSignal, Track>();
+  const running = new Set<Track>();
+  const mailer = createTransport({
+    pool: true,
+    maxConnections: connections,
+    maxRequeues: 0,
+    host,
+    port,
+    name: ehloName,
+    secure: tls === 'implicit',
+    requireTLS: tls === 'starttls',
+    ignoreTLS: tls === 'never',
+    auth: tls === 'never' || !auth ? undefined : { ...auth, method: 'PLAIN' },
+    // Without it, a server that does not offer AUTH would get the message without a login.
+    forceAuth: tls !== 'never' && auth !== null,
+    tls: { minVersion: 'TLSv1.2', ...(ca ? { ca: [...rootCertificates, ca] } : {}) },
+    dnsTimeout: deadlines.dnsMs,
+    connectionTimeout: deadlines.connectMs,
+    greetingTimeout: deadlines.greetingMs,
+    socketTimeout: deadlines.bodyMs,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
+  mailer.use('stream', (mail, done) => {
+    const track = mail.data.signal && tracks.get(mail.data.signal);
+    if (!track) return done(new Error('a message without its track'));
+    try {
+      assertEnvelope(mail.message, track.job);
+    } catch (error) {
+      return done(error as Error);
+    }
+    const create = mail.message.createReadStream.bind(mail.message);
+    mail.message.createReadStream = (options) => track.watch(create(options));
+    done();
+  });
+
+  return {
+    server: `${host}:${port}`,
+    async send(job, onSession) {
+      const track = createTrack(job, onSession, deadlines);
+      tracks.set(track.signal, track);
+      running.add(track);
+      try {
+        return { info: await mailer.sendMail({ ...toMail(job), signal: track.signal }) };
+      } catch (error) {
+        return { error, progress: track.progress, stale: isStale(error, track.progress) };
+      } finally {
+        track.end();
+        running.delete(track);
+      }
+    },
+    close() {
+      for (const track of running) track.abort();
+      mailer.close();
+    },
+  };
+}
+
+/** Follows one attempt: how far it came, and when its time is up. */
+interface Track {
+  readonly job: Job;
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+  watch<Stream extends Readable>(stream: Stream): Stream;
+  abort(): void;
+  end(): void;
+}
+
+function createTrack(job: Job, onSession: () => void, { setupMs, bodyMs }: Deadlines): Track {
+  const controller = new AbortController();
+  const progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
+  const abort = () => controller.abort();
+  let timer = setTimeout(abort, setupMs);
+  return {
+    job,
+    signal: controller.signal,
+    progress,
+    // Nodemailer asks for the stream when the session is ready, reads it after the 354, and sends the dot only when it has ended.
+    watch(stream) {
+      progress.sessionReady = true;
+      onSession();
+      stream.once('resume', () => {
+        progress.bodyStarted = true;
+        clearTimeout(timer);
+        timer = setTimeout(abort, bodyMs);
+      });
+      stream.once('end', () => {
+        progress.bodyEnded = true;
+      });
+      return stream;
+    },
+    abort,
+    end: () => clearTimeout(timer),
+  };
+}
+
+/**
+ * Whether a pooled connection turned out to be dead before anything of the message was read. Nodemailer reports that, and a connection closed
+ * before its greeting, by an ECONNECTION of the pool itself, without a command; only the former had a session.
+ */
+function isStale(error: unknown, progress: Progress): boolean {
+  if (!progress.sessionReady || progress.bodyStarted || !(error instanceof Error)) return false;
+  return 'code' in error && error.code === 'ECONNECTION' && !('command' in error) && !('response' in error);
+}

@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConfigError, parseConfig } from '../config.ts';
+import { openLogger } from '../log.ts';
+import { openService } from '../service.ts';
+import { openSimulator, type Simulator } from '../simulator/simulator.ts';
+import { aborted, listenAdvice, refuse } from './serve.ts';
+
+const USAGE = `Usage: outtray demo [--once]
+
+Runs the service against the built-in Gmail simulator: no account needed. Sends one sample message and stays up.
+  --once   exit after the sample: 0 only if it was sent`;
+
+/** The simulator answers this recipient after a moment, so that "sending" can be seen. */
+const SAMPLE = {
+  to: 'slow+400ms@simulator.test',
+  subject: 'Hello from Outtray',
+  text: 'This went the whole way: HTTP, queue, TLS, login, SMTP.',
+};
+const SAMPLE_TIMEOUT_MS = 30_000;
+const POLL_MS = 20;
+
+/** Runs the real service, pool, TLS and login against the simulator. */
+export async function demo(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
+  if (args.some((arg) => arg !== '--once')) return refuse(args, USAGE);
+  const key = randomBytes(24).toString('hex');
+  await using gmail = await openSimulator();
+  const { logger, flush } = openLogger('warn');
+  try {
+    const { config } = parseConfig({ ...demoEnvironment(process.env), ...accountOf(gmail), API_KEYS: `demo:${key}` });
+    await using service = await openService({ config, version, logger, ca: gmail.ca });
+    say(`Outtray ${version} is up at ${service.url}, against a Gmail simulator at ${gmail.url}\n`);
+    say(`API key: ${key}\n`);
+    say('Send one yourself:\n');
+    say(`  ${curlLine(service.url, key)}\n`);
+    const sent = await sendSample(service.url, key);
+    say(`\nWhat the simulator got:  ${gmail.httpUrl}/messages`);
+    say(`Try the API in a browser: ${service.url}/docs`);
+    if (args.includes('--once')) return sent ? 0 : 1;
+    say('\nCtrl-C ends it.');
+    await aborted(signal);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`${error instanceof ConfigError || !(error instanceof Error) ? String(error) : listenAdvice(error)}\n`);
+    return error instanceof ConfigError ? 2 : 1;
+  } finally {
+    flush();
+  }
+}
+
+/** Sends the sample over HTTP like any caller, and prints each status it goes through. */
+async function sendSample(url: string, key: string): Promise<boolean> {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  const accepted = await fetch(`${url}/send`, { method: 'POST', headers, body: JSON.stringify(SAMPLE) });
+  let message = await accepted.json();
+  say(`A sample to ${SAMPLE.to}: ${message.id ?? JSON.stringify(message)}`);
+  let shown = '';
+  const giveUpAt = performance.now() + SAMPLE_TIMEOUT_MS;
+  while (performance.now() < giveUpAt) {
+    if (message.status !== shown) say(`  ${message.status}${wordsOf(message)}`);
+    shown = message.status;
+    if (message.finished_at) break;
+    await sleep(POLL_MS);
+    message = await (await fetch(`${url}/messages/${message.id}`, { headers })).json();
+  }
+  return message.status === 'sent';
+}
+
+/** The server's reply, or what went wrong. */
+function wordsOf(message: {
+  attempts?: { smtp?: { code: number; enhanced: string; response: string } | null }[];
+  error?: { code: string } | null;
+}): string {
+  const smtp = message.attempts?.at(-1)?.smtp;
+  if (message.error) return `: ${message.error.code}`;
+  return smtp ? `: ${smtp.code} ${smtp.enhanced} ${smtp.response}` : '';
+}
+
+function curlLine(url: string, key: string): string {
+  const body = JSON.stringify({ to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' });
+  return `curl -s ${url}/send -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '${body}'`;
+}
+
+/** What of the user's environment the demo honours: where it listens and how it queues, never an account. */
+function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const { HOST, PORT, RATE_LIMIT, SMTP_CONNECTIONS, ON_UNCERTAIN } = env;
+  return { HOST, PORT, RATE_LIMIT, SMTP_CONNECTIONS, ON_UNCERTAIN };
+}
+
+function accountOf({ user, password, url }: Simulator): Record<string, string> {
+  return { GMAIL_USER: user, GMAIL_APP_PASSWORD: password, SMTP_URL: url };
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,22 @@
+const USAGE = 'Usage: outtray healthcheck\n\nExits 0 if the service on HOST and PORT answers /readyz with 200.\n';
+const TIMEOUT_MS = 4000;
+
+/** Asks the service on PORT whether it is ready. */
+export async function healthcheck(args: string[]): Promise<number> {
+  if (args.length > 0) {
+    const asked = args.includes('--help');
+    (asked ? process.stdout : process.stderr).write(USAGE);
+    return asked ? 0 : 2;
+  }
+  const host = process.env.HOST ?? '127.0.0.1';
+  const reachable = host === '0.0.0.0' || host === '' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  const authority = `${reachable.includes(':') ? `[${reachable}]` : reachable}:${process.env.PORT || 3000}`;
+  try {
+    const response = await fetch(`http://${authority}/readyz`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (response.ok) return 0;
+    process.stderr.write(`not ready: ${await response.text()}\n`);
+  } catch (error) {
+    process.stderr.write(`not reachable at ${authority}: ${error instanceof Error ? error.message : 'unknown error'}\n`);
+  }
+  return 1;
+}

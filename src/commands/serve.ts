@@ -1,0 +1,61 @@
+import { type Config, ConfigError, parseConfig } from '../config.ts';
+import { openLogger } from '../log.ts';
+import { openService } from '../service.ts';
+
+export const SERVE_USAGE =
+  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables: see README.md or .env.example.';
+
+/** Runs the service until the signal is aborted. */
+export async function serve(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
+  if (args.length > 0) return refuse(args, SERVE_USAGE);
+  let parsed: { config: Config; warnings: string[] };
+  try {
+    parsed = parseConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return 2;
+  }
+  const { config, warnings } = parsed;
+  const { logger, flush } = openLogger(config.logLevel);
+  for (const warning of warnings) logger.warn(warning);
+  try {
+    const service = await openService({ config, version, logger });
+    await aborted(signal);
+    logger.info('stopping');
+    await service.close();
+    return 0;
+  } catch (error) {
+    logger.fatal(error instanceof Error ? listenAdvice(error) : 'could not start');
+    return 1;
+  } finally {
+    flush();
+  }
+}
+
+/** Prints the usage: asked for with --help, or because of an argument nobody knows. */
+export function refuse(args: readonly string[], usage: string): number {
+  if (args.includes('--help')) {
+    process.stdout.write(`${usage}\n`);
+    return 0;
+  }
+  process.stderr.write(`Unknown argument: ${args.join(' ')}\n\n${usage}\n`);
+  return 2;
+}
+
+/** Resolves when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+/** What to do about a port that cannot be had. */
+export function listenAdvice(error: Error & { code?: string; port?: number }): string {
+  if (error.code === 'EADDRINUSE') return `Port ${error.port} is in use: stop what uses it, or set PORT to another.`;
+  if (error.code === 'EACCES') return `Port ${error.port} needs privileges: set PORT to one above 1023.`;
+  if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
+    return 'HOST is not an address of this machine: use 127.0.0.1, 0.0.0.0 or ::.';
+  return error.message;
+}

@@ -1,0 +1,11 @@
+import { runSimulator, SIMULATOR_USAGE } from '../simulator/command.ts';
+
+/** Runs only the Gmail simulator, until the signal is aborted. */
+export async function simulator(args: string[], { signal }: { signal: AbortSignal }): Promise<number> {
+  const print = (line: string) => process.stdout.write(`${line}\n`);
+  if (args.includes('--help')) {
+    print(SIMULATOR_USAGE);
+    return 0;
+  }
+  return runSimulator(args, print, signal);
+}

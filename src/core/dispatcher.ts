@@ -1,0 +1,197 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Account, Pause } from './account.ts';
+import { type Attempt, advance, type Delivery, type DeliveryPatch, isSettled, type Status } from './delivery.ts';
+import { ERRORS } from './errors.ts';
+import type { Events } from './events.ts';
+import type { Fault, Job, Outcome, Queue, Store, Transport } from './ports.ts';
+import { judge, type RetryPolicy } from './retry.ts';
+
+/** How long a message rests when a lane broke down over it. */
+const AFTER_BREAKDOWN_MS = 5000;
+
+/** The queue counts on a monotonic clock, `scheduledAt` is wall-clock time: they may differ a little. */
+const CLOCK_SLACK_MS = 1000;
+
+export interface DispatcherDeps {
+  readonly queue: Queue;
+  readonly store: Store;
+  readonly transport: Transport;
+  readonly account: Account;
+  readonly events: Events;
+  readonly policy: RetryPolicy;
+  /** How many attempts run at once: one for each pooled connection, so that nothing queues below. */
+  readonly lanes: number;
+}
+
+/** What is known of an attempt that was recorded as begun and never as ended: the process, or a lane, broke down in the middle of it. */
+const INTERRUPTED: Outcome = {
+  accepted: [],
+  refused: [],
+  reply: null,
+  fault: {
+    error: {
+      code: 'connection_lost',
+      detail: 'Outtray stopped in the middle of the attempt.',
+      hint: ERRORS.delivery_uncertain.hint,
+      smtp: null,
+    },
+    scope: 'message',
+    retryable: true,
+    backoffMs: null,
+    certain: false,
+  },
+  server: '',
+};
+
+/** Takes what is due and sends it: lanes that each do one delivery at a time. */
+export interface Dispatcher {
+  start(): void;
+  /** Takes no more and resolves when the attempts under way have ended and are recorded. */
+  drain(): Promise<void>;
+}
+
+export function createDispatcher(deps: DispatcherDeps): Dispatcher {
+  const stop = new AbortController();
+  let lanes: Promise<void>[] = [];
+
+  async function lane(): Promise<void> {
+    while (!stop.signal.aborted) {
+      const id = await deps.queue.take(stop.signal).catch((error: unknown) => {
+        if (!stop.signal.aborted) deps.events.emit('lane.failed', '', error);
+        return null;
+      });
+      if (id === null) continue;
+      try {
+        await handle(id, deps, stop.signal);
+      } catch (error) {
+        deps.events.emit('lane.failed', id, error);
+        await deps.queue.retry(id, AFTER_BREAKDOWN_MS).catch(() => {});
+      }
+    }
+  }
+
+  return {
+    start() {
+      lanes = Array.from({ length: deps.lanes }, lane);
+    },
+    async drain() {
+      stop.abort();
+      await Promise.all(lanes);
+    },
+  };
+}
+
+/** One delivery that is due: leave it for later, or make one attempt and record what came of it. */
+async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): Promise<void> {
+  const { queue, store, account } = deps;
+  const delivery = await store.get(id);
+  if (!delivery || isSettled(delivery.status)) return queue.done(id);
+  if (delivery.status === 'sending') return conclude(delivery, INTERRUPTED, null, 0, deps);
+  const earlyMs = (delivery.scheduledAt ?? 0) - Date.now();
+  if (delivery.status === 'scheduled' && earlyMs > CLOCK_SLACK_MS) return queue.retry(id, earlyMs);
+
+  const admission = await account.admit();
+  if ('pause' in admission) {
+    if (expired(delivery)) return settle(delivery, 'expired', { error: expiry() }, deps);
+    return deferForAccount(delivery, admission.pause, deps);
+  }
+  const { permit } = admission;
+  try {
+    if (stopping.aborted) return await queue.retry(id, 0);
+    if (expired(delivery)) return await settle(delivery, 'expired', { error: expiry() }, deps);
+    const startedAt = performance.now();
+    const sending = begin(delivery, account.user);
+    await store.update(sending);
+    const outcome = await deps.transport.send(jobOf(sending), permit.proven);
+    const pause = permit.settle(accountFaultOf(outcome) ?? outcome.fault);
+    await conclude(sending, outcome, pause, performance.now() - startedAt, deps);
+  } finally {
+    permit.release();
+  }
+}
+
+/** Records the end of the attempt that runs, and what follows. */
+async function conclude(sending: Delivery, outcome: Outcome, pause: Pause | null, tookMs: number, deps: DispatcherDeps): Promise<void> {
+  const attempt = endOf(sending, outcome);
+  if (pause && outcome.fault?.scope === 'account') {
+    // A fault of the account costs the message nothing: the attempt is not counted.
+    await defer(sending, { attempts: sending.attempts.slice(0, -1), error: pause.error }, pause.forMs, deps);
+  } else {
+    const tried = { ...sending, attempts: [...sending.attempts.slice(0, -1), attempt] };
+    const verdict = judge(tried, outcome, deps.policy);
+    const { recipients, error } = verdict;
+    if (verdict.kind === 'settle') {
+      await settle(tried, verdict.status, { recipients, error }, deps);
+    } else {
+      const { possibleDuplicate, afterMs } = verdict;
+      const retriedForMs = tried.retriedForMs + tookMs + afterMs;
+      await defer(tried, { recipients, error, possibleDuplicate, retriedForMs }, afterMs, deps);
+    }
+  }
+  deps.events.emit('message.attempted', sending, attempt, outcome);
+}
+
+async function deferForAccount(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {
+  await defer(requeue(delivery), { error: pause.error }, pause.forMs, deps);
+  // Thousands may be waiting for this account: let the event loop breathe between them.
+  await nextTurn();
+}
+
+async function defer(delivery: Delivery, patch: DeliveryPatch, afterMs: number, { store, queue, events }: DispatcherDeps): Promise<void> {
+  const leftMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
+  const nextAttemptAt = afterMs < leftMs ? Date.now() + afterMs : null;
+  const deferred = advance(delivery, 'deferred', { ...patch, nextAttemptAt });
+  await store.update(deferred);
+  await queue.retry(delivery.id, Math.max(0, Math.min(afterMs, leftMs)));
+  events.emit('message.deferred', deferred);
+}
+
+async function settle(delivery: Delivery, status: Status, patch: DeliveryPatch, { store, queue, events }: DispatcherDeps): Promise<void> {
+  const settled = advance(delivery, status, { ...patch, finishedAt: Date.now() });
+  await store.update(settled);
+  await queue.done(delivery.id);
+  events.emit('message.settled', settled);
+}
+
+function requeue(delivery: Delivery): Delivery {
+  return delivery.status === 'queued' ? delivery : advance(delivery, 'queued', { error: delivery.error });
+}
+
+function begin(delivery: Delivery, account: string): Delivery {
+  const attempt: Attempt = {
+    number: delivery.attempts.length + 1,
+    startedAt: Date.now(),
+    endedAt: null,
+    account,
+    smtp: null,
+    error: null,
+  };
+  return advance(requeue(delivery), 'sending', { attempts: [...delivery.attempts, attempt], error: null });
+}
+
+function endOf(sending: Delivery, outcome: Outcome): Attempt {
+  const running = sending.attempts.at(-1);
+  if (!running) throw new Error(`${sending.id} is sending without an attempt`);
+  return { ...running, endedAt: Date.now(), smtp: outcome.reply, error: outcome.fault?.error ?? null };
+}
+
+function jobOf({ id, messageId, createdAt, envelope, content, recipients }: Delivery): Job {
+  if (!content) throw new Error(`${id} is to be sent but its content is gone`);
+  const pending = recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);
+  return { id, messageId, date: createdAt, envelope, content, recipients: pending };
+}
+
+/** The account's fault, also where it was told for some of the recipients only. */
+function accountFaultOf(outcome: Outcome): Fault | null {
+  if (outcome.fault?.scope === 'account') return outcome.fault;
+  return outcome.refused.find(({ fault }) => fault.scope === 'account')?.fault ?? null;
+}
+
+function expired({ expiresAt }: Delivery): boolean {
+  return expiresAt !== null && expiresAt <= Date.now();
+}
+
+function expiry() {
+  const { title, hint } = ERRORS.expired;
+  return { code: 'expired', detail: title, hint, smtp: null } as const;
+}

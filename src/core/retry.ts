@@ -1,0 +1,118 @@
+import type { Delivery, DeliveryError, Recipient, SmtpReply, Status } from './delivery.ts';
+import { ERRORS } from './errors.ts';
+import type { Fault, Outcome } from './ports.ts';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+/** Waits after the 1st, 2nd, … failed attempt, where the reply does not suggest its own; the last one repeats. */
+const BACKOFF_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR] as const;
+
+export interface RetryPolicy {
+  /** How long a message is retried, counted in waits (RETRY_FOR). */
+  readonly retryForMs: number;
+  readonly onUncertain: 'retry' | 'hold';
+  /** Multiplies every wait: 1, or less to make tests quick. */
+  readonly backoffScale: number;
+  /** A number from 0 to 1, to spread the waits. */
+  readonly random: () => number;
+}
+
+export type Verdict =
+  | {
+      readonly kind: 'settle';
+      readonly status: Extract<Status, 'sent' | 'partially_sent' | 'failed' | 'uncertain'>;
+      readonly recipients: readonly Recipient[];
+      readonly error: DeliveryError | null;
+    }
+  | {
+      readonly kind: 'again';
+      readonly afterMs: number;
+      readonly recipients: readonly Recipient[];
+      readonly error: DeliveryError;
+      readonly possibleDuplicate: boolean;
+    };
+
+/**
+ * What follows from an attempt: settle, or try again after a wait. Faults of the account are not judged here: they cost no attempt.
+ *
+ * @param delivery as it was sent, the attempt that just ended included in `attempts`
+ */
+export function judge(delivery: Delivery, outcome: Outcome, policy: RetryPolicy): Verdict {
+  const recipients = record(delivery.recipients, outcome);
+  const fault = outcome.fault ?? outcome.refused.find((refusal) => refusal.fault.retryable)?.fault ?? null;
+  if (fault === null) return settle(recipients, refusalOf(recipients, outcome));
+
+  if (!fault.certain && policy.onUncertain === 'hold') {
+    return { kind: 'settle', status: 'uncertain', recipients, error: restate('delivery_uncertain', fault.error) };
+  }
+  const possibleDuplicate = delivery.possibleDuplicate || !fault.certain;
+  if (fault.certain && !fault.retryable) {
+    return settle(rejectPending(recipients, fault.error.smtp), outcome.refused.length > 0 ? refusalOf(recipients, outcome) : fault.error);
+  }
+  const left = policy.retryForMs - delivery.retriedForMs;
+  if (left <= 0) return settle(rejectPending(recipients, fault.error.smtp), restate('retries_exhausted', fault.error));
+  const afterMs = Math.min(waitAfter(delivery.attempts.length, fault, policy), left);
+  return { kind: 'again', afterMs, recipients, error: fault.error, possibleDuplicate };
+}
+
+/** The wait after the attempt of that number (from 1), with up to a fifth of jitter either way. */
+function waitAfter(attempt: number, fault: Fault, policy: RetryPolicy): number {
+  const usual = stepOf(BACKOFF_MS, attempt);
+  const suggested = fault.backoffMs ? stepOf(fault.backoffMs, attempt) : usual;
+  // A reply may suggest to come back at once; if that did not help the first time, it is no longer taken at its word.
+  const base = suggested === 0 && attempt > 1 ? usual : suggested;
+  return Math.round(base * (0.8 + 0.4 * policy.random()) * policy.backoffScale);
+}
+
+function stepOf(steps: readonly number[], attempt: number): number {
+  return steps[Math.min(attempt, steps.length) - 1] ?? 0;
+}
+
+function record(recipients: readonly Recipient[], outcome: Outcome): Recipient[] {
+  const accepted = new Set(outcome.accepted);
+  const refused = new Map(outcome.refused.map(({ email, fault }) => [email, fault]));
+  return recipients.map((recipient) => {
+    if (accepted.has(recipient.email)) return { ...recipient, status: 'accepted', smtp: outcome.reply };
+    const fault = refused.get(recipient.email);
+    if (!fault) return recipient;
+    return { ...recipient, status: fault.retryable ? 'pending' : 'rejected', smtp: fault.error.smtp };
+  });
+}
+
+function rejectPending(recipients: readonly Recipient[], smtp: SmtpReply | null): Recipient[] {
+  return recipients.map((recipient) => (recipient.status === 'pending' ? { ...recipient, status: 'rejected', smtp } : recipient));
+}
+
+function settle(recipients: readonly Recipient[], error: DeliveryError | null): Verdict {
+  const accepted = recipients.filter(({ status }) => status === 'accepted').length;
+  if (accepted === recipients.length) return { kind: 'settle', status: 'sent', recipients, error: null };
+  return { kind: 'settle', status: accepted > 0 ? 'partially_sent' : 'failed', recipients, error };
+}
+
+/** One error for all the recipients refused for good: their common one, or `recipients_rejected`. */
+function refusalOf(recipients: readonly Recipient[], outcome: Outcome): DeliveryError | null {
+  const rejected = recipients.filter(({ status }) => status === 'rejected');
+  const first = outcome.refused.find(({ fault }) => !fault.retryable)?.fault.error;
+  const smtp = first?.smtp ?? rejected[0]?.smtp ?? null;
+  if (rejected.length === 0) return null;
+  const sameForAll =
+    first && outcome.refused.length === rejected.length && outcome.refused.every(({ fault }) => fault.error.code === first.code);
+  if (sameForAll && rejected.length === 1 && recipients.length === 1) return first;
+  return {
+    code: sameForAll ? first.code : 'recipients_rejected',
+    detail: `Refused: ${rejected.map(({ email }) => email).join(', ')} (${rejected.length} of ${recipients.length} recipients).`,
+    hint: sameForAll ? first.hint : ERRORS.recipients_rejected.hint,
+    smtp,
+  };
+}
+
+function restate(code: 'delivery_uncertain' | 'retries_exhausted', last: DeliveryError): DeliveryError {
+  return {
+    code,
+    detail: `${ERRORS[code].title}. The last failure: ${last.code}: ${last.detail}`,
+    hint: ERRORS[code].hint,
+    smtp: last.smtp,
+  };
+}

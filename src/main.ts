@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+
+const OLDEST_NODE = 24;
+
+/** What a command gets: its arguments, and a signal that is aborted by SIGTERM or SIGINT. Answers with the exit code. */
+type Command = (args: string[], context: { version: string; signal: AbortSignal }) => Promise<number>;
+
+/** Commands are loaded when they are called: `healthcheck` runs every few seconds and needs none of the rest. */
+const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Command> }>> = {
+  serve: { about: 'run the service (the default)', load: async () => (await import('./commands/serve.ts')).serve },
+  demo: {
+    about: 'run it against the built-in Gmail simulator; --once exits after the sample',
+    load: async () => (await import('./commands/demo.ts')).demo,
+  },
+  simulator: { about: 'run only the Gmail simulator', load: async () => (await import('./commands/simulator.ts')).simulator },
+  openapi: { about: 'print the OpenAPI document', load: async () => (await import('./commands/openapi.ts')).openapi },
+  healthcheck: {
+    about: 'exit 0 if the service on PORT is ready',
+    load: async () => (await import('./commands/healthcheck.ts')).healthcheck,
+  },
+};
+
+async function main(argv: readonly string[]): Promise<number> {
+  const version: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
+  const [first = 'serve', ...rest] = argv;
+  if (first === '--version' || rest.includes('--version')) return print(version);
+  if (first === '--help' || first === 'help') return print(usage());
+  const command = COMMANDS[first];
+  if (!command) return complain(`There is no command "${first}".\n\n${usage()}`);
+  const run = await command.load();
+  return run(rest, { version, signal: untilStopped() });
+}
+
+function usage(): string {
+  const lines = Object.entries(COMMANDS).map(([name, { about }]) => `  ${name.padEnd(12)} ${about}`);
+  return [
+    'Usage: outtray [command] [--help] [--version]',
+    '',
+    ...lines,
+    '',
+    'serve is configured by environment variables: see README.md.',
+  ].join('\n');
+}
+
+function print(text: string): number {
+  process.stdout.write(`${text}\n`);
+  return 0;
+}
+
+function complain(text: string): number {
+  process.stderr.write(`${text}\n`);
+  return 2;
+}
+
+/** Aborted by the first SIGTERM or SIGINT; a second one ends the process at once. */
+function untilStopped(): AbortSignal {
+  const controller = new AbortController();
+  for (const [name, code] of [
+    ['SIGTERM', 143],
+    ['SIGINT', 130],
+  ] as const) {
+    process.on(name, () => (controller.signal.aborted ? process.exit(code) : controller.abort()));
+  }
+  return controller.signal;
+}
+
+if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+  process.exitCode = complain(
+    `Outtray needs Node ${OLDEST_NODE} or newer; this is ${process.version}. In a checkout, "npm start" brings its own.`,
+  );
+} else {
+  process.exitCode = await main(process.argv.slice(2));
+}

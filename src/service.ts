@@ -1,0 +1,152 @@
+import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+import { createMemoryBackend } from './adapters/memory/index.ts';
+import { createComposer } from './adapters/smtp/compose.ts';
+import type { Deadlines } from './adapters/smtp/pool.ts';
+import { openTransport } from './adapters/smtp/transport.ts';
+import type { Config } from './config.ts';
+import { createAccount } from './core/account.ts';
+import { createDispatcher } from './core/dispatcher.ts';
+import { createEvents } from './core/events.ts';
+import { createIntake } from './core/intake.ts';
+import type { Backend } from './core/ports.ts';
+import { createWaiters } from './core/waiters.ts';
+import { buildApp } from './http/app.ts';
+import { logEvents } from './log.ts';
+
+export interface ServiceOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly logger: Logger;
+  /** A CA to trust besides those of Node, as PEM: the demo's simulator has one of its own. */
+  readonly ca?: string;
+  /** Multiplies every back-off and every account pause; tests make them short. */
+  readonly backoffScale?: number;
+  readonly deadlines?: Deadlines;
+}
+
+export interface Service extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  /** Stops taking requests, lets attempts end, tells what is lost; resolves within SHUTDOWN_TIMEOUT. */
+  close(): Promise<void>;
+}
+
+/** How much of SHUTDOWN_TIMEOUT is kept for what comes after the attempts have ended. */
+const FAREWELL_SHARE = 0.2;
+
+/** Puts the service together and starts it: the only place that chooses what does what. */
+export async function openService(options: ServiceOptions): Promise<Service> {
+  const { config, version, logger, ca = null, backoffScale = 1, deadlines } = options;
+  const backend = createMemoryBackend({
+    ...config.queue,
+    retainMs: config.retainMs,
+    onEarlyDrop: once(() => logger.warn('finished messages and answers are dropped before RETAIN, to keep memory flat')),
+  });
+  const { queue, store, idempotency, durability } = backend;
+  const events = createEvents();
+  logEvents(events, logger);
+  const { user, appPassword, from } = config.gmail;
+  const transport = openTransport({
+    servers: config.smtp.servers,
+    auth: appPassword === null ? null : { user, pass: appPassword },
+    connections: config.smtp.connections,
+    ehloName: ehloName(user),
+    ca,
+    ...(deadlines ? { deadlines } : {}),
+  });
+  const dispatcher = createDispatcher({
+    queue,
+    store,
+    transport,
+    account: createAccount(user, { events, backoffScale }),
+    events,
+    policy: { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random },
+    lanes: config.smtp.connections,
+  });
+  const waiters = createWaiters({ store, events });
+  let draining = false;
+  const isDraining = () => draining;
+  const { maxMessageBytes, apiKeys, rateLimit, trustProxy } = config;
+  const intake = createIntake({ queue, store, composer: createComposer(), maxMessageBytes, isDraining });
+  const app = await buildApp({
+    logger,
+    version,
+    apiKeys,
+    rateLimit,
+    trustProxy,
+    maxMessageBytes,
+    defaultFrom: from,
+    durability,
+    intake,
+    waiters,
+    store,
+    idempotency,
+    isDraining,
+  });
+
+  await app.listen({ host: config.host, port: config.port });
+  dispatcher.start();
+  const { port } = app.server.address() as AddressInfo;
+  const url = `http://${isWildcard(config.host) ? '127.0.0.1' : bracketed(config.host)}:${port}`;
+  logger.info({ version, url, account: user, durability }, 'listening');
+
+  async function close(): Promise<void> {
+    draining = true;
+    waiters.release();
+    const drained = dispatcher.drain();
+    await withDeadline(drained, config.shutdownTimeoutMs * (1 - FAREWELL_SHARE));
+    await transport.close();
+    await withDeadline(Promise.all([drained, app.close()]), config.shutdownTimeoutMs * FAREWELL_SHARE);
+    await sayFarewell(backend, logger);
+    await backend.close();
+  }
+  let closing: Promise<void> | undefined;
+  const closeOnce = () => (closing ??= close());
+  return { url, port, close: closeOnce, [Symbol.asyncDispose]: closeOnce };
+}
+
+/** Names what a backend in memory takes with it. */
+async function sayFarewell({ store, durability }: Backend, logger: Logger): Promise<void> {
+  const ids: string[] = [];
+  if (durability === 'memory') for await (const { id } of store.unsettled()) ids.push(id);
+  const perLine = 200;
+  for (let start = 0; start < ids.length; start += perLine) {
+    logger.warn(
+      { lost: ids.slice(start, start + perLine) },
+      'these messages were accepted, are not sent and are lost: the queue is in memory',
+    );
+  }
+  logger.info({ lost_count: ids.length }, 'stopped');
+}
+
+/** The name for EHLO: this host's, if it is a dotted one, else the domain of the account. */
+function ehloName(user: string): string {
+  const name = hostname();
+  return /^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/.test(name) ? name : user.slice(user.lastIndexOf('@') + 1);
+}
+
+function isWildcard(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+/** Waits for the promise, but not longer than `ms`. */
+async function withDeadline(promise: Promise<unknown>, ms: number): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([promise, late]);
+  clearTimeout(timer);
+}
+
+function once(run: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) run();
+    done = true;
+  };
+}

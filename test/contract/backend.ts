@@ -1,0 +1,243 @@
+import { describe, expect, test } from 'vitest';
+import { advance, type Delivery } from '../../src/core/delivery.ts';
+import type { Backend } from '../../src/core/ports.ts';
+import { aDelivery } from '../helpers/delivery.ts';
+
+export interface BackendLimits {
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  readonly retainMs: number;
+}
+
+const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
+const NOW = { afterMs: 0, priority: 'normal' } as const;
+
+/** What every backend promises, whatever it keeps things in. */
+export function backendContract(name: string, open: (limits: BackendLimits) => Promise<Backend>): void {
+  /** Runs the test against a backend that is closed afterwards. */
+  const withBackend = (limits: Partial<BackendLimits>, run: (backend: Backend) => Promise<void>) => async () => {
+    const backend = await open({ ...ROOMY, ...limits });
+    try {
+      await run(backend);
+    } finally {
+      await backend.close();
+    }
+  };
+  const never = new AbortController().signal;
+
+  describe(`the queue of ${name}`, () => {
+    test(
+      'gives ids that are due in the order they were pushed',
+      withBackend({}, async ({ queue }) => {
+        for (const id of ['a', 'b', 'c']) await queue.push(id, NOW);
+        expect([await queue.take(never), await queue.take(never), await queue.take(never)]).toEqual(['a', 'b', 'c']);
+      }),
+    );
+
+    test(
+      'gives urgent ids first',
+      withBackend({}, async ({ queue }) => {
+        await queue.push('normal', NOW);
+        await queue.push('high', { afterMs: 0, priority: 'high' });
+        expect(await queue.take(never)).toBe('high');
+        expect(await queue.take(never)).toBe('normal');
+      }),
+    );
+
+    test(
+      'gives an id no sooner than it is due, and what is due sooner before it',
+      withBackend({}, async ({ queue }) => {
+        const pushedAt = performance.now();
+        await queue.push('later', { afterMs: 60, priority: 'high' });
+        await queue.push('soon', { afterMs: 30, priority: 'normal' });
+        expect(await queue.take(never)).toBe('soon');
+        expect(performance.now() - pushedAt).toBeGreaterThanOrEqual(29);
+        expect(await queue.take(never)).toBe('later');
+        expect(performance.now() - pushedAt).toBeGreaterThanOrEqual(59);
+      }),
+    );
+
+    test(
+      'takes a push of a known id for the same one',
+      withBackend({}, async ({ queue }) => {
+        await queue.push('a', NOW);
+        await queue.push('a', NOW);
+        await queue.push('b', NOW);
+        expect(await queue.take(never)).toBe('a');
+        await queue.push('a', NOW);
+        expect(await queue.take(never)).toBe('b');
+      }),
+    );
+
+    test(
+      'hides a taken id until it is given back, with its priority',
+      withBackend({}, async ({ queue }) => {
+        await queue.push('high', { afterMs: 0, priority: 'high' });
+        await queue.take(never);
+        await queue.push('normal', NOW);
+        await queue.retry('high', 0);
+        expect(await queue.take(never)).toBe('high');
+      }),
+    );
+
+    test(
+      'forgets an id that is done, which may then be pushed anew',
+      withBackend({}, async ({ queue }) => {
+        await queue.push('a', NOW);
+        await queue.done(await queue.take(never));
+        await queue.retry('a', 0);
+        await queue.push('b', NOW);
+        expect(await queue.take(never)).toBe('b');
+        await queue.push('a', NOW);
+        expect(await queue.take(never)).toBe('a');
+      }),
+    );
+
+    test(
+      'wakes a taker that waits',
+      withBackend({}, async ({ queue }) => {
+        const taken = queue.take(never);
+        await queue.push('a', NOW);
+        expect(await taken).toBe('a');
+      }),
+    );
+
+    test(
+      'loses nothing when a taker leaves',
+      withBackend({}, async ({ queue }) => {
+        const controller = new AbortController();
+        const left = queue.take(controller.signal);
+        const stayed = queue.take(never);
+        controller.abort(new Error('gone'));
+        await expect(left).rejects.toThrow('gone');
+        await queue.push('a', NOW);
+        expect(await stayed).toBe('a');
+        await expect(queue.take(controller.signal)).rejects.toThrow('gone');
+      }),
+    );
+  });
+
+  describe(`the store of ${name}`, () => {
+    test(
+      'gives back what was inserted and what it was updated to',
+      withBackend({}, async ({ store }) => {
+        const delivery = aDelivery();
+        await store.insert(delivery);
+        expect(await store.get(delivery.id)).toEqual(delivery);
+        const deferred = advance(delivery, 'deferred', { nextAttemptAt: 5 });
+        await store.update(deferred);
+        expect(await store.get(delivery.id)).toEqual(deferred);
+        expect(await store.get('msg_unknown')).toBeNull();
+      }),
+    );
+
+    test(
+      'refuses with queue_full past the number of messages, and has room again when one settles',
+      withBackend({ maxMessages: 2 }, async ({ store }) => {
+        const first = aDelivery();
+        await store.insert(first);
+        expect(store.hasRoom()).toBe(true);
+        await store.insert(aDelivery());
+        expect(store.hasRoom()).toBe(false);
+        const refused = aDelivery();
+        await expect(store.insert(refused)).rejects.toMatchObject({ code: 'queue_full', retryAfter: expect.any(Number) });
+        expect(await store.get(refused.id)).toBeNull();
+        await store.update(settled(first));
+        expect(store.hasRoom()).toBe(true);
+        await store.insert(refused);
+      }),
+    );
+
+    test(
+      'refuses with queue_full past the number of bytes, and has room again when one settles',
+      withBackend({ maxBytes: 2500 }, async ({ store }) => {
+        const first = aDelivery({ bytes: 2000 });
+        await store.insert(first);
+        await expect(store.insert(aDelivery({ bytes: 501 }))).rejects.toMatchObject({ code: 'queue_full' });
+        await store.insert(aDelivery({ bytes: 500 }));
+        expect(store.hasRoom()).toBe(false);
+        await store.update(settled(first));
+        expect(store.hasRoom()).toBe(true);
+      }),
+    );
+
+    test(
+      'keeps a settled delivery for RETAIN, without its content, and then no longer',
+      withBackend({ retainMs: 50 }, async ({ store }) => {
+        const delivery = aDelivery();
+        await store.insert(delivery);
+        await store.update(settled(delivery));
+        expect(await store.get(delivery.id)).toMatchObject({ status: 'canceled', content: null });
+        await expect.poll(() => store.get(delivery.id)).toBeNull();
+      }),
+    );
+
+    test(
+      'names every delivery that is not settled',
+      withBackend({}, async ({ store }) => {
+        const [waiting, done] = [aDelivery(), aDelivery()];
+        await store.insert(waiting);
+        await store.insert(done);
+        await store.update(settled(done));
+        const ids: string[] = [];
+        for await (const { id } of store.unsettled()) ids.push(id);
+        expect(ids).toEqual([waiting.id]);
+      }),
+    );
+  });
+
+  describe(`the idempotency ledger of ${name}`, () => {
+    const answer = { status: 202, headers: { location: '/messages/msg_1' }, body: '{}' };
+
+    test(
+      'lets one of many equal claims through',
+      withBackend({}, async ({ idempotency }) => {
+        const claims = await Promise.all(Array.from({ length: 100 }, () => idempotency.claim('k', 'f')));
+        expect(claims.filter(({ kind }) => kind === 'new')).toHaveLength(1);
+        expect(claims.filter(({ kind }) => kind === 'in_progress')).toHaveLength(99);
+      }),
+    );
+
+    test(
+      'gives the answer again, word for word',
+      withBackend({}, async ({ idempotency }) => {
+        await idempotency.claim('k', 'f');
+        await idempotency.answer('k', answer);
+        expect(await idempotency.claim('k', 'f')).toEqual({ kind: 'answered', answer });
+      }),
+    );
+
+    test(
+      'tells another request from the same one, before and after the answer',
+      withBackend({}, async ({ idempotency }) => {
+        await idempotency.claim('k', 'f');
+        expect(await idempotency.claim('k', 'g')).toEqual({ kind: 'mismatch' });
+        await idempotency.answer('k', answer);
+        expect(await idempotency.claim('k', 'g')).toEqual({ kind: 'mismatch' });
+        expect(await idempotency.claim('other', 'g')).toEqual({ kind: 'new' });
+      }),
+    );
+
+    test(
+      'forgets a claim that came to nothing',
+      withBackend({}, async ({ idempotency }) => {
+        await idempotency.claim('k', 'f');
+        await idempotency.forget('k');
+        expect(await idempotency.claim('k', 'g')).toEqual({ kind: 'new' });
+      }),
+    );
+
+    test(
+      'forgets an answer after RETAIN',
+      withBackend({ retainMs: 50 }, async ({ idempotency }) => {
+        await idempotency.claim('k', 'f');
+        await idempotency.answer('k', answer);
+        await expect.poll(async () => (await idempotency.claim('k', 'f')).kind).toBe('new');
+      }),
+    );
+  });
+}
+
+function settled(delivery: Delivery): Delivery {
+  return advance(delivery, 'canceled', { finishedAt: Date.now() });
+}

@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import type { Delivery } from '../../src/core/delivery.ts';
+import type { Message } from '../../src/core/message.ts';
+
+/** A small valid message, with what the test cares about put over it. */
+export function aMessage(patch: Partial<Message> & { to?: string[]; text?: string } = {}): Message {
+  const { to = ['ada@example.com'], text = 'Hello.', ...rest } = patch;
+  return {
+    envelope: {
+      from: { email: 'bot@acme.com', name: 'Acme' },
+      to: to.map((email) => ({ email, name: null })),
+      cc: [],
+      bcc: [],
+      subject: 'Hello',
+    },
+    content: {
+      replyTo: [],
+      html: null,
+      text,
+      attachments: [],
+      headers: {},
+      inReplyTo: null,
+      references: [],
+      unsubscribe: null,
+    },
+    tags: {},
+    metadata: {},
+    priority: 'normal',
+    scheduledAt: null,
+    expiresAt: null,
+    ...rest,
+  };
+}
+
+/** A delivery as intake makes it, with what the test cares about put over it. */
+export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
+  const id = `msg_${randomBytes(16).toString('hex')}`;
+  const { envelope, content } = aMessage();
+  return {
+    id,
+    owner: 'crm',
+    requestId: 'req_1',
+    status: 'queued',
+    messageId: `<${id}@acme.com>`,
+    envelope,
+    content,
+    tags: {},
+    metadata: {},
+    priority: 'normal',
+    bytes: 1000,
+    createdAt: Date.now(),
+    scheduledAt: null,
+    expiresAt: null,
+    nextAttemptAt: null,
+    finishedAt: null,
+    recipients: envelope.to.map(({ email }) => ({ email, status: 'pending', smtp: null })),
+    attempts: [],
+    error: null,
+    possibleDuplicate: false,
+    retriedForMs: 0,
+    ...patch,
+  };
+}

@@ -1,0 +1,26 @@
+import type { ErrorCode } from '../../src/core/errors.ts';
+import type { Fault, Outcome } from '../../src/core/ports.ts';
+
+const REPLY = { code: 250, enhanced: '2.0.0', response: 'OK 1722933305 abc - gsmtp' };
+
+/** A fault as classify() makes it, with what the test cares about put over it. */
+export function aFault(code: ErrorCode, patch: Partial<Omit<Fault, 'error'>> = {}): Fault {
+  return {
+    error: { code, detail: `${code} happened.`, hint: 'Mend it.', smtp: { code: 450, enhanced: null, response: code } },
+    scope: 'message',
+    retryable: true,
+    backoffMs: null,
+    certain: true,
+    ...patch,
+  };
+}
+
+/** The server took the message for these recipients and refused those. */
+export function anAcceptance(accepted: readonly string[], refused: Outcome['refused'] = []): Outcome {
+  return { accepted, refused, reply: REPLY, fault: null, server: 'localhost:587' };
+}
+
+/** The attempt failed as a whole. */
+export function aFailure(fault: Fault, refused: Outcome['refused'] = []): Outcome {
+  return { accepted: [], refused, reply: fault.error.smtp, fault, server: 'localhost:587' };
+}

@@ -1,0 +1,42 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { advance, isSettled, STATUSES, type Status } from '../../src/core/delivery.ts';
+import { aDelivery } from '../helpers/delivery.ts';
+
+const SETTLED: readonly Status[] = ['sent', 'partially_sent', 'failed', 'uncertain', 'canceled', 'expired'];
+
+describe('the state machine', () => {
+  test('the settled statuses are those that end the equation', () => {
+    expect(STATUSES.filter(isSettled)).toEqual(SETTLED);
+  });
+
+  test('whatever is asked of it, it takes allowed steps, refuses the others, and a settled delivery has no content and no next attempt', () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...STATUSES), { maxLength: 30 }), (steps) => {
+        let delivery = aDelivery({ nextAttemptAt: 5 });
+        for (const status of steps) {
+          const before = delivery;
+          try {
+            delivery = advance(delivery, status, { nextAttemptAt: 7 });
+          } catch {
+            expect(delivery).toBe(before);
+            continue;
+          }
+          expect(isSettled(before.status)).toBe(false);
+          expect(delivery.status).toBe(status);
+          expect(delivery.content === null).toBe(isSettled(status));
+          expect(delivery.nextAttemptAt).toBe(isSettled(status) ? null : 7);
+          expect(delivery.recipients).toEqual(before.recipients);
+        }
+      }),
+    );
+  });
+
+  test('only sending leads to an outcome, so an attempt is always recorded first', () => {
+    for (const from of STATUSES.filter((status) => status !== 'sending')) {
+      for (const to of ['sent', 'partially_sent', 'failed', 'uncertain'] as const) {
+        expect(() => advance(aDelivery({ status: from }), to)).toThrow(/cannot go/);
+      }
+    }
+  });
+});

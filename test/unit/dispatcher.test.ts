@@ -1,0 +1,243 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
+import { createAccount } from '../../src/core/account.ts';
+import type { Delivery, Status } from '../../src/core/delivery.ts';
+import { createDispatcher } from '../../src/core/dispatcher.ts';
+import { createEvents } from '../../src/core/events.ts';
+import { createIntake } from '../../src/core/intake.ts';
+import type { Backend, Job, Outcome } from '../../src/core/ports.ts';
+import { createWaiters } from '../../src/core/waiters.ts';
+import { aDelivery, aMessage } from '../helpers/delivery.ts';
+import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
+
+const CALLER = { name: 'crm', admin: false };
+const LONG = 10_000;
+const never = new AbortController().signal;
+
+/** Core with its real parts, and a transport that does what the test says. */
+function start(send: (job: Job) => Promise<Outcome> | Outcome, { lanes = 1, backend = aBackend(), login = true } = {}) {
+  const events = createEvents();
+  const jobs: Job[] = [];
+  const failures: unknown[] = [];
+  events.on('lane.failed', (_id, error) => failures.push(error));
+  const dispatcher = createDispatcher({
+    ...backend,
+    events,
+    lanes,
+    account: createAccount('bot@acme.com', { events, backoffScale: 0.0005 }),
+    policy: { retryForMs: LONG, onUncertain: 'retry', backoffScale: 0.001, random: () => 0.5 },
+    transport: {
+      async send(job, onSession) {
+        if (login) onSession();
+        jobs.push(job);
+        return send(job);
+      },
+      async close() {},
+    },
+  });
+  let draining = false;
+  const composer = { compose: async () => ({ size: 1, headers: [] }) };
+  const intake = createIntake({ ...backend, composer, maxMessageBytes: 1e6, isDraining: () => draining });
+  const waiters = createWaiters({ store: backend.store, events });
+  dispatcher.start();
+  onTestFinished(async () => {
+    await dispatcher.drain();
+    await backend.close();
+  });
+  return {
+    jobs,
+    failures,
+    dispatcher,
+    waiters,
+    intake,
+    events,
+    store: backend.store,
+    startDraining: () => (draining = true),
+    accept: (patch: Parameters<typeof aMessage>[0] = {}) => intake.accept(aMessage(patch), CALLER, 'req_1'),
+    async outcomeOf(id: string): Promise<Delivery> {
+      await expect.poll(async () => (await backend.store.get(id))?.finishedAt, { interval: 2 }).toBeTruthy();
+      return (await backend.store.get(id)) as Delivery;
+    },
+  };
+}
+
+function aBackend(): Backend {
+  return createMemoryBackend({ maxMessages: 1000, maxBytes: 1e7, retainMs: LONG, onEarlyDrop() {} });
+}
+
+describe('the dispatcher', () => {
+  test('records that an attempt began before anything goes out', async () => {
+    const seen: (Status | undefined)[] = [];
+    const core = start(async (job) => {
+      const delivery = await core.store.get(job.id);
+      seen.push(delivery?.status);
+      expect(delivery?.attempts).toMatchObject([{ number: 1, endedAt: null, account: 'bot@acme.com' }]);
+      return anAcceptance(job.recipients);
+    });
+    const { id } = await core.accept();
+    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1, smtp: { code: 250 }, error: null }] });
+    expect(seen).toEqual(['sending']);
+  });
+
+  test('tries again after a transient failure, naming only the recipients still pending', async () => {
+    const core = start((job) => {
+      const [first, second = ''] = job.recipients;
+      if (core.jobs.length > 1) return anAcceptance(job.recipients);
+      return anAcceptance([first ?? ''], [{ email: second, fault: aFault('smtp_temporary_failure', { scope: 'recipient' }) }]);
+    });
+    const { id } = await core.accept({ to: ['ada@example.com', 'bob@example.com'] });
+    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }, { number: 2 }] });
+    expect(core.jobs.map(({ recipients }) => recipients)).toEqual([['ada@example.com', 'bob@example.com'], ['bob@example.com']]);
+  });
+
+  test('every attempt carries the same Message-ID and date', async () => {
+    const core = start((job) => (core.jobs.length < 3 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients)));
+    const { id } = await core.accept();
+    await core.outcomeOf(id);
+    expect(new Set(core.jobs.map(({ messageId, date }) => `${messageId} ${date}`)).size).toBe(1);
+  });
+
+  test('a fault of the account costs no attempt: everyone waits deferred with its error, and all are sent once it is gone', async () => {
+    let loginWorks = false;
+    const core = start((job) => (loginWorks ? anAcceptance(job.recipients) : aFailure(aFault('bad_credentials', { scope: 'account' }))), {
+      lanes: 3,
+    });
+    const accepted = await Promise.all(Array.from({ length: 50 }, () => core.accept()));
+    await expect
+      .poll(async () => (await Promise.all(accepted.map(({ id }) => core.store.get(id)))).every((it) => it?.status === 'deferred'), {
+        interval: 1,
+      })
+      .toBe(true);
+    const waiting = await core.store.get(accepted[0]?.id ?? '');
+    expect(waiting).toMatchObject({ attempts: [], error: { code: 'bad_credentials' }, nextAttemptAt: expect.any(Number) });
+    loginWorks = true;
+    for (const { id } of accepted) expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
+    const sentTimes = new Map<string, number>();
+    for (const { id } of core.jobs.slice(-50)) sentTimes.set(id, (sentTimes.get(id) ?? 0) + 1);
+    expect([...sentTimes.values()].every((times) => times === 1)).toBe(true);
+  });
+
+  test('a refused login is met by one lane only', async () => {
+    const gate = Promise.withResolvers<Outcome>();
+    const core = start(() => gate.promise, { lanes: 3, login: false });
+    const accepted = await Promise.all(Array.from({ length: 20 }, () => core.accept()));
+    gate.resolve(aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })));
+    await expect.poll(async () => (await core.store.get(accepted[19]?.id ?? ''))?.status, { interval: 1 }).toBe('deferred');
+    expect(core.jobs).toHaveLength(1);
+  });
+
+  test('an attempt that was recorded as begun and never as ended is uncertain', async () => {
+    const backend = aBackend();
+    const attempt = { number: 1, startedAt: 1, endedAt: null, account: 'bot@acme.com', smtp: null, error: null };
+    const interrupted = aDelivery({ status: 'sending', attempts: [attempt] });
+    await backend.store.insert(interrupted);
+    await backend.queue.push(interrupted.id, { afterMs: 0, priority: 'normal' });
+    const core = start((job) => anAcceptance(job.recipients), { backend });
+    expect(await core.outcomeOf(interrupted.id)).toMatchObject({
+      status: 'sent',
+      possibleDuplicate: true,
+      attempts: [
+        { number: 1, error: { code: 'connection_lost' } },
+        { number: 2, error: null },
+      ],
+    });
+  });
+
+  test('a message that runs out of time is expired, not sent', async () => {
+    const core = start(() => aFailure(aFault('connection_lost', { backoffMs: [LONG * 1000] })));
+    const { id } = await core.accept({ expiresAt: Date.now() + 40 });
+    expect(await core.outcomeOf(id)).toMatchObject({ status: 'expired', error: { code: 'expired' }, attempts: [{ number: 1 }] });
+    expect(core.jobs).toHaveLength(1);
+  });
+
+  test('a scheduled message goes out when its time has come', async () => {
+    const core = start((job) => anAcceptance(job.recipients));
+    const scheduledAt = Date.now() + 60;
+    const delivery = await core.accept({ scheduledAt });
+    expect(delivery.status).toBe('scheduled');
+    const sent = await core.outcomeOf(delivery.id);
+    expect(sent.attempts[0]?.startedAt).toBeGreaterThanOrEqual(scheduledAt - 5);
+  });
+
+  test('a lane that breaks down says so, and the message is tried again as uncertain', async () => {
+    const core = start((job) => {
+      if (core.jobs.length === 1) throw new Error('a bug');
+      return anAcceptance(job.recipients);
+    });
+    const { id } = await core.accept();
+    await expect.poll(() => core.failures, { interval: 1 }).toHaveLength(1);
+    expect(await core.store.get(id)).toMatchObject({ status: 'sending' });
+  });
+
+  test('draining lets the attempt under way end and takes no more', async () => {
+    const gate = Promise.withResolvers<Outcome>();
+    const core = start(() => gate.promise);
+    const first = await core.accept();
+    const second = await core.accept();
+    await expect.poll(() => core.jobs.length, { interval: 1 }).toBe(1);
+    const drained = core.dispatcher.drain();
+    gate.resolve(anAcceptance(['ada@example.com']));
+    await drained;
+    expect(await core.store.get(first.id)).toMatchObject({ status: 'sent' });
+    expect(await core.store.get(second.id)).toMatchObject({ status: 'queued', attempts: [] });
+  });
+});
+
+describe('a request that waits', () => {
+  test('gets the settled delivery', async () => {
+    const core = start((job) => anAcceptance(job.recipients));
+    const { id } = await core.accept();
+    expect(await core.waiters.wait(id, LONG, never)).toMatchObject({ id, status: 'sent' });
+    expect(await core.waiters.wait(id, LONG, never)).toMatchObject({ id, status: 'sent' });
+  });
+
+  test('waits through a transient failure', async () => {
+    const core = start((job) => (core.jobs.length === 1 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients)));
+    const { id } = await core.accept();
+    expect(await core.waiters.wait(id, LONG, never)).toMatchObject({ status: 'sent', attempts: [{}, {}] });
+  });
+
+  test('is let go at once when the sender is paused', async () => {
+    const core = start(() => aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })));
+    expect(await core.waiters.wait((await core.accept()).id, LONG, never)).toBeNull();
+    expect(await core.waiters.wait((await core.accept()).id, LONG, never)).toBeNull();
+  });
+
+  test('is let go when its time is up, when it leaves, and when the service stops', async () => {
+    const core = start(
+      () => new Promise<Outcome>((resolve) => core.events.once('account.resumed', () => resolve(aFailure(aFault('connection_lost'))))),
+    );
+    const { id } = await core.accept();
+    expect(await core.waiters.wait(id, 10, never)).toBeNull();
+    expect(await core.waiters.wait(id, LONG, AbortSignal.abort())).toBeNull();
+    const left = new AbortController();
+    const waiting = core.waiters.wait(id, LONG, left.signal);
+    left.abort();
+    expect(await waiting).toBeNull();
+    const last = core.waiters.wait(id, LONG, never);
+    core.waiters.release();
+    expect(await last).toBeNull();
+    core.events.emit('account.resumed', '');
+  });
+});
+
+describe('intake', () => {
+  test('gives each message an id of 128 random bits and a Message-ID in the domain of its sender', async () => {
+    const core = start((job) => anAcceptance(job.recipients));
+    const { id, messageId } = await core.accept();
+    expect(id).toMatch(/^msg_[0-9a-f]{32}$/);
+    expect(messageId).toBe(`<${id}@acme.com>`);
+  });
+
+  test('refuses while the service shuts down', async () => {
+    const core = start((job) => anAcceptance(job.recipients));
+    core.startDraining();
+    await expect(core.accept()).rejects.toMatchObject({ code: 'shutting_down', retryAfter: expect.any(Number) });
+  });
+
+  test('names each mailbox once among the recipients', async () => {
+    const core = start((job) => anAcceptance(job.recipients));
+    const { recipients } = await core.accept({ to: ['ada@example.com', 'bob@example.com', 'ada@example.com'] });
+    expect(recipients.map(({ email }) => email)).toEqual(['ada@example.com', 'bob@example.com']);
+  });
+});
