@@ -141,7 +141,7 @@ function refuseForeignSyntax(text: string): void {
 const LOCAL_CHARACTER = new RegExp(`^(?:[${ATEXT}.]|(?!\\p{Default_Ignorable_Code_Point})[\\p{L}\\p{M}\\p{Nd}])$`, 'u');
 
 function parseLocalPart(text: string): string {
-  // Both forms are read: composing may hide a forbidden character ("<" and U+0338) or make one (U+037E becomes ";").
+  // Both forms are read: composing may hide a forbidden character (U+1FEF becomes "`") or make one ("=" and U+0338 become U+2260).
   const local = text.normalize('NFC');
   const odd = [...text, ...local].find((character) => !LOCAL_CHARACTER.test(character));
   if (odd !== undefined) throw new AddressError(`The part before the @ has ${quoteCharacter(odd)}, which is not supported: check it.`);
@@ -159,7 +159,7 @@ function parseDomain(text: string): string {
   if (text.startsWith('[')) throw new AddressError('An IP address after the @ is not supported: use a domain, as in name@example.com.');
   // The mapping reads its input as a part of a URL: "%", ":" and the like must not get there, nor be made by composing.
   const written = text.normalize('NFC');
-  const odd = /[^A-Za-z0-9.\-\u{80}-\u{10ffff}]/u.exec(text + written)?.[0];
+  const odd = /[^A-Za-z0-9.\-\u{80}-\u{10ffff}]/u.exec(written)?.[0];
   if (odd !== undefined) throw new AddressError(`The domain has ${quoteCharacter(odd)}: use only letters, digits, hyphens and dots.`);
   if (written.split('.').includes('')) {
     throw new AddressError('The domain is empty, or has a dot at its start or end, or two in a row: write it as name@example.com.');
@@ -188,15 +188,14 @@ function refuseLabels(labels: readonly string[]): void {
 function toALabels(written: string): string {
   if (/^[a-z0-9.-]*$/.test(written) && !/(?:^|\.)xn--/.test(written)) return written;
 
+  // Where IDNA refuses a domain, Node gives an empty string; where it cannot decode an A-label, it gives the A-label back.
   const domain = domainToASCII(written);
-  const unicode = domainToUnicode(domain);
   const aLabels = domain.split('.');
-  const uLabels = unicode.normalize('NFC').split('.');
-  const unchanged = written.split('.').every((label, i) => {
-    // An A-label that decodes to nothing comes back as it was.
-    return label.startsWith('xn--') ? label === aLabels[i] && label !== uLabels[i] : label === uLabels[i];
-  });
-  if (domain === '' || !unchanged || domainToASCII(unicode) !== domain) {
+  const uLabels = domainToUnicode(domain).normalize('NFC').split('.');
+  const unchanged = written
+    .split('.')
+    .every((label, i) => (label.startsWith('xn--') ? label === aLabels[i] && label !== uLabels[i] : label === uLabels[i]));
+  if (!unchanged) {
     throw new AddressError('The domain is not a valid internationalised name, or has invisible or full-width characters: check it.');
   }
   return domain;

@@ -1,0 +1,100 @@
+import { isIP } from 'node:net';
+
+/** A value that cannot be used. The message says how to write it and never repeats it: it may be a secret in the wrong place. */
+export class InvalidValue extends Error {
+  override readonly name = 'InvalidValue';
+}
+
+const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** Node's timers run for 2^31 ms, 24.8 days, at most; a longer one fires at once. */
+const MAX_DURATION_MS = 24 * 86_400_000;
+const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 };
+
+/** `250ms`, `30s`, `5m`, `24h`, `7d`, in milliseconds. */
+export function parseDuration(text: string): number {
+  const ms = parseQuantity(text, DURATION_UNITS);
+  if (ms === null) throw new InvalidValue('It must be a whole number with its unit, such as 250ms, 30s, 5m, 24h or 7d.');
+  if (ms > MAX_DURATION_MS) throw new InvalidValue('It must be at most 24d.');
+  return ms;
+}
+
+/** {@link parseDuration}, but zero is refused. */
+export function parsePositiveDuration(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === 0) throw new InvalidValue('It must be more than zero, such as 30s.');
+  return ms;
+}
+
+/** `35882577`, `256kb`, `25mb`, `1gb` in bytes, from 1 to `max`; a kb has 1024. */
+export function parseSize(text: string, max = Number.MAX_SAFE_INTEGER): number {
+  const bytes = parseQuantity(text, SIZE_UNITS);
+  if (bytes === null) throw new InvalidValue('It must be a size such as 256kb, 25mb or 1gb, or a number of bytes.');
+  if (bytes < 1 || bytes > max) throw new InvalidValue(`It must be from 1 to ${max} bytes.`);
+  return bytes;
+}
+
+function parseQuantity(text: string, units: Readonly<Record<string, number>>): number | null {
+  const [, digits, unit = ''] = /^(\d{1,16})([a-z]*)$/.exec(text.toLowerCase()) ?? [];
+  const factor = Object.hasOwn(units, unit) ? units[unit] : undefined;
+  return digits === undefined || factor === undefined ? null : Number(digits) * factor;
+}
+
+/** A decimal number without sign or fraction, from `min` to `max`. */
+export function parseWholeNumber(text: string, min: number, max: number): number {
+  const number = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(number >= min && number <= max)) throw new InvalidValue(`It must be a whole number from ${min} to ${max}.`);
+  return number;
+}
+
+/** One of a few words, in lower case. */
+export function parseChoice<const T extends string>(text: string, choices: readonly T[]): T {
+  const choice = choices.find((one) => one === text);
+  if (choice === undefined) throw new InvalidValue(`It must be one of ${choices.join(', ')}.`);
+  return choice;
+}
+
+/** `600/1m`: so many in each window of that length. */
+export function parseRate(text: string): { max: number; windowMs: number } {
+  const [, max, window] = /^([^/]+)\/([^/]+)$/.exec(text) ?? [];
+  if (max === undefined || window === undefined) throw new InvalidValue('It must be a number and a window of time, such as 600/1m.');
+  return { max: parseWholeNumber(max, 1, 1_000_000), windowMs: parsePositiveDuration(window) };
+}
+
+/** An IP address (IPv6 without brackets) or a host name. */
+export function parseHost(text: string): string {
+  if (!isHost(text)) throw new InvalidValue('It must be an IP address (IPv6 without brackets) or a host name.');
+  return text;
+}
+
+export function isHost(text: string): boolean {
+  return isIP(text) !== 0 || /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i.test(text);
+}
+
+/** A comma-separated list of IP addresses and CIDRs. */
+export function parseProxies(text: string): string[] {
+  const entries = splitList(text);
+  if (!entries.every(isAddressOrCidr)) {
+    throw new InvalidValue(
+      'It must name the proxies by IP address or CIDR, such as 10.0.0.5,192.168.0.0/16. What trusts everyone, such as true, a number of hops or ' +
+        '0.0.0.0/0, is refused: anyone could then choose the address they are limited by. Leave it unset if there is no proxy.',
+    );
+  }
+  return entries;
+}
+
+function isAddressOrCidr(text: string): boolean {
+  const [address = '', prefix, ...rest] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || rest.length > 0) return false;
+  if (prefix === undefined) return true;
+  const bits = /^\d{1,3}$/.test(prefix) ? Number(prefix) : 0;
+  return bits >= 1 && bits <= (version === 4 ? 32 : 128);
+}
+
+/** The parts between commas or line ends, without the white space around them; empty ones are dropped. */
+export function splitList(text: string): string[] {
+  return text
+    .split(/[,\n]/)
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}

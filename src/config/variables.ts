@@ -1,0 +1,112 @@
+export interface Variable {
+  readonly name: string;
+  /** As one would write it; empty if there is none. */
+  readonly default: string;
+  /** Can also be given as a file, by `<name>_FILE`; its value is never repeated. */
+  readonly secret: boolean;
+  readonly required: boolean;
+  readonly meaning: string;
+}
+
+/** Every variable there is. The schema, `.env.example` and the README's table are written from this list or checked against it. */
+export const VARIABLES = [
+  { name: 'HOST', default: '127.0.0.1', secret: false, required: false, meaning: 'where to listen: an IP address or a host name' },
+  { name: 'PORT', default: '3000', secret: false, required: false, meaning: 'the port to listen on; 0 picks a free one' },
+  {
+    name: 'API_KEYS',
+    default: '',
+    secret: true,
+    required: true,
+    meaning: '`name:secret` pairs, comma separated; the secret has at least 24 characters or is `sha256:<hex>`; `:admin` after it sees all',
+  },
+  {
+    name: 'GMAIL_USER',
+    default: '',
+    secret: false,
+    required: true,
+    meaning: 'the full address of the account, also for Workspace domains',
+  },
+  {
+    name: 'GMAIL_APP_PASSWORD',
+    default: '',
+    secret: true,
+    required: true,
+    meaning: '16 letters; the spaces Google shows are removed; not needed if every server of `SMTP_URL` has `?tls=never`',
+  },
+  {
+    name: 'GMAIL_FROM',
+    default: 'GMAIL_USER',
+    secret: false,
+    required: false,
+    meaning: 'the default `From`, such as `Acme <no-reply@acme.com>`',
+  },
+  {
+    name: 'SMTP_URL',
+    default: 'smtp://smtp.gmail.com:587,smtps://smtp.gmail.com:465',
+    secret: false,
+    required: false,
+    meaning:
+      'servers in order of preference: `smtp:` is STARTTLS, required; `smtps:` is TLS from the first byte; `?tls=never` is in the clear, without login',
+  },
+  { name: 'SMTP_CONNECTIONS', default: '3', secret: false, required: false, meaning: 'pooled connections, 1 to 20' },
+  {
+    name: 'ON_UNCERTAIN',
+    default: 'retry',
+    secret: false,
+    required: false,
+    meaning: 'after an attempt whose outcome cannot be known: `retry`, or `hold` for a person to decide',
+  },
+  { name: 'RETRY_FOR', default: '24h', secret: false, required: false, meaning: 'how long a transient failure is retried' },
+  {
+    name: 'QUEUE_MAX_MESSAGES',
+    default: '10000',
+    secret: false,
+    required: false,
+    meaning: 'messages that may wait; past it, `503 queue_full`',
+  },
+  {
+    name: 'QUEUE_MAX_BYTES',
+    default: '256mb',
+    secret: false,
+    required: false,
+    meaning: 'memory they may occupy; past it, `503 queue_full`',
+  },
+  {
+    name: 'RETAIN',
+    default: '24h',
+    secret: false,
+    required: false,
+    meaning: 'how long a finished message can be looked up; also the life of an idempotency key',
+  },
+  {
+    name: 'MAX_MESSAGE_BYTES',
+    default: '35882577',
+    secret: false,
+    required: false,
+    meaning: "the encoded message at most; no more than Gmail's own SIZE, which is the default",
+  },
+  { name: 'RATE_LIMIT', default: '600/1m', secret: false, required: false, meaning: 'requests per API key in a window of time' },
+  {
+    name: 'TRUST_PROXY',
+    default: '',
+    secret: false,
+    required: false,
+    meaning: 'addresses or CIDRs of proxies whose `X-Forwarded-For` is believed, comma separated',
+  },
+  {
+    name: 'LOG_LEVEL',
+    default: 'info',
+    secret: false,
+    required: false,
+    meaning: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
+  },
+  {
+    name: 'SHUTDOWN_TIMEOUT',
+    default: '25s',
+    secret: false,
+    required: false,
+    meaning: 'how long attempts in flight may take to finish after SIGTERM',
+  },
+] as const satisfies readonly Variable[];
+
+export type VariableName = (typeof VARIABLES)[number]['name'];

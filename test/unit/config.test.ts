@@ -1,0 +1,471 @@
+import { createHash } from 'node:crypto';
+import { mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseEnv } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import type { Environment } from '../../src/config/environment.ts';
+import { VARIABLES } from '../../src/config/variables.ts';
+import { type Config, ConfigError, parseConfig } from '../../src/config.ts';
+
+const SECRET = 'Zx9-secret-of-the-crm-0123456789';
+const REQUIRED = { API_KEYS: `crm:${SECRET}`, GMAIL_USER: 'bot@acme.com', GMAIL_APP_PASSWORD: 'abcd efgh ijkl mnop' };
+
+function configOf(env: Environment): Config {
+  return parseConfig({ ...REQUIRED, ...env }).config;
+}
+
+/** The error for an environment that is otherwise right. */
+function errorOf(env: Environment): ConfigError {
+  try {
+    parseConfig({ ...REQUIRED, ...env });
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+    throw error;
+  }
+  throw new Error('the configuration was taken');
+}
+
+/** What is said about the one variable that is wrong. */
+function problemOf(variable: string, value: string): string {
+  const { problems } = errorOf({ [variable]: value });
+  expect(problems).toEqual([{ variable, message: expect.any(String) }]);
+  return problems[0]?.message ?? '';
+}
+
+function digestOf(secret: string): Buffer {
+  return createHash('sha256').update(secret).digest();
+}
+
+describe('the defaults', () => {
+  test('are those of the product page', () => {
+    expect(configOf({})).toEqual({
+      host: '127.0.0.1',
+      port: 3000,
+      apiKeys: [{ name: 'crm', digest: digestOf(SECRET), admin: false }],
+      gmail: { user: 'bot@acme.com', appPassword: 'abcdefghijklmnop', from: { email: 'bot@acme.com', name: null } },
+      smtp: {
+        servers: [
+          { host: 'smtp.gmail.com', port: 587, tls: 'starttls' },
+          { host: 'smtp.gmail.com', port: 465, tls: 'implicit' },
+        ],
+        connections: 3,
+      },
+      onUncertain: 'retry',
+      retryForMs: 24 * 3_600_000,
+      queue: { maxMessages: 10_000, maxBytes: 256 * 1024 * 1024 },
+      retainMs: 24 * 3_600_000,
+      maxMessageBytes: 35_882_577,
+      rateLimit: { max: 600, windowMs: 60_000 },
+      trustProxy: [],
+      logLevel: 'info',
+      shutdownTimeoutMs: 25_000,
+    });
+  });
+
+  test('stand for variables that are empty', () => {
+    const empty = Object.fromEntries(VARIABLES.filter(({ required }) => !required).map(({ name }) => [name, ' ']));
+    expect(configOf(empty)).toEqual(configOf({}));
+  });
+
+  test('cannot be changed afterwards, at any depth', () => {
+    const config = configOf({});
+    const frozen: object[] = [config, config.apiKeys, config.gmail, config.gmail.from, config.smtp, config.smtp.servers, config.queue];
+    for (const part of [...frozen, ...config.apiKeys, ...config.smtp.servers, config.rateLimit, config.trustProxy]) {
+      expect(Object.isFrozen(part)).toBe(true);
+    }
+  });
+});
+
+describe('one error', () => {
+  test('names every variable that is missing, each with how to set it', () => {
+    const { problems, message } = errorOf({ API_KEYS: undefined, GMAIL_USER: '', GMAIL_APP_PASSWORD: ' ' });
+    expect(problems.map(({ variable }) => variable)).toEqual(['API_KEYS', 'GMAIL_USER', 'GMAIL_APP_PASSWORD']);
+    expect(message).toContain('API_KEYS="crm:$(openssl rand -hex 24)"');
+    expect(message).toContain('GMAIL_USER=you@gmail.com');
+    expect(message).toContain('https://myaccount.google.com/apppasswords');
+  });
+
+  test('names every variable that is wrong, on a line each', () => {
+    const { message, problems } = errorOf({
+      HOST: '[::1]',
+      PORT: '65536',
+      API_KEYS: 'crm:short',
+      GMAIL_USER: 'bot',
+      GMAIL_APP_PASSWORD: 'hunter2',
+      GMAIL_FROM: 'a@acme.com, b@acme.com',
+      SMTP_URL: 'http://smtp.gmail.com',
+      SMTP_CONNECTIONS: '21',
+      ON_UNCERTAIN: 'drop',
+      RETRY_FOR: '24',
+      QUEUE_MAX_MESSAGES: '0',
+      QUEUE_MAX_BYTES: '0',
+      RETAIN: '0s',
+      MAX_MESSAGE_BYTES: '36mb',
+      RATE_LIMIT: '600',
+      TRUST_PROXY: 'true',
+      LOG_LEVEL: 'loud',
+      SHUTDOWN_TIMEOUT: 'soon',
+    });
+    const names = VARIABLES.map(({ name }) => name);
+    expect(problems.map(({ variable }) => variable)).toEqual(names);
+    expect(message.split('\n').slice(1)).toEqual(names.map((name) => expect.stringMatching(new RegExp(`^ {2}${name}: [A-Z].*[.)"]$`))));
+  });
+
+  test('never repeats a value, whatever is wrong with it', () => {
+    const secret = 'TopSecret-0123456789-abcdef';
+    const wrong = [
+      ...[
+        secret,
+        `${secret}:admin`,
+        `a b:${secret}`,
+        `crm:${secret}:root`,
+        `crm:sha256:${secret}`,
+        `crm:${secret},ops:${secret}`,
+        `[${secret}]`,
+      ],
+      ...[
+        `smtp://bot:${secret}@smtp.gmail.com`,
+        `smtp://bot:${secret}/x@smtp.gmail.com?tls=never`,
+        `smtp://smtp.gmail.com?password=${secret}`,
+      ],
+      ...[`${secret}:${secret}:${secret}`, `smtp://${secret}!`, `"${secret}"@acme.com`],
+    ];
+    for (const value of wrong) {
+      const { message, problems } = errorOf(Object.fromEntries(VARIABLES.map(({ name }) => [name, value])));
+      expect(problems.length).toBeGreaterThan(10);
+      expect(message).not.toContain(secret);
+    }
+  });
+});
+
+describe('API_KEYS', () => {
+  test('takes secrets and digests, each for an ordinary caller or an admin', () => {
+    const digest = digestOf(SECRET).toString('hex');
+    const { apiKeys } = configOf({
+      API_KEYS: `crm:${SECRET}1, ops:${SECRET}2:admin, a.b_c-1:sha256:${digest}, root:sha256:${digest.replace(/./, '0')}:admin,`,
+    });
+    expect(apiKeys.map(({ name, admin }) => [name, admin])).toEqual([
+      ['crm', false],
+      ['ops', true],
+      ['a.b_c-1', false],
+      ['root', true],
+    ]);
+    expect(apiKeys[0]?.digest).toEqual(digestOf(`${SECRET}1`));
+    expect(apiKeys[2]?.digest).toEqual(digestOf(SECRET));
+  });
+
+  test.each([
+    ['a secret of 23 characters', `crm:${'x'.repeat(23)}`, 'fewer than 24 characters'],
+    ['a secret without a name', SECRET, 'no colon'],
+    ['an empty name', `:${SECRET}`, 'no usable name'],
+    ['a name with a space', `my crm:${SECRET}`, 'no usable name'],
+    ['a name of 65 characters', `${'x'.repeat(65)}:${SECRET}`, 'no usable name'],
+    ['a colon in a secret', `crm:${SECRET}:${SECRET}`, 'other than :admin'],
+    ['a second admin', `crm:${SECRET}:admin:admin`, 'other than :admin'],
+    ['white space in a secret', 'crm:correct horse battery staple', 'white space'],
+    ['a secret beyond ASCII', `crm:${'é'.repeat(24)}`, 'beyond ASCII'],
+    ['a digest that is too short', 'crm:sha256:abcdef', '64 hexadecimal digits'],
+    ['two keys of one name', `crm:${SECRET}1,crm:${SECRET}2`, 'Keys 1 and 2 have the same name'],
+    [
+      'two keys of one secret',
+      `a:${SECRET},b:${SECRET}0,c:sha256:${digestOf(SECRET).toString('hex')}`,
+      'Keys 1 and 3 have the same secret',
+    ],
+    ['the JSON form', '[{"name": "crm"}]', 'not supported by this version'],
+    ['no key at all', ',', 'required'],
+  ])('refuses %s', (_, value, reason) => {
+    expect(problemOf('API_KEYS', value)).toContain(reason);
+  });
+});
+
+describe('the account', () => {
+  test.each(['bot', 'acme.com', 'bot@acme', 'Bot <bot@acme.com>', '"bot"@acme.com', 'a@acme.com,b@acme.com'])(
+    'GMAIL_USER refuses %s',
+    (value) => {
+      expect(problemOf('GMAIL_USER', value)).toContain('the full address of the account, also for Workspace domains: name@yourdomain');
+    },
+  );
+
+  test.each(['abcdefghijklmnop', 'abcd efgh ijkl mnop', 'abcd\u00a0efgh\u00a0ijkl\u00a0mnop', ' abcd efgh\tijkl mnop\n'])(
+    'GMAIL_APP_PASSWORD takes %j without its spaces',
+    (value) => {
+      expect(configOf({ GMAIL_APP_PASSWORD: value }).gmail.appPassword).toBe('abcdefghijklmnop');
+    },
+  );
+
+  test.each(['hunter2', 'abcdefghijklmno', 'abcdefghijklmnopq', 'abcdefghijklmno1', 'abcdéfghijklmnop'])(
+    'GMAIL_APP_PASSWORD refuses %s',
+    (value) => {
+      const problem = problemOf('GMAIL_APP_PASSWORD', value);
+      expect(problem).toContain("The account's own password does not work");
+      expect(problem).toContain('https://myaccount.google.com/apppasswords');
+    },
+  );
+
+  test('GMAIL_APP_PASSWORD may be missing only if no server is logged in to', () => {
+    const clear = 'smtp://127.0.0.1:1025?tls=never';
+    expect(configOf({ GMAIL_APP_PASSWORD: '', SMTP_URL: clear }).gmail.appPassword).toBeNull();
+    for (const SMTP_URL of [undefined, `${clear},smtp://smtp.gmail.com`]) {
+      expect(errorOf({ GMAIL_APP_PASSWORD: '', SMTP_URL }).problems.map(({ variable }) => variable)).toEqual(['GMAIL_APP_PASSWORD']);
+    }
+  });
+
+  test('GMAIL_FROM is one mailbox, with a name if it has one', () => {
+    expect(configOf({ GMAIL_FROM: '"Acme, Inc." <no-reply@ACME.com>' }).gmail.from).toEqual({
+      email: 'no-reply@acme.com',
+      name: 'Acme, Inc.',
+    });
+    expect(problemOf('GMAIL_FROM', 'a@acme.com, b@acme.com')).toContain('more than one address');
+  });
+});
+
+describe('SMTP_URL', () => {
+  test('gives each scheme its encryption and its port', () => {
+    const SMTP_URL = 'smtp://Relay.acme.com, smtps://relay.acme.com/,smtp://[::1]:2525,smtps://10.0.0.1:4465,smtp://sink:25?tls=never';
+    expect(configOf({ SMTP_URL }).smtp.servers).toEqual([
+      { host: 'relay.acme.com', port: 587, tls: 'starttls' },
+      { host: 'relay.acme.com', port: 465, tls: 'implicit' },
+      { host: '::1', port: 2525, tls: 'starttls' },
+      { host: '10.0.0.1', port: 4465, tls: 'implicit' },
+      { host: 'sink', port: 25, tls: 'never' },
+    ]);
+  });
+
+  test.each([
+    ['credentials in the clear', 'smtp://bot:pw@relay.acme.com?tls=never', 'they would go in the clear'],
+    ['a user in the clear', 'smtp://bot@relay.acme.com?tls=never', 'they would go in the clear'],
+    ['credentials', 'smtps://bot:pw@smtp.gmail.com', 'set GMAIL_USER and GMAIL_APP_PASSWORD'],
+    ['credentials that break the URL', 'smtp://bot:p/w@smtp.gmail.com', 'set GMAIL_USER and GMAIL_APP_PASSWORD'],
+    ['smtps: without TLS', 'smtps://relay.acme.com?tls=never', 'use smtp:'],
+    ['another value of tls', 'smtp://relay.acme.com?tls=maybe', 'unknown parameter'],
+    ['another parameter', 'smtp://relay.acme.com?tls=never&x=1', 'unknown parameter'],
+    ['a path', 'smtp://relay.acme.com/inbox', 'after the port'],
+    ['a fragment', 'smtp://relay.acme.com#x', 'after the port'],
+    ['another scheme', 'https://smtp.gmail.com', 'must start with smtp://'],
+    ['a bare host', 'smtp.gmail.com:587', 'must start with smtp://'],
+    ['a port without a host', 'smtp://:587', 'not a URL'],
+    ['no host', 'smtp://', 'no usable host'],
+    ['a host beyond ASCII', 'smtp://bücher.example', 'no usable host'],
+    ['a host with a space', 'smtp://smtp gmail.com', 'Server 1'],
+    ['a port past 65535', 'smtp://smtp.gmail.com:65536', 'not a URL'],
+    ['port 0', 'smtp://smtp.gmail.com:0', 'port 0'],
+    ['no server', ' , ', 'at least one server'],
+    ['what is wrong with the second server', 'smtp://smtp.gmail.com,ftp://smtp.gmail.com', 'Server 2'],
+  ])('refuses %s', (_, value, reason) => {
+    expect(problemOf('SMTP_URL', value)).toContain(reason);
+  });
+});
+
+describe('TRUST_PROXY', () => {
+  test('takes addresses and CIDRs', () => {
+    expect(configOf({ TRUST_PROXY: '10.0.0.5, 192.168.0.0/16,fd00::/8,::1' }).trustProxy).toEqual([
+      '10.0.0.5',
+      '192.168.0.0/16',
+      'fd00::/8',
+      '::1',
+    ]);
+  });
+
+  test.each([
+    'true',
+    '1',
+    '2',
+    'false',
+    'loopback',
+    '0.0.0.0/0',
+    '::/0',
+    '10.0.0.0/33',
+    '10.0.0.0/8/8',
+    '10.0.0.0/',
+    '10.0.0/8',
+    '10.0.0.5,true',
+  ])('refuses %s', (value) => {
+    const problem = problemOf('TRUST_PROXY', value);
+    expect(problem).toContain('name the proxies');
+    expect(problem).toContain('anyone could then choose the address they are limited by');
+  });
+});
+
+describe('numbers, durations and sizes', () => {
+  test.each([
+    ['250ms', 250],
+    ['30s', 30_000],
+    ['5m', 300_000],
+    ['24h', 86_400_000],
+    ['7d', 604_800_000],
+    ['0s', 0],
+  ])('a duration of %s is %i ms', (RETRY_FOR, ms) => {
+    expect(configOf({ RETRY_FOR }).retryForMs).toBe(ms);
+  });
+
+  test.each(['30', 's', '1.5h', '-1s', '1 h 5 m', '1w', '1e3s', '25d', '99999999999999999999d', '1constructor'])(
+    'a duration of %s is refused',
+    (value) => {
+      problemOf('RETRY_FOR', value);
+    },
+  );
+
+  test.each([
+    ['1000', 1000],
+    ['512b', 512],
+    ['256kb', 262_144],
+    ['25MB', 26_214_400],
+    ['1gb', 1_073_741_824],
+  ])('a size of %s is %i bytes', (QUEUE_MAX_BYTES, bytes) => {
+    expect(configOf({ QUEUE_MAX_BYTES }).queue.maxBytes).toBe(bytes);
+  });
+
+  test.each(['0', '-1', '1.5mb', '25mib', 'mb', '9999999999999999gb'])('a size of %s is refused', (value) => {
+    problemOf('QUEUE_MAX_BYTES', value);
+  });
+
+  test('a message may not be larger than Gmail takes', () => {
+    expect(configOf({ MAX_MESSAGE_BYTES: '35882577' }).maxMessageBytes).toBe(35_882_577);
+    expect(problemOf('MAX_MESSAGE_BYTES', '35882578')).toContain('35882577');
+  });
+
+  test.each([
+    ['PORT', ['0', '65535'], ['65536', '-1', '3000.5', '0x10', 'http', 'tcp://10.0.0.1:3000']],
+    ['SMTP_CONNECTIONS', ['1', '20'], ['0', '21']],
+    ['QUEUE_MAX_MESSAGES', ['1', '1000000'], ['0', 'many']],
+    ['RATE_LIMIT', ['1/1s', '600/1m'], ['0/1m', '600', '600/0s', '600/m', '/1m', '600/1m/1m']],
+    ['RETAIN', ['1s', '7d'], ['0s', '24']],
+    ['SHUTDOWN_TIMEOUT', ['1s'], ['0s']],
+    ['ON_UNCERTAIN', ['retry', 'hold'], ['RETRY', 'fail']],
+    ['LOG_LEVEL', ['silent', 'trace'], ['verbose']],
+    ['HOST', ['0.0.0.0', '::', 'localhost'], ['[::]', '*', 'a b', 'http://localhost']],
+  ] as const)('%s takes %j and refuses %j', (name, taken, refused) => {
+    for (const value of taken) configOf({ [name]: value });
+    for (const value of refused) problemOf(name, value);
+  });
+});
+
+describe('a secret in a file', () => {
+  /** A file that is gone when the test ends. */
+  function fileOf(content: string): Disposable & { readonly path: string } {
+    const folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
+    const path = join(folder.path, 'secret');
+    writeFileSync(path, content);
+    return { path, [Symbol.dispose]: () => folder.remove() };
+  }
+
+  test('is read without the line end', () => {
+    using file = fileOf('abcd efgh ijkl mnop\n');
+    expect(configOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: file.path }).gmail.appPassword).toBe('abcdefghijklmnop');
+  });
+
+  test('may hold one API key on each line', () => {
+    using file = fileOf(`crm:${SECRET}1\r\nops:${SECRET}2:admin\n\nshop:${SECRET}3,till:${SECRET}4\n`);
+    const { apiKeys } = configOf({ API_KEYS: undefined, API_KEYS_FILE: file.path });
+    expect(apiKeys.map(({ name }) => name)).toEqual(['crm', 'ops', 'shop', 'till']);
+    expect(apiKeys[0]?.digest).toEqual(digestOf(`${SECRET}1`));
+  });
+
+  test('is refused beside the variable itself', () => {
+    const { problems } = errorOf({ API_KEYS_FILE: '/run/secrets/api_keys' });
+    expect(problems).toEqual([{ variable: 'API_KEYS', message: expect.stringContaining('API_KEYS_FILE') }]);
+  });
+
+  test('that cannot be read is named, with why', () => {
+    using file = fileOf('');
+    const { problems } = errorOf({
+      API_KEYS: '',
+      API_KEYS_FILE: `${file.path}.missing`,
+      GMAIL_APP_PASSWORD: '',
+      GMAIL_APP_PASSWORD_FILE: tmpdir(),
+    });
+    expect(problems).toEqual([
+      { variable: 'API_KEYS_FILE', message: expect.stringContaining(`${file.path}.missing cannot be read: no such file or directory`) },
+      {
+        variable: 'GMAIL_APP_PASSWORD_FILE',
+        message: expect.stringContaining(`${tmpdir()} cannot be read: illegal operation on a directory`),
+      },
+    ]);
+  });
+
+  test('that is empty is named', () => {
+    using file = fileOf('\n');
+    expect(errorOf({ API_KEYS: '', API_KEYS_FILE: file.path }).problems).toEqual([
+      { variable: 'API_KEYS_FILE', message: expect.stringContaining(`${file.path} is empty`) },
+    ]);
+  });
+
+  test('with a wrong value is blamed by its own name, and the value not repeated', () => {
+    using file = fileOf(`crm:${SECRET}:root`);
+    const { problems, message } = errorOf({ API_KEYS: '', API_KEYS_FILE: file.path });
+    expect(problems.map(({ variable }) => variable)).toEqual(['API_KEYS_FILE']);
+    expect(message).not.toContain(SECRET);
+  });
+
+  test('is not repeated when it was put where its path belongs', () => {
+    expect(errorOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: 'abcdefghijklmnop' }).message).not.toContain('abcdefghijklmnop');
+  });
+
+  test('is only for secrets', () => {
+    using file = fileOf('4000');
+    expect(configOf({ PORT_FILE: file.path }).port).toBe(3000);
+  });
+});
+
+describe('an unknown variable', () => {
+  test.each([
+    ['GMAIL_APP_PASWORD', 'GMAIL_APP_PASSWORD'],
+    ['GMAIL_PASSWORD', 'GMAIL_APP_PASSWORD'],
+    ['GMAIL_APP_PASSWORD_FIEL', 'GMAIL_APP_PASSWORD_FILE'],
+    ['gmail_user', 'GMAIL_USER'],
+    ['SMTP_URLS', 'SMTP_URL'],
+    ['QUEUE_MAX_BYTE', 'QUEUE_MAX_BYTES'],
+    ['API_KEY', 'API_KEYS'],
+    ['RATE_LIMITS', 'RATE_LIMIT'],
+    ['TRUST_PROXIES', 'TRUST_PROXY'],
+    ['ON_UNCERTAINTY', 'ON_UNCERTAIN'],
+  ])('such as %s is warned about, with the nearest name %s and without its value', (name, nearest) => {
+    const { warnings } = parseConfig({ ...REQUIRED, [name]: SECRET });
+    expect(warnings).toEqual([expect.stringMatching(new RegExp(`^${name} .* ${nearest}\\.$`))]);
+    expect(warnings.join()).not.toContain(SECRET);
+  });
+
+  test('of another program is left alone', () => {
+    const foreign = {
+      PATH: '/bin',
+      HOSTNAME: 'box',
+      API_URL: 'x',
+      API_TOKEN: 'x',
+      LOG_FORMAT: 'x',
+      RATE: '1',
+      PORTAL: 'x',
+      NODE_ENV: 'test',
+      MAIL_USER: 'x',
+    };
+    expect(parseConfig({ ...REQUIRED, ...foreign }).warnings).toEqual([]);
+  });
+});
+
+describe('.env.example', () => {
+  const text = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
+
+  test('names exactly the variables there are, each with its default and its meaning', () => {
+    const found = [...text.matchAll(/(?:^#.*\n)+?(?:# )?([A-Z_]+)=(.*)$/gm)].map(([block, name, value]) => ({ name, value, block }));
+    expect(found.map(({ name }) => name).sort()).toEqual(VARIABLES.map(({ name }) => name).sort());
+    for (const { name, default: value, meaning } of VARIABLES) {
+      const entry = found.find((one) => one.name === name);
+      expect(entry?.value).toBe(name === 'GMAIL_FROM' ? '' : value);
+      expect(entry?.block).toContain(`# ${meaning.replaceAll('`', '')}\n`);
+    }
+  });
+
+  test('is a whole configuration once the three required variables are filled in', () => {
+    const filled = text.replace(
+      /^(API_KEYS|GMAIL_USER|GMAIL_APP_PASSWORD)=$/gm,
+      (_, name: keyof typeof REQUIRED) => `${name}=${REQUIRED[name]}`,
+    );
+    expect(parseConfig(parseEnv(filled))).toEqual(parseConfig(REQUIRED));
+    expect(parseConfig(parseEnv(filled.replace(/^# (?=[A-Z_]+=)/gm, '')))).toEqual(parseConfig(REQUIRED));
+  });
+});
+
+test('the list of variables gives the defaults that apply', () => {
+  const defaults = Object.fromEntries(VARIABLES.map((variable) => [variable.name, variable.name === 'GMAIL_FROM' ? '' : variable.default]));
+  expect(configOf({ ...defaults, ...REQUIRED })).toEqual(configOf({}));
+});
