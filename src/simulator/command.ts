@@ -1,0 +1,101 @@
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { SCRIPTED_LOGINS } from './logins.ts';
+import { SCRIPTED_DOMAIN, SCRIPTED_RECIPIENTS } from './scripts.ts';
+import { openSimulator, type Simulator, type SimulatorOptions } from './simulator.ts';
+
+export const SIMULATOR_USAGE = `Usage: outtray simulator [options]
+
+Runs a Gmail that sends nothing: a real SMTP server with the banner, the logins and the replies of smtp.gmail.com.
+
+  --host HOST        where to listen (127.0.0.1)
+  --smtp-port PORT   SMTP with STARTTLS (2587)
+  --smtps-port PORT  SMTP with TLS from the first byte (2465)
+  --http-port PORT   reads back what it took: GET /messages (2580)
+  --user USER        the login it announces; any user name gets in (demo@simulator.test)
+  --password SECRET  the app password (abcdefghijklmnop)
+  --ca-file FILE     write its certificate authority here, for NODE_EXTRA_CA_CERTS`;
+
+const OPTIONS = {
+  host: { type: 'string', default: '127.0.0.1' },
+  'smtp-port': { type: 'string', default: '2587' },
+  'smtps-port': { type: 'string', default: '2465' },
+  'http-port': { type: 'string', default: '2580' },
+  user: { type: 'string', default: 'demo@simulator.test' },
+  password: { type: 'string', default: 'abcdefghijklmnop' },
+  'ca-file': { type: 'string' },
+} as const;
+
+/** A mistake in the command line. */
+class UsageError extends Error {}
+
+/**
+ * `outtray simulator`: runs until the signal is aborted.
+ *
+ * @returns the exit code: 0 when aborted, 1 if it could not start, 2 on bad usage
+ */
+export async function runSimulator(args: string[], out: (line: string) => void, signal: AbortSignal): Promise<number> {
+  try {
+    const { caFile, ...options } = parseCommandLine(args);
+    await using simulator = await openSimulator(options);
+    if (caFile !== undefined) await writeFile(caFile, simulator.ca);
+    for (const line of introduction(simulator, caFile)) out(line);
+    if (!signal.aborted) await once(signal, 'abort');
+    return 0;
+  } catch (error) {
+    out(error instanceof Error ? error.message : String(error));
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+function parseCommandLine(args: string[]): SimulatorOptions & { caFile: string | undefined } {
+  const { values } = parse(args);
+  return {
+    host: values.host,
+    starttlsPort: parsePort('--smtp-port', values['smtp-port']),
+    tlsPort: parsePort('--smtps-port', values['smtps-port']),
+    httpPort: parsePort('--http-port', values['http-port']),
+    user: values.user,
+    password: parseFilled('--password', values.password),
+    caFile: values['ca-file'],
+  };
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({ args, options: OPTIONS, strict: true, allowPositionals: false });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function parsePort(option: string, text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (port <= 65_535) return port;
+  throw new UsageError(`${option}: "${text}" is not a port, 0 to 65535`);
+}
+
+function parseFilled(option: string, text: string): string {
+  if (text !== '') return text;
+  throw new UsageError(`${option}: must not be empty`);
+}
+
+function introduction(simulator: Simulator, caFile: string | undefined): string[] {
+  const { starttlsPort, tlsPort, httpUrl, user, password, url } = simulator;
+  const scripted = (name: string, summary: string) => `  ${`${name}@${SCRIPTED_DOMAIN}`.padEnd(40)}${summary}`;
+  return [
+    `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, what it took at ${httpUrl}/messages`,
+    '',
+    `  GMAIL_USER=${user}`,
+    `  GMAIL_APP_PASSWORD=${password}`,
+    `  SMTP_URL=${url}`,
+    ...(caFile === undefined ? [] : [`  NODE_EXTRA_CA_CERTS=${caFile}`]),
+    '',
+    'Every recipient is accepted, but for these (name+anything@ does the same as name@):',
+    ...SCRIPTED_RECIPIENTS.map(({ name, summary }) => scripted(name, summary)),
+    '',
+    'Every user name gets in with the password, but for these:',
+    ...SCRIPTED_LOGINS.map(({ name, summary }) => scripted(name, summary)),
+  ];
+}

@@ -1,0 +1,58 @@
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { runSimulator } from '../../src/simulator/command.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+
+describe('the command', () => {
+  test('says where it listens, who may log in and which recipients are scripted, until it is aborted', async () => {
+    const caFile = join(tmpdir(), `simulator-ca-${process.pid}-${Date.now()}.pem`);
+    const stop = new AbortController();
+    const said: string[] = [];
+    const ready = Promise.withResolvers<void>();
+    const ended = runSimulator(
+      ['--smtp-port', '0', '--smtps-port', '0', '--http-port', '0', '--user', 'me@acme.test', '--password', 'sesame', '--ca-file', caFile],
+      (line) => {
+        said.push(line);
+        if (line.includes('too-many-logins')) ready.resolve();
+      },
+      stop.signal,
+    );
+    await ready.promise;
+    const text = said.join('\n');
+    expect(text).toMatch(/STARTTLS on port \d+, TLS on port \d+, what it took at http:\/\/127\.0\.0\.1:\d+\/messages/);
+    expect(text).toContain('GMAIL_USER=me@acme.test');
+    expect(text).toContain('GMAIL_APP_PASSWORD=sesame');
+    expect(text).toMatch(/SMTP_URL=smtp:\/\/localhost:\d+,smtps:\/\/localhost:\d+/);
+    expect(text).toContain(`NODE_EXTRA_CA_CERTS=${caFile}`);
+    expect(text).toMatch(/drop-after-dot@simulator\.test +takes the message/);
+    expect(await readFile(caFile, 'utf8')).toMatch(/^-----BEGIN CERTIFICATE-----\n/);
+    stop.abort();
+    expect(await ended).toBe(0);
+  });
+
+  test.each([
+    [['--smtp-port', '70000'], '--smtp-port'],
+    [['--http-port', 'http'], '--http-port'],
+    [['--password', ''], '--password'],
+    [['--colour'], '--colour'],
+    [['now'], 'now'],
+  ])('refuses %j with exit code 2, naming what is wrong', async (args, named) => {
+    const said: string[] = [];
+    expect(await runSimulator(args, (line) => said.push(line), AbortSignal.abort())).toBe(2);
+    expect(said.join('\n')).toContain(named);
+  });
+
+  test('fails with exit code 1 when a port is taken, and leaves none open', async () => {
+    await using simulator = await startSimulator();
+    const free = await startSimulator();
+    await free.close();
+    const said: string[] = [];
+    const args = ['--smtp-port', `${free.starttlsPort}`, '--smtps-port', `${simulator.tlsPort}`, '--http-port', '0'];
+    expect(await runSimulator(args, (line) => said.push(line), AbortSignal.abort())).toBe(1);
+    expect(said).toEqual([expect.stringContaining(`EADDRINUSE: address already in use 127.0.0.1:${simulator.tlsPort}`)]);
+    await using again = await startSimulator({ starttlsPort: free.starttlsPort });
+    expect(again.starttlsPort).toBe(free.starttlsPort);
+  });
+});

@@ -1,0 +1,180 @@
+import { describe, expect, test } from 'vitest';
+import {
+  ACCEPTED,
+  deliver,
+  dialIn,
+  GO_AHEAD,
+  lines,
+  plain,
+  plainly,
+  RECIPIENT_OK,
+  SENDER_OK,
+  startSimulator,
+} from '../helpers/simulator.ts';
+
+const DAILY_LIMIT = lines(
+  '550-5.4.5 Daily user sending limit exceeded. For more information on Gmail',
+  '550-5.4.5 sending limits go to',
+  '550 5.4.5  https://support.google.com/a/answer/166852 <id> - gsmtp',
+);
+
+describe('a scripted recipient', () => {
+  test.each([
+    [
+      'no-such-user',
+      [
+        '550-5.1.1 The email account that you tried to reach does not exist. Please try',
+        "550-5.1.1 double-checking the recipient's email address for typos or",
+        '550-5.1.1 unnecessary spaces. For more information, go to',
+        '550 5.1.1  https://support.google.com/mail/?p=NoSuchUser <id> - gsmtp',
+      ],
+    ],
+    [
+      'mailbox-full',
+      [
+        '552-5.2.2 The email account that you tried to reach is over quota. Please direct',
+        '552-5.2.2 the recipient to',
+        '552 5.2.2  https://support.google.com/mail/?p=OverQuotaPerm <id> - gsmtp',
+      ],
+    ],
+  ])('%s is refused at RCPT, each time, and others are not', async (name, reply) => {
+    await using simulator = await startSimulator();
+    using session = await dialIn(simulator);
+    const recipients = [`${name}@simulator.test`, 'ada@example.com', `${name.toUpperCase()}+7@simulator.test`, `${name}@example.com`];
+    const refusal = lines(...reply);
+    expect(await deliver(session, recipients)).toEqual([SENDER_OK, refusal, RECIPIENT_OK, refusal, RECIPIENT_OK, GO_AHEAD, ACCEPTED]);
+    expect(simulator.messages).toMatchObject([{ recipients: ['ada@example.com', `${name}@example.com`] }]);
+    expect(simulator.transactions[0]?.recipients.map(({ reply }) => plain(`${reply}\r\n`))).toEqual([
+      refusal,
+      RECIPIENT_OK,
+      refusal,
+      RECIPIENT_OK,
+    ]);
+  });
+
+  test('greylisted is refused the first time for each sender and recipient', async () => {
+    await using simulator = await startSimulator();
+    using session = await dialIn(simulator);
+    const attempt = async (from: string, to: string) => {
+      await session.say('RSET');
+      await session.say(`MAIL FROM:<${from}>`);
+      return plainly(session.say(`RCPT TO:<${to}>`));
+    };
+    const refusal = lines(
+      '450-4.2.1 The user you are trying to contact is receiving mail at a rate that',
+      '450-4.2.1 prevents additional messages from being delivered. Please resend your',
+      '450-4.2.1 message at a later time. If the user is able to receive mail at that',
+      '450-4.2.1 time, your message will be delivered. For more information, go to',
+      '450 4.2.1  https://support.google.com/mail/?p=ReceivingRate <id> - gsmtp',
+    );
+    expect(await attempt('a@acme.test', 'greylisted@simulator.test')).toBe(refusal);
+    expect(await attempt('a@acme.test', 'greylisted@simulator.test')).toBe(RECIPIENT_OK);
+    expect(await attempt('a@acme.test', 'greylisted+2@simulator.test')).toBe(refusal);
+    expect(await attempt('b@acme.test', 'greylisted@simulator.test')).toBe(refusal);
+    expect(await attempt('b@acme.test', 'greylisted@simulator.test')).toBe(RECIPIENT_OK);
+  });
+
+  test('daily-limit is refused at DATA, and the session goes on', async () => {
+    await using simulator = await startSimulator();
+    using session = await dialIn(simulator);
+    expect(await deliver(session, ['ada@example.com', 'daily-limit@simulator.test'])).toEqual([
+      SENDER_OK,
+      RECIPIENT_OK,
+      RECIPIENT_OK,
+      DAILY_LIMIT,
+    ]);
+    expect(simulator.transactions).toMatchObject([{ reply: expect.stringMatching(/^550-5\.4\.5 /) }]);
+    expect((await deliver(session, ['ada@example.com'])).at(-1)).toBe(ACCEPTED);
+  });
+
+  test.each([
+    [
+      'blocked-content',
+      [
+        '552-5.7.0 This message was blocked because its content presents a potential',
+        '552-5.7.0 security issue. Please visit',
+        '552-5.7.0  https://support.google.com/mail/?p=BlockedMessage to review our',
+        '552 5.7.0 message content and attachment content guidelines. <id> - gsmtp',
+      ],
+    ],
+    [
+      'too-large',
+      [
+        "552-5.3.4 Your message exceeded Google's message size limits. Please visit",
+        '552-5.3.4  https://support.google.com/mail/?p=MaxSizeError to view our size',
+        '552 5.3.4 guidelines. <id> - gsmtp',
+      ],
+    ],
+  ])('%s refuses the message after it was sent', async (name, reply) => {
+    await using simulator = await startSimulator();
+    using session = await dialIn(simulator);
+    const replies = await deliver(session, ['ada@example.com', `${name}+1@simulator.test`]);
+    expect(replies).toEqual([SENDER_OK, RECIPIENT_OK, RECIPIENT_OK, GO_AHEAD, lines(...reply)]);
+    expect(simulator.messages).toEqual([]);
+    expect(simulator.counters).toMatchObject({ transactions: 1, accepted: 0 });
+  });
+
+  test('drop-in-body cuts the connection once the message begins, every time, and keeps nothing', async () => {
+    await using simulator = await startSimulator();
+    for (const _ of [1, 2]) {
+      using session = await dialIn(simulator);
+      session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<drop-in-body@simulator.test>', 'DATA'));
+      expect([await session.read(), await session.read(), await session.read()].map(plain)).toEqual([SENDER_OK, RECIPIENT_OK, GO_AHEAD]);
+      session.write('Subject: a message without an end\r\n');
+      await session.hungUp;
+    }
+    expect(simulator.messages).toEqual([]);
+    expect(simulator.transactions).toMatchObject([{ reply: null }, { reply: null }]);
+  });
+
+  test('drop-after-dot takes the message without a word once, and accepts it the next time', async () => {
+    await using simulator = await startSimulator();
+    const message = (id: string) => `Message-ID: <${id}@acme.test>\r\nSubject: x\r\n\r\nx\r\n`;
+    const send = async (id: string) => {
+      using session = await dialIn(simulator);
+      return (await deliver(session, ['drop-after-dot@simulator.test'], message(id))).at(-1);
+    };
+    await expect(send('1')).rejects.toThrow();
+    await expect(send('2')).rejects.toThrow();
+    expect(await send('1')).toBe(ACCEPTED);
+    expect(simulator.messages.map(({ raw, answered }) => ({ raw, answered }))).toEqual([
+      { raw: message('1'), answered: false },
+      { raw: message('2'), answered: false },
+      { raw: message('1'), answered: true },
+    ]);
+    expect(simulator.counters.accepted).toBe(1);
+  });
+
+  test('slow replies after as long as its detail says', async () => {
+    await using simulator = await startSimulator();
+    using session = await dialIn(simulator);
+    const startedAt = performance.now();
+    expect((await deliver(session, ['slow+200ms@simulator.test'])).at(-1)).toBe(ACCEPTED);
+    // Timers count whole milliseconds, so they may fire a little early by this clock.
+    const tookMs = performance.now() - startedAt;
+    expect(tookMs).toBeGreaterThan(195);
+    expect(tookMs).toBeLessThan(3_000);
+  });
+
+  test('slow keeps a message whose sender hung up meanwhile as not answered', async () => {
+    await using simulator = await startSimulator();
+    using session = await dialIn(simulator);
+    session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<slow+300ms@simulator.test>', 'DATA'));
+    for (const _ of [1, 2, 3]) await session.read();
+    session.write('Subject: x\r\n\r\nx\r\n.\r\n');
+    session.hangUp();
+    await simulator.waitFor(({ messages }) => messages.length === 1);
+    expect(simulator.messages).toMatchObject([{ answered: false }]);
+    expect(simulator.transactions).toMatchObject([{ reply: null }]);
+  });
+
+  test('garbage-reply keeps the message and says something that is not SMTP, and the session goes on', async () => {
+    await using simulator = await startSimulator();
+    using session = await dialIn(simulator);
+    expect((await deliver(session, ['garbage-reply@simulator.test'])).at(-1)).toBe(
+      '<html><title>This network asks you to sign in</title></html>\r\n',
+    );
+    expect((await deliver(session, ['ada@example.com'])).at(-1)).toBe(ACCEPTED);
+    expect(simulator.messages).toMatchObject([{ answered: false }, { answered: true }]);
+  });
+});
