@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError, parseConfig } from '../config.ts';
+import type { MessageResource } from '../http/schemas/message.ts';
 import { openLogger } from '../log.ts';
 import { openService } from '../service.ts';
 import { openSimulator, type Simulator } from '../simulator/simulator.ts';
@@ -51,28 +52,25 @@ export async function demo(args: string[], { version, signal }: { version: strin
 /** Sends the sample over HTTP like any caller, and prints each status it goes through. */
 async function sendSample(url: string, key: string): Promise<boolean> {
   const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
-  const accepted = await fetch(`${url}/send`, { method: 'POST', headers, body: JSON.stringify(SAMPLE) });
-  let message = await accepted.json();
-  say(`A sample to ${SAMPLE.to}: ${message.id ?? JSON.stringify(message)}`);
-  let shown = '';
+  const answer = await fetch(`${url}/send`, { method: 'POST', headers, body: JSON.stringify(SAMPLE) });
+  if (answer.status !== 202) throw new Error(`The sample was refused: ${await answer.text()}`);
+  let message = (await answer.json()) as MessageResource;
+  say(`A sample to ${SAMPLE.to}, ${message.id}:`);
+  say(`  ${message.status}`);
   const giveUpAt = performance.now() + SAMPLE_TIMEOUT_MS;
-  while (performance.now() < giveUpAt) {
-    if (message.status !== shown) say(`  ${message.status}${wordsOf(message)}`);
-    shown = message.status;
-    if (message.finished_at) break;
+  while (message.finished_at === null && performance.now() < giveUpAt) {
     await sleep(POLL_MS);
-    message = await (await fetch(`${url}/messages/${message.id}`, { headers })).json();
+    const before: string = message.status;
+    message = (await (await fetch(`${url}/messages/${message.id}`, { headers })).json()) as MessageResource;
+    if (message.status !== before) say(`  ${message.status}${wordsOf(message)}`);
   }
   return message.status === 'sent';
 }
 
 /** The server's reply, or what went wrong. */
-function wordsOf(message: {
-  attempts?: { smtp?: { code: number; enhanced: string; response: string } | null }[];
-  error?: { code: string } | null;
-}): string {
-  const smtp = message.attempts?.at(-1)?.smtp;
-  if (message.error) return `: ${message.error.code}`;
+function wordsOf({ attempts, error }: MessageResource): string {
+  if (error) return `: ${error.code}. ${error.detail}`;
+  const smtp = attempts.at(-1)?.smtp;
   return smtp ? `: ${smtp.code} ${smtp.enhanced} ${smtp.response}` : '';
 }
 

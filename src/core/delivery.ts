@@ -50,6 +50,8 @@ export interface SmtpReply {
 /** Why a delivery, an attempt or a recipient failed: a row of ERRORS and what this time adds to it. */
 export interface DeliveryError {
   readonly code: ErrorCode;
+  /** `account`: the sender’s, so that every message of its waits. */
+  readonly scope: 'message' | 'account';
   readonly detail: string;
   readonly hint: string;
   readonly smtp: SmtpReply | null;

@@ -31,6 +31,7 @@ const INTERRUPTED: Outcome = {
   fault: {
     error: {
       code: 'connection_lost',
+      scope: 'message',
       detail: 'Outtray stopped in the middle of the attempt.',
       hint: ERRORS.delivery_uncertain.hint,
       smtp: null,
@@ -193,5 +194,5 @@ function expired({ expiresAt }: Delivery): boolean {
 
 function expiry() {
   const { title, hint } = ERRORS.expired;
-  return { code: 'expired', detail: title, hint, smtp: null } as const;
+  return { code: 'expired', scope: 'message', detail: title, hint, smtp: null } as const;
 }

@@ -102,6 +102,7 @@ function refusalOf(recipients: readonly Recipient[], outcome: Outcome): Delivery
   if (sameForAll && rejected.length === 1 && recipients.length === 1) return first;
   return {
     code: sameForAll ? first.code : 'recipients_rejected',
+    scope: 'message',
     detail: `Refused: ${rejected.map(({ email }) => email).join(', ')} (${rejected.length} of ${recipients.length} recipients).`,
     hint: sameForAll ? first.hint : ERRORS.recipients_rejected.hint,
     smtp,
@@ -111,6 +112,7 @@ function refusalOf(recipients: readonly Recipient[], outcome: Outcome): Delivery
 function restate(code: 'delivery_uncertain' | 'retries_exhausted', last: DeliveryError): DeliveryError {
   return {
     code,
+    scope: 'message',
     detail: `${ERRORS[code].title}. The last failure: ${last.code}: ${last.detail}`,
     hint: ERRORS[code].hint,
     smtp: last.smtp,

@@ -1,5 +1,4 @@
 import { type Delivery, isSettled } from './delivery.ts';
-import { ERRORS } from './errors.ts';
 import type { Events } from './events.ts';
 import type { Store } from './ports.ts';
 
@@ -58,6 +57,6 @@ export function createWaiters({ store, events }: { store: Pick<Store, 'get'>; ev
 /** What to tell a waiter of this state: the outcome, null when waiting is of no use, undefined to wait on. */
 function answerOf(delivery: Delivery): Delivery | null | undefined {
   if (isSettled(delivery.status)) return delivery;
-  const senderPaused = delivery.status === 'deferred' && delivery.error && ERRORS[delivery.error.code].scope === 'account';
+  const senderPaused = delivery.status === 'deferred' && delivery.error?.scope === 'account';
   return senderPaused ? null : undefined;
 }

@@ -6,7 +6,13 @@ const REPLY = { code: 250, enhanced: '2.0.0', response: 'OK 1722933305 abc - gsm
 /** A fault as classify() makes it, with what the test cares about put over it. */
 export function aFault(code: ErrorCode, patch: Partial<Omit<Fault, 'error'>> = {}): Fault {
   return {
-    error: { code, detail: `${code} happened.`, hint: 'Mend it.', smtp: { code: 450, enhanced: null, response: code } },
+    error: {
+      code,
+      scope: patch.scope === 'account' ? 'account' : 'message',
+      detail: `${code} happened.`,
+      hint: 'Mend it.',
+      smtp: { code: 450, enhanced: null, response: code },
+    },
     scope: 'message',
     retryable: true,
     backoffMs: null,

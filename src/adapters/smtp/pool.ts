@@ -5,6 +5,7 @@ import type { SMTPPoolSentMessageInfo } from 'nodemailer/lib/smtp-pool';
 import type { Job } from '../../core/ports.ts';
 import type { Progress } from './classify.ts';
 import { assertEnvelope, toMail } from './mime.ts';
+import { parseReply } from './reply-text.ts';
 
 /** Our own limits on an attempt, in ms: nodemailer's socket timeout never cuts a server that trickles. */
 export interface Deadlines {
@@ -36,7 +37,7 @@ export interface PoolOptions {
 
 /** How one use of a connection went. */
 export type PoolResult =
-  | { readonly info: SMTPPoolSentMessageInfo }
+  | { readonly info: SMTPPoolSentMessageInfo; readonly progress: Progress }
   | { readonly error: unknown; readonly progress: Progress; readonly stale: boolean };
 
 export interface Pool {
@@ -92,7 +93,9 @@ export function openPool({ host, port, tls, auth, connections, ehloName, ca, dea
       tracks.set(track.signal, track);
       running.add(track);
       try {
-        return { info: await mailer.sendMail({ ...toMail(job), signal: track.signal }) };
+        const info = await mailer.sendMail({ ...toMail(job), signal: track.signal });
+        const { progress } = track;
+        return isAcceptance(info, progress) ? { info, progress } : { error: toGarbage(info), progress: AFTER_THE_DOT, stale: false };
       } catch (error) {
         return { error, progress: track.progress, stale: isStale(error, track.progress) };
       } finally {
@@ -144,6 +147,19 @@ function createTrack(job: Job, onSession: () => void, { setupMs, bodyMs }: Deadl
     end: () => clearTimeout(timer),
   };
 }
+
+/** Nodemailer takes whatever begins with a 2, whenever it comes, for a final reply that accepts the message. */
+function isAcceptance(info: SMTPPoolSentMessageInfo, { bodyEnded }: Progress): boolean {
+  const { code } = parseReply(info.response);
+  return bodyEnded && code >= 200 && code < 300;
+}
+
+function toGarbage({ response }: SMTPPoolSentMessageInfo): Error {
+  return Object.assign(new Error('Message failed'), { code: 'EMESSAGE', command: 'DATA', response });
+}
+
+/** A body whose reply came too soon still goes out to its dot. */
+const AFTER_THE_DOT: Progress = { sessionReady: true, bodyStarted: true, bodyEnded: true };
 
 /**
  * Whether a pooled connection turned out to be dead before anything of the message was read. Nodemailer reports that, and a connection closed

@@ -1,6 +1,6 @@
-import type { SMTPPoolSentMessageInfo } from 'nodemailer/lib/smtp-pool';
 import type { Fault, Job, Outcome, Transport } from '../../core/ports.ts';
-import { classify } from './classify.ts';
+import { classify, type Progress } from './classify.ts';
+import { toALabels } from './mime.ts';
 import { DEADLINES, type Deadlines, openPool, type Pool, type PoolOptions, type PoolResult } from './pool.ts';
 import { parseReply } from './reply-text.ts';
 
@@ -68,23 +68,28 @@ async function sendOnLiveConnection(pool: Pool, job: Job, onSession: () => void,
 }
 
 function toOutcome(result: PoolResult, server: string): Outcome {
-  if ('info' in result) return accepted(result.info, server);
+  if ('info' in result) {
+    const { info, progress } = result;
+    return {
+      accepted: info.accepted.map(toALabels),
+      refused: refusedIn(info, progress),
+      reply: parseReply(info.response),
+      fault: null,
+      server,
+    };
+  }
   const { error, progress } = result;
-  const refused = refusedIn(error);
-  const worst = refused.find(({ fault }) => fault.scope === 'account')?.fault;
-  const fault = worst ?? classify(error, progress);
-  return { accepted: [], refused, reply: fault.error.smtp, fault, server };
+  const fault = classify(error, progress);
+  return { accepted: [], refused: refusedIn(error, progress), reply: fault.error.smtp, fault, server };
 }
 
-function accepted(info: SMTPPoolSentMessageInfo, server: string): Outcome {
-  return { accepted: info.accepted, refused: refusedIn(info), reply: parseReply(info.response), fault: null, server };
-}
-
-const AT_RCPT = { sessionReady: true, bodyStarted: false, bodyEnded: false };
-
-function refusedIn(source: unknown): Outcome['refused'] {
+/** The recipients refused at RCPT, as nodemailer lists them with a success and with an error alike. */
+function refusedIn(source: unknown, progress: Progress): Outcome['refused'] {
   if (typeof source !== 'object' || source === null || !('rejectedErrors' in source) || !Array.isArray(source.rejectedErrors)) return [];
-  return source.rejectedErrors.map((error: { recipient: string }) => ({ email: error.recipient, fault: classify(error, AT_RCPT) }));
+  return source.rejectedErrors.map((error: { recipient: string }) => ({
+    email: toALabels(error.recipient),
+    fault: classify(error, progress),
+  }));
 }
 
 /** Whether another server may do better: this one could not be reached, as opposed to answering badly. */

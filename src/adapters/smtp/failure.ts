@@ -1,0 +1,140 @@
+import type { SmtpReply } from '../../core/delivery.ts';
+import type { Progress } from './classify.ts';
+import type { Meaning } from './replies.ts';
+import { parseReply, toOneLine } from './reply-text.ts';
+
+/** What there is to know about something that was thrown. Nodemailer's errors have most of these; any may be empty. */
+export interface Failure {
+  readonly code: string;
+  readonly command: string;
+  readonly timeoutType: string;
+  /** One line. An AggregateError (several addresses tried) has an empty one of its own, so that of its parts. */
+  readonly message: string;
+  /** The codes of the system, of TLS and of DNS under nodemailer's own. */
+  readonly systemCodes: readonly string[];
+  /** What the server said, if anything. */
+  readonly said: string;
+  /** The same, read as an SMTP reply; its code is 0 if it is none. */
+  readonly reply: SmtpReply;
+  /** When every recipient was refused: one error each. */
+  readonly refusals: readonly unknown[];
+}
+
+export function readFailure(error: unknown): Failure {
+  const parts = listOf(error, 'errors');
+  const response = textOf(error, 'response');
+  return {
+    code: textOf(error, 'code'),
+    command: textOf(error, 'command'),
+    timeoutType: textOf(error, 'timeoutType'),
+    message: toOneLine([textOf(error, 'message') || parts.map((part) => textOf(part, 'message')).join('; ')]),
+    systemCodes: [error, ...parts].flatMap((part) => [textOf(part, 'originalCode'), textOf(part, 'code')]).filter(Boolean),
+    said: toOneLine([response]),
+    reply: parseReply(response),
+    refusals: listOf(error, 'rejectedErrors'),
+  };
+}
+
+export interface Finding {
+  readonly meaning: Meaning;
+  /** One sentence for the operator. */
+  readonly detail: string;
+}
+
+/** What a failure means that no refusal of the server explains. */
+export function interpret(failure: Failure, progress: Progress): Finding {
+  const { code, command, message, said } = failure;
+  const when = whenOf(progress);
+  switch (code) {
+    case 'EDNS':
+      return { meaning: connection('dns_failed'), detail: `The server’s name could not be resolved: ${message}` };
+    case 'EABORT':
+      return {
+        meaning: connection(progress.sessionReady ? 'connection_lost' : 'connect_timeout'),
+        detail: `Outtray gave up waiting ${when}`,
+      };
+    case 'EAUTH':
+      return said ? notSmtp(said, when) : { meaning: account('bad_credentials'), detail: `No login was tried: ${message}` };
+    case 'ETLS':
+      if (said) return notSmtp(said, when);
+      // A drop in the handshake says nothing about trust.
+      if (message === 'Connection closed unexpectedly') return lost(when);
+      return { meaning: account('tls_failed'), detail: `TLS could not be set up: ${message}` };
+    case 'EPROTOCOL':
+    case 'EENVELOPE':
+    case 'EMESSAGE':
+      return command === 'API' ? ourBug(message) : notSmtp(said || message, when);
+    case 'ECONNECTION':
+      if (said) return notSmtp(said, when);
+      return interpretSocket(failure, progress) ?? lost(when);
+    case 'ESOCKET':
+      return interpretSocket(failure, progress) ?? (progress.sessionReady ? lost(when) : unreachable(message));
+    default:
+      // The pool drains its queue with an error that has no code.
+      if (message === 'Connection pool was closed') return lost(when);
+      return interpretSocket(failure, progress) ?? ourBug(message);
+  }
+}
+
+const BROKEN = /^(?:ECONNRESET|ECONNABORTED|EPIPE)$/;
+const UNREACHABLE = /^(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EHOSTDOWN|ENETDOWN|EADDRNOTAVAIL)$/;
+/** OpenSSL's X509_V_ERR_* as Node names them, and Node's own ERR_TLS_CERT_ALTNAME_INVALID. */
+const CERTIFICATE = /^(?!ERR_SSL_).*CERT|^CRL_|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^PATH_LENGTH_EXCEEDED$|^HOSTNAME_MISMATCH$/;
+const HANDSHAKE = /^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/;
+
+function interpretSocket({ systemCodes, timeoutType, message }: Failure, progress: Progress): Finding | null {
+  const when = whenOf(progress);
+  const has = (pattern: RegExp) => systemCodes.find((code) => pattern.test(code));
+  if (has(/^ETIMEDOUT$/)) {
+    // UPGRADE_TIMEOUT and SOCKET_TIMEOUT come after the server has spoken. Without a type it is the system's, which only connecting has.
+    const silent = timeoutType ? /^(?:CONNECT|GREETING)_TIMEOUT$/.test(timeoutType) : !progress.sessionReady;
+    return silent ? { meaning: connection('connect_timeout'), detail: `The server did not answer: ${message}` } : lost(when, message);
+  }
+  if (has(BROKEN)) return lost(when, message);
+  if (has(UNREACHABLE)) return unreachable(message);
+  const certificate = has(CERTIFICATE);
+  if (certificate) return { meaning: account('tls_failed'), detail: `The server’s certificate is not trusted (${certificate})` };
+  const handshake = has(HANDSHAKE);
+  if (!handshake) return null;
+  if (progress.sessionReady) return lost(when, handshake);
+  return { meaning: account('tls_failed'), detail: `TLS could not be set up (${handshake})` };
+}
+
+type Code = Meaning['error'];
+const connection = (error: Code): Meaning => ({ error, scope: 'connection', retryable: true, backoffMs: null });
+const account = (error: Code): Meaning => ({ error, scope: 'account', retryable: true, backoffMs: null });
+
+const lost = (when: string, why = ''): Finding => ({
+  meaning: connection('connection_lost'),
+  detail: `The connection broke ${when}${why && ` (${why})`}`,
+});
+const unreachable = (why: string): Finding => ({ meaning: connection('connect_failed'), detail: `No connection could be made: ${why}` });
+const notSmtp = (said: string, when: string): Finding => ({
+  meaning: connection('smtp_protocol_error'),
+  detail: `The server did not speak SMTP ${when}: ${said}`,
+});
+/** It would fail the same way each time, and says nothing about the account. */
+const ourBug = (message: string): Finding => ({
+  meaning: { error: 'internal_error', scope: 'message', retryable: false, backoffMs: null },
+  detail: `The message could not be handed over: ${message}`,
+});
+
+function whenOf({ sessionReady, bodyStarted, bodyEnded }: Progress): string {
+  if (bodyEnded) return 'after the message was sent, before the answer came';
+  if (bodyStarted) return 'in the middle of the message';
+  return sessionReady ? 'before the message was sent' : 'before the session was ready';
+}
+
+function propertyOf(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+}
+
+function textOf(value: unknown, key: string): string {
+  const property = propertyOf(value, key);
+  return typeof property === 'string' ? property : '';
+}
+
+function listOf(value: unknown, key: string): readonly unknown[] {
+  const property = propertyOf(value, key);
+  return Array.isArray(property) ? property : [];
+}

@@ -1,0 +1,75 @@
+import type { Attempt, Delivery, DeliveryError } from '../core/delivery.ts';
+import { ERRORS } from '../core/errors.ts';
+import type { Preview } from '../core/intake.ts';
+import { recipientsOf } from '../core/message.ts';
+import type { Backend } from '../core/ports.ts';
+import type { MessageResource, PreviewResource } from './schemas/message.ts';
+
+/** What callers see of a delivery: snake_case, times in ISO 8601. The fields are put together in the order the docs give them. */
+export function toResource(delivery: Delivery, durability: Backend['durability']): MessageResource {
+  const { from, to, cc, bcc, subject } = delivery.envelope;
+  return {
+    id: delivery.id,
+    status: delivery.status,
+    message_id: delivery.messageId,
+    from,
+    to: [...to],
+    cc: [...cc],
+    bcc: [...bcc],
+    subject,
+    tags: delivery.tags,
+    metadata: delivery.metadata,
+    created_at: toIso(delivery.createdAt),
+    scheduled_at: toIsoOrNull(delivery.scheduledAt),
+    next_attempt_at: toIsoOrNull(delivery.nextAttemptAt),
+    finished_at: toIsoOrNull(delivery.finishedAt),
+    recipients: [...delivery.recipients],
+    attempts: delivery.attempts.map(toAttempt),
+    error: toError(delivery.error),
+    possible_duplicate: delivery.possibleDuplicate,
+    durability,
+  };
+}
+
+function toAttempt(attempt: Attempt): MessageResource['attempts'][number] {
+  return {
+    number: attempt.number,
+    started_at: toIso(attempt.startedAt),
+    ended_at: toIsoOrNull(attempt.endedAt),
+    account: attempt.account,
+    smtp: attempt.smtp,
+    error: toError(attempt.error),
+  };
+}
+
+function toError(error: DeliveryError | null): MessageResource['error'] {
+  if (error === null) return null;
+  const { title, retryable } = ERRORS[error.code];
+  return {
+    code: error.code,
+    title,
+    detail: error.detail,
+    hint: error.hint,
+    retryable,
+    scope: error.scope,
+    smtp: error.smtp,
+  };
+}
+
+function toIso(at: number): string {
+  return new Date(at).toISOString();
+}
+
+function toIsoOrNull(at: number | null): string | null {
+  return at === null ? null : toIso(at);
+}
+
+export function toPreview({ delivery, composed }: Preview): PreviewResource {
+  return {
+    dry_run: true,
+    envelope: { from: delivery.envelope.from.email, to: recipientsOf(delivery.envelope) },
+    headers: [...composed.headers],
+    size: composed.size,
+    message_id: delivery.messageId,
+  };
+}

@@ -1,0 +1,172 @@
+import { createHash } from 'node:crypto';
+import { connect } from 'node:net';
+import { Writable } from 'node:stream';
+import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
+import { pino } from 'pino';
+import type { ApiKey, Caller } from '../../src/core/caller.ts';
+import type { Delivery } from '../../src/core/delivery.ts';
+import type { Message } from '../../src/core/message.ts';
+import type { IdempotencyLedger, StoredAnswer } from '../../src/core/ports.ts';
+import { type AppOptions, buildApp } from '../../src/http/app.ts';
+import { aDelivery } from './delivery.ts';
+
+export const CRM_SECRET = 'crm-secret-0123456789-abcdefghij';
+export const SHOP_SECRET = 'shop-secret-0123456789-abcdefgh';
+export const ADMIN_SECRET = 'boss-secret-0123456789-abcdefgh';
+
+export const CRM = { authorization: `Bearer ${CRM_SECRET}` };
+export const SHOP = { authorization: `Bearer ${SHOP_SECRET}` };
+export const ADMIN = { authorization: `Bearer ${ADMIN_SECRET}` };
+
+/** The smallest request that is accepted. */
+export const MAIL = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
+
+export interface AppUnderTest extends AsyncDisposable {
+  readonly app: FastifyInstance;
+  /** What the intake took, in order. */
+  readonly accepted: readonly { readonly message: Message; readonly caller: Caller; readonly delivery: Delivery }[];
+  /** Every log line so far. */
+  readonly logs: readonly Record<string, unknown>[];
+  /** The ids that a request waits for now. */
+  readonly waiting: ReadonlySet<string>;
+  /** Puts a delivery into the store. */
+  keep(delivery: Delivery): Delivery;
+  /** Changes a delivery and ends the wait for it. */
+  settle(id: string, patch: Partial<Delivery>): void;
+  /** Ends the wait for a delivery without news, as when its sender is paused. */
+  letGo(id: string): void;
+  inject(options: InjectOptions): Promise<LightMyRequestResponse>;
+  /** POST /send with a good key. */
+  send(body: unknown, headers?: Record<string, string>): Promise<LightMyRequestResponse>;
+  get(url: string, headers?: Record<string, string>): Promise<LightMyRequestResponse>;
+  /** Starts listening; resolves with the base URL. */
+  listen(): Promise<string>;
+}
+
+/** The HTTP layer over a fake core in memory. */
+export async function startApp(overrides: Partial<AppOptions> = {}): Promise<AppUnderTest> {
+  const accepted: { message: Message; caller: Caller; delivery: Delivery }[] = [];
+  const deliveries = new Map<string, Delivery>();
+  const waiting = new Map<string, (delivery: Delivery | null) => void>();
+  const logs: Record<string, unknown>[] = [];
+
+  function toDelivery({ content, ...message }: Message, caller: Caller): Delivery {
+    const status = message.scheduledAt === null ? 'queued' : 'scheduled';
+    return aDelivery({ ...message, content, owner: caller.name, status });
+  }
+
+  const app = await buildApp({
+    logger: pino({ base: null }, collectLines(logs)),
+    version: '1.2.3',
+    apiKeys: [toKey('crm', CRM_SECRET), toKey('shop', SHOP_SECRET), { ...toKey('boss', ADMIN_SECRET), admin: true }],
+    rateLimit: { max: 10_000, windowMs: 60_000 },
+    trustProxy: [],
+    maxMessageBytes: 35_882_577,
+    defaultFrom: { email: 'no-reply@acme.com', name: 'Acme' },
+    durability: 'memory',
+    intake: {
+      async accept(message, caller) {
+        const delivery = toDelivery(message, caller);
+        accepted.push({ message, caller, delivery });
+        deliveries.set(delivery.id, delivery);
+        return delivery;
+      },
+      async preview(message, caller) {
+        return {
+          delivery: toDelivery(message, caller),
+          composed: { size: 1234, headers: [{ name: 'Subject', value: message.envelope.subject }] },
+        };
+      },
+    },
+    waiters: {
+      wait(id, _ms, signal) {
+        const { promise, resolve } = Promise.withResolvers<Delivery | null>();
+        waiting.set(id, resolve);
+        signal.addEventListener('abort', () => resolve(null));
+        return promise.finally(() => waiting.delete(id));
+      },
+    },
+    store: { get: async (id) => deliveries.get(id) ?? null, hasRoom: () => true },
+    idempotency: createLedger(),
+    isDraining: () => false,
+    ...overrides,
+  });
+
+  return {
+    app,
+    accepted,
+    logs,
+    get waiting() {
+      return new Set(waiting.keys());
+    },
+    keep(delivery) {
+      deliveries.set(delivery.id, delivery);
+      return delivery;
+    },
+    settle(id, patch) {
+      const delivery = { ...(deliveries.get(id) ?? aDelivery({ id })), content: null, finishedAt: Date.now(), ...patch };
+      deliveries.set(id, delivery);
+      waiting.get(id)?.(delivery);
+    },
+    letGo: (id) => waiting.get(id)?.(null),
+    inject: (options) => app.inject(options),
+    send: (body, headers = {}) =>
+      app.inject({ method: 'POST', url: '/send', headers: { ...CRM, 'content-type': 'application/json', ...headers }, body: toText(body) }),
+    get: (url, headers = CRM) => app.inject({ method: 'GET', url, headers }),
+    listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
+    async [Symbol.asyncDispose]() {
+      for (const release of waiting.values()) release(null);
+      app.server.closeAllConnections();
+      await app.close();
+    },
+  };
+}
+
+function toText(body: unknown): string | Buffer {
+  return typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+}
+
+function toKey(name: string, secret: string): ApiKey {
+  return { name, admin: false, digest: createHash('sha256').update(secret).digest() };
+}
+
+function collectLines(lines: Record<string, unknown>[]): Writable {
+  return new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(JSON.parse(String(chunk)));
+      done();
+    },
+  });
+}
+
+export function createLedger(): IdempotencyLedger {
+  const claims = new Map<string, { fingerprint: string; answer: StoredAnswer | null }>();
+  return {
+    async claim(key, fingerprint) {
+      const claim = claims.get(key);
+      if (claim === undefined) {
+        claims.set(key, { fingerprint, answer: null });
+        return { kind: 'new' };
+      }
+      if (claim.fingerprint !== fingerprint) return { kind: 'mismatch' };
+      return claim.answer ? { kind: 'answered', answer: claim.answer } : { kind: 'in_progress' };
+    },
+    async answer(key, answer) {
+      const claim = claims.get(key);
+      if (claim) claim.answer = answer;
+    },
+    async forget(key) {
+      claims.delete(key);
+    },
+  };
+}
+
+/** Sends bytes over a connection of its own; resolves with all that came back when the server has closed it. */
+export async function exchange(url: string, bytes: string | Buffer): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const socket = connect(Number(port), hostname);
+  socket.write(bytes);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('latin1');
+}

@@ -1,0 +1,105 @@
+import { Writable } from 'node:stream';
+import { pino } from 'pino';
+import type { Deadlines } from '../../src/adapters/smtp/pool.ts';
+import { parseConfig } from '../../src/config.ts';
+import type { Delivery } from '../../src/core/delivery.ts';
+import { openService, type Service } from '../../src/service.ts';
+
+export const API_KEY = 'crm-secret-0123456789-abcdefghij';
+export const ADMIN_KEY = 'boss-secret-0123456789-abcdefghi';
+export const APP_PASSWORD = 'abcdefghijklmnop';
+
+/** Short enough for tests, long enough for a loaded machine. */
+const DEADLINES: Deadlines = { dnsMs: 2000, connectMs: 3000, greetingMs: 2000, setupMs: 4000, bodyMs: 8000 };
+
+export interface ServiceUnderTest extends AsyncDisposable {
+  readonly url: string;
+  /** Every log line so far, parsed. */
+  readonly logs: readonly Record<string, unknown>[];
+  /** POST /send, with Prefer: wait if asked for. */
+  send(body: unknown, options?: { wait?: number; headers?: Record<string, string> }): Promise<Answer>;
+  /** GET /messages/{id}. */
+  get(id: string): Promise<MessageAnswer>;
+  /** The message once it is settled, by asking for it again and again. */
+  settled(id: string): Promise<MessageAnswer>;
+  request(path: string, init?: RequestInit): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: MessageAnswer;
+}
+
+/** The message resource or a problem, as loosely as a caller sees it. */
+// biome-ignore lint/suspicious/noExplicitAny: placeholder
+export type MessageAnswer = Record<string, any> & { id: string; status: Delivery['status'] };
+
+export interface ServiceSetup {
+  /** SMTP_URL. */
+  readonly smtp: string;
+  readonly ca?: string;
+  readonly env?: Record<string, string>;
+  readonly backoffScale?: number;
+  readonly deadlines?: Partial<Deadlines>;
+}
+
+/** The whole service on an ephemeral port, as `outtray serve` starts it. */
+export async function startService(setup: ServiceSetup): Promise<ServiceUnderTest> {
+  const logs: Record<string, unknown>[] = [];
+  const { config } = parseConfig({
+    PORT: '0',
+    API_KEYS: `crm:${API_KEY},boss:${ADMIN_KEY}:admin`,
+    GMAIL_USER: 'bot@simulator.test',
+    GMAIL_APP_PASSWORD: APP_PASSWORD,
+    SMTP_URL: setup.smtp,
+    RATE_LIMIT: '100000/1m',
+    ...setup.env,
+  });
+  const service: Service = await openService({
+    config,
+    version: '0.0.0-test',
+    logger: pino({ level: config.logLevel }, lineSink(logs)),
+    backoffScale: setup.backoffScale ?? 0.002,
+    deadlines: { ...DEADLINES, ...setup.deadlines },
+    ...(setup.ca ? { ca: setup.ca } : {}),
+  });
+
+  async function request(path: string, init: RequestInit = {}): Promise<Answer> {
+    const headers = { authorization: `Bearer ${API_KEY}`, ...init.headers };
+    const response = await fetch(`${service.url}${path}`, { ...init, headers });
+    return { status: response.status, headers: response.headers, body: (await response.json()) as MessageAnswer };
+  }
+  const get = async (id: string) => (await request(`/messages/${id}`)).body;
+
+  return {
+    url: service.url,
+    logs,
+    request,
+    get,
+    send(body, { wait, headers = {} } = {}) {
+      const prefer: Record<string, string> = wait ? { prefer: `wait=${wait}` } : {};
+      const all = { 'content-type': 'application/json', ...prefer, ...headers };
+      return request('/send', { method: 'POST', headers: all, body: JSON.stringify(body) });
+    },
+    async settled(id) {
+      for (;;) {
+        const message = await get(id);
+        if (message.finished_at) return message;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    },
+    close: () => service.close(),
+    [Symbol.asyncDispose]: () => service.close(),
+  };
+}
+
+function lineSink(lines: Record<string, unknown>[]): Writable {
+  return new Writable({
+    write(chunk, _encoding, done) {
+      for (const line of String(chunk).split('\n')) if (line) lines.push(JSON.parse(line));
+      done();
+    },
+  });
+}

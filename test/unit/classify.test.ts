@@ -1,0 +1,220 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { classify, classifyReply, type Progress } from '../../src/adapters/smtp/classify.ts';
+import { parseReply } from '../../src/adapters/smtp/reply-text.ts';
+import { ERRORS } from '../../src/core/errors.ts';
+import facts from '../fixtures/gmail-replies.json' with { type: 'json' };
+
+type Stage = Parameters<typeof classifyReply>[1];
+
+const BEFORE: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
+const AFTER_THE_DOT: Progress = { sessionReady: true, bodyStarted: true, bodyEnded: true };
+
+/** The text as Gmail sends it: wrapped in mid-phrase, each line with its codes, a session id behind. */
+function onTheWire(code: number, enhanced: string, text: string): string {
+  const lines = `${text} 4-2002 - gsmtp`.match(/.{1,48}(?:\s|$)|\S+\s?/g) ?? [];
+  return lines.map((line, index) => `${code}${index < lines.length - 1 ? '-' : ' '}${enhanced} ${line.trimEnd()}`).join('\n');
+}
+
+const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
+
+function toMs(duration: string): number {
+  return Number.parseInt(duration, 10) * (UNITS[duration.slice(-1)] ?? Number.NaN);
+}
+
+describe('a reply that Gmail is known to give', () => {
+  const rows = facts.flatMap(({ texts, ...row }) => texts.map((text) => ({ ...row, text })));
+
+  test.each(rows)('$code $enhanced at $stage: $text', ({ code, enhanced, stage, text, expected }) => {
+    const reply = parseReply(onTheWire(code, enhanced, text));
+    const fault = classifyReply(reply, stage as Stage);
+    expect({ error: fault.error.code, scope: fault.scope, retryable: fault.retryable }).toEqual({
+      error: expected.error,
+      scope: expected.scope,
+      retryable: expected.retryable,
+    });
+    // "0s" means a first retry at once; what follows is the usual back-off. The daily limit is asked about sooner than the 24 h a lock may last.
+    const waits = expected.backoff?.split(',').map(toMs) ?? null;
+    if (expected.error === 'daily_limit_reached') expect(fault.backoffMs).toEqual([toMs('1h')]);
+    else if (waits?.[0] === 0) expect(fault.backoffMs?.[0]).toBe(0);
+    else expect(fault.backoffMs).toEqual(waits);
+    expect(fault.certain).toBe(true);
+    expect(fault.error.smtp).toEqual(reply);
+    expect(fault.error.hint).not.toBe('');
+  });
+
+  test('is known by its words when Google moves it to another enhanced code', () => {
+    const seen = (reply: string, stage: Stage) => classifyReply(parseReply(reply), stage).error.code;
+    expect(seen('534 5.7.99 Application-specific password required.', 'auth')).toBe('app_password_required');
+    expect(seen('550 5.7.99 Daily user sending limit exceeded.', 'message')).toBe('daily_limit_reached');
+    expect(seen("552 Your message exceeded Google's message size limits.", 'message')).toBe('message_too_large');
+  });
+
+  test('is known by its codes when Google rewords it', () => {
+    const seen = (reply: string, stage: Stage) => classifyReply(parseReply(reply), stage);
+    expect(seen('534 5.7.14 Kindly use a browser.', 'auth').error.code).toBe('web_login_required');
+    expect(seen('535 5.7.8 Nope.', 'auth').error.code).toBe('bad_credentials');
+    expect(seen('550 5.4.5 Enough for today.', 'message')).toMatchObject({ error: { code: 'daily_limit_reached' }, scope: 'account' });
+    expect(seen('452 4.2.2 Full.', 'rcpt')).toMatchObject({ error: { code: 'mailbox_full' }, retryable: true });
+    expect(seen('552 5.2.2 Full.', 'rcpt')).toMatchObject({ error: { code: 'mailbox_full' }, retryable: false });
+    expect(seen('552 5.3.4 Big.', 'message').error.code).toBe('message_too_large');
+    expect(seen('552 5.7.0 Bad file.', 'message').error.code).toBe('attachment_blocked');
+  });
+});
+
+test('a fault never shows the token of Gmail’s sign-in URL', () => {
+  const said =
+    '534-5.7.14 <https://accounts.google.com/signin/continue?sarp=1&plt=AKgTOK\n534-5.7.14 EN> Please log in via your web browser.';
+  const error = Object.assign(new Error(`Invalid login: ${said}`), {
+    code: 'EAUTH',
+    command: 'AUTH PLAIN',
+    response: said,
+    responseCode: 534,
+  });
+  const fault = classify(error, BEFORE);
+  expect(fault.error.code).toBe('web_login_required');
+  expect(fault.error.detail).toContain('https://accounts.google.com/[redacted]');
+  expect(JSON.stringify(fault)).not.toContain('AKg');
+});
+
+describe('a reply that nobody has written down', () => {
+  const seen = (reply: string, stage: Stage) => {
+    const { error, scope, retryable, backoffMs } = classifyReply(parseReply(reply), stage);
+    return { code: error.code, scope, retryable, backoffMs };
+  };
+
+  test.each([
+    ['451 4.9.9 Hm.', 'message', 'smtp_temporary_failure', 'message', true],
+    ['451 Hm.', 'rcpt', 'smtp_temporary_failure', 'recipient', true],
+    ['421 4.9.9 Bye.', 'data', 'smtp_temporary_failure', 'connection', true],
+    ['421 4.9.9 Bye.', 'session', 'smtp_temporary_failure', 'connection', true],
+    ['454 4.9.9 Hm.', 'auth', 'smtp_temporary_failure', 'account', true],
+    ['550 5.9.9 No.', 'rcpt', 'recipients_rejected', 'recipient', false],
+    ['550 5.7.1 Relaying denied.', 'rcpt', 'recipients_rejected', 'recipient', false],
+    ['550 5.1.8 No such sender.', 'mail', 'sender_rejected', 'message', false],
+    ['553 Mailbox name not allowed.', 'mail', 'sender_rejected', 'message', false],
+    ['550 5.7.1 Not your From.', 'mail', 'sender_rejected', 'message', false],
+    ['550 5.9.9 No.', 'mail', 'smtp_rejected', 'message', false],
+    ['550 5.9.9 No.', 'data', 'smtp_rejected', 'message', false],
+    ['554 No.', 'message', 'smtp_rejected', 'message', false],
+    ['552 No.', 'message', 'message_too_large', 'message', false],
+    ['554 5.6.1 No.', 'message', 'content_rejected', 'message', false],
+    ['550 5.7.26 This mail has been blocked because the sender is unauthenticated.', 'message', 'policy_rejected', 'message', false],
+    ['550 5.7.1 likely suspicious due to the very low reputation of the sending domain', 'message', 'policy_rejected', 'message', false],
+    ['502 5.5.1 Unrecognized command.', 'auth', 'bad_credentials', 'account', true],
+    ['503 5.5.1 Not now.', 'auth', 'smtp_temporary_failure', 'account', true],
+    ['503 5.5.1 Not now.', 'data', 'smtp_protocol_error', 'connection', true],
+    ['554 5.7.1 No service for you.', 'session', 'connect_failed', 'connection', true],
+    ['502 5.5.1 Unrecognized command.', 'starttls', 'tls_failed', 'account', true],
+    ['421 4.3.0 Bye.', 'starttls', 'smtp_temporary_failure', 'connection', true],
+  ] as const)('%s at %s is %s', (reply, stage, code, scope, retryable) => {
+    expect(seen(reply, stage)).toEqual({ code, scope, retryable, backoffMs: null });
+  });
+
+  const replies = fc.record({
+    code: fc.integer({ min: 400, max: 599 }),
+    enhanced: fc.option(fc.constantFrom('4.7.0', '4.2.1', '5.1.1', '5.4.5', '5.5.1', '5.7.0', '5.7.1', '5.7.14')),
+    response: fc.oneof(fc.string(), fc.constantFrom(...facts.flatMap(({ texts }) => texts))),
+  });
+
+  test('is no message’s fault before MAIL', () => {
+    fc.assert(
+      fc.property(replies, fc.constantFrom<Stage[]>('session', 'starttls', 'auth'), (reply, stage) => {
+        const { scope, retryable } = classifyReply(reply, stage);
+        expect(['connection', 'account']).toContain(scope);
+        expect(retryable).toBe(true);
+      }),
+    );
+  });
+
+  test('always gets a fault that keeps its promises', () => {
+    fc.assert(
+      fc.property(replies, fc.constantFrom<Stage[]>('mail', 'rcpt', 'data', 'message'), (reply, stage) => {
+        const { error, scope, retryable, certain } = classifyReply(reply, stage);
+        // A fault of the account or of the connection never fails a message.
+        if (scope === 'account' || scope === 'connection') expect(retryable).toBe(true);
+        if (ERRORS[error.code].scope === 'account') expect(scope).toBe('account');
+        if (stage === 'rcpt') expect(scope).not.toBe('message');
+        expect(certain).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('an error that no server can be made to cause here', () => {
+  const socketError = (originalCode: string) => Object.assign(new Error('failed'), { code: 'ESOCKET', originalCode, command: 'CONN' });
+
+  test.each(['CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'ERR_SSL_NO_PROTOCOLS_AVAILABLE'])(
+    '%s is tls_failed',
+    (code) => expect(classify(socketError(code), BEFORE)).toMatchObject({ error: { code: 'tls_failed' }, scope: 'account' }),
+  );
+
+  test.each(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EMFILE'])('%s is connect_failed', (code) =>
+    expect(classify(socketError(code), BEFORE)).toMatchObject({ error: { code: 'connect_failed' }, scope: 'connection' }),
+  );
+
+  test('a system’s own ETIMEDOUT is connect_timeout, also beside an unreachable IPv6', () => {
+    expect(classify(socketError('ETIMEDOUT'), BEFORE).error.code).toBe('connect_timeout');
+    const parts = [socketError('ENETUNREACH'), socketError('ETIMEDOUT')];
+    expect(classify(Object.assign(new AggregateError(parts), { code: 'ESOCKET' }), BEFORE).error.code).toBe('connect_timeout');
+  });
+
+  test('a TLS record that breaks in mid-session is connection_lost', () => {
+    const error = socketError('ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC');
+    expect(classify(error, AFTER_THE_DOT)).toMatchObject({ error: { code: 'connection_lost' }, scope: 'connection', certain: false });
+  });
+
+  test('a TLS handshake that ends without a word is connection_lost', () => {
+    const error = Object.assign(new Error('Connection closed unexpectedly'), { code: 'ETLS', command: 'CONN' });
+    expect(classify(error, BEFORE)).toMatchObject({ error: { code: 'connection_lost' }, scope: 'connection' });
+  });
+
+  test('TLS that cannot even be tried is tls_failed', () => {
+    const error = Object.assign(new Error('Error initiating TLS - no start line'), { code: 'ETLS', command: 'STARTTLS' });
+    expect(classify(error, BEFORE)).toMatchObject({ error: { code: 'tls_failed' }, scope: 'account' });
+  });
+
+  test('the pool closed over a queued message is connection_lost', () => {
+    expect(classify(new Error('Connection pool was closed'), BEFORE)).toMatchObject({ error: { code: 'connection_lost' }, certain: true });
+  });
+
+  test.each([
+    new TypeError('x is not a function'),
+    Object.assign(new Error('File access rejected for /etc/passwd'), { code: 'ESTREAM', originalCode: 'EFILEACCESS', command: 'API' }),
+    Object.assign(new Error('No recipients defined'), { code: 'EENVELOPE', command: 'API' }),
+    'a string',
+    null,
+    undefined,
+  ])('a bug of ours is internal_error, and neither retried nor the account’s: %o', (error) => {
+    expect(classify(error, BEFORE)).toMatchObject({ error: { code: 'internal_error', smtp: null }, scope: 'message', retryable: false });
+  });
+
+  test('whatever is thrown gets a fault, and is certain unless the dot is out without an answer', () => {
+    const text = fc.option(fc.string(), { nil: undefined });
+    const errors = fc.record({
+      message: text,
+      code: fc.constantFrom(
+        'ECONNECTION',
+        'ESOCKET',
+        'ETIMEDOUT',
+        'EAUTH',
+        'ETLS',
+        'EPROTOCOL',
+        'EENVELOPE',
+        'EMESSAGE',
+        'EABORT',
+        undefined,
+      ),
+      originalCode: fc.constantFrom('ECONNRESET', 'ETIMEDOUT', 'ERR_SSL_WRONG_VERSION_NUMBER', undefined),
+      response: fc.oneof(text, fc.constantFrom('250 OK', '354 Go', '450 4.2.1 Later', '550 5.1.1 No')),
+      command: fc.constantFrom('CONN', 'API', 'MAIL FROM', 'RCPT TO', 'DATA', undefined),
+    });
+    fc.assert(
+      fc.property(errors, fc.boolean(), (error, bodyEnded) => {
+        const fault = classify(error, { ...AFTER_THE_DOT, bodyEnded });
+        expect(fault.certain).toBe(!bodyEnded || (fault.error.smtp?.code ?? 0) >= 400);
+        expect(ERRORS).toHaveProperty(fault.error.code);
+      }),
+    );
+  });
+});
