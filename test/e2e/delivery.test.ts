@@ -1,0 +1,318 @@
+import PostalMime from 'postal-mime';
+import { describe, expect, test } from 'vitest';
+import { ADMIN_KEY, APP_PASSWORD, startService } from '../helpers/service.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+
+/** The service and the Gmail it sends through. */
+async function start(env: Record<string, string> = {}, backoffScale?: number) {
+  const stack = new AsyncDisposableStack();
+  const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
+  const service = stack.use(
+    await startService({ smtp: gmail.url, ca: gmail.ca, env, ...(backoffScale === undefined ? {} : { backoffScale }) }),
+  );
+  return { gmail, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
+
+describe('a message', () => {
+  test('is accepted at once with its Message-ID, and then sent with Gmail’s own reply', async () => {
+    await using app = await start();
+    const accepted = await app.service.send(HELLO);
+    expect(accepted.status).toBe(202);
+    expect(accepted.headers.get('location')).toBe(`/messages/${accepted.body.id}`);
+    expect(accepted.body).toMatchObject({ status: 'queued', message_id: `<${accepted.body.id}@simulator.test>`, durability: 'memory' });
+
+    const sent = await app.service.settled(accepted.body.id);
+    expect(sent).toMatchObject({
+      status: 'sent',
+      error: null,
+      possible_duplicate: false,
+      recipients: [{ email: 'ada@example.com', status: 'accepted', smtp: { code: 250 } }],
+      attempts: [{ number: 1, account: 'bot@simulator.test', smtp: { code: 250, enhanced: '2.0.0' }, error: null }],
+    });
+    expect(sent.attempts[0].smtp.response).toMatch(/^OK .* - gsmtp$/);
+    expect(app.gmail.messages).toHaveLength(1);
+    expect(app.gmail.messages[0]).toMatchObject({ from: 'bot@simulator.test', recipients: ['ada@example.com'], secure: true });
+  });
+
+  test('arrives as it was asked for, whatever it has in it', async () => {
+    await using app = await start();
+    const { status } = await app.service.send(
+      {
+        from: 'Acmé <no-reply@acme.com>',
+        to: ['ada@example.com', { email: 'bob@example.com', name: 'Bob, the builder' }],
+        cc: 'carol@example.com',
+        bcc: ['dave@example.com'],
+        reply_to: 'help@acme.com',
+        subject: 'Ihre Rechnung über 5 €',
+        html: '<p>See <img src="cid:logo"></p>',
+        text: 'See.\n.dots\n..too',
+        attachments: [
+          { filename: 'a.pdf', content: Buffer.from('%PDF-1.4').toString('base64'), content_type: 'application/pdf' },
+          { filename: 'logo.png', content: Buffer.from('PNG').toString('base64'), content_id: 'logo' },
+        ],
+        headers: { 'X-Entity-Ref': '42' },
+        in_reply_to: '<first@acme.com>',
+        references: ['<first@acme.com>'],
+        unsubscribe: { url: 'https://acme.com/u/1', email: 'unsubscribe@acme.com', one_click: true },
+        tags: { flow: 'secret-flow' },
+        metadata: { crm_id: 'secret-42' },
+      },
+      { wait: 20 },
+    );
+    expect(status).toBe(200);
+    const [received] = app.gmail.messages;
+    expect(received?.recipients).toEqual(['ada@example.com', 'bob@example.com', 'carol@example.com', 'dave@example.com']);
+    const raw = received?.raw ?? '';
+    expect(raw).not.toMatch(/dave@|secret-flow|secret-42/);
+    const mail = await PostalMime.parse(raw);
+    expect(mail).toMatchObject({
+      from: { name: 'Acmé', address: 'no-reply@acme.com' },
+      to: [{ address: 'ada@example.com' }, { name: 'Bob, the builder', address: 'bob@example.com' }],
+      cc: [{ address: 'carol@example.com' }],
+      replyTo: [{ address: 'help@acme.com' }],
+      subject: 'Ihre Rechnung über 5 €',
+      inReplyTo: '<first@acme.com>',
+      references: '<first@acme.com>',
+      attachments: [
+        { filename: 'logo.png', contentId: '<logo>' },
+        { filename: 'a.pdf', mimeType: 'application/pdf' },
+      ],
+    });
+    expect(mail.text?.replaceAll('\r\n', '\n').trim()).toBe('See.\n.dots\n..too');
+    const header = (name: string) => mail.headers.find(({ key }) => key === name)?.value;
+    expect(header('x-entity-ref')).toBe('42');
+    expect(header('list-unsubscribe')).toBe('<https://acme.com/u/1>, <mailto:unsubscribe@acme.com>');
+    expect(header('list-unsubscribe-post')).toBe('List-Unsubscribe=One-Click');
+  });
+
+  test('can be composed and measured without being sent', async () => {
+    await using app = await start();
+    const { status, body } = await app.service.send({ ...HELLO, bcc: 'bob@example.com', dry_run: true });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ dry_run: true, envelope: { from: 'bot@simulator.test', to: ['ada@example.com', 'bob@example.com'] } });
+    expect(body.headers.map(({ name }: { name: string }) => name)).toContain('Message-ID');
+    const { body: real } = await app.service.send({ ...HELLO, bcc: 'bob@example.com' }, { wait: 20 });
+    expect(app.gmail.messages.map(({ bytes }) => bytes)).toEqual([body.size]);
+    expect(real.status).toBe('sent');
+  });
+
+  test('waits for its time when it is scheduled, and goes first when it is urgent', async () => {
+    await using app = await start({ SMTP_CONNECTIONS: '1' });
+    const scheduled = await app.service.send({ ...HELLO, subject: 'later', scheduled_at: new Date(Date.now() + 1500).toISOString() });
+    expect(scheduled.body.status).toBe('scheduled');
+    const slow = await app.service.send({ ...HELLO, to: 'slow+400ms@simulator.test', subject: 'slow' });
+    const normal = await app.service.send({ ...HELLO, subject: 'normal' });
+    const urgent = await app.service.send({ ...HELLO, subject: 'urgent', priority: 'high' });
+    for (const { body } of [slow, normal, urgent, scheduled]) await app.service.settled(body.id);
+    const subjects = app.gmail.messages.map(({ raw }) => /^Subject: (.*)$/m.exec(raw)?.[1]?.trim());
+    expect(subjects).toEqual(['slow', 'urgent', 'normal', 'later']);
+  });
+
+  test('that cannot be encoded within the limit is refused with both numbers', async () => {
+    await using app = await start({ MAX_MESSAGE_BYTES: '300kb' });
+    const content = Buffer.alloc(260 * 1024).toString('base64');
+    const { status, body } = await app.service.send({ ...HELLO, attachments: [{ filename: 'big.bin', content }] });
+    expect(status).toBe(413);
+    expect(body).toMatchObject({ code: 'message_too_large', detail: expect.stringMatching(/\d+ bytes; at most 307200/) });
+  });
+});
+
+describe('a caller that waits', () => {
+  test.each([
+    ['no-such-user', 422, 'recipients_rejected', 550, '5.1.1'],
+    ['mailbox-full', 422, 'mailbox_full', 552, '5.2.2'],
+    ['blocked-content', 422, 'attachment_blocked', 552, '5.7.0'],
+    ['too-large', 413, 'message_too_large', 552, '5.3.4'],
+  ])(
+    'gets for %s@ a %i problem with code %s, Gmail’s reply and the message, after one attempt',
+    async (local, status, code, smtp, enhanced) => {
+      await using app = await start();
+      const answer = await app.service.send({ ...HELLO, to: `${local}@simulator.test` }, { wait: 20 });
+      expect(answer.status).toBe(status);
+      expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/);
+      expect(answer.body).toMatchObject({
+        type: `/problems/${code}`,
+        status,
+        code,
+        retryable: false,
+        smtp: { code: smtp, enhanced },
+        hint: expect.any(String),
+        message: { status: 'failed', attempts: [{ number: 1, error: { code } }] },
+      });
+      expect(app.gmail.transactions).toHaveLength(1);
+    },
+  );
+
+  test('gets a message that some recipients were refused for, with each one’s reply', async () => {
+    await using app = await start();
+    const to = ['ada@example.com', 'no-such-user@simulator.test'];
+    const { status, body } = await app.service.send({ ...HELLO, to }, { wait: 20 });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({
+      status: 'partially_sent',
+      error: { code: 'recipients_rejected' },
+      recipients: [
+        { email: 'ada@example.com', status: 'accepted', smtp: { code: 250 } },
+        { email: 'no-such-user@simulator.test', status: 'rejected', smtp: { code: 550, enhanced: '5.1.1' } },
+      ],
+    });
+  });
+
+  test('gets its 202 when the time is up, and at once when the sender is paused', async () => {
+    await using app = await start({}, 1);
+    const late = await app.service.send({ ...HELLO, to: 'slow+3s@simulator.test' }, { wait: 1 });
+    expect(late.status).toBe(202);
+    expect(late.headers.get('preference-applied')).toBe('wait=1');
+    expect(late.body.status).toBe('sending');
+
+    await using broken = await start({ GMAIL_APP_PASSWORD: 'wrongwrongwrongw' }, 1);
+    const askedAt = performance.now();
+    const paused = await broken.service.send(HELLO, { wait: 30 });
+    expect(performance.now() - askedAt).toBeLessThan(10_000);
+    expect(paused.status).toBe(202);
+    expect(paused.body).toMatchObject({ status: 'deferred', error: { code: 'bad_credentials', scope: 'account' }, attempts: [] });
+    expect(paused.body.next_attempt_at).toEqual(expect.any(String));
+  });
+});
+
+describe('a temporary refusal', () => {
+  test('is tried again alone: the recipients that were accepted get no second copy', async () => {
+    await using app = await start({}, 0.00005);
+    const { body } = await app.service.send({ ...HELLO, to: ['ada@example.com', 'greylisted@simulator.test'] }, { wait: 20 });
+    expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1 }, { number: 2 }] });
+    expect(app.gmail.messages.map(({ recipients }) => recipients)).toEqual([['ada@example.com'], ['greylisted@simulator.test']]);
+    expect(new Set(app.gmail.messages.map(({ raw }) => raw)).size).toBe(1);
+  });
+
+  test('shows when and why it is tried again', async () => {
+    await using app = await start({}, 1);
+    const { body } = await app.service.send({ ...HELLO, to: 'greylisted@simulator.test' });
+    await expect.poll(async () => (await app.service.get(body.id)).status).toBe('deferred');
+    const deferred = await app.service.get(body.id);
+    expect(deferred).toMatchObject({
+      error: { code: 'smtp_temporary_failure', retryable: true },
+      attempts: [{ error: { smtp: { code: 450 } } }],
+    });
+    expect(Date.parse(deferred.next_attempt_at)).toBeGreaterThan(Date.now());
+  });
+
+  test('ends with retries_exhausted when RETRY_FOR is over, naming the last failure', async () => {
+    await using app = await start({ RETRY_FOR: '20ms' }, 0.00001);
+    await app.gmail.close();
+    const { status, body } = await app.service.send(HELLO, { wait: 20 });
+    expect(status).toBe(502);
+    expect(body).toMatchObject({ code: 'retries_exhausted', message: { status: 'failed' } });
+    expect(body.detail).toContain('connect_failed');
+  });
+
+  test('ends with expired when expires_at comes first', async () => {
+    await using app = await start({}, 1);
+    const soon = new Date(Date.now() + 700).toISOString();
+    const { status, body } = await app.service.send({ ...HELLO, to: 'greylisted@simulator.test', expires_at: soon }, { wait: 20 });
+    expect(status).toBe(504);
+    expect(body).toMatchObject({ code: 'expired', message: { status: 'expired', attempts: [{ number: 1 }] } });
+  });
+});
+
+describe('the same request again', () => {
+  const KEY = { 'idempotency-key': 'order-42' };
+
+  test('gets the same answer, and nothing is sent twice', async () => {
+    await using app = await start();
+    const first = await app.service.send(HELLO, { headers: KEY });
+    await app.service.settled(first.body.id);
+    const again = await app.service.send({ text: HELLO.text, subject: HELLO.subject, to: HELLO.to }, { headers: KEY });
+    expect(again.status).toBe(202);
+    expect(again.body).toEqual(first.body);
+    expect(again.headers.get('location')).toBe(first.headers.get('location'));
+    expect(again.headers.get('idempotency-replayed')).toBe('true');
+    expect(first.headers.get('idempotency-replayed')).toBeNull();
+    expect(app.gmail.messages).toHaveLength(1);
+  });
+
+  test('a hundred times at once sends once', async () => {
+    await using app = await start();
+    const answers = await Promise.all(Array.from({ length: 100 }, () => app.service.send(HELLO, { headers: KEY })));
+    expect(new Set(answers.map(({ status }) => status)).difference(new Set([202, 409]))).toEqual(new Set());
+    const ids = new Set(answers.filter(({ status }) => status === 202).map(({ body }) => body.id));
+    expect(ids.size).toBe(1);
+    await app.service.settled([...ids][0] ?? '');
+    expect(app.gmail.messages).toHaveLength(1);
+  });
+
+  test('with another body is refused', async () => {
+    await using app = await start();
+    await app.service.send(HELLO, { headers: KEY });
+    const other = await app.service.send({ ...HELLO, subject: 'Another' }, { headers: KEY });
+    expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } });
+  });
+
+  test('is still being answered while the first one waits', async () => {
+    await using app = await start();
+    const first = app.service.send({ ...HELLO, to: 'slow+1s@simulator.test' }, { wait: 20, headers: KEY });
+    await app.gmail.waitFor(({ transactions }) => transactions.length > 0);
+    const second = await app.service.send({ ...HELLO, to: 'slow+1s@simulator.test' }, { wait: 20, headers: KEY });
+    expect(second).toMatchObject({ status: 409, body: { code: 'idempotency_in_progress' } });
+    expect((await first).body.status).toBe('sent');
+  });
+
+  test('is answered anew when the first one was refused', async () => {
+    await using app = await start();
+    expect((await app.service.send({ ...HELLO, to: 'nobody' }, { headers: KEY })).status).toBe(422);
+    expect((await app.service.send(HELLO, { headers: KEY })).status).toBe(202);
+  });
+
+  test('is remembered when it was accepted and then failed', async () => {
+    await using app = await start();
+    const lost = { ...HELLO, to: 'no-such-user@simulator.test' };
+    const first = await app.service.send(lost, { wait: 20, headers: KEY });
+    const again = await app.service.send(lost, { wait: 20, headers: KEY });
+    expect(again).toMatchObject({ status: 422, body: first.body });
+    expect(again.headers.get('idempotency-replayed')).toBe('true');
+    expect(app.gmail.transactions).toHaveLength(1);
+  });
+});
+
+describe('a full queue', () => {
+  test('refuses with Retry-After, loses nothing it took, and takes again when there is room', async () => {
+    await using app = await start({ QUEUE_MAX_MESSAGES: '2', SMTP_CONNECTIONS: '1' });
+    const slow = { ...HELLO, to: 'slow+500ms@simulator.test' };
+    const taken = [await app.service.send(slow), await app.service.send(slow)];
+    const refused = await app.service.send(slow);
+    expect(refused).toMatchObject({ status: 503, body: { code: 'queue_full', retryable: true } });
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect((await app.service.request('/readyz')).status).toBe(503);
+    for (const { body } of taken) expect((await app.service.settled(body.id)).status).toBe('sent');
+    expect((await app.service.send(HELLO, { wait: 20 })).body.status).toBe('sent');
+    expect((await app.service.request('/readyz')).status).toBe(200);
+  });
+});
+
+describe('keys', () => {
+  test('a key sees its own messages only, an admin key sees all', async () => {
+    await using app = await start();
+    const { body } = await app.service.send(HELLO);
+    const asAdmin = { headers: { authorization: `Bearer ${ADMIN_KEY}` } };
+    expect((await app.service.request(`/messages/${body.id}`, asAdmin)).status).toBe(200);
+    const byAdmin = await app.service.send(HELLO, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+    expect(await app.service.request(`/messages/${byAdmin.body.id}`)).toMatchObject({ status: 404, body: { code: 'message_not_found' } });
+  });
+});
+
+describe('the log', () => {
+  test('has one line a request and one an attempt, tied by their ids, and neither a body nor a secret', async () => {
+    await using app = await start({ LOG_LEVEL: 'trace' });
+    const secrets = ['the-subject-is-secret', 'the-body-is-secret', 'the-attachment-is-secret'];
+    const [subject = '', text = '', attached = ''] = secrets;
+    const content = Buffer.from(attached).toString('base64');
+    const { body } = await app.service.send({ ...HELLO, subject, text, attachments: [{ filename: 'a.txt', content }] }, { wait: 20 });
+    const mine = app.service.logs.filter((line) => line.message_id === body.id);
+    expect(mine).toHaveLength(2);
+    expect(new Set(mine.map((line) => line.request_id)).size).toBe(1);
+    const output = JSON.stringify(app.service.logs);
+    for (const secret of [...secrets, content, APP_PASSWORD, ADMIN_KEY, 'crm-secret', 'BEGIN CERTIFICATE'])
+      expect(output).not.toContain(secret);
+  });
+});

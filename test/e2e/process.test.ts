@@ -1,0 +1,184 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { run, serveAgainst } from '../helpers/process.ts';
+import { API_KEY } from '../helpers/service.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+
+const KEYS = { API_KEYS: `crm:${API_KEY}` };
+const HEADERS = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' };
+const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
+
+const post = (url: string, body: unknown, headers: Record<string, string> = {}) =>
+  fetch(`${url}/send`, { method: 'POST', headers: { ...HEADERS, ...headers }, body: JSON.stringify(body) });
+
+test('the project runs on the Node it brings', async () => {
+  const { devDependencies } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+  expect(process.version).toMatch(new RegExp(`^v${/\d+/.exec(devDependencies.node)?.[0]}\\.`));
+});
+
+describe('outtray serve', () => {
+  test('refuses to start on a bad configuration, naming every variable in one error, with exit code 2', async () => {
+    await using service = run(['serve'], {
+      GMAIL_USER: 'ada',
+      TRUST_PROXY: 'true',
+      SMTP_URL: 'smtp://u:secret-in-url@relay.test?tls=never',
+    });
+    expect(await service.ended).toBe(2);
+    const { out, err } = service.output();
+    for (const variable of ['API_KEYS', 'GMAIL_USER', 'GMAIL_APP_PASSWORD', 'TRUST_PROXY', 'SMTP_URL']) expect(err).toContain(variable);
+    expect(out + err).not.toContain('secret-in-url');
+  });
+
+  test('says so in one line when its port is taken', async () => {
+    await using gmail = await startSimulator();
+    await using first = await serveAgainst(gmail, KEYS);
+    await using second = run(['serve'], {
+      ...KEYS,
+      GMAIL_USER: gmail.user,
+      GMAIL_APP_PASSWORD: gmail.password,
+      PORT: new URL(first.url).port,
+    });
+    expect(await second.ended).toBe(1);
+    expect(second.output().out).toMatch(/Port \d+ is in use/);
+    expect(second.output().err).toBe('');
+  });
+
+  test('on SIGTERM finishes the attempt under way, lets waiting requests go, refuses new ones, names what is lost, and exits 0', async () => {
+    await using gmail = await startSimulator();
+    await using service = await serveAgainst(gmail, { ...KEYS, SMTP_CONNECTIONS: '1' });
+    const waiting = post(service.url, { ...HELLO, to: 'slow+1500ms@simulator.test' }, { prefer: 'wait=30' });
+    await gmail.waitFor(({ transactions }) => transactions.length > 0);
+    const left = await (await post(service.url, HELLO)).json();
+
+    service.signal('SIGTERM');
+    const released = await waiting;
+    expect(released.status).toBe(202);
+    const refused = await post(service.url, HELLO);
+    expect(refused.status).toBe(503);
+    expect(await refused.json()).toMatchObject({ code: 'shutting_down', retryable: true });
+    expect((await fetch(`${service.url}/readyz`)).status).toBe(503);
+
+    expect(await service.ended).toBe(0);
+    expect(gmail.messages.map(({ recipients, answered }) => [recipients[0], answered])).toEqual([['slow+1500ms@simulator.test', true]]);
+    const lost = service
+      .output()
+      .out.split('\n')
+      .find((line) => line.includes('"lost"'));
+    expect(JSON.parse(lost ?? '{}')).toMatchObject({ level: 'warn', lost: [(left as { id: string }).id] });
+  });
+
+  test('gives up attempts that do not end within SHUTDOWN_TIMEOUT, and still exits 0', async () => {
+    await using gmail = await startSimulator();
+    await using service = await serveAgainst(gmail, { ...KEYS, SHUTDOWN_TIMEOUT: '1s' });
+    const { id } = (await (await post(service.url, { ...HELLO, to: 'slow+60s@simulator.test' })).json()) as { id: string };
+    await gmail.waitFor(({ transactions }) => transactions.length > 0);
+    const askedAt = performance.now();
+    service.signal('SIGTERM');
+    expect(await service.ended).toBe(0);
+    expect(performance.now() - askedAt).toBeLessThan(5000);
+    expect(service.output().out).toContain(`"lost":["${id}"]`);
+  });
+
+  test('a second signal ends it at once', async () => {
+    await using gmail = await startSimulator();
+    await using service = await serveAgainst(gmail, KEYS);
+    await post(service.url, { ...HELLO, to: 'slow+60s@simulator.test' });
+    await gmail.waitFor(({ transactions }) => transactions.length > 0);
+    service.signal('SIGTERM');
+    await service.saw(/"msg":"stopping"/);
+    service.signal('SIGTERM');
+    expect(await service.ended).toBe(143);
+  });
+
+  test('prints no secret, no body and no certificate, whatever goes wrong', async () => {
+    await using gmail = await startSimulator({ password: 'rightrightrightr' });
+    const password = 'wrongwrongwrongw';
+    await using service = await serveAgainst(gmail, { ...KEYS, GMAIL_APP_PASSWORD: password, LOG_LEVEL: 'trace' });
+    await using untrusting = await serveAgainst(gmail, {
+      ...KEYS,
+      GMAIL_APP_PASSWORD: password,
+      LOG_LEVEL: 'trace',
+      NODE_EXTRA_CA_CERTS: '',
+    });
+    const body = { ...HELLO, subject: 'subject-secret', text: 'body-secret' };
+    for (const { url } of [service, untrusting]) {
+      await post(url, body, { prefer: 'wait=20', 'idempotency-key': 'key-secret' });
+      await post(url, { ...body, surprise: 'field-secret' });
+      await fetch(`${url}/send`, { method: 'POST', headers: HEADERS, body: '{"text": "broken-secret' });
+      await fetch(`${url}/messages/x`, { headers: { authorization: 'Bearer presented-secret' } });
+      await fetch(`${url}/nowhere?token=query-secret`);
+    }
+    expect(service.output().out).toContain('bad_credentials');
+    expect(untrusting.output().out).toContain('tls_failed');
+    const printed = [service, untrusting].map((one) => one.output().out + one.output().err).join('');
+    const authPlain = Buffer.from(`\0${gmail.user}\0${password}`).toString('base64');
+    for (const secret of [
+      API_KEY,
+      password,
+      authPlain,
+      Buffer.from(password).toString('base64'),
+      '-secret',
+      'BEGIN CERTIFICATE',
+      'accounts.google.com/signin',
+    ]) {
+      expect(printed).not.toContain(secret);
+    }
+  });
+});
+
+describe('outtray', () => {
+  test('demo --once sends its sample through the whole path and exits 0', async () => {
+    await using demo = run(['demo', '--once'], { PORT: '0' });
+    expect(await demo.ended).toBe(0);
+    expect(demo.output().out).toMatch(/queued\n\s+sending\n\s+sent: 250 2\.0\.0 OK .* - gsmtp/);
+  });
+
+  test('demo prints a curl line that works as pasted', async () => {
+    await using demo = run(['demo'], { PORT: '0' });
+    const [, url = '', key = '', data = ''] = await demo.saw(/curl -s (\S+)\/send -H 'Authorization: Bearer (\S+)' .* -d '(.*)'/);
+    const answer = await post(url, JSON.parse(data), { authorization: `Bearer ${key}` });
+    expect(answer.status).toBe(202);
+    await demo.saw(/Ctrl-C/);
+    demo.signal('SIGINT');
+    expect(await demo.ended).toBe(0);
+  });
+
+  test('healthcheck exits 0 for a service that is ready and 1 for one that is not there', async () => {
+    await using gmail = await startSimulator();
+    await using service = await serveAgainst(gmail, KEYS);
+    await using healthy = run(['healthcheck'], { PORT: new URL(service.url).port });
+    expect(await healthy.ended).toBe(0);
+    service.signal('SIGKILL');
+    await service.ended;
+    await using gone = run(['healthcheck'], { PORT: new URL(service.url).port });
+    expect(await gone.ended).toBe(1);
+    expect(gone.output().err).toContain('not reachable');
+  });
+
+  test.each([
+    [['--version'], 0, /^\d+\.\d+\.\d+\n$/],
+    [['--help'], 0, /Usage: outtray/],
+    [['serve', '--help'], 0, /environment variables/],
+    [['demo', '--help'], 0, /--once/],
+    [['simulator', '--help'], 0, /--ca-file/],
+    [['healthcheck', '--help'], 0, /readyz/],
+    [['openapi', '--help'], 0, /OpenAPI/],
+  ])('%j exits %i', async (args, code, words) => {
+    await using command = run(args);
+    expect(await command.ended).toBe(code);
+    expect(command.output().out).toMatch(words);
+  });
+
+  test.each([
+    [['frobnicate']],
+    [['serve', '--port']],
+    [['demo', '--twice']],
+    [['healthcheck', 'x']],
+    [['openapi', '--json']],
+    [['simulator', '--nope']],
+  ])('%j is bad usage: exit 2, and says why', async (args) => {
+    await using command = run(args);
+    expect(await command.ended).toBe(2);
+    expect(command.output().err + command.output().out).toContain(args.at(-1));
+  });
+});

@@ -1,0 +1,91 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Simulator } from '../../src/simulator/simulator.ts';
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+
+/** A process of ours, as an operator runs it. */
+export interface Running extends AsyncDisposable {
+  /** Standard output and standard error so far. */
+  readonly output: () => { readonly out: string; readonly err: string };
+  /** Resolves with the first match in standard output. */
+  saw(pattern: RegExp): Promise<RegExpExecArray>;
+  signal(name: NodeJS.Signals): void;
+  /** The exit code. */
+  readonly ended: Promise<number | null>;
+}
+
+/** Runs `outtray <args>` with this environment and nothing of ours. */
+export function run(args: readonly string[], env: Record<string, string> = {}): Running {
+  const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let out = '';
+  let err = '';
+  const looking = new Set<() => void>();
+  const look = () => {
+    for (const again of looking) again();
+  };
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    out += text;
+    look();
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    err += text;
+  });
+  const ended = once(child, 'close').then(([code]) => {
+    look();
+    return code as number | null;
+  });
+
+  return {
+    output: () => ({ out, err }),
+    saw(pattern) {
+      return new Promise((resolve, reject) => {
+        const again = () => {
+          const match = pattern.exec(out);
+          if (match) resolve(match);
+          else if (child.exitCode !== null) reject(new Error(`it ended without ${pattern}:\n${out}${err}`));
+          else return;
+          looking.delete(again);
+        };
+        looking.add(again);
+        again();
+      });
+    },
+    signal: (name) => void child.kill(name),
+    ended,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** `outtray serve` against the simulator, trusting its CA the way an operator would. */
+export async function serveAgainst(gmail: Simulator, env: Record<string, string> = {}): Promise<Running & { url: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'outtray-'));
+  const ca = join(folder, 'ca.pem');
+  await writeFile(ca, gmail.ca);
+  const running = run(['serve'], {
+    PORT: '0',
+    GMAIL_USER: gmail.user,
+    GMAIL_APP_PASSWORD: gmail.password,
+    SMTP_URL: gmail.url,
+    NODE_EXTRA_CA_CERTS: ca,
+    ...env,
+  });
+  const [, url = ''] = await running.saw(/"url":"(http:[^"]+)"/);
+  return {
+    ...running,
+    url,
+    async [Symbol.asyncDispose]() {
+      await running[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
