@@ -1,14 +1,22 @@
+import { once } from 'node:events';
 import { destination, type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
 import type { Events } from './core/events.ts';
 
-/** JSON lines on standard output, written without blocking; `flush` before the process ends. */
-export function openLogger(level: NonNullable<LoggerOptions['level']>): { logger: Logger; flush: () => void } {
+/** JSON lines on standard output, written without blocking; `close` before the process ends, or the last ones are lost. */
+export function openLogger(level: NonNullable<LoggerOptions['level']>): { logger: Logger; close: () => Promise<void> } {
   const output = destination({ dest: 1, sync: false });
   const logger = pino(
     { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"`, formatters: { level: (label) => ({ level: label }) } },
     output,
   );
-  return { logger, flush: () => output.flushSync() };
+  return {
+    logger,
+    async close() {
+      const closed = once(output, 'close');
+      output.end();
+      await closed;
+    },
+  };
 }
 
 /** One line for each attempt and each turn of the account. Never a body, an address of a recipient, a secret or a certificate. */

@@ -26,7 +26,7 @@ export async function demo(args: string[], { version, signal }: { version: strin
   if (args.some((arg) => arg !== '--once')) return refuse(args, USAGE);
   const key = randomBytes(24).toString('hex');
   await using gmail = await openSimulator();
-  const { logger, flush } = openLogger('warn');
+  const { logger, close: closeLog } = openLogger('warn');
   try {
     const { config } = parseConfig({ ...demoEnvironment(process.env), ...accountOf(gmail), API_KEYS: `demo:${key}` });
     await using service = await openService({ config, version, logger, ca: gmail.ca });
@@ -35,8 +35,8 @@ export async function demo(args: string[], { version, signal }: { version: strin
     say('Send one yourself:\n');
     say(`  ${curlLine(service.url, key)}\n`);
     const sent = await sendSample(service.url, key);
-    say(`\nWhat the simulator got:  ${gmail.httpUrl}/messages`);
-    say(`Try the API in a browser: ${service.url}/docs`);
+    say(`\nWhat the simulator got, for this machine only: ${gmail.httpUrl}/messages`);
+    say(`To try the API in a browser: ${service.url}/docs`);
     if (args.includes('--once')) return sent ? 0 : 1;
     say('\nCtrl-C ends it.');
     await aborted(signal);
@@ -45,7 +45,7 @@ export async function demo(args: string[], { version, signal }: { version: strin
     process.stderr.write(`${error instanceof ConfigError || !(error instanceof Error) ? String(error) : listenAdvice(error)}\n`);
     return error instanceof ConfigError ? 2 : 1;
   } finally {
-    flush();
+    await closeLog();
   }
 }
 

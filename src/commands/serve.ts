@@ -17,7 +17,7 @@ export async function serve(args: string[], { version, signal }: { version: stri
     return 2;
   }
   const { config, warnings } = parsed;
-  const { logger, flush } = openLogger(config.logLevel);
+  const { logger, close: closeLog } = openLogger(config.logLevel);
   for (const warning of warnings) logger.warn(warning);
   try {
     const service = await openService({ config, version, logger });
@@ -29,7 +29,7 @@ export async function serve(args: string[], { version, signal }: { version: stri
     logger.fatal(error instanceof Error ? listenAdvice(error) : 'could not start');
     return 1;
   } finally {
-    flush();
+    await closeLog();
   }
 }
 

@@ -1,0 +1,221 @@
+/**
+ * npm run bench: ratios to baselines, both sides measured in this run, alternating, since machines are noisy. Prints a table and exits 1 if a ratio
+ * misses its aim. Loopback only; ends by itself in about a minute and a half.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import net from 'node:net';
+import { startChild } from './parts/children.ts';
+import type { GmailHello } from './parts/gmail.ts';
+import type { Load, LoadResult } from './parts/load.ts';
+
+const KEY = 'bench-secret-0123456789-abcdefghij';
+const CONNECTIONS = 3;
+const ROUNDS = 3;
+const MESSAGE = { to: 'ada@example.com', subject: 'A message of one kilobyte', text: 'All work and no play. '.repeat(40) };
+const BODY = JSON.stringify(MESSAGE);
+
+interface Row {
+  readonly what: string;
+  readonly ours: string;
+  readonly baseline: string;
+  readonly value: number;
+  readonly aim: number;
+  /** Whether more is better. */
+  readonly atLeast: boolean;
+}
+
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const perSecond = (rate: number) => `${Math.round(rate).toLocaleString('en')}/s`;
+
+function environment(gmail: GmailHello, more: Record<string, string> = {}): Record<string, string> {
+  const account = { GMAIL_USER: gmail.user, GMAIL_APP_PASSWORD: gmail.password, SMTP_URL: gmail.url };
+  return { ...account, API_KEYS: `bench:${KEY}`, RATE_LIMIT: '1000000/1s', SMTP_CONNECTIONS: String(CONNECTIONS), ...more };
+}
+
+const startGmail = () => startChild<GmailHello>('./gmail.ts', {});
+const startOuttray = (env: Record<string, string>, ca?: string, nodeArgs?: string[]) =>
+  startChild<{ port: number }>('./outtray.ts', { env, ca }, nodeArgs);
+const startLoad = () => startChild<string>('./load.ts', {});
+
+/** POST /send, the queue draining, over a bare Fastify route. */
+async function acceptRate(): Promise<Row> {
+  const rates = { ours: [] as number[], bare: [] as number[] };
+  for (let round = 0; round < ROUNDS; round += 1) {
+    await using load = await startLoad();
+    const shape = { path: '/send', body: BODY, connections: 64, ms: 4000 };
+    {
+      await using bare = await startChild<{ port: number }>('./bare.ts', {});
+      rates.bare.push(rateOf(await load.ask<LoadResult>('run', { ...shape, port: bare.hello.port } satisfies Load)));
+    }
+    await using gmail = await startGmail();
+    const roomy = { QUEUE_MAX_MESSAGES: '10000000', QUEUE_MAX_BYTES: '16gb' };
+    await using outtray = await startOuttray(environment(gmail.hello, roomy), gmail.hello.ca);
+    rates.ours.push(rateOf(await load.ask<LoadResult>('run', { ...shape, port: outtray.hello.port, key: KEY } satisfies Load)));
+  }
+  const [ours, bare] = [median(rates.ours), median(rates.bare)];
+  return {
+    what: 'accepted, over a bare Fastify route',
+    ours: perSecond(ours),
+    baseline: perSecond(bare),
+    value: ours / bare,
+    aim: 0.6,
+    atLeast: true,
+  };
+}
+
+function rateOf({ answers, seconds }: LoadResult): number {
+  const others = Object.keys(answers).filter((status) => status !== '202');
+  if (others.length > 0) throw new Error(`answers other than 202: ${JSON.stringify(answers)}`);
+  return (answers['202'] ?? 0) / seconds;
+}
+
+/** From HTTP to the simulator's 250, over nodemailer's own pool. */
+async function deliveryRate(): Promise<Row> {
+  const count = 4000;
+  const rates = { ours: [] as number[], direct: [] as number[] };
+  await using gmail = await startGmail();
+  await using load = await startLoad();
+  await using direct = await startChild<string>('./direct.ts', { ...gmail.hello, connections: CONNECTIONS });
+  await using outtray = await startOuttray(environment(gmail.hello), gmail.hello.ca);
+  let accepted = 0;
+  for (let round = 0; round < ROUNDS + 1; round += 1) {
+    const directRate = count / (await direct.ask<number>('send', { count, message: MESSAGE }));
+    accepted += count;
+    const startedAt = performance.now();
+    const shape = { path: '/send', body: BODY, connections: 8, requests: count, port: outtray.hello.port, key: KEY };
+    await load.ask<LoadResult>('run', shape satisfies Load);
+    accepted += count;
+    await gmail.ask('waitForAccepted', accepted);
+    const ourRate = count / ((performance.now() - startedAt) / 1000);
+    // The first round warms both up.
+    if (round === 0) continue;
+    rates.direct.push(directRate);
+    rates.ours.push(ourRate);
+  }
+  const [ours, baseline] = [median(rates.ours), median(rates.direct)];
+  return {
+    what: 'delivered, over nodemailer’s own pool',
+    ours: perSecond(ours),
+    baseline: perSecond(baseline),
+    value: ours / baseline,
+    aim: 0.85,
+    atLeast: true,
+  };
+}
+
+/** Delivery while 64 connections post without pause, over delivery in quiet. */
+async function floodedRate(): Promise<Row> {
+  await using gmail = await startGmail();
+  await using load = await startLoad();
+  await using outtray = await startOuttray(environment(gmail.hello), gmail.hello.ca);
+  const shape = { path: '/send', body: BODY, port: outtray.hello.port, key: KEY };
+  const quietRates: number[] = [];
+  const floodRates: number[] = [];
+  let accepted = 0;
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const count = 3000;
+    await load.ask('run', { ...shape, connections: 8, requests: count } satisfies Load);
+    const before = await gmail.ask<number>('accepted');
+    const quietAt = performance.now();
+    accepted += count;
+    await gmail.ask('waitForAccepted', accepted);
+    quietRates.push((accepted - before) / ((performance.now() - quietAt) / 1000));
+
+    const ms = 5000;
+    const result = await load.ask<LoadResult>('run', { ...shape, connections: 64, ms } satisfies Load);
+    const during = (await gmail.ask<number>('accepted')) - accepted;
+    floodRates.push(during / result.seconds);
+    accepted += result.answers['202'] ?? 0;
+    await gmail.ask('waitForAccepted', accepted);
+  }
+  const [quiet, flood] = [median(quietRates), median(floodRates)];
+  return {
+    what: 'delivered under a flood of accepts, over quiet',
+    ours: perSecond(flood),
+    baseline: perSecond(quiet),
+    value: flood / quiet,
+    aim: 1 / 3,
+    atLeast: true,
+  };
+}
+
+/** Memory for each queued message of 1 KB, while the server never greets. */
+async function queuedBytes(): Promise<Row> {
+  const silent = net.createServer(() => {}).listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const { port } = silent.address() as net.AddressInfo;
+  const env = environment({ url: `smtp://127.0.0.1:${port}`, port, ca: '', user: 'bench@simulator.test', password: 'abcdefghijklmnop' });
+  await using outtray = await startOuttray({ ...env, QUEUE_MAX_MESSAGES: '100000' }, undefined, ['--expose-gc']);
+  await using load = await startLoad();
+  const shape = { path: '/send', body: BODY, connections: 16, port: outtray.hello.port, key: KEY };
+  await load.ask('run', { ...shape, requests: 2000 } satisfies Load);
+  const before = await outtray.ask<number>('memory');
+  const count = 50_000;
+  await load.ask('run', { ...shape, requests: count } satisfies Load);
+  const bytes = ((await outtray.ask<number>('memory')) - before) / count;
+  silent.close();
+  return {
+    what: 'memory for each queued message of 1 KB',
+    ours: `${Math.round(bytes)} B`,
+    baseline: '',
+    value: bytes,
+    aim: 4096,
+    atLeast: false,
+  };
+}
+
+/** From the start of the process to the first answer of /livez. */
+async function startUp(): Promise<Row> {
+  const times: number[] = [];
+  for (let round = 0; round < 5; round += 1) {
+    const port = await freePort();
+    const env = {
+      ...process.env,
+      API_KEYS: `bench:${KEY}`,
+      GMAIL_USER: 'bench@gmail.com',
+      GMAIL_APP_PASSWORD: 'abcdefghijklmnop',
+      PORT: String(port),
+    };
+    const startedAt = performance.now();
+    const service = spawn(process.execPath, ['src/main.ts', 'serve'], { env, stdio: 'ignore', cwd: new URL('..', import.meta.url) });
+    while (!(await isAlive(port))) await new Promise((resolve) => setTimeout(resolve, 5));
+    times.push(performance.now() - startedAt);
+    const gone = once(service, 'exit');
+    service.kill('SIGKILL');
+    await gone;
+  }
+  const ms = median(times);
+  return { what: 'start to the first /livez', ours: `${Math.round(ms)} ms`, baseline: '', value: ms, aim: 1000, atLeast: false };
+}
+
+async function isAlive(port: number): Promise<boolean> {
+  return fetch(`http://127.0.0.1:${port}/livez`).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+const BENCHES = { accept: acceptRate, delivery: deliveryRate, flood: floodedRate, memory: queuedBytes, start: startUp } as const;
+
+const wanted = process.argv.slice(2);
+console.log(`Node ${process.version}, ${CONNECTIONS} SMTP connections, medians of ${ROUNDS} rounds\n`);
+console.log('| what | Outtray | baseline | value | aim | |\n| --- | --- | --- | --- | --- | --- |');
+for (const [name, bench] of Object.entries(BENCHES)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  const { what, ours, baseline, value, aim, atLeast } = await bench();
+  const holds = atLeast ? value >= aim : value <= aim;
+  if (!holds) process.exitCode = 1;
+  const shown = atLeast ? value.toFixed(2) : '';
+  const bound = atLeast ? `≥ ${aim.toFixed(2)}` : `≤ ${aim}`;
+  console.log(`| ${what} | ${ours} | ${baseline} | ${shown} | ${bound} | ${holds ? 'holds' : 'missed'} |`);
+}

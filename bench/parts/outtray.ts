@@ -1,0 +1,27 @@
+import { parseConfig } from '../../src/config.ts';
+import { openLogger } from '../../src/log.ts';
+import { openService } from '../../src/service.ts';
+import { answerQuestions, readSetup } from './children.ts';
+
+export interface OuttraySetup {
+  readonly env: Record<string, string>;
+  readonly ca?: string;
+}
+
+/** The real service, logging as it does by default; its standard output is the null device. */
+const { env, ca } = readSetup<OuttraySetup>();
+const { config } = parseConfig({ PORT: '0', ...env });
+const { logger } = openLogger(config.logLevel);
+const service = await openService({ config, version: 'bench', logger, ...(ca ? { ca } : {}) });
+
+answerQuestions(
+  { port: service.port },
+  {
+    /** Bytes in use after a full collection, in and beside the heap. */
+    memory() {
+      globalThis.gc?.();
+      const { heapUsed, external } = process.memoryUsage();
+      return heapUsed + external;
+    },
+  },
+);
