@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { enableCompileCache } from 'node:module';
 
 const OLDEST_NODE = 24;
 
@@ -70,5 +71,7 @@ if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
     `Outtray needs Node ${OLDEST_NODE} or newer; this is ${process.version}. In a checkout, "npm start" brings its own.`,
   );
 } else {
+  // Types are stripped and modules compiled once, not at each start; where the disk cannot be written it does nothing.
+  enableCompileCache();
   process.exitCode = await main(process.argv.slice(2));
 }
