@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { HOW_TO_SET, parseApiKeys, parseAppPassword, parseGmailUser } from './config/credentials.ts';
 import { type Environment, type Problem, readSettings, warnOfUnknown } from './config/environment.ts';
-import { parseSmtpUrl } from './config/smtp-url.ts';
+import { parseSmtpUrl, type SmtpServer } from './config/smtp-url.ts';
 import {
   InvalidValue,
   parseChoice,
@@ -17,13 +17,6 @@ import { VARIABLES, type VariableName } from './config/variables.ts';
 import { AddressError, parseAddress } from './core/address.ts';
 import type { ApiKey } from './core/caller.ts';
 import type { Address } from './core/message.ts';
-
-/** One server of SMTP_URL. `starttls` and `implicit` are both encrypted, always; `never` sends in the clear and then never logs in. */
-export interface SmtpServer {
-  readonly host: string;
-  readonly port: number;
-  readonly tls: 'starttls' | 'implicit' | 'never';
-}
 
 /** The whole configuration, validated. Durations are milliseconds, sizes bytes. */
 export interface Config {

@@ -1,5 +1,11 @@
-import type { SmtpServer } from '../config.ts';
 import { InvalidValue, isHost, splitList } from './values.ts';
+
+/** One server of SMTP_URL. `starttls` and `implicit` are both encrypted, always; `never` sends in the clear and then never logs in. */
+export interface SmtpServer {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: 'starttls' | 'implicit' | 'never';
+}
 
 const DEFAULT_PORTS = { 'smtp:': 587, 'smtps:': 465 } as const;
 

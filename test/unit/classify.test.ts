@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { classify, classifyReply, type Progress } from '../../src/adapters/smtp/classify.ts';
+import { classify, classifyReply } from '../../src/adapters/smtp/classify.ts';
+import type { Progress } from '../../src/adapters/smtp/failure.ts';
 import { parseReply } from '../../src/adapters/smtp/reply-text.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 import facts from '../fixtures/gmail-replies.json' with { type: 'json' };

@@ -1,18 +1,8 @@
 import type { SmtpReply } from '../../core/delivery.ts';
 import { ERRORS } from '../../core/errors.ts';
 import type { Fault } from '../../core/ports.ts';
-import { type Failure, interpret, readFailure } from './failure.ts';
+import { type Failure, interpret, type Progress, readFailure } from './failure.ts';
 import { BY_ENHANCED, type Meaning, REPLIES } from './replies.ts';
-
-/** Where the attempt stood when it failed, as the stream method tells it. */
-export interface Progress {
-  /** Connected, encrypted and logged in: the message was about to go. */
-  readonly sessionReady: boolean;
-  /** The server asked for the body (354). */
-  readonly bodyStarted: boolean;
-  /** The final dot went out: from here on the server may have taken the message. */
-  readonly bodyEnded: boolean;
-}
 
 /** What a reply answers: the greeting or EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, or the message itself. */
 type Stage = 'session' | 'starttls' | 'auth' | 'mail' | 'rcpt' | 'data' | 'message';

@@ -1,7 +1,16 @@
 import type { SmtpReply } from '../../core/delivery.ts';
-import type { Progress } from './classify.ts';
 import type { Meaning } from './replies.ts';
 import { parseReply, toOneLine } from './reply-text.ts';
+
+/** Where the attempt stood when it failed, as the stream method tells it. */
+export interface Progress {
+  /** Connected, encrypted and logged in: the message was about to go. */
+  readonly sessionReady: boolean;
+  /** The server asked for the body (354). */
+  readonly bodyStarted: boolean;
+  /** The final dot went out: from here on the server may have taken the message. */
+  readonly bodyEnded: boolean;
+}
 
 /** What there is to know about something that was thrown. Nodemailer's errors have most of these; any may be empty. */
 export interface Failure {

@@ -3,7 +3,7 @@ import { rootCertificates } from 'node:tls';
 import { createTransport } from 'nodemailer';
 import type { SMTPPoolSentMessageInfo } from 'nodemailer/lib/smtp-pool';
 import type { Job } from '../../core/ports.ts';
-import type { Progress } from './classify.ts';
+import type { Progress } from './failure.ts';
 import { assertEnvelope, toMail } from './mime.ts';
 import { parseReply } from './reply-text.ts';
 

@@ -1,5 +1,6 @@
 import type { Fault, Job, Outcome, Transport } from '../../core/ports.ts';
-import { classify, type Progress } from './classify.ts';
+import { classify } from './classify.ts';
+import type { Progress } from './failure.ts';
 import { toALabels } from './mime.ts';
 import { DEADLINES, type Deadlines, openPool, type Pool, type PoolOptions, type PoolResult } from './pool.ts';
 import { parseReply } from './reply-text.ts';
