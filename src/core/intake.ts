@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
 import type { Caller } from './caller.ts';
 import type { Delivery } from './delivery.ts';
 import { AppError } from './errors.ts';
+import { createMessageId } from './id.ts';
 import { type Content, contentBytes, type Message, recipientsOf, recordBytes } from './message.ts';
 import type { Composed, Composer, Job, Queue, Store } from './ports.ts';
 
@@ -66,7 +66,7 @@ export function createIntake(deps: IntakeDeps): Intake {
 
 function toDelivery(message: Message, caller: Caller, requestId: string): Delivery {
   const { envelope, content, tags, metadata, priority, scheduledAt, expiresAt } = message;
-  const id = `msg_${randomBytes(16).toString('hex')}`;
+  const id = createMessageId();
   const createdAt = Date.now();
   const domain = envelope.from.email.slice(envelope.from.email.lastIndexOf('@') + 1);
   return {

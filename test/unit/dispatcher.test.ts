@@ -227,6 +227,8 @@ describe('intake', () => {
     const { id, messageId } = await core.accept();
     expect(id).toMatch(/^msg_[0-9a-f]{32}$/);
     expect(messageId).toBe(`<${id}@acme.com>`);
+    const ids = await Promise.all(Array.from({ length: 600 }, async () => (await core.accept()).id));
+    expect(new Set(ids).size).toBe(600);
   });
 
   test('refuses while the service shuts down', async () => {
