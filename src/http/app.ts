@@ -1,0 +1,149 @@
+import rateLimit from '@fastify/rate-limit';
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  fastify,
+  LogController,
+  type onRequestHookHandler,
+} from 'fastify';
+import { pino } from 'pino';
+import type { z } from 'zod';
+import type { ApiKey } from '../core/caller.ts';
+import { AppError } from '../core/errors.ts';
+import { validate } from './fields.ts';
+import { parseJson } from './json.ts';
+import { createAuthenticator, requireKey } from './plugins/auth.ts';
+import { createLimits } from './plugins/limits.ts';
+import { observe, observeRequests } from './plugins/observe.ts';
+import { documentApi } from './plugins/openapi.ts';
+import { answerClientError, newRequestId, sendProblem } from './problem.ts';
+import { docsRoutes } from './routes/docs.ts';
+import { healthRoutes } from './routes/health.ts';
+import { messageRoutes } from './routes/messages.ts';
+import { problemRoutes } from './routes/problems.ts';
+import { type SendOptions, sendRoutes } from './routes/send.ts';
+import { unknownRoutes } from './routes/unknown.ts';
+
+export interface AppOptions extends SendOptions {
+  readonly logger: FastifyBaseLogger;
+  readonly version: string;
+  readonly apiKeys: readonly ApiKey[];
+  readonly rateLimit: { readonly max: number; readonly windowMs: number };
+  /** Addresses and CIDRs of proxies whose X-Forwarded-For is believed. */
+  readonly trustProxy: readonly string[];
+  readonly maxMessageBytes: number;
+  /** How long the headers and the body of a request may take to arrive. */
+  readonly requestTimeoutMs?: number;
+}
+
+const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
+/** What JSON adds to a message that is just small enough. */
+const BODY_OVERHEAD_BYTES = 1024 * 1024;
+const MAX_HEADER_BYTES = 16 * 1024;
+
+/** The HTTP service, ready to listen. */
+export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
+  const app = createServer(options);
+  await app.register(rateLimit, { global: false });
+  await documentApi(app, options.version);
+
+  const authenticate = createAuthenticator(options.apiKeys);
+  const limits = createLimits(app, options.rateLimit);
+  await app.register(unknownRoutes, { authenticate, limits });
+  await app.register(healthRoutes, options);
+  await app.register(docsRoutes);
+  await app.register(problemRoutes);
+  await app.register(async (withKey) => {
+    withKey.addHook('onRequest', requireKey(authenticate, limits));
+    await withKey.register(sendRoutes, options);
+    await withKey.register(messageRoutes, options);
+  });
+  await app.ready();
+  return app;
+}
+
+/** Fastify, with its defaults replaced where they are too trusting or do not speak problem+json. */
+function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS }: AppOptions): FastifyInstance {
+  const app = fastify({
+    loggerInstance: logger,
+    // One line a request is ours to write; a logger for each request would cost as much again.
+    logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: (parent) => parent,
+    genReqId: newRequestId,
+    trustProxy: trustProxy.length > 0 && [...trustProxy],
+    bodyLimit: maxMessageBytes + BODY_OVERHEAD_BYTES,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      headersTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: Math.min(5000, Math.ceil(requestTimeoutMs / 4)),
+      maxHeaderSize: MAX_HEADER_BYTES,
+      // Refused by refuseWithoutHost, as a problem.
+      requireHostHeader: false,
+    },
+    // The longest that fits in the headers: an id is unknown, however long it is.
+    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => {
+      observe(request, reply, logger);
+      sendProblem(error, request, reply);
+    },
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, logger),
+  });
+  // Other expectations than 100-continue may be ignored (RFC 9110, section 10.1.1); Node would answer 417 by itself.
+  app.server.on('checkExpectation', (request, response) => app.routing(request, response));
+
+  observeRequests(app, logger);
+  app.addHook('onRequest', refuseWithoutHost);
+  app.setErrorHandler(sendProblem);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, readBody);
+  app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => {
+    // Headers are read by those who honour them, and documented only.
+    if (httpPart === 'headers') return () => true;
+    return (value) => ({ value: validate(schema, value) });
+  });
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  return app;
+}
+
+function readBody(_request: FastifyRequest, bytes: Buffer, done: (error: Error | null, body?: unknown) => void): void {
+  let body: unknown;
+  let refusal: AppError | null = null;
+  try {
+    body = parseJson(bytes);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    refusal = error;
+  }
+  done(refusal, body);
+}
+
+/** RFC 9112, section 3.2. */
+const refuseWithoutHost: onRequestHookHandler = ({ raw }, _reply, done) => {
+  const missing = raw.headers.host === undefined && raw.httpVersion === '1.1';
+  done(missing ? new AppError('invalid_json', { detail: 'The Host header is missing.' }) : undefined);
+};
+
+/** The OpenAPI document as YAML: what GET /openapi.yaml serves. */
+export async function openApiDocument(version: string): Promise<string> {
+  const unused = () => {
+    throw new Error('The document is made without a service');
+  };
+  await using app = await buildApp({
+    logger: pino({ level: 'silent' }),
+    version,
+    apiKeys: [],
+    rateLimit: { max: 1, windowMs: 1000 },
+    trustProxy: [],
+    maxMessageBytes: 1,
+    defaultFrom: { email: '', name: null },
+    durability: 'memory',
+    intake: { accept: unused, preview: unused },
+    waiters: { wait: unused },
+    store: { get: unused, hasRoom: unused },
+    idempotency: { claim: unused, answer: unused, forget: unused },
+    isDraining: unused,
+  });
+  return app.swagger({ yaml: true });
+}

@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { AppError } from '../core/errors.ts';
+import type { Message } from '../core/message.ts';
+import type { IdempotencyLedger, StoredAnswer } from '../core/ports.ts';
+import { invalidFields } from './fields.ts';
+
+/** A structured-field string (RFC 9651, section 3.3.3), as the draft of the header has it. */
+const QUOTED = /^"((?:[^"\\]|\\["\\])*)"$/;
+const VISIBLE_ASCII = /^[!-~]{1,256}$/;
+
+/**
+ * The key of an `Idempotency-Key` header; `"abc"` is the same key as `abc`.
+ *
+ * @throws {AppError} `validation_failed`
+ */
+export function parseIdempotencyKey(header: string): string {
+  const key = header.startsWith('"') ? QUOTED.exec(header)?.[1]?.replace(/\\(.)/g, '$1') : header;
+  if (key !== undefined && VISIBLE_ASCII.test(key)) return key;
+  throw invalidFields([
+    {
+      pointer: 'header:Idempotency-Key',
+      code: 'invalid_format',
+      detail: 'Must be one key of 1 to 256 visible ASCII characters without spaces, such as a UUID.',
+    },
+  ]);
+}
+
+/** Equal for requests that ask for the same, whatever the order of their keys. Bodies of attachments count by their digest. */
+export function toFingerprint(message: Message): string {
+  const attachments = message.content.attachments.map((attachment) => ({ ...attachment, content: sha256(attachment.content) }));
+  return sha256(JSON.stringify({ ...message, content: { ...message.content, attachments } }, sortKeys));
+}
+
+function sha256(data: string | Uint8Array): string {
+  return createHash('sha256').update(data).digest('base64');
+}
+
+function sortKeys(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** A request that must be done at most once. */
+export interface OnceOnly<T> {
+  readonly key: string;
+  readonly fingerprint: string;
+  /** Refuses by throwing: then nothing was done, and nothing is remembered. */
+  accept(): Promise<T>;
+  /** What to say of what was done. */
+  answer(accepted: T): Promise<StoredAnswer>;
+  /** The answer could not be kept, but is given all the same. */
+  onUnkept(error: unknown): void;
+}
+
+/**
+ * Does something at most once per key, and gives the same answer each time it is asked again.
+ *
+ * Once `accept` has resolved the claim is never forgotten, whatever goes wrong: the worst a repeated request can meet is
+ * `idempotency_in_progress`, never a second message.
+ *
+ * @throws {AppError} `idempotency_in_progress`, `idempotency_key_reused`, and what `accept` throws
+ */
+export async function answerOnce<T>(ledger: IdempotencyLedger, request: OnceOnly<T>): Promise<StoredAnswer> {
+  const { key } = request;
+  const claim = await ledger.claim(key, request.fingerprint);
+  switch (claim.kind) {
+    case 'answered':
+      return { ...claim.answer, headers: { ...claim.answer.headers, 'idempotency-replayed': 'true' } };
+    case 'in_progress':
+      throw new AppError('idempotency_in_progress', { retryAfter: 1 });
+    case 'mismatch':
+      throw new AppError('idempotency_key_reused');
+    case 'new':
+  }
+
+  const accepted = await request.accept().catch(async (refusal) => {
+    await ledger.forget(key);
+    throw refusal;
+  });
+  const answer = await request.answer(accepted);
+  await ledger.answer(key, answer).catch(request.onUnkept);
+  return answer;
+}

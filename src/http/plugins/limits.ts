@@ -1,0 +1,54 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { AppError } from '../../core/errors.ts';
+import { callerOf } from './auth.ts';
+
+/** How many requests one address may make that lead nowhere: without a good key, or to no route. */
+const STRIKES = { max: 60, windowMs: 60_000 };
+
+export interface Limits {
+  /**
+   * Spends one request of its caller's allowance, and tells what is left of it.
+   *
+   * @throws {AppError} `rate_limited`
+   */
+  spend(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+  /**
+   * Counts a request that leads nowhere against its address, or the /64 of an IPv6 address. Good keys are never counted here.
+   *
+   * @throws {AppError} `rate_limited`
+   */
+  strike(request: FastifyRequest): Promise<void>;
+}
+
+/**
+ * Rate limits by key and by address. What is left of a key's is told in the header fields of draft-ietf-httpapi-ratelimit-headers-10.
+ *
+ * @param app with @fastify/rate-limit registered
+ */
+export function createLimits(app: FastifyInstance, allowance: { max: number; windowMs: number }): Limits {
+  const perKey = app.createRateLimit({
+    max: allowance.max,
+    timeWindow: allowance.windowMs,
+    keyGenerator: (request) => callerOf(request).name,
+  });
+  const perAddress = app.createRateLimit({ max: STRIKES.max, timeWindow: STRIKES.windowMs });
+  const policy = `"key";q=${allowance.max};w=${Math.ceil(allowance.windowMs / 1000)}`;
+
+  return {
+    async spend(request, reply) {
+      const limit = await perKey(request);
+      if (limit.isAllowed) return;
+      reply.header('ratelimit-policy', policy);
+      reply.header('ratelimit', `"key";r=${limit.remaining};t=${limit.ttlInSeconds}`);
+      if (limit.isExceeded) throw tooMany(limit.ttlInSeconds);
+    },
+    async strike(request) {
+      const limit = await perAddress(request);
+      if (!limit.isAllowed && limit.isExceeded) throw tooMany(limit.ttlInSeconds);
+    },
+  };
+}
+
+function tooMany(retryAfter: number): AppError {
+  return new AppError('rate_limited', { retryAfter: Math.max(1, retryAfter) });
+}

@@ -1,0 +1,114 @@
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
+import { AppError, ERRORS, type ErrorCode } from '../core/errors.ts';
+import type { Problem } from './schemas/problem.ts';
+
+const CONTENT_TYPE = 'application/problem+json';
+
+/** What Fastify, its router and its plugins say by status, in our codes. Other 4xx are `invalid_json`. */
+const CODE_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
+  403: 'not_found',
+  404: 'not_found',
+  408: 'request_timeout',
+  413: 'message_too_large',
+  414: 'not_found',
+  415: 'unsupported_media_type',
+  431: 'headers_too_large',
+};
+
+export function newRequestId(): string {
+  return `req_${randomUUID()}`;
+}
+
+/** The path of a request, without its query. */
+export function pathOf(request: FastifyRequest): string {
+  return request.url.split('?', 1)[0] ?? '';
+}
+
+/** A problem (RFC 9457) made of a row of ERRORS and of what this request adds to it. */
+export function toProblem(
+  code: ErrorCode,
+  particulars: Pick<Problem, 'detail' | 'instance' | 'request_id'> & Partial<Pick<Problem, 'errors' | 'hint' | 'smtp' | 'message'>>,
+): Problem {
+  const { status, title, retryable, hint } = ERRORS[code];
+  const { detail, instance, request_id, errors = [], ...rest } = particulars;
+  return { type: `/problems/${code}`, title, status, detail, instance, code, retryable, request_id, errors, hint, ...rest };
+}
+
+/** Any exception as an error of ours. What is not known to be the caller's doing is `internal_error`, and keeps what happened to itself. */
+function toAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  if (!(error instanceof Error)) return new AppError('internal_error', { cause: error });
+  // The connection was cut under a body, by the caller or for lack of time. Nobody hears of this, but the log has it.
+  if ('code' in error && error.code === 'ECONNRESET') return new AppError('request_timeout', { cause: error });
+  const status = 'statusCode' in error ? Number(error.statusCode) : 500;
+  if (status < 400 || status > 499) return new AppError('internal_error', { cause: error });
+  const code = CODE_BY_STATUS[status] ?? 'invalid_json';
+  return new AppError(code, { cause: error });
+}
+
+/**
+ * Answers with a problem, and leaves word of it for the log line.
+ *
+ * Fastify closes the connection after a body that it did not like. There is no need to once the body has been read; and before that, closing
+ * would make the kernel reset the connection under a caller who still writes, and who would never see the answer. Node reads on and throws
+ * away what comes, for as long as a request may take.
+ */
+export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const failure = toAppError(error);
+  request.failure = failure;
+  // Set on the raw response, it is Fastify's farewell while the service closes.
+  const leaving = failure.code === 'shutting_down' || reply.raw.hasHeader('connection');
+  if (!leaving) reply.removeHeader('connection');
+  if (failure.retryAfter !== undefined) reply.header('retry-after', String(failure.retryAfter));
+  if (ERRORS[failure.code].status === 401) reply.header('www-authenticate', 'Bearer');
+  const problem = toProblem(failure.code, {
+    detail: failure.message,
+    instance: pathOf(request),
+    request_id: request.id,
+    errors: [...failure.errors],
+  });
+  return reply.code(problem.status).type(CONTENT_TYPE).send(problem);
+}
+
+/** How long a caller may go on writing what nobody reads any more. */
+const LINGER_MS = 1000;
+
+/**
+ * Answers what Node's HTTP parser refuses, which never becomes a request: malformed or oversized headers, framing that two parsers could read
+ * differently, and whatever takes too long to arrive. The connection is of no further use.
+ */
+export function answerClientError(error: Error & { code?: string }, socket: Socket, logger: FastifyBaseLogger): void {
+  // Not writable: it has been answered, and more of the same comes in.
+  if (error.code === 'ECONNRESET' || !socket.writable) return;
+  const code =
+    error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      ? 'request_timeout'
+      : error.code === 'HPE_HEADER_OVERFLOW'
+        ? 'headers_too_large'
+        : 'invalid_json';
+  const request_id = newRequestId();
+  const problem = toProblem(code, { detail: ERRORS[code].title, instance: '', request_id });
+  socket.end(formatAnswer(problem));
+  if (code === 'request_timeout') socket.destroy(error);
+  // Destroyed with bytes unread, the connection would be reset, and the answer might be lost with it.
+  else setTimeout(() => socket.destroy(error), LINGER_MS).unref();
+  logger.info({ request_id, status: problem.status, code }, 'request');
+}
+
+function formatAnswer(problem: Problem): string {
+  const body = JSON.stringify(problem);
+  return [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    'Connection: close',
+    `Content-Type: ${CONTENT_TYPE}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: no-store',
+    'X-Content-Type-Options: nosniff',
+    `X-Request-Id: ${problem.request_id}`,
+    '',
+    body,
+  ].join('\r\n');
+}

@@ -1,0 +1,50 @@
+import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import { z } from 'zod';
+import { AppError } from '../../core/errors.ts';
+import type { Store } from '../../core/ports.ts';
+import { answer, answers } from '../schemas/answers.ts';
+
+export interface HealthOptions {
+  readonly store: Pick<Store, 'hasRoom'>;
+  readonly isDraining: () => boolean;
+}
+
+/** GET /livez, /readyz. Neither asks whether Gmail is reachable: restarting Outtray would not mend that. */
+export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { store, isDraining }) => {
+  app.get(
+    '/livez',
+    {
+      schema: {
+        operationId: 'livez',
+        tags: ['health'],
+        summary: 'Is the process alive?',
+        security: [],
+        response: answers({ 200: answer('It is.', z.object({ status: z.literal('alive') })) }, ['invalid_json']),
+      },
+    },
+    async () => ({ status: 'alive' as const }),
+  );
+
+  app.get(
+    '/readyz',
+    {
+      schema: {
+        operationId: 'readyz',
+        tags: ['health'],
+        summary: 'Does it take messages now?',
+        description: 'Says nothing of whether Gmail can be reached: what is accepted waits.',
+        security: [],
+        response: answers({ 200: answer('It does.', z.object({ status: z.literal('ready') })) }, [
+          'invalid_json',
+          'queue_full',
+          'shutting_down',
+        ]),
+      },
+    },
+    async () => {
+      if (isDraining()) throw new AppError('shutting_down');
+      if (!store.hasRoom()) throw new AppError('queue_full');
+      return { status: 'ready' as const };
+    },
+  );
+};

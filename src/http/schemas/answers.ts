@@ -1,0 +1,48 @@
+import type { z } from 'zod';
+import { ERRORS, type ErrorCode } from '../../core/errors.ts';
+import { problem } from './problem.ts';
+
+/** Documented headers, by name. */
+type Headers = Readonly<Record<string, { type: string; description: string; examples?: readonly unknown[] }>>;
+
+/** Every answer to a request with a good key has these. */
+export const RATE_LIMIT_HEADERS = {
+  'RateLimit-Policy': { type: 'string', description: 'What this key may do: q requests in w seconds.', examples: ['"key";q=600;w=60'] },
+  RateLimit: {
+    type: 'string',
+    description: 'What is left: r requests, until the window ends in t seconds.',
+    examples: ['"key";r=599;t=42'],
+  },
+} as const satisfies Headers;
+
+const RETRY_AFTER = { 'Retry-After': { type: 'integer', description: 'Seconds to wait.', examples: [5] } } as const satisfies Headers;
+const WWW_AUTHENTICATE = {
+  'WWW-Authenticate': { type: 'string', description: 'Bearer.', examples: ['Bearer'] },
+} as const satisfies Headers;
+
+/** One documented answer, in its media type. */
+export interface Answer {
+  readonly description: string;
+  readonly headers: Headers;
+  readonly content: Readonly<Record<string, { readonly schema: z.ZodType }>>;
+}
+
+export function answer(description: string, schema: z.ZodType, options: { headers?: Headers; type?: string } = {}): Answer {
+  return { description, headers: options.headers ?? {}, content: { [options.type ?? 'application/json']: { schema } } };
+}
+
+/** The documented answers of a route by status, its own and its problems; `common` are the headers that all of these have. */
+export function answers(own: Readonly<Record<number, Answer>>, codes: readonly ErrorCode[], common: Headers = {}): Record<string, Answer> {
+  const successes = Object.entries(own).map(([status, given]) => [status, { ...given, headers: { ...given.headers, ...common } }] as const);
+  const problems = [...Map.groupBy(codes, (code) => ERRORS[code].status)].map(
+    ([status, group]) => [status, toProblems(status, group, common)] as const,
+  );
+  return Object.fromEntries([...successes, ...problems]);
+}
+
+function toProblems(status: number, codes: readonly ErrorCode[], common: Headers): Answer {
+  const description = codes.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
+  const mayRetry = status === 429 || status === 503;
+  const headers = status === 401 ? WWW_AUTHENTICATE : { ...common, ...(mayRetry && RETRY_AFTER) };
+  return answer(description, problem, { headers, type: 'application/problem+json' });
+}

@@ -1,0 +1,68 @@
+import { z } from 'zod';
+import { isBlockedFilename } from '../../core/attachments.ts';
+import type { Attachment } from '../../core/message.ts';
+import { strictObject } from '../fields.ts';
+import { line } from './text.ts';
+
+const MAX_NAME_LENGTH = 255;
+
+const filename = line(MAX_NAME_LENGTH)
+  .refine((name) => !/[/\\]/.test(name), { error: 'Must be a name without a path: no / and no \\.', params: { code: 'invalid_filename' } })
+  .refine((name) => isBlockedFilename(name) === null, {
+    error: ({ input }) =>
+      `Gmail does not carry ".${isBlockedFilename(String(input))}" files, so "${input}" cannot be attached, also not in an archive: link to it.`,
+    params: { code: 'attachment_blocked' },
+  });
+
+/** RFC 4648, section 4, to the letter: what decoders guess differently at is refused. Null if it is not. */
+function decodeBase64(text: string): Buffer | null {
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  // Node skips what is no base64, so anything odd makes the result too short. It takes the URL alphabet as well.
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.length !== (text.length / 4) * 3 - padding || text.includes('-') || text.includes('_')) return null;
+  const end = text.slice(-4);
+  return Buffer.from(end, 'base64').toString('base64') === end ? bytes : null;
+}
+
+function explainBase64(text: string): string {
+  if (text.startsWith('data:')) return 'Must be base64 alone: remove the "data:…;base64," before it.';
+  if (/\s/.test(text)) return 'Must be base64 in one piece: remove the line breaks and spaces.';
+  if (/[-_]/.test(text)) return 'Must be base64 in the standard alphabet, with + and / in place of - and _.';
+  if (text.length % 4 !== 0) return 'Must be complete base64: its length must be a multiple of four, padded with =.';
+  return 'Must be base64 (RFC 4648, section 4).';
+}
+
+const content = z.string().transform((text, context): Uint8Array => {
+  const bytes = decodeBase64(text);
+  if (bytes !== null) return bytes;
+  context.addIssue({ code: 'custom', message: explainBase64(text), params: { code: 'invalid_base64' } });
+  return z.NEVER;
+});
+
+const TOKEN = "[\\w!#$%&'*+.^`|~-]+";
+/** RFC 2045, section 5.1. A multipart of its own would have to be unencoded and bring its boundary. */
+const MEDIA_TYPE = new RegExp(`^(?!multipart/)${TOKEN}/${TOKEN}(?: ?; ?${TOKEN}=(?:${TOKEN}|"[^"\\\\]*"))*$`, 'i');
+
+export const attachment = strictObject({
+  filename: filename.meta({ examples: ['invoice.pdf'] }),
+  content: content.meta({
+    description: 'The bytes of the file, as base64 in one piece.',
+    contentEncoding: 'base64',
+    examples: ['JVBERi0xLjcK'],
+  }),
+  content_type: line(MAX_NAME_LENGTH)
+    .regex(MEDIA_TYPE, { error: 'Must be a media type such as "application/pdf", and not a multipart.' })
+    .optional()
+    .meta({ description: 'Found from the filename if absent.', examples: ['application/pdf'] }),
+  content_id: line(MAX_NAME_LENGTH)
+    .regex(/^[\w.!#$%&'*+/=?^`{|}~@-]+$/, { error: 'Must be letters, digits and . _ - @ without angle brackets, such as "logo".' })
+    .optional()
+    .meta({ description: 'Makes it an inline image, which the HTML names as cid:<content_id>.', examples: ['logo'] }),
+}).transform(
+  (file): Attachment => ({
+    filename: file.filename,
+    content: file.content,
+    contentType: file.content_type ?? null,
+    contentId: file.content_id ?? null,
+  }),
+);

@@ -1,0 +1,137 @@
+import { z } from 'zod';
+import type { FieldError } from '../../core/errors.ts';
+import { type Address, type Message, PRIORITIES, type Unsubscribe } from '../../core/message.ts';
+import { strictObject } from '../fields.ts';
+import { attachment } from './attachment.ts';
+import { headers } from './headers.ts';
+import { email, MAX_RECIPIENTS, mailbox, mailboxes } from './mailbox.ts';
+import { instant, labels, line, messageId, prose } from './text.ts';
+
+const MAX_ATTACHMENTS = 100;
+const MAX_REFERENCES = 100;
+const MAX_URL_LENGTH = 2000;
+const MAX_AHEAD_MS = 366 * 24 * 60 * 60 * 1000;
+
+const httpsUrl = line(MAX_URL_LENGTH)
+  .refine((text) => /^https:\/\//i.test(text) && URL.canParse(text), {
+    error: 'Must be a complete https:// URL.',
+    params: { code: 'invalid_url' },
+  })
+  .transform((text) => new URL(text).href);
+
+const unsubscribe = strictObject({
+  url: httpsUrl.optional().meta({ examples: ['https://acme.com/unsubscribe/42'] }),
+  email: email.optional().meta({ examples: ['unsubscribe@acme.com'] }),
+  one_click: z.boolean().optional().meta({ description: 'Whether a POST to the url unsubscribes without asking (RFC 8058).' }),
+})
+  .superRefine(({ url, email, one_click }, context) => {
+    if (url === undefined && email === undefined) add(context, [], 'required', 'Give a url, an email, or both.');
+    if (url === undefined && one_click) add(context, ['one_click'], 'required', 'One click needs a url to post to: give the url.');
+  })
+  .transform(({ url, email, one_click }): Unsubscribe => ({ url: url ?? null, email: email ?? null, oneClick: one_click ?? false }));
+
+function add(context: z.core.$RefinementCtx, path: string[], code: string, message: string): void {
+  context.addIssue({ code: 'custom', path, message, params: { code } });
+}
+
+export const sendRequest = strictObject({
+  from: mailbox.optional().meta({ description: 'Absent: GMAIL_FROM. Gmail rewrites what is neither the account nor one of its aliases.' }),
+  to: mailboxes
+    .refine((list) => list.length > 0, { error: 'Must have at least one recipient.', params: { code: 'too_few' } })
+    .meta({ examples: [['ada@example.com', { email: 'bob@example.com', name: 'Bob' }]] }),
+  cc: mailboxes.optional(),
+  bcc: mailboxes.optional(),
+  reply_to: mailboxes.optional(),
+  subject: line().meta({ examples: ['Your invoice'] }),
+  html: prose.optional().meta({ examples: ['<p>Here is your invoice.</p>'] }),
+  text: prose.optional().meta({ description: 'Made from html if absent.', examples: ['Here is your invoice.'] }),
+  attachments: z.array(attachment).max(MAX_ATTACHMENTS).optional(),
+  headers: headers.optional(),
+  in_reply_to: messageId.optional().meta({ description: 'The Message-ID of the message this one answers.' }),
+  references: z.array(messageId).max(MAX_REFERENCES).optional().meta({ description: 'The Message-IDs of the thread, the oldest first.' }),
+  unsubscribe: unsubscribe.optional().meta({ description: 'List-Unsubscribe, and with one_click List-Unsubscribe-Post.' }),
+  tags: labels.optional().meta({ description: 'To find the message by. Not in the mail.', examples: [{ flow: 'welcome' }] }),
+  metadata: labels.optional().meta({ description: 'Given back with the message. Not in the mail.', examples: [{ crm_id: '42' }] }),
+  scheduled_at: instant.optional().meta({ description: 'Send it then, at most a year ahead. In the past: now.' }),
+  expires_at: instant.optional().meta({ description: 'Give up then, if it has not been sent.' }),
+  priority: z.enum(PRIORITIES).optional().meta({ description: 'High goes before normal.' }),
+  dry_run: z.boolean().optional().meta({ description: 'Say what would be sent, and send nothing.' }),
+})
+  // Also when fields are wrong by themselves, so that all there is to mend is told at once.
+  .superRefine(
+    (request, context) => {
+      const recipients = [request.to, request.cc, request.bcc].reduce((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0);
+      if (recipients > MAX_RECIPIENTS) {
+        add(
+          context,
+          ['to'],
+          'too_many',
+          `There are ${recipients} recipients in to, cc and bcc: Gmail takes ${MAX_RECIPIENTS} in one message.`,
+        );
+      }
+      if (request.html === undefined && request.text === undefined) add(context, [], 'required', 'Give html, text, or both.');
+      if (hasTwins(request.attachments)) {
+        add(context, ['attachments'], 'duplicate_content_id', 'Two attachments have the same content_id: each needs its own.');
+      }
+      // What is absent or wrong is NaN here, and no comparison with that holds.
+      if (Number(request.expires_at) <= Number(request.scheduled_at)) {
+        add(context, ['expires_at'], 'out_of_range', 'Must be later than scheduled_at.');
+      }
+      // If nothing is wrong, the route looks at the clock, but not before it knows that this is no repeated request.
+      if (context.issues.length === 0) return;
+      const times = { scheduledAt: request.scheduled_at ?? null, expiresAt: request.expires_at ?? null };
+      for (const { pointer, code, detail } of findClockErrors(times, Date.now())) add(context, [pointer.slice(1)], code, detail);
+    },
+    { when: ({ value }) => isRecord(value) },
+  );
+
+function isRecord(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export type SendRequest = z.output<typeof sendRequest>;
+
+function hasTwins(attachments: SendRequest['attachments']): boolean {
+  if (!Array.isArray(attachments)) return false;
+  const ids = attachments.flatMap((file) => file?.contentId ?? []);
+  return new Set(ids).size < ids.length;
+}
+
+/** What is wrong with the times of a message only because of what time it is now. */
+export function findClockErrors({ scheduledAt, expiresAt }: Pick<Message, 'scheduledAt' | 'expiresAt'>, now: number): FieldError[] {
+  const errors: FieldError[] = [];
+  if (Number(scheduledAt) > now + MAX_AHEAD_MS) {
+    errors.push({ pointer: '/scheduled_at', code: 'out_of_range', detail: 'Must be at most a year ahead.' });
+  }
+  if (expiresAt !== null && Number(expiresAt) <= now) {
+    errors.push({ pointer: '/expires_at', code: 'out_of_range', detail: 'Must be in the future: give a later time, or none.' });
+  }
+  return errors;
+}
+
+export function toMessage(request: SendRequest, defaultFrom: Address): Message {
+  return {
+    envelope: {
+      from: request.from ?? defaultFrom,
+      to: request.to,
+      cc: request.cc ?? [],
+      bcc: request.bcc ?? [],
+      subject: request.subject,
+    },
+    content: {
+      replyTo: request.reply_to ?? [],
+      html: request.html ?? null,
+      text: request.text ?? null,
+      attachments: request.attachments ?? [],
+      headers: request.headers ?? {},
+      inReplyTo: request.in_reply_to ?? null,
+      references: request.references ?? [],
+      unsubscribe: request.unsubscribe ?? null,
+    },
+    tags: request.tags ?? {},
+    metadata: request.metadata ?? {},
+    priority: request.priority ?? 'normal',
+    scheduledAt: request.scheduled_at ?? null,
+    expiresAt: request.expires_at ?? null,
+  };
+}

@@ -1,0 +1,51 @@
+import { z } from 'zod';
+import { hasControlCharacters } from '../../core/address.ts';
+
+/** RFC 5322, section 2.1.1: a line of a header has at most 998 characters. */
+const MAX_LINE_LENGTH = 998;
+
+/** A text of one line, fit for a header. */
+export function line(maxLength = MAX_LINE_LENGTH) {
+  return z
+    .string()
+    .min(1)
+    .max(maxLength)
+    .refine((text) => !hasControlCharacters(text), {
+      error: 'Has a control character, such as a line break, or half of a surrogate pair: remove it.',
+      params: { code: 'control_character' },
+    });
+}
+
+/** A text of any length and any number of lines. */
+export const prose = z
+  .string()
+  .min(1)
+  .refine((text) => text.isWellFormed(), {
+    error: 'Has half of a surrogate pair, which UTF-8 cannot carry: send whole characters.',
+    params: { code: 'invalid_unicode' },
+  });
+
+/** RFC 5322, section 3.6.4, without the obsolete forms. */
+const MESSAGE_ID = /^<[\w.!#$%&'*+/=?^`{|}~:-]+@[\w.!#$%&'*+/=?^`{|}~:[\]-]+>$/;
+
+export const messageId = z
+  .string()
+  .max(MAX_LINE_LENGTH)
+  .regex(MESSAGE_ID, { error: 'Must be a Message-ID in angle brackets, such as "<1234@example.com>".' })
+  .meta({ examples: ['<1234@example.com>'] });
+
+/** An instant, as epoch milliseconds. */
+export const instant = z.iso
+  .datetime({
+    offset: true,
+    error: 'Must be a date and time with its offset, such as "2027-01-01T09:00:00Z" or "2027-01-01T10:00:00+01:00".',
+  })
+  .transform((text) => Date.parse(text));
+
+const MAX_LABELS = 50;
+
+/** What a caller wants to find again: a map of short texts that never goes into the mail. */
+export const labels = z.record(z.string().min(1).max(64), z.string().max(512)).refine((map) => Object.keys(map).length <= MAX_LABELS, {
+  error: `Must have at most ${MAX_LABELS} entries.`,
+  params: { code: 'too_many' },
+});

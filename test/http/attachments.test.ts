@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest';
+import { MAIL, startApp } from '../helpers/app.ts';
+
+function withFiles(...files: object[]) {
+  return { ...MAIL, attachments: files.map((file) => ({ filename: 'a.pdf', content: 'JVBERi0=', ...file })) };
+}
+
+describe('attachments', () => {
+  test.each([
+    ['line breaks', 'JVBE\r\nRi0=', 'line breaks'],
+    ['a data URL', 'data:application/pdf;base64,JVBERi0=', 'data:'],
+    ['the URL alphabet', '-_-_', 'standard alphabet'],
+    ['the URL alphabet somewhere', 'YW-jYWJj', 'standard alphabet'],
+    ['missing padding', 'JVBERi0', 'padded'],
+    ['too much padding', 'JVBERi0==', 'padded'],
+    ['padding in the middle', 'YQ==YWJj', 'Must be base64'],
+    ['stray bits at the end', 'YR==', 'Must be base64'],
+    ['characters that are no base64', 'JVB*Ri0=', 'Must be base64'],
+    ['padding alone', '====', 'Must be base64'],
+  ])('base64 with %s is refused', async (_, content, words) => {
+    await using app = await startApp();
+    const answer = await app.send(withFiles({ content }));
+    expect(answer.json().errors).toEqual([
+      { pointer: '/attachments/0/content', code: 'invalid_base64', detail: expect.stringContaining(words) },
+    ]);
+  });
+
+  test('every byte arrives as it was sent, whatever the length', async () => {
+    await using app = await startApp();
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
+    const files = [0, 1, 2, 3, 255, 256].map((length) => bytes.subarray(0, length));
+    const answer = await app.send(withFiles(...files.map((file) => ({ content: file.toString('base64') }))));
+    expect(answer.statusCode).toBe(202);
+    expect(app.accepted[0]?.message.content.attachments.map(({ content }) => content)).toEqual(files);
+  });
+
+  test('a type that Gmail blocks is told by its own code, the file and the pointer', async () => {
+    await using app = await startApp();
+    const answer = await app.send(withFiles({}, { filename: 'setup.EXE' }));
+    expect(answer.statusCode).toBe(422);
+    expect(answer.json()).toMatchObject({
+      code: 'attachment_blocked',
+      type: '/problems/attachment_blocked',
+      detail: expect.stringContaining('setup.EXE'),
+      errors: [{ pointer: '/attachments/1/filename', code: 'attachment_blocked', detail: expect.stringContaining('".exe"') }],
+    });
+  });
+
+  test('a blocked file among other mistakes is one of the errors', async () => {
+    await using app = await startApp();
+    const answer = await app.send({ ...withFiles({ filename: 'a.bat' }), subject: '' });
+    expect(answer.json()).toMatchObject({
+      code: 'validation_failed',
+      errors: [{ code: 'too_short' }, { pointer: '/attachments/0/filename', code: 'attachment_blocked' }],
+    });
+  });
+
+  test.each([
+    ['a path as filename', { filename: '../etc/passwd' }, '/filename', 'invalid_filename'],
+    ['a Windows path as filename', { filename: 'C:\\a.pdf' }, '/filename', 'invalid_filename'],
+    ['an empty filename', { filename: '' }, '/filename', 'too_short'],
+    ['a line break in the filename', { filename: 'a\r\nX: y.pdf' }, '/filename', 'control_character'],
+    ['a word as media type', { content_type: 'pdf' }, '/content_type', 'invalid_format'],
+    ['a multipart', { content_type: 'multipart/mixed; boundary=x' }, '/content_type', 'invalid_format'],
+    ['a quote that does not end', { content_type: 'text/plain; a="b' }, '/content_type', 'invalid_format'],
+    ['brackets around the content_id', { content_id: '<logo>' }, '/content_id', 'invalid_format'],
+    ['a space in the content_id', { content_id: 'the logo' }, '/content_id', 'invalid_format'],
+  ])('%s is refused', async (_, file, pointer, code) => {
+    await using app = await startApp();
+    expect((await app.send(withFiles(file))).json().errors).toMatchObject([{ pointer: `/attachments/0${pointer}`, code }]);
+  });
+
+  test('a line break in the media type is refused', async () => {
+    await using app = await startApp();
+    const { errors } = (await app.send(withFiles({ content_type: 'text/plain\r\nX: y' }))).json();
+    expect(errors).toContainEqual(expect.objectContaining({ pointer: '/attachments/0/content_type', code: 'control_character' }));
+  });
+
+  test('two inline images of one content_id are refused', async () => {
+    await using app = await startApp();
+    const answer = await app.send(withFiles({ content_id: 'logo' }, { content_id: 'logo' }));
+    expect(answer.json().errors).toMatchObject([{ pointer: '/attachments', code: 'duplicate_content_id' }]);
+  });
+
+  test('more than 100 are refused', async () => {
+    await using app = await startApp();
+    const answer = await app.send(withFiles(...Array(101).fill({})));
+    expect(answer.json().errors).toMatchObject([{ pointer: '/attachments', code: 'too_many' }]);
+  });
+
+  test('there is no attachment by path or URL', async () => {
+    await using app = await startApp();
+    for (const field of ['path', 'url', 'href', 'raw']) {
+      const answer = await app.send(withFiles({ [field]: 'https://a.example/' }));
+      expect(answer.json().errors).toMatchObject([{ pointer: `/attachments/0/${field}`, code: 'unknown_field' }]);
+    }
+  });
+});

@@ -1,0 +1,181 @@
+import { performance } from 'node:perf_hooks';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { parseJson } from '../../src/http/json.ts';
+import { CRM, MAIL, startApp } from '../helpers/app.ts';
+
+const parse = (text: string) => parseJson(Buffer.from(text));
+const nested = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
+
+const toQuoted = (key: string) => JSON.stringify(key);
+const toEscaped = (key: string) => `"${key.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`;
+
+describe('the JSON of a body', () => {
+  test('is read as JSON.parse reads it, whatever it is', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ maxDepth: 20 }), fc.constantFrom(undefined, 1, '\t'), (value, indent) => {
+        const text = JSON.stringify(value, null, indent);
+        fc.pre(!/"__proto__"|"constructor"/.test(text));
+        expect(parse(text)).toEqual(JSON.parse(text));
+      }),
+    );
+  });
+
+  test('is refused when a key stands twice, wherever and however written', () => {
+    const object = fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 }), { minKeys: 1, maxKeys: 5 });
+    fc.assert(
+      fc.property(object, fc.nat(), fc.constantFrom(toQuoted, toEscaped), (map, pick, write) => {
+        fc.pre(!/"__proto__"|"constructor"/.test(JSON.stringify(map)));
+        const keys = Object.keys(map);
+        const again = write(keys[pick % keys.length] ?? '');
+        expect(() => parse(`{"outer":[${JSON.stringify(map).slice(0, -1)},${again} : 1}]}`)).toThrow('stands more than once');
+      }),
+    );
+  });
+
+  test.each([
+    ['{"to":1,"to":2}', '"to"'],
+    ['{"a":{"b":[{"c":1,"\\u0063":2}]}}', '"c"'],
+    ['{"":1,"":2}', '""'],
+    ['{"a\\"b":1,"a\\"b":2}', '"a\\"b"'],
+    ['{"1":1,"1":2}', '"1"'],
+  ])('names the key that stands twice in %s', (text, key) => {
+    expect(() => parse(text)).toThrow(`The key ${key} stands more than once`);
+  });
+
+  test('may have one key in several objects, and colons and quotes in strings', () => {
+    const value = { a: [{ k: 1 }, { k: ':{"k":1,"k":2}' }], b: { k: '\\', c: '\\"' }, 'k:"': [] };
+    expect(parse(JSON.stringify(value))).toEqual(value);
+  });
+
+  test.each(['', ' ', '{', '{"a":}', '{"a":1,}', "{'a':1}", '{a:1}', '{"a":1}x', '{"a":"\n"}', '{"a":"', '"\\', '\ufeff{}', 'NaN', '[}'])(
+    '%j is none',
+    (text) => {
+      expect(() => parse(text)).toThrow(/^The body is (not valid JSON|empty)/);
+    },
+  );
+
+  test('says where it stops being JSON, and quotes nothing of it', () => {
+    expect(() => parse('{\n  "secret-word": 1,,\n}')).toThrow('The body is not valid JSON, at line 2 column 20.');
+    expect(() => parse('secret-word')).toThrow('The body is not valid JSON.');
+  });
+
+  test.each([
+    ['a stray byte', Buffer.from([0x22, 0xff, 0x22])],
+    ['an overlong form', Buffer.from([0x22, 0xc0, 0xaf, 0x22])],
+    ['a surrogate', Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22])],
+    ['half a character', Buffer.from([0x22, 0xc3])],
+    ['UTF-16', Buffer.from('{}', 'utf16le').subarray(0, 3)],
+    ['Latin-1', Buffer.from('"é"', 'latin1')],
+  ])('is refused with %s in place of UTF-8', (_, bytes) => {
+    expect(() => parseJson(bytes)).toThrow(/UTF-8|not valid JSON/);
+  });
+
+  test('may be nested 32 deep, and no deeper', () => {
+    expect(() => parse(nested(32))).not.toThrow();
+    expect(() => parse(nested(33))).toThrow('nested deeper than 32 levels');
+    expect(() => parse(nested(100_000))).toThrow('nested deeper than 32 levels');
+    expect(() => parse('{"a":'.repeat(100_000))).toThrow('nested deeper than 32 levels');
+  });
+
+  test('may not have values without number', () => {
+    expect(() => parse(`[${'0,'.repeat(1_000_000)}0]`)).toThrow('far more values');
+  });
+
+  test.each([
+    '{"__proto__":{"admin":true}}',
+    '{"tags":{"__proto__":1}}',
+    '{"\\u005f_proto__":1}',
+    '{"constructor":{"prototype":{}}}',
+    '[{"constructor":{"prototype":1}}]',
+  ])('may not touch a prototype, as in %s', (text) => {
+    expect(() => parse(text)).toThrow('is not allowed');
+  });
+
+  test('may speak of constructors otherwise', () => {
+    expect(parse('{"constructor":"x","prototype":{}}')).toEqual({ constructor: 'x', prototype: {} });
+  });
+
+  test('costs time in line with its length, also when it is made to cost more', () => {
+    const length = 4_000_000;
+    const shapes = [
+      JSON.stringify({ content: 'A'.repeat(length) }),
+      JSON.stringify({ content: '\\'.repeat(length / 2) }),
+      JSON.stringify({ content: '"'.repeat(length / 2) }),
+      `{"content":"${'\\'.repeat(length - 1)}`,
+    ];
+    for (const shape of shapes) {
+      const bytes = Buffer.from(shape);
+      const startedAt = performance.now();
+      try {
+        parseJson(bytes);
+      } catch {}
+      expect(performance.now() - startedAt).toBeLessThan(2000);
+    }
+  });
+});
+
+describe('POST /send', () => {
+  test('answers 400 to what cannot be read', async () => {
+    await using app = await startApp();
+    for (const body of ['{', '', '{"to":1,"to":2}', nested(100_000), '{"__proto__":1}', Buffer.from('{"to":"\xe9"}', 'latin1')]) {
+      const answer = await app.send(body);
+      expect(answer.statusCode).toBe(400);
+      expect(answer.json().code).toBe('invalid_json');
+    }
+  });
+
+  test.each([
+    'text/plain',
+    'multipart/form-data; boundary=x',
+    'application/x-www-form-urlencoded',
+    'application/json-patch+json',
+    'text/json',
+    'application/jsonx',
+    'json',
+    ',',
+    '',
+  ])('answers 415 to the media type %j', async (type) => {
+    await using app = await startApp();
+    const answer = await app.send(MAIL, { 'content-type': type });
+    expect(answer.statusCode).toBe(415);
+    expect(answer.json().code).toBe('unsupported_media_type');
+    expect(app.accepted).toEqual([]);
+  });
+
+  test('answers 415 to a body without a media type, and to none at all', async () => {
+    await using app = await startApp();
+    for (const body of [JSON.stringify(MAIL), undefined]) {
+      const answer = await app.inject({ method: 'POST', url: '/send', headers: CRM, ...(body && { body }) });
+      expect(answer.statusCode).toBe(415);
+    }
+  });
+
+  test.each(['application/json', 'application/json; charset=utf-8', 'Application/JSON;charset=UTF-8'])(
+    'takes the media type %s',
+    async (type) => {
+      await using app = await startApp();
+      expect((await app.send(MAIL, { 'content-type': type })).statusCode).toBe(202);
+    },
+  );
+
+  test.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['br', brotliCompressSync],
+  ] as const)('never inflates a body in %s', async (encoding, compress) => {
+    await using app = await startApp();
+    const answer = await app.send(compress(JSON.stringify(MAIL)), { 'content-encoding': encoding });
+    expect(answer.statusCode).toBe(415);
+    expect((await app.send(MAIL, { 'content-encoding': 'identity' })).statusCode).toBe(202);
+  });
+
+  test('answers 413 to a body larger than any message', async () => {
+    await using app = await startApp({ maxMessageBytes: 1000 });
+    const answer = await app.send({ ...MAIL, text: 'x'.repeat(1024 * 1024 + 1000) });
+    expect(answer.statusCode).toBe(413);
+    expect(answer.json().code).toBe('message_too_large');
+    expect((await app.send({ ...MAIL, text: 'x'.repeat(1024 * 1024) })).statusCode).toBe(202);
+  });
+});

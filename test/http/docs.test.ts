@@ -1,0 +1,77 @@
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ERROR_CODES } from '../../src/core/errors.ts';
+import { CRM_SECRET, startApp } from '../helpers/app.ts';
+import { aDelivery } from '../helpers/delivery.ts';
+
+const CHROMIUM = '/usr/bin/chromium';
+const isThere = existsSync(CHROMIUM);
+
+/** Opens a page and collects what the browser complains about: refused by the policy, not found, thrown. */
+async function openPage(browser: Browser, url: string): Promise<{ page: Page; complaints: string[]; foreign: string[] }> {
+  const page = await browser.newPage();
+  const complaints: string[] = [];
+  const foreign: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('requestfailed', (request) => complaints.push(`${request.url()} failed`));
+  page.on('request', (request) => {
+    if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith('data:')) foreign.push(request.url());
+  });
+  await page.goto(url);
+  return { page, complaints, foreign };
+}
+
+test('Chromium is there where it must be', () => {
+  expect(isThere || process.env.CI !== 'true', `CI needs ${CHROMIUM}`).toBe(true);
+});
+
+describe.runIf(isThere)('in a browser (skipped where there is no /usr/bin/chromium)', () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+  }, 60_000);
+  afterAll(() => browser?.close());
+
+  test('/docs shows the operations, and its own policy refuses nothing', async () => {
+    await using app = await startApp();
+    const { page, complaints, foreign } = await openPage(browser, `${await app.listen()}/docs`);
+    for (const id of ['send', 'getMessage', 'livez', 'readyz', 'explainProblem', 'getOpenApi']) {
+      await page.waitForSelector(`[id$="-${id}"]`);
+    }
+    expect(await page.title()).toBe('Outtray');
+    expect(complaints).toEqual([]);
+    expect(foreign).toEqual([]);
+  });
+
+  test('/docs can be used to look up a message, with a key', async () => {
+    await using app = await startApp();
+    const { id } = app.keep(aDelivery());
+    const { page, complaints } = await openPage(browser, `${await app.listen()}/docs`);
+    await page.click('button.authorize');
+    await page.fill('.auth-container input', CRM_SECRET);
+    await page.click('.auth-btn-wrapper button.authorize');
+    await page.click('.auth-btn-wrapper button.btn-done');
+    await page.click('[id$="-getMessage"] button.opblock-summary-control');
+    await page.fill('[id$="-getMessage"] input[placeholder="id"]', id);
+    await page.click('[id$="-getMessage"] button.execute');
+    await page.waitForSelector('[id$="-getMessage"] .live-responses-table td.response-col_status');
+    expect(await page.textContent('[id$="-getMessage"] .live-responses-table')).toContain(id);
+    expect(complaints).toEqual([]);
+  });
+
+  test('/problems shows each code in its own style, and its policy refuses nothing', async () => {
+    await using app = await startApp();
+    const url = await app.listen();
+    for (const code of ERROR_CODES.slice(0, 3)) {
+      const { page, complaints } = await openPage(browser, `${url}/problems/${code}`);
+      expect(await page.textContent('code')).toBe(code);
+      expect(await page.evaluate("getComputedStyle(document.querySelector('dt')).fontWeight")).toBe('600');
+      // Chromium asks for an icon by itself.
+      expect(complaints.filter((text) => !text.includes('404'))).toEqual([]);
+    }
+  });
+});

@@ -1,0 +1,119 @@
+import { parseDictionary, parseList } from 'structured-headers';
+import { describe, expect, test } from 'vitest';
+import { type AppUnderTest, CRM, MAIL, SHOP, startApp } from '../helpers/app.ts';
+
+const WRONG = { authorization: 'Bearer wrong' };
+
+async function repeat(count: number, ask: () => Promise<{ statusCode: number }>): Promise<number[]> {
+  const statuses: number[] = [];
+  for (let i = 0; i < count; i++) statuses.push((await ask()).statusCode);
+  return statuses;
+}
+
+function from(app: AppUnderTest, remoteAddress: string, headers: Record<string, string> = WRONG) {
+  return () => app.inject({ method: 'GET', url: '/messages/msg_1', remoteAddress, headers });
+}
+
+describe('the limit of a key', () => {
+  test('is told on every answer to a good key, as structured fields', async () => {
+    await using app = await startApp({ rateLimit: { max: 600, windowMs: 60_000 } });
+    const answers = [await app.send(MAIL), await app.get('/messages/msg_1'), await app.send({}), await app.get('/nowhere')];
+    expect(answers.map(({ statusCode }) => statusCode)).toEqual([202, 404, 422, 404]);
+    for (const [i, { headers }] of answers.entries()) {
+      const [policy] = parseList(String(headers['ratelimit-policy']));
+      expect(policy?.[0]).toBe('key');
+      expect(Object.fromEntries(policy?.[1] ?? [])).toEqual({ q: 600, w: 60 });
+      const [left] = parseList(String(headers.ratelimit));
+      expect(left?.[0]).toBe('key');
+      expect(left?.[1]?.get('r')).toBe(599 - i);
+      expect(left?.[1]?.get('t')).toBeGreaterThan(0);
+    }
+    expect(parseDictionary('a=1').size).toBe(1);
+  });
+
+  test('refuses what is over it, and says when to come again', async () => {
+    await using app = await startApp({ rateLimit: { max: 2, windowMs: 60_000 } });
+    expect(await repeat(2, () => app.send(MAIL))).toEqual([202, 202]);
+    const answer = await app.send('not even JSON');
+    expect(answer.statusCode).toBe(429);
+    expect(answer.json()).toMatchObject({ code: 'rate_limited', retryable: true });
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+    expect(Number(answer.headers['retry-after'])).toBeLessThanOrEqual(60);
+    expect(answer.headers.ratelimit).toMatch(/^"key";r=0;t=\d+$/);
+    expect(app.accepted).toHaveLength(2);
+  });
+
+  test('is its own: another key goes on', async () => {
+    await using app = await startApp({ rateLimit: { max: 1, windowMs: 60_000 } });
+    await app.send(MAIL);
+    expect((await app.send(MAIL)).statusCode).toBe(429);
+    expect((await app.send(MAIL, SHOP)).statusCode).toBe(202);
+  });
+
+  test('does not count what needs no key', async () => {
+    await using app = await startApp({ rateLimit: { max: 1, windowMs: 60_000 } });
+    expect(await repeat(100, () => app.get('/livez', {}))).toEqual(Array(100).fill(200));
+    expect((await app.get('/readyz', CRM)).headers).not.toHaveProperty('ratelimit');
+  });
+});
+
+describe('the limit of an address', () => {
+  test('ends a flood of bad keys', async () => {
+    await using app = await startApp();
+    expect(await repeat(61, () => app.get('/messages/msg_1', WRONG))).toEqual([...Array(60).fill(401), 429]);
+    const answer = await app.get('/messages/msg_1', WRONG);
+    expect(answer.json().code).toBe('rate_limited');
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+    expect(answer.headers).not.toHaveProperty('ratelimit');
+  });
+
+  test.each([
+    ['requests without a key', () => ({ method: 'POST', url: '/send' }) as const, 401],
+    ['addresses that lead nowhere', () => ({ method: 'GET', url: `/${Math.random()}` }) as const, 404],
+    ['methods that are not taken', () => ({ method: 'DELETE', url: '/livez' }) as const, 405],
+    ['problems that there are not', () => ({ method: 'GET', url: '/problems/none' }) as const, 404],
+  ])('ends a flood of %s', async (_, request, status) => {
+    await using app = await startApp();
+    expect(await repeat(61, () => app.inject(request()))).toEqual([...Array(60).fill(status), 429]);
+  });
+
+  test('never holds for a good key', async () => {
+    await using app = await startApp();
+    await repeat(61, () => app.get('/messages/msg_1', WRONG));
+    expect((await app.send(MAIL)).statusCode).toBe(202);
+    expect(await repeat(70, () => app.get('/nowhere'))).toEqual(Array(70).fill(404));
+  });
+
+  test('is one for a whole IPv6 /64, and its own for the next', async () => {
+    await using app = await startApp();
+    await repeat(30, from(app, '2001:db8::1'));
+    await repeat(30, from(app, '2001:db8::ffff:2'));
+    expect((await from(app, '2001:db8::3')()).statusCode).toBe(429);
+    expect((await from(app, '2001:db8:0:1::1')()).statusCode).toBe(401);
+  });
+
+  test('is the same for an IPv4 address in IPv6 clothes', async () => {
+    await using app = await startApp();
+    await repeat(60, from(app, '192.0.2.1'));
+    expect((await from(app, '::ffff:192.0.2.1')()).statusCode).toBe(429);
+    expect((await from(app, '::ffff:192.0.2.2')()).statusCode).toBe(401);
+  });
+
+  test('cannot be dodged with X-Forwarded-For', async () => {
+    await using app = await startApp();
+    const statuses = await repeat(61, () => from(app, '192.0.2.1', { ...WRONG, 'x-forwarded-for': `198.51.100.${Math.random()}` })());
+    expect(statuses.at(-1)).toBe(429);
+  });
+
+  test('is that of the client behind a proxy that is trusted', async () => {
+    await using app = await startApp({ trustProxy: ['192.0.2.0/24', '::1'] });
+    const behind = (client: string, proxy = '192.0.2.1') => from(app, proxy, { ...WRONG, 'x-forwarded-for': client });
+    await repeat(60, behind('203.0.113.1'));
+    expect((await behind('203.0.113.1', '::1')()).statusCode).toBe(429);
+    expect((await behind('203.0.113.2')()).statusCode).toBe(401);
+    // What stands before the address that the proxy saw is the client's own invention.
+    expect((await behind('203.0.113.9, 203.0.113.1')()).statusCode).toBe(429);
+    await repeat(60, behind('203.0.113.3', '198.51.100.1'));
+    expect((await behind('203.0.113.4', '198.51.100.1')()).statusCode).toBe(429);
+  });
+});

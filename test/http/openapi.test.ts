@@ -1,0 +1,103 @@
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { ERROR_CODES, ERRORS } from '../../src/core/errors.ts';
+import { openApiDocument } from '../../src/http/app.ts';
+import { sendRequest } from '../../src/http/schemas/send.ts';
+import { startApp } from '../helpers/app.ts';
+
+interface Operation {
+  readonly operationId: string;
+  readonly tags: readonly string[];
+  readonly summary: string;
+  readonly security?: readonly object[];
+  readonly parameters?: readonly { readonly name: string; readonly in: string }[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: unknown }>> };
+  readonly responses: Readonly<Record<string, { readonly description: string; readonly headers?: object; readonly content: object }>>;
+}
+
+async function readDocument() {
+  const document = parse(await openApiDocument('1.2.3'));
+  const operations = Object.entries<Record<string, Operation>>(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, ...operation })),
+  );
+  return { document, operations };
+}
+
+describe('the OpenAPI document', () => {
+  test('is what GET /openapi.yaml serves, and the same each time', async () => {
+    await using app = await startApp();
+    const answer = await app.get('/openapi.yaml', {});
+    expect(answer.headers['content-type']).toBe('application/yaml');
+    expect(answer.body).toBe(await openApiDocument('1.2.3'));
+    expect(answer.body).toBe(await openApiDocument('1.2.3'));
+  });
+
+  test('has every route, each with a name, a tag and a summary', async () => {
+    const { document, operations } = await readDocument();
+    expect(document.openapi).toMatch(/^3\.1\./);
+    expect(document.info).toMatchObject({ title: 'Outtray', version: '1.2.3', license: { name: 'MIT' } });
+    expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'get /livez',
+      'get /messages/{id}',
+      'get /openapi.yaml',
+      'get /problems/{code}',
+      'get /readyz',
+      'post /send',
+    ]);
+    expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);
+    for (const { tags, summary } of operations) expect([tags.length, summary.length > 0]).toEqual([1, true]);
+  });
+
+  test('wants a key for all but the open routes', async () => {
+    const { document, operations } = await readDocument();
+    expect(document.security).toEqual([{ bearer: [] }]);
+    const open = operations.filter(({ security }) => security?.length === 0).map(({ path }) => path);
+    expect(open.sort()).toEqual(['/livez', '/openapi.yaml', '/problems/{code}', '/readyz']);
+  });
+
+  test('describes POST /send: every field, the headers it reads and those it answers with', async () => {
+    const { document, operations } = await readDocument();
+    const send = operations.find(({ operationId }) => operationId === 'send');
+    expect(send?.requestBody?.content['application/json']?.schema).toEqual({ $ref: '#/components/schemas/SendRequest' });
+    const { properties, required, additionalProperties } = document.components.schemas.SendRequest;
+    expect(Object.keys(properties)).toEqual(Object.keys(sendRequest.shape));
+    expect([required, additionalProperties]).toEqual([['to', 'subject'], false]);
+    expect(send?.parameters?.map(({ name }) => name)).toEqual(['Prefer', 'Idempotency-Key']);
+    expect(Object.keys(send?.responses['202']?.headers ?? {})).toEqual([
+      'Location',
+      'Preference-Applied',
+      'Idempotency-Replayed',
+      'RateLimit-Policy',
+      'RateLimit',
+    ]);
+    expect(Object.keys(send?.responses['503']?.headers ?? {})).toContain('Retry-After');
+  });
+
+  test('has every code of the table in the answers of its status, and no other', async () => {
+    const { document, operations } = await readDocument();
+    const told = new Set<string>();
+    for (const { responses } of operations) {
+      for (const [status, { description, content }] of Object.entries(responses)) {
+        if (Number(status) < 400) continue;
+        expect(Object.keys(content)).toEqual(['application/problem+json']);
+        for (const [, code = ''] of description.matchAll(/`(\w+)`:/g)) {
+          told.add(code);
+          expect(String(ERRORS[code as keyof typeof ERRORS].status)).toBe(status);
+        }
+      }
+    }
+    // These are of no route (405, 431), or pass while a message is retried.
+    const untold = ERROR_CODES.filter((code) => !told.has(code) && ERRORS[code].scope === 'request');
+    expect(untold.sort()).toEqual(['headers_too_large', 'method_not_allowed']);
+    expect(document.components.schemas.Problem.properties.code.enum).toEqual(ERROR_CODES);
+  });
+
+  test('leaves answers open for fields to come', async () => {
+    const { document } = await readDocument();
+    expect(document.components.schemas.Message).not.toHaveProperty('additionalProperties');
+  });
+
+  test('is plain YAML, without aliases', async () => {
+    expect(await openApiDocument('1.2.3')).not.toMatch(/: [&*]\w+/);
+  });
+});

@@ -1,0 +1,226 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { describe, expect, test } from 'vitest';
+import { type AppUnderTest, CRM, CRM_SECRET, exchange, MAIL, startApp } from '../helpers/app.ts';
+
+const BODY = JSON.stringify(MAIL);
+const HEAD = `POST /send HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${CRM_SECRET}\r\nContent-Type: application/json\r\n`;
+const CLOSE = 'Connection: close\r\n';
+
+interface Raw {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** The first answer in what a server sent. */
+function parseAnswer(text: string): Raw {
+  const [head = '', ...rest] = text.split('\r\n\r\n');
+  const [line = '', ...fields] = head.split('\r\n');
+  const headers = Object.fromEntries(
+    fields.map((field) => [field.split(':', 1)[0]?.toLowerCase() ?? '', field.slice(field.indexOf(':') + 1).trim()]),
+  );
+  return { status: Number(line.split(' ')[1]), headers, body: rest.join('\r\n\r\n') };
+}
+
+async function ask(app: AppUnderTest, bytes: string | Buffer): Promise<Raw> {
+  return parseAnswer(await exchange(await app.listen(), bytes));
+}
+
+function expectProblem(answer: Raw, status: number, code: string) {
+  expect(answer.status).toBe(status);
+  expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
+  expect(answer.headers['x-content-type-options']).toBe('nosniff');
+  const problem = JSON.parse(answer.body);
+  expect(problem).toMatchObject({ type: `/problems/${code}`, status, code, retryable: expect.any(Boolean), errors: [] });
+  expect(problem.request_id).toBe(answer.headers['x-request-id']);
+  expect(Object.keys(problem)).toEqual(expect.arrayContaining(['title', 'detail', 'instance', 'hint']));
+}
+
+async function openSocket(url: string): Promise<Socket> {
+  const socket = connect(Number(new URL(url).port), '127.0.0.1');
+  await once(socket, 'connect');
+  return socket;
+}
+
+describe('a request that is not as HTTP has it', () => {
+  test.each([
+    ['both lengths', `${HEAD}Content-Length: ${BODY.length}\r\nTransfer-Encoding: chunked\r\n\r\n${BODY}`],
+    ['two lengths', `${HEAD}Content-Length: ${BODY.length}\r\nContent-Length: 5\r\n\r\n${BODY}`],
+    ['a length that is no number', `${HEAD}Content-Length: ten\r\n\r\n${BODY}`],
+    ['a negative length', `${HEAD}Content-Length: -1\r\n\r\n`],
+    ['a chunk that is none', `${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n`],
+    ['another coding than chunked', `${HEAD}Transfer-Encoding: gzip\r\n\r\n${BODY}`],
+    ['a space before the colon', `GET /livez HTTP/1.1\r\nHost : x\r\n\r\n`],
+    ['a header without a name', 'GET /livez HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n'],
+    ['a folded header', 'GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b\r\n c\r\n\r\n'],
+    ['a bare line feed in a header', 'GET /livez HTTP/1.1\r\nHost: x\r\nX-A: b\nX-B: c\r\n\r\n'],
+    ['a NUL in a header', 'GET /livez HTTP/1.1\r\nHost: x\r\nX-A: \0\r\n\r\n'],
+    ['an unknown method', 'BREW /pot HTTP/1.1\r\nHost: x\r\n\r\n'],
+    ['another protocol', 'EHLO x.example\r\n'],
+    ['HTTP/2 from the start', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+    ['no Host', `GET /livez HTTP/1.1\r\n${CLOSE}\r\n`],
+    ['a URL that cannot be decoded', `GET /%zz HTTP/1.1\r\nHost: x\r\n${CLOSE}\r\n`],
+  ])('gets 400 for %s', async (_, bytes) => {
+    await using app = await startApp();
+    expectProblem(await ask(app, bytes), 400, 'invalid_json');
+    expect(app.accepted).toEqual([]);
+  });
+
+  test.each([20_000, 200_000])('gets 431 for headers of %i bytes', async (length) => {
+    await using app = await startApp();
+    expectProblem(await ask(app, `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(length)}\r\n\r\n`), 431, 'headers_too_large');
+  });
+
+  test('with a body shorter than it said, and then the end, is no request', async () => {
+    await using app = await startApp();
+    const socket = await openSocket(await app.listen());
+    socket.end(`${HEAD}Content-Length: 1000\r\n\r\n${BODY}`);
+    await once(socket.resume(), 'close');
+    expect(app.accepted).toEqual([]);
+  });
+
+  test('with an expectation we do not know is taken without it', async () => {
+    await using app = await startApp();
+    const answer = await ask(app, `${HEAD}Expect: the-unexpected\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
+    expect(answer.status).toBe(202);
+  });
+});
+
+describe('a request that takes too long', () => {
+  test.each([
+    ['its headers stop', HEAD],
+    ['its body stops', `${HEAD}Content-Length: 1000\r\n\r\n{"to":`],
+    ['its chunks stop', `${HEAD}Transfer-Encoding: chunked\r\n\r\n5\r\n{"to"\r\n`],
+  ])('gets 408 when %s', async (_, bytes) => {
+    await using app = await startApp({ requestTimeoutMs: 200 });
+    expectProblem(await ask(app, bytes), 408, 'request_timeout');
+    expect(app.logs.map(({ status, code }) => [status, code])).toContainEqual([408, 'request_timeout']);
+    expect(app.logs.map(({ code }) => code)).not.toContain('invalid_json');
+  });
+
+  test('gets 408 also if it trickles on', async () => {
+    await using app = await startApp({ requestTimeoutMs: 300 });
+    const socket = await openSocket(await app.listen());
+    socket.write(`${HEAD}Content-Length: 100000\r\n\r\n`);
+    const drip = setInterval(() => socket.write(' '), 20);
+    socket.on('error', () => clearInterval(drip));
+    const [first] = await once(socket, 'data');
+    clearInterval(drip);
+    expectProblem(parseAnswer(String(first)), 408, 'request_timeout');
+    socket.destroy();
+  });
+
+  test('does not hold up one that waits for its message', async () => {
+    await using app = await startApp({ requestTimeoutMs: 200 });
+    const url = await app.listen();
+    const slow = exchange(url, `${HEAD}Content-Length: 1000\r\n\r\n`);
+    const waiting = fetch(`${url}/send`, {
+      method: 'POST',
+      headers: { ...CRM, 'content-type': 'application/json', prefer: 'wait=60' },
+      body: BODY,
+    });
+    expect(parseAnswer(await slow).status).toBe(408);
+    const [id = ''] = app.waiting;
+    app.settle(id, { status: 'sent' });
+    expect((await waiting).status).toBe(200);
+  });
+});
+
+describe('a request that is too large', () => {
+  test.each([
+    ['says so', (length: number) => `Content-Length: ${length}\r\n\r\n`, (part: string) => part],
+    ['does not say so', () => 'Transfer-Encoding: chunked\r\n\r\n', (part: string) => `${part.length.toString(16)}\r\n${part}\r\n`],
+  ] as const)('is told so, and may finish, when it %s', async (_, framing, frame) => {
+    await using app = await startApp({ maxMessageBytes: 1000 });
+    const socket = await openSocket(await app.listen());
+    const part = 'x'.repeat(64 * 1024);
+    const parts = 200;
+    const answered = once(socket, 'data');
+    socket.write(HEAD + framing(parts * part.length));
+    for (let i = 0; i < parts; i++) {
+      if (!socket.write(frame(part))) await once(socket, 'drain');
+    }
+    const [first] = await answered;
+    expectProblem(parseAnswer(String(first)), 413, 'message_too_large');
+    socket.destroy();
+  });
+});
+
+describe('a connection', () => {
+  test('goes on after a body that could not be read', async () => {
+    await using app = await startApp();
+    const bad = `${HEAD}Content-Length: 1\r\n\r\n{`;
+    const good = `${HEAD}Content-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`;
+    const answers = await exchange(await app.listen(), bad + good);
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400', 'HTTP/1.1 202']);
+  });
+
+  test('goes on after a refusal that left the body unread', async () => {
+    await using app = await startApp();
+    const refused = `POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
+    const good = `${HEAD}Content-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`;
+    const answers = await exchange(await app.listen(), refused + good);
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 404', 'HTTP/1.1 202']);
+  });
+});
+
+describe('the router', () => {
+  test.each([
+    ['GET', '/send', 'POST'],
+    ['OPTIONS', '/send', 'POST'],
+    ['DELETE', '/messages/msg_1', 'GET, HEAD'],
+    ['POST', '/livez', 'GET, HEAD'],
+    ['PUT', '/openapi.yaml', 'GET, HEAD'],
+    ['POST', '/problems/queue_full', 'GET, HEAD'],
+  ] as const)('answers 405 to %s %s, and names what it takes', async (method, url, allow) => {
+    await using app = await startApp();
+    const answer = await app.inject({ method, url, headers: CRM });
+    expect([answer.statusCode, answer.json().code, answer.headers.allow]).toEqual([405, 'method_not_allowed', allow]);
+  });
+
+  test.each([
+    '/',
+    '/nowhere',
+    '/send/',
+    '/SEND',
+    '/messages',
+    '/docs/static/none.js',
+    '/docs/static/../../package.json',
+    '/docs/static/%2e%2e%2fpackage.json',
+  ])('answers 404 to GET %s', async (url) => {
+    await using app = await startApp();
+    const answer = await ask(app, `GET ${url} HTTP/1.1\r\nHost: x\r\n${CLOSE}\r\n`);
+    expectProblem(answer, 404, 'not_found');
+  });
+
+  test('refuses what leads nowhere before its body is read', async () => {
+    await using app = await startApp();
+    const answer = await app.inject({
+      method: 'POST',
+      url: '/nowhere',
+      headers: { 'content-type': 'application/json' },
+      body: '{ not JSON',
+    });
+    expect(answer.statusCode).toBe(404);
+  });
+
+  test('answers HEAD like GET, without the body', async () => {
+    await using app = await startApp();
+    for (const url of ['/livez', '/openapi.yaml', '/problems/queue_full', '/messages/none']) {
+      const get = await app.inject({ method: 'GET', url, headers: CRM });
+      const head = await app.inject({ method: 'HEAD', url, headers: CRM });
+      expect([head.statusCode, head.headers['content-type'], head.body]).toEqual([get.statusCode, get.headers['content-type'], '']);
+    }
+  });
+
+  test('lets no other site read its answers', async () => {
+    await using app = await startApp();
+    const answer = await app.inject({
+      method: 'OPTIONS',
+      url: '/send',
+      headers: { origin: 'https://evil.example', 'access-control-request-method': 'POST' },
+    });
+    expect(Object.keys(answer.headers).filter((name) => name.startsWith('access-control-'))).toEqual([]);
+  });
+});

@@ -1,0 +1,287 @@
+import { describe, expect, test } from 'vitest';
+import { type AppUnderTest, MAIL, startApp } from '../helpers/app.ts';
+
+interface FieldError {
+  readonly pointer: string;
+  readonly code: string;
+  readonly detail: string;
+}
+
+async function refusal(app: AppUnderTest, body: unknown): Promise<{ code: string; detail: string; errors: FieldError[] }> {
+  const answer = await app.send(body);
+  expect(answer.statusCode).toBe(422);
+  return answer.json();
+}
+
+const inOneHour = () => new Date(Date.now() + 3_600_000).toISOString();
+
+describe('what POST /send refuses', () => {
+  test.each([
+    ['a body that is not an object', [MAIL], '', 'invalid_type', 'Must be an object, not a list.'],
+    ['a missing recipient', { ...MAIL, to: undefined }, '/to', 'required', 'required'],
+    ['an empty list of recipients', { ...MAIL, to: [] }, '/to', 'too_few', 'at least one recipient'],
+    ['recipients only in cc', { ...MAIL, to: [], cc: 'ada@example.com' }, '/to', 'too_few', 'at least one recipient'],
+    ['a recipient of no known type', { ...MAIL, to: 5 }, '/to', 'invalid_type', 'or a list of these'],
+    ['null for a recipient', { ...MAIL, to: null }, '/to', 'invalid_type', 'Must be an address'],
+    ['a recipient in a list that is no address', { ...MAIL, to: ['ada@example.com', 5] }, '/to/1', 'invalid_type', 'Must be one address'],
+    ['a list in a list', { ...MAIL, to: [['ada@example.com']] }, '/to/0', 'invalid_type', 'Must be one address'],
+    ['an address without an @', { ...MAIL, to: 'ada' }, '/to', 'invalid_address', '@'],
+    ['two addresses in one string', { ...MAIL, to: 'a@example.com, b@example.com' }, '/to', 'invalid_address', 'one address per item'],
+    ['a name where a bare address belongs', { ...MAIL, to: { email: 'A <a@example.com>' } }, '/to/email', 'invalid_address', 'bracket'],
+    ['an address object without its address', { ...MAIL, to: { name: 'Ada' } }, '/to/email', 'required', 'required'],
+    ['a number for an address', { ...MAIL, to: [{ email: 5 }] }, '/to/0/email', 'invalid_type', 'Must be a string, not a number.'],
+    [
+      'a line break in a name',
+      { ...MAIL, to: { email: 'a@example.com', name: 'A\r\nBcc: x@evil.example' } },
+      '/to/name',
+      'invalid_address',
+      'control',
+    ],
+    ['a line break in an address', { ...MAIL, cc: 'a@example.com\r\nRCPT TO:<x@evil.example>' }, '/cc', 'invalid_address', 'control'],
+    ['several senders', { ...MAIL, from: ['a@acme.com'] }, '/from', 'invalid_type', 'Must be one address'],
+    ['a missing subject', { ...MAIL, subject: undefined }, '/subject', 'required', 'required'],
+    ['an empty subject', { ...MAIL, subject: '' }, '/subject', 'too_short', 'Must not be empty'],
+    ['a subject too long for a header', { ...MAIL, subject: 'x'.repeat(999) }, '/subject', 'too_long', 'at most 998 characters'],
+    ['a line break in the subject', { ...MAIL, subject: 'a\nBcc: x@evil.example' }, '/subject', 'control_character', 'line break'],
+    ['half a character in the subject', { ...MAIL, subject: 'a\ud83d' }, '/subject', 'control_character', 'surrogate'],
+    ['half a character in the text', '{"to":"a@example.com","subject":"x","text":"\\ud83d"}', '/text', 'invalid_unicode', 'surrogate'],
+    ['neither html nor text', { ...MAIL, text: undefined }, '', 'required', 'Give html, text, or both.'],
+    ['null in place of nothing', { ...MAIL, html: null }, '/html', 'invalid_type', 'leave the field out'],
+    ['an unknown priority', { ...MAIL, priority: 'low' }, '/priority', 'invalid_value', 'Must be "high" or "normal".'],
+    ['a text for a truth', { ...MAIL, dry_run: 'yes' }, '/dry_run', 'invalid_type', 'Must be true or false, not a string.'],
+    ['a Message-ID without brackets', { ...MAIL, in_reply_to: 'a@b' }, '/in_reply_to', 'invalid_format', 'angle brackets'],
+    ['two Message-IDs in one', { ...MAIL, references: ['<a@b> <c@d>'] }, '/references/0', 'invalid_format', 'angle brackets'],
+    ['a line break in a Message-ID', { ...MAIL, references: ['<a@b>\r\nX: y'] }, '/references/0', 'invalid_format', 'angle brackets'],
+    ['too many references', { ...MAIL, references: Array(101).fill('<a@b>') }, '/references', 'too_many', 'at most 100 items'],
+    ['an empty unsubscribe', { ...MAIL, unsubscribe: {} }, '/unsubscribe', 'required', 'Give a url, an email, or both.'],
+    [
+      'an unsubscribe link in the clear',
+      { ...MAIL, unsubscribe: { url: 'http://a.example/' } },
+      '/unsubscribe/url',
+      'invalid_url',
+      'https',
+    ],
+    [
+      'one click without a link',
+      { ...MAIL, unsubscribe: { email: 'u@a.example', one_click: true } },
+      '/unsubscribe/one_click',
+      'required',
+      'url',
+    ],
+    ['a tag that is no text', { ...MAIL, tags: { a: 1 } }, '/tags/a', 'invalid_type', 'Must be a string, not a number.'],
+    [
+      'a tag whose name is too long',
+      { ...MAIL, tags: { ['k'.repeat(65)]: 'v' } },
+      `/tags/${'k'.repeat(65)}`,
+      'too_long',
+      'at most 64 characters',
+    ],
+    ['metadata that is too long', { ...MAIL, metadata: { a: 'v'.repeat(513) } }, '/metadata/a', 'too_long', 'at most 512 characters'],
+    ['a time without an offset', { ...MAIL, scheduled_at: '2027-01-01T09:00:00' }, '/scheduled_at', 'invalid_format', 'offset'],
+    ['a day that there is not', { ...MAIL, expires_at: '2027-02-30T09:00:00Z' }, '/expires_at', 'invalid_format', 'date and time'],
+    ['a schedule years ahead', { ...MAIL, scheduled_at: '2999-01-01T00:00:00Z' }, '/scheduled_at', 'out_of_range', 'a year ahead'],
+    ['an expiry in the past', { ...MAIL, expires_at: '2020-01-01T00:00:00Z' }, '/expires_at', 'out_of_range', 'in the future'],
+    [
+      'an expiry before the schedule',
+      { ...MAIL, scheduled_at: inOneHour(), expires_at: inOneHour() },
+      '/expires_at',
+      'out_of_range',
+      'later than scheduled_at',
+    ],
+  ])('%s', async (_, body, pointer, code, words) => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, body);
+    expect(errors).toEqual([{ pointer, code, detail: expect.stringContaining(words) }]);
+    expect(app.accepted).toEqual([]);
+  });
+
+  test('more than 50 entries in a map', async () => {
+    await using app = await startApp();
+    const map = Object.fromEntries(Array.from({ length: 51 }, (_, i) => [`X-${i}`, 'v']));
+    const { errors } = await refusal(app, { ...MAIL, tags: map, metadata: map, headers: map });
+    expect(errors.map(({ pointer, code }) => [pointer, code])).toEqual([
+      ['/headers', 'too_many'],
+      ['/tags', 'too_many'],
+      ['/metadata', 'too_many'],
+    ]);
+  });
+
+  test('more than 100 recipients in all', async () => {
+    await using app = await startApp();
+    const list = (count: number) => Array.from({ length: count }, (_, i) => `a${i}@example.com`);
+    const { errors } = await refusal(app, { ...MAIL, to: list(50), cc: list(50), bcc: 'one@example.com' });
+    expect(errors).toEqual([{ pointer: '/to', code: 'too_many', detail: expect.stringContaining('101 recipients') }]);
+    expect((await app.send({ ...MAIL, to: list(50), cc: list(50) })).statusCode).toBe(202);
+  });
+
+  test.each([
+    ['subjct', 'subject'],
+    ['replyTo', 'reply_to'],
+    ['Attachment', 'attachments'],
+    ['scheduledat', 'scheduled_at'],
+  ])('the unknown field %s, naming %s', async (field, nearest) => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, { ...MAIL, [field]: 'x' });
+    expect(errors).toEqual([{ pointer: `/${field}`, code: 'unknown_field', detail: `There is no such field. Did you mean "${nearest}"?` }]);
+  });
+
+  test('an unknown field that is like no other, listing those there are', async () => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, { ...MAIL, zzzzzz: 1 });
+    expect(errors[0]?.detail).toContain('The fields are: from, to, cc, bcc, reply_to, subject,');
+  });
+
+  test('unknown fields inside fields', async () => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, {
+      ...MAIL,
+      to: [{ email: 'ada@example.com', nam: 'Ada' }],
+      unsubscribe: { url: 'https://a.example/', oneClick: true },
+      attachments: [{ filename: 'a.pdf', content: '', contentType: 'text/plain', path: '/etc/passwd' }],
+    });
+    expect(errors.map(({ pointer, detail }) => [pointer, /"(.+)"|The fields are/.exec(detail)?.[0]])).toEqual([
+      ['/to/0/nam', '"name"'],
+      ['/attachments/0/contentType', '"content_type"'],
+      ['/attachments/0/path', 'The fields are'],
+      ['/unsubscribe/oneClick', '"one_click"'],
+    ]);
+  });
+
+  test('everything that is wrong, all at once and with a pointer each', async () => {
+    await using app = await startApp();
+    const problem = await refusal(app, {
+      to: ['ada', 'bob@example.com', { email: 'carol' }],
+      tags: { 'a/b~c': 1 },
+      expires_at: '2020-01-01T00:00:00Z',
+      scheduled_at: '2999-01-01T00:00:00Z',
+      subjct: 'x',
+    });
+    expect(problem.code).toBe('validation_failed');
+    expect(problem.detail).toMatch(/^\/to\/0: .* \(and \d more, see errors\)$/);
+    expect(problem.errors.map(({ pointer }) => pointer)).toEqual([
+      '/to/0',
+      '/to/2/email',
+      '/subject',
+      '/tags/a~1b~0c',
+      '/subjct',
+      '',
+      '/expires_at',
+      '/scheduled_at',
+      '/expires_at',
+    ]);
+  });
+
+  test('no error is in words that are not ours', async () => {
+    await using app = await startApp();
+    const odd = [null, 5, 'x', true, [], {}, [null], [5], { x: 1 }];
+    const fields = [
+      'from',
+      'to',
+      'cc',
+      'bcc',
+      'reply_to',
+      'subject',
+      'html',
+      'text',
+      'attachments',
+      'headers',
+      'in_reply_to',
+      'references',
+    ].concat(['unsubscribe', 'tags', 'metadata', 'scheduled_at', 'expires_at', 'priority', 'dry_run']);
+    for (const field of fields) {
+      for (const value of odd) {
+        const answer = await app.send({ ...MAIL, [field]: value });
+        for (const { detail } of (answer.json().errors ?? []) as FieldError[]) {
+          expect(detail).toMatch(/^[A-Z].*[.?]$/);
+          expect(detail).not.toMatch(/invalid input|expected|received|zod|undefined/i);
+        }
+      }
+    }
+  });
+
+  test('a hundred errors at most are told', async () => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, { ...MAIL, ...Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`x${i}`, i])) });
+    expect(errors).toHaveLength(100);
+  });
+
+  test('an error does not repeat a huge key', async () => {
+    await using app = await startApp();
+    const answer = await app.send({ ...MAIL, ['k'.repeat(1_000_000)]: 1 });
+    expect(answer.statusCode).toBe(422);
+    expect(answer.body.length).toBeLessThan(2000);
+  });
+});
+
+describe('headers', () => {
+  test.each(['X-Campaign', 'x-campaign_2.b', 'List-ID', 'AUTO-SUBMITTED', 'Precedence', 'Feedback-ID'])('%s may be set', async (name) => {
+    await using app = await startApp();
+    expect((await app.send({ ...MAIL, headers: { [name]: 'v' } })).statusCode).toBe(202);
+    expect(app.accepted[0]?.message.content.headers).toEqual({ [name]: 'v' });
+  });
+
+  test.each([
+    'From',
+    'to',
+    'CC',
+    'Bcc',
+    'Reply-To',
+    'Sender',
+    'Subject',
+    'Date',
+    'Message-ID',
+    'In-Reply-To',
+    'References',
+    'Content-Type',
+    'Content-Transfer-Encoding',
+    'MIME-Version',
+    'Received',
+    'Return-Path',
+    'DKIM-Signature',
+    'ARC-Seal',
+    'Authentication-Results',
+    'List-Unsubscribe',
+    'List-Unsubscribe-Post',
+    'Resent-To',
+    'Disposition-Notification-To',
+    '',
+    'X-',
+    'X A',
+    'X-A:',
+    'X-A\r\nBcc',
+    'X-Ä',
+    'Foo',
+    'constructor',
+  ])('%j may not be set', async (name) => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, { ...MAIL, headers: { [name]: 'v' } });
+    expect(errors).toEqual([
+      { pointer: `/headers/${name}`, code: 'header_not_allowed', detail: expect.stringMatching(/use the field "\w+"|^Only X-… headers/) },
+    ]);
+  });
+
+  test('a header with a field of its own is refused by naming the field', async () => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, { ...MAIL, headers: { 'Reply-To': 'a@example.com', 'List-Unsubscribe': '<x>' } });
+    expect(errors.map(({ detail }) => /"(.+)"/.exec(detail)?.[1])).toEqual(['reply_to', 'unsubscribe']);
+  });
+
+  test.each([
+    ['a line break', 'a\r\nBcc: x@evil.example', 'control_character'],
+    ['an object', { prepared: true, value: 'x' }, 'invalid_type'],
+    ['a list', ['a', 'b'], 'invalid_type'],
+    ['a number', 5, 'invalid_type'],
+    ['nothing', '', 'too_short'],
+    ['more than a line', 'x'.repeat(901), 'too_long'],
+  ])('%s is no value', async (_, value, code) => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, { ...MAIL, headers: { 'X-A': value } });
+    expect(errors).toMatchObject([{ pointer: '/headers/X-A', code }]);
+  });
+
+  test('the same header twice, in different case, is refused', async () => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, { ...MAIL, headers: { 'X-A': '1', 'x-a': '2' } });
+    expect(errors).toMatchObject([{ pointer: '/headers', code: 'duplicate_header' }]);
+  });
+});

@@ -1,0 +1,156 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { describe, expect, test, vi } from 'vitest';
+import type { Delivery } from '../../src/core/delivery.ts';
+import { parseWait } from '../../src/http/prefer.ts';
+import { type AppUnderTest, CRM_SECRET, MAIL, startApp } from '../helpers/app.ts';
+
+const REPLY = { code: 250, enhanced: '2.0.0', response: 'OK  1722933305 a1b2 - gsmtp' };
+
+/** Sends with Prefer: wait, then lets the message come to this end. */
+async function sendAndSettle(app: AppUnderTest, end: Partial<Delivery>, headers: Record<string, string> = {}) {
+  const answer = app.send(MAIL, { prefer: 'wait=10', ...headers });
+  const id = await vi.waitUntil(() => [...app.waiting][0]);
+  app.settle(id, end);
+  return { id, answer: await answer };
+}
+
+describe('Prefer: wait', () => {
+  test('answers 200 with the message once it is sent', async () => {
+    await using app = await startApp();
+    const recipients = [{ email: 'ada@example.com', status: 'accepted', smtp: REPLY } as const];
+    const { id, answer } = await sendAndSettle(app, { status: 'sent', recipients });
+    expect(answer.statusCode).toBe(200);
+    expect(answer.headers).toMatchObject({ 'preference-applied': 'wait=10', location: `/messages/${id}` });
+    expect(answer.json()).toMatchObject({ id, status: 'sent', recipients });
+  });
+
+  test('answers 200 also if it was sent to some recipients only, and says why', async () => {
+    await using app = await startApp();
+    const error = { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } as const;
+    const { answer } = await sendAndSettle(app, { status: 'partially_sent', error });
+    expect(answer.statusCode).toBe(200);
+    expect(answer.json()).toMatchObject({ status: 'partially_sent', error: { code: 'recipients_rejected' } });
+  });
+
+  test.each([
+    ['failed', 'recipients_rejected', 422],
+    ['failed', 'message_too_large', 413],
+    ['failed', 'retries_exhausted', 502],
+    ['uncertain', 'delivery_uncertain', 502],
+    ['expired', 'expired', 504],
+  ] as const)('answers as the error does when the message is %s with %s', async (status, code, httpStatus) => {
+    await using app = await startApp();
+    const smtp = { code: 550, enhanced: '5.1.1', response: 'No such user' };
+    const error = { code, detail: 'What Gmail said.', hint: 'What to do now.', scope: 'message', smtp } as const;
+    const { id, answer } = await sendAndSettle(app, { status, error });
+    expect(answer.statusCode).toBe(httpStatus);
+    expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
+    expect(answer.headers['preference-applied']).toBe('wait=10');
+    expect(answer.json()).toMatchObject({
+      type: `/problems/${code}`,
+      status: httpStatus,
+      code,
+      detail: 'What Gmail said.',
+      hint: 'What to do now.',
+      instance: '/send',
+      request_id: answer.headers['x-request-id'],
+      smtp,
+      message: { id, status, error: { code, scope: 'message', smtp } },
+    });
+  });
+
+  test('leaves smtp out where no server said anything', async () => {
+    await using app = await startApp();
+    const { answer } = await sendAndSettle(app, {
+      status: 'expired',
+      error: { code: 'expired', detail: 'd', hint: 'h', scope: 'message', smtp: null },
+    });
+    expect(answer.json()).not.toHaveProperty('smtp');
+  });
+
+  test('answers 202 with the latest state when there is no use in waiting longer', async () => {
+    await using app = await startApp();
+    const pending = app.send(MAIL, { prefer: 'wait=10' });
+    const id = await vi.waitUntil(() => [...app.waiting][0]);
+    const { delivery } = app.accepted[0] ?? {};
+    if (delivery) app.keep({ ...delivery, status: 'deferred', nextAttemptAt: 1_800_000_000_000 });
+    app.letGo(id);
+    const answer = await pending;
+    expect(answer.statusCode).toBe(202);
+    expect(answer.headers['preference-applied']).toBe('wait=10');
+    expect(answer.json()).toMatchObject({ id, status: 'deferred', next_attempt_at: '2027-01-15T08:00:00.000Z' });
+  });
+
+  test('answers 202 even if the store cannot tell the latest state', async () => {
+    const get = async () => Promise.reject(new Error('the store is gone'));
+    await using app = await startApp({ waiters: { wait: async () => null }, store: { get, hasRoom: () => true } });
+    const answer = await app.send(MAIL, { prefer: 'wait=10' });
+    expect(answer.statusCode).toBe(202);
+    expect(answer.json()).toMatchObject({ status: 'queued' });
+  });
+
+  test('waits as long as was asked for', async () => {
+    const waits: number[] = [];
+    const wait = async (_id: string, ms: number) => {
+      waits.push(ms);
+      return null;
+    };
+    await using app = await startApp({ waiters: { wait } });
+    await app.send(MAIL, { prefer: 'wait=60' });
+    await app.send(MAIL, { prefer: 'respond-async, wait=1' });
+    expect(waits).toEqual([60_000, 1000]);
+  });
+
+  test('does not wait for a scheduled message', async () => {
+    await using app = await startApp();
+    const answer = await app.send({ ...MAIL, scheduled_at: new Date(Date.now() + 3_600_000).toISOString() }, { prefer: 'wait=10' });
+    expect(answer.statusCode).toBe(202);
+    expect(answer.headers).not.toHaveProperty('preference-applied');
+  });
+
+  test('stops waiting when the caller is gone', async () => {
+    await using app = await startApp();
+    const { port } = new URL(await app.listen());
+    const socket = connect(Number(port), '127.0.0.1');
+    const body = JSON.stringify(MAIL);
+    socket.write(
+      `POST /send HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${CRM_SECRET}\r\nPrefer: wait=60\r\n` +
+        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    await vi.waitUntil(() => app.waiting.size === 1);
+    socket.destroy();
+    await once(socket, 'close');
+    await vi.waitUntil(() => app.waiting.size === 0);
+    const line = await vi.waitUntil(() => app.logs.find(({ route }) => route === '/send'));
+    expect(line).toMatchObject({ aborted: true, message_id: app.accepted[0]?.delivery.id });
+  });
+
+  test.each([
+    ['wait=10', 10],
+    ['WAIT = 5', 5],
+    ['wait="7"', 7],
+    ['respond-async, wait=20; foo="a, b"', 20],
+    ['handling=lenient; x="wait=3", wait=9', 9],
+    ['wait=1, wait=2', 1],
+    ['x="a, wait=5"', null],
+    ['wait=0', null],
+    ['wait=61', null],
+    ['wait=-1', null],
+    ['wait=1.5', null],
+    ['wait=ten', null],
+    ['wait', null],
+    ['return=minimal', null],
+    ['', null],
+    [`${'x, '.repeat(500)}wait=5`, null],
+  ])('reads %j as %s', (header, seconds) => {
+    expect(parseWait(header)).toBe(seconds);
+  });
+
+  test('ignores what it cannot honour, and does not say that it did', async () => {
+    await using app = await startApp();
+    const answer = await app.send(MAIL, { prefer: 'wait=3600' });
+    expect(answer.statusCode).toBe(202);
+    expect(answer.headers).not.toHaveProperty('preference-applied');
+  });
+});
