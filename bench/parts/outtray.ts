@@ -1,5 +1,5 @@
 import { parseConfig } from '../../src/config.ts';
-import { openLogger } from '../../src/log.ts';
+import { createLogger } from '../../src/log.ts';
 import { openService } from '../../src/service.ts';
 import { answerQuestions, readSetup } from './children.ts';
 
@@ -11,7 +11,7 @@ export interface OuttraySetup {
 /** The real service, logging as it does by default; its standard output is the null device. */
 const { env, ca } = readSetup<OuttraySetup>();
 const { config } = parseConfig({ PORT: '0', ...env });
-const { logger } = openLogger(config.logLevel);
+const logger = createLogger(config.logLevel);
 const service = await openService({ config, version: 'bench', logger, ...(ca ? { ca } : {}) });
 
 answerQuestions(

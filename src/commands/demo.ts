@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError, parseConfig } from '../config.ts';
 import type { MessageResource } from '../http/schemas/message.ts';
-import { openLogger } from '../log.ts';
+import { createLogger } from '../log.ts';
 import { openService } from '../service.ts';
 import { openSimulator, type Simulator } from '../simulator/simulator.ts';
 import { aborted, listenAdvice, refuse } from './serve.ts';
@@ -26,7 +26,7 @@ export async function demo(args: string[], { version, signal }: { version: strin
   if (args.some((arg) => arg !== '--once')) return refuse(args, USAGE);
   const key = randomBytes(24).toString('hex');
   await using gmail = await openSimulator();
-  const { logger, close: closeLog } = openLogger('warn');
+  const logger = createLogger('warn');
   try {
     const { config } = parseConfig({ ...demoEnvironment(process.env), ...accountOf(gmail), API_KEYS: `demo:${key}` });
     await using service = await openService({ config, version, logger, ca: gmail.ca });
@@ -44,8 +44,6 @@ export async function demo(args: string[], { version, signal }: { version: strin
   } catch (error) {
     process.stderr.write(`${error instanceof ConfigError || !(error instanceof Error) ? String(error) : listenAdvice(error)}\n`);
     return error instanceof ConfigError ? 2 : 1;
-  } finally {
-    await closeLog();
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Config, ConfigError, parseConfig } from '../config.ts';
-import { openLogger } from '../log.ts';
+import { createLogger } from '../log.ts';
 import { openService } from '../service.ts';
 
 export const SERVE_USAGE =
@@ -17,7 +17,7 @@ export async function serve(args: string[], { version, signal }: { version: stri
     return 2;
   }
   const { config, warnings } = parsed;
-  const { logger, close: closeLog } = openLogger(config.logLevel);
+  const logger = createLogger(config.logLevel);
   for (const warning of warnings) logger.warn(warning);
   try {
     const service = await openService({ config, version, logger });
@@ -28,8 +28,6 @@ export async function serve(args: string[], { version, signal }: { version: stri
   } catch (error) {
     logger.fatal(error instanceof Error ? listenAdvice(error) : 'could not start');
     return 1;
-  } finally {
-    await closeLog();
   }
 }
 

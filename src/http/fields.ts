@@ -75,7 +75,7 @@ function toReason(issue: z.core.$ZodIssue): string {
     case 'invalid_union':
       return issue.input === undefined ? 'required' : 'invalid_type';
     case 'too_small':
-      return issue.origin === 'string' ? 'too_short' : 'too_few';
+      return 'too_short';
     case 'too_big':
       return issue.origin === 'string' ? 'too_long' : 'too_many';
     case 'custom':
@@ -94,9 +94,7 @@ const describe: z.core.$ZodErrorMap = (issue) => {
       if (issue.code === 'invalid_union') return undefined;
       return `Must be ${nameType(issue.expected)}, not ${nameValue(issue.input)}.`;
     case 'too_small':
-      return issue.origin === 'string'
-        ? 'Must not be empty: leave the field out if there is nothing to say.'
-        : 'Must have at least one item.';
+      return 'Must not be empty: leave the field out if there is nothing to say.';
     case 'too_big':
       return `Must have at most ${issue.maximum} ${issue.origin === 'string' ? 'characters' : 'items'}.`;
     case 'invalid_value':

@@ -68,7 +68,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
     detail: failure.message,
     instance: pathOf(request),
     request_id: request.id,
-    errors: [...failure.errors],
+    errors: failure.errors,
   });
   return reply.code(problem.status).type(CONTENT_TYPE).send(problem);
 }

@@ -13,9 +13,9 @@ export function toResource(delivery: Delivery, durability: Backend['durability']
     status: delivery.status,
     message_id: delivery.messageId,
     from,
-    to: [...to],
-    cc: [...cc],
-    bcc: [...bcc],
+    to,
+    cc,
+    bcc,
     subject,
     tags: delivery.tags,
     metadata: delivery.metadata,
@@ -23,7 +23,7 @@ export function toResource(delivery: Delivery, durability: Backend['durability']
     scheduled_at: toIsoOrNull(delivery.scheduledAt),
     next_attempt_at: toIsoOrNull(delivery.nextAttemptAt),
     finished_at: toIsoOrNull(delivery.finishedAt),
-    recipients: [...delivery.recipients],
+    recipients: delivery.recipients,
     attempts: delivery.attempts.map(toAttempt),
     error: toError(delivery.error),
     possible_duplicate: delivery.possibleDuplicate,
@@ -56,8 +56,13 @@ function toError(error: DeliveryError | null): MessageResource['error'] {
   };
 }
 
+/** The second that was formatted last, up to its dot: nearly always the same one again, and formatting it is dear. */
+let lastSecond = { at: Number.NaN, text: '' };
+
 function toIso(at: number): string {
-  return new Date(at).toISOString();
+  const ms = at % 1000;
+  if (lastSecond.at !== at - ms) lastSecond = { at: at - ms, text: new Date(at - ms).toISOString().slice(0, -4) };
+  return `${lastSecond.text}${String(ms).padStart(3, '0')}Z`;
 }
 
 function toIsoOrNull(at: number | null): string | null {
@@ -68,7 +73,7 @@ export function toPreview({ delivery, composed }: Preview): PreviewResource {
   return {
     dry_run: true,
     envelope: { from: delivery.envelope.from.email, to: recipientsOf(delivery.envelope) },
-    headers: [...composed.headers],
+    headers: composed.headers,
     size: composed.size,
     message_id: delivery.messageId,
   };

@@ -13,7 +13,7 @@ async function refusal(app: AppUnderTest, body: unknown): Promise<{ code: string
   return answer.json();
 }
 
-const inOneHour = () => new Date(Date.now() + 3_600_000).toISOString();
+const inHours = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
 
 describe('what POST /send refuses', () => {
   test.each([
@@ -83,7 +83,7 @@ describe('what POST /send refuses', () => {
     ['an expiry in the past', { ...MAIL, expires_at: '2020-01-01T00:00:00Z' }, '/expires_at', 'out_of_range', 'in the future'],
     [
       'an expiry before the schedule',
-      { ...MAIL, scheduled_at: inOneHour(), expires_at: inOneHour() },
+      { ...MAIL, scheduled_at: inHours(2), expires_at: inHours(1) },
       '/expires_at',
       'out_of_range',
       'later than scheduled_at',

@@ -30,6 +30,13 @@ export interface SendOptions {
 /** Seconds. A full queue drains at some messages a second; a restart takes about as long. */
 const RETRY_AFTER = 5;
 
+/** A refusal for want of room is held back for so long: who hammers a full queue must not take from delivery the time that makes room. */
+const FULL_QUEUE_HOLD_MS = 100;
+
+/** Made once: an error for each would cost more than all else that a refusal does. */
+const SHUTTING_DOWN = new AppError('shutting_down', { retryAfter: RETRY_AFTER });
+const QUEUE_FULL = new AppError('queue_full', { retryAfter: RETRY_AFTER });
+
 const LOCATION = { Location: { type: 'string', description: 'Where to see what becomes of it.', examples: ['/messages/msg_01k7m4q2'] } };
 const PREFERENCE_APPLIED = {
   'Preference-Applied': { type: 'string', description: 'The preference that was honoured.', examples: ['wait=10'] },
@@ -105,9 +112,12 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, option
   const refuseEarly: onRequestHookHandler = (request, reply, done) => {
     if (options.isDraining()) {
       reply.header('connection', 'close');
-      return done(new AppError('shutting_down', { retryAfter: RETRY_AFTER }));
+      return done(SHUTTING_DOWN);
     }
-    if (!store.hasRoom()) return done(new AppError('queue_full', { retryAfter: RETRY_AFTER }));
+    if (!store.hasRoom()) {
+      setTimeout(done, FULL_QUEUE_HOLD_MS, QUEUE_FULL);
+      return;
+    }
     const { 'content-type': type, 'content-encoding': encoding = 'identity' } = request.headers;
     done(type === undefined || encoding !== 'identity' ? new AppError('unsupported_media_type') : undefined);
   };
@@ -164,12 +174,12 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, option
       request.messageId = delivery.id;
       return delivery;
     };
-    const header = headerOf(request, 'idempotency-key');
+    const key = headerOf(request, 'idempotency-key');
     const given =
-      header === undefined
+      key === undefined
         ? await toAnswer(await accept(), request, reply)
         : await answerOnce(idempotency, {
-            key: `${caller.name} POST /send ${parseIdempotencyKey(header)}`,
+            key: `${caller.name} POST /send ${parseIdempotencyKey(key)}`,
             fingerprint: toFingerprint(message),
             accept,
             answer: async (delivery) => toAnswer(delivery, request, reply),

@@ -72,7 +72,10 @@ export const messageResource = z.object({
     .meta({ description: 'What an accepted message survives: memory is lost in a crash or restart.' }),
 });
 
-export type MessageResource = z.output<typeof messageResource>;
+/** What is only read may be passed on without a copy. */
+export type Immutable<T> = { readonly [Key in keyof T]: Immutable<T[Key]> };
+
+export type MessageResource = Immutable<z.output<typeof messageResource>>;
 
 export const preview = z.object({
   dry_run: z.literal(true),
@@ -82,7 +85,7 @@ export const preview = z.object({
   message_id: z.string(),
 });
 
-export type PreviewResource = z.output<typeof preview>;
+export type PreviewResource = Immutable<z.output<typeof preview>>;
 
 /** What POST /send answers when there is nothing to wait for any more. */
 export const sendResult = z.union([messageResource, preview]);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ERROR_CODES } from '../../core/errors.ts';
-import { messageResource, smtpReply } from './message.ts';
+import { type Immutable, messageResource, smtpReply } from './message.ts';
 
 export const fieldError = z.object({
   pointer: z.string().meta({ description: 'A JSON Pointer into the body, or header:Name.', examples: ['/to/0'] }),
@@ -24,4 +24,4 @@ export const problem = z.object({
   message: messageResource.optional().meta({ description: 'The message that failed.' }),
 });
 
-export type Problem = z.output<typeof problem>;
+export type Problem = Immutable<z.output<typeof problem>>;
