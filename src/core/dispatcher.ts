@@ -9,6 +9,9 @@ import { judge, type RetryPolicy } from './retry.ts';
 /** How long a message rests when a lane broke down over it. */
 const AFTER_BREAKDOWN_MS = 5000;
 
+/** How much longer than the others a message waits that met a fault of the account: if it is alone in meeting it, they must get past it. */
+const AFTER_THE_OTHERS = 1.1;
+
 /** The queue counts on a monotonic clock, `scheduledAt` is wall-clock time: they may differ a little. */
 const CLOCK_SLACK_MS = 1000;
 
@@ -116,7 +119,7 @@ async function conclude(sending: Delivery, outcome: Outcome, pause: Pause | null
   const attempt = endOf(sending, outcome);
   if (pause && outcome.fault?.scope === 'account') {
     // A fault of the account costs the message nothing: the attempt is not counted.
-    await defer(sending, { attempts: sending.attempts.slice(0, -1), error: pause.error }, pause.forMs, deps);
+    await defer(sending, { attempts: sending.attempts.slice(0, -1), error: pause.error }, Math.ceil(pause.forMs * AFTER_THE_OTHERS), deps);
   } else {
     const tried = { ...sending, attempts: [...sending.attempts.slice(0, -1), attempt] };
     const verdict = judge(tried, outcome, deps.policy);

@@ -41,20 +41,27 @@ export type Verdict =
  */
 export function judge(delivery: Delivery, outcome: Outcome, policy: RetryPolicy): Verdict {
   const recipients = record(delivery.recipients, outcome);
-  const fault = outcome.fault ?? outcome.refused.find((refusal) => refusal.fault.retryable)?.fault ?? null;
+  const fault = outcome.fault ?? reasonToRetry(outcome);
   if (fault === null) return settle(recipients, refusalOf(recipients, outcome));
 
-  if (!fault.certain && policy.onUncertain === 'hold') {
+  const left = policy.retryForMs - delivery.retriedForMs;
+  // Out of time, too: failed would say that it was not taken.
+  if (!fault.certain && (policy.onUncertain === 'hold' || left <= 0)) {
     return { kind: 'settle', status: 'uncertain', recipients, error: restate('delivery_uncertain', fault.error) };
   }
   const possibleDuplicate = delivery.possibleDuplicate || !fault.certain;
   if (fault.certain && !fault.retryable) {
     return settle(rejectPending(recipients, fault.error.smtp), outcome.refused.length > 0 ? refusalOf(recipients, outcome) : fault.error);
   }
-  const left = policy.retryForMs - delivery.retriedForMs;
   if (left <= 0) return settle(rejectPending(recipients, fault.error.smtp), restate('retries_exhausted', fault.error));
   const afterMs = Math.min(waitAfter(delivery.attempts.length, fault, policy), left);
   return { kind: 'again', afterMs, recipients, error: fault.error, possibleDuplicate };
+}
+
+/** Of the refusals that call for another try, one that may have been none comes first: the others were told for certain. */
+function reasonToRetry({ refused }: Outcome): Fault | null {
+  const temporary = refused.map(({ fault }) => fault).filter(({ retryable }) => retryable);
+  return temporary.find(({ certain }) => !certain) ?? temporary[0] ?? null;
 }
 
 /** The wait after the attempt of that number (from 1), with up to a fifth of jitter either way. */

@@ -2,7 +2,9 @@ import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import type { Deadlines } from '../../src/adapters/smtp/pool.ts';
 import { parseConfig } from '../../src/config.ts';
-import type { Delivery } from '../../src/core/delivery.ts';
+import { isSettled, type Status } from '../../src/core/delivery.ts';
+import type { MessageResource, PreviewResource } from '../../src/http/schemas/message.ts';
+import type { Problem } from '../../src/http/schemas/problem.ts';
 import { openService, type Service } from '../../src/service.ts';
 
 export const API_KEY = 'crm-secret-0123456789-abcdefghij';
@@ -20,8 +22,10 @@ export interface ServiceUnderTest extends AsyncDisposable {
   send(body: unknown, options?: { wait?: number; headers?: Record<string, string> }): Promise<Answer>;
   /** GET /messages/{id}. */
   get(id: string): Promise<MessageAnswer>;
-  /** The message once it is settled, by asking for it again and again. */
+  /** The message once it is settled, by asking for it again and again. Rejects if there is no such message. */
   settled(id: string): Promise<MessageAnswer>;
+  /** How many of these messages have each status; those on their way count as `waiting`. Rejects if one has disappeared. */
+  tally(ids: readonly string[]): Promise<Tally>;
   request(path: string, init?: RequestInit): Promise<Answer>;
   close(): Promise<void>;
 }
@@ -32,9 +36,10 @@ export interface Answer {
   readonly body: MessageAnswer;
 }
 
-/** The message resource or a problem, as loosely as a caller sees it. */
-// biome-ignore lint/suspicious/noExplicitAny: placeholder
-export type MessageAnswer = Record<string, any> & { id: string; status: Delivery['status'] };
+/** A message resource, a problem, or the preview of a dry run: the test knows which it asked for. */
+export type MessageAnswer = MessageResource & Partial<Omit<Problem, 'status'>> & Partial<PreviewResource>;
+
+export type Tally = Partial<Record<Status | 'waiting', number>>;
 
 export interface ServiceSetup {
   /** SMTP_URL. */
@@ -71,7 +76,11 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
     const response = await fetch(`${service.url}${path}`, { ...init, headers });
     return { status: response.status, headers: response.headers, body: (await response.json()) as MessageAnswer };
   }
-  const get = async (id: string) => (await request(`/messages/${id}`)).body;
+  async function get(id: string): Promise<MessageAnswer> {
+    const { status, body } = await request(`/messages/${id}`);
+    if (status !== 200) throw new Error(`GET /messages/${id}: ${JSON.stringify(body)}`);
+    return body;
+  }
 
   return {
     url: service.url,
@@ -87,8 +96,17 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
       for (;;) {
         const message = await get(id);
         if (message.finished_at) return message;
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await new Promise((resolve) => setTimeout(resolve, 10));
       }
+    },
+    async tally(ids) {
+      const tally: Tally = {};
+      for (const id of ids) {
+        const { status } = await get(id);
+        const kind = isSettled(status) ? status : 'waiting';
+        tally[kind] = (tally[kind] ?? 0) + 1;
+      }
+      return tally;
     },
     close: () => service.close(),
     [Symbol.asyncDispose]: () => service.close(),

@@ -59,7 +59,7 @@ export function toALabels(email: string): string {
 }
 
 function toAddress({ email, name = null }: { email: string; name?: Address['name'] }) {
-  return { address: email, name: name ?? '' };
+  return { address: email, name: toFoldable(name ?? '') };
 }
 
 function headersOf(headers: Readonly<Record<string, string>>) {
@@ -87,7 +87,7 @@ function toMailtoPath(email: string): string {
 }
 
 function toAttachment({ filename, content, contentType, contentId }: Attachment) {
-  const name = filename.replace(/[/\\]/g, '_');
+  const name = toFoldable(filename.replace(/[/\\]/g, '_'));
   return {
     filename: name,
     content: Buffer.from(content.buffer, content.byteOffset, content.byteLength),

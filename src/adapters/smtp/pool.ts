@@ -48,13 +48,54 @@ export interface Pool {
   close(): void;
 }
 
-/** Nodemailer's pool for one server, with its silent retries off. */
-export function openPool({ host, port, tls, auth, connections, ehloName, ca, deadlines }: PoolOptions): Pool {
-  const tracks = new WeakMap<AbortSignal, Track>();
+/** The connections to one server: each is a nodemailer pool of its own, so that one can be given up without the others. */
+export function openPool(options: PoolOptions): Pool {
+  const tracks: Tracks = new WeakMap();
   const running = new Set<Track>();
+  const idle: Mailer[] = [];
+  let closed = false;
+
+  return {
+    server: `${options.host}:${options.port}`,
+    async send(job, onSession) {
+      const mailer = idle.pop() ?? openMailer(options, tracks);
+      const track = createTrack(job, onSession, options.deadlines);
+      const { signal, progress } = track;
+      tracks.set(signal, track);
+      running.add(track);
+      if (closed) track.abort();
+      let inStep = false;
+      try {
+        const info = await mailer.sendMail({ ...toMail(job), signal });
+        inStep = isAcceptance(info, progress);
+        return inStep ? { info, progress } : { error: toGarbage(info), progress, stale: false };
+      } catch (error) {
+        inStep = isRefusal(error, progress);
+        return { error, progress, stale: isStale(error, progress) };
+      } finally {
+        track.end();
+        running.delete(track);
+        // Out of step, the server may take RSET and what follows for lines of a message: nodemailer would go on, even to the dot.
+        if (inStep && !closed) idle.push(mailer);
+        else mailer.close({ force: true });
+      }
+    },
+    close() {
+      closed = true;
+      for (const track of running) track.abort();
+      for (const mailer of idle) mailer.close();
+    },
+  };
+}
+
+type Tracks = WeakMap<AbortSignal, Track>;
+type Mailer = ReturnType<typeof openMailer>;
+
+/** A nodemailer pool of one connection, with its silent retries off. */
+function openMailer({ host, port, tls, auth, ehloName, ca, deadlines }: PoolOptions, tracks: Tracks) {
   const mailer = createTransport({
     pool: true,
-    maxConnections: connections,
+    maxConnections: 1,
     maxRequeues: 0,
     host,
     port,
@@ -85,29 +126,7 @@ export function openPool({ host, port, tls, auth, connections, ehloName, ca, dea
     mail.message.createReadStream = (options) => track.watch(create(options));
     done();
   });
-
-  return {
-    server: `${host}:${port}`,
-    async send(job, onSession) {
-      const track = createTrack(job, onSession, deadlines);
-      tracks.set(track.signal, track);
-      running.add(track);
-      try {
-        const info = await mailer.sendMail({ ...toMail(job), signal: track.signal });
-        const { progress } = track;
-        return isAcceptance(info, progress) ? { info, progress } : { error: toGarbage(info), progress: AFTER_THE_DOT, stale: false };
-      } catch (error) {
-        return { error, progress: track.progress, stale: isStale(error, track.progress) };
-      } finally {
-        track.end();
-        running.delete(track);
-      }
-    },
-    close() {
-      for (const track of running) track.abort();
-      mailer.close();
-    },
-  };
+  return mailer;
 }
 
 /** Follows one attempt: how far it came, and when its time is up. */
@@ -154,12 +173,15 @@ function isAcceptance(info: SMTPPoolSentMessageInfo, { bodyEnded }: Progress): b
   return bodyEnded && code >= 200 && code < 300;
 }
 
+/** Whether the server has said no when it was its turn, so that the session can go on. */
+function isRefusal(error: unknown, { bodyStarted, bodyEnded }: Progress): boolean {
+  const response = error instanceof Error && 'response' in error ? String(error.response) : '';
+  return parseReply(response).code >= 400 && bodyStarted === bodyEnded;
+}
+
 function toGarbage({ response }: SMTPPoolSentMessageInfo): Error {
   return Object.assign(new Error('Message failed'), { code: 'EMESSAGE', command: 'DATA', response });
 }
-
-/** A body whose reply came too soon still goes out to its dot. */
-const AFTER_THE_DOT: Progress = { sessionReady: true, bodyStarted: true, bodyEnded: true };
 
 /**
  * Whether a pooled connection turned out to be dead before anything of the message was read. Nodemailer reports that, and a connection closed

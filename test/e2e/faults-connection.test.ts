@@ -1,0 +1,177 @@
+import { describe, expect, test } from 'vitest';
+import { openTransport } from '../../src/adapters/smtp/transport.ts';
+import type { Job, Transport } from '../../src/core/ports.ts';
+import { createCertificate } from '../../src/simulator/certificate.ts';
+import { openDeafPort } from '../helpers/deaf-port.ts';
+import { aDelivery, aMessage } from '../helpers/delivery.ts';
+import type { Fault, Plan } from '../helpers/faulty-session.ts';
+import { type FaultySmtp, startFaultySmtp, startWithFaults, strikes } from '../helpers/faulty-smtp.ts';
+import { APP_PASSWORD, startService } from '../helpers/service.ts';
+
+const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
+const CLOSING = '421 4.7.0 Connection expired, try reconnecting. faulty - gsmtp';
+/** Only for faults that nothing else ends: even on a loaded machine an attempt that fares well must stay below them. */
+const SHORT = { connectMs: 1500, greetingMs: 1500, setupMs: 2500 };
+const TIMEOUT_MS = 60_000;
+
+describe.concurrent('an idle connection', { timeout: TIMEOUT_MS }, () => {
+  test.each(['drop', 'reset', 'garble', 'flood', CLOSING] as const)('that ends by %s is replaced, at no cost', async (fault) => {
+    await using app = await startWithFaults(strikes('idle', fault));
+    const first = await app.service.send(HELLO, { wait: 50 });
+    await app.gmail.until(({ closed }) => closed === 1);
+    const second = await app.service.send(HELLO, { wait: 50 });
+    for (const { body } of [first, second]) expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
+    expect(app.gmail.journal).toMatchObject({ connections: 2, copies: [{ answered: true }, { answered: true }] });
+  });
+
+  test.each(['mail', 'rcpt', 'data'] as const)(
+    'found dead at %s, with nothing read, is replaced at once: no attempt is spent',
+    async (stage) => {
+      const plans = (['drop', 'reset', 'half', CLOSING] as const).map((fault): Plan => {
+        const plan = strikes(stage, fault);
+        return (at, session) => (session.transaction === 2 ? plan(at, session) : null);
+      });
+      for (const plan of plans) {
+        await using app = await startWithFaults(plan);
+        const first = await app.service.send(HELLO, { wait: 50 });
+        const second = await app.service.send(HELLO, { wait: 50 });
+        for (const { body } of [first, second]) {
+          expect(body).toMatchObject({ status: 'sent', possible_duplicate: false, attempts: [{ number: 1, error: null }] });
+        }
+        expect(app.gmail.journal.connections).toBe(2);
+        expect(app.gmail.journal.copies.map(({ messageId }) => messageId)).toEqual([first.body.message_id, second.body.message_id]);
+      }
+    },
+  );
+
+  test('is one of several that are all found dead, and no message pays for it', async () => {
+    let dead = 0;
+    await using app = await startWithFaults((stage, { connection }) => (stage === 'mail' && connection <= dead ? 'drop' : null));
+    const volley = async () => Promise.all(Array.from({ length: 12 }, () => app.service.send(HELLO, { wait: 50 })));
+    const before = await volley();
+    dead = app.gmail.journal.connections;
+    const after = await volley();
+    for (const { body } of [...before, ...after]) expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
+    expect(dead).toBeGreaterThan(1);
+    expect(app.gmail.journal.copies).toHaveLength(24);
+  });
+
+  test.each(['hang', 'trickle'] as const)(
+    'that has gone quiet (%s) costs an attempt and a deadline, and no copy too many',
+    async (fault) => {
+      await using app = await startWithFaults(strikes('idle', fault), { deadlines: SHORT });
+      await app.service.send(HELLO, { wait: 50 });
+      const { body } = await app.service.send(HELLO, { wait: 50 });
+      expect(body).toMatchObject({ status: 'sent', possible_duplicate: false });
+      expect(body.attempts.map(({ error }) => error?.code)).toEqual(['connection_lost', undefined]);
+      expect(app.gmail.journal.copies).toHaveLength(2);
+    },
+  );
+});
+
+describe.concurrent('a connection that breaks over RSET, after a refusal', { timeout: TIMEOUT_MS }, () => {
+  const refuseThen = (fault: Fault): Plan => {
+    const refusal = strikes('rcpt', '451 4.3.0 Not now');
+    const then = strikes('rset', fault);
+    return (stage, at) => refusal(stage, at) ?? then(stage, at);
+  };
+
+  test.each(['drop', 'reset', 'half', 'garble', 'flood', CLOSING] as const)('by %s is replaced, at no cost', async (fault) => {
+    await using app = await startWithFaults(refuseThen(fault));
+    const { body } = await app.service.send(HELLO, { wait: 50 });
+    expect(body).toMatchObject({ status: 'sent', possible_duplicate: false });
+    expect(body.attempts.map(({ error }) => error?.code)).toEqual(['smtp_temporary_failure', undefined]);
+    expect(app.gmail.journal).toMatchObject({ connections: 2, copies: [{ answered: true }] });
+  });
+
+  test('by silence is given up with the next attempt', async () => {
+    await using app = await startWithFaults(refuseThen('hang'), { deadlines: SHORT });
+    const { body } = await app.service.send(HELLO, { wait: 50 });
+    expect(body).toMatchObject({ status: 'sent', possible_duplicate: false });
+    expect(body.attempts.map(({ error }) => error?.code)).toEqual(['smtp_temporary_failure', 'connect_timeout', undefined]);
+    expect(app.gmail.journal).toMatchObject({ connections: 2, copies: [{ answered: true }] });
+  });
+});
+
+describe.concurrent('a first server that cannot be reached', { timeout: TIMEOUT_MS }, () => {
+  test.each([
+    ['refuses connections', async () => ({ host: '127.0.0.1', port: await freePort() })],
+    ['has no address', async () => ({ host: 'no-such-host.invalid', port: 587 })],
+  ])('because it %s is passed over in the same attempt', async (_, first) => {
+    await using second = await startFaultySmtp(() => null);
+    const { host, port } = await first();
+    await using service = await startService({ smtp: `smtp://${host}:${port},${second.url}`, ca: second.ca });
+    const { body } = await service.send(HELLO, { wait: 50 });
+    expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
+    expect(second.journal.copies).toHaveLength(1);
+  });
+
+  test('because it never answers a SYN, or never greets, is passed over in the same attempt', async () => {
+    await using deaf = await openDeafPort();
+    await using mute = await startFaultySmtp(() => 'hang');
+    await using third = await startFaultySmtp(() => null);
+    const smtp = `smtp://127.0.0.1:${deaf.port},${mute.url},${third.url}`;
+    await using service = await startService({ smtp, ca: third.ca, deadlines: { ...SHORT, setupMs: 4000 } });
+    const { body } = await service.send(HELLO, { wait: 50 });
+    expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
+    expect(mute.journal.connections).toBe(1);
+    expect(third.journal.copies).toHaveLength(1);
+    // The one that worked is remembered.
+    await service.send(HELLO, { wait: 50 });
+    expect(mute.journal.connections).toBe(1);
+    expect(third.journal.copies).toHaveLength(2);
+  });
+
+  test('is tried again when its time has come, and not before', async () => {
+    for (const [returnAfterMs, firstGets] of [
+      [0, 1],
+      [3_600_000, 0],
+    ] as const) {
+      const certificate = createCertificate(['localhost']);
+      await using first = await startFaultySmtp(strikes('connect', 'hang'), certificate);
+      await using second = await startFaultySmtp(() => null, certificate);
+      await using transport = openTo([first, second], returnAfterMs);
+      await transport.send(aJob(), () => {});
+      expect(second.journal.copies).toHaveLength(1);
+      await transport.send(aJob(), () => {});
+      expect(first.journal.copies).toHaveLength(firstGets);
+      expect(second.journal.copies).toHaveLength(2 - firstGets);
+    }
+  });
+
+  test('like all the others leaves the message waiting, with what each of them said', async () => {
+    const ports = [await freePort(), await freePort()];
+    await using service = await startService({ smtp: ports.map((port) => `smtp://127.0.0.1:${port}`).join(), backoffScale: 1 });
+    const { body } = await service.send(HELLO);
+    await expect.poll(async () => (await service.get(body.id)).status).toBe('deferred');
+    const { error, attempts } = await service.get(body.id);
+    expect(error).toMatchObject({ code: 'connect_failed', scope: 'message', retryable: true });
+    for (const port of ports) expect(error?.detail).toContain(`127.0.0.1:${port}: `);
+    expect(attempts).toHaveLength(1);
+  });
+});
+
+/** In order of preference. */
+function openTo(servers: readonly FaultySmtp[], returnAfterMs: number): Transport & AsyncDisposable {
+  const transport = openTransport({
+    servers: servers.map(({ port }) => ({ host: 'localhost', port, tls: 'starttls' })),
+    auth: { user: 'bot@simulator.test', pass: APP_PASSWORD },
+    connections: 1,
+    ehloName: 'client.test',
+    ca: servers[0]?.ca ?? null,
+    deadlines: { dnsMs: 2000, bodyMs: 5000, ...SHORT },
+    returnAfterMs,
+  });
+  return { ...transport, [Symbol.asyncDispose]: () => transport.close() };
+}
+
+function aJob(): Job {
+  const { id, messageId, createdAt, envelope, recipients } = aDelivery();
+  return { id, messageId, date: createdAt, envelope, content: aMessage().content, recipients: recipients.map(({ email }) => email) };
+}
+
+/** A port that nobody listens on. */
+async function freePort(): Promise<number> {
+  await using server = await startFaultySmtp(() => null);
+  return server.port;
+}

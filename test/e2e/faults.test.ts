@@ -1,0 +1,142 @@
+import { describe, expect, test } from 'vitest';
+import type { ErrorCode } from '../../src/core/errors.ts';
+import type { Fault, Stage } from '../helpers/faulty-session.ts';
+import { startWithFaults, strikes } from '../helpers/faulty-smtp.ts';
+import { FLOOD_BYTES } from '../helpers/faulty-wire.ts';
+
+const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
+/** 5 MB: more than the sockets hold (Linux: 4 MB to send), so that its end cannot have left while the server reads nothing. */
+const LONG = { ...HELLO, text: 'A line of some length, to fill the buffers of the sockets.\n'.repeat(85_000) };
+
+/** Only for faults that nothing else ends: even on a loaded machine an attempt that fares well must stay below them. */
+const SHORT = { connectMs: 2500, greetingMs: 1500, setupMs: 2500, bodyMs: 5000 };
+const ENDLESS: readonly string[] = ['hang', 'trickle'];
+const TIMEOUT_MS = 60_000;
+
+const CLOSING = '421 4.3.0 Service closing transmission channel';
+const NOT_NOW = '451 4.3.0 Not now';
+const NEVER = '554 5.6.0 Never';
+const TAKEN = '250 2.0.0 OK';
+
+const LOST = { drop: 'connection_lost', reset: 'connection_lost', half: 'connection_lost' } as const;
+const ODD = { garble: 'smtp_protocol_error', flood: 'smtp_protocol_error' } as const;
+const CLOSED = { [CLOSING]: 'smtp_temporary_failure' } as const;
+const LATER = { [NOT_NOW]: 'smtp_temporary_failure' } as const;
+const NO_SESSION = { hang: 'connect_timeout', trickle: 'connect_timeout' } as const;
+const STALLED = { hang: 'connection_lost', trickle: 'connection_lost' } as const;
+
+interface Row {
+  readonly stage: Stage;
+  readonly fault: Fault;
+  readonly code: ErrorCode;
+}
+
+function at(stage: Stage, codes: Partial<Record<Fault, ErrorCode>>): Row[] {
+  return (Object.entries(codes) as [Fault, ErrorCode][]).map(([fault, code]) => ({ stage, fault, code }));
+}
+
+/** What breaks, where, and the code of the attempt that it ends. */
+const CERTAIN = [
+  at('connect', { drop: 'connection_lost', reset: 'connection_lost', hang: 'connect_timeout' }),
+  at('greeting', { ...LOST, ...NO_SESSION, ...ODD, ...CLOSED, ...LATER, [NEVER]: 'connect_failed' }),
+  at('ehlo', { ...LOST, ...NO_SESSION, ...ODD, ...CLOSED, ...LATER, [NEVER]: 'connect_failed' }),
+  at('starttls', { ...LOST, ...NO_SESSION, ...ODD, ...CLOSED }),
+  at('tls', { ...LOST, ...STALLED }),
+  at('ehlo-tls', { ...LOST, ...NO_SESSION, ...ODD, ...CLOSED, ...LATER, [NEVER]: 'connect_failed' }),
+  at('auth', { ...LOST, ...NO_SESSION, ...ODD }),
+  at('mail', { ...LOST, ...STALLED, ...ODD, ...CLOSED, ...LATER }),
+  at('rcpt', { ...LOST, ...STALLED, ...ODD, ...CLOSED, ...LATER }),
+  at('data', { ...LOST, ...STALLED, ...ODD, ...CLOSED, ...LATER }),
+  // The last one is a reply that comes too soon: nobody has seen the end of the message yet.
+  at('body', {
+    drop: 'connection_lost',
+    reset: 'connection_lost',
+    ...STALLED,
+    ...ODD,
+    ...CLOSED,
+    ...LATER,
+    [TAKEN]: 'smtp_protocol_error',
+  }),
+  // The server has said no: that is certain after the dot, too.
+  at('dot', { ...CLOSED, ...LATER }),
+].flat();
+
+/** Faults of the account: they cost the message no attempt. */
+const OF_THE_ACCOUNT = [
+  at('starttls', { '454 4.7.0 TLS not available': 'tls_failed', [NEVER]: 'tls_failed' }),
+  at('tls', { garble: 'tls_failed', flood: 'tls_failed' }),
+  at('auth', { ...CLOSED, '454 4.7.0 Temporary authentication failure': 'smtp_temporary_failure', [NEVER]: 'bad_credentials' }),
+].flat();
+
+async function breakOnce({ stage, fault, code }: Row): Promise<void> {
+  await using app = await startWithFaults(strikes(stage, fault), ENDLESS.includes(fault) ? { deadlines: SHORT } : {});
+  const { status, body } = await app.service.send(stage === 'body' ? LONG : HELLO, { wait: 50 });
+  expect(status).toBe(200);
+  expect(body).toMatchObject({ status: 'sent', error: null, possible_duplicate: false });
+  expect(body.attempts).toMatchObject([
+    { number: 1, error: { code, scope: 'message', retryable: true } },
+    { number: 2, error: null, smtp: { code: 250 } },
+  ]);
+  const said = /^[45]\d\d/.exec(fault)?.[0];
+  expect(body.attempts[0]?.error?.smtp?.code).toBe(said && Number(said));
+  expect(app.gmail.journal.copies).toMatchObject([{ messageId: body.message_id, recipients: ['ada@example.com'], answered: true }]);
+  expect(await app.service.tally([body.id])).toEqual({ sent: 1 });
+  // What is not taken is not kept: memory stays flat.
+  expect(app.gmail.journal.floodedBytes).toBeLessThan(FLOOD_BYTES / 2);
+}
+
+const busy = ({ stage, fault }: Row) => stage === 'body' && !ENDLESS.includes(fault);
+
+describe.concurrent('a session that breaks once before the message can have been taken', { timeout: TIMEOUT_MS }, () => {
+  const rows = CERTAIN.filter((row) => !busy(row));
+  test.each(rows)('at $stage by $fault: $code, and then one copy is sent', breakOnce);
+});
+
+describe('a session that breaks once in the body', { timeout: TIMEOUT_MS }, () => {
+  test.each(CERTAIN.filter(busy))('by $fault: $code, and then one copy is sent', breakOnce);
+});
+
+describe.concurrent('a fault of the account', { timeout: TIMEOUT_MS }, () => {
+  test.each(OF_THE_ACCOUNT)('at $stage by $fault: $code, a pause, and no attempt spent', async ({ stage, fault, code }) => {
+    await using app = await startWithFaults(strikes(stage, fault));
+    const { body } = await app.service.send(HELLO);
+    const sent = await app.service.settled(body.id);
+    expect(sent).toMatchObject({ status: 'sent', possible_duplicate: false, attempts: [{ number: 1, error: null }] });
+    const pauses = app.service.logs.filter(({ msg }) => msg === 'account paused');
+    expect(pauses).toMatchObject([{ code, account: 'bot@simulator.test' }]);
+    expect(app.gmail.journal.copies).toHaveLength(1);
+    expect(await app.service.tally([body.id])).toEqual({ sent: 1 });
+  });
+});
+
+describe.concurrent('a session that breaks again and again', { timeout: TIMEOUT_MS }, () => {
+  const drops = CERTAIN.filter(({ stage, fault }) => fault === 'drop' && stage !== 'body');
+  test.each(drops)('at $stage is tried with each break, and one copy is sent', async ({ stage }) => {
+    await using app = await startWithFaults(strikes(stage, 'drop', 3));
+    const { body } = await app.service.send(HELLO, { wait: 50 });
+    expect(body).toMatchObject({ status: 'sent', possible_duplicate: false });
+    expect(body.attempts.map(({ number, error }) => [number, error?.code])).toEqual([
+      [1, 'connection_lost'],
+      [2, 'connection_lost'],
+      [3, 'connection_lost'],
+      [4, undefined],
+    ]);
+    expect(app.gmail.journal).toMatchObject({ connections: 4, copies: [{ messageId: body.message_id }] });
+  });
+});
+
+describe.concurrent('a refusal for good', { timeout: TIMEOUT_MS }, () => {
+  test.each([
+    ['mail', 'smtp_rejected'],
+    ['rcpt', 'recipients_rejected'],
+    ['data', 'smtp_rejected'],
+    ['dot', 'smtp_rejected'],
+  ] as const)('at %s fails with %s after one attempt, and no copy is sent', async (stage, code) => {
+    await using app = await startWithFaults(strikes(stage, '554 5.0.0 Never'));
+    const { status, body } = await app.service.send(HELLO, { wait: 50 });
+    expect(status).toBeGreaterThanOrEqual(422);
+    expect(body).toMatchObject({ code, message: { status: 'failed', possible_duplicate: false, attempts: [{ error: { code } }] } });
+    expect(app.gmail.journal.copies).toEqual([]);
+    expect(await app.service.tally([body.message?.id ?? ''])).toEqual({ failed: 1 });
+  });
+});
