@@ -88,7 +88,7 @@ export function createAccount(user: string, options: { events: Events; backoffSc
         if (fault?.scope === 'account') pause(fault, isProbe);
         else if (fault?.scope !== 'connection' && isProbe) resume();
         close();
-        return fault?.scope === 'account' ? currentPause() : null;
+        return fault?.scope === 'account' ? { error: fault.error, forMs: currentPause()?.forMs ?? 0 } : null;
       },
       release: close,
     };

@@ -74,13 +74,13 @@ async function expectArrival(request: Request, id: string): Promise<void> {
   for (const part of parts) expect(PART_HEADERS).toEqual(expect.arrayContaining(part.map(({ name }) => name)));
 
   const mail = await PostalMime.parse(raw);
-  expect(mail.from && toNamed(mail.from)).toEqual(toNamed(from));
-  expect(mail.to?.map(toNamed)).toEqual(to.map(toNamed));
-  expect(mail.cc?.map(toNamed) ?? []).toEqual(cc.map(toNamed));
-  expect(mail.replyTo?.map(toNamed) ?? []).toEqual(reply_to.map(toNamed));
+  expectMailboxes(mail.from && [mail.from], [from]);
+  expectMailboxes(mail.to, to);
+  expectMailboxes(mail.cc, cc);
+  expectMailboxes(mail.replyTo, reply_to);
   expect(read(mail.subject ?? '')).toBe(read(request.subject));
   expect(mail.attachments.map(({ filename }) => read(filename ?? ''))).toEqual(
-    (request.attachments ?? []).map(({ filename }) => read(filename)),
+    (request.attachments ?? []).map(({ filename }) => read(filename) || 'attachment'),
   );
   expect(toLf(mail.text ?? '')).toBe(toLf(request.text));
   for (const [name, value] of Object.entries(request.headers ?? {})) {
@@ -91,6 +91,12 @@ async function expectArrival(request: Request, id: string): Promise<void> {
   const hidden = bcc.map(emailOf).filter((email) => !open.has(email));
   const told = headers.map(({ value }) => ` ${value} `).join('');
   for (const email of hidden) expect(told).not.toMatch(new RegExp(`[\\s<,]${RegExp.escape(email)}[\\s>,]`));
+}
+
+/** Names count only where one was given: some parsers make one of a bare address. */
+function expectMailboxes(arrived: readonly ParsedAddress[] = [], asked: readonly Item[]): void {
+  const wanted = asked.map(toNamed).map(({ email, name }) => ({ email, name: name || expect.any(String) }));
+  expect(arrived.map(toNamed)).toEqual(wanted);
 }
 
 const PART_HEADERS = ['content-type', 'content-transfer-encoding', 'content-disposition', 'content-id', 'x-attachment-id'];

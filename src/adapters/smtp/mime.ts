@@ -87,7 +87,8 @@ function toMailtoPath(email: string): string {
 }
 
 function toAttachment({ filename, content, contentType, contentId }: Attachment) {
-  const name = toFoldable(filename.replace(/[/\\]/g, '_'));
+  // Of blanks alone nothing is left.
+  const name = toFoldable(filename.replace(/[/\\]/g, '_')) || 'attachment';
   return {
     filename: name,
     content: Buffer.from(content.buffer, content.byteOffset, content.byteLength),
