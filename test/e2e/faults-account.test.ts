@@ -148,7 +148,7 @@ describe.concurrent('a limit of the account', { timeout: TIMEOUT_MS }, () => {
     expect(copies.toSorted()).toEqual(ids.toSorted());
   });
 
-  test('holds back what it does not concern only while the account is paused', async () => {
+  test('that one message alone meets holds the others back only while the account is paused', async () => {
     await using app = await startWithSimulator(QUICK / 10);
     const stuck = await queue(app.service, 3, { ...HELLO, to: 'daily-limit@simulator.test' });
     const others = await queue(app.service, 10);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Fault, Plan, Stage } from '../helpers/faulty-session.ts';
 import { startWithFaults, strikes } from '../helpers/faulty-smtp.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
@@ -67,10 +68,15 @@ describe.concurrent('a session that breaks after the dot', { timeout: TIMEOUT_MS
     expect(new Set(app.gmail.journal.copies.map(({ wire }) => wire)).size).toBe(1);
   });
 
+  test('when there is no time left for another try is uncertain, and not failed', async () => {
+    await using app = await startWithFaults(strikes('dot', 'drop'), { env: { RETRY_FOR: '0ms' } });
+    const { body } = await app.service.send(HELLO, { wait: 50 });
+    expect(body).toMatchObject({ code: 'delivery_uncertain', message: { status: 'uncertain', attempts: [{ number: 1 }] } });
+    expect(app.gmail.journal.copies).toMatchObject([{ messageId: body.message?.message_id }]);
+  });
+
   test('is not made certain by a refusal that follows', async () => {
-    const faults = ['drop', '554 5.6.0 Never'] as const;
-    let asked = 0;
-    await using app = await startWithFaults((stage) => (stage === 'dot' ? (faults[asked++] ?? null) : null));
+    await using app = await startWithFaults(inTurn('dot', ['drop', '554 5.6.0 Never']));
     const { body } = await app.service.send(HELLO, { wait: 50 });
     expect(body).toMatchObject({ message: { status: 'failed', possible_duplicate: true, attempts: [{ number: 1 }, { number: 2 }] } });
     expect(app.gmail.journal.copies).toMatchObject([{ messageId: body.message?.message_id, answered: false }]);
@@ -78,15 +84,23 @@ describe.concurrent('a session that breaks after the dot', { timeout: TIMEOUT_MS
 });
 
 describe('an answer about one recipient that nobody can read', () => {
-  test('leaves it open whether that one was sent a copy', async () => {
-    await using app = await startWithFaults(strikes('rcpt', 'garble'));
-    const { body } = await app.service.send({ ...HELLO, to: ['ada@example.com', 'bob@example.com'] }, { wait: 50 });
+  test.each<[string, Fault[], string[]]>([
+    ['alone', ['garble'], ['ada@example.com']],
+    ['beside one that was refused for now', ['451 4.3.0 Not now', 'garble'], ['ada@example.com', 'bob@example.com']],
+  ])('leaves it open whether that one was sent a copy: %s', async (_, faults, again) => {
+    await using app = await startWithFaults(inTurn('rcpt', faults));
+    const to = ['ada@example.com', 'bob@example.com', 'carol@example.com'];
+    const { body } = await app.service.send({ ...HELLO, to }, { wait: 50 });
     expect(body).toMatchObject({ status: 'sent', possible_duplicate: true, attempts: [{ number: 1 }, { number: 2 }] });
-    expect(body.recipients).toMatchObject([{ status: 'accepted' }, { status: 'accepted' }]);
-    expect(app.gmail.journal.copies.map(({ recipients }) => recipients)).toEqual([
-      ['ada@example.com', 'bob@example.com'],
-      ['ada@example.com'],
-    ]);
+    expect(body.recipients.map(({ status }) => status)).toEqual(['accepted', 'accepted', 'accepted']);
+    const taken = to.slice(faults.length - 1);
+    expect(app.gmail.journal.copies.map(({ recipients }) => recipients)).toEqual([taken, again]);
     expect(new Set(app.gmail.journal.copies.map(({ wire }) => wire)).size).toBe(1);
   });
 });
+
+/** One fault after the other at that stage, and then none. */
+function inTurn(stage: Stage, faults: readonly Fault[]): Plan {
+  const left = [...faults];
+  return (at) => (at === stage ? (left.shift() ?? null) : null);
+}

@@ -109,8 +109,8 @@ describe('outtray serve', () => {
       await fetch(`${url}/nowhere?token=query-secret`);
     }
     for (const { url } of [service, untrusting]) await fetch(`${url}/the-last-one`);
-    await service.saw(/bad_credentials[^]*"status":404[^]*"status":404/);
-    await untrusting.saw(/tls_failed[^]*"status":404[^]*"status":404/);
+    await service.saw(/bad_credentials.*"status":404.*"status":404/s);
+    await untrusting.saw(/tls_failed.*"status":404.*"status":404/s);
     const printed = [service, untrusting].map((one) => one.output().out + one.output().err).join('');
     const authPlain = Buffer.from(`\0${gmail.user}\0${password}`).toString('base64');
     for (const secret of [

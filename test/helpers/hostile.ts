@@ -2,12 +2,7 @@ import fc from 'fast-check';
 
 /** What would end a header, a command or an address if it got there as it is. */
 const BREAKS = ['\r\n', '\n', '\r', '\0', '\u0085', '\u2028', '\u2029', '\v', '\x7f', '\x1b', '\t', '\ud800'];
-const INJECTIONS = [
-  'Bcc: eve@evil.test',
-  'RCPT TO:<eve@evil.test>',
-  '.\r\nMAIL FROM:<eve@evil.test>',
-  'Content-Type: text/html\r\n\r\n<b>',
-];
+const INJECTIONS = ['Bcc: eve@evil.test', 'RCPT TO:<eve@evil.test>', '.\r\nMAIL FROM:<eve@evil.test>', 'X: y\r\n\r\n<b>'];
 
 /** A break somewhere, and what one would want to come after it. Never fit for a header. */
 const breaking = fc
@@ -48,18 +43,8 @@ const domain = fc.constantFrom(
 const goodEmail = fc.tuple(local, domain).map(([before, after]) => `${before}@${after}`);
 
 const MISFITS = [
-  ...[
-    '',
-    '@',
-    'ada',
-    'ada@',
-    '@example.com',
-    'ada@localhost',
-    'ada@127.0.0.1',
-    'ada@[127.0.0.1]',
-    'ada@example.com.',
-    'ada..b@example.com',
-  ],
+  ...['', '@', 'ada', 'ada@', '@example.com', 'ada..b@example.com', 'ada@example.com.'],
+  ...['ada@localhost', 'ada@127.0.0.1', 'ada@[127.0.0.1]'],
   ...['ada@example.com, eve@evil.test', 'ada@example.com;eve@evil.test', 'ada@example.com eve@evil.test', 'team: eve@evil.test;'],
   ...['<eve@evil.test> ada@example.com', 'ada@example.com <eve@evil.test>', '"ada@example.com" <eve@evil.test>'],
   ...['Ada <ada@example.com> <eve@evil.test>', '"eve@evil.test\\"@x"@example.com', 'ada(eve@evil.test)@example.com'],
