@@ -38,30 +38,34 @@ const startOuttray = (env: Record<string, string>, ca?: string, nodeArgs?: strin
   startChild<{ port: number }>('./outtray.ts', { env, ca }, nodeArgs);
 const startLoad = () => startChild<string>('./load.ts', {});
 
-/** POST /send, the queue draining, over a bare Fastify route. */
-async function acceptRate(): Promise<Row> {
-  const rates = { ours: [] as number[], bare: [] as number[] };
+/** POST /send, the queue draining, over a bare Fastify route; and what the packages it is made of reach on their own. */
+async function acceptRate(): Promise<Row[]> {
+  const rates = { ours: [] as number[], bare: [] as number[], packages: [] as number[] };
   for (let round = 0; round < ROUNDS; round += 1) {
     await using load = await startLoad();
-    const shape = { path: '/send', body: BODY, connections: 64, ms: 4000 };
-    {
-      await using bare = await startChild<{ port: number }>('./bare.ts', {});
-      rates.bare.push(rateOf(await load.ask<LoadResult>('run', { ...shape, port: bare.hello.port } satisfies Load)));
+    const rateAt = async (port: number) => {
+      const shape = { path: '/send', body: BODY, connections: 64, ms: 4000, port, key: KEY };
+      return rateOf(await load.ask<LoadResult>('run', shape satisfies Load));
+    };
+    for (const name of ['bare', 'packages'] as const) {
+      await using yardstick = await startChild<{ port: number }>(`./${name}.ts`, { key: KEY });
+      rates[name].push(await rateAt(yardstick.hello.port));
     }
     await using gmail = await startGmail();
     const roomy = { QUEUE_MAX_MESSAGES: '10000000', QUEUE_MAX_BYTES: '16gb' };
     await using outtray = await startOuttray(environment(gmail.hello, roomy), gmail.hello.ca);
-    rates.ours.push(rateOf(await load.ask<LoadResult>('run', { ...shape, port: outtray.hello.port, key: KEY } satisfies Load)));
+    rates.ours.push(await rateAt(outtray.hello.port));
   }
-  const [ours, bare] = [median(rates.ours), median(rates.bare)];
-  return {
-    what: 'accepted, over a bare Fastify route',
-    ours: perSecond(ours),
+  const [ours, bare, packages] = [median(rates.ours), median(rates.bare), median(rates.packages)];
+  const over = (what: string, rate: number, aim: number): Row => ({
+    what,
+    ours: perSecond(rate),
     baseline: perSecond(bare),
-    value: ours / bare,
-    aim: 0.6,
+    value: rate / bare,
+    aim,
     atLeast: true,
-  };
+  });
+  return [over('accepted, over a bare Fastify route', ours, 0.6), over('(its packages on their own, over the same route)', packages, 0)];
 }
 
 function rateOf({ answers, seconds }: LoadResult): number {
@@ -71,7 +75,7 @@ function rateOf({ answers, seconds }: LoadResult): number {
 }
 
 /** From HTTP to the simulator's 250, over nodemailer's own pool. */
-async function deliveryRate(): Promise<Row> {
+async function deliveryRate(): Promise<Row[]> {
   const count = 4000;
   const rates = { ours: [] as number[], direct: [] as number[] };
   await using gmail = await startGmail();
@@ -94,18 +98,20 @@ async function deliveryRate(): Promise<Row> {
     rates.ours.push(ourRate);
   }
   const [ours, baseline] = [median(rates.ours), median(rates.direct)];
-  return {
-    what: 'delivered, over nodemailer’s own pool',
-    ours: perSecond(ours),
-    baseline: perSecond(baseline),
-    value: ours / baseline,
-    aim: 0.85,
-    atLeast: true,
-  };
+  return [
+    {
+      what: 'delivered, over nodemailer’s own pool',
+      ours: perSecond(ours),
+      baseline: perSecond(baseline),
+      value: ours / baseline,
+      aim: 0.85,
+      atLeast: true,
+    },
+  ];
 }
 
 /** Delivery while 64 connections post without pause, over delivery in quiet. */
-async function floodedRate(): Promise<Row> {
+async function floodedRate(): Promise<Row[]> {
   await using gmail = await startGmail();
   await using load = await startLoad();
   await using outtray = await startOuttray(environment(gmail.hello), gmail.hello.ca);
@@ -130,18 +136,20 @@ async function floodedRate(): Promise<Row> {
     await gmail.ask('waitForAccepted', accepted);
   }
   const [quiet, flood] = [median(quietRates), median(floodRates)];
-  return {
-    what: 'delivered under a flood of accepts, over quiet',
-    ours: perSecond(flood),
-    baseline: perSecond(quiet),
-    value: flood / quiet,
-    aim: 1 / 3,
-    atLeast: true,
-  };
+  return [
+    {
+      what: 'delivered under a flood of accepts, over quiet',
+      ours: perSecond(flood),
+      baseline: perSecond(quiet),
+      value: flood / quiet,
+      aim: 1 / 3,
+      atLeast: true,
+    },
+  ];
 }
 
 /** Memory for each queued message of 1 KB, while the server never greets. */
-async function queuedBytes(): Promise<Row> {
+async function queuedBytes(): Promise<Row[]> {
   const silent = net.createServer(() => {}).listen(0, '127.0.0.1');
   await once(silent, 'listening');
   const { port } = silent.address() as net.AddressInfo;
@@ -155,18 +163,20 @@ async function queuedBytes(): Promise<Row> {
   await load.ask('run', { ...shape, requests: count } satisfies Load);
   const bytes = ((await outtray.ask<number>('memory')) - before) / count;
   silent.close();
-  return {
-    what: 'memory for each queued message of 1 KB',
-    ours: `${Math.round(bytes)} B`,
-    baseline: '',
-    value: bytes,
-    aim: 4096,
-    atLeast: false,
-  };
+  return [
+    {
+      what: 'memory for each queued message of 1 KB',
+      ours: `${Math.round(bytes)} B`,
+      baseline: '',
+      value: bytes,
+      aim: 4096,
+      atLeast: false,
+    },
+  ];
 }
 
 /** From the start of the process to the first answer of /livez. */
-async function startUp(): Promise<Row> {
+async function startUp(): Promise<Row[]> {
   const times: number[] = [];
   for (let round = 0; round < 5; round += 1) {
     const port = await freePort();
@@ -186,7 +196,7 @@ async function startUp(): Promise<Row> {
     await gone;
   }
   const ms = median(times);
-  return { what: 'start to the first /livez', ours: `${Math.round(ms)} ms`, baseline: '', value: ms, aim: 1000, atLeast: false };
+  return [{ what: 'start to the first /livez', ours: `${Math.round(ms)} ms`, baseline: '', value: ms, aim: 1000, atLeast: false }];
 }
 
 async function isAlive(port: number): Promise<boolean> {
@@ -212,10 +222,13 @@ console.log(`Node ${process.version}, ${CONNECTIONS} SMTP connections, medians o
 console.log('| what | Outtray | baseline | value | aim | |\n| --- | --- | --- | --- | --- | --- |');
 for (const [name, bench] of Object.entries(BENCHES)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const { what, ours, baseline, value, aim, atLeast } = await bench();
+  for (const row of await bench()) print(row);
+}
+
+function print({ what, ours, baseline, value, aim, atLeast }: Row): void {
   const holds = atLeast ? value >= aim : value <= aim;
   if (!holds) process.exitCode = 1;
   const shown = atLeast ? value.toFixed(2) : '';
-  const bound = atLeast ? `≥ ${aim.toFixed(2)}` : `≤ ${aim}`;
-  console.log(`| ${what} | ${ours} | ${baseline} | ${shown} | ${bound} | ${holds ? 'holds' : 'missed'} |`);
+  const bound = aim === 0 ? '' : atLeast ? `≥ ${aim.toFixed(2)}` : `≤ ${aim}`;
+  console.log(`| ${what} | ${ours} | ${baseline} | ${shown} | ${bound} | ${aim === 0 ? '' : holds ? 'holds' : 'missed'} |`);
 }

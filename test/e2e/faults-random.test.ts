@@ -3,7 +3,7 @@ import type { Copy, Fault, Plan, Stage } from '../helpers/faulty-session.ts';
 import { startWithFaults } from '../helpers/faulty-smtp.ts';
 import type { MessageAnswer } from '../helpers/service.ts';
 
-const MESSAGES = 60;
+const MESSAGES = 40;
 /** Faults struck at each stage that an attempt comes to: about every third attempt meets one. */
 const RATE = 0.05;
 

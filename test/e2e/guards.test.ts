@@ -8,7 +8,7 @@ import { parseRawMail } from '../helpers/raw-mail.ts';
 import { APP_PASSWORD, type ServiceUnderTest, startService } from '../helpers/service.ts';
 import { startSimulator } from '../helpers/simulator.ts';
 
-const RUNS = 200;
+const RUNS = 120;
 const TIMEOUT_MS = 60_000;
 
 let gmail: Simulator;
