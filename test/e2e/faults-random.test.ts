@@ -50,13 +50,12 @@ function randomPlan(random: () => number): Plan {
 function expectTruth(message: MessageAnswer, copies: readonly Copy[]): void {
   const { status, recipients, possible_duplicate } = message;
   const told = JSON.stringify({ message, copies: copies.map(({ recipients, answered }) => ({ recipients, answered })) }, null, 2);
+  const emails = recipients.map(({ email }) => email);
   const accepted = recipients.filter((recipient) => recipient.status === 'accepted');
+  const unanswered = copies.filter(({ answered }) => !answered);
 
   expect(new Set(copies.map(({ wire }) => wire)).size, told).toBeLessThanOrEqual(1);
-  expect(
-    recipients.map(({ email }) => email),
-    told,
-  ).toEqual(expect.arrayContaining(copies.flatMap((copy) => copy.recipients)));
+  expect(emails, told).toEqual(expect.arrayContaining(copies.flatMap((copy) => copy.recipients)));
   for (const { email, status: outcome } of recipients) {
     const got = copies.filter((copy) => copy.recipients.includes(email)).length;
     if (outcome === 'accepted') expect(got, told).toBeGreaterThanOrEqual(1);
@@ -67,11 +66,7 @@ function expectTruth(message: MessageAnswer, copies: readonly Copy[]): void {
   if (status === 'sent') expect(accepted, told).toHaveLength(recipients.length);
   if (status === 'failed') expect(accepted, told).toHaveLength(0);
   if (status === 'partially_sent') expect(accepted.length % recipients.length, told).toBeGreaterThan(0);
-  if (!possible_duplicate && status !== 'uncertain')
-    expect(
-      copies.every(({ answered }) => answered),
-      told,
-    ).toBe(true);
+  if (!possible_duplicate && status !== 'uncertain') expect(unanswered, told).toHaveLength(0);
 }
 
 describe.concurrent('whatever breaks, whenever', { timeout: 120_000 }, () => {

@@ -83,7 +83,7 @@ export function openPool(options: PoolOptions): Pool {
     close() {
       closed = true;
       for (const track of running) track.abort();
-      for (const mailer of idle) mailer.close();
+      for (const mailer of idle) mailer.close({ force: true });
     },
   };
 }
