@@ -37,6 +37,9 @@ export function logEvents(events: Events, logger: Logger): void {
   events.on('account.paused', (account, { code, detail, hint }, untilAt) => {
     logger.error({ account, code, detail, hint, until: new Date(untilAt).toISOString() }, 'account paused');
   });
+  events.on('account.short', (account, { code, detail, hint }, untilAt) => {
+    logger.warn({ account, code, detail, hint, until: new Date(untilAt).toISOString() }, 'mail waits for quota');
+  });
   events.on('account.resumed', (account) => {
     logger.info({ account }, 'account resumed');
   });

@@ -1,112 +1,246 @@
-import type { DeliveryError } from './delivery.ts';
+import type { Concurrency } from './concurrency.ts';
+import type { Delivery, DeliveryError } from './delivery.ts';
+import { ERRORS } from './errors.ts';
 import type { Events } from './events.ts';
-import type { Fault } from './ports.ts';
+import type { Pace } from './pace.ts';
+import { createGate, type Pause, type PauseState } from './pause.ts';
+import type { Fault, Outcome } from './ports.ts';
+import type { Quota, QuotaState } from './quota.ts';
 
+const MINUTE = 60_000;
 /** How long a paused account waits before its 1st, 2nd, … probe, where the reply does not say. */
-const PROBE_AFTER_MS = [60_000, 120_000, 300_000, 600_000, 900_000] as const;
+const PROBE_AFTER_MS = [1, 2, 5, 10, 15].map((minutes) => minutes * MINUTE);
+/** The window is rolling, and others may send as this account: Gmail is asked each hour at the latest, sooner if by our count it has room, less often each time. */
+const ASK_AFTER_MS = [1, 15, 30, 60].map((minutes) => minutes * MINUTE);
 
-/** Why nothing may be sent now, and for how long. */
-export interface Pause {
-  readonly error: DeliveryError;
-  readonly forMs: number;
-}
+/** How often it is said that mail waits for want of quota. */
+const TELL_EVERY_MS = 60 * MINUTE;
 
 /** Leave to make one attempt. It must end in `settle` or `release`. */
 export interface Permit {
-  /** The server let us in: others need not wait for this attempt to end. */
+  /** The server let us in, and the message goes out: others need not wait for this attempt to end. */
   proven(): void;
   /** Says how the attempt went; answers with the pause it caused, if the fault was the account's. */
-  settle(fault: Fault | null): Pause | null;
+  settle(outcome: Outcome): Pause | null;
   /** No attempt was made after all. */
   release(): void;
 }
 
+export interface AccountState {
+  readonly user: string;
+  /** Null if nothing is wrong. */
+  readonly pause: PauseState | null;
+  readonly quota: QuotaState;
+  readonly connections: { readonly max: number; readonly allowed: number; readonly busy: number };
+}
+
 /**
- * The sending account: lets attempts pass, or holds them back.
- *
- *     unproven ─▶ ready ◀─▶ paused
+ * A sending account: lets attempts pass, holds them back, or asks them to wait a moment.
  *
  * Before the first login has worked, and while a fault of the account lasts, one attempt at a time goes out as a probe and the others wait for
  * what it finds: a refused login is never repeated by every lane. A paused account is probed by the next message once its wait is over.
+ * An account that is ready still keeps to its pace, its quota and as many connections at once as Gmail puts up with.
  */
 export interface Account {
   readonly user: string;
-  /** Resolves when it is known whether an attempt may be made now. */
-  admit(): Promise<{ readonly permit: Permit } | { readonly pause: Pause }>;
+  readonly quota: Quota;
+  /** Resolves when the delivery may go, or when it is known that it must be put off; null if the signal is aborted first. */
+  admit(delivery: Delivery, signal: AbortSignal): Promise<{ readonly permit: Permit } | { readonly pause: Pause } | null>;
+  /** Whether a delivery could be admitted now or in a moment. */
+  accepts(delivery: Delivery): boolean;
+  /**
+   * Probes without a message: `ask` says whether the server lets us in, and so does this. A probe that is under way is waited for first; null, too, if
+   * the signal is aborted meanwhile.
+   */
+  probe(ask: () => Promise<Fault | null>, signal: AbortSignal): Promise<Fault | null>;
+  state(): AccountState;
 }
 
-export function createAccount(user: string, options: { events: Events; backoffScale: number }): Account {
-  const { events, backoffScale } = options;
-  let state: 'unproven' | 'ready' | 'paused' = 'unproven';
-  let paused: { error: DeliveryError; until: number } | null = null;
-  let failures = 0;
-  let probe: PromiseWithResolvers<void> | null = null;
+export interface AccountOptions {
+  readonly events: Events;
+  readonly quota: Quota;
+  readonly pace: Pace;
+  readonly concurrency: Concurrency;
+  /** The number of pooled connections. */
+  readonly connections: number;
+  /** Multiplies every wait: 1, or less to make tests quick. */
+  readonly backoffScale: number;
+}
 
-  function endProbe() {
-    probe?.resolve();
-    probe = null;
+export function createAccount(user: string, options: AccountOptions): Account {
+  const { events, quota, pace, concurrency, connections, backoffScale } = options;
+  const gate = createGate();
+  const waiting = new Set<() => void>();
+  let busy = 0;
+  let probing = false;
+  let tellAgainAt = 0;
+
+  /** Lets everyone who waits look again. */
+  function changed() {
+    for (const look of [...waiting]) look();
   }
 
-  function pause(fault: Fault, wasProbe: boolean) {
+  function untilChanged(atMostMs: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const look = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', look);
+        waiting.delete(look);
+        resolve();
+      };
+      const timer = atMostMs < Number.POSITIVE_INFINITY ? setTimeout(look, atMostMs) : undefined;
+      signal.addEventListener('abort', look);
+      waiting.add(look);
+    });
+  }
+
+  function shortage(delivery: Delivery): Pause | null {
+    const forMs = quota.waitMs(pendingOf(delivery), delivery.priority);
+    return forMs > 0 ? { error: shortageError(delivery, quota.state()), forMs } : null;
+  }
+
+  /** Now and then, however many messages meet it. */
+  function tellShortage({ error, forMs }: Pause) {
+    const now = performance.now();
+    if (now < tellAgainAt) return;
+    tellAgainAt = now + TELL_EVERY_MS;
+    events.emit('account.short', user, error, Date.now() + forMs);
+  }
+
+  function pauseFor(fault: Fault, wasProbe: boolean): Pause {
+    const { code } = fault.error;
     // Attempts that were under way when the account was paused fail for the same reason and say nothing new.
-    if (wasProbe || state !== 'paused') failures += 1;
-    const steps = fault.backoffMs ?? PROBE_AFTER_MS;
-    const waitMs = Math.round((steps[Math.min(failures, steps.length) - 1] ?? 0) * backoffScale);
-    const until = Math.max(paused?.until ?? 0, performance.now() + waitMs);
-    state = 'paused';
-    paused = { error: fault.error, until };
-    events.emit('account.paused', user, fault.error, Date.now() + (until - performance.now()));
+    const news = wasProbe || gate.state !== 'paused';
+    const freesMs = code === 'daily_limit_reached' ? quota.learn() : null;
+    if (news && (code === 'throttled' || code === 'login_throttled')) concurrency.throttled();
+    const usual = (fault.backoffMs ?? PROBE_AFTER_MS).map((ms) => ms * backoffScale);
+    const asks = ASK_AFTER_MS.map((ms, _i, all) => Math.min(Math.max(ms * backoffScale, freesMs ?? 0), (all.at(-1) ?? 0) * backoffScale));
+    const pause = gate.close(fault.error, freesMs === null ? usual : asks, news);
+    events.emit('account.paused', user, fault.error, Date.now() + pause.forMs);
+    return pause;
   }
 
   function resume() {
-    const wasPaused = state === 'paused';
-    state = 'ready';
-    paused = null;
-    failures = 0;
-    if (wasPaused) events.emit('account.resumed', user);
+    if (!gate.open()) return;
+    concurrency.restarted();
+    events.emit('account.resumed', user);
   }
 
-  function currentPause(): Pause | null {
-    const forMs = paused ? Math.ceil(paused.until - performance.now()) : 0;
-    return paused && forMs > 0 ? { error: paused.error, forMs } : null;
-  }
+  function issue(delivery: Delivery): Permit {
+    const isProbe = gate.state !== 'ready';
+    const hold = quota.hold(pendingOf(delivery));
+    const start = pace.start();
+    let open = true;
+    busy += 1;
+    probing ||= isProbe;
+    let probes = isProbe;
 
-  function permit(isProbe: boolean): Permit {
-    let open = isProbe;
-    const close = () => {
-      if (open) endProbe();
+    function endProbe() {
+      if (probes) probing = false;
+      probes = false;
+    }
+
+    function release() {
+      if (!open) return;
       open = false;
-    };
+      busy -= 1;
+      endProbe();
+      hold.release();
+      start.cancel();
+      changed();
+    }
+
     return {
       proven() {
+        start.begun();
         // A paused account is not healed by a login alone: the daily limit is told only after it.
-        if (state !== 'unproven') return;
-        state = 'ready';
-        close();
+        if (gate.state === 'unproven') {
+          resume();
+          endProbe();
+        }
+        changed();
       },
-      settle(fault) {
-        if (fault?.scope === 'account') pause(fault, isProbe);
-        else if (fault?.scope !== 'connection' && isProbe) resume();
-        close();
-        return fault?.scope === 'account' ? { error: fault.error, forMs: currentPause()?.forMs ?? 0 } : null;
+      settle(outcome) {
+        const { accepted } = outcome;
+        const fault = accountFaultOf(outcome);
+        // What may have been taken counts as taken.
+        if (accepted.length > 0 || outcome.fault?.certain === false) hold.spend(accepted.length || pendingOf(delivery));
+        if (accepted.length > 0) concurrency.accepted();
+        let pause: Pause | null = null;
+        if (fault) pause = pauseFor(fault, isProbe);
+        else if (isProbe && outcome.fault?.scope !== 'connection') resume();
+        release();
+        return pause;
       },
-      release: close,
+      release,
     };
   }
 
   return {
     user,
-    async admit() {
-      for (;;) {
-        if (state === 'ready') return { permit: permit(false) };
-        const pause = currentPause();
+    quota,
+    async admit(delivery, signal) {
+      while (!signal.aborted) {
+        const pause = gate.current();
         if (pause) return { pause };
-        if (!probe) {
-          probe = Promise.withResolvers<void>();
-          return { permit: permit(true) };
+        const lack = shortage(delivery);
+        if (lack) {
+          tellShortage(lack);
+          return { pause: lack };
         }
-        await probe.promise;
+        const waitMs = probing || busy >= concurrency.limit ? Number.POSITIVE_INFINITY : pace.waitMs();
+        if (waitMs === 0) return { permit: issue(delivery) };
+        await untilChanged(waitMs, signal);
+      }
+      return null;
+    },
+    accepts(delivery) {
+      return gate.current() === null && shortage(delivery) === null;
+    },
+    async probe(ask, signal) {
+      while (probing && !signal.aborted) await untilChanged(Number.POSITIVE_INFINITY, signal);
+      if (signal.aborted) return null;
+      probing = true;
+      try {
+        const fault = await ask();
+        if (fault?.scope === 'account') pauseFor(fault, true);
+        // Limits are told only to who sends: there, the next message is the probe.
+        else if (!fault && LIMITS.has(gate.told()?.error.code ?? '')) gate.hasten();
+        else if (!fault) resume();
+        return fault;
+      } finally {
+        probing = false;
+        changed();
       }
     },
+    state() {
+      return { user, pause: gate.told(), quota: quota.state(), connections: { max: connections, allowed: concurrency.limit, busy } };
+    },
+  };
+}
+
+/** What a login does not meet. */
+const LIMITS: ReadonlySet<string> = new Set(['daily_limit_reached', 'throttled']);
+
+/** The account's fault, also where it was told for some of the recipients only. */
+function accountFaultOf(outcome: Outcome): Fault | null {
+  if (outcome.fault?.scope === 'account') return outcome.fault;
+  return outcome.refused.find(({ fault }) => fault.scope === 'account')?.fault ?? null;
+}
+
+function pendingOf({ recipients }: Delivery): number {
+  return recipients.reduce((sum, { status }) => (status === 'pending' ? sum + 1 : sum), 0);
+}
+
+function shortageError({ priority }: Delivery, { messages, recipients, reserve }: QuotaState): DeliveryError {
+  const percent = Math.round(reserve * 1000) / 10;
+  const kept = priority === 'high' || reserve === 0 ? '' : ` ${percent} % of what it may send is kept for "priority": "high".`;
+  const of = ({ used, limit, learned }: QuotaState['messages']) => `${used} of ${learned ?? limit}`;
+  return {
+    code: 'daily_limit_reached',
+    scope: 'account',
+    detail: `In the last 24 hours this account has sent ${of(messages)} messages, to ${of(recipients)} recipients.${kept}`,
+    hint: ERRORS.daily_limit_reached.hint,
+    smtp: null,
   };
 }

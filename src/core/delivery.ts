@@ -84,6 +84,8 @@ export interface Delivery {
   /** The request that brought it, to find its log line. */
   readonly requestId: string;
   readonly status: Status;
+  /** The account whose turn it is to send it. */
+  readonly account: string;
   /** The Message-ID header, with its angle brackets; the same on every attempt. */
   readonly messageId: string;
   readonly envelope: Envelope;
@@ -104,12 +106,17 @@ export interface Delivery {
   readonly error: DeliveryError | null;
   /** An attempt ended without an answer and another followed: a second copy may exist. */
   readonly possibleDuplicate: boolean;
+  /** How many recipients are named in one transaction at most, once the server has found them too many. */
+  readonly perAttempt: number | null;
   /** How much of RETRY_FOR is spent. Counted in waits, so that a jump of the clock does not use it up. */
   readonly retriedForMs: number;
 }
 
 export type DeliveryPatch = Partial<
-  Pick<Delivery, 'nextAttemptAt' | 'finishedAt' | 'recipients' | 'attempts' | 'error' | 'possibleDuplicate' | 'retriedForMs'>
+  Pick<
+    Delivery,
+    'account' | 'nextAttemptAt' | 'finishedAt' | 'recipients' | 'attempts' | 'error' | 'possibleDuplicate' | 'perAttempt' | 'retriedForMs'
+  >
 >;
 
 /**

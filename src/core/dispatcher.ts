@@ -1,9 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Account, Pause } from './account.ts';
+import type { Account } from './account.ts';
+import type { Accounts } from './accounts.ts';
 import { type Attempt, advance, type Delivery, type DeliveryPatch, isSettled, type Status } from './delivery.ts';
 import { ERRORS } from './errors.ts';
 import type { Events } from './events.ts';
-import type { Fault, Job, Outcome, Queue, Store, Transport } from './ports.ts';
+import type { Pause } from './pause.ts';
+import type { Job, Outcome, Queue, Store, Transport } from './ports.ts';
 import { judge, type RetryPolicy } from './retry.ts';
 
 /** How long a message rests when a lane broke down over it. */
@@ -18,8 +20,9 @@ const CLOCK_SLACK_MS = 1000;
 export interface DispatcherDeps {
   readonly queue: Queue;
   readonly store: Store;
-  readonly transport: Transport;
+  readonly transport: Pick<Transport, 'send'>;
   readonly account: Account;
+  readonly accounts: Pick<Accounts, 'standIn'>;
   readonly events: Events;
   readonly policy: RetryPolicy;
   /** How many attempts run at once: one for each pooled connection, so that nothing queues below. */
@@ -47,7 +50,7 @@ const INTERRUPTED: Outcome = {
   server: '',
 };
 
-/** Takes what is due and sends it: lanes that each do one delivery at a time. */
+/** Takes what is due for one account and sends it: lanes that each do one delivery at a time. */
 export interface Dispatcher {
   start(): void;
   /** Takes no more and resolves when the attempts under way have ended and are recorded. */
@@ -60,7 +63,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
 
   async function lane(): Promise<void> {
     while (!stop.signal.aborted) {
-      const id = await deps.queue.take(stop.signal).catch((error: unknown) => {
+      const id = await deps.queue.take(deps.account.user, stop.signal).catch((error: unknown) => {
         if (!stop.signal.aborted) deps.events.emit('lane.failed', '', error);
         return null;
       });
@@ -94,10 +97,12 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
   const earlyMs = (delivery.scheduledAt ?? 0) - Date.now();
   if (delivery.status === 'scheduled' && earlyMs > CLOCK_SLACK_MS) return queue.retry(id, earlyMs);
 
-  const admission = await account.admit();
+  const admission = await account.admit(delivery, stopping);
+  if (admission === null) return queue.retry(id, 0);
   if ('pause' in admission) {
     if (expired(delivery)) return settle(delivery, 'expired', { error: expiry() }, deps);
-    return deferForAccount(delivery, admission.pause, deps);
+    const other = deps.accounts.standIn(delivery);
+    return other === null ? deferForAccount(delivery, admission.pause, deps) : moveTo(other, delivery, deps);
   }
   const { permit } = admission;
   try {
@@ -107,7 +112,7 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
     const sending = begin(delivery, account.user);
     await store.update(sending);
     const outcome = await deps.transport.send(jobOf(sending), permit.proven);
-    const pause = permit.settle(accountFaultOf(outcome) ?? outcome.fault);
+    const pause = permit.settle(outcome);
     await conclude(sending, outcome, pause, performance.now() - startedAt, deps);
   } finally {
     permit.release();
@@ -127,9 +132,9 @@ async function conclude(sending: Delivery, outcome: Outcome, pause: Pause | null
     if (verdict.kind === 'settle') {
       await settle(tried, verdict.status, { recipients, error }, deps);
     } else {
-      const { possibleDuplicate, afterMs } = verdict;
+      const { possibleDuplicate, perAttempt, afterMs } = verdict;
       const retriedForMs = tried.retriedForMs + tookMs + afterMs;
-      await defer(tried, { recipients, error, possibleDuplicate, retriedForMs }, afterMs, deps);
+      await defer(tried, { recipients, error, possibleDuplicate, perAttempt, retriedForMs }, afterMs, deps);
     }
   }
   deps.events.emit('message.attempted', sending, attempt, outcome);
@@ -139,6 +144,12 @@ async function deferForAccount(delivery: Delivery, pause: Pause, deps: Dispatche
   await defer(requeue(delivery), { error: pause.error }, pause.forMs, deps);
   // Thousands may be waiting for this account: let the event loop breathe between them.
   await nextTurn();
+}
+
+/** Another account owns the address as well, and can send now. */
+async function moveTo(account: string, delivery: Delivery, { store, queue }: DispatcherDeps): Promise<void> {
+  await store.update({ ...delivery, account });
+  await queue.retry(delivery.id, 0, account);
 }
 
 async function defer(delivery: Delivery, patch: DeliveryPatch, afterMs: number, { store, queue, events }: DispatcherDeps): Promise<void> {
@@ -179,16 +190,10 @@ function endOf(sending: Delivery, outcome: Outcome): Attempt {
   return { ...running, endedAt: Date.now(), smtp: outcome.reply, error: outcome.fault?.error ?? null };
 }
 
-function jobOf({ id, messageId, createdAt, envelope, content, recipients }: Delivery): Job {
+function jobOf({ id, messageId, createdAt, envelope, content, recipients, perAttempt }: Delivery): Job {
   if (!content) throw new Error(`${id} is to be sent but its content is gone`);
   const pending = recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);
-  return { id, messageId, date: createdAt, envelope, content, recipients: pending };
-}
-
-/** The account's fault, also where it was told for some of the recipients only. */
-function accountFaultOf(outcome: Outcome): Fault | null {
-  if (outcome.fault?.scope === 'account') return outcome.fault;
-  return outcome.refused.find(({ fault }) => fault.scope === 'account')?.fault ?? null;
+  return { id, messageId, date: createdAt, envelope, content, recipients: pending.slice(0, perAttempt ?? pending.length) };
 }
 
 function expired({ expiresAt }: Delivery): boolean {

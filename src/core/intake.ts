@@ -1,3 +1,4 @@
+import type { Accounts, Routed } from './accounts.ts';
 import type { Caller } from './caller.ts';
 import type { Delivery } from './delivery.ts';
 import { AppError } from './errors.ts';
@@ -16,13 +17,13 @@ export interface Intake {
   /**
    * Takes charge of one message: when it resolves, the message is as durable as the backend says and will be tried.
    *
-   * @throws {AppError} `message_too_large`, `queue_full`, `queue_unavailable`, `shutting_down`: nothing was accepted
+   * @throws {AppError} `sender_not_allowed`, `message_too_large`, `queue_full`, `queue_unavailable`, `shutting_down`: nothing was accepted
    */
   accept(message: Message, caller: Caller, requestId: string): Promise<Delivery>;
   /**
    * Composes the message and keeps nothing.
    *
-   * @throws {AppError} `message_too_large`
+   * @throws {AppError} `sender_not_allowed`, `message_too_large`
    */
   preview(message: Message, caller: Caller, requestId: string): Promise<Preview>;
 }
@@ -30,6 +31,7 @@ export interface Intake {
 export interface IntakeDeps {
   readonly queue: Queue;
   readonly store: Store;
+  readonly accounts: Pick<Accounts, 'route'>;
   readonly composer: Composer;
   /** The encoded message at most, in bytes. */
   readonly maxMessageBytes: number;
@@ -37,7 +39,7 @@ export interface IntakeDeps {
 }
 
 export function createIntake(deps: IntakeDeps): Intake {
-  const { queue, store, composer, maxMessageBytes } = deps;
+  const { queue, store, accounts, composer, maxMessageBytes } = deps;
 
   async function compose(delivery: Delivery, content: Content): Promise<Composed> {
     const composed = await composer.compose(jobOf(delivery, content));
@@ -51,20 +53,23 @@ export function createIntake(deps: IntakeDeps): Intake {
   return {
     async accept(message, caller, requestId) {
       if (deps.isDraining()) throw new AppError('shutting_down', { retryAfter: 5 });
-      const delivery = toDelivery(message, caller, requestId);
-      if (mayExceed(message.content, maxMessageBytes)) await compose(delivery, message.content);
+      const routed = accounts.route(message);
+      const delivery = toDelivery(routed, caller, requestId);
+      const { content } = routed.message;
+      if (mayExceed(content, maxMessageBytes)) await compose(delivery, content);
       await store.insert(delivery);
-      await queue.push(delivery.id, { afterMs: waitOf(delivery), priority: delivery.priority });
+      await queue.push(delivery.id, { channel: delivery.account, afterMs: waitOf(delivery), priority: delivery.priority });
       return delivery;
     },
     async preview(message, caller, requestId) {
-      const delivery = toDelivery(message, caller, requestId);
-      return { delivery, composed: await compose(delivery, message.content) };
+      const routed = accounts.route(message);
+      const delivery = toDelivery(routed, caller, requestId);
+      return { delivery, composed: await compose(delivery, routed.message.content) };
     },
   };
 }
 
-function toDelivery(message: Message, caller: Caller, requestId: string): Delivery {
+function toDelivery({ message, account }: Routed, caller: Caller, requestId: string): Delivery {
   const { envelope, content, tags, metadata, priority, scheduledAt, expiresAt } = message;
   const id = createMessageId();
   const createdAt = Date.now();
@@ -74,6 +79,7 @@ function toDelivery(message: Message, caller: Caller, requestId: string): Delive
     owner: caller.name,
     requestId,
     status: scheduledAt !== null && scheduledAt > createdAt ? 'scheduled' : 'queued',
+    account,
     messageId: `<${id}@${domain}>`,
     envelope,
     content,
@@ -90,6 +96,7 @@ function toDelivery(message: Message, caller: Caller, requestId: string): Delive
     attempts: [],
     error: null,
     possibleDuplicate: false,
+    perAttempt: null,
     retriedForMs: 0,
   };
 }

@@ -1,23 +1,26 @@
 import type { Delivery, DeliveryError, SmtpReply } from './delivery.ts';
-import type { Content, Envelope, Priority } from './message.ts';
+import type { Attachment, Content, Envelope, Priority } from './message.ts';
 
 /**
  * Holds ids that are due, or will be. Knows nothing of messages.
  *
+ * - Ids stand in channels, one for each sending account: what one cannot send now never holds up another.
  * - `push` is idempotent by id.
  * - `take` hides an id until `done` or `retry`; aborting it never loses one.
- * - Of the ids that are due, `high` goes first, then the one that has been due longest, then the one pushed first.
+ * - Of the ids that are due in a channel, `high` goes first, then the one that has been due longest, then the one pushed first.
  * - Delays are measured on a monotonic clock.
  * - An id taken and not settled before a crash is due again on reopening.
  */
 export interface Queue {
-  push(id: string, options: { afterMs: number; priority: Priority }): Promise<void>;
-  /** Waits for the next due id. Rejects with the signal's reason once that is aborted. */
-  take(signal: AbortSignal): Promise<string>;
+  push(id: string, options: { channel: string; afterMs: number; priority: Priority }): Promise<void>;
+  /** Waits for the channel's next due id. Rejects with the signal's reason once that is aborted. */
+  take(channel: string, signal: AbortSignal): Promise<string>;
   /** The id is settled: forget it. */
   done(id: string): Promise<void>;
-  /** Give the id back, due again after `afterMs`. */
-  retry(id: string, afterMs: number): Promise<void>;
+  /** Give the id back, due again after `afterMs`, in another channel if one is named. */
+  retry(id: string, afterMs: number, channel?: string): Promise<void>;
+  /** An id that waits is due after `afterMs` in place of when it was. Ignored if it is unknown or taken. */
+  reschedule(id: string, afterMs: number): Promise<void>;
 }
 
 /**
@@ -95,6 +98,8 @@ export interface Fault {
   readonly backoffMs: readonly number[] | null;
   /** False if the server may have taken the message all the same. */
   readonly certain: boolean;
+  /** Too many recipients for one transaction: fewer at a time may do. */
+  readonly splits?: true;
 }
 
 /** How one attempt ended, as plain data. */
@@ -120,6 +125,8 @@ export interface Transport {
    * @param onSession called when a session is logged in and the message is about to go
    */
   send(job: Job, onSession: () => void): Promise<Outcome>;
+  /** Connects and logs in on a connection of its own, and sends nothing. Null if that worked. Never rejects. */
+  verify(): Promise<Fault | null>;
   /** Ends attempts that still run (their outcome says so) and closes idle connections. */
   close(): Promise<void>;
 }
@@ -133,4 +140,24 @@ export interface Composed {
 
 export interface Composer {
   compose(job: Job): Promise<Composed>;
+}
+
+/** What Gmail blocks, found inside an attachment. */
+export interface BlockedEntry {
+  /** Of the attachment, from 0. */
+  readonly index: number;
+  readonly filename: string;
+  /** The name inside the archive, after those of the archives it lies in: `tools.zip/bin/setup.exe`. Any text at all. */
+  readonly entry: string;
+  /** Without its dot, in lower case. */
+  readonly extension: string;
+}
+
+/** Looks into archives. */
+export interface AttachmentInspector {
+  /**
+   * The first file in each attachment that Gmail would not carry. Bounded in time and memory whatever it is given, and never rejects: what
+   * is damaged, encrypted or too large to look into is left to Gmail's own judgement.
+   */
+  findBlocked(attachments: readonly Attachment[]): Promise<readonly BlockedEntry[]>;
 }

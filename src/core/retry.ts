@@ -32,6 +32,7 @@ export type Verdict =
       readonly recipients: readonly Recipient[];
       readonly error: DeliveryError;
       readonly possibleDuplicate: boolean;
+      readonly perAttempt: number | null;
     };
 
 /**
@@ -42,7 +43,13 @@ export type Verdict =
 export function judge(delivery: Delivery, outcome: Outcome, policy: RetryPolicy): Verdict {
   const recipients = record(delivery.recipients, outcome);
   const fault = outcome.fault ?? reasonToRetry(outcome);
-  if (fault === null) return settle(recipients, refusalOf(recipients, outcome));
+  const perAttempt = fault?.splits ? half(delivery, outcome) : delivery.perAttempt;
+  if (fault === null || (perAttempt !== null && madeProgress(delivery, outcome, perAttempt))) {
+    const rest = recipients.some(({ status }) => status === 'pending');
+    if (!rest) return settle(recipients, refusalOf(recipients, outcome));
+    const { possibleDuplicate } = delivery;
+    return { kind: 'again', afterMs: 0, recipients, error: inParts(fault), possibleDuplicate, perAttempt };
+  }
 
   const left = policy.retryForMs - delivery.retriedForMs;
   // Out of time, too: failed would say that it was not taken.
@@ -55,7 +62,31 @@ export function judge(delivery: Delivery, outcome: Outcome, policy: RetryPolicy)
   }
   if (left <= 0) return settle(rejectPending(recipients, fault.error.smtp), restate('retries_exhausted', fault.error));
   const afterMs = Math.min(waitAfter(delivery.attempts.length, fault, policy), left);
-  return { kind: 'again', afterMs, recipients, error: fault.error, possibleDuplicate };
+  return { kind: 'again', afterMs, recipients, error: fault.error, possibleDuplicate, perAttempt };
+}
+
+/** How many recipients to name next time, where so many were too many: as many as were taken, or half. */
+function half({ recipients, perAttempt }: Delivery, { accepted }: Outcome): number {
+  const pending = recipients.filter(({ status }) => status === 'pending').length;
+  return Math.max(1, accepted.length || Math.floor(Math.min(pending, perAttempt ?? pending) / 2));
+}
+
+/** A message that goes in parts goes on at once, as long as each attempt brings it nearer to its end. */
+function madeProgress(delivery: Delivery, { accepted, refused, fault }: Outcome, perAttempt: number): boolean {
+  if (accepted.length > 0) return refused.every((refusal) => refusal.fault.splits || !refusal.fault.retryable);
+  const pending = delivery.recipients.filter(({ status }) => status === 'pending').length;
+  return fault?.splits === true && perAttempt < Math.min(pending, delivery.perAttempt ?? pending);
+}
+
+function inParts(fault: Fault | null): DeliveryError {
+  const detail = 'It has more recipients than the server takes at once, and goes in parts.';
+  return {
+    code: 'smtp_temporary_failure',
+    scope: 'message',
+    detail,
+    hint: ERRORS.smtp_temporary_failure.hint,
+    smtp: fault?.error.smtp ?? null,
+  };
 }
 
 /** Of the refusals that call for another try, one that may have been none comes first: the others were told for certain. */

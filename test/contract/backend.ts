@@ -10,7 +10,8 @@ export interface BackendLimits {
 }
 
 const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
-const NOW = { afterMs: 0, priority: 'normal' } as const;
+const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
+const HIGH = { ...NOW, priority: 'high' } as const;
 
 /** What every backend promises, whatever it keeps things in. */
 export function backendContract(name: string, open: (limits: BackendLimits) => Promise<Backend>): void {
@@ -30,7 +31,11 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
       'gives ids that are due in the order they were pushed',
       withBackend({}, async ({ queue }) => {
         for (const id of ['a', 'b', 'c']) await queue.push(id, NOW);
-        expect([await queue.take(never), await queue.take(never), await queue.take(never)]).toEqual(['a', 'b', 'c']);
+        expect([await queue.take(NOW.channel, never), await queue.take(NOW.channel, never), await queue.take(NOW.channel, never)]).toEqual([
+          'a',
+          'b',
+          'c',
+        ]);
       }),
     );
 
@@ -38,9 +43,9 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
       'gives urgent ids first',
       withBackend({}, async ({ queue }) => {
         await queue.push('normal', NOW);
-        await queue.push('high', { afterMs: 0, priority: 'high' });
-        expect(await queue.take(never)).toBe('high');
-        expect(await queue.take(never)).toBe('normal');
+        await queue.push('high', HIGH);
+        expect(await queue.take(NOW.channel, never)).toBe('high');
+        expect(await queue.take(NOW.channel, never)).toBe('normal');
       }),
     );
 
@@ -48,11 +53,11 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
       'gives an id no sooner than it is due, and what is due sooner before it',
       withBackend({}, async ({ queue }) => {
         const pushedAt = performance.now();
-        await queue.push('later', { afterMs: 60, priority: 'high' });
-        await queue.push('soon', { afterMs: 30, priority: 'normal' });
-        expect(await queue.take(never)).toBe('soon');
+        await queue.push('later', { ...HIGH, afterMs: 60 });
+        await queue.push('soon', { ...NOW, afterMs: 30 });
+        expect(await queue.take(NOW.channel, never)).toBe('soon');
         expect(performance.now() - pushedAt).toBeGreaterThanOrEqual(29);
-        expect(await queue.take(never)).toBe('later');
+        expect(await queue.take(NOW.channel, never)).toBe('later');
         expect(performance.now() - pushedAt).toBeGreaterThanOrEqual(59);
       }),
     );
@@ -63,20 +68,20 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await queue.push('a', NOW);
         await queue.push('a', NOW);
         await queue.push('b', NOW);
-        expect(await queue.take(never)).toBe('a');
+        expect(await queue.take(NOW.channel, never)).toBe('a');
         await queue.push('a', NOW);
-        expect(await queue.take(never)).toBe('b');
+        expect(await queue.take(NOW.channel, never)).toBe('b');
       }),
     );
 
     test(
       'hides a taken id until it is given back, with its priority',
       withBackend({}, async ({ queue }) => {
-        await queue.push('high', { afterMs: 0, priority: 'high' });
-        await queue.take(never);
+        await queue.push('high', HIGH);
+        await queue.take(NOW.channel, never);
         await queue.push('normal', NOW);
         await queue.retry('high', 0);
-        expect(await queue.take(never)).toBe('high');
+        expect(await queue.take(NOW.channel, never)).toBe('high');
       }),
     );
 
@@ -84,19 +89,19 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
       'forgets an id that is done, which may then be pushed anew',
       withBackend({}, async ({ queue }) => {
         await queue.push('a', NOW);
-        await queue.done(await queue.take(never));
+        await queue.done(await queue.take(NOW.channel, never));
         await queue.retry('a', 0);
         await queue.push('b', NOW);
-        expect(await queue.take(never)).toBe('b');
+        expect(await queue.take(NOW.channel, never)).toBe('b');
         await queue.push('a', NOW);
-        expect(await queue.take(never)).toBe('a');
+        expect(await queue.take(NOW.channel, never)).toBe('a');
       }),
     );
 
     test(
       'wakes a taker that waits',
       withBackend({}, async ({ queue }) => {
-        const taken = queue.take(never);
+        const taken = queue.take(NOW.channel, never);
         await queue.push('a', NOW);
         expect(await taken).toBe('a');
       }),
@@ -106,13 +111,42 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
       'loses nothing when a taker leaves',
       withBackend({}, async ({ queue }) => {
         const controller = new AbortController();
-        const left = queue.take(controller.signal);
-        const stayed = queue.take(never);
+        const left = queue.take(NOW.channel, controller.signal);
+        const stayed = queue.take(NOW.channel, never);
         controller.abort(new Error('gone'));
         await expect(left).rejects.toThrow('gone');
         await queue.push('a', NOW);
         expect(await stayed).toBe('a');
-        await expect(queue.take(controller.signal)).rejects.toThrow('gone');
+        await expect(queue.take(NOW.channel, controller.signal)).rejects.toThrow('gone');
+      }),
+    );
+
+    test(
+      'keeps channels apart, and moves an id to another when it is given back',
+      withBackend({}, async ({ queue }) => {
+        await queue.push('a', NOW);
+        await queue.push('b', { ...NOW, channel: 'other@acme.com' });
+        expect(await queue.take('other@acme.com', never)).toBe('b');
+        await queue.retry('b', 0, NOW.channel);
+        expect([await queue.take(NOW.channel, never), await queue.take(NOW.channel, never)]).toEqual(['a', 'b']);
+      }),
+    );
+
+    test(
+      'gives an id sooner or later that is rescheduled, once, and leaves a taken one alone',
+      withBackend({}, async ({ queue }) => {
+        await queue.push('late', { ...NOW, afterMs: 60_000 });
+        await queue.push('soon', { ...NOW, afterMs: 20 });
+        await queue.reschedule('late', 0);
+        expect(await queue.take(NOW.channel, never)).toBe('late');
+        await queue.reschedule('late', 0);
+        await queue.reschedule('soon', 60);
+        await queue.reschedule('unknown', 0);
+        await queue.push('between', { ...NOW, afterMs: 40 });
+        expect(await queue.take(NOW.channel, never)).toBe('between');
+        expect(await queue.take(NOW.channel, never)).toBe('soon');
+        await queue.push('last', { ...NOW, afterMs: 30 });
+        expect(await queue.take(NOW.channel, never)).toBe('last');
       }),
     );
   });

@@ -41,6 +41,7 @@ export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
     owner: 'crm',
     requestId: 'req_1',
     status: 'queued',
+    account: 'bot@acme.com',
     messageId: `<${id}@acme.com>`,
     envelope,
     content,
@@ -57,6 +58,7 @@ export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
     attempts: [],
     error: null,
     possibleDuplicate: false,
+    perAttempt: null,
     retriedForMs: 0,
     ...patch,
   };

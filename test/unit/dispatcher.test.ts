@@ -1,68 +1,17 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
-import { createAccount } from '../../src/core/account.ts';
-import type { Delivery, Status } from '../../src/core/delivery.ts';
-import { createDispatcher } from '../../src/core/dispatcher.ts';
-import { createEvents } from '../../src/core/events.ts';
-import { createIntake } from '../../src/core/intake.ts';
-import type { Backend, Job, Outcome } from '../../src/core/ports.ts';
-import { createWaiters } from '../../src/core/waiters.ts';
-import { aDelivery, aMessage } from '../helpers/delivery.ts';
+import type { Status } from '../../src/core/delivery.ts';
+import type { Outcome } from '../../src/core/ports.ts';
+import { aBackend, type Core, type CoreSetup, type Send, startCore } from '../helpers/core.ts';
+import { aDelivery } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
 
-const CALLER = { name: 'crm', admin: false };
 const LONG = 10_000;
 const never = new AbortController().signal;
 
-/** Core with its real parts, and a transport that does what the test says. */
-function start(send: (job: Job) => Promise<Outcome> | Outcome, { lanes = 1, backend = aBackend(), login = true } = {}) {
-  const events = createEvents();
-  const jobs: Job[] = [];
-  const failures: unknown[] = [];
-  events.on('lane.failed', (_id, error) => failures.push(error));
-  const dispatcher = createDispatcher({
-    ...backend,
-    events,
-    lanes,
-    account: createAccount('bot@acme.com', { events, backoffScale: 0.0005 }),
-    policy: { retryForMs: LONG, onUncertain: 'retry', backoffScale: 0.001, random: () => 0.5 },
-    transport: {
-      async send(job, onSession) {
-        if (login) onSession();
-        jobs.push(job);
-        return send(job);
-      },
-      async close() {},
-    },
-  });
-  let draining = false;
-  const composer = { compose: async () => ({ size: 1, headers: [] }) };
-  const intake = createIntake({ ...backend, composer, maxMessageBytes: 1e6, isDraining: () => draining });
-  const waiters = createWaiters({ store: backend.store, events });
-  dispatcher.start();
-  onTestFinished(async () => {
-    await dispatcher.drain();
-    await backend.close();
-  });
-  return {
-    jobs,
-    failures,
-    dispatcher,
-    waiters,
-    intake,
-    events,
-    store: backend.store,
-    startDraining: () => (draining = true),
-    accept: (patch: Parameters<typeof aMessage>[0] = {}) => intake.accept(aMessage(patch), CALLER, 'req_1'),
-    async outcomeOf(id: string): Promise<Delivery> {
-      await expect.poll(async () => (await backend.store.get(id))?.finishedAt, { interval: 2 }).toBeTruthy();
-      return (await backend.store.get(id)) as Delivery;
-    },
-  };
-}
-
-function aBackend(): Backend {
-  return createMemoryBackend({ maxMessages: 1000, maxBytes: 1e7, retainMs: LONG, onEarlyDrop() {} });
+function start(send: Send, setup: CoreSetup = {}): Core {
+  const core = startCore(send, setup);
+  onTestFinished(() => core[Symbol.asyncDispose]());
+  return core;
 }
 
 describe('the dispatcher', () => {
@@ -131,7 +80,7 @@ describe('the dispatcher', () => {
     const attempt = { number: 1, startedAt: 1, endedAt: null, account: 'bot@acme.com', smtp: null, error: null };
     const interrupted = aDelivery({ status: 'sending', attempts: [attempt] });
     await backend.store.insert(interrupted);
-    await backend.queue.push(interrupted.id, { afterMs: 0, priority: 'normal' });
+    await backend.queue.push(interrupted.id, { channel: interrupted.account, afterMs: 0, priority: 'normal' });
     const core = start((job) => anAcceptance(job.recipients), { backend });
     expect(await core.outcomeOf(interrupted.id)).toMatchObject({
       status: 'sent',
@@ -175,7 +124,7 @@ describe('the dispatcher', () => {
     const first = await core.accept();
     const second = await core.accept();
     await expect.poll(() => core.jobs.length, { interval: 1 }).toBe(1);
-    const drained = core.dispatcher.drain();
+    const drained = core.drain();
     gate.resolve(anAcceptance(['ada@example.com']));
     await drained;
     expect(await core.store.get(first.id)).toMatchObject({ status: 'sent' });

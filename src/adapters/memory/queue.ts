@@ -7,6 +7,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 interface Entry {
   readonly id: string;
+  readonly channel: string;
   readonly priority: Priority;
   /** On the clock of `performance.now()`. */
   readonly dueAt: number;
@@ -17,65 +18,87 @@ const byDueTime = (a: Entry, b: Entry) => a.dueAt - b.dueAt || a.seq - b.seq;
 const byUrgency = (a: Entry, b: Entry) => rank(a) - rank(b) || byDueTime(a, b);
 const rank = ({ priority }: Entry) => (priority === 'high' ? 0 : 1);
 
-/** A Queue in memory: ids that are due in one heap, by urgency, the others in another, by time. */
+interface Channel {
+  readonly due: TinyQueue<Entry>;
+  readonly takers: Set<(id: string) => void>;
+}
+
+/** A Queue in memory: ids that are due in one heap for each channel, by urgency, the others in another for all, by time. */
 export function createMemoryQueue(): Queue & { close(): void } {
+  /** The entry that counts for an id, taken or waiting; one in a heap that is not here was rescheduled or is done. */
   const known = new Map<string, Entry>();
-  const due = new TinyQueue<Entry>([], byUrgency);
+  const taken = new Set<Entry>();
+  const channels = new Map<string, Channel>();
   const later = new TinyQueue<Entry>([], byDueTime);
-  const takers = new Set<(id: string) => void>();
   let timer: NodeJS.Timeout | undefined;
   let seq = 0;
 
-  function put(id: string, priority: Priority, afterMs: number) {
-    const entry = { id, priority, dueAt: performance.now() + Math.max(0, afterMs), seq: seq++ };
+  function channelOf(name: string): Channel {
+    const channel = channels.get(name) ?? { due: new TinyQueue<Entry>([], byUrgency), takers: new Set() };
+    channels.set(name, channel);
+    return channel;
+  }
+
+  function put(id: string, channel: string, priority: Priority, afterMs: number) {
+    const entry = { id, channel, priority, dueAt: performance.now() + Math.max(0, afterMs), seq: seq++ };
     known.set(id, entry);
     if (afterMs > 0) {
       later.push(entry);
       if (later.peek() === entry) arm();
     } else {
-      due.push(entry);
-      hand();
+      makeDue(entry);
     }
   }
 
-  function hand() {
+  function makeDue(entry: Entry) {
+    const { due, takers } = channelOf(entry.channel);
+    due.push(entry);
     for (const taker of takers) {
-      const entry = due.pop();
-      if (!entry) return;
+      const id = next(due);
+      if (id === null) return;
       takers.delete(taker);
-      taker(entry.id);
+      taker(id);
     }
+  }
+
+  function next(due: TinyQueue<Entry>): string | null {
+    for (let entry = due.pop(); entry; entry = due.pop()) {
+      if (known.get(entry.id) !== entry) continue;
+      taken.add(entry);
+      return entry.id;
+    }
+    return null;
   }
 
   function promote() {
     const now = performance.now();
-    for (let next = later.peek(); next && next.dueAt <= now; next = later.peek()) {
+    for (let first = later.peek(); first && first.dueAt <= now; first = later.peek()) {
       later.pop();
-      due.push(next);
+      if (known.get(first.id) === first) makeDue(first);
     }
-    hand();
     arm();
   }
 
   function arm() {
     clearTimeout(timer);
-    const next = later.peek();
-    if (!next) return;
-    timer = setTimeout(promote, Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(next.dueAt - performance.now()))));
+    const first = later.peek();
+    if (!first) return;
+    timer = setTimeout(promote, Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(first.dueAt - performance.now()))));
   }
 
   return {
-    async push(id, { afterMs, priority }) {
-      if (!known.has(id)) put(id, priority, afterMs);
+    async push(id, { channel, afterMs, priority }) {
+      if (!known.has(id)) put(id, channel, priority, afterMs);
     },
-    take(signal) {
+    take(name, signal) {
       return new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason);
-        const entry = due.pop();
-        if (entry) return resolve(entry.id);
-        const taker = (id: string) => {
+        const { due, takers } = channelOf(name);
+        const id = next(due);
+        if (id !== null) return resolve(id);
+        const taker = (given: string) => {
           signal.removeEventListener('abort', leave);
-          resolve(id);
+          resolve(given);
         };
         const leave = () => {
           takers.delete(taker);
@@ -86,11 +109,19 @@ export function createMemoryQueue(): Queue & { close(): void } {
       });
     },
     async done(id) {
+      const entry = known.get(id);
+      if (entry) taken.delete(entry);
       known.delete(id);
     },
-    async retry(id, afterMs) {
+    async retry(id, afterMs, channel) {
       const entry = known.get(id);
-      if (entry) put(id, entry.priority, afterMs);
+      if (!entry) return;
+      taken.delete(entry);
+      put(id, channel ?? entry.channel, entry.priority, afterMs);
+    },
+    async reschedule(id, afterMs) {
+      const entry = known.get(id);
+      if (entry && !taken.has(entry)) put(id, entry.channel, entry.priority, afterMs);
     },
     close() {
       clearTimeout(timer);

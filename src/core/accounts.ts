@@ -1,0 +1,166 @@
+import type { Account, AccountState } from './account.ts';
+import type { Delivery } from './delivery.ts';
+import { AppError } from './errors.ts';
+import type { Address, Message, Priority } from './message.ts';
+import type { Queue, Store, Transport } from './ports.ts';
+
+/** How often a caller may have an account probed. */
+const VERIFY_EVERY_MS = 60_000;
+
+/** An account, and what it is called on the outside. */
+export interface Sender {
+  readonly account: Account;
+  readonly transport: Pick<Transport, 'verify'>;
+  /** The default From. */
+  readonly from: Address;
+  /** The account's verified "Send mail as" addresses. */
+  readonly aliases: readonly string[];
+}
+
+export type FromPolicy = 'reject' | 'rewrite' | 'allow';
+
+/** A message as it will be sent, and by which account. */
+export interface Routed {
+  readonly message: Message;
+  readonly account: string;
+}
+
+/** All accounts, and which of them sends what. */
+export interface Accounts {
+  /** The From of a message that names none. */
+  readonly defaultFrom: Address;
+  /**
+   * The account that owns the address in From: of several, the one with most quota left that is not paused, else the first. What to do with an
+   * address that nobody owns is FROM_POLICY's: Gmail would replace it by the account's own, silently.
+   *
+   * @throws {AppError} `sender_not_allowed`
+   */
+  route(message: Message): Routed;
+  /** Another account that may send this delivery, and can now; null if there is none. */
+  standIn(delivery: Delivery): string | null;
+  /** How much this account may still send. */
+  budget(user: string, priority: Priority): AccountBudget;
+  list(): readonly AccountState[];
+  /**
+   * Probes an account now, unless that was done a minute ago: logins are scarce. If it works again, its mail goes out at once.
+   *
+   * @throws {AppError} `not_found`, `rate_limited`, and what keeps the server from being reached
+   */
+  verify(user: string, signal: AbortSignal): Promise<AccountState>;
+}
+
+/** Messages in a rolling 24 h. */
+export interface AccountBudget {
+  readonly limit: number;
+  readonly left: number;
+  /** When some of what is used frees; null if nothing is used. */
+  readonly freesAt: number | null;
+}
+
+export interface AccountsOptions {
+  /** At least one, the first being the default. */
+  readonly senders: readonly Sender[];
+  readonly fromPolicy: FromPolicy;
+  readonly queue: Pick<Queue, 'reschedule'>;
+  readonly store: Pick<Store, 'unsettled'>;
+}
+
+export function createAccounts({ senders, fromPolicy, queue, store }: AccountsOptions): Accounts {
+  const [first] = senders;
+  if (!first) throw new Error('there must be an account');
+  const owned = senders.map(({ account, from, aliases }) => new Set([account.user, from.email, ...aliases].map(toKey)));
+  const verifiableAt = new Map<string, number>();
+
+  function ownersOf(email: string): Sender[] {
+    const key = toKey(email);
+    return senders.filter((_sender, i) => owned[i]?.has(key));
+  }
+
+  function senderOf(user: string): Sender {
+    const sender = senders.find(({ account }) => toKey(account.user) === toKey(user));
+    if (!sender) {
+      const known = senders.map(({ account }) => account.user).join(', ');
+      throw new AppError('not_found', { detail: `There is no such account. There are: ${known}.` });
+    }
+    return sender;
+  }
+
+  /** What waits only because the account was paused need not wait for its time. */
+  async function wake(user: string): Promise<void> {
+    for await (const { id, account, status, error } of store.unsettled()) {
+      if (account === user && status === 'deferred' && error?.scope === 'account') await queue.reschedule(id, 0);
+    }
+  }
+
+  return {
+    defaultFrom: first.from,
+    route(message) {
+      const { from } = message.envelope;
+      const owners = ownersOf(from.email);
+      const ready = owners.filter(({ account }) => account.state().pause === null);
+      const account = (mostLeft(ready, message.priority) ?? owners[0] ?? first).account.user;
+      if (owners.length > 0 || fromPolicy === 'allow') return { message, account };
+      if (fromPolicy === 'rewrite') return { message: rewrite(message, first.from), account };
+      throw notAllowed(from.email);
+    },
+    standIn(delivery) {
+      const others = ownersOf(delivery.envelope.from.email).filter(
+        ({ account }) => account.user !== delivery.account && account.accepts(delivery),
+      );
+      return mostLeft(others, delivery.priority)?.account.user ?? null;
+    },
+    budget(user, priority) {
+      const { quota } = senderOf(user).account;
+      const { messages, freesAt } = quota.state();
+      return { limit: messages.limit, left: quota.left(priority), freesAt };
+    },
+    list: () => senders.map(({ account }) => account.state()),
+    async verify(user, signal) {
+      const { account, transport } = senderOf(user);
+      const waitMs = Math.max((verifiableAt.get(account.user) ?? 0) - performance.now(), lockedMs(account.state()));
+      if (waitMs > 0) throw tooSoon(waitMs);
+      verifiableAt.set(account.user, performance.now() + VERIFY_EVERY_MS);
+      const fault = await account.probe(() => transport.verify(), signal);
+      if (fault && fault.scope !== 'account') throw new AppError(fault.error.code, { detail: fault.error.detail });
+      if (!fault) await wake(account.user);
+      return account.state();
+    },
+  };
+}
+
+/** Another login while Gmail counts too many only makes it worse. */
+function lockedMs({ pause }: AccountState): number {
+  return pause?.error.code === 'login_throttled' ? pause.until - Date.now() : 0;
+}
+
+function tooSoon(waitMs: number): AppError {
+  const retryAfter = Math.ceil(waitMs / 1000);
+  return new AppError('rate_limited', { detail: `Logins are scarce: this account can be asked again in ${retryAfter} s.`, retryAfter });
+}
+
+function mostLeft(senders: readonly Sender[], priority: Priority): Sender | undefined {
+  return senders.reduce<Sender | undefined>(
+    (best, sender) => (best && best.account.quota.left(priority) >= sender.account.quota.left(priority) ? best : sender),
+    undefined,
+  );
+}
+
+/** Gmail minds case neither in the domain nor before the @. */
+function toKey(email: string): string {
+  return email.toLowerCase();
+}
+
+/** The caller's address moves to Reply-To, so that answers still reach it, unless answers are to go elsewhere. */
+function rewrite({ envelope, content, ...rest }: Message, from: Address): Message {
+  const replyTo = content.replyTo.length > 0 ? content.replyTo : [envelope.from];
+  return {
+    ...rest,
+    envelope: { ...envelope, from: { email: from.email, name: envelope.from.name ?? from.name } },
+    content: { ...content, replyTo },
+  };
+}
+
+function notAllowed(email: string): AppError {
+  const detail = `No account owns ${email}: Gmail would replace it by the account's own address.`;
+  return new AppError('sender_not_allowed', { detail, errors: [{ pointer: '/from', code: 'sender_not_allowed', detail }] });
+}

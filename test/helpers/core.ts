@@ -1,0 +1,116 @@
+import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
+import { createAccount } from '../../src/core/account.ts';
+import { type AccountsOptions, createAccounts } from '../../src/core/accounts.ts';
+import { createConcurrency } from '../../src/core/concurrency.ts';
+import type { Delivery } from '../../src/core/delivery.ts';
+import { createDispatcher } from '../../src/core/dispatcher.ts';
+import { createEvents } from '../../src/core/events.ts';
+import { createIntake } from '../../src/core/intake.ts';
+import type { Address } from '../../src/core/message.ts';
+import { createPace, UNPACED } from '../../src/core/pace.ts';
+import type { Backend, Fault, Job, Outcome } from '../../src/core/ports.ts';
+import { type Allowance, createQuota } from '../../src/core/quota.ts';
+import { createWaiters } from '../../src/core/waiters.ts';
+import { aMessage } from './delivery.ts';
+
+export const CALLER = { name: 'crm', admin: false };
+export const AMPLE: Allowance = { messages: 1_000_000, recipients: 1_000_000, reserve: 0 };
+
+/** What a transport would say. `user` is the account that sends. */
+export type Send = (job: Job, user: string) => Promise<Outcome> | Outcome;
+
+export interface CoreSetup {
+  /** The accounts; their From is their own address, or the one given. */
+  readonly senders?: readonly { user: string; aliases?: readonly string[]; from?: Address }[];
+  readonly fromPolicy?: AccountsOptions['fromPolicy'];
+  readonly allowance?: Allowance;
+  readonly rate?: number;
+  readonly lanes?: number;
+  readonly backend?: Backend;
+  /** Whether sessions come about, or every attempt ends before. */
+  readonly login?: boolean;
+  readonly backoffScale?: number;
+  readonly retryForMs?: number;
+  readonly verify?: (user: string) => Promise<Fault | null>;
+}
+
+export type Core = ReturnType<typeof startCore>;
+
+/** Core with its real parts and the memory backend, and transports that do what the test says. Close it with `await using`. */
+export function startCore(send: Send, setup: CoreSetup = {}) {
+  const {
+    senders = [{ user: 'bot@acme.com' }],
+    fromPolicy = 'reject',
+    allowance = AMPLE,
+    lanes = 1,
+    backend = aBackend(),
+    login = true,
+    backoffScale = 0.0005,
+    retryForMs = 10_000,
+  } = setup;
+  const { queue, store } = backend;
+  const events = createEvents();
+  const jobs: (Job & { readonly user: string })[] = [];
+  const failures: unknown[] = [];
+  events.on('lane.failed', (_id, error) => failures.push(error));
+
+  const members = senders.map(({ user, aliases = [], from = { email: user, name: null } }) => {
+    const account = createAccount(user, {
+      events,
+      backoffScale,
+      connections: lanes,
+      quota: createQuota(allowance, { backoffScale }),
+      pace: setup.rate === undefined ? UNPACED : createPace(setup.rate),
+      concurrency: createConcurrency(lanes),
+    });
+    const transport = {
+      async send(job: Job, onSession: () => void) {
+        if (login) onSession();
+        jobs.push({ ...job, user });
+        return send(job, user);
+      },
+      verify: () => setup.verify?.(user) ?? Promise.resolve(null),
+    };
+    return { account, transport, from, aliases };
+  });
+  const accounts = createAccounts({ senders: members, fromPolicy, queue, store });
+  const policy = { retryForMs, onUncertain: 'retry', backoffScale: backoffScale * 2, random: () => 0.5 } as const;
+  const dispatchers = members.map(({ account, transport }) =>
+    createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes }),
+  );
+  let draining = false;
+  const composer = { compose: async () => ({ size: 1, headers: [] }) };
+  const intake = createIntake({ queue, store, accounts, composer, maxMessageBytes: 1e6, isDraining: () => draining });
+  const waiters = createWaiters({ store, events });
+  for (const dispatcher of dispatchers) dispatcher.start();
+  const drain = () => Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
+
+  return {
+    jobs,
+    failures,
+    drain,
+    waiters,
+    intake,
+    accounts,
+    events,
+    store,
+    startDraining: () => (draining = true),
+    accept: (patch: Parameters<typeof aMessage>[0] = {}) => intake.accept(aMessage(patch), CALLER, 'req_1'),
+    async outcomeOf(id: string): Promise<Delivery> {
+      for (;;) {
+        const delivery = await store.get(id);
+        if (!delivery) throw new Error(`${id} is lost`);
+        if (delivery.finishedAt !== null) return delivery;
+        await new Promise((resolve) => events.once('message.settled', resolve));
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await drain();
+      await backend.close();
+    },
+  };
+}
+
+export function aBackend(): Backend {
+  return createMemoryBackend({ maxMessages: 20_000, maxBytes: 1e8, retainMs: 10_000, onEarlyDrop() {} });
+}
