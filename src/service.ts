@@ -3,14 +3,18 @@ import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { createMemoryBackend } from './adapters/memory/index.ts';
 import { createComposer } from './adapters/smtp/compose.ts';
-import type { Deadlines } from './adapters/smtp/pool.ts';
+import type { Deadlines } from './adapters/smtp/server-options.ts';
 import { openTransport } from './adapters/smtp/transport.ts';
-import type { Config } from './config.ts';
+import type { AccountConfig, Config } from './config.ts';
 import { createAccount } from './core/account.ts';
+import { createAccounts } from './core/accounts.ts';
+import { createConcurrency } from './core/concurrency.ts';
 import { createDispatcher } from './core/dispatcher.ts';
 import { createEvents } from './core/events.ts';
 import { createIntake } from './core/intake.ts';
+import { createPace, UNPACED } from './core/pace.ts';
 import type { Backend } from './core/ports.ts';
+import { createQuota } from './core/quota.ts';
 import { createWaiters } from './core/waiters.ts';
 import { buildApp } from './http/app.ts';
 import { logEvents } from './log.ts';
@@ -47,29 +51,40 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const { queue, store, idempotency, durability } = backend;
   const events = createEvents();
   logEvents(events, logger);
-  const { user, appPassword, from } = config.gmail;
-  const transport = openTransport({
-    servers: config.smtp.servers,
-    auth: appPassword === null ? null : { user, pass: appPassword },
-    connections: config.smtp.connections,
-    ehloName: ehloName(user),
-    ca,
-    ...(deadlines ? { deadlines } : {}),
-  });
-  const dispatcher = createDispatcher({
-    queue,
-    store,
-    transport,
-    account: createAccount(user, { events, backoffScale }),
-    events,
-    policy: { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random },
-    lanes: config.smtp.connections,
-  });
+  const senders = config.accounts.map((account) => openSender(account));
+  const accounts = createAccounts({ senders, fromPolicy: config.fromPolicy, queue, store });
+  const policy = { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random };
+  const dispatchers = senders.map(({ account, transport }) =>
+    createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: config.smtp.connections }),
+  );
+
+  function openSender({ user, credentials, from, aliases, daily, reserve }: AccountConfig) {
+    const { servers, connections, rate } = config.smtp;
+    const account = createAccount(user, {
+      events,
+      backoffScale,
+      connections,
+      quota: createQuota({ ...daily, reserve }, { backoffScale }),
+      pace: rate === null ? UNPACED : createPace(rate),
+      concurrency: createConcurrency(connections),
+    });
+    const transport = openTransport({
+      servers,
+      user,
+      credentials,
+      connections,
+      ehloName: ehloName(user),
+      ca,
+      ...(deadlines ? { deadlines } : {}),
+    });
+    return { account, transport, from, aliases };
+  }
+
   const waiters = createWaiters({ store, events });
   let draining = false;
   const isDraining = () => draining;
   const { maxMessageBytes, apiKeys, rateLimit, trustProxy } = config;
-  const intake = createIntake({ queue, store, composer: createComposer(), maxMessageBytes, isDraining });
+  const intake = createIntake({ queue, store, accounts, composer: createComposer(), maxMessageBytes, isDraining });
   const app = await buildApp({
     logger,
     version,
@@ -77,9 +92,9 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     rateLimit,
     trustProxy,
     maxMessageBytes,
-    defaultFrom: from,
     durability,
     intake,
+    accounts,
     waiters,
     store,
     idempotency,
@@ -87,17 +102,17 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   });
 
   await app.listen({ host: config.host, port: config.port });
-  dispatcher.start();
+  for (const dispatcher of dispatchers) dispatcher.start();
   const { port } = app.server.address() as AddressInfo;
   const url = `http://${isWildcard(config.host) ? '127.0.0.1' : bracketed(config.host)}:${port}`;
-  logger.info({ version, url, account: user, durability }, 'listening');
+  logger.info({ version, url, accounts: config.accounts.map(({ user }) => user), durability }, 'listening');
 
   async function close(): Promise<void> {
     draining = true;
     waiters.release();
-    const drained = dispatcher.drain();
+    const drained = Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
     await withDeadline(drained, config.shutdownTimeoutMs * (1 - FAREWELL_SHARE));
-    await transport.close();
+    await Promise.all(senders.map(({ transport }) => transport.close()));
     await withDeadline(Promise.all([drained, app.close()]), config.shutdownTimeoutMs * FAREWELL_SHARE);
     await sayFarewell(backend, logger);
     await backend.close();

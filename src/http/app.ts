@@ -18,6 +18,7 @@ import { createLimits } from './plugins/limits.ts';
 import { observe, observeRequests } from './plugins/observe.ts';
 import { documentApi } from './plugins/openapi.ts';
 import { answerClientError, newRequestId, sendProblem } from './problem.ts';
+import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { healthRoutes } from './routes/health.ts';
 import { messageRoutes } from './routes/messages.ts';
@@ -26,6 +27,7 @@ import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { unknownRoutes } from './routes/unknown.ts';
 
 export interface AppOptions extends SendOptions {
+  readonly accounts: SendOptions['accounts'] & AccountOptions['accounts'];
   readonly logger: FastifyBaseLogger;
   readonly version: string;
   readonly apiKeys: readonly ApiKey[];
@@ -58,6 +60,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     withKey.addHook('onRequest', requireKey(authenticate, limits));
     await withKey.register(sendRoutes, options);
     await withKey.register(messageRoutes, options);
+    await withKey.register(accountRoutes, options);
   });
   await app.ready();
   return app;
@@ -137,7 +140,7 @@ export async function openApiDocument(version: string): Promise<string> {
     rateLimit: { max: 1, windowMs: 1000 },
     trustProxy: [],
     maxMessageBytes: 1,
-    defaultFrom: { email: '', name: null },
+    accounts: { defaultFrom: { email: '', name: null }, budget: unused, list: unused, verify: unused },
     durability: 'memory',
     intake: { accept: unused, preview: unused },
     waiters: { wait: unused },

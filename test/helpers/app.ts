@@ -5,6 +5,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import { pino } from 'pino';
 import type { ApiKey, Caller } from '../../src/core/caller.ts';
 import type { Delivery } from '../../src/core/delivery.ts';
+import { AppError } from '../../src/core/errors.ts';
 import type { Message } from '../../src/core/message.ts';
 import type { IdempotencyLedger, StoredAnswer } from '../../src/core/ports.ts';
 import { type AppOptions, buildApp } from '../../src/http/app.ts';
@@ -62,7 +63,14 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     rateLimit: { max: 10_000, windowMs: 60_000 },
     trustProxy: [],
     maxMessageBytes: 35_882_577,
-    defaultFrom: { email: 'no-reply@acme.com', name: 'Acme' },
+    accounts: {
+      defaultFrom: { email: 'no-reply@acme.com', name: 'Acme' },
+      budget: () => ({ limit: 2000, left: 1999, freesAt: Date.now() + 3_600_000 }),
+      list: () => [],
+      verify: async (user) => {
+        throw new AppError('not_found', { detail: `There is no ${user}.` });
+      },
+    },
     durability: 'memory',
     intake: {
       async accept(message, caller) {

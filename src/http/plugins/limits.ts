@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { AccountBudget } from '../../core/accounts.ts';
 import { AppError } from '../../core/errors.ts';
 import { callerOf } from './auth.ts';
 
@@ -47,6 +48,19 @@ export function createLimits(app: FastifyInstance, allowance: { max: number; win
       if (!limit.isAllowed && limit.isExceeded) throw tooMany(limit.ttlInSeconds);
     },
   };
+}
+
+const DAY_S = 24 * 60 * 60;
+
+/** Adds the budget of the account that will send the message to what is told of the key's allowance. Past it mail waits; it is not refused. */
+export function tellBudget(reply: FastifyReply, { limit, left, freesAt }: AccountBudget): void {
+  const freesInS = freesAt === null ? DAY_S : Math.max(0, Math.ceil((freesAt - Date.now()) / 1000));
+  reply.header('ratelimit-policy', joined(reply.getHeader('ratelimit-policy'), `"account";q=${limit};w=${DAY_S}`));
+  reply.header('ratelimit', joined(reply.getHeader('ratelimit'), `"account";r=${left};t=${freesInS}`));
+}
+
+function joined(former: ReturnType<FastifyReply['getHeader']>, item: string): string {
+  return former === undefined ? item : `${former}, ${item}`;
 }
 
 function tooMany(retryAfter: number): AppError {

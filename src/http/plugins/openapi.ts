@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { z } from 'zod';
+import { account } from '../schemas/account.ts';
 import type { Answer } from '../schemas/answers.ts';
 import { attachment } from '../schemas/attachment.ts';
 import { mailbox } from '../schemas/mailbox.ts';
@@ -17,6 +18,7 @@ const RESPONSES = named({
   Attempt: attempt,
   SmtpReply: smtpReply,
   DeliveryError: deliveryError,
+  Account: account,
   Preview: preview,
   SendResult: sendResult,
   Problem: problem,
@@ -31,6 +33,7 @@ function named(schemas: Record<string, z.ZodType>) {
 
 const TAGS = [
   { name: 'messages', description: 'Send mail, and see what became of it.' },
+  { name: 'accounts', description: 'How each sender is, and what it may still send.' },
   { name: 'health', description: 'For load balancers and orchestrators.' },
   { name: 'docs', description: 'The contract itself.' },
 ];

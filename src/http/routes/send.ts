@@ -1,21 +1,24 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import { z } from 'zod';
+import type { Accounts } from '../../core/accounts.ts';
 import type { Delivery } from '../../core/delivery.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Intake } from '../../core/intake.ts';
-import type { Address, Message } from '../../core/message.ts';
+import type { Message } from '../../core/message.ts';
 import type { Backend, IdempotencyLedger, Store, StoredAnswer } from '../../core/ports.ts';
 import type { Waiters } from '../../core/waiters.ts';
 import { invalidFields } from '../fields.ts';
 import { answerOnce, parseIdempotencyKey, toFingerprint } from '../idempotency.ts';
 import { callerOf } from '../plugins/auth.ts';
+import { tellBudget } from '../plugins/limits.ts';
 import { parseWait } from '../prefer.ts';
 import { pathOf, toProblem } from '../problem.ts';
 import { toPreview, toResource } from '../resource.ts';
 import { answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
 import { messageResource, sendResult } from '../schemas/message.ts';
 import { findClockErrors, sendRequest, toMessage } from '../schemas/send.ts';
+import { toSignal } from '../signal.ts';
 
 export interface SendOptions {
   readonly intake: Intake;
@@ -23,7 +26,7 @@ export interface SendOptions {
   readonly store: Pick<Store, 'get' | 'hasRoom'>;
   readonly idempotency: IdempotencyLedger;
   readonly durability: Backend['durability'];
-  readonly defaultFrom: Address;
+  readonly accounts: Pick<Accounts, 'defaultFrom' | 'budget'>;
   readonly isDraining: () => boolean;
 }
 
@@ -79,6 +82,7 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
       'missing_api_key',
       'invalid_api_key',
       'request_timeout',
+      'sender_not_allowed',
       'idempotency_in_progress',
       'message_too_large',
       'unsupported_media_type',
@@ -106,7 +110,7 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
 
 /** POST /send: accept one message. */
 export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, options) => {
-  const { intake, waiters, store, idempotency, durability, defaultFrom } = options;
+  const { intake, waiters, store, idempotency, durability, accounts } = options;
 
   /** Refuses before the body is read: a refusal must cost less than what it refuses. */
   const refuseEarly: onRequestHookHandler = (request, reply, done) => {
@@ -162,16 +166,19 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, option
 
   app.post('/send', { schema, onRequest: refuseEarly }, async (request, reply) => {
     const caller = callerOf(request);
-    const message = toMessage(request.body, defaultFrom);
+    const message = toMessage(request.body, accounts.defaultFrom);
     if (request.body.dry_run) {
       refuseByClock(message);
-      return toPreview(await intake.preview(message, caller, request.id));
+      const preview = await intake.preview(message, caller, request.id);
+      tellBudget(reply, accounts.budget(preview.delivery.account, preview.delivery.priority));
+      return toPreview(preview);
     }
 
     const accept = async () => {
       refuseByClock(message);
       const delivery = await intake.accept(message, caller, request.id);
       request.messageId = delivery.id;
+      tellBudget(reply, accounts.budget(delivery.account, delivery.priority));
       return delivery;
     };
     const key = headerOf(request, 'idempotency-key');
@@ -198,11 +205,4 @@ function refuseByClock(message: Message): void {
 function headerOf(request: FastifyRequest, name: string): string | undefined {
   const value = request.headers[name];
   return Array.isArray(value) ? value.join(', ') : value;
-}
-
-/** Aborted when the connection is gone, or the answer is. */
-function toSignal(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  reply.raw.once('close', () => controller.abort());
-  return controller.signal;
 }

@@ -7,11 +7,16 @@ type Headers = Readonly<Record<string, { type: string; description: string; exam
 
 /** Every answer to a request with a good key has these. */
 export const RATE_LIMIT_HEADERS = {
-  'RateLimit-Policy': { type: 'string', description: 'What this key may do: q requests in w seconds.', examples: ['"key";q=600;w=60'] },
+  'RateLimit-Policy': {
+    type: 'string',
+    description: 'What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds.',
+    examples: ['"key";q=600;w=60, "account";q=2000;w=86400'],
+  },
   RateLimit: {
     type: 'string',
-    description: 'What is left: r requests, until the window ends in t seconds.',
-    examples: ['"key";r=599;t=42'],
+    description:
+      'What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits.',
+    examples: ['"key";r=599;t=42, "account";r=1788;t=3600'],
   },
 } as const satisfies Headers;
 

@@ -35,7 +35,12 @@ function add(context: z.core.$RefinementCtx, path: string[], code: string, messa
 }
 
 export const sendRequest = strictObject({
-  from: mailbox.optional().meta({ description: 'Absent: GMAIL_FROM. Gmail rewrites what is neither the account nor one of its aliases.' }),
+  from: mailbox
+    .optional()
+    .meta({
+      description:
+        'Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently.',
+    }),
   to: mailboxes
     .refine((list) => list.length > 0, { error: 'Must have at least one recipient.', params: { code: 'too_few' } })
     .meta({ examples: [['ada@example.com', { email: 'bob@example.com', name: 'Bob' }]] }),
@@ -54,7 +59,10 @@ export const sendRequest = strictObject({
   metadata: labels.optional().meta({ description: 'Given back with the message. Not in the mail.', examples: [{ crm_id: '42' }] }),
   scheduled_at: instant.optional().meta({ description: 'Send it then, at most a year ahead. In the past: now.' }),
   expires_at: instant.optional().meta({ description: 'Give up then, if it has not been sent.' }),
-  priority: z.enum(PRIORITIES).optional().meta({ description: 'High goes before normal.' }),
+  priority: z
+    .enum(PRIORITIES)
+    .optional()
+    .meta({ description: 'High goes before normal, and may use the part of the quota that is kept for it.' }),
   dry_run: z.boolean().optional().meta({ description: 'Say what would be sent, and send nothing.' }),
 })
   // Also when fields are wrong by themselves, so that all there is to mend is told at once.

@@ -1,0 +1,90 @@
+import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import { z } from 'zod';
+import type { AccountState } from '../../core/account.ts';
+import type { Accounts } from '../../core/accounts.ts';
+import type { ErrorCode } from '../../core/errors.ts';
+import type { Budget } from '../../core/quota.ts';
+import { type AccountResource, account, accountList } from '../schemas/account.ts';
+import { answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { toSignal } from '../signal.ts';
+
+export interface AccountOptions {
+  readonly accounts: Pick<Accounts, 'list' | 'verify'>;
+}
+
+const COMMON = ['invalid_json', 'missing_api_key', 'invalid_api_key', 'rate_limited', 'internal_error'] as const satisfies ErrorCode[];
+
+/** GET /accounts, POST /accounts/{user}/verify: how each sender is. */
+export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, { accounts }) => {
+  app.get(
+    '/accounts',
+    {
+      schema: {
+        operationId: 'listAccounts',
+        tags: ['accounts'],
+        summary: 'See how each sender is',
+        description: 'Ready, or paused and why and until when; what of its quota is used, and when some of that frees.',
+        response: answers({ 200: answer('The accounts, the default one first.', accountList) }, COMMON, RATE_LIMIT_HEADERS),
+      },
+    },
+    async () => ({ accounts: accounts.list().map(toResource) }),
+  );
+
+  app.post(
+    '/accounts/:user/verify',
+    {
+      schema: {
+        operationId: 'verifyAccount',
+        tags: ['accounts'],
+        summary: 'Try an account now',
+        description: `Logs in once, and sends nothing. If that works, a paused account resumes, and what waits for it goes out.
+Once a minute at most, and not while Gmail counts too many logins: then it is \`rate_limited\`.`,
+        params: z.object({ user: z.string().meta({ examples: ['bot@acme.com'] }) }),
+        response: answers(
+          { 200: answer('How the account is now: also when its login was refused.', account) },
+          [
+            ...COMMON,
+            'not_found',
+            'dns_failed',
+            'connect_failed',
+            'connect_timeout',
+            'connection_lost',
+            'smtp_protocol_error',
+            'smtp_temporary_failure',
+          ],
+          RATE_LIMIT_HEADERS,
+        ),
+      },
+    },
+    async (request, reply) => toResource(await accounts.verify(request.params.user, toSignal(reply))),
+  );
+};
+
+function toResource({ user, pause, quota, connections }: AccountState): AccountResource {
+  return {
+    user,
+    status: pause ? 'paused' : 'ready',
+    code: pause?.error.code ?? null,
+    detail: pause?.error.detail ?? null,
+    hint: pause?.error.hint ?? null,
+    smtp: pause?.error.smtp ?? null,
+    since: toIso(pause?.since),
+    until: toIso(pause?.until),
+    quota: {
+      messages: toBudget(quota.messages),
+      recipients: toBudget(quota.recipients),
+      reserve: quota.reserve,
+      counted_since: new Date(quota.countedSince).toISOString(),
+      frees_at: toIso(quota.freesAt),
+    },
+    connections: { ...connections },
+  };
+}
+
+function toBudget({ limit, learned, used }: Budget): AccountResource['quota']['messages'] {
+  return { limit, learned, used, left: Math.max(0, (learned ?? limit) - used) };
+}
+
+function toIso(at: number | null | undefined): string | null {
+  return at == null ? null : new Date(at).toISOString();
+}
