@@ -31,6 +31,7 @@ export interface CoreSetup {
   readonly login?: boolean;
   readonly backoffScale?: number;
   readonly retryForMs?: number;
+  readonly retainMs?: number;
   readonly verify?: (user: string) => Promise<Fault | null>;
 }
 
@@ -43,13 +44,13 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     fromPolicy = 'reject',
     allowance = AMPLE,
     lanes = 1,
-    backend = aBackend(),
+    backend = aBackend(setup.retainMs),
     login = true,
     backoffScale = 0.0005,
     retryForMs = 10_000,
   } = setup;
   const { queue, store } = backend;
-  const events = createEvents();
+  const events = createEvents().setMaxListeners(0);
   const jobs: (Job & { readonly user: string })[] = [];
   const failures: unknown[] = [];
   events.on('lane.failed', (_id, error) => failures.push(error));
@@ -111,6 +112,6 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   };
 }
 
-export function aBackend(): Backend {
-  return createMemoryBackend({ maxMessages: 20_000, maxBytes: 1e8, retainMs: 10_000, onEarlyDrop() {} });
+export function aBackend(retainMs = 10_000): Backend {
+  return createMemoryBackend({ maxMessages: 20_000, maxBytes: 1e8, retainMs, onEarlyDrop() {} });
 }

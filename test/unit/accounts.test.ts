@@ -1,0 +1,218 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Delivery } from '../../src/core/delivery.ts';
+import { type Core, type CoreSetup, type Send, startCore } from '../helpers/core.ts';
+import { aMessage } from '../helpers/delivery.ts';
+import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
+
+const SENT: Send = (job) => anAcceptance(job.recipients);
+const REFUSED = aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [1e9] }));
+const never = new AbortController().signal;
+
+const SALES = { user: 'sales@acme.com', aliases: ['hello@acme.com', 'shared@acme.com'] };
+const SUPPORT = { user: 'support@acme.com', aliases: ['help@acme.com', 'shared@acme.com'], from: { email: 'desk@acme.com', name: 'Desk' } };
+
+function start(send: Send, setup: CoreSetup = {}): Core {
+  const core = startCore(send, { senders: [SALES, SUPPORT], ...setup });
+  onTestFinished(() => core[Symbol.asyncDispose]());
+  return core;
+}
+
+function from(email: string, name: string | null = null): Parameters<typeof aMessage>[0] {
+  return { envelope: { ...aMessage().envelope, from: { email, name } } };
+}
+
+async function sendFrom(core: Core, email: string): Promise<Delivery> {
+  return core.outcomeOf((await core.accept(from(email))).id);
+}
+
+describe('From picks the account', () => {
+  test.each([
+    ['sales@acme.com', 'sales@acme.com'],
+    ['hello@acme.com', 'sales@acme.com'],
+    ['support@acme.com', 'support@acme.com'],
+    ['help@acme.com', 'support@acme.com'],
+    ['desk@acme.com', 'support@acme.com'],
+    ['HELP@acme.com', 'support@acme.com'],
+  ])('%s is sent by %s', async (email, user) => {
+    const core = start(SENT);
+    expect(await sendFrom(core, email)).toMatchObject({ status: 'sent', attempts: [{ account: user }] });
+    expect(core.jobs).toMatchObject([{ user, envelope: { from: { email } } }]);
+  });
+
+  test('of those that own the address, the one with most quota left', async () => {
+    const core = start(SENT, { allowance: { messages: 10, recipients: 100, reserve: 0 } });
+    for (let i = 0; i < 6; i++) await sendFrom(core, 'shared@acme.com');
+    expect(core.jobs.map(({ user }) => user).toSorted()).toEqual([...Array(3).fill(SALES.user), ...Array(3).fill(SUPPORT.user)]);
+    for (let i = 0; i < 4; i++) await sendFrom(core, 'sales@acme.com');
+    expect(await sendFrom(core, 'shared@acme.com')).toMatchObject({ attempts: [{ account: SUPPORT.user }] });
+  });
+
+  test('one that is not paused, and when all are, the first', async () => {
+    const core = start((job, user) => (user === SALES.user ? REFUSED : anAcceptance(job.recipients)));
+    await core.accept(from('sales@acme.com'));
+    await expect.poll(() => core.accounts.list()[0]?.pause).not.toBeNull();
+    expect(await sendFrom(core, 'shared@acme.com')).toMatchObject({ status: 'sent', attempts: [{ account: SUPPORT.user }] });
+    expect(core.jobs).toHaveLength(2);
+
+    const broken = start(() => REFUSED);
+    await Promise.all([broken.accept(from('sales@acme.com')), broken.accept(from('support@acme.com'))]);
+    await expect.poll(() => broken.accounts.list().every(({ pause }) => pause)).toBe(true);
+    expect((await broken.accept(from('shared@acme.com'))).account).toBe(SALES.user);
+  });
+
+  test('what waits for an account that pauses goes by another that owns the address', async () => {
+    const core = start((job, user) => (user === SALES.user ? REFUSED : anAcceptance(job.recipients)), { login: false });
+    const accepted = await Promise.all(Array.from({ length: 20 }, () => core.accept(from('shared@acme.com'))));
+    const outcomes = await Promise.all(accepted.slice(1).map(({ id }) => core.outcomeOf(id)));
+    expect(outcomes.every(({ status, attempts }) => status === 'sent' && attempts[0]?.account === SUPPORT.user)).toBe(true);
+    expect(core.jobs.filter(({ user }) => user === SALES.user).length).toBeLessThanOrEqual(1);
+  });
+
+  test('what one account cannot send does not hold up another', async () => {
+    const core = start((job, user) => (user === SALES.user ? new Promise(() => {}) : anAcceptance(job.recipients)));
+    const sending = await Promise.all(Array.from({ length: 5 }, () => core.accept(from('sales@acme.com'))));
+    expect(await sendFrom(core, 'support@acme.com')).toMatchObject({ status: 'sent' });
+    expect((await core.store.get(sending[0]?.id ?? ''))?.status).toBe('sending');
+    core[Symbol.asyncDispose] = async () => {};
+  });
+});
+
+describe('a From that no account owns', () => {
+  test('is refused, and the refusal names the field', async () => {
+    const core = start(SENT);
+    await expect(core.accept(from('ceo@acme.com'))).rejects.toMatchObject({
+      code: 'sender_not_allowed',
+      errors: [{ pointer: '/from', detail: expect.stringContaining('ceo@acme.com') }],
+    });
+    expect(core.jobs).toEqual([]);
+  });
+
+  test('is rewritten, if so asked: the address moves to Reply-To and the name stays', async () => {
+    const core = start(SENT, { fromPolicy: 'rewrite' });
+    const delivery = await core.accept(from('ceo@partner.example', 'The CEO'));
+    expect(delivery.messageId).toBe(`<${delivery.id}@acme.com>`);
+    await core.outcomeOf(delivery.id);
+    expect(core.jobs).toMatchObject([
+      {
+        user: SALES.user,
+        envelope: { from: { email: 'sales@acme.com', name: 'The CEO' } },
+        content: { replyTo: [{ email: 'ceo@partner.example', name: 'The CEO' }] },
+      },
+    ]);
+  });
+
+  test('is rewritten without touching a Reply-To that the caller set', async () => {
+    const core = start(SENT, { fromPolicy: 'rewrite' });
+    const replyTo = [{ email: 'help@partner.example', name: null }];
+    await core.outcomeOf((await core.accept({ ...from('ceo@partner.example'), content: { ...aMessage().content, replyTo } })).id);
+    expect(core.jobs[0]?.content.replyTo).toEqual(replyTo);
+  });
+
+  test('is sent as it is by the first account, if that is allowed', async () => {
+    const core = start(SENT, { fromPolicy: 'allow' });
+    expect(await sendFrom(core, 'ceo@partner.example')).toMatchObject({ attempts: [{ account: SALES.user }] });
+    expect(core.jobs[0]?.envelope.from.email).toBe('ceo@partner.example');
+  });
+});
+
+describe('asking for a probe', () => {
+  function startBroken(setup: CoreSetup = {}) {
+    let works = false;
+    let asked = 0;
+    const core = start((job) => (works ? anAcceptance(job.recipients) : REFUSED), {
+      senders: [SALES],
+      login: false,
+      verify: async () => {
+        asked += 1;
+        return works ? null : (REFUSED.fault ?? null);
+      },
+      ...setup,
+    });
+    return { core, heal: () => (works = true), asked: () => asked };
+  }
+
+  test('resumes an account that works again, and what waited for it goes out at once, each once', async () => {
+    const { core, heal } = startBroken();
+    const accepted = await Promise.all(Array.from({ length: 30 }, () => core.accept(from('sales@acme.com'))));
+    await expect.poll(async () => (await core.store.get(accepted[29]?.id ?? ''))?.status).toBe('deferred');
+    heal();
+    expect(await core.accounts.verify('Sales@acme.com', never)).toMatchObject({ user: SALES.user, pause: null });
+    for (const { id } of accepted) expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent' });
+    expect(core.jobs).toHaveLength(31);
+  });
+
+  test('says what is wrong while it does not', async () => {
+    const { core } = startBroken();
+    await core.accept(from('sales@acme.com'));
+    await expect.poll(() => core.accounts.list()[0]?.pause).not.toBeNull();
+    expect(await core.accounts.verify(SALES.user, never)).toMatchObject({ pause: { error: { code: 'bad_credentials' } } });
+  });
+
+  test('is done once a minute at most, however often it is asked for', async () => {
+    const { core, asked } = startBroken();
+    const answers = await Promise.allSettled(Array.from({ length: 10 }, () => core.accounts.verify(SALES.user, never)));
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(answers.at(-1)).toMatchObject({ reason: { code: 'rate_limited', retryAfter: 60 } });
+    expect(asked()).toBe(1);
+  });
+
+  test('is not done while Gmail counts too many logins', async () => {
+    const fault = aFault('login_throttled', { scope: 'account', backoffMs: [2e9] });
+    let asked = 0;
+    const verify = async () => {
+      asked += 1;
+      return null;
+    };
+    const core = start(() => aFailure(fault), { senders: [SALES], login: false, verify });
+    await core.accept(from('sales@acme.com'));
+    await expect.poll(() => core.accounts.list()[0]?.pause).not.toBeNull();
+    await expect(core.accounts.verify(SALES.user, never)).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 1000 });
+    expect(asked).toBe(0);
+  });
+
+  test('waits for a probe that is under way, so that there is one login at a time', async () => {
+    const gate = Promise.withResolvers<void>();
+    const order: string[] = [];
+    const core = start(
+      async (job) => {
+        await gate.promise;
+        order.push('message');
+        return anAcceptance(job.recipients);
+      },
+      {
+        senders: [SALES],
+        login: false,
+        verify: async () => {
+          order.push('verify');
+          return null;
+        },
+      },
+    );
+    await core.accept(from('sales@acme.com'));
+    await expect.poll(() => core.jobs.length).toBe(1);
+    const verified = core.accounts.verify(SALES.user, never);
+    gate.resolve();
+    await verified;
+    expect(order).toEqual(['message', 'verify']);
+  });
+
+  test('of a paused limit lets one message find out, since a login does not tell', async () => {
+    let full = true;
+    const limit = aFailure(aFault('daily_limit_reached', { scope: 'account' }));
+    const core = start((job) => (full ? limit : anAcceptance(job.recipients)), { senders: [SALES], backoffScale: 1 });
+    const accepted = await Promise.all(Array.from({ length: 5 }, () => core.accept(from('sales@acme.com'))));
+    await expect.poll(async () => (await core.store.get(accepted[4]?.id ?? ''))?.status).toBe('deferred');
+    full = false;
+    await core.accounts.verify(SALES.user, never);
+    for (const { id } of accepted) expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent' });
+    expect(core.jobs).toHaveLength(6);
+    expect(core.accounts.list()[0]?.pause).toBeNull();
+  });
+
+  test('of an unknown account is not found, and of one that cannot be reached says why', async () => {
+    const core = start(SENT, { senders: [SALES], verify: async () => aFault('connect_timeout', { scope: 'connection' }) });
+    await expect(core.accounts.verify('nobody@acme.com', never)).rejects.toMatchObject({ code: 'not_found' });
+    await expect(core.accounts.verify(SALES.user, never)).rejects.toMatchObject({ code: 'connect_timeout' });
+    expect(core.accounts.list()[0]?.pause).toBeNull();
+  });
+});

@@ -1,0 +1,120 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Job, Outcome } from '../../src/core/ports.ts';
+import { WINDOW_MS } from '../../src/core/quota.ts';
+import { type Core, startCore } from '../helpers/core.ts';
+import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAILY_LIMIT = aFailure(aFault('daily_limit_reached', { scope: 'account', backoffMs: [HOUR] }));
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'Date'] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A Gmail that takes so many messages in a rolling 24 h, whatever we believe. */
+function aGmail(perDay: number) {
+  const accepted: number[] = [];
+  let refused = 0;
+  return {
+    get accepted() {
+      return accepted.length;
+    },
+    get refused() {
+      return refused;
+    },
+    send(job: Job): Outcome {
+      const day = accepted.filter((at) => at > performance.now() - WINDOW_MS).length;
+      if (day >= perDay) {
+        refused += 1;
+        return DAILY_LIMIT;
+      }
+      accepted.push(performance.now());
+      return anAcceptance(job.recipients);
+    },
+  };
+}
+
+async function pass(ms: number, stepMs = MINUTE): Promise<void> {
+  for (let passed = 0; passed < ms; passed += stepMs) {
+    await vi.advanceTimersByTimeAsync(stepMs);
+    await nextTurn();
+  }
+  // Lanes that put mail off let the event loop breathe between one message and the next.
+  for (let i = 0; i < 300; i++) await nextTurn();
+}
+
+async function statuses(core: Core, ids: readonly string[]): Promise<Record<string, number>> {
+  const count: Record<string, number> = {};
+  for (const id of ids) {
+    const { status } = (await core.store.get(id)) ?? { status: 'lost' };
+    count[status] = (count[status] ?? 0) + 1;
+  }
+  return count;
+}
+
+async function queue(core: Core, count: number, patch: Parameters<Core['accept']>[0] = {}): Promise<string[]> {
+  const ids: string[] = [];
+  for (let i = 0; i < count; i++) ids.push((await core.accept(patch)).id);
+  return ids;
+}
+
+const REAL = { backoffScale: 1, lanes: 3, retryForMs: 24 * HOUR, retainMs: 30 * 24 * HOUR };
+
+describe('the daily limit, over days', () => {
+  test('told by Gmail in the middle of the queue: no message fails, and all are sent as the window frees', async () => {
+    const gmail = aGmail(100);
+    await using core = startCore(gmail.send, { ...REAL, allowance: { messages: 2000, recipients: 10_000, reserve: 0.1 } });
+    const ids = await queue(core, 250);
+    await pass(5 * MINUTE);
+    expect(await statuses(core, ids)).toEqual({ sent: 100, deferred: 150 });
+    const waiting = await core.store.get(ids[249] ?? '');
+    expect(waiting).toMatchObject({ attempts: [], error: { code: 'daily_limit_reached' }, nextAttemptAt: expect.any(Number) });
+
+    await pass(23 * HOUR);
+    expect(await statuses(core, ids)).toEqual({ sent: 100, deferred: 150 });
+    expect(gmail.refused).toBeLessThanOrEqual(3 + 25);
+
+    await pass(2 * HOUR);
+    expect(await statuses(core, ids)).toEqual({ sent: 200, deferred: 50 });
+    await pass(25 * HOUR);
+    expect(await statuses(core, ids)).toEqual({ sent: 250 });
+    expect(gmail.accepted).toBe(250);
+    // One question an hour at most, besides what was under way when it was told first.
+    expect(gmail.refused).toBeLessThanOrEqual(3 + 51);
+  });
+
+  test('known beforehand: Gmail never has to say it, and what is urgent still goes', async () => {
+    const gmail = aGmail(50);
+    await using core = startCore(gmail.send, { ...REAL, allowance: { messages: 50, recipients: 500, reserve: 0.1 } });
+    const ids = await queue(core, 60);
+    await pass(5 * MINUTE);
+    expect(await statuses(core, ids)).toEqual({ sent: 45, deferred: 15 });
+    const waiting = await core.store.get(ids[59] ?? '');
+    expect(waiting?.error).toMatchObject({ code: 'daily_limit_reached', scope: 'account', detail: expect.stringContaining('45 of 50') });
+    expect(waiting?.nextAttemptAt).toBeGreaterThan(Date.now() + 23 * HOUR);
+    expect(core.accounts.list()[0]?.pause).toBeNull();
+
+    const urgent = await queue(core, 7, { priority: 'high' });
+    await pass(MINUTE);
+    expect(await statuses(core, urgent)).toEqual({ sent: 5, deferred: 2 });
+
+    await pass(25 * HOUR);
+    expect(await statuses(core, [...ids, ...urgent])).toEqual({ sent: 67 });
+    expect(gmail.refused).toBe(0);
+  });
+
+  test('a request that waits is let go at once when its message has to wait for quota', async () => {
+    const gmail = aGmail(1);
+    await using core = startCore(gmail.send, { ...REAL, allowance: { messages: 1, recipients: 500, reserve: 0 } });
+    await queue(core, 1);
+    await pass(MINUTE);
+    const [id = ''] = await queue(core, 1);
+    expect(await core.waiters.wait(id, 60_000, new AbortController().signal)).toBeNull();
+    expect(await core.store.get(id)).toMatchObject({ status: 'deferred', error: { code: 'daily_limit_reached' } });
+  });
+});
