@@ -1,21 +1,24 @@
 import { z } from 'zod';
-import { HOW_TO_SET, parseApiKeys, parseAppPassword, parseGmailUser } from './config/credentials.ts';
-import { type Environment, type Problem, readSettings, warnOfUnknown } from './config/environment.ts';
+import { parseAccounts } from './config/accounts.ts';
+import { HOW_TO_SET_API_KEYS, parseApiKeys } from './config/api-keys.ts';
+import { type Environment, type Problem, readSettings, type Settings, warnOfUnknown } from './config/environment.ts';
+import { parseTokenUrl } from './config/oauth.ts';
+import { defaulted, optional, parseSettings, required } from './config/schema.ts';
 import { parseSmtpUrl, type SmtpServer } from './config/smtp-url.ts';
 import {
-  InvalidValue,
   parseChoice,
   parseDuration,
   parseHost,
+  parsePerSecond,
   parsePositiveDuration,
   parseProxies,
   parseRate,
   parseSize,
   parseWholeNumber,
 } from './config/values.ts';
-import { VARIABLES, type VariableName } from './config/variables.ts';
-import { AddressError, parseAddress } from './core/address.ts';
+import { VARIABLES } from './config/variables.ts';
 import type { ApiKey } from './core/caller.ts';
+import type { ReadCredentials } from './core/credentials.ts';
 import type { Address } from './core/message.ts';
 
 /** The whole configuration, validated. Durations are milliseconds, sizes bytes. */
@@ -23,13 +26,11 @@ export interface Config {
   readonly host: string;
   readonly port: number;
   readonly apiKeys: readonly ApiKey[];
-  readonly gmail: {
-    readonly user: string;
-    /** 16 letters, without spaces. Null only if every server is `tls: 'never'`. */
-    readonly appPassword: string | null;
-    readonly from: Address;
-  };
-  readonly smtp: { readonly servers: readonly SmtpServer[]; readonly connections: number };
+  /** At least one; the first is the one to use where nothing else decides. */
+  readonly accounts: readonly AccountConfig[];
+  readonly fromPolicy: 'reject' | 'rewrite' | 'allow';
+  /** `connections` and `rate` (messages per second, null: no limit) are for each account. */
+  readonly smtp: { readonly servers: readonly SmtpServer[]; readonly connections: number; readonly rate: number | null };
   readonly onUncertain: 'retry' | 'hold';
   readonly retryForMs: number;
   readonly queue: { readonly maxMessages: number; readonly maxBytes: number };
@@ -40,6 +41,21 @@ export interface Config {
   readonly trustProxy: readonly string[];
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   readonly shutdownTimeoutMs: number;
+}
+
+/** One sending account. */
+export interface AccountConfig {
+  readonly user: string;
+  /** Null only if every server is `tls: 'never'`. */
+  readonly credentials: ReadCredentials | null;
+  /** The default From. Its address counts as one of the account's. */
+  readonly from: Address;
+  /** Its verified "Send mail as" addresses, in canonical form. */
+  readonly aliases: readonly string[];
+  /** What it may send in a rolling 24 h. */
+  readonly daily: { readonly messages: number; readonly recipients: number };
+  /** The part of that, 0 to 1, which only `"priority": "high"` may use. */
+  readonly reserve: number;
 }
 
 /** Every variable that is wrong, each with its mend. No value is repeated. */
@@ -59,68 +75,27 @@ const GMAIL_SIZE = 35_882_577;
 const MAX_CONNECTIONS = 20;
 const MAX_QUEUED_MESSAGES = 10_000_000;
 
-const DEFAULTS = Object.fromEntries(VARIABLES.map((variable) => [variable.name, variable.default]));
-
-/** Turns the text of a variable into its value; what the parser throws becomes an issue of the schema. */
-function parsed<T>(parse: (text: string) => T) {
-  return (text: string, context: z.RefinementCtx): T => {
-    try {
-      return parse(text);
-    } catch (error) {
-      if (!(error instanceof InvalidValue || error instanceof AddressError)) throw error;
-      context.addIssue(error.message);
-      return z.NEVER;
-    }
-  };
-}
-
-function required<T>(name: keyof typeof HOW_TO_SET, parse: (text: string) => T) {
-  return z.string({ error: HOW_TO_SET[name] }).transform(parsed(parse));
-}
-
-function optional<T>(parse: (text: string) => T) {
-  return z.string().transform(parsed(parse)).optional();
-}
-
-function defaulted<T>(name: VariableName, parse: (text: string) => T) {
-  return z
-    .string()
-    .prefault(DEFAULTS[name] ?? '')
-    .transform(parsed(parse));
-}
-
-const environment = z
-  .object({
-    HOST: defaulted('HOST', parseHost),
-    PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
-    API_KEYS: required('API_KEYS', parseApiKeys),
-    GMAIL_USER: required('GMAIL_USER', parseGmailUser),
-    GMAIL_APP_PASSWORD: optional(parseAppPassword),
-    GMAIL_FROM: optional(parseAddress),
-    SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
-    SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
-    ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ['retry', 'hold'])),
-    RETRY_FOR: defaulted('RETRY_FOR', parseDuration),
-    QUEUE_MAX_MESSAGES: defaulted('QUEUE_MAX_MESSAGES', (text) => parseWholeNumber(text, 1, MAX_QUEUED_MESSAGES)),
-    QUEUE_MAX_BYTES: defaulted('QUEUE_MAX_BYTES', parseSize),
-    RETAIN: defaulted('RETAIN', parsePositiveDuration),
-    MAX_MESSAGE_BYTES: defaulted('MAX_MESSAGE_BYTES', (text) => parseSize(text, GMAIL_SIZE)),
-    RATE_LIMIT: defaulted('RATE_LIMIT', parseRate),
-    TRUST_PROXY: optional(parseProxies),
-    LOG_LEVEL: defaulted('LOG_LEVEL', (text) => parseChoice(text, ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])),
-    SHUTDOWN_TIMEOUT: defaulted('SHUTDOWN_TIMEOUT', parsePositiveDuration),
-  })
-  .refine(({ SMTP_URL, GMAIL_APP_PASSWORD }) => GMAIL_APP_PASSWORD !== undefined || neverLogsIn(SMTP_URL), {
-    path: ['GMAIL_APP_PASSWORD'],
-    error: HOW_TO_SET.GMAIL_APP_PASSWORD,
-    // Also when other variables are wrong, so that one error names them all.
-    when: () => true,
-  });
-
-/** With a bad SMTP_URL, zod hands on something else than servers: then a login is to be expected. */
-function neverLogsIn(servers: unknown): boolean {
-  return Array.isArray(servers) && servers.every((server: SmtpServer) => server.tls === 'never');
-}
+/** All but the accounts. */
+const environment = z.object({
+  HOST: defaulted('HOST', parseHost),
+  PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
+  API_KEYS: required(HOW_TO_SET_API_KEYS, parseApiKeys),
+  GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
+  FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, ['reject', 'rewrite', 'allow'])),
+  SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
+  SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
+  SMTP_RATE: optional(parsePerSecond),
+  ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ['retry', 'hold'])),
+  RETRY_FOR: defaulted('RETRY_FOR', parseDuration),
+  QUEUE_MAX_MESSAGES: defaulted('QUEUE_MAX_MESSAGES', (text) => parseWholeNumber(text, 1, MAX_QUEUED_MESSAGES)),
+  QUEUE_MAX_BYTES: defaulted('QUEUE_MAX_BYTES', parseSize),
+  RETAIN: defaulted('RETAIN', parsePositiveDuration),
+  MAX_MESSAGE_BYTES: defaulted('MAX_MESSAGE_BYTES', (text) => parseSize(text, GMAIL_SIZE)),
+  RATE_LIMIT: defaulted('RATE_LIMIT', parseRate),
+  TRUST_PROXY: optional(parseProxies),
+  LOG_LEVEL: defaulted('LOG_LEVEL', (text) => parseChoice(text, ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])),
+  SHUTDOWN_TIMEOUT: defaulted('SHUTDOWN_TIMEOUT', parsePositiveDuration),
+});
 
 /**
  * Reads the whole configuration: the environment, and the files that `…_FILE` variables name. `warnings` are worth a log line each.
@@ -129,26 +104,48 @@ function neverLogsIn(servers: unknown): boolean {
  */
 export function parseConfig(env: Environment): { config: Config; warnings: string[] } {
   const settings = readSettings(env);
-  const result = environment.safeParse(Object.fromEntries(settings.map(({ name, text }) => [name, text])));
-  const problems = settings.flatMap(({ name, label, problem }) => {
-    const message = problem ?? result.error?.issues.find(({ path }) => path[0] === name)?.message;
-    return message === undefined ? [] : [{ variable: label, message }];
+  const { values, problems } = parseSettings(environment, settings);
+  const { accounts, problems: accountProblems } = parseAccounts(settings, {
+    logsIn: logsIn(settings),
+    // A wrong one is told of by `problems`.
+    tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
   });
-  if (!result.success || problems.length > 0) throw new ConfigError(problems);
-  return { config: freezeDeep(toConfig(result.data)), warnings: warnOfUnknown(env) };
+  const all = [...problems, ...accountProblems];
+  if (values === null || all.length > 0) throw new ConfigError(all);
+  const config = freezeDeep(toConfig(values, accounts));
+  return { config, warnings: [...warnOfUnknown(env), ...warnOfRewriting(config)] };
 }
 
-function toConfig(values: z.infer<typeof environment>): Config {
+/** With a bad SMTP_URL, a login is to be expected. */
+function logsIn({ SMTP_URL }: Settings): boolean {
+  const { data } = environment.shape.SMTP_URL.safeParse(SMTP_URL.text);
+  return data?.every(({ tls }) => tls === 'never') !== true;
+}
+
+/** In that of VARIABLES, which groups what belongs together. */
+function inOrder(problems: readonly Problem[]): Problem[] {
+  const names: readonly string[] = VARIABLES.map(({ name }) => name);
+  const rank = ({ variable }: Problem) => names.indexOf(variable.replace(/_FILE$/, ''));
+  return problems.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** Workspace's relay, and servers that are not logged in to, leave the From as it is. */
+function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
+  const rewrites = smtp.servers.some(({ host, tls }) => tls !== 'never' && host !== 'smtp-relay.gmail.com');
+  if (fromPolicy !== 'allow' || !rewrites) return [];
+  return [
+    'FROM_POLICY is allow: Gmail rewrites a From that is not verified, silently. List verified addresses in GMAIL_ALIASES and use reject or rewrite.',
+  ];
+}
+
+function toConfig(values: z.infer<typeof environment>, accounts: readonly AccountConfig[]): Config {
   return {
     host: values.HOST,
     port: values.PORT,
     apiKeys: values.API_KEYS,
-    gmail: {
-      user: values.GMAIL_USER,
-      appPassword: values.GMAIL_APP_PASSWORD ?? null,
-      from: values.GMAIL_FROM ?? { email: values.GMAIL_USER, name: null },
-    },
-    smtp: { servers: values.SMTP_URL, connections: values.SMTP_CONNECTIONS },
+    accounts,
+    fromPolicy: values.FROM_POLICY,
+    smtp: { servers: values.SMTP_URL, connections: values.SMTP_CONNECTIONS, rate: values.SMTP_RATE ?? null },
     onUncertain: values.ON_UNCERTAIN,
     retryForMs: values.RETRY_FOR,
     queue: { maxMessages: values.QUEUE_MAX_MESSAGES, maxBytes: values.QUEUE_MAX_BYTES },

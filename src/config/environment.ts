@@ -11,35 +11,50 @@ export interface Problem {
   readonly message: string;
 }
 
-/** One variable as it was found, before it is parsed. `label` is the name under which it was set, `problem` why there is no text. */
+/** One variable, or one field of a list, as it was found and before it is parsed. */
 export interface Setting {
-  readonly name: VariableName;
+  /** The name under which it was set. */
   readonly label: string;
   readonly text?: string;
+  /** Why there is no text, although it is set. */
   readonly problem?: string;
+  /** Reads the file again that it stands in; absent if it stands in none. */
+  readonly again?: () => Setting;
 }
 
-/** Finds every variable in the environment, or in the file that `<name>_FILE` names. Empty values count as unset. */
-export function readSettings(env: Environment): Setting[] {
-  return VARIABLES.map(({ name, secret }) => {
-    const text = env[name]?.trim() ?? '';
-    const path = (secret && env[`${name}_FILE`]?.trim()) || '';
-    if (path === '') return text === '' ? { name, label: name } : { name, label: name, text };
-    if (text !== '') return { name, label: name, problem: `It is set twice, also by ${name}_FILE: keep one.` };
-    return readSecret(name, path);
-  });
+export type Settings = Readonly<Record<VariableName, Setting>>;
+
+/** Finds every variable in the environment, or in the file that `<name>_FILE` names. */
+export function readSettings(env: Environment): Settings {
+  const entries = VARIABLES.map(({ name, secret }) => [name, readSetting(env, name, secret ? `${name}_FILE` : null)]);
+  return Object.fromEntries(entries) as Settings;
 }
 
-function readSecret(name: VariableName, path: string): Setting {
-  const label = `${name}_FILE`;
+/** Finds one setting, or the file that `fileName` names. Empty values count as unset. */
+export function readSetting(values: Environment, name: string, fileName: string | null): Setting {
+  const text = values[name]?.trim() ?? '';
+  const path = (fileName !== null && values[fileName]?.trim()) || '';
+  if (fileName === null || path === '') return text === '' ? { label: name } : { label: name, text };
+  if (text !== '') return { label: name, problem: `It is set twice, also by ${fileName}: keep one.` };
+  return readSecret(fileName, path);
+}
+
+function readSecret(label: string, path: string): Setting {
+  const again = () => readSecret(label, path);
   try {
     const text = readFileSync(path, 'utf8').trim();
-    return text === '' ? { name, label, problem: `${path} is empty: put the secret into it.` } : { name, label, text };
+    return text === '' ? { label, problem: `${path} is empty: put the secret into it.`, again } : { label, text, again };
   } catch (error) {
     // A word without a slash may be the secret itself, set under the wrong name: it is not repeated.
     const what = path.includes('/') ? path : 'What it names';
-    return { name, label, problem: `${what} cannot be read: ${reasonOf(error)}. It must be the path of a file that the service may read.` };
+    const problem = `${what} cannot be read: ${reasonOf(error)}. It must be the path of a file that the service may read.`;
+    return { label, problem, again };
   }
+}
+
+/** Whether there is something, be it usable or not. */
+export function isSet({ text, problem }: Setting): boolean {
+  return text !== undefined || problem !== undefined;
 }
 
 function reasonOf(error: unknown): string {
@@ -49,6 +64,7 @@ function reasonOf(error: unknown): string {
 /** Beginnings that hardly anything but a misspelt variable of ours has. HOST, PORT and LOG_ are too common to judge. */
 const PREFIXES = [
   'GMAIL_',
+  'FROM_POLIC',
   'SMTP_',
   'QUEUE_',
   'API_KEY',

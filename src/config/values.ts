@@ -46,6 +46,22 @@ export function parseWholeNumber(text: string, min: number, max: number): number
   return number;
 }
 
+/** Messages per second, such as `20` or `0.5`: more than 0, at most 1000. */
+export function parsePerSecond(text: string): number {
+  const rate = /^\d{1,4}(\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+  if (!(rate > 0 && rate <= 1000))
+    throw new InvalidValue('It must be a number of messages per second, above 0 and up to 1000, such as 20 or 0.5.');
+  return rate;
+}
+
+/** `10%` or `12.5%`, from 0% to `max`, as a part of 1. */
+export function parsePercentage(text: string, max: number): number {
+  const [, digits] = /^(\d{1,3}(?:\.\d{1,6})?)%$/.exec(text) ?? [];
+  const percent = Number(digits ?? Number.NaN);
+  if (!(percent <= max)) throw new InvalidValue(`It must be a percentage from 0% to ${max}%, such as 10% or 12.5%.`);
+  return percent / 100;
+}
+
 /** One of a few words, in lower case. */
 export function parseChoice<const T extends string>(text: string, choices: readonly T[]): T {
   const choice = choices.find((one) => one === text);

@@ -24,14 +24,53 @@ export const VARIABLES = [
     default: '',
     secret: false,
     required: true,
-    meaning: 'the full address of the account, also for Workspace domains',
+    meaning: 'the full address of the account, also for Workspace domains; not with `GMAIL_ACCOUNTS`',
   },
   {
     name: 'GMAIL_APP_PASSWORD',
     default: '',
     secret: true,
     required: true,
-    meaning: '16 letters; the spaces Google shows are removed; not needed if every server of `SMTP_URL` has `?tls=never`',
+    meaning:
+      '16 letters; the spaces Google shows are removed; not with OAuth2, a service account or `GMAIL_ACCOUNTS`, and not needed if every server of `SMTP_URL` has `?tls=never`',
+  },
+  {
+    name: 'GMAIL_OAUTH_CLIENT_ID',
+    default: '',
+    secret: false,
+    required: false,
+    meaning: 'OAuth2 in place of the app password: the client, made in the Google Cloud console; it takes this and the next two',
+  },
+  { name: 'GMAIL_OAUTH_CLIENT_SECRET', default: '', secret: true, required: false, meaning: 'the secret of that client' },
+  {
+    name: 'GMAIL_OAUTH_REFRESH_TOKEN',
+    default: '',
+    secret: true,
+    required: false,
+    meaning: 'what the account granted that client, for the scope `https://mail.google.com/`',
+  },
+  {
+    name: 'GMAIL_SERVICE_ACCOUNT',
+    default: '',
+    secret: true,
+    required: false,
+    meaning:
+      'in place of both: the JSON key of a Workspace service account with domain-wide delegation of that scope; better as a file, by `GMAIL_SERVICE_ACCOUNT_FILE`',
+  },
+  {
+    name: 'GMAIL_OAUTH_TOKEN_URL',
+    default: 'https://oauth2.googleapis.com/token',
+    secret: false,
+    required: false,
+    meaning: 'where access tokens are to be had: `https:`, or `http:` to this machine for tests',
+  },
+  {
+    name: 'GMAIL_ACCOUNTS',
+    default: '',
+    secret: true,
+    required: false,
+    meaning:
+      'several accounts, in place of `GMAIL_USER` and the logins above: a JSON list of objects with `user`, `app_password`, `oauth_client_id`, `oauth_client_secret`, `oauth_refresh_token`, `service_account`, `from`, `aliases` (a list), `daily_messages`, `daily_recipients`, `reserve`; a secret can also be a path, as in `app_password_file`',
   },
   {
     name: 'GMAIL_FROM',
@@ -41,6 +80,42 @@ export const VARIABLES = [
     meaning: 'the default `From`, such as `Acme <no-reply@acme.com>`',
   },
   {
+    name: 'GMAIL_ALIASES',
+    default: '',
+    secret: false,
+    required: false,
+    meaning: 'the verified "Send mail as" addresses of the account, comma separated',
+  },
+  {
+    name: 'FROM_POLICY',
+    default: 'reject',
+    secret: false,
+    required: false,
+    meaning:
+      'a `from` that is neither the account nor an alias: `reject`, `rewrite` (it moves to `Reply-To`), or `allow` (Gmail then replaces it in silence)',
+  },
+  {
+    name: 'GMAIL_DAILY_MESSAGES',
+    default: '',
+    secret: false,
+    required: false,
+    meaning: 'messages an account may send in a rolling 24 h: 500 for gmail.com and googlemail.com, else 2000, unless set',
+  },
+  {
+    name: 'GMAIL_DAILY_RECIPIENTS',
+    default: '',
+    secret: false,
+    required: false,
+    meaning: 'recipients an account may send to in a rolling 24 h: 500 for gmail.com and googlemail.com, else 10000, unless set',
+  },
+  {
+    name: 'GMAIL_RESERVE',
+    default: '10%',
+    secret: false,
+    required: false,
+    meaning: 'the part of those limits kept for `"priority": "high"`, 0% to 90%',
+  },
+  {
     name: 'SMTP_URL',
     default: 'smtp://smtp.gmail.com:587,smtps://smtp.gmail.com:465',
     secret: false,
@@ -48,7 +123,14 @@ export const VARIABLES = [
     meaning:
       'servers in order of preference: `smtp:` is STARTTLS, required; `smtps:` is TLS from the first byte; `?tls=never` is in the clear, without login',
   },
-  { name: 'SMTP_CONNECTIONS', default: '3', secret: false, required: false, meaning: 'pooled connections, 1 to 20' },
+  { name: 'SMTP_CONNECTIONS', default: '3', secret: false, required: false, meaning: 'pooled connections per account, 1 to 20' },
+  {
+    name: 'SMTP_RATE',
+    default: '',
+    secret: false,
+    required: false,
+    meaning: 'messages per second per account at most, such as `20` or `0.5`; no limit unless set',
+  },
   {
     name: 'ON_UNCERTAIN',
     default: 'retry',

@@ -1,37 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdtempDisposableSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import type { Environment } from '../../src/config/environment.ts';
+import { ACCOUNT_FIELDS } from '../../src/config/account.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
-import { type Config, ConfigError, parseConfig } from '../../src/config.ts';
-
-const SECRET = 'Zx9-secret-of-the-crm-0123456789';
-const REQUIRED = { API_KEYS: `crm:${SECRET}`, GMAIL_USER: 'bot@acme.com', GMAIL_APP_PASSWORD: 'abcd efgh ijkl mnop' };
-
-function configOf(env: Environment): Config {
-  return parseConfig({ ...REQUIRED, ...env }).config;
-}
-
-/** The error for an environment that is otherwise right. */
-function errorOf(env: Environment): ConfigError {
-  try {
-    parseConfig({ ...REQUIRED, ...env });
-  } catch (error) {
-    if (error instanceof ConfigError) return error;
-    throw error;
-  }
-  throw new Error('the configuration was taken');
-}
-
-/** What is said about the one variable that is wrong. */
-function problemOf(variable: string, value: string): string {
-  const { problems } = errorOf({ [variable]: value });
-  expect(problems).toEqual([{ variable, message: expect.any(String) }]);
-  return problems[0]?.message ?? '';
-}
+import { parseConfig } from '../../src/config.ts';
+import { accountOf, configOf, credentialsOf, errorOf, fileOf, plain, problemOf, REQUIRED, SECRET } from '../helpers/config.ts';
 
 function digestOf(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
@@ -39,17 +14,28 @@ function digestOf(secret: string): Buffer {
 
 describe('the defaults', () => {
   test('are those of the product page', () => {
-    expect(configOf({})).toEqual({
+    expect(plain(configOf({}))).toEqual({
       host: '127.0.0.1',
       port: 3000,
       apiKeys: [{ name: 'crm', digest: digestOf(SECRET), admin: false }],
-      gmail: { user: 'bot@acme.com', appPassword: 'abcdefghijklmnop', from: { email: 'bot@acme.com', name: null } },
+      accounts: [
+        {
+          user: 'bot@acme.com',
+          credentials: { kind: 'app_password', password: 'abcdefghijklmnop' },
+          from: { email: 'bot@acme.com', name: null },
+          aliases: [],
+          daily: { messages: 2000, recipients: 10_000 },
+          reserve: 0.1,
+        },
+      ],
+      fromPolicy: 'reject',
       smtp: {
         servers: [
           { host: 'smtp.gmail.com', port: 587, tls: 'starttls' },
           { host: 'smtp.gmail.com', port: 465, tls: 'implicit' },
         ],
         connections: 3,
+        rate: null,
       },
       onUncertain: 'retry',
       retryForMs: 24 * 3_600_000,
@@ -65,13 +51,14 @@ describe('the defaults', () => {
 
   test('stand for variables that are empty', () => {
     const empty = Object.fromEntries(VARIABLES.filter(({ required }) => !required).map(({ name }) => [name, ' ']));
-    expect(configOf(empty)).toEqual(configOf({}));
+    expect(plain(configOf(empty))).toEqual(plain(configOf({})));
   });
 
   test('cannot be changed afterwards, at any depth', () => {
     const config = configOf({});
-    const frozen: object[] = [config, config.apiKeys, config.gmail, config.gmail.from, config.smtp, config.smtp.servers, config.queue];
-    for (const part of [...frozen, ...config.apiKeys, ...config.smtp.servers, config.rateLimit, config.trustProxy]) {
+    const frozen: object[] = [config, config.apiKeys, config.accounts, config.smtp, config.smtp.servers, config.queue];
+    const parts = config.accounts.flatMap((account) => [account, account.from, account.aliases, account.daily]);
+    for (const part of [...frozen, ...parts, ...config.apiKeys, ...config.smtp.servers, config.rateLimit, config.trustProxy]) {
       expect(Object.isFrozen(part)).toBe(true);
     }
   });
@@ -93,9 +80,16 @@ describe('one error', () => {
       API_KEYS: 'crm:short',
       GMAIL_USER: 'bot',
       GMAIL_APP_PASSWORD: 'hunter2',
+      GMAIL_OAUTH_TOKEN_URL: 'http://oauth2.googleapis.com/token',
       GMAIL_FROM: 'a@acme.com, b@acme.com',
+      GMAIL_ALIASES: 'help',
+      FROM_POLICY: 'refuse',
+      GMAIL_DAILY_MESSAGES: '0',
+      GMAIL_DAILY_RECIPIENTS: 'many',
+      GMAIL_RESERVE: '10',
       SMTP_URL: 'http://smtp.gmail.com',
       SMTP_CONNECTIONS: '21',
+      SMTP_RATE: '0',
       ON_UNCERTAIN: 'drop',
       RETRY_FOR: '24',
       QUEUE_MAX_MESSAGES: '0',
@@ -107,7 +101,9 @@ describe('one error', () => {
       LOG_LEVEL: 'loud',
       SHUTDOWN_TIMEOUT: 'soon',
     });
-    const names = VARIABLES.map(({ name }) => name);
+    // The other ways to log in, which cannot stand beside an app password: config-login.test.ts and config-accounts.test.ts.
+    const others = /^GMAIL_(OAUTH_(CLIENT|REFRESH)|SERVICE|ACCOUNTS)/;
+    const names = VARIABLES.map(({ name }) => name).filter((name) => !others.test(name));
     expect(problems.map(({ variable }) => variable)).toEqual(names);
     expect(message.split('\n').slice(1)).toEqual(names.map((name) => expect.stringMatching(new RegExp(`^ {2}${name}: [A-Z].*[.)"]$`))));
   });
@@ -132,9 +128,13 @@ describe('one error', () => {
       ...[`${secret}:${secret}:${secret}`, `smtp://${secret}!`, `"${secret}"@acme.com`],
     ];
     for (const value of wrong) {
-      const { message, problems } = errorOf(Object.fromEntries(VARIABLES.map(({ name }) => [name, value])));
-      expect(problems.length).toBeGreaterThan(10);
-      expect(message).not.toContain(secret);
+      const all = Object.fromEntries(VARIABLES.map(({ name }) => [name, value]));
+      const listed = JSON.stringify([Object.fromEntries(ACCOUNT_FIELDS.map((field) => [field, value]))]);
+      for (const GMAIL_ACCOUNTS of ['', value, listed]) {
+        const { message, problems } = errorOf({ ...all, GMAIL_ACCOUNTS });
+        expect(problems.length).toBeGreaterThan(10);
+        expect(message).not.toContain(secret);
+      }
     }
   });
 });
@@ -190,7 +190,7 @@ describe('the account', () => {
   test.each(['abcdefghijklmnop', 'abcd efgh ijkl mnop', 'abcd\u00a0efgh\u00a0ijkl\u00a0mnop', ' abcd efgh\tijkl mnop\n'])(
     'GMAIL_APP_PASSWORD takes %j without its spaces',
     (value) => {
-      expect(configOf({ GMAIL_APP_PASSWORD: value }).gmail.appPassword).toBe('abcdefghijklmnop');
+      expect(credentialsOf({ GMAIL_APP_PASSWORD: value })).toEqual({ kind: 'app_password', password: 'abcdefghijklmnop' });
     },
   );
 
@@ -203,16 +203,8 @@ describe('the account', () => {
     },
   );
 
-  test('GMAIL_APP_PASSWORD may be missing only if no server is logged in to', () => {
-    const clear = 'smtp://127.0.0.1:1025?tls=never';
-    expect(configOf({ GMAIL_APP_PASSWORD: '', SMTP_URL: clear }).gmail.appPassword).toBeNull();
-    for (const SMTP_URL of [undefined, `${clear},smtp://smtp.gmail.com`]) {
-      expect(errorOf({ GMAIL_APP_PASSWORD: '', SMTP_URL }).problems.map(({ variable }) => variable)).toEqual(['GMAIL_APP_PASSWORD']);
-    }
-  });
-
   test('GMAIL_FROM is one mailbox, with a name if it has one', () => {
-    expect(configOf({ GMAIL_FROM: '"Acme, Inc." <no-reply@ACME.com>' }).gmail.from).toEqual({
+    expect(accountOf({ GMAIL_FROM: '"Acme, Inc." <no-reply@ACME.com>' }).from).toEqual({
       email: 'no-reply@acme.com',
       name: 'Acme, Inc.',
     });
@@ -334,6 +326,11 @@ describe('numbers, durations and sizes', () => {
     ['SHUTDOWN_TIMEOUT', ['1s'], ['0s']],
     ['ON_UNCERTAIN', ['retry', 'hold'], ['RETRY', 'fail']],
     ['LOG_LEVEL', ['silent', 'trace'], ['verbose']],
+    ['FROM_POLICY', ['reject', 'rewrite', 'allow'], ['Reject', 'drop']],
+    ['SMTP_RATE', ['1000', '20', '0.5', '0.01'], ['0', '0.0', '-1', '1000.1', '1e2', '.5', '5/s']],
+    ['GMAIL_RESERVE', ['0%', '12.5%', '90%'], ['10', '90.1%', '100%', '-1%', '%', '1e1%']],
+    ['GMAIL_DAILY_MESSAGES', ['1', '500'], ['0', '1.5', '2k']],
+    ['GMAIL_DAILY_RECIPIENTS', ['1', '10000'], ['0', '-1']],
     ['HOST', ['0.0.0.0', '::', 'localhost'], ['[::]', '*', 'a b', 'http://localhost']],
   ] as const)('%s takes %j and refuses %j', (name, taken, refused) => {
     for (const value of taken) configOf({ [name]: value });
@@ -342,17 +339,12 @@ describe('numbers, durations and sizes', () => {
 });
 
 describe('a secret in a file', () => {
-  /** A file that is gone when the test ends. */
-  function fileOf(content: string): Disposable & { readonly path: string } {
-    const folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
-    const path = join(folder.path, 'secret');
-    writeFileSync(path, content);
-    return { path, [Symbol.dispose]: () => folder.remove() };
-  }
-
   test('is read without the line end', () => {
     using file = fileOf('abcd efgh ijkl mnop\n');
-    expect(configOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: file.path }).gmail.appPassword).toBe('abcdefghijklmnop');
+    expect(credentialsOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: file.path })).toEqual({
+      kind: 'app_password',
+      password: 'abcdefghijklmnop',
+    });
   });
 
   test('may hold one API key on each line', () => {
@@ -420,6 +412,9 @@ describe('an unknown variable', () => {
     ['RATE_LIMITS', 'RATE_LIMIT'],
     ['TRUST_PROXIES', 'TRUST_PROXY'],
     ['ON_UNCERTAINTY', 'ON_UNCERTAIN'],
+    ['FROM_POLICIES', 'FROM_POLICY'],
+    ['GMAIL_ACCOUNT', 'GMAIL_ACCOUNTS'],
+    ['GMAIL_SERVICE_ACCOUNT_FIEL', 'GMAIL_SERVICE_ACCOUNT_FILE'],
   ])('such as %s is warned about, with the nearest name %s and without its value', (name, nearest) => {
     const { warnings } = parseConfig({ ...REQUIRED, [name]: SECRET });
     expect(warnings).toEqual([expect.stringMatching(new RegExp(`^${name} .* ${nearest}\\.$`))]);
@@ -437,6 +432,7 @@ describe('an unknown variable', () => {
       PORTAL: 'x',
       NODE_ENV: 'test',
       MAIL_USER: 'x',
+      FROM_EMAIL: 'x',
     };
     expect(parseConfig({ ...REQUIRED, ...foreign }).warnings).toEqual([]);
   });
@@ -460,12 +456,15 @@ describe('.env.example', () => {
       /^(API_KEYS|GMAIL_USER|GMAIL_APP_PASSWORD)=$/gm,
       (_, name: keyof typeof REQUIRED) => `${name}=${REQUIRED[name]}`,
     );
-    expect(parseConfig(parseEnv(filled))).toEqual(parseConfig(REQUIRED));
-    expect(parseConfig(parseEnv(filled.replace(/^# (?=[A-Z_]+=)/gm, '')))).toEqual(parseConfig(REQUIRED));
+    for (const env of [filled, filled.replace(/^# (?=[A-Z_]+=)/gm, '')].map((one) => parseEnv(one))) {
+      const { config, warnings } = parseConfig(env);
+      expect(plain(config)).toEqual(plain(configOf({})));
+      expect(warnings).toEqual([]);
+    }
   });
 });
 
 test('the list of variables gives the defaults that apply', () => {
   const defaults = Object.fromEntries(VARIABLES.map((variable) => [variable.name, variable.name === 'GMAIL_FROM' ? '' : variable.default]));
-  expect(configOf({ ...defaults, ...REQUIRED })).toEqual(configOf({}));
+  expect(plain(configOf({ ...defaults, ...REQUIRED }))).toEqual(plain(configOf({})));
 });

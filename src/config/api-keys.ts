@@ -1,18 +1,11 @@
 import { createHash } from 'node:crypto';
-import { AddressError, parseEmail } from '../core/address.ts';
 import type { ApiKey } from '../core/caller.ts';
 import { InvalidValue, splitList } from './values.ts';
 
-const APP_PASSWORDS_PAGE = 'https://myaccount.google.com/apppasswords';
 const MIN_SECRET_LENGTH = 24;
 
-/** How to set the variables that have no default: the mend when one is missing. */
-export const HOW_TO_SET = {
-  API_KEYS: 'It is required. Set it like this: API_KEYS="crm:$(openssl rand -hex 24)"',
-  GMAIL_USER:
-    'It is required: the full address of the account. Set it like this: GMAIL_USER=you@gmail.com (for Workspace: name@yourdomain)',
-  GMAIL_APP_PASSWORD: `It is required. Make one at ${APP_PASSWORDS_PAGE} and set it like this: GMAIL_APP_PASSWORD="abcd efgh ijkl mnop"`,
-} as const;
+/** The mend when there is no key. */
+export const HOW_TO_SET_API_KEYS = 'It is required. Set it like this: API_KEYS="crm:$(openssl rand -hex 24)"';
 
 /**
  * `name:secret` or `name:sha256:<hex>`, either with `:admin` after it; separated by commas or line ends. Entries are named by their
@@ -23,7 +16,7 @@ export function parseApiKeys(text: string): ApiKey[] {
     throw new InvalidValue('The JSON form is not supported by this version: write name:secret pairs, separated by commas.');
   }
   const keys = splitList(text).map((entry, i) => parseApiKey(entry, `Key ${i + 1}`));
-  if (keys.length === 0) throw new InvalidValue(HOW_TO_SET.API_KEYS);
+  if (keys.length === 0) throw new InvalidValue(HOW_TO_SET_API_KEYS);
   refuseTwins(
     keys.map(({ name }) => name),
     'name',
@@ -73,25 +66,4 @@ function refuseTwins(values: readonly string[], what: string): void {
     const first = values.indexOf(value);
     if (first < i) throw new InvalidValue(`Keys ${first + 1} and ${i + 1} have the same ${what}: give each its own.`);
   });
-}
-
-/** The account to log in as. Gmail wants the whole address, never the part before the @ alone. */
-export function parseGmailUser(text: string): string {
-  try {
-    return parseEmail(text);
-  } catch (error) {
-    if (!(error instanceof AddressError)) throw error;
-    throw new InvalidValue(`${error.reason} It must be the full address of the account, also for Workspace domains: name@yourdomain.`);
-  }
-}
-
-/** Google shows it in four groups of four letters, at times with no-break spaces between them. */
-export function parseAppPassword(text: string): string {
-  const letters = text.replace(/\s/gu, '');
-  if (!/^[A-Za-z]{16}$/.test(letters)) {
-    throw new InvalidValue(
-      `An app password has exactly 16 letters, apart from spaces. The account's own password does not work: make an app password at ${APP_PASSWORDS_PAGE}.`,
-    );
-  }
-  return letters;
 }

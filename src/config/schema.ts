@@ -1,0 +1,52 @@
+import { z } from 'zod';
+import { AddressError } from '../core/address.ts';
+import type { Problem, Setting } from './environment.ts';
+import { InvalidValue } from './values.ts';
+import { VARIABLES, type VariableName } from './variables.ts';
+
+/** Turns the text of a setting into its value; what the parser throws becomes an issue of the schema. */
+function parsed<T>(parse: (text: string) => T) {
+  return (text: string, context: z.RefinementCtx): T => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof InvalidValue || error instanceof AddressError)) throw error;
+      context.addIssue(error.message);
+      return z.NEVER;
+    }
+  };
+}
+
+/** @param howToSet what is said when it is missing */
+export function required<T>(howToSet: string, parse: (text: string) => T) {
+  return z.string({ error: howToSet }).transform(parsed(parse));
+}
+
+export function optional<T>(parse: (text: string) => T) {
+  return z.string().transform(parsed(parse)).optional();
+}
+
+/** The default is the one that VARIABLES gives. */
+export function defaulted<T>(name: VariableName, parse: (text: string) => T) {
+  return z.string().prefault(defaultOf(name)).transform(parsed(parse));
+}
+
+/** As one would write it; empty if there is none. */
+export function defaultOf(name: VariableName): string {
+  return VARIABLES.find((variable) => variable.name === name)?.default ?? '';
+}
+
+/** The values of all settings that the schema names, or null; and one problem for each that is missing or wrong. */
+export function parseSettings<S extends z.ZodRawShape>(
+  schema: z.ZodObject<S>,
+  settings: Readonly<Record<keyof S & string, Setting>>,
+): { values: z.infer<z.ZodObject<S>> | null; problems: Problem[] } {
+  const names = Object.keys(schema.shape) as (keyof S & string)[];
+  const result = schema.safeParse(Object.fromEntries(names.map((name) => [name, settings[name].text])));
+  const problems = names.flatMap((name) => {
+    const { label, problem } = settings[name];
+    const message = problem ?? result.error?.issues.find(({ path }) => path[0] === name)?.message;
+    return message === undefined ? [] : [{ variable: label, message }];
+  });
+  return { values: result.success && problems.length === 0 ? result.data : null, problems };
+}

@@ -1,0 +1,61 @@
+import { mkdtempDisposableSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { Environment } from '../../src/config/environment.ts';
+import { type AccountConfig, type Config, ConfigError, parseConfig } from '../../src/config.ts';
+import type { Credentials } from '../../src/core/credentials.ts';
+
+export const SECRET = 'Zx9-secret-of-the-crm-0123456789';
+export const REQUIRED = { API_KEYS: `crm:${SECRET}`, GMAIL_USER: 'bot@acme.com', GMAIL_APP_PASSWORD: 'abcd efgh ijkl mnop' };
+
+export function configOf(env: Environment): Config {
+  return parseConfig({ ...REQUIRED, ...env }).config;
+}
+
+/** The only account there is. */
+export function accountOf(env: Environment): AccountConfig {
+  const { accounts } = configOf(env);
+  expect(accounts).toHaveLength(1);
+  return accounts[0] as AccountConfig;
+}
+
+export function credentialsOf(env: Environment): Credentials | null {
+  return accountOf(env).credentials?.() ?? null;
+}
+
+/** Credentials are read by a function; what it gives stands in its place, so that configurations can be compared. */
+export function plain(config: Config) {
+  return { ...config, accounts: config.accounts.map((account) => ({ ...account, credentials: account.credentials?.() ?? null })) };
+}
+
+/** The error for an environment that is otherwise right. */
+export function errorOf(env: Environment): ConfigError {
+  try {
+    parseConfig({ ...REQUIRED, ...env });
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+    throw error;
+  }
+  throw new Error('the configuration was taken');
+}
+
+/** What is said about the one variable that is wrong. */
+export function problemOf(variable: string, value: string, env: Environment = {}): string {
+  const { problems } = errorOf({ ...env, [variable]: value });
+  expect(problems).toEqual([{ variable, message: expect.any(String) }]);
+  return problems[0]?.message ?? '';
+}
+
+/** A file that is gone when the test ends. */
+export function fileOf(content: string): Disposable & { readonly path: string; write(content: string): void; remove(): void } {
+  const folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
+  const path = join(folder.path, 'secret');
+  writeFileSync(path, content);
+  return {
+    path,
+    write: (other) => writeFileSync(path, other),
+    remove: () => rmSync(path),
+    [Symbol.dispose]: () => folder.remove(),
+  };
+}

@@ -1,0 +1,210 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { accountOf, configOf, credentialsOf, errorOf, fileOf, problemOf } from '../helpers/config.ts';
+
+const OAUTH = {
+  GMAIL_APP_PASSWORD: '',
+  GMAIL_OAUTH_CLIENT_ID: '42-abc.apps.googleusercontent.com',
+  GMAIL_OAUTH_CLIENT_SECRET: 'GOCSPX-client-secret',
+  GMAIL_OAUTH_REFRESH_TOKEN: '1//refresh-token',
+};
+const GOOGLE = 'https://oauth2.googleapis.com/token';
+const CLEAR = 'smtp://127.0.0.1:1025?tls=never';
+
+const PEM = pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }));
+const KEY = { type: 'service_account', project_id: 'acme', client_email: 'mailer@acme.iam.gserviceaccount.com', private_key: PEM };
+
+function pemOf({ privateKey }: { privateKey: { export(options: { type: 'pkcs8'; format: 'pem' }): string | Buffer } }): string {
+  return String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+}
+
+/** The environment of an account that logs in with that key. */
+function withKey(fields: object) {
+  return { GMAIL_APP_PASSWORD: '', GMAIL_SERVICE_ACCOUNT: JSON.stringify({ ...KEY, ...fields }) };
+}
+
+describe('a way to log in', () => {
+  test('is needed, unless no server is logged in to', () => {
+    expect(accountOf({ GMAIL_APP_PASSWORD: '', SMTP_URL: CLEAR }).credentials).toBeNull();
+    for (const SMTP_URL of [undefined, `${CLEAR},smtp://smtp.gmail.com`]) {
+      const problem = problemOf('GMAIL_APP_PASSWORD', '', { SMTP_URL });
+      expect(problem).toMatch(/^It is required\. Make one at https:\/\/myaccount\.google\.com\/apppasswords .*GMAIL_APP_PASSWORD="abcd/);
+      expect(problem).toMatch(
+        /GMAIL_OAUTH_CLIENT_ID, GMAIL_OAUTH_CLIENT_SECRET, GMAIL_OAUTH_REFRESH_TOKEN for OAuth2, or GMAIL_SERVICE_ACCOUNT/,
+      );
+    }
+  });
+
+  test('is not asked for because of another mistake', () => {
+    expect(errorOf({ GMAIL_APP_PASSWORD: '', SMTP_URL: CLEAR, PORT: 'http' }).problems).toHaveLength(1);
+  });
+
+  test('can be a refresh token of an OAuth2 client', () => {
+    expect(credentialsOf(OAUTH)).toEqual({
+      kind: 'refresh_token',
+      clientId: OAUTH.GMAIL_OAUTH_CLIENT_ID,
+      clientSecret: OAUTH.GMAIL_OAUTH_CLIENT_SECRET,
+      refreshToken: OAUTH.GMAIL_OAUTH_REFRESH_TOKEN,
+      tokenUrl: GOOGLE,
+    });
+  });
+
+  test('can be the key of a service account', () => {
+    expect(credentialsOf(withKey({}))).toEqual({
+      kind: 'service_account',
+      clientEmail: KEY.client_email,
+      privateKey: PEM,
+      tokenUrl: GOOGLE,
+    });
+  });
+
+  test.each([
+    ['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET and GMAIL_OAUTH_REFRESH_TOKEN'],
+    ['GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_CLIENT_ID and GMAIL_OAUTH_REFRESH_TOKEN'],
+    ['GMAIL_OAUTH_REFRESH_TOKEN', 'GMAIL_OAUTH_CLIENT_ID and GMAIL_OAUTH_CLIENT_SECRET'],
+  ])('with OAuth2 is not whole without %s', (missing, others) => {
+    expect(problemOf(missing, '', OAUTH)).toContain(`required beside ${others}:`);
+  });
+
+  test('with OAuth2 names both that are missing', () => {
+    const { problems } = errorOf({ ...OAUTH, GMAIL_OAUTH_CLIENT_ID: '', GMAIL_OAUTH_CLIENT_SECRET: '' });
+    expect(problems.map(({ variable }) => variable)).toEqual(['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET']);
+  });
+
+  test.each([
+    ['an app password and OAuth2', { ...OAUTH, GMAIL_APP_PASSWORD: 'abcdefghijklmnop' }, 'GMAIL_APP_PASSWORD', Object.keys(OAUTH).slice(1)],
+    ['an app password and a part of OAuth2', { GMAIL_OAUTH_CLIENT_ID: 'x' }, 'GMAIL_APP_PASSWORD', ['GMAIL_OAUTH_CLIENT_ID']],
+    [
+      'an app password and a service account',
+      { GMAIL_SERVICE_ACCOUNT: JSON.stringify(KEY) },
+      'GMAIL_APP_PASSWORD',
+      ['GMAIL_SERVICE_ACCOUNT'],
+    ],
+    [
+      'OAuth2 and a service account',
+      { ...OAUTH, ...withKey({}) },
+      'GMAIL_OAUTH_CLIENT_ID',
+      ['GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_REFRESH_TOKEN', 'GMAIL_SERVICE_ACCOUNT'],
+    ],
+  ])('is one: %s are refused, each by its name', (_, env, variable, others) => {
+    expect(errorOf(env).problems).toEqual([{ variable, message: expect.stringContaining(`beside ${others.join(', ')}: `) }]);
+  });
+
+  test('that stands in a file clashes under the name it was given by', () => {
+    using file = fileOf(JSON.stringify(KEY));
+    expect(problemOf('GMAIL_APP_PASSWORD', 'abcdefghijklmnop', { GMAIL_SERVICE_ACCOUNT_FILE: file.path })).toContain(
+      'beside GMAIL_SERVICE_ACCOUNT_FILE:',
+    );
+  });
+
+  test.each(['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_REFRESH_TOKEN'])('%s has no white space', (name) => {
+    expect(problemOf(name, 'two words', OAUTH)).toContain('white space');
+    expect(problemOf(name, 'wörd', OAUTH)).toContain('beyond ASCII');
+  });
+});
+
+describe('GMAIL_SERVICE_ACCOUNT', () => {
+  test.each([
+    ['no JSON', 'hunter2', 'not valid JSON'],
+    ['a path', '/run/secrets/key.json', 'put _FILE after the name'],
+    ['another value', '[]', 'not the key of a service account'],
+    ['the file of an OAuth2 client', JSON.stringify({ installed: { client_id: 'x' } }), 'not the key of a service account'],
+    ['a user’s credentials', JSON.stringify({ ...KEY, type: 'authorized_user' }), 'whose type is service_account'],
+    ['a key without an address', JSON.stringify({ ...KEY, client_email: undefined }), 'no usable client_email'],
+    [
+      'a key with something else as its address',
+      JSON.stringify({ ...KEY, client_email: 'mailer' }),
+      'client_email of the key is not an address',
+    ],
+    ['a key without its secret part', JSON.stringify({ ...KEY, private_key: 42 }), 'no usable private_key'],
+    ['a secret part that is cut off', JSON.stringify({ ...KEY, private_key: PEM.slice(0, 200) }), 'not an RSA key in PEM'],
+    ['an elliptic curve', JSON.stringify({ ...KEY, private_key: pemOf(generateKeyPairSync('ed25519')) }), 'not an RSA key in PEM'],
+    [
+      'a token_uri in the clear',
+      JSON.stringify({ ...KEY, token_uri: 'http://oauth2.googleapis.com/token' }),
+      'token_uri of the key cannot be used',
+    ],
+  ])('refuses %s', (_, value, reason) => {
+    const problem = problemOf('GMAIL_SERVICE_ACCOUNT', value, { GMAIL_APP_PASSWORD: '' });
+    expect(problem).toContain(reason);
+    expect(problem).not.toMatch(/PRIVATE KEY|hunter2|run.secrets/);
+  });
+});
+
+describe('GMAIL_OAUTH_TOKEN_URL', () => {
+  test('counts for a refresh token', () => {
+    expect(credentialsOf({ ...OAUTH, GMAIL_OAUTH_TOKEN_URL: 'http://127.0.0.1:8089/token' })).toMatchObject({
+      tokenUrl: 'http://127.0.0.1:8089/token',
+    });
+  });
+
+  test('counts more than the token_uri of a service account, which counts more than the default', () => {
+    const env = withKey({ token_uri: 'https://oauth2.mtls.googleapis.com/token' });
+    expect(credentialsOf(env)).toMatchObject({ tokenUrl: 'https://oauth2.mtls.googleapis.com/token' });
+    expect(credentialsOf({ ...env, GMAIL_OAUTH_TOKEN_URL: GOOGLE })).toMatchObject({ tokenUrl: GOOGLE });
+  });
+
+  test.each(['https://tokens.acme.com/t', 'http://localhost:1/t', 'http://127.0.0.2/t', 'http://[::1]:8089/t'])('takes %s', (value) => {
+    configOf({ GMAIL_OAUTH_TOKEN_URL: value });
+  });
+
+  test.each([
+    ['oauth2.googleapis.com/token', 'must be a URL'],
+    ['ftp://127.0.0.1/token', 'starts with https://'],
+    ['http://oauth2.googleapis.com/token', 'loopback'],
+    ['http://127.0.0.1.acme.com/token', 'loopback'],
+    ['http://localhost.acme.com/token', 'loopback'],
+    ['http://10.0.0.1/token', 'loopback'],
+    ['https://bot:hunter2@oauth2.googleapis.com/token', 'credentials'],
+  ])('refuses %s', (value, reason) => {
+    const problem = problemOf('GMAIL_OAUTH_TOKEN_URL', value);
+    expect(problem).toContain(reason);
+    expect(problem).not.toContain('hunter2');
+  });
+});
+
+describe('credentials', () => {
+  test('that stand in the environment stay what they were', () => {
+    const { credentials } = accountOf(OAUTH);
+    expect(credentials?.()).toBe(credentials?.());
+  });
+
+  test('that stand in a file are read again each time, so that a rotated secret needs no restart', () => {
+    using file = fileOf('abcdefghijklmnop');
+    const { credentials } = accountOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: file.path });
+    file.write('ponm lkji hgfe dcba\n');
+    expect(credentials?.()).toEqual({ kind: 'app_password', password: 'ponmlkjihgfedcba' });
+    file.write('aaaa bbbb cccc dddd\n');
+    expect(credentials?.()).toEqual({ kind: 'app_password', password: 'aaaabbbbccccdddd' });
+  });
+
+  test('stay those that were read last while the file is missing, empty or wrong', () => {
+    using file = fileOf('abcdefghijklmnop');
+    const { credentials } = accountOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: file.path });
+    file.write('ponmlkjihgfedcba');
+    credentials?.();
+    for (const breakIt of [() => file.write(''), () => file.write('hunter2'), () => file.remove()]) {
+      breakIt();
+      expect(credentials?.()).toEqual({ kind: 'app_password', password: 'ponmlkjihgfedcba' });
+    }
+    file.write('aaaabbbbccccdddd');
+    expect(credentials?.()).toEqual({ kind: 'app_password', password: 'aaaabbbbccccdddd' });
+  });
+
+  test('are put together anew from what stands in files and what does not', () => {
+    using file = fileOf('1//first');
+    const { GMAIL_OAUTH_REFRESH_TOKEN: _, ...others } = OAUTH;
+    const { credentials } = accountOf({ ...others, GMAIL_OAUTH_REFRESH_TOKEN_FILE: file.path });
+    file.write('1//second');
+    expect(credentials?.()).toMatchObject({ clientId: OAUTH.GMAIL_OAUTH_CLIENT_ID, refreshToken: '1//second', tokenUrl: GOOGLE });
+  });
+
+  test('of a service account follow the file of its key', () => {
+    using file = fileOf(JSON.stringify(KEY));
+    const { credentials } = accountOf({ GMAIL_APP_PASSWORD: '', GMAIL_SERVICE_ACCOUNT_FILE: file.path });
+    file.write(JSON.stringify({ ...KEY, client_email: 'other@acme.iam.gserviceaccount.com' }));
+    expect(credentials?.()).toMatchObject({ clientEmail: 'other@acme.iam.gserviceaccount.com' });
+    file.write(JSON.stringify({ ...KEY, private_key: 'cut' }));
+    expect(credentials?.()).toMatchObject({ clientEmail: 'other@acme.iam.gserviceaccount.com', privateKey: PEM });
+  });
+});
