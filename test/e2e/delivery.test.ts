@@ -37,7 +37,7 @@ describe('a message', () => {
   });
 
   test('arrives as it was asked for, whatever it has in it', async () => {
-    await using app = await start();
+    await using app = await start({ GMAIL_ALIASES: 'no-reply@acme.com' });
     const { status } = await app.service.send(
       {
         from: 'Acmé <no-reply@acme.com>',

@@ -16,7 +16,7 @@ let service: ServiceUnderTest;
 
 beforeAll(async () => {
   gmail = await startSimulator({ password: APP_PASSWORD, retain: 10 });
-  service = await startService({ smtp: gmail.url, ca: gmail.ca, env: { SMTP_CONNECTIONS: '1' } });
+  service = await startService({ smtp: gmail.url, ca: gmail.ca, env: { SMTP_CONNECTIONS: '1', FROM_POLICY: 'allow' } });
 });
 afterAll(async () => {
   await service.close();

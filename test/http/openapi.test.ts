@@ -37,11 +37,13 @@ describe('the OpenAPI document', () => {
     expect(document.openapi).toMatch(/^3\.1\./);
     expect(document.info).toMatchObject({ title: 'Outtray', version: '1.2.3', license: { name: 'MIT' } });
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'get /accounts',
       'get /livez',
       'get /messages/{id}',
       'get /openapi.yaml',
       'get /problems/{code}',
       'get /readyz',
+      'post /accounts/{user}/verify',
       'post /send',
     ]);
     expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);
