@@ -1,5 +1,5 @@
 /**
- * A certificate authority that lives as long as the simulator, and a certificate from it (RFC 5280). Written out here because
+ * A certificate authority that lives as long as the simulator, and certificates from it (RFC 5280). Written out here because
  * the certificates need the key identifiers that strict verifiers such as Python's ask for.
  */
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
@@ -20,37 +20,81 @@ interface KeyPair {
   readonly privateKey: KeyObject;
 }
 
+export const CERTIFICATE_KINDS = ['trusted', 'intercepted', 'expired', 'wrong-name'] as const;
+export type CertificateKind = (typeof CERTIFICATE_KINDS)[number];
+
+interface Authority extends KeyPair {
+  readonly name: string;
+  /** PEM. */
+  readonly ca: string;
+}
+
+/** Epoch ms. */
+interface Validity {
+  readonly from: number;
+  readonly until: number;
+}
+
 const DAY_MS = 24 * 60 * 60 * 1000;
 const ECDSA_WITH_SHA256 = sequence(objectIdentifier('1.2.840.10045.4.3.2'));
 
 /** @param names host names and IP addresses the certificate is for */
 export function createCertificate(names: readonly string[]): Certificate {
-  const authority = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const server = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const authorityName = 'Outtray simulator CA';
-  const ca = issue(authorityName, authority, authorityName, authority, [
+  return certify(createAuthority('Outtray simulator CA'), names, fromYesterday());
+}
+
+/** What a server may present. Clients that trust the `ca` of `trusted` refuse all the others. */
+export function createCertificates(names: readonly string[]): Record<CertificateKind, Certificate> {
+  const authority = createAuthority('Outtray simulator CA');
+  const now = Date.now();
+  return {
+    trusted: certify(authority, names, fromYesterday()),
+    intercepted: certify(createAuthority('Corporate Proxy CA'), names, fromYesterday()),
+    expired: certify(authority, names, { from: now - 90 * DAY_MS, until: now - DAY_MS }),
+    'wrong-name': certify(authority, ['mail.wrong-name.test'], fromYesterday()),
+  };
+}
+
+/** Clocks differ, so from yesterday; for a year. */
+function fromYesterday(): Validity {
+  return { from: Date.now() - DAY_MS, until: Date.now() + 365 * DAY_MS };
+}
+
+function createAuthority(name: string): Authority {
+  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const ca = issue(name, keys, { ...keys, name }, fromYesterday(), [
     extension('2.5.29.19', sequence(truth()), 'critical'), // basicConstraints: a CA
     extension('2.5.29.15', bitString(Buffer.from([0x06]), 1), 'critical'), // keyUsage: keyCertSign, cRLSign
   ]);
-  const cert = issue('smtp.gmail.com', server, authorityName, authority, [
+  return { ...keys, name, ca };
+}
+
+function certify(authority: Authority, names: readonly string[], validity: Validity): Certificate {
+  const server = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const cert = issue('smtp.gmail.com', server, authority, validity, [
     extension('2.5.29.19', sequence(), 'critical'), // basicConstraints: not a CA
     extension('2.5.29.15', bitString(Buffer.from([0x80]), 7), 'critical'), // keyUsage: digitalSignature
     extension('2.5.29.37', sequence(objectIdentifier('1.3.6.1.5.5.7.3.1'))), // extKeyUsage: serverAuth
     extension('2.5.29.17', sequence(...names.map(generalName))), // subjectAltName
   ]);
-  return { ca, cert: cert + ca, key: String(server.privateKey.export({ type: 'pkcs8', format: 'pem' })) };
+  return { ca: authority.ca, cert: cert + authority.ca, key: String(server.privateKey.export({ type: 'pkcs8', format: 'pem' })) };
 }
 
-/** The certificate as PEM, valid from yesterday (clocks differ) for a year. */
-function issue(subject: string, keys: KeyPair, issuer: string, issuerKeys: KeyPair, extensions: readonly Buffer[]): string {
-  const now = Date.now();
+/** The certificate as PEM. */
+function issue(
+  subject: string,
+  keys: KeyPair,
+  issuer: Pick<Authority, 'name' | keyof KeyPair>,
+  validity: Validity,
+  extensions: readonly Buffer[],
+): string {
   const subjectKey = keys.publicKey.export({ type: 'spki', format: 'der' });
   const body = sequence(
     context(0, integer(Buffer.from([2])), 'constructed'), // version 3
     integer(Buffer.concat([Buffer.from([1]), randomBytes(15)])), // serial number
     ECDSA_WITH_SHA256,
-    commonName(issuer),
-    sequence(utcTime(now - DAY_MS), utcTime(now + 365 * DAY_MS)),
+    commonName(issuer.name),
+    sequence(utcTime(validity.from), utcTime(validity.until)),
     commonName(subject),
     subjectKey,
     context(
@@ -58,12 +102,12 @@ function issue(subject: string, keys: KeyPair, issuer: string, issuerKeys: KeyPa
       sequence(
         ...extensions,
         extension('2.5.29.14', octetString(keyIdentifier(keys.publicKey))), // subjectKeyIdentifier
-        extension('2.5.29.35', sequence(context(0, keyIdentifier(issuerKeys.publicKey), 'primitive'))), // authorityKeyIdentifier
+        extension('2.5.29.35', sequence(context(0, keyIdentifier(issuer.publicKey), 'primitive'))), // authorityKeyIdentifier
       ),
       'constructed',
     ),
   );
-  const signature = sign('sha256', body, issuerKeys.privateKey);
+  const signature = sign('sha256', body, issuer.privateKey);
   const lines =
     sequence(body, ECDSA_WITH_SHA256, bitString(signature))
       .toString('base64')

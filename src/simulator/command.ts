@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
+import { ROUTES } from './inspection.ts';
 import { SCRIPTED_LOGINS } from './logins.ts';
 import { SCRIPTED_DOMAIN, SCRIPTED_RECIPIENTS } from './scripts.ts';
 import { openSimulator, type Simulator, type SimulatorOptions } from './simulator.ts';
@@ -12,9 +13,11 @@ Runs a Gmail that sends nothing: a real SMTP server with the banner, the logins 
   --host HOST        where to listen (127.0.0.1)
   --smtp-port PORT   SMTP with STARTTLS (2587)
   --smtps-port PORT  SMTP with TLS from the first byte (2465)
-  --http-port PORT   reads back what it took: GET /messages (2580)
+  --http-port PORT   reads back what it took and makes things go wrong: GET / lists how (2580)
   --user USER        the login it announces; any user name gets in (demo@simulator.test)
   --password SECRET  the app password (abcdefghijklmnop)
+  --alias ADDRESS    a "Send mail as" address, which may stand in From; can be given again
+  --daily-limit N    how many messages each user may send in 24 h (no limit)
   --ca-file FILE     write its certificate authority here, for NODE_EXTRA_CA_CERTS`;
 
 const OPTIONS = {
@@ -24,6 +27,8 @@ const OPTIONS = {
   'http-port': { type: 'string', default: '2580' },
   user: { type: 'string', default: 'demo@simulator.test' },
   password: { type: 'string', default: 'abcdefghijklmnop' },
+  alias: { type: 'string', multiple: true, default: [] as string[] },
+  'daily-limit': { type: 'string' },
   'ca-file': { type: 'string' },
 } as const;
 
@@ -37,8 +42,9 @@ class UsageError extends Error {}
  */
 export async function runSimulator(args: string[], out: (line: string) => void, signal: AbortSignal): Promise<number> {
   try {
-    const { caFile, ...options } = parseCommandLine(args);
+    const { caFile, dailyLimit, ...options } = parseCommandLine(args);
     await using simulator = await openSimulator(options);
+    if (dailyLimit !== undefined) simulator.setDailyLimit({ messages: dailyLimit });
     if (caFile !== undefined) await writeFile(caFile, simulator.ca);
     for (const line of introduction(simulator, caFile)) out(line);
     if (!signal.aborted) await once(signal, 'abort');
@@ -49,7 +55,12 @@ export async function runSimulator(args: string[], out: (line: string) => void, 
   }
 }
 
-function parseCommandLine(args: string[]): SimulatorOptions & { caFile: string | undefined } {
+interface CommandLine extends SimulatorOptions {
+  readonly caFile: string | undefined;
+  readonly dailyLimit: number | undefined;
+}
+
+function parseCommandLine(args: string[]): CommandLine {
   const { values } = parse(args);
   return {
     host: values.host,
@@ -58,6 +69,8 @@ function parseCommandLine(args: string[]): SimulatorOptions & { caFile: string |
     httpPort: parsePort('--http-port', values['http-port']),
     user: values.user,
     password: parseFilled('--password', values.password),
+    aliases: values.alias,
+    dailyLimit: values['daily-limit'] === undefined ? undefined : parseCount('--daily-limit', values['daily-limit']),
     caFile: values['ca-file'],
   };
 }
@@ -74,6 +87,11 @@ function parsePort(option: string, text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
   if (port <= 65_535) return port;
   throw new UsageError(`${option}: "${text}" is not a port, 0 to 65535`);
+}
+
+function parseCount(option: string, text: string): number {
+  if (/^\d{1,7}$/.test(text)) return Number(text);
+  throw new UsageError(`${option}: "${text}" is not a number of messages`);
 }
 
 function parseFilled(option: string, text: string): string {
@@ -97,5 +115,8 @@ function introduction(simulator: Simulator, caFile: string | undefined): string[
     '',
     'Every user name gets in with the password, but for these:',
     ...SCRIPTED_LOGINS.map(({ name, summary }) => scripted(name, summary)),
+    '',
+    `What it took, and what can go wrong, at ${simulator.httpUrl}:`,
+    ...ROUTES.map(({ method, path, summary }) => `  ${`${method} ${path}`.padEnd(40)}${summary}`),
   ];
 }

@@ -72,7 +72,7 @@ export class GmailConnection extends SMTPConnection {
     }
     // Before TLS there is nothing to log in to: Gmail asks for that first.
     this.#write(name === 'authenticationRequired' && !this.secure ? 'starttlsFirst' : name);
-    if (code === 421) this.close();
+    if (code === 421 || name === 'tryAgainLater') this.close();
   }
 
   #write(name: ReplyName): void {
@@ -91,9 +91,22 @@ export class GmailConnection extends SMTPConnection {
 
   override handler_EHLO(command: Buffer, callback: () => void): void {
     const greeting = `smtp.gmail.com at your service, [${this.remoteAddress}]`;
-    const door = this.secure ? `AUTH ${MECHANISMS}` : 'STARTTLS';
-    const extensions = [`SIZE ${SIZE}`, '8BITMIME', door, 'ENHANCEDSTATUSCODES', 'PIPELINING', 'CHUNKING', 'SMTPUTF8'];
+    const door = this.secure ? [`AUTH ${MECHANISMS}`] : this.#offersStarttls ? ['STARTTLS'] : [];
+    const extensions = [`SIZE ${SIZE}`, '8BITMIME', ...door, 'ENHANCEDSTATUSCODES', 'PIPELINING', 'CHUNKING', 'SMTPUTF8'];
     this.#hello(command, [greeting, ...extensions], callback);
+  }
+
+  override handler_STARTTLS(command: Buffer, callback: () => void): void {
+    if (this.secure || this.#offersStarttls) {
+      super.handler_STARTTLS(command, callback);
+      return;
+    }
+    this.send(502, 'unrecognized');
+    callback();
+  }
+
+  get #offersStarttls(): boolean {
+    return !this._server.options.hideSTARTTLS;
   }
 
   #hello(command: Buffer, lines: string[], callback: () => void): void {

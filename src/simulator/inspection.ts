@@ -1,90 +1,116 @@
-/** The simulator's own small HTTP port: what it took, and two switches. Not a thing that Gmail has. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { LOGIN_FAULTS, type LoginFault } from './logins.ts';
+/** The simulator's own small HTTP port: what it took, and its switches. Not a thing that Gmail has. */
+import type { Server } from 'node:http';
+import { z } from 'zod';
+import { CERTIFICATE_KINDS } from './certificate.ts';
+import { type Controls, PORTS } from './controls.ts';
+import { createHttpServer, HttpError, PlainText, post, type Route } from './http.ts';
+import type { AcceptedMessage, Journal } from './journal.ts';
+import { DAY_MS, THROTTLE_REPLIES } from './limits.ts';
+import { LOGIN_FAULTS } from './logins.ts';
+import { PORT_FAULTS } from './server.ts';
 import type { SimulatorState } from './state.ts';
+import { TOKEN_ROUTES } from './tokens.ts';
 
-const MAX_BODY_BYTES = 64 * 1024;
-
-/** A refusal, with its HTTP status. */
-class HttpError extends Error {
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
+/** What the handlers are given. */
+interface Inspected extends SimulatorState {
+  readonly controls: Controls;
 }
 
-export function createInspection(state: SimulatorState): Server {
-  return createServer((request, response) => {
-    answer(state, request, response).catch((error: unknown) => {
-      const status = error instanceof HttpError ? error.status : 500;
-      json(response, status, { error: error instanceof Error ? error.message : String(error) });
-    });
-  });
+const count = z.int().min(0).max(1_000_000);
+
+/** To add a route, add a row: `GET /` and the command's introduction show it by themselves. */
+export const ROUTES: readonly Route<Inspected>[] = [
+  { method: 'GET', path: '/messages', summary: 'what it took, newest first', handle: ({ journal }) => ({ messages: listed(journal) }) },
+  { method: 'GET', path: '/messages/{id}', summary: 'one of them', handle: ({ journal }, { id }) => messageOf(journal, id) },
+  {
+    method: 'GET',
+    path: '/messages/{id}/raw',
+    summary: 'its text',
+    handle: ({ journal }, { id }) => new PlainText(messageOf(journal, id).raw),
+  },
+  { method: 'DELETE', path: '/messages', summary: 'forgets them', handle: ({ journal }) => journal.forgetMessages() },
+  { method: 'GET', path: '/counters', summary: 'connections, logins, transactions', handle: ({ journal }) => journal.counters },
+  post(
+    '/login-fault',
+    '{"fault": "bad-credentials", "times": 3}: so many logins fail so, all without times; null heals',
+    z.strictObject({ fault: z.enum(LOGIN_FAULTS).nullable(), times: count.nullable().default(null) }),
+    ({ controls }, body) => {
+      controls.setLoginFault(body.fault, body.times ?? undefined);
+      return body;
+    },
+  ),
+  post(
+    '/password',
+    '{"password": "..."}: the password from now on',
+    z.strictObject({ password: z.string().min(1) }),
+    ({ controls }, { password }) => controls.setPassword(password),
+  ),
+  post(
+    '/daily-limit',
+    '{"messages": 3, "window_seconds": 86400}: so many of each user from now on, then 550 5.4.5; null lifts it',
+    z.strictObject({
+      messages: count.nullable(),
+      window_seconds: z
+        .number()
+        .positive()
+        .default(DAY_MS / 1000),
+    }),
+    ({ controls }, body) => {
+      const { messages, window_seconds } = body;
+      controls.setDailyLimit(messages === null ? null : { messages, windowMs: window_seconds * 1000 });
+      return body;
+    },
+  ),
+  post(
+    '/throttle',
+    '{"transactions": 2, "reply": "relay-peak"}: so many are turned away at MAIL, with 421 4.7.0 without reply',
+    z.strictObject({ transactions: count, reply: z.enum(THROTTLE_REPLIES).default('try-again-later') }),
+    ({ controls }, body) => {
+      controls.throttle(body.transactions, body.reply);
+      return body;
+    },
+  ),
+  post(
+    '/port-fault',
+    '{"port": "starttls", "fault": "silent"}: blocks that port, or "tls", so or by "refused"; null opens it',
+    z.strictObject({ port: z.enum(PORTS), fault: z.enum(PORT_FAULTS).nullable() }),
+    async ({ controls }, body) => {
+      await controls.blockPort(body.port, body.fault);
+      return body;
+    },
+  ),
+  post(
+    '/certificate',
+    `{"certificate": "intercepted"}: what both ports present: ${CERTIFICATE_KINDS.join(', ')}`,
+    z.strictObject({ certificate: z.enum(CERTIFICATE_KINDS) }),
+    ({ controls }, body) => {
+      controls.setCertificate(body.certificate);
+      return body;
+    },
+  ),
+  post(
+    '/starttls',
+    '{"offered": false}: EHLO does not offer STARTTLS; true brings it back',
+    z.strictObject({ offered: z.boolean() }),
+    ({ controls }, body) => {
+      controls.offerStarttls(body.offered);
+      return body;
+    },
+  ),
+  ...TOKEN_ROUTES,
+];
+
+export function createInspection(state: SimulatorState, controls: Controls): Server {
+  return createHttpServer(ROUTES, { ...state, controls });
 }
 
-async function answer({ journal, authenticator }: SimulatorState, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { pathname } = new URL(request.url ?? '/', 'http://simulator.test');
-  const [, id, raw] = /^\/messages\/([^/]+)(\/raw)?$/.exec(pathname) ?? [];
-  switch (id === undefined ? `${request.method} ${pathname}` : `${request.method} message`) {
-    case 'GET /messages':
-      return json(response, 200, { messages: journal.messages.map(({ raw: _, ...rest }) => rest).reverse() });
-    case 'GET message': {
-      const message = journal.messages.find((each) => each.id === id);
-      if (!message) throw new HttpError(404, 'No such message');
-      return raw ? text(response, message.raw) : json(response, 200, message);
-    }
-    case 'DELETE /messages':
-      journal.forgetMessages();
-      response.writeHead(204).end();
-      return;
-    case 'GET /counters':
-      return json(response, 200, journal.counters);
-    case 'POST /login-fault':
-      authenticator.fault = parseFault((await readJson(request)).fault);
-      return json(response, 200, { fault: authenticator.fault });
-    case 'POST /password':
-      authenticator.secret = parsePassword((await readJson(request)).password);
-      response.writeHead(204).end();
-      return;
-    default:
-      throw new HttpError(404, 'See /messages, /messages/{id}, /messages/{id}/raw, /counters, /login-fault and /password');
-  }
+/** Newest first, without their text. */
+function listed(journal: Journal) {
+  return journal.messages.map(({ raw: _, ...rest }) => rest).reverse();
 }
 
-function parseFault(value: unknown): LoginFault | null {
-  const fault = LOGIN_FAULTS.find((each) => each === value) ?? null;
-  if (fault === null && value !== null) throw new HttpError(400, `fault must be null or one of ${LOGIN_FAULTS.join(', ')}`);
-  return fault;
-}
-
-function parsePassword(value: unknown): string {
-  if (typeof value !== 'string' || value === '') throw new HttpError(400, 'password must be a string');
-  return value;
-}
-
-/** JSON by its content type only: a page in a browser cannot send that to another origin unasked. */
-async function readJson(request: IncomingMessage): Promise<Record<string, unknown>> {
-  if (!request.headers['content-type']?.startsWith('application/json')) throw new HttpError(415, 'Send application/json');
-  let body = '';
-  for await (const chunk of request.setEncoding('utf8')) {
-    body += chunk;
-    if (body.length > MAX_BODY_BYTES) throw new HttpError(413, 'Too large');
-  }
-  try {
-    return Object(JSON.parse(body));
-  } catch {
-    throw new HttpError(400, 'Not JSON');
-  }
-}
-
-function json(response: ServerResponse, status: number, body: unknown): void {
-  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', 'x-content-type-options': 'nosniff' });
-  response.end(JSON.stringify(body));
-}
-
-function text(response: ServerResponse, body: string): void {
-  response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' });
-  response.end(body);
+function messageOf(journal: Journal, id: string): AcceptedMessage {
+  const message = journal.messages.find((each) => each.id === id);
+  if (!message) throw new HttpError(404, 'No such message');
+  return message;
 }

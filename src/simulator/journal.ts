@@ -15,6 +15,8 @@ export interface AcceptedMessage {
   /** The message as received, without the dots that SMTP adds, read as UTF-8. */
   readonly raw: string;
   readonly bytes: number;
+  /** The address Gmail would silently have put into From, in place of what is in `raw`. Null if From may stay. */
+  readonly rewrittenFrom: string | null;
   /** False if the message was taken but no 250 went out, so that the client cannot know. */
   readonly answered: boolean;
 }
@@ -34,6 +36,8 @@ export interface Counters {
   readonly logins: number;
   readonly failedLogins: number;
   readonly transactions: number;
+  /** Transactions turned away at MAIL, which are not among the others. */
+  readonly throttled: number;
   /** Messages answered with 250. */
   readonly accepted: number;
 }
@@ -53,7 +57,7 @@ interface Wait {
 export class Journal {
   readonly messages: AcceptedMessage[] = [];
   readonly transactions: OpenTransaction[] = [];
-  readonly counters = { connections: 0, logins: 0, failedLogins: 0, transactions: 0, accepted: 0 };
+  readonly counters = { connections: 0, logins: 0, failedLogins: 0, transactions: 0, throttled: 0, accepted: 0 };
   readonly #retain: number;
   readonly #waits = new Set<Wait>();
 

@@ -60,6 +60,11 @@ const TABLE = {
     '534 5.7.14  https://support.google.com/mail/answer/78754 {id} - gsmtp',
   ],
   tooManyLogins: ['454 4.7.0 Too many login attempts, please try again later. {id} - gsmtp'],
+  cannotAuthenticateNow: [
+    '454-4.7.0 Cannot authenticate due to temporary system problem. Try again later.',
+    '454-4.7.0 For more information, go to',
+    '454 4.7.0  https://support.google.com/a/answer/3221692 {id} - gsmtp',
+  ],
   alreadyLoggedIn: ['503 5.7.0 No identity changes permitted. {id} - gsmtp'],
   unknownMechanism: ['504 5.7.4 Unrecognized Authentication Type. {id} - gsmtp'],
   cannotDecode: protocolError(501, '5.5.2', 'Cannot Decode response. For more information, go to', 4954),
@@ -98,6 +103,22 @@ const TABLE = {
     '452-4.5.3 Your message has too many recipients. For more information regarding',
     "452-4.5.3 Google's sending limits, go to",
     '452 4.5.3  https://support.google.com/mail/?p=TooManyRecipients {id} - gsmtp',
+  ],
+  separateTransaction: [
+    '452-4.5.3 Domain policy size per transaction exceeded, please try this recipient',
+    '452-4.5.3 in a separate transaction. For more information, go to',
+    '452 4.5.3  https://support.google.com/a/answer/3221692 {id} - gsmtp',
+  ],
+  tooManyForSender: [
+    '550-5.5.3 Too many recipients for this sender. For more information, go to',
+    '550 5.5.3  https://support.google.com/a/answer/3221692 {id} - gsmtp',
+  ],
+  tryAgainLater: ['421 4.7.0 Try again later, closing connection. {id} - gsmtp'],
+  relayPeak: [
+    '450-4.2.1 Peak SMTP relay limit exceeded for customer. This is a temporary',
+    '450-4.2.1 error. For more information on SMTP relay limits, please contact your',
+    '450-4.2.1 administrator or visit',
+    '450 4.2.1  https://support.google.com/a/answer/6140680 {id} - gsmtp',
   ],
   dailyLimit: [
     '550-5.4.5 Daily user sending limit exceeded. For more information on Gmail',

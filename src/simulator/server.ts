@@ -11,11 +11,16 @@ import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import type { Certificate } from './certificate.ts';
 import { ChunkingConnection } from './chunking.ts';
 import { type GmailConnection, type Login, SIZE } from './connection.ts';
+import { listen } from './listen.ts';
 import type { SimulatorState } from './state.ts';
-import { dropsInBody, refusalAtRcpt, settle } from './verdicts.ts';
+import { dropsInBody, refusalAtMail, refusalAtRcpt, settle } from './verdicts.ts';
 
 /** Gmail is said to cut sessions that idle for 15 minutes or more. */
 const IDLE_MS = 15 * 60 * 1000;
+
+/** `refused`: the port is closed. `silent`: connections are taken and never greeted, which is what a firewall that drops looks like from here. */
+export const PORT_FAULTS = ['refused', 'silent'] as const;
+export type PortFault = (typeof PORT_FAULTS)[number];
 
 type Callback = (error?: Error | null, reply?: string) => void;
 
@@ -24,6 +29,8 @@ export class GmailServer extends SMTPServer {
   readonly #state: SimulatorState;
   readonly #connections = new WeakMap<SMTPServerSession, GmailConnection>();
   readonly #sockets = new Set<Socket>();
+  #silent = false;
+  #place = { port: 0, host: '' };
 
   constructor(state: SimulatorState, tls: 'starttls' | 'implicit', certificate: Certificate) {
     super({
@@ -53,8 +60,57 @@ export class GmailServer extends SMTPServer {
   shut(): Promise<void> {
     return new Promise((resolve) => {
       this.close(resolve);
-      for (const socket of this.#sockets) socket.destroy();
+      this.#disconnect();
     });
+  }
+
+  /**
+   * @param port 0 takes any that is free
+   * @returns the port
+   * @throws what the socket says, as EADDRINUSE
+   */
+  async open(port: number, host: string): Promise<number> {
+    this.#place = { port: await listen(this.server, port, host), host };
+    return this.#place.port;
+  }
+
+  /**
+   * Ends every connection, and blocks the port or, by null, opens it again under the same number.
+   *
+   * @throws what the socket says, if another process has taken the port
+   */
+  async block(fault: PortFault | null): Promise<void> {
+    this.#silent = fault === 'silent';
+    if (fault === 'refused') this.server.close();
+    this.#disconnect();
+    if (fault !== 'refused' && !this.server.listening) await listen(this.server, this.#place.port, this.#place.host);
+  }
+
+  /** Ends every connection; those to come see this certificate. */
+  present({ key, cert }: Certificate): void {
+    this.updateSecureContext({ key, cert });
+    this.#disconnect();
+  }
+
+  /** Ends every connection; those to come may ask for STARTTLS, or not. */
+  offerStarttls(offered: boolean): void {
+    this.options.hideSTARTTLS = !offered;
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
+    // In the middle of a handshake it is the TLS socket that must go: Node does not survive the loss of the one below.
+    for (const socket of this._pendingSockets.values()) socket.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** The first that happens to a connection; false leaves it at that. */
+  override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {
+    if (!this.#silent) return super._acceptSocket(socket, handshake);
+    socket.on('error', () => {});
+    // What the client says is read, to see it leave.
+    socket.resume();
+    return false;
   }
 
   override connect(socket: Socket, options?: SMTPConnectionOptions | null): void {
@@ -79,8 +135,10 @@ export class GmailServer extends SMTPServer {
     callback: (error: Error | null, response?: SMTPServerAuthenticationResponse) => void,
   ): void {
     const { method, username = '' } = auth;
-    const { journal, authenticator } = this.#state;
-    const refusal = authenticator.refusal(username, (method === 'XOAUTH2' ? auth.accessToken : auth.password) ?? '');
+    const { journal, authenticator, tokens } = this.#state;
+    const secret = (method === 'XOAUTH2' ? auth.accessToken : auth.password) ?? '';
+    const trusted = method === 'XOAUTH2' && tokens.accepts(username, secret);
+    const refusal = authenticator.refusal(username, trusted ? authenticator.secret : secret);
     journal.count(refusal === null ? 'logins' : 'failedLogins');
     if (refusal === null) {
       const user: Login = { username, method };
@@ -94,8 +152,9 @@ export class GmailServer extends SMTPServer {
   }
 
   override onMailFrom(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
-    this.#connection(session).transaction = this.#state.journal.begin(address.address);
-    callback();
+    const refusal = refusalAtMail(this.#state);
+    if (refusal === null) this.#connection(session).transaction = this.#state.journal.begin(address.address);
+    callback(refusal && new Error(refusal));
   }
 
   override onRcptTo(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {

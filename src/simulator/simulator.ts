@@ -1,12 +1,12 @@
-import { once } from 'node:events';
-import type { Server } from 'node:net';
 import { hostname } from 'node:os';
-import { createCertificate } from './certificate.ts';
+import { createCertificates } from './certificate.ts';
+import { type Controls, createControls } from './controls.ts';
 import { createInspection } from './inspection.ts';
 import type { AcceptedMessage, Counters, Transaction } from './journal.ts';
-import type { LoginFault } from './logins.ts';
+import { listen } from './listen.ts';
 import { GmailServer } from './server.ts';
 import { createState } from './state.ts';
+import { createOAuth, type SimulatorOAuth } from './tokens.ts';
 
 export interface SimulatorOptions {
   /** Where to listen. Loopback unless told otherwise: whoever reaches it reads its mail. */
@@ -19,12 +19,14 @@ export interface SimulatorOptions {
   readonly user?: string;
   /** The app password; for XOAUTH2 it is the access token. */
   readonly password?: string;
+  /** Addresses beside the login's own that may stand in From, as verified "Send mail as" addresses do. None unless given. */
+  readonly aliases?: readonly string[];
   /** How many messages and transactions it keeps, the newest. */
   readonly retain?: number;
 }
 
 /** A Gmail that runs here, until it is closed. */
-export interface Simulator extends AsyncDisposable {
+export interface Simulator extends Controls, AsyncDisposable {
   readonly starttlsPort: number;
   readonly tlsPort: number;
   readonly httpPort: number;
@@ -36,16 +38,14 @@ export interface Simulator extends AsyncDisposable {
   readonly ca: string;
   readonly user: string;
   readonly password: string;
+  /** Its token endpoint. */
+  readonly oauth: SimulatorOAuth;
   /** What it took, oldest first: answered with 250, or kept although the answer was lost on purpose (`answered: false`). */
   readonly messages: readonly AcceptedMessage[];
   /** Each MAIL FROM it accepted and what followed, oldest first. */
   readonly transactions: readonly Transaction[];
   /** Since the start, whatever was forgotten. */
   readonly counters: Counters;
-  /** Changes the password for logins from now on. */
-  setPassword(password: string): void;
-  /** Makes every login fail in this way; null lets them in again. */
-  setLoginFault(fault: LoginFault | null): void;
   /** Resolves as soon as the condition holds, asked now and after each change. Rejects if it throws, or if the simulator closes first. */
   waitFor(condition: (simulator: Simulator) => boolean): Promise<void>;
   /** Ends every connection at once and frees the ports. */
@@ -54,31 +54,34 @@ export interface Simulator extends AsyncDisposable {
 
 /** @throws what the sockets say, as EADDRINUSE; nothing is left open then */
 export async function openSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const { host = '127.0.0.1', user = 'demo@simulator.test', password = 'abcdefghijklmnop', retain = 1000 } = options;
-  const state = createState(password, retain);
+  const { host = '127.0.0.1', user = 'demo@simulator.test', password = 'abcdefghijklmnop', aliases = [], retain = 1000 } = options;
+  const state = createState(user, password, aliases, retain);
   const { journal, authenticator } = state;
-  const certificate = createCertificate([...new Set(['localhost', 'smtp.gmail.com', hostname(), '127.0.0.1', '::1', host])]);
-  const starttls = new GmailServer(state, 'starttls', certificate);
-  const implicit = new GmailServer(state, 'implicit', certificate);
-  const inspection = createInspection(state);
+  const certificates = createCertificates([...new Set(['localhost', 'smtp.gmail.com', hostname(), '127.0.0.1', '::1', host])]);
+  const starttls = new GmailServer(state, 'starttls', certificates.trusted);
+  const tls = new GmailServer(state, 'implicit', certificates.trusted);
+  const controls = createControls(state, { starttls, tls }, certificates);
+  const inspection = createInspection(state, controls);
 
   async function close(): Promise<void> {
     journal.close();
     inspection.closeAllConnections();
-    await Promise.all([starttls.shut(), implicit.shut(), new Promise((resolve) => inspection.close(resolve))]);
+    await Promise.all([starttls.shut(), tls.shut(), new Promise((resolve) => inspection.close(resolve))]);
   }
 
   try {
-    const starttlsPort = await listen(starttls.server, options.starttlsPort, host);
-    const tlsPort = await listen(implicit.server, options.tlsPort, host);
-    const httpPort = await listen(inspection, options.httpPort, host);
+    const starttlsPort = await starttls.open(options.starttlsPort ?? 0, host);
+    const tlsPort = await tls.open(options.tlsPort ?? 0, host);
+    const httpPort = await listen(inspection, options.httpPort ?? 0, host);
     const simulator: Simulator = {
+      ...controls,
       starttlsPort,
       tlsPort,
       httpPort,
       url: `smtp://localhost:${starttlsPort},smtps://localhost:${tlsPort}`,
       httpUrl: `http://127.0.0.1:${httpPort}`,
-      ca: certificate.ca,
+      ca: certificates.trusted.ca,
+      oauth: createOAuth(state.tokens, `http://127.0.0.1:${httpPort}`),
       user,
       get password() {
         return authenticator.secret;
@@ -86,12 +89,6 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
       messages: journal.messages,
       transactions: journal.transactions,
       counters: journal.counters,
-      setPassword: (secret) => {
-        authenticator.secret = secret;
-      },
-      setLoginFault: (fault) => {
-        authenticator.fault = fault;
-      },
       waitFor: (condition) => journal.waitFor(() => condition(simulator)),
       close,
       [Symbol.asyncDispose]: close,
@@ -101,12 +98,4 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
     await close();
     throw error;
   }
-}
-
-/** Resolves to the port. */
-async function listen(server: Server, port: number | undefined, host: string): Promise<number> {
-  server.listen(port ?? 0, host);
-  await once(server, 'listening');
-  const address = server.address();
-  return address !== null && typeof address === 'object' ? address.port : 0;
 }

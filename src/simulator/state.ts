@@ -1,19 +1,30 @@
 import { Journal } from './journal.ts';
+import { DailyLimiter, Throttle } from './limits.ts';
 import { Authenticator } from './logins.ts';
+import { TokenIssuer } from './tokens.ts';
 
-/** What the two ports share. */
+/** What the ports share. */
 export interface SimulatorState {
   readonly journal: Journal;
   readonly authenticator: Authenticator;
+  readonly tokens: TokenIssuer;
+  readonly dailyLimiter: DailyLimiter;
+  readonly throttle: Throttle;
+  /** Addresses that every login may put into From. */
+  readonly aliases: readonly string[];
   /** Whether it is asked for the first time about these words. */
   readonly firstTime: (...words: readonly string[]) => boolean;
 }
 
-export function createState(secret: string, retain: number): SimulatorState {
+export function createState(user: string, secret: string, aliases: readonly string[], retain: number): SimulatorState {
   const seen = new Set<string>();
   return {
     journal: new Journal(retain),
     authenticator: new Authenticator(secret),
+    tokens: new TokenIssuer(user),
+    dailyLimiter: new DailyLimiter(),
+    throttle: new Throttle(),
+    aliases,
     firstTime(...words) {
       const key = JSON.stringify(words);
       const isNew = !seen.has(key);

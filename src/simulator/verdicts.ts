@@ -1,28 +1,49 @@
-/** What becomes of recipients and messages: accepted, unless a scripted recipient says otherwise. */
+/** What becomes of senders, recipients and messages: accepted, unless a limit or a scripted recipient says otherwise. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GmailConnection, Login } from './connection.ts';
+import { rewrittenFrom } from './from.ts';
 import type { ReplyName } from './replies.ts';
 import { scriptFor } from './scripts.ts';
 import type { SimulatorState } from './state.ts';
+
+/** The reply that refuses the transaction; null lets it begin. */
+export function refusalAtMail({ throttle, journal }: SimulatorState): ReplyName | null {
+  const refusal = throttle.take();
+  if (refusal !== null) journal.count('throttled');
+  return refusal;
+}
 
 /** The reply that refuses the recipient; null accepts it. */
 export function refusalAtRcpt(state: SimulatorState, connection: GmailConnection, recipient: string): ReplyName | null {
   const script = scriptFor(recipient);
   if (script?.does === 'refuse' && script.stage === 'RCPT') return script.reply;
-  if (script?.does === 'greylist') {
+  if (script?.does === 'refuse-once') {
     const sender = connection.transaction?.from ?? '';
-    return state.firstTime('greylist', sender, recipient.toLowerCase()) ? 'receivingTooFast' : null;
+    return state.firstTime('refuse-once', sender, recipient.toLowerCase()) ? script.reply : null;
   }
   if (script) connection.scripts.push(script);
-  return null;
+  return exceededLimit(connection, 'RCPT', connection.session.envelope.rcptTo.length + 1);
 }
 
 /** The reply in place of 354; null goes ahead. */
 export function refusalAtData(state: SimulatorState, connection: GmailConnection): ReplyName | null {
-  for (const script of connection.scripts) {
-    if (script.does !== 'refuse' || script.stage !== 'DATA') continue;
-    recordFinalReply(state, connection);
-    return script.reply;
+  const refusal =
+    scriptedRefusal(connection) ??
+    exceededLimit(connection, 'DATA', connection.session.envelope.rcptTo.length) ??
+    (state.dailyLimiter.isReached(userOf(connection)) ? 'dailyLimit' : null);
+  if (refusal !== null) recordFinalReply(state, connection);
+  return refusal;
+}
+
+function scriptedRefusal({ scripts }: GmailConnection): ReplyName | null {
+  for (const script of scripts) if (script.does === 'refuse' && script.stage === 'DATA') return script.reply;
+  return null;
+}
+
+/** The reply, if so many recipients are more than one of them allows. */
+function exceededLimit({ scripts }: GmailConnection, stage: 'RCPT' | 'DATA', recipients: number): ReplyName | null {
+  for (const script of scripts) {
+    if (script.does === 'limit' && script.stage === stage && recipients > script.recipients) return script.reply;
   }
   return null;
 }
@@ -55,7 +76,7 @@ export async function settle(
 
 /** Null to cut the connection. A message whose reply never comes, or cannot be read, is kept: a real server may have taken it too. */
 async function verdict(state: SimulatorState, connection: GmailConnection, content: Buffer): Promise<ReplyName | null> {
-  const script = connection.scripts[0];
+  const script = connection.scripts.find(({ does }) => does !== 'limit');
   if (script?.does === 'refuse') return script.reply;
   if (script?.does === 'drop' && state.firstTime('drop', messageIdOf(content))) {
     keep(state, connection, content, false);
@@ -66,6 +87,8 @@ async function verdict(state: SimulatorState, connection: GmailConnection, conte
     return 'notSmtp';
   }
   if (script?.does === 'wait') await sleep(script.ms, undefined, { ref: false });
+  // Asked again, since messages on other connections may have come in before this one was complete.
+  if (state.dailyLimiter.isReached(userOf(connection))) return 'dailyLimit';
   keep(state, connection, content, connection.isOpen);
   return 'accepted';
 }
@@ -73,6 +96,8 @@ async function verdict(state: SimulatorState, connection: GmailConnection, conte
 function keep(state: SimulatorState, connection: GmailConnection, content: Buffer, answered: boolean): void {
   const { user, secure, envelope } = connection.session;
   const { username, method }: Login = user;
+  const raw = content.toString();
+  state.dailyLimiter.count(username);
   state.journal.keep({
     id: connection.replyId,
     acceptedAt: Date.now(),
@@ -81,10 +106,17 @@ function keep(state: SimulatorState, connection: GmailConnection, content: Buffe
     secure,
     from: envelope.mailFrom ? envelope.mailFrom.address : '',
     recipients: envelope.rcptTo.map((recipient) => recipient.address),
-    raw: content.toString(),
+    raw,
     bytes: content.length,
+    rewrittenFrom: rewrittenFrom(raw, username, state.aliases),
     answered,
   });
+}
+
+/** Empty before a login. */
+function userOf(connection: GmailConnection): string {
+  const login: Login | undefined = connection.session.user || undefined;
+  return login?.username ?? '';
 }
 
 function recordFinalReply(state: SimulatorState, connection: GmailConnection): void {

@@ -36,6 +36,7 @@ describe('the command', () => {
     [['--smtp-port', '70000'], '--smtp-port'],
     [['--http-port', 'http'], '--http-port'],
     [['--password', ''], '--password'],
+    [['--daily-limit', 'many'], '--daily-limit'],
     [['--colour'], '--colour'],
     [['now'], 'now'],
   ])('refuses %j with exit code 2, naming what is wrong', async (args, named) => {

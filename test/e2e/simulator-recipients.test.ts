@@ -74,6 +74,56 @@ describe('a scripted recipient', () => {
     expect(await attempt('b@acme.test', 'greylisted@simulator.test')).toBe(RECIPIENT_OK);
   });
 
+  test('throttled is answered with 421 and a closed connection once for each sender and recipient', async () => {
+    await using simulator = await startSimulator();
+    const recipient = 'throttled+1@simulator.test';
+    using first = await dialIn(simulator);
+    first.write(lines('MAIL FROM:<bot@acme.test>', `RCPT TO:<${recipient}>`, 'DATA'));
+    await first.read();
+    expect(await plainly(first.read())).toBe('421 4.7.0 Try again later, closing connection. <id> - gsmtp\r\n');
+    await first.hungUp;
+    using second = await dialIn(simulator);
+    expect((await deliver(second, [recipient])).at(-1)).toBe(ACCEPTED);
+    expect(simulator.transactions).toMatchObject([{ recipients: [{ email: recipient, reply: expect.stringMatching(/^421 /) }] }, {}]);
+  });
+
+  test.each([
+    ['few-recipients', 3, '452-4.5.3 Your message has too many recipients.'],
+    ['few-recipients+2', 2, '452-4.5.3 Your message has too many recipients.'],
+    ['separate-transaction', 1, '452-4.5.3 Domain policy size per transaction exceeded, please try this recipient\r\n'],
+  ])('%s refuses all but the first %i recipients, wherever it stands among them', async (name, limit, reply) => {
+    await using simulator = await startSimulator();
+    using session = await dialIn(simulator);
+    const scripted = `${name}@simulator.test`;
+    const others = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
+    const replies = await deliver(session, [scripted, ...others]);
+    expect(replies.slice(1, 1 + limit)).toEqual(Array(limit).fill(RECIPIENT_OK));
+    for (const refused of replies.slice(1 + limit, 6)) expect(refused.startsWith(reply)).toBe(true);
+    expect(replies.at(-1)).toBe(ACCEPTED);
+    expect(simulator.messages[0]?.recipients).toEqual([scripted, ...others].slice(0, limit));
+    // Any other script of the transaction holds as well.
+    expect((await deliver(session, [`${name.split('+')[0]}+9@simulator.test`, 'blocked-content@simulator.test'])).at(-1)).toMatch(/^552/);
+    // Too late to refuse those before it: it is refused itself, and what follows.
+    const late = await deliver(session, [...others, scripted, 'e@example.com']);
+    expect(late.slice(5, 7).map((refused) => refused.slice(0, 9))).toEqual(['452-4.5.3', '452-4.5.3']);
+    expect(late.at(-1)).toBe(ACCEPTED);
+  });
+
+  test('recipients-limit has the message refused at DATA if it has more recipients', async () => {
+    await using simulator = await startSimulator();
+    using session = await dialIn(simulator);
+    const send = async (...recipients: string[]) => (await deliver(session, recipients)).at(-1);
+    const refusal = lines(
+      '550-5.5.3 Too many recipients for this sender. For more information, go to',
+      '550 5.5.3  https://support.google.com/a/answer/3221692 <id> - gsmtp',
+    );
+    expect(await send('recipients-limit@simulator.test', 'a@example.com')).toBe(ACCEPTED);
+    expect(await send('recipients-limit@simulator.test', 'a@example.com', 'b@example.com')).toBe(refusal);
+    expect(await send('recipients-limit+1@simulator.test', 'a@example.com')).toBe(refusal);
+    expect(await send('a@example.com', 'b@example.com', 'recipients-limit+3@simulator.test')).toBe(ACCEPTED);
+    expect(simulator.counters).toMatchObject({ transactions: 4, accepted: 2 });
+  });
+
   test('daily-limit is refused at DATA, and the session goes on', async () => {
     await using simulator = await startSimulator();
     using session = await dialIn(simulator);

@@ -303,9 +303,46 @@ describe('a login', () => {
     expect(await login(`${name}@example.com`)).toBe('235 2.7.0 Accepted\r\n');
   });
 
-  const FAULTS: [LoginFault, string][] = REFUSALS.map(([, fault, reply]) => [fault, reply]);
+  test.each([
+    ['heals-after', 2],
+    ['heals-after+3', 3],
+  ])('as %s@simulator.test is refused %i times, then works', async (name, times) => {
+    await using simulator = await startSimulator();
+    for (let n = 0; n < times; n += 1) await expect(dialIn(simulator, `${name}@simulator.test`)).rejects.toThrow('535-5.7.8');
+    using session = await dialIn(simulator, `${name}@simulator.test`);
+    expect((await deliver(session, ['ada@example.com'])).at(-1)).toBe(ACCEPTED);
+  });
 
-  test.each([...FAULTS, ['bad-credentials', BAD_CREDENTIALS] as const])('can be made to fail for everyone, by %s', async (fault, reply) => {
+  const FAULTS: [LoginFault, string][] = [
+    ...REFUSALS.map(([, fault, reply]): [LoginFault, string] => [fault, reply]),
+    ['bad-credentials', BAD_CREDENTIALS],
+    [
+      'authentication-required',
+      lines(
+        '530-5.7.0 Authentication Required. For more information, go to',
+        '530 5.7.0  https://support.google.com/mail/?p=WantAuthError <id> - gsmtp',
+      ),
+    ],
+    [
+      'temporary-problem',
+      lines(
+        '454-4.7.0 Cannot authenticate due to temporary system problem. Try again later.',
+        '454-4.7.0 For more information, go to',
+        '454 4.7.0  https://support.google.com/a/answer/3221692 <id> - gsmtp',
+      ),
+    ],
+    [
+      'cannot-decode',
+      lines(
+        '501-5.5.2 Cannot Decode response. For more information, go to',
+        '501-5.5.2  https://support.google.com/a/answer/3221692 and review RFC 4954',
+        '501 5.5.2 specifications. <id> - gsmtp',
+      ),
+    ],
+    ['unknown-mechanism', '504 5.7.4 Unrecognized Authentication Type. <id> - gsmtp\r\n'],
+  ];
+
+  test.each(FAULTS)('can be made to fail for everyone, by %s', async (fault, reply) => {
     await using simulator = await startSimulator();
     using session = await dial(simulator, 'implicit');
     await session.say('EHLO client.test');

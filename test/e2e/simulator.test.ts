@@ -20,6 +20,7 @@ describe('what it keeps', () => {
         recipients: ['Ada@Example.com', 'bob@example.com'],
         raw: message,
         bytes: Buffer.byteLength(message),
+        rewrittenFrom: 'demo@simulator.test',
         answered: true,
       },
     ]);
@@ -31,7 +32,7 @@ describe('what it keeps', () => {
     for (const n of [1, 2, 3]) await deliver(session, ['ada@example.com'], `Subject: ${n}\r\n\r\nx\r\n`);
     expect(simulator.messages.map(({ raw }) => raw.slice(0, 10))).toEqual(['Subject: 2', 'Subject: 3']);
     expect(simulator.transactions).toHaveLength(2);
-    expect(simulator.counters).toEqual({ connections: 1, logins: 1, failedLogins: 0, transactions: 3, accepted: 3 });
+    expect(simulator.counters).toEqual({ connections: 1, logins: 1, failedLogins: 0, transactions: 3, throttled: 0, accepted: 3 });
   });
 
   test('can be waited for, until the simulator closes', async () => {
@@ -89,7 +90,7 @@ describe('the HTTP port', () => {
   });
 
   test.each<[string, number, RequestInit]>([
-    ['/', 404, {}],
+    ['/none', 404, {}],
     ['/messages/none', 404, {}],
     ['/messages/none/raw', 404, {}],
     ['/messages', 404, { method: 'PUT' }],

@@ -63,10 +63,10 @@ export async function dial(simulator: Simulator, tls: 'starttls' | 'implicit'): 
 }
 
 /** A session on the TLS port that is logged in already. */
-export async function dialIn(simulator: Simulator): Promise<RawSession> {
+export async function dialIn(simulator: Simulator, user = simulator.user): Promise<RawSession> {
   const session = await dial(simulator, 'implicit');
   await session.say('EHLO client.test');
-  const reply = await session.say(`AUTH PLAIN ${base64(`\0${simulator.user}\0${simulator.password}`)}`);
+  const reply = await session.say(`AUTH PLAIN ${base64(`\0${user}\0${simulator.password}`)}`);
   if (!reply.startsWith('235')) throw new Error(reply);
   return session;
 }
