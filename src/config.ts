@@ -111,7 +111,7 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
     tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
   });
   const all = [...problems, ...accountProblems];
-  if (values === null || all.length > 0) throw new ConfigError(all);
+  if (values === null || all.length > 0) throw new ConfigError(inOrder(all));
   const config = freezeDeep(toConfig(values, accounts));
   return { config, warnings: [...warnOfUnknown(env), ...warnOfRewriting(config)] };
 }
