@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
+import { createArchiveInspector } from './adapters/archive/inspector.ts';
 import { createMemoryBackend } from './adapters/memory/index.ts';
 import { createComposer } from './adapters/smtp/compose.ts';
 import type { Deadlines } from './adapters/smtp/server-options.ts';
@@ -84,7 +85,15 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   let draining = false;
   const isDraining = () => draining;
   const { maxMessageBytes, apiKeys, rateLimit, trustProxy } = config;
-  const intake = createIntake({ queue, store, accounts, composer: createComposer(), maxMessageBytes, isDraining });
+  const intake = createIntake({
+    queue,
+    store,
+    accounts,
+    composer: createComposer(),
+    inspector: createArchiveInspector(),
+    maxMessageBytes,
+    isDraining,
+  });
   const app = await buildApp({
     logger,
     version,

@@ -1,10 +1,11 @@
 import type { Accounts, Routed } from './accounts.ts';
+import { refuseEntries } from './attachments.ts';
 import type { Caller } from './caller.ts';
 import type { Delivery } from './delivery.ts';
 import { AppError } from './errors.ts';
 import { createMessageId } from './id.ts';
 import { type Content, contentBytes, type Message, recipientsOf, recordBytes } from './message.ts';
-import type { Composed, Composer, Job, Queue, Store } from './ports.ts';
+import type { AttachmentInspector, Composed, Composer, Job, Queue, Store } from './ports.ts';
 
 /** What a message would become; nothing of it is kept. */
 export interface Preview {
@@ -17,13 +18,14 @@ export interface Intake {
   /**
    * Takes charge of one message: when it resolves, the message is as durable as the backend says and will be tried.
    *
-   * @throws {AppError} `sender_not_allowed`, `message_too_large`, `queue_full`, `queue_unavailable`, `shutting_down`: nothing was accepted
+   * @throws {AppError} `sender_not_allowed`, `attachment_blocked`, `message_too_large`, `queue_full`, `queue_unavailable`,
+   *   `shutting_down`: nothing was accepted
    */
   accept(message: Message, caller: Caller, requestId: string): Promise<Delivery>;
   /**
    * Composes the message and keeps nothing.
    *
-   * @throws {AppError} `sender_not_allowed`, `message_too_large`
+   * @throws {AppError} `sender_not_allowed`, `attachment_blocked`, `message_too_large`
    */
   preview(message: Message, caller: Caller, requestId: string): Promise<Preview>;
 }
@@ -33,13 +35,14 @@ export interface IntakeDeps {
   readonly store: Store;
   readonly accounts: Pick<Accounts, 'route'>;
   readonly composer: Composer;
+  readonly inspector: AttachmentInspector;
   /** The encoded message at most, in bytes. */
   readonly maxMessageBytes: number;
   readonly isDraining: () => boolean;
 }
 
 export function createIntake(deps: IntakeDeps): Intake {
-  const { queue, store, accounts, composer, maxMessageBytes } = deps;
+  const { queue, store, accounts, composer, inspector, maxMessageBytes } = deps;
 
   async function compose(delivery: Delivery, content: Content): Promise<Composed> {
     const composed = await composer.compose(jobOf(delivery, content));
@@ -50,12 +53,19 @@ export function createIntake(deps: IntakeDeps): Intake {
     return composed;
   }
 
+  async function inspect({ attachments }: Content): Promise<void> {
+    if (attachments.length === 0) return;
+    const blocked = await inspector.findBlocked(attachments);
+    if (blocked.length > 0) throw refuseEntries(blocked);
+  }
+
   return {
     async accept(message, caller, requestId) {
       if (deps.isDraining()) throw new AppError('shutting_down', { retryAfter: 5 });
       const routed = accounts.route(message);
       const delivery = toDelivery(routed, caller, requestId);
       const { content } = routed.message;
+      await inspect(content);
       if (mayExceed(content, maxMessageBytes)) await compose(delivery, content);
       await store.insert(delivery);
       await queue.push(delivery.id, { channel: delivery.account, afterMs: waitOf(delivery), priority: delivery.priority });
@@ -64,7 +74,9 @@ export function createIntake(deps: IntakeDeps): Intake {
     async preview(message, caller, requestId) {
       const routed = accounts.route(message);
       const delivery = toDelivery(routed, caller, requestId);
-      return { delivery, composed: await compose(delivery, routed.message.content) };
+      const { content } = routed.message;
+      await inspect(content);
+      return { delivery, composed: await compose(delivery, content) };
     },
   };
 }
@@ -109,10 +121,13 @@ function jobOf({ id, messageId, createdAt, envelope }: Delivery, content: Conten
   return { id, messageId, date: createdAt, envelope, content, recipients: recipientsOf(envelope) };
 }
 
-/** Whether the encoded message could be over the limit: base64 grows by 78/57, a byte of text to six at worst (an encoded UTF-16 unit is two). */
+/**
+ * Whether the encoded message could be over the limit: base64 grows by 78/57, a byte of text to six at worst (an encoded UTF-16 unit is two),
+ * and headers, with a name for each recipient and attachment and a long thread, do not make a MiB.
+ */
 function mayExceed(content: Content, maxBytes: number): boolean {
   const worst = 6;
-  const slack = 128 * 1024;
+  const slack = 1024 * 1024;
   const bodies = (content.html?.length ?? 0) * (content.text === null ? 2 : 1) + (content.text?.length ?? 0);
   const attached = content.attachments.reduce((sum, attachment) => sum + (attachment.content.length * 78) / 57, 0);
   return attached + bodies * worst + slack > maxBytes;

@@ -38,7 +38,7 @@ export function toProblem(
 }
 
 /** Any exception as an error of ours. What is not known to be the caller's doing is `internal_error`, and keeps what happened to itself. */
-function toAppError(error: unknown): AppError {
+function toAppError(error: unknown, request: FastifyRequest): AppError {
   if (error instanceof AppError) return error;
   if (!(error instanceof Error)) return new AppError('internal_error', { cause: error });
   // The connection was cut under a body, by the caller or for lack of time. Nobody hears of this, but the log has it.
@@ -46,7 +46,15 @@ function toAppError(error: unknown): AppError {
   const status = 'statusCode' in error ? Number(error.statusCode) : 500;
   if (status < 400 || status > 499) return new AppError('internal_error', { cause: error });
   const code = CODE_BY_STATUS[status] ?? 'invalid_json';
-  return new AppError(code, { cause: error });
+  return new AppError(code, { cause: error, ...(status === 413 && { detail: describeBody(request) }) });
+}
+
+/** What came and what is allowed. A chunked body does not say how long it is. */
+function describeBody({ headers, routeOptions }: FastifyRequest): string {
+  const length = headers['content-length'];
+  const limit = routeOptions.bodyLimit;
+  if (length === undefined) return `The body has more than ${limit} bytes, which are taken at most.`;
+  return `The body has ${length} bytes; at most ${limit} are taken.`;
 }
 
 /**
@@ -57,7 +65,7 @@ function toAppError(error: unknown): AppError {
  * away what comes, for as long as a request may take.
  */
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const failure = toAppError(error);
+  const failure = toAppError(error, request);
   request.failure = failure;
   // Set on the raw response, it is Fastify's farewell while the service closes.
   const leaving = failure.code === 'shutting_down' || reply.raw.hasHeader('connection');

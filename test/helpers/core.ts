@@ -1,3 +1,4 @@
+import { createArchiveInspector } from '../../src/adapters/archive/inspector.ts';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
 import { createAccount } from '../../src/core/account.ts';
 import { type AccountsOptions, createAccounts } from '../../src/core/accounts.ts';
@@ -81,7 +82,8 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   );
   let draining = false;
   const composer = { compose: async () => ({ size: 1, headers: [] }) };
-  const intake = createIntake({ queue, store, accounts, composer, maxMessageBytes: 1e6, isDraining: () => draining });
+  const inspector = createArchiveInspector();
+  const intake = createIntake({ queue, store, accounts, composer, inspector, maxMessageBytes: 1e6, isDraining: () => draining });
   const waiters = createWaiters({ store, events });
   for (const dispatcher of dispatchers) dispatcher.start();
   const drain = () => Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));

@@ -17,9 +17,40 @@ test.each(['setup.exe.', 'setup.exe ', 'setup.exe. . '])('dots and spaces at the
   expect(isBlockedFilename(filename)).toBe('exe');
 });
 
-test.each(['invoice.pdf', 'photo.JPG', 'setup.exe.pdf', 'exe', 'README', '', '...', 'data.constructor', 'notes.exercise'])(
-  '%j is not blocked',
+test.each(['setup.exe.gz', 'setup.exe.bz2', 'setup.exe.Z', 'setup.exe.gz.bz2', 'setup.exe.gz. ', 'setup.exe..gz'])(
+  'a compressed form is judged by what it is made of: %j',
   (filename) => {
-    expect(isBlockedFilename(filename)).toBeNull();
+    expect(isBlockedFilename(filename)).toBe('exe');
   },
 );
+
+test.each(['setup\uff0eexe', 'setup.e\u200bxe', 'setup.exe\u202e', 'invoice\u202efdp.exe', 'setup.exe\u3000', 'setup.exe\uff0e\u00a0'])(
+  'what cannot be seen does not hide an extension: %j',
+  (filename) => {
+    expect(isBlockedFilename(filename)).toBe('exe');
+  },
+);
+
+test('a very long name is judged by its end', () => {
+  expect(isBlockedFilename(`${'. '.repeat(100_000)}x.exe`)).toBe('exe');
+  expect(isBlockedFilename(`setup.exe${'.gz'.repeat(100_000)}`)).toBeNull();
+});
+
+test.each([
+  'invoice.pdf',
+  'photo.JPG',
+  'setup.exe.pdf',
+  'setup.exe.txt',
+  'dump.sql.gz',
+  'exe.gz',
+  '.gz',
+  'setup.exe.7z',
+  'exe',
+  'README',
+  '',
+  '...',
+  'data.constructor',
+  'notes.exercise',
+])('%j is not blocked', (filename) => {
+  expect(isBlockedFilename(filename)).toBeNull();
+});

@@ -16,6 +16,9 @@ const ALLOWED_HEADERS = [
 
 const ALLOWED: ReadonlySet<string> = new Set(ALLOWED_HEADERS.map((name) => name.toLowerCase()));
 
+/** Made of tokens, where Gmail refuses encoded words (550 5.7.1), which is what other characters would become. */
+const ASCII_ONLY: ReadonlySet<string> = new Set(['auto-submitted', 'feedback-id', 'importance', 'precedence', 'sensitivity']);
+
 /** Headers that have a field of their own. */
 const FIELDS: ReadonlyMap<string, string> = new Map([
   ['from', 'from'],
@@ -34,6 +37,11 @@ const MAX_HEADERS = 50;
 const MAX_NAME_LENGTH = 76;
 /** Leaves room for the name on the line. */
 const MAX_VALUE_LENGTH = 900;
+/**
+ * Names and values in all. Gmail takes 500 KB of headers (https://support.google.com/a/answer/14016360): this leaves room for encoded words
+ * and for the longest that the other fields may become.
+ */
+const MAX_TOTAL_BYTES = 64 * 1024;
 
 const headerName = z
   .string()
@@ -41,6 +49,7 @@ const headerName = z
   .refine((name) => /^x-[\w.-]+$/i.test(name) || ALLOWED.has(name.toLowerCase()), {
     error: ({ input }) => {
       const field = FIELDS.get(String(input).toLowerCase());
+      if (field === 'from') return 'This header cannot be set here: use the field "from". Gmail takes one From.';
       if (field !== undefined) return `This header cannot be set here: use the field "${field}".`;
       return `Only X-… headers and ${ALLOWED_HEADERS.join(', ')} may be set.`;
     },
@@ -53,6 +62,10 @@ function hasTwins(headers: Readonly<Record<string, string>>): boolean {
   return new Set(names.map((name) => name.toLowerCase())).size < names.length;
 }
 
+function totalBytes(headers: Readonly<Record<string, string>>): number {
+  return Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + Buffer.byteLength(value), 0);
+}
+
 export const headers = z
   .record(headerName, line(MAX_VALUE_LENGTH))
   .refine((map) => Object.keys(map).length <= MAX_HEADERS, {
@@ -62,6 +75,17 @@ export const headers = z
   .refine((map) => !hasTwins(map), {
     error: 'Has one header twice, in different case: give it once.',
     params: { code: 'duplicate_header' },
+  })
+  .refine((map) => totalBytes(map) <= MAX_TOTAL_BYTES, {
+    error: `Must have at most ${MAX_TOTAL_BYTES} bytes in all, names and values: Gmail refuses mail with very large headers.`,
+    params: { code: 'too_long' },
+  })
+  .superRefine((map, context) => {
+    for (const [name, value] of Object.entries(map)) {
+      if (!ASCII_ONLY.has(name.toLowerCase()) || (/^[\x20-\x7e]*$/.test(value) && !value.includes('=?'))) continue;
+      const message = 'Must be plain ASCII: Gmail refuses encoded words in this header.';
+      context.addIssue({ code: 'custom', path: [name], message, params: { code: 'header_not_ascii' } });
+    }
   })
   .meta({
     description: `Headers to add: X-… and ${ALLOWED_HEADERS.join(', ')}. Everything else has a field of its own or is Outtray's to set.`,

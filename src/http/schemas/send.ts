@@ -4,7 +4,7 @@ import { type Address, type Message, PRIORITIES, type Unsubscribe } from '../../
 import { strictObject } from '../fields.ts';
 import { attachment } from './attachment.ts';
 import { headers } from './headers.ts';
-import { email, MAX_RECIPIENTS, mailbox, mailboxes } from './mailbox.ts';
+import { email, MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
 import { instant, labels, line, messageId, prose } from './text.ts';
 
 const MAX_ATTACHMENTS = 100;
@@ -35,18 +35,16 @@ function add(context: z.core.$RefinementCtx, path: string[], code: string, messa
 }
 
 export const sendRequest = strictObject({
-  from: mailbox
-    .optional()
-    .meta({
-      description:
-        'Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently.',
-    }),
+  from: sender.optional().meta({
+    description:
+      'Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently.',
+  }),
   to: mailboxes
     .refine((list) => list.length > 0, { error: 'Must have at least one recipient.', params: { code: 'too_few' } })
     .meta({ examples: [['ada@example.com', { email: 'bob@example.com', name: 'Bob' }]] }),
   cc: mailboxes.optional(),
   bcc: mailboxes.optional(),
-  reply_to: mailboxes.optional(),
+  reply_to: replyTo.optional(),
   subject: line().meta({ examples: ['Your invoice'] }),
   html: prose.optional().meta({ examples: ['<p>Here is your invoice.</p>'] }),
   text: prose.optional().meta({ description: 'Made from html if absent.', examples: ['Here is your invoice.'] }),

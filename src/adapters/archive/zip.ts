@@ -1,0 +1,27 @@
+import { createInflateRaw } from 'node:zlib';
+import { fromBufferPromise, getFileNameLowLevel, type ZipFile, type Entry as ZipRecord } from 'yauzl';
+import type { Budget } from './budget.ts';
+import { type Chunks, collect, type Entry, inflate, oneChunk } from './chunks.ts';
+
+const STORED = 0;
+
+/**
+ * What a zip's central directory lists. An encrypted zip tells its names too, as Gmail sees them.
+ *
+ * @throws {Error} when it is damaged, also after some entries
+ */
+export async function* readZip(chunks: Chunks, budget: Budget): AsyncGenerator<Entry> {
+  const bytes = await collect(chunks);
+  // Names are decoded here: yauzl would give up at those that try to leave the directory, and they are only looked at.
+  const zip = await fromBufferPromise(bytes, { decodeStrings: false, validateEntrySizes: false });
+  for await (const record of zip.eachEntry()) {
+    const name = getFileNameLowLevel(record.generalPurposeBitFlag, record.fileNameRaw, record.extraFields, false);
+    yield { name, content: record.canDecodeFileData() ? contentOf(record, zip, bytes, budget) : null };
+  }
+}
+
+async function* contentOf(record: ZipRecord, zip: ZipFile, bytes: Buffer, budget: Budget): Chunks {
+  const { fileDataStart } = await zip.readLocalFileHeaderPromise(record, { minimal: true });
+  const data = oneChunk(bytes.subarray(fileDataStart, fileDataStart + record.compressedSize));
+  yield* record.compressionMethod === STORED ? data : inflate(data, createInflateRaw(), budget);
+}
