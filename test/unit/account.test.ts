@@ -4,7 +4,7 @@ import { createConcurrency } from '../../src/core/concurrency.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { UNPACED } from '../../src/core/pace.ts';
 import type { Fault } from '../../src/core/ports.ts';
-import { createQuota } from '../../src/core/quota.ts';
+import { type Allowance, createQuota } from '../../src/core/quota.ts';
 import { AMPLE } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
@@ -18,19 +18,15 @@ function refusal(code: Fault['error']['code'], backoffMs: readonly number[]) {
   return aFailure(aFault(code, { scope: 'account', backoffMs }));
 }
 
-function anAccount() {
+function anAccount({ connections = 10, allowance = AMPLE }: { connections?: number; allowance?: Allowance } = {}) {
   const events = createEvents();
   const told: string[] = [];
   events.on('account.paused', (_user, error) => told.push(`paused: ${error.code}`));
   events.on('account.resumed', () => told.push('resumed'));
-  const options = {
-    events,
-    backoffScale: 1,
-    connections: 10,
-    quota: createQuota(AMPLE),
-    pace: UNPACED,
-    concurrency: createConcurrency(10),
-  };
+  events.on('account.short', () => told.push('short'));
+  const quota = createQuota(allowance);
+  const concurrency = createConcurrency(connections);
+  const options = { events, backoffScale: 1, connections, quota, pace: UNPACED, concurrency };
   return { account: createAccount('bot@acme.com', options), told };
 }
 
@@ -107,5 +103,115 @@ describe('the account', () => {
     expect(await admitsAtOnce(account)).toBe(false);
     next.release();
     expect(await admitsAtOnce(account)).toBe(true);
+  });
+});
+
+describe('an account that works', () => {
+  async function permits(account: Account): Promise<Permit[]> {
+    const given: Permit[] = [];
+    for (let left = 20; left > 0; left--) {
+      if (!(await admitsAtOnceWithout(account, given))) break;
+    }
+    return given;
+  }
+
+  /** Takes a permit if one is to be had without waiting. */
+  async function admitsAtOnceWithout(account: Account, given: Permit[]): Promise<boolean> {
+    const stop = new AbortController();
+    const admission = account.admit(DELIVERY, stop.signal);
+    setImmediate(() => stop.abort());
+    const permit = await admission;
+    if (!permit || 'pause' in permit) return false;
+    given.push(permit.permit);
+    return true;
+  }
+
+  test('lets as many attempts out at once as there are connections, and the next when one ends', async () => {
+    const { account } = anAccount({ connections: 3 });
+    (await permitOf(account)).settle(SENT);
+    const [first, ...others] = await permits(account);
+    expect(others).toHaveLength(2);
+    expect(account.state().connections).toEqual({ max: 3, allowed: 3, busy: 3 });
+    first?.settle(SENT);
+    expect(await permits(account)).toHaveLength(1);
+  });
+
+  test('begins with one connection after a pause, and has all of them again with a few messages', async () => {
+    const { account } = anAccount({ connections: 4 });
+    (await permitOf(account)).settle(refusal('bad_credentials', [1]));
+    (await permitWhenDue(account)).settle(SENT);
+    const counts: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      const given = await permits(account);
+      counts.push(given.length);
+      given[0]?.settle(SENT);
+      for (const rest of given.slice(1)) rest.release();
+    }
+    expect(counts).toEqual([1, 2, 3, 4]);
+  });
+
+  test('is slowed to half by one request to slow down, however many attempts hear it, and grows past that only slowly', async () => {
+    const { account } = anAccount({ connections: 8 });
+    (await permitOf(account)).settle(SENT);
+    const heard = await permits(account);
+    expect(heard).toHaveLength(8);
+    for (const permit of heard) permit.settle(refusal('throttled', [5, 60_000]));
+    expect(account.state().connections.allowed).toBe(4);
+    for (let i = 0; i < 10; i++) (await permitWhenDue(account)).settle(SENT);
+    expect(account.state().connections.allowed).toBe(4);
+  });
+
+  test('counts what may have been taken as sent', async () => {
+    const { account } = anAccount();
+    (await permitOf(account)).settle(aFailure(aFault('connection_lost', { scope: 'connection', certain: false })));
+    (await permitOf(account)).settle(aFailure(aFault('connection_lost', { scope: 'connection' })));
+    expect(account.state().quota).toMatchObject({ messages: { used: 1 }, recipients: { used: 1 } });
+  });
+
+  test('says once that mail waits for quota, not for each message', async () => {
+    const { account, told } = anAccount({ allowance: { messages: 1, recipients: 10, reserve: 0 } });
+    (await permitOf(account)).settle(SENT);
+    for (let i = 0; i < 5; i++)
+      expect(await account.admit(DELIVERY, never)).toMatchObject({ pause: { error: { code: 'daily_limit_reached' } } });
+    expect(told).toEqual(['short']);
+  });
+});
+
+describe('a pause', () => {
+  test('tells since when it lasts, also after further refusals', async () => {
+    const { account } = anAccount();
+    (await permitOf(account)).settle(REFUSED);
+    const since = account.state().pause?.since;
+    (await permitWhenDue(account)).settle(REFUSED);
+    expect(account.state().pause).toMatchObject({ since, error: { code: 'bad_credentials' } });
+  });
+
+  test('does not grow by attempts that were under way when it began', async () => {
+    const { account } = anAccount();
+    (await permitOf(account)).settle(SENT);
+    const under = await Promise.all(Array.from({ length: 5 }, () => permitOf(account)));
+    const pauses = under.map((permit) => permit.settle(refusal('bad_credentials', [1000, 60_000])));
+    expect(Math.max(...pauses.map((pause) => pause?.forMs ?? 0))).toBeLessThanOrEqual(1000);
+  });
+
+  test('of a limit is not ended by a login that works, but a message may ask at once', async () => {
+    const { account, told } = anAccount();
+    (await permitOf(account)).settle(refusal('throttled', [60_000]));
+    expect(await account.probe(async () => null, never)).toBeNull();
+    expect(account.state().pause?.error.code).toBe('throttled');
+    expect(told).toEqual(['paused: throttled']);
+    (await permitOf(account)).settle(SENT);
+    expect(told).toEqual(['paused: throttled', 'resumed']);
+  });
+
+  test('of the daily limit lasts an hour if nothing is counted that could free sooner', async () => {
+    const { account } = anAccount();
+    const waits: number[] = [];
+    for (let i = 0; i < 5; i++) {
+      const pause = (await permitOf(account)).settle(refusal('daily_limit_reached', []));
+      waits.push(Math.round((pause?.forMs ?? 0) / 60_000));
+      await account.probe(async () => null, never);
+    }
+    expect(waits).toEqual([60, 60, 60, 60, 60]);
   });
 });

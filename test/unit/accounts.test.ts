@@ -68,6 +68,14 @@ describe('From picks the account', () => {
     expect(core.jobs.filter(({ user }) => user === SALES.user).length).toBeLessThanOrEqual(1);
   });
 
+  test('what waits stays where it is if the other cannot send either', async () => {
+    const core = start(() => REFUSED, { login: false });
+    const accepted = await Promise.all(Array.from({ length: 10 }, () => core.accept(from('shared@acme.com'))));
+    await Promise.all([core.accept(from('sales@acme.com')), core.accept(from('support@acme.com'))]);
+    await expect.poll(async () => (await core.store.get(accepted[9]?.id ?? ''))?.status).toBe('deferred');
+    expect(core.jobs).toHaveLength(2);
+  });
+
   test('what one account cannot send does not hold up another', async () => {
     const core = start((job, user) => (user === SALES.user ? new Promise(() => {}) : anAcceptance(job.recipients)));
     const sending = await Promise.all(Array.from({ length: 5 }, () => core.accept(from('sales@acme.com'))));
@@ -139,6 +147,16 @@ describe('asking for a probe', () => {
     expect(await core.accounts.verify('Sales@acme.com', never)).toMatchObject({ user: SALES.user, pause: null });
     for (const { id } of accepted) expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent' });
     expect(core.jobs).toHaveLength(31);
+  });
+
+  test('hurries nothing that waits for a reason of its own', async () => {
+    const greylisted = aFailure(aFault('smtp_temporary_failure', { backoffMs: [1e9] }));
+    const core = start((job) => (job.envelope.subject === 'later' ? greylisted : anAcceptance(job.recipients)), { senders: [SALES] });
+    const later = await core.accept({ envelope: { ...aMessage().envelope, from: { email: SALES.user, name: null }, subject: 'later' } });
+    await expect.poll(async () => (await core.store.get(later.id))?.status).toBe('deferred');
+    await core.accounts.verify(SALES.user, never);
+    await sendFrom(core, SALES.user);
+    expect(core.jobs.filter(({ id }) => id === later.id)).toHaveLength(1);
   });
 
   test('says what is wrong while it does not', async () => {

@@ -88,6 +88,23 @@ describe('the daily limit, over days', () => {
     expect(gmail.refused).toBeLessThanOrEqual(3 + 51);
   });
 
+  test('told by Gmail is asked about when something frees by our count, if that is within the hour, and not each minute from then on', async () => {
+    const gmail = aGmail(0);
+    let full = false;
+    await using core = startCore((job) => (full ? gmail.send(job) : anAcceptance(job.recipients)), REAL);
+    await queue(core, 1);
+    await pass(23 * HOUR + 50 * MINUTE);
+    full = true;
+    await queue(core, 1);
+    await pass(MINUTE);
+    expect(gmail.refused).toBe(1);
+    const until = core.accounts.list()[0]?.pause?.until ?? 0;
+    expect((until - Date.now()) / MINUTE).toBeGreaterThan(8);
+    expect((until - Date.now()) / MINUTE).toBeLessThan(12);
+    await pass(3 * HOUR);
+    expect(gmail.refused).toBeLessThanOrEqual(5);
+  });
+
   test('known beforehand: Gmail never has to say it, and what is urgent still goes', async () => {
     const gmail = aGmail(50);
     await using core = startCore(gmail.send, { ...REAL, allowance: { messages: 50, recipients: 500, reserve: 0.1 } });

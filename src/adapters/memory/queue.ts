@@ -74,7 +74,7 @@ export function createMemoryQueue(): Queue & { close(): void } {
     const now = performance.now();
     for (let first = later.peek(); first && first.dueAt <= now; first = later.peek()) {
       later.pop();
-      if (known.get(first.id) === first) makeDue(first);
+      makeDue(first);
     }
     arm();
   }
