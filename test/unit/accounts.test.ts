@@ -51,7 +51,9 @@ describe('From picks the account', () => {
     const core = start((job, user) => (user === SALES.user ? REFUSED : anAcceptance(job.recipients)));
     await core.accept(from('sales@acme.com'));
     await expect.poll(() => core.accounts.list()[0]?.pause).not.toBeNull();
-    expect(await sendFrom(core, 'shared@acme.com')).toMatchObject({ status: 'sent', attempts: [{ account: SUPPORT.user }] });
+    const delivery = await core.accept(from('shared@acme.com'));
+    expect(delivery.account).toBe(SUPPORT.user);
+    expect(await core.outcomeOf(delivery.id)).toMatchObject({ status: 'sent', attempts: [{ account: SUPPORT.user }] });
     expect(core.jobs).toHaveLength(2);
 
     const broken = start(() => REFUSED);

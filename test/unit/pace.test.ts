@@ -104,5 +104,11 @@ describe('how many go at once', () => {
     expect(concurrency.limit).toBe(3);
     for (let i = 0; i < 20; i++) concurrency.accepted();
     expect(concurrency.limit).toBe(4);
+    // Once all have gone at once again, what was too much then is forgotten.
+    for (let i = 0; i < 40; i++) concurrency.accepted();
+    expect(concurrency.limit).toBe(6);
+    concurrency.restarted();
+    for (let i = 0; i < 5; i++) concurrency.accepted();
+    expect(concurrency.limit).toBe(6);
   });
 });
