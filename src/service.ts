@@ -1,9 +1,9 @@
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { createArchiveInspector } from './adapters/archive/inspector.ts';
 import { createMemoryBackend } from './adapters/memory/index.ts';
 import { createComposer } from './adapters/smtp/compose.ts';
+import { ehloName } from './adapters/smtp/ehlo-name.ts';
 import type { Deadlines } from './adapters/smtp/server-options.ts';
 import { openTransport } from './adapters/smtp/transport.ts';
 import type { AccountConfig, Config } from './config.ts';
@@ -143,12 +143,6 @@ async function sayFarewell({ store, durability }: Backend, logger: Logger): Prom
     );
   }
   logger.info({ lost_count: ids.length }, 'stopped');
-}
-
-/** The name for EHLO: this host's, if it is a dotted one, else the domain of the account. */
-function ehloName(user: string): string {
-  const name = hostname();
-  return /^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/.test(name) ? name : user.slice(user.lastIndexOf('@') + 1);
 }
 
 function isWildcard(host: string): boolean {

@@ -4,7 +4,7 @@ import { ERRORS } from './errors.ts';
 import type { Events } from './events.ts';
 import type { Pace } from './pace.ts';
 import { createGate, type Pause, type PauseState } from './pause.ts';
-import type { Fault, Outcome } from './ports.ts';
+import type { AttemptWatch, Fault, Outcome } from './ports.ts';
 import type { Quota, QuotaState } from './quota.ts';
 
 const MINUTE = 60_000;
@@ -17,9 +17,7 @@ const ASK_AFTER_MS = [1, 15, 30, 60].map((minutes) => minutes * MINUTE);
 const TELL_EVERY_MS = 60 * MINUTE;
 
 /** Leave to make one attempt. It must end in `settle` or `release`. */
-export interface Permit {
-  /** The server let us in, and the message goes out: others need not wait for this attempt to end. */
-  proven(): void;
+export interface Permit extends AttemptWatch {
   /** Says how the attempt went; answers with the pause it caused, if the fault was the account's. */
   settle(outcome: Outcome): Pause | null;
   /** No attempt was made after all. */
@@ -131,6 +129,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
     const hold = quota.hold(pendingOf(delivery));
     const start = pace.start();
     let open = true;
+    let goneOut = false;
     busy += 1;
     probing ||= isProbe;
     let probes = isProbe;
@@ -146,18 +145,22 @@ export function createAccount(user: string, options: AccountOptions): Account {
       busy -= 1;
       endProbe();
       hold.release();
-      start.cancel();
+      if (goneOut) start.seen();
+      else start.cancel();
       changed();
     }
 
     return {
-      proven() {
-        start.begun();
-        // A paused account is not healed by a login alone: the daily limit is told only after it.
-        if (gate.state === 'unproven') {
-          resume();
-          endProbe();
-        }
+      begun() {
+        goneOut = true;
+        // Who was let in for the first time lets the others go. A paused account is not healed by a login alone: limits are told only after it.
+        if (gate.state !== 'unproven') return;
+        resume();
+        endProbe();
+        changed();
+      },
+      answered() {
+        start.seen();
         changed();
       },
       settle(outcome) {

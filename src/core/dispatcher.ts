@@ -111,7 +111,7 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
     const startedAt = performance.now();
     const sending = begin(delivery, account.user);
     await store.update(sending);
-    const outcome = await deps.transport.send(jobOf(sending), permit.proven);
+    const outcome = await deps.transport.send(jobOf(sending), permit);
     const pause = permit.settle(outcome);
     await conclude(sending, outcome, pause, performance.now() - startedAt, deps);
   } finally {

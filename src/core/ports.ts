@@ -116,15 +116,21 @@ export interface Outcome {
   readonly server: string;
 }
 
+/** Hears how far an attempt has come. */
+export interface AttemptWatch {
+  /** A session is logged in, and the message goes out now. */
+  begun(): void;
+  /** The server has answered to the envelope, and wants the message. */
+  answered(): void;
+}
+
 /** The way out. */
 export interface Transport {
   /**
    * One attempt. Never rejects: whatever happens is an Outcome. Never retries, save that a pooled connection found dead before anything
    * was read is replaced at once, and the next server is tried when one cannot be reached.
-   *
-   * @param onSession called when a session is logged in and the message is about to go
    */
-  send(job: Job, onSession: () => void): Promise<Outcome>;
+  send(job: Job, watch?: AttemptWatch): Promise<Outcome>;
   /** Connects and logs in on a connection of its own, and sends nothing. Null if that worked. Never rejects. */
   verify(): Promise<Fault | null>;
   /** Ends attempts that still run (their outcome says so) and closes idle connections. */

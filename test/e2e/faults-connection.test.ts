@@ -131,9 +131,9 @@ describe.concurrent('a first server that cannot be reached', { timeout: TIMEOUT_
       await using first = await startFaultySmtp(strikes('connect', 'hang'), certificate);
       await using second = await startFaultySmtp(() => null, certificate);
       await using transport = openTo([first, second], returnAfterMs);
-      await transport.send(aJob(), () => {});
+      await transport.send(aJob());
       expect(second.journal.copies).toHaveLength(1);
-      await transport.send(aJob(), () => {});
+      await transport.send(aJob());
       expect(first.journal.copies).toHaveLength(firstGets);
       expect(second.journal.copies).toHaveLength(2 - firstGets);
     }
@@ -155,11 +155,12 @@ describe.concurrent('a first server that cannot be reached', { timeout: TIMEOUT_
 function openTo(servers: readonly FaultySmtp[], returnAfterMs: number): Transport & AsyncDisposable {
   const transport = openTransport({
     servers: servers.map(({ port }) => ({ host: 'localhost', port, tls: 'starttls' })),
-    auth: { user: 'bot@simulator.test', pass: APP_PASSWORD },
+    user: 'bot@simulator.test',
+    credentials: () => ({ kind: 'app_password', password: APP_PASSWORD }),
     connections: 1,
     ehloName: 'client.test',
     ca: servers[0]?.ca ?? null,
-    deadlines: { dnsMs: 2000, bodyMs: 5000, ...SHORT },
+    deadlines: { dnsMs: 2000, tokenMs: 2000, bodyMs: 5000, ...SHORT },
     returnAfterMs,
   });
   return { ...transport, [Symbol.asyncDispose]: () => transport.close() };

@@ -9,7 +9,7 @@ import { createEvents } from '../../src/core/events.ts';
 import { createIntake } from '../../src/core/intake.ts';
 import type { Address } from '../../src/core/message.ts';
 import { createPace, UNPACED } from '../../src/core/pace.ts';
-import type { Backend, Fault, Job, Outcome } from '../../src/core/ports.ts';
+import type { AttemptWatch, Backend, Fault, Job, Outcome } from '../../src/core/ports.ts';
 import { type Allowance, createQuota } from '../../src/core/quota.ts';
 import { createWaiters } from '../../src/core/waiters.ts';
 import { aMessage } from './delivery.ts';
@@ -66,8 +66,8 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
       concurrency: createConcurrency(lanes),
     });
     const transport = {
-      async send(job: Job, onSession: () => void) {
-        if (login) onSession();
+      async send(job: Job, watch?: AttemptWatch) {
+        if (login) watch?.begun();
         jobs.push({ ...job, user });
         return send(job, user);
       },

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
-import type { Deadlines } from '../../src/adapters/smtp/pool.ts';
+import type { Deadlines } from '../../src/adapters/smtp/server-options.ts';
 import { parseConfig } from '../../src/config.ts';
 import { isSettled, type Status } from '../../src/core/delivery.ts';
 import type { MessageResource, PreviewResource } from '../../src/http/schemas/message.ts';
@@ -12,7 +12,7 @@ export const ADMIN_KEY = 'boss-secret-0123456789-abcdefghi';
 export const APP_PASSWORD = 'abcdefghijklmnop';
 
 /** Short enough for tests, long enough for a loaded machine. */
-const DEADLINES: Deadlines = { dnsMs: 2000, connectMs: 3000, greetingMs: 2000, setupMs: 4000, bodyMs: 8000 };
+const DEADLINES: Deadlines = { dnsMs: 2000, connectMs: 3000, greetingMs: 2000, tokenMs: 2000, setupMs: 4000, bodyMs: 8000 };
 
 export interface ServiceUnderTest extends AsyncDisposable {
   readonly url: string;

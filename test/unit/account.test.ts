@@ -59,7 +59,7 @@ describe('the account', () => {
     const first = await permitOf(account);
     const second = account.admit(DELIVERY, never);
     expect(await admitsAtOnce(account)).toBe(false);
-    first.proven();
+    first.begun();
     expect(await second).toHaveProperty('permit');
     expect(await admitsAtOnce(account)).toBe(true);
   });
@@ -88,7 +88,7 @@ describe('the account', () => {
     const { account, told } = anAccount();
     (await permitOf(account)).settle(refusal('throttled', [1]));
     const probe = await permitWhenDue(account);
-    probe.proven();
+    probe.begun();
     expect(await admitsAtOnce(account)).toBe(false);
     probe.settle(aFailure(aFault('recipients_rejected', { retryable: false })));
     expect(await admitsAtOnce(account)).toBe(true);

@@ -29,10 +29,11 @@ describe('a reply that Gmail is known to give', () => {
   test.each(rows)('$code $enhanced at $stage: $text', ({ code, enhanced, stage, text, expected }) => {
     const reply = parseReply(onTheWire(code, enhanced, text));
     const fault = classifyReply(reply, stage as Stage);
-    expect({ error: fault.error.code, scope: fault.scope, retryable: fault.retryable }).toEqual({
+    expect({ error: fault.error.code, scope: fault.scope, retryable: fault.retryable, splits: fault.splits ?? false }).toEqual({
       error: expected.error,
       scope: expected.scope,
       retryable: expected.retryable,
+      splits: expected.splits ?? false,
     });
     // "0s" means a first retry at once; what follows is the usual back-off. The daily limit is asked about sooner than the 24 h a lock may last.
     const waits = expected.backoff?.split(',').map(toMs) ?? null;

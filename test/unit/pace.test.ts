@@ -28,34 +28,34 @@ describe('the pace', () => {
     while (performance.now() < end) {
       // Timers fire late, now more and now less.
       vi.advanceTimersByTime(pace.waitMs() + (times.length % 7));
-      pace.start().begun();
+      pace.start().seen();
       times.push(performance.now());
     }
     expect(busiestSecond(times)).toBeLessThanOrEqual(Math.ceil(rate));
     expect(times.length / seconds).toBeGreaterThanOrEqual(rate * 0.9);
   });
 
-  test('counts what may begin at any moment: who logs in first does not add to those who need not', () => {
+  test('counts what the server may see at any moment: who logs in first does not add to those who need not', () => {
     const pace = createPace(4);
     const slow = pace.start();
     const times: number[] = [];
     for (let i = 0; i < 3; i++) {
       vi.advanceTimersByTime(pace.waitMs());
-      pace.start().begun();
+      pace.start().seen();
       times.push(performance.now());
     }
     vi.advanceTimersByTime(240);
-    slow.begun();
+    slow.seen();
     times.push(performance.now());
     for (let i = 0; i < 8; i++) {
       vi.advanceTimersByTime(pace.waitMs());
-      pace.start().begun();
+      pace.start().seen();
       times.push(performance.now());
     }
     expect(busiestSecond(times)).toBeLessThanOrEqual(4);
   });
 
-  test('waits for those who have leave to begin, and goes on when one of them does not', () => {
+  test('waits for those who are on their way, and goes on when one of them never arrives', () => {
     const pace = createPace(1);
     const first = pace.start();
     vi.advanceTimersByTime(5000);
@@ -70,7 +70,7 @@ describe('the pace', () => {
     const waits = Array.from({ length: 5 }, () => {
       const waitMs = pace.waitMs();
       vi.advanceTimersByTime(waitMs);
-      pace.start().begun();
+      pace.start().seen();
       return waitMs;
     });
     expect(waits.filter((ms) => ms > 0).length).toBeGreaterThanOrEqual(3);

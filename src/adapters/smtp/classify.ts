@@ -4,13 +4,14 @@ import type { Fault } from '../../core/ports.ts';
 import { type Failure, interpret, type Progress, readFailure } from './failure.ts';
 import { BY_ENHANCED, type Meaning, REPLIES } from './replies.ts';
 
-/** What a reply answers: the greeting or EHLO, STARTTLS, AUTH, MAIL, RCPT, DATA, or the message itself. */
-type Stage = 'session' | 'starttls' | 'auth' | 'mail' | 'rcpt' | 'data' | 'message';
+/** What a reply answers: the greeting or EHLO, STARTTLS, AUTH with a password or with a token, MAIL, RCPT, DATA, or the message itself. */
+type Stage = 'session' | 'starttls' | 'auth' | 'oauth' | 'mail' | 'rcpt' | 'data' | 'message';
 
 const REFUSED: Readonly<Record<Stage, string>> = {
   session: 'The server refused the session',
   starttls: 'The server refused to encrypt',
   auth: 'The server refused the login',
+  oauth: 'The server refused the access token',
   mail: 'The server refused the sender',
   rcpt: 'The server refused the recipient',
   data: 'The server refused to take the message',
@@ -69,14 +70,16 @@ function unknown({ code, enhanced, response }: SmtpReply, stage: Stage): Meaning
 
 /** Before MAIL no message can be at fault, and what answers RCPT speaks of that recipient alone. */
 function seenFrom(stage: Stage, { code }: SmtpReply, meaning: Meaning): Meaning {
-  const { scope, backoffMs } = meaning;
+  const { error, scope, backoffMs } = meaning;
   // 503 is out of turn: it says nothing about who logs in or what is sent.
   const lasting = code >= 500 && code !== 503;
   // Whatever its words, the answer is that there will be no encryption. Only 421 would have come to any command.
   if (stage === 'starttls' && code !== 421) return { error: 'tls_failed', ...PAUSE };
-  if (stage === 'auth' && scope !== 'account') {
+  if (stage === 'oauth' && error === 'bad_credentials') return { error: 'oauth_failed', ...PAUSE };
+  if ((stage === 'auth' || stage === 'oauth') && scope !== 'account') {
     // Also what would be the connection's elsewhere: if each message that waits logged in again, Gmail would count too many logins.
-    return { error: lasting ? 'bad_credentials' : 'smtp_temporary_failure', ...PAUSE, backoffMs };
+    const refused = stage === 'oauth' ? 'oauth_failed' : 'bad_credentials';
+    return { error: lasting ? refused : 'smtp_temporary_failure', ...PAUSE, backoffMs };
   }
   if (scope !== 'message' && scope !== 'recipient') return meaning;
   if (stage === 'session' || stage === 'starttls') {
@@ -95,7 +98,7 @@ function decisive(faults: readonly Fault[]): Fault {
 }
 
 function stageOf({ code, command }: Failure, { sessionReady, bodyStarted }: Progress): Stage {
-  if (code === 'EAUTH') return 'auth';
+  if (code === 'EAUTH') return command === 'AUTH XOAUTH2' ? 'oauth' : 'auth';
   if (code === 'EMESSAGE') return 'message';
   if (command === 'STARTTLS') return 'starttls';
   if (command === 'MAIL FROM') return 'mail';
@@ -106,7 +109,7 @@ function stageOf({ code, command }: Failure, { sessionReady, bodyStarted }: Prog
   return bodyStarted ? 'message' : 'data';
 }
 
-function toFault({ error: code, scope, retryable, backoffMs, hint }: Meaning, detail: string, smtp: SmtpReply | null): Fault {
+function toFault({ error: code, scope, retryable, backoffMs, hint, splits }: Meaning, detail: string, smtp: SmtpReply | null): Fault {
   const error = {
     code,
     scope: scope === 'account' ? scope : 'message',
@@ -114,7 +117,7 @@ function toFault({ error: code, scope, retryable, backoffMs, hint }: Meaning, de
     hint: hint ?? ERRORS[code].hint,
     smtp,
   } as const;
-  return { error, scope, retryable, backoffMs, certain: true };
+  return { error, scope, retryable, backoffMs, certain: true, ...(splits ? { splits } : {}) };
 }
 
 function quote({ code, enhanced, response }: SmtpReply): string {

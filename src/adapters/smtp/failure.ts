@@ -1,6 +1,7 @@
 import type { SmtpReply } from '../../core/delivery.ts';
 import type { Meaning } from './replies.ts';
 import { parseReply, toOneLine } from './reply-text.ts';
+import { TOKEN_UNREACHABLE, toTokenMeaning } from './token-replies.ts';
 
 /** Where the attempt stood when it failed, as the stream method tells it. */
 export interface Progress {
@@ -52,7 +53,7 @@ export interface Finding {
 
 /** What a failure means that no refusal of the server explains. */
 export function interpret(failure: Failure, progress: Progress): Finding {
-  const { code, command, message, said } = failure;
+  const { code, command, message, said, systemCodes } = failure;
   const when = whenOf(progress);
   switch (code) {
     case 'EDNS':
@@ -63,6 +64,8 @@ export function interpret(failure: Failure, progress: Progress): Finding {
         detail: `Outtray gave up waiting ${when}`,
       };
     case 'EAUTH':
+      if (systemCodes.includes('EFETCH')) return { meaning: TOKEN_UNREACHABLE, detail: `The token endpoint cannot be reached: ${message}` };
+      if (systemCodes.includes('EOAUTH2')) return { meaning: toTokenMeaning(message), detail: `No access token could be had: ${message}` };
       return said ? notSmtp(said, when) : { meaning: account('bad_credentials'), detail: `No login was tried: ${message}` };
     case 'ETLS':
       if (said) return notSmtp(said, when);
@@ -90,6 +93,11 @@ const UNREACHABLE = /^(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EHOSTDOWN|ENETDOW
 /** OpenSSL's X509_V_ERR_* as Node names them, and Node's own ERR_TLS_CERT_ALTNAME_INVALID. */
 const CERTIFICATE = /^(?!ERR_SSL_).*CERT|^CRL_|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^PATH_LENGTH_EXCEEDED$|^HOSTNAME_MISMATCH$/;
 const HANDSHAKE = /^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/;
+
+/** Whether TLS failed because of who the other side is. */
+export function isCertificateCode(code: string): boolean {
+  return CERTIFICATE.test(code);
+}
 
 function interpretSocket({ systemCodes, timeoutType, message }: Failure, progress: Progress): Finding | null {
   const when = whenOf(progress);

@@ -1,38 +1,17 @@
 import type { Readable } from 'node:stream';
-import { rootCertificates } from 'node:tls';
 import { createTransport } from 'nodemailer';
 import type { SMTPPoolSentMessageInfo } from 'nodemailer/lib/smtp-pool';
-import type { Job } from '../../core/ports.ts';
+import type { AttemptWatch, Job } from '../../core/ports.ts';
 import type { Progress } from './failure.ts';
+import type { Auth, Login, Logins } from './login.ts';
 import { assertEnvelope, toMail } from './mime.ts';
 import { parseReply } from './reply-text.ts';
+import { type Deadlines, type ServerOptions, toConnectionOptions } from './server-options.ts';
+import { verifyServer } from './verify.ts';
 
-/** Our own limits on an attempt, in ms: nodemailer's socket timeout never cuts a server that trickles. */
-export interface Deadlines {
-  readonly dnsMs: number;
-  /** TCP and TLS. */
-  readonly connectMs: number;
-  readonly greetingMs: number;
-  /** From the start of the attempt until the body goes out. */
-  readonly setupMs: number;
-  /** From the start of the body until the final reply (RFC 5321, 4.5.3.2: 10 minutes for the reply alone). */
-  readonly bodyMs: number;
-}
-
-export const DEADLINES: Deadlines = { dnsMs: 5000, connectMs: 15_000, greetingMs: 10_000, setupMs: 60_000, bodyMs: 600_000 };
-
-export interface PoolOptions {
-  readonly host: string;
-  readonly port: number;
-  readonly tls: 'starttls' | 'implicit' | 'never';
-  /** Never used where `tls` is `never`. */
-  readonly auth: { readonly user: string; readonly pass: string } | null;
-  readonly connections: number;
-  /** What EHLO says: a dotted host name, since smtp-relay.gmail.com refuses an address literal. */
-  readonly ehloName: string;
-  /** A CA to trust besides those of Node, as PEM. */
-  readonly ca: string | null;
-  readonly deadlines: Deadlines;
+export interface PoolOptions extends ServerOptions {
+  /** Null: nobody logs in. */
+  readonly logins: Logins | null;
 }
 
 /** How one use of a connection went. */
@@ -43,7 +22,9 @@ export type PoolResult =
 export interface Pool {
   readonly server: string;
   /** Sends on a free or a new connection. Never rejects. Must not be called more often at once than there are connections. */
-  send(job: Job, onSession: () => void): Promise<PoolResult>;
+  send(job: Job, watch?: AttemptWatch): Promise<PoolResult>;
+  /** Connects and logs in on a connection of its own. Null if that worked, else what was thrown. Never rejects. */
+  verify(): Promise<{ readonly error: unknown } | null>;
   /** Closes idle connections at once and aborts what still runs. */
   close(): void;
 }
@@ -52,65 +33,78 @@ export interface Pool {
 export function openPool(options: PoolOptions): Pool {
   const tracks: Tracks = new WeakMap();
   const running = new Set<Track>();
-  const idle: Mailer[] = [];
-  let closed = false;
+  const logins = options.tls === 'never' ? null : options.logins;
+  let idle: Connection[] = [];
+  const closing = new AbortController();
+
+  /** An idle connection, if it was made with the login that counts now; others are closed. */
+  function connect(login: Login | null): Connection {
+    const former = idle.filter((connection) => connection.login !== login);
+    for (const { mailer } of former) mailer.close({ force: true });
+    idle = idle.filter((connection) => connection.login === login);
+    return idle.pop() ?? { login, mailer: openMailer(options, login?.createAuth() ?? null, tracks) };
+  }
 
   return {
     server: `${options.host}:${options.port}`,
-    async send(job, onSession) {
-      const mailer = idle.pop() ?? openMailer(options, tracks);
-      const track = createTrack(job, onSession, options.deadlines);
+    async send(job, watch) {
+      const connection = connect(logins?.current() ?? null);
+      const track = createTrack(job, watch, options.deadlines);
       const { signal, progress } = track;
       tracks.set(signal, track);
       running.add(track);
-      if (closed) track.abort();
+      if (closing.signal.aborted) track.abort();
       let inStep = false;
       try {
-        const info = await mailer.sendMail({ ...toMail(job), signal });
+        const info = await connection.mailer.sendMail({ ...toMail(job), signal });
         inStep = isAcceptance(info, progress);
         return inStep ? { info, progress } : { error: toGarbage(info), progress, stale: false };
       } catch (error) {
         inStep = isRefusal(error, progress);
+        if (isRefusedLogin(error)) logins?.refused();
         return { error, progress, stale: isStale(error, progress) };
       } finally {
         track.end();
         running.delete(track);
         // Out of step, the server may take RSET and what follows for lines of a message: nodemailer would go on, even to the dot.
-        if (inStep && !closed) idle.push(mailer);
-        else mailer.close({ force: true });
+        if (inStep && !closing.signal.aborted) idle.push(connection);
+        else connection.mailer.close({ force: true });
+      }
+    },
+    async verify() {
+      try {
+        await verifyServer(options, logins?.current().createAuth() ?? null, closing.signal);
+        return null;
+      } catch (error) {
+        if (isRefusedLogin(error)) logins?.refused();
+        return { error };
       }
     },
     close() {
-      closed = true;
+      closing.abort();
       for (const track of running) track.abort();
-      for (const mailer of idle) mailer.close({ force: true });
+      for (const { mailer } of idle) mailer.close({ force: true });
     },
   };
 }
 
 type Tracks = WeakMap<AbortSignal, Track>;
-type Mailer = ReturnType<typeof openMailer>;
+
+interface Connection {
+  readonly login: Login | null;
+  readonly mailer: ReturnType<typeof openMailer>;
+}
 
 /** A nodemailer pool of one connection, with its silent retries off. */
-function openMailer({ host, port, tls, auth, ehloName, ca, deadlines }: PoolOptions, tracks: Tracks) {
+function openMailer(server: ServerOptions, auth: Auth | null, tracks: Tracks) {
   const mailer = createTransport({
+    ...toConnectionOptions(server),
     pool: true,
     maxConnections: 1,
     maxRequeues: 0,
-    host,
-    port,
-    name: ehloName,
-    secure: tls === 'implicit',
-    requireTLS: tls === 'starttls',
-    ignoreTLS: tls === 'never',
-    auth: tls === 'never' || !auth ? undefined : { ...auth, method: 'PLAIN' },
+    auth: auth ?? undefined,
     // Without it, a server that does not offer AUTH would get the message without a login.
-    forceAuth: tls !== 'never' && auth !== null,
-    tls: { minVersion: 'TLSv1.2', ...(ca ? { ca: [...rootCertificates, ca] } : {}) },
-    dnsTimeout: deadlines.dnsMs,
-    connectionTimeout: deadlines.connectMs,
-    greetingTimeout: deadlines.greetingMs,
-    socketTimeout: deadlines.bodyMs,
+    forceAuth: auth !== null,
     disableFileAccess: true,
     disableUrlAccess: true,
   });
@@ -139,7 +133,7 @@ interface Track {
   end(): void;
 }
 
-function createTrack(job: Job, onSession: () => void, { setupMs, bodyMs }: Deadlines): Track {
+function createTrack(job: Job, watch: AttemptWatch | undefined, { setupMs, bodyMs }: Deadlines): Track {
   const controller = new AbortController();
   const progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
   const abort = () => controller.abort();
@@ -151,9 +145,10 @@ function createTrack(job: Job, onSession: () => void, { setupMs, bodyMs }: Deadl
     // Nodemailer asks for the stream when the session is ready, reads it after the 354, and sends the dot only when it has ended.
     watch(stream) {
       progress.sessionReady = true;
-      onSession();
+      watch?.begun();
       stream.once('resume', () => {
         progress.bodyStarted = true;
+        watch?.answered();
         clearTimeout(timer);
         timer = setTimeout(abort, bodyMs);
       });
@@ -177,6 +172,11 @@ function isAcceptance(info: SMTPPoolSentMessageInfo, { bodyEnded }: Progress): b
 function isRefusal(error: unknown, { bodyStarted, bodyEnded }: Progress): boolean {
   const response = error instanceof Error && 'response' in error ? String(error.response) : '';
   return parseReply(response).code >= 400 && bodyStarted === bodyEnded;
+}
+
+/** Also where no token could be had to log in with. */
+function isRefusedLogin(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EAUTH';
 }
 
 function toGarbage({ response }: SMTPPoolSentMessageInfo): Error {

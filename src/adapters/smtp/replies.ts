@@ -7,6 +7,8 @@ export interface Meaning {
   readonly scope: Fault['scope'];
   readonly retryable: boolean;
   readonly backoffMs: readonly number[] | null;
+  /** Set where fewer recipients at a time may do. */
+  readonly splits?: true;
   /** Set where the reply calls for more than the hint of its ErrorCode. */
   readonly hint?: string;
 }
@@ -172,9 +174,9 @@ export const REPLIES: readonly ReplyRow[] = [
   },
   // A 5yz that passes: the mailbox takes mail again when its rate has dropped.
   { codes: [550], enhanced: null, match: /at a rate that prevents/i, ...later('recipient', [4 * HOUR, 12 * HOUR, 24 * HOUR]) },
-  { codes: [452], enhanced: null, match: /recipient in a separate transaction/i, ...later('recipient', AT_ONCE) },
-  { codes: [452, 550], enhanced: null, match: /too many recipients/i, ...later('message', AT_ONCE) },
-  { codes: [451], enhanced: null, match: /multiple destination domains/i, ...later('message', AT_ONCE) },
+  { codes: [452], enhanced: null, match: /recipient in a separate transaction/i, ...later('recipient', AT_ONCE), splits: true },
+  { codes: [452, 550], enhanced: null, match: /too many recipients/i, ...later('message', AT_ONCE), splits: true },
+  { codes: [451], enhanced: null, match: /multiple destination domains/i, ...later('message', AT_ONCE), splits: true },
 
   // The message
   { codes: [421], enhanced: null, match: /temporary system problem/i, ...later('message', GOOGLE_TROUBLE) },

@@ -1,17 +1,23 @@
-import type { Fault, Job, Outcome, Transport } from '../../core/ports.ts';
+import type { ReadCredentials } from '../../core/credentials.ts';
+import type { AttemptWatch, Fault, Job, Outcome, Transport } from '../../core/ports.ts';
 import { classify } from './classify.ts';
 import type { Progress } from './failure.ts';
+import { createLogins } from './login.ts';
 import { toALabels } from './mime.ts';
-import { DEADLINES, type Deadlines, openPool, type Pool, type PoolOptions, type PoolResult } from './pool.ts';
+import { openPool, type Pool, type PoolResult } from './pool.ts';
 import { parseReply } from './reply-text.ts';
+import { DEADLINES, type Deadlines, type ServerOptions } from './server-options.ts';
 
 /** How long a server that stood in for a better one is kept before the better one is tried again. */
 const RETURN_AFTER_MS = 5 * 60_000;
 
 export interface TransportOptions {
   /** In order of preference; at least one. */
-  readonly servers: readonly Pick<PoolOptions, 'host' | 'port' | 'tls'>[];
-  readonly auth: PoolOptions['auth'];
+  readonly servers: readonly Pick<ServerOptions, 'host' | 'port' | 'tls'>[];
+  /** The account that logs in. */
+  readonly user: string;
+  /** Null: nobody logs in. */
+  readonly credentials: ReadCredentials | null;
   readonly connections: number;
   readonly ehloName: string;
   readonly ca?: string | null;
@@ -19,10 +25,14 @@ export interface TransportOptions {
   readonly returnAfterMs?: number;
 }
 
+/** No message was about to go. */
+const NO_SESSION: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
+
 /** The way to Gmail: one pool a server, the first that can be reached. */
 export function openTransport(options: TransportOptions): Transport {
-  const { auth, connections, ehloName, ca = null, deadlines = DEADLINES, returnAfterMs = RETURN_AFTER_MS } = options;
-  const pools = options.servers.map((server) => openPool({ ...server, auth, connections, ehloName, ca, deadlines }));
+  const { user, credentials, connections, ehloName, ca = null, deadlines = DEADLINES, returnAfterMs = RETURN_AFTER_MS } = options;
+  const logins = credentials && createLogins(user, credentials, deadlines);
+  const pools = options.servers.map((server) => openPool({ ...server, logins, ehloName, ca, deadlines }));
   let preferred = 0;
   let returnAt = 0;
 
@@ -40,18 +50,32 @@ export function openTransport(options: TransportOptions): Transport {
   }
 
   return {
-    async send(job, onSession) {
+    async send(job, watch) {
       const unreachable: { pool: Pool; fault: Fault }[] = [];
       for (const pool of candidates()) {
-        const result = await sendOnLiveConnection(pool, job, onSession, connections);
+        const result = await sendOnLiveConnection(pool, job, watch, connections);
         const outcome = toOutcome(result, pool.server);
-        if (!outcome.fault || !isUnreachable(outcome.fault, result)) {
+        if (!outcome.fault || !isUnreachable(outcome.fault, result.progress)) {
           settleOn(pool);
           return outcome;
         }
         unreachable.push({ pool, fault: outcome.fault });
       }
-      return noServer(unreachable);
+      const { pool, fault } = noServer(unreachable);
+      return { accepted: [], refused: [], reply: null, fault, server: pool.server };
+    },
+    async verify() {
+      const unreachable: { pool: Pool; fault: Fault }[] = [];
+      for (const pool of candidates()) {
+        const failure = await pool.verify();
+        const fault = failure && classify(failure.error, NO_SESSION);
+        if (!fault || !isUnreachable(fault, NO_SESSION)) {
+          settleOn(pool);
+          return fault;
+        }
+        unreachable.push({ pool, fault });
+      }
+      return noServer(unreachable).fault;
     },
     async close() {
       for (const pool of pools) pool.close();
@@ -60,10 +84,10 @@ export function openTransport(options: TransportOptions): Transport {
 }
 
 /** A pooled connection that died in silence is replaced at once: at most as often as there are connections to be dead. */
-async function sendOnLiveConnection(pool: Pool, job: Job, onSession: () => void, connections: number): Promise<PoolResult> {
-  let result = await pool.send(job, onSession);
+async function sendOnLiveConnection(pool: Pool, job: Job, watch: AttemptWatch | undefined, connections: number): Promise<PoolResult> {
+  let result = await pool.send(job, watch);
   for (let replaced = 0; 'stale' in result && result.stale && replaced < connections; replaced += 1) {
-    result = await pool.send(job, onSession);
+    result = await pool.send(job, watch);
   }
   return result;
 }
@@ -94,16 +118,14 @@ function refusedIn(source: unknown, progress: Progress): Outcome['refused'] {
 }
 
 /** Whether another server may do better: this one could not be reached, as opposed to answering badly. */
-function isUnreachable(fault: Fault, result: PoolResult): boolean {
-  const neverReady = 'progress' in result && !result.progress.sessionReady;
-  return neverReady && ['dns_failed', 'connect_failed', 'connect_timeout'].includes(fault.error.code);
+function isUnreachable(fault: Fault, { sessionReady }: Progress): boolean {
+  return !sessionReady && ['dns_failed', 'connect_failed', 'connect_timeout'].includes(fault.error.code);
 }
 
-/** The first server’s fault, with what every server said. */
-function noServer(tried: readonly { pool: Pool; fault: Fault }[]): Outcome {
+/** The first server and its fault, with what every server said. */
+function noServer(tried: readonly { pool: Pool; fault: Fault }[]): { pool: Pool; fault: Fault } {
   const [first] = tried;
   if (!first) throw new Error('a transport needs a server');
   const detail = tried.map(({ pool, fault }) => `${pool.server}: ${fault.error.detail}`).join(' ');
-  const fault = { ...first.fault, error: { ...first.fault.error, detail } };
-  return { accepted: [], refused: [], reply: null, fault, server: first.pool.server };
+  return { pool: first.pool, fault: { ...first.fault, error: { ...first.fault.error, detail } } };
 }

@@ -1,0 +1,169 @@
+import { describe, expect, test } from 'vitest';
+import type { Credentials } from '../../src/core/credentials.ts';
+import { openDeafPort } from '../helpers/deaf-port.ts';
+import { startFaultySmtp } from '../helpers/faulty-smtp.ts';
+import { startRawSmtp } from '../helpers/raw-smtp.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+import { openTransportTo, refreshTokenOf } from '../helpers/transport.ts';
+
+const SENT = { fault: null, reply: { code: 250 } };
+const OLD = 'oldoldoldoldoldo';
+const NEW = 'newnewnewnewnewn';
+
+const appPassword = (password: string): Credentials => ({ kind: 'app_password', password });
+
+describe.concurrent('an app password', () => {
+  test('is read at the first login, and not again while it works', async () => {
+    await using gmail = await startSimulator({ password: OLD });
+    let reads = 0;
+    const credentials = () => {
+      reads += 1;
+      return appPassword(OLD);
+    };
+    await using transport = openTransportTo(gmail, { credentials, connections: 2 });
+    expect(reads).toBe(0);
+    await Promise.all([transport.send(), transport.send()]);
+    expect(await transport.verify()).toBeNull();
+    expect(reads).toBe(1);
+  });
+
+  test('that was rotated is read again after a refused login, and its connections are given up', async () => {
+    await using gmail = await startSimulator({ password: OLD });
+    let password = OLD;
+    await using transport = openTransportTo(gmail, { credentials: () => appPassword(password) });
+    await transport.send();
+    gmail.setPassword(NEW);
+    password = NEW;
+    expect(await transport.verify()).toMatchObject({ error: { code: 'bad_credentials' }, scope: 'account' });
+    expect(await transport.send()).toMatchObject(SENT);
+    // The idle connection of the old login would have done, but nobody knows for how long.
+    expect(gmail.counters).toMatchObject({ connections: 3, logins: 2, failedLogins: 1 });
+  });
+
+  test('that was rotated leaves no connection of the old one open', async () => {
+    let refuses = false;
+    await using gmail = await startFaultySmtp((stage) =>
+      stage === 'auth' && refuses ? '535 5.7.8 Username and Password not accepted.' : null,
+    );
+    let password = OLD;
+    const server = { ca: gmail.ca, user: 'bot@simulator.test', starttlsPort: gmail.port, tlsPort: gmail.port };
+    await using transport = openTransportTo(server, { credentials: () => appPassword(password), connections: 2 });
+    await Promise.all([transport.send(), transport.send()]);
+    refuses = true;
+    await transport.verify();
+    refuses = false;
+    password = NEW;
+    expect(await transport.send()).toMatchObject(SENT);
+    await gmail.until(({ closed }) => closed === 3);
+    expect(gmail.journal).toMatchObject({ connections: 4, closed: 3 });
+  });
+
+  test('that has not changed keeps its connections after a refused login', async () => {
+    await using gmail = await startSimulator({ password: OLD });
+    await using transport = openTransportTo(gmail, { credentials: () => appPassword(OLD) });
+    await transport.send();
+    gmail.setLoginFault('too-many-logins');
+    expect(await transport.verify()).toMatchObject({ error: { code: 'login_throttled' } });
+    expect(await transport.send()).toMatchObject(SENT);
+    expect(gmail.counters).toMatchObject({ connections: 2, logins: 1, failedLogins: 1 });
+  });
+
+  test('that is refused heals without a restart', async () => {
+    await using gmail = await startSimulator({ password: NEW });
+    let password = OLD;
+    await using transport = openTransportTo(gmail, { credentials: () => appPassword(password) });
+    expect((await transport.send()).fault?.error.code).toBe('bad_credentials');
+    expect((await transport.send()).fault?.error.code).toBe('bad_credentials');
+    password = NEW;
+    expect(await transport.send()).toMatchObject(SENT);
+  });
+
+  test('may be replaced by OAuth while the service runs', async () => {
+    await using gmail = await startSimulator();
+    let credentials = appPassword(OLD);
+    await using transport = openTransportTo(gmail, { credentials: () => credentials });
+    await transport.send();
+    credentials = refreshTokenOf(gmail);
+    expect(await transport.send()).toMatchObject(SENT);
+  });
+});
+
+describe.concurrent('verifying', () => {
+  const good = { credentials: () => appPassword('abcdefghijklmnop') };
+
+  test('logs in on a connection of its own, sends nothing, and leaves', async () => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, good);
+    expect(await transport.verify()).toBeNull();
+    expect(gmail.counters).toMatchObject({ connections: 1, logins: 1, transactions: 0 });
+    await transport.send();
+    expect(gmail.counters).toMatchObject({ connections: 2, logins: 2 });
+  });
+
+  test.each([
+    ['bad-credentials', 'bad_credentials'],
+    ['web-login', 'web_login_required'],
+    ['too-many-logins', 'login_throttled'],
+  ] as const)('a login refused with %s is %s', async (fault, code) => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, good);
+    gmail.setLoginFault(fault);
+    expect(await transport.verify()).toMatchObject({ error: { code }, scope: 'account', retryable: true, certain: true });
+    expect(gmail.counters.failedLogins).toBe(1);
+  });
+
+  test('goes on to the next server when one cannot be reached, and the next attempt starts there', async () => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, good);
+    await gmail.blockPort('starttls', 'refused');
+    expect(await transport.verify()).toBeNull();
+    await gmail.blockPort('starttls', null);
+    expect(await transport.send()).toMatchObject({ ...SENT, server: `localhost:${gmail.tlsPort}` });
+  });
+
+  test('names every server that cannot be reached', async () => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, good);
+    await gmail.blockPort('starttls', 'refused');
+    await gmail.blockPort('tls', 'refused');
+    const fault = await transport.verify();
+    expect(fault).toMatchObject({ error: { code: 'connect_failed' }, scope: 'connection' });
+    expect(fault?.error.detail).toContain(`localhost:${gmail.starttlsPort}: `);
+    expect(fault?.error.detail).toContain(`localhost:${gmail.tlsPort}: `);
+  });
+
+  test('a port where nothing gets through is connect_timeout', async () => {
+    await using gmail = await startSimulator();
+    await using deaf = await openDeafPort();
+    await using transport = openTransportTo(gmail, { ...good, servers: [{ host: '127.0.0.1', port: deaf.port, tls: 'starttls' }] });
+    expect(await transport.verify()).toMatchObject({ error: { code: 'connect_timeout' }, scope: 'connection' });
+  });
+
+  test('a server that trickles is given up, and its connection with it', async () => {
+    await using gmail = await startSimulator();
+    const left = Promise.withResolvers<void>();
+    await using server = await startRawSmtp(async (io) => {
+      io.send('220 slow.test ESMTP\r\n');
+      await io.expect(/^EHLO /);
+      const trickle = setInterval(() => io.send('250-X\r\n'), 100);
+      await io.expect(/^nothing more/).finally(() => {
+        clearInterval(trickle);
+        left.resolve();
+      });
+    });
+    await using transport = openTransportTo(gmail, { ...good, servers: [{ host: '127.0.0.1', port: server.port, tls: 'starttls' }] });
+    expect(await transport.verify()).toMatchObject({ error: { code: 'connect_timeout' } });
+    await left.promise;
+  });
+
+  test('a server in the clear never hears the credentials', async () => {
+    await using gmail = await startSimulator();
+    await using server = await startRawSmtp(async (io) => {
+      await io.greet('AUTH PLAIN');
+      await io.expect(/^QUIT$/);
+      io.send('221 Bye\r\n');
+    });
+    await using transport = openTransportTo(gmail, { ...good, servers: [{ host: '127.0.0.1', port: server.port, tls: 'never' }] });
+    expect(await transport.verify()).toBeNull();
+  });
+});

@@ -1,0 +1,160 @@
+import { describe, expect, test, vi } from 'vitest';
+import type { Credentials } from '../../src/core/credentials.ts';
+import type { ErrorCode } from '../../src/core/errors.ts';
+import type { Outcome } from '../../src/core/ports.ts';
+import type { TokenFault } from '../../src/simulator/tokens.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+import { openTransportTo, refreshTokenOf, serviceAccountOf } from '../helpers/transport.ts';
+
+const SENT = { fault: null, reply: { code: 250 } };
+
+describe.concurrent('a login with OAuth', () => {
+  test.each([
+    ['a refresh token', refreshTokenOf],
+    ['a service account', serviceAccountOf],
+  ])('by %s sends, with one token for all connections', async (_, grantOf) => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, { credentials: () => grantOf(gmail), connections: 5 });
+    const outcomes = await Promise.all(Array.from({ length: 5 }, () => transport.send()));
+    expect(outcomes).toMatchObject(Array(5).fill(SENT));
+    expect(gmail.messages.map(({ user }) => user)).toEqual(Array(5).fill(gmail.user));
+    expect(gmail.counters).toMatchObject({ connections: 5, logins: 5, failedLogins: 0 });
+    expect(gmail.oauth.requests).toBe(1);
+  });
+
+  test('a service account acts for the account that sends', async () => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, { credentials: () => serviceAccountOf(gmail), user: 'sales@acme.test' });
+    expect(await transport.send()).toMatchObject(SENT);
+    expect(gmail.messages[0]?.user).toBe('sales@acme.test');
+  });
+
+  test('goes on with the same token on a new connection', async () => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
+    await transport.send();
+    expect(await transport.verify()).toBeNull();
+    expect(gmail.counters.logins).toBe(2);
+    expect(gmail.oauth.requests).toBe(1);
+  });
+
+  test('a token that was revoked is renewed within the attempt', async () => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail), connections: 3 });
+    await transport.verify();
+    gmail.oauth.revoke();
+    const outcomes = await Promise.all(Array.from({ length: 3 }, () => transport.send()));
+    expect(outcomes).toMatchObject(Array(3).fill(SENT));
+    expect(gmail.counters).toMatchObject({ logins: 4, failedLogins: 3 });
+    expect(gmail.oauth.requests).toBe(2);
+  });
+
+  test('a token that is refused although it is new costs no second login', async () => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail), user: 'other@simulator.test' });
+    expect(await transport.send()).toMatchObject({ fault: { error: { code: 'oauth_failed' }, scope: 'account', retryable: true } });
+    expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 1 });
+    expect(gmail.oauth.requests).toBe(1);
+  });
+
+  test.each([
+    ['bad-credentials', 'oauth_failed'],
+    ['app-password-required', 'app_password_required'],
+    ['web-login', 'web_login_required'],
+    ['too-many-logins', 'login_throttled'],
+  ] as const)('refused with %s is %s, and the next one has a new token', async (fault, code) => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
+    gmail.setLoginFault(fault);
+    expect(await transport.send()).toMatchObject({ fault: { error: { code, scope: 'account' }, scope: 'account', retryable: true } });
+    gmail.setLoginFault(null);
+    expect(await transport.send()).toMatchObject(SENT);
+    expect(gmail.oauth.requests).toBe(2);
+  });
+});
+
+test('a login in the last minutes of a token has another one', async () => {
+  await using gmail = await startSimulator();
+  await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
+  expect(await transport.verify()).toBeNull();
+  const now = performance.now.bind(performance);
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 56 * 60_000);
+  try {
+    expect(await transport.verify()).toBeNull();
+  } finally {
+    clock.mockRestore();
+  }
+  expect(gmail.oauth.requests).toBe(2);
+  expect(gmail.counters).toMatchObject({ logins: 2, failedLogins: 0 });
+});
+
+describe.concurrent('a token endpoint that gives no token', () => {
+  const FAULTS: readonly (readonly [TokenFault, ErrorCode, string])[] = [
+    ['invalid_grant', 'oauth_grant_revoked', 'Token has been expired or revoked'],
+    ['unauthorized_client', 'oauth_client_unauthorized', 'Client is unauthorized'],
+    ['clock_skew', 'oauth_clock_skew', 'Check your iat and exp values'],
+    ['unavailable', 'oauth_unreachable', 'HTTP 503'],
+  ];
+
+  test.each(FAULTS)('because of %s is %s, and heals when that has passed', async (fault, code, words) => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, { credentials: () => serviceAccountOf(gmail) });
+    gmail.oauth.setFault(fault);
+    const { fault: found } = await transport.send();
+    expect(found).toMatchObject({ error: { code, scope: 'account', smtp: null }, scope: 'account', retryable: true, certain: true });
+    expect(found?.error.detail).toContain(words);
+    expect(await transport.verify()).toMatchObject({ error: { code } });
+    expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 0 });
+    gmail.oauth.setFault(null);
+    expect(await transport.send()).toMatchObject(SENT);
+  });
+
+  type Patch = Partial<ReturnType<typeof refreshTokenOf>> | Partial<ReturnType<typeof serviceAccountOf>>;
+  test.each<[string, ErrorCode, 'refresh_token' | 'service_account', Patch]>([
+    ['the refresh token is another', 'oauth_grant_revoked', 'refresh_token', { refreshToken: '1//another' }],
+    ['the client is unknown', 'oauth_failed', 'refresh_token', { clientId: 'nobody' }],
+    ['the client’s secret is wrong', 'oauth_failed', 'refresh_token', { clientSecret: 'GOCSPX-wrong' }],
+    ['the service account is unknown', 'oauth_failed', 'service_account', { clientEmail: 'nobody@project.iam.gserviceaccount.com' }],
+    ['the key cannot sign', 'oauth_failed', 'service_account', { privateKey: 'not a key' }],
+    ['the endpoint is none', 'oauth_failed', 'refresh_token', { tokenUrl: '/' }],
+    ['the endpoint listens no more', 'oauth_unreachable', 'refresh_token', { tokenUrl: 'http://127.0.0.1:1/token' }],
+    ['the endpoint has no address', 'oauth_unreachable', 'refresh_token', { tokenUrl: 'http://no-such-host.invalid/token' }],
+  ])('because %s is %s', async (_, code, kind, patch) => {
+    await using gmail = await startSimulator();
+    const grant = kind === 'refresh_token' ? refreshTokenOf(gmail) : serviceAccountOf(gmail);
+    const credentials = { ...grant, ...patch } as Credentials & { tokenUrl: string };
+    const tokenUrl = new URL(credentials.tokenUrl, gmail.httpUrl).href;
+    await using transport = openTransportTo(gmail, { credentials: () => ({ ...credentials, tokenUrl }) });
+    const { fault } = await transport.send();
+    expect(fault).toMatchObject({ error: { code }, scope: 'account', retryable: true });
+    expectNoSecret(fault, credentials);
+    expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 0 });
+  });
+
+  test('because its certificate is not trusted is oauth_unreachable, and says so', async () => {
+    await using gmail = await startSimulator();
+    const tokenUrl = `https://localhost:${gmail.tlsPort}/token`;
+    await using transport = openTransportTo(gmail, { credentials: () => ({ ...refreshTokenOf(gmail), tokenUrl }) });
+    const { fault } = await transport.send();
+    expect(fault).toMatchObject({ error: { code: 'oauth_unreachable' }, backoffMs: [5000, 30_000, 120_000, 600_000] });
+    expect(fault?.error.detail).toMatch(/certificate is not trusted \(.*CERT.*\)/);
+  });
+
+  test('is asked with the credentials as they are at the next login', async () => {
+    await using gmail = await startSimulator();
+    let credentials = { ...refreshTokenOf(gmail), refreshToken: '1//revoked' };
+    await using transport = openTransportTo(gmail, { credentials: () => credentials });
+    expect((await transport.send()).fault?.error.code).toBe('oauth_grant_revoked');
+    credentials = refreshTokenOf(gmail);
+    expect(await transport.send()).toMatchObject(SENT);
+  });
+});
+
+/** Nor any long part of one. */
+function expectNoSecret(fault: Outcome['fault'], credentials: Credentials): void {
+  const shown = JSON.stringify(fault);
+  for (const [name, value] of Object.entries(credentials)) {
+    if (name === 'clientSecret' || name === 'refreshToken' || name === 'privateKey') expect(shown).not.toContain(value);
+  }
+  expect(shown).not.toMatch(/eyJ|ya29/);
+}
