@@ -14,6 +14,10 @@ const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Com
     about: 'run it against the built-in Gmail simulator; --once exits after the sample',
     load: async () => (await import('./commands/demo.ts')).demo,
   },
+  doctor: {
+    about: 'check all that sending mail depends on, and say how to mend it; --json, --send-to ADDRESS',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
   simulator: { about: 'run only the Gmail simulator', load: async () => (await import('./commands/simulator.ts')).simulator },
   openapi: { about: 'print the OpenAPI document', load: async () => (await import('./commands/openapi.ts')).openapi },
   healthcheck: {

@@ -1,5 +1,6 @@
 import { VARIABLES } from '../../src/config/variables.ts';
 import { ERRORS } from '../../src/core/errors.ts';
+import { ADVICE } from '../../src/doctor/advice.ts';
 
 /** The README's tables as the code has them. */
 export const README_TABLES: Readonly<Record<string, () => string>> = {
@@ -22,6 +23,11 @@ export const README_TABLES: Readonly<Record<string, () => string>> = {
         retryable ? 'yes' : 'no',
         `${title}. ${hint}`,
       ]),
+    ),
+  troubleshooting: () =>
+    table(
+      ['what is wrong', 'seen as', 'what to do'],
+      ADVICE.map(({ symptom, seenAs, mend }) => [symptom, seenAs, mend]),
     ),
 };
 

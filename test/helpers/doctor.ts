@@ -1,0 +1,126 @@
+import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, isIP, type Server } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { type DoctorOptions, examine } from '../../src/doctor/examine.ts';
+import type { Check, Report } from '../../src/doctor/report.ts';
+import type { Family, Wire } from '../../src/doctor/wire.ts';
+import { createCertificate } from '../../src/simulator/certificate.ts';
+import { bitString, context, integer, objectIdentifier, octetString, sequence, set, utcTime, utf8String } from '../../src/simulator/der.ts';
+import type { Simulator } from '../../src/simulator/simulator.ts';
+import { API_KEY, APP_PASSWORD } from './service.ts';
+
+export interface Setup {
+  /** SMTP_URL. */
+  readonly smtp: string;
+  readonly env?: Record<string, string | undefined>;
+  readonly wire?: DoctorOptions['wire'];
+  readonly compareWith?: DoctorOptions['compareWith'];
+  readonly sendTo?: string;
+}
+
+/** Long enough for a loaded machine. */
+const LIMIT_MS = 3000;
+
+/** What the doctor reports. Loopback only: what it compares with is a port that nobody listens on, unless told otherwise. */
+export function diagnose({ smtp, env, wire, compareWith = { host: '127.0.0.1', port: 9 }, sendTo }: Setup): Promise<Report> {
+  return examine({
+    env: {
+      API_KEYS: `crm:${API_KEY}`,
+      GMAIL_USER: 'bot@simulator.test',
+      GMAIL_APP_PASSWORD: APP_PASSWORD,
+      SMTP_URL: smtp,
+      ...env,
+    },
+    version: '0.0.0-test',
+    sendTo: sendTo ?? null,
+    compareWith,
+    wire: { limitMs: LIMIT_MS, resolve: resolving({ 4: '127.0.0.1' }), ...wire },
+  });
+}
+
+/** A resolver that has these addresses for every name: what `localhost` means differs from machine to machine. */
+export function resolving(addresses: Partial<Record<Family, string>>): Wire['resolve'] {
+  return async (host, family) => {
+    const address = isIP(host) === family ? host : addresses[family];
+    if (address === undefined) throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' });
+    return [address];
+  };
+}
+
+/** The same against a simulator that is trusted. */
+export function diagnoseWith(gmail: Simulator, setup: Partial<Setup> = {}): Promise<Report> {
+  return diagnose({ smtp: gmail.url, ...setup, wire: { ca: gmail.ca, ...setup.wire } });
+}
+
+/** The only line of this id, or the one for a target that matches. */
+export function lineOf({ checks }: Report, id: string, target: RegExp = /.*/): Check {
+  const found = checks.filter((check) => check.id === id && target.test(check.target));
+  if (found.length !== 1 || !found[0]) throw new Error(`${found.length} lines of ${id}:\n${JSON.stringify(checks, null, 2)}`);
+  return found[0];
+}
+
+export interface Listener extends AsyncDisposable {
+  readonly port: number;
+}
+
+/** Listens on one address, and takes connections in silence. */
+export function listenOn(host: string): Promise<Listener> {
+  return open(createServer(), host);
+}
+
+/** A TLS server that greets, gives the same answer to each line, if any, and keeps what it hears. */
+export async function startTlsServer(
+  certificate: { cert: string; key: string },
+  answer = '',
+): Promise<Listener & { readonly heard: string[] }> {
+  const heard: string[] = [];
+  const server = createTlsServer(certificate, (socket) => {
+    socket.on('data', (chunk) => {
+      heard.push(String(chunk));
+      socket.write(answer);
+    });
+    socket.on('error', () => {});
+    socket.write('220 tls.test ESMTP\r\n');
+  });
+  server.on('tlsClientError', () => {});
+  return { ...(await open(server, '127.0.0.1')), heard };
+}
+
+async function open(server: Server, host: string): Promise<Listener> {
+  const sockets = new Set<{ destroy(): void }>();
+  server.on('connection', (socket) => sockets.add(socket.on('error', () => {})));
+  server.listen(0, host);
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const ECDSA_WITH_SHA256 = sequence(objectIdentifier('1.2.840.10045.4.3.2'));
+
+/** A certificate for localhost that signs itself, valid over these days from now; it is its own authority. */
+export function certificateFor(fromDays: number, untilDays: number): { ca: string; cert: string; key: string } {
+  const { key } = createCertificate(['localhost']);
+  const name = sequence(set(sequence(objectIdentifier('2.5.4.3'), utf8String('Short-lived CA'))));
+  const names = sequence(context(2, Buffer.from('localhost'), 'primitive'));
+  const body = sequence(
+    context(0, integer(Buffer.from([2])), 'constructed'),
+    integer(Buffer.from([1])),
+    ECDSA_WITH_SHA256,
+    name,
+    sequence(utcTime(Date.now() + fromDays * DAY_MS), utcTime(Date.now() + untilDays * DAY_MS)),
+    name,
+    createPublicKey(key).export({ type: 'spki', format: 'der' }),
+    context(3, sequence(sequence(objectIdentifier('2.5.29.17'), octetString(names))), 'constructed'),
+  );
+  const der = sequence(body, ECDSA_WITH_SHA256, bitString(sign('sha256', body, createPrivateKey(key))));
+  const cert = `-----BEGIN CERTIFICATE-----\n${der.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END CERTIFICATE-----\n`;
+  return { ca: cert, cert, key };
+}
