@@ -18,7 +18,8 @@ Runs a Gmail that sends nothing: a real SMTP server with the banner, the logins 
   --password SECRET  the app password (abcdefghijklmnop)
   --alias ADDRESS    a "Send mail as" address, which may stand in From; can be given again
   --daily-limit N    how many messages each user may send in 24 h (no limit)
-  --ca-file FILE     write its certificate authority here, for NODE_EXTRA_CA_CERTS`;
+  --ca-file FILE     write its certificate authority here, for NODE_EXTRA_CA_CERTS
+  --key-file FILE    write the key of a service account here, for GMAIL_SERVICE_ACCOUNT_FILE`;
 
 const OPTIONS = {
   host: { type: 'string', default: '127.0.0.1' },
@@ -30,6 +31,7 @@ const OPTIONS = {
   alias: { type: 'string', multiple: true, default: [] as string[] },
   'daily-limit': { type: 'string' },
   'ca-file': { type: 'string' },
+  'key-file': { type: 'string' },
 } as const;
 
 /** A mistake in the command line. */
@@ -42,11 +44,12 @@ class UsageError extends Error {}
  */
 export async function runSimulator(args: string[], out: (line: string) => void, signal: AbortSignal): Promise<number> {
   try {
-    const { caFile, dailyLimit, ...options } = parseCommandLine(args);
+    const { caFile, keyFile, dailyLimit, ...options } = parseCommandLine(args);
     await using simulator = await openSimulator(options);
     if (dailyLimit !== undefined) simulator.setDailyLimit({ messages: dailyLimit });
     if (caFile !== undefined) await writeFile(caFile, simulator.ca);
-    for (const line of introduction(simulator, caFile)) out(line);
+    if (keyFile !== undefined) await writeFile(keyFile, simulator.oauth.serviceAccount, { mode: 0o600 });
+    for (const line of introduction(simulator, caFile, keyFile)) out(line);
     if (!signal.aborted) await once(signal, 'abort');
     return 0;
   } catch (error) {
@@ -57,6 +60,7 @@ export async function runSimulator(args: string[], out: (line: string) => void, 
 
 interface CommandLine extends SimulatorOptions {
   readonly caFile: string | undefined;
+  readonly keyFile: string | undefined;
   readonly dailyLimit: number | undefined;
 }
 
@@ -72,6 +76,7 @@ function parseCommandLine(args: string[]): CommandLine {
     aliases: values.alias,
     dailyLimit: values['daily-limit'] === undefined ? undefined : parseCount('--daily-limit', values['daily-limit']),
     caFile: values['ca-file'],
+    keyFile: values['key-file'],
   };
 }
 
@@ -99,8 +104,8 @@ function parseFilled(option: string, text: string): string {
   throw new UsageError(`${option}: must not be empty`);
 }
 
-function introduction(simulator: Simulator, caFile: string | undefined): string[] {
-  const { starttlsPort, tlsPort, httpUrl, user, password, url } = simulator;
+function introduction(simulator: Simulator, caFile: string | undefined, keyFile: string | undefined): string[] {
+  const { starttlsPort, tlsPort, httpUrl, user, password, url, oauth } = simulator;
   const scripted = (name: string, summary: string) => `  ${`${name}@${SCRIPTED_DOMAIN}`.padEnd(40)}${summary}`;
   return [
     `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, what it took at ${httpUrl}/messages`,
@@ -110,13 +115,20 @@ function introduction(simulator: Simulator, caFile: string | undefined): string[
     `  SMTP_URL=${url}`,
     ...(caFile === undefined ? [] : [`  NODE_EXTRA_CA_CERTS=${caFile}`]),
     '',
+    'In place of the password, OAuth2:',
+    `  GMAIL_OAUTH_CLIENT_ID=${oauth.clientId}`,
+    `  GMAIL_OAUTH_CLIENT_SECRET=${oauth.clientSecret}`,
+    `  GMAIL_OAUTH_REFRESH_TOKEN=${oauth.refreshToken}`,
+    `  GMAIL_OAUTH_TOKEN_URL=${oauth.tokenUrl}`,
+    ...(keyFile === undefined ? [] : [`or a service account, with the same token URL:`, `  GMAIL_SERVICE_ACCOUNT_FILE=${keyFile}`]),
+    '',
     'Every recipient is accepted, but for these (name+anything@ does the same as name@):',
     ...SCRIPTED_RECIPIENTS.map(({ name, summary }) => scripted(name, summary)),
     '',
     'Every user name gets in with the password, but for these:',
     ...SCRIPTED_LOGINS.map(({ name, summary }) => scripted(name, summary)),
     '',
-    `What it took, and what can go wrong, at ${simulator.httpUrl}:`,
+    `What it took, and what can go wrong, at ${httpUrl}:`,
     ...ROUTES.map(({ method, path, summary }) => `  ${`${method} ${path}`.padEnd(40)}${summary}`),
   ];
 }

@@ -18,6 +18,8 @@ const MECHANISMS = 'LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN OAUTHBEARER XOAUTH';
 export interface Login {
   readonly username: string;
   readonly method: string;
+  /** What it logged in with, if that may end: then the session ends, too. */
+  readonly token: string | null;
 }
 
 /** One session. smtp-server knows the protocol; what is here makes it sound like Gmail. */

@@ -113,6 +113,7 @@ const TABLE = {
     '550-5.5.3 Too many recipients for this sender. For more information, go to',
     '550 5.5.3  https://support.google.com/a/answer/3221692 {id} - gsmtp',
   ],
+  connectionExpired: ['421 4.7.0 Connection expired, try reconnecting. {id} - gsmtp'],
   tryAgainLater: ['421 4.7.0 Try again later, closing connection. {id} - gsmtp'],
   relayPeak: [
     '450-4.2.1 Peak SMTP relay limit exceeded for customer. This is a temporary',

@@ -141,7 +141,7 @@ export class GmailServer extends SMTPServer {
     const refusal = authenticator.refusal(username, trusted ? authenticator.secret : secret);
     journal.count(refusal === null ? 'logins' : 'failedLogins');
     if (refusal === null) {
-      const user: Login = { username, method };
+      const user: Login = { username, method, token: trusted ? secret : null };
       callback(null, { user });
     } else if (method === 'XOAUTH2' && refusal === 'badCredentials') {
       // A bad token is told as a challenge, which the client answers with an empty line; only then comes the 535.
@@ -152,7 +152,7 @@ export class GmailServer extends SMTPServer {
   }
 
   override onMailFrom(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
-    const refusal = refusalAtMail(this.#state);
+    const refusal = refusalAtMail(this.#state, session.user);
     if (refusal === null) this.#connection(session).transaction = this.#state.journal.begin(address.address);
     callback(refusal && new Error(refusal));
   }

@@ -33,7 +33,7 @@ export interface SimulatorOAuth {
   setFault(fault: TokenFault | null): void;
   /** Of tokens issued from now on; an hour unless told otherwise. */
   setLifetime(seconds: number): void;
-  /** Ends every token issued so far. */
+  /** Ends every token issued so far, and the sessions that began with them. */
   revoke(): void;
 }
 
@@ -167,6 +167,9 @@ export const TOKEN_ROUTES: readonly Route<{ readonly tokens: TokenIssuer; readon
       tokens.fault = fault;
       return { fault };
     },
+  ),
+  post('/token-revocation', '{}: ends every token issued so far, and the sessions that began with them', z.strictObject({}), ({ tokens }) =>
+    tokens.revoke(),
   ),
   post(
     '/token-lifetime',

@@ -7,7 +7,8 @@ import { scriptFor } from './scripts.ts';
 import type { SimulatorState } from './state.ts';
 
 /** The reply that refuses the transaction; null lets it begin. */
-export function refusalAtMail({ throttle, journal }: SimulatorState): ReplyName | null {
+export function refusalAtMail({ throttle, journal, tokens }: SimulatorState, login: Login | undefined): ReplyName | null {
+  if (login?.token && !tokens.accepts(login.username, login.token)) return 'connectionExpired';
   const refusal = throttle.take();
   if (refusal !== null) journal.count('throttled');
   return refusal;

@@ -97,6 +97,10 @@ describe.concurrent('the token endpoint', () => {
     expect((await refresh(gmail)).status).toBe(503);
     expect((await control('/token-fault', { fault: 'nonsense' })).status).toBe(400);
     await control('/token-fault', { fault: null });
+    const first = await refresh(gmail);
+    expect(await logIn(gmail, gmail.user, first.body.access_token)).toMatch(/^235/);
+    expect((await control('/token-revocation', {})).status).toBe(204);
+    expect(await logIn(gmail, gmail.user, first.body.access_token)).toMatch(/^535/);
     await control('/token-lifetime', { seconds: 0.2 });
     const { body } = await refresh(gmail);
     expect(body.expires_in).toBe(0.2);

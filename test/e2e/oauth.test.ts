@@ -38,6 +38,29 @@ describe.concurrent('a login with OAuth', () => {
     expect(gmail.oauth.requests).toBe(1);
   });
 
+  test('a session is replaced before its token ends, so that Gmail need not end it under a message', async () => {
+    await using gmail = await startSimulator();
+    gmail.oauth.setLifetime(1);
+    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
+    for (let i = 0; i < 3; i++) {
+      expect(await transport.send()).toMatchObject(SENT);
+      await new Promise((resolve) => setTimeout(resolve, 1100));
+    }
+    expect(gmail.transactions).toHaveLength(3);
+    expect(gmail.counters).toMatchObject({ connections: 3, logins: 3, failedLogins: 0 });
+    expect(gmail.oauth.requests).toBe(3);
+  });
+
+  test('a session that Gmail ends with its token is replaced within the attempt', async () => {
+    await using gmail = await startSimulator();
+    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
+    await transport.send();
+    gmail.oauth.revoke();
+    expect(await transport.send()).toMatchObject(SENT);
+    expect(gmail.counters).toMatchObject({ logins: 2, failedLogins: 1, accepted: 2 });
+    expect(gmail.oauth.requests).toBe(2);
+  });
+
   test('a token that was revoked is renewed within the attempt', async () => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail), connections: 3 });

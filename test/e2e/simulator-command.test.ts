@@ -1,21 +1,38 @@
-import { readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { runSimulator } from '../../src/simulator/command.ts';
 import { startSimulator } from '../helpers/simulator.ts';
 
 describe('the command', () => {
   test('says where it listens, who may log in and which recipients are scripted, until it is aborted', async () => {
-    const caFile = join(tmpdir(), `simulator-ca-${process.pid}-${Date.now()}.pem`);
+    const folder = await mkdtemp(join(tmpdir(), 'outtray-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const [caFile, keyFile] = [join(folder, 'ca.pem'), join(folder, 'key.json')];
     const stop = new AbortController();
     const said: string[] = [];
     const ready = Promise.withResolvers<void>();
     const ended = runSimulator(
-      ['--smtp-port', '0', '--smtps-port', '0', '--http-port', '0', '--user', 'me@acme.test', '--password', 'sesame', '--ca-file', caFile],
+      [
+        '--smtp-port',
+        '0',
+        '--smtps-port',
+        '0',
+        '--http-port',
+        '0',
+        '--user',
+        'me@acme.test',
+        '--password',
+        'sesame',
+        '--ca-file',
+        caFile,
+        '--key-file',
+        keyFile,
+      ],
       (line) => {
         said.push(line);
-        if (line.includes('too-many-logins')) ready.resolve();
+        if (line.includes('/token-lifetime')) ready.resolve();
       },
       stop.signal,
     );
@@ -27,7 +44,11 @@ describe('the command', () => {
     expect(text).toMatch(/SMTP_URL=smtp:\/\/localhost:\d+,smtps:\/\/localhost:\d+/);
     expect(text).toContain(`NODE_EXTRA_CA_CERTS=${caFile}`);
     expect(text).toMatch(/drop-after-dot@simulator\.test +takes the message/);
+    expect(text).toMatch(/GMAIL_OAUTH_REFRESH_TOKEN=\S+\n.*GMAIL_OAUTH_TOKEN_URL=http:\/\/127\.0\.0\.1:\d+\/token\n/);
+    expect(text).toContain(`GMAIL_SERVICE_ACCOUNT_FILE=${keyFile}`);
     expect(await readFile(caFile, 'utf8')).toMatch(/^-----BEGIN CERTIFICATE-----\n/);
+    expect(JSON.parse(await readFile(keyFile, 'utf8'))).toMatchObject({ type: 'service_account', client_email: expect.any(String) });
+    expect((await stat(keyFile)).mode & 0o077).toBe(0);
     stop.abort();
     expect(await ended).toBe(0);
   });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createTokenSource, toProvision } from '../../src/adapters/smtp/oauth.ts';
+import { createProvision, createTokenSource } from '../../src/adapters/smtp/oauth.ts';
 
 const CREDENTIALS = {
   kind: 'refresh_token',
@@ -62,12 +62,12 @@ describe('a token', () => {
     await using issuer = await startIssuer(seconds);
     const clock = setClock();
     const source = issuer.source();
-    expect(await source.take(null)).toEqual({ token: 'token-1', fresh: true });
+    expect(await source.take(null)).toMatchObject({ token: 'token-1', fresh: true });
     // The life is told in wall-clock time, which goes on a little while the answer is read.
     clock.advance(usableMs - 1000);
-    expect(await source.take(null)).toEqual({ token: 'token-1', fresh: false });
+    expect(await source.take(null)).toMatchObject({ token: 'token-1', fresh: false });
     clock.advance(1001);
-    expect(await source.take(null)).toEqual({ token: 'token-2', fresh: true });
+    expect(await source.take(null)).toMatchObject({ token: 'token-2', fresh: true });
     expect(issuer.requests).toBe(2);
   });
 
@@ -75,14 +75,14 @@ describe('a token', () => {
     await using issuer = await startIssuer(undefined);
     const source = issuer.source();
     await source.take(null);
-    expect(await source.take(null)).toEqual({ token: 'token-2', fresh: true });
+    expect(await source.take(null)).toMatchObject({ token: 'token-2', fresh: true });
   });
 
   test('is requested once for all that wait for it', async () => {
     await using issuer = await startIssuer(3600);
     const source = issuer.source();
     const taken = await Promise.all(Array.from({ length: 20 }, () => source.take(null)));
-    expect(taken).toEqual(Array(20).fill({ token: 'token-1', fresh: true }));
+    expect(taken).toMatchObject(Array(20).fill({ token: 'token-1', fresh: true }));
     expect(issuer.requests).toBe(1);
   });
 
@@ -110,12 +110,12 @@ describe('a token', () => {
   test('that was issued for a login and refused is not asked for again in that session', async () => {
     await using issuer = await startIssuer(3600);
     const source = issuer.source();
-    const ask = (provision: ReturnType<typeof toProvision>, renew: boolean) =>
+    const ask = (provision: ReturnType<typeof createProvision>['provisionCallback'], renew: boolean) =>
       new Promise((resolve) => provision('bot@acme.test', renew, (error, token) => resolve(error ?? token)));
-    const first = toProvision(source);
+    const first = createProvision(source).provisionCallback;
     expect(await ask(first, false)).toBe('token-1');
     expect(await ask(first, true)).toMatchObject({ code: 'EOAUTH2' });
-    const second = toProvision(source);
+    const second = createProvision(source).provisionCallback;
     expect(await ask(second, false)).toBe('token-1');
     expect(await ask(second, true)).toBe('token-2');
     expect(issuer.requests).toBe(2);

@@ -40,7 +40,9 @@ export function classify(error: unknown, progress: Progress): Fault {
 /** What a 4yz or 5yz reply means at that point of the session. Always certain: the server said no. */
 export function classifyReply(reply: SmtpReply, stage: Stage): Fault {
   const meaning = seenFrom(stage, reply, findRow(reply) ?? unknown(reply, stage));
-  return toFault(meaning, `${REFUSED[stage]}${meaning.retryable ? ' for now' : ''}: ${quote(reply)}`, reply);
+  // What a person must mend passes, but not by itself.
+  const passes = meaning.retryable && (meaning.scope !== 'account' || reply.code < 500);
+  return toFault(meaning, `${REFUSED[stage]}${passes ? ' for now' : ''}: ${quote(reply)}`, reply);
 }
 
 const PAUSE = { scope: 'account', retryable: true, backoffMs: null } as const;

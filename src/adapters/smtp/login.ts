@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { XOAuth2ProvisionCallback } from 'nodemailer/lib/xoauth2';
 import type { Credentials, ReadCredentials } from '../../core/credentials.ts';
-import { createTokenSource, toProvision } from './oauth.ts';
+import { createProvision, createTokenSource } from './oauth.ts';
 import type { Deadlines } from './server-options.ts';
 
 /** A login as nodemailer takes it, for one connection. */
@@ -9,9 +9,16 @@ export type Auth =
   | { readonly user: string; readonly pass: string; readonly method: 'PLAIN' }
   | { readonly user: string; readonly type: 'OAuth2'; readonly provisionCallback: XOAuth2ProvisionCallback };
 
+/** What one connection logs in with. */
+export interface Pass {
+  readonly auth: Auth;
+  /** Whether the token that the session began with is about to end, and Gmail to end the session with it. */
+  isOver(): boolean;
+}
+
 /** One set of credentials. A connection made with another login than the current one must not be used again. */
 export interface Login {
-  createAuth(): Auth;
+  createPass(): Pass;
   /** What these credentials brought so far was of no use: begin anew with them. */
   refresh(): void;
 }
@@ -45,8 +52,15 @@ export function createLogins(user: string, read: ReadCredentials, { tokenMs }: D
 
 function createLogin(user: string, credentials: Credentials, tokenMs: number): Login {
   if (credentials.kind === 'app_password') {
-    return { createAuth: () => ({ user, pass: credentials.password, method: 'PLAIN' }), refresh() {} };
+    const auth = { user, pass: credentials.password, method: 'PLAIN' } as const;
+    return { createPass: () => ({ auth, isOver: () => false }), refresh() {} };
   }
   const tokens = createTokenSource(user, credentials, tokenMs);
-  return { createAuth: () => ({ user, type: 'OAuth2', provisionCallback: toProvision(tokens) }), refresh: tokens.forget };
+  return {
+    createPass() {
+      const { provisionCallback, isOver } = createProvision(tokens);
+      return { auth: { user, type: 'OAuth2', provisionCallback }, isOver };
+    },
+    refresh: tokens.forget,
+  };
 }

@@ -4,14 +4,22 @@ import { postForm, TokenError } from './token-request.ts';
 
 export type OAuthCredentials = Exclude<Credentials, { kind: 'app_password' }>;
 
+export interface Taken {
+  readonly token: string;
+  /** It was issued only now. */
+  readonly fresh: boolean;
+  /** When a session that began with it should make way for another, on the monotonic clock. */
+  readonly useUntil: number;
+}
+
 /** The access token of an account: one for all connections, renewed before it ends, one renewal at a time. */
 export interface TokenSource {
   /**
-   * A token to log in with, other than `refused`. `fresh` if it was issued only now.
+   * A token to log in with, other than `refused`.
    *
    * @throws {TokenError} if none can be had
    */
-  take(refused: string | null): Promise<{ readonly token: string; readonly fresh: boolean }>;
+  take(refused: string | null): Promise<Taken>;
   /** Lets the next login have a new one. */
   forget(): void;
 }
@@ -22,14 +30,15 @@ const MARGIN_SHARE = 0.2;
 
 /** @param timeoutMs for one request */
 export function createTokenSource(user: string, credentials: OAuthCredentials, timeoutMs: number): TokenSource {
-  let kept: { readonly token: string; readonly renewAt: number } | null = null;
-  let renewal: Promise<string> | null = null;
+  let kept: Omit<Taken, 'fresh'> | null = null;
+  let renewal: Promise<Omit<Taken, 'fresh'>> | null = null;
 
-  async function renew(): Promise<string> {
+  async function renew(): Promise<Omit<Taken, 'fresh'>> {
     try {
       const { token, lifeMs } = await requestToken(user, credentials, timeoutMs);
-      kept = { token, renewAt: performance.now() + lifeMs - Math.min(MAX_MARGIN_MS, lifeMs * MARGIN_SHARE) };
-      return token;
+      const useUntil = performance.now() + lifeMs - Math.min(MAX_MARGIN_MS, lifeMs * MARGIN_SHARE);
+      kept = lifeMs > 0 ? { token, useUntil } : null;
+      return { token, useUntil: lifeMs > 0 ? useUntil : Number.POSITIVE_INFINITY };
     } finally {
       renewal = null;
     }
@@ -37,9 +46,9 @@ export function createTokenSource(user: string, credentials: OAuthCredentials, t
 
   return {
     async take(refused) {
-      if (kept && kept.token !== refused && performance.now() < kept.renewAt) return { token: kept.token, fresh: false };
+      if (kept && kept.token !== refused && performance.now() < kept.useUntil) return { ...kept, fresh: false };
       renewal ??= renew();
-      return { token: await renewal, fresh: true };
+      return { ...(await renewal), fresh: true };
     },
     forget() {
       kept = null;
@@ -51,8 +60,8 @@ export function createTokenSource(user: string, credentials: OAuthCredentials, t
  * Answers one connection of nodemailer's, which asks for a token and, if Gmail refuses that, for another. It gets no other if the first was issued
  * for this very login: what is wrong then is not the token's age, and each login counts.
  */
-export function toProvision(tokens: TokenSource): XOAuth2ProvisionCallback {
-  let given: Awaited<ReturnType<TokenSource['take']>> | null = null;
+export function createProvision(tokens: TokenSource): { provisionCallback: XOAuth2ProvisionCallback; isOver(): boolean } {
+  let given: Taken | null = null;
 
   async function provide(renew: boolean): Promise<string> {
     if (renew && given?.fresh) throw new TokenError('EOAUTH2', 'Gmail refused a token that had just been issued');
@@ -60,8 +69,11 @@ export function toProvision(tokens: TokenSource): XOAuth2ProvisionCallback {
     return given.token;
   }
 
-  return (_user, renew, done) => {
-    provide(renew).then((token) => done(null, token), done);
+  return {
+    provisionCallback: (_user, renew, done) => {
+      provide(renew).then((token) => done(null, token), done);
+    },
+    isOver: () => given !== null && performance.now() >= given.useUntil,
   };
 }
 

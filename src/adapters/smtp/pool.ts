@@ -3,7 +3,7 @@ import { createTransport } from 'nodemailer';
 import type { SMTPPoolSentMessageInfo } from 'nodemailer/lib/smtp-pool';
 import type { AttemptWatch, Job } from '../../core/ports.ts';
 import type { Progress } from './failure.ts';
-import type { Auth, Login, Logins } from './login.ts';
+import type { Auth, Login, Logins, Pass } from './login.ts';
 import { assertEnvelope, toMail } from './mime.ts';
 import { parseReply } from './reply-text.ts';
 import { type Deadlines, type ServerOptions, toConnectionOptions } from './server-options.ts';
@@ -37,12 +37,17 @@ export function openPool(options: PoolOptions): Pool {
   let idle: Connection[] = [];
   const closing = new AbortController();
 
-  /** An idle connection, if it was made with the login that counts now; others are closed. */
+  /** An idle connection, if it was made with the login that counts now and its session is not about to end; others are closed. */
   function connect(login: Login | null): Connection {
-    const former = idle.filter((connection) => connection.login !== login);
-    for (const { mailer } of former) mailer.close({ force: true });
-    idle = idle.filter((connection) => connection.login === login);
-    return idle.pop() ?? { login, mailer: openMailer(options, login?.createAuth() ?? null, tracks) };
+    const isUsable = (connection: Connection) => connection.login === login && !connection.pass?.isOver();
+    for (const connection of idle) if (!isUsable(connection)) connection.mailer.close({ force: true });
+    idle = idle.filter(isUsable);
+    return idle.pop() ?? open(login);
+  }
+
+  function open(login: Login | null): Connection {
+    const pass = login?.createPass() ?? null;
+    return { login, pass, mailer: openMailer(options, pass?.auth ?? null, tracks) };
   }
 
   return {
@@ -73,7 +78,7 @@ export function openPool(options: PoolOptions): Pool {
     },
     async verify() {
       try {
-        await verifyServer(options, logins?.current().createAuth() ?? null, closing.signal);
+        await verifyServer(options, logins?.current().createPass().auth ?? null, closing.signal);
         return null;
       } catch (error) {
         if (isRefusedLogin(error)) logins?.refused();
@@ -92,6 +97,7 @@ type Tracks = WeakMap<AbortSignal, Track>;
 
 interface Connection {
   readonly login: Login | null;
+  readonly pass: Pass | null;
   readonly mailer: ReturnType<typeof openMailer>;
 }
 
