@@ -1,13 +1,16 @@
 import type { Readable } from 'node:stream';
-import { createTransport } from 'nodemailer';
-import type { SMTPPoolSentMessageInfo } from 'nodemailer/lib/smtp-pool';
+import MailComposer from 'nodemailer/lib/mail-composer';
+import type { SMTPConnectionSendInfo } from 'nodemailer/lib/smtp-connection';
 import type { AttemptWatch, Job } from '../../core/ports.ts';
 import type { Progress } from './failure.ts';
-import type { Auth, Login, Logins, Pass } from './login.ts';
+import type { Login, Logins, Pass } from './login.ts';
 import { assertEnvelope, toMail } from './mime.ts';
 import { parseReply } from './reply-text.ts';
-import { type Deadlines, type ServerOptions, toConnectionOptions } from './server-options.ts';
-import { verifyServer } from './verify.ts';
+import type { Deadlines, ServerOptions } from './server-options.ts';
+import { openSession, type Session } from './session.ts';
+
+/** Then a connection makes way for a new one, as old ones fare badly with Gmail (421 Connection expired). */
+const MAX_MESSAGES = 100;
 
 export interface PoolOptions extends ServerOptions {
   /** Null: nobody logs in. */
@@ -16,12 +19,13 @@ export interface PoolOptions extends ServerOptions {
 
 /** How one use of a connection went. */
 export type PoolResult =
-  | { readonly info: SMTPPoolSentMessageInfo; readonly progress: Progress }
-  | { readonly error: unknown; readonly progress: Progress; readonly stale: boolean };
+  | { readonly info: SMTPConnectionSendInfo; readonly progress: Progress }
+  /** `replaceable`: the connection had served before, nothing of this message was read, and it was not us who gave up. */
+  | { readonly error: unknown; readonly progress: Progress; readonly replaceable: boolean };
 
 export interface Pool {
   readonly server: string;
-  /** Sends on a free or a new connection. Never rejects. Must not be called more often at once than there are connections. */
+  /** Sends on a free or a new connection. Never rejects. Called no more often at once than there may be connections. */
   send(job: Job, watch?: AttemptWatch): Promise<PoolResult>;
   /** Connects and logs in on a connection of its own. Null if that worked, else what was thrown. Never rejects. */
   verify(): Promise<{ readonly error: unknown } | null>;
@@ -29,126 +33,135 @@ export interface Pool {
   close(): void;
 }
 
-/** The connections to one server: each is a nodemailer pool of its own, so that one can be given up without the others. */
+/** A session, what it logged in with, and whether a refusal must be forgotten before the next message. */
+interface Connection {
+  readonly session: Session;
+  readonly login: Login | null;
+  readonly pass: Pass | null;
+  readonly refused: boolean;
+}
+
+/** The connections to one server: those that are free, newest first, and those that are at work. */
 export function openPool(options: PoolOptions): Pool {
-  const tracks: Tracks = new WeakMap();
   const running = new Set<Track>();
   const logins = options.tls === 'never' ? null : options.logins;
   let idle: Connection[] = [];
-  const closing = new AbortController();
+  let closed = false;
 
-  /** An idle connection, if it was made with the login that counts now and its session is not about to end; others are closed. */
-  function connect(login: Login | null): Connection {
-    const isUsable = (connection: Connection) => connection.login === login && !connection.pass?.isOver();
-    for (const connection of idle) if (!isUsable(connection)) connection.mailer.close({ force: true });
+  /** Closes what must not be used again: dead, made with former credentials, or about to end with its token. */
+  function prune(login: Login | null): void {
+    const isUsable = ({ session, login: made, pass }: Connection) => session.isOpen && made === login && !pass?.isOver();
+    for (const connection of idle) if (!isUsable(connection)) connection.session.close();
     idle = idle.filter(isUsable);
-    return idle.pop() ?? open(login);
   }
 
-  function open(login: Login | null): Connection {
+  /** A free connection, fit for the next message, or a new one. */
+  async function lease(login: Login | null, signal: AbortSignal): Promise<Connection> {
+    prune(login);
+    for (let connection = idle.pop(); connection; connection = idle.pop()) {
+      if (!connection.refused) return connection;
+      try {
+        await connection.session.reset(signal);
+        return { ...connection, refused: false };
+      } catch {
+        // Nothing depends on it: another will do.
+        connection.session.close();
+      }
+    }
+    return open(login, signal);
+  }
+
+  async function open(login: Login | null, signal: AbortSignal): Promise<Connection> {
     const pass = login?.createPass() ?? null;
-    return { login, pass, mailer: openMailer(options, pass?.auth ?? null, tracks) };
+    const session = await openSession(options, pass?.auth ?? null, signal);
+    return { session, login, pass, refused: false };
+  }
+
+  function release(connection: Connection): void {
+    const { session } = connection;
+    if (closed || !session.isOpen) session.close();
+    else if (session.messages >= MAX_MESSAGES) session.quit();
+    else idle.push(connection);
+  }
+
+  async function attempt(job: Job, track: Track): Promise<PoolResult> {
+    const { progress, signal } = track;
+    let connection: Connection | undefined;
+    let reused = false;
+    try {
+      connection = await lease(logins?.current() ?? null, signal);
+      const { session } = connection;
+      reused = session.messages > 0;
+      const message = new MailComposer(toMail(job)).compile();
+      assertEnvelope(message, job);
+      const info = await session.send(message.getEnvelope(), track.watch(message.createReadStream()), signal);
+      if (isAcceptance(info, progress)) {
+        release(connection);
+        return { info, progress };
+      }
+      // Out of step, the server may take what follows for lines of a message.
+      session.close();
+      return { error: toGarbage(info), progress, replaceable: false };
+    } catch (error) {
+      if (isRefusedLogin(error)) logins?.refused();
+      if (connection && isRefusal(error, progress)) release({ ...connection, refused: true });
+      else connection?.session.close();
+      return { error, progress, replaceable: reused && !progress.bodyStarted && !signal.aborted };
+    }
   }
 
   return {
     server: `${options.host}:${options.port}`,
     async send(job, watch) {
-      const connection = connect(logins?.current() ?? null);
-      const track = createTrack(job, watch, options.deadlines);
-      const { signal, progress } = track;
-      tracks.set(signal, track);
+      const track = createTrack(watch, options.deadlines);
       running.add(track);
-      if (closing.signal.aborted) track.abort();
-      let inStep = false;
-      try {
-        const info = await connection.mailer.sendMail({ ...toMail(job), signal });
-        inStep = isAcceptance(info, progress);
-        return inStep ? { info, progress } : { error: toGarbage(info), progress, stale: false };
-      } catch (error) {
-        inStep = isRefusal(error, progress);
-        if (isRefusedLogin(error)) logins?.refused();
-        return { error, progress, stale: isStale(error, progress) };
-      } finally {
-        track.end();
-        running.delete(track);
-        // Out of step, the server may take RSET and what follows for lines of a message: nodemailer would go on, even to the dot.
-        if (inStep && !closing.signal.aborted) idle.push(connection);
-        else connection.mailer.close({ force: true });
-      }
+      if (closed) track.abort();
+      const result = await attempt(job, track);
+      track.end();
+      running.delete(track);
+      return result;
     },
     async verify() {
+      const track = createTrack(undefined, options.deadlines);
+      running.add(track);
       try {
-        await verifyServer(options, logins?.current().createPass().auth ?? null, closing.signal);
+        const { session } = await open(logins?.current() ?? null, track.signal);
+        session.quit();
         return null;
       } catch (error) {
         if (isRefusedLogin(error)) logins?.refused();
         return { error };
+      } finally {
+        track.end();
+        running.delete(track);
       }
     },
     close() {
-      closing.abort();
+      closed = true;
       for (const track of running) track.abort();
-      for (const { mailer } of idle) mailer.close({ force: true });
+      for (const { session } of idle) session.close();
     },
   };
 }
 
-type Tracks = WeakMap<AbortSignal, Track>;
-
-interface Connection {
-  readonly login: Login | null;
-  readonly pass: Pass | null;
-  readonly mailer: ReturnType<typeof openMailer>;
-}
-
-/** A nodemailer pool of one connection, with its silent retries off. */
-function openMailer(server: ServerOptions, auth: Auth | null, tracks: Tracks) {
-  const mailer = createTransport({
-    ...toConnectionOptions(server),
-    pool: true,
-    maxConnections: 1,
-    maxRequeues: 0,
-    auth: auth ?? undefined,
-    // Without it, a server that does not offer AUTH would get the message without a login.
-    forceAuth: auth !== null,
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  });
-  mailer.use('stream', (mail, done) => {
-    const track = mail.data.signal && tracks.get(mail.data.signal);
-    if (!track) return done(new Error('a message without its track'));
-    try {
-      assertEnvelope(mail.message, track.job);
-    } catch (error) {
-      return done(error as Error);
-    }
-    const create = mail.message.createReadStream.bind(mail.message);
-    mail.message.createReadStream = (options) => track.watch(create(options));
-    done();
-  });
-  return mailer;
-}
-
 /** Follows one attempt: how far it came, and when its time is up. */
 interface Track {
-  readonly job: Job;
   readonly signal: AbortSignal;
   readonly progress: Progress;
+  /** The session is ready, and this is about to be sent. */
   watch<Stream extends Readable>(stream: Stream): Stream;
   abort(): void;
   end(): void;
 }
 
-function createTrack(job: Job, watch: AttemptWatch | undefined, { setupMs, bodyMs }: Deadlines): Track {
+function createTrack(watch: AttemptWatch | undefined, { setupMs, bodyMs }: Deadlines): Track {
   const controller = new AbortController();
   const progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
   const abort = () => controller.abort();
   let timer = setTimeout(abort, setupMs);
   return {
-    job,
     signal: controller.signal,
     progress,
-    // Nodemailer asks for the stream when the session is ready, reads it after the 354, and sends the dot only when it has ended.
     watch(stream) {
       progress.sessionReady = true;
       watch?.begun();
@@ -169,12 +182,12 @@ function createTrack(job: Job, watch: AttemptWatch | undefined, { setupMs, bodyM
 }
 
 /** Nodemailer takes whatever begins with a 2, whenever it comes, for a final reply that accepts the message. */
-function isAcceptance(info: SMTPPoolSentMessageInfo, { bodyEnded }: Progress): boolean {
+function isAcceptance(info: SMTPConnectionSendInfo, { bodyEnded }: Progress): boolean {
   const { code } = parseReply(info.response);
   return bodyEnded && code >= 200 && code < 300;
 }
 
-/** Whether the server has said no when it was its turn, so that the session can go on. */
+/** Whether the server has said no when it was its turn, so that the session can go on, unless it has ended it. */
 function isRefusal(error: unknown, { bodyStarted, bodyEnded }: Progress): boolean {
   const response = error instanceof Error && 'response' in error ? String(error.response) : '';
   return parseReply(response).code >= 400 && bodyStarted === bodyEnded;
@@ -185,15 +198,6 @@ function isRefusedLogin(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EAUTH';
 }
 
-function toGarbage({ response }: SMTPPoolSentMessageInfo): Error {
+function toGarbage({ response }: SMTPConnectionSendInfo): Error {
   return Object.assign(new Error('Message failed'), { code: 'EMESSAGE', command: 'DATA', response });
-}
-
-/**
- * Whether a pooled connection turned out to be dead before anything of the message was read. Nodemailer reports that, and a connection closed
- * before its greeting, by an ECONNECTION of the pool itself, without a command; only the former had a session.
- */
-function isStale(error: unknown, progress: Progress): boolean {
-  if (!progress.sessionReady || progress.bodyStarted || !(error instanceof Error)) return false;
-  return 'code' in error && error.code === 'ECONNECTION' && !('command' in error) && !('response' in error);
 }

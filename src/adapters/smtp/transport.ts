@@ -53,9 +53,8 @@ export function openTransport(options: TransportOptions): Transport {
     async send(job, watch) {
       const unreachable: { pool: Pool; fault: Fault }[] = [];
       for (const pool of candidates()) {
-        const result = await sendOnLiveConnection(pool, job, watch, connections);
-        const outcome = toOutcome(result, pool.server);
-        if (!outcome.fault || !isUnreachable(outcome.fault, result.progress)) {
+        const { outcome, progress } = await sendOnLiveConnection(pool, job, watch, connections);
+        if (!outcome.fault || !isUnreachable(outcome.fault, progress)) {
           settleOn(pool);
           return outcome;
         }
@@ -83,13 +82,17 @@ export function openTransport(options: TransportOptions): Transport {
   };
 }
 
-/** A pooled connection that died in silence is replaced at once: at most as often as there are connections to be dead. */
-async function sendOnLiveConnection(pool: Pool, job: Job, watch: AttemptWatch | undefined, connections: number): Promise<PoolResult> {
-  let result = await pool.send(job, watch);
-  for (let replaced = 0; 'stale' in result && result.stale && replaced < connections; replaced += 1) {
-    result = await pool.send(job, watch);
+/** A pooled connection that was ended before anything was read is replaced at once: at most as often as there are connections to be dead. */
+async function sendOnLiveConnection(pool: Pool, job: Job, watch: AttemptWatch | undefined, connections: number) {
+  for (let left = connections; ; left -= 1) {
+    const result = await pool.send(job, watch);
+    const outcome = toOutcome(result, pool.server);
+    if (left === 0 || !foundDead(result, outcome)) return { outcome, progress: result.progress };
   }
-  return result;
+}
+
+function foundDead(result: PoolResult, { fault }: Outcome): boolean {
+  return 'replaceable' in result && result.replaceable && fault?.error.code === 'connection_lost';
 }
 
 function toOutcome(result: PoolResult, server: string): Outcome {

@@ -1,0 +1,150 @@
+import { describe, expect, test } from 'vitest';
+import type { AccountResource } from '../../src/http/schemas/account.ts';
+import type { Simulator } from '../../src/simulator/simulator.ts';
+import { APP_PASSWORD, type MessageAnswer, type ServiceUnderTest, startService } from '../helpers/service.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+
+const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
+const USER = 'bot@simulator.test';
+
+async function start(options: { env?: Record<string, string>; backoffScale?: number } = {}) {
+  const stack = new AsyncDisposableStack();
+  const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
+  const service = stack.use(await startService({ smtp: gmail.url, ca: gmail.ca, backoffScale: 0.0005, ...options }));
+  return { gmail, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+}
+
+async function sendMany(service: ServiceUnderTest, count: number, body: object = HELLO): Promise<string[]> {
+  const answers = await Promise.all(Array.from({ length: count }, () => service.send(body)));
+  return answers.map(({ body: message }) => message.id);
+}
+
+/** Each of them, once it is settled. */
+async function outcomes(service: ServiceUnderTest, ids: readonly string[]): Promise<MessageAnswer[]> {
+  return Promise.all(ids.map((id) => service.settled(id)));
+}
+
+async function accountsOf(service: ServiceUnderTest): Promise<AccountResource[]> {
+  return ((await service.request('/accounts')).body as unknown as { accounts: AccountResource[] }).accounts;
+}
+
+function pauses(service: ServiceUnderTest): unknown[] {
+  return service.logs.filter(({ msg }) => msg === 'account paused').map(({ code }) => code);
+}
+
+/** Who got a copy, how often. */
+function copies(gmail: Simulator): string[] {
+  return gmail.messages.flatMap(({ recipients }) => recipients).toSorted();
+}
+
+describe('Gmail’s daily limit', () => {
+  test('reached in mid-queue fails nothing: what is left goes out as the window frees, each message once', async () => {
+    await using app = await start();
+    app.gmail.setDailyLimit({ messages: 30, windowMs: 1500 });
+    const ids = await sendMany(app.service, 75);
+    for (const message of await outcomes(app.service, ids)) expect(message).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
+    expect(app.gmail.counters.accepted).toBe(75);
+    expect(new Set(pauses(app.service))).toEqual(new Set(['daily_limit_reached']));
+  });
+});
+
+describe('Gmail asks to slow down', () => {
+  test.each(['try-again-later', 'relay-peak'] as const)(
+    'by %s: the account pauses, goes on with half, and nothing fails',
+    async (reply) => {
+      await using app = await start({ env: { SMTP_CONNECTIONS: '4' }, backoffScale: 0.001 });
+      await outcomes(app.service, await sendMany(app.service, 20));
+      app.gmail.throttle(1, reply);
+      const ids = await sendMany(app.service, 20);
+      for (const message of await outcomes(app.service, ids)) expect(message).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
+      expect(pauses(app.service)).toEqual(['throttled']);
+      expect(await accountsOf(app.service)).toMatchObject([{ status: 'ready', connections: { max: 4, allowed: 2 } }]);
+    },
+  );
+});
+
+describe('TLS that is intercepted while the service runs', () => {
+  test('pauses the account, sends nothing in the clear, and heals when the right certificate is back', async () => {
+    await using app = await start();
+    await outcomes(app.service, await sendMany(app.service, 3));
+    app.gmail.setCertificate('intercepted');
+    const ids = await sendMany(app.service, 10);
+    await app.gmail.waitFor(() => pauses(app.service).length >= 3);
+    expect(await app.service.tally(ids)).toEqual({ waiting: 10 });
+    app.gmail.setCertificate('trusted');
+    for (const message of await outcomes(app.service, ids)) expect(message.status).toBe('sent');
+    expect(new Set(pauses(app.service))).toEqual(new Set(['tls_failed']));
+    expect(app.gmail.messages.every(({ secure }) => secure)).toBe(true);
+  });
+});
+
+describe('a message to many', () => {
+  const people = Array.from({ length: 11 }, (_, i) => `p${i}@example.com`);
+
+  test.each([
+    ['few-recipients+4', 'refuses each recipient past the fourth'],
+    ['separate-transaction+3', 'wants each further recipient apart'],
+    ['recipients-limit+5', 'refuses the whole message for more than five'],
+  ])('goes in parts where %s, which %s, is among them: everyone gets one copy', async (script) => {
+    await using app = await start();
+    const to = [`${script}@simulator.test`, ...people];
+    const { status, body } = await app.service.send({ ...HELLO, to }, { wait: 15 });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ status: 'sent', error: null, possible_duplicate: false });
+    expect(copies(app.gmail)).toEqual(to.toSorted());
+    expect(new Set(app.gmail.messages.map(({ raw }) => raw)).size).toBe(1);
+    expect(app.gmail.messages.length).toBeGreaterThan(1);
+  });
+});
+
+describe('From', () => {
+  test('of another is moved to Reply-To by FROM_POLICY=rewrite, so that Gmail has nothing to rewrite', async () => {
+    await using app = await start({ env: { FROM_POLICY: 'rewrite', GMAIL_FROM: `Acme <${USER}>` } });
+    const { status, body } = await app.service.send({ ...HELLO, from: 'Ada <ada@partner.example>' }, { wait: 10 });
+    expect(status).toBe(200);
+    expect(body.from).toEqual({ email: USER, name: 'Ada' });
+    expect(app.gmail.messages[0]?.raw).toMatch(/^From: Ada <bot@simulator\.test>$/m);
+    expect(app.gmail.messages[0]?.raw).toMatch(/^Reply-To: Ada <ada@partner\.example>$/m);
+    expect(app.gmail.messages[0]?.rewrittenFrom).toBeNull();
+  });
+
+  test('of another is refused else, and the refusal names the field and the mend', async () => {
+    await using app = await start();
+    const { status, body } = await app.service.send({ ...HELLO, from: 'ada@partner.example' });
+    expect(status).toBe(403);
+    expect(body).toMatchObject({
+      code: 'sender_not_allowed',
+      errors: [{ pointer: '/from' }],
+      hint: expect.stringContaining('GMAIL_ALIASES'),
+    });
+    const preview = await app.service.send({ ...HELLO, from: 'ada@partner.example', dry_run: true });
+    expect(preview.status).toBe(403);
+  });
+
+  test('picks the account, and what one of them cannot send goes by another that owns the address', async () => {
+    const accounts = [
+      { user: 'browser-sign-in@simulator.test', app_password: APP_PASSWORD, aliases: ['shared@acme.test'] },
+      { user: 'sales@simulator.test', app_password: APP_PASSWORD, aliases: ['shared@acme.test', 'sales@acme.test'] },
+    ];
+    await using app = await start({
+      backoffScale: 1,
+      env: { GMAIL_USER: '', GMAIL_APP_PASSWORD: '', GMAIL_ACCOUNTS: JSON.stringify(accounts) },
+    });
+    const stuck = await app.service.send(HELLO, { wait: 10 });
+    expect(stuck.body).toMatchObject({
+      status: 'deferred',
+      from: { email: 'browser-sign-in@simulator.test' },
+      error: { code: 'web_login_required' },
+    });
+    const shared = await sendMany(app.service, 10, { ...HELLO, from: 'shared@acme.test' });
+    const sales = await sendMany(app.service, 5, { ...HELLO, from: 'Sales <sales@acme.test>' });
+    for (const { status, attempts } of await outcomes(app.service, [...shared, ...sales])) {
+      expect([status, attempts.map(({ account }) => account)]).toEqual(['sent', ['sales@simulator.test']]);
+    }
+    expect(await accountsOf(app.service)).toMatchObject([
+      { user: 'browser-sign-in@simulator.test', status: 'paused', code: 'web_login_required' },
+      { user: 'sales@simulator.test', status: 'ready', quota: { messages: { used: 15 } } },
+    ]);
+    expect(app.gmail.counters).toMatchObject({ failedLogins: 1, accepted: 15 });
+  });
+});
