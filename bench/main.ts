@@ -30,7 +30,8 @@ const perSecond = (rate: number) => `${Math.round(rate).toLocaleString('en')}/s`
 
 function environment(gmail: GmailHello, more: Record<string, string> = {}): Record<string, string> {
   const account = { GMAIL_USER: gmail.user, GMAIL_APP_PASSWORD: gmail.password, SMTP_URL: gmail.url };
-  return { ...account, API_KEYS: `bench:${KEY}`, RATE_LIMIT: '1000000/1s', SMTP_CONNECTIONS: String(CONNECTIONS), ...more };
+  const limits = { RATE_LIMIT: '1000000/1s', GMAIL_DAILY_MESSAGES: '1000000', GMAIL_DAILY_RECIPIENTS: '1000000' };
+  return { ...account, ...limits, API_KEYS: `bench:${KEY}`, SMTP_CONNECTIONS: String(CONNECTIONS), ...more };
 }
 
 const startGmail = () => startChild<GmailHello>('./gmail.ts', {});

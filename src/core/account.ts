@@ -1,11 +1,10 @@
 import type { Concurrency } from './concurrency.ts';
-import type { Delivery, DeliveryError } from './delivery.ts';
-import { ERRORS } from './errors.ts';
+import type { Delivery } from './delivery.ts';
 import type { Events } from './events.ts';
 import type { Pace } from './pace.ts';
 import { createGate, type Pause, type PauseState } from './pause.ts';
 import type { AttemptWatch, Fault, Outcome } from './ports.ts';
-import type { Quota, QuotaState } from './quota.ts';
+import { type Quota, type QuotaState, shortageOf } from './quota.ts';
 
 const MINUTE = 60_000;
 /** How long a paused account waits before its 1st, 2nd, … probe, where the reply does not say. */
@@ -42,6 +41,7 @@ export interface AccountState {
 export interface Account {
   readonly user: string;
   readonly quota: Quota;
+  readonly isPaused: boolean;
   /** Resolves when the delivery may go, or when it is known that it must be put off; null if the signal is aborted first. */
   admit(delivery: Delivery, signal: AbortSignal): Promise<{ readonly permit: Permit } | { readonly pause: Pause } | null>;
   /** Whether a delivery could be admitted now or in a moment. */
@@ -94,7 +94,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
 
   function shortage(delivery: Delivery): Pause | null {
     const forMs = quota.waitMs(pendingOf(delivery), delivery.priority);
-    return forMs > 0 ? { error: shortageError(delivery, quota.state()), forMs } : null;
+    return forMs > 0 ? { error: shortageOf(quota.state(), delivery.priority), forMs } : null;
   }
 
   /** Now and then, however many messages meet it. */
@@ -182,6 +182,9 @@ export function createAccount(user: string, options: AccountOptions): Account {
   return {
     user,
     quota,
+    get isPaused() {
+      return gate.state === 'paused';
+    },
     async admit(delivery, signal) {
       while (!signal.aborted) {
         const pause = gate.current();
@@ -233,17 +236,4 @@ function accountFaultOf(outcome: Outcome): Fault | null {
 
 function pendingOf({ recipients }: Delivery): number {
   return recipients.reduce((sum, { status }) => (status === 'pending' ? sum + 1 : sum), 0);
-}
-
-function shortageError({ priority }: Delivery, { messages, recipients, reserve }: QuotaState): DeliveryError {
-  const percent = Math.round(reserve * 1000) / 10;
-  const kept = priority === 'high' || reserve === 0 ? '' : ` ${percent} % of what it may send is kept for "priority": "high".`;
-  const of = ({ used, limit, learned }: QuotaState['messages']) => `${used} of ${learned ?? limit}`;
-  return {
-    code: 'daily_limit_reached',
-    scope: 'account',
-    detail: `In the last 24 hours this account has sent ${of(messages)} messages, to ${of(recipients)} recipients.${kept}`,
-    hint: ERRORS.daily_limit_reached.hint,
-    smtp: null,
-  };
 }

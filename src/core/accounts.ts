@@ -3,6 +3,7 @@ import type { Delivery } from './delivery.ts';
 import { AppError } from './errors.ts';
 import type { Address, Message, Priority } from './message.ts';
 import type { Queue, Store, Transport } from './ports.ts';
+import type { Budget } from './quota.ts';
 
 /** How often a caller may have an account probed. */
 const VERIFY_EVERY_MS = 60_000;
@@ -39,7 +40,7 @@ export interface Accounts {
   /** Another account that may send this delivery, and can now; null if there is none. */
   standIn(delivery: Delivery): string | null;
   /** How much this account may still send. */
-  budget(user: string, priority: Priority): AccountBudget;
+  budget(user: string, priority: Priority): Budget;
   list(): readonly AccountState[];
   /**
    * Probes an account now, unless that was done a minute ago: logins are scarce. If it works again, its mail goes out at once.
@@ -47,14 +48,6 @@ export interface Accounts {
    * @throws {AppError} `not_found`, `rate_limited`, and what keeps the server from being reached
    */
   verify(user: string, signal: AbortSignal): Promise<AccountState>;
-}
-
-/** Messages in a rolling 24 h. */
-export interface AccountBudget {
-  readonly limit: number;
-  readonly left: number;
-  /** When some of what is used frees; null if nothing is used. */
-  readonly freesAt: number | null;
 }
 
 export interface AccountsOptions {
@@ -97,7 +90,7 @@ export function createAccounts({ senders, fromPolicy, queue, store }: AccountsOp
     route(message) {
       const { from } = message.envelope;
       const owners = ownersOf(from.email);
-      const ready = owners.filter(({ account }) => account.state().pause === null);
+      const ready = owners.filter(({ account }) => !account.isPaused);
       const account = (mostLeft(ready, message.priority) ?? owners[0] ?? first).account.user;
       if (owners.length > 0 || fromPolicy === 'allow') return { message, account };
       if (fromPolicy === 'rewrite') return { message: rewrite(message, first.from), account };
@@ -110,9 +103,7 @@ export function createAccounts({ senders, fromPolicy, queue, store }: AccountsOp
       return mostLeft(others, delivery.priority)?.account.user ?? null;
     },
     budget(user, priority) {
-      const { quota } = senderOf(user).account;
-      const { messages, freesAt } = quota.state();
-      return { limit: messages.limit, left: quota.left(priority), freesAt };
+      return senderOf(user).account.quota.budget(priority);
     },
     list: () => senders.map(({ account }) => account.state()),
     async verify(user, signal) {
@@ -139,10 +130,8 @@ function tooSoon(waitMs: number): AppError {
 }
 
 function mostLeft(senders: readonly Sender[], priority: Priority): Sender | undefined {
-  return senders.reduce<Sender | undefined>(
-    (best, sender) => (best && best.account.quota.left(priority) >= sender.account.quota.left(priority) ? best : sender),
-    undefined,
-  );
+  const leftTo = ({ account }: Sender) => account.quota.budget(priority).left;
+  return senders.reduce<Sender | undefined>((best, sender) => (best && leftTo(best) >= leftTo(sender) ? best : sender), undefined);
 }
 
 /** Gmail minds case neither in the domain nor before the @. */

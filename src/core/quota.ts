@@ -1,3 +1,5 @@
+import type { DeliveryError } from './delivery.ts';
+import { ERRORS } from './errors.ts';
 import type { Priority } from './message.ts';
 
 const HOUR_MS = 60 * 60_000;
@@ -13,18 +15,26 @@ export interface Allowance {
   readonly reserve: number;
 }
 
-/** One of the two budgets of an account. */
-export interface Budget {
+/** What is used of one of the two limits. */
+export interface Usage {
   readonly limit: number;
   /** What Gmail has shown to be the limit, if that is less. */
   readonly learned: number | null;
   readonly used: number;
 }
 
+/** How many messages there may be, and how many more there is room for now. */
+export interface Budget {
+  readonly limit: number;
+  readonly left: number;
+  /** When the oldest of what is counted leaves the window, as epoch milliseconds; null if nothing is counted. */
+  readonly freesAt: number | null;
+}
+
 /** Times are epoch milliseconds. */
 export interface QuotaState {
-  readonly messages: Budget;
-  readonly recipients: Budget;
+  readonly messages: Usage;
+  readonly recipients: Usage;
   readonly reserve: number;
   /** What was sent before is not known. */
   readonly countedSince: number;
@@ -49,8 +59,8 @@ export interface Quota {
    * Answers how long until something of what is counted leaves the window, in ms; Infinity if nothing is counted.
    */
   learn(): number;
-  /** How many more messages of this priority there is room for now. */
-  left(priority: Priority): number;
+  /** For messages of this priority. */
+  budget(priority: Priority): Budget;
   state(): QuotaState;
 }
 
@@ -84,6 +94,11 @@ export function createQuota(allowance: Allowance, { backoffScale = 1 }: { backof
     add(used, 1, recipients);
     // It has proven higher than was learned.
     if (learned && used.messages > learned.messages) learned = null;
+  }
+
+  function freesAt(): number | null {
+    const oldest = buckets[0];
+    return oldest ? Date.now() + Math.ceil(oldest.leavesAt - performance.now()) : null;
   }
 
   function ceilings(priority: Priority): Count {
@@ -138,19 +153,19 @@ export function createQuota(allowance: Allowance, { backoffScale = 1 }: { backof
       learned = { ...used, tryAt: performance.now() + HOUR_MS * backoffScale };
       return (buckets[0]?.leavesAt ?? Number.POSITIVE_INFINITY) - performance.now();
     },
-    left(priority) {
+    budget(priority) {
       prune();
-      return Math.max(0, ceilings(priority).messages - used.messages - held.messages);
+      const left = Math.max(0, ceilings(priority).messages - used.messages - held.messages);
+      return { limit: allowance.messages, left, freesAt: freesAt() };
     },
     state() {
       prune();
-      const oldest = buckets[0];
       return {
         messages: { limit: allowance.messages, learned: learned?.messages ?? null, used: used.messages },
         recipients: { limit: allowance.recipients, learned: learned?.recipients ?? null, used: used.recipients },
         reserve: allowance.reserve,
         countedSince,
-        freesAt: oldest ? Date.now() + Math.ceil(oldest.leavesAt - performance.now()) : null,
+        freesAt: freesAt(),
       };
     },
   };
@@ -159,4 +174,18 @@ export function createQuota(allowance: Allowance, { backoffScale = 1 }: { backof
 function add(count: Count, messages: number, recipients: number): void {
   count.messages += messages;
   count.recipients += recipients;
+}
+
+/** Why a message of this priority waits. */
+export function shortageOf({ messages, recipients, reserve }: QuotaState, priority: Priority): DeliveryError {
+  const percent = Math.round(reserve * 1000) / 10;
+  const kept = priority === 'high' || reserve === 0 ? '' : ` ${percent} % of what it may send is kept for "priority": "high".`;
+  const of = ({ used, limit, learned }: Usage) => `${used} of ${learned ?? limit}`;
+  return {
+    code: 'daily_limit_reached',
+    scope: 'account',
+    detail: `In the last 24 hours this account has sent ${of(messages)} messages, to ${of(recipients)} recipients.${kept}`,
+    hint: ERRORS.daily_limit_reached.hint,
+    smtp: null,
+  };
 }

@@ -99,6 +99,10 @@ const LOGIN_FAULTS: readonly (readonly [LoginFault, ErrorCode])[] = [
   ['app-password-required', 'app_password_required'],
   ['web-login', 'web_login_required'],
   ['too-many-logins', 'login_throttled'],
+  ['authentication-required', 'bad_credentials'],
+  ['cannot-decode', 'bad_credentials'],
+  ['unknown-mechanism', 'bad_credentials'],
+  ['temporary-problem', 'smtp_temporary_failure'],
 ];
 
 describe.concurrent('a login that is refused', { timeout: TIMEOUT_MS }, () => {

@@ -32,7 +32,7 @@ describe('the quota of an account', () => {
     expect(quota.state().freesAt).toBe(Date.now() + waitMs);
     vi.advanceTimersByTime(waitMs);
     expect(quota.waitMs(1, 'normal')).toBe(0);
-    expect(quota.left('normal')).toBe(4);
+    expect(quota.budget('normal').left).toBe(4);
   });
 
   test('counts recipients as well, and waits until there is room for all of a message', () => {
@@ -49,7 +49,7 @@ describe('the quota of an account', () => {
   test('keeps a part for what is urgent', () => {
     const { quota, send } = aQuota({ reserve: 0.2 });
     send(8);
-    expect([quota.left('normal'), quota.left('high')]).toEqual([0, 2]);
+    expect([quota.budget('normal').left, quota.budget('high').left]).toEqual([0, 2]);
     expect(quota.waitMs(1, 'normal')).toBeGreaterThan(0);
     expect(quota.waitMs(1, 'high')).toBe(0);
     send(2);
@@ -87,7 +87,7 @@ describe('a limit that Gmail shows to be lower', () => {
     expect(quota.learn()).toBeGreaterThan(WINDOW_MS - MINUTE);
     expect(quota.state().messages).toEqual({ limit: 10, learned: 4, used: 4 });
     expect(quota.waitMs(1, 'high')).toBe(HOUR);
-    expect(quota.left('high')).toBe(0);
+    expect(quota.budget('high').left).toBe(0);
   });
 
   test('is tried by one message an hour later, and forgotten when that is accepted', () => {

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { AccountBudget } from '../../core/accounts.ts';
 import { AppError } from '../../core/errors.ts';
+import type { Budget } from '../../core/quota.ts';
 import { callerOf } from './auth.ts';
 
 /** How many requests one address may make that lead nowhere: without a good key, or to no route. */
@@ -53,7 +53,7 @@ export function createLimits(app: FastifyInstance, allowance: { max: number; win
 const DAY_S = 24 * 60 * 60;
 
 /** Adds the budget of the account that will send the message to what is told of the key's allowance. Past it mail waits; it is not refused. */
-export function tellBudget(reply: FastifyReply, { limit, left, freesAt }: AccountBudget): void {
+export function tellBudget(reply: FastifyReply, { limit, left, freesAt }: Budget): void {
   const freesInS = freesAt === null ? DAY_S : Math.max(0, Math.ceil((freesAt - Date.now()) / 1000));
   reply.header('ratelimit-policy', joined(reply.getHeader('ratelimit-policy'), `"account";q=${limit};w=${DAY_S}`));
   reply.header('ratelimit', joined(reply.getHeader('ratelimit'), `"account";r=${left};t=${freesInS}`));

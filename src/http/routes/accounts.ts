@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { AccountState } from '../../core/account.ts';
 import type { Accounts } from '../../core/accounts.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { Budget } from '../../core/quota.ts';
+import type { Usage } from '../../core/quota.ts';
 import { type AccountResource, account, accountList } from '../schemas/account.ts';
 import { answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
 import { toSignal } from '../signal.ts';
@@ -81,7 +81,7 @@ function toResource({ user, pause, quota, connections }: AccountState): AccountR
   };
 }
 
-function toBudget({ limit, learned, used }: Budget): AccountResource['quota']['messages'] {
+function toBudget({ limit, learned, used }: Usage): AccountResource['quota']['messages'] {
   return { limit, learned, used, left: Math.max(0, (learned ?? limit) - used) };
 }
 
