@@ -4,14 +4,14 @@ import { createArchiveInspector } from './adapters/archive/inspector.ts';
 import { createMemoryBackend } from './adapters/memory/index.ts';
 import { createComposer } from './adapters/smtp/compose.ts';
 import { ehloName } from './adapters/smtp/ehlo-name.ts';
-import type { Deadlines } from './adapters/smtp/server-options.ts';
+import { DEADLINES, type Deadlines } from './adapters/smtp/server-options.ts';
 import { openTransport } from './adapters/smtp/transport.ts';
 import type { AccountConfig, Config } from './config.ts';
 import { createAccount } from './core/account.ts';
 import { createAccounts } from './core/accounts.ts';
 import { createConcurrency } from './core/concurrency.ts';
 import { createDispatcher } from './core/dispatcher.ts';
-import { createEvents } from './core/events.ts';
+import { createEvents, type Events } from './core/events.ts';
 import { createIntake } from './core/intake.ts';
 import { createPace, UNPACED } from './core/pace.ts';
 import type { Backend } from './core/ports.ts';
@@ -25,7 +25,7 @@ export interface ServiceOptions {
   readonly version: string;
   readonly logger: Logger;
   /** A CA to trust besides those of Node, as PEM: the demo's simulator has one of its own. */
-  readonly ca?: string;
+  readonly ca?: string | null;
   /** Multiplies every back-off and every account pause; tests make them short. */
   readonly backoffScale?: number;
   readonly deadlines?: Deadlines;
@@ -43,7 +43,7 @@ const FAREWELL_SHARE = 0.2;
 
 /** Puts the service together and starts it: the only place that chooses what does what. */
 export async function openService(options: ServiceOptions): Promise<Service> {
-  const { config, version, logger, ca = null, backoffScale = 1, deadlines } = options;
+  const { config, version, logger, backoffScale = 1 } = options;
   const backend = createMemoryBackend({
     ...config.queue,
     retainMs: config.retainMs,
@@ -52,34 +52,12 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const { queue, store, idempotency, durability } = backend;
   const events = createEvents();
   logEvents(events, logger);
-  const senders = config.accounts.map((account) => openSender(account));
+  const senders = config.accounts.map((account) => openSender(account, events, options));
   const accounts = createAccounts({ senders, fromPolicy: config.fromPolicy, queue, store });
   const policy = { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random };
   const dispatchers = senders.map(({ account, transport }) =>
     createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: config.smtp.connections }),
   );
-
-  function openSender({ user, credentials, from, aliases, daily, reserve }: AccountConfig) {
-    const { servers, connections, rate } = config.smtp;
-    const account = createAccount(user, {
-      events,
-      backoffScale,
-      connections,
-      quota: createQuota({ ...daily, reserve }, { backoffScale }),
-      pace: rate === null ? UNPACED : createPace(rate),
-      concurrency: createConcurrency(connections),
-    });
-    const transport = openTransport({
-      servers,
-      user,
-      credentials,
-      connections,
-      ehloName: ehloName(user),
-      ca,
-      ...(deadlines ? { deadlines } : {}),
-    });
-    return { account, transport, from, aliases };
-  }
 
   const waiters = createWaiters({ store, events });
   let draining = false;
@@ -129,6 +107,25 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   let closing: Promise<void> | undefined;
   const closeOnce = () => (closing ??= close());
   return { url, port, close: closeOnce, [Symbol.asyncDispose]: closeOnce };
+}
+
+/** An account with its limits, and its way to the server. */
+function openSender(
+  { user, credentials, from, aliases, daily, reserve }: AccountConfig,
+  events: Events,
+  { config, ca = null, backoffScale = 1, deadlines = DEADLINES }: ServiceOptions,
+) {
+  const { servers, connections, rate } = config.smtp;
+  const account = createAccount(user, {
+    events,
+    backoffScale,
+    connections,
+    quota: createQuota({ ...daily, reserve }, { backoffScale }),
+    pace: rate === null ? UNPACED : createPace(rate),
+    concurrency: createConcurrency(connections),
+  });
+  const transport = openTransport({ servers, user, credentials, connections, ehloName: ehloName(user), ca, deadlines });
+  return { account, transport, from, aliases };
 }
 
 /** Names what a backend in memory takes with it. */
