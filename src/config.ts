@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { AccountConfig } from './config/account.ts';
 import { parseAccounts } from './config/accounts.ts';
 import { HOW_TO_SET_API_KEYS, parseApiKeys } from './config/api-keys.ts';
 import { type Environment, type Problem, readSettings, type Settings, warnOfUnknown } from './config/environment.ts';
@@ -18,8 +19,6 @@ import {
 } from './config/values.ts';
 import { VARIABLES } from './config/variables.ts';
 import type { ApiKey } from './core/caller.ts';
-import type { ReadCredentials } from './core/credentials.ts';
-import type { Address } from './core/message.ts';
 
 /** The whole configuration, validated. Durations are milliseconds, sizes bytes. */
 export interface Config {
@@ -41,21 +40,6 @@ export interface Config {
   readonly trustProxy: readonly string[];
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   readonly shutdownTimeoutMs: number;
-}
-
-/** One sending account. */
-export interface AccountConfig {
-  readonly user: string;
-  /** Null only if every server is `tls: 'never'`. */
-  readonly credentials: ReadCredentials | null;
-  /** The default From. Its address counts as one of the account's. */
-  readonly from: Address;
-  /** Its verified "Send mail as" addresses, in canonical form. */
-  readonly aliases: readonly string[];
-  /** What it may send in a rolling 24 h. */
-  readonly daily: { readonly messages: number; readonly recipients: number };
-  /** The part of that, 0 to 1, which only `"priority": "high"` may use. */
-  readonly reserve: number;
 }
 
 /** Every variable that is wrong, each with its mend. No value is repeated. */

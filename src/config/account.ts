@@ -1,10 +1,26 @@
 import { z } from 'zod';
-import type { AccountConfig } from '../config.ts';
 import { AddressError, parseAddress, parseEmail } from '../core/address.ts';
+import type { ReadCredentials } from '../core/credentials.ts';
+import type { Address } from '../core/message.ts';
 import type { Problem, Setting } from './environment.ts';
 import { createCredentialsReader, howToLogIn, LOGIN_FIELDS, type LoginField, type LoginSettings, parseLogin } from './login.ts';
 import { defaultOf, optional, parseSettings, required } from './schema.ts';
 import { InvalidValue, parsePercentage, parseWholeNumber, splitList } from './values.ts';
+
+/** One sending account. */
+export interface AccountConfig {
+  readonly user: string;
+  /** Null only if every server is `tls: 'never'`. */
+  readonly credentials: ReadCredentials | null;
+  /** The default From. Its address counts as one of the account's. */
+  readonly from: Address;
+  /** Its verified "Send mail as" addresses, in canonical form. */
+  readonly aliases: readonly string[];
+  /** What it may send in a rolling 24 h. */
+  readonly daily: { readonly messages: number; readonly recipients: number };
+  /** The part of that, 0 to 1, which only `"priority": "high"` may use. */
+  readonly reserve: number;
+}
 
 const HOW_TO_SET_USER =
   'It is required: the full address of the account. Set it like this: GMAIL_USER=you@gmail.com (for Workspace: name@yourdomain)';

@@ -1,5 +1,12 @@
-import type { AccountConfig } from '../config.ts';
-import { ACCOUNT_FIELDS, type AccountContext, type AccountField, type AccountSettings, limits, parseAccount } from './account.ts';
+import {
+  ACCOUNT_FIELDS,
+  type AccountConfig,
+  type AccountContext,
+  type AccountField,
+  type AccountSettings,
+  limits,
+  parseAccount,
+} from './account.ts';
 import { type ListedAccount, parseAccountList } from './account-list.ts';
 import { isSet, type Problem, type Setting, type Settings } from './environment.ts';
 import { LOGIN_FIELDS, type LoginSettings } from './login.ts';

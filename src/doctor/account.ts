@@ -1,5 +1,5 @@
 import { createTokenSource } from '../adapters/smtp/oauth.ts';
-import type { AccountConfig } from '../config.ts';
+import type { AccountConfig } from '../config/account.ts';
 import type { Credentials } from '../core/credentials.ts';
 import { mendOf } from './advice.ts';
 import { type Dialogue, openDialogue } from './dialogue.ts';

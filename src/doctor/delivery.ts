@@ -1,7 +1,7 @@
 import { DEADLINES } from '../adapters/smtp/server-options.ts';
 import { openTransport } from '../adapters/smtp/transport.ts';
+import type { AccountConfig } from '../config/account.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
-import type { AccountConfig } from '../config.ts';
 import { createMessageId } from '../core/id.ts';
 import type { Job } from '../core/ports.ts';
 import { type Finding, pass } from './report.ts';

@@ -1,5 +1,6 @@
 import { ehloName } from '../adapters/smtp/ehlo-name.ts';
-import type { AccountConfig, Config } from '../config.ts';
+import type { AccountConfig } from '../config/account.ts';
+import type { Config } from '../config.ts';
 import { checkFrom, examineLogin, skipLogin } from './account.ts';
 import { sendMessage } from './delivery.ts';
 import { timed } from './network.ts';

@@ -2,8 +2,9 @@ import { mkdtempDisposableSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import type { AccountConfig } from '../../src/config/account.ts';
 import type { Environment } from '../../src/config/environment.ts';
-import { type AccountConfig, type Config, ConfigError, parseConfig } from '../../src/config.ts';
+import { type Config, ConfigError, parseConfig } from '../../src/config.ts';
 import type { Credentials } from '../../src/core/credentials.ts';
 
 export const SECRET = 'Zx9-secret-of-the-crm-0123456789';

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type AccountConfig, parseConfig } from '../../src/config.ts';
+import type { AccountConfig } from '../../src/config/account.ts';
+import { parseConfig } from '../../src/config.ts';
 import { accountOf, configOf, errorOf, fileOf, plain, REQUIRED } from '../helpers/config.ts';
 
 const NO_USER = { GMAIL_USER: '', GMAIL_APP_PASSWORD: '' };

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import MailComposer from 'nodemailer/lib/mail-composer';
 import type { SMTPConnectionSendInfo } from 'nodemailer/lib/smtp-connection';
 import type { AttemptWatch, Job } from '../../core/ports.ts';
@@ -6,8 +5,9 @@ import type { Progress } from './failure.ts';
 import type { Login, Logins, Pass } from './login.ts';
 import { assertEnvelope, toMail } from './mime.ts';
 import { parseReply } from './reply-text.ts';
-import type { Deadlines, ServerOptions } from './server-options.ts';
+import type { ServerOptions } from './server-options.ts';
 import { openSession, type Session } from './session.ts';
+import { createTrack, type Track } from './track.ts';
 
 /** Then a connection makes way for a new one, as old ones fare badly with Gmail (421 Connection expired). */
 const MAX_MESSAGES = 100;
@@ -141,43 +141,6 @@ export function openPool(options: PoolOptions): Pool {
       for (const track of running) track.abort();
       for (const { session } of idle) session.close();
     },
-  };
-}
-
-/** Follows one attempt: how far it came, and when its time is up. */
-interface Track {
-  readonly signal: AbortSignal;
-  readonly progress: Progress;
-  /** The session is ready, and this is about to be sent. */
-  watch<Stream extends Readable>(stream: Stream): Stream;
-  abort(): void;
-  end(): void;
-}
-
-function createTrack(watch: AttemptWatch | undefined, { setupMs, bodyMs }: Deadlines): Track {
-  const controller = new AbortController();
-  const progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
-  const abort = () => controller.abort();
-  let timer = setTimeout(abort, setupMs);
-  return {
-    signal: controller.signal,
-    progress,
-    watch(stream) {
-      progress.sessionReady = true;
-      watch?.begun();
-      stream.once('resume', () => {
-        progress.bodyStarted = true;
-        watch?.answered();
-        clearTimeout(timer);
-        timer = setTimeout(abort, bodyMs);
-      });
-      stream.once('end', () => {
-        progress.bodyEnded = true;
-      });
-      return stream;
-    },
-    abort,
-    end: () => clearTimeout(timer),
   };
 }
 

@@ -53,9 +53,3 @@ export function requireKey(authenticate: Authenticate, limits: Limits): onReques
     throw refusal;
   };
 }
-
-/** Who made a request on a route that needs a key. */
-export function callerOf(request: FastifyRequest): Caller {
-  if (request.caller === null) throw new Error(`${request.routeOptions.url} has no authentication`);
-  return request.caller;
-}

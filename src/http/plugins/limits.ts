@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../../core/errors.ts';
 import type { Budget } from '../../core/quota.ts';
-import { callerOf } from './auth.ts';
+import { callerOf } from '../caller.ts';
 
 /** How many requests one address may make that lead nowhere: without a good key, or to no route. */
 const STRIKES = { max: 60, windowMs: 60_000 };

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
 import type { Backend, Store } from '../../core/ports.ts';
-import { callerOf } from '../plugins/auth.ts';
+import { callerOf } from '../caller.ts';
 import { toResource } from '../resource.ts';
 import { answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
 import { messageResource } from '../schemas/message.ts';
