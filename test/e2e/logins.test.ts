@@ -167,3 +167,12 @@ describe.concurrent('verifying', () => {
     expect(await transport.verify()).toBeNull();
   });
 });
+
+test('a connection serves a hundred messages, and makes way for another with a QUIT', async () => {
+  await using gmail = await startSimulator();
+  await using transport = openTransportTo(gmail, { credentials: () => appPassword(gmail.password) });
+  for (let i = 0; i < 100; i++) await transport.send();
+  expect(gmail.counters.connections).toBe(1);
+  expect(await transport.send()).toMatchObject({ fault: null });
+  expect(gmail.counters).toMatchObject({ connections: 2, logins: 2, accepted: 101 });
+});

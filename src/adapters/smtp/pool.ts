@@ -79,7 +79,7 @@ export function openPool(options: PoolOptions): Pool {
 
   function release(connection: Connection): void {
     const { session } = connection;
-    if (closed || !session.isOpen) session.close();
+    if (closed) session.close();
     else if (session.messages >= MAX_MESSAGES) session.quit();
     else idle.push(connection);
   }
