@@ -125,7 +125,7 @@ function openSender(
     pace: rate === null ? UNPACED : createPace(rate),
     concurrency: createConcurrency(connections),
   });
-  const transport = openTransport({ servers, user, credentials, connections, ehloName: ehloName(user), ca, deadlines });
+  const transport = openTransport({ servers, user, credentials, ehloName: ehloName(user), ca, deadlines });
   return { account, transport, from, aliases };
 }
 

@@ -21,7 +21,7 @@ export interface DeliveryOptions {
 /** Sends a real message, through the very transport that the service uses, and tells what the server answered. */
 export async function sendMessage({ user, credentials, from }: AccountConfig, to: string, options: DeliveryOptions): Promise<Finding> {
   const { servers, ehloName, ca, version } = options;
-  const transport = openTransport({ servers, user, credentials, connections: 1, ehloName, ca, deadlines: DEADLINES_HERE });
+  const transport = openTransport({ servers, user, credentials, ehloName, ca, deadlines: DEADLINES_HERE });
   try {
     const { fault, reply } = await transport.send(toJob(from, to, version));
     if (fault) return toTrouble(fault);

@@ -157,7 +157,6 @@ function openTo(servers: readonly FaultySmtp[], returnAfterMs: number): Transpor
     servers: servers.map(({ port }) => ({ host: 'localhost', port, tls: 'starttls' })),
     user: 'bot@simulator.test',
     credentials: () => ({ kind: 'app_password', password: APP_PASSWORD }),
-    connections: 1,
     ehloName: 'client.test',
     ca: servers[0]?.ca ?? null,
     deadlines: { dnsMs: 2000, tokenMs: 2000, bodyMs: 5000, ...SHORT },

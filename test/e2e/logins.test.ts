@@ -20,7 +20,7 @@ describe.concurrent('an app password', () => {
       reads += 1;
       return appPassword(OLD);
     };
-    await using transport = openTransportTo(gmail, { credentials, connections: 2 });
+    await using transport = openTransportTo(gmail, { credentials });
     expect(reads).toBe(0);
     await Promise.all([transport.send(), transport.send()]);
     expect(await transport.verify()).toBeNull();
@@ -47,7 +47,7 @@ describe.concurrent('an app password', () => {
     );
     let password = OLD;
     const server = { ca: gmail.ca, user: 'bot@simulator.test', starttlsPort: gmail.port, tlsPort: gmail.port };
-    await using transport = openTransportTo(server, { credentials: () => appPassword(password), connections: 2 });
+    await using transport = openTransportTo(server, { credentials: () => appPassword(password) });
     await Promise.all([transport.send(), transport.send()]);
     refuses = true;
     await transport.verify();

@@ -14,7 +14,7 @@ describe.concurrent('a login with OAuth', () => {
     ['a service account', serviceAccountOf],
   ])('by %s sends, with one token for all connections', async (_, grantOf) => {
     await using gmail = await startSimulator();
-    await using transport = openTransportTo(gmail, { credentials: () => grantOf(gmail), connections: 5 });
+    await using transport = openTransportTo(gmail, { credentials: () => grantOf(gmail) });
     const outcomes = await Promise.all(Array.from({ length: 5 }, () => transport.send()));
     expect(outcomes).toMatchObject(Array(5).fill(SENT));
     expect(gmail.messages.map(({ user }) => user)).toEqual(Array(5).fill(gmail.user));
@@ -50,7 +50,7 @@ describe.concurrent('a login with OAuth', () => {
 
   test('a token that was revoked is renewed within the attempt', async () => {
     await using gmail = await startSimulator();
-    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail), connections: 3 });
+    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
     await transport.verify();
     gmail.oauth.revoke();
     const outcomes = await Promise.all(Array.from({ length: 3 }, () => transport.send()));

@@ -13,7 +13,6 @@ export interface TransportUnderTest extends AsyncDisposable {
 export interface TransportSetup {
   readonly credentials: (() => Credentials) | null;
   readonly user?: string;
-  readonly connections?: number;
   /** In place of the simulator's two ports. */
   readonly servers?: Parameters<typeof openTransport>[0]['servers'];
 }
@@ -30,7 +29,6 @@ export function openTransportTo(
     ],
     user: setup.user ?? simulator.user,
     credentials: setup.credentials,
-    connections: setup.connections ?? 1,
     ehloName: 'client.test',
     ca: simulator.ca,
     // bodyMs is also how long nodemailer leaves a connection idle: longer than a test, so that it closes none in our place.

@@ -25,7 +25,7 @@ export type PoolResult =
 
 export interface Pool {
   readonly server: string;
-  /** Sends on a free or a new connection. Never rejects. Called no more often at once than there may be connections. */
+  /** Sends on a free or a new connection. Never rejects. There are as many connections as there are calls at once. */
   send(job: Job, watch?: AttemptWatch): Promise<PoolResult>;
   /** Connects and logs in on a connection of its own. Null if that worked, else what was thrown. Never rejects. */
   verify(): Promise<{ readonly error: unknown } | null>;

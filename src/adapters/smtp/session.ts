@@ -4,7 +4,10 @@ import XOAuth2 from 'nodemailer/lib/xoauth2';
 import type { Auth } from './login.ts';
 import { type ServerOptions, toConnectionOptions } from './server-options.ts';
 
-/** A connection to a server, encrypted and logged in. What goes wrong rejects with what nodemailer says; an aborted signal ends the connection. */
+/**
+ * A connection to a server, encrypted and logged in. What goes wrong rejects with what nodemailer says, an aborted signal with EABORT: then it must be
+ * closed.
+ */
 export interface Session {
   /** Whether it can still be used. */
   readonly isOpen: boolean;
@@ -38,10 +41,7 @@ export async function openSession(options: ServerOptions, auth: Auth | null, sig
     const done = (error?: Error | null, result?: Result) => (error ? reject(error) : resolve(result as Result));
     // The callback may come after the end, and know more.
     const onEnd = () => setImmediate(reject, Object.assign(new Error('Connection closed'), { code: 'ECONNECTION' }));
-    const onAbort = () => {
-      reject(Object.assign(new Error('Given up'), { code: 'EABORT' }));
-      connection.close();
-    };
+    const onAbort = () => reject(Object.assign(new Error('Given up'), { code: 'EABORT' }));
     connection.on('error', done);
     connection.once('end', onEnd);
     stop.addEventListener('abort', onAbort);

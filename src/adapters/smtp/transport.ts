@@ -18,7 +18,6 @@ export interface TransportOptions {
   readonly user: string;
   /** Null: nobody logs in. */
   readonly credentials: ReadCredentials | null;
-  readonly connections: number;
   readonly ehloName: string;
   readonly ca?: string | null;
   readonly deadlines?: Deadlines;
@@ -30,7 +29,7 @@ const NO_SESSION: Progress = { sessionReady: false, bodyStarted: false, bodyEnde
 
 /** The way to Gmail: one pool a server, the first that can be reached. */
 export function openTransport(options: TransportOptions): Transport {
-  const { user, credentials, connections, ehloName, ca = null, deadlines = DEADLINES, returnAfterMs = RETURN_AFTER_MS } = options;
+  const { user, credentials, ehloName, ca = null, deadlines = DEADLINES, returnAfterMs = RETURN_AFTER_MS } = options;
   const logins = credentials && createLogins(user, credentials, deadlines);
   const pools = options.servers.map((server) => openPool({ ...server, logins, ehloName, ca, deadlines }));
   let preferred = 0;
@@ -53,7 +52,7 @@ export function openTransport(options: TransportOptions): Transport {
     async send(job, watch) {
       const unreachable: { pool: Pool; fault: Fault }[] = [];
       for (const pool of candidates()) {
-        const { outcome, progress } = await sendOnLiveConnection(pool, job, watch, connections);
+        const { outcome, progress } = await sendOnLiveConnection(pool, job, watch);
         if (!outcome.fault || !isUnreachable(outcome.fault, progress)) {
           settleOn(pool);
           return outcome;
@@ -82,12 +81,12 @@ export function openTransport(options: TransportOptions): Transport {
   };
 }
 
-/** A pooled connection that was ended before anything was read is replaced at once: at most as often as there are connections to be dead. */
-async function sendOnLiveConnection(pool: Pool, job: Job, watch: AttemptWatch | undefined, connections: number) {
-  for (let left = connections; ; left -= 1) {
+/** A pooled connection that was ended before anything was read is replaced at once: a new one at the latest is not replaced again. */
+async function sendOnLiveConnection(pool: Pool, job: Job, watch: AttemptWatch | undefined) {
+  for (;;) {
     const result = await pool.send(job, watch);
     const outcome = toOutcome(result, pool.server);
-    if (left === 0 || !foundDead(result, outcome)) return { outcome, progress: result.progress };
+    if (!foundDead(result, outcome)) return { outcome, progress: result.progress };
   }
 }
 
