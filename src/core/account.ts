@@ -11,6 +11,7 @@ const MINUTE = 60_000;
 const PROBE_AFTER_MS = [1, 2, 5, 10, 15].map((minutes) => minutes * MINUTE);
 /** The window is rolling, and others may send as this account: Gmail is asked each hour at the latest, sooner if by our count it has room, less often each time. */
 const ASK_AFTER_MS = [1, 15, 30, 60].map((minutes) => minutes * MINUTE);
+const ASK_AT_LATEST_MS = 60 * MINUTE;
 
 /** How often it is said that mail waits for want of quota. */
 const TELL_EVERY_MS = 60 * MINUTE;
@@ -105,15 +106,19 @@ export function createAccount(user: string, options: AccountOptions): Account {
     events.emit('account.short', user, error, Date.now() + forMs);
   }
 
+  /** How long until the next probe, after the 1st, 2nd, … failure in a row. */
+  function waitsAfter({ error, backoffMs }: Fault): number[] {
+    if (error.code !== 'daily_limit_reached') return (backoffMs ?? PROBE_AFTER_MS).map((ms) => ms * backoffScale);
+    const freesMs = quota.learn();
+    return ASK_AFTER_MS.map((atLeastMs) => Math.min(Math.max(atLeastMs * backoffScale, freesMs), ASK_AT_LATEST_MS * backoffScale));
+  }
+
   function pauseFor(fault: Fault, wasProbe: boolean): Pause {
     const { code } = fault.error;
     // Attempts that were under way when the account was paused fail for the same reason and say nothing new.
     const news = wasProbe || gate.state !== 'paused';
-    const freesMs = code === 'daily_limit_reached' ? quota.learn() : null;
     if (news && (code === 'throttled' || code === 'login_throttled')) concurrency.throttled();
-    const usual = (fault.backoffMs ?? PROBE_AFTER_MS).map((ms) => ms * backoffScale);
-    const asks = ASK_AFTER_MS.map((ms, _i, all) => Math.min(Math.max(ms * backoffScale, freesMs ?? 0), (all.at(-1) ?? 0) * backoffScale));
-    const pause = gate.close(fault.error, freesMs === null ? usual : asks, news);
+    const pause = gate.close(fault.error, waitsAfter(fault), news);
     events.emit('account.paused', user, fault.error, Date.now() + pause.forMs);
     return pause;
   }
