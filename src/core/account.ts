@@ -9,7 +9,10 @@ import { type Quota, type QuotaState, shortageOf } from './quota.ts';
 const MINUTE = 60_000;
 /** How long a paused account waits before its 1st, 2nd, … probe, where the reply does not say. */
 const PROBE_AFTER_MS = [1, 2, 5, 10, 15].map((minutes) => minutes * MINUTE);
-/** The window is rolling, and others may send as this account: Gmail is asked each hour at the latest, sooner if by our count it has room, less often each time. */
+/**
+ * The same for the daily limit. The window is rolling, and others may send as this account: Gmail is asked when something frees by our count, but no
+ * sooner than this, and each hour at the latest.
+ */
 const ASK_AFTER_MS = [1, 15, 30, 60].map((minutes) => minutes * MINUTE);
 const ASK_AT_LATEST_MS = 60 * MINUTE;
 
