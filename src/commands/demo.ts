@@ -77,10 +77,10 @@ function curlLine(url: string, key: string): string {
   return `curl -s ${url}/send -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '${body}'`;
 }
 
-/** What of the user's environment the demo honours: where it listens and how it queues, never an account. */
+/** What of the user's environment the demo honours: where it listens and how it queues, never an account. Any From will do. */
 function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { HOST, PORT, RATE_LIMIT, SMTP_CONNECTIONS, ON_UNCERTAIN } = env;
-  return { HOST, PORT, RATE_LIMIT, SMTP_CONNECTIONS, ON_UNCERTAIN };
+  return { HOST, PORT, RATE_LIMIT, SMTP_CONNECTIONS, ON_UNCERTAIN, FROM_POLICY: 'rewrite' };
 }
 
 function accountOf({ user, password, url }: Simulator): Record<string, string> {
