@@ -1,4 +1,5 @@
 import { destination, type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
+import type { DeliveryError } from './core/delivery.ts';
 import type { Events } from './core/events.ts';
 
 /** Lines are written together: each write wakes whoever reads them, which costs more than all else about a line. */
@@ -34,16 +35,16 @@ export function logEvents(events: Events, logger: Logger): void {
     if (fault) logger.warn({ ...line, code: fault.error.code, certain: fault.certain, retryable: fault.retryable }, 'attempt failed');
     else logger.info(line, 'attempt accepted');
   });
-  events.on('account.paused', (account, { code, detail, hint }, untilAt) => {
-    logger.error({ account, code, detail, hint, until: new Date(untilAt).toISOString() }, 'account paused');
-  });
-  events.on('account.short', (account, { code, detail, hint }, untilAt) => {
-    logger.warn({ account, code, detail, hint, until: new Date(untilAt).toISOString() }, 'mail waits for quota');
-  });
+  events.on('account.paused', (...what) => logger.error(accountLine(...what), 'account paused'));
+  events.on('account.short', (...what) => logger.warn(accountLine(...what), 'mail waits for quota'));
   events.on('account.resumed', (account) => {
     logger.info({ account }, 'account resumed');
   });
   events.on('lane.failed', (messageId, error) => {
     logger.error({ message_id: messageId, err: error instanceof Error ? stdSerializers.err(error) : error }, 'lane failed');
   });
+}
+
+function accountLine(account: string, { code, detail, hint }: DeliveryError, untilAt: number) {
+  return { account, code, detail, hint, until: new Date(untilAt).toISOString() };
 }

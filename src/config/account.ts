@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { AddressError, parseAddress, parseEmail } from '../core/address.ts';
+import { parseAddress } from '../core/address.ts';
 import type { ReadCredentials } from '../core/credentials.ts';
 import type { Address } from '../core/message.ts';
 import type { Problem, Setting } from './environment.ts';
 import { createCredentialsReader, howToLogIn, LOGIN_FIELDS, type LoginField, type LoginSettings, parseLogin } from './login.ts';
 import { defaultOf, optional, parseSettings, required } from './schema.ts';
-import { InvalidValue, parsePercentage, parseWholeNumber, splitList } from './values.ts';
+import { parseEmailSetting, parsePercentage, parseWholeNumber, splitList } from './values.ts';
 
 /** One sending account. */
 export interface AccountConfig {
@@ -102,24 +102,12 @@ function toLimits(values: z.infer<typeof account>, common: Limits): Pick<Account
 
 /** The account to log in as. Gmail wants the whole address, never the part before the @ alone. */
 function parseUser(text: string): string {
-  try {
-    return parseEmail(text);
-  } catch (error) {
-    if (!(error instanceof AddressError)) throw error;
-    throw new InvalidValue(`${error.reason} It must be the full address of the account, also for Workspace domains: name@yourdomain.`);
-  }
+  const whole = 'It must be the full address of the account, also for Workspace domains: name@yourdomain.';
+  return parseEmailSetting(text, (reason) => `${reason} ${whole}`);
 }
 
 function parseAliases(text: string): string[] {
-  const aliases = splitList(text).map((entry, i) => {
-    try {
-      return parseEmail(entry);
-    } catch (error) {
-      if (!(error instanceof AddressError)) throw error;
-      throw new InvalidValue(`Alias ${i + 1}: ${error.reason}`);
-    }
-  });
-  return [...new Set(aliases)];
+  return [...new Set(splitList(text).map((entry, i) => parseEmailSetting(entry, (reason) => `Alias ${i + 1}: ${reason}`)))];
 }
 
 function parseReserve(text: string): number {

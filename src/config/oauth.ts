@@ -1,8 +1,7 @@
 import { createPrivateKey } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
-import { AddressError, parseEmail } from '../core/address.ts';
-import { InvalidValue } from './values.ts';
+import { InvalidValue, parseEmailSetting } from './values.ts';
 
 /** What of a service account's JSON key is needed to get access tokens. */
 export interface ServiceAccountKey {
@@ -32,7 +31,7 @@ export function parseServiceAccount(text: string): ServiceAccountKey {
     );
   }
   return {
-    clientEmail: parseClientEmail(data.client_email),
+    clientEmail: parseEmailSetting(data.client_email, () => 'The client_email of the key is not an address: download the key again.'),
     privateKey: parsePrivateKey(data.private_key),
     tokenUri: data.token_uri === undefined ? null : parseTokenUri(data.token_uri),
   };
@@ -45,15 +44,6 @@ function parseJson(text: string): unknown {
     throw new InvalidValue(
       'It is not valid JSON: it must be the whole text of the key file, in single quotes if it stands in a shell or an .env file. To give its path instead, put _FILE after the name of the setting.',
     );
-  }
-}
-
-function parseClientEmail(text: string): string {
-  try {
-    return parseEmail(text);
-  } catch (error) {
-    if (!(error instanceof AddressError)) throw error;
-    throw new InvalidValue('The client_email of the key is not an address: download the key again.');
   }
 }
 

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { AddressError, parseEmail } from '../core/address.ts';
 
 /** A value that cannot be used. The message says how to write it and never repeats it: it may be a secret in the wrong place. */
 export class InvalidValue extends Error {
@@ -105,6 +106,16 @@ function isAddressOrCidr(text: string): boolean {
   if (prefix === undefined) return true;
   const bits = /^\d{1,3}$/.test(prefix) ? Number(prefix) : 0;
   return bits >= 1 && bits <= (version === 4 ? 32 : 128);
+}
+
+/** An email address; `say` makes of what is wrong with one what is said of the setting. */
+export function parseEmailSetting(text: string, say: (reason: string) => string): string {
+  try {
+    return parseEmail(text);
+  } catch (error) {
+    if (!(error instanceof AddressError)) throw error;
+    throw new InvalidValue(say(error.reason));
+  }
 }
 
 /** The parts between commas or line ends, without the white space around them; empty ones are dropped. */

@@ -1,5 +1,5 @@
 import type { Concurrency } from './concurrency.ts';
-import type { Delivery } from './delivery.ts';
+import { type Delivery, pendingOf } from './delivery.ts';
 import type { Events } from './events.ts';
 import type { Pace } from './pace.ts';
 import { createGate, type Pause, type PauseState } from './pause.ts';
@@ -97,7 +97,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
   }
 
   function shortage(delivery: Delivery): Pause | null {
-    const forMs = quota.waitMs(pendingOf(delivery), delivery.priority);
+    const forMs = quota.waitMs(pendingOf(delivery).length, delivery.priority);
     return forMs > 0 ? { error: shortageOf(quota.state(), delivery.priority), forMs } : null;
   }
 
@@ -134,7 +134,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
 
   function issue(delivery: Delivery): Permit {
     const isProbe = gate.state !== 'ready';
-    const hold = quota.hold(pendingOf(delivery));
+    const hold = quota.hold(pendingOf(delivery).length);
     const start = pace.start();
     let open = true;
     let goneOut = false;
@@ -175,7 +175,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
         const { accepted } = outcome;
         const fault = accountFaultOf(outcome);
         // What may have been taken counts as taken.
-        if (accepted.length > 0 || outcome.fault?.certain === false) hold.spend(accepted.length || pendingOf(delivery));
+        if (accepted.length > 0 || outcome.fault?.certain === false) hold.spend(accepted.length || pendingOf(delivery).length);
         if (accepted.length > 0) concurrency.accepted();
         let pause: Pause | null = null;
         if (fault) pause = pauseFor(fault, isProbe);
@@ -240,8 +240,4 @@ const LIMITS: ReadonlySet<string> = new Set(['daily_limit_reached', 'throttled']
 function accountFaultOf(outcome: Outcome): Fault | null {
   if (outcome.fault?.scope === 'account') return outcome.fault;
   return outcome.refused.find(({ fault }) => fault.scope === 'account')?.fault ?? null;
-}
-
-function pendingOf({ recipients }: Delivery): number {
-  return recipients.reduce((sum, { status }) => (status === 'pending' ? sum + 1 : sum), 0);
 }

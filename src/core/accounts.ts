@@ -1,4 +1,5 @@
 import type { Account, AccountState } from './account.ts';
+import { toMailboxKey } from './address.ts';
 import type { Delivery } from './delivery.ts';
 import { AppError } from './errors.ts';
 import type { Address, Message, Priority } from './message.ts';
@@ -61,16 +62,16 @@ export interface AccountsOptions {
 export function createAccounts({ senders, fromPolicy, queue, store }: AccountsOptions): Accounts {
   const [first] = senders;
   if (!first) throw new Error('there must be an account');
-  const owned = senders.map(({ account, from, aliases }) => new Set([account.user, from.email, ...aliases].map(toKey)));
+  const owned = senders.map(({ account, from, aliases }) => new Set([account.user, from.email, ...aliases].map(toMailboxKey)));
   const verifiableAt = new Map<string, number>();
 
   function ownersOf(email: string): Sender[] {
-    const key = toKey(email);
+    const key = toMailboxKey(email);
     return senders.filter((_sender, i) => owned[i]?.has(key));
   }
 
   function senderOf(user: string): Sender {
-    const sender = senders.find(({ account }) => toKey(account.user) === toKey(user));
+    const sender = senders.find(({ account }) => toMailboxKey(account.user) === toMailboxKey(user));
     if (!sender) {
       const known = senders.map(({ account }) => account.user).join(', ');
       throw new AppError('not_found', { detail: `There is no such account. There are: ${known}.` });
@@ -132,11 +133,6 @@ function tooSoon(waitMs: number): AppError {
 function mostLeft(senders: readonly Sender[], priority: Priority): Sender | undefined {
   const leftTo = ({ account }: Sender) => account.quota.budget(priority).left;
   return senders.reduce<Sender | undefined>((best, sender) => (best && leftTo(best) >= leftTo(sender) ? best : sender), undefined);
-}
-
-/** Gmail minds case neither in the domain nor before the @. */
-function toKey(email: string): string {
-  return email.toLowerCase();
 }
 
 /** The caller's address moves to Reply-To, so that answers still reach it, unless answers are to go elsewhere. */

@@ -59,7 +59,8 @@ const ONE_PER_ITEM = 'There is more than one address: give one address per item.
 const QUOTE_THE_NAME =
   'The name before the address has a character that must stand in quotes: write "Lovelace, Ada" <ada@example.com>, or give name and email apart.';
 
-function hasSeveralAddresses(text: string): boolean {
+/** Whether a text, which is no mailbox, is more than one. */
+export function hasSeveralAddresses(text: string): boolean {
   return /@[^,;]*[,;].*@/s.test(text.replace(/"(?:[^"\\]|\\.)*"/gs, ''));
 }
 
@@ -99,6 +100,11 @@ export function parseEmail(text: string): string {
   if (Buffer.byteLength(email) > MAX_EMAIL_OCTETS)
     throw new AddressError(`The address is longer than ${MAX_EMAIL_OCTETS} bytes: check it.`);
   return email;
+}
+
+/** Equal for addresses that are one mailbox to Gmail, which minds case neither after the @ nor before it. */
+export function toMailboxKey(email: string): string {
+  return email.toLowerCase();
 }
 
 const ATEXT = "A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-";

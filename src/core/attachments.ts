@@ -1,4 +1,4 @@
-import { AppError, type FieldError } from './errors.ts';
+import { AppError, type FieldError, summarize } from './errors.ts';
 import type { BlockedEntry } from './ports.ts';
 
 /** What Gmail refuses to carry: https://support.google.com/mail/answer/6590. */
@@ -55,8 +55,7 @@ export function refuseEntries(found: readonly BlockedEntry[]): AppError {
       detail: `Gmail does not carry ".${extension}" files, also not in an archive, and "${filename}" has "${toReadable(entry)}" in it: take it out, or link to it.`,
     }),
   );
-  const others = errors.length > 1 ? ` (and ${errors.length - 1} more, see errors)` : '';
-  return new AppError('attachment_blocked', { detail: `${errors[0]?.pointer}: ${errors[0]?.detail}${others}`, errors });
+  return new AppError('attachment_blocked', { detail: summarize(errors), errors });
 }
 
 const MAX_SHOWN = 200;

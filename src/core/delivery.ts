@@ -129,3 +129,14 @@ export function advance(delivery: Delivery, status: Status, patch: DeliveryPatch
   const next = { ...delivery, nextAttemptAt: null, ...patch, status };
   return isSettled(status) ? { ...next, content: null, nextAttemptAt: null } : next;
 }
+
+/** Whom the server has not answered for good. */
+export function pendingOf({ recipients }: Delivery): string[] {
+  return recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);
+}
+
+/** Whom an attempt names: all who are pending, or as many of them as go at once. */
+export function namedOf(delivery: Delivery): string[] {
+  const pending = pendingOf(delivery);
+  return pending.slice(0, delivery.perAttempt ?? pending.length);
+}

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Account } from './account.ts';
 import type { Accounts } from './accounts.ts';
-import { type Attempt, advance, type Delivery, type DeliveryPatch, isSettled, type Status } from './delivery.ts';
+import { type Attempt, advance, type Delivery, type DeliveryPatch, isSettled, namedOf, type Status } from './delivery.ts';
 import { ERRORS } from './errors.ts';
 import type { Events } from './events.ts';
 import type { Pause } from './pause.ts';
@@ -190,10 +190,10 @@ function endOf(sending: Delivery, outcome: Outcome): Attempt {
   return { ...running, endedAt: Date.now(), smtp: outcome.reply, error: outcome.fault?.error ?? null };
 }
 
-function jobOf({ id, messageId, createdAt, envelope, content, recipients, perAttempt }: Delivery): Job {
+function jobOf(delivery: Delivery): Job {
+  const { id, messageId, createdAt, envelope, content } = delivery;
   if (!content) throw new Error(`${id} is to be sent but its content is gone`);
-  const pending = recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);
-  return { id, messageId, date: createdAt, envelope, content, recipients: pending.slice(0, perAttempt ?? pending.length) };
+  return { id, messageId, date: createdAt, envelope, content, recipients: namedOf(delivery) };
 }
 
 function expired({ expiresAt }: Delivery): boolean {

@@ -370,6 +370,13 @@ export interface FieldError {
   readonly detail: string;
 }
 
+/** One sentence for all of them: the first, and how many more there are. */
+export function summarize(errors: readonly FieldError[]): string {
+  const [first] = errors;
+  const others = errors.length > 1 ? ` (and ${errors.length - 1} more, see errors)` : '';
+  return first ? `${first.pointer || 'The body'}: ${first.detail}${others}` : 'The request is not valid.';
+}
+
 export interface AppErrorOptions {
   readonly detail?: string;
   readonly errors?: readonly FieldError[];

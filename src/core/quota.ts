@@ -101,9 +101,9 @@ export function createQuota(allowance: Allowance, { backoffScale = 1 }: { backof
     return oldest ? Date.now() + Math.ceil(oldest.leavesAt - performance.now()) : null;
   }
 
-  function ceilings(priority: Priority): Count {
+  /** What a message of this priority may use of these limits. */
+  function ceilings({ messages, recipients }: Readonly<Count>, priority: Priority): Count {
     const share = priority === 'high' ? 1 : 1 - allowance.reserve;
-    const { messages, recipients } = learned ?? allowance;
     return { messages: Math.floor(messages * share), recipients: Math.floor(recipients * share) };
   }
 
@@ -125,11 +125,10 @@ export function createQuota(allowance: Allowance, { backoffScale = 1 }: { backof
   return {
     waitMs(recipients, priority) {
       prune();
-      const waitMs = waitBelow(ceilings(priority), recipients);
+      const waitMs = waitBelow(ceilings(learned ?? allowance, priority), recipients);
       if (!learned || waitMs === 0) return waitMs;
       // One at a time may ask Gmail whether there is more than was learned.
-      const share = priority === 'high' ? 1 : 1 - allowance.reserve;
-      const configured = { messages: allowance.messages * share, recipients: allowance.recipients * share };
+      const configured = ceilings(allowance, priority);
       const untilTry = Math.max(0, Math.ceil(learned.tryAt - performance.now()), waitBelow(configured, recipients));
       return Math.min(waitMs, held.messages > 0 ? Math.max(untilTry, BUCKET_MS * backoffScale) : untilTry);
     },
@@ -155,7 +154,7 @@ export function createQuota(allowance: Allowance, { backoffScale = 1 }: { backof
     },
     budget(priority) {
       prune();
-      const left = Math.max(0, ceilings(priority).messages - used.messages - held.messages);
+      const left = Math.max(0, ceilings(learned ?? allowance, priority).messages - used.messages - held.messages);
       return { limit: allowance.messages, left, freesAt: freesAt() };
     },
     state() {

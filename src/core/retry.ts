@@ -1,4 +1,4 @@
-import type { Delivery, DeliveryError, Recipient, SmtpReply, Status } from './delivery.ts';
+import { type Delivery, type DeliveryError, namedOf, type Recipient, type SmtpReply, type Status } from './delivery.ts';
 import { ERRORS } from './errors.ts';
 import type { Fault, Outcome } from './ports.ts';
 
@@ -66,16 +66,14 @@ export function judge(delivery: Delivery, outcome: Outcome, policy: RetryPolicy)
 }
 
 /** How many recipients to name next time, where so many were too many: as many as were taken, or half. */
-function half({ recipients, perAttempt }: Delivery, { accepted }: Outcome): number {
-  const pending = recipients.filter(({ status }) => status === 'pending').length;
-  return Math.max(1, accepted.length || Math.floor(Math.min(pending, perAttempt ?? pending) / 2));
+function half(delivery: Delivery, { accepted }: Outcome): number {
+  return Math.max(1, accepted.length || Math.floor(namedOf(delivery).length / 2));
 }
 
 /** A message that goes in parts goes on at once, as long as each attempt brings it nearer to its end. */
 function madeProgress(delivery: Delivery, { accepted, refused, fault }: Outcome, perAttempt: number): boolean {
   if (accepted.length > 0) return refused.every((refusal) => refusal.fault.splits || !refusal.fault.retryable);
-  const pending = delivery.recipients.filter(({ status }) => status === 'pending').length;
-  return fault?.splits === true && perAttempt < Math.min(pending, delivery.perAttempt ?? pending);
+  return fault?.splits === true && perAttempt < namedOf(delivery).length;
 }
 
 function inParts(fault: Fault | null): DeliveryError {

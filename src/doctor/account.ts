@@ -1,5 +1,6 @@
 import { createTokenSource } from '../adapters/smtp/oauth.ts';
 import type { AccountConfig } from '../config/account.ts';
+import { toMailboxKey } from '../core/address.ts';
 import type { Credentials } from '../core/credentials.ts';
 import { mendOf } from './advice.ts';
 import { type Dialogue, openDialogue } from './dialogue.ts';
@@ -17,7 +18,7 @@ export function mechanismOf({ credentials }: AccountConfig): string | null {
 
 /** Whether Gmail will keep the account's From. Asks nobody: only the operator and Gmail know. */
 export function checkFrom({ user, from, aliases }: AccountConfig): Finding {
-  const same = (email: string) => email.toLowerCase() === from.email.toLowerCase();
+  const same = (email: string) => toMailboxKey(email) === toMailboxKey(from.email);
   if ([user, ...aliases].some(same)) return pass(same(user) ? 'the account itself' : `${from.email}, one of the aliases`);
   return warn('from_replaced', `${from.email} is neither the account nor one of its aliases`);
 }

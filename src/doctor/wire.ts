@@ -1,7 +1,8 @@
 import { lookup } from 'node:dns/promises';
 import { connect, isIP, type Socket } from 'node:net';
-import { connect as connectTls, rootCertificates, type TLSSocket } from 'node:tls';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { toOneLine } from '../adapters/smtp/reply-text.ts';
+import { toTlsOptions } from '../adapters/smtp/server-options.ts';
 
 export type Family = 4 | 6;
 
@@ -55,7 +56,7 @@ export async function encrypt(
   type: 'CONNECT_TIMEOUT' | 'UPGRADE_TIMEOUT',
   { ca, limitMs }: Wire,
 ): Promise<TLSSocket> {
-  const encrypted = connectTls({ ...tlsOptions(socket, host), ...(ca ? { ca: [...rootCertificates, ca] } : {}) });
+  const encrypted = connectTls({ ...over(socket, host), ...toTlsOptions(ca) });
   await within(limitMs, type, 'no TLS', untilReady(encrypted, 'secureConnect'));
   return encrypted;
 }
@@ -71,7 +72,7 @@ export interface PresentedCertificate {
  * closed at once.
  */
 export async function lookAt(socket: Socket, host: string, { limitMs }: Wire): Promise<PresentedCertificate> {
-  const seen = connectTls({ ...tlsOptions(socket, host), rejectUnauthorized: false });
+  const seen = connectTls({ ...over(socket, host), ...toTlsOptions(null), rejectUnauthorized: false });
   try {
     await within(limitMs, 'CONNECT_TIMEOUT', 'no TLS', untilReady(seen, 'secureConnect'));
     return certificateOf(seen);
@@ -89,8 +90,8 @@ export function certificateOf(socket: TLSSocket): PresentedCertificate {
   return { issuer: text || 'nobody it names', validTo: new Date(valid_to) };
 }
 
-function tlsOptions(socket: Socket, host: string) {
-  return { socket, host, minVersion: 'TLSv1.2', ...(isIP(host) ? {} : { servername: host }) } as const;
+function over(socket: Socket, host: string) {
+  return { socket, host, ...(isIP(host) ? {} : { servername: host }) };
 }
 
 function untilReady(socket: Socket, event: 'connect' | 'secureConnect'): Promise<void> {

@@ -1,6 +1,6 @@
 import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
-import { AppError, type FieldError } from '../core/errors.ts';
+import { AppError, type FieldError, summarize } from '../core/errors.ts';
 
 /** More would help nobody, and an answer must stay small whatever was sent. */
 const MAX_ERRORS = 100;
@@ -27,10 +27,7 @@ export function validate<Schema extends z.ZodType>(schema: Schema, value: unknow
 export function invalidFields(found: readonly FieldError[]): AppError {
   const errors = found.slice(0, MAX_ERRORS);
   const blocked = errors.every(({ code }) => code === 'attachment_blocked');
-  const [first] = errors;
-  const others = found.length > 1 ? ` (and ${found.length - 1} more, see errors)` : '';
-  const detail = first ? `${first.pointer || 'The body'}: ${first.detail}${others}` : 'The request is not valid.';
-  return new AppError(blocked ? 'attachment_blocked' : 'validation_failed', { detail, errors });
+  return new AppError(blocked ? 'attachment_blocked' : 'validation_failed', { detail: summarize(found), errors });
 }
 
 /** RFC 6901. */

@@ -1,8 +1,11 @@
+import type { AccountState } from '../core/account.ts';
 import type { Attempt, Delivery, DeliveryError } from '../core/delivery.ts';
 import { ERRORS } from '../core/errors.ts';
 import type { Preview } from '../core/intake.ts';
 import { recipientsOf } from '../core/message.ts';
 import type { Backend } from '../core/ports.ts';
+import type { Usage } from '../core/quota.ts';
+import type { AccountResource } from './schemas/account.ts';
 import type { MessageResource, PreviewResource } from './schemas/message.ts';
 
 /** What callers see of a delivery: snake_case, times in ISO 8601. The fields are put together in the order the docs give them. */
@@ -67,6 +70,32 @@ function toIso(at: number): string {
 
 function toIsoOrNull(at: number | null): string | null {
   return at === null ? null : toIso(at);
+}
+
+/** How a sending account is. */
+export function toAccountResource({ user, pause, quota, connections }: AccountState): AccountResource {
+  return {
+    user,
+    status: pause ? 'paused' : 'ready',
+    code: pause?.error.code ?? null,
+    detail: pause?.error.detail ?? null,
+    hint: pause?.error.hint ?? null,
+    smtp: pause?.error.smtp ?? null,
+    since: toIsoOrNull(pause?.since ?? null),
+    until: toIsoOrNull(pause?.until ?? null),
+    quota: {
+      messages: toBudget(quota.messages),
+      recipients: toBudget(quota.recipients),
+      reserve: quota.reserve,
+      counted_since: toIso(quota.countedSince),
+      frees_at: toIsoOrNull(quota.freesAt),
+    },
+    connections: { ...connections },
+  };
+}
+
+function toBudget({ limit, learned, used }: Usage): AccountResource['quota']['messages'] {
+  return { limit, learned, used, left: Math.max(0, (learned ?? limit) - used) };
 }
 
 export function toPreview({ delivery, composed }: Preview): PreviewResource {

@@ -4,7 +4,7 @@ import type { SMTPServer } from 'smtp-server';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import { toReplyName } from './dialect.ts';
 import type { OpenTransaction } from './journal.ts';
-import { type ReplyName, toWire } from './replies.ts';
+import { endsSession, type ReplyName, toWire } from './replies.ts';
 import type { Script } from './scripts.ts';
 import type { SimulatorState } from './state.ts';
 import { refusalAtData } from './verdicts.ts';
@@ -74,7 +74,7 @@ export class GmailConnection extends SMTPConnection {
     }
     // Before TLS there is nothing to log in to: Gmail asks for that first.
     this.#write(name === 'authenticationRequired' && !this.secure ? 'starttlsFirst' : name);
-    if (code === 421 || name === 'tryAgainLater') this.close();
+    if (code === 421 || endsSession(name)) this.close();
   }
 
   #write(name: ReplyName): void {

@@ -161,6 +161,11 @@ const TABLE = {
 
 export type ReplyName = keyof typeof TABLE;
 
+/** Whether the server hangs up after it (RFC 5321, section 3.8). */
+export function endsSession(name: ReplyName): boolean {
+  return String(REPLIES.get(name)).startsWith('421');
+}
+
 /** What fills the places of a reply. */
 export interface ReplyValues {
   readonly id: string;

@@ -73,8 +73,26 @@ export function openPool(options: PoolOptions): Pool {
 
   async function open(login: Login | null, signal: AbortSignal): Promise<Connection> {
     const pass = login?.createPass() ?? null;
-    const session = await openSession(options, pass?.auth ?? null, signal);
-    return { session, login, pass, refused: false };
+    try {
+      const session = await openSession(options, pass?.auth ?? null, signal);
+      return { session, login, pass, refused: false };
+    } catch (error) {
+      if (isRefusedLogin(error)) logins?.refused();
+      throw error;
+    }
+  }
+
+  /** Runs what may be given up, by its deadlines or when the pool closes. */
+  async function tracked<Result>(watch: AttemptWatch | undefined, run: (track: Track) => Promise<Result>): Promise<Result> {
+    const track = createTrack(watch, options.deadlines);
+    running.add(track);
+    if (closed) track.abort();
+    try {
+      return await run(track);
+    } finally {
+      track.end();
+      running.delete(track);
+    }
   }
 
   function release(connection: Connection): void {
@@ -103,7 +121,6 @@ export function openPool(options: PoolOptions): Pool {
       session.close();
       return { error: toGarbage(info), progress, replaceable: false };
     } catch (error) {
-      if (isRefusedLogin(error)) logins?.refused();
       if (connection && isRefusal(error, progress)) release({ ...connection, refused: true });
       else connection?.session.close();
       return { error, progress, replaceable: reused && !progress.bodyStarted && !signal.aborted };
@@ -112,30 +129,17 @@ export function openPool(options: PoolOptions): Pool {
 
   return {
     server: `${options.host}:${options.port}`,
-    async send(job, watch) {
-      const track = createTrack(watch, options.deadlines);
-      running.add(track);
-      if (closed) track.abort();
-      const result = await attempt(job, track);
-      track.end();
-      running.delete(track);
-      return result;
-    },
-    async verify() {
-      const track = createTrack(undefined, options.deadlines);
-      running.add(track);
-      try {
-        const { session } = await open(logins?.current() ?? null, track.signal);
-        session.quit();
-        return null;
-      } catch (error) {
-        if (isRefusedLogin(error)) logins?.refused();
-        return { error };
-      } finally {
-        track.end();
-        running.delete(track);
-      }
-    },
+    send: (job, watch) => tracked(watch, (track) => attempt(job, track)),
+    verify: () =>
+      tracked(undefined, async ({ signal }) => {
+        try {
+          const { session } = await open(logins?.current() ?? null, signal);
+          session.quit();
+          return null;
+        } catch (error) {
+          return { error };
+        }
+      }),
     close() {
       closed = true;
       for (const track of running) track.abort();

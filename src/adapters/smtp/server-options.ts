@@ -46,10 +46,15 @@ export function toConnectionOptions({ host, port, tls, ehloName, ca, deadlines }
     secure: tls === 'implicit',
     requireTLS: tls === 'starttls',
     ignoreTLS: tls === 'never',
-    tls: { minVersion: 'TLSv1.2', ...(ca ? { ca: [...rootCertificates, ca] } : {}) },
+    tls: toTlsOptions(ca),
     dnsTimeout: deadlines.dnsMs,
     connectionTimeout: deadlines.connectMs,
     greetingTimeout: deadlines.greetingMs,
     socketTimeout: deadlines.bodyMs,
   } satisfies SMTPConnectionOptions;
+}
+
+/** @param ca trusted besides those of Node, as PEM */
+export function toTlsOptions(ca: string | null) {
+  return { minVersion: 'TLSv1.2', ...(ca ? { ca: [...rootCertificates, ca] } : {}) } as const;
 }

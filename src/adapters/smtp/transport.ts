@@ -24,6 +24,12 @@ export interface TransportOptions {
   readonly returnAfterMs?: number;
 }
 
+/** A server that could not be reached, and why. */
+interface Unreachable {
+  readonly pool: Pool;
+  readonly fault: Fault;
+}
+
 /** No message was about to go. */
 const NO_SESSION: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 
@@ -48,32 +54,34 @@ export function openTransport(options: TransportOptions): Transport {
     returnAt = performance.now() + returnAfterMs;
   }
 
+  /** Asks one server after the other up to the first that can be reached, and stays with it. If there is none: the first, and what all said. */
+  async function askInOrder<Answer extends { readonly fault: Fault | null }>(
+    ask: (pool: Pool) => Promise<{ readonly answer: Answer; readonly progress: Progress }>,
+  ): Promise<{ readonly answer: Answer } | Unreachable> {
+    const unreachable: Unreachable[] = [];
+    for (const pool of candidates()) {
+      const { answer, progress } = await ask(pool);
+      if (!answer.fault || !isUnreachable(answer.fault, progress)) {
+        settleOn(pool);
+        return { answer };
+      }
+      unreachable.push({ pool, fault: answer.fault });
+    }
+    return noServer(unreachable);
+  }
+
   return {
     async send(job, watch) {
-      const unreachable: { pool: Pool; fault: Fault }[] = [];
-      for (const pool of candidates()) {
-        const { outcome, progress } = await sendOnLiveConnection(pool, job, watch);
-        if (!outcome.fault || !isUnreachable(outcome.fault, progress)) {
-          settleOn(pool);
-          return outcome;
-        }
-        unreachable.push({ pool, fault: outcome.fault });
-      }
-      const { pool, fault } = noServer(unreachable);
-      return { accepted: [], refused: [], reply: null, fault, server: pool.server };
+      const asked = await askInOrder((pool) => sendOnLiveConnection(pool, job, watch));
+      if ('answer' in asked) return asked.answer;
+      return { accepted: [], refused: [], reply: null, fault: asked.fault, server: asked.pool.server };
     },
     async verify() {
-      const unreachable: { pool: Pool; fault: Fault }[] = [];
-      for (const pool of candidates()) {
+      const asked = await askInOrder(async (pool) => {
         const failure = await pool.verify();
-        const fault = failure && classify(failure.error, NO_SESSION);
-        if (!fault || !isUnreachable(fault, NO_SESSION)) {
-          settleOn(pool);
-          return fault;
-        }
-        unreachable.push({ pool, fault });
-      }
-      return noServer(unreachable).fault;
+        return { answer: { fault: failure && classify(failure.error, NO_SESSION) }, progress: NO_SESSION };
+      });
+      return 'answer' in asked ? asked.answer.fault : asked.fault;
     },
     async close() {
       for (const pool of pools) pool.close();
@@ -85,8 +93,8 @@ export function openTransport(options: TransportOptions): Transport {
 async function sendOnLiveConnection(pool: Pool, job: Job, watch: AttemptWatch | undefined) {
   for (;;) {
     const result = await pool.send(job, watch);
-    const outcome = toOutcome(result, pool.server);
-    if (!foundDead(result, outcome)) return { outcome, progress: result.progress };
+    const answer = toOutcome(result, pool.server);
+    if (!foundDead(result, answer)) return { answer, progress: result.progress };
   }
 }
 
@@ -125,7 +133,7 @@ function isUnreachable(fault: Fault, { sessionReady }: Progress): boolean {
 }
 
 /** The first server and its fault, with what every server said. */
-function noServer(tried: readonly { pool: Pool; fault: Fault }[]): { pool: Pool; fault: Fault } {
+function noServer(tried: readonly Unreachable[]): Unreachable {
   const [first] = tried;
   if (!first) throw new Error('a transport needs a server');
   const detail = tried.map(({ pool, fault }) => `${pool.server}: ${fault.error.detail}`).join(' ');

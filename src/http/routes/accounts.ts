@@ -1,10 +1,9 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
-import type { AccountState } from '../../core/account.ts';
 import type { Accounts } from '../../core/accounts.ts';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { Usage } from '../../core/quota.ts';
-import { type AccountResource, account, accountList } from '../schemas/account.ts';
+import { toAccountResource } from '../resource.ts';
+import { account, accountList } from '../schemas/account.ts';
 import { answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
 import { toSignal } from '../signal.ts';
 
@@ -27,7 +26,7 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, 
         response: answers({ 200: answer('The accounts, the default one first.', accountList) }, COMMON, RATE_LIMIT_HEADERS),
       },
     },
-    async () => ({ accounts: accounts.list().map(toResource) }),
+    async () => ({ accounts: accounts.list().map(toAccountResource) }),
   );
 
   app.post(
@@ -56,35 +55,6 @@ Once a minute at most, and not while Gmail counts too many logins: then it is \`
         ),
       },
     },
-    async (request, reply) => toResource(await accounts.verify(request.params.user, toSignal(reply))),
+    async (request, reply) => toAccountResource(await accounts.verify(request.params.user, toSignal(reply))),
   );
 };
-
-function toResource({ user, pause, quota, connections }: AccountState): AccountResource {
-  return {
-    user,
-    status: pause ? 'paused' : 'ready',
-    code: pause?.error.code ?? null,
-    detail: pause?.error.detail ?? null,
-    hint: pause?.error.hint ?? null,
-    smtp: pause?.error.smtp ?? null,
-    since: toIso(pause?.since),
-    until: toIso(pause?.until),
-    quota: {
-      messages: toBudget(quota.messages),
-      recipients: toBudget(quota.recipients),
-      reserve: quota.reserve,
-      counted_since: new Date(quota.countedSince).toISOString(),
-      frees_at: toIso(quota.freesAt),
-    },
-    connections: { ...connections },
-  };
-}
-
-function toBudget({ limit, learned, used }: Usage): AccountResource['quota']['messages'] {
-  return { limit, learned, used, left: Math.max(0, (learned ?? limit) - used) };
-}
-
-function toIso(at: number | null | undefined): string | null {
-  return at == null ? null : new Date(at).toISOString();
-}

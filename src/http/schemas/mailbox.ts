@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AddressError, parseAddress, parseDisplayName, parseEmail } from '../../core/address.ts';
+import { AddressError, hasSeveralAddresses, parseAddress, parseDisplayName, parseEmail } from '../../core/address.ts';
 import type { Address } from '../../core/message.ts';
 import { strictObject } from '../fields.ts';
 
@@ -64,7 +64,7 @@ function aloneInFrom<T>(parse: (text: string) => T): (text: string) => T {
     try {
       return parse(text);
     } catch (error) {
-      if (!(error instanceof AddressError) || !hasSeveralAddresses(text)) throw error;
+      if (!(error instanceof AddressError) || text.length > MAX_SEARCHED || !hasSeveralAddresses(text)) throw error;
       throw new AddressError('There is more than one address, and Gmail takes one From: keep one, and put the others in reply_to.');
     }
   };
@@ -72,10 +72,6 @@ function aloneInFrom<T>(parse: (text: string) => T): (text: string) => T {
 
 /** Longer texts are not searched: they are refused as too long. */
 const MAX_SEARCHED = 2000;
-
-function hasSeveralAddresses(text: string): boolean {
-  return text.length <= MAX_SEARCHED && /@[^,;]*[,;].*@/s.test(text.replace(/"(?:[^"\\]|\\.)*"/gs, ''));
-}
 
 export const mailboxes = z
   .union([mailbox, z.array(mailbox).max(MAX_RECIPIENTS)], {
