@@ -1,30 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import type { AccountResource } from '../../src/http/schemas/account.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { APP_PASSWORD, type ServiceUnderTest, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { accountsOf, sendMany, startWithGmail } from '../helpers/gmail.ts';
+import type { ServiceUnderTest } from '../helpers/service.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
-
-async function start(options: { env?: Record<string, string>; backoffScale?: number } = {}) {
-  const stack = new AsyncDisposableStack();
-  const gmail = stack.use(await startSimulator({ password: APP_PASSWORD, retain: 5000 }));
-  const service = stack.use(await startService({ smtp: gmail.url, ca: gmail.ca, ...options }));
-  return { gmail, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
-
-async function queue(service: ServiceUnderTest, count: number, body: object = HELLO): Promise<string[]> {
-  const answers = await Promise.all(Array.from({ length: count }, () => service.send(body)));
-  return answers.map(({ status, body: message }) => {
-    if (status !== 202) throw new Error(`${status}: ${JSON.stringify(message)}`);
-    return message.id;
-  });
-}
-
-async function accountsOf(service: ServiceUnderTest): Promise<AccountResource[]> {
-  const { body } = await service.request('/accounts');
-  return (body as unknown as { accounts: AccountResource[] }).accounts;
-}
 
 async function verify(service: ServiceUnderTest, user: string) {
   const answer = await service.request(`/accounts/${user}/verify`, { method: 'POST' });
@@ -47,9 +27,9 @@ function copiesOf(gmail: Simulator): string[] {
 describe('an account whose login is refused', { timeout: 60_000 }, () => {
   test('with 1,000 messages waiting logs in once, then only probes; once it is mended all are sent, each once, by themselves', async () => {
     // A probe each 1.2 s, 2.4 s, …
-    await using app = await start({ backoffScale: 0.02, env: { SMTP_CONNECTIONS: '5' } });
+    await using app = await startWithGmail({ retain: 5000, backoffScale: 0.02, env: { SMTP_CONNECTIONS: '5' } });
     app.gmail.setLoginFault('bad-credentials');
-    const ids = await queue(app.service, 1000);
+    const ids = await sendMany(app.service, 1000, HELLO);
     await expect.poll(() => app.service.tally(ids), { timeout: 20_000 }).toEqual({ waiting: 1000 });
     const account = await paused(app.service);
     expect(account).toMatchObject({ code: 'bad_credentials', smtp: { code: 535 }, hint: expect.stringContaining('app password') });
@@ -69,9 +49,9 @@ describe('an account whose login is refused', { timeout: 60_000 }, () => {
   });
 
   test('is shown with the code, since when, until when and what mends it; a caller who waits is answered at once', async () => {
-    await using app = await start({ backoffScale: 1 });
+    await using app = await startWithGmail({ backoffScale: 1 });
     app.gmail.setLoginFault('app-password-required');
-    await queue(app.service, 1);
+    await sendMany(app.service, 1, HELLO);
     expect(await paused(app.service)).toMatchObject({
       user: 'bot@simulator.test',
       status: 'paused',
@@ -88,9 +68,9 @@ describe('an account whose login is refused', { timeout: 60_000 }, () => {
   });
 
   test('resumes by POST /accounts/{user}/verify as soon as it is mended, and what waits goes out before its time', async () => {
-    await using app = await start({ backoffScale: 1 });
+    await using app = await startWithGmail({ backoffScale: 1 });
     app.gmail.setLoginFault('bad-credentials');
-    const ids = await queue(app.service, 20);
+    const ids = await sendMany(app.service, 20, HELLO);
     await paused(app.service);
     app.gmail.setLoginFault(null);
     const { status, body } = await verify(app.service, 'bot@simulator.test');
@@ -102,7 +82,7 @@ describe('an account whose login is refused', { timeout: 60_000 }, () => {
   });
 
   test('is probed by a hundred impatient callers once', async () => {
-    await using app = await start({ backoffScale: 1 });
+    await using app = await startWithGmail({ backoffScale: 1 });
     app.gmail.setLoginFault('bad-credentials');
     const answers = await Promise.all(Array.from({ length: 100 }, () => verify(app.service, 'bot@simulator.test')));
     expect(answers.filter(({ status }) => status === 200)).toMatchObject([{ body: { status: 'paused', code: 'bad_credentials' } }]);
@@ -113,7 +93,7 @@ describe('an account whose login is refused', { timeout: 60_000 }, () => {
   });
 
   test('that nobody has configured is not found, and without a key nothing is told', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     expect(await verify(app.service, 'nobody@simulator.test')).toMatchObject({ status: 404, body: { code: 'not_found' } });
     expect((await app.service.request('/accounts', { headers: { authorization: 'Bearer wrong' } })).status).toBe(401);
   });
@@ -127,7 +107,7 @@ describe('the budget of an account', { timeout: 60_000 }, () => {
       .map(Number);
 
   test('is told with each message, and counted by what Gmail accepted', async () => {
-    await using app = await start({ env: { GMAIL_DAILY_MESSAGES: '20', GMAIL_DAILY_RECIPIENTS: '50', GMAIL_RESERVE: '10%' } });
+    await using app = await startWithGmail({ env: { GMAIL_DAILY_MESSAGES: '20', GMAIL_DAILY_RECIPIENTS: '50', GMAIL_RESERVE: '10%' } });
     const first = await app.service.send({ ...HELLO, to: ['ada@example.com', 'no-such-user@simulator.test'] }, { wait: 10 });
     expect(first.headers.get('ratelimit-policy')).toBe('"key";q=100000;w=60, "account";q=20;w=86400');
     expect(budgetOf(first.headers)).toEqual([18, 86_400]);
@@ -146,7 +126,7 @@ describe('the budget of an account', { timeout: 60_000 }, () => {
   });
 
   test('that is used up defers mail with the time a slot frees, and the reserve still lets what is urgent out', async () => {
-    await using app = await start({ backoffScale: 1, env: { GMAIL_DAILY_MESSAGES: '10', GMAIL_RESERVE: '20%' } });
+    await using app = await startWithGmail({ backoffScale: 1, env: { GMAIL_DAILY_MESSAGES: '10', GMAIL_RESERVE: '20%' } });
     await Promise.all(Array.from({ length: 8 }, () => app.service.send(HELLO, { wait: 10 })));
     const { status, body } = await app.service.send(HELLO, { wait: 10 });
     expect(status).toBe(202);
@@ -160,8 +140,8 @@ describe('the budget of an account', { timeout: 60_000 }, () => {
 
 describe('SMTP_RATE', { timeout: 60_000 }, () => {
   test('holds over all connections: never more than 20 in any second, and at least 19 on average', async () => {
-    await using app = await start({ env: { SMTP_RATE: '20', SMTP_CONNECTIONS: '5' } });
-    await queue(app.service, 240);
+    await using app = await startWithGmail({ env: { SMTP_RATE: '20', SMTP_CONNECTIONS: '5' } });
+    await sendMany(app.service, 240, HELLO);
     await app.gmail.waitFor(({ counters }) => counters.accepted >= 210);
     const times = app.gmail.transactions.map(({ at }) => at).slice(0, 210);
     const busiest = Math.max(...times.map((from) => times.filter((at) => at >= from && at < from + 1000).length));

@@ -1,23 +1,13 @@
 import PostalMime from 'postal-mime';
 import { describe, expect, test } from 'vitest';
-import { ADMIN_KEY, APP_PASSWORD, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
-
-/** The service and the Gmail it sends through. */
-async function start(env: Record<string, string> = {}, backoffScale?: number) {
-  const stack = new AsyncDisposableStack();
-  const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
-  const service = stack.use(
-    await startService({ smtp: gmail.url, ca: gmail.ca, env, ...(backoffScale === undefined ? {} : { backoffScale }) }),
-  );
-  return { gmail, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
+import { startWithGmail } from '../helpers/gmail.ts';
+import { ADMIN_KEY, APP_PASSWORD } from '../helpers/service.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 
 describe('a message', () => {
   test('is accepted at once with its Message-ID, and then sent with Gmail’s own reply', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     const accepted = await app.service.send(HELLO);
     expect(accepted.status).toBe(202);
     expect(accepted.headers.get('location')).toBe(`/messages/${accepted.body.id}`);
@@ -37,7 +27,7 @@ describe('a message', () => {
   });
 
   test('arrives as it was asked for, whatever it has in it', async () => {
-    await using app = await start({ GMAIL_ALIASES: 'no-reply@acme.com' });
+    await using app = await startWithGmail({ env: { GMAIL_ALIASES: 'no-reply@acme.com' } });
     const { status } = await app.service.send(
       {
         from: 'Acmé <no-reply@acme.com>',
@@ -88,7 +78,7 @@ describe('a message', () => {
   });
 
   test('can be composed and measured without being sent', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     const { status, body } = await app.service.send({ ...HELLO, bcc: 'bob@example.com', dry_run: true });
     expect(status).toBe(200);
     expect(body).toMatchObject({ dry_run: true, envelope: { from: 'bot@simulator.test', to: ['ada@example.com', 'bob@example.com'] } });
@@ -99,7 +89,7 @@ describe('a message', () => {
   });
 
   test('waits for its time when it is scheduled, and goes first when it is urgent', async () => {
-    await using app = await start({ SMTP_CONNECTIONS: '1' });
+    await using app = await startWithGmail({ env: { SMTP_CONNECTIONS: '1' } });
     const scheduled = await app.service.send({ ...HELLO, subject: 'later', scheduled_at: new Date(Date.now() + 1500).toISOString() });
     expect(scheduled.body.status).toBe('scheduled');
     const slow = await app.service.send({ ...HELLO, to: 'slow+400ms@simulator.test', subject: 'slow' });
@@ -111,7 +101,7 @@ describe('a message', () => {
   });
 
   test('that cannot be encoded within the limit is refused with both numbers', async () => {
-    await using app = await start({ MAX_MESSAGE_BYTES: '300kb' });
+    await using app = await startWithGmail({ env: { MAX_MESSAGE_BYTES: '300kb' } });
     const content = Buffer.alloc(260 * 1024).toString('base64');
     const { status, body } = await app.service.send({ ...HELLO, attachments: [{ filename: 'big.bin', content }] });
     expect(status).toBe(413);
@@ -128,7 +118,7 @@ describe('a caller that waits', () => {
   ])(
     'gets for %s@ a %i problem with code %s, Gmail’s reply and the message, after one attempt',
     async (local, status, code, smtp, enhanced) => {
-      await using app = await start();
+      await using app = await startWithGmail();
       const answer = await app.service.send({ ...HELLO, to: `${local}@simulator.test` }, { wait: 20 });
       expect(answer.status).toBe(status);
       expect(answer.headers.get('content-type')).toMatch(/^application\/problem\+json/);
@@ -146,7 +136,7 @@ describe('a caller that waits', () => {
   );
 
   test('gets a message that some recipients were refused for, with each one’s reply', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     const to = ['ada@example.com', 'no-such-user@simulator.test'];
     const { status, body } = await app.service.send({ ...HELLO, to }, { wait: 20 });
     expect(status).toBe(200);
@@ -161,13 +151,13 @@ describe('a caller that waits', () => {
   });
 
   test('gets its 202 when the time is up, and at once when the sender is paused', async () => {
-    await using app = await start({}, 1);
+    await using app = await startWithGmail({ backoffScale: 1 });
     const late = await app.service.send({ ...HELLO, to: 'slow+3s@simulator.test' }, { wait: 1 });
     expect(late.status).toBe(202);
     expect(late.headers.get('preference-applied')).toBe('wait=1');
     expect(late.body.status).toBe('sending');
 
-    await using broken = await start({ GMAIL_APP_PASSWORD: 'wrongwrongwrongw' }, 1);
+    await using broken = await startWithGmail({ env: { GMAIL_APP_PASSWORD: 'wrongwrongwrongw' }, backoffScale: 1 });
     const askedAt = performance.now();
     const paused = await broken.service.send(HELLO, { wait: 30 });
     expect(performance.now() - askedAt).toBeLessThan(10_000);
@@ -179,7 +169,7 @@ describe('a caller that waits', () => {
 
 describe('a temporary refusal', () => {
   test('is tried again alone: the recipients that were accepted get no second copy', async () => {
-    await using app = await start({}, 0.00005);
+    await using app = await startWithGmail({ backoffScale: 0.00005 });
     const { body } = await app.service.send({ ...HELLO, to: ['ada@example.com', 'greylisted@simulator.test'] }, { wait: 20 });
     expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1 }, { number: 2 }] });
     expect(app.gmail.messages.map(({ recipients }) => recipients)).toEqual([['ada@example.com'], ['greylisted@simulator.test']]);
@@ -187,7 +177,7 @@ describe('a temporary refusal', () => {
   });
 
   test('shows when and why it is tried again', async () => {
-    await using app = await start({}, 1);
+    await using app = await startWithGmail({ backoffScale: 1 });
     const { body } = await app.service.send({ ...HELLO, to: 'greylisted@simulator.test' });
     await expect.poll(async () => (await app.service.get(body.id)).status).toBe('deferred');
     const deferred = await app.service.get(body.id);
@@ -199,7 +189,7 @@ describe('a temporary refusal', () => {
   });
 
   test('ends with retries_exhausted when RETRY_FOR is over, naming the last failure', async () => {
-    await using app = await start({ RETRY_FOR: '20ms' }, 0.00001);
+    await using app = await startWithGmail({ env: { RETRY_FOR: '20ms' }, backoffScale: 0.00001 });
     await app.gmail.close();
     const { status, body } = await app.service.send(HELLO, { wait: 20 });
     expect(status).toBe(502);
@@ -208,7 +198,7 @@ describe('a temporary refusal', () => {
   });
 
   test('ends with expired when expires_at comes first', async () => {
-    await using app = await start({}, 1);
+    await using app = await startWithGmail({ backoffScale: 1 });
     const soon = new Date(Date.now() + 700).toISOString();
     const { status, body } = await app.service.send({ ...HELLO, to: 'greylisted@simulator.test', expires_at: soon }, { wait: 20 });
     expect(status).toBe(504);
@@ -220,7 +210,7 @@ describe('the same request again', () => {
   const KEY = { 'idempotency-key': 'order-42' };
 
   test('gets the same answer, and nothing is sent twice', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     const first = await app.service.send(HELLO, { headers: KEY });
     await app.service.settled(first.body.id);
     const again = await app.service.send({ text: HELLO.text, subject: HELLO.subject, to: HELLO.to }, { headers: KEY });
@@ -233,7 +223,7 @@ describe('the same request again', () => {
   });
 
   test('a hundred times at once sends once', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     const answers = await Promise.all(Array.from({ length: 100 }, () => app.service.send(HELLO, { headers: KEY })));
     expect(new Set(answers.map(({ status }) => status)).difference(new Set([202, 409]))).toEqual(new Set());
     const ids = new Set(answers.filter(({ status }) => status === 202).map(({ body }) => body.id));
@@ -243,14 +233,14 @@ describe('the same request again', () => {
   });
 
   test('with another body is refused', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     await app.service.send(HELLO, { headers: KEY });
     const other = await app.service.send({ ...HELLO, subject: 'Another' }, { headers: KEY });
     expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } });
   });
 
   test('is still being answered while the first one waits', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     const first = app.service.send({ ...HELLO, to: 'slow+1s@simulator.test' }, { wait: 20, headers: KEY });
     await app.gmail.waitFor(({ transactions }) => transactions.length > 0);
     const second = await app.service.send({ ...HELLO, to: 'slow+1s@simulator.test' }, { wait: 20, headers: KEY });
@@ -259,13 +249,13 @@ describe('the same request again', () => {
   });
 
   test('is answered anew when the first one was refused', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     expect((await app.service.send({ ...HELLO, to: 'nobody' }, { headers: KEY })).status).toBe(422);
     expect((await app.service.send(HELLO, { headers: KEY })).status).toBe(202);
   });
 
   test('is remembered when it was accepted and then failed', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     const lost = { ...HELLO, to: 'no-such-user@simulator.test' };
     const first = await app.service.send(lost, { wait: 20, headers: KEY });
     const again = await app.service.send(lost, { wait: 20, headers: KEY });
@@ -277,7 +267,7 @@ describe('the same request again', () => {
 
 describe('a full queue', () => {
   test('refuses with Retry-After, loses nothing it took, and takes again when there is room', async () => {
-    await using app = await start({ QUEUE_MAX_MESSAGES: '2', SMTP_CONNECTIONS: '1' });
+    await using app = await startWithGmail({ env: { QUEUE_MAX_MESSAGES: '2', SMTP_CONNECTIONS: '1' } });
     const slow = { ...HELLO, to: 'slow+500ms@simulator.test' };
     const taken = [await app.service.send(slow), await app.service.send(slow)];
     const refused = await app.service.send(slow);
@@ -292,7 +282,7 @@ describe('a full queue', () => {
 
 describe('keys', () => {
   test('a key sees its own messages only, an admin key sees all', async () => {
-    await using app = await start();
+    await using app = await startWithGmail();
     const { body } = await app.service.send(HELLO);
     const asAdmin = { headers: { authorization: `Bearer ${ADMIN_KEY}` } };
     expect((await app.service.request(`/messages/${body.id}`, asAdmin)).status).toBe(200);
@@ -303,7 +293,7 @@ describe('keys', () => {
 
 describe('the log', () => {
   test('has one line a request and one an attempt, tied by their ids, and neither a body nor a secret', async () => {
-    await using app = await start({ LOG_LEVEL: 'trace' });
+    await using app = await startWithGmail({ env: { LOG_LEVEL: 'trace' } });
     const secrets = ['the-subject-is-secret', 'the-body-is-secret', 'the-attachment-is-secret'];
     const [subject = '', text = '', attached = ''] = secrets;
     const content = Buffer.from(attached).toString('base64');

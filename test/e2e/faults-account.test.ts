@@ -4,7 +4,8 @@ import { createCertificate } from '../../src/simulator/certificate.ts';
 import type { LoginFault } from '../../src/simulator/logins.ts';
 import type { Fault, Stage } from '../helpers/faulty-session.ts';
 import { startFaultySmtp, startWithFaults, strikes } from '../helpers/faulty-smtp.ts';
-import { APP_PASSWORD, type ServiceUnderTest, startService } from '../helpers/service.ts';
+import { sendMany, startWithGmail } from '../helpers/gmail.ts';
+import { type ServiceUnderTest, startService } from '../helpers/service.ts';
 import { startSimulator } from '../helpers/simulator.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
@@ -13,12 +14,6 @@ const REAL_TIME = 1;
 /** Pauses of 30 ms to half a second. */
 const QUICK = 0.0005;
 const TIMEOUT_MS = 60_000;
-
-/** Sends that many messages and does not wait for any. */
-async function queue(service: ServiceUnderTest, count: number, message: object = HELLO): Promise<string[]> {
-  const answers = await Promise.all(Array.from({ length: count }, () => service.send(message)));
-  return answers.map(({ body }) => body.id);
-}
 
 /** Waits until every message waits for the account, and sees to it that none has lost anything by it. */
 async function expectDeferred(service: ServiceUnderTest, ids: readonly string[], code: ErrorCode): Promise<void> {
@@ -47,14 +42,14 @@ describe.concurrent('a server that will not encrypt', { timeout: TIMEOUT_MS }, (
     ['refuses STARTTLS', 'starttls', '454 4.7.0 TLS not available'],
   ] as const)('because it %s never hears the password: the account is paused, the mail waits', async (_, stage, fault) => {
     await using app = await startWithFaults((at) => (at === stage ? fault : null), { backoffScale: REAL_TIME });
-    await expectDeferred(app.service, await queue(app.service, 5), 'tls_failed');
+    await expectDeferred(app.service, await sendMany(app.service, 5, HELLO), 'tls_failed');
     expect(app.gmail.journal).toMatchObject({ connections: 1, logins: 0, copies: [] });
     expect(app.gmail.journal.heardInClear).toEqual([expect.stringMatching(/^EHLO /), 'STARTTLS']);
   });
 
   test('but injects what looks like the end of the login is not believed', async () => {
     await using app = await startWithFaults(strikes('starttls', 'inject'));
-    const ids = await queue(app.service, 5);
+    const ids = await sendMany(app.service, 5, HELLO);
     await expectSent(app.service, ids);
     expect(app.gmail.journal.heardInClear.join()).not.toMatch(/AUTH|MAIL/);
     expect(app.gmail.journal).toMatchObject({ logins: app.gmail.journal.connections });
@@ -79,7 +74,7 @@ describe.concurrent('a certificate that cannot be trusted', { timeout: TIMEOUT_M
   ])('because it %s pauses the account: nothing is said, the mail waits', async (_, certificate, setup, reason) => {
     await using gmail = await startFaultySmtp(() => null, certificate);
     await using service = await startService({ smtp: gmail.url, ca: gmail.ca, backoffScale: REAL_TIME, ...setup });
-    const ids = await queue(service, 5);
+    const ids = await sendMany(service, 5, HELLO);
     await expectDeferred(service, ids, 'tls_failed');
     expect((await service.get(ids[0] ?? '')).error?.detail).toContain(reason);
     expect(gmail.journal).toMatchObject({ connections: 1, logins: 0, copies: [] });
@@ -89,7 +84,7 @@ describe.concurrent('a certificate that cannot be trusted', { timeout: TIMEOUT_M
   test('on the port that is TLS from the start, too', async () => {
     await using gmail = await startSimulator();
     await using service = await startService({ smtp: `smtps://localhost:${gmail.tlsPort}`, backoffScale: REAL_TIME });
-    await expectDeferred(service, await queue(service, 5), 'tls_failed');
+    await expectDeferred(service, await sendMany(service, 5, HELLO), 'tls_failed');
     expect(gmail.counters).toMatchObject({ connections: 1, logins: 0, failedLogins: 0, accepted: 0 });
   });
 });
@@ -107,16 +102,16 @@ const LOGIN_FAULTS: readonly (readonly [LoginFault, ErrorCode])[] = [
 
 describe.concurrent('a login that is refused', { timeout: TIMEOUT_MS }, () => {
   test.each(LOGIN_FAULTS)('with %s: twenty messages make one login, and wait with %s', async (fault, code) => {
-    await using app = await startWithSimulator(REAL_TIME);
+    await using app = await startWithGmail({ backoffScale: REAL_TIME });
     app.gmail.setLoginFault(fault);
-    await expectDeferred(app.service, await queue(app.service, 20), code);
+    await expectDeferred(app.service, await sendMany(app.service, 20, HELLO), code);
     expect(app.gmail.counters).toMatchObject({ logins: 0, failedLogins: 1, accepted: 0 });
   });
 
   test.each(LOGIN_FAULTS)('with %s heals by itself: one login a pause, and then everything is sent once', async (fault, code) => {
-    await using app = await startWithSimulator(QUICK);
+    await using app = await startWithGmail({ backoffScale: QUICK });
     app.gmail.setLoginFault(fault);
-    const ids = await queue(app.service, 20);
+    const ids = await sendMany(app.service, 20, HELLO);
     await app.gmail.waitFor(({ counters }) => counters.failedLogins >= 2);
     app.gmail.setLoginFault(null);
     await expectSent(app.service, ids);
@@ -132,8 +127,12 @@ describe.concurrent('a limit of the account', { timeout: TIMEOUT_MS }, () => {
   const BUSY = '421 4.7.0 Try again later, closing connection. faulty - gsmtp';
 
   test('that is reached lets nothing fail: twenty messages make one transaction, and wait', async () => {
-    await using app = await startWithSimulator(REAL_TIME, { SMTP_CONNECTIONS: '1' });
-    await expectDeferred(app.service, await queue(app.service, 20, { ...HELLO, to: 'daily-limit@simulator.test' }), 'daily_limit_reached');
+    await using app = await startWithGmail({ backoffScale: REAL_TIME, env: { SMTP_CONNECTIONS: '1' } });
+    await expectDeferred(
+      app.service,
+      await sendMany(app.service, 20, { ...HELLO, to: 'daily-limit@simulator.test' }),
+      'daily_limit_reached',
+    );
     expect(app.gmail.counters).toMatchObject({ logins: 1, transactions: 1, accepted: 0 });
   });
 
@@ -145,7 +144,7 @@ describe.concurrent('a limit of the account', { timeout: TIMEOUT_MS }, () => {
     ['mail', '530 5.7.0 Authentication Required. faulty - gsmtp', 'bad_credentials'],
   ])('told at %s by %s costs no attempt, and everything is sent once when it has passed', async (stage, fault, code) => {
     await using app = await startWithFaults(strikes(stage, fault, 4), { backoffScale: QUICK / 10 });
-    const ids = await queue(app.service, 20);
+    const ids = await sendMany(app.service, 20, HELLO);
     await expectSent(app.service, ids);
     expect(new Set(pausesOf(app.service))).toEqual(new Set([code]));
     const copies = app.gmail.journal.copies.map(({ messageId }) => messageId.slice(1, messageId.indexOf('@')));
@@ -153,9 +152,9 @@ describe.concurrent('a limit of the account', { timeout: TIMEOUT_MS }, () => {
   });
 
   test('that one message alone meets holds the others back only while the account is paused', async () => {
-    await using app = await startWithSimulator(QUICK / 10);
-    const stuck = await queue(app.service, 3, { ...HELLO, to: 'daily-limit@simulator.test' });
-    const others = await queue(app.service, 10);
+    await using app = await startWithGmail({ backoffScale: QUICK / 10 });
+    const stuck = await sendMany(app.service, 3, { ...HELLO, to: 'daily-limit@simulator.test' });
+    const others = await sendMany(app.service, 10, HELLO);
     await expectSent(app.service, others);
     expect(await app.service.tally([...stuck, ...others])).toEqual({ sent: 10, waiting: 3 });
     for (const id of stuck) expect(await app.service.get(id)).toMatchObject({ attempts: [], finished_at: null });
@@ -164,10 +163,3 @@ describe.concurrent('a limit of the account', { timeout: TIMEOUT_MS }, () => {
     expect(app.gmail.counters.accepted).toBe(10);
   });
 });
-
-async function startWithSimulator(backoffScale: number, env: Record<string, string> = {}) {
-  const stack = new AsyncDisposableStack();
-  const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
-  const service = stack.use(await startService({ smtp: gmail.url, ca: gmail.ca, backoffScale, env }));
-  return { gmail, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}

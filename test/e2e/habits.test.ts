@@ -1,31 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import type { AccountResource } from '../../src/http/schemas/account.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { APP_PASSWORD, type MessageAnswer, type ServiceUnderTest, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { accountsOf, sendMany, startWithGmail } from '../helpers/gmail.ts';
+import { APP_PASSWORD, type MessageAnswer, type ServiceUnderTest } from '../helpers/service.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
 const USER = 'bot@simulator.test';
 
-async function start(options: { env?: Record<string, string>; backoffScale?: number } = {}) {
-  const stack = new AsyncDisposableStack();
-  const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
-  const service = stack.use(await startService({ smtp: gmail.url, ca: gmail.ca, backoffScale: 0.0005, ...options }));
-  return { gmail, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
-}
-
-async function sendMany(service: ServiceUnderTest, count: number, body: object = HELLO): Promise<string[]> {
-  const answers = await Promise.all(Array.from({ length: count }, () => service.send(body)));
-  return answers.map(({ body: message }) => message.id);
+function start(options: Parameters<typeof startWithGmail>[0] = {}) {
+  return startWithGmail({ backoffScale: 0.0005, ...options });
 }
 
 /** Each of them, once it is settled. */
 async function outcomes(service: ServiceUnderTest, ids: readonly string[]): Promise<MessageAnswer[]> {
   return Promise.all(ids.map((id) => service.settled(id)));
-}
-
-async function accountsOf(service: ServiceUnderTest): Promise<AccountResource[]> {
-  return ((await service.request('/accounts')).body as unknown as { accounts: AccountResource[] }).accounts;
 }
 
 function pauses(service: ServiceUnderTest): unknown[] {
@@ -41,7 +28,7 @@ describe('Gmail’s daily limit', () => {
   test('reached in mid-queue fails nothing: what is left goes out as the window frees, each message once', async () => {
     await using app = await start();
     app.gmail.setDailyLimit({ messages: 30, windowMs: 1500 });
-    const ids = await sendMany(app.service, 75);
+    const ids = await sendMany(app.service, 75, HELLO);
     for (const message of await outcomes(app.service, ids)) expect(message).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
     expect(app.gmail.counters.accepted).toBe(75);
     expect(new Set(pauses(app.service))).toEqual(new Set(['daily_limit_reached']));
@@ -53,9 +40,9 @@ describe('Gmail asks to slow down', () => {
     'by %s: the account pauses, goes on with half, and nothing fails',
     async (reply) => {
       await using app = await start({ env: { SMTP_CONNECTIONS: '4' }, backoffScale: 0.001 });
-      await outcomes(app.service, await sendMany(app.service, 20));
+      await outcomes(app.service, await sendMany(app.service, 20, HELLO));
       app.gmail.throttle(1, reply);
-      const ids = await sendMany(app.service, 20);
+      const ids = await sendMany(app.service, 20, HELLO);
       for (const message of await outcomes(app.service, ids)) expect(message).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
       expect(pauses(app.service)).toEqual(['throttled']);
       expect(await accountsOf(app.service)).toMatchObject([{ status: 'ready', connections: { max: 4, allowed: 2 } }]);
@@ -66,9 +53,9 @@ describe('Gmail asks to slow down', () => {
 describe('TLS that is intercepted while the service runs', () => {
   test('pauses the account, sends nothing in the clear, and heals when the right certificate is back', async () => {
     await using app = await start();
-    await outcomes(app.service, await sendMany(app.service, 3));
+    await outcomes(app.service, await sendMany(app.service, 3, HELLO));
     app.gmail.setCertificate('intercepted');
-    const ids = await sendMany(app.service, 10);
+    const ids = await sendMany(app.service, 10, HELLO);
     await app.gmail.waitFor(() => pauses(app.service).length >= 3);
     expect(await app.service.tally(ids)).toEqual({ waiting: 10 });
     app.gmail.setCertificate('trusted');

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
+import { sendMany } from '../helpers/gmail.ts';
 import { type ServiceUnderTest, startService } from '../helpers/service.ts';
 import { startSimulator } from '../helpers/simulator.ts';
 
@@ -23,11 +24,6 @@ function start(gmail: Simulator, env: Record<string, string>): Promise<ServiceUn
   return startService({ smtp: gmail.url, ca: gmail.ca, env: { GMAIL_USER: gmail.user, GMAIL_APP_PASSWORD: '', ...env } });
 }
 
-async function queue(service: ServiceUnderTest, count: number): Promise<string[]> {
-  const answers = await Promise.all(Array.from({ length: count }, () => service.send(HELLO)));
-  return answers.map(({ body }) => body.id);
-}
-
 describe.concurrent('the service with OAuth', () => {
   test.each([
     ['a refresh token', refreshToken],
@@ -35,7 +31,7 @@ describe.concurrent('the service with OAuth', () => {
   ])('sends by %s, and asks for one token', async (_, env) => {
     await using gmail = await startSimulator();
     await using service = await start(gmail, env(gmail));
-    for (const id of await queue(service, 20)) expect(await service.settled(id)).toMatchObject({ status: 'sent' });
+    for (const id of await sendMany(service, 20, HELLO)) expect(await service.settled(id)).toMatchObject({ status: 'sent' });
     expect(gmail.counters).toMatchObject({ accepted: 20, failedLogins: 0 });
     expect(gmail.oauth.requests).toBe(1);
   });
@@ -44,7 +40,7 @@ describe.concurrent('the service with OAuth', () => {
     await using gmail = await startSimulator();
     gmail.oauth.setFault('invalid_grant');
     await using service = await start(gmail, serviceAccount(gmail));
-    const ids = await queue(service, 20);
+    const ids = await sendMany(service, 20, HELLO);
     await gmail.waitFor(({ oauth }) => oauth.requests >= 3);
     expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 0 });
     gmail.oauth.setFault(null);
@@ -65,7 +61,7 @@ test('a password that is rotated in its file heals the account without a restart
   await writeFile(file, 'wrongwrongwrongw');
   await using gmail = await startSimulator();
   await using service = await start(gmail, { GMAIL_APP_PASSWORD_FILE: file });
-  const ids = await queue(service, 10);
+  const ids = await sendMany(service, 10, HELLO);
   await gmail.waitFor(({ counters }) => counters.failedLogins >= 2);
   await writeFile(file, gmail.password);
   for (const id of ids) expect(await service.settled(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
