@@ -1,3 +1,4 @@
+import { toMailboxKey } from '../core/address.ts';
 import {
   ACCOUNT_FIELDS,
   type AccountConfig,
@@ -80,9 +81,10 @@ function parseEntries(list: Setting, blame: (message: string) => void): ListedAc
   return [];
 }
 
-/** Google does not tell upper from lower case in the name of an account. */
+/** Equal for what is one account. */
 function userOf(entry: ListedAccount): string | undefined {
-  return 'settings' in entry ? entry.settings.user.text?.toLowerCase() : undefined;
+  const text = 'settings' in entry ? entry.settings.user.text : undefined;
+  return text === undefined ? undefined : toMailboxKey(text);
 }
 
 function refuseTwins(users: readonly (string | undefined)[], blame: (message: string) => void): void {

@@ -2,7 +2,6 @@ import { createTokenSource } from '../adapters/smtp/oauth.ts';
 import type { AccountConfig } from '../config/account.ts';
 import { toMailboxKey } from '../core/address.ts';
 import type { Credentials } from '../core/credentials.ts';
-import { mendOf } from './advice.ts';
 import { type Dialogue, openDialogue } from './dialogue.ts';
 import { timed } from './network.ts';
 import { type Check, type Finding, pass, skip, toCheck, warn } from './report.ts';
@@ -90,10 +89,7 @@ async function rehearse(account: AccountConfig, host: Host, login: string | null
       session = dialogue;
       return login === null ? skip('tls=never: nobody logs in') : await logIn(dialogue, login);
     } catch (error) {
-      const trouble = explain(error);
-      // Gmail refuses a token in the words it has for a password.
-      const ofToken = trouble.error === 'bad_credentials' && login?.startsWith('AUTH XOAUTH2');
-      return ofToken ? { ...trouble, code: 'oauth_failed', advice: mendOf('oauth_failed') ?? null } : trouble;
+      return explain(error);
     }
   });
   if (auth.status === 'fail' || !session) return [auth, toCheck(about.envelope, skip('not tried: there is no session'))];
@@ -102,10 +98,12 @@ async function rehearse(account: AccountConfig, host: Host, login: string | null
 }
 
 async function logIn(dialogue: Dialogue, login: string): Promise<Finding> {
-  const reply = await dialogue.say(login, 'auth');
+  const mechanism = login.split(' ')[1];
+  const stage = mechanism === 'XOAUTH2' ? 'oauth' : 'auth';
+  const reply = await dialogue.say(login, stage);
   // A challenge is how XOAUTH2 says no: an empty line asks for the refusal itself.
-  const last = reply.code === 334 ? await dialogue.say('', 'auth') : reply;
-  return pass(`logged in with ${login.split(' ')[1]}: ${last.code} ${last.response}`);
+  const last = reply.code === 334 ? await dialogue.say('', stage) : reply;
+  return pass(`logged in with ${mechanism}: ${last.code} ${last.response}`);
 }
 
 async function tryEnvelope(dialogue: Dialogue, from: string, recipient: string): Promise<Finding> {

@@ -1,11 +1,10 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import type { Stage } from '../adapters/smtp/classify.ts';
 import { parseReply } from '../adapters/smtp/reply-text.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
 import type { SmtpReply } from '../core/delivery.ts';
 import { dial, encrypt, hungUp, lookAt, type PresentedCertificate, type Wire, within } from './wire.ts';
-
-export type Stage = 'session' | 'starttls' | 'auth' | 'mail' | 'rcpt';
 
 /** The server answered with 4yz or 5yz. */
 export class Refusal extends Error {

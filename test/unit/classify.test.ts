@@ -1,12 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { classify, classifyReply } from '../../src/adapters/smtp/classify.ts';
+import { classify, classifyReply, type Stage } from '../../src/adapters/smtp/classify.ts';
 import type { Progress } from '../../src/adapters/smtp/failure.ts';
 import { parseReply } from '../../src/adapters/smtp/reply-text.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 import facts from '../fixtures/gmail-replies.json' with { type: 'json' };
-
-type Stage = Parameters<typeof classifyReply>[1];
 
 const BEFORE: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 const AFTER_THE_DOT: Progress = { sessionReady: true, bodyStarted: true, bodyEnded: true };

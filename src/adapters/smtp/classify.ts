@@ -5,7 +5,7 @@ import { type Failure, interpret, type Progress, readFailure } from './failure.t
 import { BY_ENHANCED, type Meaning, REPLIES } from './replies.ts';
 
 /** What a reply answers: the greeting or EHLO, STARTTLS, AUTH with a password or with a token, MAIL, RCPT, DATA, or the message itself. */
-type Stage = 'session' | 'starttls' | 'auth' | 'oauth' | 'mail' | 'rcpt' | 'data' | 'message';
+export type Stage = 'session' | 'starttls' | 'auth' | 'oauth' | 'mail' | 'rcpt' | 'data' | 'message';
 
 const REFUSED: Readonly<Record<Stage, string>> = {
   session: 'The server refused the session',
