@@ -106,4 +106,15 @@ describe.concurrent('the token endpoint', () => {
     expect(body.expires_in).toBe(0.2);
     await expect.poll(() => logIn(gmail, gmail.user, body.access_token)).toMatch(/^535/);
   });
+
+  test('ends a session with its token: 421, and the connection is closed', async () => {
+    await using gmail = await startSimulator();
+    const { body } = await refresh(gmail);
+    using session = await dial(gmail, 'implicit');
+    await session.say('EHLO client.test');
+    await session.say(`AUTH XOAUTH2 ${base64(`user=${gmail.user}\x01auth=Bearer ${body.access_token}\x01\x01`)}`);
+    gmail.oauth.revoke();
+    expect(await session.say(`MAIL FROM:<${gmail.user}>`)).toMatch(/^421 4\.7\.0 Connection expired/);
+    await session.hungUp;
+  });
 });
