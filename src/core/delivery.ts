@@ -2,11 +2,13 @@ import type { ErrorCode } from './errors.ts';
 import type { Content, Envelope, Priority } from './message.ts';
 
 /**
- * A delivery is one accepted message and all that became of it. It is an immutable value: {@link advance} returns the next one.
+ * A delivery is one accepted message and all that became of it. It is an immutable value: {@link advance} and {@link amend} return the next one.
  *
  *     scheduled ─▶ queued ─▶ sending ─▶ sent | partially_sent | failed | uncertain
  *                    ▲          │
  *                    └ deferred ◀┘        canceled, expired: out of scheduled, queued and deferred
+ *
+ * Failed, uncertain and expired are queued again if somebody asks for it.
  */
 export const STATUSES = [
   'scheduled',
@@ -29,15 +31,22 @@ const NEXT: Readonly<Record<Status, readonly Status[]>> = {
   deferred: ['queued', 'canceled', 'expired'],
   sent: [],
   partially_sent: [],
-  failed: [],
-  uncertain: [],
+  failed: ['queued'],
+  uncertain: ['queued'],
   canceled: [],
-  expired: [],
+  expired: ['queued'],
 };
+
+const SETTLED: ReadonlySet<Status> = new Set(['sent', 'partially_sent', 'failed', 'uncertain', 'canceled', 'expired']);
 
 /** Whether nothing more happens to a delivery of this status by itself. */
 export function isSettled(status: Status): boolean {
-  return NEXT[status].length === 0;
+  return SETTLED.has(status);
+}
+
+/** Whether a delivery may go from the one status to the other. */
+export function mayBecome(from: Status, to: Status): boolean {
+  return NEXT[from].includes(to);
 }
 
 /** A reply of the SMTP server, its lines joined, any sign-in URL redacted. `enhanced` is the RFC 3463 code. */
@@ -57,9 +66,9 @@ export interface DeliveryError {
   readonly smtp: SmtpReply | null;
 }
 
-export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected'] as const;
+export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected', 'suppressed'] as const;
 
-/** `pending` until the server answers for good; `smtp` is its last word on this recipient. */
+/** `pending` until the server answers for good; `smtp` is its last word on this recipient. `suppressed`: never tried. */
 export interface Recipient {
   readonly email: string;
   readonly status: (typeof RECIPIENT_STATUSES)[number];
@@ -79,17 +88,21 @@ export interface Attempt {
 /** Times are epoch milliseconds, `…Ms` durations. */
 export interface Delivery {
   readonly id: string;
+  /** Grows with every change. */
+  readonly revision: number;
   /** The name of the API key that sent it. */
   readonly owner: string;
   /** The request that brought it, to find its log line. */
   readonly requestId: string;
+  /** It goes to the built-in simulator. */
+  readonly test: boolean;
   readonly status: Status;
   /** The account whose turn it is to send it. */
   readonly account: string;
   /** The Message-ID header, with its angle brackets; the same on every attempt. */
   readonly messageId: string;
   readonly envelope: Envelope;
-  /** Null once settled. */
+  /** Null once settled, unless it may be tried again. */
   readonly content: Content | null;
   readonly tags: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
@@ -115,19 +128,35 @@ export interface Delivery {
 export type DeliveryPatch = Partial<
   Pick<
     Delivery,
-    'account' | 'nextAttemptAt' | 'finishedAt' | 'recipients' | 'attempts' | 'error' | 'possibleDuplicate' | 'perAttempt' | 'retriedForMs'
+    | 'account'
+    | 'scheduledAt'
+    | 'expiresAt'
+    | 'nextAttemptAt'
+    | 'finishedAt'
+    | 'recipients'
+    | 'attempts'
+    | 'error'
+    | 'possibleDuplicate'
+    | 'perAttempt'
+    | 'retriedForMs'
   >
 >;
 
 /**
- * The only way a status changes. A settled delivery gives up its content and its next attempt.
+ * The only way a status changes. A settled delivery gives up its next attempt, and its content unless it may be tried again.
  *
  * @throws {Error} when the state machine has no such step: always a bug.
  */
 export function advance(delivery: Delivery, status: Status, patch: DeliveryPatch = {}): Delivery {
-  if (!NEXT[delivery.status].includes(status)) throw new Error(`${delivery.id} cannot go from ${delivery.status} to ${status}`);
-  const next = { ...delivery, nextAttemptAt: null, ...patch, status };
-  return isSettled(status) ? { ...next, content: null, nextAttemptAt: null } : next;
+  if (!mayBecome(delivery.status, status)) throw new Error(`${delivery.id} cannot go from ${delivery.status} to ${status}`);
+  const next = { ...amend(delivery, { nextAttemptAt: null, ...patch }), status };
+  if (!isSettled(status)) return next;
+  return { ...next, content: mayBecome(status, 'queued') ? next.content : null, nextAttemptAt: null };
+}
+
+/** Another revision of the same status. */
+export function amend(delivery: Delivery, patch: DeliveryPatch): Delivery {
+  return { ...delivery, ...patch, revision: delivery.revision + 1 };
 }
 
 /** Whom the server has not answered for good. */

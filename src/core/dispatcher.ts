@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Account } from './account.ts';
 import type { Accounts } from './accounts.ts';
-import { type Attempt, advance, type Delivery, type DeliveryPatch, isSettled, namedOf, type Status } from './delivery.ts';
+import { type Attempt, advance, amend, type Delivery, type DeliveryPatch, isSettled, mayBecome, namedOf, type Status } from './delivery.ts';
 import { ERRORS } from './errors.ts';
 import type { Events } from './events.ts';
 import type { Pause } from './pause.ts';
@@ -110,7 +110,7 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
     if (expired(delivery)) return await settle(delivery, 'expired', { error: expiry() }, deps);
     const startedAt = performance.now();
     const sending = begin(delivery, account.user);
-    await store.update(sending);
+    if (!(await store.update(delivery, sending))) return await lookAgain(id, deps);
     const outcome = await deps.transport.send(jobOf(sending), permit);
     const pause = permit.settle(outcome);
     await conclude(sending, outcome, pause, performance.now() - startedAt, deps);
@@ -119,57 +119,65 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
   }
 }
 
+/** Somebody changed the delivery after it was read: it was canceled, say, or has another time now. */
+function lookAgain(id: string, { queue }: DispatcherDeps): Promise<void> {
+  return queue.retry(id, 0);
+}
+
 /** Records the end of the attempt that runs, and what follows. */
 async function conclude(sending: Delivery, outcome: Outcome, pause: Pause | null, tookMs: number, deps: DispatcherDeps): Promise<void> {
   const attempt = endOf(sending, outcome);
+  const before = sending.attempts.slice(0, -1);
   if (pause && outcome.fault?.scope === 'account') {
     // A fault of the account costs the message nothing: the attempt is not counted.
-    await defer(sending, { attempts: sending.attempts.slice(0, -1), error: pause.error }, Math.ceil(pause.forMs * AFTER_THE_OTHERS), deps);
+    await defer(sending, { attempts: before, error: pause.error }, Math.ceil(pause.forMs * AFTER_THE_OTHERS), deps);
   } else {
-    const tried = { ...sending, attempts: [...sending.attempts.slice(0, -1), attempt] };
-    const verdict = judge(tried, outcome, deps.policy);
+    const attempts = [...before, attempt];
+    const verdict = judge({ ...sending, attempts }, outcome, deps.policy);
     const { recipients, error } = verdict;
     if (verdict.kind === 'settle') {
-      await settle(tried, verdict.status, { recipients, error }, deps);
+      await settle(sending, verdict.status, { attempts, recipients, error }, deps);
     } else {
       const { possibleDuplicate, perAttempt, afterMs } = verdict;
-      const retriedForMs = tried.retriedForMs + tookMs + afterMs;
-      await defer(tried, { recipients, error, possibleDuplicate, perAttempt, retriedForMs }, afterMs, deps);
+      const retriedForMs = sending.retriedForMs + tookMs + afterMs;
+      await defer(sending, { attempts, recipients, error, possibleDuplicate, perAttempt, retriedForMs }, afterMs, deps);
     }
   }
   deps.events.emit('message.attempted', sending, attempt, outcome);
 }
 
 async function deferForAccount(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {
-  await defer(requeue(delivery), { error: pause.error }, pause.forMs, deps);
+  await defer(delivery, { error: pause.error }, pause.forMs, deps);
   // Thousands may be waiting for this account: let the event loop breathe between them.
   await nextTurn();
 }
 
 /** Another account owns the address as well, and can send now. */
-async function moveTo(account: string, delivery: Delivery, { store, queue }: DispatcherDeps): Promise<void> {
-  await store.update({ ...delivery, account });
-  await queue.retry(delivery.id, 0, account);
+async function moveTo(account: string, delivery: Delivery, deps: DispatcherDeps): Promise<void> {
+  if (!(await deps.store.update(delivery, amend(delivery, { account })))) return lookAgain(delivery.id, deps);
+  await deps.queue.retry(delivery.id, 0, account);
 }
 
-async function defer(delivery: Delivery, patch: DeliveryPatch, afterMs: number, { store, queue, events }: DispatcherDeps): Promise<void> {
-  const leftMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
+async function defer(kept: Delivery, patch: DeliveryPatch, afterMs: number, deps: DispatcherDeps): Promise<void> {
+  const leftMs = (kept.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const nextAttemptAt = afterMs < leftMs ? Date.now() + afterMs : null;
-  const deferred = advance(delivery, 'deferred', { ...patch, nextAttemptAt });
-  await store.update(deferred);
-  await queue.retry(delivery.id, Math.max(0, Math.min(afterMs, leftMs)));
-  events.emit('message.deferred', deferred);
+  const deferred = advance(requeue(kept), 'deferred', { ...patch, nextAttemptAt });
+  if (!(await deps.store.update(kept, deferred))) return lookAgain(kept.id, deps);
+  await deps.queue.retry(kept.id, Math.max(0, Math.min(afterMs, leftMs)));
+  // One that waits on for the same reason is no news.
+  if (kept.status !== 'deferred' || kept.error?.code !== deferred.error?.code) deps.events.emit('message.deferred', deferred);
 }
 
-async function settle(delivery: Delivery, status: Status, patch: DeliveryPatch, { store, queue, events }: DispatcherDeps): Promise<void> {
-  const settled = advance(delivery, status, { ...patch, finishedAt: Date.now() });
-  await store.update(settled);
-  await queue.done(delivery.id);
-  events.emit('message.settled', settled);
+async function settle(kept: Delivery, status: Status, patch: DeliveryPatch, deps: DispatcherDeps): Promise<void> {
+  const settled = advance(kept, status, { ...patch, finishedAt: Date.now() });
+  if (!(await deps.store.update(kept, settled))) return lookAgain(kept.id, deps);
+  await deps.queue.done(kept.id);
+  deps.events.emit('message.settled', settled);
 }
 
+/** As what has its turn: an attempt may start, or be put off. */
 function requeue(delivery: Delivery): Delivery {
-  return delivery.status === 'queued' ? delivery : advance(delivery, 'queued', { error: delivery.error });
+  return mayBecome(delivery.status, 'deferred') ? delivery : advance(delivery, 'queued', { error: delivery.error });
 }
 
 function begin(delivery: Delivery, account: string): Delivery {

@@ -1,11 +1,11 @@
-import type { Delivery, DeliveryError, SmtpReply } from './delivery.ts';
-import type { Attachment, Content, Envelope, Priority } from './message.ts';
+import type { Delivery, DeliveryError, SmtpReply, Status } from './delivery.ts';
+import type { Attachment, Content, Envelope, Priority, TemplateUse } from './message.ts';
 
 /**
  * Holds ids that are due, or will be. Knows nothing of messages.
  *
  * - Ids stand in channels, one for each sending account: what one cannot send now never holds up another.
- * - `push` is idempotent by id.
+ * - `push` is idempotent by id. An id that is taken when it is pushed is due again once it is done.
  * - `take` hides an id until `done` or `retry`; aborting it never loses one.
  * - Of the ids that are due in a channel, `high` goes first, then the one that has been due longest, then the one pushed first.
  * - Delays are measured on a monotonic clock.
@@ -34,12 +34,39 @@ export interface Queue {
 export interface Store {
   insert(delivery: Delivery): Promise<void>;
   get(id: string): Promise<Delivery | null>;
-  /** Replaces the delivery of that id; unknown ids are ignored. */
-  update(delivery: Delivery): Promise<void>;
+  /**
+   * Puts `to` in the place of `from`, unless what is kept is another revision by now, or gone: then nothing changes, and it answers false.
+   * Of any number of callers with the same `from`, one succeeds.
+   */
+  update(from: Delivery, to: Delivery): Promise<boolean>;
+  /** Newest first, by `createdAt` and then by `id`. */
+  list(query: DeliveryQuery): Promise<readonly Delivery[]>;
   /** Every delivery that is not settled: for recovery at boot and the farewell at shutdown. */
   unsettled(): AsyncIterable<Delivery>;
   /** Whether `insert` would find room now: cheap enough to ask on every request. */
   hasRoom(): boolean;
+}
+
+/** Which deliveries to list. Null: any. */
+export interface DeliveryQuery {
+  readonly owner: string | null;
+  readonly statuses: readonly Status[] | null;
+  /** The name of a tag, or `name:value`. */
+  readonly tag: string | null;
+  /** Somebody it is addressed to, as {@link toMailboxKey} has it. */
+  readonly recipient: string | null;
+  /** At this time or later, and before that one. */
+  readonly createdAfter: number | null;
+  readonly createdBefore: number | null;
+  readonly limit: number;
+  /** Only what comes after this place in the list. */
+  readonly after: Place | null;
+}
+
+/** A place in the list of all deliveries, that stays right while deliveries come and go. */
+export interface Place {
+  readonly createdAt: number;
+  readonly id: string;
 }
 
 /** An answer as it went out, to be given again word for word. */
@@ -67,12 +94,78 @@ export interface IdempotencyLedger {
   forget(key: string): Promise<void>;
 }
 
+/** An address that mail is not sent to. */
+export interface Suppression {
+  readonly email: string;
+  /** `refused`: Gmail refused it for good. `manual`: somebody entered it. */
+  readonly reason: 'refused' | 'manual';
+  /** The accounts that do not send to it; null: none does. */
+  readonly accounts: readonly string[] | null;
+  /** What Gmail said. */
+  readonly smtp: SmtpReply | null;
+  /** The id of the message that Gmail refused. */
+  readonly messageId: string | null;
+  /** What the person who entered it wrote. */
+  readonly note: string | null;
+  readonly createdAt: number;
+}
+
+/**
+ * Keeps suppressions, one for each mailbox: addresses are compared by {@link toMailboxKey}.
+ *
+ * - In memory it is bounded: past that, the oldest that Gmail refused go first.
+ */
+export interface SuppressionStore {
+  get(email: string): Promise<Suppression | null>;
+  /** Replaces what there is for the same mailbox. */
+  put(suppression: Suppression): Promise<void>;
+  /** Answers whether there was one. */
+  remove(email: string): Promise<boolean>;
+  /** By address, in code unit order of their mailbox keys; only those after that one, if there is one. */
+  list(query: { readonly limit: number; readonly after: string | null }): Promise<readonly Suppression[]>;
+}
+
+/** An event that an endpoint is still to be told of. */
+export interface Notice {
+  /** `evt_…`, the same for every attempt and every endpoint. */
+  readonly eventId: string;
+  /** Of this notice. */
+  readonly id: string;
+  readonly url: string;
+  /** `message.sent`, … */
+  readonly type: string;
+  /** The id of the message, or the account. */
+  readonly about: string;
+  /** JSON. */
+  readonly body: string;
+  readonly createdAt: number;
+  readonly failures: number;
+  /** How much of the day of retries is spent, counted in waits. */
+  readonly retriedForMs: number;
+}
+
+/**
+ * Keeps notices until they are delivered or given up. When they are due is the queue's business.
+ *
+ * - Bounded. One endpoint that is down never takes all the room: the more it holds, the more must be free for it to get another.
+ */
+export interface Outbox {
+  /** Adds or replaces. Answers false, and keeps nothing, when there is no room for another. To replace there always is. */
+  put(notice: Notice): Promise<boolean>;
+  get(id: string): Promise<Notice | null>;
+  remove(id: string): Promise<void>;
+  /** All there are: for recovery at boot and the farewell at shutdown. */
+  pending(): AsyncIterable<Notice>;
+}
+
 /** One way to keep things: memory, a file, Redis. */
 export interface Backend {
   readonly durability: 'memory' | 'disk' | 'redis';
   readonly queue: Queue;
   readonly store: Store;
   readonly idempotency: IdempotencyLedger;
+  readonly suppressions: SuppressionStore;
+  readonly outbox: Outbox;
   close(): Promise<void>;
 }
 
@@ -166,4 +259,53 @@ export interface AttachmentInspector {
    * is damaged, encrypted or too large to look into is left to Gmail's own judgement.
    */
   findBlocked(attachments: readonly Attachment[]): Promise<readonly BlockedEntry[]>;
+}
+
+/** What there is to fill in. */
+export interface TemplateInfo {
+  readonly id: string;
+  /** Which of its parts it has. */
+  readonly subject: boolean;
+  readonly html: boolean;
+  readonly text: boolean;
+  readonly variables: readonly { readonly name: string; readonly required: boolean }[];
+}
+
+/** What a template became; null for a part that it does not have. */
+export interface Rendered {
+  readonly subject: string | null;
+  readonly html: string | null;
+  readonly text: string | null;
+}
+
+/** The operator's templates. */
+export interface Templates {
+  list(): readonly TemplateInfo[];
+  /** @throws {AppError} `template_not_found`, `template_failed` */
+  render(use: TemplateUse): Rendered;
+}
+
+/** One POST to an endpoint. */
+export interface WebhookCall {
+  readonly url: string;
+  /** `webhook-id`. */
+  readonly id: string;
+  /** Epoch ms, becomes `webhook-timestamp`. */
+  readonly sentAt: number;
+  readonly body: string;
+}
+
+export type WebhookAnswer =
+  | { readonly kind: 'taken' }
+  /** 410: the endpoint wants no more, ever. */
+  | { readonly kind: 'gone' }
+  /** `reason` is fit for a log: it holds no part of the URL's path or query, and nothing of the answer's body. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs: number | null };
+
+/** Calls endpoints, signed. */
+export interface WebhookSender {
+  /** One attempt, with a deadline of its own. Never rejects. */
+  post(call: WebhookCall): Promise<WebhookAnswer>;
+  /** Ends calls under way (they have failed) and closes idle connections. */
+  close(): Promise<void>;
 }

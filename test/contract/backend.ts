@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { advance, type Delivery } from '../../src/core/delivery.ts';
-import type { Backend } from '../../src/core/ports.ts';
+import { advance, amend, type Delivery } from '../../src/core/delivery.ts';
+import type { Backend, DeliveryQuery } from '../../src/core/ports.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
 export interface BackendLimits {
@@ -10,6 +10,16 @@ export interface BackendLimits {
 }
 
 const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
+const ALL: DeliveryQuery = {
+  owner: null,
+  statuses: null,
+  tag: null,
+  recipient: null,
+  createdAfter: null,
+  createdBefore: null,
+  limit: 100,
+  after: null,
+};
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
 const HIGH = { ...NOW, priority: 'high' } as const;
 
@@ -70,6 +80,20 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await queue.push('b', NOW);
         expect(await queue.take(NOW.channel, never)).toBe('a');
         await queue.push('a', NOW);
+        expect(await queue.take(NOW.channel, never)).toBe('b');
+      }),
+    );
+
+    test(
+      'makes an id that is pushed while it is taken due again once it is done',
+      withBackend({}, async ({ queue }) => {
+        await queue.push('a', NOW);
+        await queue.take(NOW.channel, never);
+        await queue.push('a', HIGH);
+        await queue.done('a');
+        expect(await queue.take(NOW.channel, AbortSignal.timeout(1000))).toBe('a');
+        await queue.done('a');
+        await queue.push('b', NOW);
         expect(await queue.take(NOW.channel, never)).toBe('b');
       }),
     );
@@ -159,7 +183,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await store.insert(delivery);
         expect(await store.get(delivery.id)).toEqual(delivery);
         const deferred = advance(delivery, 'deferred', { nextAttemptAt: 5 });
-        await store.update(deferred);
+        await store.update(delivery, deferred);
         expect(await store.get(delivery.id)).toEqual(deferred);
         expect(await store.get('msg_unknown')).toBeNull();
       }),
@@ -176,7 +200,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         const refused = aDelivery();
         await expect(store.insert(refused)).rejects.toMatchObject({ code: 'queue_full', retryAfter: expect.any(Number) });
         expect(await store.get(refused.id)).toBeNull();
-        await store.update(settled(first));
+        await store.update(first, settled(first));
         expect(store.hasRoom()).toBe(true);
         await store.insert(refused);
       }),
@@ -190,7 +214,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await expect(store.insert(aDelivery({ bytes: 501 }))).rejects.toMatchObject({ code: 'queue_full' });
         await store.insert(aDelivery({ bytes: 500 }));
         expect(store.hasRoom()).toBe(false);
-        await store.update(settled(first));
+        await store.update(first, settled(first));
         expect(store.hasRoom()).toBe(true);
       }),
     );
@@ -200,9 +224,103 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
       withBackend({ retainMs: 50 }, async ({ store }) => {
         const delivery = aDelivery();
         await store.insert(delivery);
-        await store.update(settled(delivery));
+        await store.update(delivery, settled(delivery));
         expect(await store.get(delivery.id)).toMatchObject({ status: 'canceled', content: null });
         await expect.poll(() => store.get(delivery.id)).toBeNull();
+      }),
+    );
+
+    test(
+      'keeps the content of what may be tried again, and takes it back into the queue',
+      withBackend({ maxMessages: 1 }, async ({ store }) => {
+        const delivery = aDelivery();
+        const sending = advance(delivery, 'sending');
+        const failed = advance(sending, 'failed', { finishedAt: 5 });
+        await store.insert(delivery);
+        await store.update(delivery, sending);
+        await store.update(sending, failed);
+        expect(await store.get(delivery.id)).toEqual(failed);
+        const again = advance(failed, 'queued', { finishedAt: null });
+        expect(await store.update(failed, again)).toBe(true);
+        expect(await store.get(delivery.id)).toEqual(again);
+        expect(store.hasRoom()).toBe(false);
+      }),
+    );
+
+    test(
+      'refuses with queue_full to take back what there is no room for, and keeps it as it was',
+      withBackend({ maxMessages: 1 }, async ({ store }) => {
+        const delivery = aDelivery();
+        const expired = advance(delivery, 'expired', { finishedAt: 5 });
+        await store.insert(delivery);
+        await store.update(delivery, expired);
+        await store.insert(aDelivery());
+        await expect(store.update(expired, advance(expired, 'queued'))).rejects.toMatchObject({ code: 'queue_full' });
+        expect(await store.get(delivery.id)).toEqual(expired);
+      }),
+    );
+
+    test(
+      'lets one of several who change the same revision have their way, and tells the others',
+      withBackend({}, async ({ store }) => {
+        const delivery = aDelivery();
+        await store.insert(delivery);
+        const changes = [advance(delivery, 'canceled'), advance(delivery, 'sending'), amend(delivery, { account: 'other@acme.com' })];
+        const had = await Promise.all(changes.map((change) => store.update(delivery, change)));
+        expect(had.filter(Boolean)).toHaveLength(1);
+        expect(await store.get(delivery.id)).toMatchObject({ status: changes[had.indexOf(true)]?.status, revision: delivery.revision + 1 });
+        expect(await store.update(aDelivery(), aDelivery())).toBe(false);
+      }),
+    );
+
+    test(
+      'lists newest first, by what is asked for',
+      withBackend({}, async ({ store }) => {
+        const old = aDelivery({ id: 'msg_old', createdAt: 1000, owner: 'shop', tags: { flow: 'welcome' } });
+        const twin = aDelivery({ id: 'msg_b', createdAt: 2000, tags: { flow: 'invoice', region: 'eu' } });
+        const other = aDelivery({
+          id: 'msg_a',
+          createdAt: 2000,
+          recipients: [{ email: 'Bob@example.com', status: 'pending', smtp: null }],
+        });
+        // Not in the order of their times: a message may be looked into for long before it is kept.
+        for (const delivery of [twin, other, old]) await store.insert(delivery);
+        await store.update(other, settled(other));
+        const list = async (query: Partial<DeliveryQuery>) => (await store.list({ ...ALL, ...query })).map(({ id }) => id);
+        expect(await list({})).toEqual(['msg_b', 'msg_a', 'msg_old']);
+        expect(await list({ limit: 2 })).toEqual(['msg_b', 'msg_a']);
+        expect(await list({ after: { createdAt: 2000, id: 'msg_b' } })).toEqual(['msg_a', 'msg_old']);
+        expect(await list({ owner: 'shop' })).toEqual(['msg_old']);
+        expect(await list({ statuses: ['canceled', 'sent'] })).toEqual(['msg_a']);
+        expect(await list({ tag: 'flow' })).toEqual(['msg_b', 'msg_old']);
+        expect(await list({ tag: 'flow:invoice' })).toEqual(['msg_b']);
+        expect(await list({ tag: 'flow:in' })).toEqual([]);
+        expect(await list({ recipient: 'bob@example.com' })).toEqual(['msg_a']);
+        expect(await list({ createdAfter: 2000 })).toEqual(['msg_b', 'msg_a']);
+        expect(await list({ createdBefore: 2000 })).toEqual(['msg_old']);
+      }),
+    );
+
+    test(
+      'gives every delivery once to a reader who turns pages while others come and go',
+      withBackend({ maxMessages: 100 }, async ({ store }) => {
+        const all = Array.from({ length: 60 }, (_, i) => aDelivery({ createdAt: 1000 + Math.floor(i / 3) }));
+        for (const delivery of all) await store.insert(delivery);
+        const seen: string[] = [];
+        let after: DeliveryQuery['after'] = null;
+        for (;;) {
+          const page: readonly Delivery[] = await store.list({ ...ALL, limit: 7, after });
+          const last = page.at(-1);
+          if (!last) break;
+          seen.push(...page.map(({ id }) => id));
+          after = { createdAt: last.createdAt, id: last.id };
+          const newer = aDelivery({ createdAt: 5000 });
+          await store.insert(newer);
+          await store.update(newer, settled(newer));
+          await store.update(last, settled(last));
+        }
+        expect(seen).toHaveLength(all.length);
+        expect(new Set(seen)).toEqual(new Set(all.map(({ id }) => id)));
       }),
     );
 
@@ -212,7 +330,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         const [waiting, done] = [aDelivery(), aDelivery()];
         await store.insert(waiting);
         await store.insert(done);
-        await store.update(settled(done));
+        await store.update(done, settled(done));
         const ids: string[] = [];
         for await (const { id } of store.unsettled()) ids.push(id);
         expect(ids).toEqual([waiting.id]);

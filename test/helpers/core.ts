@@ -5,16 +5,21 @@ import { type AccountsOptions, createAccounts } from '../../src/core/accounts.ts
 import { createConcurrency } from '../../src/core/concurrency.ts';
 import type { Delivery } from '../../src/core/delivery.ts';
 import { createDispatcher } from '../../src/core/dispatcher.ts';
+import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import { createIntake } from '../../src/core/intake.ts';
+import { createIntake, type IntakeDeps } from '../../src/core/intake.ts';
+import { createKeyring } from '../../src/core/keyring.ts';
 import type { Address } from '../../src/core/message.ts';
+import { createMessages } from '../../src/core/messages.ts';
 import { createPace, UNPACED } from '../../src/core/pace.ts';
 import type { AttemptWatch, Backend, Fault, Job, Outcome } from '../../src/core/ports.ts';
 import { type Allowance, createQuota } from '../../src/core/quota.ts';
+import { createSuppressions } from '../../src/core/suppressions.ts';
 import { createWaiters } from '../../src/core/waiters.ts';
-import { aMessage } from './delivery.ts';
+import { aDraft } from './delivery.ts';
+import { aCaller } from './keys.ts';
 
-export const CALLER = { name: 'crm', admin: false };
+export const CALLER = aCaller();
 export const AMPLE: Allowance = { messages: 1_000_000, recipients: 1_000_000, reserve: 0 };
 
 /** What a transport would say. `user` is the account that sends. */
@@ -33,6 +38,8 @@ export interface CoreSetup {
   readonly backoffScale?: number;
   readonly retryForMs?: number;
   readonly retainMs?: number;
+  readonly intake?: Partial<IntakeDeps>;
+  readonly onUncertain?: 'retry' | 'hold';
   readonly verify?: (user: string) => Promise<Fault | null>;
 }
 
@@ -75,15 +82,32 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     };
     return { account, transport, from, aliases };
   });
-  const accounts = createAccounts({ senders: members, fromPolicy, queue, store });
-  const policy = { retryForMs, onUncertain: 'retry', backoffScale: backoffScale * 2, random: () => 0.5 } as const;
+  const accounts = createAccounts({ senders: members, sandbox: () => null, fromPolicy, queue, store });
+  const policy = { retryForMs, onUncertain: setup.onUncertain ?? 'retry', backoffScale: backoffScale * 2, random: () => 0.5 } as const;
   const dispatchers = members.map(({ account, transport }) =>
     createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes }),
   );
   let draining = false;
   const composer = { compose: async () => ({ size: 1, headers: [] }) };
   const inspector = createArchiveInspector();
-  const intake = createIntake({ queue, store, accounts, composer, inspector, maxMessageBytes: 1e6, isDraining: () => draining });
+  const isDraining = () => draining;
+  const suppressions = createSuppressions({ store: backend.suppressions, events, learn: true, onError: (error) => failures.push(error) });
+  const intake = createIntake({
+    queue,
+    store,
+    accounts,
+    keyring: createKeyring([]),
+    suppressions,
+    templates: NO_TEMPLATES,
+    composer,
+    inspector,
+    allowedRecipients: null,
+    redirectAllTo: null,
+    maxMessageBytes: 1e6,
+    isDraining,
+    ...setup.intake,
+  });
+  const messages = createMessages({ queue, store, events, isDraining });
   const waiters = createWaiters({ store, events });
   for (const dispatcher of dispatchers) dispatcher.start();
   const drain = () => Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
@@ -94,11 +118,13 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     drain,
     waiters,
     intake,
+    messages,
+    queue,
     accounts,
     events,
     store,
     startDraining: () => (draining = true),
-    accept: (patch: Parameters<typeof aMessage>[0] = {}) => intake.accept(aMessage(patch), CALLER, 'req_1'),
+    accept: (patch: Parameters<typeof aDraft>[0] = {}) => intake.accept(aDraft(patch), CALLER, 'req_1'),
     async outcomeOf(id: string): Promise<Delivery> {
       for (;;) {
         const delivery = await store.get(id);
@@ -113,6 +139,13 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     },
   };
 }
+
+export const NO_TEMPLATES = {
+  list: () => [],
+  render(): never {
+    throw new AppError('template_not_found');
+  },
+};
 
 export function aBackend(retainMs = 10_000): Backend {
   return createMemoryBackend({ maxMessages: 20_000, maxBytes: 1e8, retainMs, onEarlyDrop() {} });

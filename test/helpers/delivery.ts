@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Delivery } from '../../src/core/delivery.ts';
-import type { Message } from '../../src/core/message.ts';
+import type { Draft, Message } from '../../src/core/message.ts';
 
 /** A small valid message, with what the test cares about put over it. */
 export function aMessage(patch: Partial<Message> & { to?: string[]; text?: string } = {}): Message {
@@ -32,14 +32,22 @@ export function aMessage(patch: Partial<Message> & { to?: string[]; text?: strin
   };
 }
 
+/** The same, as a request asks for it. */
+export function aDraft(patch: Parameters<typeof aMessage>[0] & { template?: Draft['template'] } = {}): Draft {
+  const { template = null, ...rest } = patch;
+  return { ...aMessage(rest), template };
+}
+
 /** A delivery as intake makes it, with what the test cares about put over it. */
 export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
   const id = `msg_${randomBytes(16).toString('hex')}`;
   const { envelope, content } = aMessage();
   return {
     id,
+    revision: 1,
     owner: 'crm',
     requestId: 'req_1',
+    test: false,
     status: 'queued',
     account: 'bot@acme.com',
     messageId: `<${id}@acme.com>`,

@@ -5,12 +5,14 @@ import { aDelivery } from '../helpers/delivery.ts';
 
 const SETTLED: readonly Status[] = ['sent', 'partially_sent', 'failed', 'uncertain', 'canceled', 'expired'];
 
+const RETRYABLE: readonly Status[] = ['failed', 'uncertain', 'expired'];
+
 describe('the state machine', () => {
   test('the settled statuses are those that end the equation', () => {
     expect(STATUSES.filter(isSettled)).toEqual(SETTLED);
   });
 
-  test('whatever is asked of it, it takes allowed steps, refuses the others, and a settled delivery has no content and no next attempt', () => {
+  test('whatever is asked of it, it takes allowed steps, refuses the others, and what is settled has no next attempt, and content only if it may be tried again', () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...STATUSES), { maxLength: 30 }), (steps) => {
         let delivery = aDelivery({ nextAttemptAt: 5 });
@@ -22,9 +24,10 @@ describe('the state machine', () => {
             expect(delivery).toBe(before);
             continue;
           }
-          expect(isSettled(before.status)).toBe(false);
+          if (isSettled(before.status)) expect([RETRYABLE.includes(before.status), status]).toEqual([true, 'queued']);
+          expect(delivery.revision).toBe(before.revision + 1);
           expect(delivery.status).toBe(status);
-          expect(delivery.content === null).toBe(isSettled(status));
+          expect(delivery.content === null).toBe(isSettled(status) && !RETRYABLE.includes(status));
           expect(delivery.nextAttemptAt).toBe(isSettled(status) ? null : 7);
           expect(delivery.recipients).toEqual(before.recipients);
         }

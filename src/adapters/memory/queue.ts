@@ -14,6 +14,8 @@ interface Entry {
   readonly seq: number;
 }
 
+type PushOptions = Parameters<Queue['push']>[1];
+
 const byDueTime = (a: Entry, b: Entry) => a.dueAt - b.dueAt || a.seq - b.seq;
 const byUrgency = (a: Entry, b: Entry) => rank(a) - rank(b) || byDueTime(a, b);
 const rank = ({ priority }: Entry) => (priority === 'high' ? 0 : 1);
@@ -28,6 +30,8 @@ export function createMemoryQueue(): Queue & { close(): void } {
   /** The entry that counts for an id, taken or waiting; one in a heap that is not here was rescheduled or is done. */
   const known = new Map<string, Entry>();
   const taken = new Set<Entry>();
+  /** Ids that were pushed while they were taken. */
+  const pushedAgain = new Map<string, PushOptions>();
   const channels = new Map<string, Channel>();
   const later = new TinyQueue<Entry>([], byDueTime);
   let timer: NodeJS.Timeout | undefined;
@@ -39,7 +43,7 @@ export function createMemoryQueue(): Queue & { close(): void } {
     return channel;
   }
 
-  function put(id: string, channel: string, priority: Priority, afterMs: number) {
+  function put(id: string, { channel, priority, afterMs }: PushOptions) {
     const entry = { id, channel, priority, dueAt: performance.now() + Math.max(0, afterMs), seq: seq++ };
     known.set(id, entry);
     if (afterMs > 0) {
@@ -87,8 +91,10 @@ export function createMemoryQueue(): Queue & { close(): void } {
   }
 
   return {
-    async push(id, { channel, afterMs, priority }) {
-      if (!known.has(id)) put(id, channel, priority, afterMs);
+    async push(id, options) {
+      const entry = known.get(id);
+      if (!entry) put(id, options);
+      else if (taken.has(entry)) pushedAgain.set(id, options);
     },
     take(name, signal) {
       return new Promise((resolve, reject) => {
@@ -112,16 +118,20 @@ export function createMemoryQueue(): Queue & { close(): void } {
       const entry = known.get(id);
       if (entry) taken.delete(entry);
       known.delete(id);
+      const again = pushedAgain.get(id);
+      pushedAgain.delete(id);
+      if (again) put(id, again);
     },
     async retry(id, afterMs, channel) {
       const entry = known.get(id);
       if (!entry) return;
       taken.delete(entry);
-      put(id, channel ?? entry.channel, entry.priority, afterMs);
+      pushedAgain.delete(id);
+      put(id, { channel: channel ?? entry.channel, priority: entry.priority, afterMs });
     },
     async reschedule(id, afterMs) {
       const entry = known.get(id);
-      if (entry && !taken.has(entry)) put(id, entry.channel, entry.priority, afterMs);
+      if (entry && !taken.has(entry)) put(id, { channel: entry.channel, priority: entry.priority, afterMs });
     },
     close() {
       clearTimeout(timer);

@@ -14,6 +14,7 @@ export interface Retained<Value> {
   get(key: string): Value | undefined;
   /** Starts the key's time, or starts it anew. */
   set(key: string, value: Value, bytes: number): void;
+  delete(key: string): void;
 }
 
 export function createRetained<Value>({ forMs, maxCount, maxBytes, onEarly }: RetainedOptions): Retained<Value> {
@@ -47,6 +48,10 @@ export function createRetained<Value>({ forMs, maxCount, maxBytes, onEarly }: Re
       entries.set(key, { value, bytes, until: performance.now() + forMs });
       total += bytes;
       prune();
+    },
+    delete(key) {
+      const entry = entries.get(key);
+      if (entry) drop(key, entry.bytes);
     },
   };
 }

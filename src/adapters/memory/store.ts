@@ -1,8 +1,10 @@
+import { toMailboxKey } from '../../core/address.ts';
 import { type Delivery, isSettled } from '../../core/delivery.ts';
 import { AppError } from '../../core/errors.ts';
-import { recordBytes } from '../../core/message.ts';
-import type { Store } from '../../core/ports.ts';
+import { type Content, contentBytes, recordBytes } from '../../core/message.ts';
+import type { DeliveryQuery, Store } from '../../core/ports.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
+import { createTimeline } from './timeline.ts';
 
 export interface MemoryStoreOptions {
   /** What may wait at once: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
@@ -18,27 +20,63 @@ const RETRY_AFTER_S = 5;
 export function createMemoryStore({ maxMessages, maxBytes, retained }: MemoryStoreOptions): Store {
   const open = new Map<string, Delivery>();
   const settled = createRetained<Delivery>(retained);
+  /** Of what may be tried again. Apart, so that large ones that have to go do not take the records of others with them. */
+  const contents = createRetained<Content>(retained);
+  const timeline = createTimeline((id) => open.has(id) || settled.get(id) !== undefined);
   let bytes = 0;
+
+  function find(id: string): Delivery | null {
+    const waiting = open.get(id);
+    if (waiting) return waiting;
+    const record = settled.get(id);
+    if (!record) return null;
+    const content = contents.get(id);
+    return content ? { ...record, content } : record;
+  }
+
+  function admit(delivery: Delivery) {
+    if (open.size >= maxMessages) throw full(`It holds ${open.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
+    if (bytes + delivery.bytes > maxBytes) throw full(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
+    open.set(delivery.id, delivery);
+    bytes += delivery.bytes;
+  }
+
+  function retire(delivery: Delivery) {
+    if (open.delete(delivery.id)) bytes -= delivery.bytes;
+    const { content } = delivery;
+    settled.set(delivery.id, { ...delivery, content: null }, recordBytes(delivery));
+    if (content) contents.set(delivery.id, content, contentBytes(content));
+  }
 
   return {
     async insert(delivery) {
-      if (open.size >= maxMessages) throw full(`It holds ${open.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
-      if (bytes + delivery.bytes > maxBytes) throw full(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
-      open.set(delivery.id, delivery);
-      bytes += delivery.bytes;
+      admit(delivery);
+      timeline.add(delivery);
     },
     async get(id) {
-      return open.get(id) ?? settled.get(id) ?? null;
+      return find(id);
     },
-    async update(delivery) {
-      if (!open.has(delivery.id)) return;
-      if (!isSettled(delivery.status)) {
-        open.set(delivery.id, delivery);
-        return;
+    async update(from, to) {
+      if (find(to.id)?.revision !== from.revision) return false;
+      if (isSettled(to.status)) {
+        retire(to);
+      } else if (open.has(to.id)) {
+        open.set(to.id, to);
+      } else {
+        admit(to);
+        settled.delete(to.id);
+        contents.delete(to.id);
       }
-      open.delete(delivery.id);
-      bytes -= delivery.bytes;
-      settled.set(delivery.id, delivery, recordBytes(delivery));
+      return true;
+    },
+    async list(query) {
+      const found: Delivery[] = [];
+      for (const { id, createdAt } of timeline.backwards(query.after)) {
+        if (found.length >= query.limit || createdAt < (query.createdAfter ?? 0)) break;
+        const delivery = find(id);
+        if (delivery && matches(delivery, query)) found.push(delivery);
+      }
+      return found;
     },
     async *unsettled() {
       yield* [...open.values()];
@@ -47,6 +85,16 @@ export function createMemoryStore({ maxMessages, maxBytes, retained }: MemorySto
       return open.size < maxMessages && bytes < maxBytes;
     },
   };
+}
+
+function matches(delivery: Delivery, { owner, statuses, tag, recipient, createdBefore }: DeliveryQuery): boolean {
+  return (
+    (owner === null || delivery.owner === owner) &&
+    (statuses === null || statuses.includes(delivery.status)) &&
+    (tag === null || Object.entries(delivery.tags).some(([name, value]) => name === tag || `${name}:${value}` === tag)) &&
+    (recipient === null || delivery.recipients.some(({ email }) => toMailboxKey(email) === recipient)) &&
+    (createdBefore === null || delivery.createdAt < createdBefore)
+  );
 }
 
 function full(detail: string): AppError {

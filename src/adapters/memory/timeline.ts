@@ -1,0 +1,52 @@
+import type { Place } from '../../core/ports.ts';
+
+const MIN_BEFORE_COMPACTION = 1024;
+
+/** The places of all deliveries, in order. It holds on to those that are gone until there are as many as of the others. */
+export interface Timeline {
+  add(place: Place): void;
+  /** From the newest, or from the one before `after`, to the oldest. */
+  backwards(after: Place | null): Iterable<Place>;
+}
+
+/** @param isKept whether there still is such a delivery */
+export function createTimeline(isKept: (id: string) => boolean): Timeline {
+  let places: Place[] = [];
+  let compactAt = MIN_BEFORE_COMPACTION;
+
+  /** How many places come before this one. */
+  function rank(place: Place): number {
+    let low = 0;
+    let high = places.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const other = places[middle];
+      if (other && compare(other, place) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  return {
+    add({ createdAt, id }) {
+      const place = { createdAt, id };
+      const last = places.at(-1);
+      if (last === undefined || compare(last, place) < 0) places.push(place);
+      else places.splice(rank(place), 0, place);
+      if (places.length < compactAt) return;
+      places = places.filter((known) => isKept(known.id));
+      compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * places.length);
+    },
+    *backwards(after) {
+      // A copy would cost too much; what is added or compacted meanwhile does not disturb a walk without pauses.
+      for (let i = (after === null ? places.length : rank(after)) - 1; i >= 0; i--) {
+        const place = places[i];
+        if (place) yield place;
+      }
+    },
+  };
+}
+
+function compare(a: Place, b: Place): number {
+  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}

@@ -1,0 +1,114 @@
+import { type Caller, isAdmin } from './caller.ts';
+import { advance, amend, type Delivery, type DeliveryPatch, mayBecome } from './delivery.ts';
+import { AppError, type ErrorCode } from './errors.ts';
+import type { Events } from './events.ts';
+import type { DeliveryQuery, Queue, Store } from './ports.ts';
+
+/**
+ * What a caller may see and change of the messages there are: those of its key, or all if it is an admin.
+ *
+ * A change and an attempt that starts exclude each other: one of them wins, and the other finds out. All of these throw AppError
+ * `message_not_found` for an id that is unknown, or another key's.
+ */
+export interface Messages {
+  get(id: string, caller: Caller): Promise<Delivery>;
+  /** Newest first. */
+  list(query: Omit<DeliveryQuery, 'owner'>, caller: Caller): Promise<readonly Delivery[]>;
+  /** @throws {AppError} `not_cancelable` */
+  cancel(id: string, caller: Caller): Promise<Delivery>;
+  /**
+   * Queues it once more, with the same Message-ID and a new allowance of time, for everybody who did not get it.
+   *
+   * @throws {AppError} `not_retryable`, `queue_full`, `shutting_down`
+   */
+  retry(id: string, caller: Caller): Promise<Delivery>;
+  /**
+   * Gives a scheduled message another time (epoch ms); one in the past is now.
+   *
+   * @throws {AppError} `not_reschedulable`
+   */
+  reschedule(id: string, scheduledAt: number, caller: Caller): Promise<Delivery>;
+}
+
+export interface MessagesDeps {
+  readonly queue: Pick<Queue, 'push' | 'done' | 'reschedule'>;
+  readonly store: Pick<Store, 'get' | 'list' | 'update'>;
+  readonly events: Events;
+  readonly isDraining: () => boolean;
+}
+
+export function createMessages({ queue, store, events, isDraining }: MessagesDeps): Messages {
+  async function get(id: string, caller: Caller): Promise<Delivery> {
+    const delivery = await store.get(id);
+    if (delivery === null || (delivery.owner !== caller.name && !isAdmin(caller))) throw new AppError('message_not_found');
+    return delivery;
+  }
+
+  /** Makes the change; made anew if the delivery has changed since it was read. */
+  async function change(id: string, caller: Caller, next: (delivery: Delivery) => Delivery): Promise<Delivery> {
+    for (;;) {
+      const delivery = await get(id, caller);
+      const changed = next(delivery);
+      if (await store.update(delivery, changed)) return changed;
+    }
+  }
+
+  return {
+    get,
+    list: (query, caller) => store.list({ ...query, owner: isAdmin(caller) ? null : caller.name }),
+    async cancel(id, caller) {
+      const canceled = await change(id, caller, (delivery) => {
+        if (!mayBecome(delivery.status, 'canceled')) throw refusal('not_cancelable', delivery);
+        return advance(delivery, 'canceled', { finishedAt: Date.now() });
+      });
+      await queue.done(id);
+      events.emit('message.settled', canceled);
+      return canceled;
+    },
+    async retry(id, caller) {
+      if (isDraining()) throw new AppError('shutting_down', { retryAfter: 5 });
+      const queued = await change(id, caller, (delivery) => {
+        const { status, content } = delivery;
+        if (!RETRYABLE.has(status) || content === null) throw refusal('not_retryable', delivery);
+        return advance(delivery, 'queued', afresh(delivery));
+      });
+      await queue.push(id, { channel: queued.account, afterMs: 0, priority: queued.priority });
+      return queued;
+    },
+    async reschedule(id, scheduledAt, caller) {
+      const rescheduled = await change(id, caller, (delivery) => {
+        if (delivery.status !== 'scheduled') throw refusal('not_reschedulable', delivery);
+        if (delivery.expiresAt !== null && delivery.expiresAt <= scheduledAt) throw tooLate();
+        return amend(delivery, { scheduledAt });
+      });
+      await queue.reschedule(id, Math.max(0, scheduledAt - Date.now()));
+      return rescheduled;
+    },
+  };
+}
+
+const RETRYABLE: ReadonlySet<Delivery['status']> = new Set(['failed', 'uncertain', 'expired']);
+
+/** As if it had just been accepted, for those who did not get it. */
+function afresh({ status, recipients, expiresAt, possibleDuplicate }: Delivery): DeliveryPatch {
+  return {
+    error: null,
+    finishedAt: null,
+    retriedForMs: 0,
+    expiresAt: expiresAt !== null && expiresAt <= Date.now() ? null : expiresAt,
+    possibleDuplicate: possibleDuplicate || status === 'uncertain',
+    recipients:
+      status === 'failed' ? recipients.map((one) => (one.status === 'rejected' ? { ...one, status: 'pending' } : one)) : recipients,
+  };
+}
+
+function refusal(code: ErrorCode, { status, content }: Delivery): AppError {
+  const gone = code === 'not_retryable' && RETRYABLE.has(status) && content === null;
+  const detail = gone ? 'What it said is no longer kept: send a new message.' : `The message is ${status.replace('_', ' ')}.`;
+  return new AppError(code, { detail });
+}
+
+function tooLate(): AppError {
+  const detail = 'Must be earlier than expires_at of the message.';
+  return new AppError('validation_failed', { detail, errors: [{ pointer: '/scheduled_at', code: 'out_of_range', detail }] });
+}
