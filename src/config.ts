@@ -1,14 +1,16 @@
 import { z } from 'zod';
 import type { AccountConfig } from './config/account.ts';
 import { parseAccounts } from './config/accounts.ts';
-import { HOW_TO_SET_API_KEYS, parseApiKeys } from './config/api-keys.ts';
+import { type ParsedApiKeys, parseApiKeys } from './config/api-keys.ts';
 import { type Environment, type Problem, readSettings, type Settings, warnOfUnknown } from './config/environment.ts';
 import { parseTokenUrl } from './config/oauth.ts';
-import { defaulted, optional, parseSettings, required } from './config/schema.ts';
+import { parsePatterns } from './config/patterns.ts';
+import { defaulted, optional, parseSettings } from './config/schema.ts';
 import { parseSmtpUrl, type SmtpServer } from './config/smtp-url.ts';
 import {
   parseChoice,
   parseDuration,
+  parseEmailSetting,
   parseHost,
   parsePerSecond,
   parsePositiveDuration,
@@ -16,8 +18,10 @@ import {
   parseRate,
   parseSize,
   parseWholeNumber,
+  splitList,
 } from './config/values.ts';
 import { VARIABLES } from './config/variables.ts';
+import { parseHosts, parseWebhookSecrets, parseWebhookUrl, refuseWebhook, type WebhookConfig } from './config/webhook.ts';
 import type { ApiKey } from './core/caller.ts';
 
 /** The whole configuration, validated. Durations are milliseconds, sizes bytes. */
@@ -25,6 +29,12 @@ export interface Config {
   readonly host: string;
   readonly port: number;
   readonly apiKeys: readonly ApiKey[];
+  /**
+   * Reads again what of API_KEYS stands in files, and gives the keys as they are now. Null if nothing of it stands in a file.
+   *
+   * @throws {ConfigError} when they cannot be used
+   */
+  readonly reloadApiKeys: () => readonly ApiKey[] | null;
   /** At least one; the first is the one to use where nothing else decides. */
   readonly accounts: readonly AccountConfig[];
   readonly fromPolicy: 'reject' | 'rewrite' | 'allow';
@@ -38,6 +48,13 @@ export interface Config {
   readonly rateLimit: { readonly max: number; readonly windowMs: number };
   /** Addresses and CIDRs of proxies whose X-Forwarded-For is believed. */
   readonly trustProxy: readonly string[];
+  readonly templatesDir: string | null;
+  readonly webhooks: WebhookConfig;
+  /** Addresses and `@domains`; null: any. */
+  readonly allowedRecipients: readonly string[] | null;
+  /** Whom everything goes to in place of its recipients. */
+  readonly redirectAllTo: string | null;
+  readonly suppress: 'hard' | 'never';
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   readonly shutdownTimeoutMs: number;
 }
@@ -59,11 +76,10 @@ const GMAIL_SIZE = 35_882_577;
 const MAX_CONNECTIONS = 20;
 const MAX_QUEUED_MESSAGES = 10_000_000;
 
-/** All but the accounts. */
+/** All but the keys and the accounts. */
 const environment = z.object({
   HOST: defaulted('HOST', parseHost),
   PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
-  API_KEYS: required(HOW_TO_SET_API_KEYS, parseApiKeys),
   GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
   FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, ['reject', 'rewrite', 'allow'])),
   SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
@@ -77,6 +93,13 @@ const environment = z.object({
   MAX_MESSAGE_BYTES: defaulted('MAX_MESSAGE_BYTES', (text) => parseSize(text, GMAIL_SIZE)),
   RATE_LIMIT: defaulted('RATE_LIMIT', parseRate),
   TRUST_PROXY: optional(parseProxies),
+  TEMPLATES_DIR: optional((text) => text),
+  WEBHOOK_URL: optional(parseWebhookUrl),
+  WEBHOOK_SECRET: optional(parseWebhookSecrets),
+  WEBHOOK_ALLOWED_HOSTS: optional(parseHosts),
+  ALLOWED_RECIPIENTS: optional((text) => parsePatterns(splitList(text))),
+  REDIRECT_ALL_TO: optional((text) => parseEmailSetting(text, (reason) => reason)),
+  SUPPRESS: defaulted('SUPPRESS', (text) => parseChoice(text, ['hard', 'never'])),
   LOG_LEVEL: defaulted('LOG_LEVEL', (text) => parseChoice(text, ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'])),
   SHUTDOWN_TIMEOUT: defaulted('SHUTDOWN_TIMEOUT', parsePositiveDuration),
 });
@@ -89,14 +112,16 @@ const environment = z.object({
 export function parseConfig(env: Environment): { config: Config; warnings: string[] } {
   const settings = readSettings(env);
   const { values, problems } = parseSettings(environment, settings);
+  const webhooks = values && toWebhooks(values);
+  const keys = parseApiKeys(settings.API_KEYS, (url) => webhooks && refuseWebhook(url, webhooks));
   const { accounts, problems: accountProblems } = parseAccounts(settings, {
     logsIn: logsIn(settings),
     // A wrong one is told of by `problems`.
     tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
   });
-  const all = [...problems, ...accountProblems];
+  const all = [...problems, ...findWebhookProblems(webhooks), ...keys.problems, ...accountProblems];
   if (values === null || all.length > 0) throw new ConfigError(inOrder(all));
-  const config = freezeDeep(toConfig(values, accounts));
+  const config = freezeDeep(toConfig(values, accounts, keys));
   return { config, warnings: [...warnOfUnknown(env), ...warnOfRewriting(config)] };
 }
 
@@ -104,6 +129,12 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
 function logsIn({ SMTP_URL }: Settings): boolean {
   const { data } = environment.shape.SMTP_URL.safeParse(SMTP_URL.text);
   return data?.every(({ tls }) => tls === 'never') !== true;
+}
+
+/** Each variable by itself is well-formed; these need one another. */
+function findWebhookProblems(webhooks: WebhookConfig | null): Problem[] {
+  const refusal = webhooks?.url ? refuseWebhook(webhooks.url, webhooks) : null;
+  return refusal === null ? [] : [{ variable: 'WEBHOOK_URL', message: refusal }];
 }
 
 /** In that of VARIABLES, which groups what belongs together. */
@@ -122,11 +153,12 @@ function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
   ];
 }
 
-function toConfig(values: z.infer<typeof environment>, accounts: readonly AccountConfig[]): Config {
+function toConfig(values: z.infer<typeof environment>, accounts: readonly AccountConfig[], { keys, again }: ParsedApiKeys): Config {
   return {
     host: values.HOST,
     port: values.PORT,
-    apiKeys: values.API_KEYS,
+    apiKeys: keys,
+    reloadApiKeys: () => again && usableKeys(again()),
     accounts,
     fromPolicy: values.FROM_POLICY,
     smtp: { servers: values.SMTP_URL, connections: values.SMTP_CONNECTIONS, rate: values.SMTP_RATE ?? null },
@@ -137,9 +169,23 @@ function toConfig(values: z.infer<typeof environment>, accounts: readonly Accoun
     maxMessageBytes: values.MAX_MESSAGE_BYTES,
     rateLimit: values.RATE_LIMIT,
     trustProxy: values.TRUST_PROXY ?? [],
+    templatesDir: values.TEMPLATES_DIR ?? null,
+    webhooks: toWebhooks(values),
+    allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,
+    redirectAllTo: values.REDIRECT_ALL_TO ?? null,
+    suppress: values.SUPPRESS,
     logLevel: values.LOG_LEVEL,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
   };
+}
+
+function toWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS }: z.infer<typeof environment>): WebhookConfig {
+  return { url: WEBHOOK_URL ?? null, secrets: WEBHOOK_SECRET ?? [], allowedHosts: WEBHOOK_ALLOWED_HOSTS ?? [] };
+}
+
+function usableKeys({ keys, problems }: ParsedApiKeys): readonly ApiKey[] {
+  if (problems.length > 0) throw new ConfigError(problems);
+  return freezeDeep(keys);
 }
 
 /** Typed arrays, such as the digests of keys, cannot be frozen: they stay as they are. */

@@ -1,9 +1,10 @@
+import type { Logger } from 'pino';
 import { type Config, ConfigError, parseConfig } from '../config.ts';
 import { createLogger } from '../log.ts';
-import { openService } from '../service.ts';
+import { openService, type Service } from '../service.ts';
 
 export const SERVE_USAGE =
-  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables: see README.md or .env.example.';
+  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables: see README.md or .env.example.\nOn SIGHUP it reads the API keys again that stand in files.';
 
 /** Runs the service until the signal is aborted. */
 export async function serve(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
@@ -21,6 +22,8 @@ export async function serve(args: string[], { version, signal }: { version: stri
   for (const warning of warnings) logger.warn(warning);
   try {
     const service = await openService({ config, version, logger });
+    const reload = createReload(service, logger);
+    process.on('SIGHUP', reload);
     await aborted(signal);
     logger.info('stopping');
     await service.close();
@@ -29,6 +32,25 @@ export async function serve(args: string[], { version, signal }: { version: stri
     logger.fatal(error instanceof Error ? listenAdvice(error) : 'could not start');
     return 1;
   }
+}
+
+/** Reads the API keys again, one time after the other. What cannot be used changes nothing. */
+function createReload(service: Pick<Service, 'reloadKeys'>, logger: Logger): () => void {
+  let last = Promise.resolve();
+  const reload = async () => {
+    try {
+      const count = await service.reloadKeys();
+      if (count === null) logger.warn('API_KEYS is set in the environment, which cannot change while the service runs: use API_KEYS_FILE');
+      else logger.info({ api_keys: count }, 'API keys read again');
+    } catch (error) {
+      const problems =
+        error instanceof ConfigError ? error.problems.map(({ variable, message }) => `${variable}: ${message}`) : [String(error)];
+      logger.error({ problems }, 'the API keys cannot be used: those from before stay');
+    }
+  };
+  return () => {
+    last = last.then(reload);
+  };
 }
 
 /** Prints the usage: asked for with --help, or because of an argument nobody knows. */

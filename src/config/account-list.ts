@@ -1,8 +1,7 @@
-import { closest } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { ACCOUNT_FIELDS, type AccountSettings } from './account.ts';
 import { readSetting } from './environment.ts';
-import { InvalidValue } from './values.ts';
+import { parseJsonList, toProblems } from './json-list.ts';
 
 const EXAMPLE = '[{"user": "you@gmail.com", "app_password": "abcd efgh ijkl mnop"}]';
 
@@ -40,27 +39,12 @@ export type ListedAccount = { readonly settings: AccountSettings } | { readonly 
  * @throws {InvalidValue} when it is not a list of anything
  */
 export function parseAccountList(json: string): ListedAccount[] {
-  const entries = parseJson(json);
-  if (!Array.isArray(entries) || entries.length === 0) {
-    throw new InvalidValue(`It must be a JSON list of at least one account, such as ${EXAMPLE}.`);
-  }
-  return entries.map(toListed);
-}
-
-function parseJson(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    // What JSON.parse says has a part of the text in it.
-    throw new InvalidValue(
-      `It is not valid JSON. It must be a list such as ${EXAMPLE}, in single quotes if it stands in a shell or an .env file.`,
-    );
-  }
+  return parseJsonList(json, 'account', EXAMPLE).map(toListed);
 }
 
 function toListed(entry: unknown): ListedAccount {
   const { data, error } = listed.safeParse(entry);
-  if (error) return { problems: error.issues.flatMap(toProblems) };
+  if (error) return { problems: toProblems(error, FIELDS, 'a user and a way to log in') };
   const texts = Object.fromEntries(Object.entries(data).map(([field, value]) => [field, toText(value)]));
   const settings = ACCOUNT_FIELDS.map((field) => {
     const file = `${field}_file`;
@@ -72,14 +56,4 @@ function toListed(entry: unknown): ListedAccount {
 function toText(value: unknown): string {
   if (Array.isArray(value)) return value.join(',');
   return typeof value === 'object' ? JSON.stringify(value) : String(value);
-}
-
-function toProblems(issue: z.core.$ZodIssue): string[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(
-      (field) => `${JSON.stringify(field)} is not a field. The nearest name is ${closest(field.toLowerCase(), FIELDS)}.`,
-    );
-  }
-  const [field] = issue.path;
-  return [field === undefined ? 'It must be an object with at least a user and a way to log in.' : `${String(field)}: ${issue.message}`];
 }

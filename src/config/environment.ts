@@ -74,6 +74,11 @@ const PREFIXES = [
   'ON_UNCERTAIN',
   'MAX_MESSAGE',
   'TRUST_PROX',
+  'TEMPLATES_',
+  'WEBHOOK_',
+  'ALLOWED_RECIP',
+  'REDIRECT_ALL',
+  'SUPPRESS',
   'SHUTDOWN_',
 ];
 

@@ -4,11 +4,11 @@ import type { Problem, Setting } from './environment.ts';
 import { InvalidValue } from './values.ts';
 import { VARIABLES, type VariableName } from './variables.ts';
 
-/** Turns the text of a setting into its value; what the parser throws becomes an issue of the schema. */
-function parsed<T>(parse: (text: string) => T) {
-  return (text: string, context: z.RefinementCtx): T => {
+/** Turns what a setting says into its value; what the parser throws becomes an issue of the schema. */
+export function parsed<Said, T>(parse: (said: Said) => T) {
+  return (said: Said, context: z.RefinementCtx): T => {
     try {
-      return parse(text);
+      return parse(said);
     } catch (error) {
       if (!(error instanceof InvalidValue || error instanceof AddressError)) throw error;
       context.addIssue(error.message);

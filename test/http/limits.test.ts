@@ -1,6 +1,8 @@
 import { parseDictionary, parseList } from 'structured-headers';
 import { describe, expect, test } from 'vitest';
-import { type AppUnderTest, CRM, MAIL, SHOP, startApp } from '../helpers/app.ts';
+import { createKeyring } from '../../src/core/keyring.ts';
+import { type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, SHOP_SECRET, startApp } from '../helpers/app.ts';
+import { aKey } from '../helpers/keys.ts';
 
 const WRONG = { authorization: 'Bearer wrong' };
 
@@ -48,6 +50,33 @@ describe('the limit of a key', () => {
     await app.send(MAIL);
     expect((await app.send(MAIL)).statusCode).toBe(429);
     expect((await app.send(MAIL, SHOP)).statusCode).toBe(202);
+  });
+
+  test('is the one that API_KEYS gives it, if it does', async () => {
+    const crm = aKey(CRM_SECRET, { rateLimit: { max: 1, windowMs: 90_500 } });
+    const keyring = createKeyring([crm, aKey(SHOP_SECRET, { name: 'shop' })]);
+    await using app = await startApp({ keyring, rateLimit: { max: 600, windowMs: 60_000 } });
+    const taken = await app.get('/accounts');
+    expect([taken.statusCode, taken.headers['ratelimit-policy']]).toEqual([200, '"key";q=1;w=91']);
+    const refused = await app.get('/accounts');
+    expect([refused.statusCode, refused.headers['ratelimit-policy']]).toEqual([429, '"key";q=1;w=91']);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(60);
+    expect((await app.get('/accounts', SHOP)).headers['ratelimit-policy']).toBe('"key";q=600;w=60');
+  });
+
+  test('is another one as soon as the key is given another one', async () => {
+    const keyring = createKeyring([aKey(CRM_SECRET, { rateLimit: { max: 1, windowMs: 60_000 } })]);
+    await using app = await startApp({ keyring, rateLimit: { max: 2, windowMs: 60_000 } });
+    expect(await repeat(2, () => app.get('/accounts'))).toEqual([200, 429]);
+    keyring.replace([aKey(CRM_SECRET, { rateLimit: { max: 5, windowMs: 30_000 } })]);
+    const taken = await app.get('/accounts');
+    expect(taken.headers).toMatchObject({
+      'ratelimit-policy': '"key";q=5;w=30',
+      ratelimit: expect.stringMatching(/^"key";r=2;t=(30|29)$/),
+    });
+    keyring.replace([aKey(CRM_SECRET)]);
+    const refused = await app.get('/accounts');
+    expect([refused.statusCode, refused.headers['ratelimit-policy']]).toEqual([429, '"key";q=2;w=60']);
   });
 
   test('does not count what needs no key', async () => {

@@ -7,6 +7,7 @@ import { ACCOUNT_FIELDS } from '../../src/config/account.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
 import { parseConfig } from '../../src/config.ts';
 import { accountOf, configOf, credentialsOf, errorOf, fileOf, plain, problemOf, REQUIRED, SECRET } from '../helpers/config.ts';
+import { aKey } from '../helpers/keys.ts';
 
 function digestOf(secret: string): Buffer {
   return createHash('sha256').update(secret).digest();
@@ -17,7 +18,8 @@ describe('the defaults', () => {
     expect(plain(configOf({}))).toEqual({
       host: '127.0.0.1',
       port: 3000,
-      apiKeys: [{ name: 'crm', digest: digestOf(SECRET), admin: false }],
+      apiKeys: [aKey(SECRET)],
+      reloaded: null,
       accounts: [
         {
           user: 'bot@acme.com',
@@ -44,6 +46,11 @@ describe('the defaults', () => {
       maxMessageBytes: 35_882_577,
       rateLimit: { max: 600, windowMs: 60_000 },
       trustProxy: [],
+      templatesDir: null,
+      webhooks: { url: null, secrets: [], allowedHosts: [] },
+      allowedRecipients: null,
+      redirectAllTo: null,
+      suppress: 'hard',
       logLevel: 'info',
       shutdownTimeoutMs: 25_000,
     });
@@ -98,11 +105,17 @@ describe('one error', () => {
       MAX_MESSAGE_BYTES: '36mb',
       RATE_LIMIT: '600',
       TRUST_PROXY: 'true',
+      WEBHOOK_URL: 'crm.example.com',
+      WEBHOOK_SECRET: 'whsec_c2hvcnQ=',
+      WEBHOOK_ALLOWED_HOSTS: 'http://crm:3000',
+      ALLOWED_RECIPIENTS: '@acme.com,acme.com',
+      REDIRECT_ALL_TO: 'tester',
+      SUPPRESS: 'soft',
       LOG_LEVEL: 'loud',
       SHUTDOWN_TIMEOUT: 'soon',
     });
-    // The other ways to log in, which cannot stand beside an app password: config-login.test.ts and config-accounts.test.ts.
-    const others = /^GMAIL_(OAUTH_(CLIENT|REFRESH)|SERVICE|ACCOUNTS)/;
+    // A directory that does not exist is found when it is read. The other ways to log in, which cannot stand beside an app password: config-login.test.ts and config-accounts.test.ts.
+    const others = /^(GMAIL_(OAUTH_(CLIENT|REFRESH)|SERVICE|ACCOUNTS)|TEMPLATES_DIR)/;
     const names = VARIABLES.map(({ name }) => name).filter((name) => !others.test(name));
     expect(problems.map(({ variable }) => variable)).toEqual(names);
     expect(message.split('\n').slice(1)).toEqual(names.map((name) => expect.stringMatching(new RegExp(`^ {2}${name}: [A-Z].*[.)"]$`))));
@@ -145,11 +158,11 @@ describe('API_KEYS', () => {
     const { apiKeys } = configOf({
       API_KEYS: `crm:${SECRET}1, ops:${SECRET}2:admin, a.b_c-1:sha256:${digest}, root:sha256:${digest.replace(/./, '0')}:admin,`,
     });
-    expect(apiKeys.map(({ name, admin }) => [name, admin])).toEqual([
-      ['crm', false],
-      ['ops', true],
-      ['a.b_c-1', false],
-      ['root', true],
+    expect(apiKeys.map(({ name, scopes }) => [name, scopes])).toEqual([
+      ['crm', ['send', 'read']],
+      ['ops', ['admin']],
+      ['a.b_c-1', ['send', 'read']],
+      ['root', ['admin']],
     ]);
     expect(apiKeys[0]?.digest).toEqual(digestOf(`${SECRET}1`));
     expect(apiKeys[2]?.digest).toEqual(digestOf(SECRET));
@@ -172,7 +185,6 @@ describe('API_KEYS', () => {
       `a:${SECRET},b:${SECRET}0,c:sha256:${digestOf(SECRET).toString('hex')}`,
       'Keys 1 and 3 have the same secret',
     ],
-    ['the JSON form', '[{"name": "crm"}]', 'not supported by this version'],
     ['no key at all', ',', 'required'],
   ])('refuses %s', (_, value, reason) => {
     expect(problemOf('API_KEYS', value)).toContain(reason);

@@ -21,25 +21,32 @@ export interface Limits {
   strike(request: FastifyRequest): Promise<void>;
 }
 
+/** So many requests in each window of time. */
+export interface Rate {
+  readonly max: number;
+  readonly windowMs: number;
+}
+
 /**
  * Rate limits by key and by address. What is left of a key's is told in the header fields of draft-ietf-httpapi-ratelimit-headers-10.
  *
  * @param app with @fastify/rate-limit registered
+ * @param usual the rate of keys that have none of their own
  */
-export function createLimits(app: FastifyInstance, allowance: { max: number; windowMs: number }): Limits {
+export function createLimits(app: FastifyInstance, usual: Rate): Limits {
+  const rateOf = (request: FastifyRequest) => callerOf(request).rateLimit ?? usual;
   const perKey = app.createRateLimit({
-    max: allowance.max,
-    timeWindow: allowance.windowMs,
+    max: (request) => rateOf(request).max,
+    timeWindow: (request) => rateOf(request).windowMs,
     keyGenerator: (request) => callerOf(request).name,
   });
   const perAddress = app.createRateLimit({ max: STRIKES.max, timeWindow: STRIKES.windowMs });
-  const policy = `"key";q=${allowance.max};w=${Math.ceil(allowance.windowMs / 1000)}`;
 
   return {
     async spend(request, reply) {
       const limit = await perKey(request);
       if (limit.isAllowed) return;
-      reply.header('ratelimit-policy', policy);
+      reply.header('ratelimit-policy', `"key";q=${limit.max};w=${Math.ceil(limit.timeWindow / 1000)}`);
       reply.header('ratelimit', `"key";r=${limit.remaining};t=${limit.ttlInSeconds}`);
       if (limit.isExceeded) throw tooMany(limit.ttlInSeconds);
     },

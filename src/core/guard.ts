@@ -1,0 +1,76 @@
+import { toMailboxKey } from './address.ts';
+import type { Caller } from './caller.ts';
+import { AppError, type FieldError, summarize } from './errors.ts';
+import { type Message, recipientsOf } from './message.ts';
+
+const FIELDS = ['to', 'cc', 'bcc'] as const;
+
+/**
+ * Refuses a message whose sender or recipients its key may not use, or whose recipients this service does not write to.
+ *
+ * @param allowedRecipients addresses and `@domains`; null: any
+ * @throws {AppError} `sender_not_allowed`, and `recipient_not_allowed` with each recipient that is refused
+ */
+export function refuseForKey({ envelope }: Message, caller: Caller, allowedRecipients: readonly string[] | null): void {
+  const { email } = envelope.from;
+  if (caller.allowedFrom !== null && !matcherOf(caller.allowedFrom)(email)) throw senderNotAllowed(email, caller.allowedFrom);
+
+  const ofKey = matcherOf(caller.allowedRecipients);
+  const ofService = matcherOf(allowedRecipients);
+  const errors = FIELDS.flatMap((field) =>
+    envelope[field].flatMap((recipient, i): FieldError[] => {
+      const refusal = !ofKey(recipient.email) ? NOT_OF_KEY : !ofService(recipient.email) ? NOT_OF_SERVICE : null;
+      if (refusal === null) return [];
+      return [{ pointer: `/${field}/${i}`, code: 'recipient_not_allowed', detail: `${recipient.email} ${refusal}` }];
+    }),
+  );
+  if (errors.length > 0) throw new AppError('recipient_not_allowed', { detail: summarize(errors), errors });
+}
+
+const NOT_OF_KEY = 'is not among the allowed_recipients of this key.';
+const NOT_OF_SERVICE = 'is not among the ALLOWED_RECIPIENTS of this service.';
+
+function senderNotAllowed(email: string, allowedFrom: readonly string[]): AppError {
+  const detail = `This key may not send from ${email}. Its allowed_from: ${listWithin(allowedFrom, MAX_LIST_LENGTH)}.`;
+  return new AppError('sender_not_allowed', { detail, errors: [{ pointer: '/from', code: 'sender_not_allowed', detail }] });
+}
+
+/** Whether an address is one of these, or in one of these domains; a domain's subdomains are others. */
+function matcherOf(patterns: readonly string[] | null): (email: string) => boolean {
+  if (patterns === null) return () => true;
+  const keys = new Set(patterns.map(toMailboxKey));
+  return (email) => {
+    const key = toMailboxKey(email);
+    return keys.has(key) || keys.has(key.slice(key.lastIndexOf('@')));
+  };
+}
+
+const ORIGINAL_TO = 'X-Original-To';
+/** Characters: fit for a header, and for a sentence. */
+const MAX_LIST_LENGTH = 900;
+
+/** The same message to this address in place of its recipients, whom it names in X-Original-To. */
+export function redirect({ envelope, content, ...rest }: Message, to: string): Message {
+  const headers = Object.entries(content.headers).filter(([name]) => name.toLowerCase() !== ORIGINAL_TO.toLowerCase());
+  return {
+    ...rest,
+    envelope: { ...envelope, to: [{ email: to, name: null }], cc: [], bcc: [] },
+    content: {
+      ...content,
+      headers: { ...Object.fromEntries(headers), [ORIGINAL_TO]: listWithin(recipientsOf(envelope), MAX_LIST_LENGTH) },
+    },
+  };
+}
+
+/** As many of these as so many characters hold, and how many more there are. */
+function listWithin(items: readonly string[], maxLength: number): string {
+  const all = items.join(', ');
+  if (all.length <= maxLength) return all;
+  const room = maxLength - `, and ${items.length} more`.length;
+  let length = 0;
+  const shown = items.filter((item, i) => {
+    length += item.length + (i === 0 ? 0 : ', '.length);
+    return length <= room;
+  });
+  return `${shown.join(', ')}, and ${items.length - shown.length} more`;
+}

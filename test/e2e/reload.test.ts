@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest';
+import { fileOf } from '../helpers/config.ts';
+import { type Running, serveAgainst } from '../helpers/process.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+
+const CRM_SECRET = 'crm-secret-0123456789-abcdefghij';
+const SHOP_SECRET = 'shop-secret-0123456789-abcdefgh';
+const TILL_SECRET = 'till-secret-0123456789-abcdefgh';
+
+async function statusOf(url: string, secret: string): Promise<number> {
+  const answer = await fetch(`${url}/accounts`, { headers: { authorization: `Bearer ${secret}` } });
+  await answer.body?.cancel();
+  return answer.status;
+}
+
+/** The log line with this message. */
+async function lineOf(service: Running, message: string): Promise<Record<string, unknown>> {
+  const [line] = await service.saw(new RegExp(`^\\{.*"msg":"${message}.*\\}$`, 'm'));
+  return JSON.parse(line);
+}
+
+describe('on SIGHUP, outtray serve', () => {
+  test('takes the keys that API_KEYS_FILE has now, without a restart', async () => {
+    using file = fileOf(`crm:${CRM_SECRET}`);
+    await using gmail = await startSimulator();
+    await using service = await serveAgainst(gmail, { API_KEYS_FILE: file.path });
+    expect(await statusOf(service.url, CRM_SECRET)).toBe(200);
+
+    file.write(
+      JSON.stringify([
+        { name: 'shop', secret: SHOP_SECRET, rate_limit: '7/1m' },
+        { name: 'till', secret: TILL_SECRET, scopes: ['send'] },
+      ]),
+    );
+    service.signal('SIGHUP');
+    expect(await lineOf(service, 'API keys read again')).toMatchObject({ level: 'info', api_keys: 2 });
+    expect(await statusOf(service.url, CRM_SECRET)).toBe(401);
+    expect(await statusOf(service.url, SHOP_SECRET)).toBe(200);
+    expect(await statusOf(service.url, TILL_SECRET)).toBe(403);
+    service.signal('SIGTERM');
+    expect(await service.ended).toBe(0);
+    for (const secret of [CRM_SECRET, SHOP_SECRET, TILL_SECRET]) expect(service.output().out).not.toContain(secret);
+  });
+
+  test('keeps the keys it has when those of the file cannot be used, and says what is wrong', async () => {
+    using file = fileOf(`crm:${CRM_SECRET}`);
+    await using gmail = await startSimulator();
+    await using service = await serveAgainst(gmail, { API_KEYS_FILE: file.path });
+
+    file.write(JSON.stringify([{ name: 'shop', secret: SHOP_SECRET, scope: ['send'] }]));
+    service.signal('SIGHUP');
+    expect(await lineOf(service, 'the API keys cannot be used')).toMatchObject({
+      level: 'error',
+      problems: ['API_KEYS_FILE: Key 1: "scope" is not a field. The nearest name is scopes.'],
+    });
+    expect(await statusOf(service.url, CRM_SECRET)).toBe(200);
+    expect(await statusOf(service.url, SHOP_SECRET)).toBe(401);
+
+    file.write(`crm:${CRM_SECRET},shop:${SHOP_SECRET}`);
+    service.signal('SIGHUP');
+    expect(await lineOf(service, 'API keys read again')).toMatchObject({ api_keys: 2 });
+    expect(await statusOf(service.url, SHOP_SECRET)).toBe(200);
+  });
+
+  test('says so when the keys stand in the environment, which cannot change', async () => {
+    await using gmail = await startSimulator();
+    await using service = await serveAgainst(gmail, { API_KEYS: `crm:${CRM_SECRET}` });
+    service.signal('SIGHUP');
+    expect(await lineOf(service, 'API_KEYS is set in the environment')).toMatchObject({ level: 'warn' });
+    expect(await statusOf(service.url, CRM_SECRET)).toBe(200);
+  });
+});

@@ -1,0 +1,102 @@
+import { fastify, type InjectOptions } from 'fastify';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import type { Scope } from '../../src/core/caller.ts';
+import { createKeyring } from '../../src/core/keyring.ts';
+import { openApiDocument } from '../../src/http/app.ts';
+import { demandScope } from '../../src/http/plugins/auth.ts';
+import { ADMIN_SECRET, CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helpers/app.ts';
+import { aKey } from '../helpers/keys.ts';
+
+const SECRETS: Readonly<Record<Scope, string>> = { send: CRM_SECRET, read: SHOP_SECRET, admin: ADMIN_SECRET };
+const KEYRING = createKeyring([
+  aKey(SECRETS.send, { name: 'sender', scopes: ['send'] }),
+  aKey(SECRETS.read, { name: 'reader', scopes: ['read'] }),
+  aKey(SECRETS.admin, { name: 'boss', scopes: ['admin'] }),
+]);
+
+function keyFor(scope: Scope): Record<string, string> {
+  return { authorization: `Bearer ${SECRETS[scope]}`, 'content-type': 'application/json' };
+}
+
+interface Operation {
+  readonly security?: readonly object[];
+  readonly responses: Readonly<Record<string, { readonly description: string }>>;
+}
+
+/** Every operation that needs a key, with the scope it should take: what looks takes `read`, what sends or steers takes `send`. */
+async function operations(): Promise<{ name: string; scope: Scope; request: InjectOptions; forbidden: string }[]> {
+  const { paths } = parse(await openApiDocument('1.2.3'));
+  return Object.entries<Record<string, Operation>>(paths).flatMap(([path, methods]) =>
+    Object.entries(methods)
+      .filter(([, { security }]) => security?.length !== 0)
+      .map(([method, { responses }]) => ({
+        name: `${method} ${path}`,
+        scope: method === 'get' || path.endsWith('/preview') ? ('read' as const) : ('send' as const),
+        request: { method: method.toUpperCase() as 'GET', url: path.replace(/\{\w+\}/g, 'x') },
+        forbidden: responses['403']?.description ?? '',
+      })),
+  );
+}
+
+describe('a scope', () => {
+  test('is asked for by every operation that needs a key, and documented', async () => {
+    await using app = await startApp({ keyring: KEYRING });
+    const all = await operations();
+    expect(all.map(({ name }) => name)).toEqual(expect.arrayContaining(['post /send', 'get /messages/{id}', 'get /accounts']));
+    for (const { name, scope, request, forbidden } of all) {
+      const other = scope === 'send' ? 'read' : 'send';
+      const answer = await app.inject({ ...request, headers: keyFor(other) });
+      expect([name, answer.statusCode]).toEqual([name, 403]);
+      expect(answer.json()).toMatchObject({
+        code: 'insufficient_scope',
+        detail: `This takes the scope ${scope}; the key has ${other}.`,
+        retryable: false,
+      });
+      expect([name, forbidden]).toEqual([name, expect.stringContaining('`insufficient_scope`')]);
+      for (const good of [scope, 'admin'] as const) {
+        const { code } = (await app.inject({ ...request, headers: keyFor(good) })).json();
+        expect([name, good, code]).not.toEqual([name, good, 'insufficient_scope']);
+      }
+    }
+  });
+
+  test('is that of GET where a route answers HEAD', async () => {
+    await using app = await startApp({ keyring: KEYRING });
+    const ask = async (scope: Scope) => (await app.inject({ method: 'HEAD', url: '/accounts', headers: keyFor(scope) })).statusCode;
+    expect([await ask('send'), await ask('read')]).toEqual([403, 200]);
+  });
+
+  test('is looked at after the key and before the body', async () => {
+    await using app = await startApp({ keyring: KEYRING });
+    expect((await app.send(MAIL, { authorization: 'Bearer wrong' })).statusCode).toBe(401);
+    expect((await app.send('{ not JSON', keyFor('read'))).statusCode).toBe(403);
+    expect(app.accepted).toEqual([]);
+  });
+
+  test('is no way around the limit of a key: a refusal counts', async () => {
+    await using app = await startApp({ keyring: KEYRING, rateLimit: { max: 2, windowMs: 60_000 } });
+    const statuses: number[] = [];
+    for (let i = 0; i < 3; i++) statuses.push((await app.send(MAIL, keyFor('read'))).statusCode);
+    expect(statuses).toEqual([403, 403, 429]);
+  });
+
+  test('must be said by a route behind a key: else the service does not start', () => {
+    const app = fastify().addHook('onRoute', demandScope);
+    expect(() => app.get('/mail', { config: { scope: 'read' } }, async () => '')).not.toThrow();
+    expect(() => app.get('/forgotten', async () => '')).toThrow('/forgotten has no scope in its config');
+  });
+});
+
+describe('keys that are replaced while the service runs', () => {
+  test('hold from the next request on: the new ones, and only these', async () => {
+    const keyring = createKeyring([aKey(CRM_SECRET, { scopes: ['send'] })]);
+    await using app = await startApp({ keyring });
+    const statusOf = async (secret: string) => (await app.get('/accounts', { authorization: `Bearer ${secret}` })).statusCode;
+    expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([403, 401]);
+    keyring.replace([aKey(CRM_SECRET), aKey(SHOP_SECRET, { name: 'shop' })]);
+    expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([200, 200]);
+    keyring.replace([aKey(SHOP_SECRET, { name: 'shop' })]);
+    expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([401, 200]);
+  });
+});
