@@ -127,22 +127,39 @@ function settle(recipients: readonly Recipient[], error: DeliveryError | null): 
   return { kind: 'settle', status: accepted > 0 ? 'partially_sent' : 'failed', recipients, error };
 }
 
-/** One error for all the recipients refused for good: their common one, or `recipients_rejected`. */
+/** One error for all who do not get it: the reason those refused for good have in common, or `recipients_rejected`. */
 function refusalOf(recipients: readonly Recipient[], outcome: Outcome): DeliveryError | null {
   const rejected = recipients.filter(({ status }) => status === 'rejected');
+  if (rejected.length === 0) return suppressionOf(recipients);
   const first = outcome.refused.find(({ fault }) => !fault.retryable)?.fault.error;
   const smtp = first?.smtp ?? rejected[0]?.smtp ?? null;
-  if (rejected.length === 0) return null;
   const sameForAll =
     first && outcome.refused.length === rejected.length && outcome.refused.every(({ fault }) => fault.error.code === first.code);
   if (sameForAll && rejected.length === 1 && recipients.length === 1) return first;
   return {
     code: sameForAll ? first.code : 'recipients_rejected',
     scope: 'message',
-    detail: `Refused: ${rejected.map(({ email }) => email).join(', ')} (${rejected.length} of ${recipients.length} recipients).`,
+    detail: nameMissed(recipients),
     hint: sameForAll ? first.hint : ERRORS.recipients_rejected.hint,
     smtp,
   };
+}
+
+/** Everyone who was tried was accepted. */
+function suppressionOf(recipients: readonly Recipient[]): DeliveryError | null {
+  const suppressed = recipients.find(({ status }) => status === 'suppressed');
+  if (!suppressed) return null;
+  const { hint } = ERRORS.recipient_suppressed;
+  return { code: 'recipient_suppressed', scope: 'message', detail: nameMissed(recipients), hint, smtp: suppressed.smtp };
+}
+
+/** Who does not get it. */
+function nameMissed(recipients: readonly Recipient[]): string {
+  const name = (what: string, status: Recipient['status']) => {
+    const emails = recipients.filter((recipient) => recipient.status === status).map(({ email }) => email);
+    return emails.length === 0 ? [] : [`${what}: ${emails.join(', ')} (${emails.length} of ${recipients.length} recipients).`];
+  };
+  return [...name('Refused', 'rejected'), ...name('Not sent to', 'suppressed')].join(' ');
 }
 
 function restate(code: 'delivery_uncertain' | 'retries_exhausted', last: DeliveryError): DeliveryError {

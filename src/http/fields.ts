@@ -13,14 +13,21 @@ export function strictObject<Shape extends z.core.$ZodShape>(shape: Shape) {
   return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? known : undefined) });
 }
 
+/** What a pointer begins with where it does not point into the body. */
+const PREFIXES: Readonly<Record<string, string>> = { querystring: 'query:', params: 'path:' };
+
 /**
  * Validates a part of a request.
  *
+ * @param part which it is, as Fastify names them
  * @throws {AppError} `validation_failed` or, if nothing else is wrong, `attachment_blocked`, with all there is to mend
  */
-export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
+export function validate<Schema extends z.ZodType>(schema: Schema, value: unknown, part = 'body'): z.output<Schema> {
   const result = schema.safeParse(value, { error: describe, reportInput: true });
-  if (!result.success) throw invalidFields(result.error.issues.flatMap(toFieldErrors));
+  if (!result.success) {
+    const found = result.error.issues.flatMap(toFieldErrors);
+    throw invalidFields(found.map((error) => ({ ...error, pointer: locate(error.pointer, part) })));
+  }
   return result.data;
 }
 
@@ -33,6 +40,12 @@ export function invalidFields(found: readonly FieldError[]): AppError {
 /** RFC 6901. */
 function toPointer(path: readonly PropertyKey[]): string {
   return path.map((segment) => `/${String(segment).slice(0, MAX_SEGMENT_LENGTH).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+}
+
+/** A pointer into a part, as one into the request: `query:limit`, `path:email`. */
+function locate(pointer: string, part: string): string {
+  const prefix = PREFIXES[part];
+  return prefix === undefined ? pointer : prefix + pointer.slice(1);
 }
 
 /** What zod found, in our words. An issue may be several errors: each unknown field is one. */

@@ -64,6 +64,39 @@ describe('what follows from an attempt', () => {
     });
   });
 
+  describe('with a recipient who is suppressed', () => {
+    const smtp = { code: 550, enhanced: '5.1.1', response: 'No such user' };
+    const suppressed = { email: 'eve@example.com', status: 'suppressed' as const, smtp };
+    const delivery = sending(1, { recipients: [...pending('ada@example.com', 'bob@example.com'), suppressed] });
+    const gone = { email: 'bob@example.com', fault: aFault('mailbox_full', { retryable: false, scope: 'recipient' }) };
+
+    test('all others accepted is partially sent, and says who is missed and why', () => {
+      const verdict = judge(delivery, anAcceptance(['ada@example.com', 'bob@example.com']), policy);
+      expect(verdict).toMatchObject({ kind: 'settle', status: 'partially_sent', error: { code: 'recipient_suppressed', smtp } });
+      expect(verdict.error?.detail).toBe('Not sent to: eve@example.com (1 of 3 recipients).');
+      expect(verdict.recipients.at(-1)).toEqual(suppressed);
+    });
+
+    test('and another refused has one error, of the refusal, that names both', () => {
+      const verdict = judge(delivery, anAcceptance(['ada@example.com'], [gone]), policy);
+      expect(verdict).toMatchObject({ kind: 'settle', status: 'partially_sent', error: { code: 'mailbox_full' } });
+      expect(verdict.error?.detail).toBe('Refused: bob@example.com (1 of 3 recipients). Not sent to: eve@example.com (1 of 3 recipients).');
+    });
+
+    test('and the only other refused has failed', () => {
+      const recipients = [...pending('bob@example.com'), suppressed];
+      const verdict = judge(sending(1, { recipients }), aFailure(gone.fault, [gone]), policy);
+      expect(verdict).toMatchObject({ kind: 'settle', status: 'failed', error: { code: 'mailbox_full' } });
+      expect(verdict.error?.detail).toContain('Not sent to: eve@example.com (1 of 2 recipients).');
+    });
+
+    test('waits with the others for another try', () => {
+      const verdict = judge(delivery, aFailure(aFault('connection_lost')), policy);
+      expect(verdict.kind).toBe('again');
+      expect(verdict.recipients.map(({ status }) => status)).toEqual(['pending', 'pending', 'suppressed']);
+    });
+  });
+
   test('a message refused for good rejects everyone still pending and keeps those accepted before', () => {
     const recipients = [{ email: 'ada@example.com', status: 'accepted' as const, smtp: null }, ...pending('bob@example.com')];
     const verdict = judge(sending(2, { recipients }), aFailure(aFault('content_rejected', { retryable: false })), policy);

@@ -1,0 +1,120 @@
+import type { Delivery, SmtpReply } from './delivery.ts';
+import { AppError, type FieldError, summarize } from './errors.ts';
+import type { Events } from './events.ts';
+import type { Fault, Suppression, SuppressionStore } from './ports.ts';
+
+/** "Gmail SMTP errors and codes" (https://support.google.com/a/answer/3726730): there is no such mailbox, or it is disabled. */
+const GONE: readonly (string | null)[] = ['5.1.1', '5.2.1'];
+
+/** Addresses not to send to: what Gmail refused for good, and what somebody entered. */
+export interface Suppressions extends Pick<SuppressionStore, 'get' | 'list' | 'remove'> {
+  /** Which of these the account does not send to, by the address as it was given. */
+  find(account: string, emails: readonly string[]): Promise<ReadonlyMap<string, Suppression>>;
+  /**
+   * Enters an address by hand, for all accounts, in place of what there is for it.
+   *
+   * @throws {AppError} `queue_full`: there is no room for another
+   */
+  enter(email: string, note: string | null): Promise<Suppression>;
+  /** Resolves once all that was heard so far is kept. */
+  drain(): Promise<void>;
+}
+
+export interface SuppressionsDeps {
+  readonly store: SuppressionStore;
+  readonly events: Events;
+  /** Whether to remember whom Gmail refuses, and to mind it. What was entered by hand counts in any case. */
+  readonly learn: boolean;
+  /** A refusal could not be kept. */
+  readonly onError: (error: unknown) => void;
+}
+
+export function createSuppressions({ store, events, learn, onError }: SuppressionsDeps): Suppressions {
+  /** One change at a time: a refusal reads what there is before it writes. */
+  let last: Promise<unknown> = Promise.resolve();
+
+  function inTurn<Result>(change: () => Promise<Result>): Promise<Result> {
+    const mine = last.then(change);
+    last = mine.catch(() => {});
+    return mine;
+  }
+
+  async function remember(email: string, account: string, smtp: SmtpReply | null, messageId: string): Promise<void> {
+    const known = await store.get(email);
+    const refused = { email, reason: 'refused', accounts: [], smtp, messageId, note: null, createdAt: Date.now() } as const;
+    const { accounts, ...rest } = known ?? refused;
+    if (accounts === null || accounts.includes(account)) return;
+    await store.put({ ...rest, accounts: [...accounts, account] });
+  }
+
+  function holds({ accounts }: Suppression, account: string): boolean {
+    return accounts === null || (learn && accounts.includes(account));
+  }
+
+  if (learn) {
+    events.on('message.attempted', (delivery, attempt, { refused }) => {
+      // The simulator refuses whom the test says, and speaks of nobody.
+      if (delivery.test) return;
+      for (const { email, fault } of refused) {
+        if (isForGood(fault)) inTurn(() => remember(email, attempt.account, fault.error.smtp, delivery.id)).catch(onError);
+      }
+    });
+  }
+
+  return {
+    async find(account, emails) {
+      const found = await Promise.all(emails.map(async (email) => [email, await store.get(email)] as const));
+      return new Map(found.filter((entry): entry is [string, Suppression] => entry[1] !== null && holds(entry[1], account)));
+    },
+    async enter(email, note) {
+      const suppression = { email, reason: 'manual', accounts: null, smtp: null, messageId: null, note, createdAt: Date.now() } as const;
+      await inTurn(() => store.put(suppression));
+      return suppression;
+    },
+    get: (email) => store.get(email),
+    list: (query) => store.list(query),
+    remove: (email) => inTurn(() => store.remove(email)),
+    async drain() {
+      await last;
+    },
+  };
+}
+
+/** A refusal that speaks of the mailbox and not of the message, and that no waiting will change. */
+function isForGood({ retryable, error: { smtp } }: Fault): boolean {
+  return !retryable && smtp?.code === 550 && GONE.includes(smtp.enhanced);
+}
+
+/**
+ * A delivery that is to be accepted, without those it is not sent to.
+ *
+ * @param found the suppressions that hold, by the address of the recipient
+ * @throws {AppError} `recipient_suppressed`: nobody is left
+ */
+export function suppress(delivery: Delivery, found: ReadonlyMap<string, Suppression>): Delivery {
+  if (found.size === 0) return delivery;
+  const recipients = delivery.recipients.map((recipient) => {
+    const suppression = found.get(recipient.email);
+    return suppression ? { ...recipient, status: 'suppressed' as const, smtp: suppression.smtp } : recipient;
+  });
+  if (recipients.some(({ status }) => status === 'pending')) return { ...delivery, recipients };
+  const errors = refusalsOf(delivery, found);
+  throw new AppError('recipient_suppressed', { detail: summarize(errors), errors });
+}
+
+function refusalsOf({ envelope }: Delivery, found: ReadonlyMap<string, Suppression>): FieldError[] {
+  return (['to', 'cc', 'bcc'] as const).flatMap((field) =>
+    envelope[field].flatMap(({ email }, index) => {
+      const suppression = found.get(email);
+      return suppression ? [{ pointer: `/${field}/${index}`, code: 'recipient_suppressed', detail: explain(suppression) }] : [];
+    }),
+  );
+}
+
+/** Why, since when, and the mend. */
+function explain({ email, reason, smtp, createdAt }: Suppression): string {
+  const reply = smtp ? ` (${[smtp.code, smtp.enhanced].filter(Boolean).join(' ')})` : '';
+  const since = new Date(createdAt).toISOString();
+  const why = reason === 'manual' ? `Somebody entered ${email} on ${since}` : `Gmail refused ${email} for good on ${since}${reply}`;
+  return `${why}. Once it works again, DELETE /suppressions/${encodeURIComponent(email)}.`;
+}

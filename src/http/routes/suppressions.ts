@@ -1,0 +1,125 @@
+import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import { z } from 'zod';
+import { toMailboxKey } from '../../core/address.ts';
+import { AppError, type ErrorCode } from '../../core/errors.ts';
+import type { Suppression } from '../../core/ports.ts';
+import type { Suppressions } from '../../core/suppressions.ts';
+import { strictObject } from '../fields.ts';
+import { cursor, limit, toPage } from '../page.ts';
+import { type Answer, answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { email } from '../schemas/mailbox.ts';
+import { type SuppressionResource, suppression, suppressionList, suppressionRequest } from '../schemas/suppression.ts';
+
+export interface SuppressionOptions {
+  readonly suppressions: Pick<Suppressions, 'get' | 'list' | 'enter' | 'remove'>;
+}
+
+const COMMON = [
+  'invalid_json',
+  'missing_api_key',
+  'invalid_api_key',
+  'insufficient_scope',
+  'validation_failed',
+  'rate_limited',
+  'internal_error',
+  'queue_unavailable',
+] as const satisfies ErrorCode[];
+
+const PARAMS = z.object({ email });
+
+const REMOVED: Answer = { description: 'It is sent to again.', headers: {}, content: {} };
+
+/** GET /suppressions; GET, PUT and DELETE /suppressions/{email}: addresses not to send to, and why. */
+export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = async (app, { suppressions }) => {
+  app.get(
+    '/suppressions',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'listSuppressions',
+        tags: ['suppressions'],
+        summary: 'See which addresses are not sent to',
+        description: 'Those that Gmail refused for good, and those that somebody entered; by address.',
+        querystring: strictObject({ limit, cursor: cursor(([key, ...rest]) => (rest.length === 0 && key !== undefined ? key : null)) }),
+        response: answers({ 200: answer('A page of them.', suppressionList) }, COMMON, RATE_LIMIT_HEADERS),
+      },
+    },
+    async ({ query }) => {
+      const found = await suppressions.list({ limit: query.limit + 1, after: query.cursor ?? null });
+      const { items, next_cursor } = toPage(found, query.limit, (last) => [toMailboxKey(last.email)]);
+      return { suppressions: items.map(toSuppressionResource), next_cursor };
+    },
+  );
+
+  app.get(
+    '/suppressions/:email',
+    {
+      config: { scope: 'read' },
+      schema: {
+        operationId: 'getSuppression',
+        tags: ['suppressions'],
+        summary: 'See whether and why an address is not sent to',
+        params: PARAMS,
+        response: answers({ 200: answer('Why, and since when.', suppression) }, [...COMMON, 'not_found'], RATE_LIMIT_HEADERS),
+      },
+    },
+    async ({ params }) => {
+      const found = await suppressions.get(params.email);
+      if (found === null) throw notSuppressed(params.email);
+      return toSuppressionResource(found);
+    },
+  );
+
+  app.put(
+    '/suppressions/:email',
+    {
+      config: { scope: 'send' },
+      schema: {
+        operationId: 'putSuppression',
+        tags: ['suppressions'],
+        summary: 'Send no more to an address',
+        description: `New mail to it is refused, from every account, until it is removed; what is accepted already still goes out.
+It takes the place of what there is for the address, and is answered alike whether there was anything. The body may be left out.`,
+        params: PARAMS,
+        body: suppressionRequest,
+        response: answers({ 200: answer('It is not sent to any more.', suppression) }, [...COMMON, 'queue_full'], RATE_LIMIT_HEADERS),
+      },
+    },
+    async ({ params, body }) => toSuppressionResource(await suppressions.enter(params.email, body.note ?? null)),
+  );
+
+  app.delete(
+    '/suppressions/:email',
+    {
+      config: { scope: 'send' },
+      schema: {
+        operationId: 'deleteSuppression',
+        tags: ['suppressions'],
+        summary: 'Send to an address again',
+        description: 'From every account. If Gmail refuses it once more, it is remembered once more.',
+        params: PARAMS,
+        response: answers({ 204: REMOVED }, [...COMMON, 'not_found'], RATE_LIMIT_HEADERS),
+      },
+    },
+    async ({ params }, reply) => {
+      if (!(await suppressions.remove(params.email))) throw notSuppressed(params.email);
+      return reply.code(204).send();
+    },
+  );
+};
+
+function notSuppressed(address: string): AppError {
+  return new AppError('not_found', { detail: `Mail to ${address} is not suppressed.` });
+}
+
+function toSuppressionResource({ email, reason, accounts, smtp, messageId, note, createdAt }: Suppression): SuppressionResource {
+  return {
+    email,
+    reason,
+    accounts: accounts && [...accounts],
+    smtp,
+    message: messageId,
+    note,
+    created_at: new Date(createdAt).toISOString(),
+  };
+}

@@ -1,0 +1,22 @@
+import type { SmtpReply } from '../../src/core/delivery.ts';
+import type { Suppression } from '../../src/core/ports.ts';
+
+export const NO_SUCH_USER: SmtpReply = {
+  code: 550,
+  enhanced: '5.1.1',
+  response: 'The email account that you tried to reach does not exist.',
+};
+
+/** One that Gmail refused, with what the test cares about put over it. */
+export function aSuppression(email: string, patch: Partial<Suppression> = {}): Suppression {
+  return {
+    email,
+    reason: 'refused',
+    accounts: ['bot@acme.com'],
+    smtp: NO_SUCH_USER,
+    messageId: 'msg_1',
+    note: null,
+    createdAt: Date.UTC(2027, 0, 1, 9),
+    ...patch,
+  };
+}
