@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
 
 const OLDEST_NODE = 24;
 
@@ -76,6 +75,6 @@ if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
   );
 } else {
   // Types are stripped and modules compiled once, not at each start; where the disk cannot be written it does nothing.
-  enableCompileCache();
+  (await import('node:module')).enableCompileCache();
   process.exitCode = await main(process.argv.slice(2));
 }

@@ -1,0 +1,127 @@
+import { execFile } from 'node:child_process';
+import { copyFile, cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { API_KEY, startService } from '../helpers/service.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+
+const exec = promisify(execFile);
+
+const REPO = new URL('../../', import.meta.url).pathname;
+const PACKED_FROM = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'openapi.yaml', 'README.md', 'LICENSE'];
+const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT/;
+const INSTALL_TIMEOUT_MS = 300_000;
+
+const USER = `
+import { createOuttrayClient, type ErrorCode, type Message, type SendRequest } from 'outtray/client';
+
+const outtray = createOuttrayClient({ baseUrl: 'http://127.0.0.1:3000', apiKey: 'secret', fetch });
+const hello: SendRequest = { to: ['ada@example.com', { email: 'bob@example.com', name: 'Bob' }], subject: 'Hello', text: 'Hello.' };
+
+export async function send(): Promise<Message | ErrorCode | null> {
+  const { data, error } = await outtray.POST('/send', { params: { header: { Prefer: 'wait=10' } }, body: hello });
+  if (error) return error.code;
+  return 'id' in data ? data : null;
+}
+
+// @ts-expect-error: the field is "subject".
+export const misspelt = () => outtray.POST('/send', { body: { to: 'ada@example.com', topic: 'Hello', text: 'Hello.' } });
+// @ts-expect-error: there is no such path.
+export const lost = () => outtray.GET('/message/{id}', { params: { path: { id: 'msg_1' } } });
+// @ts-expect-error: a code is one of the table's.
+export const code: ErrorCode = 'no_such_code';
+`;
+
+let workshop: string;
+/** Where a user has installed the package, and nothing else. */
+let home: string;
+let installed = false;
+
+beforeAll(async () => {
+  workshop = await mkdtemp(join(tmpdir(), 'outtray-package-'));
+  home = join(workshop, 'home');
+  const tarball = await pack(join(workshop, 'copy'));
+  await mkdir(home);
+  await writeFile(join(home, 'package.json'), '{ "private": true }');
+  installed = await install(tarball);
+}, INSTALL_TIMEOUT_MS);
+
+afterAll(() => rm(workshop, { recursive: true }));
+
+beforeEach(({ skip }) => skip(!installed, 'the npm registry cannot be reached, and the package needs its dependencies'));
+
+test('the package holds the program, the client with its types, and the contract, but no sources and no tests', async () => {
+  const files = await readdir(join(home, 'node_modules/outtray'), { recursive: true });
+  expect(files).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'openapi.yaml', 'dist/main.js', 'dist/client/client.js']));
+  expect(files.filter((file) => /\.ts$/.test(file)).sort()).toEqual(['dist/client/client.d.ts', 'dist/client/schema.d.ts']);
+  expect(files.filter((file) => /^(src|test|bench)\b/.test(file))).toEqual([]);
+});
+
+test('the installed outtray demo --once sends its sample and exits 0', async () => {
+  const { stdout } = await inHome('node_modules/.bin/outtray', 'demo', '--once');
+  expect(stdout).toMatch(/^ {2}sent: 250 2\.0\.0 /m);
+});
+
+test('a plain JavaScript program sends with outtray/client and reads what became of it', async () => {
+  await using gmail = await startSimulator();
+  await using service = await startService({ smtp: gmail.url, ca: gmail.ca });
+  await copyFile(join(REPO, 'examples/client.mjs'), join(home, 'client.mjs'));
+  const { stdout } = await exec(process.execPath, ['client.mjs', 'ada@example.com'], {
+    cwd: home,
+    env: { OUTTRAY_URL: service.url, OUTTRAY_KEY: API_KEY },
+  });
+  expect(stdout).toMatch(/^msg_\w+ is sent$/m);
+  expect(gmail.messages).toHaveLength(1);
+});
+
+test.each([
+  ['tsc', 'nodenext'],
+  ['tsc', 'esnext'],
+  ['tsc6', 'nodenext'],
+])('a TypeScript program is checked against the API by %s with modules of %s', async (compiler, module) => {
+  await writeFile(join(home, 'user.mts'), USER);
+  const resolution = module === 'esnext' ? 'bundler' : module;
+  const options = [
+    '--noEmit',
+    '--strict',
+    '--target',
+    'es2024',
+    '--lib',
+    'es2024,dom',
+    '--module',
+    module,
+    '--moduleResolution',
+    resolution,
+  ];
+  await expect(inHome(join(REPO, 'node_modules/.bin', compiler), '--ignoreConfig', ...options, 'user.mts')).resolves.toMatchObject({
+    stdout: '',
+  });
+});
+
+/** Packs a copy: another run of this test may build at the same time. */
+async function pack(copy: string): Promise<string> {
+  await mkdir(copy);
+  for (const name of PACKED_FROM) await cp(join(REPO, name), join(copy, name), { recursive: true });
+  await symlink(join(REPO, 'node_modules'), join(copy, 'node_modules'));
+  await exec('npm', ['pack', '--pack-destination', workshop], { cwd: copy });
+  const [tarball] = (await readdir(workshop)).filter((name) => name.endsWith('.tgz'));
+  return join(workshop, tarball ?? 'missing');
+}
+
+/** False for a newcomer who is offline; in CI that is a failure. */
+async function install(tarball: string): Promise<boolean> {
+  try {
+    await exec('npm', ['install', '--prefer-offline', '--fetch-retries=0', tarball], { cwd: home });
+    return true;
+  } catch (error) {
+    if (process.env.CI || !NO_NETWORK.test(String(error))) throw error;
+    return false;
+  }
+}
+
+/** Runs a program of JavaScript in the user's folder, on the Node of this test. */
+function inHome(program: string, ...args: string[]): Promise<{ stdout: string }> {
+  return exec(process.execPath, [program, ...args], { cwd: home, env: { PATH: process.env.PATH, PORT: '0' } });
+}
