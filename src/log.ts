@@ -1,6 +1,7 @@
 import { destination, type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
 import type { DeliveryError } from './core/delivery.ts';
 import type { Events } from './core/events.ts';
+import type { Notice } from './core/ports.ts';
 
 /** Lines are written together: each write wakes whoever reads them, which costs more than all else about a line. */
 const BUFFER_BYTES = 4096;
@@ -40,6 +41,16 @@ export function logEvents(events: Events, logger: Logger): void {
   events.on('account.resumed', (account) => {
     logger.info({ account }, 'account resumed');
   });
+  events.on('webhook.attempted', (notice, answer) => {
+    if (answer.kind === 'failed') logger.warn({ ...noticeLine(notice), reason: answer.reason }, 'webhook failed');
+    else logger.debug(noticeLine(notice), 'webhook answered');
+  });
+  events.on('webhook.dropped', (notice, reason) => {
+    logger.error({ ...noticeLine(notice), reason }, 'webhook dropped');
+  });
+  events.on('webhook.gone', (url, dropped) => {
+    logger.error({ endpoint: hostOf(url), dropped }, 'webhook endpoint answered 410: it gets nothing more until a restart or SIGHUP');
+  });
   events.on('lane.failed', (messageId, error) => {
     logger.error({ message_id: messageId, err: error instanceof Error ? stdSerializers.err(error) : error }, 'lane failed');
   });
@@ -47,4 +58,13 @@ export function logEvents(events: Events, logger: Logger): void {
 
 function accountLine(account: string, { code, detail, hint }: DeliveryError, untilAt: number) {
   return { account, code, detail, hint, until: new Date(untilAt).toISOString() };
+}
+
+/** No path, query or body: those are the endpoint's business, and may be secret. */
+function noticeLine({ eventId, type, about, url, failures }: Notice) {
+  return { endpoint: hostOf(url), event_id: eventId, type, about, attempt: failures + 1 };
+}
+
+function hostOf(url: string): string {
+  return new URL(url).host;
 }

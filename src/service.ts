@@ -3,23 +3,26 @@ import type { Logger } from 'pino';
 import { createArchiveInspector } from './adapters/archive/inspector.ts';
 import { createMemoryBackend } from './adapters/memory/index.ts';
 import { createComposer } from './adapters/smtp/compose.ts';
-import { ehloName } from './adapters/smtp/ehlo-name.ts';
-import { DEADLINES, type Deadlines } from './adapters/smtp/server-options.ts';
-import { openTransport } from './adapters/smtp/transport.ts';
-import type { AccountConfig } from './config/account.ts';
+import { textOf } from './adapters/smtp/mime.ts';
+import type { Deadlines } from './adapters/smtp/server-options.ts';
+import { openTemplates } from './adapters/templates/templates.ts';
+import { createWebhookSender } from './adapters/webhook/post.ts';
 import type { Config } from './config.ts';
-import { createAccount } from './core/account.ts';
-import { createAccounts } from './core/accounts.ts';
-import { createConcurrency } from './core/concurrency.ts';
-import { createDispatcher } from './core/dispatcher.ts';
-import { createEvents, type Events } from './core/events.ts';
+import { createAccounts, type Sender } from './core/accounts.ts';
+import { createDispatcher, type Dispatcher } from './core/dispatcher.ts';
+import { createEvents } from './core/events.ts';
 import { createIntake } from './core/intake.ts';
-import { createPace, UNPACED } from './core/pace.ts';
-import type { Backend } from './core/ports.ts';
-import { createQuota } from './core/quota.ts';
+import { createKeyring } from './core/keyring.ts';
+import { createMessages } from './core/messages.ts';
+import type { Backend, Transport } from './core/ports.ts';
+import { createSuppressions } from './core/suppressions.ts';
 import { createWaiters } from './core/waiters.ts';
+import { createWebhooks } from './core/webhooks.ts';
 import { buildApp } from './http/app.ts';
+import { toAccountResource, toResource } from './http/resource.ts';
 import { logEvents } from './log.ts';
+import { openSandbox } from './sandbox.ts';
+import { openSender } from './senders.ts';
 
 export interface ServiceOptions {
   readonly config: Config;
@@ -35,6 +38,12 @@ export interface ServiceOptions {
 export interface Service extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
+  /**
+   * Reads the API keys again. Answers how many there are; null if they stand in the environment, which cannot change.
+   *
+   * @throws {ConfigError} when they cannot be used: then the former ones stay
+   */
+  reloadKeys(): Promise<number | null>;
   /** Stops taking requests, lets attempts end, tells what is lost; resolves within SHUTDOWN_TIMEOUT. */
   close(): Promise<void>;
 }
@@ -44,7 +53,8 @@ const FAREWELL_SHARE = 0.2;
 
 /** Puts the service together and starts it: the only place that chooses what does what. */
 export async function openService(options: ServiceOptions): Promise<Service> {
-  const { config, version, logger, backoffScale = 1 } = options;
+  const { config, version, logger, ca = null, backoffScale = 1, deadlines } = options;
+  const { connections, servers, rate } = config.smtp;
   const backend = createMemoryBackend({
     ...config.queue,
     retainMs: config.retainMs,
@@ -53,94 +63,139 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const { queue, store, idempotency, durability } = backend;
   const events = createEvents();
   logEvents(events, logger);
-  const senders = config.accounts.map((account) => openSender(account, events, options));
-  const accounts = createAccounts({ senders, fromPolicy: config.fromPolicy, queue, store });
-  const policy = { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random };
-  const dispatchers = senders.map(({ account, transport }) =>
-    createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: config.smtp.connections }),
-  );
+  const keyring = createKeyring(config.apiKeys);
+  const templates = await openTemplates({
+    dir: config.templatesDir,
+    onError: (error) => logger.error({ detail: error.message }, 'the templates that changed cannot be used: the former ones stay'),
+  });
+  const suppressions = createSuppressions({
+    store: backend.suppressions,
+    events,
+    learn: config.suppress === 'hard',
+    onError: (err) => logger.error({ err }, 'a refused address could not be remembered'),
+  });
 
+  const senders = config.accounts.map((account) =>
+    openSender(account, { events, servers, connections, rate, ca, backoffScale, deadlines }),
+  );
+  let sandbox: Awaited<ReturnType<typeof openSandbox>> | null = null;
+  const accounts = createAccounts({ senders, sandbox: () => sandbox?.sender ?? null, fromPolicy: config.fromPolicy, queue, store });
+  const policy = { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random };
+  const dispatchers: Dispatcher[] = [];
+  function start({ account, transport }: Sender & { readonly transport: Transport }) {
+    const dispatcher = createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: connections });
+    dispatchers.push(dispatcher);
+    dispatcher.start();
+  }
+  async function provideSandbox(keys: Config['apiKeys']): Promise<void> {
+    if (sandbox !== null || !keys.some(({ test }) => test)) return;
+    sandbox = await openSandbox({ connections, backoffScale, deadlines });
+    start(sandbox.sender);
+  }
+
+  const { url: webhookUrl } = config.webhooks;
+  const webhooks = createWebhooks({
+    queue,
+    outbox: backend.outbox,
+    sender: createWebhookSender({ ...config.webhooks, version }),
+    events,
+    urlsFor: (owner) => [webhookUrl, keyring.get(owner)?.webhookUrl].filter((url) => typeof url === 'string'),
+    accountUrls: () => (webhookUrl === null ? [] : [webhookUrl]),
+    toMessageData: (delivery) => toResource(delivery, durability),
+    toAccountData: (user) =>
+      accounts
+        .list()
+        .filter((account) => account.user === user)
+        .map(toAccountResource)[0],
+    backoffScale,
+    random: Math.random,
+  });
   const waiters = createWaiters({ store, events });
   let draining = false;
   const isDraining = () => draining;
-  const { maxMessageBytes, apiKeys, rateLimit, trustProxy } = config;
+  const { maxMessageBytes, allowedRecipients, redirectAllTo, rateLimit, trustProxy } = config;
   const intake = createIntake({
     queue,
     store,
     accounts,
+    keyring,
+    suppressions,
+    templates,
     composer: createComposer(),
     inspector: createArchiveInspector(),
+    allowedRecipients,
+    redirectAllTo,
     maxMessageBytes,
     isDraining,
   });
   const app = await buildApp({
     logger,
     version,
-    apiKeys,
+    keyring,
     rateLimit,
     trustProxy,
     maxMessageBytes,
     durability,
     intake,
+    messages: createMessages({ queue, store, events, isDraining }),
     accounts,
+    suppressions,
+    templates,
+    toText: textOf,
     waiters,
     store,
     idempotency,
     isDraining,
   });
 
+  await provideSandbox(config.apiKeys);
   await app.listen({ host: config.host, port: config.port });
-  for (const dispatcher of dispatchers) dispatcher.start();
+  for (const sender of senders) start(sender);
+  await webhooks.recover();
   const { port } = app.server.address() as AddressInfo;
   const url = `http://${isWildcard(config.host) ? '127.0.0.1' : bracketed(config.host)}:${port}`;
   logger.info({ version, url, accounts: config.accounts.map(({ user }) => user), durability }, 'listening');
 
+  async function reloadKeys(): Promise<number | null> {
+    const keys = config.reloadApiKeys();
+    if (keys === null) return null;
+    await provideSandbox(keys);
+    keyring.replace(keys);
+    webhooks.forgetGone();
+    return keys.length;
+  }
+
   async function close(): Promise<void> {
     draining = true;
     waiters.release();
-    const drained = Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
+    const drained = Promise.all([...dispatchers, webhooks].map((one) => one.drain()));
     await withDeadline(drained, config.shutdownTimeoutMs * (1 - FAREWELL_SHARE));
-    await Promise.all(senders.map(({ transport }) => transport.close()));
-    await withDeadline(Promise.all([drained, app.close()]), config.shutdownTimeoutMs * FAREWELL_SHARE);
+    await Promise.all([...senders, ...(sandbox ? [sandbox.sender] : [])].map(({ transport }) => transport.close()));
+    await withDeadline(Promise.all([drained.then(() => suppressions.drain()), app.close()]), config.shutdownTimeoutMs * FAREWELL_SHARE);
     await sayFarewell(backend, logger);
-    await backend.close();
+    await Promise.all([sandbox?.close(), templates.close(), backend.close()]);
   }
   let closing: Promise<void> | undefined;
   const closeOnce = () => (closing ??= close());
-  return { url, port, close: closeOnce, [Symbol.asyncDispose]: closeOnce };
-}
-
-/** An account with its limits, and its way to the server. */
-function openSender(
-  { user, credentials, from, aliases, daily, reserve }: AccountConfig,
-  events: Events,
-  { config, ca = null, backoffScale = 1, deadlines = DEADLINES }: ServiceOptions,
-) {
-  const { servers, connections, rate } = config.smtp;
-  const account = createAccount(user, {
-    events,
-    backoffScale,
-    connections,
-    quota: createQuota({ ...daily, reserve }, { backoffScale }),
-    pace: rate === null ? UNPACED : createPace(rate),
-    concurrency: createConcurrency(connections),
-  });
-  const transport = openTransport({ servers, user, credentials, ehloName: ehloName(user), ca, deadlines });
-  return { account, transport, from, aliases };
+  return { url, port, reloadKeys, close: closeOnce, [Symbol.asyncDispose]: closeOnce };
 }
 
 /** Names what a backend in memory takes with it. */
-async function sayFarewell({ store, durability }: Backend, logger: Logger): Promise<void> {
-  const ids: string[] = [];
-  if (durability === 'memory') for await (const { id } of store.unsettled()) ids.push(id);
-  const perLine = 200;
-  for (let start = 0; start < ids.length; start += perLine) {
-    logger.warn(
-      { lost: ids.slice(start, start + perLine) },
-      'these messages were accepted, are not sent and are lost: the queue is in memory',
-    );
+async function sayFarewell({ store, outbox, durability }: Backend, logger: Logger): Promise<void> {
+  const messages: string[] = [];
+  const notices: string[] = [];
+  if (durability === 'memory') {
+    for await (const { id } of store.unsettled()) messages.push(id);
+    for await (const { eventId } of outbox.pending()) notices.push(eventId);
   }
-  logger.info({ lost_count: ids.length }, 'stopped');
+  nameLost(messages, 'these messages were accepted, are not sent and are lost: the queue is in memory', logger);
+  nameLost(notices, 'webhooks were not told of these events, and will not be: the queue is in memory', logger);
+  logger.info({ lost_count: messages.length }, 'stopped');
+}
+
+function nameLost(ids: readonly string[], what: string, logger: Logger): void {
+  const perLine = 200;
+  for (let start = 0; start < ids.length; start += perLine) logger.warn({ lost: ids.slice(start, start + perLine) }, what);
 }
 
 function isWildcard(host: string): boolean {

@@ -1,5 +1,6 @@
 import type { Account, AccountState } from './account.ts';
 import { toMailboxKey } from './address.ts';
+import type { Caller } from './caller.ts';
 import type { Delivery } from './delivery.ts';
 import { AppError } from './errors.ts';
 import type { Address, Message, Priority } from './message.ts';
@@ -33,15 +34,16 @@ export interface Accounts {
   readonly defaultFrom: Address;
   /**
    * The account that owns the address in From: of several, the one with most quota left that is not paused, else the first. What to do with an
-   * address that nobody owns is FROM_POLICY's: Gmail would replace it by the account's own, silently.
+   * address that nobody owns is FROM_POLICY's: Gmail would replace it by the account's own, silently. What a test key sends is judged as any
+   * other, and goes to the sandbox.
    *
    * @throws {AppError} `sender_not_allowed`
    */
-  route(message: Message): Routed;
+  route(message: Message, caller: Pick<Caller, 'test'>): Routed;
   /** Another account that may send this delivery, and can now; null if there is none. */
   standIn(delivery: Delivery): string | null;
-  /** How much this account may still send. */
-  budget(user: string, priority: Priority): Budget;
+  /** How much the account that sends this delivery may still send of its priority. */
+  budget(delivery: Pick<Delivery, 'account' | 'test' | 'priority'>): Budget;
   list(): readonly AccountState[];
   /**
    * Probes an account now, unless that was done a minute ago: logins are scarce. If it works again, its mail goes out at once.
@@ -54,12 +56,14 @@ export interface Accounts {
 export interface AccountsOptions {
   /** At least one, the first being the default. */
   readonly senders: readonly Sender[];
+  /** Where the mail of test keys goes: an account of nobody's. Null while no key is one for tests. */
+  readonly sandbox: () => Sender | null;
   readonly fromPolicy: FromPolicy;
   readonly queue: Pick<Queue, 'reschedule'>;
   readonly store: Pick<Store, 'unsettled'>;
 }
 
-export function createAccounts({ senders, fromPolicy, queue, store }: AccountsOptions): Accounts {
+export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: AccountsOptions): Accounts {
   const [first] = senders;
   if (!first) throw new Error('there must be an account');
   const owned = senders.map(({ account, from, aliases }) => new Set([account.user, from.email, ...aliases].map(toMailboxKey)));
@@ -88,23 +92,27 @@ export function createAccounts({ senders, fromPolicy, queue, store }: AccountsOp
 
   return {
     defaultFrom: first.from,
-    route(message) {
+    route(message, { test }) {
       const { from } = message.envelope;
       const owners = ownersOf(from.email);
       const ready = owners.filter(({ account }) => !account.isPaused);
-      const account = (mostLeft(ready, message.priority) ?? owners[0] ?? first).account.user;
+      const sender = test ? sandbox() : (mostLeft(ready, message.priority) ?? owners[0] ?? first);
+      if (sender === null) throw new Error('a test key is in use, and there is no sandbox');
+      const account = sender.account.user;
       if (owners.length > 0 || fromPolicy === 'allow') return { message, account };
       if (fromPolicy === 'rewrite') return { message: rewrite(message, first.from), account };
       throw notAllowed(from.email);
     },
     standIn(delivery) {
+      if (delivery.test) return null;
       const others = ownersOf(delivery.envelope.from.email).filter(
         ({ account }) => account.user !== delivery.account && account.accepts(delivery),
       );
       return mostLeft(others, delivery.priority)?.account.user ?? null;
     },
-    budget(user, priority) {
-      return senderOf(user).account.quota.budget(priority);
+    budget({ account, test, priority }) {
+      const { quota } = test ? (sandbox() ?? first).account : senderOf(account).account;
+      return quota.budget(priority);
     },
     list: () => senders.map(({ account }) => account.state()),
     async verify(user, signal) {

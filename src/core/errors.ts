@@ -40,12 +40,26 @@ export const ERRORS = {
     title: 'The API key is not known',
     hint: 'Send the secret itself, without the name before it, exactly as API_KEYS has it.',
   },
+  insufficient_scope: {
+    status: 403,
+    retryable: false,
+    scope: 'request',
+    title: 'The API key may not do this',
+    hint: 'Use a key that has the scope: "send" to send and steer, "read" to look, "admin" for both, and for the messages of every key. API_KEYS says what each key has.',
+  },
   sender_not_allowed: {
     status: 403,
     retryable: false,
     scope: 'request',
     title: 'No account may send as this address',
-    hint: 'Send from the account itself or from one of its verified "Send mail as" addresses, which the operator lists in GMAIL_ALIASES; or leave from out. FROM_POLICY=rewrite moves other addresses to Reply-To.',
+    hint: 'Send from the account itself or from one of its verified "Send mail as" addresses, which the operator lists in GMAIL_ALIASES; or leave from out. FROM_POLICY=rewrite moves other addresses to Reply-To. The allowed_from of a key may say less.',
+  },
+  recipient_not_allowed: {
+    status: 403,
+    retryable: false,
+    scope: 'request',
+    title: 'This recipient may not be written to',
+    hint: 'The key, by allowed_recipients, or the service, by ALLOWED_RECIPIENTS, takes only certain addresses and domains: use one of these, or have the operator add it.',
   },
   not_found: {
     status: 404,
@@ -75,6 +89,27 @@ export const ERRORS = {
     title: 'The request took too long to arrive',
     hint: 'Send the headers and the body without pauses, on a faster connection, or send smaller attachments.',
   },
+  not_cancelable: {
+    status: 409,
+    retryable: false,
+    scope: 'request',
+    title: 'The message can no longer be canceled',
+    hint: 'Only a scheduled, queued or deferred message can be canceled: not while it is being sent, and not when it is settled.',
+  },
+  not_retryable: {
+    status: 409,
+    retryable: false,
+    scope: 'request',
+    title: 'The message cannot be tried again',
+    hint: 'Only a failed, uncertain or expired message can be tried again, for as long as it is kept (RETAIN). Send a new one.',
+  },
+  not_reschedulable: {
+    status: 409,
+    retryable: false,
+    scope: 'request',
+    title: 'The message is not scheduled any more',
+    hint: 'Only a scheduled message has a time to change. Cancel it, if it is not being sent yet, and send a new one.',
+  },
   idempotency_in_progress: {
     status: 409,
     retryable: true,
@@ -102,6 +137,27 @@ export const ERRORS = {
     scope: 'request',
     title: 'The request is not valid',
     hint: 'Mend each field named in errors.',
+  },
+  template_not_found: {
+    status: 422,
+    retryable: false,
+    scope: 'request',
+    title: 'There is no such template',
+    hint: 'See GET /templates for the ids there are. The operator adds one as a directory in TEMPLATES_DIR.',
+  },
+  template_failed: {
+    status: 422,
+    retryable: false,
+    scope: 'request',
+    title: 'The template could not be filled in',
+    hint: 'Give every variable that GET /templates lists as required; in the template, a name that ends in ? is optional.',
+  },
+  recipient_suppressed: {
+    status: 422,
+    retryable: false,
+    scope: 'request',
+    title: 'Mail to this recipient is suppressed',
+    hint: 'Gmail refused the address for good, or somebody entered it: see GET /suppressions/{email}. Once it works again, DELETE /suppressions/{email}.',
   },
   idempotency_key_reused: {
     status: 422,
@@ -362,7 +418,7 @@ export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
 
 /** One thing wrong with one part of a request. */
 export interface FieldError {
-  /** JSON Pointer (RFC 6901) into the body, such as `/to/0`; `header:Name` for a header, `path:name` for a part of the path. */
+  /** JSON Pointer (RFC 6901) into the body, such as `/to/0`; `header:Name` for a header, `query:name` for a parameter of the query, `path:name` for a part of the path. */
   readonly pointer: string;
   /** A short machine-readable reason, such as `required`, `unknown_field`, `invalid_address`. */
   readonly code: string;

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import type { Attempt, Delivery, DeliveryError } from './delivery.ts';
-import type { Outcome } from './ports.ts';
+import type { Notice, Outcome, WebhookAnswer } from './ports.ts';
 
 /** What happens inside, for whoever listens: logs, waiters. Listeners must not throw. */
 export interface CoreEvents {
@@ -12,6 +12,12 @@ export interface CoreEvents {
   'account.resumed': [user: string];
   /** Mail waits because the account has sent what it may in 24 h, or all but the reserve. */
   'account.short': [user: string, error: DeliveryError, untilAt: number];
+  /** An endpoint was called. The notice is as it was before: `failures` of earlier calls. */
+  'webhook.attempted': [notice: Notice, answer: WebhookAnswer];
+  /** An endpoint will not be told of an event. */
+  'webhook.dropped': [notice: Notice, reason: string];
+  /** An endpoint wants no more: so many notices that waited for it are dropped. */
+  'webhook.gone': [url: string, dropped: number];
   /** A lane met an error that is nobody's reply: a bug, or a store that cannot be reached. The message is tried again. */
   'lane.failed': [id: string, error: unknown];
 }

@@ -1,11 +1,14 @@
 import type { Accounts, Routed } from './accounts.ts';
 import { refuseEntries } from './attachments.ts';
 import type { Caller } from './caller.ts';
-import type { Delivery } from './delivery.ts';
+import { type Delivery, pendingOf } from './delivery.ts';
 import { AppError } from './errors.ts';
+import { redirect, refuseForKey } from './guard.ts';
 import { createMessageId } from './id.ts';
-import { type Content, contentBytes, type Message, recipientsOf, recordBytes } from './message.ts';
-import type { AttachmentInspector, Composed, Composer, Job, Queue, Store } from './ports.ts';
+import type { Keyring } from './keyring.ts';
+import { type Content, contentBytes, type Draft, type Message, recipientsOf, recordBytes } from './message.ts';
+import type { AttachmentInspector, Composed, Composer, Job, Queue, Store, Templates } from './ports.ts';
+import { type Suppressions, suppress } from './suppressions.ts';
 
 /** What a message would become; nothing of it is kept. */
 export interface Preview {
@@ -18,31 +21,38 @@ export interface Intake {
   /**
    * Takes charge of one message: when it resolves, the message is as durable as the backend says and will be tried.
    *
-   * @throws {AppError} `sender_not_allowed`, `attachment_blocked`, `message_too_large`, `queue_full`, `queue_unavailable`,
-   *   `shutting_down`: nothing was accepted
+   * @throws {AppError} `sender_not_allowed`, `recipient_not_allowed`, `recipient_suppressed`, `template_not_found`, `template_failed`,
+   *   `attachment_blocked`, `message_too_large`, `rate_limited`, `queue_full`, `queue_unavailable`, `shutting_down`: nothing was accepted
    */
-  accept(message: Message, caller: Caller, requestId: string): Promise<Delivery>;
+  accept(draft: Draft, caller: Caller, requestId: string): Promise<Delivery>;
   /**
    * Composes the message and keeps nothing.
    *
-   * @throws {AppError} `sender_not_allowed`, `attachment_blocked`, `message_too_large`
+   * @throws {AppError} what `accept` throws of the message itself
    */
-  preview(message: Message, caller: Caller, requestId: string): Promise<Preview>;
+  preview(draft: Draft, caller: Caller, requestId: string): Promise<Preview>;
 }
 
 export interface IntakeDeps {
   readonly queue: Queue;
   readonly store: Store;
   readonly accounts: Pick<Accounts, 'route'>;
+  readonly keyring: Pick<Keyring, 'take'>;
+  readonly suppressions: Pick<Suppressions, 'find'>;
+  readonly templates: Pick<Templates, 'render'>;
   readonly composer: Composer;
   readonly inspector: AttachmentInspector;
+  /** Addresses and `@domains`; null: any. */
+  readonly allowedRecipients: readonly string[] | null;
+  /** Whom everything goes to in place of its recipients. */
+  readonly redirectAllTo: string | null;
   /** The encoded message at most, in bytes. */
   readonly maxMessageBytes: number;
   readonly isDraining: () => boolean;
 }
 
 export function createIntake(deps: IntakeDeps): Intake {
-  const { queue, store, accounts, composer, inspector, maxMessageBytes } = deps;
+  const { queue, store, accounts, suppressions, composer, inspector, maxMessageBytes } = deps;
 
   async function compose(delivery: Delivery, content: Content): Promise<Composed> {
     const composed = await composer.compose(jobOf(delivery, content));
@@ -59,26 +69,59 @@ export function createIntake(deps: IntakeDeps): Intake {
     if (blocked.length > 0) throw refuseEntries(blocked);
   }
 
-  return {
-    async accept(message, caller, requestId) {
-      if (deps.isDraining()) throw new AppError('shutting_down', { retryAfter: 5 });
-      const routed = accounts.route(message);
-      const delivery = toDelivery(routed, caller, requestId);
-      const { content } = routed.message;
-      await inspect(content);
-      if (mayExceed(content, maxMessageBytes)) await compose(delivery, content);
+  /** The delivery that the draft asks for, once nothing of it is refused. */
+  async function prepare(draft: Draft, caller: Caller, requestId: string): Promise<{ delivery: Delivery; content: Content }> {
+    refuseForKey(draft, caller, deps.redirectAllTo === null ? deps.allowedRecipients : null);
+    const filled = fill(draft, deps.templates);
+    const message = deps.redirectAllTo === null ? filled : redirect(filled, deps.redirectAllTo);
+    const routed = accounts.route(message, caller);
+    const { content } = routed.message;
+    const asked = toDelivery(routed, caller, requestId);
+    const suppressed = await suppressions.find(asked.account, pendingOf(asked));
+    const delivery = suppress(asked, suppressed);
+    await inspect(content);
+    return { delivery, content };
+  }
+
+  /** Within the daily limit of the key; what could not be kept does not count. */
+  async function insert(delivery: Delivery, caller: Caller): Promise<void> {
+    const hold = deps.keyring.take(caller);
+    try {
       await store.insert(delivery);
+      hold.spend();
+    } finally {
+      hold.release();
+    }
+  }
+
+  return {
+    async accept(draft, caller, requestId) {
+      if (deps.isDraining()) throw new AppError('shutting_down', { retryAfter: 5 });
+      const { delivery, content } = await prepare(draft, caller, requestId);
+      if (mayExceed(content, maxMessageBytes)) await compose(delivery, content);
+      await insert(delivery, caller);
       await queue.push(delivery.id, { channel: delivery.account, afterMs: waitOf(delivery), priority: delivery.priority });
       return delivery;
     },
-    async preview(message, caller, requestId) {
-      const routed = accounts.route(message);
-      const delivery = toDelivery(routed, caller, requestId);
-      const { content } = routed.message;
-      await inspect(content);
+    async preview(draft, caller, requestId) {
+      const { delivery, content } = await prepare(draft, caller, requestId);
       return { delivery, composed: await compose(delivery, content) };
     },
   };
+}
+
+/** The words that the template gives, where the draft has none of its own. */
+function fill({ template, ...message }: Draft, templates: Pick<Templates, 'render'>): Message {
+  if (template === null) return message;
+  const { envelope, content } = message;
+  const { subject, html, text } = templates.render(template);
+  if (envelope.subject === '' && subject === null) throw withoutSubject();
+  return { ...message, envelope: { ...envelope, subject: envelope.subject || (subject ?? '') }, content: { ...content, html, text } };
+}
+
+function withoutSubject(): AppError {
+  const detail = 'The template has no subject.txt: give a subject.';
+  return new AppError('template_failed', { detail, errors: [{ pointer: '/subject', code: 'required', detail }] });
 }
 
 function toDelivery({ message, account }: Routed, caller: Caller, requestId: string): Delivery {
@@ -88,8 +131,10 @@ function toDelivery({ message, account }: Routed, caller: Caller, requestId: str
   const domain = envelope.from.email.slice(envelope.from.email.lastIndexOf('@') + 1);
   return {
     id,
+    revision: 1,
     owner: caller.name,
     requestId,
+    test: caller.test,
     status: scheduledAt !== null && scheduledAt > createdAt ? 'scheduled' : 'queued',
     account,
     messageId: `<${id}@${domain}>`,

@@ -54,6 +54,17 @@ export interface Message {
   readonly expiresAt: number | null;
 }
 
+/** A template, and what to fill it in with: plain JSON. */
+export interface TemplateUse {
+  readonly id: string;
+  readonly variables: Readonly<Record<string, unknown>>;
+}
+
+/** A message as it was asked for: with a template its words are still to be made. */
+export interface Draft extends Message {
+  readonly template: TemplateUse | null;
+}
+
 /** Every address the envelope names, each mailbox once, in the order to, cc, bcc. */
 export function recipientsOf(envelope: Envelope): string[] {
   const seen = new Set<string>();

@@ -9,29 +9,43 @@ import {
 } from 'fastify';
 import { pino } from 'pino';
 import type { z } from 'zod';
-import type { ApiKey } from '../core/caller.ts';
 import { AppError } from '../core/errors.ts';
+import { createKeyring, type Keyring } from '../core/keyring.ts';
+import { type AcceptanceOptions, createAcceptance } from './acceptance.ts';
 import { validate } from './fields.ts';
 import { parseJson } from './json.ts';
-import { createAuthenticator, requireKey } from './plugins/auth.ts';
-import { createLimits } from './plugins/limits.ts';
+import { createAuthenticator, demandScope, requireKey } from './plugins/auth.ts';
+import { createLimits, type Rate } from './plugins/limits.ts';
 import { observe, observeRequests } from './plugins/observe.ts';
 import { documentApi } from './plugins/openapi.ts';
 import { answerClientError, newRequestId, sendProblem } from './problem.ts';
 import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
+import { type BatchOptions, batchRoutes } from './routes/batch.ts';
 import { docsRoutes } from './routes/docs.ts';
-import { healthRoutes } from './routes/health.ts';
-import { messageRoutes } from './routes/messages.ts';
+import { type HealthOptions, healthRoutes } from './routes/health.ts';
+import { type MessageOptions, messageRoutes } from './routes/messages.ts';
 import { problemRoutes } from './routes/problems.ts';
 import { type SendOptions, sendRoutes } from './routes/send.ts';
+import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
+import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
 import { unknownRoutes } from './routes/unknown.ts';
 
-export interface AppOptions extends SendOptions {
-  readonly accounts: SendOptions['accounts'] & AccountOptions['accounts'];
+export interface AppOptions
+  extends AcceptanceOptions,
+    Omit<SendOptions, 'acceptance'>,
+    Omit<BatchOptions, 'acceptance'>,
+    MessageOptions,
+    AccountOptions,
+    SuppressionOptions,
+    TemplateOptions,
+    HealthOptions {
+  readonly accounts: AcceptanceOptions['accounts'] & AccountOptions['accounts'];
+  readonly store: AcceptanceOptions['store'] & SendOptions['store'];
   readonly logger: FastifyBaseLogger;
   readonly version: string;
-  readonly apiKeys: readonly ApiKey[];
-  readonly rateLimit: { readonly max: number; readonly windowMs: number };
+  readonly keyring: Pick<Keyring, 'keys'>;
+  /** Of keys that have none of their own. */
+  readonly rateLimit: Rate;
   /** Addresses and CIDRs of proxies whose X-Forwarded-For is believed. */
   readonly trustProxy: readonly string[];
   readonly maxMessageBytes: number;
@@ -50,16 +64,21 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(rateLimit, { global: false });
   await documentApi(app, options.version);
 
-  const authenticate = createAuthenticator(options.apiKeys);
+  const authenticate = createAuthenticator(options.keyring.keys);
   const limits = createLimits(app, options.rateLimit);
+  const acceptance = createAcceptance(options);
   await app.register(unknownRoutes, { authenticate, limits });
   await app.register(healthRoutes, options);
   await app.register(docsRoutes);
   await app.register(problemRoutes);
   await app.register(async (withKey) => {
+    withKey.addHook('onRoute', demandScope);
     withKey.addHook('onRequest', requireKey(authenticate, limits));
-    await withKey.register(sendRoutes, options);
+    await withKey.register(sendRoutes, { ...options, acceptance });
+    await withKey.register(batchRoutes, { ...options, acceptance });
     await withKey.register(messageRoutes, options);
+    await withKey.register(templateRoutes, options);
+    await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
   });
   await app.ready();
@@ -104,17 +123,24 @@ function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = 
   app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => {
     // Headers are read by those who honour them, and documented only.
     if (httpPart === 'headers') return () => true;
-    return (value) => ({ value: validate(schema, value) });
+    return (value) => ({ value: validate(schema, value, httpPart) });
   });
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   return app;
 }
 
-function readBody(_request: FastifyRequest, bytes: Buffer, done: (error: Error | null, body?: unknown) => void): void {
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** How many values a body may have, where that is not the usual number. */
+    maxValues?: number;
+  }
+}
+
+function readBody(request: FastifyRequest, bytes: Buffer, done: (error: Error | null, body?: unknown) => void): void {
   let body: unknown;
   let refusal: AppError | null = null;
   try {
-    body = parseJson(bytes);
+    body = parseJson(bytes, request.routeOptions.config.maxValues);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     refusal = error;
@@ -136,13 +162,17 @@ export async function openApiDocument(version: string): Promise<string> {
   await using app = await buildApp({
     logger: pino({ level: 'silent' }),
     version,
-    apiKeys: [],
+    keyring: createKeyring([]),
     rateLimit: { max: 1, windowMs: 1000 },
     trustProxy: [],
     maxMessageBytes: 1,
     accounts: { defaultFrom: { email: '', name: null }, budget: unused, list: unused, verify: unused },
     durability: 'memory',
     intake: { accept: unused, preview: unused },
+    messages: { get: unused, list: unused, cancel: unused, retry: unused, reschedule: unused },
+    templates: { list: unused, render: unused },
+    toText: unused,
+    suppressions: { get: unused, list: unused, enter: unused, remove: unused },
     waiters: { wait: unused },
     store: { get: unused, hasRoom: unused },
     idempotency: { claim: unused, answer: unused, forget: unused },

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { AppError } from '../core/errors.ts';
-import type { Message } from '../core/message.ts';
+import type { Draft } from '../core/message.ts';
 import type { IdempotencyLedger, StoredAnswer } from '../core/ports.ts';
 import { invalidFields } from './fields.ts';
 
@@ -9,11 +9,12 @@ const QUOTED = /^"((?:[^"\\]|\\["\\])*)"$/;
 const VISIBLE_ASCII = /^[!-~]{1,256}$/;
 
 /**
- * The key of an `Idempotency-Key` header; `"abc"` is the same key as `abc`.
+ * The key of an `Idempotency-Key` header; `"abc"` is the same key as `abc`. Null without one.
  *
  * @throws {AppError} `validation_failed`
  */
-export function parseIdempotencyKey(header: string): string {
+export function parseIdempotencyKey(header: string | undefined): string | null {
+  if (header === undefined) return null;
   const key = header.startsWith('"') ? QUOTED.exec(header)?.[1]?.replace(/\\(.)/g, '$1') : header;
   if (key !== undefined && VISIBLE_ASCII.test(key)) return key;
   throw invalidFields([
@@ -25,10 +26,15 @@ export function parseIdempotencyKey(header: string): string {
   ]);
 }
 
-/** Equal for requests that ask for the same, whatever the order of their keys. Bodies of attachments count by their digest. */
-export function toFingerprint(message: Message): string {
-  const attachments = message.content.attachments.map((attachment) => ({ ...attachment, content: sha256(attachment.content) }));
-  return sha256(JSON.stringify({ ...message, content: { ...message.content, attachments } }, sortKeys));
+/** Equal for drafts that ask for the same. Bodies of attachments count by their digest. */
+export function toFingerprint(draft: Draft): string {
+  const attachments = draft.content.attachments.map((attachment) => ({ ...attachment, content: sha256(attachment.content) }));
+  return fingerprintOf({ ...draft, content: { ...draft.content, attachments } });
+}
+
+/** Equal for values that are the same JSON, whatever the order of their keys. */
+export function fingerprintOf(value: unknown): string {
+  return sha256(JSON.stringify(value, sortKeys));
 }
 
 function sha256(data: string | Uint8Array): string {
@@ -40,12 +46,19 @@ function sortKeys(_key: string, value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** A request that must be done at most once. */
+export function toJsonAnswer(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): StoredAnswer {
+  return { status, headers: { ...headers, 'content-type': 'application/json; charset=utf-8' }, body: JSON.stringify(body) };
+}
+
+/** A request that must be done at most once, if its caller asks for that. */
 export interface OnceOnly<T> {
-  readonly key: string;
-  readonly fingerprint: string;
+  /** Names the API key, the route, and what the caller calls it; null: it was not asked for, and the request is like any other. */
+  readonly key: string | null;
+  fingerprint(): string;
   /** Refuses by throwing: then nothing was done, and nothing is remembered. */
   accept(): Promise<T>;
+  /** Whether nothing was done after all, although `accept` did not throw: then nothing is remembered either. */
+  refused?(accepted: T): boolean;
   /** What to say of what was done. */
   answer(accepted: T): Promise<StoredAnswer>;
   /** The answer could not be kept, but is given all the same. */
@@ -62,7 +75,8 @@ export interface OnceOnly<T> {
  */
 export async function answerOnce<T>(ledger: IdempotencyLedger, request: OnceOnly<T>): Promise<StoredAnswer> {
   const { key } = request;
-  const claim = await ledger.claim(key, request.fingerprint);
+  if (key === null) return request.answer(await request.accept());
+  const claim = await ledger.claim(key, request.fingerprint());
   switch (claim.kind) {
     case 'answered':
       return { ...claim.answer, headers: { ...claim.answer.headers, 'idempotency-replayed': 'true' } };
@@ -78,6 +92,10 @@ export async function answerOnce<T>(ledger: IdempotencyLedger, request: OnceOnly
     throw refusal;
   });
   const answer = await request.answer(accepted);
+  if (request.refused?.(accepted)) {
+    await ledger.forget(key);
+    return answer;
+  }
   await ledger.answer(key, answer).catch(request.onUnkept);
   return answer;
 }

@@ -38,7 +38,7 @@ export function toProblem(
 }
 
 /** Any exception as an error of ours. What is not known to be the caller's doing is `internal_error`, and keeps what happened to itself. */
-function toAppError(error: unknown, request: FastifyRequest): AppError {
+export function toAppError(error: unknown, request: FastifyRequest): AppError {
   if (error instanceof AppError) return error;
   if (!(error instanceof Error)) return new AppError('internal_error', { cause: error });
   // The connection was cut under a body, by the caller or for lack of time. Nobody hears of this, but the log has it.
@@ -47,6 +47,16 @@ function toAppError(error: unknown, request: FastifyRequest): AppError {
   if (status < 400 || status > 499) return new AppError('internal_error', { cause: error });
   const code = CODE_BY_STATUS[status] ?? 'invalid_json';
   return new AppError(code, { cause: error, ...(status === 413 && { detail: describeBody(request) }) });
+}
+
+/** What a failure is to the request that met it. `within` is the place in the body that it speaks of. */
+export function toProblemOf(failure: AppError, request: FastifyRequest, within = ''): Problem {
+  return toProblem(failure.code, {
+    detail: failure.message,
+    instance: pathOf(request),
+    request_id: request.id,
+    errors: failure.errors.map((error) => (/^(?!\/|$)/.test(error.pointer) ? error : { ...error, pointer: `${within}${error.pointer}` })),
+  });
 }
 
 /** What came and what is allowed. A chunked body does not say how long it is. */
@@ -72,12 +82,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   if (!leaving) reply.removeHeader('connection');
   if (failure.retryAfter !== undefined) reply.header('retry-after', String(failure.retryAfter));
   if (ERRORS[failure.code].status === 401) reply.header('www-authenticate', 'Bearer');
-  const problem = toProblem(failure.code, {
-    detail: failure.message,
-    instance: pathOf(request),
-    request_id: request.id,
-    errors: failure.errors,
-  });
+  const problem = toProblemOf(failure, request);
   return reply.code(problem.status).type(CONTENT_TYPE).send(problem);
 }
 

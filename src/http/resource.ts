@@ -1,8 +1,7 @@
 import type { AccountState } from '../core/account.ts';
-import type { Attempt, Delivery, DeliveryError } from '../core/delivery.ts';
+import { type Attempt, type Delivery, type DeliveryError, namedOf } from '../core/delivery.ts';
 import { ERRORS } from '../core/errors.ts';
 import type { Preview } from '../core/intake.ts';
-import { recipientsOf } from '../core/message.ts';
 import type { Backend } from '../core/ports.ts';
 import type { Usage } from '../core/quota.ts';
 import type { AccountResource } from './schemas/account.ts';
@@ -30,6 +29,7 @@ export function toResource(delivery: Delivery, durability: Backend['durability']
     attempts: delivery.attempts.map(toAttempt),
     error: toError(delivery.error),
     possible_duplicate: delivery.possibleDuplicate,
+    test: delivery.test,
     durability,
   };
 }
@@ -101,7 +101,7 @@ function toBudget({ limit, learned, used }: Usage): AccountResource['quota']['me
 export function toPreview({ delivery, composed }: Preview): PreviewResource {
   return {
     dry_run: true,
-    envelope: { from: delivery.envelope.from.email, to: recipientsOf(delivery.envelope) },
+    envelope: { from: delivery.envelope.from.email, to: namedOf(delivery) },
     headers: composed.headers,
     size: composed.size,
     message_id: delivery.messageId,

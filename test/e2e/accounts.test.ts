@@ -110,10 +110,11 @@ describe('the budget of an account', { timeout: 60_000 }, () => {
     await using app = await startWithGmail({ env: { GMAIL_DAILY_MESSAGES: '20', GMAIL_DAILY_RECIPIENTS: '50', GMAIL_RESERVE: '10%' } });
     const first = await app.service.send({ ...HELLO, to: ['ada@example.com', 'no-such-user@simulator.test'] }, { wait: 10 });
     expect(first.headers.get('ratelimit-policy')).toBe('"key";q=100000;w=60, "account";q=20;w=86400');
-    expect(budgetOf(first.headers)).toEqual([18, 86_400]);
+    // Whether it is on its way already when it is answered is a matter of luck.
+    expect(budgetOf(first.headers)).toEqual([expect.toBeOneOf([17, 18]), 86_400]);
     await app.service.send({ ...HELLO, to: 'no-such-user@simulator.test' }, { wait: 10 });
     const third = await app.service.send(HELLO);
-    expect(budgetOf(third.headers)?.[0]).toBe(17);
+    expect(budgetOf(third.headers)?.[0]).toBeOneOf([16, 17]);
     const urgent = await app.service.send({ ...HELLO, priority: 'high', dry_run: true });
     expect(budgetOf(urgent.headers)?.[0]).toBeGreaterThanOrEqual(18);
     await app.service.settled(third.body.id);

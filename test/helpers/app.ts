@@ -1,19 +1,30 @@
-import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import { pino } from 'pino';
-import type { ApiKey, Caller } from '../../src/core/caller.ts';
+import type { Caller } from '../../src/core/caller.ts';
 import type { Delivery } from '../../src/core/delivery.ts';
 import { AppError } from '../../src/core/errors.ts';
-import type { Message } from '../../src/core/message.ts';
+import { createEvents } from '../../src/core/events.ts';
+import { createKeyring } from '../../src/core/keyring.ts';
+import { type Draft, recipientsOf } from '../../src/core/message.ts';
+import { createMessages } from '../../src/core/messages.ts';
 import type { IdempotencyLedger, StoredAnswer } from '../../src/core/ports.ts';
 import { type AppOptions, buildApp } from '../../src/http/app.ts';
+import { NO_TEMPLATES } from './core.ts';
 import { aDelivery } from './delivery.ts';
+import { aKey } from './keys.ts';
 
 export const CRM_SECRET = 'crm-secret-0123456789-abcdefghij';
 export const SHOP_SECRET = 'shop-secret-0123456789-abcdefgh';
 export const ADMIN_SECRET = 'boss-secret-0123456789-abcdefgh';
+
+/** Those of an app under test, unless it is given others. */
+export const KEYS = [
+  aKey(CRM_SECRET, { name: 'crm' }),
+  aKey(SHOP_SECRET, { name: 'shop' }),
+  aKey(ADMIN_SECRET, { name: 'boss', scopes: ['admin'] }),
+];
 
 export const CRM = { authorization: `Bearer ${CRM_SECRET}` };
 export const SHOP = { authorization: `Bearer ${SHOP_SECRET}` };
@@ -22,10 +33,16 @@ export const ADMIN = { authorization: `Bearer ${ADMIN_SECRET}` };
 /** The smallest request that is accepted. */
 export const MAIL = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
 
+export interface Accepted {
+  readonly draft: Draft;
+  readonly caller: Caller;
+  readonly delivery: Delivery;
+}
+
 export interface AppUnderTest extends AsyncDisposable {
   readonly app: FastifyInstance;
   /** What the intake took, in order. */
-  readonly accepted: readonly { readonly message: Message; readonly caller: Caller; readonly delivery: Delivery }[];
+  readonly accepted: readonly Accepted[];
   /** Every log line so far. */
   readonly logs: readonly Record<string, unknown>[];
   /** The ids that a request waits for now. */
@@ -46,20 +63,32 @@ export interface AppUnderTest extends AsyncDisposable {
 
 /** The HTTP layer over a fake core in memory. */
 export async function startApp(overrides: Partial<AppOptions> = {}): Promise<AppUnderTest> {
-  const accepted: { message: Message; caller: Caller; delivery: Delivery }[] = [];
+  const accepted: Accepted[] = [];
   const deliveries = new Map<string, Delivery>();
   const waiting = new Map<string, (delivery: Delivery | null) => void>();
   const logs: Record<string, unknown>[] = [];
 
-  function toDelivery({ content, ...message }: Message, caller: Caller): Delivery {
+  const store = {
+    get: async (id: string) => deliveries.get(id) ?? null,
+    list: async () => [...deliveries.values()].reverse(),
+    async update(from: Delivery, to: Delivery) {
+      const isCurrent = deliveries.get(from.id)?.revision === from.revision;
+      if (isCurrent) deliveries.set(to.id, to);
+      return isCurrent;
+    },
+    hasRoom: () => true,
+  };
+
+  function toDelivery({ template: _, ...message }: Draft, caller: Caller): Delivery {
     const status = message.scheduledAt === null ? 'queued' : 'scheduled';
-    return aDelivery({ ...message, content, owner: caller.name, status });
+    const recipients = recipientsOf(message.envelope).map((email) => ({ email, status: 'pending', smtp: null }) as const);
+    return aDelivery({ ...message, owner: caller.name, status, recipients });
   }
 
   const app = await buildApp({
     logger: pino({ base: null }, collectLines(logs)),
     version: '1.2.3',
-    apiKeys: [toKey('crm', CRM_SECRET), toKey('shop', SHOP_SECRET), { ...toKey('boss', ADMIN_SECRET), admin: true }],
+    keyring: createKeyring(KEYS),
     rateLimit: { max: 10_000, windowMs: 60_000 },
     trustProxy: [],
     maxMessageBytes: 35_882_577,
@@ -73,16 +102,16 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     },
     durability: 'memory',
     intake: {
-      async accept(message, caller) {
-        const delivery = toDelivery(message, caller);
-        accepted.push({ message, caller, delivery });
+      async accept(draft, caller) {
+        const delivery = toDelivery(draft, caller);
+        accepted.push({ draft, caller, delivery });
         deliveries.set(delivery.id, delivery);
         return delivery;
       },
-      async preview(message, caller) {
+      async preview(draft, caller) {
         return {
-          delivery: toDelivery(message, caller),
-          composed: { size: 1234, headers: [{ name: 'Subject', value: message.envelope.subject }] },
+          delivery: toDelivery(draft, caller),
+          composed: { size: 1234, headers: [{ name: 'Subject', value: draft.envelope.subject }] },
         };
       },
     },
@@ -94,7 +123,16 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
         return promise.finally(() => waiting.delete(id));
       },
     },
-    store: { get: async (id) => deliveries.get(id) ?? null, hasRoom: () => true },
+    store,
+    messages: createMessages({
+      store: { ...store, ...overrides.store },
+      queue: { async push() {}, async done() {}, async reschedule() {} },
+      events: createEvents(),
+      isDraining: overrides.isDraining ?? (() => false),
+    }),
+    suppressions: { get: async () => null, list: async () => [], enter: never, remove: async () => false },
+    templates: NO_TEMPLATES,
+    toText: String,
     idempotency: createLedger(),
     isDraining: () => false,
     ...overrides,
@@ -130,12 +168,12 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
   };
 }
 
-function toText(body: unknown): string | Buffer {
-  return typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+async function never(): Promise<never> {
+  throw new Error('Not in this test');
 }
 
-function toKey(name: string, secret: string): ApiKey {
-  return { name, admin: false, digest: createHash('sha256').update(secret).digest() };
+function toText(body: unknown): string | Buffer {
+  return typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
 }
 
 function collectLines(lines: Record<string, unknown>[]): Writable {

@@ -25,9 +25,13 @@ export function credentialsOf(env: Environment): Credentials | null {
   return accountOf(env).credentials?.() ?? null;
 }
 
-/** Credentials are read by a function; what it gives stands in its place, so that configurations can be compared. */
-export function plain(config: Config) {
-  return { ...config, accounts: config.accounts.map((account) => ({ ...account, credentials: account.credentials?.() ?? null })) };
+/** What is read by functions stands in their place, so that configurations can be compared. */
+export function plain({ reloadApiKeys, ...config }: Config) {
+  return {
+    ...config,
+    reloaded: reloadApiKeys(),
+    accounts: config.accounts.map((account) => ({ ...account, credentials: account.credentials?.() ?? null })),
+  };
 }
 
 /** The error for an environment that is otherwise right. */

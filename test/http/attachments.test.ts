@@ -31,7 +31,7 @@ describe('attachments', () => {
     const files = [0, 1, 2, 3, 255, 256].map((length) => bytes.subarray(0, length));
     const answer = await app.send(withFiles(...files.map((file) => ({ content: file.toString('base64') }))));
     expect(answer.statusCode).toBe(202);
-    expect(app.accepted[0]?.message.content.attachments.map(({ content }) => content)).toEqual(files);
+    expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual(files);
   });
 
   test('a type that Gmail blocks is told by its own code, the file and the pointer', async () => {

@@ -37,14 +37,25 @@ describe('the OpenAPI document', () => {
     expect(document.openapi).toMatch(/^3\.1\./);
     expect(document.info).toMatchObject({ title: 'Outtray', version: '1.2.3', license: { name: 'MIT' } });
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
+      'delete /suppressions/{email}',
       'get /accounts',
       'get /livez',
+      'get /messages',
       'get /messages/{id}',
       'get /openapi.yaml',
       'get /problems/{code}',
       'get /readyz',
+      'get /suppressions',
+      'get /suppressions/{email}',
+      'get /templates',
+      'patch /messages/{id}',
       'post /accounts/{user}/verify',
+      'post /messages/{id}/cancel',
+      'post /messages/{id}/retry',
       'post /send',
+      'post /send/batch',
+      'post /templates/{id}/preview',
+      'put /suppressions/{email}',
     ]);
     expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);
     for (const { tags, summary } of operations) expect([tags.length, summary.length > 0]).toEqual([1, true]);
@@ -63,7 +74,7 @@ describe('the OpenAPI document', () => {
     expect(send?.requestBody?.content['application/json']?.schema).toEqual({ $ref: '#/components/schemas/SendRequest' });
     const { properties, required, additionalProperties } = document.components.schemas.SendRequest;
     expect(Object.keys(properties)).toEqual(Object.keys(sendRequest.shape));
-    expect([required, additionalProperties]).toEqual([['to', 'subject'], false]);
+    expect([required, additionalProperties]).toEqual([['to'], false]);
     expect(send?.parameters?.map(({ name }) => name)).toEqual(['Prefer', 'Idempotency-Key']);
     expect(Object.keys(send?.responses['202']?.headers ?? {})).toEqual([
       'Location',

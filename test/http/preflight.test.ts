@@ -3,19 +3,28 @@ import { describe, expect, test } from 'vitest';
 import { createArchiveInspector } from '../../src/adapters/archive/inspector.ts';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
 import { createComposer } from '../../src/adapters/smtp/compose.ts';
+import { createEvents } from '../../src/core/events.ts';
 import { createIntake } from '../../src/core/intake.ts';
+import { createKeyring } from '../../src/core/keyring.ts';
+import { createSuppressions } from '../../src/core/suppressions.ts';
 import { type AppUnderTest, CRM, MAIL, startApp } from '../helpers/app.ts';
 import { tar, zip } from '../helpers/archives.ts';
+import { NO_TEMPLATES } from '../helpers/core.ts';
 
 const GMAIL_SIZE = 35_882_577;
 
 /** The HTTP layer over the true way in, in memory. */
 function startPreflight(maxMessageBytes = GMAIL_SIZE): Promise<AppUnderTest> {
-  const { queue, store } = createMemoryBackend({ maxMessages: 100, maxBytes: 1e9, retainMs: 60_000, onEarlyDrop: () => {} });
+  const { queue, store, suppressions } = createMemoryBackend({ maxMessages: 100, maxBytes: 1e9, retainMs: 60_000, onEarlyDrop: () => {} });
   const intake = createIntake({
     queue,
     store,
     accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
+    keyring: createKeyring([]),
+    suppressions: createSuppressions({ store: suppressions, events: createEvents(), learn: true, onError() {} }),
+    templates: NO_TEMPLATES,
+    allowedRecipients: null,
+    redirectAllTo: null,
     composer: createComposer(),
     inspector: createArchiveInspector(),
     maxMessageBytes,

@@ -169,7 +169,7 @@ describe('the router', () => {
   test.each([
     ['GET', '/send', 'POST'],
     ['OPTIONS', '/send', 'POST'],
-    ['DELETE', '/messages/msg_1', 'GET, HEAD'],
+    ['DELETE', '/messages/msg_1', 'GET, HEAD, PATCH'],
     ['POST', '/livez', 'GET, HEAD'],
     ['PUT', '/openapi.yaml', 'GET, HEAD'],
     ['POST', '/problems/queue_full', 'GET, HEAD'],
@@ -184,7 +184,7 @@ describe('the router', () => {
     '/nowhere',
     '/send/',
     '/SEND',
-    '/messages',
+    '/message',
     '/docs/static/none.js',
     '/docs/static/../../package.json',
     '/docs/static/%2e%2e%2fpackage.json',

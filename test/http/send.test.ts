@@ -51,6 +51,7 @@ describe('POST /send', () => {
       attempts: [],
       error: null,
       possible_duplicate: false,
+      test: false,
       durability: 'memory',
     });
   });
@@ -61,7 +62,8 @@ describe('POST /send', () => {
     const times = { scheduled_at: new Date(scheduledAt).toISOString(), expires_at: new Date(scheduledAt + 60_000).toISOString() };
     const answer = await app.send({ ...FULL, ...times });
     expect(answer.statusCode).toBe(202);
-    expect(app.accepted[0]?.message).toEqual({
+    expect(app.accepted[0]?.draft).toEqual({
+      template: null,
       envelope: {
         from: { email: 'sales@acme.com', name: 'Sales' },
         to: [
@@ -99,9 +101,9 @@ describe('POST /send', () => {
     await using app = await startApp();
     await app.send(MAIL, SHOP);
     await app.send(MAIL, ADMIN);
-    expect(app.accepted.map(({ caller }) => [caller.name, caller.admin])).toEqual([
-      ['shop', false],
-      ['boss', true],
+    expect(app.accepted.map(({ caller }) => [caller.name, caller.scopes])).toEqual([
+      ['shop', ['send', 'read']],
+      ['boss', ['admin']],
     ]);
   });
 

@@ -45,7 +45,7 @@ describe('what POST /send refuses', () => {
     ['a line break in the subject', { ...MAIL, subject: 'a\nBcc: x@evil.example' }, '/subject', 'control_character', 'line break'],
     ['half a character in the subject', { ...MAIL, subject: 'a\ud83d' }, '/subject', 'control_character', 'surrogate'],
     ['half a character in the text', '{"to":"a@example.com","subject":"x","text":"\\ud83d"}', '/text', 'invalid_unicode', 'surrogate'],
-    ['neither html nor text', { ...MAIL, text: undefined }, '', 'required', 'Give html, text, or both.'],
+    ['neither html nor text', { ...MAIL, text: undefined }, '', 'required', 'Give html, text, or both; or a template.'],
     ['null in place of nothing', { ...MAIL, html: null }, '/html', 'invalid_type', 'leave the field out'],
     ['an unknown priority', { ...MAIL, priority: 'low' }, '/priority', 'invalid_value', 'Must be "high" or "normal".'],
     ['a text for a truth', { ...MAIL, dry_run: 'yes' }, '/dry_run', 'invalid_type', 'Must be true or false, not a string.'],
@@ -161,10 +161,10 @@ describe('what POST /send refuses', () => {
     expect(problem.errors.map(({ pointer }) => pointer)).toEqual([
       '/to/0',
       '/to/2/email',
-      '/subject',
       '/tags/a~1b~0c',
       '/subjct',
       '',
+      '/subject',
       '/expires_at',
       '/scheduled_at',
       '/expires_at',
@@ -217,7 +217,7 @@ describe('headers', () => {
   test.each(['X-Campaign', 'x-campaign_2.b', 'List-ID', 'AUTO-SUBMITTED', 'Precedence', 'Feedback-ID'])('%s may be set', async (name) => {
     await using app = await startApp();
     expect((await app.send({ ...MAIL, headers: { [name]: 'v' } })).statusCode).toBe(202);
-    expect(app.accepted[0]?.message.content.headers).toEqual({ [name]: 'v' });
+    expect(app.accepted[0]?.draft.content.headers).toEqual({ [name]: 'v' });
   });
 
   test.each([

@@ -1,8 +1,10 @@
 import type { Backend } from '../../core/ports.ts';
 import { createMemoryIdempotency } from './idempotency.ts';
+import { createMemoryOutbox } from './outbox.ts';
 import { createMemoryQueue } from './queue.ts';
 import type { RetainedOptions } from './retained.ts';
 import { createMemoryStore } from './store.ts';
+import { createMemorySuppressions } from './suppressions.ts';
 
 export interface MemoryBackendOptions {
   readonly maxMessages: number;
@@ -29,6 +31,8 @@ export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDr
     queue,
     store: createMemoryStore({ maxMessages, maxBytes, retained }),
     idempotency: createMemoryIdempotency(retained),
+    suppressions: createMemorySuppressions(),
+    outbox: createMemoryOutbox({ maxNotices: maxMessages, maxBytes }),
     async close() {
       queue.close();
     },

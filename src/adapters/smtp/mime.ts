@@ -125,7 +125,7 @@ const convert = compile({
 });
 
 /** What a reader without HTML gets: the words, the addresses of links, what images stand for. Cut at 100,000 characters. */
-function textOf(html: string): string {
+export function textOf(html: string): string {
   const text = convert(html.slice(0, MAX_HTML_FOR_TEXT));
   const tidy = text
     .split('\n')

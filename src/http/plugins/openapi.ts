@@ -4,15 +4,28 @@ import { z } from 'zod';
 import { account } from '../schemas/account.ts';
 import type { Answer } from '../schemas/answers.ts';
 import { attachment } from '../schemas/attachment.ts';
+import { batchAnswer, batchItem, batchResult } from '../schemas/batch.ts';
 import { mailbox } from '../schemas/mailbox.ts';
-import { address, attempt, deliveryError, messageResource, preview, recipient, sendResult, smtpReply } from '../schemas/message.ts';
+import {
+  address,
+  attempt,
+  deliveryError,
+  messageList,
+  messageResource,
+  preview,
+  recipient,
+  sendResult,
+  smtpReply,
+} from '../schemas/message.ts';
 import { fieldError, problem } from '../schemas/problem.ts';
 import { sendRequest } from '../schemas/send.ts';
+import { suppression, suppressionList } from '../schemas/suppression.ts';
 
 /** The schemas that have a name in the document, as callers write them and as they get them. */
 const REQUESTS = named({ SendRequest: sendRequest, Mailbox: mailbox, Attachment: attachment });
 const RESPONSES = named({
   Message: messageResource,
+  MessageList: messageList,
   Address: address,
   Recipient: recipient,
   Attempt: attempt,
@@ -21,6 +34,10 @@ const RESPONSES = named({
   Account: account,
   Preview: preview,
   SendResult: sendResult,
+  BatchAnswer: batchAnswer,
+  BatchResult: batchResult,
+  Suppression: suppression,
+  SuppressionList: suppressionList,
   Problem: problem,
   FieldError: fieldError,
 });
@@ -34,6 +51,7 @@ function named(schemas: Record<string, z.ZodType>) {
 const TAGS = [
   { name: 'messages', description: 'Send mail, and see what became of it.' },
   { name: 'accounts', description: 'How each sender is, and what it may still send.' },
+  { name: 'suppressions', description: 'Addresses that are not sent to, and why.' },
   { name: 'health', description: 'For load balancers and orchestrators.' },
   { name: 'docs', description: 'The contract itself.' },
 ];
@@ -70,16 +88,19 @@ export async function documentApi(app: FastifyInstance, version: string): Promis
 }
 
 /** A route's schemas as the document has them. */
-function toJsonSchemas({ body, params, headers, response, ...rest }: FastifySchema): FastifySchema {
+function toJsonSchemas({ body, params, querystring, headers, response, ...rest }: FastifySchema): FastifySchema {
   return {
     ...rest,
     ...(body instanceof z.ZodType && { body: toJsonSchema(body, 'input') }),
     ...(params instanceof z.ZodType && { params: toJsonSchema(params, 'input') }),
+    ...(querystring instanceof z.ZodType && { querystring: toJsonSchema(querystring, 'input') }),
     ...(headers instanceof z.ZodType && { headers: toJsonSchema(headers, 'input') }),
     response: mapValues((response ?? {}) as Record<string, Answer>, ({ description, headers, content }) => ({
       description,
       // A copy: what is the same object twice would become an alias in YAML, which few readers of OpenAPI know.
       ...(Object.keys(headers).length > 0 && { headers: structuredClone(headers) }),
+      // @fastify/swagger knows an answer without a body by this.
+      ...(Object.keys(content).length === 0 && { type: 'null' }),
       content: mapValues(content, ({ schema }) => ({ schema: toJsonSchema(schema, 'output') })),
     })),
   };
@@ -117,13 +138,12 @@ function refine(io: Direction) {
     // zod drops the examples of what it transforms: it takes them for examples of the outcome.
     const examples = z.globalRegistry.get(zodSchema)?.examples;
     if (Array.isArray(examples)) jsonSchema.examples = examples;
+    if (zodSchema === batchItem) jsonSchema.$ref = toReference('SendRequest');
     // Readers of answers must not mind fields they do not know yet.
     if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
     // What only repeats the format or the type.
     if (jsonSchema.format === 'date-time') delete jsonSchema.pattern;
-    if (jsonSchema.type === 'integer') {
-      delete jsonSchema.minimum;
-      delete jsonSchema.maximum;
-    }
+    if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
+    if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
   };
 }

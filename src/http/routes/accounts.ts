@@ -11,13 +11,21 @@ export interface AccountOptions {
   readonly accounts: Pick<Accounts, 'list' | 'verify'>;
 }
 
-const COMMON = ['invalid_json', 'missing_api_key', 'invalid_api_key', 'rate_limited', 'internal_error'] as const satisfies ErrorCode[];
+const COMMON = [
+  'invalid_json',
+  'missing_api_key',
+  'invalid_api_key',
+  'insufficient_scope',
+  'rate_limited',
+  'internal_error',
+] as const satisfies ErrorCode[];
 
 /** GET /accounts, POST /accounts/{user}/verify: how each sender is. */
 export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, { accounts }) => {
   app.get(
     '/accounts',
     {
+      config: { scope: 'read' },
       schema: {
         operationId: 'listAccounts',
         tags: ['accounts'],
@@ -32,6 +40,7 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, 
   app.post(
     '/accounts/:user/verify',
     {
+      config: { scope: 'send' },
       schema: {
         operationId: 'verifyAccount',
         tags: ['accounts'],

@@ -20,6 +20,13 @@ export const RATE_LIMIT_HEADERS = {
   },
 } as const satisfies Headers;
 
+export const LOCATION = {
+  Location: { type: 'string', description: 'Where to see what becomes of it.', examples: ['/messages/msg_01k7m4q2'] },
+} as const satisfies Headers;
+export const REPLAYED = {
+  'Idempotency-Replayed': { type: 'string', description: 'Present if this is the answer to an earlier request.', examples: ['true'] },
+} as const satisfies Headers;
+
 const RETRY_AFTER = { 'Retry-After': { type: 'integer', description: 'Seconds to wait.', examples: [5] } } as const satisfies Headers;
 const WWW_AUTHENTICATE = {
   'WWW-Authenticate': { type: 'string', description: 'Bearer.', examples: ['Bearer'] },

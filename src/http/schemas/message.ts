@@ -1,6 +1,12 @@
 import { z } from 'zod';
+import { toMailboxKey } from '../../core/address.ts';
 import { RECIPIENT_STATUSES, STATUSES } from '../../core/delivery.ts';
 import { ERROR_CODES } from '../../core/errors.ts';
+import type { DeliveryQuery, Place } from '../../core/ports.ts';
+import { strictObject } from '../fields.ts';
+import { cursor, limit, nextCursor } from '../page.ts';
+import { email } from './mailbox.ts';
+import { instant } from './text.ts';
 
 const time = z.iso.datetime();
 const timeOrNull = time.nullable();
@@ -34,7 +40,7 @@ export const deliveryError = z.object({
 
 export const recipient = z.object({
   email: z.string().meta({ examples: ['ada@example.com'] }),
-  status: z.enum(RECIPIENT_STATUSES),
+  status: z.enum(RECIPIENT_STATUSES).meta({ description: 'Suppressed: not tried, see GET /suppressions/{email}.' }),
   smtp: smtpReply.nullable(),
 });
 
@@ -67,10 +73,55 @@ export const messageResource = z.object({
   attempts: z.array(attempt),
   error: deliveryError.nullable().meta({ description: 'Why it failed, or why it waits.' }),
   possible_duplicate: z.boolean().meta({ description: 'An attempt ended without an answer and another followed.' }),
+  test: z.boolean().meta({ description: 'Sent with a test key: it goes to the built-in simulator, never to Gmail.' }),
   durability: z
     .enum(['memory', 'disk', 'redis'])
     .meta({ description: 'What an accepted message survives: memory is lost in a crash or restart.' }),
 });
+
+export const messageList = z.object({ messages: z.array(messageResource), next_cursor: nextCursor });
+
+const statuses = z
+  .string()
+  .transform((text, context) => {
+    const words = text.split(',');
+    const known = STATUSES.filter((status) => words.includes(status));
+    if (known.length === new Set(words).size) return known;
+    context.addIssue({ code: 'custom', message: `Must be one of ${STATUSES.join(', ')}, or several with commas between.` });
+    return z.NEVER;
+  })
+  .meta({ description: 'One status, or several with commas between.', examples: ['failed,uncertain'] });
+
+/** Which messages to list, as {@link DeliveryQuery} has it. */
+export const messageQuery = strictObject({
+  status: statuses.optional(),
+  tag: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({ description: 'The name of a tag, or name:value.', examples: ['flow:welcome'] }),
+  to: email.optional().meta({ description: 'A recipient, in to, cc or bcc.' }),
+  created_after: instant.optional().meta({ description: 'At this time or later.' }),
+  created_before: instant.optional().meta({ description: 'Before this time.' }),
+  limit,
+  cursor: cursor(toPlace),
+}).transform(
+  (query): Omit<DeliveryQuery, 'owner'> => ({
+    statuses: query.status ?? null,
+    tag: query.tag ?? null,
+    recipient: query.to === undefined ? null : toMailboxKey(query.to),
+    createdAfter: query.created_after ?? null,
+    createdBefore: query.created_before ?? null,
+    limit: query.limit,
+    after: query.cursor ?? null,
+  }),
+);
+
+function toPlace([createdAt = '', id = '']: readonly string[]): Place | null {
+  return /^\d{1,15}$/.test(createdAt) ? { createdAt: Number(createdAt), id } : null;
+}
+
+export const reschedule = strictObject({ scheduled_at: instant.meta({ description: 'When to send it.' }) });
 
 /** What is only read may be passed on without a copy. */
 export type Immutable<T> = { readonly [Key in keyof T]: Immutable<T[Key]> };

@@ -3,7 +3,7 @@ import { ERROR_CODES } from '../../core/errors.ts';
 import { type Immutable, messageResource, smtpReply } from './message.ts';
 
 export const fieldError = z.object({
-  pointer: z.string().meta({ description: 'A JSON Pointer into the body, or header:Name.', examples: ['/to/0'] }),
+  pointer: z.string().meta({ description: 'A JSON Pointer into the body; or header:Name, query:name or path:name.', examples: ['/to/0'] }),
   code: z.string().meta({ examples: ['invalid_address'] }),
   detail: z.string().meta({ description: 'What is wrong, and how to mend it.' }),
 });

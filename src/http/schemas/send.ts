@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import type { FieldError } from '../../core/errors.ts';
-import { type Address, type Message, PRIORITIES, type Unsubscribe } from '../../core/message.ts';
+import { type Address, type Draft, type Message, PRIORITIES, type Unsubscribe } from '../../core/message.ts';
 import { strictObject } from '../fields.ts';
 import { attachment } from './attachment.ts';
 import { headers } from './headers.ts';
 import { email, MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
+import { templateUse } from './template.ts';
 import { instant, labels, line, messageId, prose } from './text.ts';
 
 const MAX_ATTACHMENTS = 100;
@@ -34,6 +35,14 @@ function add(context: z.core.$RefinementCtx, path: string[], code: string, messa
   context.addIssue({ code: 'custom', path, message, params: { code } });
 }
 
+export const idempotencyKey = z
+  .string()
+  .optional()
+  .meta({
+    description: 'Up to 256 visible ASCII characters. Not used by a dry run.',
+    examples: ['6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11'],
+  });
+
 export const sendRequest = strictObject({
   from: sender.optional().meta({
     description:
@@ -45,9 +54,12 @@ export const sendRequest = strictObject({
   cc: mailboxes.optional(),
   bcc: mailboxes.optional(),
   reply_to: replyTo.optional(),
-  subject: line().meta({ examples: ['Your invoice'] }),
+  subject: line()
+    .optional()
+    .meta({ description: 'Required, unless the template has one; this one goes before it.', examples: ['Your invoice'] }),
   html: prose.optional().meta({ examples: ['<p>Here is your invoice.</p>'] }),
   text: prose.optional().meta({ description: 'Made from html if absent.', examples: ['Here is your invoice.'] }),
+  template: templateUse.optional().meta({ description: 'In place of html and text: see GET /templates.' }),
   attachments: z.array(attachment).max(MAX_ATTACHMENTS).optional(),
   headers: headers.optional(),
   in_reply_to: messageId.optional().meta({ description: 'The Message-ID of the message this one answers.' }),
@@ -75,7 +87,15 @@ export const sendRequest = strictObject({
           `There are ${recipients} recipients in to, cc and bcc: Gmail takes ${MAX_RECIPIENTS} in one message.`,
         );
       }
-      if (request.html === undefined && request.text === undefined) add(context, [], 'required', 'Give html, text, or both.');
+      if (request.template !== undefined) {
+        for (const field of ['html', 'text'] as const) {
+          if (request[field] !== undefined) add(context, [field], 'conflict', 'The template says this: give one of the two.');
+        }
+      } else {
+        if (request.html === undefined && request.text === undefined)
+          add(context, [], 'required', 'Give html, text, or both; or a template.');
+        if (request.subject === undefined) add(context, ['subject'], 'required', 'This field is required.');
+      }
       if (hasTwins(request.attachments)) {
         add(context, ['attachments'], 'duplicate_content_id', 'Two attachments have the same content_id: each needs its own.');
       }
@@ -115,14 +135,15 @@ export function findClockErrors({ scheduledAt, expiresAt }: Pick<Message, 'sched
   return errors;
 }
 
-export function toMessage(request: SendRequest, defaultFrom: Address): Message {
+export function toDraft(request: SendRequest, defaultFrom: Address): Draft {
   return {
+    template: request.template ?? null,
     envelope: {
       from: request.from ?? defaultFrom,
       to: request.to,
       cc: request.cc ?? [],
       bcc: request.bcc ?? [],
-      subject: request.subject,
+      subject: request.subject ?? '',
     },
     content: {
       replyTo: request.reply_to ?? [],

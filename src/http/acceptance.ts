@@ -1,0 +1,91 @@
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
+import type { Accounts } from '../core/accounts.ts';
+import type { Delivery } from '../core/delivery.ts';
+import { AppError } from '../core/errors.ts';
+import type { Intake, Preview } from '../core/intake.ts';
+import type { Draft } from '../core/message.ts';
+import type { IdempotencyLedger, Store } from '../core/ports.ts';
+import { callerOf } from './caller.ts';
+import { invalidFields } from './fields.ts';
+import { answerOnce, type OnceOnly, parseIdempotencyKey } from './idempotency.ts';
+import { tellBudget } from './plugins/limits.ts';
+import { findClockErrors, type SendRequest, toDraft } from './schemas/send.ts';
+
+export interface AcceptanceOptions {
+  readonly intake: Intake;
+  readonly store: Pick<Store, 'hasRoom'>;
+  readonly idempotency: IdempotencyLedger;
+  readonly accounts: Pick<Accounts, 'defaultFrom' | 'budget'>;
+  readonly isDraining: () => boolean;
+}
+
+/** What the routes that take mail have in common. */
+export interface Acceptance {
+  /** Refuses before the body is read: a refusal must cost less than what it refuses. */
+  readonly refuseEarly: onRequestHookHandler;
+  toDraft(body: SendRequest): Draft;
+  accept(draft: Draft, request: FastifyRequest): Promise<Delivery>;
+  preview(draft: Draft, request: FastifyRequest): Promise<Preview>;
+  /** Tells the budget of the account that the delivery is for. */
+  tellBudget(delivery: Delivery, reply: FastifyReply): void;
+  /** Does it, and once only if the request has an Idempotency-Key: that of another API key or route is another one. */
+  once<T>(request: FastifyRequest, what: Pick<OnceOnly<T>, 'fingerprint' | 'accept' | 'refused' | 'answer'>): ReturnType<typeof answerOnce>;
+}
+
+/** Seconds. A full queue drains at some messages a second; a restart takes about as long. */
+const RETRY_AFTER = 5;
+
+/** A refusal for want of room is held back for so long: who hammers a full queue must not take from delivery the time that makes room. */
+const FULL_QUEUE_HOLD_MS = 100;
+
+/** Made once: an error for each would cost more than all else that a refusal does. */
+const SHUTTING_DOWN = new AppError('shutting_down', { retryAfter: RETRY_AFTER });
+const QUEUE_FULL = new AppError('queue_full', { retryAfter: RETRY_AFTER });
+
+export function createAcceptance({ intake, store, idempotency, accounts, isDraining }: AcceptanceOptions): Acceptance {
+  return {
+    refuseEarly(request, reply, done) {
+      if (isDraining()) {
+        reply.header('connection', 'close');
+        return done(SHUTTING_DOWN);
+      }
+      if (!store.hasRoom()) {
+        setTimeout(done, FULL_QUEUE_HOLD_MS, QUEUE_FULL);
+        return;
+      }
+      const { 'content-type': type, 'content-encoding': encoding = 'identity' } = request.headers;
+      done(type === undefined || encoding !== 'identity' ? new AppError('unsupported_media_type') : undefined);
+    },
+    toDraft: (body) => toDraft(body, accounts.defaultFrom),
+    async accept(draft, request) {
+      refuseByClock(draft);
+      const delivery = await intake.accept(draft, callerOf(request), request.id);
+      request.messageId = delivery.id;
+      return delivery;
+    },
+    async preview(draft, request) {
+      refuseByClock(draft);
+      return intake.preview(draft, callerOf(request), request.id);
+    },
+    tellBudget: (delivery, reply) => tellBudget(reply, accounts.budget(delivery)),
+    async once(request, what) {
+      const key = parseIdempotencyKey(headerOf(request, 'idempotency-key'));
+      return answerOnce(idempotency, {
+        ...what,
+        key: key === null ? null : `${callerOf(request).name} ${request.method} ${request.routeOptions.url} ${key}`,
+        onUnkept: () => request.log.error({ request_id: request.id, message_id: request.messageId }, 'the answer could not be kept'),
+      });
+    },
+  };
+}
+
+/** Looked at only once it is known that this is no repeat: a repeat gets its answer even when its times have passed since. */
+export function refuseByClock(times: Pick<Draft, 'scheduledAt' | 'expiresAt'>): void {
+  const errors = findClockErrors(times, Date.now());
+  if (errors.length > 0) throw invalidFields(errors);
+}
+
+export function headerOf(request: FastifyRequest, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value.join(', ') : value;
+}

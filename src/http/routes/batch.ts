@@ -1,0 +1,116 @@
+import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { AppError } from '../../core/errors.ts';
+import type { Draft } from '../../core/message.ts';
+import type { Backend } from '../../core/ports.ts';
+import type { Acceptance } from '../acceptance.ts';
+import { validate } from '../fields.ts';
+import { fingerprintOf, toFingerprint, toJsonAnswer } from '../idempotency.ts';
+import { toAppError, toProblemOf } from '../problem.ts';
+import { toPreview, toResource } from '../resource.ts';
+import { answer, answers, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
+import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
+import { idempotencyKey, sendRequest } from '../schemas/send.ts';
+
+export interface BatchOptions {
+  readonly acceptance: Acceptance;
+  readonly durability: Backend['durability'];
+}
+
+/** As many as a hundred messages of many recipients take. */
+const MAX_VALUES = 200_000;
+
+const schema = {
+  operationId: 'sendBatch',
+  tags: ['messages'],
+  summary: 'Send up to 100 messages',
+  description: `Each is judged on its own, as by POST /send; results stand in the order of the messages. With 207 at least one was refused: its result says why.
+The body may be as large as that of one message.
+
+A repeated request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice, unless every message was refused.`,
+  headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+  body: batchRequest,
+  response: answers(
+    {
+      202: answer('All are accepted.', batchAnswer, { headers: REPLAYED }),
+      207: answer('Some are accepted, or none.', batchAnswer, { headers: REPLAYED }),
+    },
+    [
+      'invalid_json',
+      'missing_api_key',
+      'invalid_api_key',
+      'request_timeout',
+      'insufficient_scope',
+      'idempotency_in_progress',
+      'message_too_large',
+      'unsupported_media_type',
+      'validation_failed',
+      'idempotency_key_reused',
+      'rate_limited',
+      'internal_error',
+      'queue_full',
+      'queue_unavailable',
+      'shutting_down',
+    ],
+    RATE_LIMIT_HEADERS,
+  ),
+};
+
+/** One of the messages, validated; or why it is refused. */
+type Judged = { readonly draft: Draft; readonly dryRun: boolean } | { readonly refusal: AppError };
+
+/** POST /send/batch: accept many, each judged on its own. */
+export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { acceptance, durability }) => {
+  function judge(item: unknown): Judged {
+    try {
+      const body = validate(sendRequest, item);
+      return { draft: acceptance.toDraft(body), dryRun: body.dry_run ?? false };
+    } catch (error) {
+      if (error instanceof AppError) return { refusal: error };
+      throw error;
+    }
+  }
+
+  async function accept(judged: Judged, request: FastifyRequest): Promise<Omit<BatchResult, 'error'>> {
+    if ('refusal' in judged) throw judged.refusal;
+    if (judged.dryRun) return { status: 200, preview: toPreview(await acceptance.preview(judged.draft, request)) };
+    return { status: 202, message: toResource(await acceptance.accept(judged.draft, request), durability) };
+  }
+
+  async function resultOf(judged: Judged, index: number, request: FastifyRequest): Promise<BatchResult> {
+    try {
+      return await accept(judged, request);
+    } catch (error) {
+      const failure = toAppError(error, request);
+      // The log line of the request has room for one.
+      if (failure.code === 'internal_error') request.failure = failure;
+      const problem = toProblemOf(failure, request, `/messages/${index}`);
+      return { status: problem.status, error: problem };
+    }
+  }
+
+  app.post(
+    '/send/batch',
+    { schema, config: { scope: 'send', maxValues: MAX_VALUES }, onRequest: acceptance.refuseEarly },
+    async (request, reply) => {
+      const judged = request.body.messages.map(judge);
+      const given = await acceptance.once(request, {
+        fingerprint: () =>
+          fingerprintOf(judged.map((one, i) => ('draft' in one ? [toFingerprint(one.draft), one.dryRun] : request.body.messages[i]))),
+        async accept() {
+          const results: BatchResult[] = [];
+          for (const [i, one] of judged.entries()) results.push(await resultOf(one, i, request));
+          return results;
+        },
+        refused: (results) => !results.some(({ message }) => message),
+        async answer(results) {
+          const accepted = results.filter(({ message }) => message).length;
+          const refused = results.filter(({ error }) => error).length;
+          return toJsonAnswer(refused === 0 ? 202 : 207, { accepted, refused, results });
+        },
+      });
+      return reply.code(given.status).headers(given.headers).send(given.body);
+    },
+  );
+};

@@ -1,0 +1,80 @@
+import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import { z } from 'zod';
+import { AppError, type ErrorCode, summarize } from '../../core/errors.ts';
+import type { TemplateUse } from '../../core/message.ts';
+import type { Rendered, Templates } from '../../core/ports.ts';
+import { answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { templateList, templatePreview, templatePreviewRequest } from '../schemas/template.ts';
+
+export interface TemplateOptions {
+  readonly templates: Templates;
+  /** The text that goes with HTML which has none. */
+  readonly toText: (html: string) => string;
+}
+
+const COMMON = [
+  'invalid_json',
+  'missing_api_key',
+  'invalid_api_key',
+  'insufficient_scope',
+  'rate_limited',
+  'internal_error',
+] as const satisfies ErrorCode[];
+
+/** GET /templates, POST /templates/{id}/preview: what the operator has put into TEMPLATES_DIR. */
+export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app, { templates, toText }) => {
+  app.get(
+    '/templates',
+    {
+      schema: {
+        operationId: 'listTemplates',
+        tags: ['templates'],
+        summary: 'List the templates',
+        description: 'What the operator has put into TEMPLATES_DIR, by id, and the variables that each wants.',
+        response: answers({ 200: answer('The templates.', templateList) }, COMMON, RATE_LIMIT_HEADERS),
+      },
+      config: { scope: 'read' },
+    },
+    async () => ({ templates: templates.list() }),
+  );
+
+  app.post(
+    '/templates/:id/preview',
+    {
+      schema: {
+        operationId: 'previewTemplate',
+        tags: ['templates'],
+        summary: 'See a template filled in',
+        description:
+          'Sends nothing. An unknown id is `template_not_found` with the status 422, as it is in a request to send: a code has one status.',
+        params: z.object({ id: z.string().meta({ examples: ['invoice'] }) }),
+        body: templatePreviewRequest,
+        response: answers(
+          { 200: answer('What a message would say.', templatePreview) },
+          [...COMMON, 'message_too_large', 'unsupported_media_type', 'validation_failed', 'template_not_found', 'template_failed'],
+          RATE_LIMIT_HEADERS,
+        ),
+      },
+      config: { scope: 'read' },
+    },
+    async ({ params: { id }, body: { variables = {} } }) => {
+      const { subject, html, text } = renderHere(templates, { id, variables });
+      return { id, subject, html, text: text ?? (html === null ? null : toText(html)) };
+    },
+  );
+};
+
+/** Renders, and points at what is wrong where it is in this request, which is not where a request to send has it. */
+function renderHere(templates: Templates, use: TemplateUse): Rendered {
+  try {
+    return templates.render(use);
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    const errors = error.errors.map((found) => ({ ...found, pointer: toPointerHere(found.pointer) }));
+    throw new AppError(error.code, { detail: summarize(errors), errors });
+  }
+}
+
+function toPointerHere(pointer: string): string {
+  return pointer === '/template/id' ? 'path:id' : pointer.replace(/^\/template/, '');
+}

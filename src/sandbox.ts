@@ -1,0 +1,39 @@
+import { createEvents } from './core/events.ts';
+import { openSender, type SenderOptions } from './senders.ts';
+import { openSimulator } from './simulator/simulator.ts';
+
+/** Who sends the mail of test keys. An account of nobody's, so that it is never mistaken for one of the operator's. */
+const USER = 'test-key@simulator.test';
+const UNLIMITED = Number.MAX_SAFE_INTEGER;
+/** Messages the simulator keeps: nobody looks at them there. */
+const RETAIN = 10;
+
+/** A Gmail of our own for the mail of test keys: it goes the whole way, and nowhere. */
+export async function openSandbox({
+  connections,
+  backoffScale,
+  deadlines,
+}: Pick<SenderOptions, 'connections' | 'backoffScale' | 'deadlines'>) {
+  const gmail = await openSimulator({ user: USER, retain: RETAIN });
+  const sender = openSender(
+    {
+      user: USER,
+      credentials: () => ({ kind: 'app_password', password: gmail.password }),
+      from: { email: USER, name: null },
+      aliases: [],
+      daily: { messages: UNLIMITED, recipients: UNLIMITED },
+      reserve: 0,
+    },
+    {
+      servers: [{ host: 'localhost', port: gmail.starttlsPort, tls: 'starttls' }],
+      connections,
+      rate: null,
+      ca: gmail.ca,
+      backoffScale,
+      deadlines,
+      // What befalls this account is nobody's concern: neither the log nor a webhook tells of it.
+      events: createEvents(),
+    },
+  );
+  return { sender, close: () => gmail.close() };
+}

@@ -1,0 +1,146 @@
+import { describe, expect, test } from 'vitest';
+import { textOf } from '../../src/adapters/smtp/mime.ts';
+import { CRM, CRM_SECRET, startApp } from '../helpers/app.ts';
+import { aKey } from '../helpers/keys.ts';
+import { openWatchedTemplates } from '../helpers/templates.ts';
+
+const FILES = {
+  'note/body.txt': 'Hello {{name}}.',
+  'welcome/subject.txt': 'Welcome, {{name}}\n',
+  'welcome/body.html': '<p>Hello <b>{{name}}</b>{{#nick?}} or {{.}}{{/nick?}}</p>',
+};
+
+/** The HTTP layer over templates in a directory of their own. */
+async function startWithTemplates(files: Readonly<Record<string, string>> = FILES, scopes?: readonly ('send' | 'read')[]) {
+  const made = await openWatchedTemplates(files);
+  const keyring = scopes && { keyring: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
+  const app = await startApp({ templates: made.templates, toText: textOf, ...keyring });
+  return {
+    list: (headers?: Record<string, string>) => app.get('/templates', headers),
+    preview: (id: string, body: unknown, headers: Record<string, string> = CRM) =>
+      app.inject({
+        method: 'POST',
+        url: `/templates/${id}/preview`,
+        headers: { ...headers, 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
+    async [Symbol.asyncDispose]() {
+      await app[Symbol.asyncDispose]();
+      await made[Symbol.asyncDispose]();
+    },
+  };
+}
+
+describe('GET /templates', () => {
+  test('lists what there is, and the variables that each wants', async () => {
+    await using app = await startWithTemplates();
+    const answer = await app.list();
+    expect([answer.statusCode, answer.json()]).toEqual([
+      200,
+      {
+        templates: [
+          { id: 'note', subject: false, html: false, text: true, variables: [{ name: 'name', required: true }] },
+          {
+            id: 'welcome',
+            subject: true,
+            html: true,
+            text: false,
+            variables: [
+              { name: 'name', required: true },
+              { name: 'nick', required: false },
+            ],
+          },
+        ],
+      },
+    ]);
+  });
+
+  test('wants a key that may read', async () => {
+    await using app = await startWithTemplates(FILES, ['send']);
+    expect((await app.list({})).json()).toMatchObject({ status: 401, code: 'missing_api_key' });
+    expect((await app.list()).json()).toMatchObject({ status: 403, code: 'insufficient_scope' });
+    expect((await app.preview('note', {})).json()).toMatchObject({ status: 403, code: 'insufficient_scope' });
+  });
+});
+
+describe('POST /templates/{id}/preview', () => {
+  test('fills a template in, and makes the text that it does not have', async () => {
+    await using app = await startWithTemplates();
+    const answer = await app.preview('welcome', { variables: { name: 'Ada <3' } });
+    expect([answer.statusCode, answer.json()]).toEqual([
+      200,
+      { id: 'welcome', subject: 'Welcome, Ada <3', html: '<p>Hello <b>Ada &lt;3</b></p>', text: 'Hello Ada <3' },
+    ]);
+  });
+
+  test('has null for a subject and HTML that a template does not have', async () => {
+    await using app = await startWithTemplates();
+    const answer = await app.preview('note', { variables: { name: 'Ada' } });
+    expect(answer.json()).toEqual({ id: 'note', subject: null, html: null, text: 'Hello Ada.' });
+  });
+
+  test('points at what is missing where it belongs in this request', async () => {
+    await using app = await startWithTemplates({ 'a/body.txt': '{{name}} {{#items}}{{price}}{{/items}}' });
+    const answer = await app.preview('a', { variables: { items: [{}] } });
+    expect([answer.statusCode, answer.json()]).toMatchObject([
+      422,
+      {
+        code: 'template_failed',
+        detail: expect.stringMatching(/^\/variables\/name: The template needs it/),
+        errors: [
+          { pointer: '/variables/name', code: 'missing_variable' },
+          { pointer: '/variables/items/0/price', code: 'missing_variable' },
+        ],
+      },
+    ]);
+    expect((await app.preview('a', {})).json()).toMatchObject({
+      errors: [{ pointer: '/variables/name' }, { pointer: '/variables/items' }],
+    });
+  });
+
+  test('knows no other id, whatever it is', async () => {
+    await using app = await startWithTemplates();
+    for (const id of ['nothing', '..%2Fnote', 'x'.repeat(5000), '__proto__']) {
+      const answer = await app.preview(id, {});
+      expect(answer.json()).toMatchObject({
+        status: 422,
+        code: 'template_not_found',
+        errors: [{ pointer: 'path:id', code: 'unknown_template' }],
+      });
+    }
+  });
+
+  test('takes nothing but variables, in an object', async () => {
+    await using app = await startWithTemplates();
+    const wrong = [
+      [{ variable: { name: 'Ada' } }, '/variable', 'unknown_field'],
+      [{ variables: ['Ada'] }, '/variables', 'invalid_type'],
+      [{ variables: null }, '/variables', 'invalid_type'],
+      [[], '', 'invalid_type'],
+    ] as const;
+    for (const [body, pointer, code] of wrong) {
+      expect((await app.preview('note', body)).json()).toMatchObject({ code: 'validation_failed', errors: [{ pointer, code }] });
+    }
+  });
+});
+
+describe('the template of a request to send', () => {
+  test('goes to the intake, with no variables if none are given', async () => {
+    await using app = await startApp();
+    const template = { id: 'invoice', variables: { name: 'Ada', list: [1, null, { a: true }] } };
+    expect((await app.send({ to: 'ada@example.com', template })).statusCode).toBe(202);
+    expect((await app.send({ to: 'ada@example.com', template: { id: 'invoice' } })).statusCode).toBe(202);
+    expect(app.accepted.map(({ draft }) => draft)).toMatchObject([{ template }, { template: { id: 'invoice', variables: {} } }]);
+  });
+
+  test('has an id that can be one', async () => {
+    await using app = await startApp();
+    for (const id of ['', '_partials', '.git', '../a', 'a b', 'x'.repeat(65)]) {
+      const answer = await app.send({ to: 'ada@example.com', template: { id } });
+      expect(answer.json()).toMatchObject({
+        code: 'validation_failed',
+        errors: [{ pointer: '/template/id', code: 'invalid_template_id' }],
+      });
+    }
+  });
+});

@@ -1,0 +1,376 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { pino } from 'pino';
+import { Webhook } from 'standardwebhooks';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createMemoryOutbox } from '../../src/adapters/memory/outbox.ts';
+import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
+import { createWebhookSender } from '../../src/adapters/webhook/post.ts';
+import type { Delivery, DeliveryError } from '../../src/core/delivery.ts';
+import { createEvents } from '../../src/core/events.ts';
+import type { Notice, WebhookAnswer, WebhookCall } from '../../src/core/ports.ts';
+import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks.ts';
+import { logEvents } from '../../src/log.ts';
+import { aDelivery } from '../helpers/delivery.ts';
+import { startEndpoint } from '../helpers/endpoint.ts';
+import { aNotice } from '../helpers/notice.ts';
+
+const A = 'https://a.test/hooks/path-secret?token=query-secret';
+const B = 'https://b.test/hooks';
+const TAKEN: WebhookAnswer = { kind: 'taken' };
+const GONE: WebhookAnswer = { kind: 'gone' };
+const SCALE = 1e-6;
+const SECOND = 1000;
+const HOUR = 3600 * SECOND;
+
+/** `silence` is for an endpoint that does not answer while the test runs. */
+type Post = (call: WebhookCall, nth: number, silence: Promise<WebhookAnswer>) => Promise<WebhookAnswer> | WebhookAnswer;
+
+const failed = (retryAfterMs: number | null = null): WebhookAnswer => ({ kind: 'failed', reason: 'HTTP 503', retryAfterMs });
+const paused = (code: DeliveryError['code']): DeliveryError => ({ code, scope: 'account', detail: '', hint: '', smtp: null });
+const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', revision: 3, ...patch });
+
+/** Webhooks with a queue, an outbox and events of their own; the endpoints answer as the test says. */
+function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: number } = {}) {
+  const queue = createMemoryQueue();
+  const outbox = createMemoryOutbox({ maxNotices: setup.maxNotices ?? 1000, maxBytes: 1e7 });
+  const events = createEvents();
+  const silence = Promise.withResolvers<WebhookAnswer>();
+  const calls: WebhookCall[] = [];
+  const attempts: Notice[] = [];
+  const drops: { notice: Notice; reason: string }[] = [];
+  events.on('webhook.attempted', (notice) => attempts.push(notice));
+  events.on('webhook.dropped', (notice, reason) => drops.push({ notice, reason }));
+  const retry = vi.spyOn(queue, 'retry');
+  const sender = { post: async (call: WebhookCall) => post(call, calls.push(call), silence.promise) };
+  const webhooks = createWebhooks({
+    queue,
+    outbox,
+    sender,
+    events,
+    urlsFor: () => [A],
+    accountUrls: () => [A],
+    toMessageData: ({ id, status }) => ({ id, status }),
+    toAccountData: (user) => ({ user }),
+    backoffScale: SCALE,
+    random: () => 0.5,
+    ...setup,
+  });
+  onTestFinished(async () => {
+    const drained = webhooks.drain();
+    silence.resolve(TAKEN);
+    await drained;
+    queue.close();
+  });
+
+  return {
+    queue,
+    outbox,
+    events,
+    webhooks,
+    calls,
+    attempts,
+    drops,
+    /** The waits so far, as they would be unscaled. */
+    waits: () => retry.mock.calls.map(([, afterMs]) => Math.round(afterMs / SCALE)),
+    settle: (patch: Partial<Delivery> = {}) => events.emit('message.settled', settled(patch)),
+    /** Resolves when so many calls were made and answered. */
+    async answered(count: number) {
+      while (attempts.length < count) await once(events, 'webhook.attempted');
+    },
+    async pending(): Promise<Notice[]> {
+      const notices: Notice[] = [];
+      for await (const notice of outbox.pending()) notices.push(notice);
+      return notices;
+    },
+  };
+}
+
+const bodyOf = ({ body }: { body: string }) => JSON.parse(body);
+
+describe('an endpoint is told', () => {
+  test.each(['sent', 'partially_sent', 'failed', 'uncertain', 'canceled', 'expired'] as const)(
+    'of a message that is %s',
+    async (status) => {
+      const { events, calls, answered } = start(() => TAKEN);
+      const delivery = settled({ status, revision: 7 });
+      const before = Date.now();
+      events.emit('message.settled', delivery);
+      await answered(1);
+      const [call] = calls;
+      expect(call).toMatchObject({ url: A, id: expect.stringMatching(/^evt_[0-9a-f]{32}$/) });
+      expect(call?.sentAt).toBeGreaterThanOrEqual(before);
+      expect(calls.map(bodyOf)).toEqual([
+        { type: `message.${status}`, timestamp: expect.any(String), sequence: 7, data: { id: delivery.id, status } },
+      ]);
+      const { timestamp } = bodyOf(call ?? { body: '{}' });
+      expect(new Date(timestamp).toISOString()).toBe(timestamp);
+      expect(Date.parse(timestamp)).toBeGreaterThanOrEqual(before);
+    },
+  );
+
+  test('of a message that is deferred', async () => {
+    const { events, calls, answered } = start(() => TAKEN);
+    events.emit('message.deferred', settled({ status: 'deferred', revision: 4 }));
+    await answered(1);
+    expect(calls.map(bodyOf)).toMatchObject([{ type: 'message.deferred', sequence: 4, data: { status: 'deferred' } }]);
+  });
+
+  test('of an account that is paused, once for each reason, and of one that is resumed', async () => {
+    const { events, calls, answered } = start(() => TAKEN);
+    const user = 'bot@acme.com';
+    for (const code of ['throttled', 'throttled', 'bad_credentials'] as const) events.emit('account.paused', user, paused(code), 0);
+    events.emit('account.resumed', user);
+    events.emit('account.paused', user, paused('bad_credentials'), 0);
+    await answered(4);
+    expect(calls.map(bodyOf).map(({ type }) => type)).toEqual(['account.paused', 'account.paused', 'account.resumed', 'account.paused']);
+    expect(bodyOf(calls[0] ?? { body: '{}' })).toEqual({ type: 'account.paused', timestamp: expect.any(String), data: { user } });
+  });
+
+  test('of messages by what is configured for their owner: each URL once, all by the same id', async () => {
+    const { settle, calls, answered } = start(() => TAKEN, { urlsFor: (owner) => (owner === 'crm' ? [A, B, A] : [B]) });
+    settle({ owner: 'crm' });
+    settle({ owner: 'shop' });
+    await answered(3);
+    expect(calls.map(({ url }) => url).toSorted()).toEqual([A, B, B]);
+    const [first, second, third] = calls.map(({ id }) => id);
+    expect(first).toBe(second);
+    expect(third).not.toBe(first);
+  });
+
+  test('of nothing where there is none: nothing is put into words', async () => {
+    const toMessageData = vi.fn();
+    const { settle, pending } = start(() => TAKEN, { urlsFor: () => [], toMessageData });
+    settle();
+    expect(toMessageData).not.toHaveBeenCalled();
+    expect(await pending()).toEqual([]);
+  });
+
+  test('in an order that may differ from what happened, which the sequence puts right', async () => {
+    const { settle, events, calls, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN));
+    const id = 'msg_1';
+    events.emit('message.deferred', settled({ id, status: 'deferred', revision: 3 }));
+    settle({ id, revision: 6 });
+    await answered(3);
+    expect(calls.map(bodyOf).map(({ sequence }) => sequence)).toEqual([3, 6, 3]);
+  });
+});
+
+describe('a call that fails', () => {
+  test('is made again for a day, after longer and longer waits, with the same id and body; then that is given up', async () => {
+    const { settle, calls, events, waits, drops, pending, attempts } = start(() => failed());
+    settle();
+    await once(events, 'webhook.dropped');
+    const seconds = waits().map((ms) => Math.round(ms / SECOND));
+    expect(seconds).toEqual([5, 30, 120, 600, 1800, 3600, ...Array(11).fill(7200), 1045]);
+    expect(waits().reduce((sum, ms) => sum + ms)).toBe(24 * HOUR);
+    expect(calls).toHaveLength(seconds.length + 1);
+    expect(new Set(calls.map(({ id, body }) => `${id} ${body}`)).size).toBe(1);
+    expect(attempts.map(({ failures }) => failures)).toEqual(calls.map((_call, i) => i));
+    expect(drops).toMatchObject([{ notice: { eventId: calls[0]?.id, type: 'message.sent' }, reason: expect.stringContaining('a day') }]);
+    expect(await pending()).toEqual([]);
+  });
+
+  test.each([
+    [0, 4 * SECOND],
+    [1, 6 * SECOND],
+  ])('waits up to a fifth less or more (chance says %d)', async (chance, waitMs) => {
+    const { settle, waits, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN), { random: () => chance });
+    settle();
+    await answered(2);
+    expect(waits()).toEqual([waitMs]);
+  });
+
+  test.each([
+    ['longer than usual', 90 * SECOND, 90 * SECOND],
+    ['shorter than usual, which changes nothing', SECOND, 5 * SECOND],
+    ['longer than a day, which ends with the day', 48 * HOUR, 24 * HOUR],
+  ])('waits for as long as the endpoint says: %s', async (_what, retryAfterMs, waitMs) => {
+    const { settle, waits, answered } = start((_call, nth) => (nth === 1 ? failed(retryAfterMs) : TAKEN));
+    settle();
+    await answered(2);
+    expect(waits()).toEqual([waitMs]);
+  });
+
+  test('and then works is not made again', async () => {
+    const { settle, calls, answered, pending } = start((_call, nth) => (nth < 3 ? failed() : TAKEN));
+    settle();
+    await answered(3);
+    await expect.poll(pending).toEqual([]);
+    expect(calls).toHaveLength(3);
+  });
+});
+
+test('an endpoint that does not answer holds up no other', async () => {
+  const { settle, calls, answered } = start(({ url }, _nth, silence) => (url === A ? silence : TAKEN), { urlsFor: () => [A, B] });
+  for (let i = 0; i < 20; i++) settle();
+  await answered(20);
+  expect(calls.filter(({ url }) => url === B)).toHaveLength(20);
+  expect(calls.filter(({ url }) => url === A)).toHaveLength(4);
+});
+
+describe('an endpoint that wants no more', () => {
+  /** Ten events; of the four calls under way the first is answered with 410. */
+  async function dismiss() {
+    const answers: PromiseWithResolvers<WebhookAnswer>[] = [];
+    let dismissed = false;
+    const world = start(
+      ({ url }) => {
+        if (url === B || dismissed) return TAKEN;
+        const answer = Promise.withResolvers<WebhookAnswer>();
+        answers.push(answer);
+        return answer.promise;
+      },
+      { urlsFor: () => [A, B] },
+    );
+    for (let i = 0; i < 10; i++) world.settle();
+    await world.answered(10);
+    await expect.poll(() => answers.length).toBe(4);
+    const gone = once(world.events, 'webhook.gone');
+    answers[0]?.resolve(GONE);
+    expect(await gone).toEqual([A, 7]);
+    dismissed = true;
+    return { ...world, underWay: answers.slice(1) };
+  }
+
+  test('gets nothing that waits for it; what is under way ends as it ends, and all of it is told', async () => {
+    const { underWay, drops, pending, calls, answered } = await dismiss();
+    const [works, fails, isGone] = underWay;
+    works?.resolve(TAKEN);
+    fails?.resolve(failed());
+    isGone?.resolve(GONE);
+    await answered(14);
+    await expect.poll(pending).toEqual([]);
+    expect(drops).toMatchObject([
+      { notice: { url: A }, reason: expect.stringContaining('410') },
+      { notice: { url: A }, reason: expect.stringContaining('410') },
+    ]);
+    expect(calls.filter(({ url }) => url === A)).toHaveLength(4);
+  });
+
+  test('gets nothing new either, until that is forgotten; others do', async () => {
+    const { underWay, settle, answered, calls, webhooks, pending } = await dismiss();
+    for (const answer of underWay) answer.resolve(TAKEN);
+    await answered(14);
+    settle();
+    await answered(15);
+    expect(await pending()).toEqual([]);
+    webhooks.forgetGone();
+    settle();
+    await answered(17);
+    expect(calls.slice(14).map(({ url }) => url)).toEqual([B, A, B]);
+  });
+});
+
+describe('draining', () => {
+  test('lets the calls under way end and makes no others', async () => {
+    const answers: PromiseWithResolvers<WebhookAnswer>[] = [];
+    const { settle, webhooks, calls, pending } = start(() => {
+      const answer = Promise.withResolvers<WebhookAnswer>();
+      answers.push(answer);
+      return answer.promise;
+    });
+    for (let i = 0; i < 6; i++) settle();
+    await expect.poll(() => calls.length).toBe(4);
+    const drained = webhooks.drain();
+    expect(await Promise.race([drained.then(() => 'drained'), new Promise((later) => setImmediate(later, 'waits'))])).toBe('waits');
+    for (const answer of answers) answer.resolve(TAKEN);
+    await drained;
+    expect(calls).toHaveLength(4);
+    expect(await pending()).toHaveLength(2);
+  });
+
+  test('begins the call for an event that happened just before', async () => {
+    const { settle, webhooks, calls, pending } = start(() => TAKEN);
+    settle();
+    await webhooks.drain();
+    expect(calls).toHaveLength(1);
+    expect(await pending()).toEqual([]);
+  });
+
+  test('leaves what happens later in the outbox', async () => {
+    const { settle, webhooks, calls, pending } = start(() => TAKEN);
+    await webhooks.drain();
+    settle();
+    await expect.poll(async () => (await pending()).length).toBe(1);
+    expect(calls).toEqual([]);
+  });
+});
+
+test('what an outbox still holds at start is told', async () => {
+  const { outbox, webhooks, calls, answered } = start(() => TAKEN);
+  const left = [aNotice({ url: A }), aNotice({ url: B, failures: 3 })];
+  for (const notice of left) await outbox.put(notice);
+  await webhooks.recover();
+  await answered(2);
+  expect(calls.map(({ url, id }) => [url, id])).toEqual(left.map(({ url, eventId }) => [url, eventId]));
+});
+
+describe('what cannot be kept is said', () => {
+  test('when there is no room', async () => {
+    const { settle, drops, calls, events } = start((_call, _nth, silence) => silence, { maxNotices: 2 });
+    const dropped = once(events, 'webhook.dropped');
+    settle();
+    settle({ id: 'msg_2' });
+    await dropped;
+    await expect.poll(() => calls.length).toBe(1);
+    expect(drops).toMatchObject([{ notice: { about: 'msg_2' }, reason: expect.stringContaining('no room') }]);
+  });
+
+  test('when the outbox is broken', async () => {
+    const { settle, drops, outbox, events } = start(() => TAKEN);
+    vi.spyOn(outbox, 'put').mockRejectedValue(new Error('disk full'));
+    const dropped = once(events, 'webhook.dropped');
+    settle();
+    await dropped;
+    expect(drops).toMatchObject([{ reason: 'it could not be kept: disk full' }]);
+  });
+});
+
+test('a notice is tried again when a lane breaks down over it', async () => {
+  const { settle, outbox, events, waits, queue, answered } = start(() => TAKEN);
+  vi.spyOn(outbox, 'get').mockRejectedValueOnce(new Error('disk failed'));
+  const failure = once(events, 'lane.failed');
+  settle();
+  const [id, error] = await failure;
+  expect([id, String(error)]).toEqual([expect.stringMatching(/^ntc_/), 'Error: disk failed']);
+  await expect.poll(waits).toHaveLength(1);
+  await queue.reschedule(id, 0);
+  await answered(1);
+});
+
+test('the log names the host of an endpoint, never its path, its query or what was sent', async () => {
+  const lines: string[] = [];
+  const { settle, events } = start((_call, nth) => (nth === 1 ? failed() : GONE), { toMessageData: () => ({ subject: 'body-secret' }) });
+  logEvents(events, pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }));
+  settle({ id: 'msg_7' });
+  await once(events, 'webhook.gone');
+  events.emit('webhook.dropped', aNotice({ url: A, failures: 4 }), 'why');
+  const told = { endpoint: 'a.test', event_id: expect.stringMatching(/^evt_/), type: 'message.sent' };
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { ...told, about: 'msg_7', attempt: 1, reason: 'HTTP 503', msg: 'webhook failed' },
+    { ...told, about: 'msg_7', attempt: 2, msg: 'webhook answered' },
+    { endpoint: 'a.test', dropped: 1, msg: expect.stringContaining('410') },
+    { ...told, attempt: 5, reason: 'why', msg: 'webhook dropped' },
+  ]);
+  expect(lines.join()).not.toContain('secret');
+});
+
+test('an endpoint verifies with standardwebhooks what it is told, and knows by the id what it is told again', async () => {
+  const secret = randomBytes(32);
+  const verifier = new Webhook(secret.toString('base64'));
+  const verified: unknown[] = [];
+  await using endpoint = await startEndpoint({
+    answer(response, { body, headers }) {
+      verified.push(verifier.verify(body, headers as Record<string, string>));
+      response.writeHead(verified.length === 1 ? 500 : 200).end();
+    },
+  });
+  const sender = createWebhookSender({ secrets: [secret], allowedHosts: ['127.0.0.1'], version: '1.0.0' });
+  onTestFinished(() => sender.close());
+  const { settle, answered } = start(() => TAKEN, { sender, urlsFor: () => [`http://127.0.0.1:${endpoint.port}/hooks`] });
+  settle({ id: 'msg_1', revision: 5 });
+  await answered(2);
+  expect(verified).toMatchObject(Array(2).fill({ type: 'message.sent', sequence: 5, data: { id: 'msg_1' } }));
+  expect(new Set(endpoint.heard.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
+});
