@@ -51,8 +51,8 @@ export function logEvents(events: Events, logger: Logger): void {
   events.on('webhook.gone', (url, dropped) => {
     logger.error({ endpoint: hostOf(url), dropped }, 'webhook endpoint answered 410: it gets nothing more until a restart or SIGHUP');
   });
-  events.on('lane.failed', (messageId, error) => {
-    logger.error({ message_id: messageId, err: error instanceof Error ? stdSerializers.err(error) : error }, 'lane failed');
+  events.on('lane.failed', (id, error) => {
+    logger.error({ id, err: error instanceof Error ? stdSerializers.err(error) : error }, 'lane failed');
   });
 }
 

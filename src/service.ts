@@ -39,7 +39,7 @@ export interface Service extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   /**
-   * Reads the API keys again. Answers how many there are; null if they stand in the environment, which cannot change.
+   * Reads the API keys again, and takes back that webhooks wanted no more. Answers how many there are; null if they stand in the environment, which cannot change.
    *
    * @throws {ConfigError} when they cannot be used: then the former ones stay
    */
@@ -94,10 +94,11 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   }
 
   const { url: webhookUrl } = config.webhooks;
+  const webhookSender = createWebhookSender({ ...config.webhooks, version });
   const webhooks = createWebhooks({
     queue,
     outbox: backend.outbox,
-    sender: createWebhookSender({ ...config.webhooks, version }),
+    sender: webhookSender,
     events,
     urlsFor: (owner) => [webhookUrl, keyring.get(owner)?.webhookUrl].filter((url) => typeof url === 'string'),
     accountUrls: () => (webhookUrl === null ? [] : [webhookUrl]),
@@ -157,19 +158,21 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   logger.info({ version, url, accounts: config.accounts.map(({ user }) => user), durability }, 'listening');
 
   async function reloadKeys(): Promise<number | null> {
+    webhooks.forgetGone();
     const keys = config.reloadApiKeys();
     if (keys === null) return null;
     await provideSandbox(keys);
     keyring.replace(keys);
-    webhooks.forgetGone();
     return keys.length;
   }
 
   async function close(): Promise<void> {
     draining = true;
     waiters.release();
-    const drained = Promise.all([...dispatchers, webhooks].map((one) => one.drain()));
+    // What the last attempts came to is still told.
+    const drained = Promise.all(dispatchers.map((dispatcher) => dispatcher.drain())).then(() => webhooks.drain());
     await withDeadline(drained, config.shutdownTimeoutMs * (1 - FAREWELL_SHARE));
+    await webhookSender.close();
     await Promise.all([...senders, ...(sandbox ? [sandbox.sender] : [])].map(({ transport }) => transport.close()));
     await withDeadline(Promise.all([drained.then(() => suppressions.drain()), app.close()]), config.shutdownTimeoutMs * FAREWELL_SHARE);
     await sayFarewell(backend, logger);

@@ -17,7 +17,8 @@ export const VARIABLES = [
     default: '',
     secret: true,
     required: true,
-    meaning: '`name:secret` pairs, comma separated; the secret has at least 24 characters or is `sha256:<hex>`; `:admin` after it sees all. Or a JSON list of objects with `name`, `secret` (or `secret_file`), `scopes`, `allowed_from`, `allowed_recipients`, `rate_limit`, `daily_limit`, `test`, `webhook_url`. Read again on SIGHUP if it stands in a file',
+    meaning:
+      '`name:secret` pairs, comma separated; the secret has at least 24 characters or is `sha256:<hex>`; `:admin` after it sees all. Or a JSON list of objects with `name`, `secret` (or `secret_file`), `scopes`, `allowed_from`, `allowed_recipients`, `rate_limit`, `daily_limit`, `test`, `webhook_url`. Read again on SIGHUP if it stands in a file',
   },
   {
     name: 'GMAIL_USER',

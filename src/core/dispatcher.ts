@@ -4,12 +4,10 @@ import type { Accounts } from './accounts.ts';
 import { type Attempt, advance, amend, type Delivery, type DeliveryPatch, isSettled, mayBecome, namedOf, type Status } from './delivery.ts';
 import { ERRORS } from './errors.ts';
 import type { Events } from './events.ts';
+import { type Lanes, startLanes } from './lanes.ts';
 import type { Pause } from './pause.ts';
 import type { Job, Outcome, Queue, Store, Transport } from './ports.ts';
 import { judge, type RetryPolicy } from './retry.ts';
-
-/** How long a message rests when a lane broke down over it. */
-const AFTER_BREAKDOWN_MS = 5000;
 
 /** How much longer than the others a message waits that met a fault of the account: if it is alone in meeting it, they must get past it. */
 const AFTER_THE_OTHERS = 1.1;
@@ -58,32 +56,15 @@ export interface Dispatcher {
 }
 
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
-  const stop = new AbortController();
-  let lanes: Promise<void>[] = [];
-
-  async function lane(): Promise<void> {
-    while (!stop.signal.aborted) {
-      const id = await deps.queue.take(deps.account.user, stop.signal).catch((error: unknown) => {
-        if (!stop.signal.aborted) deps.events.emit('lane.failed', '', error);
-        return null;
-      });
-      if (id === null) continue;
-      try {
-        await handle(id, deps, stop.signal);
-      } catch (error) {
-        deps.events.emit('lane.failed', id, error);
-        await deps.queue.retry(id, AFTER_BREAKDOWN_MS).catch(() => {});
-      }
-    }
-  }
+  let lanes: Lanes | null = null;
 
   return {
     start() {
-      lanes = Array.from({ length: deps.lanes }, lane);
+      const { queue, events, account, lanes: count } = deps;
+      lanes = startLanes({ queue, events, channel: account.user, count, handle: (id, stopping) => handle(id, deps, stopping) });
     },
     async drain() {
-      stop.abort();
-      await Promise.all(lanes);
+      await lanes?.drain();
     },
   };
 }

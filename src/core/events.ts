@@ -18,7 +18,7 @@ export interface CoreEvents {
   'webhook.dropped': [notice: Notice, reason: string];
   /** An endpoint wants no more: so many notices that waited for it are dropped. */
   'webhook.gone': [url: string, dropped: number];
-  /** A lane met an error that is nobody's reply: a bug, or a store that cannot be reached. The message is tried again. */
+  /** A lane met an error that is nobody's reply: a bug, or a store that cannot be reached. What it held is tried again. */
   'lane.failed': [id: string, error: unknown];
 }
 

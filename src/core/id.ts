@@ -5,12 +5,12 @@ const BYTES = 16;
 const pool = Buffer.alloc(256 * BYTES);
 let used = pool.length;
 
-/** A message id of 128 random bits. */
-export function createMessageId(): string {
+/** 128 random bits after the prefix: `msg_…`. */
+export function createId(prefix: 'msg' | 'evt' | 'ntc'): string {
   if (used === pool.length) {
     randomFillSync(pool);
     used = 0;
   }
   used += BYTES;
-  return `msg_${pool.toString('hex', used - BYTES, used)}`;
+  return `${prefix}_${pool.toString('hex', used - BYTES, used)}`;
 }

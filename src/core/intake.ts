@@ -4,7 +4,7 @@ import type { Caller } from './caller.ts';
 import { type Delivery, pendingOf } from './delivery.ts';
 import { AppError } from './errors.ts';
 import { redirect, refuseForKey } from './guard.ts';
-import { createMessageId } from './id.ts';
+import { createId } from './id.ts';
 import type { Keyring } from './keyring.ts';
 import { type Content, contentBytes, type Draft, type Message, recipientsOf, recordBytes } from './message.ts';
 import type { AttachmentInspector, Composed, Composer, Job, Queue, Store, Templates } from './ports.ts';
@@ -126,7 +126,7 @@ function withoutSubject(): AppError {
 
 function toDelivery({ message, account }: Routed, caller: Caller, requestId: string): Delivery {
   const { envelope, content, tags, metadata, priority, scheduledAt, expiresAt } = message;
-  const id = createMessageId();
+  const id = createId('msg');
   const createdAt = Date.now();
   const domain = envelope.from.email.slice(envelope.from.email.lastIndexOf('@') + 1);
   return {

@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import type { Delivery } from './delivery.ts';
 import type { Events } from './events.ts';
+import { createId } from './id.ts';
 import { createNotifier, type Notifier, type NotifierOptions } from './notifier.ts';
 
 export interface WebhooksOptions extends NotifierOptions {
@@ -76,8 +76,4 @@ function listenToPauses(events: Events, announce: (type: string, user: string) =
     pausedFor.delete(user);
     announce('account.resumed', user);
   });
-}
-
-function createId(prefix: string): string {
-  return `${prefix}_${randomBytes(16).toString('hex')}`;
 }

@@ -2,7 +2,7 @@ import { DEADLINES } from '../adapters/smtp/server-options.ts';
 import { openTransport } from '../adapters/smtp/transport.ts';
 import type { AccountConfig } from '../config/account.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
-import { createMessageId } from '../core/id.ts';
+import { createId } from '../core/id.ts';
 import type { Job } from '../core/ports.ts';
 import { type Finding, pass } from './report.ts';
 import { toTrouble } from './trouble.ts';
@@ -32,7 +32,7 @@ export async function sendMessage({ user, credentials, from }: AccountConfig, to
 }
 
 function toJob(from: AccountConfig['from'], to: string, version: string): Job {
-  const id = createMessageId();
+  const id = createId('msg');
   const text = [
     `This message was sent by outtray doctor, version ${version}: mail goes out.`,
     `It was sent from ${from.email}. If another address stands in From, Gmail replaced it: add the first one under "Send mail as".`,

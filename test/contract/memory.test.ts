@@ -1,9 +1,22 @@
 import { expect, test } from 'vitest';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
 import { createRetained } from '../../src/adapters/memory/retained.ts';
-import { backendContract } from './backend.ts';
+import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
+import type { Backend } from '../../src/core/ports.ts';
+import { aSuppression } from '../helpers/suppression.ts';
+import { type BackendLimits, backendContract } from './backend.ts';
+import { outboxContract } from './outbox.ts';
+import { suppressionContract } from './suppressions.ts';
 
-backendContract('memory', async (limits) => createMemoryBackend({ ...limits, onEarlyDrop() {} }));
+const MANUAL = { reason: 'manual', accounts: null } as const;
+
+async function open(limits: BackendLimits): Promise<Backend> {
+  return createMemoryBackend({ ...limits, onEarlyDrop() {} });
+}
+
+backendContract('memory', open);
+outboxContract('memory', (limits) => open({ ...limits, retainMs: 60_000 }));
+suppressionContract('memory', async () => (await open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 })).suppressions);
 
 test('what is retained is bounded by count and by bytes: the oldest goes first, and that is told', () => {
   let early = 0;
@@ -13,4 +26,20 @@ test('what is retained is bounded by count and by bytes: the oldest goes first, 
   kept.set('big', 9, 85);
   expect([kept.get('k2'), kept.get('k3'), kept.get('big')]).toEqual([undefined, 3, 9]);
   expect(early).toBe(3);
+});
+
+test('what is suppressed is bounded: the oldest that Gmail refused goes first, and none that was entered by hand', async () => {
+  const store = createMemorySuppressions(3);
+  await store.put(aSuppression('manual@example.com', MANUAL));
+  for (const name of ['old', 'young', 'new']) await store.put(aSuppression(`${name}@example.com`));
+  const kept = await store.list({ limit: 10, after: null });
+  expect(kept.map(({ email }) => email)).toEqual(['manual@example.com', 'new@example.com', 'young@example.com']);
+});
+
+test('a full list of entries by hand refuses another, and still takes a change of one', async () => {
+  const store = createMemorySuppressions(1);
+  await store.put(aSuppression('ada@example.com', MANUAL));
+  await expect(store.put(aSuppression('bob@example.com', MANUAL))).rejects.toMatchObject({ code: 'queue_full' });
+  await store.put(aSuppression('ada@example.com', { ...MANUAL, note: 'still' }));
+  expect(await store.list({ limit: 10, after: null })).toMatchObject([{ email: 'ada@example.com', note: 'still' }]);
 });

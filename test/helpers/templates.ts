@@ -24,6 +24,8 @@ export interface WatchedTemplates extends TemplatesDir {
   readonly templates: OpenTemplates;
   /** What onError was told so far. */
   readonly errors: readonly string[];
+  /** How many changes were taken over so far. */
+  readonly changes: number;
   /** The next time that a change is taken over, or refused. */
   next(event: 'change' | 'refusal'): Promise<void>;
 }
@@ -33,9 +35,13 @@ export async function openWatchedTemplates(files: Readonly<Record<string, string
   const made = await makeTemplatesDir(files);
   const events = new EventEmitter();
   const errors: string[] = [];
+  let changes = 0;
   const templates = await openTemplates({
     dir: made.dir,
-    onChange: () => events.emit('change'),
+    onChange: () => {
+      changes++;
+      events.emit('change');
+    },
     onError: ({ message }) => {
       errors.push(message);
       events.emit('refusal');
@@ -45,6 +51,9 @@ export async function openWatchedTemplates(files: Readonly<Record<string, string
     ...made,
     templates,
     errors,
+    get changes() {
+      return changes;
+    },
     next: async (event) => {
       await once(events, event);
     },

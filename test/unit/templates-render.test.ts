@@ -61,6 +61,7 @@ describe('a template', () => {
     expect(text('{{#orders}}{{id}} {{user.name}};{{/orders}}', variables)).toBe('1 Ada;2 Bob;');
     expect(text('{{^none}}none{{/none}} {{^off}}off{{/off}} {{#off}}on{{/off}}{{! not seen }}', variables)).toBe('none off ');
     expect(text('{{#user.tags.length}}has {{user.tags.length}}{{/user.tags.length}}', variables)).toBe('has 2');
+    expect(text('{{#user.tags}}{{#on}}{{.}}{{/on}}{{/user.tags}}', { ...variables, on: true })).toBe('ab');
     expect(text('{{=<% %>=}}<%user.name%> {{x}}', variables)).toBe('Ada {{x}}');
   });
 
@@ -186,12 +187,16 @@ describe('what cannot be written is refused', () => {
     expect(refusal(() => fillIn({ 'body.html': '{{t}}', 'body.txt': '{{t}}' }, { t: 'x'.repeat(600_000) }))).toEqual([' too_long']);
   });
 
-  test('lists inside lists that would take for ever, in a moment', () => {
+  test('lists inside lists, and partials inside partials, that would take for ever, in a moment', () => {
     const started = performance.now();
     const l = Array.from({ length: 20_000 }, (_, index) => index);
     for (const inner of ['', '{{x?}}', '{{#x?}}{{/x?}}', '{{^l}}{{/l}}', '{{#l}}{{/l}}']) {
       expect(refusal(() => text(`{{#l}}{{#l}}{{#l}}${inner}{{/l}}{{/l}}{{/l}}`, { l }))).toEqual([' too_many']);
     }
+    const doubling = Array.from({ length: 40 }, (_, i) => [`_partials/p${i}.txt`, `{{> p${i + 1}}}{{> p${i + 1}}}`]);
+    expect(refusal(() => fillIn({ 'body.txt': '{{> p0}}', ...Object.fromEntries(doubling), '_partials/p40.txt': '{{x?}}' }))).toEqual([
+      ' too_many',
+    ]);
     expect(performance.now() - started).toBeLessThan(5000);
   });
 });

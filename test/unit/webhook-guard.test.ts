@@ -143,6 +143,24 @@ describe('a name', () => {
     await expect(lookUp('both.test', async () => addresses)).rejects.toThrow(RefusedUrl);
   });
 
+  test('is looked up once for all who ask at the same time, and anew for who asks later', async () => {
+    const answers: PromiseWithResolvers<[typeof publicOne]>[] = [];
+    const guard = createGuard([], () => {
+      const answer = Promise.withResolvers<[typeof publicOne]>();
+      answers.push(answer);
+      return answer.promise;
+    });
+    const ask = () => new Promise((done) => guard.lookup('slow.test', { all: true }, (_error, addresses) => done(addresses)));
+    const both = [ask(), ask()];
+    expect(answers).toHaveLength(1);
+    answers[0]?.resolve([publicOne]);
+    expect(await Promise.all(both)).toEqual([[publicOne], [publicOne]]);
+    const later = ask();
+    expect(answers).toHaveLength(2);
+    answers[1]?.resolve([publicOne]);
+    await later;
+  });
+
   test('leads anywhere if it is allowed', async () => {
     expect(await lookUp('crm.internal', async () => [privateOne], ['crm.internal'])).toEqual([privateOne]);
   });

@@ -249,12 +249,13 @@ describe('an endpoint that wants no more', () => {
   });
 
   test('gets nothing new either, until that is forgotten; others do', async () => {
-    const { underWay, settle, answered, calls, webhooks, pending } = await dismiss();
+    const { underWay, settle, answered, calls, drops, webhooks, pending } = await dismiss();
     for (const answer of underWay) answer.resolve(TAKEN);
     await answered(14);
     settle();
     await answered(15);
     expect(await pending()).toEqual([]);
+    expect(drops).toEqual([]);
     webhooks.forgetGone();
     settle();
     await answered(17);

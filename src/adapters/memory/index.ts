@@ -17,6 +17,9 @@ export interface MemoryBackendOptions {
 /** Finished messages kept at most, where QUEUE_MAX_MESSAGES is smaller: five Workspace accounts’ worth of a day. */
 const MIN_RETAINED = 10_000;
 
+/** Enough for a deferral and an outcome of every message that can wait, where one endpoint may hold half of the room. */
+const NOTICES_PER_MESSAGE = 4;
+
 /** Keeps everything in memory: quick, bounded, and lost when the process ends. */
 export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDrop }: MemoryBackendOptions): Backend {
   const retained: RetainedOptions = {
@@ -32,7 +35,7 @@ export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDr
     store: createMemoryStore({ maxMessages, maxBytes, retained }),
     idempotency: createMemoryIdempotency(retained),
     suppressions: createMemorySuppressions(),
-    outbox: createMemoryOutbox({ maxNotices: maxMessages, maxBytes }),
+    outbox: createMemoryOutbox({ maxNotices: NOTICES_PER_MESSAGE * maxMessages, maxBytes: maxBytes / 2 }),
     async close() {
       queue.close();
     },

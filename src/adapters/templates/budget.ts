@@ -3,7 +3,7 @@ import { templateFailed } from './failure.ts';
 /** What one message may cost to fill in, all its parts together. */
 export interface Budget {
   /**
-   * One more tag, item or lookup.
+   * One more tag, text or item.
    *
    * @throws {AppError} `template_failed` when it is one too many
    */

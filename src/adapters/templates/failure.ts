@@ -28,7 +28,7 @@ export function createComplaints(): Complaints {
       return [...byPointer.values()];
     },
     add(error) {
-      if (byPointer.size < MAX_ERRORS && !byPointer.has(error.pointer)) byPointer.set(error.pointer, error);
+      if (byPointer.size < MAX_ERRORS) byPointer.set(error.pointer, error);
     },
   };
 }

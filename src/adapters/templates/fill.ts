@@ -90,8 +90,8 @@ function describeText(text: string, { isHeader }: Filling): Problem | null {
   return { code: 'control_character', detail: 'Goes into the subject, and has a line break or another control character: remove it.' };
 }
 
-function find(name: Name, frame: Frame, { budget, complaints }: Filling): Found {
-  const found = lookUp(name, frame, budget.step);
+function find(name: Name, frame: Frame, { complaints }: Filling): Found {
+  const found = lookUp(name, frame);
   if (found.value === undefined && !name.optional) {
     const detail = `The template needs it: give it, or have it marked as optional in the template, as {{${name.text}?}}.`;
     complaints.add({ pointer: found.pointer, code: 'missing_variable', detail });

@@ -17,12 +17,9 @@ export interface Found {
 /**
  * Looks a name up as Mustache does, from the innermost frame outwards. Unlike mustache's own lookup it sees own properties only, and none of
  * a text: what a caller did not give is missing, whatever it is called.
- *
- * @param onStep called for each frame that is looked at
  */
-export function lookUp(name: Name, frame: Frame, onStep: () => void): Found {
+export function lookUp(name: Name, frame: Frame): Found {
   for (let at: Frame | null = frame; at !== null; at = at.parent) {
-    onStep();
     const value = valueAt(at.value, name.segments);
     if (value !== undefined) return { value, pointer: at.pointer + name.pointer };
   }

@@ -18,16 +18,24 @@ export interface Guard {
    * @throws {RefusedUrl}
    */
   check(url: URL): void;
-  /** Resolves for a connection, which then goes to an address that was checked: an answer of DNS is never asked for twice. */
+  /** Resolves for a connection, which then goes to an address that was checked: it asks DNS once, and nobody asks again. */
   readonly lookup: LookupFunction;
 }
 
 /** @param allowedHosts names and addresses, in lower case, that are called whatever their address, and by http if the URL says so */
 export function createGuard(allowedHosts: readonly string[], resolve: Resolve): Guard {
   const isAllowed = (host: string) => allowedHosts.includes(host);
+  const asking = new Map<string, ReturnType<Resolve>>();
+
+  /** Few names are looked up at once in the whole process: one that gets no answer must not take every place. */
+  function resolveOnce(host: string): ReturnType<Resolve> {
+    const asked = asking.get(host) ?? resolve(host).finally(() => asking.delete(host));
+    asking.set(host, asked);
+    return asked;
+  }
 
   async function resolveChecked(host: string): Promise<LookupAddress[]> {
-    const addresses = [...(await resolve(host))];
+    const addresses = [...(await resolveOnce(host))];
     if (!isAllowed(host)) checkAddresses(host, addresses);
     return addresses;
   }

@@ -28,7 +28,8 @@ const schema = {
   description: `Each is judged on its own, as by POST /send; results stand in the order of the messages. With 207 at least one was refused: its result says why.
 The body may be as large as that of one message.
 
-A repeated request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice, unless every message was refused.`,
+A repeated request with the same \`Idempotency-Key\` gets the same answer, refusals and all, unless every message was refused. Send what was refused
+in a batch of its own, with a key of its own.`,
   headers: z.object({ 'Idempotency-Key': idempotencyKey }),
   body: batchRequest,
   response: answers(

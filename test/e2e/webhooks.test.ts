@@ -1,0 +1,147 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Webhook } from 'standardwebhooks';
+import { describe, expect, test } from 'vitest';
+import type { MessageResource } from '../../src/http/schemas/message.ts';
+import { startWithGmail } from '../helpers/gmail.ts';
+import { ADMIN_KEY, API_KEY } from '../helpers/service.ts';
+
+const SECRET = `whsec_${Buffer.alloc(32, 'new').toString('base64')}`;
+const FORMER = `whsec_${Buffer.alloc(32, 'old').toString('base64')}`;
+const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
+
+interface Told {
+  readonly type: string;
+  readonly timestamp: string;
+  readonly sequence?: number;
+  readonly data: MessageResource & { readonly user?: string; readonly code?: string };
+}
+
+/** A receiver that checks every call as the public package does, and takes it. */
+async function startReceiver(secret: string) {
+  const webhook = new Webhook(secret);
+  const told: Told[] = [];
+  const server = createServer(async (request, response) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk);
+    told.push(webhook.verify(Buffer.concat(chunks).toString(), request.headers as Record<string, string>) as Told);
+    response.end();
+    server.emit('told');
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hooks/mail`,
+    told,
+    /** The first event of this type, of this message if one is named. */
+    async event(type: string, id?: string): Promise<Told> {
+      for (;;) {
+        const found = told.find((one) => one.type === type && (id === undefined || one.data.id === id));
+        if (found) return found;
+        await once(server, 'told');
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+function environment(url: string, more: Record<string, string> = {}) {
+  return { WEBHOOK_URL: url, WEBHOOK_SECRET: SECRET, WEBHOOK_ALLOWED_HOSTS: '127.0.0.1', ...more };
+}
+
+describe('WEBHOOK_URL', () => {
+  test.each([
+    ['sent', 'ada@example.com', {}],
+    ['partially_sent', ['ada@example.com', 'no-such-user@simulator.test'], {}],
+    ['failed', 'no-such-user@simulator.test', {}],
+    ['uncertain', 'drop-after-dot@simulator.test', { ON_UNCERTAIN: 'hold' }],
+  ])('is told when a message is %s', async (status, to, env) => {
+    await using receiver = await startReceiver(SECRET);
+    await using app = await startWithGmail({ env: environment(receiver.url, env) });
+    const { body } = await app.service.send({ ...HELLO, to, metadata: { crm_id: '42' } });
+    const event = await receiver.event(`message.${status}`);
+    expect(event.data).toEqual(await app.service.get(body.id));
+    expect(event.data).toMatchObject({ status, metadata: { crm_id: '42' } });
+    expect(event.timestamp).toMatch(/^\d{4}-.*Z$/);
+    expect(Object.keys(event)).toEqual(['type', 'timestamp', 'sequence', 'data']);
+  });
+
+  test('is told when a message is deferred, canceled or expired, in an order that the sequence tells', async () => {
+    await using receiver = await startReceiver(SECRET);
+    await using app = await startWithGmail({ env: environment(receiver.url), backoffScale: 1 });
+    const { id } = (await app.service.send({ ...HELLO, to: 'greylisted@simulator.test' })).body;
+    const deferred = await receiver.event('message.deferred', id);
+    expect(deferred.data.error).toMatchObject({ scope: 'message' });
+    await app.service.request(`/messages/${id}/cancel`, { method: 'POST' });
+    const canceled = await receiver.event('message.canceled', id);
+    expect(canceled.sequence).toBeGreaterThan(deferred.sequence ?? Number.NaN);
+    const expires_at = new Date(Date.now() + 300).toISOString();
+    const late = await app.service.send({ ...HELLO, to: 'greylisted+late@simulator.test', expires_at });
+    expect((await receiver.event('message.expired', late.body.id)).data.status).toBe('expired');
+  });
+
+  test('is told when an account is paused and when it goes on', async () => {
+    await using receiver = await startReceiver(SECRET);
+    await using app = await startWithGmail({ env: environment(receiver.url) });
+    app.gmail.setPassword('another-password');
+    await app.service.send(HELLO);
+    const paused = await receiver.event('account.paused');
+    expect(paused.data).toMatchObject({ user: 'bot@simulator.test', status: 'paused', code: 'bad_credentials' });
+    app.gmail.setPassword('abcdefghijklmnop');
+    const resumed = await receiver.event('account.resumed');
+    expect(resumed.data).toMatchObject({ user: 'bot@simulator.test', status: 'ready', code: null });
+  });
+
+  test('can be verified with the former secret while it is being changed', async () => {
+    await using receiver = await startReceiver(FORMER);
+    await using app = await startWithGmail({ env: environment(receiver.url, { WEBHOOK_SECRET: `${SECRET}, ${FORMER}` }) });
+    await app.service.send(HELLO);
+    expect((await receiver.event('message.sent')).data.status).toBe('sent');
+  });
+});
+
+test('the webhook_url of a key is told of the messages of that key only, and of no account', async () => {
+  await using all = await startReceiver(SECRET);
+  await using own = await startReceiver(SECRET);
+  const keys = [
+    { name: 'crm', secret: API_KEY, webhook_url: own.url },
+    { name: 'boss', secret: ADMIN_KEY, scopes: ['admin'], webhook_url: all.url },
+  ];
+  await using app = await startWithGmail({ env: environment(all.url, { API_KEYS: JSON.stringify(keys) }) });
+  const byBoss = (await app.service.send(HELLO, { headers: { authorization: `Bearer ${ADMIN_KEY}` } })).body.id;
+  await all.event('message.sent', byBoss);
+  const byCrm = (await app.service.send(HELLO)).body.id;
+  await Promise.all([all.event('message.sent', byCrm), own.event('message.sent', byCrm)]);
+  expect(own.told.map(({ data }) => data.id)).toEqual([byCrm]);
+  // The key's own is the same as that of all: once is enough.
+  expect(all.told.map(({ data }) => data.id)).toEqual([byBoss, byCrm]);
+});
+
+test('a webhook to a private address is not called unless its host is allowed, and the log says why', async () => {
+  await using receiver = await startReceiver(SECRET);
+  const { port } = new URL(receiver.url);
+  const env = environment(`https://localhost:${port}/token=SECRET-IN-URL`, { WEBHOOK_ALLOWED_HOSTS: 'crm.internal' });
+  await using app = await startWithGmail({ env, backoffScale: 1 });
+  await app.service.send(HELLO, { wait: 10 });
+  await expect
+    .poll(() => app.service.logs.find(({ msg }) => String(msg).includes('webhook')))
+    .toMatchObject({
+      level: 40,
+      endpoint: expect.stringContaining('localhost'),
+      type: 'message.sent',
+      reason: expect.stringContaining('WEBHOOK_ALLOWED_HOSTS'),
+    });
+  expect(JSON.stringify(app.service.logs)).not.toContain('SECRET-IN-URL');
+  expect(receiver.told).toEqual([]);
+});
+
+test('what webhooks have not been told when the service stops is named in the log', async () => {
+  await using app = await startWithGmail({ env: environment('http://127.0.0.1:9/nobody-listens'), backoffScale: 1 });
+  await app.service.send(HELLO, { wait: 10 });
+  await app.service.close();
+  const line = app.service.logs.find(({ msg }) => String(msg).startsWith('webhooks were not told'));
+  expect(line).toMatchObject({ level: 40, lost: [expect.stringMatching(/^evt_/)] });
+});
