@@ -26,6 +26,12 @@ export interface Intake {
    */
   accept(draft: Draft, caller: Caller, requestId: string): Promise<Delivery>;
   /**
+   * Refuses what `accept` would refuse of the message itself, and keeps nothing.
+   *
+   * @throws {AppError} what `accept` throws
+   */
+  check(draft: Draft, caller: Caller, requestId: string): Promise<void>;
+  /**
    * Composes the message and keeps nothing.
    *
    * @throws {AppError} what `accept` throws of the message itself
@@ -80,6 +86,7 @@ export function createIntake(deps: IntakeDeps): Intake {
     const suppressed = await suppressions.find(asked.account, pendingOf(asked));
     const delivery = suppress(asked, suppressed);
     await inspect(content);
+    if (mayExceed(content, maxMessageBytes)) await compose(delivery, content);
     return { delivery, content };
   }
 
@@ -97,11 +104,13 @@ export function createIntake(deps: IntakeDeps): Intake {
   return {
     async accept(draft, caller, requestId) {
       if (deps.isDraining()) throw new AppError('shutting_down', { retryAfter: 5 });
-      const { delivery, content } = await prepare(draft, caller, requestId);
-      if (mayExceed(content, maxMessageBytes)) await compose(delivery, content);
+      const { delivery } = await prepare(draft, caller, requestId);
       await insert(delivery, caller);
       await queue.push(delivery.id, { channel: delivery.account, afterMs: waitOf(delivery), priority: delivery.priority });
       return delivery;
+    },
+    async check(draft, caller, requestId) {
+      await prepare(draft, caller, requestId);
     },
     async preview(draft, caller, requestId) {
       const { delivery, content } = await prepare(draft, caller, requestId);

@@ -25,6 +25,8 @@ export interface Acceptance {
   readonly refuseEarly: onRequestHookHandler;
   toDraft(body: SendRequest): Draft;
   accept(draft: Draft, request: FastifyRequest): Promise<Delivery>;
+  /** Refuses what `accept` would refuse of the message itself. */
+  check(draft: Draft, request: FastifyRequest): Promise<void>;
   preview(draft: Draft, request: FastifyRequest): Promise<Preview>;
   /** Tells the budget of the account that the delivery is for. */
   tellBudget(delivery: Delivery, reply: FastifyReply): void;
@@ -62,6 +64,10 @@ export function createAcceptance({ intake, store, idempotency, accounts, isDrain
       const delivery = await intake.accept(draft, callerOf(request), request.id);
       request.messageId = delivery.id;
       return delivery;
+    },
+    async check(draft, request) {
+      refuseByClock(draft);
+      await intake.check(draft, callerOf(request), request.id);
     },
     async preview(draft, request) {
       refuseByClock(draft);

@@ -1,24 +1,18 @@
 import rateLimit from '@fastify/rate-limit';
-import {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyRequest,
-  fastify,
-  LogController,
-  type onRequestHookHandler,
-} from 'fastify';
+import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController, type onRequestHookHandler } from 'fastify';
 import { pino } from 'pino';
 import type { z } from 'zod';
 import { AppError } from '../core/errors.ts';
 import { createKeyring, type Keyring } from '../core/keyring.ts';
 import { type AcceptanceOptions, createAcceptance } from './acceptance.ts';
+import { readJsonBodies } from './body.ts';
 import { validate } from './fields.ts';
-import { parseJson } from './json.ts';
 import { createAuthenticator, demandScope, requireKey } from './plugins/auth.ts';
 import { createLimits, type Rate } from './plugins/limits.ts';
 import { observe, observeRequests } from './plugins/observe.ts';
 import { documentApi } from './plugins/openapi.ts';
 import { answerClientError, newRequestId, sendProblem } from './problem.ts';
+import { resendRoutes } from './resend/routes.ts';
 import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
 import { type BatchOptions, batchRoutes } from './routes/batch.ts';
 import { docsRoutes } from './routes/docs.ts';
@@ -77,6 +71,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(sendRoutes, { ...options, acceptance });
     await withKey.register(batchRoutes, { ...options, acceptance });
     await withKey.register(messageRoutes, options);
+    await withKey.register(resendRoutes, { ...options, acceptance });
     await withKey.register(templateRoutes, options);
     await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
@@ -118,8 +113,7 @@ function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = 
   observeRequests(app, logger);
   app.addHook('onRequest', refuseWithoutHost);
   app.setErrorHandler(sendProblem);
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, readBody);
+  readJsonBodies(app);
   app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => {
     // Headers are read by those who honour them, and documented only.
     if (httpPart === 'headers') return () => true;
@@ -127,25 +121,6 @@ function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = 
   });
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   return app;
-}
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** How many values a body may have, where that is not the usual number. */
-    maxValues?: number;
-  }
-}
-
-function readBody(request: FastifyRequest, bytes: Buffer, done: (error: Error | null, body?: unknown) => void): void {
-  let body: unknown;
-  let refusal: AppError | null = null;
-  try {
-    body = parseJson(bytes, request.routeOptions.config.maxValues);
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    refusal = error;
-  }
-  done(refusal, body);
 }
 
 /** RFC 9112, section 3.2. */
@@ -168,7 +143,7 @@ export async function openApiDocument(version: string): Promise<string> {
     maxMessageBytes: 1,
     accounts: { defaultFrom: { email: '', name: null }, budget: unused, list: unused, verify: unused },
     durability: 'memory',
-    intake: { accept: unused, preview: unused },
+    intake: { accept: unused, check: unused, preview: unused },
     messages: { get: unused, list: unused, cancel: unused, retry: unused, reschedule: unused },
     templates: { list: unused, render: unused },
     toText: unused,

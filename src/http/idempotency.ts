@@ -1,8 +1,10 @@
-import { createHash } from 'node:crypto';
+import { hash, webcrypto } from 'node:crypto';
 import { AppError } from '../core/errors.ts';
 import type { Draft } from '../core/message.ts';
 import type { IdempotencyLedger, StoredAnswer } from '../core/ports.ts';
 import { invalidFields } from './fields.ts';
+
+const { subtle } = webcrypto;
 
 /** A structured-field string (RFC 9651, section 3.3.3), as the draft of the header has it. */
 const QUOTED = /^"((?:[^"\\]|\\["\\])*)"$/;
@@ -27,18 +29,26 @@ export function parseIdempotencyKey(header: string | undefined): string | null {
 }
 
 /** Equal for drafts that ask for the same. Bodies of attachments count by their digest. */
-export function toFingerprint(draft: Draft): string {
-  const attachments = draft.content.attachments.map((attachment) => ({ ...attachment, content: sha256(attachment.content) }));
+export async function toFingerprint(draft: Draft): Promise<string> {
+  const attachments = await Promise.all(
+    draft.content.attachments.map(async (file) => ({ ...file, content: await digestOf(file.content) })),
+  );
   return fingerprintOf({ ...draft, content: { ...draft.content, attachments } });
 }
 
-/** Equal for values that are the same JSON, whatever the order of their keys. */
-export function fingerprintOf(value: unknown): string {
-  return sha256(JSON.stringify(value, sortKeys));
+/** Equal for lists whose parts are the same JSON, or fingerprints that are the same. */
+export async function fingerprintOfAll(parts: readonly unknown[]): Promise<string> {
+  return fingerprintOf(await Promise.all(parts));
 }
 
-function sha256(data: string | Uint8Array): string {
-  return createHash('sha256').update(data).digest('base64');
+/** Equal for values that are the same JSON, whatever the order of their keys. */
+function fingerprintOf(value: unknown): string {
+  return hash('sha256', JSON.stringify(value, sortKeys), 'base64');
+}
+
+/** Off the event loop, as it may be many megabytes. */
+async function digestOf(content: Uint8Array): Promise<string> {
+  return Buffer.from(await subtle.digest('SHA-256', content as Uint8Array<ArrayBuffer>)).toString('base64');
 }
 
 function sortKeys(_key: string, value: unknown): unknown {
@@ -54,7 +64,7 @@ export function toJsonAnswer(status: number, body: unknown, headers: Readonly<Re
 export interface OnceOnly<T> {
   /** Names the API key, the route, and what the caller calls it; null: it was not asked for, and the request is like any other. */
   readonly key: string | null;
-  fingerprint(): string;
+  fingerprint(): string | Promise<string>;
   /** Refuses by throwing: then nothing was done, and nothing is remembered. */
   accept(): Promise<T>;
   /** Whether nothing was done after all, although `accept` did not throw: then nothing is remembered either. */
@@ -76,7 +86,7 @@ export interface OnceOnly<T> {
 export async function answerOnce<T>(ledger: IdempotencyLedger, request: OnceOnly<T>): Promise<StoredAnswer> {
   const { key } = request;
   if (key === null) return request.answer(await request.accept());
-  const claim = await ledger.claim(key, request.fingerprint());
+  const claim = await ledger.claim(key, await request.fingerprint());
   switch (claim.kind) {
     case 'answered':
       return { ...claim.answer, headers: { ...claim.answer.headers, 'idempotency-replayed': 'true' } };

@@ -108,6 +108,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
         deliveries.set(delivery.id, delivery);
         return delivery;
       },
+      async check() {},
       async preview(draft, caller) {
         return {
           delivery: toDelivery(draft, caller),

@@ -81,6 +81,7 @@ describe('Idempotency-Key', () => {
     const fake = await startApp();
     await using app = await startApp({
       intake: {
+        async check() {},
         async accept(message, caller) {
           if (full) throw new AppError('queue_full', { retryAfter: 5 });
           taken.push(message);

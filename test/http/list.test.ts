@@ -55,7 +55,9 @@ describe('GET /messages', () => {
     const sizes: number[] = [];
     let cursor: string | null = '';
     while (cursor !== null) {
-      const page: { messages: { id: string }[]; next_cursor: string | null } = (await app.get(`/messages?limit=20${cursor && `&cursor=${cursor}`}`)).json();
+      const page: { messages: { id: string }[]; next_cursor: string | null } = (
+        await app.get(`/messages?limit=20${cursor && `&cursor=${cursor}`}`)
+      ).json();
       seen.push(...page.messages.map(({ id }) => id));
       sizes.push(page.messages.length);
       cursor = page.next_cursor;

@@ -39,6 +39,8 @@ describe('the OpenAPI document', () => {
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
       'delete /suppressions/{email}',
       'get /accounts',
+      'get /emails',
+      'get /emails/{id}',
       'get /livez',
       'get /messages',
       'get /messages/{id}',
@@ -48,8 +50,12 @@ describe('the OpenAPI document', () => {
       'get /suppressions',
       'get /suppressions/{email}',
       'get /templates',
+      'patch /emails/{id}',
       'patch /messages/{id}',
       'post /accounts/{user}/verify',
+      'post /emails',
+      'post /emails/batch',
+      'post /emails/{id}/cancel',
       'post /messages/{id}/cancel',
       'post /messages/{id}/retry',
       'post /send',
@@ -89,7 +95,8 @@ describe('the OpenAPI document', () => {
   test('has every code of the table in the answers of its status, and no other', async () => {
     const { document, operations } = await readDocument();
     const told = new Set<string>();
-    for (const { responses } of operations) {
+    for (const { responses, tags } of operations) {
+      if (tags[0] === 'resend') continue;
       for (const [status, { description, content }] of Object.entries(responses)) {
         if (Number(status) < 400) continue;
         expect(Object.keys(content)).toEqual(['application/problem+json']);

@@ -105,7 +105,7 @@ describe('a problem', () => {
     '%s is told by its row of the table, wherever it is thrown',
     async (code) => {
       const accept = async () => Promise.reject(new AppError(code, { detail: 'What happened.', retryAfter: 7 }));
-      await using app = await startApp({ intake: { accept, preview: accept } });
+      await using app = await startApp({ intake: { accept, check: accept, preview: accept } });
       const answer = await app.send(MAIL);
       expect(answer.statusCode).toBe(ERRORS[code].status);
       expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);

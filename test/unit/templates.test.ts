@@ -235,7 +235,8 @@ describe('a change', () => {
     expect(say()).toBe('two Q');
 
     changed = made.next('change');
-    await made.write('b/body.txt', 'new');
+    await made.write('_b/body.txt', 'new');
+    await rename(join(made.dir, '_b'), join(made.dir, 'b'));
     await changed;
     expect(say('b')).toBe('new');
 

@@ -6,10 +6,10 @@ import type { Draft } from '../../core/message.ts';
 import type { Backend } from '../../core/ports.ts';
 import type { Acceptance } from '../acceptance.ts';
 import { validate } from '../fields.ts';
-import { fingerprintOf, toFingerprint, toJsonAnswer } from '../idempotency.ts';
+import { fingerprintOfAll, toFingerprint, toJsonAnswer } from '../idempotency.ts';
 import { toAppError, toProblemOf } from '../problem.ts';
 import { toPreview, toResource } from '../resource.ts';
-import { answer, answers, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
+import { answer, answers, BODY_CODES, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
 
@@ -41,11 +41,9 @@ in a batch of its own, with a key of its own.`,
       'invalid_json',
       'missing_api_key',
       'invalid_api_key',
-      'request_timeout',
       'insufficient_scope',
       'idempotency_in_progress',
-      'message_too_large',
-      'unsupported_media_type',
+      ...BODY_CODES,
       'validation_failed',
       'idempotency_key_reused',
       'rate_limited',
@@ -98,7 +96,9 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
       const judged = request.body.messages.map(judge);
       const given = await acceptance.once(request, {
         fingerprint: () =>
-          fingerprintOf(judged.map((one, i) => ('draft' in one ? [toFingerprint(one.draft), one.dryRun] : request.body.messages[i]))),
+          fingerprintOfAll(
+            judged.flatMap((one, i) => ('draft' in one ? [toFingerprint(one.draft), one.dryRun] : [request.body.messages[i]])),
+          ),
         async accept() {
           const results: BatchResult[] = [];
           for (const [i, one] of judged.entries()) results.push(await resultOf(one, i, request));

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isBlockedFilename } from '../../core/attachments.ts';
 import type { Attachment } from '../../core/message.ts';
+import { decodeBase64 } from '../base64.ts';
 import { strictObject } from '../fields.ts';
 import { line } from './text.ts';
 
@@ -14,16 +15,6 @@ const filename = line(MAX_NAME_LENGTH)
     params: { code: 'attachment_blocked' },
   });
 
-/** RFC 4648, section 4, to the letter: what decoders guess differently at is refused. Null if it is not. */
-function decodeBase64(text: string): Buffer | null {
-  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-  // Node skips what is no base64, so anything odd makes the result too short. It takes the URL alphabet as well.
-  const bytes = Buffer.from(text, 'base64');
-  if (bytes.length !== (text.length / 4) * 3 - padding || text.includes('-') || text.includes('_')) return null;
-  const end = text.slice(-4);
-  return Buffer.from(end, 'base64').toString('base64') === end ? bytes : null;
-}
-
 function explainBase64(text: string): string {
   if (text.startsWith('data:')) return 'Must be base64 alone: remove the "data:…;base64," before it.';
   if (/\s/.test(text)) return 'Must be base64 in one piece: remove the line breaks and spaces.';
@@ -32,10 +23,16 @@ function explainBase64(text: string): string {
   return 'Must be base64 (RFC 4648, section 4).';
 }
 
-const content = z.string().transform((text, context): Uint8Array => {
-  const bytes = decodeBase64(text);
+/** Text as callers write it, or bytes that were decoded with the body. */
+const content = z.unknown().transform((value, context): Uint8Array => {
+  if (value instanceof Uint8Array) return value;
+  if (typeof value !== 'string') {
+    context.addIssue({ code: 'invalid_type', expected: 'string', input: value });
+    return z.NEVER;
+  }
+  const bytes = decodeBase64(value);
   if (bytes !== null) return bytes;
-  context.addIssue({ code: 'custom', message: explainBase64(text), params: { code: 'invalid_base64' } });
+  context.addIssue({ code: 'custom', message: explainBase64(value), params: { code: 'invalid_base64' } });
   return z.NEVER;
 });
 
@@ -47,6 +44,7 @@ export const attachment = strictObject({
   filename: filename.meta({ examples: ['invoice.pdf'] }),
   content: content.meta({
     description: 'The bytes of the file, as base64 in one piece.',
+    type: 'string',
     contentEncoding: 'base64',
     examples: ['JVBERi0xLjcK'],
   }),

@@ -43,7 +43,7 @@ export const idempotencyKey = z
     examples: ['6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11'],
   });
 
-export const sendRequest = strictObject({
+const fields = strictObject({
   from: sender.optional().meta({
     description:
       'Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently.',
@@ -74,48 +74,45 @@ export const sendRequest = strictObject({
     .optional()
     .meta({ description: 'High goes before normal, and may use the part of the quota that is kept for it.' }),
   dry_run: z.boolean().optional().meta({ description: 'Say what would be sent, and send nothing.' }),
-})
-  // Also when fields are wrong by themselves, so that all there is to mend is told at once.
-  .superRefine(
-    (request, context) => {
-      const recipients = [request.to, request.cc, request.bcc].reduce((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0);
-      if (recipients > MAX_RECIPIENTS) {
-        add(
-          context,
-          ['to'],
-          'too_many',
-          `There are ${recipients} recipients in to, cc and bcc: Gmail takes ${MAX_RECIPIENTS} in one message.`,
-        );
-      }
-      if (request.template !== undefined) {
-        for (const field of ['html', 'text'] as const) {
-          if (request[field] !== undefined) add(context, [field], 'conflict', 'The template says this: give one of the two.');
-        }
-      } else {
-        if (request.html === undefined && request.text === undefined)
-          add(context, [], 'required', 'Give html, text, or both; or a template.');
-        if (request.subject === undefined) add(context, ['subject'], 'required', 'This field is required.');
-      }
-      if (hasTwins(request.attachments)) {
-        add(context, ['attachments'], 'duplicate_content_id', 'Two attachments have the same content_id: each needs its own.');
-      }
-      // What is absent or wrong is NaN here, and no comparison with that holds.
-      if (Number(request.expires_at) <= Number(request.scheduled_at)) {
-        add(context, ['expires_at'], 'out_of_range', 'Must be later than scheduled_at.');
-      }
-      // If nothing is wrong, the route looks at the clock, but not before it knows that this is no repeated request.
-      if (context.issues.length === 0) return;
-      const times = { scheduledAt: request.scheduled_at ?? null, expiresAt: request.expires_at ?? null };
-      for (const { pointer, code, detail } of findClockErrors(times, Date.now())) add(context, [pointer.slice(1)], code, detail);
-    },
-    { when: ({ value }) => isRecord(value) },
-  );
+});
+
+export type SendRequest = z.output<typeof fields>;
+
+/** What fields demand of one another. */
+export function checkTogether(request: Pick<SendRequest, 'to'> & Partial<SendRequest>, context: z.core.$RefinementCtx): void {
+  const recipients = [request.to, request.cc, request.bcc].reduce((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0);
+  if (recipients > MAX_RECIPIENTS) {
+    add(context, ['to'], 'too_many', `There are ${recipients} recipients in to, cc and bcc: Gmail takes ${MAX_RECIPIENTS} in one message.`);
+  }
+  if (request.template !== undefined) {
+    for (const field of ['html', 'text'] as const) {
+      if (request[field] !== undefined) add(context, [field], 'conflict', 'The template says this: give one of the two.');
+    }
+  } else {
+    if (request.html === undefined && request.text === undefined) add(context, [], 'required', 'Give html, text, or both; or a template.');
+    if (request.subject === undefined) add(context, ['subject'], 'required', 'This field is required.');
+  }
+  if (hasTwins(request.attachments)) {
+    add(context, ['attachments'], 'duplicate_content_id', 'Two attachments have the same content_id: each needs its own.');
+  }
+  // What is absent or wrong is NaN here, and no comparison with that holds.
+  if (Number(request.expires_at) <= Number(request.scheduled_at)) {
+    add(context, ['expires_at'], 'out_of_range', 'Must be later than scheduled_at.');
+  }
+  // If nothing is wrong, the route looks at the clock, but not before it knows that this is no repeated request.
+  if (context.issues.length === 0) return;
+  const times = { scheduledAt: request.scheduled_at ?? null, expiresAt: request.expires_at ?? null };
+  for (const { pointer, code, detail } of findClockErrors(times, Date.now())) add(context, [pointer.slice(1)], code, detail);
+}
+
+/** Also when fields are wrong by themselves, so that all there is to mend is told at once. */
+export const EVEN_IF_WRONG = { when: ({ value }: { readonly value: unknown }) => isRecord(value) };
+
+export const sendRequest = fields.superRefine(checkTogether, EVEN_IF_WRONG);
 
 function isRecord(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
-
-export type SendRequest = z.output<typeof sendRequest>;
 
 function hasTwins(attachments: SendRequest['attachments']): boolean {
   if (!Array.isArray(attachments)) return false;

@@ -1,0 +1,126 @@
+import type { FastifyRequest } from 'fastify';
+import { AppError, summarize } from '../../core/errors.ts';
+import type { Draft } from '../../core/message.ts';
+import type { StoredAnswer } from '../../core/ports.ts';
+import { type Acceptance, headerOf } from '../acceptance.ts';
+import { invalidFields, validate } from '../fields.ts';
+import { fingerprintOfAll, toFingerprint, toJsonAnswer } from '../idempotency.ts';
+import { toAppError, toProblemOf } from '../problem.ts';
+import { toMessage, toResendError } from './errors.ts';
+import { emailRequest } from './schemas.ts';
+
+/** How an email of a batch that is refused touches the others: with `strict` none is accepted, with `permissive` they are. */
+const MODES = ['strict', 'permissive'] as const;
+type Mode = (typeof MODES)[number];
+
+/** @throws {AppError} `validation_failed` */
+function parseMode(header: string | undefined): Mode {
+  const mode = MODES.find((one) => one === (header ?? 'strict'));
+  if (mode !== undefined) return mode;
+  throw invalidFields([{ pointer: 'header:x-batch-validation', code: 'invalid_value', detail: 'Must be "strict" or "permissive".' }]);
+}
+
+/** One of the emails, validated; or why it is refused. */
+type Judged = { readonly draft: Draft } | { readonly refusal: AppError };
+
+interface Outcome {
+  /** The ids of those that were accepted. */
+  readonly accepted: readonly string[];
+  /** Those that were not, each with its place. In strict mode at most one: nothing after it was tried. */
+  readonly refused: readonly { readonly index: number; readonly failure: AppError }[];
+}
+
+/** Accepts an array of emails, once only if the request has an Idempotency-Key. */
+export async function acceptBatch(emails: readonly unknown[], request: FastifyRequest, acceptance: Acceptance): Promise<StoredAnswer> {
+  const mode = parseMode(headerOf(request, 'x-batch-validation'));
+  const judged = emails.map((email) => judge(email, acceptance));
+  return acceptance.once(request, {
+    fingerprint: () => fingerprintOfAll([mode, ...judged.map((one, i) => ('draft' in one ? toFingerprint(one.draft) : emails[i]))]),
+    accept: () => (mode === 'strict' ? acceptAll(judged, request, acceptance) : acceptEach(judged, request, acceptance)),
+    refused: ({ accepted }) => accepted.length === 0,
+    answer: async (outcome) => (mode === 'strict' ? toStrictAnswer(outcome, request) : toPermissiveAnswer(outcome, request)),
+  });
+}
+
+function judge(email: unknown, acceptance: Acceptance): Judged {
+  try {
+    return { draft: acceptance.toDraft(validate(emailRequest, email)) };
+  } catch (error) {
+    if (error instanceof AppError) return { refusal: error };
+    throw error;
+  }
+}
+
+/**
+ * All or none, as far as can be known: whatever is wrong with a message itself (its fields, sender, recipients, suppressions, template,
+ * attachments, size) is found before the first is accepted. What can still come between is of the service and the key: the queue is full or
+ * gone, the service stops, the daily limit of the key is reached. What was accepted by then is on its way and cannot be called back for sure;
+ * the answer says what it was.
+ */
+async function acceptAll(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance): Promise<Outcome> {
+  const drafts = judged.map((one, index) => {
+    if ('refusal' in one) throw atPlace(one.refusal, index);
+    return one.draft;
+  });
+  for (const [index, draft] of drafts.entries()) {
+    try {
+      await acceptance.check(draft, request);
+    } catch (error) {
+      throw atPlace(toAppError(error, request), index);
+    }
+  }
+  const accepted: string[] = [];
+  for (const [index, draft] of drafts.entries()) {
+    try {
+      accepted.push((await acceptance.accept(draft, request)).id);
+    } catch (error) {
+      const failure = atPlace(toAppError(error, request), index);
+      if (index === 0) throw failure;
+      return { accepted, refused: [{ index, failure }] };
+    }
+  }
+  return { accepted, refused: [] };
+}
+
+async function acceptEach(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance): Promise<Outcome> {
+  const accepted: string[] = [];
+  const refused: { index: number; failure: AppError }[] = [];
+  for (const [index, one] of judged.entries()) {
+    try {
+      if ('refusal' in one) throw one.refusal;
+      accepted.push((await acceptance.accept(one.draft, request)).id);
+    } catch (error) {
+      const failure = toAppError(error, request);
+      // The log line of the request has room for one.
+      if (failure.code === 'internal_error') request.failure = failure;
+      refused.push({ index, failure });
+    }
+  }
+  return { accepted, refused };
+}
+
+/** The same refusal, of an email in a batch. */
+function atPlace({ code, message, errors, retryAfter, cause }: AppError, index: number): AppError {
+  const placed = errors.map((error) => ({ ...error, pointer: `/${index}${error.pointer}` }));
+  const detail = placed.length > 0 ? summarize(placed) : `/${index}: ${message}`;
+  return new AppError(code, { detail, errors: placed, cause, ...(retryAfter !== undefined && { retryAfter }) });
+}
+
+/**
+ * If it failed half-way, the error says so. It is kept for the Idempotency-Key like any answer, so that the same request again sends nothing
+ * twice; and has no Retry-After, since that would ask for just this.
+ */
+function toStrictAnswer({ accepted, refused: [stop] }: Outcome, request: FastifyRequest): StoredAnswer {
+  const data = accepted.map((id) => ({ id }));
+  if (stop === undefined) return toJsonAnswer(200, { data });
+  request.failure = stop.failure;
+  const hint = `The emails before /${stop.index} were accepted, see accepted: send only those from /${stop.index} on again, in a request of their own.`;
+  const error = toResendError({ ...toProblemOf(stop.failure, request), hint });
+  return toJsonAnswer(error.statusCode, { ...error, retryable: false, accepted: data });
+}
+
+function toPermissiveAnswer({ accepted, refused }: Outcome, request: FastifyRequest): StoredAnswer {
+  const data = accepted.map((id) => ({ id }));
+  const errors = refused.map(({ index, failure }) => ({ index, message: toMessage(toProblemOf(failure, request)) }));
+  return toJsonAnswer(200, { data, errors });
+}

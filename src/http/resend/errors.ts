@@ -1,0 +1,108 @@
+import type { preSerializationAsyncHookHandler } from 'fastify';
+import { ERRORS, type ErrorCode } from '../../core/errors.ts';
+import { type Answer, answer, answers, headersOf, withCodes } from '../schemas/answers.ts';
+import type { Problem } from '../schemas/problem.ts';
+import { type ResendError, type ResendName, resendError } from './schemas.ts';
+
+type CodesOf<Scope> = { [Code in ErrorCode]: (typeof ERRORS)[Code]['scope'] extends Scope ? Code : never }[ErrorCode];
+
+/** What a request can be refused with. The other codes are of deliveries, and no answer here waits for one. */
+type RefusalCode = CodesOf<'request'> | 'message_too_large' | 'attachment_blocked';
+
+/** What Resend calls it. Where it has no name for it, the one that its callers expect of such a failure. */
+const NAMES: Readonly<Record<RefusalCode, ResendName>> = {
+  invalid_json: 'validation_error',
+  missing_api_key: 'missing_api_key',
+  invalid_api_key: 'invalid_api_key',
+  insufficient_scope: 'restricted_api_key',
+  // As for a domain that is not verified there, and a recipient that an account on trial may not write to.
+  sender_not_allowed: 'validation_error',
+  recipient_not_allowed: 'validation_error',
+  not_found: 'not_found',
+  message_not_found: 'not_found',
+  method_not_allowed: 'method_not_allowed',
+  request_timeout: 'application_error',
+  not_cancelable: 'validation_error',
+  not_retryable: 'validation_error',
+  not_reschedulable: 'validation_error',
+  idempotency_in_progress: 'concurrent_idempotent_requests',
+  idempotency_key_reused: 'invalid_idempotent_request',
+  message_too_large: 'validation_error',
+  unsupported_media_type: 'validation_error',
+  validation_failed: 'validation_error',
+  attachment_blocked: 'invalid_attachment',
+  template_not_found: 'validation_error',
+  template_failed: 'validation_error',
+  recipient_suppressed: 'validation_error',
+  rate_limited: 'rate_limit_exceeded',
+  headers_too_large: 'validation_error',
+  internal_error: 'internal_server_error',
+  queue_full: 'application_error',
+  queue_unavailable: 'application_error',
+  shutting_down: 'application_error',
+};
+
+/** The statuses that Resend documents for a name, where ours is another. */
+const STATUSES: Partial<Record<ResendName, number>> = {
+  invalid_idempotency_key: 400,
+  restricted_api_key: 401,
+  invalid_api_key: 403,
+  invalid_idempotent_request: 409,
+};
+
+function nameOf(code: ErrorCode): ResendName {
+  return code in NAMES ? NAMES[code as RefusalCode] : 'application_error';
+}
+
+function statusOf(code: ErrorCode, name = nameOf(code)): number {
+  return STATUSES[name] ?? ERRORS[code].status;
+}
+
+/** What is wrong with a field has names of its own. The first error counts, as it does in the message. */
+function nameOfFields([first]: Problem['errors']): ResendName {
+  if (first === undefined) return 'validation_error';
+  if (first.pointer === 'header:Idempotency-Key') return 'invalid_idempotency_key';
+  if (first.pointer.startsWith('query:')) return 'invalid_parameter';
+  if (first.code === 'required') return 'missing_required_field';
+  // In a batch the place of the email stands before the field.
+  const [, field] = /^(?:\/\d+)?\/(\w+)/.exec(first.pointer) ?? [];
+  if (field === 'from') return 'invalid_from_address';
+  return field === 'attachments' ? 'invalid_attachment' : 'validation_error';
+}
+
+/** What is wrong and how to mend it, in one text: all that most callers print. */
+export function toMessage({ detail, hint, errors }: Pick<Problem, 'detail' | 'hint' | 'errors'>): string {
+  // Errors in fields say by themselves what mends them.
+  return errors.length > 0 ? detail : `${detail.replace(/([^.!?])$/, '$1.')} ${hint}`;
+}
+
+/** A problem in the shape of Resend's errors, which its SDKs hand to their callers as it is. */
+export function toResendError(problem: Problem): ResendError {
+  const { code, hint, retryable, request_id, errors } = problem;
+  const name = code === 'validation_failed' ? nameOfFields(errors) : nameOf(code);
+  return { statusCode: statusOf(code, name), name, message: toMessage(problem), code, hint, retryable, request_id, errors };
+}
+
+/** Makes of every problem that is about to be sent, whoever refused, an error as Resend's. Its headers stay. */
+export const speakAsResend: preSerializationAsyncHookHandler = async (_request, reply, payload) => {
+  if (reply.statusCode < 400) return payload;
+  const error = toResendError(payload as Problem);
+  reply.code(error.statusCode).type('application/json; charset=utf-8');
+  if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer');
+  return error;
+};
+
+/** The documented answers of a route, as {@link answers} has them, with errors of Resend's shape and status. */
+export function resendAnswers(
+  own: Parameters<typeof answers>[0],
+  codes: readonly RefusalCode[],
+  common: Parameters<typeof answers>[2],
+): Record<string, Answer> {
+  const { late = [], others = [] } = Object.groupBy(codes, (code) => (code === 'request_timeout' ? 'late' : 'others'));
+  const errors = [...Map.groupBy(others, (code) => statusOf(code))].map(([status, group]) => {
+    const description = group.map((code) => `\`${nameOf(code)}\`, \`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
+    return [status, answer(description, withCodes(resendError, group), { headers: headersOf(status, common) })] as const;
+  });
+  // The parser answers what comes too late, and does not know whom.
+  return { ...answers(own, late, common), ...Object.fromEntries(errors) };
+}

@@ -1,0 +1,49 @@
+/**
+ * Resend's API takes as headers what POST /send has fields for: threads, and where to unsubscribe. Moves these to their fields, in the body
+ * as it came. What it cannot move stays, and is refused by its name.
+ */
+export function liftHeaders(body: unknown): unknown {
+  if (!isRecord(body) || !isRecord(body.headers)) return body;
+  const headers = new Map(Object.entries(body.headers));
+  const fields = new Map(Object.entries(body));
+
+  for (const [field, names, read] of LIFTED) {
+    const found = [...headers.keys()].filter((name) => names.includes(name.toLowerCase()));
+    const values = new Map(found.map((name) => [name.toLowerCase(), headers.get(name)]));
+    const saidTwice = fields.has(field) || values.size < found.length;
+    const value = saidTwice ? null : read(names.map((name) => values.get(name)));
+    if (value === null) continue;
+    fields.set(field, value);
+    for (const name of found) headers.delete(name);
+  }
+  return Object.fromEntries([...fields, ['headers', Object.fromEntries(headers)]]);
+}
+
+type Reader = (values: readonly unknown[]) => unknown;
+
+/** A field, the headers that say it, and what they say of it: null if nothing, or nothing that it could hold. */
+const LIFTED: readonly (readonly [field: string, names: readonly string[], read: Reader])[] = [
+  ['in_reply_to', ['in-reply-to'], ([value]) => value ?? null],
+  ['references', ['references'], ([value]) => (typeof value === 'string' ? value.trim().split(/\s+/) : null)],
+  ['unsubscribe', ['list-unsubscribe', 'list-unsubscribe-post'], ([targets, post]) => readUnsubscribe(targets, post)],
+];
+
+/** RFC 2369, section 2, and RFC 8058: at most one https and one mailto URL. */
+function readUnsubscribe(targets: unknown, post: unknown): object | null {
+  if (typeof targets !== 'string' || !/^\s*<[^<>]+>(?:\s*,\s*<[^<>]+>)*\s*$/.test(targets)) return null;
+  if (post !== undefined && !/^list-unsubscribe=one-click$/i.test(String(post).trim())) return null;
+  const urls = [...targets.matchAll(/<([^<>]+)>/g)].map(([, url = '']) => url.trim());
+  const mailto = urls.filter((url) => /^mailto:/i.test(url));
+  const others = urls.filter((url) => !mailto.includes(url));
+  if (mailto.length > 1 || others.length > 1) return null;
+  return {
+    ...(others[0] !== undefined && { url: others[0] }),
+    // A subject is often asked for, and means nothing: any mail to the address unsubscribes.
+    ...(mailto[0] !== undefined && { email: mailto[0].slice('mailto:'.length).replace(/\?subject=[^&]*$/i, '') }),
+    ...(post !== undefined && { one_click: true }),
+  };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

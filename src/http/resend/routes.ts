@@ -1,0 +1,207 @@
+import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { AppError } from '../../core/errors.ts';
+import type { Messages } from '../../core/messages.ts';
+import type { Place } from '../../core/ports.ts';
+import { type Acceptance, refuseByClock } from '../acceptance.ts';
+import { callerOf } from '../caller.ts';
+import { invalidFields } from '../fields.ts';
+import { toFingerprint, toJsonAnswer } from '../idempotency.ts';
+import { answer, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
+import { reschedule } from '../schemas/message.ts';
+import { idempotencyKey } from '../schemas/send.ts';
+import { acceptBatch } from './batch.ts';
+import { resendAnswers, speakAsResend } from './errors.ts';
+import { toEmail, toEntry } from './resource.ts';
+import { email, emailBatchAnswer, emailBatchRequest, emailId, emailList, emailQuery, emailReference, emailRequest } from './schemas.ts';
+
+export interface ResendOptions {
+  readonly acceptance: Acceptance;
+  readonly messages: Pick<Messages, 'get' | 'list' | 'cancel' | 'reschedule'>;
+}
+
+/** As many as a hundred emails of many recipients take. */
+const MAX_BATCH_VALUES = 200_000;
+
+const COMMON = [
+  'invalid_json',
+  'missing_api_key',
+  'invalid_api_key',
+  'insufficient_scope',
+  'rate_limited',
+  'internal_error',
+  'queue_unavailable',
+] as const;
+
+/** Of a request with a body. */
+const BODY = ['request_timeout', 'message_too_large', 'unsupported_media_type', 'validation_failed'] as const;
+
+/** Of a request that sends. */
+const SENDING = [
+  ...COMMON,
+  ...BODY,
+  'sender_not_allowed',
+  'recipient_not_allowed',
+  'idempotency_in_progress',
+  'attachment_blocked',
+  'template_not_found',
+  'template_failed',
+  'recipient_suppressed',
+  'idempotency_key_reused',
+  'queue_full',
+  'shutting_down',
+] as const;
+
+const params = z.object({ id: z.string().meta({ examples: ['msg_01k7m4q2'] }) });
+const key = idempotencyKey.meta({ description: 'Up to 256 visible ASCII characters.' });
+const accepted = { headers: REPLAYED };
+
+const sendSchema = {
+  operationId: 'sendEmail',
+  tags: ['resend'],
+  summary: 'Send one email',
+  description: `As POST /send, in the shape of Resend's API. What it does not take is refused, and the error says what to do instead.
+
+A retried request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice.`,
+  headers: z.object({ 'Idempotency-Key': key }),
+  body: emailRequest,
+  response: resendAnswers({ 200: answer('Accepted. It will be tried.', emailId, accepted) }, SENDING, RATE_LIMIT_HEADERS),
+};
+
+const batchSchema = {
+  operationId: 'sendEmailBatch',
+  tags: ['resend'],
+  summary: 'Send up to 100 emails',
+  description: `With \`x-batch-validation: strict\` all are accepted or none; what is wrong with any of them is found before the first is accepted.
+If the service itself fails half-way, the error has the ids of those that were accepted.
+With \`permissive\` each is judged on its own, and \`errors\` says which were refused.
+
+A retried request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice.`,
+  headers: z.object({
+    'x-batch-validation': z.enum(['strict', 'permissive']).optional().meta({ description: 'strict if it is left out.' }),
+    'Idempotency-Key': key,
+  }),
+  body: emailBatchRequest,
+  response: resendAnswers({ 200: answer('Accepted.', emailBatchAnswer, accepted) }, SENDING, RATE_LIMIT_HEADERS),
+};
+
+const getSchema = {
+  operationId: 'getEmail',
+  tags: ['resend'],
+  summary: 'See what became of an email',
+  description: 'GET /messages/{id} tells more: each recipient, each attempt, and why it failed.',
+  params,
+  response: resendAnswers({ 200: answer('The email.', email) }, [...COMMON, 'message_not_found'], RATE_LIMIT_HEADERS),
+};
+
+const listSchema = {
+  operationId: 'listEmails',
+  tags: ['resend'],
+  summary: 'List emails',
+  description: 'Newest first: those of this key, or all for an admin key. GET /messages also searches.',
+  querystring: emailQuery,
+  response: resendAnswers({ 200: answer('A page of them.', emailList) }, [...COMMON, 'validation_failed'], RATE_LIMIT_HEADERS),
+};
+
+const updateSchema = {
+  operationId: 'updateEmail',
+  tags: ['resend'],
+  summary: 'Change when a scheduled email is sent',
+  description: 'At most a year ahead. A time in the past is now.',
+  params,
+  body: reschedule,
+  response: resendAnswers(
+    { 200: answer('It has the new time.', emailReference) },
+    [...COMMON, ...BODY, 'message_not_found', 'not_reschedulable'],
+    RATE_LIMIT_HEADERS,
+  ),
+};
+
+const cancelSchema = {
+  operationId: 'cancelEmail',
+  tags: ['resend'],
+  summary: 'Cancel an email',
+  description: 'One that is scheduled, or still waits to be sent.',
+  params,
+  response: resendAnswers(
+    { 200: answer('It is canceled, and will not be sent.', emailReference) },
+    [...COMMON, 'message_not_found', 'not_cancelable'],
+    RATE_LIMIT_HEADERS,
+  ),
+};
+
+/** /emails: Resend's API (https://resend.com/docs/api-reference/emails), so that its SDKs work once their base URL is this service. */
+export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { acceptance, messages }) => {
+  app.addHook('preSerialization', speakAsResend);
+
+  app.post('/emails', { schema: sendSchema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly }, async (request, reply) => {
+    const draft = acceptance.toDraft(request.body);
+    const given = await acceptance.once(request, {
+      fingerprint: () => toFingerprint(draft),
+      async accept() {
+        const delivery = await acceptance.accept(draft, request);
+        acceptance.tellBudget(delivery, reply);
+        return delivery;
+      },
+      answer: async ({ id }) => toJsonAnswer(200, { id }),
+    });
+    return reply.code(given.status).headers(given.headers).send(given.body);
+  });
+
+  app.post(
+    '/emails/batch',
+    { schema: batchSchema, config: { scope: 'send', maxValues: MAX_BATCH_VALUES }, onRequest: acceptance.refuseEarly },
+    async (request, reply) => {
+      const given = await acceptBatch(request.body, request, acceptance);
+      return reply.code(given.status).headers(given.headers).send(given.body);
+    },
+  );
+
+  app.get('/emails/:id', { schema: getSchema, config: { scope: 'read' } }, async (request) =>
+    toEmail(await messages.get(idOf(request), callerOf(request))),
+  );
+
+  app.get('/emails', { schema: listSchema, config: { scope: 'read' } }, async (request) => {
+    const { limit, after } = request.query;
+    const found = await messages.list(
+      {
+        statuses: null,
+        tag: null,
+        recipient: null,
+        createdAfter: null,
+        createdBefore: null,
+        limit: limit + 1,
+        after: after === undefined ? null : await placeOf(after, request),
+      },
+      callerOf(request),
+    );
+    return { object: 'list', has_more: found.length > limit, data: found.slice(0, limit).map(toEntry) };
+  });
+
+  async function placeOf(id: string, request: FastifyRequest): Promise<Place> {
+    return messages.get(id, callerOf(request)).catch((error) => {
+      if (!(error instanceof AppError && error.code === 'message_not_found')) throw error;
+      const detail = 'There is no such email, or it is no longer kept: start again at the first page.';
+      throw invalidFields([{ pointer: 'query:after', code: 'invalid_value', detail }]);
+    });
+  }
+
+  app.patch('/emails/:id', { schema: updateSchema, config: { scope: 'send' } }, async (request) => {
+    const scheduledAt = request.body.scheduled_at;
+    refuseByClock({ scheduledAt, expiresAt: null });
+    const { id } = await messages.reschedule(idOf(request), scheduledAt, callerOf(request));
+    return { object: 'email', id };
+  });
+
+  app.post('/emails/:id/cancel', { schema: cancelSchema, config: { scope: 'send' } }, async (request) => {
+    const { id } = await messages.cancel(idOf(request), callerOf(request));
+    return { object: 'email', id };
+  });
+};
+
+/** The id in the path, noted for the log line. */
+function idOf(request: FastifyRequest<{ Params: z.output<typeof params> }>): string {
+  request.messageId = request.params.id;
+  return request.params.id;
+}

@@ -1,0 +1,364 @@
+import type { InjectOptions } from 'fastify';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import type { Status } from '../../src/core/delivery.ts';
+import { AppError, type ErrorCode } from '../../src/core/errors.ts';
+import { createKeyring } from '../../src/core/keyring.ts';
+import { type AppOptions, openApiDocument } from '../../src/http/app.ts';
+import { resendError } from '../../src/http/resend/schemas.ts';
+import { ADMIN, type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, startApp } from '../helpers/app.ts';
+import { aDelivery } from '../helpers/delivery.ts';
+import { aKey } from '../helpers/keys.ts';
+
+const JSON_TYPE = { 'content-type': 'application/json' };
+const KEY = { 'idempotency-key': 'once' };
+const PERMISSIVE = { 'x-batch-validation': 'permissive' };
+
+function post(app: AppUnderTest, url: string, body: unknown, headers: Record<string, string> = {}) {
+  return app.inject({ method: 'POST', url, headers: { ...CRM, ...JSON_TYPE, ...headers }, body: JSON.stringify(body) });
+}
+
+/** An intake that throws these, by the turn of the message; the others it takes. */
+function failingAt(failures: Record<number, Error>): Pick<AppOptions, 'intake'> & { readonly taken: string[] } {
+  const taken: string[] = [];
+  let turn = 0;
+  const intake: AppOptions['intake'] = {
+    async accept({ template: _, ...message }, caller) {
+      const failure = failures[turn++];
+      if (failure) throw failure;
+      const delivery = aDelivery({ ...message, owner: caller.name });
+      taken.push(delivery.id);
+      return delivery;
+    },
+    async check() {},
+    preview: async ({ template: _, ...message }) => ({ delivery: aDelivery(message), composed: { size: 1, headers: [] } }),
+  };
+  return { intake, taken };
+}
+
+describe('an error of /emails', () => {
+  test('has Resend’s three members, and ours where they have none', async () => {
+    await using app = await startApp();
+    const answer = await post(app, '/emails', { ...MAIL, to: 'ada', subject: undefined });
+    expect([answer.statusCode, answer.headers['content-type']]).toEqual([422, 'application/json; charset=utf-8']);
+    expect(answer.json()).toEqual({
+      statusCode: 422,
+      name: 'validation_error',
+      message: expect.stringMatching(/^\/to: .* \(and 1 more, see errors\)$/),
+      code: 'validation_failed',
+      hint: 'Mend each field named in errors.',
+      retryable: false,
+      request_id: answer.headers['x-request-id'],
+      errors: [
+        { pointer: '/to', code: 'invalid_address', detail: expect.any(String) },
+        { pointer: '/subject', code: 'required', detail: expect.any(String) },
+      ],
+    });
+  });
+
+  test.each<[string, InjectOptions, number, string, ErrorCode]>([
+    ['no key', { headers: JSON_TYPE }, 401, 'missing_api_key', 'missing_api_key'],
+    ['a wrong key', { headers: { authorization: 'Bearer x' } }, 403, 'invalid_api_key', 'invalid_api_key'],
+    ['no JSON', { headers: { ...CRM, ...JSON_TYPE }, body: '{' }, 400, 'validation_error', 'invalid_json'],
+    ['another type', { headers: { ...CRM, 'content-type': 'text/plain' }, body: '' }, 415, 'validation_error', 'unsupported_media_type'],
+  ])('is of that shape for %s', async (_, request, status, name, code) => {
+    await using app = await startApp();
+    const answer = await app.inject({ method: 'POST', url: '/emails', ...request });
+    expect([answer.statusCode, answer.json()]).toEqual([status, expect.objectContaining({ statusCode: status, name, code })]);
+    expect(resendError.parse(answer.json()).message).toMatch(/^[A-Z].*\. .*\.$/);
+    expect(app.logs.at(-1)).toMatchObject({ status, code });
+  });
+
+  test.each<[ErrorCode, number, string]>([
+    ['queue_full', 503, 'application_error'],
+    ['queue_unavailable', 503, 'application_error'],
+    ['shutting_down', 503, 'application_error'],
+    ['rate_limited', 429, 'rate_limit_exceeded'],
+    ['recipient_not_allowed', 403, 'validation_error'],
+    ['recipient_suppressed', 422, 'validation_error'],
+    ['template_failed', 422, 'validation_error'],
+    ['attachment_blocked', 422, 'invalid_attachment'],
+    ['message_too_large', 413, 'validation_error'],
+  ])('says %s in Resend’s words', async (code, status, name) => {
+    const { intake } = failingAt({ 0: new AppError(code, { retryAfter: 7 }) });
+    await using app = await startApp({ intake });
+    const answer = await post(app, '/emails', MAIL);
+    expect([answer.statusCode, answer.headers['retry-after']]).toEqual([status, '7']);
+    expect(answer.json()).toMatchObject({ statusCode: status, name, code });
+  });
+
+  test('keeps what happened to itself when it is a fault of ours', async () => {
+    const { intake } = failingAt({ 0: new Error('secret of ada@example.com') });
+    await using app = await startApp({ intake });
+    const answer = await post(app, '/emails', MAIL);
+    expect(answer.json()).toMatchObject({ statusCode: 500, name: 'internal_server_error', code: 'internal_error' });
+    expect(answer.body).not.toContain('ada');
+  });
+
+  test('says that the first request with the key is not answered yet', async () => {
+    const [started, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { intake } = failingAt({});
+    const slow: typeof intake = {
+      ...intake,
+      async accept(...args) {
+        started.resolve();
+        await released.promise;
+        return intake.accept(...args);
+      },
+    };
+    await using app = await startApp({ intake: slow });
+    const first = Promise.resolve(post(app, '/emails', MAIL, KEY));
+    await started.promise;
+    const second = await post(app, '/emails', MAIL, KEY);
+    expect([second.statusCode, second.headers['retry-after'], second.json().name]).toEqual([409, '1', 'concurrent_idempotent_requests']);
+    released.resolve();
+    expect((await first).statusCode).toBe(200);
+  });
+});
+
+describe('POST /emails', () => {
+  test('takes mail without from, which is then GMAIL_FROM, and tells what the account may still send', async () => {
+    await using app = await startApp();
+    const answer = await post(app, '/emails', MAIL);
+    expect(answer.json()).toEqual({ id: app.accepted[0]?.delivery.id });
+    expect(app.accepted[0]?.draft.envelope.from.email).toBe('no-reply@acme.com');
+    expect(answer.headers.ratelimit).toContain('"account";r=1999');
+  });
+
+  test.each([
+    ['an unknown field, by the nearest', { replyTo: 'a@b.example' }, '/replyTo', /"reply_to"/],
+    ['a tag that is no pair', { tags: { flow: 'x' } }, '/tags', /a list/],
+    ['a tag without a value', { tags: [{ name: 'a', value: 'b' }, { name: 'flow' }] }, '/tags/1/value', /required/],
+    ['a tag twice', { tags: Array(2).fill({ name: 'a', value: 'b' }) }, '/tags', /same name/],
+    ['more tags than are kept', { tags: Array.from({ length: 51 }, (_, i) => ({ name: `t${i}`, value: 'x' })) }, '/tags', /at most 50/],
+    ['bytes as a list', { attachments: [{ filename: 'a.txt', content: [104, 105] }] }, '/attachments/0/content', /a string, not a list/],
+    ['a template beside html', { text: undefined, html: '<p>x</p>', template: { id: 'x' } }, '/html', /one of the two/],
+    ['a header that is not allowed', { headers: { DKIM: 'x' } }, '/headers/DKIM', /may be set/],
+    ['a thread that is none', { headers: { 'In-Reply-To': 'x' } }, '/in_reply_to', /Message-ID/],
+    ['one header twice', { headers: { References: '<a@b>', references: '<a@b>' } }, '/headers/References', /"references"/],
+    [
+      'two addresses to unsubscribe at',
+      { headers: { 'List-Unsubscribe': '<mailto:a@b.c>, <mailto:d@b.c>' } },
+      '/headers/List-Unsubscribe',
+      /use/,
+    ],
+    [
+      'one click to nowhere',
+      { headers: { 'List-Unsubscribe-Post': 'List-Unsubscribe=One-Click' } },
+      '/headers/List-Unsubscribe-Post',
+      /use/,
+    ],
+    [
+      'a list to leave twice',
+      { headers: { 'List-Unsubscribe': '<https://a.b>', 'list-unsubscribe': '<https://a.c>' } },
+      '/headers/list-unsubscribe',
+      /use/,
+    ],
+    ['a header beside its field', { references: ['<a@b>'], headers: { References: '<a@b>' } }, '/headers/References', /"references"/],
+    ['headers that are none', { headers: 'X-A: b' }, '/headers', /an object/],
+  ])('refuses %s', async (_, patch, pointer, detail) => {
+    await using app = await startApp();
+    const answer = await post(app, '/emails', { ...MAIL, ...patch });
+    expect(answer.statusCode).toBe(422);
+    expect(answer.json().errors).toContainEqual(expect.objectContaining({ pointer, detail: expect.stringMatching(detail) }));
+    expect(app.accepted).toEqual([]);
+  });
+
+  test.each([[null], ['mail'], [[MAIL]]])('refuses a body that is no object: %j', async (body) => {
+    await using app = await startApp();
+    expect((await post(app, '/emails', body)).json()).toMatchObject({ statusCode: 422, errors: [{ pointer: '' }] });
+  });
+
+  test('looks at the clock only when it is no repeat', async () => {
+    await using app = await startApp();
+    const tooFar = await post(app, '/emails', { ...MAIL, scheduled_at: '2999-01-01T00:00:00Z' }, KEY);
+    expect(tooFar.json().errors).toEqual([expect.objectContaining({ pointer: '/scheduled_at', code: 'out_of_range' })]);
+  });
+});
+
+describe('POST /emails/batch', () => {
+  const THREE = [MAIL, { ...MAIL, subject: 'Second' }, { ...MAIL, subject: 'Third' }];
+
+  test.each([
+    ['none', []],
+    ['too many', Array(101).fill(MAIL)],
+    ['no list', { emails: [MAIL] }],
+  ])('refuses %s', async (_, body) => {
+    await using app = await startApp();
+    expect((await post(app, '/emails/batch', body)).json()).toMatchObject({ statusCode: 422, name: 'validation_error' });
+  });
+
+  test('refuses a mode that it does not know', async () => {
+    await using app = await startApp();
+    const answer = await post(app, '/emails/batch', THREE, { 'x-batch-validation': 'lax' });
+    expect(answer.json()).toMatchObject({ statusCode: 422, errors: [{ pointer: 'header:x-batch-validation' }] });
+  });
+
+  test('is strict unless it is told otherwise: what is wrong with one refuses all, and is told by its place', async () => {
+    await using app = await startApp();
+    const answer = await post(app, '/emails/batch', [MAIL, { ...MAIL, to: 'ada', cc: 'bob' }]);
+    expect(answer.json()).toMatchObject({ statusCode: 422, errors: [{ pointer: '/1/to' }, { pointer: '/1/cc' }] });
+    expect(answer.json().message).toMatch(/^\/1\/to: .* \(and 1 more, see errors\)$/);
+    expect(app.accepted).toEqual([]);
+  });
+
+  test('that fails half-way says what was accepted, and the same again sends nothing twice', async () => {
+    const { intake, taken } = failingAt({ 2: new AppError('queue_full', { retryAfter: 5 }) });
+    await using app = await startApp({ intake });
+    const answer = await post(app, '/emails/batch', THREE, KEY);
+    expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, undefined]);
+    expect(resendError.parse(answer.json())).toMatchObject({
+      statusCode: 503,
+      name: 'application_error',
+      code: 'queue_full',
+      message: expect.stringMatching(/^\/2: The queue is full\. The emails before \/2 were accepted.* send only those from \/2 on again/),
+      retryable: false,
+      accepted: taken.map((id) => ({ id })),
+    });
+    expect(taken).toHaveLength(2);
+    expect(app.logs.at(-1)).toMatchObject({ status: 503, code: 'queue_full' });
+    const again = await post(app, '/emails/batch', THREE, KEY);
+    expect([again.statusCode, again.body]).toEqual([503, answer.body]);
+    expect(taken).toHaveLength(2);
+  });
+
+  test('that fails at the first may be sent again with its key', async () => {
+    const { intake, taken } = failingAt({ 0: new AppError('queue_full', { retryAfter: 5 }) });
+    await using app = await startApp({ intake });
+    const refused = await post(app, '/emails/batch', THREE, KEY);
+    expect([refused.statusCode, refused.headers['retry-after'], refused.json().accepted]).toEqual([503, '5', undefined]);
+    const again = await post(app, '/emails/batch', THREE, KEY);
+    expect(again.json()).toEqual({ data: taken.map((id) => ({ id })) });
+    expect(taken).toHaveLength(3);
+  });
+
+  test('permissively takes what it can, whatever happens to the others', async () => {
+    const { intake, taken } = failingAt({ 1: new Error('secret') });
+    await using app = await startApp({ intake });
+    const answer = await post(app, '/emails/batch', [...THREE, { ...MAIL, to: [] }], PERMISSIVE);
+    expect(answer.json()).toEqual({
+      data: taken.map((id) => ({ id })),
+      errors: [
+        { index: 1, message: expect.stringMatching(/^Something went wrong in Outtray\. This is a bug\./) },
+        { index: 3, message: '/to: Must have at least one recipient.' },
+      ],
+    });
+    expect(taken).toHaveLength(2);
+    expect(app.logs.at(-1)).toMatchObject({ status: 200, code: 'internal_error' });
+  });
+
+  test('permissively with nothing to take is not remembered, and another mode is another request', async () => {
+    const { intake, taken } = failingAt({ 0: new AppError('queue_full') });
+    await using app = await startApp({ intake });
+    expect((await post(app, '/emails/batch', [MAIL], { ...KEY, ...PERMISSIVE })).json()).toMatchObject({
+      data: [],
+      errors: [{ index: 0 }],
+    });
+    expect((await post(app, '/emails/batch', [MAIL], { ...KEY, ...PERMISSIVE })).json()).toEqual({ data: [{ id: taken[0] }], errors: [] });
+    expect((await post(app, '/emails/batch', [MAIL], KEY)).json()).toMatchObject({ name: 'invalid_idempotent_request' });
+  });
+});
+
+describe('GET /emails/{id}', () => {
+  test.each<[Status, string]>([
+    ['scheduled', 'scheduled'],
+    ['queued', 'queued'],
+    ['sending', 'queued'],
+    ['deferred', 'delivery_delayed'],
+    ['sent', 'sent'],
+    ['partially_sent', 'sent'],
+    ['failed', 'failed'],
+    ['uncertain', 'delivery_delayed'],
+    ['canceled', 'canceled'],
+    ['expired', 'failed'],
+  ])('calls %s %s', async (status, last_event) => {
+    await using app = await startApp();
+    const { id } = app.keep(aDelivery({ status }));
+    expect((await app.get(`/emails/${id}`)).json()).toMatchObject({ id, last_event });
+  });
+
+  test('shows a message to the key that sent it and to an admin', async () => {
+    await using app = await startApp();
+    const { id } = app.keep(aDelivery());
+    const statuses = [CRM, ADMIN, SHOP].map(async (key) => (await app.get(`/emails/${id}`, key)).statusCode);
+    expect(await Promise.all(statuses)).toEqual([200, 200, 404]);
+  });
+});
+
+describe('GET /emails', () => {
+  test.each([
+    ['before=msg_1', 'query:before', /give after/],
+    ['after=msg_1', 'query:after', /no such email/],
+    ['limit=0', 'query:limit', /from 1 to 100/],
+    ['page=2', 'query:page', /no such field/],
+  ])('refuses ?%s', async (query, pointer, detail) => {
+    await using app = await startApp();
+    const answer = (await app.get(`/emails?${query}`)).json();
+    expect(answer).toMatchObject({
+      statusCode: 422,
+      name: 'invalid_parameter',
+      errors: [{ pointer, detail: expect.stringMatching(detail) }],
+    });
+  });
+});
+
+describe('POST /emails/{id}/cancel', () => {
+  test.each<[string, InjectOptions]>([
+    ['nothing', {}],
+    ['JSON that does not come', { headers: { ...CRM, ...JSON_TYPE } }],
+    ['an empty object', { headers: { ...CRM, ...JSON_TYPE }, body: '{}' }],
+  ])('takes %s for a body', async (_, request) => {
+    await using app = await startApp();
+    const { id } = app.keep(aDelivery({ status: 'scheduled', scheduledAt: Date.now() + 60_000 }));
+    const answer = await app.inject({ method: 'POST', url: `/emails/${id}/cancel`, headers: CRM, ...request });
+    expect([answer.statusCode, answer.json()]).toEqual([200, { object: 'email', id }]);
+  });
+});
+
+describe('every operation of /emails', () => {
+  interface Operation {
+    readonly responses: Readonly<Record<string, { readonly description: string; readonly content: Record<string, { schema: object }> }>>;
+  }
+
+  async function operations() {
+    const { paths } = parse(await openApiDocument('1.2.3'));
+    return Object.entries<Record<string, Operation>>(paths)
+      .filter(([path]) => path.startsWith('/emails'))
+      .flatMap(([path, methods]) =>
+        Object.entries(methods).map(([method, { responses }]) => ({
+          name: `${method} ${path}`,
+          scope: method === 'get' ? ('read' as const) : ('send' as const),
+          request: { method: method.toUpperCase() as 'GET', url: path.replace('{id}', 'x') },
+          responses,
+        })),
+      );
+  }
+
+  test('wants a scope, and says so in Resend’s words', async () => {
+    const all = await operations();
+    expect(all).toHaveLength(6);
+    for (const { name, scope, request, responses } of all) {
+      const other = scope === 'send' ? 'read' : 'send';
+      await using app = await startApp({ keyring: createKeyring([aKey(CRM_SECRET, { scopes: [other] })]) });
+      const answer = await app.inject({ ...request, headers: CRM });
+      expect([name, answer.statusCode, answer.json().name, answer.json().code]).toEqual([
+        name,
+        401,
+        'restricted_api_key',
+        'insufficient_scope',
+      ]);
+      expect(answer.json().message).toMatch(`This takes the scope ${scope}; the key has ${other}.`);
+      expect(responses['401']?.description).toContain('`insufficient_scope`');
+    }
+  });
+
+  test('documents its errors by Resend’s statuses, all in one shape', async () => {
+    for (const { responses } of await operations()) {
+      for (const [status, { content }] of Object.entries(responses)) {
+        if (Number(status) < 400) continue;
+        expect(content).toEqual({ 'application/json': { schema: { $ref: '#/components/schemas/ResendError' } } });
+      }
+      expect(responses['403']?.description).toContain('`invalid_api_key`, `invalid_api_key`:');
+    }
+  });
+});
