@@ -35,5 +35,9 @@ export async function openSandbox({
       events: createEvents(),
     },
   );
-  return { sender, close: () => gmail.close() };
+  async function close(): Promise<void> {
+    await sender.transport.close();
+    await gmail.close();
+  }
+  return { sender, close };
 }

@@ -6,23 +6,21 @@ import { createComposer } from './adapters/smtp/compose.ts';
 import { textOf } from './adapters/smtp/mime.ts';
 import type { Deadlines } from './adapters/smtp/server-options.ts';
 import { openTemplates } from './adapters/templates/templates.ts';
+import { TemplatesError } from './adapters/templates/trouble.ts';
 import { createWebhookSender } from './adapters/webhook/post.ts';
-import type { Config } from './config.ts';
-import { createAccounts, type Sender } from './core/accounts.ts';
-import { createDispatcher, type Dispatcher } from './core/dispatcher.ts';
+import { type Config, ConfigError } from './config.ts';
 import { createEvents } from './core/events.ts';
 import { createIntake } from './core/intake.ts';
 import { createKeyring } from './core/keyring.ts';
 import { createMessages } from './core/messages.ts';
-import type { Backend, Transport } from './core/ports.ts';
+import type { Backend } from './core/ports.ts';
 import { createSuppressions } from './core/suppressions.ts';
 import { createWaiters } from './core/waiters.ts';
 import { createWebhooks } from './core/webhooks.ts';
 import { buildApp } from './http/app.ts';
 import { toAccountResource, toResource } from './http/resource.ts';
 import { logEvents } from './log.ts';
-import { openSandbox } from './sandbox.ts';
-import { openSender } from './senders.ts';
+import { openSending } from './sending.ts';
 
 export interface ServiceOptions {
   readonly config: Config;
@@ -51,10 +49,13 @@ export interface Service extends AsyncDisposable {
 /** How much of SHUTDOWN_TIMEOUT is kept for what comes after the attempts have ended. */
 const FAREWELL_SHARE = 0.2;
 
-/** Puts the service together and starts it: the only place that chooses what does what. */
+/**
+ * Puts the service together and starts it: the only place that chooses what does what.
+ *
+ * @throws {ConfigError} when the templates cannot be used, and what the sockets say, as EADDRINUSE
+ */
 export async function openService(options: ServiceOptions): Promise<Service> {
   const { config, version, logger, ca = null, backoffScale = 1, deadlines } = options;
-  const { connections, servers, rate } = config.smtp;
   const backend = createMemoryBackend({
     ...config.queue,
     retainMs: config.retainMs,
@@ -67,7 +68,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const templates = await openTemplates({
     dir: config.templatesDir,
     onError: (error) => logger.error({ detail: error.message }, 'the templates that changed cannot be used: the former ones stay'),
-  });
+    onChange: () => logger.info('templates read again'),
+  }).catch(toConfigError);
   const suppressions = createSuppressions({
     store: backend.suppressions,
     events,
@@ -75,24 +77,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     onError: (err) => logger.error({ err }, 'a refused address could not be remembered'),
   });
 
-  const senders = config.accounts.map((account) =>
-    openSender(account, { events, servers, connections, rate, ca, backoffScale, deadlines }),
-  );
-  let sandbox: Awaited<ReturnType<typeof openSandbox>> | null = null;
-  const accounts = createAccounts({ senders, sandbox: () => sandbox?.sender ?? null, fromPolicy: config.fromPolicy, queue, store });
-  const policy = { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random };
-  const dispatchers: Dispatcher[] = [];
-  function start({ account, transport }: Sender & { readonly transport: Transport }) {
-    const dispatcher = createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: connections });
-    dispatchers.push(dispatcher);
-    dispatcher.start();
-  }
-  async function provideSandbox(keys: Config['apiKeys']): Promise<void> {
-    if (sandbox !== null || !keys.some(({ test }) => test)) return;
-    sandbox = await openSandbox({ connections, backoffScale, deadlines });
-    start(sandbox.sender);
-  }
-
+  const sending = openSending({ config, queue, store, events, ca, backoffScale, deadlines });
+  const { accounts } = sending;
   const { url: webhookUrl } = config.webhooks;
   const webhookSender = createWebhookSender({ ...config.webhooks, version });
   const webhooks = createWebhooks({
@@ -103,11 +89,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     urlsFor: (owner) => [webhookUrl, keyring.get(owner)?.webhookUrl].filter((url) => typeof url === 'string'),
     accountUrls: () => (webhookUrl === null ? [] : [webhookUrl]),
     toMessageData: (delivery) => toResource(delivery, durability),
-    toAccountData: (user) =>
-      accounts
-        .list()
-        .filter((account) => account.user === user)
-        .map(toAccountResource)[0],
+    toAccountData: (user) => toAccountResource(accounts.state(user)),
     backoffScale,
     random: Math.random,
   });
@@ -149,9 +131,16 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     isDraining,
   });
 
-  await provideSandbox(config.apiKeys);
-  await app.listen({ host: config.host, port: config.port });
-  for (const sender of senders) start(sender);
+  let closing: Promise<void> | undefined;
+  const closeOnce = () => (closing ??= close());
+  try {
+    await sending.prepareFor(config.apiKeys);
+    await app.listen({ host: config.host, port: config.port });
+  } catch (error) {
+    await closeOnce();
+    throw error;
+  }
+  sending.start();
   await webhooks.recover();
   const { port } = app.server.address() as AddressInfo;
   const url = `http://${isWildcard(config.host) ? '127.0.0.1' : bracketed(config.host)}:${port}`;
@@ -161,7 +150,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     webhooks.forgetGone();
     const keys = config.reloadApiKeys();
     if (keys === null) return null;
-    await provideSandbox(keys);
+    await sending.prepareFor(keys);
     keyring.replace(keys);
     return keys.length;
   }
@@ -170,17 +159,20 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     draining = true;
     waiters.release();
     // What the last attempts came to is still told.
-    const drained = Promise.all(dispatchers.map((dispatcher) => dispatcher.drain())).then(() => webhooks.drain());
+    const drained = sending.drain().then(() => webhooks.drain());
     await withDeadline(drained, config.shutdownTimeoutMs * (1 - FAREWELL_SHARE));
-    await webhookSender.close();
-    await Promise.all([...senders, ...(sandbox ? [sandbox.sender] : [])].map(({ transport }) => transport.close()));
+    await Promise.all([webhookSender.close(), sending.close()]);
     await withDeadline(Promise.all([drained.then(() => suppressions.drain()), app.close()]), config.shutdownTimeoutMs * FAREWELL_SHARE);
     await sayFarewell(backend, logger);
-    await Promise.all([sandbox?.close(), templates.close(), backend.close()]);
+    await Promise.all([templates.close(), backend.close()]);
   }
-  let closing: Promise<void> | undefined;
-  const closeOnce = () => (closing ??= close());
   return { url, port, reloadKeys, close: closeOnce, [Symbol.asyncDispose]: closeOnce };
+}
+
+/** What keeps the service from starting, and is the operator's to mend. */
+function toConfigError(error: unknown): never {
+  if (!(error instanceof TemplatesError)) throw error;
+  throw new ConfigError(error.problems.map((message) => ({ variable: 'TEMPLATES_DIR', message })));
 }
 
 /** Names what a backend in memory takes with it. */

@@ -14,8 +14,7 @@ export async function serve(args: string[], { version, signal }: { version: stri
     parsed = parseConfig(process.env);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return 2;
+    return complain(error);
   }
   const { config, warnings } = parsed;
   const logger = createLogger(config.logLevel);
@@ -29,9 +28,15 @@ export async function serve(args: string[], { version, signal }: { version: stri
     await service.close();
     return 0;
   } catch (error) {
+    if (error instanceof ConfigError) return complain(error);
     logger.fatal(error instanceof Error ? listenAdvice(error) : 'could not start');
     return 1;
   }
+}
+
+function complain({ message }: ConfigError): number {
+  process.stderr.write(`${message}\n`);
+  return 2;
 }
 
 /** Reads the API keys again, one time after the other. What cannot be used changes nothing. */

@@ -45,6 +45,8 @@ export interface Accounts {
   /** How much the account that sends this delivery may still send of its priority. */
   budget(delivery: Pick<Delivery, 'account' | 'test' | 'priority'>): Budget;
   list(): readonly AccountState[];
+  /** @throws {AppError} `not_found` */
+  state(user: string): AccountState;
   /**
    * Probes an account now, unless that was done a minute ago: logins are scarce. If it works again, its mail goes out at once.
    *
@@ -115,6 +117,7 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
       return quota.budget(priority);
     },
     list: () => senders.map(({ account }) => account.state()),
+    state: (user) => senderOf(user).account.state(),
     async verify(user, signal) {
       const { account, transport } = senderOf(user);
       const waitMs = Math.max((verifiableAt.get(account.user) ?? 0) - performance.now(), lockedMs(account.state()));

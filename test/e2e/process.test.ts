@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { run, serveAgainst } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
 import { startSimulator } from '../helpers/simulator.ts';
+import { makeTemplatesDir } from '../helpers/templates.ts';
 
 const KEYS = { API_KEYS: `crm:${API_KEY}` };
 const HEADERS = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json' };
@@ -37,10 +38,24 @@ describe('outtray serve', () => {
       GMAIL_USER: gmail.user,
       GMAIL_APP_PASSWORD: gmail.password,
       PORT: new URL(first.url).port,
+      // The sandbox of a test key must not keep it alive.
+      API_KEYS: JSON.stringify([{ name: 'ci', secret: 'test-secret-0123456789-abcdefghi', test: true }]),
     });
     expect(await second.ended).toBe(1);
     expect(second.output().out).toMatch(/Port \d+ is in use/);
     expect(second.output().err).toBe('');
+  });
+
+  test('refuses to start with templates that cannot be used, naming the file and the mend', async () => {
+    await using templates = await makeTemplatesDir({ 'welcome/body.html': '<p>{{name</p>' });
+    await using service = run(['serve'], {
+      ...KEYS,
+      GMAIL_USER: 'bot@gmail.com',
+      GMAIL_APP_PASSWORD: 'abcdefghijklmnop',
+      TEMPLATES_DIR: templates.dir,
+    });
+    expect(await service.ended).toBe(2);
+    expect(service.output().err).toMatch(/^ {2}TEMPLATES_DIR: welcome\/body\.html: a tag is opened and never closed/m);
   });
 
   test('on SIGTERM finishes the attempt under way, lets waiting requests go, refuses new ones, names what is lost, and exits 0', async () => {

@@ -1,0 +1,65 @@
+import type { Deadlines } from './adapters/smtp/server-options.ts';
+import type { Config } from './config.ts';
+import { type Accounts, createAccounts, type Sender } from './core/accounts.ts';
+import { createDispatcher, type Dispatcher } from './core/dispatcher.ts';
+import type { Events } from './core/events.ts';
+import type { Backend, Transport } from './core/ports.ts';
+import { openSandbox } from './sandbox.ts';
+import { openSender } from './senders.ts';
+
+export interface SendingOptions extends Pick<Backend, 'queue' | 'store'> {
+  readonly config: Config;
+  readonly events: Events;
+  readonly ca: string | null;
+  readonly backoffScale: number;
+  readonly deadlines: Deadlines | undefined;
+}
+
+/** All that sends: the accounts of the configuration, the sandbox of test keys, and the lanes of each. */
+export interface Sending {
+  readonly accounts: Accounts;
+  /** Begins to take what is due. */
+  start(): void;
+  /** Sees to it that test keys, if there are some among these, have where to send to. */
+  prepareFor(keys: Config['apiKeys']): Promise<void>;
+  /** Takes no more and resolves when the attempts under way have ended and are recorded. */
+  drain(): Promise<void>;
+  /** Ends attempts that still run, and frees what they ran on. */
+  close(): Promise<void>;
+}
+
+export function openSending({ config, queue, store, events, ca, backoffScale, deadlines }: SendingOptions): Sending {
+  const { connections, servers, rate } = config.smtp;
+  const senders = config.accounts.map((account) =>
+    openSender(account, { events, servers, connections, rate, ca, backoffScale, deadlines }),
+  );
+  let sandbox: Awaited<ReturnType<typeof openSandbox>> | null = null;
+  const accounts = createAccounts({ senders, sandbox: () => sandbox?.sender ?? null, fromPolicy: config.fromPolicy, queue, store });
+  const policy = { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random };
+  const dispatchers: Dispatcher[] = [];
+
+  function startLanesOf({ account, transport }: Sender & { readonly transport: Transport }) {
+    const dispatcher = createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: connections });
+    dispatchers.push(dispatcher);
+    dispatcher.start();
+  }
+
+  return {
+    accounts,
+    start() {
+      for (const sender of senders) startLanesOf(sender);
+    },
+    async prepareFor(keys) {
+      if (sandbox !== null || !keys.some(({ test }) => test)) return;
+      sandbox = await openSandbox({ connections, backoffScale, deadlines });
+      startLanesOf(sandbox.sender);
+    },
+    async drain() {
+      await Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
+    },
+    async close() {
+      await Promise.all(senders.map(({ transport }) => transport.close()));
+      await sandbox?.close();
+    },
+  };
+}
