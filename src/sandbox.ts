@@ -1,5 +1,5 @@
 import { createEvents } from './core/events.ts';
-import { openSender, type SenderOptions } from './senders.ts';
+import { type OpenSender, openSender, type SenderOptions } from './senders.ts';
 import { openSimulator } from './simulator/simulator.ts';
 
 /** Who sends the mail of test keys. An account of nobody's, so that it is never mistaken for one of the operator's. */
@@ -8,12 +8,18 @@ const UNLIMITED = Number.MAX_SAFE_INTEGER;
 /** Messages the simulator keeps: nobody looks at them there. */
 const RETAIN = 10;
 
+/** Whose mail goes nowhere. */
+export interface Sandbox {
+  readonly sender: OpenSender;
+  close(): Promise<void>;
+}
+
 /** A Gmail of our own for the mail of test keys: it goes the whole way, and nowhere. */
 export async function openSandbox({
   connections,
   backoffScale,
   deadlines,
-}: Pick<SenderOptions, 'connections' | 'backoffScale' | 'deadlines'>) {
+}: Pick<SenderOptions, 'connections' | 'backoffScale' | 'deadlines'>): Promise<Sandbox> {
   const gmail = await openSimulator({ user: USER, retain: RETAIN });
   const sender = openSender(
     {

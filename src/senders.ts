@@ -25,11 +25,16 @@ export interface SenderOptions {
   readonly deadlines?: Deadlines | undefined;
 }
 
+/** A sender and its way out, which must be closed. */
+export interface OpenSender extends Sender {
+  readonly transport: Transport;
+}
+
 /** An account with its limits, and its way to the server, which must be closed. */
 export function openSender(
   { user, credentials, from, aliases, daily, reserve }: AccountConfig,
   { events, servers, connections, rate, ca = null, backoffScale = 1, deadlines = DEADLINES }: SenderOptions,
-): Sender & { readonly transport: Transport } {
+): OpenSender {
   const account = createAccount(user, {
     events,
     backoffScale,

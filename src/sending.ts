@@ -1,11 +1,11 @@
 import type { Deadlines } from './adapters/smtp/server-options.ts';
 import type { Config } from './config.ts';
-import { type Accounts, createAccounts, type Sender } from './core/accounts.ts';
+import { type Accounts, createAccounts } from './core/accounts.ts';
 import { createDispatcher, type Dispatcher } from './core/dispatcher.ts';
 import type { Events } from './core/events.ts';
-import type { Backend, Transport } from './core/ports.ts';
-import { openSandbox } from './sandbox.ts';
-import { openSender } from './senders.ts';
+import type { Backend } from './core/ports.ts';
+import type { Sandbox } from './sandbox.ts';
+import { type OpenSender, openSender } from './senders.ts';
 
 export interface SendingOptions extends Pick<Backend, 'queue' | 'store'> {
   readonly config: Config;
@@ -33,12 +33,12 @@ export function openSending({ config, queue, store, events, ca, backoffScale, de
   const senders = config.accounts.map((account) =>
     openSender(account, { events, servers, connections, rate, ca, backoffScale, deadlines }),
   );
-  let sandbox: Awaited<ReturnType<typeof openSandbox>> | null = null;
+  let sandbox: Sandbox | null = null;
   const accounts = createAccounts({ senders, sandbox: () => sandbox?.sender ?? null, fromPolicy: config.fromPolicy, queue, store });
   const policy = { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random };
   const dispatchers: Dispatcher[] = [];
 
-  function startLanesOf({ account, transport }: Sender & { readonly transport: Transport }) {
+  function startLanesOf({ account, transport }: OpenSender) {
     const dispatcher = createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: connections });
     dispatchers.push(dispatcher);
     dispatcher.start();
@@ -51,6 +51,8 @@ export function openSending({ config, queue, store, events, ca, backoffScale, de
     },
     async prepareFor(keys) {
       if (sandbox !== null || !keys.some(({ test }) => test)) return;
+      // Few have test keys: the simulator is loaded for those who do.
+      const { openSandbox } = await import('./sandbox.ts');
       sandbox = await openSandbox({ connections, backoffScale, deadlines });
       startLanesOf(sandbox.sender);
     },

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { startWithGmail } from '../helpers/gmail.ts';
-import { ADMIN_KEY, API_KEY } from '../helpers/service.ts';
+import { ADMIN_KEY, API_KEY, type ServiceUnderTest } from '../helpers/service.ts';
 
 const TEST_SECRET = 'test-secret-0123456789-abcdefghi';
 const LIMITED_SECRET = 'limited-secret-0123456789-abcdef';
@@ -127,4 +127,44 @@ test('a hundred equal requests at once with one Idempotency-Key send one message
   for (const { status, body } of answers) expect([202, body.code && 409]).toContain(status);
   await app.service.settled(accepted[0]?.body.id ?? '');
   expect(app.gmail.counters.accepted).toBe(1);
+});
+
+describe('a batch', () => {
+  const file = { filename: 'report.pdf', content: Buffer.alloc(200_000, 'pdf').toString('base64') };
+  const hundred = Array.from({ length: 100 }, (_, i) => ({ ...HELLO, subject: `Report ${i}`, attachments: [file] }));
+  const post = (service: ServiceUnderTest, messages: readonly object[]) =>
+    service.request('/send/batch', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ messages }),
+    });
+
+  test('of a hundred messages with attachments goes out, each once and whole', async () => {
+    await using app = await startWithGmail();
+    const { status, body } = await post(app.service, hundred);
+    expect([status, body]).toMatchObject([202, { accepted: 100, refused: 0 }]);
+    await app.gmail.waitFor(({ counters }) => counters.accepted === 100);
+    expect(new Set(app.gmail.messages.map(({ raw }) => /^Subject: (.*)\r$/m.exec(raw)?.[1])).size).toBe(100);
+    for (const { bytes } of app.gmail.messages) expect(bytes).toBeGreaterThan(200_000 * (78 / 57));
+  });
+
+  test('fills the queue up to QUEUE_MAX_BYTES and no further: the rest is refused, each by itself', async () => {
+    await using app = await startWithGmail({ env: { QUEUE_MAX_BYTES: '5mb' } });
+    await app.gmail.blockPort('starttls', 'silent');
+    await app.gmail.blockPort('tls', 'silent');
+    const { status, body } = await post(app.service, hundred);
+    expect(status).toBe(207);
+    const { accepted, results } = body as unknown as { accepted: number; results: { status: number; error?: { code: string } }[] };
+    expect(accepted).toBe(Math.floor((5 * 1024 * 1024) / 201_500));
+    expect(results.map(({ error }) => error?.code ?? 'accepted')).toEqual([
+      ...Array(accepted).fill('accepted'),
+      ...Array(100 - accepted).fill('queue_full'),
+    ]);
+  });
+
+  test('may be as large as one message, and is refused whole past that', async () => {
+    await using app = await startWithGmail({ env: { MAX_MESSAGE_BYTES: '2mb' } });
+    const { status, body } = await post(app.service, hundred.slice(0, 15));
+    expect([status, body.code]).toEqual([413, 'message_too_large']);
+  });
 });
