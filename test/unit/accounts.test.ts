@@ -1,7 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Delivery } from '../../src/core/delivery.ts';
 import { type Core, type CoreSetup, type Send, startCore } from '../helpers/core.ts';
-import { aMessage } from '../helpers/delivery.ts';
+import { aDelivery, aMessage } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
 
 const SENT: Send = (job) => anAcceptance(job.recipients);
@@ -45,6 +45,13 @@ describe('From picks the account', () => {
     expect(core.jobs.map(({ user }) => user).toSorted()).toEqual([...Array(3).fill(SALES.user), ...Array(3).fill(SUPPORT.user)]);
     for (let i = 0; i < 4; i++) await sendFrom(core, 'sales@acme.com');
     expect(await sendFrom(core, 'shared@acme.com')).toMatchObject({ attempts: [{ account: SUPPORT.user }] });
+  });
+
+  test('and no account stands in for the sandbox, whatever the address', () => {
+    const { accounts } = start(SENT);
+    const { envelope } = aMessage(from('shared@acme.com'));
+    expect(accounts.standIn(aDelivery({ envelope, account: SALES.user }))).toBe(SUPPORT.user);
+    expect(accounts.standIn(aDelivery({ envelope, account: SALES.user, test: true }))).toBeNull();
   });
 
   test('one that is not paused, and when all are, the first', async () => {

@@ -15,6 +15,18 @@ function start(send: Send, setup: CoreSetup = {}): Core {
 }
 
 describe('the dispatcher', () => {
+  test('tells once that a message waits for its account, however often it looks', async () => {
+    let refusals = 8;
+    const refused = aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [4000] }));
+    const core = start((job) => (refusals-- > 0 ? refused : anAcceptance(job.recipients)));
+    let told = 0;
+    core.events.on('message.deferred', () => told++);
+    const messages = await Promise.all(Array.from({ length: 20 }, () => core.accept()));
+    for (const { id } of messages) await core.outcomeOf(id);
+    // Each message once, and the one that was the probe once more.
+    expect(told).toBeLessThanOrEqual(20 + 8);
+  });
+
   test('records that an attempt began before anything goes out', async () => {
     const seen: (Status | undefined)[] = [];
     const core = start(async (job) => {

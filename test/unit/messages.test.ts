@@ -45,6 +45,15 @@ describe('canceling', () => {
     expect(core.jobs.map((job) => job.id)).toEqual([next.id]);
   });
 
+  test('a scheduled message leaves nothing of it in the queue', async () => {
+    const { accept, messages, queue } = start();
+    const { id } = await accept({ scheduledAt: Date.now() + HOUR });
+    await messages.cancel(id, CALLER);
+    // The queue takes an id that it does not know, and only such a one.
+    await queue.push(id, { channel: 'another', afterMs: 0, priority: 'normal' });
+    expect(await queue.take('another', AbortSignal.timeout(1000))).toBe(id);
+  });
+
   test('a deferred message ends it', async () => {
     const core = start(() => aFailure(aFault('connect_failed')), { backoffScale: 1 });
     const deferred = new Promise((resolve) => core.events.once('message.deferred', resolve));
