@@ -1,11 +1,8 @@
 import createClient, { type Client } from 'openapi-fetch';
-import type { Problem, paths } from './schema.ts';
+import type { paths } from './schema.ts';
 
 /** Every schema of openapi.yaml under its own name: SendRequest, Message, Problem and so on. */
 export type * from './schema.ts';
-
-/** What went wrong, of a problem or a delivery: the part of it to branch on. */
-export type ErrorCode = Problem['code'];
 
 /** `GET`, `POST` and so on, each typed by its path in openapi.yaml. */
 export type OuttrayClient = Client<paths>;

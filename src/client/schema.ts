@@ -111,7 +111,8 @@ export interface paths {
          * @description Each is judged on its own, as by POST /send; results stand in the order of the messages. With 207 at least one was refused: its result says why.
          *     The body may be as large as that of one message.
          *
-         *     A repeated request with the same `Idempotency-Key` gets the same answer, and nothing is sent twice, unless every message was refused.
+         *     A repeated request with the same `Idempotency-Key` gets the same answer, refusals and all, unless every message was refused. Send what was refused
+         *     in a batch of its own, with a key of its own.
          */
         post: operations["sendBatch"];
         delete?: never;
@@ -199,6 +200,100 @@ export interface paths {
          *     An expires_at that has passed no longer holds. Of an uncertain one a second copy may arrive: it then says possible_duplicate.
          */
         post: operations["retryMessage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/emails": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List emails
+         * @description Newest first: those of this key, or all for an admin key. GET /messages also searches.
+         */
+        get: operations["listEmails"];
+        put?: never;
+        /**
+         * Send one email
+         * @description As POST /send, in the shape of Resend's API. What it does not take is refused, and the error says what to do instead.
+         *
+         *     A retried request with the same `Idempotency-Key` gets the same answer, and nothing is sent twice.
+         */
+        post: operations["sendEmail"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/emails/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send up to 100 emails
+         * @description With `x-batch-validation: strict` all are accepted or none; what is wrong with any of them is found before the first is accepted.
+         *     If the service itself fails half-way, the error has the ids of those that were accepted.
+         *     With `permissive` each is judged on its own, and `errors` says which were refused.
+         *
+         *     A retried request with the same `Idempotency-Key` gets the same answer, and nothing is sent twice.
+         */
+        post: operations["sendEmailBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/emails/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * See what became of an email
+         * @description GET /messages/{id} tells more: each recipient, each attempt, and why it failed.
+         */
+        get: operations["getEmail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change when a scheduled email is sent
+         * @description At most a year ahead. A time in the past is now.
+         */
+        patch: operations["updateEmail"];
+        trace?: never;
+    };
+    "/emails/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel an email
+         * @description One that is scheduled, or still waits to be sent.
+         */
+        post: operations["cancelEmail"];
         delete?: never;
         options?: never;
         head?: never;
@@ -337,10 +432,7 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         SendRequest: {
-            /**
-             * @description Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently.
-             * @example Ada <ada@example.com>
-             */
+            /** @description Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently. */
             from?: components["schemas"]["Mailbox"];
             /**
              * @example [
@@ -451,6 +543,124 @@ export interface components {
             priority?: "high" | "normal";
             /** @description Say what would be sent, and send nothing. */
             dry_run?: boolean;
+        };
+        EmailRequest: {
+            /** @description Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently. */
+            from?: components["schemas"]["Mailbox"];
+            /**
+             * @example [
+             *       "ada@example.com",
+             *       {
+             *         "email": "bob@example.com",
+             *         "name": "Bob"
+             *       }
+             *     ]
+             */
+            to: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
+            cc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
+            bcc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
+            reply_to?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
+            /**
+             * @description Required, unless the template has one; this one goes before it.
+             * @example Your invoice
+             */
+            subject?: string;
+            /** @example <p>Here is your invoice.</p> */
+            html?: string;
+            /**
+             * @description Made from html if absent.
+             * @example Here is your invoice.
+             */
+            text?: string;
+            /** @description In place of html and text: see GET /templates. */
+            template?: {
+                /** @example invoice */
+                id: string;
+                /**
+                 * @description What to fill it in with: any JSON. null is given, and empty.
+                 * @example {
+                 *       "name": "Ada",
+                 *       "items": [
+                 *         {
+                 *           "name": "Tea",
+                 *           "price": "4.20"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                variables?: {
+                    [key: string]: unknown;
+                };
+            };
+            attachments?: {
+                /** @description Refused. No file is fetched from a path or URL: read it, and give its bytes as base64 in content. */
+                path?: unknown;
+                /** @example invoice.pdf */
+                filename: string;
+                /**
+                 * @description The bytes of the file, as base64 in one piece.
+                 * @example JVBERi0xLjcK
+                 */
+                content: string;
+                /**
+                 * @description Found from the filename if absent.
+                 * @example application/pdf
+                 */
+                content_type?: string;
+                /**
+                 * @description Makes it an inline image, which the HTML names as cid:<content_id>.
+                 * @example logo
+                 */
+                content_id?: string;
+            }[];
+            /**
+             * @description X-… and a few more, as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.
+             * @example {
+             *       "X-Entity-Ref": "42"
+             *     }
+             */
+            headers?: {
+                [key: string]: string;
+            };
+            /**
+             * @description The Message-ID of the message this one answers.
+             * @example <1234@example.com>
+             */
+            in_reply_to?: string;
+            /** @description The Message-IDs of the thread, the oldest first. */
+            references?: string[];
+            /** @description List-Unsubscribe, and with one_click List-Unsubscribe-Post. */
+            unsubscribe?: {
+                /** @example https://acme.com/unsubscribe/42 */
+                url?: string;
+                /**
+                 * @description A bare address.
+                 * @example unsubscribe@acme.com
+                 */
+                email?: string;
+                /** @description Whether a POST to the url unsubscribes without asking (RFC 8058). */
+                one_click?: boolean;
+            };
+            /**
+             * @description To find the message by. Not in the mail.
+             * @example [
+             *       {
+             *         "name": "flow",
+             *         "value": "welcome"
+             *       }
+             *     ]
+             */
+            tags?: {
+                name: string;
+                value: string;
+            }[];
+            /**
+             * Format: date-time
+             * @description Send it then, at most a year ahead: ISO 8601 with its offset. Words such as "in 1 hour" are not read. In the past: now.
+             */
+            scheduled_at?: string;
+            /** @description Refused. There are no topics: leave it out, and keep who wants what in your own application. */
+            topic_id?: unknown;
         };
         /**
          * @description A mailbox, as a string or as an object.
@@ -577,8 +787,7 @@ export interface components {
             response: string;
         };
         DeliveryError: {
-            /** @enum {string} */
-            code: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "tls_failed";
+            code: components["schemas"]["ErrorCode"];
             title: string;
             detail: string;
             /** @description What mends it. */
@@ -603,7 +812,7 @@ export interface components {
              * @description Why it is paused.
              * @example bad_credentials
              */
-            code: ("invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "tls_failed") | null;
+            code: components["schemas"]["ErrorCode"] | null;
             detail: string | null;
             /** @description What mends it. */
             hint: string | null;
@@ -750,11 +959,7 @@ export interface components {
             detail: string;
             /** @example /send */
             instance: string;
-            /**
-             * @description The contract: titles, details and hints may be reworded.
-             * @enum {string}
-             */
-            code: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "tls_failed";
+            code: components["schemas"]["ErrorCode"];
             /** @description Whether the same request may succeed later. */
             retryable: boolean;
             /** @description Names the request in the logs. */
@@ -779,6 +984,145 @@ export interface components {
             /** @description What is wrong, and how to mend it. */
             detail: string;
         };
+        Email: {
+            /** @constant */
+            object: "email";
+            /** @example msg_01k7m4q2 */
+            id: string;
+            /**
+             * @description The Message-ID header.
+             * @example <msg_01k7m4q2@acme.com>
+             */
+            message_id: string;
+            /** @example Acme <bot@acme.com> */
+            from: string;
+            /**
+             * @example [
+             *       "Ada <ada@example.com>"
+             *     ]
+             */
+            to: string[];
+            /**
+             * @example [
+             *       "Ada <ada@example.com>"
+             *     ]
+             */
+            cc: string[];
+            /**
+             * @example [
+             *       "Ada <ada@example.com>"
+             *     ]
+             */
+            bcc: string[];
+            /** @description null once the content of the message is no longer kept. */
+            reply_to: string[] | null;
+            subject: string;
+            /** Format: date-time */
+            created_at: string;
+            scheduled_at: string | null;
+            /**
+             * @description Sent means that Gmail took it: never delivered, opened or clicked, which Outtray cannot know. GET /messages/{id} tells more than these.
+             * @enum {string}
+             */
+            last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "failed" | "canceled";
+            /** @description null if there is none, or once the content of the message is no longer kept. */
+            html: string | null;
+            /** @description null if there is none, or once the content of the message is no longer kept. */
+            text: string | null;
+            tags: {
+                name: string;
+                value: string;
+            }[];
+        };
+        EmailList: {
+            /** @constant */
+            object: "list";
+            has_more: boolean;
+            data: {
+                /** @example msg_01k7m4q2 */
+                id: string;
+                /**
+                 * @description The Message-ID header.
+                 * @example <msg_01k7m4q2@acme.com>
+                 */
+                message_id: string;
+                /** @example Acme <bot@acme.com> */
+                from: string;
+                /**
+                 * @example [
+                 *       "Ada <ada@example.com>"
+                 *     ]
+                 */
+                to: string[];
+                /**
+                 * @example [
+                 *       "Ada <ada@example.com>"
+                 *     ]
+                 */
+                cc: string[];
+                /**
+                 * @example [
+                 *       "Ada <ada@example.com>"
+                 *     ]
+                 */
+                bcc: string[];
+                /** @description null once the content of the message is no longer kept. */
+                reply_to: string[] | null;
+                subject: string;
+                /** Format: date-time */
+                created_at: string;
+                scheduled_at: string | null;
+                /**
+                 * @description Sent means that Gmail took it: never delivered, opened or clicked, which Outtray cannot know. GET /messages/{id} tells more than these.
+                 * @enum {string}
+                 */
+                last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "failed" | "canceled";
+            }[];
+        };
+        EmailBatchAnswer: {
+            /** @description Those that were accepted, in the order of the batch. */
+            data: {
+                /** @example msg_01k7m4q2 */
+                id: string;
+            }[];
+            /** @description Those that were refused. Only with x-batch-validation: permissive. */
+            errors?: {
+                /** @description Its place in the batch, from 0. */
+                index: number;
+                message: string;
+            }[];
+        };
+        ResendError: {
+            /** @example 422 */
+            statusCode: number;
+            /**
+             * @example validation_error
+             * @enum {string}
+             */
+            name: "invalid_idempotency_key" | "validation_error" | "missing_api_key" | "restricted_api_key" | "invalid_api_key" | "not_found" | "method_not_allowed" | "invalid_idempotent_request" | "concurrent_idempotent_requests" | "invalid_attachment" | "invalid_from_address" | "invalid_parameter" | "missing_required_field" | "rate_limit_exceeded" | "application_error" | "internal_server_error";
+            /** @description What is wrong, and how to mend it. */
+            message: string;
+            /** @description Which of our errors it is: see /problems/{code}. */
+            code: components["schemas"]["ErrorCode"];
+            /** @description What mends it. */
+            hint: string;
+            /** @description Whether the same request may succeed later. */
+            retryable: boolean;
+            /** @description Names the request in the logs. */
+            request_id: string;
+            /** @description Everything that is wrong with the request, part by part. */
+            errors: components["schemas"]["FieldError"][];
+            /** @description The first emails of the batch, which were accepted before it failed. They are sent: do not send them again. */
+            accepted?: {
+                /** @example msg_01k7m4q2 */
+                id: string;
+            }[];
+        };
+        /**
+         * @description The part of an error to branch on: titles, details and hints may be reworded.
+         * @enum {string}
+         */
+        ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "tls_failed";
     };
     responses: never;
     parameters: never;
@@ -787,6 +1131,7 @@ export interface components {
     pathItems: never;
 }
 export type SendRequest = components['schemas']['SendRequest'];
+export type EmailRequest = components['schemas']['EmailRequest'];
 export type Mailbox = components['schemas']['Mailbox'];
 export type Attachment = components['schemas']['Attachment'];
 export type Message = components['schemas']['Message'];
@@ -805,6 +1150,11 @@ export type Suppression = components['schemas']['Suppression'];
 export type SuppressionList = components['schemas']['SuppressionList'];
 export type Problem = components['schemas']['Problem'];
 export type FieldError = components['schemas']['FieldError'];
+export type Email = components['schemas']['Email'];
+export type EmailList = components['schemas']['EmailList'];
+export type EmailBatchAnswer = components['schemas']['EmailBatchAnswer'];
+export type ResendError = components['schemas']['ResendError'];
+export type ErrorCode = components['schemas']['ErrorCode'];
 export type $defs = Record<string, never>;
 export interface operations {
     livez: {
@@ -834,7 +1184,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
         };
@@ -866,7 +1219,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -881,7 +1237,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_full" | "shutting_down";
+                    };
                 };
             };
         };
@@ -910,7 +1269,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
         };
@@ -942,7 +1304,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /** @description `not_found`: There is nothing at this address. */
@@ -951,7 +1316,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_found";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -962,7 +1330,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
         };
@@ -991,7 +1362,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description It was sent, or partially sent, while the caller waited; or what a dry run would send. */
+            /** @description It was sent, partially sent or canceled while the caller waited; or what a dry run would send. */
             200: {
                 headers: {
                     /** @description Where to see what becomes of it. */
@@ -1039,7 +1410,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -1054,7 +1428,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /**
@@ -1073,20 +1450,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed";
+                    };
                 };
             };
             /** @description `request_timeout`: The request took too long to arrive. */
             408: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
                 };
             };
             /** @description `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered. */
@@ -1099,7 +1478,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "idempotency_in_progress";
+                    };
                 };
             };
             /** @description `message_too_large`: The message is larger than Gmail takes. */
@@ -1112,7 +1494,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
                 };
             };
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
@@ -1125,7 +1510,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
                 };
             };
             /**
@@ -1160,7 +1548,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed" | "idempotency_key_reused" | "template_not_found" | "template_failed" | "attachment_blocked" | "recipient_suppressed" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "sender_rejected" | "policy_rejected";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -1175,7 +1566,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -1188,7 +1582,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /**
@@ -1207,7 +1604,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "smtp_rejected" | "retries_exhausted" | "delivery_uncertain";
+                    };
                 };
             };
             /**
@@ -1228,7 +1628,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_full" | "queue_unavailable" | "shutting_down";
+                    };
                 };
             };
             /** @description `expired`: The message ran out of time. */
@@ -1241,7 +1644,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "expired";
+                    };
                 };
             };
         };
@@ -1316,7 +1722,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -1331,7 +1740,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -1344,20 +1756,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `request_timeout`: The request took too long to arrive. */
             408: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
                 };
             };
             /** @description `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered. */
@@ -1370,7 +1784,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "idempotency_in_progress";
+                    };
                 };
             };
             /** @description `message_too_large`: The message is larger than Gmail takes. */
@@ -1383,7 +1800,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
                 };
             };
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
@@ -1396,7 +1816,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
                 };
             };
             /**
@@ -1413,7 +1836,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed" | "idempotency_key_reused";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -1428,7 +1854,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -1441,7 +1870,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /**
@@ -1462,7 +1894,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_full" | "queue_unavailable" | "shutting_down";
+                    };
                 };
             };
         };
@@ -1502,7 +1937,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -1517,7 +1955,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -1530,7 +1971,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `message_not_found`: No such message. */
@@ -1543,7 +1987,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_not_found";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -1558,7 +2005,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -1571,7 +2021,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /** @description `queue_unavailable`: The queue cannot be reached. */
@@ -1586,7 +2039,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
                 };
             };
         };
@@ -1636,7 +2092,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -1651,7 +2110,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -1664,7 +2126,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `message_not_found`: No such message. */
@@ -1677,20 +2142,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_not_found";
+                    };
                 };
             };
             /** @description `request_timeout`: The request took too long to arrive. */
             408: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
                 };
             };
             /** @description `not_reschedulable`: The message is not scheduled any more. */
@@ -1703,7 +2170,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_reschedulable";
+                    };
                 };
             };
             /** @description `message_too_large`: The message is larger than Gmail takes. */
@@ -1716,7 +2186,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
                 };
             };
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
@@ -1729,7 +2202,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
                 };
             };
             /** @description `validation_failed`: The request is not valid. */
@@ -1742,7 +2218,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -1757,7 +2236,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -1770,7 +2252,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /** @description `queue_unavailable`: The queue cannot be reached. */
@@ -1785,7 +2270,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
                 };
             };
         };
@@ -1846,7 +2334,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -1861,7 +2352,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -1874,7 +2368,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `validation_failed`: The request is not valid. */
@@ -1887,7 +2384,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -1902,7 +2402,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -1915,7 +2418,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /** @description `queue_unavailable`: The queue cannot be reached. */
@@ -1930,7 +2436,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
                 };
             };
         };
@@ -1970,7 +2479,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -1985,7 +2497,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -1998,7 +2513,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `message_not_found`: No such message. */
@@ -2011,7 +2529,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_not_found";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
                 };
             };
             /** @description `not_cancelable`: The message can no longer be canceled. */
@@ -2024,7 +2557,42 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_cancelable";
+                    };
+                };
+            };
+            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            413: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            415: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -2039,7 +2607,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -2052,7 +2623,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /** @description `queue_unavailable`: The queue cannot be reached. */
@@ -2067,7 +2641,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
                 };
             };
         };
@@ -2109,7 +2686,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -2124,7 +2704,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -2137,7 +2720,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `message_not_found`: No such message. */
@@ -2150,7 +2736,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_not_found";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
                 };
             };
             /** @description `not_retryable`: The message cannot be tried again. */
@@ -2163,7 +2764,42 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_retryable";
+                    };
+                };
+            };
+            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            413: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            415: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -2178,7 +2814,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -2191,7 +2830,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /**
@@ -2212,7 +2854,1253 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable" | "queue_full" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    listEmails: {
+        parameters: {
+            query?: {
+                /** @description How many to list at most; 20 if it is left out. */
+                limit?: number;
+                /** @description The id of the last email of the page before. */
+                after?: string;
+                /** @description Refused. Lists only go on from newer to older: give after. */
+                before?: unknown;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of them. */
+            200: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmailList"];
+                };
+            };
+            /** @description `validation_error`, `invalid_json`: The request cannot be read. */
+            400: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
+                };
+            };
+            /**
+             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             *
+             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             */
+            401: {
+                headers: {
+                    /** @description Bearer. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "insufficient_scope";
+                    };
+                };
+            };
+            /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
+            403: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description `validation_error`, `validation_failed`: The request is not valid. */
+            422: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
+                };
+            };
+            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            500: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
+                };
+            };
+        };
+    };
+    sendEmail: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description Up to 256 visible ASCII characters.
+                 * @example 6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmailRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted. It will be tried. */
+            200: {
+                headers: {
+                    /** @description Present if this is the answer to an earlier request. */
+                    "Idempotency-Replayed"?: string;
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @example msg_01k7m4q2 */
+                        id: string;
+                    };
+                };
+            };
+            /**
+             * @description `validation_error`, `invalid_json`: The request cannot be read.
+             *
+             *     `invalid_idempotency_key`, `validation_failed`: The request is not valid.
+             */
+            400: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_json" | "validation_failed";
+                    };
+                };
+            };
+            /**
+             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             *
+             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             */
+            401: {
+                headers: {
+                    /** @description Bearer. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "insufficient_scope";
+                    };
+                };
+            };
+            /**
+             * @description `invalid_api_key`, `invalid_api_key`: The API key is not known.
+             *
+             *     `validation_error`, `sender_not_allowed`: No account may send as this address.
+             *
+             *     `validation_error`, `recipient_not_allowed`: This recipient may not be written to.
+             */
+            403: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_api_key" | "sender_not_allowed" | "recipient_not_allowed";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
+                };
+            };
+            /**
+             * @description `concurrent_idempotent_requests`, `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered.
+             *
+             *     `invalid_idempotent_request`, `idempotency_key_reused`: This Idempotency-Key was used with another request.
+             */
+            409: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "idempotency_in_progress" | "idempotency_key_reused";
+                    };
+                };
+            };
+            /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
+            413: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
+                };
+            };
+            /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            415: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
+                };
+            };
+            /**
+             * @description `validation_error`, `validation_failed`: The request is not valid.
+             *
+             *     `invalid_attachment`, `attachment_blocked`: An attachment is of a type that Gmail blocks.
+             *
+             *     `validation_error`, `template_not_found`: There is no such template.
+             *
+             *     `validation_error`, `template_failed`: The template could not be filled in.
+             *
+             *     `validation_error`, `recipient_suppressed`: Mail to this recipient is suppressed.
+             */
+            422: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "validation_failed" | "attachment_blocked" | "template_not_found" | "template_failed" | "recipient_suppressed";
+                    };
+                };
+            };
+            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            500: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /**
+             * @description `application_error`, `queue_unavailable`: The queue cannot be reached.
+             *
+             *     `application_error`, `queue_full`: The queue is full.
+             *
+             *     `application_error`, `shutting_down`: The service is shutting down.
+             */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable" | "queue_full" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    sendEmailBatch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description strict if it is left out. */
+                "x-batch-validation"?: "strict" | "permissive";
+                /**
+                 * @description Up to 256 visible ASCII characters.
+                 * @example 6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11
+                 */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example [
+                 *       {
+                 *         "from": "Acme <bot@acme.com>",
+                 *         "to": "ada@example.com",
+                 *         "subject": "Your invoice",
+                 *         "text": "Here it is."
+                 *       }
+                 *     ]
+                 */
+                "application/json": components["schemas"]["EmailRequest"][];
+            };
+        };
+        responses: {
+            /** @description Accepted. */
+            200: {
+                headers: {
+                    /** @description Present if this is the answer to an earlier request. */
+                    "Idempotency-Replayed"?: string;
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EmailBatchAnswer"];
+                };
+            };
+            /**
+             * @description `validation_error`, `invalid_json`: The request cannot be read.
+             *
+             *     `invalid_idempotency_key`, `validation_failed`: The request is not valid.
+             */
+            400: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_json" | "validation_failed";
+                    };
+                };
+            };
+            /**
+             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             *
+             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             */
+            401: {
+                headers: {
+                    /** @description Bearer. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "insufficient_scope";
+                    };
+                };
+            };
+            /**
+             * @description `invalid_api_key`, `invalid_api_key`: The API key is not known.
+             *
+             *     `validation_error`, `sender_not_allowed`: No account may send as this address.
+             *
+             *     `validation_error`, `recipient_not_allowed`: This recipient may not be written to.
+             */
+            403: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_api_key" | "sender_not_allowed" | "recipient_not_allowed";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
+                };
+            };
+            /**
+             * @description `concurrent_idempotent_requests`, `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered.
+             *
+             *     `invalid_idempotent_request`, `idempotency_key_reused`: This Idempotency-Key was used with another request.
+             */
+            409: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "idempotency_in_progress" | "idempotency_key_reused";
+                    };
+                };
+            };
+            /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
+            413: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
+                };
+            };
+            /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            415: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
+                };
+            };
+            /**
+             * @description `validation_error`, `validation_failed`: The request is not valid.
+             *
+             *     `invalid_attachment`, `attachment_blocked`: An attachment is of a type that Gmail blocks.
+             *
+             *     `validation_error`, `template_not_found`: There is no such template.
+             *
+             *     `validation_error`, `template_failed`: The template could not be filled in.
+             *
+             *     `validation_error`, `recipient_suppressed`: Mail to this recipient is suppressed.
+             */
+            422: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "validation_failed" | "attachment_blocked" | "template_not_found" | "template_failed" | "recipient_suppressed";
+                    };
+                };
+            };
+            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            500: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /**
+             * @description `application_error`, `queue_unavailable`: The queue cannot be reached.
+             *
+             *     `application_error`, `queue_full`: The queue is full.
+             *
+             *     `application_error`, `shutting_down`: The service is shutting down.
+             */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable" | "queue_full" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    getEmail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example msg_01k7m4q2 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The email. */
+            200: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Email"];
+                };
+            };
+            /** @description `validation_error`, `invalid_json`: The request cannot be read. */
+            400: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
+                };
+            };
+            /**
+             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             *
+             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             */
+            401: {
+                headers: {
+                    /** @description Bearer. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "insufficient_scope";
+                    };
+                };
+            };
+            /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
+            403: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description `not_found`, `message_not_found`: No such message. */
+            404: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "message_not_found";
+                    };
+                };
+            };
+            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            500: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
+                };
+            };
+        };
+    };
+    updateEmail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example msg_01k7m4q2 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: date-time
+                     * @description When to send it.
+                     */
+                    scheduled_at: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It has the new time. */
+            200: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        object: "email";
+                        /** @example msg_01k7m4q2 */
+                        id: string;
+                    };
+                };
+            };
+            /** @description `validation_error`, `invalid_json`: The request cannot be read. */
+            400: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
+                };
+            };
+            /**
+             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             *
+             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             */
+            401: {
+                headers: {
+                    /** @description Bearer. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "insufficient_scope";
+                    };
+                };
+            };
+            /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
+            403: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description `not_found`, `message_not_found`: No such message. */
+            404: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "message_not_found";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
+                };
+            };
+            /** @description `validation_error`, `not_reschedulable`: The message is not scheduled any more. */
+            409: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "not_reschedulable";
+                    };
+                };
+            };
+            /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
+            413: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
+                };
+            };
+            /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            415: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description `validation_error`, `validation_failed`: The request is not valid. */
+            422: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
+                };
+            };
+            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            500: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
+                };
+            };
+        };
+    };
+    cancelEmail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example msg_01k7m4q2 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is canceled, and will not be sent. */
+            200: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {string} */
+                        object: "email";
+                        /** @example msg_01k7m4q2 */
+                        id: string;
+                    };
+                };
+            };
+            /** @description `validation_error`, `invalid_json`: The request cannot be read. */
+            400: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
+                };
+            };
+            /**
+             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             *
+             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             */
+            401: {
+                headers: {
+                    /** @description Bearer. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "insufficient_scope";
+                    };
+                };
+            };
+            /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
+            403: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "invalid_api_key";
+                    };
+                };
+            };
+            /** @description `not_found`, `message_not_found`: No such message. */
+            404: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "message_not_found";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
+                };
+            };
+            /** @description `validation_error`, `not_cancelable`: The message can no longer be canceled. */
+            409: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "not_cancelable";
+                    };
+                };
+            };
+            /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
+            413: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
+                };
+            };
+            /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            415: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            500: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendError"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
                 };
             };
         };
@@ -2268,7 +4156,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -2283,7 +4174,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -2296,7 +4190,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -2311,7 +4208,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -2324,7 +4224,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
         };
@@ -2339,7 +4242,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": {
                     /**
@@ -2393,7 +4296,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -2408,7 +4314,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -2421,7 +4330,22 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
                 };
             };
             /** @description `message_too_large`: The message is larger than Gmail takes. */
@@ -2434,7 +4358,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
                 };
             };
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
@@ -2447,7 +4374,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
                 };
             };
             /**
@@ -2466,7 +4396,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed" | "template_not_found" | "template_failed";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -2481,7 +4414,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -2494,7 +4430,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
         };
@@ -2536,7 +4475,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -2551,7 +4493,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -2564,7 +4509,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `validation_failed`: The request is not valid. */
@@ -2577,7 +4525,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -2592,7 +4543,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -2605,7 +4559,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /** @description `queue_unavailable`: The queue cannot be reached. */
@@ -2620,7 +4577,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
                 };
             };
         };
@@ -2663,7 +4623,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -2678,7 +4641,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -2691,7 +4657,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `not_found`: There is nothing at this address. */
@@ -2704,7 +4673,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_found";
+                    };
                 };
             };
             /** @description `validation_failed`: The request is not valid. */
@@ -2717,7 +4689,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -2732,7 +4707,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -2745,7 +4723,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /** @description `queue_unavailable`: The queue cannot be reached. */
@@ -2760,7 +4741,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
                 };
             };
         };
@@ -2778,7 +4762,7 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
                 "application/json": {
                     /**
@@ -2813,7 +4797,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -2828,7 +4815,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -2841,7 +4831,54 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
+                };
+            };
+            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            413: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            415: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
                 };
             };
             /** @description `validation_failed`: The request is not valid. */
@@ -2854,7 +4891,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -2869,7 +4909,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -2882,7 +4925,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /**
@@ -2901,7 +4947,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable" | "queue_full";
+                    };
                 };
             };
         };
@@ -2942,7 +4991,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -2957,7 +5009,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -2970,7 +5025,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `not_found`: There is nothing at this address. */
@@ -2983,7 +5041,54 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_found";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
+                };
+            };
+            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            413: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            415: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
                 };
             };
             /** @description `validation_failed`: The request is not valid. */
@@ -2996,7 +5101,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -3011,7 +5119,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -3024,7 +5135,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /** @description `queue_unavailable`: The queue cannot be reached. */
@@ -3039,7 +5153,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
                 };
             };
         };
@@ -3064,100 +5181,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
-                        accounts: {
-                            /** @example bot@acme.com */
-                            user: string;
-                            /**
-                             * @description Paused: mail is accepted and waits; it goes out by itself when the cause is gone.
-                             * @enum {string}
-                             */
-                            status: "ready" | "paused";
-                            /**
-                             * @description Why it is paused.
-                             * @example bad_credentials
-                             */
-                            code: ("invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "tls_failed") | null;
-                            detail: string | null;
-                            /** @description What mends it. */
-                            hint: string | null;
-                            smtp: {
-                                /** @example 250 */
-                                code: number;
-                                /**
-                                 * @description The enhanced status code (RFC 3463).
-                                 * @example 2.0.0
-                                 */
-                                enhanced: string | null;
-                                /**
-                                 * @description What the server said, its lines joined.
-                                 * @example OK  1722933305 a1b2 - gsmtp
-                                 */
-                                response: string;
-                            } | null;
-                            /** @description When the pause began. */
-                            since: string | null;
-                            /** @description When it is tried again; once that has passed, the next message tries it. */
-                            until: string | null;
-                            quota: {
-                                messages: {
-                                    /**
-                                     * @description What the configuration allows in 24 hours.
-                                     * @example 2000
-                                     */
-                                    limit: number;
-                                    /** @description What Gmail has shown to be the limit, if that is less. */
-                                    learned: number | null;
-                                    /**
-                                     * @description What Gmail accepted in the last 24 hours, as far as it was counted.
-                                     * @example 12
-                                     */
-                                    used: number;
-                                    /** @example 1988 */
-                                    left: number;
-                                };
-                                recipients: {
-                                    /**
-                                     * @description What the configuration allows in 24 hours.
-                                     * @example 2000
-                                     */
-                                    limit: number;
-                                    /** @description What Gmail has shown to be the limit, if that is less. */
-                                    learned: number | null;
-                                    /**
-                                     * @description What Gmail accepted in the last 24 hours, as far as it was counted.
-                                     * @example 12
-                                     */
-                                    used: number;
-                                    /** @example 1988 */
-                                    left: number;
-                                };
-                                /**
-                                 * @description The part of each that only priority high may use.
-                                 * @example 0.1
-                                 */
-                                reserve: number;
-                                /**
-                                 * Format: date-time
-                                 * @description What was sent before is not counted.
-                                 */
-                                counted_since: string;
-                                /** @description When the oldest of what is used leaves the window. */
-                                frees_at: string | null;
-                            };
-                            connections: {
-                                /**
-                                 * @description SMTP_CONNECTIONS.
-                                 * @example 3
-                                 */
-                                max: number;
-                                /**
-                                 * @description How many may be busy at once now: fewer after Gmail asked to slow down.
-                                 * @example 3
-                                 */
-                                allowed: number;
-                                busy: number;
-                            };
-                        }[];
+                        accounts: components["schemas"]["Account"][];
                     };
                 };
             };
@@ -3171,7 +5195,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -3186,7 +5213,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -3199,7 +5229,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -3214,7 +5247,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -3227,7 +5263,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
         };
@@ -3267,7 +5306,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json";
+                    };
                 };
             };
             /**
@@ -3282,7 +5324,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "missing_api_key" | "invalid_api_key";
+                    };
                 };
             };
             /** @description `insufficient_scope`: The API key may not do this. */
@@ -3295,7 +5340,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "insufficient_scope";
+                    };
                 };
             };
             /** @description `not_found`: There is nothing at this address. */
@@ -3308,7 +5356,54 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_found";
+                    };
+                };
+            };
+            /** @description `request_timeout`: The request took too long to arrive. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "request_timeout";
+                    };
+                };
+            };
+            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            413: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "message_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            415: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
                 };
             };
             /** @description `rate_limited`: Too many requests. */
@@ -3323,7 +5418,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
                 };
             };
             /** @description `internal_error`: Something went wrong in Outtray. */
@@ -3336,7 +5434,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
                 };
             };
             /**
@@ -3361,7 +5462,10 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure";
+                    };
                 };
             };
         };

@@ -1,8 +1,8 @@
 import { extname } from 'node:path';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { Tinypool } from 'tinypool';
-import { z } from 'zod';
 import { AppError } from '../core/errors.ts';
+import { isOptionalBody } from './fields.ts';
 import { parseJson } from './json.ts';
 import { handOver, type LargeBody, type LargeBodyRead } from './large-body.ts';
 
@@ -63,7 +63,7 @@ export function readJsonBodies(app: FastifyInstance): void {
 /** Many clients say that JSON comes, and send none. */
 function needsNone({ routeOptions }: FastifyRequest): boolean {
   const body = routeOptions.schema?.body;
-  return body === undefined || body instanceof z.ZodOptional;
+  return body === undefined || isOptionalBody(body);
 }
 
 /** The body in pieces, each with memory of its own: to join 20 MB takes as long as to parse them. */

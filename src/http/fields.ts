@@ -13,6 +13,16 @@ export function strictObject<Shape extends z.core.$ZodShape>(shape: Shape) {
   return z.strictObject(shape, { error: (issue) => (issue.code === 'unrecognized_keys' ? known : undefined) });
 }
 
+/** A body that may be left out: then it is an object without fields. */
+export function optionalBody<Schema extends z.ZodType>(schema: Schema) {
+  return z.preprocess((body) => body ?? {}, schema);
+}
+
+/** Whether a request may come without a body, by the schema of its body. */
+export function isOptionalBody(schema: unknown): boolean {
+  return schema instanceof z.ZodType && schema.safeParse(undefined).success;
+}
+
 /** What a pointer begins with where it does not point into the body. */
 const PREFIXES: Readonly<Record<string, string>> = { querystring: 'query:', params: 'path:' };
 

@@ -67,6 +67,9 @@ function describeBody({ headers, routeOptions }: FastifyRequest): string {
   return `The body has ${length} bytes; at most ${limit} are taken.`;
 }
 
+/** Seconds. What is a service's trouble and not the caller's passes about as soon as a queue drains or a process restarts. */
+const RETRY_AFTER = 5;
+
 /**
  * Answers with a problem, and leaves word of it for the log line.
  *
@@ -80,10 +83,12 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   // Set on the raw response, it is Fastify's farewell while the service closes.
   const leaving = failure.code === 'shutting_down' || reply.raw.hasHeader('connection');
   if (!leaving) reply.removeHeader('connection');
-  if (failure.retryAfter !== undefined) reply.header('retry-after', String(failure.retryAfter));
-  if (ERRORS[failure.code].status === 401) reply.header('www-authenticate', 'Bearer');
+  const { status } = ERRORS[failure.code];
+  const retryAfter = failure.retryAfter ?? (status === 503 ? RETRY_AFTER : undefined);
+  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
+  if (status === 401) reply.header('www-authenticate', 'Bearer');
   const problem = toProblemOf(failure, request);
-  return reply.code(problem.status).type(CONTENT_TYPE).send(problem);
+  return reply.code(status).type(CONTENT_TYPE).send(problem);
 }
 
 /** How long a caller may go on writing what nobody reads any more. */

@@ -26,8 +26,8 @@ export async function send(): Promise<Message | ErrorCode | null> {
   return 'id' in data ? data : null;
 }
 
-// @ts-expect-error: the field is "subject".
-export const misspelt = () => outtray.POST('/send', { body: { to: 'ada@example.com', topic: 'Hello', text: 'Hello.' } });
+// @ts-expect-error: the field is "to".
+export const misspelt = () => outtray.POST('/send', { body: { recipient: 'ada@example.com', subject: 'Hello', text: 'Hello.' } });
 // @ts-expect-error: there is no such path.
 export const lost = () => outtray.GET('/message/{id}', { params: { path: { id: 'msg_1' } } });
 // @ts-expect-error: a code is one of the table's.

@@ -42,7 +42,9 @@ describe('POST /send/batch', () => {
 
   test('tells of what the intake refuses, each with its own code and status, and logs a bug', async () => {
     const refusals = [new AppError('queue_full'), new AppError('sender_not_allowed'), new TypeError('secret-word')];
-    await using app = await startApp({ intake: { accept: () => Promise.reject(refusals.shift()), check: () => Promise.reject(), preview: () => Promise.reject() } });
+    await using app = await startApp({
+      intake: { accept: () => Promise.reject(refusals.shift()), check: () => Promise.reject(), preview: () => Promise.reject() },
+    });
     const answer = await post(app, numbered(3));
     expect(answer.statusCode).toBe(207);
     expect(answer.json().results).toMatchObject([

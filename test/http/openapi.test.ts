@@ -109,7 +109,7 @@ describe('the OpenAPI document', () => {
     // These are of no route (405, 431), or pass while a message is retried.
     const untold = ERROR_CODES.filter((code) => !told.has(code) && ERRORS[code].scope === 'request');
     expect(untold.sort()).toEqual(['headers_too_large', 'method_not_allowed']);
-    expect(document.components.schemas.Problem.properties.code.enum).toEqual(ERROR_CODES);
+    expect(document.components.schemas.ErrorCode.enum).toEqual(ERROR_CODES);
   });
 
   test('leaves answers open for fields to come', async () => {

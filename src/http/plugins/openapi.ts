@@ -1,6 +1,8 @@
 import swagger from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { z } from 'zod';
+import { isOptionalBody } from '../fields.ts';
+import { email, emailBatchAnswer, emailItem, emailList, emailRequest, resendError } from '../resend/schemas.ts';
 import { account } from '../schemas/account.ts';
 import type { Answer } from '../schemas/answers.ts';
 import { attachment } from '../schemas/attachment.ts';
@@ -10,6 +12,7 @@ import {
   address,
   attempt,
   deliveryError,
+  errorCode,
   messageList,
   messageResource,
   preview,
@@ -22,8 +25,8 @@ import { sendRequest } from '../schemas/send.ts';
 import { suppression, suppressionList } from '../schemas/suppression.ts';
 
 /** The schemas that have a name in the document, as callers write them and as they get them. */
-const REQUESTS = named({ SendRequest: sendRequest, Mailbox: mailbox, Attachment: attachment });
-const RESPONSES = named({
+const REQUESTS = { SendRequest: sendRequest, EmailRequest: emailRequest, Mailbox: mailbox, Attachment: attachment };
+const RESPONSES = {
   Message: messageResource,
   MessageList: messageList,
   Address: address,
@@ -40,17 +43,26 @@ const RESPONSES = named({
   SuppressionList: suppressionList,
   Problem: problem,
   FieldError: fieldError,
-});
+  Email: email,
+  EmailList: emailList,
+  EmailBatchAnswer: emailBatchAnswer,
+  ResendError: resendError,
+  ErrorCode: errorCode,
+};
 
-function named(schemas: Record<string, z.ZodType>) {
-  const registry = z.registry<{ id: string }>();
-  for (const [id, schema] of Object.entries(schemas)) registry.add(schema, { id });
-  return registry;
+type Direction = 'input' | 'output';
+
+const NAMES: Readonly<Record<Direction, ReadonlyMap<z.core.$ZodType, string>>> = { input: named(REQUESTS), output: named(RESPONSES) };
+
+function named(schemas: Readonly<Record<string, z.ZodType>>): Map<z.core.$ZodType, string> {
+  return new Map(Object.entries(schemas).map(([id, schema]) => [schema, id]));
 }
 
 const TAGS = [
   { name: 'messages', description: 'Send mail, and see what became of it.' },
   { name: 'accounts', description: 'How each sender is, and what it may still send.' },
+  { name: 'resend', description: 'The same in the shapes of Resend’s API: its SDKs work once their base URL is this service.' },
+  { name: 'templates', description: 'What the operator has written for mail to say.' },
   { name: 'suppressions', description: 'Addresses that are not sent to, and why.' },
   { name: 'health', description: 'For load balancers and orchestrators.' },
   { name: 'docs', description: 'The contract itself.' },
@@ -65,10 +77,12 @@ const SERVER = {
 const DESCRIPTION = `Sends email through Gmail and tells the truth about what happened.
 
 Every error is an \`application/problem+json\` document with a \`code\` that does not change; \`/problems/{code}\` explains each.
-Times are ISO 8601 in UTC, sizes are bytes.`;
+Those of /emails are shaped as Resend's, with the same \`code\`. Times are ISO 8601 in UTC, sizes are bytes.`;
 
 /** Collects the routes that are registered after it into an OpenAPI 3.1 document. */
 export async function documentApi(app: FastifyInstance, version: string): Promise<void> {
+  // By operationId: @fastify/swagger takes every body for required.
+  const optionalBodies = new Set<string | undefined>();
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.1',
@@ -78,11 +92,22 @@ export async function documentApi(app: FastifyInstance, version: string): Promis
       security: [{ bearer: [] }],
       components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'A secret of API_KEYS.' } } },
     },
-    transform: ({ schema, url }) => ({ schema: toJsonSchemas(schema ?? { hide: true }), url }),
+    transform: ({ schema = { hide: true }, url }) => {
+      if (isOptionalBody(schema.body)) optionalBodies.add(schema.operationId);
+      return { schema: toJsonSchemas(schema), url };
+    },
     transformObject: (document) => {
       if (!('openapiObject' in document)) throw new Error('Only OpenAPI 3 is supported');
-      const schemas = { ...toComponents(REQUESTS, 'input'), ...toComponents(RESPONSES, 'output') };
-      return Object.assign(document.openapiObject, { components: { ...document.openapiObject.components, schemas } });
+      const { components, paths = {} } = document.openapiObject;
+      for (const operation of Object.values(paths).flatMap((path) => [path?.post, path?.put, path?.patch])) {
+        const body = operation?.requestBody;
+        if (body && 'required' in body) body.required = !optionalBodies.has(operation.operationId);
+      }
+      const schemas = {
+        ...mapValues(REQUESTS, (schema) => toJsonSchema(schema, 'input')),
+        ...mapValues(RESPONSES, (schema) => toJsonSchema(schema, 'output')),
+      };
+      return Object.assign(document.openapiObject, { components: { ...components, schemas } });
     },
   });
 }
@@ -91,17 +116,17 @@ export async function documentApi(app: FastifyInstance, version: string): Promis
 function toJsonSchemas({ body, params, querystring, headers, response, ...rest }: FastifySchema): FastifySchema {
   return {
     ...rest,
-    ...(body instanceof z.ZodType && { body: toJsonSchema(body, 'input') }),
-    ...(params instanceof z.ZodType && { params: toJsonSchema(params, 'input') }),
-    ...(querystring instanceof z.ZodType && { querystring: toJsonSchema(querystring, 'input') }),
-    ...(headers instanceof z.ZodType && { headers: toJsonSchema(headers, 'input') }),
+    ...(body instanceof z.ZodType && { body: toSchema(body, 'input') }),
+    ...(params instanceof z.ZodType && { params: toSchema(params, 'input') }),
+    ...(querystring instanceof z.ZodType && { querystring: toSchema(querystring, 'input') }),
+    ...(headers instanceof z.ZodType && { headers: toSchema(headers, 'input') }),
     response: mapValues((response ?? {}) as Record<string, Answer>, ({ description, headers, content }) => ({
       description,
       // A copy: what is the same object twice would become an alias in YAML, which few readers of OpenAPI know.
       ...(Object.keys(headers).length > 0 && { headers: structuredClone(headers) }),
       // @fastify/swagger knows an answer without a body by this.
       ...(Object.keys(content).length === 0 && { type: 'null' }),
-      content: mapValues(content, ({ schema }) => ({ schema: toJsonSchema(schema, 'output') })),
+      content: mapValues(content, ({ schema }) => ({ schema: toSchema(schema, 'output') })),
     })),
   };
 }
@@ -110,35 +135,49 @@ function mapValues<From, To>(map: Readonly<Record<string, From>>, change: (value
   return Object.fromEntries(Object.entries(map).map(([key, value]) => [key, change(value)]));
 }
 
-type Direction = 'input' | 'output';
+/** A reference where the schema has a name, else the schema itself. */
+function toSchema(schema: z.ZodType, io: Direction): object {
+  const id = NAMES[io].get(schema);
+  return id === undefined ? toJsonSchema(schema, io) : { $ref: toReference(id) };
+}
 
 function toReference(id: string): string {
   return `#/components/schemas/${id}`;
 }
 
-/** A reference where the schema has a name, else the schema itself. */
+/** The schema itself, with references to what it holds where that has a name. */
 function toJsonSchema(schema: z.ZodType, io: Direction): object {
-  const id = (io === 'input' ? REQUESTS : RESPONSES).get(schema)?.id;
-  if (id !== undefined) return { $ref: toReference(id) };
-  return tidy(z.toJSONSchema(schema, { io, override: refine(io) }));
+  // Where a schema is from is said by its place in the document.
+  const { $schema: _schema, ...rest } = z.toJSONSchema(schema, { io, override: refine(schema, io) });
+  return rest;
 }
 
-function toComponents(registry: ReturnType<typeof named>, io: Direction): Record<string, object> {
-  const { schemas } = z.toJSONSchema(registry, { io, override: refine(io), uri: toReference });
-  return mapValues(schemas, tidy);
+interface Made {
+  readonly zodSchema: z.core.$ZodType;
+  readonly jsonSchema: z.core.JSONSchema.BaseSchema;
 }
 
-/** Keywords that say where a schema is from: in the document its place says it. */
-function tidy({ $schema: _schema, $id: _id, ...schema }: z.core.JSONSchema.BaseSchema): z.core.JSONSchema.BaseSchema {
-  return schema;
+/** Puts a reference in the place of a schema that has a name; of one that only describes such a schema anew, what it says of it stays. */
+function refer({ zodSchema, jsonSchema }: Made, io: Direction): boolean {
+  const { parent } = zodSchema._zod;
+  const own = NAMES[io].get(zodSchema);
+  const id = own ?? (parent && NAMES[io].get(parent));
+  if (id === undefined) return false;
+  const { description } = jsonSchema;
+  for (const keyword of Object.keys(jsonSchema)) delete jsonSchema[keyword];
+  Object.assign(jsonSchema, own === undefined && { description }, { $ref: toReference(id) });
+  return true;
 }
 
-function refine(io: Direction) {
-  return ({ zodSchema, jsonSchema }: { zodSchema: z.core.$ZodType; jsonSchema: z.core.JSONSchema.BaseSchema }): void => {
+function refine(root: z.ZodType, io: Direction) {
+  return (made: Made): void => {
+    const { zodSchema, jsonSchema } = made;
+    if (zodSchema !== root && refer(made, io)) return;
     // zod drops the examples of what it transforms: it takes them for examples of the outcome.
     const examples = z.globalRegistry.get(zodSchema)?.examples;
     if (Array.isArray(examples)) jsonSchema.examples = examples;
     if (zodSchema === batchItem) jsonSchema.$ref = toReference('SendRequest');
+    if (zodSchema === emailItem) jsonSchema.$ref = toReference('EmailRequest');
     // Readers of answers must not mind fields they do not know yet.
     if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
     // What only repeats the format or the type.

@@ -99,9 +99,12 @@ export function resendAnswers(
   common: Parameters<typeof answers>[2],
 ): Record<string, Answer> {
   const { late = [], others = [] } = Object.groupBy(codes, (code) => (code === 'request_timeout' ? 'late' : 'others'));
-  const errors = [...Map.groupBy(others, (code) => statusOf(code))].map(([status, group]) => {
-    const description = group.map((code) => `\`${nameOf(code)}\`, \`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
-    return [status, answer(description, withCodes(resendError, group), { headers: headersOf(status, common) })] as const;
+  const refusals = others.map((code) => ({ code, name: nameOf(code) }));
+  if (others.includes('idempotency_key_reused')) refusals.push({ code: 'validation_failed', name: 'invalid_idempotency_key' });
+  const errors = [...Map.groupBy(refusals, ({ code, name }) => statusOf(code, name))].map(([status, group]) => {
+    const description = group.map(({ code, name }) => `\`${name}\`, \`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
+    const codesOfStatus = group.map(({ code }) => code);
+    return [status, answer(description, withCodes(resendError, codesOfStatus), { headers: headersOf(status, common) })] as const;
   });
   // The parser answers what comes too late, and does not know whom.
   return { ...answers(own, late, common), ...Object.fromEntries(errors) };

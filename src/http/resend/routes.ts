@@ -8,7 +8,7 @@ import { type Acceptance, refuseByClock } from '../acceptance.ts';
 import { callerOf } from '../caller.ts';
 import { invalidFields } from '../fields.ts';
 import { toFingerprint, toJsonAnswer } from '../idempotency.ts';
-import { answer, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
+import { answer, BODY_CODES, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
 import { reschedule } from '../schemas/message.ts';
 import { idempotencyKey } from '../schemas/send.ts';
 import { acceptBatch } from './batch.ts';
@@ -35,7 +35,7 @@ const COMMON = [
 ] as const;
 
 /** Of a request with a body. */
-const BODY = ['request_timeout', 'message_too_large', 'unsupported_media_type', 'validation_failed'] as const;
+const BODY = [...BODY_CODES, 'validation_failed'] as const;
 
 /** Of a request that sends. */
 const SENDING = [
@@ -126,7 +126,7 @@ const cancelSchema = {
   params,
   response: resendAnswers(
     { 200: answer('It is canceled, and will not be sent.', emailReference) },
-    [...COMMON, 'message_not_found', 'not_cancelable'],
+    [...COMMON, ...BODY_CODES, 'message_not_found', 'not_cancelable'],
     RATE_LIMIT_HEADERS,
   ),
 };

@@ -1,9 +1,8 @@
 import { z } from 'zod';
-import { ERROR_CODES } from '../../core/errors.ts';
 import { strictObject } from '../fields.ts';
 import { limit } from '../page.ts';
 import { attachment } from '../schemas/attachment.ts';
-import type { Immutable } from '../schemas/message.ts';
+import { errorCode, type Immutable } from '../schemas/message.ts';
 import { fieldError } from '../schemas/problem.ts';
 import { checkTogether, EVEN_IF_WRONG, sendRequest } from '../schemas/send.ts';
 import { labels } from '../schemas/text.ts';
@@ -161,7 +160,7 @@ export const resendError = z.object({
   statusCode: z.int().meta({ examples: [422] }),
   name: z.enum(RESEND_NAMES).meta({ examples: ['validation_error'] }),
   message: z.string().meta({ description: 'What is wrong, and how to mend it.' }),
-  code: z.enum(ERROR_CODES).meta({ description: 'Which of our errors it is: see /problems/{code}.' }),
+  code: errorCode.meta({ description: 'Which of our errors it is: see /problems/{code}.' }),
   hint: z.string().meta({ description: 'What mends it.' }),
   retryable: z.boolean().meta({ description: 'Whether the same request may succeed later.' }),
   request_id: z.string().meta({ description: 'Names the request in the logs.' }),

@@ -4,7 +4,7 @@ import type { Accounts } from '../../core/accounts.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import { toAccountResource } from '../resource.ts';
 import { account, accountList } from '../schemas/account.ts';
-import { answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { answer, answers, BODY_CODES, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
 import { toSignal } from '../signal.ts';
 
 export interface AccountOptions {
@@ -52,6 +52,7 @@ Once a minute at most, and not while Gmail counts too many logins: then it is \`
           { 200: answer('How the account is now: also when its login was refused.', account) },
           [
             ...COMMON,
+            ...BODY_CODES,
             'not_found',
             'dns_failed',
             'connect_failed',

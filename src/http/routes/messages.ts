@@ -8,7 +8,7 @@ import { refuseByClock } from '../acceptance.ts';
 import { callerOf } from '../caller.ts';
 import { toPage } from '../page.ts';
 import { toResource } from '../resource.ts';
-import { answer, answers, LOCATION, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { answer, answers, BODY_CODES, LOCATION, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
 import { messageList, messageQuery, messageResource, reschedule } from '../schemas/message.ts';
 
 export interface MessageOptions {
@@ -81,7 +81,7 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
         params,
         response: answers(
           { 200: answer('It is canceled, and will not be sent.', messageResource) },
-          [...COMMON, 'message_not_found', 'not_cancelable'],
+          [...COMMON, ...BODY_CODES, 'message_not_found', 'not_cancelable'],
           RATE_LIMIT_HEADERS,
         ),
       },
@@ -102,7 +102,7 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
         params,
         response: answers(
           { 202: answer('It is queued again.', messageResource, { headers: LOCATION }) },
-          [...COMMON, 'message_not_found', 'not_retryable', 'queue_full', 'shutting_down'],
+          [...COMMON, ...BODY_CODES, 'message_not_found', 'not_retryable', 'queue_full', 'shutting_down'],
           RATE_LIMIT_HEADERS,
         ),
       },
@@ -126,15 +126,7 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
         body: reschedule,
         response: answers(
           { 200: answer('It has the new time.', messageResource) },
-          [
-            ...COMMON,
-            'message_not_found',
-            'not_reschedulable',
-            'message_too_large',
-            'unsupported_media_type',
-            'request_timeout',
-            'validation_failed',
-          ],
+          [...COMMON, ...BODY_CODES, 'message_not_found', 'not_reschedulable', 'validation_failed'],
           RATE_LIMIT_HEADERS,
         ),
       },

@@ -10,7 +10,7 @@ import { toFingerprint, toJsonAnswer } from '../idempotency.ts';
 import { parseWait } from '../prefer.ts';
 import { pathOf, toProblem } from '../problem.ts';
 import { toPreview, toResource } from '../resource.ts';
-import { answer, answers, LOCATION, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
+import { answer, answers, BODY_CODES, LOCATION, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
 import { messageResource, sendResult } from '../schemas/message.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
 import { toSignal } from '../signal.ts';
@@ -44,7 +44,7 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
   body: sendRequest,
   response: answers(
     {
-      200: answer('It was sent, or partially sent, while the caller waited; or what a dry run would send.', sendResult, {
+      200: answer('It was sent, partially sent or canceled while the caller waited; or what a dry run would send.', sendResult, {
         headers: HEADERS,
       }),
       202: answer('Accepted. It will be tried.', messageResource, { headers: HEADERS }),
@@ -53,13 +53,11 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
       'invalid_json',
       'missing_api_key',
       'invalid_api_key',
-      'request_timeout',
       'insufficient_scope',
       'sender_not_allowed',
       'recipient_not_allowed',
       'idempotency_in_progress',
-      'message_too_large',
-      'unsupported_media_type',
+      ...BODY_CODES,
       'validation_failed',
       'idempotency_key_reused',
       'template_not_found',

@@ -6,7 +6,7 @@ import type { Suppression } from '../../core/ports.ts';
 import type { Suppressions } from '../../core/suppressions.ts';
 import { strictObject } from '../fields.ts';
 import { cursor, limit, toPage } from '../page.ts';
-import { type Answer, answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { type Answer, answer, answers, BODY_CODES, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
 import { email } from '../schemas/mailbox.ts';
 import { type SuppressionResource, suppression, suppressionList, suppressionRequest } from '../schemas/suppression.ts';
 
@@ -82,7 +82,11 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
 It takes the place of what there is for the address, and is answered alike whether there was anything. The body may be left out.`,
         params: PARAMS,
         body: suppressionRequest,
-        response: answers({ 200: answer('It is not sent to any more.', suppression) }, [...COMMON, 'queue_full'], RATE_LIMIT_HEADERS),
+        response: answers(
+          { 200: answer('It is not sent to any more.', suppression) },
+          [...COMMON, ...BODY_CODES, 'queue_full'],
+          RATE_LIMIT_HEADERS,
+        ),
       },
     },
     async ({ params, body }) => toSuppressionResource(await suppressions.enter(params.email, body.note ?? null)),
@@ -98,7 +102,7 @@ It takes the place of what there is for the address, and is answered alike wheth
         summary: 'Send to an address again',
         description: 'From every account. If Gmail refuses it once more, it is remembered once more.',
         params: PARAMS,
-        response: answers({ 204: REMOVED }, [...COMMON, 'not_found'], RATE_LIMIT_HEADERS),
+        response: answers({ 204: REMOVED }, [...COMMON, ...BODY_CODES, 'not_found'], RATE_LIMIT_HEADERS),
       },
     },
     async ({ params }, reply) => {

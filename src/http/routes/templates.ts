@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { AppError, type ErrorCode, summarize } from '../../core/errors.ts';
 import type { TemplateUse } from '../../core/message.ts';
 import type { Rendered, Templates } from '../../core/ports.ts';
-import { answer, answers, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { answer, answers, BODY_CODES, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
 import { templateList, templatePreview, templatePreviewRequest } from '../schemas/template.ts';
 
 export interface TemplateOptions {
@@ -51,7 +51,7 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
         body: templatePreviewRequest,
         response: answers(
           { 200: answer('What a message would say.', templatePreview) },
-          [...COMMON, 'message_too_large', 'unsupported_media_type', 'validation_failed', 'template_not_found', 'template_failed'],
+          [...COMMON, ...BODY_CODES, 'validation_failed', 'template_not_found', 'template_failed'],
           RATE_LIMIT_HEADERS,
         ),
       },

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { ERROR_CODES } from '../../core/errors.ts';
-import { smtpReply } from './message.ts';
+import { errorCode, smtpReply } from './message.ts';
 
 const timeOrNull = z.iso.datetime().nullable();
 
@@ -17,10 +16,7 @@ export const account = z.object({
   status: z
     .enum(['ready', 'paused'])
     .meta({ description: 'Paused: mail is accepted and waits; it goes out by itself when the cause is gone.' }),
-  code: z
-    .enum(ERROR_CODES)
-    .nullable()
-    .meta({ description: 'Why it is paused.', examples: ['bad_credentials'] }),
+  code: errorCode.nullable().meta({ description: 'Why it is paused.', examples: ['bad_credentials'] }),
   detail: z.string().nullable(),
   hint: z.string().nullable().meta({ description: 'What mends it.' }),
   smtp: smtpReply.nullable(),

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../core/errors.ts';
 import { problem } from './problem.ts';
 
@@ -32,6 +32,9 @@ const WWW_AUTHENTICATE = {
   'WWW-Authenticate': { type: 'string', description: 'Bearer.', examples: ['Bearer'] },
 } as const satisfies Headers;
 
+/** What any request with a body may be answered, whether the route reads the body or not. */
+export const BODY_CODES = ['request_timeout', 'message_too_large', 'unsupported_media_type'] as const satisfies ErrorCode[];
+
 /** One documented answer, in its media type. */
 export interface Answer {
   readonly description: string;
@@ -54,7 +57,18 @@ export function answers(own: Readonly<Record<number, Answer>>, codes: readonly E
 
 function toProblems(status: number, codes: readonly ErrorCode[], common: Headers): Answer {
   const description = codes.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
-  const mayRetry = status === 429 || status === 503;
-  const headers = status === 401 ? WWW_AUTHENTICATE : { ...common, ...(mayRetry && RETRY_AFTER) };
-  return answer(description, problem, { headers, type: 'application/problem+json' });
+  return answer(description, withCodes(problem, codes), { headers: headersOf(status, common), type: 'application/problem+json' });
+}
+
+/** The documented headers of an error of this status. */
+export function headersOf(status: number, common: Headers = {}): Headers {
+  if (status === 401) return WWW_AUTHENTICATE;
+  // The parser gives up on a request that takes too long, and knows nothing of its key.
+  if (status === 408) return {};
+  return status === 429 || status === 503 ? { ...common, ...RETRY_AFTER } : common;
+}
+
+/** An error that has one of these codes: what a client can branch on, told by the schema and not by its description only. */
+export function withCodes(error: z.ZodType, codes: readonly ErrorCode[]): z.ZodType {
+  return z.intersection(error, z.object({ code: z.enum(codes) }));
 }

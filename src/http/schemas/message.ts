@@ -28,8 +28,12 @@ export const smtpReply = z.object({
   response: z.string().meta({ description: 'What the server said, its lines joined.', examples: ['OK  1722933305 a1b2 - gsmtp'] }),
 });
 
+export const errorCode = z
+  .enum(ERROR_CODES)
+  .meta({ description: 'The part of an error to branch on: titles, details and hints may be reworded.' });
+
 export const deliveryError = z.object({
-  code: z.enum(ERROR_CODES),
+  code: errorCode,
   title: z.string(),
   detail: z.string(),
   hint: z.string().meta({ description: 'What mends it.' }),

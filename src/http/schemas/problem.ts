@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { ERROR_CODES } from '../../core/errors.ts';
-import { type Immutable, messageResource, smtpReply } from './message.ts';
+import { errorCode, type Immutable, messageResource, smtpReply } from './message.ts';
 
 export const fieldError = z.object({
   pointer: z.string().meta({ description: 'A JSON Pointer into the body; or header:Name, query:name or path:name.', examples: ['/to/0'] }),
@@ -15,7 +14,7 @@ export const problem = z.object({
   status: z.int(),
   detail: z.string(),
   instance: z.string().meta({ examples: ['/send'] }),
-  code: z.enum(ERROR_CODES).meta({ description: 'The contract: titles, details and hints may be reworded.' }),
+  code: errorCode,
   retryable: z.boolean().meta({ description: 'Whether the same request may succeed later.' }),
   request_id: z.string().meta({ description: 'Names the request in the logs.' }),
   errors: z.array(fieldError).meta({ description: 'Everything that is wrong with the request, part by part.' }),

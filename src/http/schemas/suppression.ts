@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { strictObject } from '../fields.ts';
+import { optionalBody, strictObject } from '../fields.ts';
 import { nextCursor } from '../page.ts';
 import { smtpReply } from './message.ts';
 import { line } from './text.ts';
@@ -26,8 +26,7 @@ export const suppression = z.object({
 export const suppressionList = z.object({ suppressions: z.array(suppression), next_cursor: nextCursor });
 
 /** A request without a body is one without a note. */
-export const suppressionRequest = z.preprocess(
-  (body) => body ?? {},
+export const suppressionRequest = optionalBody(
   strictObject({
     note: line(MAX_NOTE_LENGTH)
       .optional()

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { TemplateUse } from '../../core/message.ts';
 import { isTemplateId } from '../../core/template-id.ts';
-import { strictObject } from '../fields.ts';
+import { optionalBody, strictObject } from '../fields.ts';
 
 const variables = z.record(z.string(), z.unknown()).meta({
   description: 'What to fill it in with: any JSON. null is given, and empty.',
@@ -20,7 +20,7 @@ export const templateUse = strictObject({
   variables: variables.optional(),
 }).transform(({ id, variables = {} }): TemplateUse => ({ id, variables }));
 
-export const templatePreviewRequest = strictObject({ variables: variables.optional() });
+export const templatePreviewRequest = optionalBody(strictObject({ variables: variables.optional() }));
 
 /** A template, and what it wants. */
 export const template = z.object({
