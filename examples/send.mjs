@@ -10,12 +10,14 @@ const response = await fetch(`${url}/send`, {
   headers: {
     authorization: `Bearer ${process.env.OUTTRAY_KEY}`,
     'content-type': 'application/json',
-    // The same key again, after a timeout for instance, never sends twice.
+    // The same request with the same key, after a timeout for instance, never sends twice.
+    // Better than a random one is what the mail is about, such as "order-42-shipped".
     'idempotency-key': randomUUID(),
-    // Wait up to 10 s for the outcome in place of a 202.
+    // Wait up to 10 s for the outcome. Without it, or if it takes longer: 202, and GET /messages/<id> tells later.
     prefer: 'wait=10',
   },
   body: JSON.stringify({ to, subject: 'Hello', html: '<p>Sent with <b>fetch</b>.</p>', tags: { flow: 'example' } }),
+  signal: AbortSignal.timeout(30_000),
 });
 const answer = await response.json();
 
@@ -23,6 +25,6 @@ if (response.ok) {
   console.log(`${answer.id} is ${answer.status}`);
 } else {
   console.error(`${answer.code}: ${answer.detail}\n${answer.hint}`);
-  for (const { pointer, detail } of answer.errors ?? []) console.error(`  ${pointer}: ${detail}`);
+  for (const { pointer, detail } of answer.errors) console.error(`  ${pointer}: ${detail}`);
   process.exitCode = 1;
 }

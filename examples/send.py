@@ -1,4 +1,4 @@
-"""Sends one message with an attachment and follows it until it is settled. Needs Python 3.9 or newer, and nothing else.
+"""Sends one message with an attachment and waits for what becomes of it. Needs Python 3.9 or newer, and nothing else.
 
     OUTTRAY_KEY=<secret> python3 examples/send.py ada@example.com
 """
@@ -7,39 +7,45 @@ import base64
 import json
 import os
 import sys
-import time
 import urllib.error
 import urllib.request
 import uuid
 
 URL = os.environ.get("OUTTRAY_URL", "http://127.0.0.1:3000")
-HEADERS = {"Authorization": f"Bearer {os.environ['OUTTRAY_KEY']}", "Content-Type": "application/json"}
+REPORT = "month,sales\nMay,42\n"
 
-
-def call(path, body=None, headers=None):
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(URL + path, data, {**HEADERS, **(headers or {})})
-    try:
-        with urllib.request.urlopen(request) as response:
-            return json.load(response)
-    except urllib.error.HTTPError as error:
-        problem = json.load(error)
-        sys.exit(f"{problem['code']}: {problem['detail']}\n{problem['hint']}")
-
-
-report = base64.b64encode("month,sales\nMay,42\n".encode()).decode()
-message = call(
-    "/send",
-    {
-        "to": sys.argv[1],
-        "subject": "Your report",
-        "text": "Attached.",
-        "attachments": [{"filename": "report.csv", "content": report, "content_type": "text/csv"}],
+request = urllib.request.Request(
+    f"{URL}/send",
+    headers={
+        "Authorization": f"Bearer {os.environ['OUTTRAY_KEY']}",
+        "Content-Type": "application/json",
+        # The same request with the same key, after a timeout for instance, never sends twice.
+        # Better than a random one is what the mail is about, such as "report-2026-05".
+        "Idempotency-Key": str(uuid.uuid4()),
+        # Wait up to 10 s for the outcome. Without it, or if it takes longer: 202, and GET /messages/<id> tells later.
+        "Prefer": "wait=10",
     },
-    {"Idempotency-Key": str(uuid.uuid4())},
+    data=json.dumps(
+        {
+            "to": sys.argv[1],
+            "subject": "Your report",
+            "text": "Attached.",
+            "attachments": [
+                {
+                    "filename": "report.csv",
+                    "content": base64.b64encode(REPORT.encode()).decode(),
+                    "content_type": "text/csv",
+                }
+            ],
+        }
+    ).encode(),
 )
-while message["finished_at"] is None:
-    print(message["id"], message["status"])
-    time.sleep(0.5)
-    message = call(f"/messages/{message['id']}")
-print(message["id"], message["status"], message["error"] and message["error"]["code"] or "")
+try:
+    with urllib.request.urlopen(request, timeout=30) as response:
+        message = json.load(response)
+except urllib.error.HTTPError as error:
+    problem = json.load(error)
+    lines = [f"{problem['code']}: {problem['detail']}", problem["hint"]]
+    sys.exit("\n".join(lines + [f"  {each['pointer']}: {each['detail']}" for each in problem["errors"]]))
+
+print(f"{message['id']} is {message['status']}")

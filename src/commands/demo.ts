@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { VariableName } from '../config/variables.ts';
 import { ConfigError, parseConfig } from '../config.ts';
 import type { MessageResource } from '../http/schemas/message.ts';
 import { createLogger } from '../log.ts';
@@ -32,6 +33,7 @@ export async function demo(args: string[], { version, signal }: { version: strin
     await using service = await openService({ config, version, logger, ca: gmail.ca });
     say(`Outtray ${version} is up at ${service.url}, against a Gmail simulator at ${gmail.url}\n`);
     say(`API key: ${key}\n`);
+    if (config.webhooks.url) say(`Events go to ${config.webhooks.url}\n`);
     say('Send one yourself:\n');
     say(`  ${curlLine(service.url, key)}\n`);
     const sent = await sendSample(service.url, key);
@@ -77,10 +79,21 @@ function curlLine(url: string, key: string): string {
   return `curl -s ${url}/send -H 'Authorization: Bearer ${key}' -H 'Content-Type: application/json' -d '${body}'`;
 }
 
-/** What of the user's environment the demo honours: where it listens and how it queues, never an account. Any From will do. */
+const HONOURED: readonly VariableName[] = [
+  'HOST',
+  'PORT',
+  'RATE_LIMIT',
+  'SMTP_CONNECTIONS',
+  'ON_UNCERTAIN',
+  'TEMPLATES_DIR',
+  'WEBHOOK_URL',
+  'WEBHOOK_SECRET',
+  'WEBHOOK_ALLOWED_HOSTS',
+];
+
+/** What of the user's environment the demo honours: where it listens, how it queues and whom it tells, never an account. Any From will do. */
 function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { HOST, PORT, RATE_LIMIT, SMTP_CONNECTIONS, ON_UNCERTAIN } = env;
-  return { HOST, PORT, RATE_LIMIT, SMTP_CONNECTIONS, ON_UNCERTAIN, FROM_POLICY: 'rewrite' };
+  return { ...Object.fromEntries(HONOURED.map((name) => [name, env[name]])), FROM_POLICY: 'rewrite' };
 }
 
 function accountOf({ user, password, url }: Simulator): Record<string, string> {
