@@ -4,10 +4,10 @@ import type { Delivery } from '../core/delivery.ts';
 import { AppError } from '../core/errors.ts';
 import type { Intake, Preview } from '../core/intake.ts';
 import type { Draft } from '../core/message.ts';
-import type { IdempotencyLedger, Store } from '../core/ports.ts';
+import type { IdempotencyLedger, Store, StoredAnswer } from '../core/ports.ts';
 import { callerOf } from './caller.ts';
 import { invalidFields } from './fields.ts';
-import { answerOnce, type OnceOnly, parseIdempotencyKey } from './idempotency.ts';
+import { answerOnce, type OnceOnly, parseIdempotencyKey, toFingerprint } from './idempotency.ts';
 import { tellBudget } from './plugins/limits.ts';
 import { findClockErrors, type SendRequest, toDraft } from './schemas/send.ts';
 
@@ -30,8 +30,15 @@ export interface Acceptance {
   preview(draft: Draft, request: FastifyRequest): Promise<Preview>;
   /** Tells the budget of the account that the delivery is for. */
   tellBudget(delivery: Delivery, reply: FastifyReply): void;
+  /** Accepts the message of the request, as `once` does, and tells the budget of its account. */
+  acceptOnce(
+    draft: Draft,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    answer: (delivery: Delivery) => StoredAnswer | Promise<StoredAnswer>,
+  ): Promise<StoredAnswer>;
   /** Does it, and once only if the request has an Idempotency-Key: that of another API key or route is another one. */
-  once<T>(request: FastifyRequest, what: Pick<OnceOnly<T>, 'fingerprint' | 'accept' | 'refused' | 'answer'>): ReturnType<typeof answerOnce>;
+  once<T>(request: FastifyRequest, what: Pick<OnceOnly<T>, 'fingerprint' | 'accept' | 'refused' | 'answer'>): Promise<StoredAnswer>;
 }
 
 /** Seconds. A full queue drains at some messages a second; a restart takes about as long. */
@@ -45,7 +52,7 @@ const SHUTTING_DOWN = new AppError('shutting_down', { retryAfter: RETRY_AFTER })
 const QUEUE_FULL = new AppError('queue_full', { retryAfter: RETRY_AFTER });
 
 export function createAcceptance({ intake, store, idempotency, accounts, isDraining }: AcceptanceOptions): Acceptance {
-  return {
+  const acceptance: Acceptance = {
     refuseEarly(request, reply, done) {
       if (isDraining()) {
         reply.header('connection', 'close');
@@ -74,6 +81,17 @@ export function createAcceptance({ intake, store, idempotency, accounts, isDrain
       return intake.preview(draft, callerOf(request), request.id);
     },
     tellBudget: (delivery, reply) => tellBudget(reply, accounts.budget(delivery)),
+    acceptOnce(draft, request, reply, answer) {
+      return acceptance.once(request, {
+        fingerprint: () => toFingerprint(draft),
+        async accept() {
+          const delivery = await acceptance.accept(draft, request);
+          acceptance.tellBudget(delivery, reply);
+          return delivery;
+        },
+        answer: async (delivery) => answer(delivery),
+      });
+    },
     async once(request, what) {
       const key = parseIdempotencyKey(headerOf(request, 'idempotency-key'));
       return answerOnce(idempotency, {
@@ -83,6 +101,17 @@ export function createAcceptance({ intake, store, idempotency, accounts, isDrain
       });
     },
   };
+  return acceptance;
+}
+
+/** What `read` makes of one message of many; or why that one is refused. */
+export function orRefusal<T extends object>(read: () => T): T | { readonly refusal: AppError } {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof AppError) return { refusal: error };
+    throw error;
+  }
 }
 
 /** Looked at only once it is known that this is no repeat: a repeat gets its answer even when its times have passed since. */

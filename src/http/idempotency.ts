@@ -1,4 +1,5 @@
 import { hash, webcrypto } from 'node:crypto';
+import type { FastifyReply } from 'fastify';
 import { AppError } from '../core/errors.ts';
 import type { Draft } from '../core/message.ts';
 import type { IdempotencyLedger, StoredAnswer } from '../core/ports.ts';
@@ -58,6 +59,11 @@ function sortKeys(_key: string, value: unknown): unknown {
 
 export function toJsonAnswer(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): StoredAnswer {
   return { status, headers: { ...headers, 'content-type': 'application/json; charset=utf-8' }, body: JSON.stringify(body) };
+}
+
+/** Answers a request with it. */
+export function give({ status, headers, body }: StoredAnswer, reply: FastifyReply): FastifyReply {
+  return reply.code(status).headers(headers).send(body);
 }
 
 /** A request that must be done at most once, if its caller asks for that. */

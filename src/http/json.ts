@@ -112,6 +112,11 @@ function isObjectWith(value: unknown, key: string): boolean {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, key);
 }
 
+/** Whether a value is an object of JSON. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** The slow way, for the message only. The text is valid JSON and repeats a key somewhere. */
 function findRepeatedKey(text: string): string {
   const colon = /\s*:/y;

@@ -1,7 +1,7 @@
 import { kTransferable, kValue, Tinypool } from 'tinypool';
 import { AppError } from '../core/errors.ts';
 import { decodeBase64 } from './base64.ts';
-import { parseJson } from './json.ts';
+import { isRecord, parseJson } from './json.ts';
 
 export interface LargeBody {
   readonly chunks: readonly Uint8Array[];
@@ -33,10 +33,6 @@ function attachmentsIn(body: unknown): Record<string, unknown>[] {
     .filter(isRecord)
     .flatMap(({ attachments }) => (Array.isArray(attachments) ? attachments : []))
     .filter(isRecord);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Answers what there is to hand over. What is no base64 stays as it is: the schema says what is wrong with it. */

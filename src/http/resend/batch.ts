@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify';
 import { AppError, summarize } from '../../core/errors.ts';
 import type { Draft } from '../../core/message.ts';
 import type { StoredAnswer } from '../../core/ports.ts';
-import { type Acceptance, headerOf } from '../acceptance.ts';
+import { type Acceptance, headerOf, orRefusal } from '../acceptance.ts';
 import { invalidFields, validate } from '../fields.ts';
 import { fingerprintOfAll, toFingerprint, toJsonAnswer } from '../idempotency.ts';
 import { toAppError, toProblemOf } from '../problem.ts';
@@ -33,22 +33,13 @@ interface Outcome {
 /** Accepts an array of emails, once only if the request has an Idempotency-Key. */
 export async function acceptBatch(emails: readonly unknown[], request: FastifyRequest, acceptance: Acceptance): Promise<StoredAnswer> {
   const mode = parseMode(headerOf(request, 'x-batch-validation'));
-  const judged = emails.map((email) => judge(email, acceptance));
+  const judged = emails.map((email): Judged => orRefusal(() => ({ draft: acceptance.toDraft(validate(emailRequest, email)) })));
   return acceptance.once(request, {
     fingerprint: () => fingerprintOfAll([mode, ...judged.map((one, i) => ('draft' in one ? toFingerprint(one.draft) : emails[i]))]),
     accept: () => (mode === 'strict' ? acceptAll(judged, request, acceptance) : acceptEach(judged, request, acceptance)),
     refused: ({ accepted }) => accepted.length === 0,
     answer: async (outcome) => (mode === 'strict' ? toStrictAnswer(outcome, request) : toPermissiveAnswer(outcome, request)),
   });
-}
-
-function judge(email: unknown, acceptance: Acceptance): Judged {
-  try {
-    return { draft: acceptance.toDraft(validate(emailRequest, email)) };
-  } catch (error) {
-    if (error instanceof AppError) return { refusal: error };
-    throw error;
-  }
 }
 
 /**

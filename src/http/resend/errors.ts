@@ -1,6 +1,6 @@
 import type { preSerializationAsyncHookHandler } from 'fastify';
 import { ERRORS, type ErrorCode } from '../../core/errors.ts';
-import { type Answer, answer, answers, headersOf, withCodes } from '../schemas/answers.ts';
+import { type Answer, answer, answers, headersOf, RATE_LIMIT_HEADERS, withCodes } from '../schemas/answers.ts';
 import type { Problem } from '../schemas/problem.ts';
 import { type ResendError, type ResendName, resendError } from './schemas.ts';
 
@@ -93,19 +93,18 @@ export const speakAsResend: preSerializationAsyncHookHandler = async (_request, 
 };
 
 /** The documented answers of a route, as {@link answers} has them, with errors of Resend's shape and status. */
-export function resendAnswers(
-  own: Parameters<typeof answers>[0],
-  codes: readonly RefusalCode[],
-  common: Parameters<typeof answers>[2],
-): Record<string, Answer> {
+export function resendAnswers(own: Parameters<typeof answers>[0], codes: readonly RefusalCode[]): Record<string, Answer> {
   const { late = [], others = [] } = Object.groupBy(codes, (code) => (code === 'request_timeout' ? 'late' : 'others'));
   const refusals = others.map((code) => ({ code, name: nameOf(code) }));
   if (others.includes('idempotency_key_reused')) refusals.push({ code: 'validation_failed', name: 'invalid_idempotency_key' });
   const errors = [...Map.groupBy(refusals, ({ code, name }) => statusOf(code, name))].map(([status, group]) => {
     const description = group.map(({ code, name }) => `\`${name}\`, \`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
     const codesOfStatus = group.map(({ code }) => code);
-    return [status, answer(description, withCodes(resendError, codesOfStatus), { headers: headersOf(status, common) })] as const;
+    return [
+      status,
+      answer(description, withCodes(resendError, codesOfStatus), { headers: headersOf(status, RATE_LIMIT_HEADERS) }),
+    ] as const;
   });
   // The parser answers what comes too late, and does not know whom.
-  return { ...answers(own, late, common), ...Object.fromEntries(errors) };
+  return { ...answers(own, late, RATE_LIMIT_HEADERS), ...Object.fromEntries(errors) };
 }

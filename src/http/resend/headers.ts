@@ -1,3 +1,5 @@
+import { isRecord } from '../json.ts';
+
 /**
  * Resend's API takes as headers what POST /send has fields for: threads, and where to unsubscribe. Moves these to their fields, in the body
  * as it came. What it cannot move stays, and is refused by its name.
@@ -42,8 +44,4 @@ function readUnsubscribe(targets: unknown, post: unknown): object | null {
     ...(mailto[0] !== undefined && { email: mailto[0].slice('mailto:'.length).replace(/\?subject=[^&]*$/i, '') }),
     ...(post !== undefined && { one_click: true }),
   };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

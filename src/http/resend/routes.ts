@@ -7,8 +7,9 @@ import type { Place } from '../../core/ports.ts';
 import { type Acceptance, refuseByClock } from '../acceptance.ts';
 import { callerOf } from '../caller.ts';
 import { invalidFields } from '../fields.ts';
-import { toFingerprint, toJsonAnswer } from '../idempotency.ts';
-import { answer, BODY_CODES, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
+import { give, toJsonAnswer } from '../idempotency.ts';
+import { idOf, messageParams } from '../message-param.ts';
+import { answer, BODY_CODES, KEY_CODES, REPLAYED } from '../schemas/answers.ts';
 import { reschedule } from '../schemas/message.ts';
 import { idempotencyKey } from '../schemas/send.ts';
 import { acceptBatch } from './batch.ts';
@@ -24,15 +25,7 @@ export interface ResendOptions {
 /** As many as a hundred emails of many recipients take. */
 const MAX_BATCH_VALUES = 200_000;
 
-const COMMON = [
-  'invalid_json',
-  'missing_api_key',
-  'invalid_api_key',
-  'insufficient_scope',
-  'rate_limited',
-  'internal_error',
-  'queue_unavailable',
-] as const;
+const COMMON = [...KEY_CODES, 'queue_unavailable'] as const;
 
 /** Of a request with a body. */
 const BODY = [...BODY_CODES, 'validation_failed'] as const;
@@ -53,7 +46,6 @@ const SENDING = [
   'shutting_down',
 ] as const;
 
-const params = z.object({ id: z.string().meta({ examples: ['msg_01k7m4q2'] }) });
 const key = idempotencyKey.meta({ description: 'Up to 256 visible ASCII characters.' });
 const accepted = { headers: REPLAYED };
 
@@ -66,7 +58,7 @@ const sendSchema = {
 A retried request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice.`,
   headers: z.object({ 'Idempotency-Key': key }),
   body: emailRequest,
-  response: resendAnswers({ 200: answer('Accepted. It will be tried.', emailId, accepted) }, SENDING, RATE_LIMIT_HEADERS),
+  response: resendAnswers({ 200: answer('Accepted. It will be tried.', emailId, accepted) }, SENDING),
 };
 
 const batchSchema = {
@@ -83,7 +75,7 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
     'Idempotency-Key': key,
   }),
   body: emailBatchRequest,
-  response: resendAnswers({ 200: answer('Accepted.', emailBatchAnswer, accepted) }, SENDING, RATE_LIMIT_HEADERS),
+  response: resendAnswers({ 200: answer('Accepted.', emailBatchAnswer, accepted) }, SENDING),
 };
 
 const getSchema = {
@@ -91,8 +83,8 @@ const getSchema = {
   tags: ['resend'],
   summary: 'See what became of an email',
   description: 'GET /messages/{id} tells more: each recipient, each attempt, and why it failed.',
-  params,
-  response: resendAnswers({ 200: answer('The email.', email) }, [...COMMON, 'message_not_found'], RATE_LIMIT_HEADERS),
+  params: messageParams,
+  response: resendAnswers({ 200: answer('The email.', email) }, [...COMMON, 'message_not_found']),
 };
 
 const listSchema = {
@@ -101,7 +93,7 @@ const listSchema = {
   summary: 'List emails',
   description: 'Newest first: those of this key, or all for an admin key. GET /messages also searches.',
   querystring: emailQuery,
-  response: resendAnswers({ 200: answer('A page of them.', emailList) }, [...COMMON, 'validation_failed'], RATE_LIMIT_HEADERS),
+  response: resendAnswers({ 200: answer('A page of them.', emailList) }, [...COMMON, 'validation_failed']),
 };
 
 const updateSchema = {
@@ -109,13 +101,14 @@ const updateSchema = {
   tags: ['resend'],
   summary: 'Change when a scheduled email is sent',
   description: 'At most a year ahead. A time in the past is now.',
-  params,
+  params: messageParams,
   body: reschedule,
-  response: resendAnswers(
-    { 200: answer('It has the new time.', emailReference) },
-    [...COMMON, ...BODY, 'message_not_found', 'not_reschedulable'],
-    RATE_LIMIT_HEADERS,
-  ),
+  response: resendAnswers({ 200: answer('It has the new time.', emailReference) }, [
+    ...COMMON,
+    ...BODY,
+    'message_not_found',
+    'not_reschedulable',
+  ]),
 };
 
 const cancelSchema = {
@@ -123,12 +116,13 @@ const cancelSchema = {
   tags: ['resend'],
   summary: 'Cancel an email',
   description: 'One that is scheduled, or still waits to be sent.',
-  params,
-  response: resendAnswers(
-    { 200: answer('It is canceled, and will not be sent.', emailReference) },
-    [...COMMON, ...BODY_CODES, 'message_not_found', 'not_cancelable'],
-    RATE_LIMIT_HEADERS,
-  ),
+  params: messageParams,
+  response: resendAnswers({ 200: answer('It is canceled, and will not be sent.', emailReference) }, [
+    ...COMMON,
+    ...BODY_CODES,
+    'message_not_found',
+    'not_cancelable',
+  ]),
 };
 
 /** /emails: Resend's API (https://resend.com/docs/api-reference/emails), so that its SDKs work once their base URL is this service. */
@@ -137,24 +131,14 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
 
   app.post('/emails', { schema: sendSchema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly }, async (request, reply) => {
     const draft = acceptance.toDraft(request.body);
-    const given = await acceptance.once(request, {
-      fingerprint: () => toFingerprint(draft),
-      async accept() {
-        const delivery = await acceptance.accept(draft, request);
-        acceptance.tellBudget(delivery, reply);
-        return delivery;
-      },
-      answer: async ({ id }) => toJsonAnswer(200, { id }),
-    });
-    return reply.code(given.status).headers(given.headers).send(given.body);
+    return give(await acceptance.acceptOnce(draft, request, reply, ({ id }) => toJsonAnswer(200, { id })), reply);
   });
 
   app.post(
     '/emails/batch',
     { schema: batchSchema, config: { scope: 'send', maxValues: MAX_BATCH_VALUES }, onRequest: acceptance.refuseEarly },
     async (request, reply) => {
-      const given = await acceptBatch(request.body, request, acceptance);
-      return reply.code(given.status).headers(given.headers).send(given.body);
+      return give(await acceptBatch(request.body, request, acceptance), reply);
     },
   );
 
@@ -199,9 +183,3 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
     return { object: 'email', id };
   });
 };
-
-/** The id in the path, noted for the log line. */
-function idOf(request: FastifyRequest<{ Params: z.output<typeof params> }>): string {
-  request.messageId = request.params.id;
-  return request.params.id;
-}

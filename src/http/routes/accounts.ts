@@ -1,24 +1,14 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import type { Accounts } from '../../core/accounts.ts';
-import type { ErrorCode } from '../../core/errors.ts';
 import { toAccountResource } from '../resource.ts';
 import { account, accountList } from '../schemas/account.ts';
-import { answer, answers, BODY_CODES, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { answer, answersToKey, BODY_CODES } from '../schemas/answers.ts';
 import { toSignal } from '../signal.ts';
 
 export interface AccountOptions {
   readonly accounts: Pick<Accounts, 'list' | 'verify'>;
 }
-
-const COMMON = [
-  'invalid_json',
-  'missing_api_key',
-  'invalid_api_key',
-  'insufficient_scope',
-  'rate_limited',
-  'internal_error',
-] as const satisfies ErrorCode[];
 
 /** GET /accounts, POST /accounts/{user}/verify: how each sender is. */
 export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, { accounts }) => {
@@ -31,7 +21,7 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, 
         tags: ['accounts'],
         summary: 'See how each sender is',
         description: 'Ready, or paused and why and until when; what of its quota is used, and when some of that frees.',
-        response: answers({ 200: answer('The accounts, the default one first.', accountList) }, COMMON, RATE_LIMIT_HEADERS),
+        response: answersToKey({ 200: answer('The accounts, the default one first.', accountList) }),
       },
     },
     async () => ({ accounts: accounts.list().map(toAccountResource) }),
@@ -48,21 +38,16 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, 
         description: `Logs in once, and sends nothing. If that works, a paused account resumes, and what waits for it goes out.
 Once a minute at most, and not while Gmail counts too many logins: then it is \`rate_limited\`.`,
         params: z.object({ user: z.string().meta({ examples: ['bot@acme.com'] }) }),
-        response: answers(
-          { 200: answer('How the account is now: also when its login was refused.', account) },
-          [
-            ...COMMON,
-            ...BODY_CODES,
-            'not_found',
-            'dns_failed',
-            'connect_failed',
-            'connect_timeout',
-            'connection_lost',
-            'smtp_protocol_error',
-            'smtp_temporary_failure',
-          ],
-          RATE_LIMIT_HEADERS,
-        ),
+        response: answersToKey({ 200: answer('How the account is now: also when its login was refused.', account) }, [
+          ...BODY_CODES,
+          'not_found',
+          'dns_failed',
+          'connect_failed',
+          'connect_timeout',
+          'connection_lost',
+          'smtp_protocol_error',
+          'smtp_temporary_failure',
+        ]),
       },
     },
     async (request, reply) => toAccountResource(await accounts.verify(request.params.user, toSignal(reply))),

@@ -1,15 +1,15 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { AppError } from '../../core/errors.ts';
+import type { AppError } from '../../core/errors.ts';
 import type { Draft } from '../../core/message.ts';
 import type { Backend } from '../../core/ports.ts';
-import type { Acceptance } from '../acceptance.ts';
+import { type Acceptance, orRefusal } from '../acceptance.ts';
 import { validate } from '../fields.ts';
-import { fingerprintOfAll, toFingerprint, toJsonAnswer } from '../idempotency.ts';
+import { fingerprintOfAll, give, toFingerprint, toJsonAnswer } from '../idempotency.ts';
 import { toAppError, toProblemOf } from '../problem.ts';
 import { toPreview, toResource } from '../resource.ts';
-import { answer, answers, BODY_CODES, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
+import { answer, answersToKey, BODY_CODES, REPLAYED } from '../schemas/answers.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
 
@@ -32,27 +32,20 @@ A repeated request with the same \`Idempotency-Key\` gets the same answer, refus
 in a batch of its own, with a key of its own.`,
   headers: z.object({ 'Idempotency-Key': idempotencyKey }),
   body: batchRequest,
-  response: answers(
+  response: answersToKey(
     {
       202: answer('All are accepted.', batchAnswer, { headers: REPLAYED }),
       207: answer('Some are accepted, or none.', batchAnswer, { headers: REPLAYED }),
     },
     [
-      'invalid_json',
-      'missing_api_key',
-      'invalid_api_key',
-      'insufficient_scope',
       'idempotency_in_progress',
       ...BODY_CODES,
       'validation_failed',
       'idempotency_key_reused',
-      'rate_limited',
-      'internal_error',
       'queue_full',
       'queue_unavailable',
       'shutting_down',
     ],
-    RATE_LIMIT_HEADERS,
   ),
 };
 
@@ -62,13 +55,10 @@ type Judged = { readonly draft: Draft; readonly dryRun: boolean } | { readonly r
 /** POST /send/batch: accept many, each judged on its own. */
 export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { acceptance, durability }) => {
   function judge(item: unknown): Judged {
-    try {
+    return orRefusal(() => {
       const body = validate(sendRequest, item);
       return { draft: acceptance.toDraft(body), dryRun: body.dry_run ?? false };
-    } catch (error) {
-      if (error instanceof AppError) return { refusal: error };
-      throw error;
-    }
+    });
   }
 
   async function accept(judged: Judged, request: FastifyRequest): Promise<Omit<BatchResult, 'error'>> {
@@ -111,7 +101,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
           return toJsonAnswer(refused === 0 ? 202 : 207, { accepted, refused, results });
         },
       });
-      return reply.code(given.status).headers(given.headers).send(given.body);
+      return give(given, reply);
     },
   );
 };

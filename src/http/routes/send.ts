@@ -6,11 +6,11 @@ import { AppError } from '../../core/errors.ts';
 import type { Backend, Store, StoredAnswer } from '../../core/ports.ts';
 import type { Waiters } from '../../core/waiters.ts';
 import { type Acceptance, headerOf } from '../acceptance.ts';
-import { toFingerprint, toJsonAnswer } from '../idempotency.ts';
+import { give, toJsonAnswer } from '../idempotency.ts';
 import { parseWait } from '../prefer.ts';
 import { pathOf, toProblem } from '../problem.ts';
 import { toPreview, toResource } from '../resource.ts';
-import { answer, answers, BODY_CODES, LOCATION, RATE_LIMIT_HEADERS, REPLAYED } from '../schemas/answers.ts';
+import { answer, answersToKey, BODY_CODES, LOCATION, REPLAYED } from '../schemas/answers.ts';
 import { messageResource, sendResult } from '../schemas/message.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
 import { toSignal } from '../signal.ts';
@@ -42,7 +42,7 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
     'Idempotency-Key': idempotencyKey,
   }),
   body: sendRequest,
-  response: answers(
+  response: answersToKey(
     {
       200: answer('It was sent, partially sent or canceled while the caller waited; or what a dry run would send.', sendResult, {
         headers: HEADERS,
@@ -50,10 +50,6 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
       202: answer('Accepted. It will be tried.', messageResource, { headers: HEADERS }),
     },
     [
-      'invalid_json',
-      'missing_api_key',
-      'invalid_api_key',
-      'insufficient_scope',
       'sender_not_allowed',
       'recipient_not_allowed',
       'idempotency_in_progress',
@@ -69,8 +65,6 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
       'content_rejected',
       'sender_rejected',
       'policy_rejected',
-      'rate_limited',
-      'internal_error',
       'smtp_rejected',
       'retries_exhausted',
       'delivery_uncertain',
@@ -79,7 +73,6 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
       'shutting_down',
       'expired',
     ],
-    RATE_LIMIT_HEADERS,
   ),
 };
 
@@ -127,15 +120,6 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acce
       return toPreview(preview);
     }
 
-    const given = await acceptance.once(request, {
-      fingerprint: () => toFingerprint(draft),
-      async accept() {
-        const delivery = await acceptance.accept(draft, request);
-        acceptance.tellBudget(delivery, reply);
-        return delivery;
-      },
-      answer: async (delivery) => toAnswer(delivery, request, reply),
-    });
-    return reply.code(given.status).headers(given.headers).send(given.body);
+    return give(await acceptance.acceptOnce(draft, request, reply, (delivery) => toAnswer(delivery, request, reply)), reply);
   });
 };

@@ -1,29 +1,18 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { toMailboxKey } from '../../core/address.ts';
-import { AppError, type ErrorCode } from '../../core/errors.ts';
+import { AppError } from '../../core/errors.ts';
 import type { Suppression } from '../../core/ports.ts';
 import type { Suppressions } from '../../core/suppressions.ts';
 import { strictObject } from '../fields.ts';
 import { cursor, limit, toPage } from '../page.ts';
-import { type Answer, answer, answers, BODY_CODES, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { type Answer, answer, answersToKey, BODY_CODES } from '../schemas/answers.ts';
 import { email } from '../schemas/mailbox.ts';
 import { type SuppressionResource, suppression, suppressionList, suppressionRequest } from '../schemas/suppression.ts';
 
 export interface SuppressionOptions {
   readonly suppressions: Pick<Suppressions, 'get' | 'list' | 'enter' | 'remove'>;
 }
-
-const COMMON = [
-  'invalid_json',
-  'missing_api_key',
-  'invalid_api_key',
-  'insufficient_scope',
-  'validation_failed',
-  'rate_limited',
-  'internal_error',
-  'queue_unavailable',
-] as const satisfies ErrorCode[];
 
 const PARAMS = z.object({ email });
 
@@ -41,7 +30,7 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
         summary: 'See which addresses are not sent to',
         description: 'Those that Gmail refused for good, and those that somebody entered; by address.',
         querystring: strictObject({ limit, cursor: cursor(([key, ...rest]) => (rest.length === 0 && key !== undefined ? key : null)) }),
-        response: answers({ 200: answer('A page of them.', suppressionList) }, COMMON, RATE_LIMIT_HEADERS),
+        response: answersToKey({ 200: answer('A page of them.', suppressionList) }, ['validation_failed', 'queue_unavailable']),
       },
     },
     async ({ query }) => {
@@ -60,7 +49,11 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
         tags: ['suppressions'],
         summary: 'See whether and why an address is not sent to',
         params: PARAMS,
-        response: answers({ 200: answer('Why, and since when.', suppression) }, [...COMMON, 'not_found'], RATE_LIMIT_HEADERS),
+        response: answersToKey({ 200: answer('Why, and since when.', suppression) }, [
+          'validation_failed',
+          'queue_unavailable',
+          'not_found',
+        ]),
       },
     },
     async ({ params }) => {
@@ -82,11 +75,12 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
 It takes the place of what there is for the address, and is answered alike whether there was anything. The body may be left out.`,
         params: PARAMS,
         body: suppressionRequest,
-        response: answers(
-          { 200: answer('It is not sent to any more.', suppression) },
-          [...COMMON, ...BODY_CODES, 'queue_full'],
-          RATE_LIMIT_HEADERS,
-        ),
+        response: answersToKey({ 200: answer('It is not sent to any more.', suppression) }, [
+          'validation_failed',
+          'queue_unavailable',
+          ...BODY_CODES,
+          'queue_full',
+        ]),
       },
     },
     async ({ params, body }) => toSuppressionResource(await suppressions.enter(params.email, body.note ?? null)),
@@ -102,7 +96,7 @@ It takes the place of what there is for the address, and is answered alike wheth
         summary: 'Send to an address again',
         description: 'From every account. If Gmail refuses it once more, it is remembered once more.',
         params: PARAMS,
-        response: answers({ 204: REMOVED }, [...COMMON, ...BODY_CODES, 'not_found'], RATE_LIMIT_HEADERS),
+        response: answersToKey({ 204: REMOVED }, ['validation_failed', 'queue_unavailable', ...BODY_CODES, 'not_found']),
       },
     },
     async ({ params }, reply) => {

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
-import { AppError, type ErrorCode, summarize } from '../../core/errors.ts';
+import { AppError, summarize } from '../../core/errors.ts';
 import type { TemplateUse } from '../../core/message.ts';
 import type { Rendered, Templates } from '../../core/ports.ts';
-import { answer, answers, BODY_CODES, RATE_LIMIT_HEADERS } from '../schemas/answers.ts';
+import { answer, answersToKey, BODY_CODES } from '../schemas/answers.ts';
 import { templateList, templatePreview, templatePreviewRequest } from '../schemas/template.ts';
 
 export interface TemplateOptions {
@@ -11,15 +11,6 @@ export interface TemplateOptions {
   /** The text that goes with HTML which has none. */
   readonly toText: (html: string) => string;
 }
-
-const COMMON = [
-  'invalid_json',
-  'missing_api_key',
-  'invalid_api_key',
-  'insufficient_scope',
-  'rate_limited',
-  'internal_error',
-] as const satisfies ErrorCode[];
 
 /** GET /templates, POST /templates/{id}/preview: what the operator has put into TEMPLATES_DIR. */
 export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app, { templates, toText }) => {
@@ -31,7 +22,7 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
         tags: ['templates'],
         summary: 'List the templates',
         description: 'What the operator has put into TEMPLATES_DIR, by id, and the variables that each wants.',
-        response: answers({ 200: answer('The templates.', templateList) }, COMMON, RATE_LIMIT_HEADERS),
+        response: answersToKey({ 200: answer('The templates.', templateList) }),
       },
       config: { scope: 'read' },
     },
@@ -49,11 +40,12 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
           'Sends nothing. An unknown id is `template_not_found` with the status 422, as it is in a request to send: a code has one status.',
         params: z.object({ id: z.string().meta({ examples: ['invoice'] }) }),
         body: templatePreviewRequest,
-        response: answers(
-          { 200: answer('What a message would say.', templatePreview) },
-          [...COMMON, ...BODY_CODES, 'validation_failed', 'template_not_found', 'template_failed'],
-          RATE_LIMIT_HEADERS,
-        ),
+        response: answersToKey({ 200: answer('What a message would say.', templatePreview) }, [
+          ...BODY_CODES,
+          'validation_failed',
+          'template_not_found',
+          'template_failed',
+        ]),
       },
       config: { scope: 'read' },
     },

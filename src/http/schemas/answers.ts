@@ -32,6 +32,16 @@ const WWW_AUTHENTICATE = {
   'WWW-Authenticate': { type: 'string', description: 'Bearer.', examples: ['Bearer'] },
 } as const satisfies Headers;
 
+/** What any request with a key may be answered. */
+export const KEY_CODES = [
+  'invalid_json',
+  'missing_api_key',
+  'invalid_api_key',
+  'insufficient_scope',
+  'rate_limited',
+  'internal_error',
+] as const satisfies ErrorCode[];
+
 /** What any request with a body may be answered, whether the route reads the body or not. */
 export const BODY_CODES = ['request_timeout', 'message_too_large', 'unsupported_media_type'] as const satisfies ErrorCode[];
 
@@ -53,6 +63,11 @@ export function answers(own: Readonly<Record<number, Answer>>, codes: readonly E
     ([status, group]) => [status, toProblems(status, group, common)] as const,
   );
   return Object.fromEntries([...successes, ...problems]);
+}
+
+/** The same for a route that needs a key: with what any of these may be answered. */
+export function answersToKey(own: Readonly<Record<number, Answer>>, codes: readonly ErrorCode[] = []): Record<string, Answer> {
+  return answers(own, [...KEY_CODES, ...codes], RATE_LIMIT_HEADERS);
 }
 
 function toProblems(status: number, codes: readonly ErrorCode[], common: Headers): Answer {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { FieldError } from '../../core/errors.ts';
 import { type Address, type Draft, type Message, PRIORITIES, type Unsubscribe } from '../../core/message.ts';
 import { strictObject } from '../fields.ts';
+import { isRecord } from '../json.ts';
 import { attachment } from './attachment.ts';
 import { headers } from './headers.ts';
 import { email, MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
@@ -109,10 +110,6 @@ export function checkTogether(request: Pick<SendRequest, 'to'> & Partial<SendReq
 export const EVEN_IF_WRONG = { when: ({ value }: { readonly value: unknown }) => isRecord(value) };
 
 export const sendRequest = fields.superRefine(checkTogether, EVEN_IF_WRONG);
-
-function isRecord(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 function hasTwins(attachments: SendRequest['attachments']): boolean {
   if (!Array.isArray(attachments)) return false;
