@@ -4,7 +4,7 @@ import { Tinypool } from 'tinypool';
 import { AppError } from '../core/errors.ts';
 import { isOptionalBody } from './fields.ts';
 import { parseJson } from './json.ts';
-import { handOver, type LargeBody, type LargeBodyRead } from './large-body.ts';
+import type { LargeBody, LargeBodyRead } from './large-body.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -22,36 +22,31 @@ export function readJsonBodies(app: FastifyInstance): void {
   let pool: Tinypool | undefined;
   app.addHook('onClose', () => pool?.destroy());
 
-  async function readLarge(chunks: Uint8Array[], maxValues: number | undefined): Promise<unknown> {
+  async function readLarge(bytes: Uint8Array, maxValues: number | undefined): Promise<unknown> {
     pool ??= new Tinypool({
       filename: new URL(`./large-body${extname(import.meta.url)}`, import.meta.url).href,
       minThreads: 0,
       maxThreads: 1,
       idleTimeout: IDLE_MS,
     });
-    const read: LargeBodyRead = await pool.run(
-      handOver(
-        { chunks, maxValues } satisfies LargeBody,
-        chunks.map(({ buffer }) => buffer),
-      ),
-    );
+    const read: LargeBodyRead = await pool.run({ bytes, maxValues } satisfies LargeBody);
     if ('refusal' in read) throw new AppError('invalid_json', { detail: read.refusal });
     return read.body;
   }
 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', (request, payload, done) => {
-    collect(request, payload, (error, chunks, bytes) => {
+    collect(request, payload, (error, bytes) => {
       if (error) return done(error);
-      if (bytes === 0 && needsNone(request)) return done(null, undefined);
+      if (bytes.length === 0 && needsNone(request)) return done(null, undefined);
       const { maxValues } = request.routeOptions.config;
-      if (bytes > LARGE_BYTES) {
-        readLarge(chunks, maxValues).then((body) => done(null, body), done);
+      if (bytes.length > LARGE_BYTES) {
+        readLarge(bytes, maxValues).then((body) => done(null, body), done);
         return;
       }
       let body: unknown;
       try {
-        body = parseJson(Buffer.concat(chunks, bytes), maxValues);
+        body = parseJson(bytes, maxValues);
       } catch (refusal) {
         return done(refusal as Error);
       }
@@ -66,25 +61,33 @@ function needsNone({ routeOptions }: FastifyRequest): boolean {
   return body === undefined || isOptionalBody(body);
 }
 
-/** The body in pieces, each with memory of its own: to join 20 MB takes as long as to parse them. */
+const NONE = Buffer.alloc(0);
+
+/**
+ * The body. If it says that it will be large, each piece is put in its place as it comes, in memory that the other thread sees too: to join
+ * and hand over 20 MB at the end would take as long as to parse them.
+ */
 function collect(
   { headers, routeOptions }: FastifyRequest,
   payload: FastifyRequest['raw'],
-  done: (error: Error | null, chunks: Uint8Array[], bytes: number) => void,
+  done: (error: Error | null, bytes: Buffer) => void,
 ): void {
   const limit = routeOptions.bodyLimit;
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
+  const declared = Number(headers['content-length']);
+  const shared = declared > LARGE_BYTES && declared <= limit ? Buffer.from(new SharedArrayBuffer(declared)) : null;
+  const chunks: Buffer[] = [];
+  let length = 0;
 
   function finish(error: Error | null = null) {
     payload.off('data', take).off('end', finish).off('error', finish);
-    done(error, chunks, bytes);
+    done(error, error ? NONE : (shared ?? Buffer.concat(chunks, length)));
   }
   function take(chunk: Buffer) {
-    bytes += chunk.length;
-    if (bytes > limit) finish(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
-    else chunks.push(new Uint8Array(chunk));
+    if (length + chunk.length > limit) return finish(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
+    if (shared) shared.set(chunk, length);
+    else chunks.push(chunk);
+    length += chunk.length;
   }
-  if (Number(headers['content-length']) > limit) done(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE(), [], 0);
+  if (declared > limit) done(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE(), NONE);
   else payload.on('data', take).on('end', finish).on('error', finish);
 }

@@ -4,7 +4,7 @@ import { decodeBase64 } from './base64.ts';
 import { isRecord, parseJson } from './json.ts';
 
 export interface LargeBody {
-  readonly chunks: readonly Uint8Array[];
+  readonly bytes: Uint8Array;
   readonly maxValues: number | undefined;
 }
 
@@ -15,11 +15,12 @@ const LARGE_ATTACHMENT_CHARS = 64 * 1024;
 
 /** Reads one body, in a thread of its own. Attachments that are good base64 are bytes then, and are handed over without a copy. */
 // biome-ignore lint/style/noDefaultExport: it is what Tinypool calls
-export default function readLargeBody({ chunks, maxValues }: LargeBody) {
+export default function readLargeBody({ bytes, maxValues }: LargeBody) {
   try {
-    const body = parseJson(Buffer.concat(chunks), maxValues);
+    const body = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), maxValues);
     const read: LargeBodyRead = { body };
-    return handOver(read, attachmentsIn(body).flatMap(decode));
+    const buffers = attachmentsIn(body).flatMap(decode);
+    return Tinypool.move({ [kTransferable]: buffers, [kValue]: read });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     return { refusal: error.message } satisfies LargeBodyRead;
@@ -43,9 +44,4 @@ function decode(attachment: Record<string, unknown>): ArrayBuffer[] {
   if (bytes === null) return [];
   attachment.content = bytes;
   return [bytes.buffer];
-}
-
-/** The value for another thread, and these parts of it without a copy: here they are gone then. */
-export function handOver(value: object, buffers: readonly ArrayBufferLike[]) {
-  return Tinypool.move({ [kTransferable]: buffers, [kValue]: value });
 }

@@ -102,8 +102,8 @@ function toAttachment({ filename, content, contentType, contentId }: Attachment)
   };
 }
 
-/** A whole number of base64 lines. Encoding, wrapping and looking for dots take well under a millisecond for so much. */
-const SLICE_BYTES = 57 * 1024;
+/** A whole number of base64 lines. Encoding, wrapping, looking for dots and encrypting take a fraction of a millisecond for so much. */
+const SLICE_BYTES = 57 * 256;
 
 /** In pieces, with a turn of the event loop between two, so that nobody waits for a large file to be encoded. */
 async function* slicesOf(content: Uint8Array): AsyncGenerator<Buffer> {
