@@ -208,19 +208,16 @@ describe('an attachment', () => {
     expect(new Uint8Array(file?.content as ArrayBuffer)).toEqual(content);
   });
 
-  test.each([1, 57 * 256, 57 * 256 + 1, 300_000])(
-    'of %i bytes arrives as it is, and makes the same message each time',
-    async (length) => {
-      const content = randomBytes(length);
-      const job = aJob({ attachments: [attachment('film.mp4', { content }), attachment('rows.csv', { content })] });
-      const bytes = await compose(job);
-      expect(Buffer.compare(await compose(job), bytes)).toBe(0);
-      expect((await createComposer().compose(job)).size).toBe(bytes.length);
-      for (const file of (await PostalMime.parse(bytes, { attachmentEncoding: 'arraybuffer' })).attachments) {
-        expect(Buffer.compare(Buffer.from(file.content as ArrayBuffer), content)).toBe(0);
-      }
-    },
-  );
+  test.each([1, 57 * 256, 57 * 256 + 1, 300_000])('of %i bytes arrives as it is, and makes the same message each time', async (length) => {
+    const content = randomBytes(length);
+    const job = aJob({ attachments: [attachment('film.mp4', { content }), attachment('rows.csv', { content })] });
+    const bytes = await compose(job);
+    expect(Buffer.compare(await compose(job), bytes)).toBe(0);
+    expect((await createComposer().compose(job)).size).toBe(bytes.length);
+    for (const file of (await PostalMime.parse(bytes, { attachmentEncoding: 'arraybuffer' })).attachments) {
+      expect(Buffer.compare(Buffer.from(file.content as ArrayBuffer), content)).toBe(0);
+    }
+  });
 
   test('gets its type from its name', async () => {
     const files = await attached(attachment('a.pdf'), attachment('b.png'), attachment('c.unheard-of'));
