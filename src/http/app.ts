@@ -5,7 +5,7 @@ import type { z } from 'zod';
 import { AppError } from '../core/errors.ts';
 import { createKeyring, type Keyring } from '../core/keyring.ts';
 import { type AcceptanceOptions, createAcceptance } from './acceptance.ts';
-import { readJsonBodies } from './body.ts';
+import { readJsonBodies } from './body/read.ts';
 import { validate } from './fields.ts';
 import { createAuthenticator, demandScope, requireKey } from './plugins/auth.ts';
 import { createLimits, type Rate } from './plugins/limits.ts';

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseJson } from '../../src/http/json.ts';
+import { parseJson } from '../../src/http/body/json.ts';
 import { CRM, MAIL, startApp } from '../helpers/app.ts';
 
 const parse = (text: string) => parseJson(Buffer.from(text));

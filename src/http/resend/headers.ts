@@ -1,4 +1,4 @@
-import { isRecord } from '../json.ts';
+import { isRecord } from '../body/json.ts';
 
 /**
  * Resend's API takes as headers what POST /send has fields for: threads, and where to unsubscribe. Moves these to their fields, in the body

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isBlockedFilename } from '../../core/attachments.ts';
 import type { Attachment } from '../../core/message.ts';
-import { decodeBase64 } from '../base64.ts';
+import { decodeBase64 } from '../body/base64.ts';
 import { strictObject } from '../fields.ts';
 import { line } from './text.ts';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { FieldError } from '../../core/errors.ts';
 import { type Address, type Draft, type Message, PRIORITIES, type Unsubscribe } from '../../core/message.ts';
+import { isRecord } from '../body/json.ts';
 import { strictObject } from '../fields.ts';
-import { isRecord } from '../json.ts';
 import { attachment } from './attachment.ts';
 import { headers } from './headers.ts';
 import { email, MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';

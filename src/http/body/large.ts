@@ -1,5 +1,5 @@
 import { kTransferable, kValue, Tinypool } from 'tinypool';
-import { AppError } from '../core/errors.ts';
+import { AppError } from '../../core/errors.ts';
 import { decodeBase64 } from './base64.ts';
 import { isRecord, parseJson } from './json.ts';
 

@@ -1,10 +1,10 @@
 import { extname } from 'node:path';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { Tinypool } from 'tinypool';
-import { AppError } from '../core/errors.ts';
-import { isOptionalBody } from './fields.ts';
+import { AppError } from '../../core/errors.ts';
+import { isOptionalBody } from '../fields.ts';
 import { parseJson } from './json.ts';
-import type { LargeBody, LargeBodyRead } from './large-body.ts';
+import type { LargeBody, LargeBodyRead } from './large.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -24,7 +24,7 @@ export function readJsonBodies(app: FastifyInstance): void {
 
   async function readLarge(bytes: Uint8Array, maxValues: number | undefined): Promise<unknown> {
     pool ??= new Tinypool({
-      filename: new URL(`./large-body${extname(import.meta.url)}`, import.meta.url).href,
+      filename: new URL(`./large${extname(import.meta.url)}`, import.meta.url).href,
       minThreads: 0,
       maxThreads: 1,
       idleTimeout: IDLE_MS,

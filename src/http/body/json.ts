@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { AppError } from '../core/errors.ts';
+import { AppError } from '../../core/errors.ts';
 
 const MAX_DEPTH = 32;
 /** Commas, colons and opening brackets. A full request has fewer than 2,000; each costs memory that no limit on bytes bounds. */
