@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
-import { AppError, ERRORS, type ErrorCode } from '../core/errors.ts';
+import { AppError, ERRORS, type ErrorCode, summarize } from '../core/errors.ts';
 import type { Problem } from './schemas/problem.ts';
 
 const CONTENT_TYPE = 'application/problem+json';
@@ -49,14 +49,18 @@ export function toAppError(error: unknown, request: FastifyRequest): AppError {
   return new AppError(code, { cause: error, ...(status === 413 && { detail: describeBody(request) }) });
 }
 
-/** What a failure is to the request that met it. `within` is the place in the body that it speaks of. */
-export function toProblemOf(failure: AppError, request: FastifyRequest, within = ''): Problem {
-  return toProblem(failure.code, {
-    detail: failure.message,
-    instance: pathOf(request),
-    request_id: request.id,
-    errors: failure.errors.map((error) => (/^(?!\/|$)/.test(error.pointer) ? error : { ...error, pointer: `${within}${error.pointer}` })),
-  });
+/** What a failure is to the request that met it. */
+export function toProblemOf(failure: AppError, request: FastifyRequest): Problem {
+  const { code, message, errors } = failure;
+  return toProblem(code, { detail: message, instance: pathOf(request), request_id: request.id, errors });
+}
+
+/** The same refusal, of a part of the body: its pointers begin there. */
+export function placedAt(place: string, { code, message, errors, retryAfter, cause }: AppError): AppError {
+  // Those that do not begin with a slash point elsewhere than into the body.
+  const placed = errors.map((error) => (/^(?!\/|$)/.test(error.pointer) ? error : { ...error, pointer: `${place}${error.pointer}` }));
+  const detail = placed.length > 0 ? summarize(placed) : `${place}: ${message}`;
+  return new AppError(code, { detail, errors: placed, cause, ...(retryAfter !== undefined && { retryAfter }) });
 }
 
 /** What came and what is allowed. A chunked body does not say how long it is. */

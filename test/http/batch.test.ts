@@ -30,7 +30,15 @@ describe('POST /send/batch', () => {
       refused: 4,
       results: [
         { status: 202, message: { status: 'queued' } },
-        { status: 422, error: { code: 'validation_failed', instance: '/send/batch', errors: [{ pointer: '/messages/1/to' }] } },
+        {
+          status: 422,
+          error: {
+            code: 'validation_failed',
+            detail: expect.stringMatching(/^\/messages\/1\/to: /),
+            instance: '/send/batch',
+            errors: [{ pointer: '/messages/1/to' }],
+          },
+        },
         { status: 422, error: { errors: [{ pointer: '/messages/2', code: 'invalid_type' }] } },
         { status: 422, error: { errors: [{ pointer: '/messages/3' }] } },
         { status: 422, error: { errors: [{ pointer: '/messages/4/subjct', code: 'unknown_field' }] } },

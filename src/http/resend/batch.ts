@@ -1,11 +1,11 @@
 import type { FastifyRequest } from 'fastify';
-import { AppError, summarize } from '../../core/errors.ts';
+import type { AppError } from '../../core/errors.ts';
 import type { Draft } from '../../core/message.ts';
 import type { StoredAnswer } from '../../core/ports.ts';
 import { type Acceptance, headerOf, orRefusal } from '../acceptance.ts';
 import { invalidFields, validate } from '../fields.ts';
 import { fingerprintOfAll, toFingerprint, toJsonAnswer } from '../idempotency.ts';
-import { toAppError, toProblemOf } from '../problem.ts';
+import { placedAt, toAppError, toProblemOf } from '../problem.ts';
 import { toMessage, toResendError } from './errors.ts';
 import { emailRequest } from './schemas.ts';
 
@@ -50,14 +50,14 @@ export async function acceptBatch(emails: readonly unknown[], request: FastifyRe
  */
 async function acceptAll(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance): Promise<Outcome> {
   const drafts = judged.map((one, index) => {
-    if ('refusal' in one) throw atPlace(one.refusal, index);
+    if ('refusal' in one) throw placedAt(`/${index}`, one.refusal);
     return one.draft;
   });
   for (const [index, draft] of drafts.entries()) {
     try {
       await acceptance.check(draft, request);
     } catch (error) {
-      throw atPlace(toAppError(error, request), index);
+      throw placedAt(`/${index}`, toAppError(error, request));
     }
   }
   const accepted: string[] = [];
@@ -65,7 +65,7 @@ async function acceptAll(judged: readonly Judged[], request: FastifyRequest, acc
     try {
       accepted.push((await acceptance.accept(draft, request)).id);
     } catch (error) {
-      const failure = atPlace(toAppError(error, request), index);
+      const failure = placedAt(`/${index}`, toAppError(error, request));
       if (index === 0) throw failure;
       return { accepted, refused: [{ index, failure }] };
     }
@@ -88,13 +88,6 @@ async function acceptEach(judged: readonly Judged[], request: FastifyRequest, ac
     }
   }
   return { accepted, refused };
-}
-
-/** The same refusal, of an email in a batch. */
-function atPlace({ code, message, errors, retryAfter, cause }: AppError, index: number): AppError {
-  const placed = errors.map((error) => ({ ...error, pointer: `/${index}${error.pointer}` }));
-  const detail = placed.length > 0 ? summarize(placed) : `/${index}: ${message}`;
-  return new AppError(code, { detail, errors: placed, cause, ...(retryAfter !== undefined && { retryAfter }) });
 }
 
 /**

@@ -7,7 +7,7 @@ import type { Backend } from '../../core/ports.ts';
 import { type Acceptance, orRefusal } from '../acceptance.ts';
 import { validate } from '../fields.ts';
 import { fingerprintOfAll, give, toFingerprint, toJsonAnswer } from '../idempotency.ts';
-import { toAppError, toProblemOf } from '../problem.ts';
+import { placedAt, toAppError, toProblemOf } from '../problem.ts';
 import { toPreview, toResource } from '../resource.ts';
 import { answer, answersToKey, BODY_CODES, REPLAYED } from '../schemas/answers.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
@@ -74,7 +74,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
       const failure = toAppError(error, request);
       // The log line of the request has room for one.
       if (failure.code === 'internal_error') request.failure = failure;
-      const problem = toProblemOf(failure, request, `/messages/${index}`);
+      const problem = toProblemOf(placedAt(`/messages/${index}`, failure), request);
       return { status: problem.status, error: problem };
     }
   }
