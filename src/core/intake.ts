@@ -103,7 +103,7 @@ export function createIntake(deps: IntakeDeps): Intake {
 
   return {
     async accept(draft, caller, requestId) {
-      if (deps.isDraining()) throw new AppError('shutting_down', { retryAfter: 5 });
+      if (deps.isDraining()) throw new AppError('shutting_down');
       const { delivery } = await prepare(draft, caller, requestId);
       await insert(delivery, caller);
       await queue.push(delivery.id, { channel: delivery.account, afterMs: waitOf(delivery), priority: delivery.priority });

@@ -66,7 +66,7 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
       return canceled;
     },
     async retry(id, caller) {
-      if (isDraining()) throw new AppError('shutting_down', { retryAfter: 5 });
+      if (isDraining()) throw new AppError('shutting_down');
       const queued = await change(id, caller, (delivery) => {
         const { status, content } = delivery;
         if (!RETRYABLE.has(status) || content === null) throw refusal('not_retryable', delivery);

@@ -41,15 +41,12 @@ export interface Acceptance {
   once<T>(request: FastifyRequest, what: Pick<OnceOnly<T>, 'fingerprint' | 'accept' | 'refused' | 'answer'>): Promise<StoredAnswer>;
 }
 
-/** Seconds. A full queue drains at some messages a second; a restart takes about as long. */
-const RETRY_AFTER = 5;
-
 /** A refusal for want of room is held back for so long: who hammers a full queue must not take from delivery the time that makes room. */
 const FULL_QUEUE_HOLD_MS = 100;
 
 /** Made once: an error for each would cost more than all else that a refusal does. */
-const SHUTTING_DOWN = new AppError('shutting_down', { retryAfter: RETRY_AFTER });
-const QUEUE_FULL = new AppError('queue_full', { retryAfter: RETRY_AFTER });
+const SHUTTING_DOWN = new AppError('shutting_down');
+const QUEUE_FULL = new AppError('queue_full');
 
 export function createAcceptance({ intake, store, idempotency, accounts, isDraining }: AcceptanceOptions): Acceptance {
   const acceptance: Acceptance = {

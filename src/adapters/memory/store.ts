@@ -13,9 +13,6 @@ export interface MemoryStoreOptions {
   readonly retained: RetainedOptions;
 }
 
-/** Seconds after which a caller who found the queue full should ask again. */
-const RETRY_AFTER_S = 5;
-
 /** A Store in memory. Deliveries are immutable, so it hands out the ones it holds. */
 export function createMemoryStore({ maxMessages, maxBytes, retained }: MemoryStoreOptions): Store {
   const open = new Map<string, Delivery>();
@@ -98,5 +95,5 @@ function matches(delivery: Delivery, { owner, statuses, tag, recipient, createdB
 }
 
 function full(detail: string): AppError {
-  return new AppError('queue_full', { detail, retryAfter: RETRY_AFTER_S });
+  return new AppError('queue_full', { detail });
 }
