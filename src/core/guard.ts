@@ -15,6 +15,7 @@ export function refuseForKey({ envelope }: Message, caller: Caller, allowedRecip
   const { email } = envelope.from;
   if (caller.allowedFrom !== null && !matcherOf(caller.allowedFrom)(email)) throw senderNotAllowed(email, caller.allowedFrom);
 
+  if (caller.allowedRecipients === null && allowedRecipients === null) return;
   const ofKey = matcherOf(caller.allowedRecipients);
   const ofService = matcherOf(allowedRecipients);
   const errors = FIELDS.flatMap((field) =>

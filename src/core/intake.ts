@@ -120,12 +120,12 @@ export function createIntake(deps: IntakeDeps): Intake {
 }
 
 /** The words that the template gives, where the draft has none of its own. */
-function fill({ template, ...message }: Draft, templates: Pick<Templates, 'render'>): Message {
-  if (template === null) return message;
-  const { envelope, content } = message;
+function fill(draft: Draft, templates: Pick<Templates, 'render'>): Message {
+  const { template, envelope, content } = draft;
+  if (template === null) return draft;
   const { subject, html, text } = templates.render(template);
   if (envelope.subject === '' && subject === null) throw withoutSubject();
-  return { ...message, envelope: { ...envelope, subject: envelope.subject || (subject ?? '') }, content: { ...content, html, text } };
+  return { ...draft, envelope: { ...envelope, subject: envelope.subject || (subject ?? '') }, content: { ...content, html, text } };
 }
 
 function withoutSubject(): AppError {

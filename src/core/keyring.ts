@@ -51,8 +51,9 @@ export function createKeyring(first: readonly ApiKey[]): Keyring {
     },
     take({ name }) {
       const quota = quotaOf(name);
-      const waitMs = quota.waitMs(0, 'normal');
-      if (waitMs > 0) throw spent(name, quota.state().messages.limit, waitMs);
+      const limit = byName.get(name)?.dailyLimit ?? null;
+      const waitMs = limit === null ? 0 : quota.waitMs(0, 'normal');
+      if (limit !== null && waitMs > 0) throw spent(name, limit, waitMs);
       const hold = quota.hold(0);
       return { spend: () => hold.spend(0), release: () => hold.release() };
     },

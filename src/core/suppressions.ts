@@ -63,8 +63,12 @@ export function createSuppressions({ store, events, learn, onError }: Suppressio
 
   return {
     async find(account, emails) {
-      const found = await Promise.all(emails.map(async (email) => [email, await store.get(email)] as const));
-      return new Map(found.filter((entry): entry is [string, Suppression] => entry[1] !== null && holds(entry[1], account)));
+      const known = await Promise.all(emails.map((email) => store.get(email)));
+      const found = new Map<string, Suppression>();
+      known.forEach((suppression, i) => {
+        if (suppression && holds(suppression, account)) found.set(emails[i] ?? '', suppression);
+      });
+      return found;
     },
     async enter(email, note) {
       const suppression = { email, reason: 'manual', accounts: null, smtp: null, messageId: null, note, createdAt: Date.now() } as const;
