@@ -36,7 +36,7 @@ export function logEvents(events: Events, logger: Logger): void {
     if (fault) logger.warn({ ...line, code: fault.error.code, certain: fault.certain, retryable: fault.retryable }, 'attempt failed');
     else logger.info(line, 'attempt accepted');
   });
-  events.on('account.paused', (...what) => logger.error(accountLine(...what), 'account paused'));
+  events.on('account.paused', (user, error, untilAt) => logger.error(accountLine(user, error, untilAt), 'account paused'));
   events.on('account.short', (...what) => logger.warn(accountLine(...what), 'mail waits for quota'));
   events.on('account.resumed', (account) => {
     logger.info({ account }, 'account resumed');

@@ -1,3 +1,4 @@
+import { createMemoryBooks } from './adapters/memory/books.ts';
 import { createEvents } from './core/events.ts';
 import { type OpenSender, openSender, type SenderOptions } from './senders.ts';
 import { openSimulator } from './simulator/simulator.ts';
@@ -21,7 +22,7 @@ export async function openSandbox({
   deadlines,
 }: Pick<SenderOptions, 'connections' | 'backoffScale' | 'deadlines'>): Promise<Sandbox> {
   const gmail = await openSimulator({ user: USER, retain: RETAIN });
-  const sender = openSender(
+  const sender = await openSender(
     {
       user: USER,
       credentials: () => ({ kind: 'app_password', password: gmail.password }),
@@ -33,12 +34,15 @@ export async function openSandbox({
     {
       servers: [{ host: 'localhost', port: gmail.starttlsPort, tls: 'starttls' }],
       connections,
+      connectionsHere: connections,
       rate: null,
       ca: gmail.ca,
       backoffScale,
       deadlines,
       // What befalls this account is nobody's concern: neither the log nor a webhook tells of it.
       events: createEvents(),
+      // Each instance has a simulator of its own, and so an account.
+      books: createMemoryBooks(),
     },
   );
   async function close(): Promise<void> {

@@ -4,18 +4,20 @@ import { openTransport } from './adapters/smtp/transport.ts';
 import type { AccountConfig } from './config/account.ts';
 import type { SmtpServer } from './config/smtp-url.ts';
 import { createAccount } from './core/account.ts';
+import { newAccountBook } from './core/account-book.ts';
 import type { Sender } from './core/accounts.ts';
-import { createConcurrency } from './core/concurrency.ts';
 import type { Events } from './core/events.ts';
-import { createPace, UNPACED } from './core/pace.ts';
-import type { Transport } from './core/ports.ts';
-import { createQuota } from './core/quota.ts';
+import type { Books, Transport } from './core/ports.ts';
 
 export interface SenderOptions {
   readonly events: Events;
+  /** Where what is known of accounts is kept. */
+  readonly books: Books;
   /** In order of preference. */
   readonly servers: readonly SmtpServer[];
+  /** Of all instances, and of this one. */
   readonly connections: number;
+  readonly connectionsHere: number;
   /** Messages per second; null: no limit. */
   readonly rate: number | null;
   /** A CA to trust besides those of Node, as PEM. */
@@ -31,18 +33,18 @@ export interface OpenSender extends Sender {
 }
 
 /** An account with its limits, and its way to the server, which must be closed. */
-export function openSender(
+export async function openSender(
   { user, credentials, from, aliases, daily, reserve }: AccountConfig,
-  { events, servers, connections, rate, ca = null, backoffScale = 1, deadlines = DEADLINES }: SenderOptions,
-): OpenSender {
-  const account = createAccount(user, {
-    events,
-    backoffScale,
-    connections,
-    quota: createQuota({ ...daily, reserve }, { backoffScale }),
-    pace: rate === null ? UNPACED : createPace(rate),
-    concurrency: createConcurrency(connections),
-  });
+  { servers, ca = null, backoffScale = 1, deadlines = DEADLINES, ...shared }: SenderOptions,
+): Promise<OpenSender> {
+  const { books } = shared;
   const transport = openTransport({ servers, user, credentials, ehloName: ehloName(user), ca, deadlines });
+  const account = createAccount(user, {
+    ...shared,
+    backoffScale,
+    allowance: { ...daily, reserve },
+    book: await books.open(`account:${user}`, () => newAccountBook(books.now())),
+    keepConnections: transport.keep,
+  });
   return { account, transport, from, aliases };
 }

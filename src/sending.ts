@@ -7,7 +7,7 @@ import type { Backend } from './core/ports.ts';
 import type { Sandbox } from './sandbox.ts';
 import { type OpenSender, openSender } from './senders.ts';
 
-export interface SendingOptions extends Pick<Backend, 'queue' | 'store'> {
+export interface SendingOptions extends Pick<Backend, 'queue' | 'store' | 'books'> {
   readonly config: Config;
   readonly events: Events;
   readonly ca: string | null;
@@ -19,7 +19,7 @@ export interface SendingOptions extends Pick<Backend, 'queue' | 'store'> {
 export interface Sending {
   readonly accounts: Accounts;
   /** Begins to take what is due. */
-  start(): void;
+  start(): Promise<void>;
   /** Sees to it that test keys, if there are some among these, have where to send to. */
   prepareFor(keys: Config['apiKeys']): Promise<void>;
   /** Takes no more and resolves when the attempts under way have ended and are recorded. */
@@ -28,39 +28,43 @@ export interface Sending {
   close(): Promise<void>;
 }
 
-export function openSending({ config, queue, store, events, ca, backoffScale, deadlines }: SendingOptions): Sending {
-  const { connections, servers, rate } = config.smtp;
-  const senders = config.accounts.map((account) =>
-    openSender(account, { events, servers, connections, rate, ca, backoffScale, deadlines }),
+export async function openSending(options: SendingOptions): Promise<Sending> {
+  const { config, queue, store, books, events, ca, backoffScale, deadlines } = options;
+  const { connections, connectionsHere } = config.smtp;
+  const senders = await Promise.all(
+    config.accounts.map((account) => openSender(account, { ...config.smtp, books, events, ca, backoffScale, deadlines })),
   );
   let sandbox: Sandbox | null = null;
   const accounts = createAccounts({ senders, sandbox: () => sandbox?.sender ?? null, fromPolicy: config.fromPolicy, queue, store });
   const policy = { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random };
   const dispatchers: Dispatcher[] = [];
 
-  function startLanesOf({ account, transport }: OpenSender) {
-    const dispatcher = createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: connections });
+  async function startLanesOf({ account, transport }: OpenSender): Promise<void> {
+    const dispatcher = createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: connectionsHere });
+    await account.join();
     dispatchers.push(dispatcher);
     dispatcher.start();
   }
 
   return {
     accounts,
-    start() {
-      for (const sender of senders) startLanesOf(sender);
+    async start() {
+      await Promise.all(senders.map(startLanesOf));
     },
     async prepareFor(keys) {
       if (sandbox !== null || !keys.some(({ test }) => test)) return;
       // Few have test keys: the simulator is loaded for those who do.
       const { openSandbox } = await import('./sandbox.ts');
       sandbox = await openSandbox({ connections, backoffScale, deadlines });
-      startLanesOf(sandbox.sender);
+      await startLanesOf(sandbox.sender);
     },
     async drain() {
       await Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
     },
     async close() {
       await Promise.all(senders.map(({ transport }) => transport.close()));
+      // Who does not say so is found to be gone before long.
+      await Promise.allSettled(senders.map(({ account }) => account.leave()));
       await sandbox?.close();
     },
   };

@@ -1,30 +1,29 @@
-import type { Concurrency } from './concurrency.ts';
-import { type Delivery, pendingOf } from './delivery.ts';
+import { randomUUID } from 'node:crypto';
+import { type AccountBook, type AccountRules, type Desk, openDesk, type Paused } from './account-book.ts';
+import { type Delivery, namedOf, pendingOf } from './delivery.ts';
 import type { Events } from './events.ts';
-import type { Pace } from './pace.ts';
-import { createGate, type Pause, type PauseState } from './pause.ts';
-import type { AttemptWatch, Fault, Outcome } from './ports.ts';
-import { type Quota, type QuotaState, shortageOf } from './quota.ts';
-
-const MINUTE = 60_000;
-/** How long a paused account waits before its 1st, 2nd, … probe, where the reply does not say. */
-const PROBE_AFTER_MS = [1, 2, 5, 10, 15].map((minutes) => minutes * MINUTE);
-/**
- * The same for the daily limit. The window is rolling, and others may send as this account: Gmail is asked when something frees by our count, but no
- * sooner than this, and each hour at the latest.
- */
-const ASK_AFTER_MS = [1, 15, 30, 60].map((minutes) => minutes * MINUTE);
-const ASK_AT_LATEST_MS = 60 * MINUTE;
+import { insist, insistBesides } from './insist.ts';
+import type { Priority } from './message.ts';
+import type { Pause, PauseState } from './pause.ts';
+import type { AttemptWatch, Book, Books, Fault, Outcome } from './ports.ts';
+import { type Budget, type QuotaState, shortageOf } from './quota.ts';
 
 /** How often it is said that mail waits for want of quota. */
-const TELL_EVERY_MS = 60 * MINUTE;
+const TELL_EVERY_MS = 60 * 60_000;
+
+/** Others may change what one waits for, and do not tell: then it is looked at again after so long. */
+const LOOK_AGAIN_MS = 250;
+
+/** How often an instance says that it is there, and how long it is taken for granted: others take its seats after that. */
+const RENEW_EVERY_MS = 2000;
+const PRESENT_FOR_MS = 15_000;
 
 /** Leave to make one attempt. It must end in `settle` or `release`. */
 export interface Permit extends AttemptWatch {
   /** Says how the attempt went; answers with the pause it caused, if the fault was the account's. */
-  settle(outcome: Outcome): Pause | null;
+  settle(outcome: Outcome): Promise<Pause | null>;
   /** No attempt was made after all. */
-  release(): void;
+  release(): Promise<void>;
 }
 
 export interface AccountState {
@@ -40,65 +39,102 @@ export interface AccountState {
  *
  * Before the first login has worked, and while a fault of the account lasts, one attempt at a time goes out as a probe and the others wait for
  * what it finds: a refused login is never repeated by every lane. A paused account is probed by the next message once its wait is over.
- * An account that is ready still keeps to its pace, its quota and as many connections at once as Gmail puts up with.
+ * An account that is ready still keeps to its pace, its quota and as many connections at once as Gmail puts up with. All of this holds for all
+ * instances together: they share the account's book.
  */
 export interface Account {
   readonly user: string;
-  readonly quota: Quota;
   readonly isPaused: boolean;
+  /** For messages of this priority. */
+  budget(priority: Priority): Budget;
+  /** Takes its part of the connections, and keeps it. */
+  join(): Promise<void>;
+  /** Gives it back. */
+  leave(): Promise<void>;
+  /** Resolves when there is a connection for the lane of that number, or the signal is aborted. */
+  seated(lane: number, signal: AbortSignal): Promise<void>;
   /** Resolves when the delivery may go, or when it is known that it must be put off; null if the signal is aborted first. */
   admit(delivery: Delivery, signal: AbortSignal): Promise<{ readonly permit: Permit } | { readonly pause: Pause } | null>;
   /** Whether a delivery could be admitted now or in a moment. */
   accepts(delivery: Delivery): boolean;
+  /** An attempt was under way when its process ended: what may have been taken counts as taken. */
+  countLost(delivery: Delivery): Promise<void>;
+  /** Somebody asks for a probe, which is done once in so long. Answers how long it must wait, in ms: 0 if it is to be done now. */
+  ask(onceInMs: number): Promise<number>;
   /**
    * Probes without a message: `ask` says whether the server lets us in, and so does this. A probe that is under way is waited for first; null, too, if
    * the signal is aborted meanwhile.
    */
   probe(ask: () => Promise<Fault | null>, signal: AbortSignal): Promise<Fault | null>;
   state(): AccountState;
+  /** `state`, once it is known what other instances have done. */
+  readState(): Promise<AccountState>;
 }
 
-export interface AccountOptions {
+export interface AccountOptions extends Pick<AccountRules, 'allowance' | 'rate' | 'connections' | 'connectionsHere' | 'backoffScale'> {
   readonly events: Events;
-  readonly quota: Quota;
-  readonly pace: Pace;
-  readonly concurrency: Concurrency;
-  /** The number of pooled connections. */
-  readonly connections: number;
-  /** Multiplies every wait: 1, or less to make tests quick. */
-  readonly backoffScale: number;
+  readonly books: Pick<Books, 'now' | 'shared'>;
+  readonly book: Book<AccountBook>;
+  /** Closes connections that are free, until there are no more than so many; answers how many there are. */
+  readonly keepConnections: (atMost: number) => number;
 }
 
 export function createAccount(user: string, options: AccountOptions): Account {
-  const { events, quota, pace, concurrency, connections, backoffScale } = options;
-  const gate = createGate();
+  const { events, books, book, keepConnections, ...limits } = options;
+  const rules: AccountRules = {
+    ...limits,
+    me: randomUUID(),
+    presentForMs: books.shared ? PRESENT_FOR_MS : Number.MAX_SAFE_INTEGER,
+    now: books.now,
+  };
   const waiting = new Set<() => void>();
-  let busy = 0;
-  let probing = false;
+  /** Grows with each change that somebody may wait for. */
+  let changes = 0;
+  let seats = 0;
+  let renewal: NodeJS.Timeout | undefined;
   let tellAgainAt = 0;
 
-  /** Lets everyone who waits look again. */
-  function changed() {
-    for (const look of [...waiting]) look();
+  /** Only to look. */
+  const look = () => openDesk(book.current, rules);
+
+  function edit<Result>(write: (desk: Desk) => Result): Promise<Result> {
+    return book.change((value) => write(openDesk(value, rules)));
   }
 
-  function untilChanged(atMostMs: number, signal: AbortSignal): Promise<void> {
+  /** Writes what may be the end of somebody's wait: everyone who waits looks again. */
+  async function announce<Result>(write: (desk: Desk) => Result): Promise<Result> {
+    const result = await edit(write);
+    wakeAll();
+    return result;
+  }
+
+  function wakeAll() {
+    changes += 1;
+    for (const wake of [...waiting]) wake();
+  }
+
+  /** @param since `changes` as it was before the look that told to wait: what has changed after it is not waited for again */
+  function untilChanged(since: number, atMostMs: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const look = () => {
+      if (changes !== since || signal.aborted) return resolve();
+      const wake = () => {
         clearTimeout(timer);
-        signal.removeEventListener('abort', look);
-        waiting.delete(look);
+        signal.removeEventListener('abort', wake);
+        waiting.delete(wake);
         resolve();
       };
-      const timer = atMostMs < Number.POSITIVE_INFINITY ? setTimeout(look, atMostMs) : undefined;
-      signal.addEventListener('abort', look);
-      waiting.add(look);
+      const timer = atMostMs < Number.POSITIVE_INFINITY ? setTimeout(wake, atMostMs) : undefined;
+      signal.addEventListener('abort', wake);
+      waiting.add(wake);
     });
   }
 
-  function shortage(delivery: Delivery): Pause | null {
-    const forMs = quota.waitMs(pendingOf(delivery).length, delivery.priority);
-    return forMs > 0 ? { error: shortageOf(quota.state(), delivery.priority), forMs } : null;
+  async function renew(): Promise<void> {
+    const open = keepConnections(seats);
+    seats = await edit((desk) => desk.renew(open));
+    wakeAll();
+    // What is closed at once makes room for others at once.
+    if (open > seats) await edit((desk) => desk.renew(keepConnections(seats)));
   }
 
   /** Now and then, however many messages meet it. */
@@ -109,132 +145,167 @@ export function createAccount(user: string, options: AccountOptions): Account {
     events.emit('account.short', user, error, Date.now() + forMs);
   }
 
-  /** How long until the next probe, after the 1st, 2nd, … failure in a row. */
-  function waitsAfter({ error, backoffMs }: Fault): number[] {
-    if (error.code !== 'daily_limit_reached') return (backoffMs ?? PROBE_AFTER_MS).map((ms) => ms * backoffScale);
-    const freesMs = quota.learn();
-    return ASK_AFTER_MS.map((atLeastMs) => Math.min(Math.max(atLeastMs * backoffScale, freesMs), ASK_AT_LATEST_MS * backoffScale));
+  function tell(paused: Paused | null, isResumed: boolean) {
+    if (paused) events.emit('account.paused', user, paused.error, Date.now() + paused.forMs, paused.isNews);
+    else if (isResumed) events.emit('account.resumed', user);
   }
 
-  function pauseFor(fault: Fault, wasProbe: boolean): Pause {
-    const { code } = fault.error;
-    // Attempts that were under way when the account was paused fail for the same reason and say nothing new.
-    const news = wasProbe || gate.state !== 'paused';
-    if (news && (code === 'throttled' || code === 'login_throttled')) concurrency.throttled();
-    const pause = gate.close(fault.error, waitsAfter(fault), news);
-    events.emit('account.paused', user, fault.error, Date.now() + pause.forMs);
-    return pause;
-  }
-
-  function resume() {
-    if (!gate.open()) return;
-    concurrency.restarted();
-    events.emit('account.resumed', user);
-  }
-
-  function issue(delivery: Delivery): Permit {
-    const isProbe = gate.state !== 'ready';
-    const hold = quota.hold(pendingOf(delivery).length);
-    const start = pace.start();
-    let open = true;
-    let goneOut = false;
-    busy += 1;
-    probing ||= isProbe;
+  function issue(delivery: Delivery, isProbe: boolean): Permit {
+    const recipients = pendingOf(delivery).length;
+    let stage: 'started' | 'gone_out' | 'seen' | 'over' = 'started';
     let probes = isProbe;
 
-    function endProbe() {
-      if (probes) probing = false;
+    /** Ends it, from whatever stage it had come to. */
+    function end(): (desk: Desk) => void {
+      const [last, wasProbe] = [stage, probes];
+      stage = 'over';
       probes = false;
-    }
-
-    function release() {
-      if (!open) return;
-      open = false;
-      busy -= 1;
-      endProbe();
-      hold.release();
-      if (goneOut) start.seen();
-      else start.cancel();
-      changed();
+      return (desk) => {
+        if (last === 'gone_out') desk.seen();
+        if (last === 'started') desk.unseen();
+        if (wasProbe) desk.endProbe();
+        desk.dismiss(recipients);
+      };
     }
 
     return {
       begun() {
-        goneOut = true;
+        stage = 'gone_out';
         // Who was let in for the first time lets the others go. A paused account is not healed by a login alone: limits are told only after it.
-        if (gate.state !== 'unproven') return;
-        resume();
-        endProbe();
-        changed();
+        if (!probes || book.current.gate.state !== 'unproven') return;
+        probes = false;
+        insistBesides(() => announce((desk) => desk.prove()));
       },
       answered() {
-        start.seen();
-        changed();
+        stage = 'seen';
+        if (rules.rate !== null) insistBesides(() => announce((desk) => desk.seen()));
       },
-      settle(outcome) {
+      async settle(outcome) {
         const { accepted } = outcome;
         const fault = accountFaultOf(outcome);
-        // What may have been taken counts as taken.
-        if (accepted.length > 0 || outcome.fault?.certain === false) hold.spend(accepted.length || pendingOf(delivery).length);
-        if (accepted.length > 0) concurrency.accepted();
-        let pause: Pause | null = null;
-        if (fault) pause = pauseFor(fault, isProbe);
-        else if (isProbe && outcome.fault?.scope !== 'connection') resume();
-        release();
-        return pause;
+        const finish = end();
+        const { paused, isResumed } = await insist(() =>
+          announce((desk) => {
+            finish(desk);
+            // What may have been taken counts as taken.
+            if (accepted.length > 0 || outcome.fault?.certain === false) desk.quota.count(accepted.length || recipients);
+            if (accepted.length > 0) desk.concurrency.accepted();
+            const proves = isProbe && !fault && outcome.fault?.scope !== 'connection';
+            return { paused: fault && desk.pauseFor(fault, isProbe), isResumed: proves && desk.resume() };
+          }),
+        );
+        tell(paused, isResumed);
+        return paused;
       },
-      release,
+      async release() {
+        if (stage === 'over') return;
+        const finish = end();
+        await insist(() => announce(finish));
+      },
     };
+  }
+
+  /** Whether a delivery may go now; if not, why, or how long to wait for another look. */
+  function consider(desk: Desk, delivery: Delivery) {
+    const pause = desk.gate.current();
+    if (pause) return { pause };
+    const recipients = pendingOf(delivery).length;
+    const forMs = desk.quota.waitMs(recipients, delivery.priority);
+    if (forMs > 0) return { shortage: { error: shortageOf(desk.quota.state(), delivery.priority), forMs } };
+    const isBusy = desk.isProbed || !desk.isPresent || desk.busy >= desk.concurrency.limit;
+    const waitMs = isBusy ? Number.POSITIVE_INFINITY : desk.pace.waitMs();
+    if (waitMs > 0) return { waitMs };
+    const isProbe = desk.needsProbe;
+    if (isProbe) desk.beginProbe();
+    desk.admit(recipients);
+    return { isProbe };
+  }
+
+  /** What it comes to by what all instances have done so far. */
+  async function judge(delivery: Delivery) {
+    const answer = await edit((desk) => consider(desk, delivery));
+    if ('isProbe' in answer || !books.shared) return answer;
+    await book.read();
+    return edit((desk) => consider(desk, delivery));
+  }
+
+  function state(): AccountState {
+    const { gate, quota, concurrency, busy } = look();
+    const connections = { max: limits.connections, allowed: concurrency.limit, busy };
+    return { user, pause: gate.told(), quota: quota.state(), connections };
   }
 
   return {
     user,
-    quota,
     get isPaused() {
-      return gate.state === 'paused';
+      return book.current.gate.state === 'paused';
+    },
+    budget: (priority) => look().quota.budget(priority),
+    async join() {
+      await edit((desk) => desk.restart(!books.shared));
+      await renew();
+      if (books.shared) renewal = setInterval(() => void renew().catch(() => {}), RENEW_EVERY_MS);
+    },
+    async leave() {
+      clearInterval(renewal);
+      await edit((desk) => desk.leave());
+    },
+    async seated(lane, signal) {
+      while (lane >= seats && !signal.aborted) await untilChanged(changes, Number.POSITIVE_INFINITY, signal);
     },
     async admit(delivery, signal) {
       while (!signal.aborted) {
-        const pause = gate.current();
-        if (pause) return { pause };
-        const lack = shortage(delivery);
-        if (lack) {
-          tellShortage(lack);
-          return { pause: lack };
+        const since = changes;
+        const answer = await judge(delivery);
+        if ('isProbe' in answer) return { permit: issue(delivery, answer.isProbe) };
+        if ('pause' in answer) return { pause: answer.pause };
+        if ('shortage' in answer) {
+          tellShortage(answer.shortage);
+          return { pause: answer.shortage };
         }
-        const waitMs = probing || busy >= concurrency.limit ? Number.POSITIVE_INFINITY : pace.waitMs();
-        if (waitMs === 0) return { permit: issue(delivery) };
-        await untilChanged(waitMs, signal);
+        await untilChanged(since, books.shared ? Math.min(answer.waitMs, LOOK_AGAIN_MS) : answer.waitMs, signal);
       }
       return null;
     },
     accepts(delivery) {
-      return gate.current() === null && shortage(delivery) === null;
+      const { gate, quota } = look();
+      return gate.current() === null && quota.waitMs(pendingOf(delivery).length, delivery.priority) === 0;
     },
-    async probe(ask, signal) {
-      while (probing && !signal.aborted) await untilChanged(Number.POSITIVE_INFINITY, signal);
-      if (signal.aborted) return null;
-      probing = true;
-      try {
-        const fault = await ask();
-        if (fault?.scope === 'account') pauseFor(fault, true);
-        // Limits are told only to who sends: there, the next message is the probe.
-        else if (!fault && LIMITS.has(gate.told()?.error.code ?? '')) gate.hasten();
-        else if (!fault) resume();
-        return fault;
-      } finally {
-        probing = false;
-        changed();
+    async countLost(delivery) {
+      await edit((desk) => desk.quota.count(namedOf(delivery).length));
+    },
+    ask: (onceInMs) => edit((desk) => desk.ask(onceInMs)),
+    async probe(check, signal) {
+      const begin = (desk: Desk) => {
+        if (desk.isProbed) return false;
+        desk.beginProbe();
+        return true;
+      };
+      for (let since = changes; !(await edit(begin)); since = changes) {
+        await untilChanged(since, books.shared ? LOOK_AGAIN_MS : Number.POSITIVE_INFINITY, signal);
+        if (signal.aborted) return null;
+        if (books.shared) await book.read();
       }
+      const fault = await check();
+      const { paused, isResumed } = await insist(() =>
+        announce((desk) => {
+          desk.endProbe();
+          return {
+            paused: fault?.scope === 'account' ? desk.pauseFor(fault, true) : null,
+            isResumed: fault === null && desk.letIn(),
+          };
+        }),
+      );
+      tell(paused, isResumed);
+      return fault;
     },
-    state() {
-      return { user, pause: gate.told(), quota: quota.state(), connections: { max: connections, allowed: concurrency.limit, busy } };
+    state,
+    async readState() {
+      await book.read();
+      return state();
     },
   };
 }
-
-/** What a login does not meet. */
-const LIMITS: ReadonlySet<string> = new Set(['daily_limit_reached', 'throttled']);
 
 /** The account's fault, also where it was told for some of the recipients only. */
 function accountFaultOf(outcome: Outcome): Fault | null {

@@ -44,8 +44,12 @@ export interface Accounts {
   standIn(delivery: Delivery): string | null;
   /** How much the account that sends this delivery may still send of its priority. */
   budget(delivery: Pick<Delivery, 'account' | 'test' | 'priority'>): Budget;
-  list(): readonly AccountState[];
-  /** @throws {AppError} `not_found` */
+  list(): Promise<readonly AccountState[]>;
+  /**
+   * As far as this instance knows.
+   *
+   * @throws {AppError} `not_found`
+   */
   state(user: string): AccountState;
   /**
    * Probes an account now, unless that was done a minute ago: logins are scarce. If it works again, its mail goes out at once.
@@ -69,7 +73,6 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
   const [first] = senders;
   if (!first) throw new Error('there must be an account');
   const owned = senders.map(({ account, from, aliases }) => new Set([account.user, from.email, ...aliases].map(toMailboxKey)));
-  const verifiableAt = new Map<string, number>();
 
   function ownersOf(email: string): Sender[] {
     const key = toMailboxKey(email);
@@ -88,7 +91,7 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
   /** What waits only because the account was paused need not wait for its time. */
   async function wake(user: string): Promise<void> {
     for await (const { id, account, status, error } of store.unsettled()) {
-      if (account === user && status === 'deferred' && error?.scope === 'account') await queue.reschedule(id, 0);
+      if (account === user && status === 'deferred' && error?.scope === 'account') await queue.reschedule(id, account, 0);
     }
   }
 
@@ -113,16 +116,15 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
       return mostLeft(others, delivery.priority)?.account.user ?? null;
     },
     budget({ account, test, priority }) {
-      const { quota } = test ? (sandbox() ?? first).account : senderOf(account).account;
-      return quota.budget(priority);
+      const sender = test ? (sandbox() ?? first) : senderOf(account);
+      return sender.account.budget(priority);
     },
-    list: () => senders.map(({ account }) => account.state()),
+    list: () => Promise.all(senders.map(({ account }) => account.readState())),
     state: (user) => senderOf(user).account.state(),
     async verify(user, signal) {
       const { account, transport } = senderOf(user);
-      const waitMs = Math.max((verifiableAt.get(account.user) ?? 0) - performance.now(), lockedMs(account.state()));
+      const waitMs = lockedMs(await account.readState()) || (await account.ask(VERIFY_EVERY_MS));
       if (waitMs > 0) throw tooSoon(waitMs);
-      verifiableAt.set(account.user, performance.now() + VERIFY_EVERY_MS);
       const fault = await account.probe(() => transport.verify(), signal);
       if (fault && fault.scope !== 'account') throw new AppError(fault.error.code, { detail: fault.error.detail });
       if (!fault) await wake(account.user);
@@ -133,7 +135,7 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
 
 /** Another login while Gmail counts too many only makes it worse. */
 function lockedMs({ pause }: AccountState): number {
-  return pause?.error.code === 'login_throttled' ? pause.until - Date.now() : 0;
+  return pause?.error.code === 'login_throttled' ? Math.max(0, pause.until - Date.now()) : 0;
 }
 
 function tooSoon(waitMs: number): AppError {
@@ -142,7 +144,7 @@ function tooSoon(waitMs: number): AppError {
 }
 
 function mostLeft(senders: readonly Sender[], priority: Priority): Sender | undefined {
-  const leftTo = ({ account }: Sender) => account.quota.budget(priority).left;
+  const leftTo = ({ account }: Sender) => account.budget(priority).left;
   return senders.reduce<Sender | undefined>((best, sender) => (best && leftTo(best) >= leftTo(sender) ? best : sender), undefined);
 }
 

@@ -1,6 +1,19 @@
 /** Beyond the number at which Gmail once said "slow down", so many messages must be accepted before one more goes at once. */
 const ACCEPTED_PER_STEP = 20;
 
+/** How many attempts may run at once while they are fewer than there are connections, as it is kept. */
+export interface Slowdown {
+  limit: number;
+  /** Up to here it grows with each accepted message, beyond it slowly: as TCP does after congestion (RFC 5681, section 3.1). */
+  quickUpTo: number;
+  streak: number;
+}
+
+export interface ConcurrencyBook {
+  /** Null: as many as there are connections. */
+  slowdown: Slowdown | null;
+}
+
 /** How many attempts of an account may run at once. It falls at once and grows one by one. */
 export interface Concurrency {
   readonly limit: number;
@@ -13,32 +26,28 @@ export interface Concurrency {
 }
 
 /** @param max the number of pooled connections */
-export function createConcurrency(max: number): Concurrency {
-  let limit = max;
-  /** Up to here it grows with each accepted message, beyond it slowly: as TCP does after congestion (RFC 5681, section 3.1). */
-  let quickUpTo = max;
-  let streak = 0;
+export function concurrencyIn(book: ConcurrencyBook, max: number): Concurrency {
+  const limitOf = ({ slowdown }: ConcurrencyBook) => Math.min(slowdown?.limit ?? max, max);
 
   return {
     get limit() {
-      return limit;
+      return limitOf(book);
     },
     accepted() {
-      if (limit === max) return;
-      streak += 1;
-      if (limit >= quickUpTo && streak < ACCEPTED_PER_STEP) return;
-      limit += 1;
-      streak = 0;
-      if (limit === max) quickUpTo = max;
+      const { slowdown } = book;
+      if (slowdown === null) return;
+      slowdown.streak += 1;
+      if (slowdown.limit >= slowdown.quickUpTo && slowdown.streak < ACCEPTED_PER_STEP) return;
+      slowdown.limit += 1;
+      slowdown.streak = 0;
+      if (slowdown.limit >= max) book.slowdown = null;
     },
     restarted() {
-      limit = 1;
-      streak = 0;
+      book.slowdown = max === 1 ? null : { limit: 1, quickUpTo: book.slowdown?.quickUpTo ?? max, streak: 0 };
     },
     throttled() {
-      limit = Math.max(1, Math.floor(limit / 2));
-      quickUpTo = limit;
-      streak = 0;
+      const limit = Math.max(1, Math.floor(limitOf(book) / 2));
+      book.slowdown = max === 1 ? null : { limit, quickUpTo: limit, streak: 0 };
     },
   };
 }

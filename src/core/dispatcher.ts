@@ -4,9 +4,11 @@ import type { Accounts } from './accounts.ts';
 import { type Attempt, advance, amend, type Delivery, type DeliveryPatch, isSettled, mayBecome, namedOf, type Status } from './delivery.ts';
 import { ERRORS } from './errors.ts';
 import type { Events } from './events.ts';
+import { insist } from './insist.ts';
 import { type Lanes, startLanes } from './lanes.ts';
 import type { Pause } from './pause.ts';
 import type { Job, Outcome, Queue, Store, Transport } from './ports.ts';
+import { toRecord } from './record.ts';
 import { judge, type RetryPolicy } from './retry.ts';
 
 /** How much longer than the others a message waits that met a fault of the account: if it is alone in meeting it, they must get past it. */
@@ -61,7 +63,14 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
   return {
     start() {
       const { queue, events, account, lanes: count } = deps;
-      lanes = startLanes({ queue, events, channel: account.user, count, handle: (id, stopping) => handle(id, deps, stopping) });
+      lanes = startLanes({
+        queue,
+        events,
+        channel: account.user,
+        count,
+        ready: account.seated,
+        handle: (id, stopping) => handle(id, deps, stopping),
+      });
     },
     async drain() {
       await lanes?.drain();
@@ -72,14 +81,18 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
 /** One delivery that is due: leave it for later, or make one attempt and record what came of it. */
 async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): Promise<void> {
   const { queue, store, account } = deps;
+  const { user } = account;
   const delivery = await store.get(id);
-  if (!delivery || isSettled(delivery.status)) return queue.done(id);
-  if (delivery.status === 'sending') return conclude(delivery, INTERRUPTED, null, 0, deps);
+  if (!delivery || isSettled(delivery.status)) return queue.done(id, user);
+  if (delivery.status === 'sending') {
+    await account.countLost(delivery);
+    return conclude(delivery, INTERRUPTED, null, 0, deps);
+  }
   const earlyMs = (delivery.scheduledAt ?? 0) - Date.now();
-  if (delivery.status === 'scheduled' && earlyMs > CLOCK_SLACK_MS) return queue.retry(id, earlyMs);
+  if (delivery.status === 'scheduled' && earlyMs > CLOCK_SLACK_MS) return queue.retry(id, user, earlyMs);
 
   const admission = await account.admit(delivery, stopping);
-  if (admission === null) return queue.retry(id, 0);
+  if (admission === null) return queue.retry(id, user, 0);
   if ('pause' in admission) {
     if (expired(delivery)) return settle(delivery, 'expired', { error: expiry() }, deps);
     const other = deps.accounts.standIn(delivery);
@@ -87,22 +100,31 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
   }
   const { permit } = admission;
   try {
-    if (stopping.aborted) return await queue.retry(id, 0);
+    if (stopping.aborted) return await queue.retry(id, user, 0);
     if (expired(delivery)) return await settle(delivery, 'expired', { error: expiry() }, deps);
     const startedAt = performance.now();
-    const sending = begin(delivery, account.user);
-    if (!(await store.update(delivery, sending))) return await lookAgain(id, deps);
+    const sending = begin(delivery, user);
+    if (!(await keep(delivery, sending, deps))) return await lookAgain(id, deps);
     const outcome = await deps.transport.send(jobOf(sending), permit);
-    const pause = permit.settle(outcome);
+    const pause = await permit.settle(outcome);
     await conclude(sending, outcome, pause, performance.now() - startedAt, deps);
   } finally {
-    permit.release();
+    await permit.release();
   }
 }
 
 /** Somebody changed the delivery after it was read: it was canceled, say, or has another time now. */
-function lookAgain(id: string, { queue }: DispatcherDeps): Promise<void> {
-  return queue.retry(id, 0);
+function lookAgain(id: string, { queue, account }: DispatcherDeps): Promise<void> {
+  return queue.retry(id, account.user, 0);
+}
+
+/** Writes down what has happened, and does not give up. A try that worked may not have been answered: then the next one finds its work done. */
+function keep(from: Delivery, to: Delivery, { store }: DispatcherDeps): Promise<boolean> {
+  return insist(async () => {
+    if (await store.update(from, to)) return true;
+    const kept = await store.get(to.id);
+    return kept !== null && kept.revision === to.revision && toRecord(kept) === toRecord(to);
+  });
 }
 
 /** Records the end of the attempt that runs, and what follows. */
@@ -135,24 +157,24 @@ async function deferForAccount(delivery: Delivery, pause: Pause, deps: Dispatche
 
 /** Another account owns the address as well, and can send now. */
 async function moveTo(account: string, delivery: Delivery, deps: DispatcherDeps): Promise<void> {
-  if (!(await deps.store.update(delivery, amend(delivery, { account })))) return lookAgain(delivery.id, deps);
-  await deps.queue.retry(delivery.id, 0, account);
+  if (!(await keep(delivery, amend(delivery, { account }), deps))) return lookAgain(delivery.id, deps);
+  await deps.queue.retry(delivery.id, deps.account.user, 0, account);
 }
 
 async function defer(kept: Delivery, patch: DeliveryPatch, afterMs: number, deps: DispatcherDeps): Promise<void> {
   const leftMs = (kept.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const nextAttemptAt = afterMs < leftMs ? Date.now() + afterMs : null;
   const deferred = advance(requeue(kept), 'deferred', { ...patch, nextAttemptAt });
-  if (!(await deps.store.update(kept, deferred))) return lookAgain(kept.id, deps);
-  await deps.queue.retry(kept.id, Math.max(0, Math.min(afterMs, leftMs)));
+  if (!(await keep(kept, deferred, deps))) return lookAgain(kept.id, deps);
+  await deps.queue.retry(kept.id, deps.account.user, Math.max(0, Math.min(afterMs, leftMs)));
   // One that waits on for the same reason is no news.
   if (kept.status !== 'deferred' || kept.error?.code !== deferred.error?.code) deps.events.emit('message.deferred', deferred);
 }
 
 async function settle(kept: Delivery, status: Status, patch: DeliveryPatch, deps: DispatcherDeps): Promise<void> {
   const settled = advance(kept, status, { ...patch, finishedAt: Date.now() });
-  if (!(await deps.store.update(kept, settled))) return lookAgain(kept.id, deps);
-  await deps.queue.done(kept.id);
+  if (!(await keep(kept, settled, deps))) return lookAgain(kept.id, deps);
+  await deps.queue.done(kept.id, deps.account.user);
   deps.events.emit('message.settled', settled);
 }
 

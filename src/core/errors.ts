@@ -199,7 +199,7 @@ export const ERRORS = {
     retryable: true,
     scope: 'request',
     title: 'The queue cannot be reached',
-    hint: 'Nothing was accepted. Send it again after Retry-After; the operator must see to the queue.',
+    hint: 'Send it again after Retry-After, best with an Idempotency-Key: then nothing is sent twice. The operator must see to the queue.',
   },
   shutting_down: {
     status: 503,

@@ -8,7 +8,8 @@ export interface CoreEvents {
   'message.attempted': [delivery: Delivery, attempt: Attempt, outcome: Outcome];
   'message.deferred': [delivery: Delivery];
   'message.settled': [delivery: Delivery];
-  'account.paused': [user: string, error: DeliveryError, untilAt: number];
+  /** `isNews`: it was not paused before, by any instance, or for another reason. */
+  'account.paused': [user: string, error: DeliveryError, untilAt: number, isNews: boolean];
   'account.resumed': [user: string];
   /** Mail waits because the account has sent what it may in 24 h, or all but the reserve. */
   'account.short': [user: string, error: DeliveryError, untilAt: number];

@@ -5,10 +5,12 @@ import { type Delivery, pendingOf } from './delivery.ts';
 import { AppError } from './errors.ts';
 import { redirect, refuseForKey } from './guard.ts';
 import { createId } from './id.ts';
+import { follow } from './insist.ts';
 import type { Keyring } from './keyring.ts';
 import { type Content, contentBytes, type Draft, type Message, recipientsOf, recordBytes } from './message.ts';
 import type { AttachmentInspector, Composed, Composer, Job, Queue, Store, Templates } from './ports.ts';
 import { type Suppressions, suppress } from './suppressions.ts';
+import { refuseByClock } from './times.ts';
 
 /** What a message would become; nothing of it is kept. */
 export interface Preview {
@@ -21,10 +23,11 @@ export interface Intake {
   /**
    * Takes charge of one message: when it resolves, the message is as durable as the backend says and will be tried.
    *
+   * @param id of the message, for who may ask twice: then it is accepted once, and the second answer tells what has become of it
    * @throws {AppError} `sender_not_allowed`, `recipient_not_allowed`, `recipient_suppressed`, `template_not_found`, `template_failed`,
-   *   `attachment_blocked`, `message_too_large`, `rate_limited`, `queue_full`, `queue_unavailable`, `shutting_down`: nothing was accepted
+   *   `attachment_blocked`, `message_too_large`, `validation_failed`, `rate_limited`, `queue_full`, `queue_unavailable`, `shutting_down`: nothing was accepted
    */
-  accept(draft: Draft, caller: Caller, requestId: string): Promise<Delivery>;
+  accept(draft: Draft, caller: Caller, requestId: string, id?: string): Promise<Delivery>;
   /**
    * Refuses what `accept` would refuse of the message itself, and keeps nothing.
    *
@@ -76,13 +79,19 @@ export function createIntake(deps: IntakeDeps): Intake {
   }
 
   /** The delivery that the draft asks for, once nothing of it is refused. */
-  async function prepare(draft: Draft, caller: Caller, requestId: string): Promise<{ delivery: Delivery; content: Content }> {
+  async function prepare(
+    draft: Draft,
+    caller: Caller,
+    requestId: string,
+    id = createId('msg'),
+  ): Promise<{ delivery: Delivery; content: Content }> {
+    refuseByClock(draft);
     refuseForKey(draft, caller, deps.redirectAllTo === null ? deps.allowedRecipients : null);
     const filled = fill(draft, deps.templates);
     const message = deps.redirectAllTo === null ? filled : redirect(filled, deps.redirectAllTo);
     const routed = accounts.route(message, caller);
     const { content } = routed.message;
-    const asked = toDelivery(routed, caller, requestId);
+    const asked = toDelivery(routed, caller, requestId, id);
     const suppressed = await suppressions.find(asked.account, pendingOf(asked));
     const delivery = suppress(asked, suppressed);
     await inspect(content);
@@ -91,23 +100,32 @@ export function createIntake(deps: IntakeDeps): Intake {
   }
 
   /** Within the daily limit of the key; what could not be kept does not count. */
-  async function insert(delivery: Delivery, caller: Caller): Promise<void> {
-    const hold = deps.keyring.take(caller);
+  async function insert(delivery: Delivery, caller: Caller): Promise<Delivery> {
+    const place = await deps.keyring.take(caller);
     try {
-      await store.insert(delivery);
-      hold.spend();
-    } finally {
-      hold.release();
+      return await store.insert(delivery);
+    } catch (error) {
+      await place.giveBack();
+      throw error;
     }
   }
 
+  async function admit(draft: Draft, caller: Caller, requestId: string, id: string | undefined): Promise<Delivery> {
+    if (deps.isDraining()) throw new AppError('shutting_down');
+    const { delivery } = await prepare(draft, caller, requestId, id);
+    return insert(delivery, caller);
+  }
+
   return {
-    async accept(draft, caller, requestId) {
-      if (deps.isDraining()) throw new AppError('shutting_down');
-      const { delivery } = await prepare(draft, caller, requestId);
-      await insert(delivery, caller);
-      await queue.push(delivery.id, { channel: delivery.account, afterMs: waitOf(delivery), priority: delivery.priority });
-      return delivery;
+    async accept(draft, caller, requestId, id) {
+      const kept = await admit(draft, caller, requestId, id).catch(async (refusal) => {
+        // What is refused today may have been accepted before.
+        const known = id === undefined ? null : await store.get(id);
+        if (known) return known;
+        throw refusal;
+      });
+      await follow(() => queue.push(kept.id, { channel: kept.account, afterMs: waitOf(kept), priority: kept.priority }));
+      return kept;
     },
     async check(draft, caller, requestId) {
       await prepare(draft, caller, requestId);
@@ -133,9 +151,8 @@ function withoutSubject(): AppError {
   return new AppError('template_failed', { detail, errors: [{ pointer: '/subject', code: 'required', detail }] });
 }
 
-function toDelivery({ message, account }: Routed, caller: Caller, requestId: string): Delivery {
+function toDelivery({ message, account }: Routed, caller: Caller, requestId: string, id: string): Delivery {
   const { envelope, content, tags, metadata, priority, scheduledAt, expiresAt } = message;
-  const id = createId('msg');
   const createdAt = Date.now();
   const domain = envelope.from.email.slice(envelope.from.email.lastIndexOf('@') + 1);
   return {

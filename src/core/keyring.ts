@@ -1,12 +1,12 @@
 import type { ApiKey, Caller } from './caller.ts';
 import { AppError } from './errors.ts';
-import { createQuota, type Quota } from './quota.ts';
+import type { Book, Books } from './ports.ts';
+import { emptyQuota, type Quota, type QuotaBook, quotaIn } from './quota.ts';
 
-/** A place in a key's daily limit, taken for one message. It ends in one of the two. */
-export interface DailyHold {
-  /** The message was accepted. */
-  spend(): void;
-  release(): void;
+/** A place in a key's daily limit, taken for one message. */
+export interface DailyPlace {
+  /** The message was not accepted after all. */
+  giveBack(): Promise<void>;
 }
 
 /** The keys that hold now, and what each has had accepted in the last 24 h. */
@@ -18,28 +18,22 @@ export interface Keyring {
   /**
    * Takes a place in the daily limit of the caller's key.
    *
-   * @throws {AppError} `rate_limited` when there is none, with when there will be one
+   * @throws {AppError} `rate_limited` when there is none, with when there will be one; `queue_unavailable`
    */
-  take(caller: Pick<Caller, 'name'>): DailyHold;
+  take(caller: Pick<Caller, 'name'>): Promise<DailyPlace>;
 }
 
-export function createKeyring(first: readonly ApiKey[]): Keyring {
+export function createKeyring(first: readonly ApiKey[], books: Pick<Books, 'open' | 'now'>): Keyring {
   let current = first;
   let byName = toMap(first);
-  const quotas = new Map<string, Quota>();
+  const opened = new Map<string, Promise<Book<QuotaBook>>>();
 
-  function quotaOf(name: string): Quota {
-    const known = quotas.get(name);
-    if (known) return known;
-    const quota = createQuota({
-      get messages() {
-        return byName.get(name)?.dailyLimit ?? Number.POSITIVE_INFINITY;
-      },
-      recipients: Number.POSITIVE_INFINITY,
-      reserve: 0,
-    });
-    quotas.set(name, quota);
-    return quota;
+  function bookOf(name: string): Promise<Book<QuotaBook>> {
+    const book = opened.get(name) ?? books.open(`key:${name}`, () => emptyQuota(books.now()));
+    opened.set(name, book);
+    // Another request may find it.
+    book.catch(() => opened.delete(name));
+    return book;
   }
 
   return {
@@ -49,13 +43,18 @@ export function createKeyring(first: readonly ApiKey[]): Keyring {
       current = keys;
       byName = toMap(keys);
     },
-    take({ name }) {
-      const quota = quotaOf(name);
+    async take({ name }) {
+      const book = await bookOf(name);
       const limit = byName.get(name)?.dailyLimit ?? null;
-      const waitMs = limit === null ? 0 : quota.waitMs(0, 'normal');
+      const allowance = { messages: limit ?? Number.POSITIVE_INFINITY, recipients: Number.POSITIVE_INFINITY, reserve: 0 };
+      const edit = <Result>(write: (quota: Quota) => Result) => book.change((kept) => write(quotaIn(kept, { allowance, now: books.now })));
+      const waitMs = await edit((quota) => {
+        const wait = quota.waitMs(0, 'normal');
+        if (wait === 0) quota.count(0);
+        return wait;
+      });
       if (limit !== null && waitMs > 0) throw spent(name, limit, waitMs);
-      const hold = quota.hold(0);
-      return { spend: () => hold.spend(0), release: () => hold.release() };
+      return { giveBack: () => edit((quota) => quota.uncount(0)) };
     },
   };
 }

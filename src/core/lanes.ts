@@ -1,8 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Events } from './events.ts';
+import { insist } from './insist.ts';
 import type { Queue } from './ports.ts';
 
 /** How long an id rests when a lane broke down over it. */
 const AFTER_BREAKDOWN_MS = 5000;
+
+/** How long a lane rests when there was nothing to be had of the queue. */
+const AFTER_REFUSAL_MS = 1000;
 
 export interface LanesOptions {
   readonly queue: Pick<Queue, 'take' | 'retry'>;
@@ -10,6 +15,8 @@ export interface LanesOptions {
   readonly channel: string;
   /** How many ids are dealt with at once. */
   readonly count: number;
+  /** Resolves when the lane of that number, from 0, may take an id. At once, if there is none. */
+  readonly ready?: (lane: number, stopping: AbortSignal) => Promise<void>;
   /** Deals with an id that is due: when it resolves, the id is done or given back. */
   readonly handle: (id: string, stopping: AbortSignal) => Promise<void>;
 }
@@ -20,26 +27,36 @@ export interface Lanes {
   drain(): Promise<void>;
 }
 
-export function startLanes({ queue, events, channel, count, handle }: LanesOptions): Lanes {
+export function startLanes({ queue, events, channel, count, ready, handle }: LanesOptions): Lanes {
   const stop = new AbortController();
+  const { signal } = stop;
 
-  async function lane(): Promise<void> {
-    while (!stop.signal.aborted) {
-      const id = await queue.take(channel, stop.signal).catch((error: unknown) => {
-        if (!stop.signal.aborted) events.emit('lane.failed', '', error);
-        return null;
-      });
+  async function take(): Promise<string | null> {
+    try {
+      return await queue.take(channel, signal);
+    } catch (error) {
+      if (signal.aborted) return null;
+      events.emit('lane.failed', '', error);
+      await delay(AFTER_REFUSAL_MS, undefined, { signal }).catch(() => {});
+      return null;
+    }
+  }
+
+  async function lane(number: number): Promise<void> {
+    while (!signal.aborted) {
+      await ready?.(number, signal);
+      const id = await take();
       if (id === null) continue;
       try {
-        await handle(id, stop.signal);
+        await handle(id, signal);
       } catch (error) {
         events.emit('lane.failed', id, error);
-        await queue.retry(id, AFTER_BREAKDOWN_MS).catch(() => {});
+        await insist(() => queue.retry(id, channel, AFTER_BREAKDOWN_MS)).catch(() => {});
       }
     }
   }
 
-  const lanes = Array.from({ length: count }, lane);
+  const lanes = Array.from({ length: count }, (_, number) => lane(number));
   return {
     async drain() {
       stop.abort();

@@ -2,7 +2,9 @@ import { type Caller, isAdmin } from './caller.ts';
 import { advance, amend, type Delivery, type DeliveryPatch, mayBecome } from './delivery.ts';
 import { AppError, type ErrorCode } from './errors.ts';
 import type { Events } from './events.ts';
+import { follow } from './insist.ts';
 import type { DeliveryQuery, Queue, Store } from './ports.ts';
+import { refuseByClock } from './times.ts';
 
 /**
  * What a caller may see and change of the messages there are: those of its key, or all if it is an admin.
@@ -25,7 +27,7 @@ export interface Messages {
   /**
    * Gives a scheduled message another time (epoch ms); one in the past is now.
    *
-   * @throws {AppError} `not_reschedulable`
+   * @throws {AppError} `not_reschedulable`, `validation_failed`
    */
   reschedule(id: string, scheduledAt: number, caller: Caller): Promise<Delivery>;
 }
@@ -61,7 +63,7 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
         if (!mayBecome(delivery.status, 'canceled')) throw refusal('not_cancelable', delivery);
         return advance(delivery, 'canceled', { finishedAt: Date.now() });
       });
-      await queue.done(id);
+      await follow(() => queue.done(id, canceled.account));
       events.emit('message.settled', canceled);
       return canceled;
     },
@@ -72,16 +74,17 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
         if (!RETRYABLE.has(status) || content === null) throw refusal('not_retryable', delivery);
         return advance(delivery, 'queued', afresh(delivery));
       });
-      await queue.push(id, { channel: queued.account, afterMs: 0, priority: queued.priority });
+      await follow(() => queue.push(id, { channel: queued.account, afterMs: 0, priority: queued.priority }));
       return queued;
     },
     async reschedule(id, scheduledAt, caller) {
+      refuseByClock({ scheduledAt, expiresAt: null });
       const rescheduled = await change(id, caller, (delivery) => {
         if (delivery.status !== 'scheduled') throw refusal('not_reschedulable', delivery);
         if (delivery.expiresAt !== null && delivery.expiresAt <= scheduledAt) throw tooLate();
         return amend(delivery, { scheduledAt });
       });
-      await queue.reschedule(id, Math.max(0, scheduledAt - Date.now()));
+      await follow(() => queue.reschedule(id, rescheduled.account, Math.max(0, scheduledAt - Date.now())));
       return rescheduled;
     },
   };

@@ -36,8 +36,11 @@ export interface Notifier {
   isGone(url: string): boolean;
   /** Lets those that wanted no more have what comes from now on. */
   forgetGone(): void;
-  /** Goes on with what an outbox that outlived the process still holds. */
-  recover(): Promise<void>;
+  /**
+   * Goes on with what an outbox that outlived the process still holds, and with what other instances keep for these endpoints. What is for an endpoint
+   * that is not among them any more is dropped.
+   */
+  recover(urls: readonly string[]): Promise<void>;
   /** Makes no more calls and resolves when those under way have ended. Notices are still kept. */
   drain(): Promise<void>;
 }
@@ -49,10 +52,14 @@ export function createNotifier({ queue, outbox, sender, events, backoffScale, ra
   const telling = new Set<Promise<void>>();
   let draining = false;
 
-  async function push({ id, url }: Notice): Promise<void> {
-    const channel = `webhook:${url}`;
-    await queue.push(id, { channel, afterMs: 0, priority: 'normal' });
-    if (!draining && !lanes.has(url)) lanes.set(url, startLanes({ queue, events, channel, count: LANES, handle }));
+  function serve(url: string) {
+    if (draining || lanes.has(url)) return;
+    lanes.set(url, startLanes({ queue, events, channel: channelOf(url), count: LANES, handle: (id) => handle(id, channelOf(url)) }));
+  }
+
+  async function push({ id, url, dueAt }: Notice): Promise<void> {
+    await queue.push(id, { channel: channelOf(url), afterMs: Math.max(0, dueAt - Date.now()), priority: 'normal' });
+    serve(url);
   }
 
   async function keep(notice: Notice): Promise<void> {
@@ -64,12 +71,12 @@ export function createNotifier({ queue, outbox, sender, events, backoffScale, ra
     }
   }
 
-  async function handle(id: string): Promise<void> {
+  async function handle(id: string, channel: string): Promise<void> {
     underWay.add(id);
     try {
       const notice = await outbox.get(id);
       if (notice) await attempt(notice);
-      else await queue.done(id);
+      else await queue.done(id, channel);
     } finally {
       underWay.delete(id);
     }
@@ -91,8 +98,9 @@ export function createNotifier({ queue, outbox, sender, events, backoffScale, ra
     const failures = notice.failures + 1;
     const usualMs = (FIRST_WAITS_MS[failures - 1] ?? THEN_MS) * (0.8 + 0.4 * random());
     const waitMs = Math.round(Math.min(leftMs, Math.max(usualMs, atLeastMs)));
-    await outbox.put({ ...notice, failures, retriedForMs: notice.retriedForMs + waitMs });
-    await queue.retry(notice.id, waitMs * backoffScale);
+    const afterMs = waitMs * backoffScale;
+    await outbox.put({ ...notice, failures, retriedForMs: notice.retriedForMs + waitMs, dueAt: Date.now() + afterMs });
+    await queue.retry(notice.id, channelOf(notice.url), afterMs);
   }
 
   /** The endpoint wants no more: what waits for it goes. What is under way ends by itself. */
@@ -113,9 +121,9 @@ export function createNotifier({ queue, outbox, sender, events, backoffScale, ra
     events.emit('webhook.dropped', notice, reason);
   }
 
-  async function forget({ id }: Notice): Promise<void> {
+  async function forget({ id, url }: Notice): Promise<void> {
     await outbox.remove(id);
-    await queue.done(id);
+    await queue.done(id, channelOf(url));
   }
 
   return {
@@ -129,8 +137,12 @@ export function createNotifier({ queue, outbox, sender, events, backoffScale, ra
     forgetGone() {
       gone.clear();
     },
-    async recover() {
-      for await (const notice of outbox.pending()) await push(notice);
+    async recover(urls) {
+      for (const url of urls) serve(url);
+      for await (const notice of outbox.pending()) {
+        if (urls.includes(notice.url)) await push(notice);
+        else await drop(notice, 'its endpoint is not configured any more');
+      }
     },
     async drain() {
       await Promise.all(telling);
@@ -138,4 +150,9 @@ export function createNotifier({ queue, outbox, sender, events, backoffScale, ra
       await Promise.all([...lanes.values()].map((each) => each.drain()));
     },
   };
+}
+
+/** The channel of the queue in which the notices for an endpoint stand. */
+function channelOf(url: string): string {
+  return `webhook:${url}`;
 }

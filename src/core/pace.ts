@@ -3,62 +3,56 @@ const SLACK_MS = 2;
 /** A timer that fires late may be made up for, but not by more than this. */
 const CATCH_UP_MS = 100;
 
-/** Leave to start one message. */
-export interface Start {
-  /** The server has seen the message by now. Until then it counts as one that it may see at any moment. */
-  seen(): void;
-  /** It never will. Ignored after `seen`. */
-  cancel(): void;
+/** When the server saw messages, as it is kept. Times are those of the books. */
+export interface PaceBook {
+  nextAt: number;
+  seen: number[];
+}
+
+export function emptyPace(): PaceBook {
+  return { nextAt: 0, seen: [] };
 }
 
 /** So many messages a second and no more, whichever connection they take. */
 export interface Pace {
-  /** How long the next message must wait, in ms: 0 if it may start now, Infinity until one that has leave to start is seen. */
+  /** How long the next message must wait, in ms: 0 if it may start now, Infinity until one that has started is seen. */
   waitMs(): number;
-  start(): Start;
+  /** A message starts. The server may see it at any moment from now on. */
+  start(): void;
+  /** The server has seen it by now. */
+  seen(): void;
 }
 
 /**
  * A token bucket of one token, which spreads messages evenly, and above it the bound that counts: in no window of a second does the server see more
  * than `rate`, however long each message takes on its way.
+ *
+ * @param starting how many have started, and neither been seen nor given up
+ * @param now epoch ms by the clock of the books
  */
-export function createPace(rate: number): Pace {
+export function paceIn(book: PaceBook, rate: number, starting: number, now: () => number): Pace {
   const atMost = Math.ceil(rate);
   const intervalMs = 1000 / rate;
   const windowMs = atMost * intervalMs + SLACK_MS;
-  const seen: number[] = [];
-  let pending = 0;
-  let nextAt = 0;
+  const { seen } = book;
 
   return {
     waitMs() {
-      const now = performance.now();
-      while (seen[0] !== undefined && seen[0] + windowMs <= now) seen.shift();
-      if (pending >= atMost) return Number.POSITIVE_INFINITY;
-      const tooMany = pending + seen.length - atMost;
-      const roomAt = tooMany < 0 ? 0 : (seen[tooMany] ?? now) + windowMs;
-      return Math.max(0, Math.ceil(Math.max(nextAt, roomAt) - now));
+      if (starting >= atMost) return Number.POSITIVE_INFINITY;
+      const recent = seen.filter((at) => at + windowMs > now());
+      const tooMany = starting + recent.length - atMost;
+      const roomAt = tooMany < 0 ? 0 : (recent[tooMany] ?? now()) + windowMs;
+      return Math.max(0, Math.ceil(Math.max(book.nextAt, roomAt) - now()));
     },
     start() {
-      pending += 1;
-      nextAt = Math.max(nextAt, performance.now() - CATCH_UP_MS) + intervalMs;
-      let open = true;
-      /** Whether it was still open. */
-      const end = () => {
-        if (!open) return false;
-        open = false;
-        pending -= 1;
-        return true;
-      };
-      return {
-        seen() {
-          if (end()) seen.push(performance.now());
-        },
-        cancel: () => void end(),
-      };
+      book.nextAt = Math.max(book.nextAt, now() - CATCH_UP_MS) + intervalMs;
+    },
+    seen() {
+      while (seen[0] !== undefined && seen[0] + windowMs <= now()) seen.shift();
+      seen.push(now());
     },
   };
 }
 
 /** No limit. */
-export const UNPACED: Pace = { waitMs: () => 0, start: () => ({ seen() {}, cancel() {} }) };
+export const UNPACED: Pace = { waitMs: () => 0, start() {}, seen() {} };

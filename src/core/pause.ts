@@ -13,6 +13,17 @@ export interface PauseState {
   readonly until: number;
 }
 
+/** Whether an account works, as it is kept. Times are those of the books. */
+export interface GateBook {
+  state: 'unproven' | 'ready' | 'paused';
+  paused: { readonly error: DeliveryError; readonly since: number; until: number } | null;
+  failures: number;
+}
+
+export function newGate(): GateBook {
+  return { state: 'unproven', paused: null, failures: 0 };
+}
+
 /**
  * Whether an account works:
  *
@@ -21,7 +32,6 @@ export interface PauseState {
  * It is unproven until the first login has worked. Whoever uses it in any state but ready is a probe, and must be alone.
  */
 export interface Gate {
-  readonly state: 'unproven' | 'ready' | 'paused';
   /** Why nothing may pass, not even a probe. Null once the wait is over. */
   current(): Pause | null;
   /** What the account suffers from, also when a probe may pass. */
@@ -37,39 +47,35 @@ export interface Gate {
   hasten(): void;
 }
 
-export function createGate(): Gate {
-  let state: Gate['state'] = 'unproven';
-  let paused: { error: DeliveryError; since: number; until: number } | null = null;
-  let failures = 0;
-
+/** @param now epoch ms by the clock of the books */
+export function gateIn(book: GateBook, now: () => number): Gate {
   return {
-    get state() {
-      return state;
-    },
     current() {
-      const forMs = paused ? Math.ceil(paused.until - performance.now()) : 0;
+      const { paused } = book;
+      const forMs = paused ? Math.ceil(paused.until - now()) : 0;
       return paused && forMs > 0 ? { error: paused.error, forMs } : null;
     },
     told() {
-      return paused && { ...paused, until: Math.round(Date.now() + paused.until - performance.now()) };
+      const { paused } = book;
+      return paused && { ...paused, until: Math.round(Date.now() + paused.until - now()) };
     },
     open() {
-      const wasPaused = state === 'paused';
-      state = 'ready';
-      paused = null;
-      failures = 0;
+      const wasPaused = book.state === 'paused';
+      book.state = 'ready';
+      book.paused = null;
+      book.failures = 0;
       return wasPaused;
     },
     close(error, waits, news) {
-      if (news) failures += 1;
-      const waitMs = waits[Math.min(failures, waits.length) - 1] ?? 0;
-      const until = Math.max(paused?.until ?? 0, performance.now() + waitMs);
-      state = 'paused';
-      paused = { error, since: paused?.since ?? Date.now(), until };
-      return { error, forMs: Math.max(0, Math.ceil(until - performance.now())) };
+      if (news) book.failures += 1;
+      const waitMs = waits[Math.min(book.failures, waits.length) - 1] ?? 0;
+      const until = Math.max(book.paused?.until ?? 0, now() + waitMs);
+      book.state = 'paused';
+      book.paused = { error, since: book.paused?.since ?? Date.now(), until };
+      return { error, forMs: Math.max(0, Math.ceil(until - now())) };
     },
     hasten() {
-      if (paused) paused.until = performance.now();
+      if (book.paused) book.paused.until = now();
     },
   };
 }

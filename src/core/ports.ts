@@ -4,48 +4,56 @@ import type { Attachment, Content, Envelope, Priority, TemplateUse } from './mes
 /**
  * Holds ids that are due, or will be. Knows nothing of messages.
  *
- * - Ids stand in channels, one for each sending account: what one cannot send now never holds up another.
+ * - Ids stand in channels, one for each sending account: what one cannot send now never holds up another. An id stands in one channel at a time.
  * - `push` is idempotent by id. An id that is taken when it is pushed is due again once it is done.
- * - `take` hides an id until `done` or `retry`; aborting it never loses one.
+ * - `take` hides an id from everybody until `done` or `retry`; aborting it never loses one.
  * - Of the ids that are due in a channel, `high` goes first, then the one that has been due longest, then the one pushed first.
  * - Delays are measured on a monotonic clock.
- * - An id taken and not settled before a crash is due again on reopening.
+ * - An id taken and not settled before a crash, or by another instance that has died, is due again.
  */
 export interface Queue {
   push(id: string, options: { channel: string; afterMs: number; priority: Priority }): Promise<void>;
   /** Waits for the channel's next due id. Rejects with the signal's reason once that is aborted. */
   take(channel: string, signal: AbortSignal): Promise<string>;
   /** The id is settled: forget it. */
-  done(id: string): Promise<void>;
-  /** Give the id back, due again after `afterMs`, in another channel if one is named. */
-  retry(id: string, afterMs: number, channel?: string): Promise<void>;
+  done(id: string, channel: string): Promise<void>;
+  /** Give a taken id back, due again after `afterMs`; in another channel, if `to` names one. */
+  retry(id: string, channel: string, afterMs: number, to?: string): Promise<void>;
   /** An id that waits is due after `afterMs` in place of when it was. Ignored if it is unknown or taken. */
-  reschedule(id: string, afterMs: number): Promise<void>;
+  reschedule(id: string, channel: string, afterMs: number): Promise<void>;
 }
 
 /**
  * Keeps deliveries by id.
  *
- * - Bounded: `insert` refuses with AppError `queue_full` when the unsettled deliveries would exceed QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES,
- *   and with `queue_unavailable` when it cannot keep what it was given. Nothing refused is kept.
- * - What `insert` and `update` have resolved is as durable as the backend's `durability` says.
+ * - Bounded: `insert` refuses with AppError `queue_full` when the unsettled deliveries would exceed QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES.
+ *   Nothing refused is kept.
+ * - What cannot be kept or read now is refused with AppError `queue_unavailable`.
+ * - What `insert` and `update` have resolved is as durable as the backend's `durability` says; nobody is ever shown what is not.
  * - Settled deliveries stay readable for RETAIN, then go.
+ * - What is kept and due gets into the queue, also if its `push` is prevented: by a crash, say.
  */
 export interface Store {
-  insert(delivery: Delivery): Promise<void>;
+  /** Answers what is kept from now on: the delivery; or, if it was inserted before, what has become of it. */
+  insert(delivery: Delivery): Promise<Delivery>;
   get(id: string): Promise<Delivery | null>;
   /**
    * Puts `to` in the place of `from`, unless what is kept is another revision by now, or gone: then nothing changes, and it answers false.
    * Of any number of callers with the same `from`, one succeeds.
    */
   update(from: Delivery, to: Delivery): Promise<boolean>;
-  /** Newest first, by `createdAt` and then by `id`. */
+  /** Newest first, by `createdAt` and then by `id`. Without content: that of a page might not fit into memory. */
   list(query: DeliveryQuery): Promise<readonly Delivery[]>;
-  /** Every delivery that is not settled: for recovery at boot and the farewell at shutdown. */
-  unsettled(): AsyncIterable<Delivery>;
-  /** Whether `insert` would find room now: cheap enough to ask on every request. */
-  hasRoom(): boolean;
+  /** Every delivery that is not settled: to wake what waits for an account, and for the farewell at shutdown. */
+  unsettled(): AsyncIterable<Unsettled>;
+  /** Why `insert` would be refused now, if it would: cheap enough to ask on every request. */
+  refusal(): 'queue_full' | 'queue_unavailable' | null;
+  /** Calls the listener when another instance has settled or deferred a delivery. */
+  onChangeElsewhere(listener: (id: string) => void): void;
 }
+
+/** What can be said of a delivery without reading what it says. */
+export type Unsettled = Pick<Delivery, 'id' | 'account' | 'status' | 'error'>;
 
 /** Which deliveries to list. Null: any. */
 export interface DeliveryQuery {
@@ -77,7 +85,8 @@ export interface StoredAnswer {
 }
 
 export type IdempotencyClaim =
-  | { readonly kind: 'new' }
+  /** `seed`: at least 128 random bits, the same whenever this request is taken up again. What it makes gets its ids from it, and so is made once. */
+  | { readonly kind: 'new'; readonly seed: string }
   | { readonly kind: 'in_progress' }
   | { readonly kind: 'mismatch' }
   | { readonly kind: 'answered'; readonly answer: StoredAnswer };
@@ -86,12 +95,16 @@ export type IdempotencyClaim =
  * Remembers which requests were made. `key` already names the API key and the route.
  *
  * - `claim` is atomic: of any number of callers, one gets `new`.
- * - A claim ends in `answer` (kept for RETAIN) or in `forget` (the next caller gets `new`).
+ * - A claim ends in `answer` (kept for RETAIN), in `forget` (the next caller gets `new`, with another seed), or in `suspend`.
+ * - A claim that was suspended, or whose instance died before it ended, is taken up by the next caller with the same fingerprint, who gets `new`
+ *   with the same seed.
  */
 export interface IdempotencyLedger {
   claim(key: string, fingerprint: string): Promise<IdempotencyClaim>;
   answer(key: string, answer: StoredAnswer): Promise<void>;
   forget(key: string): Promise<void>;
+  /** What came of it is not known. */
+  suspend(key: string): Promise<void>;
 }
 
 /** An address that mail is not sent to. */
@@ -117,8 +130,13 @@ export interface Suppression {
  */
 export interface SuppressionStore {
   get(email: string): Promise<Suppression | null>;
-  /** Replaces what there is for the same mailbox. */
-  put(suppression: Suppression): Promise<void>;
+  /**
+   * Puts `to` in the place of `from` (null: of none), for the same mailbox, unless something else is kept by now: then nothing changes, and it
+   * answers false.
+   *
+   * @throws {AppError} `queue_full` when there is no room for another, `queue_unavailable`
+   */
+  replace(from: Suppression | null, to: Suppression): Promise<boolean>;
   /** Answers whether there was one. */
   remove(email: string): Promise<boolean>;
   /** By address, in code unit order of their mailbox keys; only those after that one, if there is one. */
@@ -139,6 +157,8 @@ export interface Notice {
   /** JSON. */
   readonly body: string;
   readonly createdAt: number;
+  /** When its endpoint is called next, in epoch ms. */
+  readonly dueAt: number;
   readonly failures: number;
   /** How much of the day of retries is spent, counted in waits. */
   readonly retriedForMs: number;
@@ -158,6 +178,32 @@ export interface Outbox {
   pending(): AsyncIterable<Notice>;
 }
 
+/** A value that is kept, and that all instances share: plain JSON. */
+export interface Book<Value> {
+  /** As it was when it was last read or changed here: another instance may have changed it since. Not to be changed. */
+  readonly current: Value;
+  /** `current`, once it has been read anew. */
+  read(): Promise<Value>;
+  /**
+   * Changes the value, one at a time, whoever asks. `edit` changes what it is given, and may be called again, on what another instance has made
+   * of the value meanwhile: it must do nothing else. What it answered last is the result. It is kept by the time that anything is that is
+   * written to the backend after it.
+   *
+   * @throws {AppError} `queue_unavailable`
+   */
+  change<Result>(edit: (value: Value) => Result): Promise<Result>;
+}
+
+/** Small values by name: what accounts may do and have done, what keys have used. */
+export interface Books {
+  /** Whether other instances may change them too. */
+  readonly shared: boolean;
+  /** Epoch ms by a clock that does not jump, and by which all go who share the books. */
+  now(): number;
+  /** @param initial what it is if it has never been */
+  open<Value extends object>(name: string, initial: () => Value): Promise<Book<Value>>;
+}
+
 /** One way to keep things: memory, a file, Redis. */
 export interface Backend {
   readonly durability: 'memory' | 'disk' | 'redis';
@@ -166,6 +212,7 @@ export interface Backend {
   readonly idempotency: IdempotencyLedger;
   readonly suppressions: SuppressionStore;
   readonly outbox: Outbox;
+  readonly books: Books;
   close(): Promise<void>;
 }
 
@@ -226,6 +273,8 @@ export interface Transport {
   send(job: Job, watch?: AttemptWatch): Promise<Outcome>;
   /** Connects and logs in on a connection of its own, and sends nothing. Null if that worked. Never rejects. */
   verify(): Promise<Fault | null>;
+  /** Ends connections that are free, until there are no more than so many in all; answers how many there are. */
+  keep(atMost: number): number;
   /** Ends attempts that still run (their outcome says so) and closes idle connections. */
   close(): Promise<void>;
 }

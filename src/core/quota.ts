@@ -42,18 +42,38 @@ export interface QuotaState {
   readonly freesAt: number | null;
 }
 
-/** A place in the budgets, taken for one attempt. It ends in one of the two. */
-export interface Hold {
-  /** So many recipients were accepted, or may have been. */
-  spend(recipients: number): void;
-  release(): void;
+export interface Count {
+  messages: number;
+  recipients: number;
+}
+
+/** What was counted together, and leaves the window together at `leavesAt`. */
+interface Bucket extends Count {
+  readonly leavesAt: number;
+}
+
+/** What there is to know of what was sent, as it is kept. Times are those of the books. */
+export interface QuotaBook {
+  readonly countedSince: number;
+  readonly buckets: Bucket[];
+  /** The sum of the buckets. */
+  readonly used: Count;
+  /** What Gmail has shown to be the limit, and when that is tried. */
+  learned: (Count & { readonly tryAt: number }) | null;
+}
+
+export function emptyQuota(now: number): QuotaBook {
+  return { countedSince: now, buckets: [], used: { messages: 0, recipients: 0 }, learned: null };
 }
 
 /** What an account has sent in the last 24 h, by what Gmail accepted, against what it may. */
 export interface Quota {
   /** How long such a message must wait, in ms; 0 if there is room now. */
   waitMs(recipients: number, priority: Priority): number;
-  hold(recipients: number): Hold;
+  /** A message was accepted for so many recipients, or may have been. */
+  count(recipients: number): void;
+  /** What was counted last was not accepted after all. */
+  uncount(recipients: number): void;
   /**
    * Gmail says that the limit is reached: it is no higher than what is counted, until an attempt beyond it, once an hour, proves otherwise.
    * Answers how long until something of what is counted leaves the window, in ms; Infinity if nothing is counted.
@@ -64,41 +84,37 @@ export interface Quota {
   state(): QuotaState;
 }
 
-interface Count {
-  messages: number;
-  recipients: number;
+export interface QuotaOptions {
+  readonly allowance: Allowance;
+  /** What is under way: it counts until it has ended. */
+  readonly held?: Readonly<Count>;
+  /** Epoch ms by the clock of the books. */
+  readonly now: () => number;
+  /** Multiplies the hour after which a learned limit is tried. */
+  readonly backoffScale?: number;
 }
 
-/** @param options.backoffScale multiplies the hour after which a learned limit is tried */
-export function createQuota(allowance: Allowance, { backoffScale = 1 }: { backoffScale?: number } = {}): Quota {
-  const countedSince = Date.now();
-  const buckets: (Count & { readonly leavesAt: number })[] = [];
-  const used: Count = { messages: 0, recipients: 0 };
-  const held: Count = { messages: 0, recipients: 0 };
-  let learned: Readonly<Count & { tryAt: number }> | null = null;
+const NOTHING: Readonly<Count> = { messages: 0, recipients: 0 };
+
+/** Reads and changes a book. */
+export function quotaIn(book: QuotaBook, { allowance, held = NOTHING, now, backoffScale = 1 }: QuotaOptions): Quota {
+  const { buckets, used } = book;
 
   function prune() {
-    const now = performance.now();
-    for (let oldest = buckets[0]; oldest && oldest.leavesAt <= now; oldest = buckets[0]) {
+    for (let oldest = buckets[0]; oldest && oldest.leavesAt <= now(); oldest = buckets[0]) {
       buckets.shift();
-      add(used, -oldest.messages, -oldest.recipients);
+      add(used, oldest, -1);
     }
   }
 
-  function count(recipients: number) {
-    const now = performance.now();
-    const last = buckets.at(-1);
-    const bucket = last && last.leavesAt - WINDOW_MS > now ? last : { messages: 0, recipients: 0, leavesAt: now + BUCKET_MS + WINDOW_MS };
-    if (bucket !== last) buckets.push(bucket);
-    add(bucket, 1, recipients);
-    add(used, 1, recipients);
-    // It has proven higher than was learned.
-    if (learned && used.messages > learned.messages) learned = null;
-  }
-
-  function freesAt(): number | null {
-    const oldest = buckets[0];
-    return oldest ? Date.now() + Math.ceil(oldest.leavesAt - performance.now()) : null;
+  /** What still counts, and when the oldest of it leaves the window. */
+  function inWindow(): { readonly count: Count; readonly freesAt: number | null } {
+    const count = { ...used };
+    for (const bucket of buckets) {
+      if (bucket.leavesAt > now()) return { count, freesAt: Date.now() + Math.ceil(bucket.leavesAt - now()) };
+      add(count, bucket, -1);
+    }
+    return { count, freesAt: null };
   }
 
   /** What a message of this priority may use of these limits. */
@@ -112,67 +128,72 @@ export function createQuota(allowance: Allowance, { backoffScale = 1 }: { backof
     const room = (taken: Count) =>
       taken.messages + 1 <= Math.max(1, ceiling.messages) &&
       taken.recipients + Math.min(recipients, ceiling.recipients) <= ceiling.recipients;
-    const taken = { messages: used.messages + held.messages, recipients: used.recipients + held.recipients };
+    const taken = { ...used };
+    add(taken, held, 1);
     let waitMs = 0;
     for (const bucket of buckets) {
       if (room(taken)) return waitMs;
-      add(taken, -bucket.messages, -bucket.recipients);
-      waitMs = Math.max(0, Math.ceil(bucket.leavesAt - performance.now()));
+      add(taken, bucket, -1);
+      waitMs = Math.max(0, Math.ceil(bucket.leavesAt - now()));
     }
     return room(taken) ? waitMs : Math.max(waitMs, BUCKET_MS * backoffScale);
   }
 
   return {
     waitMs(recipients, priority) {
-      prune();
+      const { learned } = book;
       const waitMs = waitBelow(ceilings(learned ?? allowance, priority), recipients);
       if (!learned || waitMs === 0) return waitMs;
       // One at a time may ask Gmail whether there is more than was learned.
       const configured = ceilings(allowance, priority);
-      const untilTry = Math.max(0, Math.ceil(learned.tryAt - performance.now()), waitBelow(configured, recipients));
+      const untilTry = Math.max(0, Math.ceil(learned.tryAt - now()), waitBelow(configured, recipients));
       return Math.min(waitMs, held.messages > 0 ? Math.max(untilTry, BUCKET_MS * backoffScale) : untilTry);
     },
-    hold(recipients) {
-      let open = true;
-      add(held, 1, recipients);
-      const release = () => {
-        if (open) add(held, -1, -recipients);
-        open = false;
-      };
-      return {
-        spend(accepted) {
-          release();
-          count(accepted);
-        },
-        release,
-      };
+    count(recipients) {
+      prune();
+      const last = buckets.at(-1);
+      const isOpen = last && last.leavesAt - WINDOW_MS > now();
+      const bucket = isOpen ? last : { messages: 0, recipients: 0, leavesAt: Math.ceil(now()) + BUCKET_MS + WINDOW_MS };
+      if (!isOpen) buckets.push(bucket);
+      const one = { messages: 1, recipients };
+      add(bucket, one, 1);
+      add(used, one, 1);
+      // It has proven higher than was learned.
+      if (book.learned && used.messages > book.learned.messages) book.learned = null;
+    },
+    uncount(recipients) {
+      const last = buckets.at(-1);
+      if (!last) return;
+      const one = { messages: 1, recipients };
+      add(last, one, -1);
+      add(used, one, -1);
     },
     learn() {
       prune();
-      learned = { ...used, tryAt: performance.now() + HOUR_MS * backoffScale };
-      return (buckets[0]?.leavesAt ?? Number.POSITIVE_INFINITY) - performance.now();
+      book.learned = { ...used, tryAt: now() + HOUR_MS * backoffScale };
+      return (buckets[0]?.leavesAt ?? Number.POSITIVE_INFINITY) - now();
     },
     budget(priority) {
-      prune();
-      const left = Math.max(0, ceilings(learned ?? allowance, priority).messages - used.messages - held.messages);
-      return { limit: allowance.messages, left, freesAt: freesAt() };
+      const { count, freesAt } = inWindow();
+      const left = Math.max(0, ceilings(book.learned ?? allowance, priority).messages - count.messages - held.messages);
+      return { limit: allowance.messages, left, freesAt };
     },
     state() {
-      prune();
+      const { count, freesAt } = inWindow();
       return {
-        messages: { limit: allowance.messages, learned: learned?.messages ?? null, used: used.messages },
-        recipients: { limit: allowance.recipients, learned: learned?.recipients ?? null, used: used.recipients },
+        messages: { limit: allowance.messages, learned: book.learned?.messages ?? null, used: count.messages },
+        recipients: { limit: allowance.recipients, learned: book.learned?.recipients ?? null, used: count.recipients },
         reserve: allowance.reserve,
-        countedSince,
-        freesAt: freesAt(),
+        countedSince: Math.round(book.countedSince),
+        freesAt,
       };
     },
   };
 }
 
-function add(count: Count, messages: number, recipients: number): void {
-  count.messages += messages;
-  count.recipients += recipients;
+function add(count: Count, { messages, recipients }: Readonly<Count>, sign: 1 | -1): void {
+  count.messages += sign * messages;
+  count.recipients += sign * recipients;
 }
 
 /** Why a message of this priority waits. */

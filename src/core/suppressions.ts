@@ -30,21 +30,23 @@ export interface SuppressionsDeps {
 }
 
 export function createSuppressions({ store, events, learn, onError }: SuppressionsDeps): Suppressions {
-  /** One change at a time: a refusal reads what there is before it writes. */
-  let last: Promise<unknown> = Promise.resolve();
+  const remembering = new Set<Promise<void>>();
 
-  function inTurn<Result>(change: () => Promise<Result>): Promise<Result> {
-    const mine = last.then(change);
-    last = mine.catch(() => {});
-    return mine;
+  /** Puts in the place of what is known what follows from it: made anew if that has changed meanwhile. Null: it stays. */
+  async function change(email: string, next: (known: Suppression | null) => Suppression | null): Promise<void> {
+    for (;;) {
+      const known = await store.get(email);
+      const changed = next(known);
+      if (changed === null || (await store.replace(known, changed))) return;
+    }
   }
 
-  async function remember(email: string, account: string, smtp: SmtpReply | null, messageId: string): Promise<void> {
-    const known = await store.get(email);
-    const refused = { email, reason: 'refused', accounts: [], smtp, messageId, note: null, createdAt: Date.now() } as const;
-    const { accounts, ...rest } = known ?? refused;
-    if (accounts === null || accounts.includes(account)) return;
-    await store.put({ ...rest, accounts: [...accounts, account] });
+  function remember(email: string, account: string, smtp: SmtpReply | null, messageId: string): Promise<void> {
+    return change(email, (known) => {
+      const refused = { email, reason: 'refused', accounts: [], smtp, messageId, note: null, createdAt: Date.now() } as const;
+      const { accounts, ...rest } = known ?? refused;
+      return accounts === null || accounts.includes(account) ? null : { ...rest, accounts: [...accounts, account] };
+    });
   }
 
   function holds({ accounts }: Suppression, account: string): boolean {
@@ -56,7 +58,10 @@ export function createSuppressions({ store, events, learn, onError }: Suppressio
       // The simulator refuses whom the test says, and speaks of nobody.
       if (delivery.test) return;
       for (const { email, fault } of refused) {
-        if (isForGood(fault)) inTurn(() => remember(email, attempt.account, fault.error.smtp, delivery.id)).catch(onError);
+        if (!isForGood(fault)) continue;
+        const remembered = remember(email, attempt.account, fault.error.smtp, delivery.id).catch(onError);
+        remembering.add(remembered);
+        void remembered.then(() => remembering.delete(remembered));
       }
     });
   }
@@ -72,14 +77,14 @@ export function createSuppressions({ store, events, learn, onError }: Suppressio
     },
     async enter(email, note) {
       const suppression = { email, reason: 'manual', accounts: null, smtp: null, messageId: null, note, createdAt: Date.now() } as const;
-      await inTurn(() => store.put(suppression));
+      await change(email, () => suppression);
       return suppression;
     },
     get: (email) => store.get(email),
     list: (query) => store.list(query),
-    remove: (email) => inTurn(() => store.remove(email)),
+    remove: (email) => store.remove(email),
     async drain() {
-      await last;
+      await Promise.all(remembering);
     },
   };
 }

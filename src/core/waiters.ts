@@ -15,7 +15,7 @@ export interface Waiters {
 
 type Release = (delivery: Delivery | null) => void;
 
-export function createWaiters({ store, events }: { store: Pick<Store, 'get'>; events: Events }): Waiters {
+export function createWaiters({ store, events }: { store: Pick<Store, 'get' | 'onChangeElsewhere'>; events: Events }): Waiters {
   const waiting = new Map<string, Set<Release>>();
   let released = false;
 
@@ -26,6 +26,14 @@ export function createWaiters({ store, events }: { store: Pick<Store, 'get'>; ev
   }
   events.on('message.settled', tell);
   events.on('message.deferred', tell);
+  store.onChangeElsewhere((id) => {
+    if (waiting.has(id)) look(id, () => {});
+  });
+
+  /** @param orElse called if there is nothing to be seen of it */
+  function look(id: string, orElse: () => void) {
+    store.get(id).then((delivery) => (delivery ? tell(delivery) : orElse()), orElse);
+  }
 
   return {
     wait(id, ms, signal) {
@@ -44,7 +52,7 @@ export function createWaiters({ store, events }: { store: Pick<Store, 'get'>; ev
         signal.addEventListener('abort', leave);
         waiting.set(id, (waiting.get(id) ?? new Set()).add(release));
         // It may have settled between its acceptance and now.
-        store.get(id).then((delivery) => (delivery ? tell(delivery) : leave()), leave);
+        look(id, leave);
       });
     },
     release() {

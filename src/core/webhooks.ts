@@ -1,5 +1,4 @@
 import type { Delivery } from './delivery.ts';
-import type { Events } from './events.ts';
 import { createId } from './id.ts';
 import { createNotifier, type Notifier, type NotifierOptions } from './notifier.ts';
 
@@ -44,7 +43,18 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     const body = JSON.stringify({ type, timestamp: new Date(createdAt).toISOString(), sequence, data });
     const eventId = createId('evt');
     for (const url of endpoints) {
-      void notifier.tell({ id: createId('ntc'), eventId, type, about, url, body, createdAt, failures: 0, retriedForMs: 0 });
+      void notifier.tell({
+        id: createId('ntc'),
+        eventId,
+        type,
+        about,
+        url,
+        body,
+        createdAt,
+        dueAt: createdAt,
+        failures: 0,
+        retriedForMs: 0,
+      });
     }
   }
 
@@ -59,21 +69,10 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
 
   events.on('message.settled', announceMessage);
   events.on('message.deferred', announceMessage);
-  listenToPauses(events, announceAccount);
+  events.on('account.paused', (user, _error, _untilAt, isNews) => {
+    if (isNews) announceAccount('account.paused', user);
+  });
+  events.on('account.resumed', (user) => announceAccount('account.resumed', user));
   const { forgetGone, recover, drain } = notifier;
   return { forgetGone, recover, drain };
-}
-
-/** An account that stays paused for the same reason, probe after probe, is no news. */
-function listenToPauses(events: Events, announce: (type: string, user: string) => void) {
-  const pausedFor = new Map<string, string>();
-  events.on('account.paused', (user, { code }) => {
-    if (pausedFor.get(user) === code) return;
-    pausedFor.set(user, code);
-    announce('account.paused', user);
-  });
-  events.on('account.resumed', (user) => {
-    pausedFor.delete(user);
-    announce('account.resumed', user);
-  });
 }

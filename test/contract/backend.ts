@@ -90,9 +90,9 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await queue.push('a', NOW);
         await queue.take(NOW.channel, never);
         await queue.push('a', HIGH);
-        await queue.done('a');
+        await queue.done('a', NOW.channel);
         expect(await queue.take(NOW.channel, AbortSignal.timeout(1000))).toBe('a');
-        await queue.done('a');
+        await queue.done('a', NOW.channel);
         await queue.push('b', NOW);
         expect(await queue.take(NOW.channel, never)).toBe('b');
       }),
@@ -104,7 +104,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await queue.push('high', HIGH);
         await queue.take(NOW.channel, never);
         await queue.push('normal', NOW);
-        await queue.retry('high', 0);
+        await queue.retry('high', NOW.channel, 0);
         expect(await queue.take(NOW.channel, never)).toBe('high');
       }),
     );
@@ -113,12 +113,28 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
       'forgets an id that is done, which may then be pushed anew',
       withBackend({}, async ({ queue }) => {
         await queue.push('a', NOW);
-        await queue.done(await queue.take(NOW.channel, never));
-        await queue.retry('a', 0);
+        await queue.done(await queue.take(NOW.channel, never), NOW.channel);
+        await queue.retry('a', NOW.channel, 0);
         await queue.push('b', NOW);
         expect(await queue.take(NOW.channel, never)).toBe('b');
         await queue.push('a', NOW);
         expect(await queue.take(NOW.channel, never)).toBe('a');
+      }),
+    );
+
+    test(
+      'forgets an id that is done while it waits',
+      withBackend({}, async ({ queue }) => {
+        for (const [id, afterMs] of [
+          ['due', 0],
+          ['later', 20],
+          ['last', 40],
+        ] as const) {
+          await queue.push(id, { ...NOW, afterMs });
+        }
+        await queue.done('due', NOW.channel);
+        await queue.done('later', NOW.channel);
+        expect(await queue.take(NOW.channel, never)).toBe('last');
       }),
     );
 
@@ -151,7 +167,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await queue.push('a', NOW);
         await queue.push('b', { ...NOW, channel: 'other@acme.com' });
         expect(await queue.take('other@acme.com', never)).toBe('b');
-        await queue.retry('b', 0, NOW.channel);
+        await queue.retry('b', 'other@acme.com', 0, NOW.channel);
         expect([await queue.take(NOW.channel, never), await queue.take(NOW.channel, never)]).toEqual(['a', 'b']);
       }),
     );
@@ -161,11 +177,11 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
       withBackend({}, async ({ queue }) => {
         await queue.push('late', { ...NOW, afterMs: 60_000 });
         await queue.push('soon', { ...NOW, afterMs: 20 });
-        await queue.reschedule('late', 0);
+        await queue.reschedule('late', NOW.channel, 0);
         expect(await queue.take(NOW.channel, never)).toBe('late');
-        await queue.reschedule('late', 0);
-        await queue.reschedule('soon', 60);
-        await queue.reschedule('unknown', 0);
+        await queue.reschedule('late', NOW.channel, 0);
+        await queue.reschedule('soon', NOW.channel, 60);
+        await queue.reschedule('unknown', NOW.channel, 0);
         await queue.push('between', { ...NOW, afterMs: 40 });
         expect(await queue.take(NOW.channel, never)).toBe('between');
         expect(await queue.take(NOW.channel, never)).toBe('soon');
@@ -190,18 +206,50 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
+      'keeps one delivery of an id, and answers a second insert with what became of it',
+      withBackend({ maxMessages: 1 }, async ({ store }) => {
+        const delivery = aDelivery();
+        expect(await store.insert(delivery)).toEqual(delivery);
+        expect(await store.insert({ ...delivery, createdAt: 9 })).toEqual(delivery);
+        const canceled = settled(delivery);
+        await store.update(delivery, canceled);
+        expect(await store.insert(delivery)).toMatchObject({ status: 'canceled', revision: canceled.revision });
+        expect(store.refusal()).toBeNull();
+        expect(await store.list(ALL)).toHaveLength(1);
+      }),
+    );
+
+    test(
+      'gives back content byte by byte, with all that may be in it',
+      withBackend({}, async ({ store }) => {
+        const bytes = Uint8Array.from({ length: 70_000 }, (_, i) => i % 251);
+        const file = { filename: 'größe.bin', content: bytes, contentType: null, contentId: 'logo' };
+        const empty = { filename: '', content: new Uint8Array(), contentType: 'text/plain', contentId: null };
+        const delivery = aDelivery();
+        if (delivery.content === null) throw new Error('it has content');
+        const content = { ...delivery.content, html: '<p>\u{1F600}\u0000</p>', attachments: [file, empty, file] };
+        await store.insert({ ...delivery, content });
+        const kept = await store.get(delivery.id);
+        expect(kept?.content?.attachments.map(({ content: found }) => Buffer.from(found))).toEqual(
+          content.attachments.map(({ content: given }) => Buffer.from(given)),
+        );
+        expect({ ...kept?.content, attachments: [] }).toEqual({ ...content, attachments: [] });
+      }),
+    );
+
+    test(
       'refuses with queue_full past the number of messages, and has room again when one settles',
       withBackend({ maxMessages: 2 }, async ({ store }) => {
         const first = aDelivery();
         await store.insert(first);
-        expect(store.hasRoom()).toBe(true);
+        expect(store.refusal()).toBeNull();
         await store.insert(aDelivery());
-        expect(store.hasRoom()).toBe(false);
+        expect(store.refusal()).toBe('queue_full');
         const refused = aDelivery();
         await expect(store.insert(refused)).rejects.toMatchObject({ code: 'queue_full' });
         expect(await store.get(refused.id)).toBeNull();
         await store.update(first, settled(first));
-        expect(store.hasRoom()).toBe(true);
+        expect(store.refusal()).toBeNull();
         await store.insert(refused);
       }),
     );
@@ -213,9 +261,9 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await store.insert(first);
         await expect(store.insert(aDelivery({ bytes: 501 }))).rejects.toMatchObject({ code: 'queue_full' });
         await store.insert(aDelivery({ bytes: 500 }));
-        expect(store.hasRoom()).toBe(false);
+        expect(store.refusal()).toBe('queue_full');
         await store.update(first, settled(first));
-        expect(store.hasRoom()).toBe(true);
+        expect(store.refusal()).toBeNull();
       }),
     );
 
@@ -243,7 +291,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         const again = advance(failed, 'queued', { finishedAt: null });
         expect(await store.update(failed, again)).toBe(true);
         expect(await store.get(delivery.id)).toEqual(again);
-        expect(store.hasRoom()).toBe(false);
+        expect(store.refusal()).toBe('queue_full');
       }),
     );
 
@@ -288,6 +336,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await store.update(other, settled(other));
         const list = async (query: Partial<DeliveryQuery>) => (await store.list({ ...ALL, ...query })).map(({ id }) => id);
         expect(await list({})).toEqual(['msg_b', 'msg_a', 'msg_old']);
+        expect((await store.list(ALL)).map(({ content }) => content)).toEqual([null, null, null]);
         expect(await list({ limit: 2 })).toEqual(['msg_b', 'msg_a']);
         expect(await list({ after: { createdAt: 2000, id: 'msg_b' } })).toEqual(['msg_a', 'msg_old']);
         expect(await list({ owner: 'shop' })).toEqual(['msg_old']);
@@ -366,16 +415,18 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         expect(await idempotency.claim('k', 'g')).toEqual({ kind: 'mismatch' });
         await idempotency.answer('k', answer);
         expect(await idempotency.claim('k', 'g')).toEqual({ kind: 'mismatch' });
-        expect(await idempotency.claim('other', 'g')).toEqual({ kind: 'new' });
+        expect(await idempotency.claim('other', 'g')).toMatchObject({ kind: 'new' });
       }),
     );
 
     test(
       'forgets a claim that came to nothing',
       withBackend({}, async ({ idempotency }) => {
-        await idempotency.claim('k', 'f');
+        const first = await idempotency.claim('k', 'f');
         await idempotency.forget('k');
-        expect(await idempotency.claim('k', 'g')).toEqual({ kind: 'new' });
+        const second = await idempotency.claim('k', 'g');
+        expect([first.kind, second.kind]).toEqual(['new', 'new']);
+        expect(second).not.toEqual(first);
       }),
     );
 
@@ -385,6 +436,41 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await idempotency.claim('k', 'f');
         await idempotency.answer('k', answer);
         await expect.poll(async () => (await idempotency.claim('k', 'f')).kind).toBe('new');
+      }),
+    );
+  });
+
+  describe(`the books of ${name}`, () => {
+    test(
+      'hold what they were changed to, whoever opens them',
+      withBackend({}, async ({ books }) => {
+        const book = await books.open('a', () => ({ count: 1, more: [1] }));
+        expect(await book.change((value) => ++value.count)).toBe(2);
+        expect(book.current).toEqual({ count: 2, more: [1] });
+        const again = await books.open('a', () => ({ count: 9, more: [] }));
+        expect(await again.read()).toEqual({ count: 2, more: [1] });
+        expect((await books.open('b', () => ({ count: 9 }))).current).toEqual({ count: 9 });
+      }),
+    );
+
+    test(
+      'lose no change of those made at once',
+      withBackend({}, async ({ books }) => {
+        const opened = await Promise.all([1, 2, 3].map(() => books.open('a', () => ({ count: 0 }))));
+        const results = await Promise.all(
+          Array.from({ length: 300 }, (_, i) => opened[i % opened.length]?.change((value) => ++value.count)),
+        );
+        expect(new Set(results).size).toBe(300);
+        expect(await opened[0]?.read()).toEqual({ count: 300 });
+      }),
+    );
+
+    test(
+      'tell the time of day, and never backwards',
+      withBackend({}, async ({ books }) => {
+        const times = Array.from({ length: 1000 }, () => books.now());
+        expect(times).toEqual(times.toSorted((a, b) => a - b));
+        expect(Math.abs((times[0] ?? 0) - Date.now())).toBeLessThan(5000);
       }),
     );
   });

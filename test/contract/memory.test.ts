@@ -3,7 +3,7 @@ import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
 import { createRetained } from '../../src/adapters/memory/retained.ts';
 import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
 import type { Backend } from '../../src/core/ports.ts';
-import { aSuppression } from '../helpers/suppression.ts';
+import { aSuppression, put } from '../helpers/suppression.ts';
 import { type BackendLimits, backendContract } from './backend.ts';
 import { outboxContract } from './outbox.ts';
 import { suppressionContract } from './suppressions.ts';
@@ -30,16 +30,16 @@ test('what is retained is bounded by count and by bytes: the oldest goes first, 
 
 test('what is suppressed is bounded: the oldest that Gmail refused goes first, and none that was entered by hand', async () => {
   const store = createMemorySuppressions(3);
-  await store.put(aSuppression('manual@example.com', MANUAL));
-  for (const name of ['old', 'young', 'new']) await store.put(aSuppression(`${name}@example.com`));
+  await put(store, aSuppression('manual@example.com', MANUAL));
+  for (const name of ['old', 'young', 'new']) await put(store, aSuppression(`${name}@example.com`));
   const kept = await store.list({ limit: 10, after: null });
   expect(kept.map(({ email }) => email)).toEqual(['manual@example.com', 'new@example.com', 'young@example.com']);
 });
 
 test('a full list of entries by hand refuses another, and still takes a change of one', async () => {
   const store = createMemorySuppressions(1);
-  await store.put(aSuppression('ada@example.com', MANUAL));
-  await expect(store.put(aSuppression('bob@example.com', MANUAL))).rejects.toMatchObject({ code: 'queue_full' });
-  await store.put(aSuppression('ada@example.com', { ...MANUAL, note: 'still' }));
+  await put(store, aSuppression('ada@example.com', MANUAL));
+  await expect(put(store, aSuppression('bob@example.com', MANUAL))).rejects.toMatchObject({ code: 'queue_full' });
+  await put(store, aSuppression('ada@example.com', { ...MANUAL, note: 'still' }));
   expect(await store.list({ limit: 10, after: null })).toMatchObject([{ email: 'ada@example.com', note: 'still' }]);
 });

@@ -2,6 +2,8 @@ import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import { pino } from 'pino';
+import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
+import { createMemoryIdempotency } from '../../src/adapters/memory/idempotency.ts';
 import type { Caller } from '../../src/core/caller.ts';
 import type { Delivery } from '../../src/core/delivery.ts';
 import { AppError } from '../../src/core/errors.ts';
@@ -9,7 +11,8 @@ import { createEvents } from '../../src/core/events.ts';
 import { createKeyring } from '../../src/core/keyring.ts';
 import { type Draft, recipientsOf } from '../../src/core/message.ts';
 import { createMessages } from '../../src/core/messages.ts';
-import type { IdempotencyLedger, StoredAnswer } from '../../src/core/ports.ts';
+import type { IdempotencyLedger } from '../../src/core/ports.ts';
+import { refuseByClock } from '../../src/core/times.ts';
 import { type AppOptions, buildApp } from '../../src/http/app.ts';
 import { NO_TEMPLATES } from './core.ts';
 import { aDelivery } from './delivery.ts';
@@ -76,7 +79,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       if (isCurrent) deliveries.set(to.id, to);
       return isCurrent;
     },
-    hasRoom: () => true,
+    refusal: () => null,
   };
 
   function toDelivery({ template: _, ...message }: Draft, caller: Caller): Delivery {
@@ -88,14 +91,14 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
   const app = await buildApp({
     logger: pino({ base: null }, collectLines(logs)),
     version: '1.2.3',
-    keyring: createKeyring(KEYS),
+    keyring: createKeyring(KEYS, createMemoryBooks()),
     rateLimit: { max: 10_000, windowMs: 60_000 },
     trustProxy: [],
     maxMessageBytes: 35_882_577,
     accounts: {
       defaultFrom: { email: 'no-reply@acme.com', name: 'Acme' },
       budget: () => ({ limit: 2000, left: 1999, freesAt: Date.now() + 3_600_000 }),
-      list: () => [],
+      list: async () => [],
       verify: async (user) => {
         throw new AppError('not_found', { detail: `There is no ${user}.` });
       },
@@ -103,13 +106,15 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     durability: 'memory',
     intake: {
       async accept(draft, caller) {
+        refuseByClock(draft);
         const delivery = toDelivery(draft, caller);
         accepted.push({ draft, caller, delivery });
         deliveries.set(delivery.id, delivery);
         return delivery;
       },
-      async check() {},
+      check: async (draft) => refuseByClock(draft),
       async preview(draft, caller) {
+        refuseByClock(draft);
         return {
           delivery: toDelivery(draft, caller),
           composed: { size: 1234, headers: [{ name: 'Subject', value: draft.envelope.subject }] },
@@ -186,26 +191,9 @@ function collectLines(lines: Record<string, unknown>[]): Writable {
   });
 }
 
+/** The ledger of the memory backend: one that is away or slow is made of it. */
 export function createLedger(): IdempotencyLedger {
-  const claims = new Map<string, { fingerprint: string; answer: StoredAnswer | null }>();
-  return {
-    async claim(key, fingerprint) {
-      const claim = claims.get(key);
-      if (claim === undefined) {
-        claims.set(key, { fingerprint, answer: null });
-        return { kind: 'new' };
-      }
-      if (claim.fingerprint !== fingerprint) return { kind: 'mismatch' };
-      return claim.answer ? { kind: 'answered', answer: claim.answer } : { kind: 'in_progress' };
-    },
-    async answer(key, answer) {
-      const claim = claims.get(key);
-      if (claim) claim.answer = answer;
-    },
-    async forget(key) {
-      claims.delete(key);
-    },
-  };
+  return createMemoryIdempotency({ forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} });
 }
 
 /** Sends bytes over a connection of its own; resolves with all that came back when the server has closed it. */

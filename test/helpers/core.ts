@@ -1,8 +1,8 @@
 import { createArchiveInspector } from '../../src/adapters/archive/inspector.ts';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
 import { createAccount } from '../../src/core/account.ts';
+import { newAccountBook } from '../../src/core/account-book.ts';
 import { type AccountsOptions, createAccounts } from '../../src/core/accounts.ts';
-import { createConcurrency } from '../../src/core/concurrency.ts';
 import type { Delivery } from '../../src/core/delivery.ts';
 import { createDispatcher } from '../../src/core/dispatcher.ts';
 import { AppError } from '../../src/core/errors.ts';
@@ -11,9 +11,8 @@ import { createIntake, type IntakeDeps } from '../../src/core/intake.ts';
 import { createKeyring } from '../../src/core/keyring.ts';
 import type { Address } from '../../src/core/message.ts';
 import { createMessages } from '../../src/core/messages.ts';
-import { createPace, UNPACED } from '../../src/core/pace.ts';
-import type { AttemptWatch, Backend, Fault, Job, Outcome } from '../../src/core/ports.ts';
-import { type Allowance, createQuota } from '../../src/core/quota.ts';
+import type { AttemptWatch, Backend, Book, Fault, Job, Outcome } from '../../src/core/ports.ts';
+import type { Allowance } from '../../src/core/quota.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { createWaiters } from '../../src/core/waiters.ts';
 import { aDraft } from './delivery.ts';
@@ -57,7 +56,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     backoffScale = 0.0005,
     retryForMs = 10_000,
   } = setup;
-  const { queue, store } = backend;
+  const { queue, store, books } = backend;
   const events = createEvents().setMaxListeners(0);
   const jobs: (Job & { readonly user: string })[] = [];
   const failures: unknown[] = [];
@@ -68,9 +67,12 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
       events,
       backoffScale,
       connections: lanes,
-      quota: createQuota(allowance, { backoffScale }),
-      pace: setup.rate === undefined ? UNPACED : createPace(setup.rate),
-      concurrency: createConcurrency(lanes),
+      connectionsHere: lanes,
+      allowance,
+      rate: setup.rate ?? null,
+      books,
+      book: aBook(newAccountBook(books.now())),
+      keepConnections: () => 0,
     });
     const transport = {
       async send(job: Job, watch?: AttemptWatch) {
@@ -96,7 +98,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     queue,
     store,
     accounts,
-    keyring: createKeyring([]),
+    keyring: createKeyring([], books),
     suppressions,
     templates: NO_TEMPLATES,
     composer,
@@ -109,6 +111,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   });
   const messages = createMessages({ queue, store, events, isDraining });
   const waiters = createWaiters({ store, events });
+  for (const { account } of members) void account.join();
   for (const dispatcher of dispatchers) dispatcher.start();
   const drain = () => Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
 
@@ -138,6 +141,11 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
       await backend.close();
     },
   };
+}
+
+/** A book in memory. */
+export function aBook<Value>(value: Value): Book<Value> {
+  return { current: value, read: async () => value, change: async (edit) => edit(value) };
 }
 
 export const NO_TEMPLATES = {

@@ -11,6 +11,7 @@ export function aNotice(patch: Partial<Notice> = {}): Notice {
     url: 'https://crm.test/hooks',
     body: '{"type":"message.sent"}',
     createdAt: 1,
+    dueAt: 1,
     failures: 0,
     retriedForMs: 0,
     ...patch,

@@ -1,5 +1,5 @@
 import type { SmtpReply } from '../../src/core/delivery.ts';
-import type { Suppression } from '../../src/core/ports.ts';
+import type { Suppression, SuppressionStore } from '../../src/core/ports.ts';
 
 export const NO_SUCH_USER: SmtpReply = {
   code: 550,
@@ -19,4 +19,10 @@ export function aSuppression(email: string, patch: Partial<Suppression> = {}): S
     createdAt: Date.UTC(2027, 0, 1, 9),
     ...patch,
   };
+}
+
+/** Puts it in the place of what there is. */
+export async function put(store: SuppressionStore, suppression: Suppression): Promise<void> {
+  const kept = await store.replace(await store.get(suppression.email), suppression);
+  if (!kept) throw new Error('nobody else changes it');
 }

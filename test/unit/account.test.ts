@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
 import { type Account, createAccount, type Permit } from '../../src/core/account.ts';
-import { createConcurrency } from '../../src/core/concurrency.ts';
+import { type AccountBook, newAccountBook } from '../../src/core/account-book.ts';
 import { createEvents } from '../../src/core/events.ts';
-import { UNPACED } from '../../src/core/pace.ts';
 import type { Fault } from '../../src/core/ports.ts';
-import { type Allowance, createQuota } from '../../src/core/quota.ts';
-import { AMPLE } from '../helpers/core.ts';
+import type { Allowance } from '../../src/core/quota.ts';
+import { AMPLE, aBook } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
 
@@ -18,16 +18,33 @@ function refusal(code: Fault['error']['code'], backoffMs: readonly number[]) {
   return aFailure(aFault(code, { scope: 'account', backoffMs }));
 }
 
-function anAccount({ connections = 10, allowance = AMPLE }: { connections?: number; allowance?: Allowance } = {}) {
+async function anAccount({
+  connections = 10,
+  allowance = AMPLE,
+  book = newAccountBook(0),
+}: {
+  connections?: number;
+  allowance?: Allowance;
+  book?: AccountBook;
+} = {}) {
   const events = createEvents();
   const told: string[] = [];
   events.on('account.paused', (_user, error) => told.push(`paused: ${error.code}`));
   events.on('account.resumed', () => told.push('resumed'));
   events.on('account.short', () => told.push('short'));
-  const quota = createQuota(allowance);
-  const concurrency = createConcurrency(connections);
-  const options = { events, backoffScale: 1, connections, quota, pace: UNPACED, concurrency };
-  return { account: createAccount('bot@acme.com', options), told };
+  const account = createAccount('bot@acme.com', {
+    events,
+    backoffScale: 1,
+    connections,
+    connectionsHere: connections,
+    allowance,
+    rate: null,
+    books: createMemoryBooks(),
+    book: aBook(book),
+    keepConnections: () => 0,
+  });
+  await account.join();
+  return { account, told };
 }
 
 async function permitOf(account: Account): Promise<Permit> {
@@ -46,16 +63,23 @@ async function permitWhenDue(account: Account): Promise<Permit> {
   }
 }
 
+/** A permit, if one is to be had without waiting for anybody. */
+async function permitAtOnce(account: Account): Promise<Permit | null> {
+  const stop = new AbortController();
+  const admission = account.admit(DELIVERY, stop.signal);
+  setImmediate(() => stop.abort());
+  const given = await admission;
+  return given && 'permit' in given ? given.permit : null;
+}
+
 /** Whether admission is given without waiting for anybody. */
 async function admitsAtOnce(account: Account): Promise<boolean> {
-  const given = account.admit(DELIVERY, never).then(() => true);
-  const turns = new Promise<boolean>((resolve) => setImmediate(() => resolve(false)));
-  return Promise.race([given, turns]);
+  return (await permitAtOnce(account)) !== null;
 }
 
 describe('the account', () => {
   test('lets one attempt out before the first login has worked, and all once it has', async () => {
-    const { account } = anAccount();
+    const { account } = await anAccount();
     const first = await permitOf(account);
     const second = account.admit(DELIVERY, never);
     expect(await admitsAtOnce(account)).toBe(false);
@@ -65,43 +89,43 @@ describe('the account', () => {
   });
 
   test('pauses on the first refused login: those who waited for it are told, nobody else logs in', async () => {
-    const { account, told } = anAccount();
+    const { account, told } = await anAccount();
     const first = await permitOf(account);
     const others = Array.from({ length: 5 }, () => account.admit(DELIVERY, never));
-    expect(first.settle(REFUSED)).toMatchObject({ error: { code: 'bad_credentials' } });
+    expect(await first.settle(REFUSED)).toMatchObject({ error: { code: 'bad_credentials' } });
     for (const admission of await Promise.all(others)) expect(admission).toMatchObject({ pause: { error: { code: 'bad_credentials' } } });
     expect(told).toEqual(['paused: bad_credentials']);
   });
 
   test('probes once when the pause is over, waits longer after each refusal, and heals by itself', async () => {
-    const { account, told } = anAccount();
-    expect((await permitOf(account)).settle(REFUSED)?.forMs).toBeLessThanOrEqual(20);
+    const { account, told } = await anAccount();
+    expect((await (await permitOf(account)).settle(REFUSED))?.forMs).toBeLessThanOrEqual(20);
     const probe = await permitWhenDue(account);
     expect(await admitsAtOnce(account)).toBe(false);
-    expect(probe.settle(REFUSED)?.forMs).toBeGreaterThan(20);
-    (await permitWhenDue(account)).settle(SENT);
+    expect((await probe.settle(REFUSED))?.forMs).toBeGreaterThan(20);
+    await (await permitWhenDue(account)).settle(SENT);
     expect(await admitsAtOnce(account)).toBe(true);
     expect(told).toEqual(['paused: bad_credentials', 'paused: bad_credentials', 'resumed']);
   });
 
   test('a message refused by a probe heals the account: it could log in', async () => {
-    const { account, told } = anAccount();
-    (await permitOf(account)).settle(refusal('throttled', [1]));
+    const { account, told } = await anAccount();
+    await (await permitOf(account)).settle(refusal('throttled', [1]));
     const probe = await permitWhenDue(account);
     probe.begun();
     expect(await admitsAtOnce(account)).toBe(false);
-    probe.settle(aFailure(aFault('recipients_rejected', { retryable: false })));
+    await probe.settle(aFailure(aFault('recipients_rejected', { retryable: false })));
     expect(await admitsAtOnce(account)).toBe(true);
     expect(told).toEqual(['paused: throttled', 'resumed']);
   });
 
   test('a probe that could not connect says nothing about the account: the next one probes', async () => {
-    const { account } = anAccount();
+    const { account } = await anAccount();
     const first = await permitOf(account);
-    first.settle(aFailure(aFault('connect_failed', { scope: 'connection' })));
+    await first.settle(aFailure(aFault('connect_failed', { scope: 'connection' })));
     const next = await permitOf(account);
     expect(await admitsAtOnce(account)).toBe(false);
-    next.release();
+    await next.release();
     expect(await admitsAtOnce(account)).toBe(true);
   });
 });
@@ -110,67 +134,58 @@ describe('an account that works', () => {
   async function permits(account: Account): Promise<Permit[]> {
     const given: Permit[] = [];
     for (let left = 20; left > 0; left--) {
-      if (!(await admitsAtOnceWithout(account, given))) break;
+      const permit = await permitAtOnce(account);
+      if (permit === null) break;
+      given.push(permit);
     }
     return given;
   }
 
-  /** Takes a permit if one is to be had without waiting. */
-  async function admitsAtOnceWithout(account: Account, given: Permit[]): Promise<boolean> {
-    const stop = new AbortController();
-    const admission = account.admit(DELIVERY, stop.signal);
-    setImmediate(() => stop.abort());
-    const permit = await admission;
-    if (!permit || 'pause' in permit) return false;
-    given.push(permit.permit);
-    return true;
-  }
-
   test('lets as many attempts out at once as there are connections, and the next when one ends', async () => {
-    const { account } = anAccount({ connections: 3 });
-    (await permitOf(account)).settle(SENT);
+    const { account } = await anAccount({ connections: 3 });
+    await (await permitOf(account)).settle(SENT);
     const [first, ...others] = await permits(account);
     expect(others).toHaveLength(2);
     expect(account.state().connections).toEqual({ max: 3, allowed: 3, busy: 3 });
-    first?.settle(SENT);
+    await first?.settle(SENT);
     expect(await permits(account)).toHaveLength(1);
   });
 
   test('begins with one connection after a pause, and has all of them again with a few messages', async () => {
-    const { account } = anAccount({ connections: 4 });
-    (await permitOf(account)).settle(refusal('bad_credentials', [1]));
-    (await permitWhenDue(account)).settle(SENT);
+    const { account } = await anAccount({ connections: 4 });
+    await (await permitOf(account)).settle(refusal('bad_credentials', [1]));
+    await (await permitWhenDue(account)).settle(SENT);
     const counts: number[] = [];
     for (let i = 0; i < 4; i++) {
       const given = await permits(account);
       counts.push(given.length);
-      given[0]?.settle(SENT);
-      for (const rest of given.slice(1)) rest.release();
+      await given[0]?.settle(SENT);
+      for (const rest of given.slice(1)) await rest.release();
     }
     expect(counts).toEqual([1, 2, 3, 4]);
   });
 
   test('is slowed to half by one request to slow down, however many attempts hear it, and grows past that only slowly', async () => {
-    const { account } = anAccount({ connections: 8 });
-    (await permitOf(account)).settle(SENT);
+    const { account } = await anAccount({ connections: 8 });
+    await (await permitOf(account)).settle(SENT);
     const heard = await permits(account);
     expect(heard).toHaveLength(8);
-    for (const permit of heard) permit.settle(refusal('throttled', [5, 60_000]));
+    for (const permit of heard) await permit.settle(refusal('throttled', [5, 60_000]));
     expect(account.state().connections.allowed).toBe(4);
-    for (let i = 0; i < 10; i++) (await permitWhenDue(account)).settle(SENT);
+    for (let i = 0; i < 10; i++) await (await permitWhenDue(account)).settle(SENT);
     expect(account.state().connections.allowed).toBe(4);
   });
 
   test('counts what may have been taken as sent', async () => {
-    const { account } = anAccount();
-    (await permitOf(account)).settle(aFailure(aFault('connection_lost', { scope: 'connection', certain: false })));
-    (await permitOf(account)).settle(aFailure(aFault('connection_lost', { scope: 'connection' })));
+    const { account } = await anAccount();
+    await (await permitOf(account)).settle(aFailure(aFault('connection_lost', { scope: 'connection', certain: false })));
+    await (await permitOf(account)).settle(aFailure(aFault('connection_lost', { scope: 'connection' })));
     expect(account.state().quota).toMatchObject({ messages: { used: 1 }, recipients: { used: 1 } });
   });
 
   test('says once that mail waits for quota, not for each message', async () => {
-    const { account, told } = anAccount({ allowance: { messages: 1, recipients: 10, reserve: 0 } });
-    (await permitOf(account)).settle(SENT);
+    const { account, told } = await anAccount({ allowance: { messages: 1, recipients: 10, reserve: 0 } });
+    await (await permitOf(account)).settle(SENT);
     for (let i = 0; i < 5; i++)
       expect(await account.admit(DELIVERY, never)).toMatchObject({ pause: { error: { code: 'daily_limit_reached' } } });
     expect(told).toEqual(['short']);
@@ -179,36 +194,36 @@ describe('an account that works', () => {
 
 describe('a pause', () => {
   test('tells since when it lasts, also after further refusals', async () => {
-    const { account } = anAccount();
-    (await permitOf(account)).settle(REFUSED);
+    const { account } = await anAccount();
+    await (await permitOf(account)).settle(REFUSED);
     const since = account.state().pause?.since;
-    (await permitWhenDue(account)).settle(REFUSED);
+    await (await permitWhenDue(account)).settle(REFUSED);
     expect(account.state().pause).toMatchObject({ since, error: { code: 'bad_credentials' } });
   });
 
   test('does not grow by attempts that were under way when it began', async () => {
-    const { account } = anAccount();
-    (await permitOf(account)).settle(SENT);
+    const { account } = await anAccount();
+    await (await permitOf(account)).settle(SENT);
     const under = await Promise.all(Array.from({ length: 5 }, () => permitOf(account)));
-    const pauses = under.map((permit) => permit.settle(refusal('bad_credentials', [1000, 60_000])));
+    const pauses = await Promise.all(under.map((permit) => permit.settle(refusal('bad_credentials', [1000, 60_000]))));
     expect(Math.max(...pauses.map((pause) => pause?.forMs ?? 0))).toBeLessThanOrEqual(1000);
   });
 
   test('of a limit is not ended by a login that works, but a message may ask at once', async () => {
-    const { account, told } = anAccount();
-    (await permitOf(account)).settle(refusal('throttled', [60_000]));
+    const { account, told } = await anAccount();
+    await (await permitOf(account)).settle(refusal('throttled', [60_000]));
     expect(await account.probe(async () => null, never)).toBeNull();
     expect(account.state().pause?.error.code).toBe('throttled');
     expect(told).toEqual(['paused: throttled']);
-    (await permitOf(account)).settle(SENT);
+    await (await permitOf(account)).settle(SENT);
     expect(told).toEqual(['paused: throttled', 'resumed']);
   });
 
   test('of the daily limit lasts an hour if nothing is counted that could free sooner', async () => {
-    const { account } = anAccount();
+    const { account } = await anAccount();
     const waits: number[] = [];
     for (let i = 0; i < 5; i++) {
-      const pause = (await permitOf(account)).settle(refusal('daily_limit_reached', []));
+      const pause = await (await permitOf(account)).settle(refusal('daily_limit_reached', []));
       waits.push(Math.round((pause?.forMs ?? 0) / 60_000));
       await account.probe(async () => null, never);
     }

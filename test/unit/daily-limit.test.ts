@@ -98,7 +98,7 @@ describe('the daily limit, over days', () => {
     await queue(core, 1);
     await pass(MINUTE);
     expect(gmail.refused).toBe(1);
-    const until = core.accounts.list()[0]?.pause?.until ?? 0;
+    const until = (await core.accounts.list())[0]?.pause?.until ?? 0;
     expect((until - Date.now()) / MINUTE).toBeGreaterThan(8);
     expect((until - Date.now()) / MINUTE).toBeLessThan(12);
     await pass(3 * HOUR);
@@ -114,7 +114,7 @@ describe('the daily limit, over days', () => {
     const waiting = await core.store.get(ids[59] ?? '');
     expect(waiting?.error).toMatchObject({ code: 'daily_limit_reached', scope: 'account', detail: expect.stringContaining('45 of 50') });
     expect(waiting?.nextAttemptAt).toBeGreaterThan(Date.now() + 23 * HOUR);
-    expect(core.accounts.list()[0]?.pause).toBeNull();
+    expect((await core.accounts.list())[0]?.pause).toBeNull();
 
     const urgent = await queue(core, 7, { priority: 'high' });
     await pass(MINUTE);

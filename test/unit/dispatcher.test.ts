@@ -1,6 +1,9 @@
-import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Status } from '../../src/core/delivery.ts';
-import type { Outcome } from '../../src/core/ports.ts';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { Delivery, Status } from '../../src/core/delivery.ts';
+import { AppError } from '../../src/core/errors.ts';
+import { createEvents } from '../../src/core/events.ts';
+import type { Outcome, Store } from '../../src/core/ports.ts';
+import { createWaiters } from '../../src/core/waiters.ts';
 import { aBackend, type Core, type CoreSetup, type Send, startCore } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
@@ -144,6 +147,59 @@ describe('the dispatcher', () => {
   });
 });
 
+describe('a store that is away for a while', () => {
+  /** A backend whose store does with each update from `sending` to something else what the test says. */
+  function withUpdate(update: (keep: () => Promise<boolean>, nth: number) => Promise<boolean>) {
+    const backend = aBackend();
+    const { store } = backend;
+    let ends = 0;
+    const flaky: Store = {
+      ...store,
+      update: (from, to) => (from.status === 'sending' ? update(() => store.update(from, to), ++ends) : store.update(from, to)),
+    };
+    return { backend: { ...backend, store: flaky }, ends: () => ends };
+  }
+
+  const unavailable = () => Promise.reject(new AppError('queue_unavailable'));
+
+  test('is told what came of an attempt once it is back, and nothing is sent twice', async () => {
+    const { backend, ends } = withUpdate((keep, nth) => (nth <= 2 ? unavailable() : keep()));
+    const core = start((job) => anAcceptance(job.recipients), { backend });
+    const { id } = await core.accept();
+    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }], possibleDuplicate: false });
+    expect([core.jobs.length, ends(), core.failures]).toEqual([1, 3, []]);
+  });
+
+  test('is told once, also if it has kept it and the answer was lost', async () => {
+    const { backend, ends } = withUpdate(async (keep, nth) => {
+      const kept = await keep();
+      return nth === 1 ? unavailable() : kept;
+    });
+    const core = start((job) => anAcceptance(job.recipients), { backend });
+    const settled: string[] = [];
+    core.events.on('message.settled', (delivery) => settled.push(delivery.id));
+    const { id } = await core.accept();
+    await expect.poll(() => settled, { timeout: 5000 }).toEqual([id]);
+    expect(await core.store.get(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
+    const next = await core.accept();
+    await core.outcomeOf(next.id);
+    expect(core.jobs.map((job) => job.id)).toEqual([id, next.id]);
+    expect(ends()).toBe(3);
+  });
+
+  test('lets no attempt begin that it cannot write down', async () => {
+    const backend = aBackend();
+    const { store } = backend;
+    let left = 1;
+    const flaky: Store = { ...store, update: (from, to) => (left-- > 0 ? unavailable() : store.update(from, to)) };
+    const core = start((job) => anAcceptance(job.recipients), { backend: { ...backend, store: flaky } });
+    const { id } = await core.accept();
+    expect(core.jobs).toEqual([]);
+    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
+    expect(core.jobs).toHaveLength(1);
+  });
+});
+
 describe('a request that waits', () => {
   test('gets the settled delivery', async () => {
     const core = start((job) => anAcceptance(job.recipients));
@@ -156,6 +212,56 @@ describe('a request that waits', () => {
     const core = start((job) => (core.jobs.length === 1 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients)));
     const { id } = await core.accept();
     expect(await core.waiters.wait(id, LONG, never)).toMatchObject({ status: 'sent', attempts: [{}, {}] });
+  });
+
+  describe('for a message that another instance has', () => {
+    function elsewhere() {
+      const kept = aDelivery({ status: 'sending' });
+      let now: Delivery = kept;
+      let tell = (_id: string) => {};
+      const get = vi.fn(async () => now);
+      const waiters = createWaiters({ store: { get, onChangeElsewhere: (listener) => (tell = listener) }, events: createEvents() });
+      return {
+        id: kept.id,
+        get,
+        waiting: waiters.wait(kept.id, LONG, never),
+        become(patch: Partial<Delivery>) {
+          now = { ...kept, ...patch };
+          tell(kept.id);
+        },
+        tell: (id: string) => tell(id),
+      };
+    }
+
+    test('gets it once that has settled it', async () => {
+      const { become, waiting, id } = elsewhere();
+      become({ status: 'sent', finishedAt: 1 });
+      expect(await waiting).toMatchObject({ id, status: 'sent' });
+    });
+
+    test('is let go once that has found the sender paused', async () => {
+      const { become, waiting } = elsewhere();
+      const { error } = aFault('bad_credentials', { scope: 'account' });
+      become({ status: 'deferred', error });
+      expect(await waiting).toBeNull();
+    });
+
+    test('waits on when that has put it off for a reason of its own', async () => {
+      const { become, waiting } = elsewhere();
+      become({ status: 'deferred', error: aFault('smtp_temporary_failure').error });
+      expect(await Promise.race([waiting, new Promise((later) => setImmediate(later, 'waits'))])).toBe('waits');
+      become({ status: 'sent', finishedAt: 1 });
+      expect(await waiting).toMatchObject({ status: 'sent' });
+    });
+
+    test('looks up only what it waits for', async () => {
+      const { get, tell, become, waiting } = elsewhere();
+      get.mockClear();
+      tell('msg_other');
+      expect(get).not.toHaveBeenCalled();
+      become({ status: 'sent', finishedAt: 1 });
+      await waiting;
+    });
   });
 
   test('is let go at once when the sender is paused', async () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createConcurrency } from '../../src/core/concurrency.ts';
-import { createPace } from '../../src/core/pace.ts';
+import { type ConcurrencyBook, concurrencyIn } from '../../src/core/concurrency.ts';
+import { emptyPace, paceIn } from '../../src/core/pace.ts';
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['performance'] });
@@ -8,6 +8,30 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
+
+const now = () => performance.timeOrigin + performance.now();
+
+/** The pace of an account, with those on their way counted as its book does. */
+function aPace(rate: number) {
+  const book = emptyPace();
+  let starting = 0;
+  const pace = () => paceIn(book, rate, starting, now);
+  return {
+    waitMs: () => pace().waitMs(),
+    start() {
+      pace().start();
+      starting += 1;
+    },
+    seen() {
+      starting -= 1;
+      pace().seen();
+    },
+    /** One that has started is given up. */
+    cancel() {
+      starting -= 1;
+    },
+  };
+}
 
 /** The most that began within any second. */
 function busiestSecond(times: readonly number[]): number {
@@ -22,13 +46,14 @@ describe('the pace', () => {
     [0.5, 60],
     [300, 5],
   ])('of %f messages a second holds in any second, and is reached over %d', (rate, seconds) => {
-    const pace = createPace(rate);
+    const pace = aPace(rate);
     const times: number[] = [];
     const end = performance.now() + seconds * 1000;
     while (performance.now() < end) {
       // Timers fire late, now more and now less.
       vi.advanceTimersByTime(pace.waitMs() + (times.length % 7));
-      pace.start().seen();
+      pace.start();
+      pace.seen();
       times.push(performance.now());
     }
     expect(busiestSecond(times)).toBeLessThanOrEqual(Math.ceil(rate));
@@ -36,41 +61,44 @@ describe('the pace', () => {
   });
 
   test('counts what the server may see at any moment: who logs in first does not add to those who need not', () => {
-    const pace = createPace(4);
-    const slow = pace.start();
+    const pace = aPace(4);
+    pace.start();
     const times: number[] = [];
     for (let i = 0; i < 3; i++) {
       vi.advanceTimersByTime(pace.waitMs());
-      pace.start().seen();
+      pace.start();
+      pace.seen();
       times.push(performance.now());
     }
     vi.advanceTimersByTime(240);
-    slow.seen();
+    pace.seen();
     times.push(performance.now());
     for (let i = 0; i < 8; i++) {
       vi.advanceTimersByTime(pace.waitMs());
-      pace.start().seen();
+      pace.start();
+      pace.seen();
       times.push(performance.now());
     }
     expect(busiestSecond(times)).toBeLessThanOrEqual(4);
   });
 
   test('waits for those who are on their way, and goes on when one of them never arrives', () => {
-    const pace = createPace(1);
-    const first = pace.start();
+    const pace = aPace(1);
+    pace.start();
     vi.advanceTimersByTime(5000);
     expect(pace.waitMs()).toBe(Number.POSITIVE_INFINITY);
-    first.cancel();
+    pace.cancel();
     expect(pace.waitMs()).toBe(0);
   });
 
   test('does not save up: after a rest it begins evenly', () => {
-    const pace = createPace(10);
+    const pace = aPace(10);
     vi.advanceTimersByTime(60_000);
     const waits = Array.from({ length: 5 }, () => {
       const waitMs = pace.waitMs();
       vi.advanceTimersByTime(waitMs);
-      pace.start().seen();
+      pace.start();
+      pace.seen();
       return waitMs;
     });
     expect(waits.filter((ms) => ms > 0).length).toBeGreaterThanOrEqual(3);
@@ -78,8 +106,13 @@ describe('the pace', () => {
 });
 
 describe('how many go at once', () => {
+  function aConcurrency(max: number) {
+    const book: ConcurrencyBook = { slowdown: null };
+    return concurrencyIn(book, max);
+  }
+
   test('halves when Gmail asks to slow down, never below one, and grows back one by one', () => {
-    const concurrency = createConcurrency(8);
+    const concurrency = aConcurrency(8);
     concurrency.throttled();
     expect(concurrency.limit).toBe(4);
     const seen = new Set<number>();
@@ -93,7 +126,7 @@ describe('how many go at once', () => {
   });
 
   test('starts with one after a pause, and is back with a few messages, but only slowly past what was too much', () => {
-    const concurrency = createConcurrency(6);
+    const concurrency = aConcurrency(6);
     concurrency.restarted();
     expect(concurrency.limit).toBe(1);
     for (let i = 0; i < 5; i++) concurrency.accepted();

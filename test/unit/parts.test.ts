@@ -38,7 +38,7 @@ describe('a message with more recipients than the server takes at once', () => {
     expect(new Set(core.jobs.map(({ messageId }) => messageId)).size).toBe(1);
     const delivery = await core.store.get(id);
     expect(delivery?.recipients.every(({ status }) => status === 'accepted')).toBe(true);
-    expect(core.accounts.list()[0]?.quota.recipients.used).toBe(100);
+    expect((await core.accounts.list())[0]?.quota.recipients.used).toBe(100);
   });
 
   test('settles as partially sent if some of a part are refused for good', async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type Allowance, createQuota, WINDOW_MS } from '../../src/core/quota.ts';
+import { type Allowance, type Count, emptyQuota, quotaIn, WINDOW_MS } from '../../src/core/quota.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -12,12 +12,20 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+/** That of books: it does not jump when the clock of the machine is set. */
+const now = () => performance.timeOrigin + performance.now();
+
 function aQuota(allowance: Partial<Allowance> = {}) {
-  const quota = createQuota({ messages: 10, recipients: 100, reserve: 0, ...allowance });
+  const book = emptyQuota(now());
+  const open = (held: Count = { messages: 0, recipients: 0 }) =>
+    quotaIn(book, { allowance: { messages: 10, recipients: 100, reserve: 0, ...allowance }, held, now });
+  const quota = open();
   const send = (times: number, recipients = 1) => {
-    for (let i = 0; i < times; i++) quota.hold(recipients).spend(recipients);
+    for (let i = 0; i < times; i++) quota.count(recipients);
   };
-  return { quota, send };
+  /** As it is while one message for so many recipients is under way. */
+  const during = (recipients: number) => open({ messages: 1, recipients });
+  return { quota, send, during };
 }
 
 describe('the quota of an account', () => {
@@ -56,13 +64,26 @@ describe('the quota of an account', () => {
     expect(quota.waitMs(1, 'high')).toBeGreaterThan(0);
   });
 
-  test('counts what is under way, and forgets it if it was refused', () => {
-    const { quota } = aQuota({ messages: 1 });
-    const hold = quota.hold(1);
-    expect(quota.waitMs(1, 'normal')).toBeGreaterThan(0);
-    hold.release();
+  test('counts what is under way for as long as it is', () => {
+    const { quota, during } = aQuota({ messages: 1 });
+    expect(during(1).waitMs(1, 'normal')).toBeGreaterThan(0);
+    expect(during(1).budget('normal').left).toBe(0);
     expect(quota.waitMs(1, 'normal')).toBe(0);
     expect(quota.state().messages.used).toBe(0);
+  });
+
+  test('counts the recipients of what is under way', () => {
+    const { during } = aQuota();
+    expect(during(90).waitMs(10, 'normal')).toBe(0);
+    expect(during(90).waitMs(11, 'normal')).toBeGreaterThan(0);
+  });
+
+  test('takes back what was counted last', () => {
+    const { quota, send } = aQuota({ messages: 1 });
+    send(1, 7);
+    quota.uncount(7);
+    expect(quota.waitMs(1, 'normal')).toBe(0);
+    expect(quota.state()).toMatchObject({ messages: { used: 0 }, recipients: { used: 0 } });
   });
 
   test('lets a message that is larger than the whole budget go when nothing else is counted', () => {
@@ -91,14 +112,13 @@ describe('a limit that Gmail shows to be lower', () => {
   });
 
   test('is tried by one message an hour later, and forgotten when that is accepted', () => {
-    const { quota, send } = aQuota();
+    const { quota, send, during } = aQuota();
     send(4);
     quota.learn();
     vi.advanceTimersByTime(HOUR);
     expect(quota.waitMs(1, 'normal')).toBe(0);
-    const hold = quota.hold(1);
-    expect(quota.waitMs(1, 'normal')).toBeGreaterThan(0);
-    hold.spend(1);
+    expect(during(1).waitMs(1, 'normal')).toBeGreaterThan(0);
+    quota.count(1);
     expect(quota.state().messages).toEqual({ limit: 10, learned: null, used: 5 });
     expect(quota.waitMs(1, 'normal')).toBe(0);
   });
@@ -108,7 +128,6 @@ describe('a limit that Gmail shows to be lower', () => {
     send(4);
     quota.learn();
     vi.advanceTimersByTime(HOUR);
-    quota.hold(1).release();
     quota.learn();
     expect(quota.waitMs(1, 'normal')).toBe(HOUR);
   });
@@ -131,14 +150,14 @@ test('whatever is sent and whenever, no 24 hours hold more than the limits, and 
   fc.assert(
     fc.property(fc.array(step, { minLength: 20, maxLength: 120 }), (steps) => {
       const allowance = { messages: 12, recipients: 60, reserve: 0.25 };
-      const quota = createQuota(allowance);
+      const { quota } = aQuota(allowance);
       const sent: { at: number; recipients: number }[] = [];
       for (const { afterMs, recipients, high } of steps) {
         vi.advanceTimersByTime(afterMs);
         const priority = high ? 'high' : 'normal';
         vi.advanceTimersByTime(quota.waitMs(recipients, priority));
         expect(quota.waitMs(recipients, priority)).toBe(0);
-        quota.hold(recipients).spend(recipients);
+        quota.count(recipients);
         sent.push({ at: performance.now(), recipients });
         const day = sent.filter(({ at }) => at > performance.now() - WINDOW_MS);
         expect(day.length).toBeLessThanOrEqual(allowance.messages);

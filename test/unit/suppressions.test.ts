@@ -9,7 +9,7 @@ import { createSuppressions, suppress } from '../../src/core/suppressions.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
 import { startSimulator } from '../helpers/simulator.ts';
-import { aSuppression, NO_SUCH_USER } from '../helpers/suppression.ts';
+import { aSuppression, NO_SUCH_USER, put } from '../helpers/suppression.ts';
 
 const BOT = 'bot@acme.com';
 const DISABLED: SmtpReply = { code: 550, enhanced: '5.2.1', response: 'The email account that you tried to reach is disabled.' };
@@ -72,7 +72,7 @@ describe('what Gmail refuses', () => {
   test('for two accounts at once loses neither, however slow the store', async () => {
     const kept = createMemorySuppressions();
     const slowly = () => new Promise((resolve) => setTimeout(resolve, 5));
-    const store = { ...kept, put: (suppression: Suppression) => slowly().then(() => kept.put(suppression)) };
+    const store: SuppressionStore = { ...kept, replace: (from, to) => slowly().then(() => kept.replace(from, to)) };
     const suppressions = startSuppressions({ store });
     const outcome = refusing('bob@example.com', NO_SUCH_USER);
     await Promise.all([BOT, 'other@acme.com'].map((account) => suppressions.attempted(outcome, { account })));
@@ -113,7 +113,7 @@ describe('what Gmail refuses', () => {
 
   test('is neither remembered nor minded with SUPPRESS=never', async () => {
     const store = createMemorySuppressions();
-    await store.put(aSuppression('old@example.com'));
+    await put(store, aSuppression('old@example.com'));
     const suppressions = startSuppressions({ learn: false, store });
     await suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
     expect(await suppressions.find(BOT, ['bob@example.com', 'old@example.com'])).toEqual(new Map());

@@ -33,7 +33,7 @@ const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', r
 /** Webhooks with a queue, an outbox and events of their own; the endpoints answer as the test says. */
 function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: number } = {}) {
   const queue = createMemoryQueue();
-  const outbox = createMemoryOutbox({ maxNotices: setup.maxNotices ?? 1000, maxBytes: 1e7 });
+  const outbox = createMemoryOutbox({ notices: setup.maxNotices ?? 1000, bytes: 1e7 });
   const events = createEvents();
   const silence = Promise.withResolvers<WebhookAnswer>();
   const calls: WebhookCall[] = [];
@@ -72,7 +72,7 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
     attempts,
     drops,
     /** The waits so far, as they would be unscaled. */
-    waits: () => retry.mock.calls.map(([, afterMs]) => Math.round(afterMs / SCALE)),
+    waits: () => retry.mock.calls.map(([, , afterMs]) => Math.round(afterMs / SCALE)),
     settle: (patch: Partial<Delivery> = {}) => events.emit('message.settled', settled(patch)),
     /** Resolves when so many calls were made and answered. */
     async answered(count: number) {
@@ -116,14 +116,15 @@ describe('an endpoint is told', () => {
     expect(calls.map(bodyOf)).toMatchObject([{ type: 'message.deferred', sequence: 4, data: { status: 'deferred' } }]);
   });
 
-  test('of an account that is paused, once for each reason, and of one that is resumed', async () => {
+  test('of an account that is paused, when that is news, and of one that is resumed', async () => {
     const { events, calls, answered } = start(() => TAKEN);
     const user = 'bot@acme.com';
-    for (const code of ['throttled', 'throttled', 'bad_credentials'] as const) events.emit('account.paused', user, paused(code), 0);
+    events.emit('account.paused', user, paused('throttled'), 0, true);
+    events.emit('account.paused', user, paused('throttled'), 0, false);
     events.emit('account.resumed', user);
-    events.emit('account.paused', user, paused('bad_credentials'), 0);
-    await answered(4);
-    expect(calls.map(bodyOf).map(({ type }) => type)).toEqual(['account.paused', 'account.paused', 'account.resumed', 'account.paused']);
+    events.emit('account.paused', user, paused('bad_credentials'), 0, true);
+    await answered(3);
+    expect(calls.map(bodyOf).map(({ type }) => type)).toEqual(['account.paused', 'account.resumed', 'account.paused']);
     expect(bodyOf(calls[0] ?? { body: '{}' })).toEqual({ type: 'account.paused', timestamp: expect.any(String), data: { user } });
   });
 
@@ -298,13 +299,46 @@ describe('draining', () => {
   });
 });
 
-test('what an outbox still holds at start is told', async () => {
-  const { outbox, webhooks, calls, answered } = start(() => TAKEN);
-  const left = [aNotice({ url: A }), aNotice({ url: B, failures: 3 })];
-  for (const notice of left) await outbox.put(notice);
-  await webhooks.recover();
-  await answered(2);
-  expect(calls.map(({ url, id }) => [url, id])).toEqual(left.map(({ url, eventId }) => [url, eventId]));
+describe('at start', () => {
+  test('what an outbox still holds is told', async () => {
+    const { outbox, webhooks, calls, answered } = start(() => TAKEN);
+    const left = [aNotice({ url: A }), aNotice({ url: B, failures: 3 })];
+    for (const notice of left) await outbox.put(notice);
+    await webhooks.recover([A, B]);
+    await answered(2);
+    expect(calls.map(({ url, id }) => [url, id])).toEqual(left.map(({ url, eventId }) => [url, eventId]));
+  });
+
+  test('what waits for a later call is not hurried', async () => {
+    const { outbox, webhooks, queue } = start(() => TAKEN);
+    const push = vi.spyOn(queue, 'push');
+    const notice = aNotice({ url: A, dueAt: Date.now() + HOUR });
+    await outbox.put(notice);
+    await webhooks.recover([A]);
+    const [[id, { afterMs }] = ['', { afterMs: 0 }]] = push.mock.calls;
+    expect([id, Math.round(afterMs / SECOND)]).toEqual([notice.id, 3600]);
+  });
+
+  test('what is for an endpoint that is not configured any more is dropped, and that is told', async () => {
+    const { outbox, webhooks, calls, drops, pending, answered } = start(() => TAKEN);
+    const [known, gone] = [aNotice({ url: A }), aNotice({ url: B })];
+    for (const notice of [gone, known]) await outbox.put(notice);
+    await webhooks.recover([A]);
+    await answered(1);
+    expect(calls.map(({ url }) => url)).toEqual([A]);
+    expect(drops).toEqual([{ notice: gone, reason: 'its endpoint is not configured any more' }]);
+    await expect.poll(pending).toEqual([]);
+  });
+
+  test('what another instance keeps for an endpoint that is configured here is told from here, too', async () => {
+    const { outbox, webhooks, queue, answered, calls } = start(() => TAKEN);
+    await webhooks.recover([A]);
+    const notice = aNotice({ url: A });
+    await outbox.put(notice);
+    await queue.push(notice.id, { channel: `webhook:${A}`, afterMs: 0, priority: 'normal' });
+    await answered(1);
+    expect(calls.map(({ id }) => id)).toEqual([notice.eventId]);
+  });
 });
 
 describe('what cannot be kept is said', () => {
@@ -336,7 +370,7 @@ test('a notice is tried again when a lane breaks down over it', async () => {
   const [id, error] = await failure;
   expect([id, String(error)]).toEqual([expect.stringMatching(/^ntc_/), 'Error: disk failed']);
   await expect.poll(waits).toHaveLength(1);
-  await queue.reschedule(id, 0);
+  await queue.reschedule(id, `webhook:${A}`, 0);
   await answered(1);
 });
 

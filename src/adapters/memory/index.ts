@@ -1,4 +1,6 @@
+import { boundsOfOutbox } from '../../core/outbox-room.ts';
 import type { Backend } from '../../core/ports.ts';
+import { createMemoryBooks } from './books.ts';
 import { createMemoryIdempotency } from './idempotency.ts';
 import { createMemoryOutbox } from './outbox.ts';
 import { createMemoryQueue } from './queue.ts';
@@ -17,9 +19,6 @@ export interface MemoryBackendOptions {
 /** Finished messages kept at most, where QUEUE_MAX_MESSAGES is smaller: five Workspace accounts’ worth of a day. */
 const MIN_RETAINED = 10_000;
 
-/** Enough for a deferral and an outcome of every message that can wait, where one endpoint may hold half of the room. */
-const NOTICES_PER_MESSAGE = 4;
-
 /** Keeps everything in memory: quick, bounded, and lost when the process ends. */
 export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDrop }: MemoryBackendOptions): Backend {
   const retained: RetainedOptions = {
@@ -35,7 +34,8 @@ export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDr
     store: createMemoryStore({ maxMessages, maxBytes, retained }),
     idempotency: createMemoryIdempotency(retained),
     suppressions: createMemorySuppressions(),
-    outbox: createMemoryOutbox({ maxNotices: NOTICES_PER_MESSAGE * maxMessages, maxBytes: maxBytes / 2 }),
+    outbox: createMemoryOutbox(boundsOfOutbox({ maxMessages, maxBytes })),
+    books: createMemoryBooks(),
     async close() {
       queue.close();
     },

@@ -122,16 +122,16 @@ export function createMemoryQueue(): Queue & { close(): void } {
       pushedAgain.delete(id);
       if (again) put(id, again);
     },
-    async retry(id, afterMs, channel) {
+    async retry(id, channel, afterMs, to = channel) {
       const entry = known.get(id);
       if (!entry) return;
       taken.delete(entry);
       pushedAgain.delete(id);
-      put(id, { channel: channel ?? entry.channel, priority: entry.priority, afterMs });
+      put(id, { channel: to, priority: entry.priority, afterMs });
     },
-    async reschedule(id, afterMs) {
+    async reschedule(id, channel, afterMs) {
       const entry = known.get(id);
-      if (entry && !taken.has(entry)) put(id, { channel: entry.channel, priority: entry.priority, afterMs });
+      if (entry && !taken.has(entry)) put(id, { channel, priority: entry.priority, afterMs });
     },
     close() {
       clearTimeout(timer);

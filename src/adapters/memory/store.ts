@@ -1,8 +1,8 @@
-import { toMailboxKey } from '../../core/address.ts';
 import { type Delivery, isSettled } from '../../core/delivery.ts';
 import { AppError } from '../../core/errors.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message.ts';
-import type { DeliveryQuery, Store } from '../../core/ports.ts';
+import type { Store } from '../../core/ports.ts';
+import { matches } from '../../core/query.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
 
@@ -47,8 +47,11 @@ export function createMemoryStore({ maxMessages, maxBytes, retained }: MemorySto
 
   return {
     async insert(delivery) {
+      const known = find(delivery.id);
+      if (known) return known;
       admit(delivery);
       timeline.add(delivery);
+      return delivery;
     },
     async get(id) {
       return find(id);
@@ -71,27 +74,18 @@ export function createMemoryStore({ maxMessages, maxBytes, retained }: MemorySto
       for (const { id, createdAt } of timeline.backwards(query.after)) {
         if (found.length >= query.limit || createdAt < (query.createdAfter ?? 0)) break;
         const delivery = find(id);
-        if (delivery && matches(delivery, query)) found.push(delivery);
+        if (delivery && matches(delivery, query)) found.push({ ...delivery, content: null });
       }
       return found;
     },
     async *unsettled() {
       yield* [...open.values()];
     },
-    hasRoom() {
-      return open.size < maxMessages && bytes < maxBytes;
+    refusal() {
+      return open.size < maxMessages && bytes < maxBytes ? null : 'queue_full';
     },
+    onChangeElsewhere() {},
   };
-}
-
-function matches(delivery: Delivery, { owner, statuses, tag, recipient, createdBefore }: DeliveryQuery): boolean {
-  return (
-    (owner === null || delivery.owner === owner) &&
-    (statuses === null || statuses.includes(delivery.status)) &&
-    (tag === null || Object.entries(delivery.tags).some(([name, value]) => name === tag || `${name}:${value}` === tag)) &&
-    (recipient === null || delivery.recipients.some(({ email }) => toMailboxKey(email) === recipient)) &&
-    (createdBefore === null || delivery.createdAt < createdBefore)
-  );
 }
 
 function full(detail: string): AppError {

@@ -4,13 +4,17 @@ import type { Suppression, SuppressionStore } from '../../core/ports.ts';
 
 const MAX_KEPT = 100_000;
 
-/** A SuppressionStore in memory. `put` refuses with AppError `queue_full` once it has `maxKept` that were all entered by hand. */
+/** A SuppressionStore in memory. `replace` refuses with AppError `queue_full` once it has `maxKept` that were all entered by hand. */
 export function createMemorySuppressions(maxKept = MAX_KEPT): SuppressionStore {
   // A Map iterates in the order of insertion: the oldest comes first.
   const refused = new Map<string, Suppression>();
   const manual = new Map<string, Suppression>();
   /** The keys of both, sorted. */
   const keys: string[] = [];
+
+  function find(key: string): Suppression | null {
+    return refused.get(key) ?? manual.get(key) ?? null;
+  }
 
   function drop(key: string): boolean {
     const existed = refused.delete(key) || manual.delete(key);
@@ -30,17 +34,18 @@ export function createMemorySuppressions(maxKept = MAX_KEPT): SuppressionStore {
 
   return {
     async get(email) {
-      const key = toMailboxKey(email);
-      return refused.get(key) ?? manual.get(key) ?? null;
+      return find(toMailboxKey(email));
     },
-    async put(suppression) {
-      const key = toMailboxKey(suppression.email);
-      const [own, other] = suppression.reason === 'manual' ? [manual, refused] : [refused, manual];
+    async replace(from, to) {
+      const key = toMailboxKey(to.email);
+      if (find(key) !== from) return false;
+      const [own, other] = to.reason === 'manual' ? [manual, refused] : [refused, manual];
       if (!own.has(key) && !other.delete(key)) {
         makeRoom();
         keys.splice(lowerBound(keys, key), 0, key);
       }
-      own.set(key, suppression);
+      own.set(key, to);
+      return true;
     },
     async remove(email) {
       return drop(toMailboxKey(email));
@@ -48,7 +53,7 @@ export function createMemorySuppressions(maxKept = MAX_KEPT): SuppressionStore {
     async list({ limit, after }) {
       const found = after === null ? 0 : lowerBound(keys, after);
       const start = keys[found] === after ? found + 1 : found;
-      return keys.slice(start, start + limit).flatMap((key) => refused.get(key) ?? manual.get(key) ?? []);
+      return keys.slice(start, start + limit).flatMap((key) => find(key) ?? []);
     },
   };
 }

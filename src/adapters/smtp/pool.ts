@@ -29,6 +29,8 @@ export interface Pool {
   send(job: Job, watch?: AttemptWatch): Promise<PoolResult>;
   /** Connects and logs in on a connection of its own. Null if that worked, else what was thrown. Never rejects. */
   verify(): Promise<{ readonly error: unknown } | null>;
+  /** Ends connections that are free, the oldest first, until there are no more than so many in all; answers how many there are. */
+  keep(atMost: number): number;
   /** Closes idle connections at once and aborts what still runs. */
   close(): void;
 }
@@ -140,6 +142,12 @@ export function openPool(options: PoolOptions): Pool {
           return { error };
         }
       }),
+    keep(atMost) {
+      idle = idle.filter(({ session }) => session.isOpen);
+      const tooMany = Math.min(idle.length, Math.max(0, idle.length + running.size - atMost));
+      for (const { session } of idle.splice(0, tooMany)) session.quit();
+      return idle.length + running.size;
+    },
     close() {
       closed = true;
       for (const track of running) track.abort();

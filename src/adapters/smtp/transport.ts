@@ -83,6 +83,12 @@ export function openTransport(options: TransportOptions): Transport {
       });
       return 'answer' in asked ? asked.answer.fault : asked.fault;
     },
+    keep(atMost) {
+      // The one in use comes last: it has what the others leave.
+      const others = pools.filter((_pool, i) => i !== preferred);
+      const elsewhere = others.reduce((sum, pool) => sum + pool.keep(0), 0);
+      return elsewhere + (pools[preferred]?.keep(atMost - elsewhere) ?? 0);
+    },
     async close() {
       for (const pool of pools) pool.close();
     },

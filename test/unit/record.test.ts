@@ -1,0 +1,56 @@
+import { describe, expect, test } from 'vitest';
+import { decodeContent, encodeContent, parseRecord, toRecord } from '../../src/core/record.ts';
+import { aDelivery, aMessage } from '../helpers/delivery.ts';
+
+const ATTACHMENT = { filename: 'a.bin', contentType: null, contentId: null };
+const { content: CONTENT } = aMessage();
+
+/** As bytes in the midst of others, as a database may hand them out. */
+function within(bytes: Uint8Array): Uint8Array {
+  const around = Buffer.concat([Buffer.from([1, 2, 3]), bytes, Buffer.from([4, 5])]);
+  return new Uint8Array(around.buffer, around.byteOffset + 3, bytes.length);
+}
+
+describe('the content of a message', () => {
+  test.each([
+    ['without attachments', []],
+    ['with one that is empty', [new Uint8Array()]],
+    [
+      'with all bytes there are, and empty ones around',
+      [new Uint8Array(), Uint8Array.from({ length: 256 }, (_, i) => i), new Uint8Array()],
+    ],
+    ['with two', [Buffer.from('first'), Buffer.from('second')]],
+  ])('comes back as it was written down: %s', (_, files) => {
+    const attachments = files.map((content, i) => ({ ...ATTACHMENT, filename: `${i} ü.bin`, content }));
+    const content = { ...CONTENT, html: '<p>Grüße 🎉</p>', headers: { 'X-A': 'b' }, attachments };
+    const decoded = decodeContent(within(encodeContent(content)));
+    const readable = decoded.attachments.map((attachment) => ({ ...attachment, content: [...attachment.content] }));
+    expect({ ...decoded, attachments: readable }).toEqual({
+      ...content,
+      attachments: attachments.map((attachment) => ({ ...attachment, content: [...attachment.content] })),
+    });
+  });
+
+  test('is little longer than its attachments', () => {
+    const content = { ...CONTENT, attachments: [{ ...ATTACHMENT, content: new Uint8Array(100_000) }] };
+    expect(encodeContent(content).length).toBeLessThan(101_000);
+  });
+});
+
+describe('the record of a delivery', () => {
+  test('comes back as it was written down, with the content that is kept apart', () => {
+    const delivery = aDelivery({ tags: { ü: 'ö' }, scheduledAt: 1, error: null });
+    expect(parseRecord(toRecord(delivery), delivery.content)).toEqual(delivery);
+    expect(parseRecord(toRecord(delivery), null)).toEqual({ ...delivery, content: null });
+  });
+
+  test('does not hold the content', () => {
+    expect(toRecord(aDelivery(aMessage({ text: 'the words' })))).not.toContain('the words');
+  });
+
+  test('of an older version, without a field that came since, is read', () => {
+    const { retriedForMs: _, ...older } = aDelivery();
+    const delivery = parseRecord(JSON.stringify({ ...older, content: null }), null);
+    expect(delivery).toEqual({ ...older, content: null });
+  });
+});
