@@ -5,6 +5,7 @@ import { type ParsedApiKeys, parseApiKeys } from './config/api-keys.ts';
 import { type Environment, type Problem, readSettings, type Settings, warnOfUnknown } from './config/environment.ts';
 import { parseTokenUrl } from './config/oauth.ts';
 import { parsePatterns } from './config/patterns.ts';
+import { parseQueueUrl, type QueueUrl } from './config/queue-url.ts';
 import { defaulted, optional, parseSettings } from './config/schema.ts';
 import { parseSmtpUrl, type SmtpServer } from './config/smtp-url.ts';
 import {
@@ -38,11 +39,17 @@ export interface Config {
   /** At least one; the first is the one to use where nothing else decides. */
   readonly accounts: readonly AccountConfig[];
   readonly fromPolicy: 'reject' | 'rewrite' | 'allow';
-  /** `connections` and `rate` (messages per second, null: no limit) are for each account. */
-  readonly smtp: { readonly servers: readonly SmtpServer[]; readonly connections: number; readonly rate: number | null };
+  readonly smtp: {
+    readonly servers: readonly SmtpServer[];
+    /** For each account: of all instances, and of this one. */
+    readonly connections: number;
+    readonly connectionsHere: number;
+    /** Messages per second for each account; null: no limit. */
+    readonly rate: number | null;
+  };
   readonly onUncertain: 'retry' | 'hold';
   readonly retryForMs: number;
-  readonly queue: { readonly maxMessages: number; readonly maxBytes: number };
+  readonly queue: { readonly url: QueueUrl; readonly maxMessages: number; readonly maxBytes: number };
   readonly retainMs: number;
   readonly maxMessageBytes: number;
   readonly rateLimit: { readonly max: number; readonly windowMs: number };
@@ -84,9 +91,11 @@ const environment = z.object({
   FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, ['reject', 'rewrite', 'allow'])),
   SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
   SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
+  SMTP_CONNECTIONS_PER_INSTANCE: optional((text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_RATE: optional(parsePerSecond),
   ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ['retry', 'hold'])),
   RETRY_FOR: defaulted('RETRY_FOR', parseDuration),
+  QUEUE_URL: defaulted('QUEUE_URL', parseQueueUrl),
   QUEUE_MAX_MESSAGES: defaulted('QUEUE_MAX_MESSAGES', (text) => parseWholeNumber(text, 1, MAX_QUEUED_MESSAGES)),
   QUEUE_MAX_BYTES: defaulted('QUEUE_MAX_BYTES', parseSize),
   RETAIN: defaulted('RETAIN', parsePositiveDuration),
@@ -161,10 +170,15 @@ function toConfig(values: z.infer<typeof environment>, accounts: readonly Accoun
     reloadApiKeys: () => again && usableKeys(again()),
     accounts,
     fromPolicy: values.FROM_POLICY,
-    smtp: { servers: values.SMTP_URL, connections: values.SMTP_CONNECTIONS, rate: values.SMTP_RATE ?? null },
+    smtp: {
+      servers: values.SMTP_URL,
+      connections: values.SMTP_CONNECTIONS,
+      connectionsHere: Math.min(values.SMTP_CONNECTIONS_PER_INSTANCE ?? values.SMTP_CONNECTIONS, values.SMTP_CONNECTIONS),
+      rate: values.SMTP_RATE ?? null,
+    },
     onUncertain: values.ON_UNCERTAIN,
     retryForMs: values.RETRY_FOR,
-    queue: { maxMessages: values.QUEUE_MAX_MESSAGES, maxBytes: values.QUEUE_MAX_BYTES },
+    queue: { url: values.QUEUE_URL, maxMessages: values.QUEUE_MAX_MESSAGES, maxBytes: values.QUEUE_MAX_BYTES },
     retainMs: values.RETAIN,
     maxMessageBytes: values.MAX_MESSAGE_BYTES,
     rateLimit: values.RATE_LIMIT,

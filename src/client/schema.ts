@@ -1228,6 +1228,8 @@ export interface operations {
             /**
              * @description `queue_full`: The queue is full.
              *
+             *     `queue_unavailable`: The queue cannot be reached.
+             *
              *     `shutting_down`: The service is shutting down.
              */
             503: {
@@ -1239,7 +1241,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "queue_full" | "shutting_down";
+                        code: "queue_full" | "queue_unavailable" | "shutting_down";
                     };
                 };
             };
@@ -1611,9 +1613,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_full`: The queue is full.
+             * @description `queue_unavailable`: The queue cannot be reached.
              *
-             *     `queue_unavailable`: The queue cannot be reached.
+             *     `queue_full`: The queue is full.
              *
              *     `shutting_down`: The service is shutting down.
              */
@@ -1630,7 +1632,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "queue_full" | "queue_unavailable" | "shutting_down";
+                        code: "queue_unavailable" | "queue_full" | "shutting_down";
                     };
                 };
             };
@@ -1877,9 +1879,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_full`: The queue is full.
+             * @description `queue_unavailable`: The queue cannot be reached.
              *
-             *     `queue_unavailable`: The queue cannot be reached.
+             *     `queue_full`: The queue is full.
              *
              *     `shutting_down`: The service is shutting down.
              */
@@ -1896,7 +1898,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "queue_full" | "queue_unavailable" | "shutting_down";
+                        code: "queue_unavailable" | "queue_full" | "shutting_down";
                     };
                 };
             };
@@ -4230,6 +4232,24 @@ export interface operations {
                     };
                 };
             };
+            /** @description `queue_unavailable`: The queue cannot be reached. */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
+                };
+            };
         };
     };
     previewTemplate: {
@@ -4433,6 +4453,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "internal_error";
+                    };
+                };
+            };
+            /** @description `queue_unavailable`: The queue cannot be reached. */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
                     };
                 };
             };
@@ -5269,6 +5307,24 @@ export interface operations {
                     };
                 };
             };
+            /** @description `queue_unavailable`: The queue cannot be reached. */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
+                    };
+                };
+            };
         };
     };
     verifyAccount: {
@@ -5465,6 +5521,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure";
+                    };
+                };
+            };
+            /** @description `queue_unavailable`: The queue cannot be reached. */
+            503: {
+                headers: {
+                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    "RateLimit-Policy"?: string;
+                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
+                    RateLimit?: string;
+                    /** @description Seconds to wait. */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "queue_unavailable";
                     };
                 };
             };

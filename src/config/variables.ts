@@ -124,7 +124,20 @@ export const VARIABLES = [
     meaning:
       'servers in order of preference: `smtp:` is STARTTLS, required; `smtps:` is TLS from the first byte; `?tls=never` is in the clear, without login',
   },
-  { name: 'SMTP_CONNECTIONS', default: '3', secret: false, required: false, meaning: 'pooled connections per account, 1 to 20' },
+  {
+    name: 'SMTP_CONNECTIONS',
+    default: '3',
+    secret: false,
+    required: false,
+    meaning: 'pooled connections per account, 1 to 20; instances that share a queue on Redis share them, too',
+  },
+  {
+    name: 'SMTP_CONNECTIONS_PER_INSTANCE',
+    default: '',
+    secret: false,
+    required: false,
+    meaning: 'how many of these one instance may have, where several share a queue; any number unless set',
+  },
   {
     name: 'SMTP_RATE',
     default: '',
@@ -140,6 +153,14 @@ export const VARIABLES = [
     meaning: 'after an attempt whose outcome cannot be known: `retry`, or `hold` for a person to decide',
   },
   { name: 'RETRY_FOR', default: '24h', secret: false, required: false, meaning: 'how long a transient failure is retried' },
+  {
+    name: 'QUEUE_URL',
+    default: 'memory:',
+    secret: true,
+    required: false,
+    meaning:
+      'where messages and all that is known of them are kept: `memory:` (lost in a crash), `sqlite:<file>` (one machine; survives a crash) or `redis://…`, `rediss://…` (any number of instances)',
+  },
   {
     name: 'QUEUE_MAX_MESSAGES',
     default: '10000',

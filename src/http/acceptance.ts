@@ -6,14 +6,13 @@ import type { Intake, Preview } from '../core/intake.ts';
 import type { Draft } from '../core/message.ts';
 import type { IdempotencyLedger, Store, StoredAnswer } from '../core/ports.ts';
 import { callerOf } from './caller.ts';
-import { invalidFields } from './fields.ts';
 import { answerOnce, type OnceOnly, parseIdempotencyKey, toFingerprint } from './idempotency.ts';
 import { tellBudget } from './plugins/limits.ts';
-import { findClockErrors, type SendRequest, toDraft } from './schemas/send.ts';
+import { type SendRequest, toDraft } from './schemas/send.ts';
 
 export interface AcceptanceOptions {
   readonly intake: Intake;
-  readonly store: Pick<Store, 'hasRoom'>;
+  readonly store: Pick<Store, 'refusal'>;
   readonly idempotency: IdempotencyLedger;
   readonly accounts: Pick<Accounts, 'defaultFrom' | 'budget'>;
   readonly isDraining: () => boolean;
@@ -24,7 +23,8 @@ export interface Acceptance {
   /** Refuses before the body is read: a refusal must cost less than what it refuses. */
   readonly refuseEarly: onRequestHookHandler;
   toDraft(body: SendRequest): Draft;
-  accept(draft: Draft, request: FastifyRequest): Promise<Delivery>;
+  /** @param id of the message, if it may be accepted already */
+  accept(draft: Draft, request: FastifyRequest, id: string | undefined): Promise<Delivery>;
   /** Refuses what `accept` would refuse of the message itself. */
   check(draft: Draft, request: FastifyRequest): Promise<void>;
   preview(draft: Draft, request: FastifyRequest): Promise<Preview>;
@@ -38,7 +38,7 @@ export interface Acceptance {
     answer: (delivery: Delivery) => StoredAnswer | Promise<StoredAnswer>,
   ): Promise<StoredAnswer>;
   /** Does it, and once only if the request has an Idempotency-Key: that of another API key or route is another one. */
-  once<T>(request: FastifyRequest, what: Pick<OnceOnly<T>, 'fingerprint' | 'accept' | 'refused' | 'answer'>): Promise<StoredAnswer>;
+  once<T>(request: FastifyRequest, what: Pick<OnceOnly<T>, 'fingerprint' | 'accept' | 'endOf' | 'answer'>): Promise<StoredAnswer>;
 }
 
 /** A refusal for want of room is held back for so long: who hammers a full queue must not take from delivery the time that makes room. */
@@ -46,7 +46,7 @@ const FULL_QUEUE_HOLD_MS = 100;
 
 /** Made once: an error for each would cost more than all else that a refusal does. */
 const SHUTTING_DOWN = new AppError('shutting_down');
-const QUEUE_FULL = new AppError('queue_full');
+const NO_QUEUE = { queue_full: new AppError('queue_full'), queue_unavailable: new AppError('queue_unavailable') };
 
 export function createAcceptance({ intake, store, idempotency, accounts, isDraining }: AcceptanceOptions): Acceptance {
   const acceptance: Acceptance = {
@@ -55,34 +55,28 @@ export function createAcceptance({ intake, store, idempotency, accounts, isDrain
         reply.header('connection', 'close');
         return done(SHUTTING_DOWN);
       }
-      if (!store.hasRoom()) {
-        setTimeout(done, FULL_QUEUE_HOLD_MS, QUEUE_FULL);
+      const refusal = store.refusal();
+      if (refusal !== null) {
+        setTimeout(done, FULL_QUEUE_HOLD_MS, NO_QUEUE[refusal]);
         return;
       }
       const { 'content-type': type, 'content-encoding': encoding = 'identity' } = request.headers;
       done(type === undefined || encoding !== 'identity' ? new AppError('unsupported_media_type') : undefined);
     },
     toDraft: (body) => toDraft(body, accounts.defaultFrom),
-    async accept(draft, request) {
-      refuseByClock(draft);
-      const delivery = await intake.accept(draft, callerOf(request), request.id);
+    async accept(draft, request, id) {
+      const delivery = await intake.accept(draft, callerOf(request), request.id, id);
       request.messageId = delivery.id;
       return delivery;
     },
-    async check(draft, request) {
-      refuseByClock(draft);
-      await intake.check(draft, callerOf(request), request.id);
-    },
-    async preview(draft, request) {
-      refuseByClock(draft);
-      return intake.preview(draft, callerOf(request), request.id);
-    },
+    check: (draft, request) => intake.check(draft, callerOf(request), request.id),
+    preview: (draft, request) => intake.preview(draft, callerOf(request), request.id),
     tellBudget: (delivery, reply) => tellBudget(reply, accounts.budget(delivery)),
     acceptOnce(draft, request, reply, answer) {
       return acceptance.once(request, {
         fingerprint: () => toFingerprint(draft),
-        async accept() {
-          const delivery = await acceptance.accept(draft, request);
+        async accept(idAt) {
+          const delivery = await acceptance.accept(draft, request, idAt(0));
           acceptance.tellBudget(delivery, reply);
           return delivery;
         },
@@ -109,12 +103,6 @@ export function orRefusal<T extends object>(read: () => T): T | { readonly refus
     if (error instanceof AppError) return { refusal: error };
     throw error;
   }
-}
-
-/** Looked at only once it is known that this is no repeat: a repeat gets its answer even when its times have passed since. */
-export function refuseByClock(times: Pick<Draft, 'scheduledAt' | 'expiresAt'>): void {
-  const errors = findClockErrors(times, Date.now());
-  if (errors.length > 0) throw invalidFields(errors);
 }
 
 export function headerOf(request: FastifyRequest, name: string): string | undefined {

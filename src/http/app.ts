@@ -1,9 +1,9 @@
-import rateLimit from '@fastify/rate-limit';
+import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit';
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController, type onRequestHookHandler } from 'fastify';
 import { pino } from 'pino';
 import type { z } from 'zod';
 import { AppError } from '../core/errors.ts';
-import { createKeyring, type Keyring } from '../core/keyring.ts';
+import type { Keyring } from '../core/keyring.ts';
 import { type AcceptanceOptions, createAcceptance } from './acceptance.ts';
 import { readJsonBodies } from './body/read.ts';
 import { validate } from './fields.ts';
@@ -40,6 +40,8 @@ export interface AppOptions
   readonly keyring: Pick<Keyring, 'keys'>;
   /** Of keys that have none of their own. */
   readonly rateLimit: Rate;
+  /** A client of Redis, where several instances count requests together. Null: each counts its own. */
+  readonly rateLimitRedis?: RateLimitPluginOptions['redis'];
   /** Addresses and CIDRs of proxies whose X-Forwarded-For is believed. */
   readonly trustProxy: readonly string[];
   readonly maxMessageBytes: number;
@@ -55,7 +57,7 @@ const MAX_HEADER_BYTES = 16 * 1024;
 /** The HTTP service, ready to listen. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = createServer(options);
-  await app.register(rateLimit, { global: false });
+  await app.register(rateLimit, { global: false, redis: options.rateLimitRedis, nameSpace: 'outtray:rate:' });
   await documentApi(app, options.version);
 
   const authenticate = createAuthenticator(options.keyring.keys);
@@ -137,7 +139,7 @@ export async function openApiDocument(version: string): Promise<string> {
   await using app = await buildApp({
     logger: pino({ level: 'silent' }),
     version,
-    keyring: createKeyring([]),
+    keyring: { keys: () => [] },
     rateLimit: { max: 1, windowMs: 1000 },
     trustProxy: [],
     maxMessageBytes: 1,
@@ -149,8 +151,8 @@ export async function openApiDocument(version: string): Promise<string> {
     toText: unused,
     suppressions: { get: unused, list: unused, enter: unused, remove: unused },
     waiters: { wait: unused },
-    store: { get: unused, hasRoom: unused },
-    idempotency: { claim: unused, answer: unused, forget: unused },
+    store: { get: unused, refusal: unused },
+    idempotency: { claim: unused, answer: unused, forget: unused, suspend: unused },
     isDraining: unused,
   });
   return app.swagger({ yaml: true });

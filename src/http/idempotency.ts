@@ -1,6 +1,8 @@
 import { hash, webcrypto } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
-import { AppError } from '../core/errors.ts';
+import { AppError, type ErrorCode } from '../core/errors.ts';
+import { messageIdFrom } from '../core/id.ts';
+import { follow } from '../core/insist.ts';
 import type { Draft } from '../core/message.ts';
 import type { IdempotencyLedger, StoredAnswer } from '../core/ports.ts';
 import { invalidFields } from './fields.ts';
@@ -66,15 +68,34 @@ export function give({ status, headers, body }: StoredAnswer, reply: FastifyRepl
   return reply.code(status).headers(headers).send(body);
 }
 
+/** `answered`: it is remembered. `refused`: nothing was done. `unknown`: something may have been, and the same request again finds out. */
+export type OnceEnd = 'answered' | 'refused' | 'unknown';
+
+/** After these it is not known whether the message is kept. */
+const UNKNOWN: readonly ErrorCode[] = ['queue_unavailable', 'internal_error'];
+
+function endOfRefusal(error: unknown): OnceEnd {
+  return error instanceof AppError && !UNKNOWN.includes(error.code) ? 'refused' : 'unknown';
+}
+
+/** How a request for many ended: whether some were accepted, and why the others were not. */
+export function endOfBatch(someAccepted: boolean, refusals: readonly ErrorCode[]): OnceEnd {
+  if (refusals.some((code) => UNKNOWN.includes(code))) return 'unknown';
+  return someAccepted ? 'answered' : 'refused';
+}
+
+/** The id of the message that a request makes at each of its places, the same when it is taken up again; undefined if it may be any. */
+export type IdAt = (index: number) => string | undefined;
+
 /** A request that must be done at most once, if its caller asks for that. */
 export interface OnceOnly<T> {
   /** Names the API key, the route, and what the caller calls it; null: it was not asked for, and the request is like any other. */
   readonly key: string | null;
   fingerprint(): string | Promise<string>;
-  /** Refuses by throwing: then nothing was done, and nothing is remembered. */
-  accept(): Promise<T>;
-  /** Whether nothing was done after all, although `accept` did not throw: then nothing is remembered either. */
-  refused?(accepted: T): boolean;
+  /** Refuses by throwing: then nothing is remembered. */
+  accept(idAt: IdAt): Promise<T>;
+  /** How it ended, if that cannot be told from `accept` having thrown or not. */
+  endOf?(accepted: T): OnceEnd;
   /** What to say of what was done. */
   answer(accepted: T): Promise<StoredAnswer>;
   /** The answer could not be kept, but is given all the same. */
@@ -91,7 +112,7 @@ export interface OnceOnly<T> {
  */
 export async function answerOnce<T>(ledger: IdempotencyLedger, request: OnceOnly<T>): Promise<StoredAnswer> {
   const { key } = request;
-  if (key === null) return request.answer(await request.accept());
+  if (key === null) return request.answer(await request.accept(() => undefined));
   const claim = await ledger.claim(key, await request.fingerprint());
   switch (claim.kind) {
     case 'answered':
@@ -103,15 +124,21 @@ export async function answerOnce<T>(ledger: IdempotencyLedger, request: OnceOnly
     case 'new':
   }
 
-  const accepted = await request.accept().catch(async (refusal) => {
-    await ledger.forget(key);
-    throw refusal;
-  });
+  const { seed } = claim;
+  const accepted = await request
+    .accept((index) => messageIdFrom(seed, index))
+    .catch(async (refusal) => {
+      await release(ledger, key, endOfRefusal(refusal));
+      throw refusal;
+    });
   const answer = await request.answer(accepted);
-  if (request.refused?.(accepted)) {
-    await ledger.forget(key);
-    return answer;
-  }
-  await ledger.answer(key, answer).catch(request.onUnkept);
+  const end = request.endOf?.(accepted) ?? 'answered';
+  if (end === 'answered') await follow(() => ledger.answer(key, answer)).catch(request.onUnkept);
+  else await release(ledger, key, end);
   return answer;
+}
+
+/** Lets the next caller have the key. */
+function release(ledger: IdempotencyLedger, key: string, end: OnceEnd): Promise<void> {
+  return follow(() => (end === 'refused' ? ledger.forget(key) : ledger.suspend(key)));
 }

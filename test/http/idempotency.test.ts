@@ -1,6 +1,13 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { ApiKey } from '../../src/core/caller.ts';
 import { AppError } from '../../src/core/errors.ts';
-import { createLedger, MAIL, SHOP, startApp } from '../helpers/app.ts';
+import { createEvents } from '../../src/core/events.ts';
+import { createIntake } from '../../src/core/intake.ts';
+import { createKeyring } from '../../src/core/keyring.ts';
+import { createSuppressions } from '../../src/core/suppressions.ts';
+import { CRM, CRM_SECRET, createLedger, MAIL, SHOP, startApp } from '../helpers/app.ts';
+import { aBackend, NO_TEMPLATES } from '../helpers/core.ts';
+import { aKey } from '../helpers/keys.ts';
 
 const KEY = { 'idempotency-key': '6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11' };
 const later = (ms: number) => new Date(Date.now() + ms).toISOString();
@@ -171,5 +178,177 @@ describe('Idempotency-Key', () => {
   test('it may have 256 characters', async () => {
     await using app = await startApp();
     expect((await app.send(MAIL, { 'idempotency-key': '~'.repeat(256) })).statusCode).toBe(202);
+  });
+});
+
+describe('a request of which it is not known what came', () => {
+  const ALL = { owner: null, statuses: null, tag: null, recipient: null, createdAfter: null, createdBefore: null, limit: 100, after: null };
+  const unavailable = () => Promise.reject(new AppError('queue_unavailable'));
+
+  /** The way in as it is, over a backend in memory that the test breaks. */
+  async function start({ keys = [aKey(CRM_SECRET, { name: 'crm' })] }: { keys?: readonly ApiKey[] } = {}) {
+    const backend = aBackend();
+    const { queue, store, idempotency, books } = backend;
+    const keyring = createKeyring(keys, books);
+    let isDraining = false;
+    const intake = createIntake({
+      queue,
+      store,
+      keyring,
+      accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
+      suppressions: createSuppressions({ store: backend.suppressions, events: createEvents(), learn: true, onError() {} }),
+      templates: NO_TEMPLATES,
+      composer: { compose: async () => ({ size: 1, headers: [] }) },
+      inspector: { findBlocked: async () => [] },
+      allowedRecipients: null,
+      redirectAllTo: null,
+      maxMessageBytes: 1e6,
+      isDraining: () => isDraining,
+    });
+    const app = await startApp({ intake, keyring, idempotency });
+    onTestFinished(async () => {
+      await app[Symbol.asyncDispose]();
+      await backend.close();
+    });
+    return {
+      ...app,
+      queue,
+      store,
+      idempotency,
+      drain: (draining: boolean) => (isDraining = draining),
+      kept: async () => (await store.list(ALL)).map(({ id }) => id),
+      sendAll: (messages: readonly unknown[]) =>
+        app.inject({
+          method: 'POST',
+          url: '/send/batch',
+          headers: { ...CRM, ...KEY, 'content-type': 'application/json' },
+          body: JSON.stringify({ messages }),
+        }),
+    };
+  }
+
+  /** The message is kept, and whoever asked is not told. */
+  function loseAnswers({ store }: Pick<Awaited<ReturnType<typeof start>>, 'store'>) {
+    const { insert } = store;
+    vi.spyOn(store, 'insert').mockImplementationOnce(async (delivery) => {
+      await insert(delivery);
+      return unavailable();
+    });
+    vi.spyOn(store, 'get').mockImplementationOnce(unavailable);
+  }
+
+  test.each(['was', 'was not'] as const)('may be made again, and makes one message (it %s kept the first time)', async (what) => {
+    const app = await start();
+    if (what === 'was') loseAnswers(app);
+    else vi.spyOn(app.store, 'insert').mockImplementationOnce(unavailable);
+    const first = await app.send(MAIL, KEY);
+    expect([first.statusCode, first.json().code]).toEqual([503, 'queue_unavailable']);
+    const second = await app.send(MAIL, KEY);
+    expect([second.statusCode, second.headers['idempotency-replayed']]).toEqual([202, undefined]);
+    expect(await app.kept()).toEqual([second.json().id]);
+    const third = await app.send(MAIL, KEY);
+    expect([third.body, third.headers['idempotency-replayed']]).toEqual([second.body, 'true']);
+    expect(await app.kept()).toHaveLength(1);
+  });
+
+  test('is accepted if the message was kept after all: only the answer of the store was lost', async () => {
+    const app = await start();
+    const { insert } = app.store;
+    vi.spyOn(app.store, 'insert').mockImplementationOnce(async (delivery) => {
+      await insert(delivery);
+      return unavailable();
+    });
+    const first = await app.send(MAIL, KEY);
+    expect(first.statusCode).toBe(202);
+    expect((await app.send(MAIL, KEY)).body).toBe(first.body);
+    expect(await app.kept()).toEqual([first.json().id]);
+  });
+
+  test('is still not another one', async () => {
+    const app = await start();
+    loseAnswers(app);
+    await app.send(MAIL, KEY);
+    expect((await app.send({ ...MAIL, subject: 'Another' }, KEY)).json().code).toBe('idempotency_key_reused');
+    expect(await app.kept()).toHaveLength(1);
+  });
+
+  test('makes one message also if what it asks for would be refused by now', async () => {
+    const app = await start({ keys: [aKey(CRM_SECRET, { name: 'crm', dailyLimit: 1 })] });
+    loseAnswers(app);
+    await app.send(MAIL, KEY);
+    const [id] = await app.kept();
+    expect((await app.send(MAIL, KEY)).json()).toMatchObject({ id });
+    expect((await app.send(MAIL)).json().code).toBe('rate_limited');
+  });
+
+  test('makes one message also if its times have passed since', async () => {
+    const app = await start();
+    const body = { ...MAIL, expires_at: later(60_000) };
+    loseAnswers(app);
+    await app.send(body, KEY);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 120_000 });
+    const second = await app.send(body, KEY);
+    vi.useRealTimers();
+    expect(second.statusCode).toBe(202);
+    expect(await app.kept()).toEqual([second.json().id]);
+  });
+
+  test('makes one message also if it is asked about while the service shuts down', async () => {
+    const app = await start();
+    loseAnswers(app);
+    await app.send(MAIL, KEY);
+    app.drain(true);
+    await app.send(MAIL, KEY);
+    app.drain(false);
+    expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
+    expect(await app.kept()).toHaveLength(1);
+  });
+
+  test('for many makes each once: those that were kept, those that were not, in their places', async () => {
+    const app = await start();
+    const messages = ['a', 'b', 'c', 'd'].map((subject) => ({ ...MAIL, subject }));
+    const { insert } = app.store;
+    let inserts = 0;
+    vi.spyOn(app.store, 'insert').mockImplementation(async (delivery) => {
+      inserts += 1;
+      if (inserts === 2) await insert(delivery);
+      return inserts === 2 || inserts === 4 ? unavailable() : insert(delivery);
+    });
+    vi.spyOn(app.store, 'get').mockImplementationOnce(unavailable);
+    const first = await app.sendAll(messages);
+    expect(first.json()).toMatchObject({ accepted: 2, refused: 2 });
+    const second = await app.sendAll(messages);
+    expect([second.statusCode, second.json()]).toMatchObject([202, { accepted: 4, refused: 0 }]);
+    const idsOf = (answer: typeof first) => answer.json().results.map(({ message }: { message?: { id: string } }) => message?.id);
+    expect(idsOf(second).slice(0, 1).concat(idsOf(second)[2])).toEqual([idsOf(first)[0], idsOf(first)[2]]);
+    expect((await app.kept()).toSorted()).toEqual(idsOf(second).toSorted());
+    expect((await app.sendAll(messages)).headers['idempotency-replayed']).toBe('true');
+  });
+
+  test('is taken up also if the ledger itself was away when it ended', async () => {
+    const app = await start();
+    loseAnswers(app);
+    vi.spyOn(app.idempotency, 'suspend').mockImplementationOnce(unavailable);
+    expect((await app.send(MAIL, KEY)).json().code).toBe('queue_unavailable');
+    await expect.poll(async () => (await app.send(MAIL, KEY)).statusCode, { timeout: 5000 }).toBe(202);
+    expect(await app.kept()).toHaveLength(1);
+  });
+
+  test('has its answer kept later if the ledger is away just then', async () => {
+    const app = await start();
+    const answer = vi.spyOn(app.idempotency, 'answer').mockImplementationOnce(unavailable).mockImplementationOnce(unavailable);
+    const first = await app.send(MAIL, KEY);
+    expect(first.statusCode).toBe(202);
+    await expect.poll(() => answer.mock.calls.length, { timeout: 5000 }).toBe(3);
+    const second = await app.send(MAIL, KEY);
+    expect([second.body, second.headers['idempotency-replayed']]).toEqual([first.body, 'true']);
+  });
+
+  test('is accepted once it is kept, whatever keeps it from the queue: it gets there later', async () => {
+    const app = await start();
+    const push = vi.spyOn(app.queue, 'push').mockImplementationOnce(unavailable);
+    expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
+    await expect.poll(() => push.mock.calls.length, { timeout: 5000 }).toBe(2);
+    expect(push.mock.calls[1]).toEqual(push.mock.calls[0]);
   });
 });

@@ -1,5 +1,6 @@
 import { parseDictionary, parseList } from 'structured-headers';
 import { describe, expect, test } from 'vitest';
+import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
 import { createKeyring } from '../../src/core/keyring.ts';
 import { type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, SHOP_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
@@ -54,7 +55,7 @@ describe('the limit of a key', () => {
 
   test('is the one that API_KEYS gives it, if it does', async () => {
     const crm = aKey(CRM_SECRET, { rateLimit: { max: 1, windowMs: 90_500 } });
-    const keyring = createKeyring([crm, aKey(SHOP_SECRET, { name: 'shop' })]);
+    const keyring = createKeyring([crm, aKey(SHOP_SECRET, { name: 'shop' })], createMemoryBooks());
     await using app = await startApp({ keyring, rateLimit: { max: 600, windowMs: 60_000 } });
     const taken = await app.get('/accounts');
     expect([taken.statusCode, taken.headers['ratelimit-policy']]).toEqual([200, '"key";q=1;w=91']);
@@ -65,7 +66,7 @@ describe('the limit of a key', () => {
   });
 
   test('is another one as soon as the key is given another one', async () => {
-    const keyring = createKeyring([aKey(CRM_SECRET, { rateLimit: { max: 1, windowMs: 60_000 } })]);
+    const keyring = createKeyring([aKey(CRM_SECRET, { rateLimit: { max: 1, windowMs: 60_000 } })], createMemoryBooks());
     await using app = await startApp({ keyring, rateLimit: { max: 2, windowMs: 60_000 } });
     expect(await repeat(2, () => app.get('/accounts'))).toEqual([200, 429]);
     keyring.replace([aKey(CRM_SECRET, { rateLimit: { max: 5, windowMs: 30_000 } })]);

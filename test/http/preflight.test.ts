@@ -1,6 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { createArchiveInspector } from '../../src/adapters/archive/inspector.ts';
+import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
 import { createComposer } from '../../src/adapters/smtp/compose.ts';
 import { createEvents } from '../../src/core/events.ts';
@@ -20,7 +21,7 @@ function startPreflight(maxMessageBytes = GMAIL_SIZE): Promise<AppUnderTest> {
     queue,
     store,
     accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
-    keyring: createKeyring([]),
+    keyring: createKeyring([], createMemoryBooks()),
     suppressions: createSuppressions({ store: suppressions, events: createEvents(), learn: true, onError() {} }),
     templates: NO_TEMPLATES,
     allowedRecipients: null,

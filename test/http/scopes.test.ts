@@ -1,6 +1,7 @@
 import { fastify, type InjectOptions } from 'fastify';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
 import type { Scope } from '../../src/core/caller.ts';
 import { createKeyring } from '../../src/core/keyring.ts';
 import { openApiDocument } from '../../src/http/app.ts';
@@ -9,11 +10,14 @@ import { ADMIN_SECRET, CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helper
 import { aKey } from '../helpers/keys.ts';
 
 const SECRETS: Readonly<Record<Scope, string>> = { send: CRM_SECRET, read: SHOP_SECRET, admin: ADMIN_SECRET };
-const KEYRING = createKeyring([
-  aKey(SECRETS.send, { name: 'sender', scopes: ['send'] }),
-  aKey(SECRETS.read, { name: 'reader', scopes: ['read'] }),
-  aKey(SECRETS.admin, { name: 'boss', scopes: ['admin'] }),
-]);
+const KEYRING = createKeyring(
+  [
+    aKey(SECRETS.send, { name: 'sender', scopes: ['send'] }),
+    aKey(SECRETS.read, { name: 'reader', scopes: ['read'] }),
+    aKey(SECRETS.admin, { name: 'boss', scopes: ['admin'] }),
+  ],
+  createMemoryBooks(),
+);
 
 function keyFor(scope: Scope): Record<string, string> {
   return { authorization: `Bearer ${SECRETS[scope]}`, 'content-type': 'application/json' };
@@ -91,7 +95,7 @@ describe('a scope', () => {
 
 describe('keys that are replaced while the service runs', () => {
   test('hold from the next request on: the new ones, and only these', async () => {
-    const keyring = createKeyring([aKey(CRM_SECRET, { scopes: ['send'] })]);
+    const keyring = createKeyring([aKey(CRM_SECRET, { scopes: ['send'] })], createMemoryBooks());
     await using app = await startApp({ keyring });
     const statusOf = async (secret: string) => (await app.get('/accounts', { authorization: `Bearer ${secret}` })).statusCode;
     expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([403, 401]);

@@ -4,7 +4,7 @@ import { createEvents } from '../../src/core/events.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { CRM, CRM_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
-import { aSuppression, NO_SUCH_USER } from '../helpers/suppression.ts';
+import { aSuppression, NO_SUCH_USER, put } from '../helpers/suppression.ts';
 
 const MANUAL = { reason: 'manual', accounts: null, smtp: null, message: null, note: null };
 
@@ -30,7 +30,7 @@ async function startWithSuppressions(scopes?: readonly ('send' | 'read')[]) {
 describe('GET /suppressions/{email}', () => {
   test('says why an address is not sent to', async () => {
     await using app = await startWithSuppressions();
-    await app.store.put(aSuppression('bob@example.com'));
+    await put(app.store, aSuppression('bob@example.com'));
     const answer = await app.get('/suppressions/Bob%40example.com');
     expect([answer.statusCode, answer.json()]).toEqual([
       200,
@@ -66,7 +66,7 @@ describe('PUT /suppressions/{email}', () => {
 
   test('keeps a note, in place of what there was for the address', async () => {
     await using app = await startWithSuppressions();
-    await app.store.put(aSuppression('bob@example.com'));
+    await put(app.store, aSuppression('bob@example.com'));
     const answer = await app.ask('PUT', 'BOB@example.com', { note: 'Asked us to stop' });
     expect([answer.statusCode, answer.json()]).toMatchObject([200, { ...MANUAL, email: 'BOB@example.com', note: 'Asked us to stop' }]);
     expect((await app.get('/suppressions')).json().suppressions).toEqual([answer.json()]);
@@ -88,7 +88,7 @@ describe('PUT /suppressions/{email}', () => {
 describe('DELETE /suppressions/{email}', () => {
   test('lets an address be sent to again, once, and answers without a body', async () => {
     await using app = await startWithSuppressions();
-    await app.store.put(aSuppression('bob@example.com'));
+    await put(app.store, aSuppression('bob@example.com'));
     const answer = await app.ask('DELETE', 'bob%40example.com');
     expect([answer.statusCode, answer.body, answer.headers['content-type']]).toEqual([204, '', undefined]);
     const again = await app.ask('DELETE', 'bob%40example.com');
@@ -108,10 +108,10 @@ test.each(['GET', 'PUT', 'DELETE'] as const)('%s names the path when what it has
 describe('GET /suppressions', () => {
   test('lists all by address, page by page, each once, while some go and some come', async () => {
     await using app = await startWithSuppressions();
-    for (const name of ['e', 'B', 'a', 'd']) await app.store.put(aSuppression(`${name}@example.com`));
+    for (const name of ['e', 'B', 'a', 'd']) await put(app.store, aSuppression(`${name}@example.com`));
     const first = (await app.get('/suppressions?limit=2')).json();
     await app.store.remove('b@example.com');
-    await app.store.put(aSuppression('c@example.com'));
+    await put(app.store, aSuppression('c@example.com'));
     const second = (await app.get(`/suppressions?limit=2&cursor=${first.next_cursor}`)).json();
     const third = (await app.get(`/suppressions?limit=2&cursor=${second.next_cursor}`)).json();
     const emailsOf = (page: { suppressions: { email: string }[] }) => page.suppressions.map(({ email }) => email[0]);
@@ -121,7 +121,7 @@ describe('GET /suppressions', () => {
 
   test('has 20 on a page unless asked, and no cursor when they are all', async () => {
     await using app = await startWithSuppressions();
-    for (let n = 0; n < 21; n += 1) await app.store.put(aSuppression(`n${n}@example.com`));
+    for (let n = 0; n < 21; n += 1) await put(app.store, aSuppression(`n${n}@example.com`));
     const page = (await app.get('/suppressions')).json();
     expect([page.suppressions.length, typeof page.next_cursor]).toEqual([20, 'string']);
     expect((await app.get('/suppressions?limit=21')).json().next_cursor).toBeNull();

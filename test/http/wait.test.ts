@@ -84,7 +84,7 @@ describe('Prefer: wait', () => {
 
   test('answers 202 even if the store cannot tell the latest state', async () => {
     const get = async () => Promise.reject(new Error('the store is gone'));
-    await using app = await startApp({ waiters: { wait: async () => null }, store: { get, hasRoom: () => true } });
+    await using app = await startApp({ waiters: { wait: async () => null }, store: { get, refusal: () => null } });
     const answer = await app.send(MAIL, { prefer: 'wait=10' });
     expect(answer.statusCode).toBe(202);
     expect(answer.json()).toMatchObject({ status: 'queued' });

@@ -10,7 +10,7 @@ export interface Limits {
   /**
    * Spends one request of its caller's allowance, and tells what is left of it.
    *
-   * @throws {AppError} `rate_limited`
+   * @throws {AppError} `rate_limited`, `queue_unavailable`
    */
   spend(request: FastifyRequest, reply: FastifyReply): Promise<void>;
   /**
@@ -38,23 +38,29 @@ export function createLimits(app: FastifyInstance, usual: Rate): Limits {
   const perKey = app.createRateLimit({
     max: (request) => rateOf(request).max,
     timeWindow: (request) => rateOf(request).windowMs,
-    keyGenerator: (request) => callerOf(request).name,
+    keyGenerator: (request) => `key:${callerOf(request).name}`,
   });
   const perAddress = app.createRateLimit({ max: STRIKES.max, timeWindow: STRIKES.windowMs });
 
   return {
     async spend(request, reply) {
-      const limit = await perKey(request);
+      const limit = await perKey(request).catch(toUnavailable);
       if (limit.isAllowed) return;
       reply.header('ratelimit-policy', `"key";q=${limit.max};w=${Math.ceil(limit.timeWindow / 1000)}`);
       reply.header('ratelimit', `"key";r=${limit.remaining};t=${limit.ttlInSeconds}`);
       if (limit.isExceeded) throw tooMany(limit.ttlInSeconds);
     },
     async strike(request) {
-      const limit = await perAddress(request);
-      if (!limit.isAllowed && limit.isExceeded) throw tooMany(limit.ttlInSeconds);
+      // Who is refused in any case learns why, also while nobody can count.
+      const limit = await perAddress(request).catch(() => null);
+      if (limit && !limit.isAllowed && limit.isExceeded) throw tooMany(limit.ttlInSeconds);
     },
   };
+}
+
+/** Where instances count together, and what they count in is away. */
+function toUnavailable(cause: unknown): never {
+  throw new AppError('queue_unavailable', { cause });
 }
 
 const DAY_S = 24 * 60 * 60;

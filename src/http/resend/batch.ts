@@ -4,7 +4,7 @@ import type { Draft } from '../../core/message.ts';
 import type { StoredAnswer } from '../../core/ports.ts';
 import { type Acceptance, headerOf, orRefusal } from '../acceptance.ts';
 import { invalidFields, validate } from '../fields.ts';
-import { fingerprintOfAll, toFingerprint, toJsonAnswer } from '../idempotency.ts';
+import { endOfBatch, fingerprintOfAll, type IdAt, toFingerprint, toJsonAnswer } from '../idempotency.ts';
 import { placedAt, toAppError, toProblemOf } from '../problem.ts';
 import { toMessage, toResendError } from './errors.ts';
 import { emailRequest } from './schemas.ts';
@@ -36,8 +36,12 @@ export async function acceptBatch(emails: readonly unknown[], request: FastifyRe
   const judged = emails.map((email): Judged => orRefusal(() => ({ draft: acceptance.toDraft(validate(emailRequest, email)) })));
   return acceptance.once(request, {
     fingerprint: () => fingerprintOfAll([mode, ...judged.map((one, i) => ('draft' in one ? toFingerprint(one.draft) : emails[i]))]),
-    accept: () => (mode === 'strict' ? acceptAll(judged, request, acceptance) : acceptEach(judged, request, acceptance)),
-    refused: ({ accepted }) => accepted.length === 0,
+    accept: (idAt) => (mode === 'strict' ? acceptAll(judged, request, acceptance, idAt) : acceptEach(judged, request, acceptance, idAt)),
+    endOf: ({ accepted, refused }) =>
+      endOfBatch(
+        accepted.length > 0,
+        refused.map(({ failure }) => failure.code),
+      ),
     answer: async (outcome) => (mode === 'strict' ? toStrictAnswer(outcome, request) : toPermissiveAnswer(outcome, request)),
   });
 }
@@ -48,7 +52,7 @@ export async function acceptBatch(emails: readonly unknown[], request: FastifyRe
  * gone, the service stops, the daily limit of the key is reached. What was accepted by then is on its way and cannot be called back for sure;
  * the answer says what it was.
  */
-async function acceptAll(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance): Promise<Outcome> {
+async function acceptAll(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance, idAt: IdAt): Promise<Outcome> {
   const drafts = judged.map((one, index) => {
     if ('refusal' in one) throw placedAt(`/${index}`, one.refusal);
     return one.draft;
@@ -63,7 +67,7 @@ async function acceptAll(judged: readonly Judged[], request: FastifyRequest, acc
   const accepted: string[] = [];
   for (const [index, draft] of drafts.entries()) {
     try {
-      accepted.push((await acceptance.accept(draft, request)).id);
+      accepted.push((await acceptance.accept(draft, request, idAt(index))).id);
     } catch (error) {
       const failure = placedAt(`/${index}`, toAppError(error, request));
       if (index === 0) throw failure;
@@ -73,13 +77,13 @@ async function acceptAll(judged: readonly Judged[], request: FastifyRequest, acc
   return { accepted, refused: [] };
 }
 
-async function acceptEach(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance): Promise<Outcome> {
+async function acceptEach(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance, idAt: IdAt): Promise<Outcome> {
   const accepted: string[] = [];
   const refused: { index: number; failure: AppError }[] = [];
   for (const [index, one] of judged.entries()) {
     try {
       if ('refusal' in one) throw one.refusal;
-      accepted.push((await acceptance.accept(one.draft, request)).id);
+      accepted.push((await acceptance.accept(one.draft, request, idAt(index))).id);
     } catch (error) {
       const failure = toAppError(error, request);
       // The log line of the request has room for one.

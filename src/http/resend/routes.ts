@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
 import type { Messages } from '../../core/messages.ts';
 import type { Place } from '../../core/ports.ts';
-import { type Acceptance, refuseByClock } from '../acceptance.ts';
+import type { Acceptance } from '../acceptance.ts';
 import { callerOf } from '../caller.ts';
 import { invalidFields } from '../fields.ts';
 import { give, toJsonAnswer } from '../idempotency.ts';
@@ -25,14 +25,12 @@ export interface ResendOptions {
 /** As many as a hundred emails of many recipients take. */
 const MAX_BATCH_VALUES = 200_000;
 
-const COMMON = [...KEY_CODES, 'queue_unavailable'] as const;
-
 /** Of a request with a body. */
 const BODY = [...BODY_CODES, 'validation_failed'] as const;
 
 /** Of a request that sends. */
 const SENDING = [
-  ...COMMON,
+  ...KEY_CODES,
   ...BODY,
   'sender_not_allowed',
   'recipient_not_allowed',
@@ -84,7 +82,7 @@ const getSchema = {
   summary: 'See what became of an email',
   description: 'GET /messages/{id} tells more: each recipient, each attempt, and why it failed.',
   params: messageParams,
-  response: resendAnswers({ 200: answer('The email.', email) }, [...COMMON, 'message_not_found']),
+  response: resendAnswers({ 200: answer('The email.', email) }, [...KEY_CODES, 'message_not_found']),
 };
 
 const listSchema = {
@@ -93,7 +91,7 @@ const listSchema = {
   summary: 'List emails',
   description: 'Newest first: those of this key, or all for an admin key. GET /messages also searches.',
   querystring: emailQuery,
-  response: resendAnswers({ 200: answer('A page of them.', emailList) }, [...COMMON, 'validation_failed']),
+  response: resendAnswers({ 200: answer('A page of them.', emailList) }, [...KEY_CODES, 'validation_failed']),
 };
 
 const updateSchema = {
@@ -104,7 +102,7 @@ const updateSchema = {
   params: messageParams,
   body: reschedule,
   response: resendAnswers({ 200: answer('It has the new time.', emailReference) }, [
-    ...COMMON,
+    ...KEY_CODES,
     ...BODY,
     'message_not_found',
     'not_reschedulable',
@@ -118,7 +116,7 @@ const cancelSchema = {
   description: 'One that is scheduled, or still waits to be sent.',
   params: messageParams,
   response: resendAnswers({ 200: answer('It is canceled, and will not be sent.', emailReference) }, [
-    ...COMMON,
+    ...KEY_CODES,
     ...BODY_CODES,
     'message_not_found',
     'not_cancelable',
@@ -172,9 +170,7 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
   }
 
   app.patch('/emails/:id', { schema: updateSchema, config: { scope: 'send' } }, async (request) => {
-    const scheduledAt = request.body.scheduled_at;
-    refuseByClock({ scheduledAt, expiresAt: null });
-    const { id } = await messages.reschedule(idOf(request), scheduledAt, callerOf(request));
+    const { id } = await messages.reschedule(idOf(request), request.body.scheduled_at, callerOf(request));
     return { object: 'email', id };
   });
 

@@ -24,7 +24,7 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, 
         response: answersToKey({ 200: answer('The accounts, the default one first.', accountList) }),
       },
     },
-    async () => ({ accounts: accounts.list().map(toAccountResource) }),
+    async () => ({ accounts: (await accounts.list()).map(toAccountResource) }),
   );
 
   app.post(

@@ -6,7 +6,7 @@ import type { Draft } from '../../core/message.ts';
 import type { Backend } from '../../core/ports.ts';
 import { type Acceptance, orRefusal } from '../acceptance.ts';
 import { validate } from '../fields.ts';
-import { fingerprintOfAll, give, toFingerprint, toJsonAnswer } from '../idempotency.ts';
+import { endOfBatch, fingerprintOfAll, give, toFingerprint, toJsonAnswer } from '../idempotency.ts';
 import { placedAt, toAppError, toProblemOf } from '../problem.ts';
 import { toPreview, toResource } from '../resource.ts';
 import { answer, answersToKey, BODY_CODES, REPLAYED } from '../schemas/answers.ts';
@@ -37,15 +37,7 @@ in a batch of its own, with a key of its own.`,
       202: answer('All are accepted.', batchAnswer, { headers: REPLAYED }),
       207: answer('Some are accepted, or none.', batchAnswer, { headers: REPLAYED }),
     },
-    [
-      'idempotency_in_progress',
-      ...BODY_CODES,
-      'validation_failed',
-      'idempotency_key_reused',
-      'queue_full',
-      'queue_unavailable',
-      'shutting_down',
-    ],
+    ['idempotency_in_progress', ...BODY_CODES, 'validation_failed', 'idempotency_key_reused', 'queue_full', 'shutting_down'],
   ),
 };
 
@@ -61,15 +53,15 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
     });
   }
 
-  async function accept(judged: Judged, request: FastifyRequest): Promise<Omit<BatchResult, 'error'>> {
+  async function accept(judged: Judged, request: FastifyRequest, id: string | undefined): Promise<Omit<BatchResult, 'error'>> {
     if ('refusal' in judged) throw judged.refusal;
     if (judged.dryRun) return { status: 200, preview: toPreview(await acceptance.preview(judged.draft, request)) };
-    return { status: 202, message: toResource(await acceptance.accept(judged.draft, request), durability) };
+    return { status: 202, message: toResource(await acceptance.accept(judged.draft, request, id), durability) };
   }
 
-  async function resultOf(judged: Judged, index: number, request: FastifyRequest): Promise<BatchResult> {
+  async function resultOf(judged: Judged, index: number, request: FastifyRequest, id: string | undefined): Promise<BatchResult> {
     try {
-      return await accept(judged, request);
+      return await accept(judged, request, id);
     } catch (error) {
       const failure = toAppError(error, request);
       // The log line of the request has room for one.
@@ -89,12 +81,16 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
           fingerprintOfAll(
             judged.flatMap((one, i) => ('draft' in one ? [toFingerprint(one.draft), one.dryRun] : [request.body.messages[i]])),
           ),
-        async accept() {
+        async accept(idAt) {
           const results: BatchResult[] = [];
-          for (const [i, one] of judged.entries()) results.push(await resultOf(one, i, request));
+          for (const [i, one] of judged.entries()) results.push(await resultOf(one, i, request, idAt(i)));
           return results;
         },
-        refused: (results) => !results.some(({ message }) => message),
+        endOf: (results) =>
+          endOfBatch(
+            results.some(({ message }) => message),
+            results.flatMap(({ error }) => error?.code ?? []),
+          ),
         async answer(results) {
           const accepted = results.filter(({ message }) => message).length;
           const refused = results.filter(({ error }) => error).length;

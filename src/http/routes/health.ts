@@ -5,7 +5,7 @@ import type { Store } from '../../core/ports.ts';
 import { answer, answers } from '../schemas/answers.ts';
 
 export interface HealthOptions {
-  readonly store: Pick<Store, 'hasRoom'>;
+  readonly store: Pick<Store, 'refusal'>;
   readonly isDraining: () => boolean;
 }
 
@@ -37,13 +37,15 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
         response: answers({ 200: answer('It does.', z.object({ status: z.literal('ready') })) }, [
           'invalid_json',
           'queue_full',
+          'queue_unavailable',
           'shutting_down',
         ]),
       },
     },
     async () => {
       if (isDraining()) throw new AppError('shutting_down');
-      if (!store.hasRoom()) throw new AppError('queue_full');
+      const refusal = store.refusal();
+      if (refusal !== null) throw new AppError(refusal);
       return { status: 'ready' as const };
     },
   );

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { Messages } from '../../core/messages.ts';
 import type { Backend } from '../../core/ports.ts';
-import { refuseByClock } from '../acceptance.ts';
 import { callerOf } from '../caller.ts';
 import { idOf, messageParams } from '../message-param.ts';
 import { toPage } from '../page.ts';
@@ -26,7 +25,7 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
         summary: 'See what became of a message',
         description: 'A key sees the messages it sent, an admin key all. Finished messages are kept for RETAIN.',
         params: messageParams,
-        response: answersToKey({ 200: answer('The message.', messageResource) }, ['queue_unavailable', 'message_not_found']),
+        response: answersToKey({ 200: answer('The message.', messageResource) }, ['message_not_found']),
       },
     },
     async (request) => toResource(await messages.get(idOf(request), callerOf(request)), durability),
@@ -43,7 +42,7 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
         description:
           'Newest first. A cursor stays right while messages come and go: nothing is listed twice, and nothing that was there is left out.',
         querystring: messageQuery,
-        response: answersToKey({ 200: answer('A page of them.', messageList) }, ['queue_unavailable', 'validation_failed']),
+        response: answersToKey({ 200: answer('A page of them.', messageList) }, ['validation_failed']),
       },
     },
     async (request) => {
@@ -66,7 +65,6 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
           'One that is scheduled, queued or deferred. If an attempt starts at the same moment, one of the two wins, and the answer says which.',
         params: messageParams,
         response: answersToKey({ 200: answer('It is canceled, and will not be sent.', messageResource) }, [
-          'queue_unavailable',
           ...BODY_CODES,
           'message_not_found',
           'not_cancelable',
@@ -88,7 +86,6 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
 An expires_at that has passed no longer holds. Of an uncertain one a second copy may arrive: it then says possible_duplicate.`,
         params: messageParams,
         response: answersToKey({ 202: answer('It is queued again.', messageResource, { headers: LOCATION }) }, [
-          'queue_unavailable',
           ...BODY_CODES,
           'message_not_found',
           'not_retryable',
@@ -115,7 +112,6 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
         params: messageParams,
         body: reschedule,
         response: answersToKey({ 200: answer('It has the new time.', messageResource) }, [
-          'queue_unavailable',
           ...BODY_CODES,
           'message_not_found',
           'not_reschedulable',
@@ -124,9 +120,8 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
       },
     },
     async (request) => {
-      const scheduledAt = request.body.scheduled_at;
-      refuseByClock({ scheduledAt, expiresAt: null });
-      return toResource(await messages.reschedule(idOf(request), scheduledAt, callerOf(request)), durability);
+      const rescheduled = await messages.reschedule(idOf(request), request.body.scheduled_at, callerOf(request));
+      return toResource(rescheduled, durability);
     },
   );
 };

@@ -69,7 +69,6 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
       'retries_exhausted',
       'delivery_uncertain',
       'queue_full',
-      'queue_unavailable',
       'shutting_down',
       'expired',
     ],

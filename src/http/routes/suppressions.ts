@@ -30,7 +30,7 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
         summary: 'See which addresses are not sent to',
         description: 'Those that Gmail refused for good, and those that somebody entered; by address.',
         querystring: strictObject({ limit, cursor: cursor(([key, ...rest]) => (rest.length === 0 && key !== undefined ? key : null)) }),
-        response: answersToKey({ 200: answer('A page of them.', suppressionList) }, ['validation_failed', 'queue_unavailable']),
+        response: answersToKey({ 200: answer('A page of them.', suppressionList) }, ['validation_failed']),
       },
     },
     async ({ query }) => {
@@ -49,11 +49,7 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
         tags: ['suppressions'],
         summary: 'See whether and why an address is not sent to',
         params: PARAMS,
-        response: answersToKey({ 200: answer('Why, and since when.', suppression) }, [
-          'validation_failed',
-          'queue_unavailable',
-          'not_found',
-        ]),
+        response: answersToKey({ 200: answer('Why, and since when.', suppression) }, ['validation_failed', 'not_found']),
       },
     },
     async ({ params }) => {
@@ -77,7 +73,6 @@ It takes the place of what there is for the address, and is answered alike wheth
         body: suppressionRequest,
         response: answersToKey({ 200: answer('It is not sent to any more.', suppression) }, [
           'validation_failed',
-          'queue_unavailable',
           ...BODY_CODES,
           'queue_full',
         ]),
@@ -96,7 +91,7 @@ It takes the place of what there is for the address, and is answered alike wheth
         summary: 'Send to an address again',
         description: 'From every account. If Gmail refuses it once more, it is remembered once more.',
         params: PARAMS,
-        response: answersToKey({ 204: REMOVED }, ['validation_failed', 'queue_unavailable', ...BODY_CODES, 'not_found']),
+        response: answersToKey({ 204: REMOVED }, ['validation_failed', ...BODY_CODES, 'not_found']),
       },
     },
     async ({ params }, reply) => {

@@ -40,6 +40,7 @@ export const KEY_CODES = [
   'insufficient_scope',
   'rate_limited',
   'internal_error',
+  'queue_unavailable',
 ] as const satisfies ErrorCode[];
 
 /** What any request with a body may be answered, whether the route reads the body or not. */

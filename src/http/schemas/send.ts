@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { FieldError } from '../../core/errors.ts';
-import { type Address, type Draft, type Message, PRIORITIES, type Unsubscribe } from '../../core/message.ts';
+import { type Address, type Draft, PRIORITIES, type Unsubscribe } from '../../core/message.ts';
+import { findClockErrors } from '../../core/times.ts';
 import { isRecord } from '../body/json.ts';
 import { strictObject } from '../fields.ts';
 import { attachment } from './attachment.ts';
@@ -12,7 +12,6 @@ import { instant, labels, line, messageId, prose } from './text.ts';
 const MAX_ATTACHMENTS = 100;
 const MAX_REFERENCES = 100;
 const MAX_URL_LENGTH = 2000;
-const MAX_AHEAD_MS = 366 * 24 * 60 * 60 * 1000;
 
 const httpsUrl = line(MAX_URL_LENGTH)
   .refine((text) => /^https:\/\//i.test(text) && URL.canParse(text), {
@@ -100,7 +99,7 @@ export function checkTogether(request: Pick<SendRequest, 'to'> & Partial<SendReq
   if (Number(request.expires_at) <= Number(request.scheduled_at)) {
     add(context, ['expires_at'], 'out_of_range', 'Must be later than scheduled_at.');
   }
-  // If nothing is wrong, the route looks at the clock, but not before it knows that this is no repeated request.
+  // If nothing is wrong, the intake looks at the clock, but not before it is known that this is no repeated request.
   if (context.issues.length === 0) return;
   const times = { scheduledAt: request.scheduled_at ?? null, expiresAt: request.expires_at ?? null };
   for (const { pointer, code, detail } of findClockErrors(times, Date.now())) add(context, [pointer.slice(1)], code, detail);
@@ -115,18 +114,6 @@ function hasTwins(attachments: SendRequest['attachments']): boolean {
   if (!Array.isArray(attachments)) return false;
   const ids = attachments.flatMap((file) => file?.contentId ?? []);
   return new Set(ids).size < ids.length;
-}
-
-/** What is wrong with the times of a message only because of what time it is now. */
-export function findClockErrors({ scheduledAt, expiresAt }: Pick<Message, 'scheduledAt' | 'expiresAt'>, now: number): FieldError[] {
-  const errors: FieldError[] = [];
-  if (Number(scheduledAt) > now + MAX_AHEAD_MS) {
-    errors.push({ pointer: '/scheduled_at', code: 'out_of_range', detail: 'Must be at most a year ahead.' });
-  }
-  if (expiresAt !== null && Number(expiresAt) <= now) {
-    errors.push({ pointer: '/expires_at', code: 'out_of_range', detail: 'Must be in the future: give a later time, or none.' });
-  }
-  return errors;
 }
 
 export function toDraft(request: SendRequest, defaultFrom: Address): Draft {

@@ -63,7 +63,7 @@ function failing(makeError: () => Error): Partial<AppOptions> {
   const reject = async () => fail();
   return {
     accounts: { defaultFrom: { email: 'bot@simulator.test', name: null }, budget: fail, list: fail, verify: reject },
-    idempotency: { claim: reject, answer: reject, forget: reject },
+    idempotency: { claim: reject, answer: reject, forget: reject, suspend: reject },
     messages: { get: reject, list: reject, cancel: reject, retry: reject, reschedule: reject },
     suppressions: { get: reject, list: reject, enter: reject, remove: reject },
     templates: { list: fail, render: fail },
