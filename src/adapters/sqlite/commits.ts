@@ -1,0 +1,125 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { isSqliteFailure, reasonOf, toUnavailable } from './trouble.ts';
+
+/** How soon to try again by itself after a failure. */
+const PROBE_AFTER_MS = 1000;
+
+/** Says how to take something back that is in memory, should the transaction fail. */
+export type OnRollback = (undo: () => void) => void;
+
+/**
+ * Group commit: all that is written in one turn of the event loop is one transaction, and shares one sync.
+ *
+ * - A promise to write resolves once its transaction is synced. If that fails, every write of it is rejected with AppError `queue_unavailable`, and
+ *   nothing of it is kept.
+ * - A promise to read resolves once all that it may have seen is synced.
+ */
+export interface Commits {
+  /** Runs `work` at once. It may throw what is the caller’s affair (AppError, say) as long as it has written nothing: that spoils no other write. */
+  write<Result>(work: (onRollback: OnRollback) => Result): Promise<Result>;
+  /** Runs `work` at once. */
+  read<Result>(work: () => Result): Promise<Result>;
+  /** Called before every commit, to write what was left for it. */
+  beforeCommit(write: (onRollback: OnRollback) => void): void;
+  /** Whether the last transaction failed. Until one works again, one is tried every second. */
+  isFailing(): boolean;
+  /** Commits what is open. */
+  close(): void;
+}
+
+interface Turn {
+  readonly synced: PromiseWithResolvers<void>;
+  readonly undo: (() => void)[];
+}
+
+/** @param onTrouble told when nothing can be written any more, and with null when it can again */
+export function createCommits(db: DatabaseSync, onTrouble: (reason: string | null) => void): Commits {
+  const begin = db.prepare('BEGIN IMMEDIATE');
+  const commit = db.prepare('COMMIT');
+  const rollback = db.prepare('ROLLBACK');
+  const touch = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
+  const leftovers: ((onRollback: OnRollback) => void)[] = [];
+  let turn: Turn | null = null;
+  let failing = false;
+  let closed = false;
+  let probe: NodeJS.Timeout | undefined;
+
+  function join(): Turn {
+    if (turn) return turn;
+    begin.run();
+    turn = { synced: Promise.withResolvers(), undo: [] };
+    // Those who wait hear of a failure each by its own promise; if nobody does, it is no unhandled rejection.
+    turn.synced.promise.catch(() => {});
+    setImmediate(finish);
+    return turn;
+  }
+
+  function finish() {
+    if (!turn) return;
+    try {
+      for (const write of leftovers) write((undo) => turn?.undo.push(undo));
+      commit.run();
+    } catch (error) {
+      fail(error);
+      return;
+    }
+    if (failing) onTrouble(null);
+    failing = false;
+    turn.synced.resolve();
+    turn = null;
+  }
+
+  /** Takes back the whole turn: what remains of it is not known. */
+  function fail(error: unknown) {
+    if (!failing) onTrouble(reasonOf(error));
+    failing = true;
+    arm();
+    const failed = turn;
+    turn = null;
+    // SQLite has taken it back by itself after some errors.
+    if (db.isOpen && db.isTransaction) rollback.run();
+    for (const undo of failed?.undo.reverse() ?? []) undo();
+    failed?.synced.reject(toUnavailable(error));
+  }
+
+  function arm() {
+    if (closed) return;
+    clearTimeout(probe);
+    probe = setTimeout(() => write(() => touch.run(Date.now())).catch(() => {}), PROBE_AFTER_MS).unref();
+  }
+
+  async function write<Result>(work: (onRollback: OnRollback) => Result): Promise<Result> {
+    try {
+      const { undo, synced } = join();
+      const result = work((step) => undo.push(step));
+      await synced.promise;
+      return result;
+    } catch (error) {
+      if (isSqliteFailure(error)) fail(error);
+      throw toUnavailable(error);
+    }
+  }
+
+  return {
+    write,
+    async read(work) {
+      const before = turn;
+      try {
+        const result = work();
+        await before?.synced.promise;
+        return result;
+      } catch (error) {
+        throw toUnavailable(error);
+      }
+    },
+    beforeCommit(write) {
+      leftovers.push(write);
+    },
+    isFailing: () => failing,
+    close() {
+      closed = true;
+      clearTimeout(probe);
+      finish();
+    },
+  };
+}

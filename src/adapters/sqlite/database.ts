@@ -1,0 +1,45 @@
+import { resolve } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { migrate } from './schema.ts';
+import { toFileError } from './trouble.ts';
+
+/** A process that is ending may still hold the file for a moment. */
+const LOCK_WAIT_MS = 500;
+
+/**
+ * - An exclusive lock, taken before the log is first used: no other process reads or writes the file, there is no shared memory, and the lock
+ *   dies with its holder. It is a POSIX lock: this process must never open the file in any other way, for closing that would give up the lock.
+ * - A transaction is synced before COMMIT returns.
+ * - What is deleted is overwritten: a body that was dropped is not in the file any more.
+ * - The log is folded into the file every 2000 pages (8 MB), and a large message does not leave it large.
+ */
+const PRAGMAS = `
+  PRAGMA locking_mode = EXCLUSIVE;
+  PRAGMA journal_mode = WAL;
+  PRAGMA synchronous = FULL;
+  PRAGMA secure_delete = ON;
+  PRAGMA wal_autocheckpoint = 2000;
+  PRAGMA journal_size_limit = 33554432;
+  PRAGMA cache_size = -16384;
+`;
+
+/**
+ * Opens the file for this process alone, made and brought to the newest schema if need be.
+ *
+ * @throws {SqliteFileError}
+ */
+export function openDatabase(file: string): DatabaseSync {
+  // An absolute path: SQLite would take `:memory:` and `file:…` for something else.
+  const path = resolve(file);
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
+    db.exec(PRAGMAS);
+    db.exec('BEGIN IMMEDIATE; COMMIT');
+    migrate(db, path);
+    return db;
+  } catch (error) {
+    db?.close();
+    throw toFileError(error, path);
+  }
+}

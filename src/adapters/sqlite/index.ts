@@ -1,0 +1,66 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { boundsOfOutbox } from '../../core/outbox-room.ts';
+import type { Backend, Queue } from '../../core/ports.ts';
+import { createSqliteBooks } from './books.ts';
+import { createCommits } from './commits.ts';
+import { openDatabase } from './database.ts';
+import { createSqliteIdempotency } from './idempotency.ts';
+import { createSqliteOutbox } from './outbox.ts';
+import { refillQueue } from './recovery.ts';
+import { startRetention } from './retention.ts';
+import { createSqliteStore } from './store.ts';
+import { createSqliteSuppressions } from './suppressions.ts';
+import { toFileError } from './trouble.ts';
+
+export interface SqliteBackendOptions {
+  /** A path. The file is made if there is none, its folder is not. */
+  readonly file: string;
+  /** Empty, in memory: what is due, and when, is read from the file at every start. It is closed with the backend. */
+  readonly queue: Queue & { close(): void };
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  readonly retainMs: number;
+  /** Told when nothing can be written any more, and with null when it can again. */
+  readonly onTrouble: (reason: string | null) => void;
+}
+
+/**
+ * Keeps everything in one file, for one process: what it has resolved is synced to the disk.
+ *
+ * @throws {SqliteFileError} the file is in use, is no database of Outtray’s, or cannot be written
+ */
+export async function openSqliteBackend(options: SqliteBackendOptions): Promise<Backend> {
+  const { file, queue } = options;
+  const db = openDatabase(file);
+  try {
+    return await assemble(db, options);
+  } catch (error) {
+    queue.close();
+    db.close();
+    throw toFileError(error, file);
+  }
+}
+
+async function assemble(db: DatabaseSync, { queue, maxMessages, maxBytes, retainMs, onTrouble }: SqliteBackendOptions): Promise<Backend> {
+  const commits = createCommits(db, onTrouble);
+  const backend = {
+    durability: 'disk',
+    queue,
+    store: createSqliteStore(db, commits, { maxMessages, maxBytes, retainMs }),
+    idempotency: createSqliteIdempotency(db, commits, retainMs),
+    suppressions: createSqliteSuppressions(db, commits),
+    outbox: createSqliteOutbox(db, commits, boundsOfOutbox({ maxMessages, maxBytes })),
+    books: createSqliteBooks(db, commits),
+  } as const;
+  await refillQueue(db, queue);
+  const retention = startRetention(db, commits);
+  return {
+    ...backend,
+    async close() {
+      retention.stop();
+      queue.close();
+      commits.close();
+      db.close();
+    },
+  };
+}

@@ -1,0 +1,24 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { Queue } from '../../core/ports.ts';
+
+interface Waiting {
+  readonly id: string;
+  readonly account: string;
+  readonly priority: string;
+  readonly due_at: number | null;
+}
+
+/** Puts all that is not settled into the queue, in order of creation. It reads no record, and holds no more than one row. */
+export async function refillQueue(db: DatabaseSync, queue: Queue): Promise<void> {
+  const waiting = db.prepare('SELECT id, account, priority, due_at FROM deliveries WHERE leaves_at IS NULL ORDER BY created_at, place');
+  const now = Date.now();
+  // Each row brings strings of its own; of these there are few.
+  const channels = new Map<string, string>();
+  for (const row of waiting.iterate()) {
+    const { id, account, priority, due_at } = row as unknown as Waiting;
+    const channel = channels.get(account) ?? account;
+    channels.set(channel, channel);
+    const afterMs = due_at === null ? 0 : Math.max(0, due_at - now);
+    await queue.push(id, { channel, priority: priority === 'high' ? 'high' : 'normal', afterMs });
+  }
+}

@@ -1,0 +1,72 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { type Delivery, isSettled } from '../../core/delivery.ts';
+import { decodeContent, encodeContent, parseRecord, toRecord } from '../../core/record.ts';
+
+/** The statements on deliveries and their contents, one delivery each. They run in whatever transaction is open. */
+export interface Rows {
+  /** Null also once its time is over. */
+  find(id: string): Delivery | null;
+  /** What there is to know of a delivery before it is changed. Null also once its time is over. */
+  head(id: string): Head | null;
+  insert(delivery: Delivery): void;
+  update(place: number, to: Delivery): void;
+}
+
+export interface Head {
+  readonly place: number;
+  readonly revision: number;
+  readonly bytes: number;
+  /** Null: not settled. */
+  readonly leaves_at: number | null;
+}
+
+/** @param retainMs how long settled deliveries stay */
+export function prepareRows(db: DatabaseSync, retainMs: number): Rows {
+  const kept = 'id = ? AND coalesce(leaves_at > ?, 1)';
+  const find = db.prepare(`SELECT record, content FROM deliveries LEFT JOIN contents USING (place) WHERE ${kept}`);
+  const head = db.prepare(`SELECT place, revision, bytes, leaves_at FROM deliveries WHERE ${kept}`);
+  const insert = db.prepare(
+    `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, due_at, leaves_at, record)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const update = db.prepare(
+    'UPDATE deliveries SET revision = ?, status = ?, account = ?, due_at = ?, leaves_at = ?, record = ? WHERE place = ?',
+  );
+  const insertContent = db.prepare('INSERT OR REPLACE INTO contents VALUES (?, ?)');
+  const deleteContent = db.prepare('DELETE FROM contents WHERE place = ?');
+
+  function changing(delivery: Delivery) {
+    const { revision, status, account } = delivery;
+    const leavesAt = isSettled(status) ? Date.now() + retainMs : null;
+    return [revision, status, account, dueAt(delivery), leavesAt, toRecord(delivery)];
+  }
+
+  return {
+    find(id) {
+      const row = find.get(id, Date.now()) as { record: string; content: Uint8Array | null } | undefined;
+      return row ? toDelivery(row) : null;
+    },
+    head(id) {
+      return (head.get(id, Date.now()) as Head | undefined) ?? null;
+    },
+    insert(delivery) {
+      const { id, owner, priority, createdAt, bytes, content } = delivery;
+      const { lastInsertRowid } = insert.run(id, owner, priority, createdAt, bytes, ...changing(delivery));
+      if (content) insertContent.run(lastInsertRowid, encodeContent(content));
+    },
+    update(place, to) {
+      update.run(...changing(to), place);
+      if (to.content === null) deleteContent.run(place);
+    },
+  };
+}
+
+export function toDelivery({ record, content }: { record: string; content: Uint8Array | null }): Delivery {
+  return parseRecord(record, content && decodeContent(content));
+}
+
+/** When the queue is to give it, after a restart: null is at once. */
+function dueAt({ status, scheduledAt, nextAttemptAt }: Delivery): number | null {
+  const at = status === 'scheduled' ? scheduledAt : nextAttemptAt;
+  return at === null ? null : Math.ceil(at);
+}

@@ -1,0 +1,81 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { isSettled } from '../../core/delivery.ts';
+import { AppError } from '../../core/errors.ts';
+import type { Store } from '../../core/ports.ts';
+import type { Commits, OnRollback } from './commits.ts';
+import { createListing } from './listing.ts';
+import { prepareRows } from './rows.ts';
+
+export interface SqliteStoreOptions {
+  /** What may wait at once: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  readonly retainMs: number;
+}
+
+interface Totals {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** A Store in a file. What waits is counted in memory, from the file at the start. */
+export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessages, maxBytes, retainMs }: SqliteStoreOptions): Store {
+  const rows = prepareRows(db, retainMs);
+  let open = totalsOf(db);
+
+  function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
+    const before = open;
+    open = { messages: open.messages + sign, bytes: open.bytes + sign * bytes };
+    onRollback(() => {
+      open = before;
+    });
+  }
+
+  function refuseWithoutRoom(bytes: number) {
+    const { messages, bytes: held } = open;
+    if (messages >= maxMessages) throw full(`It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
+    if (held + bytes > maxBytes) throw full(`It holds ${held} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
+  }
+
+  return {
+    insert(delivery) {
+      return commits.write((onRollback) => {
+        const known = rows.find(delivery.id);
+        if (known) return known;
+        refuseWithoutRoom(delivery.bytes);
+        rows.insert(delivery);
+        count(delivery.bytes, 1, onRollback);
+        return delivery;
+      });
+    },
+    get(id) {
+      return commits.read(() => rows.find(id));
+    },
+    update(from, to) {
+      return commits.write((onRollback) => {
+        const head = rows.head(to.id);
+        if (head?.revision !== from.revision) return false;
+        const [wasSettled, settles] = [head.leaves_at !== null, isSettled(to.status)];
+        if (wasSettled && !settles) refuseWithoutRoom(head.bytes);
+        rows.update(head.place, to);
+        if (wasSettled !== settles) count(head.bytes, settles ? -1 : 1, onRollback);
+        return true;
+      });
+    },
+    ...createListing(db, commits),
+    refusal() {
+      if (commits.isFailing()) return 'queue_unavailable';
+      return open.messages < maxMessages && open.bytes < maxBytes ? null : 'queue_full';
+    },
+    onChangeElsewhere() {},
+  };
+}
+
+function totalsOf(db: DatabaseSync): Totals {
+  const totals = db.prepare('SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL').get();
+  return totals as unknown as Totals;
+}
+
+function full(detail: string): AppError {
+  return new AppError('queue_full', { detail });
+}

@@ -1,0 +1,134 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterAll, expect, onTestFinished, test } from 'vitest';
+import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
+import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
+import { migrate } from '../../src/adapters/sqlite/schema.ts';
+import { SqliteFileError } from '../../src/adapters/sqlite/trouble.ts';
+import type { Backend } from '../../src/core/ports.ts';
+import { aDelivery, aMessage } from '../helpers/delivery.ts';
+
+const folder = await mkdtemp(join(tmpdir(), 'ot5-sqlite-'));
+let files = 0;
+afterAll(() => rm(folder, { recursive: true }));
+
+const newFile = () => join(folder, `${files++}.db`);
+
+function open(file: string): Promise<Backend> {
+  return openSqliteBackend({ file, queue: createMemoryQueue(), maxMessages: 100, maxBytes: 1e6, retainMs: 60_000, onTrouble() {} });
+}
+
+function refusalOf(file: string): Promise<unknown> {
+  return open(file).then(
+    () => null,
+    (error) => error,
+  );
+}
+
+test('a file that is open is refused to another, until it is closed', async () => {
+  const file = newFile();
+  const first = await open(file);
+  const refusal = await refusalOf(file);
+  expect(refusal).toBeInstanceOf(SqliteFileError);
+  expect(refusal).toMatchObject({ message: expect.stringMatching(`^${file} is in use by another process\\. .*stop the other one`) });
+  await first.close();
+  await (await open(file)).close();
+});
+
+test('a file that another process has open is refused, and free once that is killed', async () => {
+  const file = newFile();
+  const program = `
+    import { openDatabase } from ${JSON.stringify(join(import.meta.dirname, '../../src/adapters/sqlite/database.ts'))};
+    openDatabase(${JSON.stringify(file)});
+    console.log('open');
+    setInterval(() => {}, 1000);
+  `;
+  const other = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  onTestFinished(() => void other.kill('SIGKILL'));
+  await once(other.stdout, 'data');
+  expect(await refusalOf(file)).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('is in use') });
+  other.kill('SIGKILL');
+  await once(other, 'exit');
+  await (await open(file)).close();
+});
+
+test('a file that is no database is refused, and left as it was', async () => {
+  const file = newFile();
+  const text = 'These are the notes of somebody. '.repeat(50);
+  await writeFile(file, text);
+  expect(await refusalOf(file)).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('is not an SQLite database') });
+  expect(await readFile(file, 'utf8')).toBe(text);
+});
+
+test('a database of another program is refused, and left without our tables', async () => {
+  const file = newFile();
+  const theirs = new DatabaseSync(file);
+  theirs.exec('CREATE TABLE songs (title TEXT)');
+  theirs.close();
+  expect(await refusalOf(file)).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('of another program') });
+  const again = new DatabaseSync(file);
+  expect(again.prepare('SELECT name FROM sqlite_schema').all()).toEqual([{ name: 'songs' }]);
+  again.close();
+});
+
+test('a file in a folder that does not exist is refused with the reason, and no folder is made', async () => {
+  const refusal = await refusalOf(join(folder, 'missing', 'queue.db'));
+  expect(refusal).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('See that its folder exists') });
+  expect(existsSync(join(folder, 'missing'))).toBe(false);
+});
+
+test('a file that a newer program wrote is refused, and stays as it is', async () => {
+  const file = newFile();
+  await (await open(file)).close();
+  const db = new DatabaseSync(file);
+  db.exec('PRAGMA user_version = 999');
+  db.close();
+  expect(await refusalOf(file)).toMatchObject({
+    name: 'SqliteFileError',
+    message: expect.stringContaining('was written by a newer Outtray'),
+  });
+});
+
+test('a file of an older schema is brought up to date with what it holds, each step once', () => {
+  const db = new DatabaseSync(':memory:');
+  const first = 'CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES (1)';
+  const second = 'ALTER TABLE notes ADD COLUMN stars INTEGER NOT NULL DEFAULT 3';
+  migrate(db, 'notes.db', [first]);
+  migrate(db, 'notes.db', [first, second]);
+  migrate(db, 'notes.db', [first, second]);
+  expect(db.prepare('SELECT * FROM notes').all()).toEqual([{ text: '1', stars: 3 }]);
+  expect(() => migrate(db, 'notes.db', [first])).toThrow('version 2 of the schema, this one knows 1');
+  db.close();
+});
+
+test('a step that fails leaves the schema as it was', () => {
+  const file = newFile();
+  const first = 'CREATE TABLE notes (text TEXT)';
+  const db = new DatabaseSync(file);
+  migrate(db, file, [first]);
+  expect(() => migrate(db, file, [first, 'CREATE TABLE more (text TEXT)', 'nonsense'])).toThrow();
+  db.close();
+  const again = new DatabaseSync(file);
+  expect(again.prepare('SELECT name FROM sqlite_schema').all()).toEqual([{ name: 'notes' }]);
+  again.close();
+});
+
+test('a body is in the file while it waits, and nowhere in it once it was dropped', async () => {
+  const file = newFile();
+  const backend = await open(file);
+  const small = aDelivery({ content: aMessage({ text: 'small secret' }).content });
+  const large = aDelivery({ content: aMessage({ text: 'large secret '.repeat(5000) }).content });
+  const waiting = aDelivery({ content: aMessage({ text: 'still waiting' }).content });
+  for (const delivery of [small, large, waiting]) await backend.store.insert(delivery);
+  for (const delivery of [small, large])
+    await backend.store.update(delivery, { ...delivery, revision: 2, status: 'canceled', content: null });
+  await backend.close();
+  const bytes = await readFile(file, 'latin1');
+  expect(bytes).toContain('still waiting');
+  expect(bytes).not.toContain('secret');
+});
