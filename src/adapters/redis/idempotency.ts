@@ -1,0 +1,62 @@
+import { randomBytes } from 'node:crypto';
+import type { IdempotencyClaim, IdempotencyLedger } from '../../core/ports.ts';
+import { KEYS } from './keys.ts';
+import type { Link, Script } from './link.ts';
+
+const SEED_BYTES = 16;
+/** No claim is in progress for so long: what is left of one that nobody ever took up again goes. */
+const MIN_KEPT_MS = 24 * 60 * 60 * 1000;
+
+/** KEYS: the claim. ARGV: fingerprint, seed for a new one, instance, what the keys of living instances begin with, ms that a claim is kept at most. */
+const CLAIM: Script = {
+  name: 'outtrayClaim',
+  keys: 1,
+  lua: `
+    local claim = redis.call('HMGET', KEYS[1], 'fingerprint', 'seed', 'instance', 'answer')
+    local seed = claim[2] or ARGV[2]
+    if claim[1] and claim[1] ~= ARGV[1] then return { 'mismatch' } end
+    if claim[4] then return { 'answered', claim[4] } end
+    if claim[3] and claim[3] ~= '' and redis.call('EXISTS', ARGV[4] .. claim[3]) == 1 then return { 'in_progress' } end
+    redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'seed', seed, 'instance', ARGV[3])
+    redis.call('PEXPIRE', KEYS[1], ARGV[5])
+    return { 'new', seed }
+  `,
+};
+
+/** Ends a claim of the instance, unless it has ended, or another has taken it up. KEYS: the claim. ARGV: instance, how, and for an answer: it, RETAIN. */
+const END: Script = {
+  name: 'outtrayEndClaim',
+  keys: 1,
+  lua: `
+    if redis.call('HGET', KEYS[1], 'instance') ~= ARGV[1] then return 0 end
+    if ARGV[2] == 'forget' then return redis.call('DEL', KEYS[1]) end
+    redis.call('HSET', KEYS[1], 'instance', '')
+    if ARGV[2] == 'suspend' then return 1 end
+    redis.call('HSET', KEYS[1], 'answer', ARGV[3])
+    return redis.call('PEXPIRE', KEYS[1], ARGV[4])
+  `,
+};
+
+/** An IdempotencyLedger that all instances share. */
+export function createRedisIdempotency(link: Link, retainMs: number): IdempotencyLedger {
+  const end = async (key: string, how: 'answer' | 'forget' | 'suspend', ...more: readonly (string | number)[]) => {
+    await link.run(END, KEYS.claim(key), link.instance, how, ...more);
+  };
+
+  return {
+    async claim(key, fingerprint) {
+      const seed = randomBytes(SEED_BYTES).toString('hex');
+      const keptMs = Math.max(retainMs, MIN_KEPT_MS);
+      const answer = await link.run(CLAIM, KEYS.claim(key), fingerprint, seed, link.instance, KEYS.alive(''), keptMs);
+      return toClaim(answer as readonly [IdempotencyClaim['kind'], string]);
+    },
+    answer: (key, answer) => end(key, 'answer', JSON.stringify(answer), retainMs),
+    forget: (key) => end(key, 'forget'),
+    suspend: (key) => end(key, 'suspend'),
+  };
+}
+
+function toClaim([kind, value]: readonly [IdempotencyClaim['kind'], string]): IdempotencyClaim {
+  if (kind === 'new') return { kind, seed: value };
+  return kind === 'answered' ? { kind, answer: JSON.parse(value) } : { kind };
+}

@@ -1,0 +1,50 @@
+/** All that Outtray keeps in Redis stands under this, BullMQ’s queues too. */
+export const PREFIX = 'outtray';
+
+const key = (...parts: readonly string[]) => [PREFIX, ...parts].join(':');
+
+/** What is kept in Redis, and where. A colon divides the parts, so that no name of ours is ever that of a channel, which has none. */
+export const KEYS = {
+  /** Hash: revision, bytes, record, and the content if there is one. It expires once the delivery has been settled for RETAIN. */
+  delivery: (id: string) => key('store:delivery', id),
+  /** Set of the ids of those that are not settled. */
+  unsettled: key('store:unsettled'),
+  /** Hash: how many messages are not settled, and their bytes. */
+  usage: key('store:usage'),
+  /** Sorted set, in the order of their bytes: see places.ts. */
+  timeline: key('store:timeline'),
+  /** Sorted set of the places of settled ones, by when they leave. */
+  leaving: key('store:leaving'),
+  /** Hash: what is to be in the queue, and is not known to be yet, by id. */
+  unqueued: key('queue:unqueued'),
+  /** Hash: in which channel an id stands, taken or not. */
+  channels: key('queue:channels'),
+  /** Hash: a claim, and the answer once there is one. */
+  claim: (name: string) => key('claim', name),
+  /** Exists while the instance lives. */
+  alive: (instance: string) => key('alive', instance),
+  /** Hash: suppressions by mailbox key. */
+  suppressions: key('suppressions'),
+  /** Sorted set of the mailbox keys. */
+  mailboxes: key('suppressions:order'),
+  /** Hash: notices by id. */
+  notices: key('outbox:notices'),
+  /** Hash: what each notice occupies, and its endpoint. */
+  noticeSizes: key('outbox:sizes'),
+  /** Hash: what they occupy together, and for each endpoint. */
+  noticeUsage: key('outbox:usage'),
+  /** Hash: revision and value. */
+  book: (name: string) => key('book', name),
+} as const;
+
+/** What instances tell each other, by name. Unlike keys, these are the same in every database of a Redis. */
+export interface News {
+  /** An instance, and the id of a delivery that it has settled or deferred. */
+  readonly changed: string;
+  /** An instance, and a channel in which something may be due. */
+  readonly due: string;
+}
+
+export function newsOf(db: number): News {
+  return { changed: key(`${db}`, 'changed'), due: key(`${db}`, 'due') };
+}

@@ -1,0 +1,195 @@
+import { randomBytes } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { AppError } from '../../core/errors.ts';
+import { type Clock, createClock } from './clock.ts';
+import { type Connections, connect, disconnect } from './connect.ts';
+import { KEYS, type News, newsOf } from './keys.ts';
+import { RedisOpenError, reasonOf, toUnavailable } from './trouble.ts';
+
+/** Lua that runs in Redis as one step. */
+export interface Script {
+  /** Unlike that of any command of Redis, and of BullMQ’s scripts. */
+  readonly name: string;
+  readonly keys: number;
+  readonly lua: string;
+}
+
+export type Argument = string | number | Buffer;
+
+/** A connection, by the names of the scripts that it knows. */
+type Sender = Record<string, (args: readonly Argument[]) => Promise<unknown>>;
+
+export interface LinkOptions {
+  readonly url: string;
+  /** For how long after its last sign of life an instance is taken to be alive. */
+  readonly aliveMs: number;
+  /** How often it gives one. */
+  readonly beatMs: number;
+  /** Told when Redis cannot be used any more, and with null when it can again. */
+  readonly onTrouble: (reason: string | null) => void;
+}
+
+/** Redis, as the parts of the backend use it. */
+export interface Link {
+  readonly redis: Redis;
+  readonly clock: Clock;
+  readonly news: News;
+  /** The name of this instance, unlike that of any other, also of one that ran here before. */
+  readonly instance: string;
+  /** Whether what is written now would most likely be taken. */
+  isUsable(): boolean;
+  /** @throws {AppError} `queue_unavailable`, for whatever reason it fails */
+  ask<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result>;
+  /** The same for a script: its keys, and then what else it is given. */
+  run(script: Script, ...args: readonly Argument[]): Promise<unknown>;
+  /** Makes what `work` sends one step, or nothing, and answers what comes of the last of it. It must send it at once. */
+  together(work: () => readonly Promise<unknown>[]): Promise<unknown>;
+  /** Calls the listener at every connection but the first. */
+  onReconnect(listener: () => void): void;
+  /** Calls the listener with what another instance has said. */
+  onNews(topic: keyof News, listener: (about: string) => void): void;
+  /** Calls the listener with every sign of life: how many messages are not settled, and their bytes. */
+  onBeat(listener: (usage: unknown) => void): void;
+  close(): Promise<void>;
+}
+
+/** Says that the instance lives, and so finds out whether Redis takes what is written; answers what waits, of all instances. */
+const BEAT: Script = {
+  name: 'outtrayBeat',
+  keys: 2,
+  lua: `
+    redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
+    return redis.call('HMGET', KEYS[2], 'messages', 'bytes')
+  `,
+};
+
+/** @throws {RedisOpenError} */
+export async function openLink(options: LinkOptions): Promise<Link> {
+  const connections = await connect(options.url);
+  const clock = createClock();
+  try {
+    await clock.set(connections.redis);
+  } catch (error) {
+    disconnect(connections);
+    throw new RedisOpenError(reasonOf(error));
+  }
+  return link(connections, clock, options);
+}
+
+function link({ redis, subscriber }: Connections, clock: Clock, { aliveMs, beatMs, onTrouble }: LinkOptions): Link {
+  const instance = randomBytes(8).toString('hex');
+  const news = newsOf(redis.options.db ?? 0);
+  const reconnected = new Set<() => void>();
+  const beaten = new Set<(usage: unknown) => void>();
+  let trouble: string | null = null;
+  let timer: NodeJS.Timeout | undefined;
+  let closed = false;
+
+  function tell(reason: string | null) {
+    if (closed || (trouble === null) === (reason === null)) return;
+    trouble = reason;
+    onTrouble(reason);
+  }
+
+  function fail(error: unknown): AppError {
+    tell(reasonOf(error));
+    return toUnavailable(error);
+  }
+
+  async function ask<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
+    gather(redis.stream);
+    try {
+      return await work(redis);
+    } catch (error) {
+      throw fail(error);
+    }
+  }
+
+  function run(script: Script, ...args: readonly Argument[]): Promise<unknown> {
+    define(redis, script);
+    return ask(() => send(redis, script, args));
+  }
+
+  function together(work: () => readonly Promise<unknown>[]): Promise<unknown> {
+    return ask(async () => {
+      // Not one of ioredis’ own, which cost much to make. Nothing else can come between, since all is sent before anybody has a turn.
+      const steps: Promise<unknown>[] = [redis.multi({ pipeline: false })];
+      try {
+        steps.push(...work());
+      } finally {
+        steps.push(redis.exec());
+      }
+      for (const step of steps) step.catch(() => {});
+      const answers = ((await steps.at(-1)) ?? []) as [Error | null, unknown][];
+      for (const [error] of answers) if (error) throw error;
+      return answers.at(-1)?.[1];
+    });
+  }
+
+  async function beat() {
+    clearTimeout(timer);
+    try {
+      const usage = await run(BEAT, KEYS.alive(instance), KEYS.usage, aliveMs);
+      tell(null);
+      for (const listener of beaten) listener(usage);
+    } catch {
+      // Told by `ask`, and tried again.
+    }
+    if (closed) return;
+    clearTimeout(timer);
+    timer = setTimeout(beat, beatMs);
+  }
+
+  redis.on('close', () => tell('the connection is lost'));
+  redis.on('ready', async () => {
+    await clock.set(redis).catch(() => {});
+    for (const listener of reconnected) listener();
+    await beat();
+  });
+  const subscribe = () => subscriber.subscribe(...Object.values(news)).catch(() => {});
+  subscriber.on('ready', subscribe);
+  void subscribe();
+  void beat();
+
+  return {
+    redis,
+    clock,
+    news,
+    instance,
+    isUsable: () => trouble === null && redis.status === 'ready',
+    ask,
+    run,
+    together,
+    onReconnect: (listener) => void reconnected.add(listener),
+    onNews(topic, listener) {
+      subscriber.on('message', (channel: string, message: string) => {
+        const from = message.slice(0, instance.length);
+        if (channel === news[topic] && from !== instance) listener(message.slice(instance.length + 1));
+      });
+    },
+    onBeat: (listener) => void beaten.add(listener),
+    async close() {
+      closed = true;
+      clearTimeout(timer);
+      await redis.del(KEYS.alive(instance)).catch(() => {});
+      disconnect({ redis, subscriber });
+    },
+  };
+}
+
+/** Lets what is sent in one turn go out together: a message costs a dozen commands, and writing each by itself costs more than the command. */
+function gather(stream: Redis['stream'] | undefined) {
+  if (!stream || stream.writableCorked > 0) return;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
+}
+
+/** Makes a script known. */
+export function define(redis: Redis, { name, keys, lua }: Script): void {
+  if (!(name in redis)) redis.defineCommand(name, { lua, numberOfKeys: keys });
+}
+
+/** Sends a script that is known. */
+export function send(redis: Redis, { name }: Script, args: readonly Argument[]): Promise<unknown> {
+  return (redis as unknown as Sender)[name]?.(args) ?? Promise.reject(new Error(`the script ${name} is not known`));
+}

@@ -1,0 +1,58 @@
+import type { Delivery } from '../../core/delivery.ts';
+import type { Priority } from '../../core/message.ts';
+import { KEYS } from './keys.ts';
+import type { Link } from './link.ts';
+
+/**
+ * What an id needs to be pushed. It is written down with what makes the push necessary, in one step, and crossed out with the push: so a crash between
+ * the two loses nothing. The same is done for an id that is pushed while it is taken.
+ */
+export interface Unqueued {
+  readonly channel: string;
+  readonly priority: Priority;
+  /** By the clock of the link. */
+  readonly dueAt: number;
+  readonly writtenAt: number;
+}
+
+/** Of a delivery that is to be in the queue. */
+export function unqueuedOf({ account, priority, scheduledAt, nextAttemptAt }: Delivery, now: number): Unqueued {
+  const afterMs = (nextAttemptAt ?? scheduledAt ?? 0) - Date.now();
+  return { channel: account, priority, dueAt: now + Math.max(0, afterMs), writtenAt: now };
+}
+
+/**
+ * Now and then pushes what has been unqueued for so long that whoever meant to push it has died, or could not.
+ *
+ * @param everyMs and for how long
+ */
+export function startSweep(link: Link, everyMs: number, push: (id: string, unqueued: Unqueued) => Promise<void>): { stop(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  let stopped = false;
+
+  async function sweep() {
+    if (link.isUsable()) await pushMissed().catch(() => {});
+    if (!stopped) timer = setTimeout(sweep, everyMs);
+  }
+
+  async function pushMissed() {
+    const missedBefore = link.clock.now() - everyMs;
+    let cursor = '0';
+    do {
+      const [next, entries] = await link.ask((redis) => redis.hscan(KEYS.unqueued, cursor));
+      for (let i = 0; i < entries.length && !stopped; i += 2) {
+        const unqueued: Unqueued = JSON.parse(entries[i + 1] as string);
+        if (unqueued.writtenAt < missedBefore) await push(entries[i] as string, unqueued);
+      }
+      cursor = next;
+    } while (cursor !== '0' && !stopped);
+  }
+
+  timer = setTimeout(sweep, everyMs);
+  return {
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,78 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** Whether there is a Redis to test with. A machine of ours without one fails its tests; a newcomer’s skips them. */
+export const hasRedis = spawnSync('redis-server', ['--version']).status === 0 || process.env.CI === 'true';
+
+/** A real Redis, on a port and in a folder of its own. */
+export interface RedisServer extends AsyncDisposable {
+  readonly port: number;
+  readonly dir: string;
+  /** Of one of its databases. */
+  url(db?: number): string;
+  /** Ends it as a power failure would, as far as its process is concerned. */
+  kill(): Promise<void>;
+  /** On the same port, with what it has kept in its folder. */
+  restart(): Promise<void>;
+  signal(name: NodeJS.Signals): void;
+}
+
+/** @param config lines as in redis.conf, such as `appendonly yes`; by default it keeps nothing on disk */
+export async function startRedis(config: readonly string[] = []): Promise<RedisServer> {
+  const dir = await mkdtemp(join(tmpdir(), 'ot5-redis-'));
+  const port = await freePort();
+  let child = await launch(port, dir, config);
+
+  async function kill() {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+
+  return {
+    port,
+    dir,
+    url: (db = 0) => `redis://127.0.0.1:${port}/${db}`,
+    kill,
+    async restart() {
+      await kill();
+      child = await launch(port, dir, config);
+    },
+    signal: (name) => void child.kill(name),
+    async [Symbol.asyncDispose]() {
+      await kill();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function launch(port: number, dir: string, config: readonly string[]): Promise<ChildProcess> {
+  const own = [`port ${port}`, 'bind 127.0.0.1', `dir ${dir}`, 'save ""', 'databases 1024'];
+  const child = spawn('redis-server', ['-'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  child.stdin?.end([...own, ...config, ''].join('\n'));
+  let log = '';
+  await new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', () => reject(new Error(`redis-server has ended:\n${log}`)));
+    child.stdout?.on('data', (chunk) => {
+      log += chunk;
+      if (log.includes('Ready to accept connections')) resolve();
+    });
+  });
+  child.removeAllListeners('exit');
+  child.stdout?.removeAllListeners('data').resume();
+  return child;
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

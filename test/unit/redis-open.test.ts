@@ -1,0 +1,90 @@
+import { describe, expect, test, vi } from 'vitest';
+import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/index.ts';
+import { hasRedis, startRedis } from '../helpers/redis.ts';
+
+const PASSWORD = 'correct-horse-battery';
+const OPTIONS = { maxMessages: 10, maxBytes: 1e6, retainMs: 60_000, onTrouble() {} };
+
+async function withBackend(url: string, run: (backend: RedisBackend) => Promise<void>): Promise<void> {
+  const backend = await openRedisBackend({ ...OPTIONS, url });
+  try {
+    await run(backend);
+  } finally {
+    await backend.close();
+  }
+}
+
+describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
+  test('goes by the password and the database of the URL, and names neither when it is refused', async () => {
+    await using redis = await startRedis([`requirepass ${PASSWORD}`]);
+    await withBackend(`redis://:${PASSWORD}@127.0.0.1:${redis.port}/3`, async ({ client }) => {
+      expect(await client.dbsize()).toBeGreaterThan(0);
+      expect(await client.info('keyspace')).toMatch(/^db3:/m);
+    });
+    for (const secret of ['', ':wrong-and-secret@']) {
+      const error = await openRedisBackend({ ...OPTIONS, url: `redis://${secret}127.0.0.1:${redis.port}` }).catch((reason) => reason);
+      expect(error).toMatchObject({ name: 'RedisOpenError', message: expect.stringMatching(/^(WRONGPASS|NOAUTH)/) });
+      expect(JSON.stringify([error.message, error.stack, error.cause])).not.toContain('secret');
+    }
+  });
+
+  test('gives up when nobody answers', async () => {
+    await using redis = await startRedis();
+    await redis.kill();
+    const startedAt = performance.now();
+    const error = await openRedisBackend({ ...OPTIONS, url: redis.url() }).catch((reason) => reason);
+    expect(error).toMatchObject({ name: 'RedisOpenError', message: expect.stringContaining('ECONNREFUSED') });
+    expect(performance.now() - startedAt).toBeLessThan(8000);
+  });
+
+  test('waits for a Redis that is starting', async () => {
+    await using redis = await startRedis();
+    await redis.kill();
+    const opening = openRedisBackend({ ...OPTIONS, url: redis.url() });
+    await redis.restart();
+    await (await opening).close();
+  });
+
+  test.each([
+    ['nothing about one that syncs every write', ['appendonly yes', 'appendfsync always'], []],
+    ['that one without an append-only file loses messages', ['appendonly no'], [/appendonly no.*lost/]],
+    ['that one that syncs later loses the last second', ['appendonly yes', 'appendfsync everysec'], [/appendfsync everysec.*lost/]],
+    [
+      'that one that evicts loses messages, also if it does not tell the rest',
+      ['appendonly yes', 'maxmemory-policy allkeys-lru', 'rename-command CONFIG ""'],
+      [/maxmemory-policy allkeys-lru.*lost/],
+    ],
+  ])('warns of %s', async (_what, config, warnings) => {
+    await using redis = await startRedis(config);
+    await withBackend(redis.url(), async (backend) => {
+      expect(backend.warnings).toEqual(warnings.map((pattern) => expect.stringMatching(pattern)));
+    });
+  });
+
+  test('leaves no connection behind when it is closed', async () => {
+    await using redis = await startRedis();
+    await withBackend(redis.url(), async ({ queue }) => {
+      await queue.push('a', { channel: 'a', afterMs: 0, priority: 'normal' });
+      await queue.take('a', AbortSignal.timeout(2000));
+    });
+    await withBackend(redis.url(), async ({ client }) => {
+      await expect.poll(async () => String(await client.client('LIST')).match(/name=outtray/g)).toHaveLength(2);
+    });
+  });
+
+  test('a delay goes neither by the clock of this machine nor by another’s, which may jump', async () => {
+    await using redis = await startRedis();
+    await withBackend(redis.url(), async ({ queue, books }) => {
+      await queue.push('later', { channel: 'a', afterMs: 60_000, priority: 'high' });
+      const before = books.now();
+      const now = Date.now;
+      const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000);
+      await queue.push('soon', { channel: 'a', afterMs: 30, priority: 'normal' });
+      expect(await queue.take('a', AbortSignal.timeout(2000))).toBe('soon');
+      await queue.retry('soon', 'a', 30);
+      clock.mockImplementation(() => now() - 3_600_000);
+      expect(await queue.take('a', AbortSignal.timeout(2000))).toBe('soon');
+      expect(books.now() - before).toBeLessThan(10_000);
+    });
+  });
+});
