@@ -1,14 +1,15 @@
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { createArchiveInspector } from './adapters/archive/inspector.ts';
-import { createMemoryBackend } from './adapters/memory/index.ts';
 import { createComposer } from './adapters/smtp/compose.ts';
 import { textOf } from './adapters/smtp/mime.ts';
 import type { Deadlines } from './adapters/smtp/server-options.ts';
 import { openTemplates } from './adapters/templates/templates.ts';
 import { TemplatesError } from './adapters/templates/trouble.ts';
 import { createWebhookSender } from './adapters/webhook/post.ts';
+import { openBackend } from './backend.ts';
 import { type Config, ConfigError } from './config.ts';
+import type { ApiKey } from './core/caller.ts';
 import { createEvents } from './core/events.ts';
 import { createIntake } from './core/intake.ts';
 import { createKeyring } from './core/keyring.ts';
@@ -56,15 +57,11 @@ const FAREWELL_SHARE = 0.2;
  */
 export async function openService(options: ServiceOptions): Promise<Service> {
   const { config, version, logger, ca = null, backoffScale = 1, deadlines } = options;
-  const backend = createMemoryBackend({
-    ...config.queue,
-    retainMs: config.retainMs,
-    onEarlyDrop: once(() => logger.warn('finished messages and answers are dropped before RETAIN, to keep memory flat')),
-  });
-  const { queue, store, idempotency, durability } = backend;
+  const { backend, rateLimitRedis } = await openBackend(config, logger);
+  const { queue, store, books, idempotency, durability } = backend;
   const events = createEvents();
   logEvents(events, logger);
-  const keyring = createKeyring(config.apiKeys);
+  const keyring = createKeyring(config.apiKeys, books);
   const templates = await openTemplates({
     dir: config.templatesDir,
     onError: (error) => logger.error({ detail: error.message }, 'the templates that changed cannot be used: the former ones stay'),
@@ -77,16 +74,17 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     onError: (err) => logger.error({ err }, 'a refused address could not be remembered'),
   });
 
-  const sending = openSending({ config, queue, store, events, ca, backoffScale, deadlines });
+  const sending = await openSending({ config, queue, store, books, events, ca, backoffScale, deadlines });
   const { accounts } = sending;
   const { url: webhookUrl } = config.webhooks;
+  const urlsOf = (key: ApiKey | null) => [webhookUrl, key?.webhookUrl].filter((url) => typeof url === 'string');
   const webhookSender = createWebhookSender({ ...config.webhooks, version });
   const webhooks = createWebhooks({
     queue,
     outbox: backend.outbox,
     sender: webhookSender,
     events,
-    urlsFor: (owner) => [webhookUrl, keyring.get(owner)?.webhookUrl].filter((url) => typeof url === 'string'),
+    urlsFor: (owner) => urlsOf(keyring.get(owner)),
     accountUrls: () => (webhookUrl === null ? [] : [webhookUrl]),
     toMessageData: (delivery) => toResource(delivery, durability),
     toAccountData: (user) => toAccountResource(accounts.state(user)),
@@ -116,6 +114,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     version,
     keyring,
     rateLimit,
+    rateLimitRedis,
     trustProxy,
     maxMessageBytes,
     durability,
@@ -140,8 +139,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     await closeOnce();
     throw error;
   }
-  sending.start();
-  await webhooks.recover();
+  await sending.start();
+  await webhooks.recover([null, ...config.apiKeys].flatMap(urlsOf));
   const { port } = app.server.address() as AddressInfo;
   const url = `http://${isWildcard(config.host) ? '127.0.0.1' : bracketed(config.host)}:${port}`;
   logger.info({ version, url, accounts: config.accounts.map(({ user }) => user), durability }, 'listening');
@@ -207,12 +206,4 @@ async function withDeadline(promise: Promise<unknown>, ms: number): Promise<void
   const timer = setTimeout(resolve, ms);
   await Promise.race([promise, late]);
   clearTimeout(timer);
-}
-
-function once(run: () => void): () => void {
-  let done = false;
-  return () => {
-    if (!done) run();
-    done = true;
-  };
 }

@@ -1,0 +1,61 @@
+import type { RateLimitPluginOptions } from '@fastify/rate-limit';
+import type { Logger } from 'pino';
+import { createMemoryBackend } from './adapters/memory/index.ts';
+import { createMemoryQueue } from './adapters/memory/queue.ts';
+import { type Config, ConfigError } from './config.ts';
+import type { Backend } from './core/ports.ts';
+
+export interface OpenBackend {
+  readonly backend: Backend;
+  /** Where several instances count requests together. */
+  readonly rateLimitRedis?: RateLimitPluginOptions['redis'];
+}
+
+/**
+ * Opens what QUEUE_URL names: only that is loaded.
+ *
+ * @throws {ConfigError} when it cannot be used
+ */
+export async function openBackend({ queue, retainMs }: Pick<Config, 'queue' | 'retainMs'>, logger: Logger): Promise<OpenBackend> {
+  const { url, maxMessages, maxBytes } = queue;
+  const limits = { maxMessages, maxBytes, retainMs };
+  const onTrouble = (reason: string | null) => {
+    if (reason === null) logger.info('the queue can be used again');
+    else logger.error({ reason }, 'the queue cannot be used: requests are refused until it can');
+  };
+  switch (url.kind) {
+    case 'memory': {
+      const onEarlyDrop = once(() => logger.warn('finished messages and answers are dropped before RETAIN, to keep memory flat'));
+      return { backend: createMemoryBackend({ ...limits, onEarlyDrop }) };
+    }
+    case 'sqlite': {
+      const { openSqliteBackend } = await import('./adapters/sqlite/index.ts');
+      const { SqliteFileError } = await import('./adapters/sqlite/trouble.ts');
+      const opening = openSqliteBackend({ ...limits, file: url.file, queue: createMemoryQueue(), onTrouble });
+      return { backend: await opening.catch(refuse(SqliteFileError)) };
+    }
+    case 'redis': {
+      const { openRedisBackend } = await import('./adapters/redis/index.ts');
+      const { RedisOpenError } = await import('./adapters/redis/trouble.ts');
+      const opening = openRedisBackend({ ...limits, url: url.url, onTrouble });
+      const backend = await opening.catch(refuse(RedisOpenError));
+      for (const warning of backend.warnings) logger.warn(warning);
+      return { backend, rateLimitRedis: backend.client };
+    }
+  }
+}
+
+/** What keeps the queue from being opened, and is the operator's to mend. */
+function refuse(kind: abstract new (...args: never) => Error): (error: unknown) => never {
+  return (error) => {
+    throw error instanceof kind ? new ConfigError([{ variable: 'QUEUE_URL', message: error.message }]) : error;
+  };
+}
+
+function once(run: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) run();
+    done = true;
+  };
+}
