@@ -8,6 +8,14 @@ export interface OuttraySetup {
   readonly ca?: string;
 }
 
+/** What the process has used since its start. */
+export interface Usage {
+  readonly cpuMs: number;
+  /** Resident now, and at most so far. */
+  readonly rssBytes: number;
+  readonly peakBytes: number;
+}
+
 /** The real service, logging as it does by default; its standard output is the null device. */
 const { env, ca } = readSetup<OuttraySetup>();
 const { config } = parseConfig({ PORT: '0', ...env });
@@ -22,6 +30,10 @@ answerQuestions(
       globalThis.gc?.();
       const { heapUsed, external } = process.memoryUsage();
       return heapUsed + external;
+    },
+    usage(): Usage {
+      const { user, system } = process.cpuUsage();
+      return { cpuMs: (user + system) / 1000, rssBytes: process.memoryUsage.rss(), peakBytes: process.resourceUsage().maxRSS * 1024 };
     },
   },
 );

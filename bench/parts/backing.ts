@@ -1,0 +1,74 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort } from './command.ts';
+
+/** Where a queue is kept, for one run; nothing of it remains. */
+export interface Backing extends AsyncDisposable {
+  /** As QUEUE_URL takes it. */
+  readonly url: string;
+}
+
+/** What `statfs` calls a file system that is in memory. */
+const TMPFS = 0x01021994;
+
+export const hasRedis = () => spawnSync('redis-server', ['--version']).status === 0;
+
+export const BACKINGS = {
+  memory: async () => ({ url: 'memory:', async [Symbol.asyncDispose]() {} }),
+  sqlite: openFile,
+  redis: startRedis,
+} as const satisfies Record<string, () => Promise<Backing>>;
+
+export type BackingName = keyof typeof BACKINGS;
+
+/** A file that is not there yet. */
+export async function openFile(): Promise<Backing> {
+  const folder = await makeFolder();
+  return { url: `sqlite:${join(folder, 'outtray.db')}`, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
+}
+
+/**
+ * A Redis that appends all it is told to a file, synced once a second.
+ *
+ * @throws {Error} when it does not start
+ */
+export async function startRedis(): Promise<Backing> {
+  const folder = await makeFolder();
+  const port = await freePort();
+  const options = { port, bind: '127.0.0.1', dir: folder, save: '', appendonly: 'yes', appendfsync: 'everysec' };
+  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const gone = once(server, 'exit');
+  const end = () => void server.kill('SIGKILL');
+  process.once('exit', end);
+  const early = gone.then(([code]) => {
+    throw new Error(`redis-server ended with ${code}`);
+  });
+  let said = '';
+  while (!said.includes('Ready to accept connections')) said += (await Promise.race([once(server.stdout, 'data'), early]))[0];
+  early.catch(() => {});
+  server.stdout.resume();
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    async [Symbol.asyncDispose]() {
+      process.off('exit', end);
+      end();
+      await gone;
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/**
+ * Under the folder for temporary files.
+ *
+ * @throws {Error} when that is in memory, where a sync costs nothing
+ */
+async function makeFolder(): Promise<string> {
+  const { type } = await statfs(tmpdir());
+  if (type === TMPFS) throw new Error(`${tmpdir()} is in memory: set TMPDIR to a folder on a disk`);
+  return mkdtemp(join(tmpdir(), 'outtray-bench-'));
+}

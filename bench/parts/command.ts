@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/**
+ * Runs `outtray serve` as an operator does, until /livez answers: how long that took, in ms.
+ *
+ * @throws {Error} when it ended by itself
+ */
+export async function startToLivez(env: Record<string, string>): Promise<number> {
+  const port = await freePort();
+  const startedAt = performance.now();
+  const service = spawn(process.execPath, ['src/main.ts', 'serve'], {
+    env: { ...process.env, ...env, PORT: String(port) },
+    stdio: ['ignore', 'ignore', 'inherit'],
+    cwd: new URL('../..', import.meta.url),
+  });
+  const gone = once(service, 'exit');
+  try {
+    while (!(await isAlive(port))) {
+      if (service.exitCode !== null) throw new Error(`the service ended with ${service.exitCode}`);
+      await sleep(5);
+    }
+    return performance.now() - startedAt;
+  } finally {
+    service.kill('SIGKILL');
+    await gone;
+  }
+}
+
+async function isAlive(port: number): Promise<boolean> {
+  return fetch(`http://127.0.0.1:${port}/livez`).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+}
+
+/** One that nobody has now. */
+export async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
