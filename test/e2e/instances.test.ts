@@ -1,0 +1,171 @@
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { startEndpoint } from '../helpers/endpoint.ts';
+import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
+import { APP_PASSWORD, type ServiceUnderTest, startService } from '../helpers/service.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+
+const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
+const SLOW = { ...HELLO, to: 'slow+500ms@simulator.test' };
+const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 'key').toString('base64')}`;
+
+interface Setup {
+  readonly env?: Record<string, string>;
+  readonly password?: string;
+  readonly count?: number;
+}
+
+/** Two instances, or more, on one Redis and before one Gmail. */
+async function start({ env = {}, password = APP_PASSWORD, count = 2 }: Setup = {}) {
+  await using stack = new AsyncDisposableStack();
+  const redis = stack.use(await startRedis(['appendonly yes']));
+  const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
+  const options = {
+    smtp: gmail.url,
+    ca: gmail.ca,
+    env: { GMAIL_USER: gmail.user, GMAIL_APP_PASSWORD: password, QUEUE_URL: redis.url(), ...env },
+  };
+  const services: ServiceUnderTest[] = [];
+  for (let i = 0; i < count; i++) services.push(stack.use(await startService(options)));
+  const owned = stack.move();
+  onTestFinished(() => owned.disposeAsync());
+  const [one, other] = services as [ServiceUnderTest, ServiceUnderTest];
+  return { redis, gmail, services, one, other };
+}
+
+async function accounts(service: ServiceUnderTest) {
+  const { body } = await service.request('/accounts');
+  return (body as unknown as { accounts: [{ status: string; code: string | null; quota: { messages: { used: number } } }] }).accounts;
+}
+
+/** Kills Redis, lets the test look, starts it again, and waits until all are ready. */
+async function without(redis: RedisServer, services: readonly ServiceUnderTest[], look: () => Promise<void>): Promise<void> {
+  await redis.kill();
+  await look();
+  await redis.restart();
+  for (const service of services) {
+    await expect.poll(async () => (await service.request('/readyz')).status, { timeout: 10_000 }).toBe(200);
+  }
+}
+
+describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', () => {
+  test('answer for, list and cancel what another has accepted, and say that Redis has it', async () => {
+    const { one, other } = await start();
+    const later = { ...HELLO, scheduled_at: new Date(Date.now() + 3_600_000).toISOString() };
+    const { body } = await one.send(later);
+    expect(await other.get(body.id)).toMatchObject({ id: body.id, status: 'scheduled', durability: 'redis' });
+    const list = (await other.request('/messages')).body as unknown as { messages: { id: string }[] };
+    expect(list.messages.map(({ id }) => id)).toEqual([body.id]);
+    const canceled = await other.request(`/messages/${body.id}/cancel`, { method: 'POST' });
+    expect([canceled.status, (await one.get(body.id)).status]).toEqual([200, 'canceled']);
+  });
+
+  test('let a request wait at one for what another sends', async () => {
+    // The first has the only connection; whoever accepts, it sends.
+    const { one, other, gmail } = await start({ env: { SMTP_CONNECTIONS: '1' } });
+    const [here, there] = await Promise.all([one.send(SLOW, { wait: 20 }), other.send(SLOW, { wait: 20 })]);
+    expect([here.status, here.body.status, there.status, there.body.status]).toEqual([200, 'sent', 200, 'sent']);
+    expect(gmail.counters).toMatchObject({ connections: 1, logins: 1 });
+  });
+
+  test('make one message of a request that comes to both with the same Idempotency-Key', async () => {
+    const { one, other, gmail } = await start();
+    const headers = { 'idempotency-key': 'k' };
+    const first = await one.send(HELLO, { headers });
+    const again = await other.send(HELLO, { headers });
+    expect([again.status, again.body.id, again.headers.get('idempotency-replayed')]).toEqual([202, first.body.id, 'true']);
+    await other.settled(first.body.id);
+    expect(gmail.messages).toHaveLength(1);
+  });
+
+  test('count requests of a key, and its messages of a day, together', async () => {
+    const keys = JSON.stringify([{ name: 'crm', secret: 'crm-secret-0123456789-abcdefghij', scopes: ['send', 'read'], daily_limit: 3 }]);
+    const { one, other } = await start({ env: { RATE_LIMIT: '5/1m', API_KEYS: keys } });
+    const answers = [await one.send(HELLO), await other.send(HELLO), await one.send(HELLO), await other.send(HELLO)];
+    expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 429]);
+    expect(answers[3]?.body.detail).toContain('daily_limit');
+    expect((await one.send(HELLO)).headers.get('ratelimit')).toMatch(/"key";r=0/);
+    const sixth = await other.request('/accounts');
+    expect([sixth.status, sixth.body.code]).toEqual([429, 'rate_limited']);
+  });
+
+  test('log in once with a password that is refused, and both wait', async () => {
+    const { one, other, gmail } = await start({ password: 'wrongwrongwrongw' });
+    const [here, there] = await Promise.all([one.send(HELLO, { wait: 20 }), other.send(HELLO, { wait: 20 })]);
+    expect([here.status, here.body.status, there.status, there.body.status]).toEqual([202, 'deferred', 202, 'deferred']);
+    for (const service of [one, other]) expect(await accounts(service)).toMatchObject([{ status: 'paused', code: 'bad_credentials' }]);
+    expect(gmail.counters.failedLogins).toBeLessThanOrEqual(2);
+  });
+
+  test('send no more together than the account may in a day', async () => {
+    const { one, other, gmail } = await start({ env: { GMAIL_DAILY_MESSAGES: '5', GMAIL_RESERVE: '0%' } });
+    const sent = await Promise.all(Array.from({ length: 12 }, (_, i) => (i % 2 ? one : other).send(HELLO)));
+    const ids = sent.map(({ body }) => body.id);
+    await expect.poll(async () => (await one.tally(ids)).sent, { timeout: 20_000 }).toBe(5);
+    await expect
+      .poll(async () => (await Promise.all(ids.map((id) => other.get(id)))).filter(({ status }) => status === 'deferred').length)
+      .toBe(7);
+    expect(gmail.messages).toHaveLength(5);
+    expect((await accounts(other))[0].quota.messages.used).toBe(5);
+  });
+
+  test('tell an endpoint of each event once', async () => {
+    await using endpoint = await startEndpoint();
+    const url = `http://127.0.0.1:${endpoint.port}/hooks`;
+    const { one, other } = await start({ env: { WEBHOOK_URL: url, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS: '127.0.0.1' } });
+    const sent = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? one : other).send(HELLO)));
+    await expect.poll(() => endpoint.heard.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(10);
+    await Promise.all([one.close(), other.close()]);
+    const told = endpoint.heard.map(({ body }) => JSON.parse(body) as { type: string; data: { id: string } });
+    expect(told.map(({ data }) => data.id).toSorted()).toEqual(sent.map(({ body }) => body.id).toSorted());
+    expect(new Set(told.map(({ type }) => type))).toEqual(new Set(['message.sent']));
+  });
+
+  test('share what a third leaves behind when it stops', async () => {
+    const { services, one, other, gmail } = await start({ count: 3, env: { SMTP_CONNECTIONS: '3' } });
+    const third = services[2] as ServiceUnderTest;
+    const sent = await Promise.all(Array.from({ length: 9 }, () => third.send({ ...HELLO, to: 'slow+200ms@simulator.test' })));
+    await third.close();
+    for (const [i, { body }] of sent.entries()) {
+      expect(await (i % 2 ? one : other).settled(body.id)).toMatchObject({ status: 'sent', possible_duplicate: false });
+    }
+    expect(gmail.messages).toHaveLength(9);
+  });
+
+  test('refuse at once while Redis is away, and go on by themselves when it is back', async () => {
+    const { redis, one, other, gmail } = await start();
+    const before = await one.send({ ...HELLO, scheduled_at: new Date(Date.now() + 1500).toISOString() });
+    await without(redis, [one, other], async () => {
+      for (const service of [one, other]) {
+        const startedAt = performance.now();
+        const { status, body, headers } = await service.send(HELLO);
+        expect([status, body.code, headers.get('retry-after')]).toEqual([503, 'queue_unavailable', '5']);
+        expect(performance.now() - startedAt).toBeLessThan(3000);
+        expect((await service.request('/readyz')).body).toMatchObject({ code: 'queue_unavailable' });
+        expect((await service.request('/livez')).status).toBe(200);
+      }
+    });
+    const after = await other.send(HELLO, { wait: 20 });
+    expect([after.status, after.body.status]).toEqual([200, 'sent']);
+    expect(await one.settled(before.body.id)).toMatchObject({ status: 'sent' });
+    expect(gmail.messages).toHaveLength(2);
+  });
+
+  test('write down what became of an attempt that ended while Redis was away, and do not send it again', async () => {
+    const { redis, one, other, gmail } = await start();
+    const { body } = await one.send({ ...HELLO, to: 'slow+800ms@simulator.test' });
+    await expect.poll(async () => (await other.get(body.id)).status).toBe('sending');
+    await without(redis, [one, other], async () => {
+      await gmail.waitFor(({ messages }) => messages.length === 1);
+    });
+    expect(await other.settled(body.id)).toMatchObject({ status: 'sent', possible_duplicate: false, attempts: [{ number: 1 }] });
+    expect(gmail.messages).toHaveLength(1);
+  });
+});
+
+test.skipIf(!hasRedis)('a Redis that may lose what it holds is warned about at the start (with redis-server)', async () => {
+  await using redis = await startRedis(['appendonly no', 'maxmemory-policy allkeys-lru']);
+  await using gmail = await startSimulator({ password: APP_PASSWORD });
+  await using service = await startService({ smtp: gmail.url, ca: gmail.ca, env: { GMAIL_USER: gmail.user, QUEUE_URL: redis.url() } });
+  const warnings = service.logs.filter(({ level }) => level === 'warn' || level === 40).map(({ msg }) => msg);
+  expect(warnings).toEqual([expect.stringContaining('appendonly'), expect.stringContaining('maxmemory-policy')]);
+});
