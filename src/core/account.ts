@@ -177,8 +177,9 @@ export function createAccount(user: string, options: AccountOptions): Account {
         insistBesides(() => announce((desk) => desk.prove()));
       },
       answered() {
+        if (rules.rate === null) return;
         stage = 'seen';
-        if (rules.rate !== null) insistBesides(() => announce((desk) => desk.seen()));
+        insistBesides(() => announce((desk) => desk.seen()));
       },
       async settle(outcome) {
         const { accepted } = outcome;

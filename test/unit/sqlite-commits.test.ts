@@ -77,8 +77,10 @@ test('on a full disk all writes of the turn are refused, and nothing of them is 
   const [kept, early, read] = [aDelivery(), aDelivery(), aDelivery()];
   await store.insert(kept);
   fillDisk();
-  const results = await Promise.allSettled([store.insert(early), store.get(early.id), store.insert(big())]);
-  for (const result of results) expect(result).toMatchObject({ status: 'rejected', reason: UNAVAILABLE });
+  const [first, seen, second] = await Promise.allSettled([store.insert(early), store.get(early.id), store.insert(big())]);
+  for (const result of [first, second]) expect(result).toMatchObject({ status: 'rejected', reason: UNAVAILABLE });
+  // Who read meanwhile is shown what there is without it.
+  expect(seen).toEqual({ status: 'fulfilled', value: null });
   expect(store.refusal()).toBe('queue_unavailable');
   expect(await store.get(early.id)).toBeNull();
   freeDisk();

@@ -12,12 +12,12 @@ export type OnRollback = (undo: () => void) => void;
  *
  * - A promise to write resolves once its transaction is synced. If that fails, every write of it is rejected with AppError `queue_unavailable`, and
  *   nothing of it is kept.
- * - A promise to read resolves once all that it may have seen is synced.
+ * - A promise to read resolves once all that it may have seen is synced; if that fails, what is left is read again.
  */
 export interface Commits {
   /** Runs `work` at once. It may throw what is the caller’s affair (AppError, say) as long as it has written nothing: that spoils no other write. */
   write<Result>(work: (onRollback: OnRollback) => Result): Promise<Result>;
-  /** Runs `work` at once. */
+  /** Runs `work` at once, and again if it saw what was taken back. */
   read<Result>(work: () => Result): Promise<Result>;
   /** Called before every commit, to write what was left for it. */
   beforeCommit(write: (onRollback: OnRollback) => void): void;
@@ -103,13 +103,14 @@ export function createCommits(db: DatabaseSync, onTrouble: (reason: string | nul
   return {
     write,
     async read(work) {
-      const before = turn;
-      try {
-        const result = work();
-        await before?.synced.promise;
-        return result;
-      } catch (error) {
-        throw toUnavailable(error);
+      for (;;) {
+        const seen = turn;
+        const result = look(work);
+        const isSynced = await seen?.synced.promise.then(
+          () => true,
+          () => false,
+        );
+        if (isSynced !== false) return result;
       }
     },
     beforeCommit(write) {
@@ -122,4 +123,12 @@ export function createCommits(db: DatabaseSync, onTrouble: (reason: string | nul
       finish();
     },
   };
+}
+
+function look<Result>(work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    throw toUnavailable(error);
+  }
 }
