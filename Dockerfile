@@ -9,6 +9,8 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY src ./src
+# For QUEUE_URL=sqlite:/data/outtray.db: a volume mounted here belongs to the user that writes to it.
+RUN install -d -o node -g node /data
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["node", "/app/src/main.ts", "healthcheck"]

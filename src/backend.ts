@@ -16,7 +16,11 @@ export interface OpenBackend {
  *
  * @throws {ConfigError} when it cannot be used
  */
-export async function openBackend({ queue, retainMs }: Pick<Config, 'queue' | 'retainMs'>, logger: Logger): Promise<OpenBackend> {
+export async function openBackend(
+  { queue, retainMs }: Pick<Config, 'queue' | 'retainMs'>,
+  logger: Logger,
+  absentAfterMs?: number,
+): Promise<OpenBackend> {
   const { url, maxMessages, maxBytes } = queue;
   const limits = { maxMessages, maxBytes, retainMs };
   const onTrouble = (reason: string | null) => {
@@ -37,7 +41,7 @@ export async function openBackend({ queue, retainMs }: Pick<Config, 'queue' | 'r
     case 'redis': {
       const { openRedisBackend } = await import('./adapters/redis/index.ts');
       const { RedisOpenError } = await import('./adapters/redis/trouble.ts');
-      const opening = openRedisBackend({ ...limits, url: url.url, onTrouble });
+      const opening = openRedisBackend({ ...limits, url: url.url, onTrouble, absentAfterMs });
       const backend = await opening.catch(refuse(RedisOpenError));
       for (const warning of backend.warnings) logger.warn(warning);
       return { backend, rateLimitRedis: backend.client };

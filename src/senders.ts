@@ -25,6 +25,7 @@ export interface SenderOptions {
   /** Multiplies every pause of the account. */
   readonly backoffScale?: number | undefined;
   readonly deadlines?: Deadlines | undefined;
+  readonly absentAfterMs?: number | undefined;
 }
 
 /** A sender and its way out, which must be closed. */

@@ -13,6 +13,7 @@ export interface SendingOptions extends Pick<Backend, 'queue' | 'store' | 'books
   readonly ca: string | null;
   readonly backoffScale: number;
   readonly deadlines: Deadlines | undefined;
+  readonly absentAfterMs: number | undefined;
 }
 
 /** All that sends: the accounts of the configuration, the sandbox of test keys, and the lanes of each. */
@@ -29,10 +30,10 @@ export interface Sending {
 }
 
 export async function openSending(options: SendingOptions): Promise<Sending> {
-  const { config, queue, store, books, events, ca, backoffScale, deadlines } = options;
+  const { config, queue, store, books, events, ca, backoffScale, deadlines, absentAfterMs } = options;
   const { connections, connectionsHere } = config.smtp;
   const senders = await Promise.all(
-    config.accounts.map((account) => openSender(account, { ...config.smtp, books, events, ca, backoffScale, deadlines })),
+    config.accounts.map((account) => openSender(account, { ...config.smtp, books, events, ca, backoffScale, deadlines, absentAfterMs })),
   );
   let sandbox: Sandbox | null = null;
   const accounts = createAccounts({ senders, sandbox: () => sandbox?.sender ?? null, fromPolicy: config.fromPolicy, queue, store });

@@ -32,6 +32,8 @@ export interface ServiceOptions {
   /** Multiplies every back-off and every account pause; tests make them short. */
   readonly backoffScale?: number;
   readonly deadlines?: Deadlines;
+  /** How long an instance may be silent before others take over what it held; tests make it short. */
+  readonly absentAfterMs?: number;
 }
 
 export interface Service extends AsyncDisposable {
@@ -56,8 +58,8 @@ const FAREWELL_SHARE = 0.2;
  * @throws {ConfigError} when the templates cannot be used, and what the sockets say, as EADDRINUSE
  */
 export async function openService(options: ServiceOptions): Promise<Service> {
-  const { config, version, logger, ca = null, backoffScale = 1, deadlines } = options;
-  const { backend, rateLimitRedis } = await openBackend(config, logger);
+  const { config, version, logger, ca = null, backoffScale = 1, deadlines, absentAfterMs } = options;
+  const { backend, rateLimitRedis } = await openBackend(config, logger, absentAfterMs);
   const { queue, store, books, idempotency, durability } = backend;
   const events = createEvents();
   logEvents(events, logger);
@@ -74,7 +76,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     onError: (err) => logger.error({ err }, 'a refused address could not be remembered'),
   });
 
-  const sending = await openSending({ config, queue, store, books, events, ca, backoffScale, deadlines });
+  const sending = await openSending({ config, queue, store, books, events, ca, backoffScale, deadlines, absentAfterMs });
   const { accounts } = sending;
   const { url: webhookUrl } = config.webhooks;
   const urlsOf = (key: ApiKey | null) => [webhookUrl, key?.webhookUrl].filter((url) => typeof url === 'string');

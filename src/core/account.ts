@@ -7,6 +7,7 @@ import type { Priority } from './message.ts';
 import type { Pause, PauseState } from './pause.ts';
 import type { AttemptWatch, Book, Books, Fault, Outcome } from './ports.ts';
 import { type Budget, type QuotaState, shortageOf } from './quota.ts';
+import { ABSENT_AFTER_MS } from './seats.ts';
 
 /** How often it is said that mail waits for want of quota. */
 const TELL_EVERY_MS = 60 * 60_000;
@@ -14,9 +15,8 @@ const TELL_EVERY_MS = 60 * 60_000;
 /** Others may change what one waits for, and do not tell: then it is looked at again after so long. */
 const LOOK_AGAIN_MS = 250;
 
-/** How often an instance says that it is there, and how long it is taken for granted: others take its seats after that. */
-const RENEW_EVERY_MS = 2000;
-const PRESENT_FOR_MS = 15_000;
+/** In the time after which it is taken to be gone, an instance says so often that it is there. */
+const RENEWALS = 7;
 
 /** Leave to make one attempt. It must end in `settle` or `release`. */
 export interface Permit extends AttemptWatch {
@@ -77,14 +77,16 @@ export interface AccountOptions extends Pick<AccountRules, 'allowance' | 'rate' 
   readonly book: Book<AccountBook>;
   /** Closes connections that are free, until there are no more than so many; answers how many there are. */
   readonly keepConnections: (atMost: number) => number;
+  /** {@link ABSENT_AFTER_MS}, or less to make tests quick. */
+  readonly absentAfterMs?: number | undefined;
 }
 
 export function createAccount(user: string, options: AccountOptions): Account {
-  const { events, books, book, keepConnections, ...limits } = options;
+  const { events, books, book, keepConnections, absentAfterMs = ABSENT_AFTER_MS, ...limits } = options;
   const rules: AccountRules = {
     ...limits,
     me: randomUUID(),
-    presentForMs: books.shared ? PRESENT_FOR_MS : Number.MAX_SAFE_INTEGER,
+    presentForMs: books.shared ? absentAfterMs : Number.MAX_SAFE_INTEGER,
     now: books.now,
   };
   const waiting = new Set<() => void>();
@@ -245,7 +247,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
     async join() {
       await edit((desk) => desk.restart(!books.shared));
       await renew();
-      if (books.shared) renewal = setInterval(() => void renew().catch(() => {}), RENEW_EVERY_MS);
+      if (books.shared) renewal = setInterval(() => void renew().catch(() => {}), absentAfterMs / RENEWALS);
     },
     async leave() {
       clearInterval(renewal);

@@ -1,3 +1,6 @@
+/** An instance that has given no sign of life for so long is taken to be gone: what it held is others'. */
+export const ABSENT_AFTER_MS = 15_000;
+
 /** An instance that sends for an account, as the others see it. */
 export interface Member {
   /** The connections it may have. */

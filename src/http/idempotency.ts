@@ -2,7 +2,7 @@ import { hash, webcrypto } from 'node:crypto';
 import type { FastifyReply } from 'fastify';
 import { AppError, type ErrorCode } from '../core/errors.ts';
 import { messageIdFrom } from '../core/id.ts';
-import { follow } from '../core/insist.ts';
+import { follow, insistBesides } from '../core/insist.ts';
 import type { Draft } from '../core/message.ts';
 import type { IdempotencyLedger, StoredAnswer } from '../core/ports.ts';
 import { invalidFields } from './fields.ts';
@@ -113,7 +113,11 @@ export interface OnceOnly<T> {
 export async function answerOnce<T>(ledger: IdempotencyLedger, request: OnceOnly<T>): Promise<StoredAnswer> {
   const { key } = request;
   if (key === null) return request.answer(await request.accept(() => undefined));
-  const claim = await ledger.claim(key, await request.fingerprint());
+  const claim = await ledger.claim(key, await request.fingerprint()).catch((error) => {
+    // It may have been given, and only the answer lost. Taken up by two at once it still makes one message, as their seed is the same.
+    insistBesides(() => ledger.suspend(key));
+    throw error;
+  });
   switch (claim.kind) {
     case 'answered':
       return { ...claim.answer, headers: { ...claim.answer.headers, 'idempotency-replayed': 'true' } };

@@ -13,7 +13,7 @@ import { suppressionContract } from './suppressions.ts';
 
 const ROOMY = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
 const PATIENT = { ...ROOMY, onTrouble() {} };
-const QUICK = { lockMs: 500, stalledMs: 100, beatMs: 50, onTrouble() {} };
+const QUICK = { absentAfterMs: 500, onTrouble() {} };
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
 const SOON = { timeout: 8000 };
 
@@ -42,7 +42,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         return backend;
       },
       kill: (instance) => clients.get(instance)?.disconnect(),
-      lockMs: QUICK.lockMs,
+      lockMs: QUICK.absentAfterMs,
       async [Symbol.asyncDispose]() {},
     };
   });
@@ -154,10 +154,10 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
       ];
       await one.queue.push('a', NOW);
       await one.queue.take(NOW.channel, AbortSignal.timeout(2000));
-      const taken = other.queue.take(NOW.channel, AbortSignal.timeout(2 * QUICK.lockMs + 3000)).catch(() => 'nothing');
+      const taken = other.queue.take(NOW.channel, AbortSignal.timeout(2 * QUICK.absentAfterMs + 3000)).catch(() => 'nothing');
       await redis.kill();
       const killedAt = performance.now();
-      await expect.poll(() => performance.now() - killedAt).toBeGreaterThan(1.5 * QUICK.lockMs);
+      await expect.poll(() => performance.now() - killedAt).toBeGreaterThan(1.5 * QUICK.absentAfterMs);
       await redis.restart();
       expect(await taken).toBe('nothing');
       await one.queue.retry('a', NOW.channel, 0);

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -38,6 +38,16 @@ test('a file that is open is refused to another, until it is closed', async () =
   expect(refusal).toMatchObject({ message: expect.stringMatching(`^${file} is in use by another process\\. .*stop the other one`) });
   await first.close();
   await (await open(file)).close();
+});
+
+test('a file and its log are made for this user alone, and so is nothing else', async () => {
+  const file = newFile();
+  const backend = await open(file);
+  await backend.store.insert(aDelivery());
+  const modes = await Promise.all([file, `${file}-wal`].map(async (path) => (await stat(path)).mode & 0o777));
+  await backend.close();
+  expect(modes).toEqual([0o600, 0o600]);
+  expect(process.umask()).not.toBe(0o077);
 });
 
 test('a file that another process has open is refused, and free once that is killed', async () => {

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { boundsOfOutbox } from '../../core/outbox-room.ts';
 import type { Backend } from '../../core/ports.ts';
+import { ABSENT_AFTER_MS } from '../../core/seats.ts';
 import { createRedisBooks } from './books.ts';
 import { createRedisIdempotency } from './idempotency.ts';
 import { inspect } from './inspect.ts';
@@ -12,10 +13,9 @@ import { createRedisStore } from './store.ts';
 import { createRedisSuppressions } from './suppressions.ts';
 import { RedisOpenError, reasonOf } from './trouble.ts';
 
-/** A message of an instance that has died is due again within 15 to 25 seconds; one that stalls for 10 keeps its own. */
-const LOCK_MS = 15_000;
-const STALLED_MS = 5000;
-const BEAT_MS = 1000;
+/** In that time an instance gives so many signs of life, and somebody looks so often for what instances that have died had taken. */
+const BEATS = 15;
+const SEARCHES = 3;
 
 export interface RedisBackendOptions {
   /** `redis:` or `rediss:`, with user, password and database if need be. */
@@ -25,12 +25,8 @@ export interface RedisBackendOptions {
   readonly retainMs: number;
   /** Told when Redis cannot be used any more, and with null when it can again. */
   readonly onTrouble: (reason: string | null) => void;
-  /** How long what an instance has taken stays its own without a sign of life. */
-  readonly lockMs?: number;
-  /** How often somebody looks for what instances that have died had taken, or had not pushed yet. */
-  readonly stalledMs?: number;
-  /** How often an instance gives a sign of life, and finds out whether Redis can be used. */
-  readonly beatMs?: number;
+  /** {@link ABSENT_AFTER_MS}, or less to make tests quick: what an instance has taken stays its own for so long without a sign of life. */
+  readonly absentAfterMs?: number | undefined;
 }
 
 export interface RedisBackend extends Backend {
@@ -46,8 +42,8 @@ export interface RedisBackend extends Backend {
  * @throws {RedisOpenError} Redis cannot be reached, refuses us, or is too old
  */
 export async function openRedisBackend(options: RedisBackendOptions): Promise<RedisBackend> {
-  const { url, lockMs = LOCK_MS, beatMs = BEAT_MS, onTrouble } = options;
-  const link = await openLink({ url, aliveMs: lockMs, beatMs, onTrouble });
+  const { url, absentAfterMs = ABSENT_AFTER_MS, onTrouble } = options;
+  const link = await openLink({ url, aliveMs: absentAfterMs, beatMs: Math.ceil(absentAfterMs / BEATS), onTrouble });
   try {
     return await assemble(link, options);
   } catch (error) {
@@ -57,9 +53,9 @@ export async function openRedisBackend(options: RedisBackendOptions): Promise<Re
 }
 
 async function assemble(link: Link, options: RedisBackendOptions): Promise<RedisBackend> {
-  const { maxMessages, maxBytes, retainMs, lockMs = LOCK_MS, stalledMs = STALLED_MS } = options;
+  const { maxMessages, maxBytes, retainMs, absentAfterMs = ABSENT_AFTER_MS } = options;
   const warnings = await inspect(link.redis);
-  const queue = await openRedisQueue(link, { lockMs, stalledMs });
+  const queue = await openRedisQueue(link, { lockMs: absentAfterMs, stalledMs: Math.ceil(absentAfterMs / SEARCHES) });
   const retention = startRetention(link);
   return {
     durability: 'redis',

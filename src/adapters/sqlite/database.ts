@@ -32,6 +32,8 @@ export function openDatabase(file: string): DatabaseSync {
   // An absolute path: SQLite would take `:memory:` and `file:…` for something else.
   const path = resolve(file);
   let db: DatabaseSync | undefined;
+  // What is made now is for this user alone: it holds mail.
+  const umask = process.umask(0o077);
   try {
     db = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
     db.exec(PRAGMAS);
@@ -41,5 +43,7 @@ export function openDatabase(file: string): DatabaseSync {
   } catch (error) {
     db?.close();
     throw toFileError(error, path);
+  } finally {
+    process.umask(umask);
   }
 }
