@@ -52,7 +52,10 @@ export function commonRows(contract: Contract): Row[] {
 const HASTY = { requestTimeoutMs: 200 };
 /** A batch judges each message on its own: as a whole it fails where nothing is known yet of its key. */
 const ONCE = { headers: { 'idempotency-key': '1' } };
-const UNREACHABLE = failing(() => new AppError('queue_unavailable'));
+const UNREACHABLE = {
+  ...failing(() => new AppError('queue_unavailable')),
+  store: { get: async () => null, refusal: () => 'queue_unavailable' as const },
+};
 const BROKEN = failing(() => new Error('A bug'));
 
 /** Parts that all fail alike. */
