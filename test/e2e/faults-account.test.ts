@@ -157,7 +157,11 @@ describe.concurrent('a limit of the account', { timeout: TIMEOUT_MS }, () => {
     const others = await sendMany(app.service, 10, HELLO);
     await expectSent(app.service, others);
     expect(await app.service.tally([...stuck, ...others])).toEqual({ sent: 10, waiting: 3 });
-    for (const id of stuck) expect(await app.service.get(id)).toMatchObject({ attempts: [], finished_at: null });
+    for (const id of stuck) {
+      const { attempts, finished_at } = await app.service.get(id);
+      // One may be on its way just now; none that has ended was counted.
+      expect([attempts.filter(({ ended_at }) => ended_at), finished_at]).toEqual([[], null]);
+    }
     // After each pause at least one of the others goes first.
     expect(pausesOf(app.service).length).toBeLessThan(40);
     expect(app.gmail.counters.accepted).toBe(10);

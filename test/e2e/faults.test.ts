@@ -70,9 +70,15 @@ const OF_THE_ACCOUNT = [
   at('auth', { ...CLOSED, '454 4.7.0 Temporary authentication failure': 'smtp_temporary_failure', [NEVER]: 'bad_credentials' }),
 ].flat();
 
+/** None of these is tested where the fault shows at once: a busy machine is left its time. */
+const PATIENT = { connectMs: 8000, greetingMs: 8000, setupMs: 12_000 };
+
 async function breakOnce({ stage, fault, code }: Row): Promise<void> {
   const short = stage === 'body' ? SHORT_BODY : SHORT;
-  await using app = await startWithFaults(strikes(stage, fault), fault === 'hang' || fault === 'trickle' ? { deadlines: short } : {});
+  await using app = await startWithFaults(
+    strikes(stage, fault),
+    fault === 'hang' || fault === 'trickle' ? { deadlines: short } : { deadlines: PATIENT },
+  );
   const { status, body } = await app.service.send(stage === 'body' ? LONG : HELLO, { wait: 50 });
   expect(status).toBe(200);
   expect(body).toMatchObject({ status: 'sent', error: null, possible_duplicate: false });

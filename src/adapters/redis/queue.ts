@@ -45,7 +45,12 @@ export async function openRedisQueue(link: Link, { lockMs, stalledMs }: RedisQue
 
   function channelOf(name: string): Channel {
     const bull = bullOf(name);
-    const channel = channels.get(name) ?? createChannel({ bull, now: clock.now, next: () => next(bull), giveBack });
+    const letGo = async (id: string) => {
+      await giveBack(id);
+      // Others may wait for it, and have found nothing.
+      announce(name);
+    };
+    const channel = channels.get(name) ?? createChannel({ bull, now: clock.now, next: () => next(bull), giveBack: letGo });
     channels.set(name, channel);
     return channel;
   }
