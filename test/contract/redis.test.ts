@@ -14,6 +14,8 @@ import { suppressionContract } from './suppressions.ts';
 const ROOMY = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
 const PATIENT = { ...ROOMY, onTrouble() {} };
 const QUICK = { absentAfterMs: 500, onTrouble() {} };
+/** Where what is taken must stay its owner's, however busy the machine is when Redis comes back. */
+const SLOW_TO_LEAVE = { absentAfterMs: 5000 };
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
 const SOON = { timeout: 8000 };
 
@@ -113,8 +115,8 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     ])('calls fail soon while it %s, and what was taken is settled when it is back', async (_how, withinMs, stop, start) => {
       await using redis = await startRedis(['appendonly yes', 'appendfsync always']);
       const [one, other] = [
-        await openRedisBackend({ ...ROOMY, ...QUICK, url: redis.url() }),
-        await openRedisBackend({ ...ROOMY, ...QUICK, url: redis.url() }),
+        await openRedisBackend({ ...ROOMY, ...QUICK, ...SLOW_TO_LEAVE, url: redis.url() }),
+        await openRedisBackend({ ...ROOMY, ...QUICK, ...SLOW_TO_LEAVE, url: redis.url() }),
       ];
       const delivery = aDelivery();
       await one.store.insert(delivery);
