@@ -1,8 +1,7 @@
 import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit';
-import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController, type onRequestHookHandler } from 'fastify';
+import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
 import { pino } from 'pino';
 import type { z } from 'zod';
-import { AppError } from '../core/errors.ts';
 import type { Keyring } from '../core/keyring.ts';
 import { type AcceptanceOptions, createAcceptance } from './acceptance.ts';
 import { readJsonBodies } from './body/read.ts';
@@ -11,6 +10,7 @@ import { createAuthenticator, demandScope, requireKey } from './plugins/auth.ts'
 import { createLimits, type Rate } from './plugins/limits.ts';
 import { observe, observeRequests } from './plugins/observe.ts';
 import { documentApi } from './plugins/openapi.ts';
+import { checkRequestHeads } from './plugins/request-head.ts';
 import { answerClientError, newRequestId, sendProblem } from './problem.ts';
 import { resendRoutes } from './resend/routes.ts';
 import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
@@ -97,7 +97,7 @@ function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = 
       headersTimeout: requestTimeoutMs,
       connectionsCheckingInterval: Math.min(5000, Math.ceil(requestTimeoutMs / 4)),
       maxHeaderSize: MAX_HEADER_BYTES,
-      // Refused by refuseWithoutHost, as a problem.
+      // Refused by checkRequestHeads, as a problem.
       requireHostHeader: false,
     },
     // The longest that fits in the headers: an id is unknown, however long it is.
@@ -113,7 +113,7 @@ function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = 
   app.server.on('checkExpectation', (request, response) => app.routing(request, response));
 
   observeRequests(app, logger);
-  app.addHook('onRequest', refuseWithoutHost);
+  checkRequestHeads(app);
   app.setErrorHandler(sendProblem);
   readJsonBodies(app);
   app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => {
@@ -124,12 +124,6 @@ function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = 
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   return app;
 }
-
-/** RFC 9112, section 3.2. */
-const refuseWithoutHost: onRequestHookHandler = ({ raw }, _reply, done) => {
-  const missing = raw.headers.host === undefined && raw.httpVersion === '1.1';
-  done(missing ? new AppError('invalid_json', { detail: 'The Host header is missing.' }) : undefined);
-};
 
 /** The OpenAPI document as YAML: what GET /openapi.yaml serves. */
 export async function openApiDocument(version: string): Promise<string> {

@@ -67,6 +67,78 @@ describe('a request that is not as HTTP has it', () => {
     expect(app.accepted).toEqual([]);
   });
 
+  test.each([
+    ['Host', 'Host: y'],
+    ['Host', 'hOST: x'],
+    ['Authorization', 'authorization: Bearer x'],
+    ['Authorization', `Authorization: Bearer ${CRM_SECRET}`],
+    ['Content-Type', 'Content-Type: text/plain'],
+    ['Content-Type', 'CONTENT-TYPE: application/json'],
+    ['X-API-Key', 'X-API-Key: a\r\nX-Api-Key: b'],
+  ])('gets 400 for a second %s header, by name: %s', async (name, line) => {
+    await using app = await startApp();
+    const answer = await ask(app, `${HEAD}${line}\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
+    expectProblem(answer, 400, 'invalid_json');
+    expect(JSON.parse(answer.body).detail).toMatch(new RegExp(`^The ${name} header was sent more than once`, 'i'));
+    expect(app.accepted).toEqual([]);
+  });
+
+  test('may repeat a header that is a list', async () => {
+    await using app = await startApp();
+    const answer = await ask(app, `${HEAD}Prefer: a\r\nPrefer: b\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
+    expect(answer.status).toBe(202);
+  });
+
+  test.each([
+    'gzip, chunked',
+    'identity, chunked',
+    'gzip\r\nTransfer-Encoding: chunked',
+    'chunked\r\nTransfer-Encoding: chunked',
+    'chunked, chunked',
+    'identity',
+    ',chunked',
+    'xchunked',
+    'chunked;q=1',
+  ])('gets 400 for the Transfer-Encoding %j, and the connection ends', async (coding) => {
+    await using app = await startApp();
+    const chunks = `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
+    const answer = await ask(app, `${HEAD}Transfer-Encoding: ${coding}\r\n\r\n${chunks}`);
+    expectProblem(answer, 400, 'invalid_json');
+    expect(answer.headers.connection).toBe('close');
+    expect(app.accepted).toEqual([]);
+  });
+
+  test('gets 400 for chunks in HTTP/1.0, and may have them in any case in HTTP/1.1', async () => {
+    await using app = await startApp();
+    const url = await app.listen();
+    const chunked = `Transfer-Encoding: cHunKed\r\n${CLOSE}\r\n${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
+    expectProblem(parseAnswer(await exchange(url, HEAD.replace('1.1', '1.0') + chunked)), 400, 'invalid_json');
+    expect(parseAnswer(await exchange(url, HEAD + chunked)).status).toBe(202);
+  });
+
+  test('with unreliable framing takes what follows on the connection down with it', async () => {
+    await using app = await startApp();
+    const hidden = `${HEAD}Content-Length: ${BODY.length}\r\n\r\n${BODY}`;
+    const answers = await exchange(await app.listen(), `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`);
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400']);
+    expect(app.accepted).toEqual([]);
+  });
+
+  test.each(['a, b', 'a b', 'user@host', 'a/b', 'a:b', 'a\\b', '[::1', '\xe9'])('gets 400 for the Host %j', async (host) => {
+    await using app = await startApp();
+    const answer = await ask(app, Buffer.from(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n${CLOSE}\r\n`, 'latin1'));
+    expectProblem(answer, 400, 'invalid_json');
+    expect(JSON.parse(answer.body).detail).toContain('Host');
+  });
+
+  test.each(['', 'x', 'mail_1.example:3000', '127.0.0.1:80', '[::1]:3000', '[fe80::1%eth0]', 'x:'])(
+    'may have the Host %j',
+    async (host) => {
+      await using app = await startApp();
+      expect((await ask(app, `GET /livez HTTP/1.1\r\nHost: ${host}\r\n${CLOSE}\r\n`)).status).toBe(200);
+    },
+  );
+
   test.each([20_000, 200_000])('gets 431 for headers of %i bytes', async (length) => {
     await using app = await startApp();
     expectProblem(await ask(app, `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(length)}\r\n\r\n`), 431, 'headers_too_large');
