@@ -76,6 +76,7 @@ describe('GET /messages', () => {
     ['status=gone', 'query:status', 'scheduled, queued'],
     ['status=sent,', 'query:status', 'scheduled, queued'],
     ['tag=', 'query:tag', 'Must not be empty'],
+    ['tag=a%00b', 'query:tag', 'NUL'],
     ['to=ada', 'query:to', 'There is no @'],
     ['created_after=yesterday', 'query:created_after', '2027-01-01T09:00:00Z'],
     ['limit=0', 'query:limit', 'from 1 to 100'],

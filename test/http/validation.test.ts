@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type AppUnderTest, MAIL, startApp } from '../helpers/app.ts';
+import { type AppUnderTest, CRM, MAIL, startApp } from '../helpers/app.ts';
 
 interface FieldError {
   readonly pointer: string;
@@ -93,6 +93,36 @@ describe('what POST /send refuses', () => {
     const { errors } = await refusal(app, body);
     expect(errors).toEqual([{ pointer, code, detail: expect.stringContaining(words) }]);
     expect(app.accepted).toEqual([]);
+  });
+
+  test.each([
+    ['half a character', '\ud800', 'invalid_unicode'],
+    ['half a character inside', 'a\udc00b', 'invalid_unicode'],
+    ['NUL', 'a\0b', 'control_character'],
+  ])('%s in text, html, tags and metadata, in names and values', async (_, text, code) => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, {
+      ...MAIL,
+      text,
+      html: text,
+      tags: { a: text, [text]: 'v' },
+      metadata: { a: text, [text]: 'v' },
+    });
+    expect(errors.map((error) => [error.pointer, error.code])).toEqual(
+      ['/html', '/text', '/tags/a', `/tags/${text}`, '/metadata/a', `/metadata/${text}`].map((pointer) => [pointer, code]),
+    );
+    const resend = { ...MAIL, from: 'no-reply@acme.com', tags: [{ name: text, value: text }] };
+    const answer = await app.inject({ method: 'POST', url: '/emails', headers: CRM, body: resend });
+    expect([answer.statusCode, answer.json().errors.map(({ pointer }: FieldError) => pointer)]).toEqual([
+      422,
+      ['/tags/0/name', '/tags/0/value'],
+    ]);
+  });
+
+  test('none of the other characters that text and tags may have', async () => {
+    await using app = await startApp();
+    const odd = 'a\n\t\x01\u2028\ufffe😀';
+    expect((await app.send({ ...MAIL, text: odd, tags: { [odd]: odd }, metadata: { [odd]: odd } })).statusCode).toBe(202);
   });
 
   test('more than 50 entries in a map', async () => {

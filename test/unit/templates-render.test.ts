@@ -159,6 +159,10 @@ describe('what cannot be written is refused', () => {
     expect(refusal(() => text(body, { o: {}, l: [1, [2]] }))).toEqual(['/o not_a_text', '/l not_a_text', '/l/1 not_a_text', ' not_a_text']);
   });
 
+  test('a NUL character', () => {
+    expect(refusal(() => text('{{a}}', { a: 'x\0' }))).toEqual(['/a control_character']);
+  });
+
   test('half of a surrogate pair', () => {
     expect(refusal(() => text('{{a}}', { a: 'x\ud800' }))).toEqual(['/a invalid_unicode']);
   });

@@ -86,6 +86,7 @@ function describeKind(value: object): Problem {
 
 function describeText(text: string, { isHeader }: Filling): Problem | null {
   if (!text.isWellFormed()) return { code: 'invalid_unicode', detail: 'Has half of a surrogate pair: send whole characters.' };
+  if (text.includes('\0')) return { code: 'control_character', detail: 'Has a NUL character, U+0000: remove it.' };
   if (!isHeader || !hasControlCharacters(text)) return null;
   return { code: 'control_character', detail: 'Goes into the subject, and has a line break or another control character: remove it.' };
 }

@@ -6,7 +6,7 @@ import type { DeliveryQuery, Place } from '../../core/ports.ts';
 import { strictObject } from '../fields.ts';
 import { cursor, limit, nextCursor } from '../page.ts';
 import { email } from './mailbox.ts';
-import { instant } from './text.ts';
+import { instant, portable } from './text.ts';
 
 const time = z.iso.datetime();
 const timeOrNull = time.nullable();
@@ -99,9 +99,7 @@ const statuses = z
 /** Which messages to list, as {@link DeliveryQuery} has it. */
 export const messageQuery = strictObject({
   status: statuses.optional(),
-  tag: z
-    .string()
-    .min(1)
+  tag: portable(z.string().min(1))
     .optional()
     .meta({ description: 'The name of a tag, or name:value.', examples: ['flow:welcome'] }),
   to: email.optional().meta({ description: 'A recipient, in to, cc or bcc.' }),

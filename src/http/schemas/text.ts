@@ -16,14 +16,21 @@ export function line(maxLength = MAX_LINE_LENGTH) {
     });
 }
 
+/** The same text, if every program can carry it: without lone surrogates, which UTF-8 cannot encode, and without NUL. */
+export function portable(text: z.ZodString) {
+  return text
+    .refine((value) => value.isWellFormed(), {
+      error: 'Has half of a surrogate pair, which UTF-8 cannot carry: send whole characters.',
+      params: { code: 'invalid_unicode' },
+    })
+    .refine((value) => !value.includes('\0'), {
+      error: 'Has a NUL character, U+0000: remove it.',
+      params: { code: 'control_character' },
+    });
+}
+
 /** A text of any length and any number of lines. */
-export const prose = z
-  .string()
-  .min(1)
-  .refine((text) => text.isWellFormed(), {
-    error: 'Has half of a surrogate pair, which UTF-8 cannot carry: send whole characters.',
-    params: { code: 'invalid_unicode' },
-  });
+export const prose = portable(z.string().min(1));
 
 /** RFC 5322, section 3.6.4, without the obsolete forms. */
 const MESSAGE_ID = /^<[\w.!#$%&'*+/=?^`{|}~:-]+@[\w.!#$%&'*+/=?^`{|}~:[\]-]+>$/;
@@ -45,7 +52,9 @@ export const instant = z.iso
 const MAX_LABELS = 50;
 
 /** What a caller wants to find again: a map of short texts that never goes into the mail. */
-export const labels = z.record(z.string().min(1).max(64), z.string().max(512)).refine((map) => Object.keys(map).length <= MAX_LABELS, {
-  error: `Must have at most ${MAX_LABELS} entries.`,
-  params: { code: 'too_many' },
-});
+export const labels = z
+  .record(portable(z.string().min(1).max(64)), portable(z.string().max(512)))
+  .refine((map) => Object.keys(map).length <= MAX_LABELS, {
+    error: `Must have at most ${MAX_LABELS} entries.`,
+    params: { code: 'too_many' },
+  });
