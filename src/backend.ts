@@ -1,14 +1,14 @@
-import type { RateLimitPluginOptions } from '@fastify/rate-limit';
 import type { Logger } from 'pino';
 import { createMemoryBackend } from './adapters/memory/index.ts';
 import { createMemoryQueue } from './adapters/memory/queue.ts';
+import { createMemoryRates } from './adapters/memory/rates.ts';
 import { type Config, ConfigError } from './config.ts';
-import type { Backend } from './core/ports.ts';
+import type { Backend, RateCounters } from './core/ports.ts';
 
 export interface OpenBackend {
   readonly backend: Backend;
-  /** Where several instances count requests together. */
-  readonly rateLimitRedis?: RateLimitPluginOptions['redis'];
+  /** Shared with other instances if the backend is. */
+  readonly rates: RateCounters;
 }
 
 /**
@@ -30,13 +30,13 @@ export async function openBackend(
   switch (url.kind) {
     case 'memory': {
       const onEarlyDrop = once(() => logger.warn('finished messages and answers are dropped before RETAIN, to keep memory flat'));
-      return { backend: createMemoryBackend({ ...limits, onEarlyDrop }) };
+      return { backend: createMemoryBackend({ ...limits, onEarlyDrop }), rates: createMemoryRates() };
     }
     case 'sqlite': {
       const { openSqliteBackend } = await import('./adapters/sqlite/index.ts');
       const { SqliteFileError } = await import('./adapters/sqlite/trouble.ts');
       const opening = openSqliteBackend({ ...limits, file: url.file, queue: createMemoryQueue(), onTrouble });
-      return { backend: await opening.catch(refuse(SqliteFileError)) };
+      return { backend: await opening.catch(refuse(SqliteFileError)), rates: createMemoryRates() };
     }
     case 'redis': {
       const { openRedisBackend } = await import('./adapters/redis/index.ts');
@@ -44,7 +44,7 @@ export async function openBackend(
       const opening = openRedisBackend({ ...limits, url: url.url, onTrouble, absentAfterMs });
       const backend = await opening.catch(refuse(RedisOpenError));
       for (const warning of backend.warnings) logger.warn(warning);
-      return { backend, rateLimitRedis: backend.client };
+      return { backend, rates: backend.rates };
     }
   }
 }

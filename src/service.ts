@@ -59,7 +59,7 @@ const FAREWELL_SHARE = 0.2;
  */
 export async function openService(options: ServiceOptions): Promise<Service> {
   const { config, version, logger, ca = null, backoffScale = 1, deadlines, absentAfterMs } = options;
-  const { backend, rateLimitRedis } = await openBackend(config, logger, absentAfterMs);
+  const { backend, rates } = await openBackend(config, logger, absentAfterMs);
   const { queue, store, books, idempotency, durability } = backend;
   const events = createEvents();
   logEvents(events, logger);
@@ -116,7 +116,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     version,
     keyring,
     rateLimit,
-    rateLimitRedis,
+    rates,
     trustProxy,
     maxMessageBytes,
     durability,

@@ -109,7 +109,7 @@ export interface paths {
         /**
          * Send up to 100 messages
          * @description Each is judged on its own, as by POST /send; results stand in the order of the messages. With 207 at least one was refused: its result says why.
-         *     The body may be as large as that of one message.
+         *     The body may be as large as that of one message. In the rate limit a batch counts as its messages, dry runs included.
          *
          *     A repeated request with the same `Idempotency-Key` gets the same answer, refusals and all, unless every message was refused. Send what was refused
          *     in a batch of its own, with a key of its own.
@@ -245,7 +245,7 @@ export interface paths {
          * Send up to 100 emails
          * @description With `x-batch-validation: strict` all are accepted or none; what is wrong with any of them is found before the first is accepted.
          *     If the service itself fails half-way, the error has the ids of those that were accepted.
-         *     With `permissive` each is judged on its own, and `errors` says which were refused.
+         *     With `permissive` each is judged on its own, and `errors` says which were refused. In the rate limit a batch counts as its emails.
          *
          *     A retried request with the same `Idempotency-Key` gets the same answer, and nothing is sent twice.
          */
@@ -1373,7 +1373,7 @@ export interface operations {
                     "Preference-Applied"?: string;
                     /** @description Present if this is the answer to an earlier request. */
                     "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1392,7 +1392,7 @@ export interface operations {
                     "Preference-Applied"?: string;
                     /** @description Present if this is the answer to an earlier request. */
                     "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1405,7 +1405,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1445,7 +1445,7 @@ export interface operations {
              */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1473,7 +1473,7 @@ export interface operations {
             /** @description `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered. */
             409: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1489,7 +1489,7 @@ export interface operations {
             /** @description `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1505,7 +1505,7 @@ export interface operations {
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1543,7 +1543,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1559,7 +1559,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1577,7 +1577,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1599,7 +1599,7 @@ export interface operations {
              */
             502: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1621,7 +1621,7 @@ export interface operations {
              */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1639,7 +1639,7 @@ export interface operations {
             /** @description `expired`: The message ran out of time. */
             504: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1689,7 +1689,7 @@ export interface operations {
                 headers: {
                     /** @description Present if this is the answer to an earlier request. */
                     "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1704,7 +1704,7 @@ export interface operations {
                 headers: {
                     /** @description Present if this is the answer to an earlier request. */
                     "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1717,7 +1717,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1751,7 +1751,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1779,7 +1779,7 @@ export interface operations {
             /** @description `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered. */
             409: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1795,7 +1795,7 @@ export interface operations {
             /** @description `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1811,7 +1811,7 @@ export interface operations {
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1831,7 +1831,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1847,7 +1847,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1865,7 +1865,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1887,7 +1887,7 @@ export interface operations {
              */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1919,7 +1919,7 @@ export interface operations {
             /** @description The message. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1932,7 +1932,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1966,7 +1966,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1982,7 +1982,7 @@ export interface operations {
             /** @description `message_not_found`: No such message. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -1998,7 +1998,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2016,7 +2016,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2032,7 +2032,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2074,7 +2074,7 @@ export interface operations {
             /** @description It has the new time. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2087,7 +2087,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2121,7 +2121,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2137,7 +2137,7 @@ export interface operations {
             /** @description `message_not_found`: No such message. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2165,7 +2165,7 @@ export interface operations {
             /** @description `not_reschedulable`: The message is not scheduled any more. */
             409: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2181,7 +2181,7 @@ export interface operations {
             /** @description `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2197,7 +2197,7 @@ export interface operations {
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2213,7 +2213,7 @@ export interface operations {
             /** @description `validation_failed`: The request is not valid. */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2229,7 +2229,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2247,7 +2247,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2263,7 +2263,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2316,7 +2316,7 @@ export interface operations {
             /** @description A page of them. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2329,7 +2329,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2363,7 +2363,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2379,7 +2379,7 @@ export interface operations {
             /** @description `validation_failed`: The request is not valid. */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2395,7 +2395,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2413,7 +2413,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2429,7 +2429,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2461,7 +2461,7 @@ export interface operations {
             /** @description It is canceled, and will not be sent. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2474,7 +2474,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2508,7 +2508,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2524,7 +2524,7 @@ export interface operations {
             /** @description `message_not_found`: No such message. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2552,7 +2552,7 @@ export interface operations {
             /** @description `not_cancelable`: The message can no longer be canceled. */
             409: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2568,7 +2568,7 @@ export interface operations {
             /** @description `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2584,7 +2584,7 @@ export interface operations {
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2600,7 +2600,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2618,7 +2618,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2634,7 +2634,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2668,7 +2668,7 @@ export interface operations {
                 headers: {
                     /** @description Where to see what becomes of it. */
                     Location?: string;
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2681,7 +2681,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2715,7 +2715,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2731,7 +2731,7 @@ export interface operations {
             /** @description `message_not_found`: No such message. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2759,7 +2759,7 @@ export interface operations {
             /** @description `not_retryable`: The message cannot be tried again. */
             409: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2775,7 +2775,7 @@ export interface operations {
             /** @description `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2791,7 +2791,7 @@ export interface operations {
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2807,7 +2807,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2825,7 +2825,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2847,7 +2847,7 @@ export interface operations {
              */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2883,7 +2883,7 @@ export interface operations {
             /** @description A page of them. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2896,7 +2896,7 @@ export interface operations {
             /** @description `validation_error`, `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2930,7 +2930,7 @@ export interface operations {
             /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2946,7 +2946,7 @@ export interface operations {
             /** @description `validation_error`, `validation_failed`: The request is not valid. */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2962,7 +2962,7 @@ export interface operations {
             /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2980,7 +2980,7 @@ export interface operations {
             /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -2996,7 +2996,7 @@ export interface operations {
             /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3037,7 +3037,7 @@ export interface operations {
                 headers: {
                     /** @description Present if this is the answer to an earlier request. */
                     "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3057,7 +3057,7 @@ export interface operations {
              */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3097,7 +3097,7 @@ export interface operations {
              */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3129,7 +3129,7 @@ export interface operations {
              */
             409: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3145,7 +3145,7 @@ export interface operations {
             /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3161,7 +3161,7 @@ export interface operations {
             /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3187,7 +3187,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3203,7 +3203,7 @@ export interface operations {
             /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3221,7 +3221,7 @@ export interface operations {
             /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3243,7 +3243,7 @@ export interface operations {
              */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3296,7 +3296,7 @@ export interface operations {
                 headers: {
                     /** @description Present if this is the answer to an earlier request. */
                     "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3313,7 +3313,7 @@ export interface operations {
              */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3353,7 +3353,7 @@ export interface operations {
              */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3385,7 +3385,7 @@ export interface operations {
              */
             409: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3401,7 +3401,7 @@ export interface operations {
             /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3417,7 +3417,7 @@ export interface operations {
             /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3443,7 +3443,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3459,7 +3459,7 @@ export interface operations {
             /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3477,7 +3477,7 @@ export interface operations {
             /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3499,7 +3499,7 @@ export interface operations {
              */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3531,7 +3531,7 @@ export interface operations {
             /** @description The email. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3544,7 +3544,7 @@ export interface operations {
             /** @description `validation_error`, `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3578,7 +3578,7 @@ export interface operations {
             /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3594,7 +3594,7 @@ export interface operations {
             /** @description `not_found`, `message_not_found`: No such message. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3610,7 +3610,7 @@ export interface operations {
             /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3628,7 +3628,7 @@ export interface operations {
             /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3644,7 +3644,7 @@ export interface operations {
             /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3686,7 +3686,7 @@ export interface operations {
             /** @description It has the new time. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3704,7 +3704,7 @@ export interface operations {
             /** @description `validation_error`, `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3738,7 +3738,7 @@ export interface operations {
             /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3754,7 +3754,7 @@ export interface operations {
             /** @description `not_found`, `message_not_found`: No such message. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3782,7 +3782,7 @@ export interface operations {
             /** @description `validation_error`, `not_reschedulable`: The message is not scheduled any more. */
             409: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3798,7 +3798,7 @@ export interface operations {
             /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3814,7 +3814,7 @@ export interface operations {
             /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3830,7 +3830,7 @@ export interface operations {
             /** @description `validation_error`, `validation_failed`: The request is not valid. */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3846,7 +3846,7 @@ export interface operations {
             /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3864,7 +3864,7 @@ export interface operations {
             /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3880,7 +3880,7 @@ export interface operations {
             /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3912,7 +3912,7 @@ export interface operations {
             /** @description It is canceled, and will not be sent. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3930,7 +3930,7 @@ export interface operations {
             /** @description `validation_error`, `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3964,7 +3964,7 @@ export interface operations {
             /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -3980,7 +3980,7 @@ export interface operations {
             /** @description `not_found`, `message_not_found`: No such message. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4008,7 +4008,7 @@ export interface operations {
             /** @description `validation_error`, `not_cancelable`: The message can no longer be canceled. */
             409: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4024,7 +4024,7 @@ export interface operations {
             /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4040,7 +4040,7 @@ export interface operations {
             /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4056,7 +4056,7 @@ export interface operations {
             /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4074,7 +4074,7 @@ export interface operations {
             /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4090,7 +4090,7 @@ export interface operations {
             /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4119,7 +4119,7 @@ export interface operations {
             /** @description The templates. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4151,7 +4151,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4185,7 +4185,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4201,7 +4201,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4219,7 +4219,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4235,7 +4235,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4287,7 +4287,7 @@ export interface operations {
             /** @description What a message would say. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4309,7 +4309,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4343,7 +4343,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4371,7 +4371,7 @@ export interface operations {
             /** @description `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4387,7 +4387,7 @@ export interface operations {
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4409,7 +4409,7 @@ export interface operations {
              */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4425,7 +4425,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4443,7 +4443,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4459,7 +4459,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4493,7 +4493,7 @@ export interface operations {
             /** @description A page of them. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4506,7 +4506,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4540,7 +4540,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4556,7 +4556,7 @@ export interface operations {
             /** @description `validation_failed`: The request is not valid. */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4572,7 +4572,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4590,7 +4590,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4606,7 +4606,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4641,7 +4641,7 @@ export interface operations {
             /** @description Why, and since when. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4654,7 +4654,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4688,7 +4688,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4704,7 +4704,7 @@ export interface operations {
             /** @description `not_found`: There is nothing at this address. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4720,7 +4720,7 @@ export interface operations {
             /** @description `validation_failed`: The request is not valid. */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4736,7 +4736,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4754,7 +4754,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4770,7 +4770,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4815,7 +4815,7 @@ export interface operations {
             /** @description It is not sent to any more. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4828,7 +4828,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4862,7 +4862,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4890,7 +4890,7 @@ export interface operations {
             /** @description `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4906,7 +4906,7 @@ export interface operations {
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4922,7 +4922,7 @@ export interface operations {
             /** @description `validation_failed`: The request is not valid. */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4938,7 +4938,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4956,7 +4956,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -4976,7 +4976,7 @@ export interface operations {
              */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5011,7 +5011,7 @@ export interface operations {
             /** @description It is sent to again. */
             204: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5022,7 +5022,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5056,7 +5056,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5072,7 +5072,7 @@ export interface operations {
             /** @description `not_found`: There is nothing at this address. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5100,7 +5100,7 @@ export interface operations {
             /** @description `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5116,7 +5116,7 @@ export interface operations {
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5132,7 +5132,7 @@ export interface operations {
             /** @description `validation_failed`: The request is not valid. */
             422: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5148,7 +5148,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5166,7 +5166,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5182,7 +5182,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5211,7 +5211,7 @@ export interface operations {
             /** @description The accounts, the default one first. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5226,7 +5226,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5260,7 +5260,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5276,7 +5276,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5294,7 +5294,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5310,7 +5310,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5342,7 +5342,7 @@ export interface operations {
             /** @description How the account is now: also when its login was refused. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5355,7 +5355,7 @@ export interface operations {
             /** @description `invalid_json`: The request cannot be read. */
             400: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5389,7 +5389,7 @@ export interface operations {
             /** @description `insufficient_scope`: The API key may not do this. */
             403: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5405,7 +5405,7 @@ export interface operations {
             /** @description `not_found`: There is nothing at this address. */
             404: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5433,7 +5433,7 @@ export interface operations {
             /** @description `message_too_large`: The message is larger than Gmail takes. */
             413: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5449,7 +5449,7 @@ export interface operations {
             /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
             415: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5465,7 +5465,7 @@ export interface operations {
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5483,7 +5483,7 @@ export interface operations {
             /** @description `internal_error`: Something went wrong in Outtray. */
             500: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5511,7 +5511,7 @@ export interface operations {
              */
             502: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;
@@ -5527,7 +5527,7 @@ export interface operations {
             /** @description `queue_unavailable`: The queue cannot be reached. */
             503: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds. */
+                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
                     RateLimit?: string;

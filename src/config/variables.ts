@@ -189,7 +189,13 @@ export const VARIABLES = [
     required: false,
     meaning: "the encoded message at most; no more than Gmail's own SIZE, which is the default",
   },
-  { name: 'RATE_LIMIT', default: '600/1m', secret: false, required: false, meaning: 'requests per API key in a window of time' },
+  {
+    name: 'RATE_LIMIT',
+    default: '3000/1m',
+    secret: false,
+    required: false,
+    meaning: 'requests per API key in a window of time; a batch counts as its messages, and must fit into one window',
+  },
   {
     name: 'TRUST_PROXY',
     default: '',

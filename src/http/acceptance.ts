@@ -7,7 +7,7 @@ import type { Draft } from '../core/message.ts';
 import type { IdempotencyLedger, Store, StoredAnswer } from '../core/ports.ts';
 import { callerOf } from './caller.ts';
 import { answerOnce, type OnceOnly, parseIdempotencyKey, toFingerprint } from './idempotency.ts';
-import { tellBudget } from './plugins/limits.ts';
+import { type Limits, tellBudget } from './plugins/limits.ts';
 import { type SendRequest, toDraft } from './schemas/send.ts';
 
 export interface AcceptanceOptions {
@@ -15,6 +15,7 @@ export interface AcceptanceOptions {
   readonly store: Pick<Store, 'refusal'>;
   readonly idempotency: IdempotencyLedger;
   readonly accounts: Pick<Accounts, 'defaultFrom' | 'budget'>;
+  readonly limits: Pick<Limits, 'spendBatch'>;
   readonly isDraining: () => boolean;
 }
 
@@ -30,6 +31,8 @@ export interface Acceptance {
   preview(draft: Draft, request: FastifyRequest): Promise<Preview>;
   /** Tells the budget of the account that the delivery is for. */
   tellBudget(delivery: Delivery, reply: FastifyReply): void;
+  /** Spends the other messages of a batch, as {@link Limits} has it. */
+  readonly spendBatch: Limits['spendBatch'];
   /** Accepts the message of the request, as `once` does, and tells the budget of its account. */
   acceptOnce(
     draft: Draft,
@@ -48,7 +51,7 @@ const FULL_QUEUE_HOLD_MS = 100;
 const SHUTTING_DOWN = new AppError('shutting_down');
 const NO_QUEUE = { queue_full: new AppError('queue_full'), queue_unavailable: new AppError('queue_unavailable') };
 
-export function createAcceptance({ intake, store, idempotency, accounts, isDraining }: AcceptanceOptions): Acceptance {
+export function createAcceptance({ intake, store, idempotency, accounts, limits, isDraining }: AcceptanceOptions): Acceptance {
   const acceptance: Acceptance = {
     refuseEarly(request, reply, done) {
       if (isDraining()) {
@@ -83,6 +86,7 @@ export function createAcceptance({ intake, store, idempotency, accounts, isDrain
         answer: async (delivery) => answer(delivery),
       });
     },
+    spendBatch: limits.spendBatch,
     async once(request, what) {
       const key = parseIdempotencyKey(headerOf(request, 'idempotency-key'));
       return answerOnce(idempotency, {

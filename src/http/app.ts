@@ -1,13 +1,13 @@
-import rateLimit, { type RateLimitPluginOptions } from '@fastify/rate-limit';
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
 import { pino } from 'pino';
 import type { z } from 'zod';
 import type { Keyring } from '../core/keyring.ts';
+import type { Rate, RateCounters } from '../core/ports.ts';
 import { type AcceptanceOptions, createAcceptance } from './acceptance.ts';
 import { readJsonBodies } from './body/read.ts';
 import { validate } from './fields.ts';
 import { createAuthenticator, demandScope, requireKey } from './plugins/auth.ts';
-import { createLimits, type Rate } from './plugins/limits.ts';
+import { createLimits } from './plugins/limits.ts';
 import { observe, observeRequests } from './plugins/observe.ts';
 import { documentApi } from './plugins/openapi.ts';
 import { checkRequestHeads } from './plugins/request-head.ts';
@@ -25,7 +25,7 @@ import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
 import { unknownRoutes } from './routes/unknown.ts';
 
 export interface AppOptions
-  extends AcceptanceOptions,
+  extends Omit<AcceptanceOptions, 'limits'>,
     Omit<SendOptions, 'acceptance'>,
     Omit<BatchOptions, 'acceptance'>,
     MessageOptions,
@@ -40,8 +40,7 @@ export interface AppOptions
   readonly keyring: Pick<Keyring, 'keys'>;
   /** Of keys that have none of their own. */
   readonly rateLimit: Rate;
-  /** A client of Redis, where several instances count requests together. Null: each counts its own. */
-  readonly rateLimitRedis?: RateLimitPluginOptions['redis'];
+  readonly rates: RateCounters;
   /** Addresses and CIDRs of proxies whose X-Forwarded-For is believed. */
   readonly trustProxy: readonly string[];
   readonly maxMessageBytes: number;
@@ -57,12 +56,11 @@ const MAX_HEADER_BYTES = 16 * 1024;
 /** The HTTP service, ready to listen. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = createServer(options);
-  await app.register(rateLimit, { global: false, redis: options.rateLimitRedis, nameSpace: 'outtray:rate:' });
   await documentApi(app, options.version);
 
   const authenticate = createAuthenticator(options.keyring.keys);
-  const limits = createLimits(app, options.rateLimit);
-  const acceptance = createAcceptance(options);
+  const limits = createLimits(options.rates, options.rateLimit);
+  const acceptance = createAcceptance({ ...options, limits });
   await app.register(unknownRoutes, { authenticate, limits });
   await app.register(healthRoutes, options);
   await app.register(docsRoutes);
@@ -135,6 +133,7 @@ export async function openApiDocument(version: string): Promise<string> {
     version,
     keyring: { keys: () => [] },
     rateLimit: { max: 1, windowMs: 1000 },
+    rates: { keys: { spend: unused }, addresses: { spend: unused } },
     trustProxy: [],
     maxMessageBytes: 1,
     accounts: { defaultFrom: { email: '', name: null }, budget: unused, list: unused, verify: unused },

@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
+import { createMemoryRates } from '../../src/adapters/memory/rates.ts';
 import { createRetained } from '../../src/adapters/memory/retained.ts';
 import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
 import type { Backend } from '../../src/core/ports.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { type BackendLimits, backendContract } from './backend.ts';
 import { outboxContract } from './outbox.ts';
+import { rateContract } from './rates.ts';
 import { suppressionContract } from './suppressions.ts';
 
 const MANUAL = { reason: 'manual', accounts: null } as const;
@@ -17,6 +19,7 @@ async function open(limits: BackendLimits): Promise<Backend> {
 backendContract('memory', open);
 outboxContract('memory', (limits) => open({ ...limits, retainMs: 60_000 }));
 suppressionContract('memory', async () => (await open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 })).suppressions);
+rateContract('memory', async () => createMemoryRates());
 
 test('what is retained is bounded by count and by bytes: the oldest goes first, and that is told', () => {
   let early = 0;
@@ -42,4 +45,14 @@ test('a full list of entries by hand refuses another, and still takes a change o
   await expect(put(store, aSuppression('bob@example.com', MANUAL))).rejects.toMatchObject({ code: 'queue_full' });
   await put(store, aSuppression('ada@example.com', { ...MANUAL, note: 'still' }));
   expect(await store.list({ limit: 10, after: null })).toMatchObject([{ email: 'ada@example.com', note: 'still' }]);
+});
+
+test('rate counters of addresses are bounded: the oldest goes first, and no key is forgotten', async () => {
+  const { keys, addresses } = createMemoryRates();
+  const rate = { max: 1, windowMs: 60_000 };
+  await keys.spend('crm', 1, rate);
+  for (let i = 0; i <= 5000; i += 1) await addresses.spend(`${i}`, 1, rate);
+  expect((await addresses.spend('1', 1, rate)).fits).toBe(false);
+  expect((await addresses.spend('0', 1, rate)).fits).toBe(true);
+  expect((await keys.spend('crm', 1, rate)).fits).toBe(false);
 });

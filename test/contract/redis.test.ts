@@ -8,6 +8,7 @@ import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 import { backendContract } from './backend.ts';
 import { durableContract, type Place } from './durable.ts';
 import { outboxContract } from './outbox.ts';
+import { rateContract } from './rates.ts';
 import { sharedContract } from './shared.ts';
 import { suppressionContract } from './suppressions.ts';
 
@@ -33,6 +34,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
   backendContract('redis', open);
   outboxContract('redis', open);
   suppressionContract('redis', async () => (await open({})).suppressions);
+  rateContract('redis', async () => (await open({})).rates);
 
   sharedContract('redis', async () => {
     const url = server.url(databases++);

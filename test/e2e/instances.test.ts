@@ -88,6 +88,18 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect([sixth.status, sixth.body.code]).toEqual([429, 'rate_limited']);
   });
 
+  test('count the messages of batches together, each batch in one step', async () => {
+    const { one, other } = await start({ env: { RATE_LIMIT: '20/1m' } });
+    const headers = { 'content-type': 'application/json' };
+    const body = JSON.stringify({ messages: Array(6).fill({ ...HELLO, dry_run: true }) });
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, (_, i) => (i % 2 ? one : other).request('/send/batch', { method: 'POST', headers, body })),
+    );
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([202, 202, 202, 429, 429]);
+    expect((await one.request('/accounts')).headers.get('ratelimit')).toMatch(/^"key";r=0/);
+    expect((await other.request('/accounts')).status).toBe(429);
+  });
+
   test('log in once with a password that is refused, and both wait', async () => {
     const { one, other, gmail } = await start({ password: 'wrongwrongwrongw' });
     const [here, there] = await Promise.all([one.send(HELLO, { wait: 20 }), other.send(HELLO, { wait: 20 })]);

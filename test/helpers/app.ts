@@ -4,6 +4,7 @@ import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fas
 import { pino } from 'pino';
 import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
 import { createMemoryIdempotency } from '../../src/adapters/memory/idempotency.ts';
+import { createMemoryRates } from '../../src/adapters/memory/rates.ts';
 import type { Caller } from '../../src/core/caller.ts';
 import type { Delivery } from '../../src/core/delivery.ts';
 import { AppError } from '../../src/core/errors.ts';
@@ -93,6 +94,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     version: '1.2.3',
     keyring: createKeyring(KEYS, createMemoryBooks()),
     rateLimit: { max: 10_000, windowMs: 60_000 },
+    rates: createMemoryRates(),
     trustProxy: [],
     maxMessageBytes: 35_882_577,
     accounts: {

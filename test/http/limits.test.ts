@@ -73,7 +73,7 @@ describe('the limit of a key', () => {
     const taken = await app.get('/accounts');
     expect(taken.headers).toMatchObject({
       'ratelimit-policy': '"key";q=5;w=30',
-      ratelimit: expect.stringMatching(/^"key";r=2;t=(30|29)$/),
+      ratelimit: expect.stringMatching(/^"key";r=3;t=(30|29)$/),
     });
     keyring.replace([aKey(CRM_SECRET)]);
     const refused = await app.get('/accounts');
@@ -84,6 +84,104 @@ describe('the limit of a key', () => {
     await using app = await startApp({ rateLimit: { max: 1, windowMs: 60_000 } });
     expect(await repeat(100, () => app.get('/livez', {}))).toEqual(Array(100).fill(200));
     expect((await app.get('/readyz', CRM)).headers).not.toHaveProperty('ratelimit');
+  });
+});
+
+describe('a batch', () => {
+  const MAX = 20;
+  const start = () => startApp({ rateLimit: { max: MAX, windowMs: 60_000 } });
+  const batch = (app: AppUnderTest, messages: readonly unknown[], headers: Record<string, string> = {}) =>
+    app.inject({ method: 'POST', url: '/send/batch', headers: { ...CRM, ...headers }, body: { messages } });
+  const emails = (app: AppUnderTest, list: readonly unknown[]) =>
+    app.inject({ method: 'POST', url: '/emails/batch', headers: CRM, body: list as object });
+  const EMAIL = { ...MAIL, from: 'no-reply@acme.com' };
+  const DRY = { ...MAIL, dry_run: true };
+
+  function leftIn(answer: { headers: Record<string, unknown> }): unknown {
+    const [policy] = parseList(String(answer.headers['ratelimit-policy']));
+    expect([policy?.[0], Object.fromEntries(policy?.[1] ?? [])]).toEqual(['key', { q: MAX, w: 60 }]);
+    const [left] = parseList(String(answer.headers.ratelimit));
+    expect(left?.[1]?.get('t')).toBeGreaterThan(0);
+    return left?.[1]?.get('r');
+  }
+
+  test('costs its messages, dry runs and refused ones included', async () => {
+    await using app = await start();
+    expect(leftIn(await batch(app, [MAIL, DRY, DRY, { ...MAIL, to: 'ada' }]))).toBe(MAX - 4);
+    expect(leftIn(await batch(app, [MAIL]))).toBe(MAX - 5);
+    expect(leftIn(await emails(app, [EMAIL, EMAIL, EMAIL]))).toBe(MAX - 8);
+    expect(leftIn(await app.send(MAIL))).toBe(MAX - 9);
+  });
+
+  test.each(['/send/batch', '/emails/batch'])('to %s that does not fit gets 429, is not accepted, and costs one request', async (url) => {
+    await using app = await start();
+    const send = (count: number) => (url === '/send/batch' ? batch(app, Array(count).fill(MAIL)) : emails(app, Array(count).fill(EMAIL)));
+    expect((await send(12)).statusCode).toBeLessThan(300);
+    const refused = await send(9);
+    expect([refused.statusCode, refused.json().code, refused.json().retryable]).toEqual([429, 'rate_limited', true]);
+    expect(refused.body).toContain('The batch counts as 9 messages, and only 7 more may follow in this window.');
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
+    expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(60);
+    expect(leftIn(refused)).toBe(7);
+    expect(app.accepted).toHaveLength(12);
+    expect(leftIn(await send(7))).toBe(0);
+    expect(app.accepted).toHaveLength(19);
+  });
+
+  test('that no window has room for gets 422, which names the messages and the limit', async () => {
+    await using app = await start();
+    const refused = await batch(app, Array(MAX + 1).fill(DRY));
+    expect(refused.statusCode).toBe(422);
+    expect(refused.json()).toMatchObject({
+      code: 'validation_failed',
+      errors: [{ pointer: '/messages', code: 'too_many', detail: expect.stringContaining(`at most ${MAX} in one batch`) }],
+    });
+    expect(leftIn(refused)).toBe(MAX - 1);
+    const email = await emails(app, Array(MAX + 1).fill(EMAIL));
+    expect([email.statusCode, email.json().errors]).toMatchObject([422, [{ pointer: '', code: 'too_many' }]]);
+    expect(app.accepted).toEqual([]);
+  });
+
+  test('as large as the window passes when the window is new', async () => {
+    await using app = await start();
+    expect((await batch(app, Array(MAX).fill(MAIL))).statusCode).toBe(202);
+    expect((await app.send(MAIL)).statusCode).toBe(429);
+  });
+
+  test('has the limit that API_KEYS gives its key', async () => {
+    const crm = aKey(CRM_SECRET, { rateLimit: { max: 3, windowMs: 1000 } });
+    const keyring = createKeyring([crm, aKey(SHOP_SECRET, { name: 'shop' })], createMemoryBooks());
+    await using app = await startApp({ keyring, rateLimit: { max: 600, windowMs: 60_000 } });
+    const four = Array(4).fill(MAIL);
+    expect([(await batch(app, four)).statusCode, (await batch(app, four, SHOP)).statusCode]).toEqual([422, 202]);
+  });
+
+  test('that is refused as a whole, or repeated with its Idempotency-Key, costs one request', async () => {
+    await using app = await start();
+    const key = { 'idempotency-key': 'k' };
+    const other = [EMAIL, { ...EMAIL, to: 'ada' }, EMAIL];
+    expect(leftIn(await batch(app, []))).toBe(MAX - 1);
+    expect(leftIn(await emails(app, other))).toBe(MAX - 2);
+    expect(leftIn(await batch(app, Array(5).fill(MAIL), key))).toBe(MAX - 7);
+    const replayed = await batch(app, Array(5).fill(MAIL), key);
+    expect([replayed.headers['idempotency-replayed'], leftIn(replayed)]).toEqual(['true', MAX - 8]);
+  });
+
+  test('refused for want of room frees its Idempotency-Key', async () => {
+    const keyring = createKeyring([aKey(CRM_SECRET, { rateLimit: { max: 5, windowMs: 60_000 } })], createMemoryBooks());
+    await using app = await startApp({ keyring });
+    const key = { 'idempotency-key': 'k' };
+    await app.send(MAIL);
+    expect((await batch(app, Array(5).fill(MAIL), key)).statusCode).toBe(429);
+    keyring.replace([aKey(CRM_SECRET, { rateLimit: { max: 50, windowMs: 60_000 } })]);
+    expect((await batch(app, Array(5).fill(MAIL), key)).statusCode).toBe(202);
+  });
+
+  test('and others at once pass as far as they fit', async () => {
+    await using app = await start();
+    const answers = await Promise.all(Array.from({ length: 5 }, () => batch(app, Array(6).fill(MAIL))));
+    expect(answers.map(({ statusCode }) => statusCode).toSorted()).toEqual([202, 202, 202, 429, 429]);
+    expect(app.accepted).toHaveLength(18);
   });
 });
 

@@ -45,7 +45,7 @@ describe('the defaults', () => {
       queue: { url: { kind: 'memory' }, maxMessages: 10_000, maxBytes: 256 * 1024 * 1024 },
       retainMs: 24 * 3_600_000,
       maxMessageBytes: 35_882_577,
-      rateLimit: { max: 600, windowMs: 60_000 },
+      rateLimit: { max: 3000, windowMs: 60_000 },
       trustProxy: [],
       templatesDir: null,
       webhooks: { url: null, secrets: [], allowedHosts: [] },

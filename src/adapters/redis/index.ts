@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { boundsOfOutbox } from '../../core/outbox-room.ts';
-import type { Backend } from '../../core/ports.ts';
+import type { Backend, RateCounters } from '../../core/ports.ts';
 import { ABSENT_AFTER_MS } from '../../core/seats.ts';
 import { createRedisBooks } from './books.ts';
 import { createRedisIdempotency } from './idempotency.ts';
@@ -8,6 +8,7 @@ import { inspect } from './inspect.ts';
 import { type Link, openLink } from './link.ts';
 import { createRedisOutbox } from './outbox.ts';
 import { openRedisQueue } from './queue.ts';
+import { createRedisRates } from './rates.ts';
 import { startRetention } from './retention.ts';
 import { createRedisStore } from './store.ts';
 import { createRedisSuppressions } from './suppressions.ts';
@@ -30,6 +31,7 @@ export interface RedisBackendOptions {
 }
 
 export interface RedisBackend extends Backend {
+  readonly rates: RateCounters;
   /** For what else is to be shared. Its commands fail at once while Redis is away. */
   readonly client: Redis;
   /** What this Redis may lose, as it is set up: sentences for the log. */
@@ -65,6 +67,7 @@ async function assemble(link: Link, options: RedisBackendOptions): Promise<Redis
     suppressions: createRedisSuppressions(link),
     outbox: createRedisOutbox(link, boundsOfOutbox({ maxMessages, maxBytes })),
     books: createRedisBooks(link),
+    rates: createRedisRates(link),
     client: link.redis,
     warnings,
     async close() {

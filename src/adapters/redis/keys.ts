@@ -35,6 +35,8 @@ export const KEYS = {
   noticeUsage: key('outbox:usage'),
   /** Hash: revision and value. */
   book: (name: string) => key('book', name),
+  /** What is spent in the window of a rate limit. It expires with the window. */
+  rate: (kind: string, name: string) => key('rate', kind, name),
 } as const;
 
 /** What instances tell each other, by name. Unlike keys, these are the same in every database of a Redis. */

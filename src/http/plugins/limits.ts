@@ -1,7 +1,10 @@
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { normalizeIP } from '@fastify/rate-limit';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../../core/errors.ts';
+import type { Rate, RateCounters, RateState } from '../../core/ports.ts';
 import type { Budget } from '../../core/quota.ts';
 import { callerOf } from '../caller.ts';
+import { invalidFields } from '../fields.ts';
 
 /** How many requests one address may make that lead nowhere: without a good key, or to no route. */
 const STRIKES = { max: 60, windowMs: 60_000 };
@@ -14,6 +17,14 @@ export interface Limits {
    */
   spend(request: FastifyRequest, reply: FastifyReply): Promise<void>;
   /**
+   * Spends the rest of a batch, whose first message {@link Limits.spend} has counted as the request: all of it in one step, or nothing.
+   *
+   * @param count Messages in the batch, dry runs included.
+   * @param pointer Where the list of messages is in the body.
+   * @throws {AppError} `rate_limited`; `validation_failed` if no window has room for so many; `queue_unavailable`
+   */
+  spendBatch(count: number, pointer: string, request: FastifyRequest, reply: FastifyReply): Promise<void>;
+  /**
    * Counts a request that leads nowhere against its address, or the /64 of an IPv6 address. Good keys are never counted here.
    *
    * @throws {AppError} `rate_limited`
@@ -21,46 +32,52 @@ export interface Limits {
   strike(request: FastifyRequest): Promise<void>;
 }
 
-/** So many requests in each window of time. */
-export interface Rate {
-  readonly max: number;
-  readonly windowMs: number;
-}
-
 /**
  * Rate limits by key and by address. What is left of a key's is told in the header fields of draft-ietf-httpapi-ratelimit-headers-10.
  *
- * @param app with @fastify/rate-limit registered
  * @param usual the rate of keys that have none of their own
  */
-export function createLimits(app: FastifyInstance, usual: Rate): Limits {
+export function createLimits({ keys, addresses }: RateCounters, usual: Rate): Limits {
   const rateOf = (request: FastifyRequest) => callerOf(request).rateLimit ?? usual;
-  const perKey = app.createRateLimit({
-    max: (request) => rateOf(request).max,
-    timeWindow: (request) => rateOf(request).windowMs,
-    keyGenerator: (request) => `key:${callerOf(request).name}`,
-  });
-  const perAddress = app.createRateLimit({ max: STRIKES.max, timeWindow: STRIKES.windowMs });
+
+  /** Spends, and tells what is left, whether it fitted or not. */
+  async function spend(cost: number, request: FastifyRequest, reply: FastifyReply): Promise<RateState> {
+    const rate = rateOf(request);
+    const state = await keys.spend(callerOf(request).name, cost, rate);
+    reply.header('ratelimit-policy', `"key";q=${rate.max};w=${Math.ceil(rate.windowMs / 1000)}`);
+    reply.header('ratelimit', `"key";r=${state.left};t=${Math.ceil(state.resetMs / 1000)}`);
+    return state;
+  }
 
   return {
     async spend(request, reply) {
-      const limit = await perKey(request).catch(toUnavailable);
-      if (limit.isAllowed) return;
-      reply.header('ratelimit-policy', `"key";q=${limit.max};w=${Math.ceil(limit.timeWindow / 1000)}`);
-      reply.header('ratelimit', `"key";r=${limit.remaining};t=${limit.ttlInSeconds}`);
-      if (limit.isExceeded) throw tooMany(limit.ttlInSeconds);
+      const state = await spend(1, request, reply);
+      if (!state.fits) throw tooMany(state);
     },
-    async strike(request) {
+    async spendBatch(count, pointer, request, reply) {
+      if (count === 1) return;
+      const { max } = rateOf(request);
+      if (count > max) throw neverFits(count, max, pointer);
+      const state = await spend(count - 1, request, reply);
+      if (state.fits) return;
+      const room = state.left === 0 ? 'no other' : `only ${state.left} more`;
+      throw tooMany(state, `The batch counts as ${count} messages, and ${room} may follow in this window. Nothing was accepted.`);
+    },
+    async strike({ ip }) {
       // Who is refused in any case learns why, also while nobody can count.
-      const limit = await perAddress(request).catch(() => null);
-      if (limit && !limit.isAllowed && limit.isExceeded) throw tooMany(limit.ttlInSeconds);
+      const state = await addresses.spend(normalizeIP(ip), 1, STRIKES).catch(() => null);
+      if (state !== null && !state.fits) throw tooMany(state);
     },
   };
 }
 
-/** Where instances count together, and what they count in is away. */
-function toUnavailable(cause: unknown): never {
-  throw new AppError('queue_unavailable', { cause });
+function tooMany({ resetMs }: RateState, detail?: string): AppError {
+  return new AppError('rate_limited', { retryAfter: Math.max(1, Math.ceil(resetMs / 1000)), ...(detail !== undefined && { detail }) });
+}
+
+function neverFits(count: number, max: number, pointer: string): AppError {
+  const detail = `The batch has ${count} messages, and the rate limit of this key allows ${max} in one window: send at most ${max} in one batch.`;
+  return invalidFields([{ pointer, code: 'too_many', detail }]);
 }
 
 const DAY_S = 24 * 60 * 60;
@@ -74,8 +91,4 @@ export function tellBudget(reply: FastifyReply, { limit, left, freesAt }: Budget
 
 function joined(former: ReturnType<FastifyReply['getHeader']>, item: string): string {
   return former === undefined ? item : `${former}, ${item}`;
-}
-
-function tooMany(retryAfter: number): AppError {
-  return new AppError('rate_limited', { retryAfter: Math.max(1, retryAfter) });
 }

@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { AppError } from '../../core/errors.ts';
 import type { Draft } from '../../core/message.ts';
 import type { StoredAnswer } from '../../core/ports.ts';
@@ -31,12 +31,22 @@ interface Outcome {
 }
 
 /** Accepts an array of emails, once only if the request has an Idempotency-Key. */
-export async function acceptBatch(emails: readonly unknown[], request: FastifyRequest, acceptance: Acceptance): Promise<StoredAnswer> {
+export async function acceptBatch(
+  emails: readonly unknown[],
+  request: FastifyRequest,
+  reply: FastifyReply,
+  acceptance: Acceptance,
+): Promise<StoredAnswer> {
   const mode = parseMode(headerOf(request, 'x-batch-validation'));
   const judged = emails.map((email): Judged => orRefusal(() => ({ draft: acceptance.toDraft(validate(emailRequest, email)) })));
   return acceptance.once(request, {
     fingerprint: () => fingerprintOfAll([mode, ...judged.map((one, i) => ('draft' in one ? toFingerprint(one.draft) : emails[i]))]),
-    accept: (idAt) => (mode === 'strict' ? acceptAll(judged, request, acceptance, idAt) : acceptEach(judged, request, acceptance, idAt)),
+    async accept(idAt) {
+      // A strict batch with an invalid email costs one request.
+      const drafts = mode === 'strict' ? draftsOf(judged) : null;
+      await acceptance.spendBatch(judged.length, '', request, reply);
+      return drafts === null ? acceptEach(judged, request, acceptance, idAt) : acceptAll(drafts, request, acceptance, idAt);
+    },
     endOf: ({ accepted, refused }) =>
       endOfBatch(
         accepted.length > 0,
@@ -46,17 +56,21 @@ export async function acceptBatch(emails: readonly unknown[], request: FastifyRe
   });
 }
 
+/** @throws {AppError} the first refusal, with its place */
+function draftsOf(judged: readonly Judged[]): readonly Draft[] {
+  return judged.map((one, index) => {
+    if ('refusal' in one) throw placedAt(`/${index}`, one.refusal);
+    return one.draft;
+  });
+}
+
 /**
  * All or none, as far as can be known: whatever is wrong with a message itself (its fields, sender, recipients, suppressions, template,
  * attachments, size) is found before the first is accepted. What can still come between is of the service and the key: the queue is full or
  * gone, the service stops, the daily limit of the key is reached. What was accepted by then is on its way and cannot be called back for sure;
  * the answer says what it was.
  */
-async function acceptAll(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance, idAt: IdAt): Promise<Outcome> {
-  const drafts = judged.map((one, index) => {
-    if ('refusal' in one) throw placedAt(`/${index}`, one.refusal);
-    return one.draft;
-  });
+async function acceptAll(drafts: readonly Draft[], request: FastifyRequest, acceptance: Acceptance, idAt: IdAt): Promise<Outcome> {
   for (const [index, draft] of drafts.entries()) {
     try {
       await acceptance.check(draft, request);

@@ -65,7 +65,7 @@ const batchSchema = {
   summary: 'Send up to 100 emails',
   description: `With \`x-batch-validation: strict\` all are accepted or none; what is wrong with any of them is found before the first is accepted.
 If the service itself fails half-way, the error has the ids of those that were accepted.
-With \`permissive\` each is judged on its own, and \`errors\` says which were refused.
+With \`permissive\` each is judged on its own, and \`errors\` says which were refused. In the rate limit a batch counts as its emails.
 
 A retried request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice.`,
   headers: z.object({
@@ -136,7 +136,7 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
     '/emails/batch',
     { schema: batchSchema, config: { scope: 'send', maxValues: MAX_BATCH_VALUES }, onRequest: acceptance.refuseEarly },
     async (request, reply) => {
-      return give(await acceptBatch(request.body, request, acceptance), reply);
+      return give(await acceptBatch(request.body, request, reply, acceptance), reply);
     },
   );
 

@@ -26,7 +26,7 @@ const schema = {
   tags: ['messages'],
   summary: 'Send up to 100 messages',
   description: `Each is judged on its own, as by POST /send; results stand in the order of the messages. With 207 at least one was refused: its result says why.
-The body may be as large as that of one message.
+The body may be as large as that of one message. In the rate limit a batch counts as its messages, dry runs included.
 
 A repeated request with the same \`Idempotency-Key\` gets the same answer, refusals and all, unless every message was refused. Send what was refused
 in a batch of its own, with a key of its own.`,
@@ -82,6 +82,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
             judged.flatMap((one, i) => ('draft' in one ? [toFingerprint(one.draft), one.dryRun] : [request.body.messages[i]])),
           ),
         async accept(idAt) {
+          await acceptance.spendBatch(judged.length, '/messages', request, reply);
           const results: BatchResult[] = [];
           for (const [i, one] of judged.entries()) results.push(await resultOf(one, i, request, idAt(i)));
           return results;

@@ -9,14 +9,15 @@ type Headers = Readonly<Record<string, { type: string; description: string; exam
 export const RATE_LIMIT_HEADERS = {
   'RateLimit-Policy': {
     type: 'string',
-    description: 'What this key may do: q requests in w seconds; for a message, also what its account may send: q messages in w seconds.',
-    examples: ['"key";q=600;w=60, "account";q=2000;w=86400'],
+    description:
+      'What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds.',
+    examples: ['"key";q=3000;w=60, "account";q=2000;w=86400'],
   },
   RateLimit: {
     type: 'string',
     description:
       'What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits.',
-    examples: ['"key";r=599;t=42, "account";r=1788;t=3600'],
+    examples: ['"key";r=2999;t=42, "account";r=1788;t=3600'],
   },
 } as const satisfies Headers;
 
