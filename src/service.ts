@@ -128,6 +128,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     toText: textOf,
     waiters,
     store,
+    freeBytes: () => store.freeBytes(),
     idempotency,
     isDraining,
   });

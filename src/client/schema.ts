@@ -2260,7 +2260,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /**
+             * @description `queue_unavailable`: The queue cannot be reached.
+             *
+             *     `queue_full`: The queue is full.
+             */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2274,7 +2278,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "queue_unavailable";
+                        code: "queue_unavailable" | "queue_full";
                     };
                 };
             };
@@ -2631,7 +2635,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /**
+             * @description `queue_unavailable`: The queue cannot be reached.
+             *
+             *     `queue_full`: The queue is full.
+             */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2645,7 +2653,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "queue_unavailable";
+                        code: "queue_unavailable" | "queue_full";
                     };
                 };
             };
@@ -3877,7 +3885,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
+            /**
+             * @description `application_error`, `queue_unavailable`: The queue cannot be reached.
+             *
+             *     `application_error`, `queue_full`: The queue is full.
+             */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3891,7 +3903,7 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ResendError"] & {
                         /** @enum {string} */
-                        code: "queue_unavailable";
+                        code: "queue_unavailable" | "queue_full";
                     };
                 };
             };
@@ -4087,7 +4099,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
+            /**
+             * @description `application_error`, `queue_unavailable`: The queue cannot be reached.
+             *
+             *     `application_error`, `queue_full`: The queue is full.
+             */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4101,7 +4117,7 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ResendError"] & {
                         /** @enum {string} */
-                        code: "queue_unavailable";
+                        code: "queue_unavailable" | "queue_full";
                     };
                 };
             };
@@ -4456,7 +4472,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /**
+             * @description `queue_unavailable`: The queue cannot be reached.
+             *
+             *     `queue_full`: The queue is full.
+             */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4470,7 +4490,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "queue_unavailable";
+                        code: "queue_unavailable" | "queue_full";
                     };
                 };
             };
@@ -5179,7 +5199,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /**
+             * @description `queue_unavailable`: The queue cannot be reached.
+             *
+             *     `queue_full`: The queue is full.
+             */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5193,7 +5217,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "queue_unavailable";
+                        code: "queue_unavailable" | "queue_full";
                     };
                 };
             };
@@ -5524,7 +5548,11 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /**
+             * @description `queue_unavailable`: The queue cannot be reached.
+             *
+             *     `queue_full`: The queue is full.
+             */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5538,7 +5566,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "queue_unavailable";
+                        code: "queue_unavailable" | "queue_full";
                     };
                 };
             };

@@ -173,7 +173,7 @@ export const VARIABLES = [
     default: '256mb',
     secret: false,
     required: false,
-    meaning: 'memory they may occupy; past it, `503 queue_full`',
+    meaning: 'memory they may occupy, with the request bodies being read; past it, `503 queue_full`',
   },
   {
     name: 'RETAIN',

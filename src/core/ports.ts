@@ -48,6 +48,8 @@ export interface Store {
   unsettled(): AsyncIterable<Unsettled>;
   /** Why `insert` would be refused now, if it would: cheap enough to ask on every request. */
   refusal(): 'queue_full' | 'queue_unavailable' | null;
+  /** Bytes that QUEUE_MAX_BYTES has left, as far as this instance knows. Negative if it was lowered. As cheap as `refusal`. */
+  freeBytes(): number;
   /** Calls the listener when another instance has settled or deferred a delivery. */
   onChangeElsewhere(listener: (id: string) => void): void;
 }

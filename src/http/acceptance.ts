@@ -80,6 +80,8 @@ export function createAcceptance({ intake, store, idempotency, accounts, limits,
         fingerprint: () => toFingerprint(draft),
         async accept(idAt) {
           const delivery = await acceptance.accept(draft, request, idAt(0));
+          // From now on it counts as a message that waits, also while the client waits for it.
+          request.bodyHold?.release();
           acceptance.tellBudget(delivery, reply);
           return delivery;
         },

@@ -2,8 +2,9 @@ import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } 
 import { pino } from 'pino';
 import type { z } from 'zod';
 import type { Keyring } from '../core/keyring.ts';
-import type { Rate, RateCounters } from '../core/ports.ts';
+import type { Rate, RateCounters, Store } from '../core/ports.ts';
 import { type AcceptanceOptions, createAcceptance } from './acceptance.ts';
+import { createBodyCapacity } from './body/capacity.ts';
 import { readJsonBodies } from './body/read.ts';
 import { validate } from './fields.ts';
 import { createAuthenticator, demandScope, requireKey } from './plugins/auth.ts';
@@ -35,6 +36,8 @@ export interface AppOptions
     HealthOptions {
   readonly accounts: AcceptanceOptions['accounts'] & AccountOptions['accounts'];
   readonly store: AcceptanceOptions['store'] & SendOptions['store'];
+  /** Bytes that QUEUE_MAX_BYTES has left for bodies being read. */
+  readonly freeBytes: Store['freeBytes'];
   readonly logger: FastifyBaseLogger;
   readonly version: string;
   readonly keyring: Pick<Keyring, 'keys'>;
@@ -51,6 +54,8 @@ export interface AppOptions
 const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
 /** What JSON adds to a message that is just small enough. */
 const BODY_OVERHEAD_BYTES = 1024 * 1024;
+/** Bodies of full size that fit into memory at once, of two keys, however full the queue is or small QUEUE_MAX_BYTES. */
+const MIN_BODIES = 2;
 const MAX_HEADER_BYTES = 16 * 1024;
 
 /** The HTTP service, ready to listen. */
@@ -81,7 +86,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 }
 
 /** Fastify, with its defaults replaced where they are too trusting or do not speak problem+json. */
-function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS }: AppOptions): FastifyInstance {
+function createServer(options: AppOptions): FastifyInstance {
+  const { logger, trustProxy, maxMessageBytes, freeBytes, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options;
+  const bodyLimit = maxMessageBytes + BODY_OVERHEAD_BYTES;
   const app = fastify({
     loggerInstance: logger,
     // One line a request is ours to write; a logger for each request would cost as much again.
@@ -89,7 +96,7 @@ function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = 
     childLoggerFactory: (parent) => parent,
     genReqId: newRequestId,
     trustProxy: trustProxy.length > 0 && [...trustProxy],
-    bodyLimit: maxMessageBytes + BODY_OVERHEAD_BYTES,
+    bodyLimit,
     requestTimeout: requestTimeoutMs,
     http: {
       headersTimeout: requestTimeoutMs,
@@ -113,7 +120,10 @@ function createServer({ logger, trustProxy, maxMessageBytes, requestTimeoutMs = 
   observeRequests(app, logger);
   checkRequestHeads(app);
   app.setErrorHandler(sendProblem);
-  readJsonBodies(app);
+  readJsonBodies(
+    app,
+    createBodyCapacity(() => Math.max(freeBytes(), MIN_BODIES * bodyLimit)),
+  );
   app.setValidatorCompiler<z.ZodType>(({ schema, httpPart }) => {
     // Headers are read by those who honour them, and documented only.
     if (httpPart === 'headers') return () => true;
@@ -145,6 +155,7 @@ export async function openApiDocument(version: string): Promise<string> {
     suppressions: { get: unused, list: unused, enter: unused, remove: unused },
     waiters: { wait: unused },
     store: { get: unused, refusal: unused },
+    freeBytes: unused,
     idempotency: { claim: unused, answer: unused, forget: unused, suspend: unused },
     isDraining: unused,
   });

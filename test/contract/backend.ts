@@ -260,10 +260,11 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         const first = aDelivery({ bytes: 2000 });
         await store.insert(first);
         await expect(store.insert(aDelivery({ bytes: 501 }))).rejects.toMatchObject({ code: 'queue_full' });
+        expect(store.freeBytes()).toBe(500);
         await store.insert(aDelivery({ bytes: 500 }));
-        expect(store.refusal()).toBe('queue_full');
+        expect([store.refusal(), store.freeBytes()]).toEqual(['queue_full', 0]);
         await store.update(first, settled(first));
-        expect(store.refusal()).toBeNull();
+        expect([store.refusal(), store.freeBytes()]).toEqual([null, 2000]);
       }),
     );
 

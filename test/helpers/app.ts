@@ -97,6 +97,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     rates: createMemoryRates(),
     trustProxy: [],
     maxMessageBytes: 35_882_577,
+    freeBytes: () => 256 * 1024 * 1024,
     accounts: {
       defaultFrom: { email: 'no-reply@acme.com', name: 'Acme' },
       budget: () => ({ limit: 2000, left: 1999, freesAt: Date.now() + 3_600_000 }),

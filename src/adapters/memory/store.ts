@@ -84,6 +84,9 @@ export function createMemoryStore({ maxMessages, maxBytes, retained }: MemorySto
     refusal() {
       return open.size < maxMessages && bytes < maxBytes ? null : 'queue_full';
     },
+    freeBytes() {
+      return maxBytes - bytes;
+    },
     onChangeElsewhere() {},
   };
 }

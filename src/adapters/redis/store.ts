@@ -78,6 +78,9 @@ export function createRedisStore(link: Link, { maxMessages, maxBytes, retainMs }
       if (!link.isUsable()) return 'queue_unavailable';
       return messages < maxMessages && bytes < maxBytes ? null : 'queue_full';
     },
+    freeBytes() {
+      return maxBytes - bytes;
+    },
     onChangeElsewhere(listener) {
       link.onNews('changed', listener);
     },

@@ -67,6 +67,9 @@ export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessa
       if (commits.isFailing()) return 'queue_unavailable';
       return open.messages < maxMessages && open.bytes < maxBytes ? null : 'queue_full';
     },
+    freeBytes() {
+      return maxBytes - open.bytes;
+    },
     onChangeElsewhere() {},
   };
 }

@@ -3,10 +3,15 @@ import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { Tinypool } from 'tinypool';
 import { AppError } from '../../core/errors.ts';
 import { isOptionalBody } from '../fields.ts';
+import type { BodyCapacity, BodyHold } from './capacity.ts';
 import { parseJson } from './json.ts';
 import type { LargeBody, LargeBodyRead } from './large.ts';
 
 declare module 'fastify' {
+  interface FastifyRequest {
+    /** The bytes of its body that are in memory. */
+    bodyHold: BodyHold | null;
+  }
   interface FastifyContextConfig {
     /** How many values a body may have, where that is not the usual number. */
     maxValues?: number;
@@ -18,9 +23,19 @@ const LARGE_BYTES = 128 * 1024;
 const IDLE_MS = 30_000;
 
 /** Reads JSON bodies, and nothing else; a large one comes with its attachments decoded. */
-export function readJsonBodies(app: FastifyInstance): void {
+export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): void {
   let pool: Tinypool | undefined;
   app.addHook('onClose', () => pool?.destroy());
+  app.decorateRequest('bodyHold', null);
+  app.addHook('preParsing', (request, reply, _payload, done) => {
+    const { caller, headers } = request;
+    if (caller !== null && (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined)) {
+      const hold = capacity.open(caller.name);
+      request.bodyHold = hold;
+      reply.raw.once('close', () => hold.release());
+    }
+    done();
+  });
 
   async function readLarge(bytes: Uint8Array, maxValues: number | undefined): Promise<unknown> {
     pool ??= new Tinypool({
@@ -62,32 +77,59 @@ function needsNone({ routeOptions }: FastifyRequest): boolean {
 }
 
 const NONE = Buffer.alloc(0);
+/** Memory for a body that does not say how long it is, to begin with. */
+const FIRST_BYTES = 4096;
 
 /**
- * The body. If it says that it will be large, each piece is put in its place as it comes, in memory that the other thread sees too: to join
- * and hand over 20 MB at the end would take as long as to parse them.
+ * The body. Each piece is put in its place as it comes: kept by themselves, many small ones would take far more memory than they count for.
+ * The memory of a large body is shared with the other thread: to hand over 20 MB at the end would take as long as to parse them.
  */
 function collect(
-  { headers, routeOptions }: FastifyRequest,
+  { headers, routeOptions, bodyHold }: FastifyRequest,
   payload: FastifyRequest['raw'],
   done: (error: Error | null, bytes: Buffer) => void,
 ): void {
   const limit = routeOptions.bodyLimit;
-  const declared = Number(headers['content-length']);
-  const shared = declared > LARGE_BYTES && declared <= limit ? Buffer.from(new SharedArrayBuffer(declared)) : null;
-  const chunks: Buffer[] = [];
+  const declared = Number(headers['content-length'] ?? 0);
+  let bytes: Buffer = NONE;
   let length = 0;
 
   function finish(error: Error | null = null) {
     payload.off('data', take).off('end', finish).off('error', finish);
-    done(error, error ? NONE : (shared ?? Buffer.concat(chunks, length)));
+    if (error) bodyHold?.release();
+    done(error, error ? NONE : bytes.subarray(0, length));
   }
   function take(chunk: Buffer) {
-    if (length + chunk.length > limit) return finish(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE());
-    if (shared) shared.set(chunk, length);
-    else chunks.push(chunk);
-    length += chunk.length;
+    try {
+      add(chunk);
+    } catch (refusal) {
+      finish(refusal as Error);
+    }
   }
-  if (declared > limit) done(new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE(), NONE);
-  else payload.on('data', take).on('end', finish).on('error', finish);
+  function add(chunk: Buffer) {
+    const needed = length + chunk.length;
+    if (needed > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
+    bodyHold?.add(chunk.length);
+    if (needed > bytes.length) {
+      const grown = allocate(Math.min(limit, Math.max(declared, needed, bytes.length * 2, FIRST_BYTES)));
+      grown.set(bytes.subarray(0, length));
+      bytes = grown;
+    }
+    bytes.set(chunk, length);
+    length = needed;
+  }
+  function start() {
+    if (declared > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
+    bodyHold?.check(declared);
+    payload.on('data', take).on('end', finish).on('error', finish);
+  }
+  try {
+    start();
+  } catch (refusal) {
+    done(refusal as Error, NONE);
+  }
+}
+
+function allocate(bytes: number): Buffer {
+  return bytes > LARGE_BYTES ? Buffer.from(new SharedArrayBuffer(bytes)) : Buffer.allocUnsafe(bytes);
 }

@@ -40,7 +40,6 @@ const SENDING = [
   'template_failed',
   'recipient_suppressed',
   'idempotency_key_reused',
-  'queue_full',
   'shutting_down',
 ] as const;
 

@@ -37,7 +37,7 @@ in a batch of its own, with a key of its own.`,
       202: answer('All are accepted.', batchAnswer, { headers: REPLAYED }),
       207: answer('Some are accepted, or none.', batchAnswer, { headers: REPLAYED }),
     },
-    ['idempotency_in_progress', ...BODY_CODES, 'validation_failed', 'idempotency_key_reused', 'queue_full', 'shutting_down'],
+    ['idempotency_in_progress', ...BODY_CODES, 'validation_failed', 'idempotency_key_reused', 'shutting_down'],
   ),
 };
 

@@ -89,7 +89,6 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
           ...BODY_CODES,
           'message_not_found',
           'not_retryable',
-          'queue_full',
           'shutting_down',
         ]),
       },

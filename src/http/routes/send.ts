@@ -68,7 +68,6 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
       'smtp_rejected',
       'retries_exhausted',
       'delivery_uncertain',
-      'queue_full',
       'shutting_down',
       'expired',
     ],

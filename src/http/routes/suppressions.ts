@@ -71,11 +71,7 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
 It takes the place of what there is for the address, and is answered alike whether there was anything. The body may be left out.`,
         params: PARAMS,
         body: suppressionRequest,
-        response: answersToKey({ 200: answer('It is not sent to any more.', suppression) }, [
-          'validation_failed',
-          ...BODY_CODES,
-          'queue_full',
-        ]),
+        response: answersToKey({ 200: answer('It is not sent to any more.', suppression) }, ['validation_failed', ...BODY_CODES]),
       },
     },
     async ({ params, body }) => toSuppressionResource(await suppressions.enter(params.email, body.note ?? null)),

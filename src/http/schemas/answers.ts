@@ -45,7 +45,7 @@ export const KEY_CODES = [
 ] as const satisfies ErrorCode[];
 
 /** What any request with a body may be answered, whether the route reads the body or not. */
-export const BODY_CODES = ['request_timeout', 'message_too_large', 'unsupported_media_type'] as const satisfies ErrorCode[];
+export const BODY_CODES = ['request_timeout', 'message_too_large', 'unsupported_media_type', 'queue_full'] as const satisfies ErrorCode[];
 
 /** One documented answer, in its media type. */
 export interface Answer {

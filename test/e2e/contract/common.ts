@@ -1,6 +1,7 @@
 import { AppError } from '../../../src/core/errors.ts';
 import type { AppOptions } from '../../../src/http/app.ts';
-import type { Contract } from '../../helpers/contract.ts';
+import type { Answer, Contract } from '../../helpers/contract.ts';
+import type { Stage } from '../../helpers/stage.ts';
 import { forEach, limitedKey, READER, type Row, SENDER, usually, withParts } from './rows.ts';
 
 const JSON_TYPE = 'Content-Type: application/json';
@@ -37,6 +38,11 @@ export function commonRows(contract: Contract): Row[] {
     ...forEach(contract, 'message_too_large', ({ operationId }, gives) =>
       usually(operationId, gives, { body: ' '.repeat(1.125 * 1024 * 1024) }),
     ),
+    ...forEach(contract, 'queue_full', ({ operationId: operation }, gives) => ({
+      operation,
+      gives,
+      provoke: async (stages) => afterUpload(await stages.withParts(SMALL_ROOM), operation),
+    })).filter(({ operation }) => operation !== 'readyz'),
     // Nobody waits a minute.
     ...forEach(contract, 'request_timeout', ({ operationId: operation }, gives) => ({
       operation,
@@ -47,6 +53,20 @@ export function commonRows(contract: Contract): Row[] {
     ...forEach(contract, 'queue_unavailable', ({ operationId }, gives) => withParts(UNREACHABLE, operationId, gives, ONCE)),
     ...forEach(contract, 'internal_error', ({ operationId }, gives) => withParts(BROKEN, operationId, gives, ONCE)),
   ];
+}
+
+/** Room for two bodies of 1 MiB and a little, so that a key may send one. */
+const SMALL_ROOM = { maxMessageBytes: 1, freeBytes: () => 0 };
+const MIB = 1024 * 1024;
+
+/** Calls the operation with a large body until another upload of the same key, which never ends, has taken its place. */
+async function afterUpload(stage: Stage, operation: string): Promise<Answer> {
+  const upload = ['Host: x', JSON_TYPE, `Content-Length: ${MIB}`, '', ' '.repeat(MIB - 100)];
+  stage.callRaw('send', upload).catch(() => {});
+  for (;;) {
+    const answer = await stage.call(operation, { body: ' '.repeat(MIB / 2) });
+    if (answer.status === 503) return answer;
+  }
 }
 
 const HASTY = { requestTimeoutMs: 200 };
