@@ -64,7 +64,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await documentApi(app, options.version);
 
   const authenticate = createAuthenticator(options.keyring.keys);
-  const limits = createLimits(options.rates, options.rateLimit);
+  const limits = await createLimits(app, options.rates, options.rateLimit);
   const acceptance = createAcceptance({ ...options, limits });
   await app.register(unknownRoutes, { authenticate, limits });
   await app.register(healthRoutes, options);

@@ -119,7 +119,7 @@ describe('a batch', () => {
     expect((await send(12)).statusCode).toBeLessThan(300);
     const refused = await send(9);
     expect([refused.statusCode, refused.json().code, refused.json().retryable]).toEqual([429, 'rate_limited', true]);
-    expect(refused.body).toContain('The batch counts as 9 messages, and only 7 more may follow in this window.');
+    expect(refused.body).toContain('The batch counts as 9 messages, more than the window has left. Nothing was accepted.');
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
     expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(60);
     expect(leftIn(refused)).toBe(7);

@@ -1,7 +1,7 @@
-import { normalizeIP } from '@fastify/rate-limit';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import rateLimit, { type FastifyRateLimitStore } from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../../core/errors.ts';
-import type { Rate, RateCounters, RateState } from '../../core/ports.ts';
+import type { Rate, RateCounters } from '../../core/ports.ts';
 import type { Budget } from '../../core/quota.ts';
 import { callerOf } from '../caller.ts';
 import { invalidFields } from '../fields.ts';
@@ -32,47 +32,82 @@ export interface Limits {
   strike(request: FastifyRequest): Promise<void>;
 }
 
+/** A window of the plugin, after a cost was spent or refused. */
+type Spent = Extract<Awaited<ReturnType<ReturnType<FastifyInstance['createRateLimit']>>>, { isAllowed: false }>;
+
 /**
  * Rate limits by key and by address. What is left of a key's is told in the header fields of draft-ietf-httpapi-ratelimit-headers-10.
  *
  * @param usual the rate of keys that have none of their own
  */
-export function createLimits({ keys, addresses }: RateCounters, usual: Rate): Limits {
+export async function createLimits(app: FastifyInstance, counters: RateCounters, usual: Rate): Promise<Limits> {
+  await app.register(rateLimit, { global: false, store: storeOf(counters) });
+  /** What a request costs in place of 1. */
+  const costs = new WeakMap<FastifyRequest, number>();
   const rateOf = (request: FastifyRequest) => callerOf(request).rateLimit ?? usual;
+  const perKey = app.createRateLimit({
+    max: (request) => rateOf(request).max,
+    timeWindow: (request) => rateOf(request).windowMs,
+    keyGenerator: (request) => toStoreKey(callerOf(request).name, costs.get(request) ?? 1),
+  });
+  const perAddress = app.createRateLimit({ max: STRIKES.max, timeWindow: STRIKES.windowMs });
 
-  /** Spends, and tells what is left, whether it fitted or not. */
-  async function spend(cost: number, request: FastifyRequest, reply: FastifyReply): Promise<RateState> {
-    const rate = rateOf(request);
-    const state = await keys.spend(callerOf(request).name, cost, rate);
-    reply.header('ratelimit-policy', `"key";q=${rate.max};w=${Math.ceil(rate.windowMs / 1000)}`);
-    reply.header('ratelimit', `"key";r=${state.left};t=${Math.ceil(state.resetMs / 1000)}`);
-    return state;
+  function tell({ max, timeWindow, remaining, ttlInSeconds }: Spent, reply: FastifyReply) {
+    reply.header('ratelimit-policy', `"key";q=${max};w=${Math.ceil(timeWindow / 1000)}`);
+    reply.header('ratelimit', `"key";r=${remaining};t=${ttlInSeconds}`);
   }
 
   return {
     async spend(request, reply) {
-      const state = await spend(1, request, reply);
-      if (!state.fits) throw tooMany(state);
+      const spent = await perKey(request);
+      if (spent.isAllowed) return;
+      tell(spent, reply);
+      if (spent.isExceeded) throw tooMany(spent);
     },
     async spendBatch(count, pointer, request, reply) {
       if (count === 1) return;
       const { max } = rateOf(request);
       if (count > max) throw neverFits(count, max, pointer);
-      const state = await spend(count - 1, request, reply);
-      if (state.fits) return;
-      const room = state.left === 0 ? 'no other' : `only ${state.left} more`;
-      throw tooMany(state, `The batch counts as ${count} messages, and ${room} may follow in this window. Nothing was accepted.`);
+      costs.set(request, count - 1);
+      const spent = await perKey(request);
+      if (spent.isAllowed) return;
+      // The headers still say what is left: nothing was spent.
+      if (spent.isExceeded)
+        throw tooMany(spent, `The batch counts as ${count} messages, more than the window has left. Nothing was accepted.`);
+      tell(spent, reply);
     },
-    async strike({ ip }) {
+    async strike(request) {
       // Who is refused in any case learns why, also while nobody can count.
-      const state = await addresses.spend(normalizeIP(ip), 1, STRIKES).catch(() => null);
-      if (state !== null && !state.fits) throw tooMany(state);
+      const spent = await perAddress(request).catch(() => null);
+      if (spent && !spent.isAllowed && spent.isExceeded) throw tooMany(spent);
     },
   };
 }
 
-function tooMany({ resetMs }: RateState, detail?: string): AppError {
-  return new AppError('rate_limited', { retryAfter: Math.max(1, Math.ceil(resetMs / 1000)), ...(detail !== undefined && { detail }) });
+const STORE_KEY = /^key:(\d+):(.*)$/s;
+
+/** The contract of a store has no cost: it goes into the key. Keys of addresses are as the plugin makes them. */
+function toStoreKey(name: string, cost: number): string {
+  return `key:${cost}:${name}`;
+}
+
+/** A store of @fastify/rate-limit that counts by ours: costs of more than one are spent in one step, or not at all. */
+function storeOf({ keys, addresses }: RateCounters): new () => FastifyRateLimitStore {
+  return class implements FastifyRateLimitStore {
+    incr(...[key, callback, windowMs, max]: Parameters<FastifyRateLimitStore['incr']>): void {
+      const [, cost, name] = STORE_KEY.exec(key) ?? [];
+      const rate = { max, windowMs };
+      const spent = name === undefined ? addresses.spend(key, 1, rate) : keys.spend(name, Number(cost), rate);
+      spent.then(({ fits, left, resetMs }) => callback(null, { current: fits ? max - left : max + 1, ttl: resetMs }), callback);
+    }
+    child() {
+      return this;
+    }
+  };
+}
+
+function tooMany({ ttlInSeconds }: Pick<Spent, 'ttlInSeconds'>, detail?: string): AppError {
+  return new AppError('rate_limited', { retryAfter: Math.max(1, ttlInSeconds), ...(detail !== undefined && { detail }) });
 }
 
 function neverFits(count: number, max: number, pointer: string): AppError {
