@@ -1,5 +1,6 @@
 import { rootCertificates } from 'node:tls';
 import type { SMTPConnectionOptions } from 'nodemailer/lib/smtp-connection';
+import type { Resolve } from './resolve.ts';
 
 /** Our own limits on an attempt, in ms: nodemailer's socket timeout never cuts a server that trickles. */
 export interface Deadlines {
@@ -35,6 +36,7 @@ export interface ServerOptions {
   /** A CA to trust besides those of Node, as PEM. */
   readonly ca: string | null;
   readonly deadlines: Deadlines;
+  readonly resolve: Resolve;
 }
 
 /** The same as nodemailer takes it, without a login. */

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
-import SMTPConnection, { type SMTPConnectionAuth, type SMTPConnectionSendInfo, type SMTPEnvelope } from 'nodemailer/lib/smtp-connection';
+import type { SMTPConnectionAuth, SMTPConnectionSendInfo, SMTPEnvelope } from 'nodemailer/lib/smtp-connection';
 import XOAuth2 from 'nodemailer/lib/xoauth2';
+import { StrictConnection } from './connection.ts';
 import type { Auth } from './login.ts';
 import { type ServerOptions, toConnectionOptions } from './server-options.ts';
 
@@ -26,7 +27,7 @@ export interface Session {
  * which a server turns a reused connection away.
  */
 export async function openSession(options: ServerOptions, auth: Auth | null, signal: AbortSignal): Promise<Session> {
-  const connection = new SMTPConnection(toConnectionOptions(options));
+  const connection = new StrictConnection(toConnectionOptions(options), options.resolve);
   // Steps hear of errors by themselves; between them there is nobody to be told.
   connection.on('error', () => {});
   let isOpen = true;

@@ -6,6 +6,7 @@ import { createLogins } from './login.ts';
 import { toALabels } from './mime.ts';
 import { openPool, type Pool, type PoolResult } from './pool.ts';
 import { parseReply } from './reply-text.ts';
+import { type Resolve, resolveHost } from './resolve.ts';
 import { DEADLINES, type Deadlines, type ServerOptions } from './server-options.ts';
 
 /** How long a server that stood in for a better one is kept before the better one is tried again. */
@@ -22,6 +23,7 @@ export interface TransportOptions {
   readonly ca?: string | null;
   readonly deadlines?: Deadlines;
   readonly returnAfterMs?: number;
+  readonly resolve?: Resolve;
 }
 
 /** A server that could not be reached, and why. */
@@ -35,9 +37,9 @@ const NO_SESSION: Progress = { sessionReady: false, bodyStarted: false, bodyEnde
 
 /** The way to Gmail: one pool a server, the first that can be reached. */
 export function openTransport(options: TransportOptions): Transport {
-  const { user, credentials, ehloName, ca = null, deadlines = DEADLINES, returnAfterMs = RETURN_AFTER_MS } = options;
+  const { user, credentials, ehloName, ca = null, deadlines = DEADLINES, returnAfterMs = RETURN_AFTER_MS, resolve = resolveHost } = options;
   const logins = credentials && createLogins(user, credentials, deadlines);
-  const pools = options.servers.map((server) => openPool({ ...server, logins, ehloName, ca, deadlines }));
+  const pools = options.servers.map((server) => openPool({ ...server, logins, ehloName, ca, deadlines, resolve }));
   let preferred = 0;
   let returnAt = 0;
 
