@@ -7,6 +7,8 @@ export interface RawSession {
   expect(line: RegExp): Promise<string>;
   /** Everything up to the final dot, as it came over the wire (dots still stuffed). */
   readUntilDot(): Promise<string>;
+  /** Everything else that the client sends until it closes the connection. */
+  readToEnd(): Promise<string>;
   /** Exactly these bytes. */
   send(bytes: string | Uint8Array): void;
   /** Closes the connection once what was sent has gone out. */
@@ -87,6 +89,11 @@ function createSession(socket: Socket): RawSession {
       return got;
     },
     readUntilDot: () => readUntil('\r\n.\r\n'),
+    async readToEnd() {
+      let rest = received;
+      for (let chunk = await chunks.next(); !chunk.done; chunk = await chunks.next()) rest += chunk.value;
+      return rest;
+    },
     send: (bytes) => void socket.write(bytes),
     drop: () => void socket.end(() => socket.destroy()),
     reset: () => void socket.resetAndDestroy(),

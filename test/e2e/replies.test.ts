@@ -1,0 +1,292 @@
+import { describe, expect, test } from 'vitest';
+import { openTransport } from '../../src/adapters/smtp/transport.ts';
+import type { Job, Outcome } from '../../src/core/ports.ts';
+import { aDelivery, aMessage } from '../helpers/delivery.ts';
+import { type RawSession, startRawSmtp } from '../helpers/raw-smtp.ts';
+
+const DEADLINES = { dnsMs: 2000, connectMs: 5000, greetingMs: 5000, tokenMs: 5000, setupMs: 8000, bodyMs: 8000 };
+const TO_ONE = ['ada@example.com'];
+const TO_TWO = ['ada@example.com', 'bob@example.com'];
+
+type Script = (io: RawSession) => Promise<void>;
+
+/** Sends through a server that follows the script and then reads to the end. Returns the outcomes, and what the client sent after the script. */
+async function sendThrough(script: Script, { to = TO_ONE, text = 'Hello.', sends = 1 } = {}) {
+  const rests: Promise<string>[] = [];
+  await using server = await startRawSmtp(async (io) => {
+    await script(io);
+    const rest = io.readToEnd();
+    rests.push(rest);
+    await rest;
+  });
+  const transport = openTransport({
+    servers: [{ host: '127.0.0.1', port: server.port, tls: 'never' }],
+    user: 'bot@acme.com',
+    credentials: null,
+    ehloName: 'client.test',
+    deadlines: DEADLINES,
+  });
+  const outcomes: Outcome[] = [];
+  for (let i = 0; i < sends; i += 1) outcomes.push(await transport.send(aJob(to, text)));
+  await transport.close();
+  return { outcomes, outcome: outcomes[0], rests: await Promise.all(rests), connections: server.connections };
+}
+
+function aJob(recipients: readonly string[], text: string): Job {
+  const { id, messageId, createdAt, envelope } = aDelivery();
+  return { id, messageId, date: createdAt, envelope, content: { ...aMessage().content, text }, recipients };
+}
+
+const GARBAGE = { accepted: [], fault: { error: { code: 'smtp_protocol_error', smtp: null }, scope: 'connection', retryable: true } };
+const CERTAIN = { ...GARBAGE, fault: { ...GARBAGE.fault, certain: true } };
+const UNCERTAIN = { ...GARBAGE, fault: { ...GARBAGE.fault, certain: false } };
+
+const atGreeting =
+  (reply: string): Script =>
+  async (io) =>
+    io.send(reply);
+const atEhlo =
+  (reply: string): Script =>
+  async (io) => {
+    io.send('220 raw.test ESMTP\r\n');
+    await io.expect(/^EHLO /);
+    io.send(reply);
+  };
+/** Replies to MAIL, RCPT and DATA, which come together. */
+const atEnvelope =
+  (replies: string, recipients = 1): Script =>
+  async (io) => {
+    await io.greet();
+    await io.expect(/^MAIL FROM:/);
+    for (let i = 0; i < recipients; i += 1) await io.expect(/^RCPT TO:/);
+    await io.expect(/^DATA$/);
+    io.send(replies);
+  };
+const atData = (reply: string) => atEnvelope(`250 2.1.0 OK\r\n250 2.1.5 OK\r\n${reply}`);
+/** The same, of a server that wants one command at a time. */
+const atDataInTurn =
+  (reply: string): Script =>
+  async (io) => {
+    io.send('220 raw.test ESMTP\r\n');
+    await io.expect(/^EHLO /);
+    io.send('250 raw.test\r\n');
+    await io.expect(/^MAIL FROM:/);
+    io.send('250 2.1.0 OK\r\n');
+    await io.expect(/^RCPT TO:/);
+    io.send('250 2.1.5 OK\r\n');
+    await io.expect(/^DATA$/);
+    io.send(reply);
+  };
+const afterDot =
+  (reply: string): Script =>
+  async (io) => {
+    await io.greet();
+    await io.acceptEnvelope();
+    await io.readUntilDot();
+    io.send(reply);
+  };
+
+const NOT_354 = [
+  '250 2.0.0 OK',
+  '251 User not local',
+  '252 Perhaps',
+  '200 Go ahead',
+  '220 Ready',
+  '221 Bye',
+  '235 Accepted',
+  '300 Go ahead',
+  '334 Go ahead',
+  '350 Go ahead',
+  '355 Go ahead',
+  '100 Wait',
+  '199 Wait',
+  '600 What?',
+  '999 What?',
+];
+const MALFORMED = [
+  '35 go',
+  '3',
+  '3540 go',
+  '354go',
+  '354\tgo',
+  'OK',
+  'three five four',
+  ' 354 go',
+  '3 54 go',
+  '٣٥٤ go',
+  '-354 go',
+  '354-go\r\n250 OK',
+  '354-go\r\n354go',
+  '354-go\r\n\r\n354 go',
+  '250-OK\r\n354 go',
+  '35-go\r\n354 go',
+  '354-go\r\n553 No',
+  `354-${'x'.repeat(2 * 1024 * 1024)}`,
+  `354-${'x'.repeat(60_000)}\r\n`.repeat(40),
+];
+const TWO_REPLIES = ['354 go\r\n250 OK', '354 go\r\n354 go', '354 go\r\n451 Not now', '354 go\r\n25', '354-go\r\n354 go\r\nwhat?'];
+
+const named = (replies: readonly string[]) => replies.map((reply) => [JSON.stringify(reply.slice(0, 40)), reply] as const);
+
+describe.concurrent('DATA answered with anything but one 354', () => {
+  test.each(named([...NOT_354, ...MALFORMED, ...TWO_REPLIES]))('%s never gets the body', async (_, reply) => {
+    for (const script of [atData, atDataInTurn]) {
+      const { outcome, rests } = await sendThrough(script(`${reply}\r\n`));
+      expect(outcome).toMatchObject(CERTAIN);
+      expect(rests).toEqual(['']);
+    }
+  });
+
+  test('a 354 of several lines is one reply', async () => {
+    const { outcome } = await sendThrough(async (io) => {
+      await atData('354-Go\r\n354-on\r\n354\r\n')(io);
+      await io.readUntilDot();
+      io.send('250 2.0.0 OK\r\n');
+    });
+    expect(outcome).toMatchObject({ accepted: TO_ONE, fault: null });
+  });
+
+  test('refused with 4yz or 5yz keeps the connection for the next message', async () => {
+    const { outcomes, connections } = await sendThrough(
+      async (io) => {
+        await atData('451 4.3.0 Not now\r\n')(io);
+        await io.expect(/^RSET$/);
+        io.send('250 OK\r\n');
+        await io.acceptEnvelope();
+        await io.readUntilDot();
+        io.send('250 2.0.0 OK\r\n');
+      },
+      { sends: 2 },
+    );
+    expect(outcomes).toMatchObject([{ fault: { error: { code: 'smtp_temporary_failure' } } }, { fault: null }]);
+    expect(connections).toBe(1);
+  });
+});
+
+describe.concurrent('replies in the wrong place', () => {
+  test.each([
+    ['354 to MAIL', '354 go\r\n250 OK\r\n250 OK\r\n'],
+    ['354 to MAIL and 354 to DATA', '354 go\r\n250 OK\r\n354 go\r\n'],
+    ['354 to RCPT', '250 OK\r\n354 go\r\n250 OK\r\n'],
+    ['354 to everything', '354 go\r\n354 go\r\n354 go\r\n'],
+    ['one reply too many before the 354', '250 OK\r\n250 OK\r\n250 OK\r\n354 go\r\n'],
+    ['235 to RCPT', '250 OK\r\n235 Accepted\r\n354 go\r\n'],
+    ['220 to MAIL', '220 Ready\r\n250 OK\r\n354 go\r\n'],
+    ['a two-digit code to MAIL', '25 OK\r\n250 OK\r\n354 go\r\n'],
+    ['a four-digit code to RCPT', '250 OK\r\n2500 OK\r\n354 go\r\n'],
+    ['mixed codes to RCPT', '250 OK\r\n250-OK\r\n550 No\r\n354 go\r\n'],
+  ])('%s: no body', async (_, replies) => {
+    const { outcome, rests } = await sendThrough(atEnvelope(replies));
+    expect(outcome).toMatchObject(CERTAIN);
+    expect(rests).toEqual(['']);
+  });
+
+  test.each([
+    ['greeting', atGreeting('250 Hello\r\n')],
+    ['greeting', atGreeting('354 Hello\r\n')],
+    ['greeting', atGreeting('22 Hello\r\n')],
+    ['greeting', atGreeting('220-Hello\r\n250 Hello\r\n')],
+    ['EHLO', atEhlo('220 raw.test\r\n')],
+    ['EHLO', atEhlo('354 raw.test\r\n')],
+    ['EHLO', atEhlo('2500 raw.test\r\n')],
+    ['EHLO', atEhlo('250-raw.test\r\n235 PIPELINING\r\n')],
+  ])('another code than the right one to the %s ends the session', async (_, script) => {
+    const { outcome, rests } = await sendThrough(script);
+    expect(outcome).toMatchObject(CERTAIN);
+    expect(rests).toEqual(['']);
+  });
+});
+
+describe.concurrent('a reply before the final dot', () => {
+  /** More than the sockets hold, so that the end cannot have left while the server reads nothing. */
+  const LONG = { text: 'A line of some length, to fill the buffers of the sockets.\n'.repeat(200_000) };
+
+  test.each([
+    ['an acceptance', '250 2.0.0 OK\r\n', CERTAIN],
+    ['another 354', '354 More\r\n', CERTAIN],
+    ['a malformed line', '25 OK\r\n', CERTAIN],
+    ['a refusal', '451 4.3.0 Not now\r\n', { fault: { error: { code: 'smtp_temporary_failure' }, certain: true } }],
+  ])('%s ends the session without a dot', async (_, reply, expected) => {
+    const { outcome, rests } = await sendThrough(async (io) => {
+      await io.greet();
+      await io.acceptEnvelope();
+      await io.expect(/^Message-ID|^From|^To|^Date|^Subject|^Content|^MIME|^X-/i);
+      io.send(reply);
+    }, LONG);
+    expect(outcome).toMatchObject(expected);
+    expect(rests[0]).not.toContain('\r\n.\r\n');
+    expect(rests[0]?.length).toBeLessThan(LONG.text.length);
+  });
+});
+
+describe.concurrent('the reply after the dot', () => {
+  test.each(named(['251 OK', '220 OK', '354 More', '25 OK', '2500 OK', '250-OK\r\n550 No', '550-No\r\n250 OK', 'OK', '100 Wait']))(
+    '%s leaves the outcome uncertain',
+    async (_, reply) => {
+      const { outcome, rests } = await sendThrough(afterDot(`${reply}\r\n`));
+      expect(outcome).toMatchObject(UNCERTAIN);
+      expect(rests).toEqual(['']);
+    },
+  );
+
+  test('an acceptance followed by a farewell is an acceptance', async () => {
+    const { outcome } = await sendThrough(afterDot('250 2.0.0 OK\r\n421 4.3.0 Closing\r\n'));
+    expect(outcome).toMatchObject({ accepted: TO_ONE, fault: null });
+  });
+});
+
+describe.concurrent('recipients that are refused in a pipelined envelope', () => {
+  const REFUSED = '550 5.1.1 No such user\r\n';
+
+  test('leave the others, and the body goes out', async () => {
+    const { outcome } = await sendThrough(
+      async (io) => {
+        await atEnvelope(`250 OK\r\n${REFUSED}250 OK\r\n354 go\r\n`, 2)(io);
+        await io.readUntilDot();
+        io.send('250 2.0.0 OK\r\n');
+      },
+      { to: TO_TWO },
+    );
+    expect(outcome).toMatchObject({ accepted: ['bob@example.com'], refused: [{ email: 'ada@example.com' }], fault: null });
+  });
+
+  test.each(['554 5.5.1 No valid recipients\r\n', '250 2.0.0 OK\r\n'])(
+    'leave nobody: a 354 gets an empty message (RFC 2920), and after %j the session goes on in step',
+    async (afterEmpty) => {
+      const { outcomes, connections } = await sendThrough(
+        async (io) => {
+          await atEnvelope(`250 OK\r\n${REFUSED}${REFUSED}354 go\r\n`, 2)(io);
+          await io.expect(/^\.$/);
+          io.send(afterEmpty);
+          await io.expect(/^RSET$/);
+          io.send('250 OK\r\n');
+          await io.expect(/^MAIL FROM:/);
+          await io.expect(/^RCPT TO:/);
+          await io.expect(/^RCPT TO:/);
+          await io.expect(/^DATA$/);
+          io.send('250 OK\r\n250 OK\r\n250 OK\r\n354 go\r\n');
+          await io.readUntilDot();
+          io.send('250 2.0.0 OK\r\n');
+        },
+        { to: TO_TWO, sends: 2 },
+      );
+      expect(outcomes).toMatchObject([
+        { accepted: [], fault: { error: { code: 'recipients_rejected' } } },
+        { accepted: TO_TWO, fault: null },
+      ]);
+      expect(connections).toBe(1);
+    },
+  );
+
+  test('leave nobody: a 250 to DATA ends the session, and nothing follows', async () => {
+    const { outcome, rests } = await sendThrough(atEnvelope(`250 OK\r\n${REFUSED}${REFUSED}250 OK\r\n`, 2), { to: TO_TWO });
+    expect(outcome).toMatchObject(CERTAIN);
+    expect(rests).toEqual(['']);
+  });
+
+  test('a refused sender with a 354 to DATA ends the session, and nothing follows', async () => {
+    const { outcome, rests } = await sendThrough(atEnvelope('550 5.1.8 No\r\n503 Bad sequence\r\n354 go\r\n'));
+    expect(outcome).toMatchObject({ accepted: [], fault: { error: { code: 'sender_rejected' } } });
+    expect(rests).toEqual(['']);
+  });
+});
