@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { AccountConfig } from './config/account.ts';
 import { parseAccounts } from './config/accounts.ts';
 import { type ParsedApiKeys, parseApiKeys } from './config/api-keys.ts';
-import { type Environment, type Problem, readSettings, type Settings, warnOfUnknown } from './config/environment.ts';
+import { type Environment, findUncheckedTls, type Problem, readSettings, type Settings, warnOfUnknown } from './config/environment.ts';
 import { parseTokenUrl } from './config/oauth.ts';
 import { parsePatterns } from './config/patterns.ts';
 import { parseQueueUrl, type QueueUrl } from './config/queue-url.ts';
@@ -128,7 +128,7 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
     // A wrong one is told of by `problems`.
     tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
   });
-  const all = [...problems, ...findWebhookProblems(webhooks), ...keys.problems, ...accountProblems];
+  const all = [...findUncheckedTls(env), ...problems, ...findWebhookProblems(webhooks), ...keys.problems, ...accountProblems];
   if (values === null || all.length > 0) throw new ConfigError(inOrder(all));
   const config = freezeDeep(toConfig(values, accounts, keys));
   return { config, warnings: [...warnOfUnknown(env), ...warnOfRewriting(config)] };

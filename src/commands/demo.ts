@@ -93,7 +93,8 @@ const HONOURED: readonly VariableName[] = [
 
 /** What of the user's environment the demo honours: where it listens, how it queues and whom it tells, never an account. Any From will do. */
 function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return { ...Object.fromEntries(HONOURED.map((name) => [name, env[name]])), FROM_POLICY: 'rewrite' };
+  const { NODE_TLS_REJECT_UNAUTHORIZED } = env;
+  return { ...Object.fromEntries(HONOURED.map((name) => [name, env[name]])), NODE_TLS_REJECT_UNAUTHORIZED, FROM_POLICY: 'rewrite' };
 }
 
 function accountOf({ user, password, url }: Simulator): Record<string, string> {

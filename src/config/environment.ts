@@ -61,6 +61,16 @@ function reasonOf(error: unknown): string {
   return error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? getSystemErrorMessage(error.errno) : String(error);
 }
 
+const UNCHECKED = 'NODE_TLS_REJECT_UNAUTHORIZED';
+
+/** Reports NODE_TLS_REJECT_UNAUTHORIZED=0, the value at which Node stops checking certificates. */
+export function findUncheckedTls(env: Environment): Problem[] {
+  if (env[UNCHECKED] !== '0') return [];
+  const message =
+    'It is 0, which turns off certificate checks in Node. Unset it. To trust a CA of your own, name its PEM file in NODE_EXTRA_CA_CERTS.';
+  return [{ variable: UNCHECKED, message }];
+}
+
 /** Beginnings that hardly anything but a misspelt variable of ours has. HOST, PORT and LOG_ are too common to judge. */
 const PREFIXES = [
   'GMAIL_',

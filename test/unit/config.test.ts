@@ -73,6 +73,12 @@ describe('the defaults', () => {
 });
 
 describe('one error', () => {
+  test('names NODE_TLS_REJECT_UNAUTHORIZED=0 first, beside the variables that are wrong', () => {
+    const { problems } = errorOf({ NODE_TLS_REJECT_UNAUTHORIZED: '0', PORT: 'x' });
+    expect(problems.map(({ variable }) => variable)).toEqual(['NODE_TLS_REJECT_UNAUTHORIZED', 'PORT']);
+    for (const value of ['1', '', undefined]) expect(configOf({ NODE_TLS_REJECT_UNAUTHORIZED: value }).port).toBe(3000);
+  });
+
   test('names every variable that is missing, each with how to set it', () => {
     const { problems, message } = errorOf({ API_KEYS: undefined, GMAIL_USER: '', GMAIL_APP_PASSWORD: ' ' });
     expect(problems.map(({ variable }) => variable)).toEqual(['API_KEYS', 'GMAIL_USER', 'GMAIL_APP_PASSWORD']);

@@ -43,8 +43,10 @@ export interface Connections {
  * @throws {RedisOpenError} when that does not work within five seconds, or is refused
  */
 export async function connect(url: string): Promise<Connections> {
-  const redis = new Redis(url, COMMANDS);
-  const subscriber = new Redis(url, NEWS);
+  // Said explicitly: Node's defaults follow NODE_TLS_REJECT_UNAUTHORIZED and `--tls-min-v1.0`.
+  const secure = url.startsWith('rediss:') ? { tls: { rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const } : {};
+  const redis = new Redis(url, { ...COMMANDS, ...secure });
+  const subscriber = new Redis(url, { ...NEWS, ...secure });
   // Who uses a connection meets its errors. Without a listener they would be told on standard error too.
   for (const connection of [redis, subscriber]) connection.on('error', () => {});
   try {

@@ -93,6 +93,8 @@ const UNREACHABLE = /^(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EHOSTDOWN|ENETDOW
 /** OpenSSL's X509_V_ERR_* as Node names them, and Node's own ERR_TLS_CERT_ALTNAME_INVALID. */
 const CERTIFICATE = /^(?!ERR_SSL_).*CERT|^CRL_|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^PATH_LENGTH_EXCEEDED$|^HOSTNAME_MISMATCH$/;
 const HANDSHAKE = /^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/;
+/** As OpenSSL names it, whether the server offers an older version or ends the handshake. */
+const TOO_OLD = /UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION/;
 
 /** Whether TLS failed because of who the other side is. */
 export function isCertificateCode(code: string): boolean {
@@ -114,7 +116,8 @@ function interpretSocket({ systemCodes, timeoutType, message }: Failure, progres
   const handshake = has(HANDSHAKE);
   if (!handshake) return null;
   if (progress.sessionReady) return lost(when, handshake);
-  return { meaning: account('tls_failed'), detail: `TLS could not be set up (${handshake})` };
+  const why = TOO_OLD.test(handshake) ? 'The server offers no TLS 1.2 or newer' : 'TLS could not be set up';
+  return { meaning: account('tls_failed'), detail: `${why} (${handshake})` };
 }
 
 type Code = Meaning['error'];

@@ -56,7 +56,11 @@ export function toConnectionOptions({ host, port, tls, ehloName, ca, deadlines }
   } satisfies SMTPConnectionOptions;
 }
 
-/** @param ca trusted besides those of Node, as PEM */
+/**
+ * Said explicitly: Node's defaults follow NODE_TLS_REJECT_UNAUTHORIZED and `--tls-min-v1.0`.
+ *
+ * @param ca trusted besides those of Node, as PEM
+ */
 export function toTlsOptions(ca: string | null) {
-  return { minVersion: 'TLSv1.2', ...(ca ? { ca: [...rootCertificates, ca] } : {}) } as const;
+  return { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...(ca ? { ca: [...rootCertificates, ca] } : {}) } as const;
 }

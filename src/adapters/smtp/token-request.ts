@@ -1,5 +1,8 @@
+import http from 'node:http';
+import https from 'node:https';
 import { isCertificateCode, readFailure } from './failure.ts';
 import { toOneLine } from './reply-text.ts';
+import { toTlsOptions } from './server-options.ts';
 
 /** Three parts in base64url: a signed assertion. */
 const JWT = /[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}/g;
@@ -34,19 +37,47 @@ export async function postForm(url: string, form: Record<string, string>, timeou
   return body;
 }
 
+/** Google's answers have a few hundred bytes. */
+const MAX_ANSWER_BYTES = 64 * 1024;
+
+/** Not by `fetch`, which has no option for TLS: its certificate checks follow NODE_TLS_REJECT_UNAUTHORIZED. */
 async function fetchBody(url: string, form: Record<string, string>, timeoutMs: number): Promise<{ status: number; body: Buffer }> {
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await fetch(url, { method: 'POST', body: new URLSearchParams(form), redirect: 'manual', signal });
-    return { status: response.status, body: Buffer.from(await response.arrayBuffer()) };
+    return await post(new URL(url), new URLSearchParams(form).toString(), signal);
   } catch (error) {
     throw new TokenError('EFETCH', signal.aborted ? `it did not answer within ${timeoutMs / 1000} s` : causeOf(error));
   }
 }
 
-/** Under fetch's own "fetch failed". */
+function post(url: URL, body: string, signal: AbortSignal): Promise<{ status: number; body: Buffer }> {
+  const headers = {
+    'content-type': 'application/x-www-form-urlencoded;charset=UTF-8',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+  };
+  return new Promise((resolve, reject) => {
+    const read = async (response: http.IncomingMessage) => {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        bytes += chunk.length;
+        if (bytes > MAX_ANSWER_BYTES) throw new Error('its answer is too long');
+        chunks.push(chunk);
+      }
+      return { status: response.statusCode ?? 0, body: Buffer.concat(chunks) };
+    };
+    const options = { method: 'POST', headers, signal };
+    const request = url.protocol === 'https:' ? https.request(url, { ...options, ...toTlsOptions(null) }) : http.request(url, options);
+    request.once('response', (response) => read(response).then(resolve, reject));
+    // An answer that asks to speak another protocol (101) ends the request without a word.
+    request.on('error', reject).once('close', () => reject(new Error('the connection closed without an answer')));
+    request.end(body);
+  });
+}
+
 function causeOf(error: unknown): string {
-  const { systemCodes, message } = readFailure(error instanceof Error && error.cause ? error.cause : error);
+  const { systemCodes, message } = readFailure(error);
   const certificate = systemCodes.find(isCertificateCode);
   return certificate ? `its certificate is not trusted (${certificate})` : message;
 }

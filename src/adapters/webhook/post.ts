@@ -29,7 +29,10 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   const { secrets, allowedHosts, version, timeoutMs = TIMEOUT_MS, resolve = resolveAll } = options;
   const guard = createGuard(allowedHosts, resolve);
   const pooled = { keepAlive: true, timeout: IDLE_MS, maxFreeSockets: MAX_IDLE, lookup: guard.lookup, autoSelectFamily: true };
-  const agents = { 'http:': new http.Agent(pooled), 'https:': new https.Agent({ ...pooled, rejectUnauthorized: true }) };
+  const agents = {
+    'http:': new http.Agent(pooled),
+    'https:': new https.Agent({ ...pooled, rejectUnauthorized: true, minVersion: 'TLSv1.2' }),
+  };
   const closing = new AbortController();
 
   async function request(call: WebhookCall, url: URL, signal: AbortSignal): Promise<WebhookAnswer> {
