@@ -32,7 +32,7 @@ export function classify(error: unknown, progress: Progress): Fault {
   if (refusals.length > 0) return decisive(refusals.map((refusal) => classify(refusal, progress)));
   if (reply.code >= 400) return classifyReply(reply, stageOf(failure, progress));
   const { meaning, detail } = interpret(failure, progress);
-  const fault = toFault(meaning, detail, null);
+  const fault = toFault(failure.duringLogin ? asLogin(meaning) : meaning, detail, null);
   // The dot is out and no refusal was read: the message may have been taken.
   return progress.bodyEnded ? { ...fault, certain: false, error: { ...fault.error, hint: ERRORS.delivery_uncertain.hint } } : fault;
 }
@@ -43,6 +43,16 @@ export function classifyReply(reply: SmtpReply, stage: Stage): Fault {
   // What a person must mend passes, but not by itself.
   const passes = meaning.retryable && (meaning.scope !== 'account' || reply.code < 500);
   return toFault(meaning, `${REFUSED[stage]}${passes ? ' for now' : ''}: ${quote(reply)}`, reply);
+}
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+/** Each probe may count as a login, and Gmail turns away who logs in too often. */
+const LOGIN_LOST = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE];
+
+/** A login that breaks would break for each message that waits: it pauses the account. */
+function asLogin(meaning: Meaning): Meaning {
+  return meaning.scope === 'connection' ? { ...meaning, scope: 'account', backoffMs: LOGIN_LOST } : meaning;
 }
 
 const PAUSE = { scope: 'account', retryable: true, backoffMs: null } as const;
@@ -99,8 +109,8 @@ function decisive(faults: readonly Fault[]): Fault {
   return { ...chosen, error: { ...chosen.error, code: 'recipients_rejected', hint: ERRORS.recipients_rejected.hint } };
 }
 
-function stageOf({ code, command }: Failure, { sessionReady, bodyStarted }: Progress): Stage {
-  if (code === 'EAUTH') return command === 'AUTH XOAUTH2' ? 'oauth' : 'auth';
+function stageOf({ code, command, duringLogin }: Failure, { sessionReady, bodyStarted }: Progress): Stage {
+  if (code === 'EAUTH' || duringLogin) return command === 'AUTH XOAUTH2' ? 'oauth' : 'auth';
   if (code === 'EMESSAGE') return 'message';
   if (command === 'STARTTLS') return 'starttls';
   if (command === 'MAIL FROM') return 'mail';

@@ -28,6 +28,8 @@ export interface Failure {
   readonly reply: SmtpReply;
   /** When every recipient was refused: one error each. */
   readonly refusals: readonly unknown[];
+  /** It broke while logging in. */
+  readonly duringLogin: boolean;
 }
 
 export function readFailure(error: unknown): Failure {
@@ -42,6 +44,7 @@ export function readFailure(error: unknown): Failure {
     said: toOneLine([response]),
     reply: parseReply(response),
     refusals: listOf(error, 'rejectedErrors'),
+    duringLogin: propertyOf(error, 'duringLogin') === true,
   };
 }
 

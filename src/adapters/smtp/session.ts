@@ -57,7 +57,7 @@ export async function openSession(options: ServerOptions, auth: Auth | null, sig
 
   try {
     await step((done) => connection.connect(done), signal);
-    if (auth) await step((done) => connection.login(toLogin(auth), done), signal);
+    if (auth) await step((done) => connection.login(toLogin(auth), done), signal).catch(duringLogin);
   } catch (error) {
     connection.close();
     throw error;
@@ -79,6 +79,11 @@ export async function openSession(options: ServerOptions, auth: Auth | null, sig
     quit: () => connection.quit(),
     close: () => connection.close(),
   };
+}
+
+/** However the exchange breaks, the server may count it as a login. */
+function duringLogin(error: object): never {
+  throw Object.assign(error, { duringLogin: true });
 }
 
 function toLogin(auth: Auth): SMTPConnectionAuth {
