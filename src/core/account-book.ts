@@ -1,7 +1,7 @@
 import { type Concurrency, type ConcurrencyBook, concurrencyIn } from './concurrency.ts';
 import type { DeliveryError } from './delivery.ts';
 import { emptyPace, type Pace, type PaceBook, paceIn, UNPACED } from './pace.ts';
-import { type Gate, type GateBook, gateIn, newGate, type Pause } from './pause.ts';
+import { type Gate, type GateBook, gateIn, newGate, newReach, type Pause } from './pause.ts';
 import type { Fault } from './ports.ts';
 import { type Allowance, type Count, emptyQuota, type Quota, type QuotaBook, quotaIn } from './quota.ts';
 import { type Members, present, seatsFor } from './seats.ts';
@@ -15,6 +15,15 @@ const PROBE_AFTER_MS = [1, 2, 5, 10, 15].map((minutes) => minutes * MINUTE);
  */
 const ASK_AFTER_MS = [1, 15, 30, 60].map((minutes) => minutes * MINUTE);
 const ASK_AT_LATEST_MS = 60 * MINUTE;
+
+/**
+ * The same while no server can be reached. It costs no login, and what waits must go out soon after the server is back. Also the upper limit of what a
+ * reply suggests.
+ */
+const REACH_AFTER_MS = [5, 10, 20, 40, 80, 160, 300].map((seconds) => seconds * 1000);
+const REACH_AT_LATEST_MS = 5 * MINUTE;
+/** From this failure in a row on, operators are notified: the first alone may be a connection that broke by chance. */
+const NOTIFY_AT = 2;
 
 /** What a login does not meet: it is told only to who sends. */
 const LIMITS: readonly string[] = ['daily_limit_reached', 'throttled'];
@@ -66,11 +75,17 @@ export interface AccountRules {
 export interface Paused extends Pause {
   /** It was not paused before, or for another reason. */
   readonly isNews: boolean;
+  /** Operators are not notified: it may be one connection that broke by chance, or they know already. */
+  readonly isQuiet: boolean;
 }
 
 /** An account's book, opened: what it says, and what may be written into it. */
 export interface Desk {
   readonly gate: Gate;
+  /** Whether this instance reaches a server. */
+  readonly reach: Gate;
+  /** This instance does not, while another does. */
+  readonly isCutOff: boolean;
   readonly quota: Quota;
   readonly pace: Pace;
   readonly concurrency: Concurrency;
@@ -96,6 +111,10 @@ export interface Desk {
   /** The first login has worked. */
   prove(): void;
   pauseFor(fault: Fault, wasProbe: boolean): Paused;
+  /** This instance got no session. */
+  lose(fault: Fault, wasProbe: boolean): Paused;
+  /** This instance got a session. Returns whether it had been unable to for long enough that operators were notified. */
+  regain(): boolean;
   /** Answers whether it was paused. */
   resume(): boolean;
   /** The server lets us in: that says nothing of limits, and there the next message is the probe. Answers whether it was paused, and is not now. */
@@ -129,6 +148,8 @@ export function openDesk(book: AccountBook, rules: AccountRules): Desk {
     starting += member.starting;
   }
   const gate = gateIn(book.gate, now);
+  const reachBook = mine.reach ?? newReach();
+  const reach = gateIn(reachBook, now);
   const quota = quotaIn(book.quota, { allowance, held, now, backoffScale });
   const pace = rate === null ? UNPACED : paceIn(book.pace, rate, starting, now);
   const concurrency = concurrencyIn(book.concurrency, connections);
@@ -148,7 +169,9 @@ export function openDesk(book: AccountBook, rules: AccountRules): Desk {
     isPresent: mine.until > now(),
     busy: held.messages,
     isProbed: book.probe !== null && (members[book.probe]?.until ?? 0) > now(),
-    needsProbe: book.gate.state !== 'ready',
+    reach,
+    isCutOff: reachBook.state === 'paused' && there.some((member) => member !== mine && member.reach?.state !== 'paused'),
+    needsProbe: book.gate.state !== 'ready' || reachBook.state === 'paused',
     admit(recipients) {
       mine.messages += 1;
       mine.recipients += recipients;
@@ -188,7 +211,23 @@ export function openDesk(book: AccountBook, rules: AccountRules): Desk {
       // Attempts that were under way when the account was paused fail for the same reason and say nothing new.
       const counts = wasProbe || former === null;
       if (counts && (error.code === 'throttled' || error.code === 'login_throttled')) concurrency.throttled();
-      return { ...gate.close(error, waitsAfter(fault), counts), isNews: former !== error.code };
+      return { ...gate.close(error, waitsAfter(fault), counts), isNews: former !== error.code, isQuiet: false };
+    },
+    lose({ error, backoffMs }, wasProbe) {
+      const counts = wasProbe || reachBook.paused === null;
+      // While others are at work it may be one connection too many.
+      if (!wasProbe && counts && held.messages > 1) concurrency.throttled();
+      mine.reach = reachBook;
+      const waits = (backoffMs ?? REACH_AFTER_MS).map((ms) => Math.min(ms, REACH_AT_LATEST_MS) * backoffScale);
+      const pause = reach.close(error, waits, counts);
+      const { failures } = reachBook;
+      return { ...pause, isNews: counts && failures === NOTIFY_AT, isQuiet: failures < NOTIFY_AT || !counts };
+    },
+    regain() {
+      const wasNotified = reachBook.failures >= NOTIFY_AT;
+      if (!reach.open()) return false;
+      concurrency.restarted();
+      return wasNotified;
     },
     resume() {
       const wasPaused = gate.open();

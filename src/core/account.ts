@@ -148,6 +148,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
   }
 
   function tell(paused: Paused | null, isResumed: boolean) {
+    if (paused?.isQuiet) return;
     if (paused) events.emit('account.paused', user, paused.error, Date.now() + paused.forMs, paused.isNews);
     else if (isResumed) events.emit('account.resumed', user);
   }
@@ -173,19 +174,25 @@ export function createAccount(user: string, options: AccountOptions): Account {
     return {
       begun() {
         stage = 'gone_out';
-        // Who was let in for the first time lets the others go. A paused account is not healed by a login alone: limits are told only after it.
-        if (!probes || book.current.gate.state !== 'unproven') return;
-        probes = false;
-        insistBesides(() => announce((desk) => desk.prove()));
       },
       answered() {
-        if (rules.rate === null) return;
-        stage = 'seen';
-        insistBesides(() => announce((desk) => desk.seen()));
+        // The first session that works lets the others go. A login alone is not enough: the server may end each session right after it. Nor does
+        // this heal a paused account: limits are told only after it.
+        const proves = probes && book.current.gate.state === 'unproven';
+        if (proves) probes = false;
+        if (rules.rate !== null) stage = 'seen';
+        if (!proves && rules.rate === null) return;
+        insistBesides(() =>
+          announce((desk) => {
+            if (proves) desk.prove();
+            if (rules.rate !== null) desk.seen();
+          }),
+        );
       },
       async settle(outcome) {
         const { accepted } = outcome;
         const fault = accountFaultOf(outcome);
+        const lost = outcome.fault?.noSession ? outcome.fault : null;
         const finish = end();
         const { paused, isResumed } = await insist(() =>
           announce((desk) => {
@@ -193,8 +200,11 @@ export function createAccount(user: string, options: AccountOptions): Account {
             // What may have been taken counts as taken.
             if (accepted.length > 0 || outcome.fault?.certain === false) desk.quota.count(accepted.length || recipients);
             if (accepted.length > 0) desk.concurrency.accepted();
+            if (lost) return { paused: desk.lose(lost, isProbe), isResumed: false };
+            const isRegained = desk.regain();
             const proves = isProbe && !fault && outcome.fault?.scope !== 'connection';
-            return { paused: fault && desk.pauseFor(fault, isProbe), isResumed: proves && desk.resume() };
+            const isResumed = proves && desk.resume();
+            return { paused: fault && desk.pauseFor(fault, isProbe), isResumed: isResumed || isRegained };
           }),
         );
         tell(paused, isResumed);
@@ -210,7 +220,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
 
   /** Whether a delivery may go now; if not, why, or how long to wait for another look. */
   function consider(desk: Desk, delivery: Delivery) {
-    const pause = desk.gate.current();
+    const pause = desk.gate.current() ?? desk.reach.current();
     if (pause) return { pause };
     const recipients = pendingOf(delivery).length;
     const forMs = desk.quota.waitMs(recipients, delivery.priority);
@@ -224,6 +234,12 @@ export function createAccount(user: string, options: AccountOptions): Account {
     return { isProbe };
   }
 
+  /** An instance that is cut off leaves mail to those that are not: one lane of it probes now and then. */
+  function leavesToOthers(lane: number): boolean {
+    const { isCutOff, reach } = look();
+    return isCutOff && (lane > 0 || reach.current() !== null);
+  }
+
   /** What it comes to by what all instances have done so far. */
   async function judge(delivery: Delivery) {
     const answer = await edit((desk) => consider(desk, delivery));
@@ -233,9 +249,9 @@ export function createAccount(user: string, options: AccountOptions): Account {
   }
 
   function state(): AccountState {
-    const { gate, quota, concurrency, busy } = look();
+    const { gate, reach, quota, concurrency, busy } = look();
     const connections = { max: limits.connections, allowed: concurrency.limit, busy };
-    return { user, pause: gate.told(), quota: quota.state(), connections };
+    return { user, pause: gate.told() ?? reach.told(), quota: quota.state(), connections };
   }
 
   return {
@@ -254,7 +270,11 @@ export function createAccount(user: string, options: AccountOptions): Account {
       await edit((desk) => desk.leave());
     },
     async seated(lane, signal) {
-      while (lane >= seats && !signal.aborted) await untilChanged(changes, Number.POSITIVE_INFINITY, signal);
+      while (!signal.aborted) {
+        const yields = leavesToOthers(lane);
+        if (lane < seats && !yields) return;
+        await untilChanged(changes, yields ? LOOK_AGAIN_MS : Number.POSITIVE_INFINITY, signal);
+      }
     },
     async admit(delivery, signal) {
       while (!signal.aborted) {
@@ -271,8 +291,8 @@ export function createAccount(user: string, options: AccountOptions): Account {
       return null;
     },
     accepts(delivery) {
-      const { gate, quota } = look();
-      return gate.current() === null && quota.waitMs(pendingOf(delivery).length, delivery.priority) === 0;
+      const { gate, reach, quota } = look();
+      return gate.current() === null && reach.current() === null && quota.waitMs(pendingOf(delivery).length, delivery.priority) === 0;
     },
     async countLost(delivery) {
       await edit((desk) => desk.quota.count(namedOf(delivery).length));
@@ -293,10 +313,10 @@ export function createAccount(user: string, options: AccountOptions): Account {
       const { paused, isResumed } = await insist(() =>
         announce((desk) => {
           desk.endProbe();
-          return {
-            paused: fault?.scope === 'account' ? desk.pauseFor(fault, true) : null,
-            isResumed: fault === null && desk.letIn(),
-          };
+          if (fault?.noSession) return { paused: desk.lose(fault, true), isResumed: false };
+          const isRegained = desk.regain();
+          const isResumed = fault === null && desk.letIn();
+          return { paused: fault?.scope === 'account' ? desk.pauseFor(fault, true) : null, isResumed: isResumed || isRegained };
         }),
       );
       tell(paused, isResumed);

@@ -1,7 +1,7 @@
 import type { Account, AccountState } from './account.ts';
 import { toMailboxKey } from './address.ts';
 import type { Caller } from './caller.ts';
-import type { Delivery } from './delivery.ts';
+import type { Delivery, DeliveryError } from './delivery.ts';
 import { AppError } from './errors.ts';
 import type { Address, Message, Priority } from './message.ts';
 import type { Queue, Store, Transport } from './ports.ts';
@@ -89,9 +89,10 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
   }
 
   /** What waits only because the account was paused need not wait for its time. */
-  async function wake(user: string): Promise<void> {
+  async function wake(user: string, pausedFor: DeliveryError | undefined): Promise<void> {
     for await (const { id, account, status, error } of store.unsettled()) {
-      if (account === user && status === 'deferred' && error?.scope === 'account') await queue.reschedule(id, account, 0);
+      if (account !== user || status !== 'deferred' || error === null) continue;
+      if (error.scope === 'account' || error.code === pausedFor?.code) await queue.reschedule(id, account, 0);
     }
   }
 
@@ -123,11 +124,12 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
     state: (user) => senderOf(user).account.state(),
     async verify(user, signal) {
       const { account, transport } = senderOf(user);
-      const waitMs = lockedMs(await account.readState()) || (await account.ask(VERIFY_EVERY_MS));
+      const before = await account.readState();
+      const waitMs = lockedMs(before) || (await account.ask(VERIFY_EVERY_MS));
       if (waitMs > 0) throw tooSoon(waitMs);
       const fault = await account.probe(() => transport.verify(), signal);
       if (fault && fault.scope !== 'account') throw new AppError(fault.error.code, { detail: fault.error.detail });
-      if (!fault) await wake(account.user);
+      if (!fault) await wake(account.user, before.pause?.error);
       return account.state();
     },
   };

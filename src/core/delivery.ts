@@ -8,6 +8,8 @@ import type { Content, Envelope, Priority } from './message.ts';
  *                    ▲          │
  *                    └ deferred ◀┘        canceled, expired: out of scheduled, queued and deferred
  *
+ * A deferred message also ends failed or partially_sent, if no server can be reached for as long as RETRY_FOR.
+ *
  * Failed, uncertain and expired are queued again if somebody asks for it.
  */
 export const STATUSES = [
@@ -28,7 +30,7 @@ const NEXT: Readonly<Record<Status, readonly Status[]>> = {
   scheduled: ['queued', 'canceled', 'expired'],
   queued: ['sending', 'deferred', 'canceled', 'expired'],
   sending: ['sent', 'partially_sent', 'deferred', 'failed', 'uncertain'],
-  deferred: ['queued', 'canceled', 'expired'],
+  deferred: ['queued', 'canceled', 'expired', 'failed', 'partially_sent'],
   sent: [],
   partially_sent: [],
   failed: ['queued'],

@@ -9,7 +9,7 @@ import { type Lanes, startLanes } from './lanes.ts';
 import type { Pause } from './pause.ts';
 import type { Job, Outcome, Queue, Store, Transport } from './ports.ts';
 import { toRecord } from './record.ts';
-import { judge, type RetryPolicy } from './retry.ts';
+import { judge, judgeWaiting, type RetryPolicy, type Verdict } from './retry.ts';
 
 /** How much longer than the others a message waits that met a fault of the account: if it is alone in meeting it, they must get past it. */
 const AFTER_THE_OTHERS = 1.1;
@@ -95,8 +95,10 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
   if (admission === null) return queue.retry(id, user, 0);
   if ('pause' in admission) {
     if (expired(delivery)) return settle(delivery, 'expired', { error: expiry() }, deps);
+    const { pause } = admission;
+    if (pause.error.scope !== 'account') return waitForServer(delivery, pause, deps);
     const other = deps.accounts.standIn(delivery);
-    return other === null ? deferForAccount(delivery, admission.pause, deps) : moveTo(other, delivery, deps);
+    return other === null ? deferForAccount(delivery, pause, deps) : moveTo(other, delivery, deps);
   }
   const { permit } = admission;
   try {
@@ -136,17 +138,24 @@ async function conclude(sending: Delivery, outcome: Outcome, pause: Pause | null
     await defer(sending, { attempts: before, error: pause.error }, Math.ceil(pause.forMs * AFTER_THE_OTHERS), deps);
   } else {
     const attempts = [...before, attempt];
-    const verdict = judge({ ...sending, attempts }, outcome, deps.policy);
-    const { recipients, error } = verdict;
-    if (verdict.kind === 'settle') {
-      await settle(sending, verdict.status, { attempts, recipients, error }, deps);
-    } else {
-      const { possibleDuplicate, perAttempt, afterMs } = verdict;
-      const retriedForMs = sending.retriedForMs + tookMs + afterMs;
-      await defer(sending, { attempts, recipients, error, possibleDuplicate, perAttempt, retriedForMs }, afterMs, deps);
-    }
+    const waitMs = pause && outcome.fault?.noSession ? Math.ceil(pause.forMs * AFTER_THE_OTHERS) : null;
+    await follow(sending, attempts, tookMs, judge({ ...sending, attempts }, outcome, deps.policy, waitMs), deps);
   }
   deps.events.emit('message.attempted', sending, attempt, outcome);
+}
+
+async function follow(kept: Delivery, attempts: readonly Attempt[], tookMs: number, verdict: Verdict, deps: DispatcherDeps): Promise<void> {
+  const { recipients, error } = verdict;
+  if (verdict.kind === 'settle') return settle(kept, verdict.status, { attempts, recipients, error }, deps);
+  const { possibleDuplicate, perAttempt, afterMs } = verdict;
+  const retriedForMs = kept.retriedForMs + tookMs + afterMs;
+  await defer(kept, { attempts, recipients, error, possibleDuplicate, perAttempt, retriedForMs }, afterMs, deps);
+}
+
+/** No server can be reached: what one probe found holds for every message, without an attempt of its own. */
+async function waitForServer(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {
+  await follow(delivery, delivery.attempts, 0, judgeWaiting(delivery, pause, deps.policy), deps);
+  await nextTurn();
 }
 
 async function deferForAccount(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {

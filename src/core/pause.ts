@@ -24,6 +24,11 @@ export function newGate(): GateBook {
   return { state: 'unproven', paused: null, failures: 0 };
 }
 
+/** Whether a server can be reached: taken for granted until it fails. */
+export function newReach(): GateBook {
+  return { state: 'ready', paused: null, failures: 0 };
+}
+
 /**
  * Whether an account works:
  *

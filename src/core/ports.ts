@@ -273,6 +273,11 @@ export interface Fault {
   readonly certain: boolean;
   /** Too many recipients for one transaction: fewer at a time may do. */
   readonly splits?: true;
+  /**
+   * No server can be reached, or a new session broke before the server wanted the message. Any other message would fare alike, so the account is
+   * paused: one probe finds out for all. Unlike a fault of the account it costs the probing message an attempt, and all of them RETRY_FOR.
+   */
+  readonly noSession?: true;
 }
 
 /** How one attempt ended, as plain data. */

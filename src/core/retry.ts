@@ -1,5 +1,6 @@
 import { type Delivery, type DeliveryError, namedOf, type Recipient, type SmtpReply, type Status } from './delivery.ts';
 import { ERRORS } from './errors.ts';
+import type { Pause } from './pause.ts';
 import type { Fault, Outcome } from './ports.ts';
 
 const SECOND = 1000;
@@ -39,8 +40,9 @@ export type Verdict =
  * What follows from an attempt: settle, or try again after a wait. Faults of the account are not judged here: they cost no attempt.
  *
  * @param delivery as it was sent, the attempt that just ended included in `attempts`
+ * @param waitMs in place of the back-off, if the account is paused
  */
-export function judge(delivery: Delivery, outcome: Outcome, policy: RetryPolicy): Verdict {
+export function judge(delivery: Delivery, outcome: Outcome, policy: RetryPolicy, waitMs: number | null = null): Verdict {
   const recipients = record(delivery.recipients, outcome);
   const fault = outcome.fault ?? reasonToRetry(outcome);
   const perAttempt = fault?.splits ? half(delivery, outcome) : delivery.perAttempt;
@@ -61,8 +63,20 @@ export function judge(delivery: Delivery, outcome: Outcome, policy: RetryPolicy)
     return settle(rejectPending(recipients, fault.error.smtp), outcome.refused.length > 0 ? refusalOf(recipients, outcome) : fault.error);
   }
   if (left <= 0) return settle(rejectPending(recipients, fault.error.smtp), restate('retries_exhausted', fault.error));
-  const afterMs = Math.min(waitAfter(delivery.attempts.length, fault, policy), left);
+  const afterMs = Math.min(waitMs ?? waitAfter(delivery.attempts.length, fault, policy), left);
   return { kind: 'again', afterMs, recipients, error: fault.error, possibleDuplicate, perAttempt };
+}
+
+/**
+ * What follows for a message that is due while no server can be reached: it waits for the probe, as after an attempt of its own, until RETRY_FOR is
+ * spent. Only a message that has waited is given up.
+ */
+export function judgeWaiting(delivery: Delivery, { error, forMs }: Pause, { retryForMs }: RetryPolicy): Verdict {
+  const { recipients, possibleDuplicate, perAttempt, status, retriedForMs } = delivery;
+  const left = retryForMs - retriedForMs;
+  if (left <= 0 && status === 'deferred') return settle(rejectPending(recipients, error.smtp), restate('retries_exhausted', error));
+  const afterMs = left > 0 ? Math.min(forMs, left) : forMs;
+  return { kind: 'again', afterMs, recipients, error, possibleDuplicate, perAttempt };
 }
 
 /** How many recipients to name next time, where so many were too many: as many as were taken, or half. */

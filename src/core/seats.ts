@@ -1,3 +1,5 @@
+import type { GateBook } from './pause.ts';
+
 /** An instance that has given no sign of life for so long is taken to be gone: what it held is others'. */
 export const ABSENT_AFTER_MS = 15_000;
 
@@ -12,6 +14,8 @@ export interface Member {
   recipients: number;
   /** Of these messages, how many the server may not have seen yet. */
   starting: number;
+  /** Whether it reaches a server, by its own network. Absent: it has not failed to. */
+  reach?: GateBook;
 }
 
 export type Members = Record<string, Member>;

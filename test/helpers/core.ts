@@ -76,7 +76,10 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     });
     const transport = {
       async send(job: Job, watch?: AttemptWatch) {
-        if (login) watch?.begun();
+        if (login) {
+          watch?.begun();
+          watch?.answered();
+        }
         jobs.push({ ...job, user });
         return send(job, user);
       },

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 
 /** The server's end of one connection. Scripts say what comes next; a client that leaves early ends the script quietly. */
 export interface RawSession {
@@ -33,20 +34,25 @@ class ClientLeft extends Error {}
  * An SMTP server that says exactly what a test wants said, byte for byte: the faults that no well-behaved server would play.
  *
  * @param script runs once per connection; `connection` counts from 1. The connection stays open when it returns.
+ * @param certificate if given, the server speaks TLS from the first byte
  */
-export async function startRawSmtp(script: (io: RawSession, connection: number) => Promise<void>): Promise<RawSmtp> {
+export async function startRawSmtp(
+  script: (io: RawSession, connection: number) => Promise<void>,
+  certificate?: { readonly cert: string; readonly key: string },
+): Promise<RawSmtp> {
   const sockets = new Set<Socket>();
   const failures: unknown[] = [];
   let connections = 0;
 
-  const server = createServer((socket) => {
+  const serve = (socket: Socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     script(createSession(socket), ++connections).catch((error: unknown) => {
       if (!(error instanceof ClientLeft)) failures.push(error);
       socket.destroy();
     });
-  });
+  };
+  const server = certificate ? createTlsServer(certificate, serve) : createServer(serve);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
 

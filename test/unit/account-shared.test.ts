@@ -143,6 +143,54 @@ describe.each([
     return permit;
   }
 
+  describe('of which one reaches no server', () => {
+    const lost = (waitMs: number) => aFailure(aFault('connect_failed', { scope: 'connection', noSession: true, backoffMs: [waitMs] }));
+
+    /** Whether the lane may take a message within a second. */
+    async function isSeated({ account }: Instance, lane: number): Promise<boolean> {
+      const stop = new AbortController();
+      let seated = false;
+      const waiting = account.seated(lane, stop.signal).then(() => {
+        seated ||= !stop.signal.aborted;
+      });
+      await pass(SECOND);
+      stop.abort();
+      await waiting;
+      return seated;
+    }
+
+    test('send on by the other, which takes what there is', async () => {
+      const { first, second } = await start();
+      await (await onePermit(first)).settle(lost(MINUTE));
+      await pass(3 * SECOND);
+      expect(first.account.state().pause?.error.code).toBe('connect_failed');
+      expect(second.account.state().pause).toBeNull();
+      expect(await givenSoon([second], 3)).toHaveLength(3);
+      expect([await isSeated(first, 0), await isSeated(first, 1), await isSeated(second, 1)]).toEqual([false, false, true]);
+    });
+
+    test('probe now and then by one lane, and share again once a session comes about', async () => {
+      const { first } = await start();
+      await (await onePermit(first)).settle(lost(5 * SECOND));
+      await pass(6 * SECOND);
+      expect([await isSeated(first, 0), await isSeated(first, 1)]).toEqual([true, false]);
+      await (await onePermit(first)).settle(SENT);
+      await pass(SECOND);
+      expect(first.account.state().pause).toBeNull();
+      expect(await isSeated(first, 1)).toBe(true);
+    });
+
+    test('leave nothing to one that reaches none either, or that has gone', async () => {
+      const { first, second } = await start();
+      await (await onePermit(first)).settle(lost(MINUTE));
+      await (await onePermit(second)).settle(lost(MINUTE));
+      await pass(SECOND);
+      expect([await isSeated(first, 1), await isSeated(second, 1)]).toEqual([true, true]);
+      await second.account.leave();
+      expect(await isSeated(first, 1)).toBe(true);
+    });
+  });
+
   describe('probe', () => {
     test('once for all before the first login has worked, and then all go', async () => {
       const { instances } = await start({ count: 3, state: 'unproven' });
@@ -150,6 +198,7 @@ describe.each([
       await pass(2 * SECOND);
       expect(permits).toHaveLength(1);
       permits[0]?.begun();
+      permits[0]?.answered();
       await pass(SECOND);
       expect(permits).toHaveLength(9);
     });

@@ -84,6 +84,8 @@ describe('the account', () => {
     const second = account.admit(DELIVERY, never);
     expect(await admitsAtOnce(account)).toBe(false);
     first.begun();
+    expect(await admitsAtOnce(account)).toBe(false);
+    first.answered();
     expect(await second).toHaveProperty('permit');
     expect(await admitsAtOnce(account)).toBe(true);
   });
@@ -118,15 +120,65 @@ describe('the account', () => {
     expect(await admitsAtOnce(account)).toBe(true);
     expect(told).toEqual(['paused: throttled', 'resumed']);
   });
+});
 
-  test('a probe that could not connect says nothing about the account: the next one probes', async () => {
+describe('an account whose server cannot be reached', () => {
+  const unreachable = (backoffMs: readonly number[] = [20, 40]) =>
+    aFailure(aFault('connect_failed', { scope: 'connection', noSession: true, backoffMs }));
+
+  test('is found so by one attempt for all who wait, and probed by one', async () => {
     const { account } = await anAccount();
     const first = await permitOf(account);
-    await first.settle(aFailure(aFault('connect_failed', { scope: 'connection' })));
-    const next = await permitOf(account);
+    const others = Array.from({ length: 5 }, () => account.admit(DELIVERY, never));
+    expect(await first.settle(unreachable())).toMatchObject({ error: { code: 'connect_failed', scope: 'message' } });
+    for (const admission of await Promise.all(others)) expect(admission).toMatchObject({ pause: { error: { code: 'connect_failed' } } });
+    expect(account.state().pause).toMatchObject({ error: { code: 'connect_failed' } });
+    const probe = await permitWhenDue(account);
     expect(await admitsAtOnce(account)).toBe(false);
-    await next.release();
+    await probe.settle(SENT);
+    expect(account.state().pause).toBeNull();
     expect(await admitsAtOnce(account)).toBe(true);
+  });
+
+  test('notifies at the second failure in a row, once, and when it is over', async () => {
+    const { account, told } = await anAccount();
+    await (await permitOf(account)).settle(unreachable([1]));
+    await (await permitWhenDue(account)).settle(SENT);
+    expect(told).toEqual([]);
+    for (let i = 0; i < 4; i++) await (await permitWhenDue(account)).settle(unreachable([1]));
+    await (await permitWhenDue(account)).settle(SENT);
+    expect(told).toEqual(['paused: connect_failed', 'paused: connect_failed', 'paused: connect_failed', 'resumed']);
+  });
+
+  test('waits longer after each failure, five minutes at most, whatever a reply suggests', async () => {
+    const { account } = await anAccount();
+    const waits: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      await account.probe(
+        async () => aFault('connect_failed', { scope: 'connection', noSession: true, backoffMs: i < 7 ? null : [3_600_000] }),
+        never,
+      );
+      waits.push(Math.round(((account.state().pause?.until ?? 0) - Date.now()) / 1000));
+    }
+    expect(waits).toEqual([5, 10, 20, 40, 80, 160, 300, 300]);
+  });
+
+  test('begins with one connection, and grows only slowly if others were at work when one was lost', async () => {
+    const { account } = await anAccount({ connections: 8 });
+    await (await permitOf(account)).settle(SENT);
+    const [lost, atWork] = [await permitOf(account), await permitOf(account)];
+    await lost.settle(unreachable([1]));
+    await atWork.settle(SENT);
+    expect(account.state().connections.allowed).toBe(1);
+    for (let i = 0; i < 5; i++) await (await permitOf(account)).settle(SENT);
+    expect(account.state().connections.allowed).toBeLessThanOrEqual(4);
+  });
+
+  test('is reachable again once a login is refused: then that is what is wrong', async () => {
+    const { account } = await anAccount();
+    await (await permitOf(account)).settle(unreachable([1]));
+    await (await permitWhenDue(account)).settle(REFUSED);
+    expect(account.state().pause?.error.code).toBe('bad_credentials');
   });
 });
 

@@ -20,8 +20,10 @@ export interface PoolOptions extends ServerOptions {
 /** How one use of a connection went. */
 export type PoolResult =
   | { readonly info: SMTPConnectionSendInfo; readonly progress: Progress }
-  /** `replaceable`: the connection had served before, nothing of this message was read, and it was not us who gave up. */
-  | { readonly error: unknown; readonly progress: Progress; readonly replaceable: boolean };
+  /**
+   * `reused`: the connection had served before. `replaceable`: also, nothing of this message was read, and it was not us who gave up.
+   */
+  | { readonly error: unknown; readonly progress: Progress; readonly reused: boolean; readonly replaceable: boolean };
 
 export interface Pool {
   readonly server: string;
@@ -121,11 +123,11 @@ export function openPool(options: PoolOptions): Pool {
       }
       // Out of step, the server may take what follows for lines of a message.
       session.close();
-      return { error: toGarbage(info), progress, replaceable: false };
+      return { error: toGarbage(info), progress, reused, replaceable: false };
     } catch (error) {
       if (connection && isRefusal(error, progress)) release({ ...connection, refused: true });
       else connection?.session.close();
-      return { error, progress, replaceable: reused && !progress.bodyStarted && !signal.aborted };
+      return { error, progress, reused, replaceable: reused && !progress.bodyStarted && !signal.aborted };
     }
   }
 

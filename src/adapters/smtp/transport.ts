@@ -81,7 +81,7 @@ export function openTransport(options: TransportOptions): Transport {
     async verify() {
       const asked = await askInOrder(async (pool) => {
         const failure = await pool.verify();
-        return { answer: { fault: failure && classify(failure.error, NO_SESSION) }, progress: NO_SESSION };
+        return { answer: { fault: failure && markUnusable(classify(failure.error, NO_SESSION), true) }, progress: NO_SESSION };
       });
       return 'answer' in asked ? asked.answer.fault : asked.fault;
     },
@@ -121,9 +121,14 @@ function toOutcome(result: PoolResult, server: string): Outcome {
       server,
     };
   }
-  const { error, progress } = result;
-  const fault = classify(error, progress);
+  const { error, progress, reused } = result;
+  const fault = markUnusable(classify(error, progress), !reused && !progress.bodyStarted);
   return { accepted: [], refused: refusedIn(error, progress), reply: fault.error.smtp, fault, server };
+}
+
+/** @param isNew the session was new, and the server had not asked for the message */
+function markUnusable(fault: Fault, isNew: boolean): Fault {
+  return isNew && fault.scope === 'connection' ? { ...fault, noSession: true } : fault;
 }
 
 /** The recipients refused at RCPT, as nodemailer lists them with a success and with an error alike. */
