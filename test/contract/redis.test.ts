@@ -1,3 +1,4 @@
+import { Command } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/index.ts';
 import { KEYS } from '../../src/adapters/redis/keys.ts';
@@ -20,6 +21,19 @@ const SLOW_TO_LEAVE = { absentAfterMs: 5000 };
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
 const SOON = { timeout: 8000 };
 
+/** Empties the script cache of Redis right before each command of this backend, on the same connection. */
+function withEmptyScriptCache(backend: RedisBackend): RedisBackend {
+  const { client } = backend;
+  const send = client.sendCommand.bind(client);
+  client.sendCommand = (command, ...rest) => {
+    const flush = new Command('script', ['FLUSH', 'SYNC']);
+    flush.promise.catch(() => {});
+    send(flush);
+    return send(command, ...rest);
+  };
+  return backend;
+}
+
 describe.skipIf(!hasRedis)('with redis-server', () => {
   let server: RedisServer;
   let databases = 0;
@@ -36,20 +50,30 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
   suppressionContract('redis', async () => (await open({})).suppressions);
   rateContract('redis', async () => (await open({})).rates);
 
-  sharedContract('redis', async () => {
+  const share = (prepare: (backend: RedisBackend) => RedisBackend) => async () => {
     const url = server.url(databases++);
     const clients = new Map<Backend, RedisBackend['client']>();
     return {
-      async join(limits) {
-        const backend = await openRedisBackend({ ...QUICK, ...limits, url });
+      async join(limits: Partial<typeof ROOMY>) {
+        const backend = prepare(await openRedisBackend({ ...ROOMY, ...QUICK, ...limits, url }));
         clients.set(backend, backend.client);
         return backend;
       },
-      kill: (instance) => clients.get(instance)?.disconnect(),
+      kill: (instance: Backend) => clients.get(instance)?.disconnect(),
       lockMs: QUICK.absentAfterMs,
       async [Symbol.asyncDispose]() {},
     };
-  });
+  };
+  sharedContract(
+    'redis',
+    share((backend) => backend),
+  );
+
+  const FORGETFUL = 'redis with a script cache that is always empty';
+  backendContract(FORGETFUL, async (limits) => withEmptyScriptCache(await open(limits)));
+  outboxContract(FORGETFUL, async (limits) => withEmptyScriptCache(await open(limits)));
+  suppressionContract(FORGETFUL, async () => withEmptyScriptCache(await open({})).suppressions);
+  sharedContract(FORGETFUL, share(withEmptyScriptCache));
 
   test('what an instance had taken when it closed is due at another at once', async () => {
     const url = server.url(databases++);

@@ -1,6 +1,7 @@
 import type { Book, Books } from '../../core/ports.ts';
 import { KEYS } from './keys.ts';
-import type { Link, Script } from './link.ts';
+import type { Link } from './link.ts';
+import type { Script } from './scripts.ts';
 import { toUnavailable } from './trouble.ts';
 
 /** KEYS: the book. ARGV: value. Answers revision and value as they are kept from now on. */

@@ -7,10 +7,11 @@ import {
   RedisQueueBackend,
   type WorkerOptions,
 } from 'bullmq';
-import type { Redis } from 'ioredis';
 import type { Priority } from '../../core/message.ts';
 import type { Clock } from './clock.ts';
 import { PREFIX } from './keys.ts';
+import type { Link } from './link.ts';
+import type { Argument, Call, Script } from './scripts.ts';
 
 /** BullMQ’s: the lower goes first; what has none would go before all. */
 const PRIORITIES: Readonly<Record<Priority, number>> = { high: 1, normal: 2 };
@@ -24,11 +25,11 @@ const ANY_NUMBER = Number.MAX_SAFE_INTEGER;
 export type Next = { readonly id: string; readonly priority: Priority } | { readonly id: null; readonly dueAt: number | null };
 
 /**
- * One queue of BullMQ. Whatever is asked of it is sent at once. A job is an id and nothing else. It stands in `prioritized`; in `delayed` until it is due; in `active` while it is taken; or, when
+ * One queue of BullMQ. A job is an id and nothing else. It stands in `prioritized`; in `delayed` until it is due; in `active` while it is taken; or, when
  * its instance has died, in `wait`, which goes before all. It is taken by whoever holds its lock.
  *
  * This goes a step below BullMQ’s Worker: whoever takes an id here is a lane that comes for it by itself, works on it for as long as it needs and
- * settles it in its own way, and some of that must be one step with what is ours.
+ * settles it in its own way, and some of that must be one step with what is ours: methods that return a Call leave it to the caller to run it.
  */
 export interface Bull {
   /** Fit for a key. */
@@ -37,11 +38,11 @@ export interface Bull {
   /** The key of an id’s job. */
   job(id: string): string;
   /** Adds an id, unless it is there already. */
-  add(id: string, priority: Priority, dueAt: number): Promise<unknown>;
+  add(id: string, priority: Priority, dueAt: number): Call;
   /** Removes an id that is taken with the token; does nothing if it is taken otherwise. */
-  finish(id: string, token: string): Promise<unknown>;
+  finish(id: string, token: string): Call;
   /** Removes an id that waits; does nothing if it is taken. */
-  remove(id: string): Promise<unknown>;
+  remove(id: string): Call;
   /** Takes the next id that is due; or says when the next one will be. */
   next(token: string): Promise<Next>;
   /** Gives back what was taken with the token, due later; does nothing if it is taken otherwise. */
@@ -49,13 +50,11 @@ export interface Bull {
   /** Gives back what was taken with the token and never worked on: it goes before the others of its priority. */
   giveBack(id: string, token: string): Promise<void>;
   /** Makes those due again that were taken by somebody who has died, and answers them: those who had no lock, at this time and at the last. */
-  reclaim(): Promise<unknown>;
+  reclaim(): Call;
 }
 
 export interface BullOptions {
-  readonly redis: Redis;
-  /** All times are by this one. */
-  readonly clock: Clock;
+  readonly link: Link;
   /** How long an id stays taken by an instance that has died. */
   readonly lockMs: number;
   /** How often somebody looks for such ids, whoever does. */
@@ -63,7 +62,8 @@ export interface BullOptions {
 }
 
 /** Answers what opens the queue for a channel. */
-export async function connectBull({ redis, clock, lockMs, stalledMs }: BullOptions): Promise<(channel: string) => Bull> {
+export async function connectBull({ link, lockMs, stalledMs }: BullOptions): Promise<(channel: string) => Bull> {
+  const { redis, clock, scriptOf } = link;
   const connection = new RedisConnection(redis, { shared: true, blocking: false, skipVersionCheck: true });
   connection.on('error', () => {});
   const client = await connection.client;
@@ -87,7 +87,7 @@ export async function connectBull({ redis, clock, lockMs, stalledMs }: BullOptio
     );
     goByClock(backend, clock);
     backend.setQueueMeta({ 'opts.maxLenEvents': KEPT_EVENTS }).catch(() => {});
-    return bind(name, backend, client, { clock, stalledMs });
+    return bind(name, backend, client, { clock, scriptOf, stalledMs });
   };
 }
 
@@ -102,7 +102,7 @@ function bind(
   name: string,
   backend: RedisQueueBackend,
   client: IRedisClient,
-  { clock, stalledMs }: Pick<BullOptions, 'clock' | 'stalledMs'>,
+  { clock, scriptOf, stalledMs }: Pick<Link, 'clock' | 'scriptOf'> & Pick<BullOptions, 'stalledMs'>,
 ): Bull {
   /** Whole milliseconds from now, rounded so that nothing is due too early. */
   function waitUntil(dueAt: number): number {
@@ -117,14 +117,15 @@ function bind(
     add(id, priority, dueAt) {
       const timestamp = Math.floor(clock.now());
       const opts = { priority: PRIORITIES[priority], delay: waitUntil(dueAt) };
-      return backend.addJobToTransaction(client, { ...JOB, id, opts, timestamp }, id);
+      return record(scriptOf, (recorder) => backend.addJobToTransaction(recorder, { ...JOB, id, opts, timestamp }, id));
     },
     finish(id, token) {
       const args = backend.moveToCompletedArgs({ id, opts: {} } as MinimalJob, null, true, token, false);
-      return backend.execCommand(client, 'moveToFinished', args);
+      return record(scriptOf, (recorder) => backend.execCommand(recorder, 'moveToFinished', args));
     },
     remove(id) {
-      return backend.execCommand(client, 'removeJob', [backend.toKey(id), backend.toKey('repeat'), id, 0, backend.toKey('')]);
+      const args = [backend.toKey(id), backend.toKey('repeat'), id, 0, backend.toKey('')];
+      return record(scriptOf, (recorder) => backend.execCommand(recorder, 'removeJob', args));
     },
     async next(token) {
       const [job, id, , dueAt] = await backend.moveToActive(token);
@@ -141,15 +142,24 @@ function bind(
     reclaim() {
       const { active, events, marker, meta, paused, repeat, stalled, wait } = backend.keys;
       const keys = [stalled, wait, active, backend.keys['stalled-check'], meta, paused, marker, events, repeat];
-      return backend.execCommand(client, 'moveStalledJobsToWait', [
-        ...keys,
-        ANY_NUMBER,
-        backend.toKey(''),
-        Math.floor(clock.now()),
-        stalledMs,
-      ]);
+      const args = [...keys, ANY_NUMBER, backend.toKey(''), Math.floor(clock.now()), stalledMs];
+      return record(scriptOf, (recorder) => backend.execCommand(recorder, 'moveStalledJobsToWait', args));
     },
   };
+}
+
+/** Records the script that BullMQ would send, without sending it. */
+function record(scriptOf: (name: string) => Script, send: (recorder: IRedisClient) => Promise<unknown>): Call {
+  const calls: Call[] = [];
+  const recorder: Pick<IRedisClient, 'runCommand'> = {
+    async runCommand(name, args) {
+      calls.push({ script: scriptOf(name), args: args as Argument[] });
+    },
+  };
+  void send(recorder as IRedisClient);
+  const [call] = calls;
+  if (!call) throw new Error('BullMQ has sent no script');
+  return call;
 }
 
 /** What BullMQ keeps of an id besides. */

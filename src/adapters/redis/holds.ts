@@ -1,6 +1,7 @@
 import type { Priority } from '../../core/message.ts';
 import type { Bull } from './bull.ts';
-import { define, type Link, type Script } from './link.ts';
+import type { Link } from './link.ts';
+import type { Script } from './scripts.ts';
 
 /** An id that was taken here and is not settled. */
 export interface Hold {
@@ -50,7 +51,6 @@ export function createHolds(link: Link, lockMs: number, everyMs: number): Holds 
     }
   }
 
-  define(link.redis, RENEW);
   const timer = setInterval(renew, everyMs);
   link.onReconnect(() => void renew());
   return {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { IdempotencyClaim, IdempotencyLedger } from '../../core/ports.ts';
 import { KEYS } from './keys.ts';
-import type { Link, Script } from './link.ts';
+import type { Link } from './link.ts';
+import type { Script } from './scripts.ts';
 
 const SEED_BYTES = 16;
 /** No claim is in progress for so long: what is left of one that nobody ever took up again goes. */

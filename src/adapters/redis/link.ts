@@ -4,20 +4,8 @@ import type { AppError } from '../../core/errors.ts';
 import { type Clock, createClock } from './clock.ts';
 import { type Connections, connect, disconnect } from './connect.ts';
 import { KEYS, type News, newsOf } from './keys.ts';
+import { type Argument, adoptScripts, type Call, joinCalls, runScript, type Script } from './scripts.ts';
 import { RedisOpenError, reasonOf, toUnavailable } from './trouble.ts';
-
-/** Lua that runs in Redis as one step. */
-export interface Script {
-  /** Unlike that of any command of Redis, and of BullMQ’s scripts. */
-  readonly name: string;
-  readonly keys: number;
-  readonly lua: string;
-}
-
-export type Argument = string | number | Buffer;
-
-/** A connection, by the names of the scripts that it knows. */
-type Sender = Record<string, (args: readonly Argument[]) => Promise<unknown>>;
 
 export interface LinkOptions {
   readonly url: string;
@@ -42,8 +30,10 @@ export interface Link {
   ask<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result>;
   /** The same for a script: its keys, and then what else it is given. */
   run(script: Script, ...args: readonly Argument[]): Promise<unknown>;
-  /** Makes what `work` sends one step, or nothing, and answers what comes of the last of it. It must send it at once. */
-  together(work: () => readonly Promise<unknown>[]): Promise<unknown>;
+  /** Runs several scripts as one step, and returns the result of the last. */
+  together(calls: readonly Call[]): Promise<unknown>;
+  /** Finds a script that a library has defined on the connection. */
+  scriptOf(name: string): Script;
   /** Calls the listener at every connection but the first. */
   onReconnect(listener: () => void): void;
   /** Calls the listener with what another instance has said. */
@@ -81,6 +71,7 @@ function link({ redis, subscriber }: Connections, clock: Clock, { aliveMs, beatM
   const news = newsOf(redis.options.db ?? 0);
   const reconnected = new Set<() => void>();
   const beaten = new Set<(usage: unknown) => void>();
+  const scriptOf = adoptScripts(redis);
   let trouble: string | null = null;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
@@ -106,24 +97,11 @@ function link({ redis, subscriber }: Connections, clock: Clock, { aliveMs, beatM
   }
 
   function run(script: Script, ...args: readonly Argument[]): Promise<unknown> {
-    define(redis, script);
-    return ask(() => send(redis, script, args));
+    return ask(() => runScript(redis, { script, args }));
   }
 
-  function together(work: () => readonly Promise<unknown>[]): Promise<unknown> {
-    return ask(async () => {
-      // Not one of ioredis’ own, which cost much to make. Nothing else can come between, since all is sent before anybody has a turn.
-      const steps: Promise<unknown>[] = [redis.multi({ pipeline: false })];
-      try {
-        steps.push(...work());
-      } finally {
-        steps.push(redis.exec());
-      }
-      for (const step of steps) step.catch(() => {});
-      const answers = ((await steps.at(-1)) ?? []) as [Error | null, unknown][];
-      for (const [error] of answers) if (error) throw error;
-      return answers.at(-1)?.[1];
-    });
+  function together(calls: readonly Call[]): Promise<unknown> {
+    return ask(() => runScript(redis, joinCalls(calls)));
   }
 
   async function beat() {
@@ -160,6 +138,7 @@ function link({ redis, subscriber }: Connections, clock: Clock, { aliveMs, beatM
     ask,
     run,
     together,
+    scriptOf,
     onReconnect: (listener) => void reconnected.add(listener),
     onNews(topic, listener) {
       subscriber.on('message', (channel: string, message: string) => {
@@ -182,14 +161,4 @@ function gather(stream: Redis['stream'] | undefined) {
   if (!stream || stream.writableCorked > 0) return;
   stream.cork();
   process.nextTick(() => stream.uncork());
-}
-
-/** Makes a script known. */
-export function define(redis: Redis, { name, keys, lua }: Script): void {
-  if (!(name in redis)) redis.defineCommand(name, { lua, numberOfKeys: keys });
-}
-
-/** Sends a script that is known. */
-export function send(redis: Redis, { name }: Script, args: readonly Argument[]): Promise<unknown> {
-  return (redis as unknown as Sender)[name]?.(args) ?? Promise.reject(new Error(`the script ${name} is not known`));
 }

@@ -1,7 +1,8 @@
 import { type Usage, usageOf } from '../../core/outbox-room.ts';
 import type { Outbox } from '../../core/ports.ts';
 import { KEYS } from './keys.ts';
-import type { Link, Script } from './link.ts';
+import type { Link } from './link.ts';
+import type { Script } from './scripts.ts';
 
 const PER_PAGE = 100;
 

@@ -1,7 +1,7 @@
-import type { Script } from './link.ts';
+import type { Script } from './scripts.ts';
 
 /**
- * After an id was added to a channel, in the same transaction: sees to it that it stands in one channel only, and that it is due again once it is done if
+ * After an id was added to a channel, in the same step: sees to it that it stands in one channel only, and that it is due again once it is done if
  * it is taken now.
  *
  * KEYS: the channels, the unqueued, the id’s job, and its channel’s `active`, `prioritized` and `delayed`.
@@ -35,7 +35,7 @@ export const ENTER: Script = {
 };
 
 /**
- * After an id was removed from a channel, in the same transaction, if it was: answers its entry among the unqueued, if it was pushed meanwhile.
+ * After an id was removed from a channel, in the same step, if it was: answers its entry among the unqueued, if it was pushed meanwhile.
  *
  * KEYS: the channels, the unqueued, the id’s job. ARGV: the id, its channel.
  */

@@ -3,9 +3,10 @@ import { type Bull, connectBull } from './bull.ts';
 import { type Channel, createChannel } from './channel.ts';
 import { createHolds } from './holds.ts';
 import { KEYS, PREFIX } from './keys.ts';
-import { define, type Link, send } from './link.ts';
+import type { Link } from './link.ts';
 import { ENTER, LEAVE, RESCHEDULE } from './queue-scripts.ts';
 import { ALLOW_RECLAIM, freshUntil, startReclaiming } from './reclaim.ts';
+import type { Call } from './scripts.ts';
 import { startSweep, type Unqueued } from './unqueued.ts';
 
 export interface RedisQueueOptions {
@@ -21,11 +22,10 @@ const RENEWALS = 5;
 /** A queue that all instances share: one queue of BullMQ for each channel, one job for each id. */
 export async function openRedisQueue(link: Link, { lockMs, stalledMs }: RedisQueueOptions): Promise<Queue & { close(): Promise<void> }> {
   const { clock, redis } = link;
-  const openBull = await connectBull({ redis, clock, lockMs, stalledMs });
+  const openBull = await connectBull({ link, lockMs, stalledMs });
   const opened = new Map<string, Bull>();
   const channels = new Map<string, Channel>();
   let tokens = 0;
-  for (const script of [ALLOW_RECLAIM, ENTER, LEAVE, RESCHEDULE]) define(redis, script);
 
   const holds = createHolds(link, lockMs, lockMs / RENEWALS);
   const sweep = startSweep(link, stalledMs, push);
@@ -76,8 +76,8 @@ export async function openRedisQueue(link: Link, { lockMs, stalledMs }: RedisQue
   }
 
   async function hasReclaimed(bull: Bull): Promise<boolean> {
-    const allow = [bull.keys['stalled-check'], freshUntil(link), stalledMs];
-    const reclaimed = await link.together(() => [send(redis, ALLOW_RECLAIM, allow), bull.reclaim()]);
+    const allow = { script: ALLOW_RECLAIM, args: [bull.keys['stalled-check'], freshUntil(link), stalledMs] };
+    const reclaimed = await link.together([allow, bull.reclaim()]);
     return Array.isArray(reclaimed) && reclaimed.length > 0;
   }
 
@@ -87,21 +87,21 @@ export async function openRedisQueue(link: Link, { lockMs, stalledMs }: RedisQue
     redis.publish(link.news.due, `${link.instance} ${name}`).catch(() => {});
   }
 
-  function enter(id: string, unqueued: Unqueued): readonly Promise<unknown>[] {
+  function enter(id: string, unqueued: Unqueued): readonly Call[] {
     const { channel, priority, dueAt } = unqueued;
     const bull = bullOf(channel);
     const { active, prioritized, delayed } = bull.keys;
     const keys = [KEYS.channels, KEYS.unqueued, bull.job(id), active, prioritized, delayed];
     const values = [id, bull.name, JSON.stringify(unqueued), PREFIX, link.news.due, `${link.instance} ${channel}`];
-    return [bull.add(id, priority, dueAt), send(redis, ENTER, [...keys, ...values])];
+    return [bull.add(id, priority, dueAt), { script: ENTER, args: [...keys, ...values] }];
   }
 
-  function leave(id: string, bull: Bull): Promise<unknown> {
-    return send(redis, LEAVE, [KEYS.channels, KEYS.unqueued, bull.job(id), id, bull.name]);
+  function leave(id: string, bull: Bull): Call {
+    return { script: LEAVE, args: [KEYS.channels, KEYS.unqueued, bull.job(id), id, bull.name] };
   }
 
   async function push(id: string, unqueued: Unqueued): Promise<void> {
-    await link.together(() => enter(id, unqueued));
+    await link.together(enter(id, unqueued));
     channels.get(unqueued.channel)?.wake();
   }
 
@@ -116,7 +116,7 @@ export async function openRedisQueue(link: Link, { lockMs, stalledMs }: RedisQue
     async done(id, name) {
       const hold = holds.get(id);
       const bull = hold?.bull ?? bullOf(name);
-      const [, pushedAgain] = await link.ask(() => Promise.all([hold ? bull.finish(id, hold.token) : bull.remove(id), leave(id, bull)]));
+      const pushedAgain = await link.together([hold ? bull.finish(id, hold.token) : bull.remove(id), leave(id, bull)]);
       holds.delete(id);
       if (typeof pushedAgain === 'string') await push(id, JSON.parse(pushedAgain));
     },
@@ -126,7 +126,7 @@ export async function openRedisQueue(link: Link, { lockMs, stalledMs }: RedisQue
       const { bull, token, priority } = hold;
       const entry = entryOf(to, priority, afterMs);
       if (to === name) await link.ask(() => bull.delay(id, token, entry.dueAt));
-      else await link.together(() => [bull.finish(id, token), leave(id, bull), ...enter(id, entry)]);
+      else await link.together([bull.finish(id, token), leave(id, bull), ...enter(id, entry)]);
       holds.delete(id);
       announce(to);
     },

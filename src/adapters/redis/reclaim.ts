@@ -1,10 +1,11 @@
-import type { Link, Script } from './link.ts';
+import type { Link } from './link.ts';
+import type { Script } from './scripts.ts';
 
 /** A request that took longer says nothing of now: Redis may have hung, and so kept those who live from saying so. */
 const FRESH_MS = 2000;
 
 /**
- * Before BullMQ looks for ids whose instances have died, in the same transaction: keeps it from that if the request is old by now. It looks no sooner
+ * Before BullMQ looks for ids whose instances have died, in the same step: keeps it from that if the request is old by now. It looks no sooner
  * than that key of its own allows.
  *
  * KEYS: BullMQ’s `stalled-check`. ARGV: until when it may look, for how long it may not otherwise.

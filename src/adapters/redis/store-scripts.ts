@@ -1,5 +1,5 @@
-import type { Script } from './link.ts';
 import { BEFORE_ID } from './places.ts';
+import type { Script } from './scripts.ts';
 
 /**
  * KEYS: the delivery, the unsettled, the usage, the timeline, the unqueued.

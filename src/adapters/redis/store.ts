@@ -3,9 +3,10 @@ import { AppError } from '../../core/errors.ts';
 import type { Store } from '../../core/ports.ts';
 import { decodeContent, encodeContent, parseRecord, toRecord } from '../../core/record.ts';
 import { KEYS } from './keys.ts';
-import type { Argument, Link } from './link.ts';
+import type { Link } from './link.ts';
 import { createListing } from './listing.ts';
 import { toMember } from './places.ts';
+import type { Argument } from './scripts.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
 import { unqueuedOf } from './unqueued.ts';
 

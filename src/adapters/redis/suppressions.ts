@@ -1,7 +1,8 @@
 import { toMailboxKey } from '../../core/address.ts';
 import type { SuppressionStore } from '../../core/ports.ts';
 import { KEYS } from './keys.ts';
-import type { Link, Script } from './link.ts';
+import type { Link } from './link.ts';
+import type { Script } from './scripts.ts';
 
 /** KEYS: the suppressions, their order. ARGV: mailbox key, its place in the order, what is kept (or nothing), what is to be (or nothing). */
 const REPLACE: Script = {
