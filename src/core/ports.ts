@@ -50,6 +50,8 @@ export interface Store {
   refusal(): 'queue_full' | 'queue_unavailable' | null;
   /** Bytes that QUEUE_MAX_BYTES has left, as far as this instance knows. Negative if it was lowered. As cheap as `refusal`. */
   freeBytes(): number;
+  /** Checks what `refusal` is too cheap to check. Returns what is wrong and how to fix it, fit for any client, or null if `refusal` says it all. */
+  trouble?(): string | null;
   /** Calls the listener when another instance has settled or deferred a delivery. */
   onChangeElsewhere(listener: (id: string) => void): void;
 }

@@ -35,7 +35,7 @@ export interface AppOptions
     TemplateOptions,
     HealthOptions {
   readonly accounts: AcceptanceOptions['accounts'] & AccountOptions['accounts'];
-  readonly store: AcceptanceOptions['store'] & SendOptions['store'];
+  readonly store: AcceptanceOptions['store'] & SendOptions['store'] & HealthOptions['store'];
   /** Bytes that QUEUE_MAX_BYTES has left for bodies being read. */
   readonly freeBytes: Store['freeBytes'];
   readonly logger: FastifyBaseLogger;

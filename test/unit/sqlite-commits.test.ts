@@ -16,6 +16,9 @@ import { aNotice } from '../helpers/notice.ts';
 const UNAVAILABLE = { code: 'queue_unavailable' };
 const LIMITS = { maxMessages: 5, maxBytes: 1e6, retainMs: 60_000 };
 
+/** There is no file that could be moved. */
+const IN_PLACE = { check() {}, keepLog() {}, foldLog() {} };
+
 let db: DatabaseSync;
 let commits: Commits;
 let store: Store;
@@ -25,7 +28,7 @@ beforeEach(() => {
   db = new DatabaseSync(':memory:');
   migrate(db, 'test');
   troubles = [];
-  commits = createCommits(db, (reason) => troubles.push(reason));
+  commits = createCommits(db, IN_PLACE, (reason) => troubles.push(reason));
   store = createSqliteStore(db, commits, LIMITS);
 });
 

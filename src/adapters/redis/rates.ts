@@ -1,6 +1,7 @@
 import type { RateCounter, RateCounters } from '../../core/ports.ts';
 import { KEYS } from './keys.ts';
-import type { Link, Script } from './link.ts';
+import type { Link } from './link.ts';
+import type { Script } from './scripts.ts';
 
 /** KEYS: what is spent in the window. ARGV: cost, max, window in ms. A window that has become shorter ends earlier. */
 const SPEND: Script = {

@@ -1,8 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { isSqliteFailure, reasonOf, toUnavailable } from './trouble.ts';
+import type { OpenFile } from './open-file.ts';
+import { FileLostError, isSqliteFailure, reasonOf, toUnavailable } from './trouble.ts';
 
 /** How soon to try again by itself after a failure. */
 const PROBE_AFTER_MS = 1000;
+/** Interval of checks that the file is in its place while nothing is written, in ms. */
+const CHECK_EVERY_MS = 1000;
 
 /** Says how to take something back that is in memory, should the transaction fail. */
 export type OnRollback = (undo: () => void) => void;
@@ -21,8 +24,10 @@ export interface Commits {
   read<Result>(work: () => Result): Promise<Result>;
   /** Called before every commit, to write what was left for it. */
   beforeCommit(write: (onRollback: OnRollback) => void): void;
-  /** Whether the last transaction failed. Until one works again, one is tried every second. */
+  /** Whether the last transaction or check failed. Until one works again, one is tried every second. */
   isFailing(): boolean;
+  /** Checks that the file is in its place. Returns what is wrong with it, fit for any client, or null. */
+  checkFile(): string | null;
   /** Commits what is open. */
   close(): void;
 }
@@ -33,19 +38,21 @@ interface Turn {
 }
 
 /** @param onTrouble told when nothing can be written any more, and with null when it can again */
-export function createCommits(db: DatabaseSync, onTrouble: (reason: string | null) => void): Commits {
+export function createCommits(db: DatabaseSync, openFile: OpenFile, onTrouble: (reason: string | null) => void): Commits {
   const begin = db.prepare('BEGIN IMMEDIATE');
   const commit = db.prepare('COMMIT');
   const rollback = db.prepare('ROLLBACK');
   const touch = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
   const leftovers: ((onRollback: OnRollback) => void)[] = [];
   let turn: Turn | null = null;
-  let failing = false;
+  let failure: unknown = null;
   let closed = false;
   let probe: NodeJS.Timeout | undefined;
 
   function join(): Turn {
     if (turn) return turn;
+    openFile.check();
+    openFile.keepLog();
     begin.run();
     turn = { synced: Promise.withResolvers(), undo: [] };
     // Those who wait hear of a failure each by its own promise; if nobody does, it is no unhandled rejection.
@@ -58,28 +65,48 @@ export function createCommits(db: DatabaseSync, onTrouble: (reason: string | nul
     if (!turn) return;
     try {
       for (const write of leftovers) write((undo) => turn?.undo.push(undo));
+      openFile.check();
       commit.run();
     } catch (error) {
       fail(error);
       return;
     }
-    if (failing) onTrouble(null);
-    failing = false;
+    if (failure !== null) onTrouble(null);
+    failure = null;
     turn.synced.resolve();
     turn = null;
   }
 
   /** Takes back the whole turn: what remains of it is not known. */
   function fail(error: unknown) {
-    if (!failing) onTrouble(reasonOf(error));
-    failing = true;
+    const former = failure;
+    failure = error;
+    if (former === null) onTrouble(reasonOf(error));
     arm();
     const failed = turn;
     turn = null;
     // SQLite has taken it back by itself after some errors.
     if (db.isOpen && db.isTransaction) rollback.run();
+    // Once: another process may have the log by the next time.
+    if (error instanceof FileLostError && !(former instanceof FileLostError)) foldLog();
     for (const undo of failed?.undo.reverse() ?? []) undo();
     failed?.synced.reject(toUnavailable(error));
+  }
+
+  /** As well as it can be done: a log that cannot be folded now stays as it is. */
+  function foldLog() {
+    try {
+      openFile.foldLog();
+    } catch {}
+  }
+
+  function check() {
+    if (failure !== null) return;
+    try {
+      openFile.check();
+    } catch (error) {
+      fail(error);
+    }
   }
 
   function arm() {
@@ -100,6 +127,7 @@ export function createCommits(db: DatabaseSync, onTrouble: (reason: string | nul
     }
   }
 
+  const checking = setInterval(check, CHECK_EVERY_MS).unref();
   return {
     write,
     async read(work) {
@@ -116,9 +144,14 @@ export function createCommits(db: DatabaseSync, onTrouble: (reason: string | nul
     beforeCommit(write) {
       leftovers.push(write);
     },
-    isFailing: () => failing,
+    isFailing: () => failure !== null,
+    checkFile() {
+      check();
+      return failure instanceof FileLostError ? failure.message : null;
+    },
     close() {
       closed = true;
+      clearInterval(checking);
       clearTimeout(probe);
       finish();
     },

@@ -1,5 +1,7 @@
+import { closeSync, openSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { type FileId, identify, isSameFile, LOG_LIMIT_BYTES, type OpenFile, watchOpenFile } from './open-file.ts';
 import { migrate } from './schema.ts';
 import { toFileError } from './trouble.ts';
 
@@ -19,7 +21,7 @@ const PRAGMAS = `
   PRAGMA synchronous = FULL;
   PRAGMA secure_delete = ON;
   PRAGMA wal_autocheckpoint = 2000;
-  PRAGMA journal_size_limit = 33554432;
+  PRAGMA journal_size_limit = ${LOG_LIMIT_BYTES};
   PRAGMA cache_size = -16384;
 `;
 
@@ -28,22 +30,36 @@ const PRAGMAS = `
  *
  * @throws {SqliteFileError}
  */
-export function openDatabase(file: string): DatabaseSync {
+export function openDatabase(file: string): { readonly db: DatabaseSync; readonly openFile: OpenFile } {
   // An absolute path: SQLite would take `:memory:` and `file:…` for something else.
   const path = resolve(file);
   let db: DatabaseSync | undefined;
   // What is made now is for this user alone: it holds mail.
   const umask = process.umask(0o077);
   try {
-    db = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
-    db.exec(PRAGMAS);
-    db.exec('BEGIN IMMEDIATE; COMMIT');
+    create(path);
+    let opened: FileId | null;
+    do {
+      db?.close();
+      opened = identify(path);
+      db = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
+      db.exec(PRAGMAS);
+      db.exec('BEGIN IMMEDIATE; COMMIT');
+      // Another file may have taken its place meanwhile.
+    } while (opened === null || !isSameFile(opened, identify(path)));
     migrate(db, path);
-    return db;
+    return { db, openFile: watchOpenFile(db, path, opened) };
   } catch (error) {
     db?.close();
     throw toFileError(error, path);
   } finally {
     process.umask(umask);
   }
+}
+
+/** Creates the file if there is none, so that it can be identified before SQLite opens it. SQLite says why it cannot be. */
+function create(path: string): void {
+  try {
+    closeSync(openSync(path, 'ax'));
+  } catch {}
 }

@@ -5,6 +5,7 @@ import { createSqliteBooks } from './books.ts';
 import { createCommits } from './commits.ts';
 import { openDatabase } from './database.ts';
 import { createSqliteIdempotency } from './idempotency.ts';
+import type { OpenFile } from './open-file.ts';
 import { createSqliteOutbox } from './outbox.ts';
 import { refillQueue } from './recovery.ts';
 import { startRetention } from './retention.ts';
@@ -31,9 +32,9 @@ export interface SqliteBackendOptions {
  */
 export async function openSqliteBackend(options: SqliteBackendOptions): Promise<Backend> {
   const { file, queue } = options;
-  const db = openDatabase(file);
+  const { db, openFile } = openDatabase(file);
   try {
-    return await assemble(db, options);
+    return await assemble(db, openFile, options);
   } catch (error) {
     queue.close();
     db.close();
@@ -41,8 +42,12 @@ export async function openSqliteBackend(options: SqliteBackendOptions): Promise<
   }
 }
 
-async function assemble(db: DatabaseSync, { queue, maxMessages, maxBytes, retainMs, onTrouble }: SqliteBackendOptions): Promise<Backend> {
-  const commits = createCommits(db, onTrouble);
+async function assemble(
+  db: DatabaseSync,
+  openFile: OpenFile,
+  { queue, maxMessages, maxBytes, retainMs, onTrouble }: SqliteBackendOptions,
+): Promise<Backend> {
+  const commits = createCommits(db, openFile, onTrouble);
   const backend = {
     durability: 'disk',
     queue,

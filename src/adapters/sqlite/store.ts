@@ -70,6 +70,7 @@ export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessa
     freeBytes() {
       return maxBytes - open.bytes;
     },
+    trouble: () => commits.checkFile(),
     onChangeElsewhere() {},
   };
 }

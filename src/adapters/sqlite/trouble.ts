@@ -5,6 +5,11 @@ export class SqliteFileError extends Error {
   override readonly name = 'SqliteFileError';
 }
 
+/** The file that is open is not the one that a restart would read. The message says so to the operator, and how to fix it; it names no path. */
+export class FileLostError extends Error {
+  override readonly name = 'FileLostError';
+}
+
 /** Of SQLite’s result codes (https://sqlite.org/rescode.html), those that an operator meets. */
 const BUSY = 5;
 const CORRUPT = 11;
@@ -27,11 +32,16 @@ function explain(code: number, error: unknown): string {
 
 /** What to tell a caller of an operation that failed: `queue_unavailable` where SQLite failed, else what was thrown. */
 export function toUnavailable(error: unknown): unknown {
+  if (error instanceof FileLostError) return new AppError('queue_unavailable', { cause: error, detail: error.message });
   return isSqliteFailure(error) ? new AppError('queue_unavailable', { cause: error }) : error;
 }
 
 export function isSqliteFailure(error: unknown): boolean {
-  return codeOf(error) !== null || (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_STATE');
+  return (
+    error instanceof FileLostError ||
+    codeOf(error) !== null ||
+    (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_STATE')
+  );
 }
 
 /** The primary result code; extended ones have it in their last byte. */

@@ -5,7 +5,7 @@ import type { Store } from '../../core/ports.ts';
 import { answer, answers } from '../schemas/answers.ts';
 
 export interface HealthOptions {
-  readonly store: Pick<Store, 'refusal'>;
+  readonly store: Pick<Store, 'refusal' | 'trouble'>;
   readonly isDraining: () => boolean;
 }
 
@@ -44,8 +44,9 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
     },
     async () => {
       if (isDraining()) throw new AppError('shutting_down');
+      const detail = store.trouble?.();
       const refusal = store.refusal();
-      if (refusal !== null) throw new AppError(refusal);
+      if (refusal !== null) throw new AppError(refusal, detail ? { detail } : {});
       return { status: 'ready' as const };
     },
   );
