@@ -4,6 +4,7 @@ import { type Accounts, createAccounts } from './core/accounts.ts';
 import { createDispatcher, type Dispatcher } from './core/dispatcher.ts';
 import type { Events } from './core/events.ts';
 import type { Backend } from './core/ports.ts';
+import { watchWallClock } from './core/wall-clock.ts';
 import type { Sandbox } from './sandbox.ts';
 import { type OpenSender, openSender } from './senders.ts';
 
@@ -39,6 +40,7 @@ export async function openSending(options: SendingOptions): Promise<Sending> {
   const accounts = createAccounts({ senders, sandbox: () => sandbox?.sender ?? null, fromPolicy: config.fromPolicy, queue, store });
   const policy = { retryForMs: config.retryForMs, onUncertain: config.onUncertain, backoffScale, random: Math.random };
   const dispatchers: Dispatcher[] = [];
+  const wallClock = watchWallClock({ queue, store });
 
   async function startLanesOf({ account, transport }: OpenSender): Promise<void> {
     const dispatcher = createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes: connectionsHere });
@@ -60,6 +62,7 @@ export async function openSending(options: SendingOptions): Promise<Sending> {
       await startLanesOf(sandbox.sender);
     },
     async drain() {
+      wallClock.stop();
       await Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
     },
     async close() {

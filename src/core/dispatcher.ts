@@ -88,6 +88,9 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
     await account.countLost(delivery);
     return conclude(delivery, INTERRUPTED, null, 0, deps);
   }
+  if (expired(delivery)) return settle(delivery, 'expired', { error: expiry() }, deps);
+  const untilAttemptMs = waitPastExpiry(delivery);
+  if (untilAttemptMs !== null) return defer(delivery, {}, untilAttemptMs, deps);
   const earlyMs = (delivery.scheduledAt ?? 0) - Date.now();
   if (delivery.status === 'scheduled' && earlyMs > CLOCK_SLACK_MS) return queue.retry(id, user, earlyMs);
 
@@ -172,7 +175,7 @@ async function moveTo(account: string, delivery: Delivery, deps: DispatcherDeps)
 
 async function defer(kept: Delivery, patch: DeliveryPatch, afterMs: number, deps: DispatcherDeps): Promise<void> {
   const leftMs = (kept.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
-  const nextAttemptAt = afterMs < leftMs ? Date.now() + afterMs : null;
+  const nextAttemptAt = Date.now() + afterMs;
   const deferred = advance(requeue(kept), 'deferred', { ...patch, nextAttemptAt });
   if (!(await keep(kept, deferred, deps))) return lookAgain(kept.id, deps);
   await deps.queue.retry(kept.id, deps.account.user, Math.max(0, Math.min(afterMs, leftMs)));
@@ -214,6 +217,15 @@ function jobOf(delivery: Delivery): Job {
   const { id, messageId, createdAt, envelope, content } = delivery;
   if (!content) throw new Error(`${id} is to be sent but its content is gone`);
   return { id, messageId, date: createdAt, envelope, content, recipients: namedOf(delivery) };
+}
+
+/**
+ * How much longer a delivery waits that the queue gave because it expires before its back-off ends, in ms. Null if its back-off has ended. It has
+ * not expired if the wall clock went back meanwhile. What waits for its account may be given sooner than that, when the account works again.
+ */
+function waitPastExpiry({ status, error, nextAttemptAt, expiresAt }: Delivery): number | null {
+  if (status !== 'deferred' || error?.scope === 'account' || nextAttemptAt === null || expiresAt === null) return null;
+  return nextAttemptAt >= expiresAt ? nextAttemptAt - expiresAt : null;
 }
 
 function expired({ expiresAt }: Delivery): boolean {

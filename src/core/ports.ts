@@ -21,6 +21,8 @@ export interface Queue {
   retry(id: string, channel: string, afterMs: number, to?: string): Promise<void>;
   /** An id that waits is due after `afterMs` in place of when it was. Ignored if it is unknown or taken. */
   reschedule(id: string, channel: string, afterMs: number): Promise<void>;
+  /** An id that waits is due after `afterMs` at the latest. Ignored if it is unknown, taken, or due sooner. */
+  hasten(id: string, channel: string, afterMs: number): Promise<void>;
 }
 
 /**
@@ -44,7 +46,7 @@ export interface Store {
   update(from: Delivery, to: Delivery): Promise<boolean>;
   /** Newest first, by `createdAt` and then by `id`. Without content: that of a page might not fit into memory. */
   list(query: DeliveryQuery): Promise<readonly Delivery[]>;
-  /** Every delivery that is not settled: to wake what waits for an account, and for the farewell at shutdown. */
+  /** Every delivery that is not settled: to wake what waits for an account or for the wall clock, and for the farewell at shutdown. */
   unsettled(): AsyncIterable<Unsettled>;
   /** Why `insert` would be refused now, if it would: cheap enough to ask on every request. */
   refusal(): 'queue_full' | 'queue_unavailable' | null;
@@ -57,7 +59,7 @@ export interface Store {
 }
 
 /** What can be said of a delivery without reading what it says. */
-export type Unsettled = Pick<Delivery, 'id' | 'account' | 'status' | 'error'>;
+export type Unsettled = Pick<Delivery, 'id' | 'account' | 'status' | 'error' | 'scheduledAt' | 'expiresAt'>;
 
 /** Which deliveries to list. Null: any. */
 export interface DeliveryQuery {

@@ -23,7 +23,7 @@ export function toResource(delivery: Delivery, durability: Backend['durability']
     metadata: delivery.metadata,
     created_at: toIso(delivery.createdAt),
     scheduled_at: toIsoOrNull(delivery.scheduledAt),
-    next_attempt_at: toIsoOrNull(delivery.nextAttemptAt),
+    next_attempt_at: toIsoOrNull(nextAttemptOf(delivery)),
     finished_at: toIsoOrNull(delivery.finishedAt),
     recipients: delivery.recipients,
     attempts: delivery.attempts.map(toAttempt),
@@ -32,6 +32,11 @@ export function toResource(delivery: Delivery, durability: Backend['durability']
     test: delivery.test,
     durability,
   };
+}
+
+/** Null, too, if it expires before. */
+function nextAttemptOf({ nextAttemptAt, expiresAt }: Delivery): number | null {
+  return nextAttemptAt !== null && nextAttemptAt < (expiresAt ?? Number.POSITIVE_INFINITY) ? nextAttemptAt : null;
 }
 
 function toAttempt(attempt: Attempt): MessageResource['attempts'][number] {

@@ -173,6 +173,26 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
+      'gives an id sooner that is hastened, never later, and leaves a taken one alone',
+      withBackend({}, async ({ queue }) => {
+        await queue.push('taken', NOW);
+        await queue.take(NOW.channel, never);
+        const pushedAt = performance.now();
+        await queue.push('late', { ...NOW, afterMs: 60_000 });
+        await queue.push('soon', { ...NOW, afterMs: 40 });
+        await queue.push('due', NOW);
+        for (const id of ['due', 'soon', 'taken', 'unknown']) await queue.hasten(id, NOW.channel, 30_000);
+        await queue.hasten('late', NOW.channel, 80);
+        expect(await queue.take(NOW.channel, never)).toBe('due');
+        expect(await queue.take(NOW.channel, never)).toBe('soon');
+        expect(await queue.take(NOW.channel, never)).toBe('late');
+        expect(performance.now() - pushedAt).toBeGreaterThanOrEqual(79);
+        expect(performance.now() - pushedAt).toBeLessThan(20_000);
+        await expect(queue.take(NOW.channel, AbortSignal.timeout(50))).rejects.toThrow();
+      }),
+    );
+
+    test(
       'gives an id sooner or later that is rescheduled, once, and leaves a taken one alone',
       withBackend({}, async ({ queue }) => {
         await queue.push('late', { ...NOW, afterMs: 60_000 });

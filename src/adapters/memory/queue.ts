@@ -133,6 +133,11 @@ export function createMemoryQueue(): Queue & { close(): void } {
       const entry = known.get(id);
       if (entry && !taken.has(entry)) put(id, { channel, priority: entry.priority, afterMs });
     },
+    async hasten(id, channel, afterMs) {
+      const entry = known.get(id);
+      if (!entry || taken.has(entry) || entry.dueAt <= performance.now() + afterMs) return;
+      put(id, { channel, priority: entry.priority, afterMs });
+    },
     close() {
       clearTimeout(timer);
     },

@@ -66,3 +66,20 @@ export const RESCHEDULE: Script = {
     return 1
   `,
 };
+
+/**
+ * The same, unless the id is due sooner.
+ *
+ * KEYS: its channel’s `delayed` and `marker`. ARGV: the id, epoch ms.
+ */
+export const HASTEN: Script = {
+  name: 'outtrayHasten',
+  keys: 2,
+  lua: `
+    local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+    if not score or tonumber(score) <= ARGV[2] * 4096 then return 0 end
+    redis.call('ZADD', KEYS[1], ARGV[2] * 4096, ARGV[1])
+    redis.call('ZADD', KEYS[2], ARGV[2], '1')
+    return 1
+  `,
+};

@@ -4,7 +4,7 @@ import { type Channel, createChannel } from './channel.ts';
 import { createHolds } from './holds.ts';
 import { KEYS, PREFIX } from './keys.ts';
 import type { Link } from './link.ts';
-import { ENTER, LEAVE, RESCHEDULE } from './queue-scripts.ts';
+import { ENTER, HASTEN, LEAVE, RESCHEDULE } from './queue-scripts.ts';
 import { ALLOW_RECLAIM, freshUntil, startReclaiming } from './reclaim.ts';
 import type { Call } from './scripts.ts';
 import { startSweep, type Unqueued } from './unqueued.ts';
@@ -134,6 +134,11 @@ export async function openRedisQueue(link: Link, { lockMs, stalledMs }: RedisQue
       const { delayed, prioritized, wait, marker } = bullOf(name).keys;
       await link.run(RESCHEDULE, delayed, prioritized, wait, marker, id, Math.ceil(entryOf(name, 'normal', afterMs).dueAt));
       announce(name);
+    },
+    async hasten(id, name, afterMs) {
+      const { delayed, marker } = bullOf(name).keys;
+      const hastened = await link.run(HASTEN, delayed, marker, id, Math.ceil(entryOf(name, 'normal', afterMs).dueAt));
+      if (hastened === 1) announce(name);
     },
     async close() {
       sweep.stop();

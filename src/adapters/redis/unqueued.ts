@@ -16,8 +16,9 @@ export interface Unqueued {
 }
 
 /** Of a delivery that is to be in the queue. */
-export function unqueuedOf({ account, priority, scheduledAt, nextAttemptAt }: Delivery, now: number): Unqueued {
-  const afterMs = (nextAttemptAt ?? scheduledAt ?? 0) - Date.now();
+export function unqueuedOf({ account, priority, scheduledAt, nextAttemptAt, expiresAt }: Delivery, now: number): Unqueued {
+  const dueAt = nextAttemptAt === null ? (scheduledAt ?? 0) : Math.min(nextAttemptAt, expiresAt ?? nextAttemptAt);
+  const afterMs = dueAt - Date.now();
   return { channel: account, priority, dueAt: now + Math.max(0, afterMs), writtenAt: now };
 }
 

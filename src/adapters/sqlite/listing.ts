@@ -16,7 +16,13 @@ interface Row {
   readonly record: string | null;
 }
 
-type UnsettledRow = Omit<Unsettled, 'error'> & { readonly place: number; readonly created_at: number; readonly error: string | null };
+type UnsettledRow = Omit<Unsettled, 'error' | 'scheduledAt' | 'expiresAt'> & {
+  readonly place: number;
+  readonly created_at: number;
+  readonly error: string | null;
+  readonly scheduled_at: number | null;
+  readonly expires_at: number | null;
+};
 
 /** Reads many deliveries, page by page, and lets the event loop turn between the pages. */
 export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, 'list' | 'unsettled'> {
@@ -34,7 +40,9 @@ export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, '
     ORDER BY page.created_at DESC, page.id DESC
   `);
   const unsettledPage = db.prepare(`
-    SELECT place, created_at, id, account, status, json_extract(record, '$.error') AS error FROM deliveries
+    SELECT place, created_at, id, account, status, json_extract(record, '$.error') AS error,
+      json_extract(record, '$.scheduledAt') AS scheduled_at, json_extract(record, '$.expiresAt') AS expires_at
+    FROM deliveries
     WHERE leaves_at IS NULL AND (created_at, place) > (?, ?)
     ORDER BY created_at, place LIMIT ${PAGE}
   `);
@@ -67,7 +75,8 @@ export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, '
       while (last) {
         const [createdAt, place]: readonly [number, number] = last;
         const rows = (await commits.read(() => unsettledPage.all(createdAt, place))) as unknown as UnsettledRow[];
-        for (const { id, account, status, error } of rows) yield { id, account, status, error: error === null ? null : JSON.parse(error) };
+        for (const { id, account, status, error, scheduled_at: scheduledAt, expires_at: expiresAt } of rows)
+          yield { id, account, status, error: error === null ? null : JSON.parse(error), scheduledAt, expiresAt };
         const end: UnsettledRow | undefined = rows.length < PAGE ? undefined : rows.at(-1);
         last = end ? [end.created_at, end.place] : null;
         if (last) await nextTurn();
