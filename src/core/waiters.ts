@@ -7,22 +7,30 @@ export interface Waiters {
   /**
    * Resolves with the delivery once it is settled, or with null when there is no use in waiting longer: `ms` passed, `signal` was aborted,
    * the sender is paused, or the service is shutting down. Never rejects.
+   *
+   * @param options `throughPauses`: waits on while the sender is paused
    */
-  wait(id: string, ms: number, signal: AbortSignal): Promise<Delivery | null>;
+  wait(id: string, ms: number, signal: AbortSignal, options?: { readonly throughPauses: boolean }): Promise<Delivery | null>;
   /** Lets everyone go, now and from now on. */
   release(): void;
 }
 
-type Release = (delivery: Delivery | null) => void;
+interface Waiter {
+  readonly throughPauses: boolean;
+  release(delivery: Delivery | null): void;
+}
 
 export function createWaiters({ store, events }: { store: Pick<Store, 'get' | 'onChangeElsewhere'>; events: Events }): Waiters {
-  const waiting = new Map<string, Set<Release>>();
+  const waiting = new Map<string, Set<Waiter>>();
   let released = false;
 
   function tell(delivery: Delivery) {
-    const answer = answerOf(delivery);
-    if (answer === undefined) return;
-    for (const release of waiting.get(delivery.id) ?? []) release(answer);
+    const isOver = isSettled(delivery.status);
+    const isPaused = delivery.status === 'deferred' && delivery.error?.scope === 'account';
+    for (const waiter of waiting.get(delivery.id) ?? []) {
+      if (isOver) waiter.release(delivery);
+      else if (isPaused && !waiter.throughPauses) waiter.release(null);
+    }
   }
   events.on('message.settled', tell);
   events.on('message.deferred', tell);
@@ -36,35 +44,31 @@ export function createWaiters({ store, events }: { store: Pick<Store, 'get' | 'o
   }
 
   return {
-    wait(id, ms, signal) {
+    wait(id, ms, signal, { throughPauses } = { throughPauses: false }) {
       return new Promise((resolve) => {
-        const release: Release = (delivery) => {
-          clearTimeout(timer);
-          signal.removeEventListener('abort', leave);
-          const others = waiting.get(id);
-          others?.delete(release);
-          if (others?.size === 0) waiting.delete(id);
-          resolve(delivery);
+        const waiter: Waiter = {
+          throughPauses,
+          release(delivery) {
+            clearTimeout(timer);
+            signal.removeEventListener('abort', leave);
+            const others = waiting.get(id);
+            others?.delete(waiter);
+            if (others?.size === 0) waiting.delete(id);
+            resolve(delivery);
+          },
         };
-        const leave = () => release(null);
+        const leave = () => waiter.release(null);
         const timer = setTimeout(leave, ms);
         if (released || signal.aborted) return leave();
         signal.addEventListener('abort', leave);
-        waiting.set(id, (waiting.get(id) ?? new Set()).add(release));
+        waiting.set(id, (waiting.get(id) ?? new Set()).add(waiter));
         // It may have settled between its acceptance and now.
         look(id, leave);
       });
     },
     release() {
       released = true;
-      for (const releases of waiting.values()) for (const release of releases) release(null);
+      for (const waiters of waiting.values()) for (const waiter of waiters) waiter.release(null);
     },
   };
-}
-
-/** What to tell a waiter of this state: the outcome, null when waiting is of no use, undefined to wait on. */
-function answerOf(delivery: Delivery): Delivery | null | undefined {
-  if (isSettled(delivery.status)) return delivery;
-  const senderPaused = delivery.status === 'deferred' && delivery.error?.scope === 'account';
-  return senderPaused ? null : undefined;
 }

@@ -1,10 +1,22 @@
+import { z } from 'zod';
+
 const MAX_WAIT_SECONDS = 60;
 /** Longer than any sensible header; keeps what follows from costing much. */
 const MAX_HEADER_LENGTH = 500;
 
+/** The `Prefer` header. It has no example here: `/docs` would fill it in. */
+export const preferWait = z
+  .string()
+  .optional()
+  .meta({ description: 'wait=N: respond when the message is settled, or after N seconds (1 to 60; more counts as 60; RFC 7240).' });
+
+export const PREFERENCE_APPLIED = {
+  'Preference-Applied': { type: 'string', description: 'The preference that was honoured.', examples: ['wait=10'] },
+};
+
 /**
- * The seconds a caller is willing to wait, from a `Prefer` header (RFC 7240; several headers come joined by commas). Null if it says nothing
- * of `wait`, or something that cannot be honoured: such preferences are ignored.
+ * The seconds to wait for a caller, from a `Prefer` header (RFC 7240; several headers come joined by commas): as many as it asks for, at most 60.
+ * Null if it says nothing of `wait`, or something that cannot be honoured: such preferences are ignored.
  */
 export function parseWait(prefer: string | undefined): number | null {
   if (prefer === undefined || prefer.length > MAX_HEADER_LENGTH) return null;
@@ -20,5 +32,5 @@ export function parseWait(prefer: string | undefined): number | null {
 
 function toSeconds(text: string): number | null {
   const seconds = /^\d+$/.test(text) ? Number(text) : 0;
-  return seconds >= 1 && seconds <= MAX_WAIT_SECONDS ? seconds : null;
+  return seconds >= 1 ? Math.min(seconds, MAX_WAIT_SECONDS) : null;
 }

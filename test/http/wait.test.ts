@@ -3,7 +3,8 @@ import { connect } from 'node:net';
 import { describe, expect, test, vi } from 'vitest';
 import type { Delivery } from '../../src/core/delivery.ts';
 import { parseWait } from '../../src/http/prefer.ts';
-import { type AppUnderTest, CRM_SECRET, MAIL, startApp } from '../helpers/app.ts';
+import { type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, startApp } from '../helpers/app.ts';
+import { aDelivery } from '../helpers/delivery.ts';
 
 const REPLY = { code: 250, enhanced: '2.0.0', response: 'OK  1722933305 a1b2 - gsmtp' };
 
@@ -84,7 +85,10 @@ describe('Prefer: wait', () => {
 
   test('answers 202 even if the store cannot tell the latest state', async () => {
     const get = async () => Promise.reject(new Error('the store is gone'));
-    await using app = await startApp({ waiters: { wait: async () => null }, store: { get, refusal: () => null } });
+    await using app = await startApp({
+      waiters: { wait: async () => null },
+      store: { get, refusal: () => null },
+    });
     const answer = await app.send(MAIL, { prefer: 'wait=10' });
     expect(answer.statusCode).toBe(202);
     expect(answer.json()).toMatchObject({ status: 'queued' });
@@ -135,7 +139,9 @@ describe('Prefer: wait', () => {
     ['wait=1, wait=2', 1],
     ['x="a, wait=5"', null],
     ['wait=0', null],
-    ['wait=61', null],
+    ['wait=61', 60],
+    ['wait=99999999999999999999999', 60],
+    ['return=minimal, wait="120"', 60],
     ['wait=-1', null],
     ['wait=1.5', null],
     ['wait=ten', null],
@@ -147,10 +153,70 @@ describe('Prefer: wait', () => {
     expect(parseWait(header)).toBe(seconds);
   });
 
+  test('waits a minute for who would wait longer, and says so', async () => {
+    await using app = await startApp();
+    const { answer } = await sendAndSettle(app, { status: 'sent' }, { prefer: 'wait=3600' });
+    expect([answer.statusCode, answer.headers['preference-applied']]).toEqual([200, 'wait=60']);
+  });
+
   test('ignores what it cannot honour, and does not say that it did', async () => {
     await using app = await startApp();
-    const answer = await app.send(MAIL, { prefer: 'wait=3600' });
+    const answer = await app.send(MAIL, { prefer: 'wait=0' });
     expect(answer.statusCode).toBe(202);
     expect(answer.headers).not.toHaveProperty('preference-applied');
+  });
+});
+
+describe('GET /messages/{id} with Prefer: wait', () => {
+  test('responds once the message is settled', async () => {
+    await using app = await startApp();
+    const { id } = app.keep(aDelivery({ status: 'sending' }));
+    const pending = app.get(`/messages/${id}`, { ...CRM, prefer: 'wait=120' });
+    await vi.waitUntil(() => app.waiting.has(id));
+    app.settle(id, { status: 'failed' });
+    const answer = await pending;
+    expect([answer.statusCode, answer.headers['preference-applied'], answer.json().status]).toEqual([200, 'wait=60', 'failed']);
+  });
+
+  test('responds with the state of then when it is let go, by time or at shutdown', async () => {
+    await using app = await startApp();
+    const delivery = app.keep(aDelivery({ status: 'queued' }));
+    const pending = app.get(`/messages/${delivery.id}`, { ...CRM, prefer: 'wait=5' });
+    await vi.waitUntil(() => app.waiting.has(delivery.id));
+    app.keep({ ...delivery, status: 'deferred' });
+    app.letGo(delivery.id);
+    expect((await pending).json().status).toBe('deferred');
+  });
+
+  test('waits on while the sender is paused', async () => {
+    const asked: unknown[] = [];
+    const wait = async (...given: unknown[]) => {
+      asked.push(given[1], given[3]);
+      return null;
+    };
+    await using app = await startApp({ waiters: { wait } });
+    const { id } = app.keep(aDelivery({ status: 'deferred' }));
+    await app.get(`/messages/${id}`, { ...CRM, prefer: 'wait=5' });
+    expect(asked).toEqual([5000, { throughPauses: true }]);
+  });
+
+  test('does not wait without it, nor for a message of another key', async () => {
+    await using app = await startApp();
+    const { id } = app.keep(aDelivery({ status: 'queued' }));
+    const answer = await app.get(`/messages/${id}`);
+    expect([answer.json().status, answer.headers['preference-applied']]).toEqual(['queued', undefined]);
+    expect((await app.get(`/messages/${id}`, { ...SHOP, prefer: 'wait=5' })).statusCode).toBe(404);
+    expect(app.waiting.size).toBe(0);
+  });
+
+  test('stops waiting when the caller is gone', async () => {
+    await using app = await startApp();
+    const { id } = app.keep(aDelivery({ status: 'queued' }));
+    const { port } = new URL(await app.listen());
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.write(`GET /messages/${id} HTTP/1.1\r\nHost: x\r\nAuthorization: ${CRM.authorization}\r\nPrefer: wait=60\r\n\r\n`);
+    await vi.waitUntil(() => app.waiting.has(id));
+    socket.destroy();
+    await vi.waitUntil(() => app.waiting.size === 0);
   });
 });

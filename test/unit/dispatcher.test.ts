@@ -270,6 +270,19 @@ describe('a request that waits', () => {
     expect(await core.waiters.wait((await core.accept()).id, LONG, never)).toBeNull();
   });
 
+  test('may wait through a pause of the sender', async () => {
+    let paused = true;
+    const core = start((job) =>
+      paused ? aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG] })) : anAcceptance(job.recipients),
+    );
+    const { id } = await core.accept();
+    const waiting = core.waiters.wait(id, LONG * 1000, never, { throughPauses: true });
+    expect(await core.waiters.wait(id, LONG, never)).toBeNull();
+    paused = false;
+    await core.accounts.verify('bot@acme.com', never);
+    expect(await waiting).toMatchObject({ id, status: 'sent' });
+  });
+
   test('is let go when its time is up, when it leaves, and when the service stops', async () => {
     const core = start(
       () => new Promise<Outcome>((resolve) => core.events.once('account.resumed', () => resolve(aFailure(aFault('connection_lost'))))),

@@ -1,20 +1,29 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import { z } from 'zod';
+import type { Delivery } from '../../core/delivery.ts';
 import type { Messages } from '../../core/messages.ts';
 import type { Backend } from '../../core/ports.ts';
+import type { Waiters } from '../../core/waiters.ts';
+import { headerOf } from '../acceptance.ts';
 import { callerOf } from '../caller.ts';
 import { idOf, messageParams } from '../message-param.ts';
 import { toPage } from '../page.ts';
+import { PREFERENCE_APPLIED, parseWait, preferWait } from '../prefer.ts';
 import { toResource } from '../resource.ts';
 import { answer, answersToKey, BODY_CODES, LOCATION } from '../schemas/answers.ts';
 import { messageList, messageQuery, messageResource, reschedule } from '../schemas/message.ts';
+import { toSignal } from '../signal.ts';
 
 export interface MessageOptions {
   readonly messages: Messages;
+  readonly waiters: Pick<Waiters, 'wait'>;
   readonly durability: Backend['durability'];
 }
 
 /** /messages: what became of them, and what can still be changed. Another key's message is as unknown as one that never was. */
-export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, { messages, durability }) => {
+export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, { messages, waiters, durability }) => {
+  const present = (delivery: Delivery) => toResource(delivery, durability);
+
   app.get(
     '/messages/:id',
     {
@@ -23,12 +32,24 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
         operationId: 'getMessage',
         tags: ['messages'],
         summary: 'See what became of a message',
-        description: 'A key sees the messages it sent, an admin key all. Finished messages are kept for RETAIN.',
+        description: `A key sees the messages it sent, an admin key all. Finished messages are kept for RETAIN.
+
+With \`Prefer: wait\` the answer comes when the message is settled, or after that time with its state then.`,
         params: messageParams,
-        response: answersToKey({ 200: answer('The message.', messageResource) }, ['message_not_found']),
+        headers: z.object({ Prefer: preferWait }),
+        response: answersToKey({ 200: answer('The message.', messageResource, { headers: PREFERENCE_APPLIED }) }, ['message_not_found']),
       },
     },
-    async (request) => toResource(await messages.get(idOf(request), callerOf(request)), durability),
+    async (request, reply) => {
+      const caller = callerOf(request);
+      const id = idOf(request);
+      const delivery = await messages.get(id, caller);
+      const seconds = parseWait(headerOf(request, 'prefer'));
+      if (seconds === null) return present(delivery);
+      reply.header('preference-applied', `wait=${seconds}`);
+      const settled = await waiters.wait(id, seconds * 1000, toSignal(reply), { throughPauses: true });
+      return present(settled ?? (await messages.get(id, caller)));
+    },
   );
 
   app.get(
@@ -49,7 +70,7 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
       const { limit, ...query } = request.query;
       const found = await messages.list({ ...query, limit: limit + 1 }, callerOf(request));
       const { items, next_cursor } = toPage(found, limit, ({ createdAt, id }) => [String(createdAt), id]);
-      return { messages: items.map((delivery) => toResource(delivery, durability)), next_cursor };
+      return { messages: items.map(present), next_cursor };
     },
   );
 
@@ -71,7 +92,7 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
         ]),
       },
     },
-    async (request) => toResource(await messages.cancel(idOf(request), callerOf(request)), durability),
+    async (request) => present(await messages.cancel(idOf(request), callerOf(request))),
   );
 
   app.post(
@@ -95,7 +116,7 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
     },
     async (request, reply) => {
       const delivery = await messages.retry(idOf(request), callerOf(request));
-      return reply.code(202).header('location', `/messages/${delivery.id}`).send(toResource(delivery, durability));
+      return reply.code(202).header('location', `/messages/${delivery.id}`).send(present(delivery));
     },
   );
 
@@ -120,7 +141,7 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
     },
     async (request) => {
       const rescheduled = await messages.reschedule(idOf(request), request.body.scheduled_at, callerOf(request));
-      return toResource(rescheduled, durability);
+      return present(rescheduled);
     },
   );
 };

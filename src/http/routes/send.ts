@@ -7,7 +7,7 @@ import type { Backend, Store, StoredAnswer } from '../../core/ports.ts';
 import type { Waiters } from '../../core/waiters.ts';
 import { type Acceptance, headerOf } from '../acceptance.ts';
 import { give, toJsonAnswer } from '../idempotency.ts';
-import { parseWait } from '../prefer.ts';
+import { PREFERENCE_APPLIED, parseWait, preferWait } from '../prefer.ts';
 import { pathOf, toProblem } from '../problem.ts';
 import { toPreview, toResource } from '../resource.ts';
 import { answer, answersToKey, BODY_CODES, LOCATION, REPLAYED } from '../schemas/answers.ts';
@@ -22,9 +22,6 @@ export interface SendOptions {
   readonly durability: Backend['durability'];
 }
 
-const PREFERENCE_APPLIED = {
-  'Preference-Applied': { type: 'string', description: 'The preference that was honoured.', examples: ['wait=10'] },
-};
 const HEADERS = { ...LOCATION, ...PREFERENCE_APPLIED, ...REPLAYED };
 
 const schema = {
@@ -35,10 +32,7 @@ const schema = {
 
 A retried request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice.`,
   headers: z.object({
-    Prefer: z
-      .string()
-      .optional()
-      .meta({ description: 'wait=N: answer when the message is settled, or after N seconds (1 to 60; RFC 7240).', examples: ['wait=10'] }),
+    Prefer: preferWait.meta({ ...preferWait.meta(), examples: ['wait=10'] }),
     'Idempotency-Key': idempotencyKey,
   }),
   body: sendRequest,
