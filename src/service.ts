@@ -88,7 +88,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     events,
     urlsFor: (owner) => urlsOf(keyring.get(owner)),
     accountUrls: () => (webhookUrl === null ? [] : [webhookUrl]),
-    toMessageData: (delivery) => toResource(delivery, durability),
+    toMessageData: (delivery) => toResource(delivery, durability, null),
     toAccountData: (user) => toAccountResource(accounts.state(user)),
     backoffScale,
     random: Math.random,

@@ -1,5 +1,5 @@
 import type { ErrorCode } from './errors.ts';
-import type { Content, Envelope, Priority } from './message.ts';
+import type { Address, Content, Envelope, Priority } from './message.ts';
 
 /**
  * A delivery is one accepted message and all that became of it. It is an immutable value: {@link advance} and {@link amend} return the next one.
@@ -77,6 +77,29 @@ export interface Recipient {
   readonly smtp: SmtpReply | null;
 }
 
+/** What is known of an attachment once its content is dropped. */
+export interface AttachmentInfo {
+  readonly filename: string;
+  /** Of the decoded content, in bytes. */
+  readonly size: number;
+  /** The media type that it is sent with. Null: not known, in records of version 0.1. */
+  readonly contentType: string | null;
+}
+
+/**
+ * What the service changed about a message:
+ *
+ * - `from_rewritten`: its From, by FROM_POLICY=rewrite;
+ * - `recipients_redirected`: its recipients, by REDIRECT_ALL_TO;
+ * - `recipients_suppressed`: some recipients are left out.
+ */
+export const WARNING_CODES = ['from_rewritten', 'recipients_redirected', 'recipients_suppressed'] as const;
+
+export interface Warning {
+  readonly code: (typeof WARNING_CODES)[number];
+  readonly detail: string;
+}
+
 /** One try that reached, or meant to reach, the server. `endedAt` is null while it runs. */
 export interface Attempt {
   readonly number: number;
@@ -104,6 +127,11 @@ export interface Delivery {
   /** The Message-ID header, with its angle brackets; the same on every attempt. */
   readonly messageId: string;
   readonly envelope: Envelope;
+  readonly replyTo: readonly Address[];
+  /** The id of the template that it was made from. */
+  readonly template: string | null;
+  readonly attachments: readonly AttachmentInfo[];
+  readonly warnings: readonly Warning[];
   /** Null once settled, unless it may be tried again. */
   readonly content: Content | null;
   readonly tags: Readonly<Record<string, string>>;

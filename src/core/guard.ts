@@ -48,7 +48,7 @@ function matcherOf(patterns: readonly string[] | null): (email: string) => boole
 
 const ORIGINAL_TO = 'X-Original-To';
 /** Characters: fit for a header, and for a sentence. */
-const MAX_LIST_LENGTH = 900;
+export const MAX_LIST_LENGTH = 900;
 
 /** The same message to this address in place of its recipients, whom it names in X-Original-To. */
 export function redirect({ envelope, content, ...rest }: Message, to: string): Message {
@@ -64,7 +64,7 @@ export function redirect({ envelope, content, ...rest }: Message, to: string): M
 }
 
 /** As many of these as so many characters hold, and how many more there are. */
-function listWithin(items: readonly string[], maxLength: number): string {
+export function listWithin(items: readonly string[], maxLength: number): string {
   const all = items.join(', ');
   if (all.length <= maxLength) return all;
   const room = maxLength - `, and ${items.length} more`.length;

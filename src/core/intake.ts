@@ -1,9 +1,9 @@
 import type { Accounts, Routed } from './accounts.ts';
 import { refuseEntries } from './attachments.ts';
 import type { Caller } from './caller.ts';
-import { type Delivery, pendingOf } from './delivery.ts';
+import { type AttachmentInfo, type Delivery, pendingOf, type Warning } from './delivery.ts';
 import { AppError } from './errors.ts';
-import { redirect, refuseForKey } from './guard.ts';
+import { listWithin, MAX_LIST_LENGTH, redirect, refuseForKey } from './guard.ts';
 import { createId } from './id.ts';
 import { follow } from './insist.ts';
 import type { Keyring } from './keyring.ts';
@@ -91,7 +91,14 @@ export function createIntake(deps: IntakeDeps): Intake {
     const message = deps.redirectAllTo === null ? filled : redirect(filled, deps.redirectAllTo);
     const routed = accounts.route(message, caller);
     const { content } = routed.message;
-    const asked = toDelivery(routed, caller, requestId, id);
+    const warnings = warningsOf(filled, message, routed.message);
+    const attachments = content.attachments.map((file) => ({
+      filename: file.filename,
+      size: file.content.length,
+      contentType: composer.typeOf(file),
+    }));
+    const origin = { template: draft.template?.id ?? null, attachments, warnings };
+    const asked = toDelivery({ ...routed, ...origin }, caller, requestId, id);
     const suppressed = await suppressions.find(asked.account, pendingOf(asked));
     const delivery = suppress(asked, suppressed);
     await inspect(content);
@@ -151,8 +158,21 @@ function withoutSubject(): AppError {
   return new AppError('template_failed', { detail, errors: [{ pointer: '/subject', code: 'required', detail }] });
 }
 
-function toDelivery({ message, account }: Routed, caller: Caller, requestId: string, id: string): Delivery {
+/** What the message is made from, besides its fields. */
+interface Origin {
+  readonly template: string | null;
+  readonly attachments: readonly AttachmentInfo[];
+  readonly warnings: readonly Warning[];
+}
+
+function toDelivery(
+  { message, account, template, attachments, warnings }: Routed & Origin,
+  caller: Caller,
+  requestId: string,
+  id: string,
+): Delivery {
   const { envelope, content, tags, metadata, priority, scheduledAt, expiresAt } = message;
+  const { replyTo } = content;
   const createdAt = Date.now();
   const domain = envelope.from.email.slice(envelope.from.email.lastIndexOf('@') + 1);
   return {
@@ -165,11 +185,15 @@ function toDelivery({ message, account }: Routed, caller: Caller, requestId: str
     account,
     messageId: `<${id}@${domain}>`,
     envelope,
+    replyTo,
+    template,
+    attachments,
+    warnings,
     content,
     tags,
     metadata,
     priority,
-    bytes: recordBytes(message) + contentBytes(content),
+    bytes: recordBytes({ ...message, replyTo, attachments, warnings }) + contentBytes(content),
     createdAt,
     scheduledAt,
     expiresAt,
@@ -182,6 +206,22 @@ function toDelivery({ message, account }: Routed, caller: Caller, requestId: str
     perAttempt: null,
     retriedForMs: 0,
   };
+}
+
+/** @param asked the message before it was redirected and routed */
+function warningsOf(asked: Message, redirected: Message, routed: Message): Warning[] {
+  const warnings: Warning[] = [];
+  if (redirected !== asked) {
+    const meant = listWithin(recipientsOf(asked.envelope), MAX_LIST_LENGTH);
+    const detail = `REDIRECT_ALL_TO is set: the message goes to ${recipientsOf(redirected.envelope)} instead of ${meant}.`;
+    warnings.push({ code: 'recipients_redirected', detail });
+  }
+  const [from, sentFrom] = [asked.envelope.from.email, routed.envelope.from.email];
+  if (from !== sentFrom) {
+    const detail = `No account owns ${from}, and FROM_POLICY is rewrite: the message is sent from ${sentFrom}.`;
+    warnings.push({ code: 'from_rewritten', detail });
+  }
+  return warnings;
 }
 
 function waitOf({ status, scheduledAt, createdAt }: Delivery): number {

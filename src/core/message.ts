@@ -72,12 +72,20 @@ export function recipientsOf(envelope: Envelope): string[] {
   return [...seen];
 }
 
+/** What stays of a message when its content is gone. */
+interface Kept extends Pick<Message, 'envelope' | 'tags' | 'metadata'> {
+  readonly replyTo: readonly unknown[];
+  readonly attachments: readonly unknown[];
+  readonly warnings: readonly { readonly detail: string }[];
+}
+
 /** Roughly what stays in memory of a message when its content is gone, in bytes. */
-export function recordBytes({ envelope, tags, metadata }: Pick<Message, 'envelope' | 'tags' | 'metadata'>): number {
+export function recordBytes({ envelope, replyTo, attachments, warnings, tags, metadata }: Kept): number {
   const fixed = 1024;
-  const perRecipient = 256;
-  const recipients = envelope.to.length + envelope.cc.length + envelope.bcc.length;
-  return fixed + perRecipient * recipients + envelope.subject.length + lengthOf(tags) + lengthOf(metadata);
+  const perItem = 256;
+  const items = envelope.to.length + envelope.cc.length + envelope.bcc.length + replyTo.length + attachments.length;
+  const details = warnings.reduce((sum, { detail }) => sum + detail.length, 0);
+  return fixed + perItem * items + envelope.subject.length + details + lengthOf(tags) + lengthOf(metadata);
 }
 
 /** Roughly what the content of a message occupies while it waits, in bytes. */

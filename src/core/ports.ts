@@ -330,6 +330,8 @@ export interface Composed {
 
 export interface Composer {
   compose(job: Job): Promise<Composed>;
+  /** Returns the media type that the attachment is sent with. */
+  typeOf(attachment: Attachment): string;
 }
 
 /** What Gmail blocks, found inside an attachment. */

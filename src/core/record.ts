@@ -10,7 +10,18 @@ export function toRecord(delivery: Delivery): string {
 }
 
 export function parseRecord(record: string, content: Content | null): Delivery {
-  return { ...JSON.parse(record), content };
+  return { ...addedSince(content), ...JSON.parse(record), content };
+}
+
+/** The fields that records of version 0.1 do not have. */
+function addedSince(content: Content | null): Pick<Delivery, 'replyTo' | 'template' | 'attachments' | 'warnings'> {
+  const attachments = content?.attachments ?? [];
+  return {
+    replyTo: content?.replyTo ?? [],
+    template: null,
+    attachments: attachments.map(({ filename, content: { length }, contentType }) => ({ filename, size: length, contentType })),
+    warnings: [],
+  };
 }
 
 /** An attachment without its bytes, and how many they are. */

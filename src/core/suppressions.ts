@@ -1,6 +1,7 @@
 import type { Delivery, SmtpReply } from './delivery.ts';
 import { AppError, type FieldError, summarize } from './errors.ts';
 import type { Events } from './events.ts';
+import { listWithin, MAX_LIST_LENGTH } from './guard.ts';
 import type { Fault, Suppression, SuppressionStore } from './ports.ts';
 
 /** "Gmail SMTP errors and codes" (https://support.google.com/a/answer/3726730): there is no such mailbox, or it is disabled. */
@@ -106,7 +107,10 @@ export function suppress(delivery: Delivery, found: ReadonlyMap<string, Suppress
     const suppression = found.get(recipient.email);
     return suppression ? { ...recipient, status: 'suppressed' as const, smtp: suppression.smtp } : recipient;
   });
-  if (recipients.some(({ status }) => status === 'pending')) return { ...delivery, recipients };
+  if (recipients.some(({ status }) => status === 'pending')) {
+    const detail = `Suppressed, so not sent to: ${listWithin([...found.keys()], MAX_LIST_LENGTH)}.`;
+    return { ...delivery, recipients, warnings: [...delivery.warnings, { code: 'recipients_suppressed', detail }] };
+  }
   const errors = refusalsOf(delivery, found);
   throw new AppError('recipient_suppressed', { detail: summarize(errors), errors });
 }

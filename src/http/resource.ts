@@ -1,4 +1,5 @@
 import type { AccountState } from '../core/account.ts';
+import { type Caller, isAdmin } from '../core/caller.ts';
 import { type Attempt, type Delivery, type DeliveryError, namedOf } from '../core/delivery.ts';
 import { ERRORS } from '../core/errors.ts';
 import type { Preview } from '../core/intake.ts';
@@ -7,8 +8,12 @@ import type { Usage } from '../core/quota.ts';
 import type { AccountResource } from './schemas/account.ts';
 import type { MessageResource, PreviewResource } from './schemas/message.ts';
 
-/** What callers see of a delivery: snake_case, times in ISO 8601. The fields are put together in the order the docs give them. */
-export function toResource(delivery: Delivery, durability: Backend['durability']): MessageResource {
+/**
+ * What callers see of a delivery: snake_case, times in ISO 8601. The fields are put together in the order the docs give them.
+ *
+ * @param caller who sees it; null: an endpoint
+ */
+export function toResource(delivery: Delivery, durability: Backend['durability'], caller: Caller | null): MessageResource {
   const { from, to, cc, bcc, subject } = delivery.envelope;
   return {
     id: delivery.id,
@@ -18,19 +23,27 @@ export function toResource(delivery: Delivery, durability: Backend['durability']
     to,
     cc,
     bcc,
+    reply_to: delivery.replyTo,
     subject,
+    template: delivery.template,
+    attachments: delivery.attachments.map(({ filename, size, contentType }) => ({ filename, size, content_type: contentType })),
     tags: delivery.tags,
     metadata: delivery.metadata,
+    priority: delivery.priority,
+    account: delivery.account,
     created_at: toIso(delivery.createdAt),
     scheduled_at: toIsoOrNull(delivery.scheduledAt),
+    expires_at: toIsoOrNull(delivery.expiresAt),
     next_attempt_at: toIsoOrNull(nextAttemptOf(delivery)),
     finished_at: toIsoOrNull(delivery.finishedAt),
     recipients: delivery.recipients,
     attempts: delivery.attempts.map(toAttempt),
     error: toError(delivery.error),
+    warnings: delivery.warnings,
     possible_duplicate: delivery.possibleDuplicate,
     test: delivery.test,
     durability,
+    ...(caller !== null && isAdmin(caller) && { key: delivery.owner }),
   };
 }
 
@@ -110,5 +123,6 @@ export function toPreview({ delivery, composed }: Preview): PreviewResource {
     headers: composed.headers,
     size: composed.size,
     message_id: delivery.messageId,
+    warnings: delivery.warnings,
   };
 }

@@ -90,6 +90,16 @@ describe('From', () => {
     const { status, body } = await app.service.send({ ...HELLO, from: 'Ada <ada@partner.example>' }, { wait: 10 });
     expect(status).toBe(200);
     expect(body.from).toEqual({ email: USER, name: 'Ada' });
+    expect(body.reply_to).toEqual([{ email: 'ada@partner.example', name: 'Ada' }]);
+    const warnings = [
+      {
+        code: 'from_rewritten',
+        detail: `No account owns ada@partner.example, and FROM_POLICY is rewrite: the message is sent from ${USER}.`,
+      },
+    ];
+    expect(body.warnings).toEqual(warnings);
+    const preview = await app.service.send({ ...HELLO, from: 'Ada <ada@partner.example>', dry_run: true });
+    expect(preview.body.warnings).toEqual(warnings);
     expect(app.gmail.messages[0]?.raw).toMatch(/^From: Ada <bot@simulator\.test>$/m);
     expect(app.gmail.messages[0]?.raw).toMatch(/^Reply-To: Ada <ada@partner\.example>$/m);
     expect(app.gmail.messages[0]?.rewrittenFrom).toBeNull();

@@ -99,6 +99,13 @@ describe('on a staging system', () => {
       cc: [],
       bcc: [],
       recipients: [{ email: 'tester@acme.com' }],
+      warnings: [
+        {
+          code: 'recipients_redirected',
+          detail:
+            'REDIRECT_ALL_TO is set: the message goes to tester@acme.com instead of ada@example.com, bob@example.com, carol@example.com.',
+        },
+      ],
     });
     expect(app.gmail.messages.map(({ recipients }) => recipients)).toEqual([['tester@acme.com']]);
     const raw = String(app.gmail.messages[0]?.raw);

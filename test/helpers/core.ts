@@ -93,7 +93,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes }),
   );
   let draining = false;
-  const composer = { compose: async () => ({ size: 1, headers: [] }) };
+  const composer = { compose: async () => ({ size: 1, headers: [] }), typeOf: () => 'application/octet-stream' };
   const inspector = createArchiveInspector();
   const isDraining = () => draining;
   const suppressions = createSuppressions({ store: backend.suppressions, events, learn: true, onError: (error) => failures.push(error) });

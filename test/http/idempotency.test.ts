@@ -198,7 +198,7 @@ describe('a request of which it is not known what came', () => {
       accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
       suppressions: createSuppressions({ store: backend.suppressions, events: createEvents(), learn: true, onError() {} }),
       templates: NO_TEMPLATES,
-      composer: { compose: async () => ({ size: 1, headers: [] }) },
+      composer: { compose: async () => ({ size: 1, headers: [] }), typeOf: () => 'application/octet-stream' },
       inspector: { findBlocked: async () => [] },
       allowedRecipients: null,
       redirectAllTo: null,

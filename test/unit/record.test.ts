@@ -48,9 +48,15 @@ describe('the record of a delivery', () => {
     expect(toRecord(aDelivery(aMessage({ text: 'the words' })))).not.toContain('the words');
   });
 
-  test('of an older version, without a field that came since, is read', () => {
-    const { retriedForMs: _, ...older } = aDelivery();
-    const delivery = parseRecord(JSON.stringify({ ...older, content: null }), null);
-    expect(delivery).toEqual({ ...older, content: null });
+  test('of version 0.1, without the fields that came since, is read: its content tells what it can', () => {
+    const { replyTo: _, template: __, attachments: ___, warnings: ____, ...older } = aDelivery();
+    const record = JSON.stringify({ ...older, content: null });
+    expect(parseRecord(record, null)).toEqual({ ...older, content: null, replyTo: [], template: null, attachments: [], warnings: [] });
+    const replyTo = [{ email: 'help@acme.com', name: null }];
+    const file = { ...ATTACHMENT, content: Buffer.from('abc') };
+    expect(parseRecord(record, { ...CONTENT, replyTo, attachments: [file] })).toMatchObject({
+      replyTo,
+      attachments: [{ filename: 'a.bin', size: 3, contentType: null }],
+    });
   });
 });

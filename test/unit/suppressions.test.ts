@@ -174,6 +174,7 @@ describe('a message that is to be accepted', () => {
         { email: 'ada@example.com', status: 'pending', smtp: null },
         { email: 'bob@example.com', status: 'suppressed', smtp: NO_SUCH_USER },
       ],
+      warnings: [{ code: 'recipients_suppressed', detail: 'Suppressed, so not sent to: bob@example.com.' }],
     });
   });
 

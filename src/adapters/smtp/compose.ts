@@ -1,6 +1,6 @@
 import MailComposer from 'nodemailer/lib/mail-composer';
 import type { Composer } from '../../core/ports.ts';
-import { toMail } from './mime.ts';
+import { toMail, typeOf } from './mime.ts';
 
 /** Composes as an attempt would, and only measures. */
 export function createComposer(): Composer {
@@ -12,6 +12,7 @@ export function createComposer(): Composer {
       for await (const chunk of node.createReadStream()) size += (chunk as Buffer).length;
       return { size, headers };
     },
+    typeOf,
   };
 }
 

@@ -88,15 +88,24 @@ function toMailtoPath(email: string): string {
   return email.replace(/[^\w.!$'*+\-=~@]/gu, encodeURIComponent);
 }
 
-function toAttachment({ filename, content, contentType, contentId }: Attachment) {
+/** The media type of an attachment: the one it was given, or the one its name stands for. */
+export function typeOf({ filename, contentType }: Pick<Attachment, 'filename' | 'contentType'>): string {
+  return toLeafType(contentType ?? detectMimeType(nameOf(filename)));
+}
+
+function nameOf(filename: string): string {
   // Of blanks alone nothing is left.
-  const name = toFoldable(filename.replace(/[/\\]/g, '_')) || 'attachment';
+  return toFoldable(filename.replace(/[/\\]/g, '_')) || 'attachment';
+}
+
+function toAttachment({ filename, content, contentType, contentId }: Attachment) {
+  const name = nameOf(filename);
   return {
     filename: name,
     ...(content.byteLength > SLICE_BYTES
       ? { content: Readable.from(slicesOf(content), { objectMode: false }), contentTransferEncoding: 'base64' as const }
       : { content: toBuffer(content) }),
-    contentType: toLeafType(contentType ?? detectMimeType(name)),
+    contentType: typeOf({ filename, contentType }),
     contentDisposition: contentId === null ? 'attachment' : 'inline',
     ...(contentId === null ? {} : { cid: contentId }),
   };

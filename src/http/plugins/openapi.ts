@@ -10,6 +10,7 @@ import { batchAnswer, batchItem, batchResult } from '../schemas/batch.ts';
 import { mailbox } from '../schemas/mailbox.ts';
 import {
   address,
+  attachmentInfo,
   attempt,
   deliveryError,
   errorCode,
@@ -19,6 +20,7 @@ import {
   recipient,
   sendResult,
   smtpReply,
+  warning,
 } from '../schemas/message.ts';
 import { fieldError, problem } from '../schemas/problem.ts';
 import { sendRequest } from '../schemas/send.ts';
@@ -32,6 +34,8 @@ const RESPONSES = {
   Address: address,
   Recipient: recipient,
   Attempt: attempt,
+  AttachmentInfo: attachmentInfo,
+  Warning: warning,
   SmtpReply: smtpReply,
   DeliveryError: deliveryError,
   Account: account,

@@ -5,6 +5,7 @@ import type { AppError } from '../../core/errors.ts';
 import type { Draft } from '../../core/message.ts';
 import type { Backend } from '../../core/ports.ts';
 import { type Acceptance, orRefusal } from '../acceptance.ts';
+import { callerOf } from '../caller.ts';
 import { validate } from '../fields.ts';
 import { endOfBatch, fingerprintOfAll, give, toFingerprint, toJsonAnswer } from '../idempotency.ts';
 import { placedAt, toAppError, toProblemOf } from '../problem.ts';
@@ -56,7 +57,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
   async function accept(judged: Judged, request: FastifyRequest, id: string | undefined): Promise<Omit<BatchResult, 'error'>> {
     if ('refusal' in judged) throw judged.refusal;
     if (judged.dryRun) return { status: 200, preview: toPreview(await acceptance.preview(judged.draft, request)) };
-    return { status: 202, message: toResource(await acceptance.accept(judged.draft, request, id), durability) };
+    return { status: 202, message: toResource(await acceptance.accept(judged.draft, request, id), durability, callerOf(request)) };
   }
 
   async function resultOf(judged: Judged, index: number, request: FastifyRequest, id: string | undefined): Promise<BatchResult> {

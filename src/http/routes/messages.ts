@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Delivery } from '../../core/delivery.ts';
 import type { Messages } from '../../core/messages.ts';
@@ -22,7 +23,7 @@ export interface MessageOptions {
 
 /** /messages: what became of them, and what can still be changed. Another key's message is as unknown as one that never was. */
 export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, { messages, waiters, durability }) => {
-  const present = (delivery: Delivery) => toResource(delivery, durability);
+  const present = (delivery: Delivery, request: FastifyRequest) => toResource(delivery, durability, callerOf(request));
 
   app.get(
     '/messages/:id',
@@ -45,10 +46,10 @@ With \`Prefer: wait\` the answer comes when the message is settled, or after tha
       const id = idOf(request);
       const delivery = await messages.get(id, caller);
       const seconds = parseWait(headerOf(request, 'prefer'));
-      if (seconds === null) return present(delivery);
+      if (seconds === null) return present(delivery, request);
       reply.header('preference-applied', `wait=${seconds}`);
       const settled = await waiters.wait(id, seconds * 1000, toSignal(reply), { throughPauses: true });
-      return present(settled ?? (await messages.get(id, caller)));
+      return present(settled ?? (await messages.get(id, caller)), request);
     },
   );
 
@@ -70,7 +71,7 @@ With \`Prefer: wait\` the answer comes when the message is settled, or after tha
       const { limit, ...query } = request.query;
       const found = await messages.list({ ...query, limit: limit + 1 }, callerOf(request));
       const { items, next_cursor } = toPage(found, limit, ({ createdAt, id }) => [String(createdAt), id]);
-      return { messages: items.map(present), next_cursor };
+      return { messages: items.map((delivery) => present(delivery, request)), next_cursor };
     },
   );
 
@@ -92,7 +93,7 @@ With \`Prefer: wait\` the answer comes when the message is settled, or after tha
         ]),
       },
     },
-    async (request) => present(await messages.cancel(idOf(request), callerOf(request))),
+    async (request) => present(await messages.cancel(idOf(request), callerOf(request)), request),
   );
 
   app.post(
@@ -116,7 +117,7 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
     },
     async (request, reply) => {
       const delivery = await messages.retry(idOf(request), callerOf(request));
-      return reply.code(202).header('location', `/messages/${delivery.id}`).send(present(delivery));
+      return reply.code(202).header('location', `/messages/${delivery.id}`).send(present(delivery, request));
     },
   );
 
@@ -141,7 +142,7 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
     },
     async (request) => {
       const rescheduled = await messages.reschedule(idOf(request), request.body.scheduled_at, callerOf(request));
-      return present(rescheduled);
+      return present(rescheduled, request);
     },
   );
 };

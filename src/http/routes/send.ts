@@ -6,6 +6,7 @@ import { AppError } from '../../core/errors.ts';
 import type { Backend, Store, StoredAnswer } from '../../core/ports.ts';
 import type { Waiters } from '../../core/waiters.ts';
 import { type Acceptance, headerOf } from '../acceptance.ts';
+import { callerOf } from '../caller.ts';
 import { give, toJsonAnswer } from '../idempotency.ts';
 import { PREFERENCE_APPLIED, parseWait, preferWait } from '../prefer.ts';
 import { pathOf, toProblem } from '../problem.ts';
@@ -73,7 +74,7 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acce
   /** What to say of an accepted message: at once, or when the caller has waited for it. */
   function toAnswer(delivery: Delivery, request: FastifyRequest, reply: FastifyReply): StoredAnswer | Promise<StoredAnswer> {
     const seconds = parseWait(headerOf(request, 'prefer'));
-    return seconds === null || delivery.status === 'scheduled' ? toAccepted(delivery, {}) : waitFor(delivery, seconds, request, reply);
+    return seconds === null || delivery.status === 'scheduled' ? toAccepted(delivery, request) : waitFor(delivery, seconds, request, reply);
   }
 
   async function waitFor(delivery: Delivery, seconds: number, request: FastifyRequest, reply: FastifyReply): Promise<StoredAnswer> {
@@ -82,16 +83,17 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acce
     if (settled !== null) return toSettled(settled, request, applied);
     // Nothing that goes wrong now may hide that the message was accepted.
     const latest = await store.get(delivery.id).catch(() => null);
-    return toAccepted(latest ?? delivery, applied);
+    return toAccepted(latest ?? delivery, request, applied);
   }
 
-  function toAccepted(delivery: Delivery, headers: Record<string, string>, status = 202): StoredAnswer {
-    return toJsonAnswer(status, toResource(delivery, durability), { ...headers, location: `/messages/${delivery.id}` });
+  function toAccepted(delivery: Delivery, request: FastifyRequest, headers: Record<string, string> = {}, status = 202): StoredAnswer {
+    const resource = toResource(delivery, durability, callerOf(request));
+    return toJsonAnswer(status, resource, { ...headers, location: `/messages/${delivery.id}` });
   }
 
   function toSettled(delivery: Delivery, request: FastifyRequest, headers: Record<string, string>): StoredAnswer {
     const { status, error } = delivery;
-    if (status === 'sent' || status === 'partially_sent' || error === null) return toAccepted(delivery, headers, 200);
+    if (status === 'sent' || status === 'partially_sent' || error === null) return toAccepted(delivery, request, headers, 200);
     request.failure = new AppError(error.code);
     const problem = toProblem(error.code, {
       detail: error.detail,
@@ -99,7 +101,7 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acce
       request_id: request.id,
       hint: error.hint,
       ...(error.smtp && { smtp: error.smtp }),
-      message: toResource(delivery, durability),
+      message: toResource(delivery, durability, callerOf(request)),
     });
     return { status: problem.status, headers: { ...headers, 'content-type': 'application/problem+json' }, body: JSON.stringify(problem) };
   }

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { toMailboxKey } from '../../core/address.ts';
-import { RECIPIENT_STATUSES, STATUSES } from '../../core/delivery.ts';
+import { RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery.ts';
 import { ERROR_CODES } from '../../core/errors.ts';
+import { PRIORITIES } from '../../core/message.ts';
 import type { DeliveryQuery, Place } from '../../core/ports.ts';
 import { strictObject } from '../fields.ts';
 import { cursor, limit, nextCursor } from '../page.ts';
@@ -57,6 +58,27 @@ export const attempt = z.object({
   error: deliveryError.nullable(),
 });
 
+export const attachmentInfo = z.object({
+  filename: z.string().meta({ examples: ['invoice.pdf'] }),
+  size: z.int().meta({ description: 'Bytes of the decoded content.', examples: [48_213] }),
+  content_type: z
+    .string()
+    .nullable()
+    .meta({
+      description: 'The media type it is sent with. Null: accepted by a version that did not keep it.',
+      examples: ['application/pdf'],
+    }),
+});
+
+export const warning = z.object({
+  code: z.enum(WARNING_CODES),
+  detail: z
+    .string()
+    .meta({ examples: ['No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com.'] }),
+});
+
+const warnings = z.array(warning).meta({ description: 'What the service changed about the message.' });
+
 /** One accepted message and all that became of it. */
 export const messageResource = z.object({
   id: z.string().meta({ examples: ['msg_01k7m4q2'] }),
@@ -66,21 +88,35 @@ export const messageResource = z.object({
   to: z.array(address),
   cc: z.array(address),
   bcc: z.array(address),
+  reply_to: z.array(address),
   subject: z.string(),
+  template: z
+    .string()
+    .nullable()
+    .meta({ description: 'The id of the template it was made from.', examples: ['invoice'] }),
+  attachments: z.array(attachmentInfo),
   tags: z.record(z.string(), z.string()),
   metadata: z.record(z.string(), z.string()),
+  priority: z.enum(PRIORITIES),
+  account: z.string().meta({ description: 'The account that sends it.', examples: ['bot@acme.com'] }),
   created_at: time,
   scheduled_at: timeOrNull,
+  expires_at: timeOrNull,
   next_attempt_at: timeOrNull,
   finished_at: timeOrNull,
   recipients: z.array(recipient),
   attempts: z.array(attempt),
   error: deliveryError.nullable().meta({ description: 'Why it failed, or why it waits.' }),
+  warnings,
   possible_duplicate: z.boolean().meta({ description: 'An attempt ended without an answer and another followed.' }),
   test: z.boolean().meta({ description: 'Sent with a test key: it goes to the built-in simulator, never to Gmail.' }),
   durability: z
     .enum(['memory', 'disk', 'redis'])
     .meta({ description: 'What an accepted message survives: memory is lost in a crash or restart.' }),
+  key: z
+    .string()
+    .optional()
+    .meta({ description: 'The name of the API key that sent it. Only admins see it.', examples: ['crm'] }),
 });
 
 export const messageList = z.object({ messages: z.array(messageResource), next_cursor: nextCursor });
@@ -136,6 +172,7 @@ export const preview = z.object({
   headers: z.array(z.object({ name: z.string(), value: z.string() })),
   size: z.int().meta({ description: 'Bytes of the encoded message.' }),
   message_id: z.string(),
+  warnings,
 });
 
 export type PreviewResource = Immutable<z.output<typeof preview>>;

@@ -22,6 +22,7 @@ export const messageRows: Row[] = [
   usually('getMessage', 200, (stage) => settled(stage)),
   usually('getMessage', 200, scheduled),
   usually('getMessage', 200, async (stage) => ({ ...(await scheduled(stage)), headers: { prefer: 'wait=1' } })),
+  usually('getMessage', 200, async (stage) => ({ ...(await settled(stage)), key: ADMIN })),
   usually('getMessage', 200, (stage) => failed(stage, 'no-such-user+get@simulator.test')),
   usually('getMessage', 'message_not_found'),
 
