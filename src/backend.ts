@@ -29,8 +29,11 @@ export async function openBackend(
   };
   switch (url.kind) {
     case 'memory': {
-      const onEarlyDrop = once(() => logger.warn('finished messages and answers are dropped before RETAIN, to keep memory flat'));
-      return { backend: createMemoryBackend({ ...limits, onEarlyDrop }), rates: createMemoryRates() };
+      const warnOf = {
+        record: once(() => logger.warn('finished messages and answers are dropped before RETAIN, to keep memory flat')),
+        claim: once(() => logger.warn('idempotency keys are dropped before RETAIN: a request that is repeated later sends again')),
+      };
+      return { backend: createMemoryBackend({ ...limits, onEarlyDrop: (what) => warnOf[what]() }), rates: createMemoryRates() };
     }
     case 'sqlite': {
       const { openSqliteBackend } = await import('./adapters/sqlite/index.ts');

@@ -1,4 +1,5 @@
 import type { Delivery, DeliveryError, SmtpReply, Status } from './delivery.ts';
+import type { ErrorCode } from './errors.ts';
 import type { Attachment, Content, Envelope, Priority, TemplateUse } from './message.ts';
 
 /**
@@ -39,6 +40,8 @@ export interface Store {
   /** Answers what is kept from now on: the delivery; or, if it was inserted before, what has become of it. */
   insert(delivery: Delivery): Promise<Delivery>;
   get(id: string): Promise<Delivery | null>;
+  /** Returns what is still known of a settled delivery that was dropped before RETAIN, to keep memory flat. */
+  tombstone(id: string): Promise<Tombstone | null>;
   /**
    * Puts `to` in the place of `from`, unless what is kept is another revision by now, or gone: then nothing changes, and it answers false.
    * Of any number of callers with the same `from`, one succeeds.
@@ -57,6 +60,9 @@ export interface Store {
   /** Calls the listener when another instance has settled or deferred a delivery. */
   onChangeElsewhere(listener: (id: string) => void): void;
 }
+
+/** What a store remembers of a delivery that it had to drop. */
+export type Tombstone = Pick<Delivery, 'id' | 'status' | 'finishedAt'>;
 
 /** What can be said of a delivery without reading what it says. */
 export type Unsettled = Pick<Delivery, 'id' | 'account' | 'status' | 'error' | 'scheduledAt' | 'expiresAt'>;
@@ -90,24 +96,39 @@ export interface StoredAnswer {
   readonly body: string;
 }
 
+/** What a request came to: small, and enough to respond to it again when its answer is not stored. */
+export interface Receipt {
+  /** The ids of the messages that were accepted, in the order of the request. */
+  readonly ids: readonly string[];
+  /** The messages that were refused, by their index in the request. */
+  readonly refused: readonly { readonly index: number; readonly code: ErrorCode }[];
+}
+
 export type IdempotencyClaim =
   /** `seed`: at least 128 random bits, the same whenever this request is taken up again. What it makes gets its ids from it, and so is made once. */
   | { readonly kind: 'new'; readonly seed: string }
   | { readonly kind: 'in_progress' }
   | { readonly kind: 'mismatch' }
+  /** `answer`: null if none was stored, or the stored one was dropped. */
+  | { readonly kind: 'accepted'; readonly receipt: Receipt; readonly answer: StoredAnswer | null }
+  /** Written by a former version, which stored no receipt. */
   | { readonly kind: 'answered'; readonly answer: StoredAnswer };
 
 /**
- * Remembers which requests were made. `key` already names the API key and the route.
+ * Remembers which requests were made. `key` already names the API key and the route; `owner` is the API key alone.
  *
  * - `claim` is atomic: of any number of callers, one gets `new`.
- * - A claim ends in `answer` (kept for RETAIN), in `forget` (the next caller gets `new`, with another seed), or in `suspend`.
+ * - A claim ends in `accept`, in `forget` (the next caller gets `new`, with another seed), or in `suspend`.
+ * - An accepted claim is kept for RETAIN, counted from the first `accept`. A later `accept`, by any instance, adds or replaces the answer.
  * - A claim that was suspended, or whose instance died before it ended, is taken up by the next caller with the same fingerprint, who gets `new`
  *   with the same seed.
+ * - In memory it is bounded. The owner with the most claims loses its oldest first, so that one owner never costs another its claims. Answers
+ *   are bounded apart from claims, in the same way.
  */
 export interface IdempotencyLedger {
-  claim(key: string, fingerprint: string): Promise<IdempotencyClaim>;
-  answer(key: string, answer: StoredAnswer): Promise<void>;
+  claim(key: string, fingerprint: string, owner: string): Promise<IdempotencyClaim>;
+  /** @param answer null if none is to be stored yet */
+  accept(key: string, receipt: Receipt, answer: StoredAnswer | null): Promise<void>;
   forget(key: string): Promise<void>;
   /** What came of it is not known. */
   suspend(key: string): Promise<void>;

@@ -4,7 +4,7 @@ import type { Delivery } from '../core/delivery.ts';
 import { AppError } from '../core/errors.ts';
 import type { Intake, Preview } from '../core/intake.ts';
 import type { Draft } from '../core/message.ts';
-import type { IdempotencyLedger, Store, StoredAnswer } from '../core/ports.ts';
+import type { IdempotencyLedger, Store, StoredAnswer, Tombstone } from '../core/ports.ts';
 import { callerOf } from './caller.ts';
 import { answerOnce, type OnceOnly, parseIdempotencyKey, toFingerprint } from './idempotency.ts';
 import { type Limits, tellBudget } from './plugins/limits.ts';
@@ -12,12 +12,17 @@ import { type SendRequest, toDraft } from './schemas/send.ts';
 
 export interface AcceptanceOptions {
   readonly intake: Intake;
-  readonly store: Pick<Store, 'refusal'>;
+  readonly store: Pick<Store, 'refusal' | 'get' | 'tombstone'>;
   readonly idempotency: IdempotencyLedger;
   readonly accounts: Pick<Accounts, 'defaultFrom' | 'budget'>;
   readonly limits: Pick<Limits, 'spendBatch'>;
   readonly isDraining: () => boolean;
 }
+
+/** A message that was accepted: as it is kept, or what is left of it. */
+export type Accepted =
+  | { readonly kind: 'kept'; readonly id: string; readonly delivery: Delivery }
+  | { readonly kind: 'dropped'; readonly id: string; readonly tombstone: Tombstone | null };
 
 /** What the routes that take mail have in common. */
 export interface Acceptance {
@@ -29,19 +34,25 @@ export interface Acceptance {
   /** Refuses what `accept` would refuse of the message itself. */
   check(draft: Draft, request: FastifyRequest): Promise<void>;
   preview(draft: Draft, request: FastifyRequest): Promise<Preview>;
+  /** A message that an earlier request has had accepted. */
+  find(id: string, request: FastifyRequest): Promise<Accepted>;
   /** Tells the budget of the account that the delivery is for. */
   tellBudget(delivery: Delivery, reply: FastifyReply): void;
   /** Spends the other messages of a batch, as {@link Limits} has it. */
   readonly spendBatch: Limits['spendBatch'];
-  /** Accepts the message of the request, as `once` does, and tells the budget of its account. */
+  /**
+   * Accepts the message of the request, as `once` does, and tells the budget of its account.
+   *
+   * @param respond `waits`: see {@link OnceOnly}
+   */
   acceptOnce(
     draft: Draft,
     request: FastifyRequest,
     reply: FastifyReply,
-    answer: (delivery: Delivery) => StoredAnswer | Promise<StoredAnswer>,
+    respond: { readonly waits: boolean; answer(accepted: Accepted): StoredAnswer | Promise<StoredAnswer> },
   ): Promise<StoredAnswer>;
   /** Does it, and once only if the request has an Idempotency-Key: that of another API key or route is another one. */
-  once<T>(request: FastifyRequest, what: Pick<OnceOnly<T>, 'fingerprint' | 'accept' | 'endOf' | 'answer'>): Promise<StoredAnswer>;
+  once<T>(request: FastifyRequest, what: Omit<OnceOnly<T>, 'key' | 'owner' | 'onUnkept'>): Promise<StoredAnswer>;
 }
 
 /** A refusal for want of room is held back for so long: who hammers a full queue must not take from delivery the time that makes room. */
@@ -75,25 +86,35 @@ export function createAcceptance({ intake, store, idempotency, accounts, limits,
     check: (draft, request) => intake.check(draft, callerOf(request), request.id),
     preview: (draft, request) => intake.preview(draft, callerOf(request), request.id),
     tellBudget: (delivery, reply) => tellBudget(reply, accounts.budget(delivery)),
-    acceptOnce(draft, request, reply, answer) {
-      return acceptance.once(request, {
+    async find(id, request) {
+      request.messageId = id;
+      const delivery = await store.get(id);
+      return delivery ? { kind: 'kept', id, delivery } : { kind: 'dropped', id, tombstone: await store.tombstone(id) };
+    },
+    acceptOnce(draft, request, reply, { waits, answer }) {
+      return acceptance.once<Accepted>(request, {
+        waits,
         fingerprint: () => toFingerprint(draft),
         async accept(idAt) {
           const delivery = await acceptance.accept(draft, request, idAt(0));
           // From now on it counts as a message that waits, also while the client waits for it.
           request.bodyHold?.release();
           acceptance.tellBudget(delivery, reply);
-          return delivery;
+          return { kind: 'kept', id: delivery.id, delivery };
         },
-        answer: async (delivery) => answer(delivery),
+        receiptOf: ({ id }) => ({ ids: [id], refused: [] }),
+        restore: ({ ids: [id = ''] }) => acceptance.find(id, request),
+        answer: async (accepted) => answer(accepted),
       });
     },
     spendBatch: limits.spendBatch,
     async once(request, what) {
       const key = parseIdempotencyKey(headerOf(request, 'idempotency-key'));
+      const owner = callerOf(request).name;
       return answerOnce(idempotency, {
         ...what,
-        key: key === null ? null : `${callerOf(request).name} ${request.method} ${request.routeOptions.url} ${key}`,
+        owner,
+        key: key === null ? null : `${owner} ${request.method} ${request.routeOptions.url} ${key}`,
         onUnkept: () => request.log.error({ request_id: request.id, message_id: request.messageId }, 'the answer could not be kept'),
       });
     },

@@ -154,9 +154,9 @@ export async function openApiDocument(version: string): Promise<string> {
     toText: unused,
     suppressions: { get: unused, list: unused, enter: unused, remove: unused },
     waiters: { wait: unused },
-    store: { get: unused, refusal: unused },
+    store: { get: unused, tombstone: unused, refusal: unused },
     freeBytes: unused,
-    idempotency: { claim: unused, answer: unused, forget: unused, suspend: unused },
+    idempotency: { claim: unused, accept: unused, forget: unused, suspend: unused },
     isDraining: unused,
   });
   return app.swagger({ yaml: true });

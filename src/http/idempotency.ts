@@ -4,7 +4,7 @@ import { AppError, type ErrorCode } from '../core/errors.ts';
 import { messageIdFrom } from '../core/id.ts';
 import { follow, insistBesides } from '../core/insist.ts';
 import type { Draft } from '../core/message.ts';
-import type { IdempotencyLedger, StoredAnswer } from '../core/ports.ts';
+import type { IdempotencyClaim, IdempotencyLedger, Receipt, StoredAnswer } from '../core/ports.ts';
 import { invalidFields } from './fields.ts';
 
 const { subtle } = webcrypto;
@@ -91,11 +91,19 @@ export type IdAt = (index: number) => string | undefined;
 export interface OnceOnly<T> {
   /** Names the API key, the route, and what the caller calls it; null: it was not asked for, and the request is like any other. */
   readonly key: string | null;
+  /** The name of the API key. */
+  readonly owner: string;
+  /** Whether the caller waits for the outcome. Then a `202`, which has none, is not the answer to repeat: a repeated request waits again. */
+  readonly waits: boolean;
   fingerprint(): string | Promise<string>;
   /** Refuses by throwing: then nothing is remembered. */
   accept(idAt: IdAt): Promise<T>;
   /** How it ended, if that cannot be told from `accept` having thrown or not. */
   endOf?(accepted: T): OnceEnd;
+  /** What to remember of what was done, whatever becomes of the answer. */
+  receiptOf(accepted: T): Receipt;
+  /** What an earlier request did, as it is now. */
+  restore(receipt: Receipt): Promise<T>;
   /** What to say of what was done. */
   answer(accepted: T): Promise<StoredAnswer>;
   /** The answer could not be kept, but is given all the same. */
@@ -103,7 +111,8 @@ export interface OnceOnly<T> {
 }
 
 /**
- * Does something at most once per key, and gives the same answer each time it is asked again.
+ * Does something at most once per key. A repeated request gets the stored answer, word for word. Where none is stored, or the caller waits for an
+ * outcome that it does not have, the answer is made anew from the state of the messages.
  *
  * Once `accept` has resolved the claim is never forgotten, whatever goes wrong: the worst a repeated request can meet is
  * `idempotency_in_progress`, never a second message.
@@ -113,14 +122,16 @@ export interface OnceOnly<T> {
 export async function answerOnce<T>(ledger: IdempotencyLedger, request: OnceOnly<T>): Promise<StoredAnswer> {
   const { key } = request;
   if (key === null) return request.answer(await request.accept(() => undefined));
-  const claim = await ledger.claim(key, await request.fingerprint()).catch((error) => {
+  const claim = await ledger.claim(key, await request.fingerprint(), request.owner).catch((error) => {
     // It may have been given, and only the answer lost. Taken up by two at once it still makes one message, as their seed is the same.
     insistBesides(() => ledger.suspend(key));
     throw error;
   });
   switch (claim.kind) {
     case 'answered':
-      return { ...claim.answer, headers: { ...claim.answer.headers, 'idempotency-replayed': 'true' } };
+      return replayed(claim.answer);
+    case 'accepted':
+      return replayed(await answerAgain(ledger, request, key, claim));
     case 'in_progress':
       throw new AppError('idempotency_in_progress', { retryAfter: 1 });
     case 'mismatch':
@@ -135,11 +146,47 @@ export async function answerOnce<T>(ledger: IdempotencyLedger, request: OnceOnly
       await release(ledger, key, endOfRefusal(refusal));
       throw refusal;
     });
-  const answer = await request.answer(accepted);
   const end = request.endOf?.(accepted) ?? 'answered';
-  if (end === 'answered') await follow(() => ledger.answer(key, answer)).catch(request.onUnkept);
-  else await release(ledger, key, end);
+  // From now on a repeated request can wait too.
+  if (end === 'answered' && request.waits) await keep(ledger, request, key, request.receiptOf(accepted), null);
+  const answer = await request.answer(accepted);
+  if (end !== 'answered') await release(ledger, key, end);
+  else if (suffices(answer, request)) await keep(ledger, request, key, request.receiptOf(accepted), answer);
   return answer;
+}
+
+type AcceptedClaim = Extract<IdempotencyClaim, { kind: 'accepted' }>;
+
+/** The answer to a request that an earlier one has had accepted. */
+async function answerAgain<T>(
+  ledger: IdempotencyLedger,
+  request: OnceOnly<T>,
+  key: string,
+  { receipt, answer: stored }: AcceptedClaim,
+): Promise<StoredAnswer> {
+  if (stored !== null && suffices(stored, request)) return stored;
+  const answer = await request.answer(await request.restore(receipt));
+  if (request.waits && suffices(answer, request)) await keep(ledger, request, key, receipt, answer);
+  return answer;
+}
+
+function suffices({ status }: StoredAnswer, { waits }: Pick<OnceOnly<unknown>, 'waits'>): boolean {
+  return !waits || status !== 202;
+}
+
+/** Remembers that the request was accepted, and the answer if there is one to repeat. */
+function keep<T>(
+  ledger: IdempotencyLedger,
+  { onUnkept }: OnceOnly<T>,
+  key: string,
+  receipt: Receipt,
+  answer: StoredAnswer | null,
+): Promise<void> {
+  return follow(() => ledger.accept(key, receipt, answer)).catch(onUnkept);
+}
+
+function replayed(answer: StoredAnswer): StoredAnswer {
+  return { ...answer, headers: { ...answer.headers, 'idempotency-replayed': 'true' } };
 }
 
 /** Lets the next caller have the key. */

@@ -3,10 +3,10 @@ import { type Caller, isAdmin } from '../core/caller.ts';
 import { type Attempt, type Delivery, type DeliveryError, namedOf } from '../core/delivery.ts';
 import { ERRORS } from '../core/errors.ts';
 import type { Preview } from '../core/intake.ts';
-import type { Backend } from '../core/ports.ts';
+import type { Backend, Tombstone } from '../core/ports.ts';
 import type { Usage } from '../core/quota.ts';
 import type { AccountResource } from './schemas/account.ts';
-import type { MessageResource, PreviewResource } from './schemas/message.ts';
+import type { DroppedMessage, MessageResource, PreviewResource } from './schemas/message.ts';
 
 /**
  * What callers see of a delivery: snake_case, times in ISO 8601. The fields are put together in the order the docs give them.
@@ -50,6 +50,11 @@ export function toResource(delivery: Delivery, durability: Backend['durability']
 /** Null, too, if it expires before. */
 function nextAttemptOf({ nextAttemptAt, expiresAt }: Delivery): number | null {
   return nextAttemptAt !== null && nextAttemptAt < (expiresAt ?? Number.POSITIVE_INFINITY) ? nextAttemptAt : null;
+}
+
+/** What callers see of a message that is no longer kept. */
+export function toDropped({ id, tombstone }: { readonly id: string; readonly tombstone: Tombstone | null }): DroppedMessage {
+  return { id, status: tombstone?.status ?? null, finished_at: toIsoOrNull(tombstone?.finishedAt ?? null) };
 }
 
 function toAttempt(attempt: Attempt): MessageResource['attempts'][number] {

@@ -409,12 +409,13 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
   });
 
   describe(`the idempotency ledger of ${name}`, () => {
-    const answer = { status: 202, headers: { location: '/messages/msg_1' }, body: '{}' };
+    const answer = { status: 202, headers: { location: '/messages/msg_1' }, body: '{"größe":1}' };
+    const receipt = { ids: ['msg_1'], refused: [{ index: 1, code: 'recipient_suppressed' }] } as const;
 
     test(
       'lets one of many equal claims through',
       withBackend({}, async ({ idempotency }) => {
-        const claims = await Promise.all(Array.from({ length: 100 }, () => idempotency.claim('k', 'f')));
+        const claims = await Promise.all(Array.from({ length: 100 }, () => idempotency.claim('k', 'f', 'crm')));
         expect(claims.filter(({ kind }) => kind === 'new')).toHaveLength(1);
         expect(claims.filter(({ kind }) => kind === 'in_progress')).toHaveLength(99);
       }),
@@ -423,40 +424,73 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     test(
       'gives the answer again, word for word',
       withBackend({}, async ({ idempotency }) => {
-        await idempotency.claim('k', 'f');
-        await idempotency.answer('k', answer);
-        expect(await idempotency.claim('k', 'f')).toEqual({ kind: 'answered', answer });
+        await idempotency.claim('k', 'f', 'crm');
+        await idempotency.accept('k', receipt, answer);
+        expect(await idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer });
+      }),
+    );
+
+    test(
+      'returns the receipt of an accepted request while it has no answer, and takes the answer later',
+      withBackend({}, async ({ idempotency }) => {
+        await idempotency.claim('k', 'f', 'crm');
+        await idempotency.accept('k', receipt, null);
+        expect(await idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer: null });
+        for (const body of ['first', 'second']) {
+          await idempotency.accept('k', receipt, { ...answer, body });
+          await idempotency.accept('k', receipt, null);
+          expect(await idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer: { ...answer, body } });
+        }
+      }),
+    );
+
+    test(
+      'counts RETAIN from when the request was accepted, not from its answer',
+      withBackend({ retainMs: 300 }, async ({ idempotency }) => {
+        await idempotency.claim('k', 'f', 'crm');
+        await idempotency.accept('k', receipt, null);
+        await expect
+          .poll(
+            async () => {
+              await idempotency.accept('k', receipt, answer);
+              return (await idempotency.claim('k', 'f', 'crm')).kind;
+            },
+            { timeout: 5000 },
+          )
+          .toBe('new');
+      }),
+    );
+
+    test(
+      'starts anew after RETAIN, without the answer of before',
+      withBackend({ retainMs: 50 }, async ({ idempotency }) => {
+        await idempotency.claim('k', 'f', 'crm');
+        await idempotency.accept('k', receipt, answer);
+        await expect.poll(async () => (await idempotency.claim('k', 'f', 'crm')).kind).toBe('new');
+        await idempotency.accept('k', receipt, null);
+        expect(await idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer: null });
       }),
     );
 
     test(
       'tells another request from the same one, before and after the answer',
       withBackend({}, async ({ idempotency }) => {
-        await idempotency.claim('k', 'f');
-        expect(await idempotency.claim('k', 'g')).toEqual({ kind: 'mismatch' });
-        await idempotency.answer('k', answer);
-        expect(await idempotency.claim('k', 'g')).toEqual({ kind: 'mismatch' });
-        expect(await idempotency.claim('other', 'g')).toMatchObject({ kind: 'new' });
+        await idempotency.claim('k', 'f', 'crm');
+        expect(await idempotency.claim('k', 'g', 'crm')).toEqual({ kind: 'mismatch' });
+        await idempotency.accept('k', receipt, answer);
+        expect(await idempotency.claim('k', 'g', 'crm')).toEqual({ kind: 'mismatch' });
+        expect(await idempotency.claim('other', 'g', 'crm')).toMatchObject({ kind: 'new' });
       }),
     );
 
     test(
       'forgets a claim that came to nothing',
       withBackend({}, async ({ idempotency }) => {
-        const first = await idempotency.claim('k', 'f');
+        const first = await idempotency.claim('k', 'f', 'crm');
         await idempotency.forget('k');
-        const second = await idempotency.claim('k', 'g');
+        const second = await idempotency.claim('k', 'g', 'crm');
         expect([first.kind, second.kind]).toEqual(['new', 'new']);
         expect(second).not.toEqual(first);
-      }),
-    );
-
-    test(
-      'forgets an answer after RETAIN',
-      withBackend({ retainMs: 50 }, async ({ idempotency }) => {
-        await idempotency.claim('k', 'f');
-        await idempotency.answer('k', answer);
-        await expect.poll(async () => (await idempotency.claim('k', 'f')).kind).toBe('new');
       }),
     );
   });

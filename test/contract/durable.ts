@@ -158,21 +158,24 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
     test('are answers by idempotency key, and the seeds of requests that nobody ended', () =>
       reopened(
         async ({ idempotency }) => {
-          await idempotency.claim('answered', 'f');
-          await idempotency.answer('answered', ANSWER);
-          await idempotency.claim('forgotten', 'f');
+          await idempotency.claim('answered', 'f', 'crm');
+          await idempotency.accept('answered', RECEIPT, ANSWER);
+          await idempotency.claim('waiting', 'f', 'crm');
+          await idempotency.accept('waiting', RECEIPT, null);
+          await idempotency.claim('forgotten', 'f', 'crm');
           await idempotency.forget('forgotten');
-          return seedOf(await idempotency.claim('open', 'f'));
+          return seedOf(await idempotency.claim('open', 'f', 'crm'));
         },
         async ({ idempotency }, seed) => {
-          expect(await idempotency.claim('answered', 'f')).toEqual({ kind: 'answered', answer: ANSWER });
-          expect(await idempotency.claim('answered', 'g')).toEqual({ kind: 'mismatch' });
-          expect(await idempotency.claim('forgotten', 'g')).toMatchObject({ kind: 'new' });
-          expect(await idempotency.claim('open', 'g')).toEqual({ kind: 'mismatch' });
-          await expect.poll(() => idempotency.claim('open', 'f'), PATIENCE).toEqual({ kind: 'new', seed });
-          expect(await idempotency.claim('open', 'f')).toEqual({ kind: 'in_progress' });
-          await idempotency.answer('open', ANSWER);
-          expect(await idempotency.claim('open', 'f')).toEqual({ kind: 'answered', answer: ANSWER });
+          expect(await idempotency.claim('answered', 'f', 'crm')).toEqual({ kind: 'accepted', receipt: RECEIPT, answer: ANSWER });
+          expect(await idempotency.claim('waiting', 'f', 'crm')).toEqual({ kind: 'accepted', receipt: RECEIPT, answer: null });
+          expect(await idempotency.claim('answered', 'g', 'crm')).toEqual({ kind: 'mismatch' });
+          expect(await idempotency.claim('forgotten', 'g', 'crm')).toMatchObject({ kind: 'new' });
+          expect(await idempotency.claim('open', 'g', 'crm')).toEqual({ kind: 'mismatch' });
+          await expect.poll(() => idempotency.claim('open', 'f', 'crm'), PATIENCE).toEqual({ kind: 'new', seed });
+          expect(await idempotency.claim('open', 'f', 'crm')).toEqual({ kind: 'in_progress' });
+          await idempotency.accept('open', RECEIPT, ANSWER);
+          expect(await idempotency.claim('open', 'f', 'crm')).toEqual({ kind: 'accepted', receipt: RECEIPT, answer: ANSWER });
         },
       ));
 
@@ -226,6 +229,7 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
   });
 }
 
+const RECEIPT = { ids: ['msg_1'], refused: [] };
 const ANSWER = { status: 202, headers: { location: '/messages/msg_1' }, body: '{"größe":1}' };
 
 /** As intake does: stored, then pushed. */

@@ -3,7 +3,9 @@ import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
 import { createMemoryRates } from '../../src/adapters/memory/rates.ts';
 import { createRetained } from '../../src/adapters/memory/retained.ts';
 import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
+import { advance } from '../../src/core/delivery.ts';
 import type { Backend } from '../../src/core/ports.ts';
+import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { type BackendLimits, backendContract } from './backend.ts';
 import { outboxContract } from './outbox.ts';
@@ -21,14 +23,56 @@ outboxContract('memory', (limits) => open({ ...limits, retainMs: 60_000 }));
 suppressionContract('memory', async () => (await open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 })).suppressions);
 rateContract('memory', async () => createMemoryRates());
 
+const owned = (owner: string, bytes: number) => ({ owner, bytes });
+
 test('what is retained is bounded by count and by bytes: the oldest goes first, and that is told', () => {
-  let early = 0;
-  const kept = createRetained<number>({ forMs: 60_000, maxCount: 3, maxBytes: 100, onEarly: () => early++ });
-  for (let n = 0; n < 4; n += 1) kept.set(`k${n}`, n, 10);
+  const early: number[] = [];
+  const kept = createRetained<number>({ forMs: 60_000, maxCount: 3, maxBytes: 100, onEarly: (value) => early.push(value) });
+  for (let n = 0; n < 4; n += 1) kept.set(`k${n}`, n, owned('crm', 10));
   expect([kept.get('k0'), kept.get('k1')]).toEqual([undefined, 1]);
-  kept.set('big', 9, 85);
+  kept.set('big', 9, owned('crm', 85));
   expect([kept.get('k2'), kept.get('k3'), kept.get('big')]).toEqual([undefined, 3, 9]);
-  expect(early).toBe(3);
+  expect(early).toEqual([0, 1, 2]);
+});
+
+test('what one owner retains never costs another its values, as long as that one holds no more than an equal share', () => {
+  const kept = createRetained<number>({ forMs: 60_000, maxCount: 10, maxBytes: 1000, onEarly() {} });
+  for (let n = 0; n < 5; n += 1) kept.set(`small${n}`, n, owned('shop', 10));
+  for (let n = 0; n < 1000; n += 1) kept.set(`flood${n}`, n, owned('crm', n === 999 ? 900 : 1));
+  expect([0, 1, 2, 3, 4].map((n) => kept.get(`small${n}`))).toEqual([0, 1, 2, 3, 4]);
+  expect([kept.get('flood995'), kept.get('flood999')]).toEqual([995, 999]);
+  expect(kept.get('flood994')).toBeUndefined();
+});
+
+test('a key that is set again is counted once, under its new owner', () => {
+  const kept = createRetained<number>({ forMs: 60_000, maxCount: 2, maxBytes: 100, onEarly() {} });
+  for (let n = 0; n < 5; n += 1) kept.set('same', n, owned('crm', 60));
+  kept.set('other', 1, owned('shop', 30));
+  expect([kept.get('same'), kept.get('other')]).toEqual([4, 1]);
+});
+
+test('10,000 messages of one key leave the idempotency keys and the finished messages of another', async () => {
+  const { store, idempotency } = await open({ maxMessages: 10_000, maxBytes: 256e6, retainMs: 60_000 });
+  const finish = async (owner: string, n: number) => {
+    const delivery = aDelivery({ owner });
+    const receipt = { ids: [delivery.id], refused: [] };
+    await idempotency.claim(`${owner} ${n}`, 'f', owner);
+    await store.insert(delivery);
+    await idempotency.accept(`${owner} ${n}`, receipt, { status: 202, headers: {}, body: 'x'.repeat(1000) });
+    await store.update(delivery, advance(delivery, 'canceled', { finishedAt: n }));
+    return delivery.id;
+  };
+  const quiet = await finish('shop', 0);
+  const oldest = await finish('crm', 0);
+  for (let n = 1; n <= 10_000; n += 1) await finish('crm', n);
+
+  expect(await idempotency.claim('shop 0', 'f', 'shop')).toMatchObject({ kind: 'accepted', answer: { status: 202 } });
+  expect(await store.get(quiet)).toMatchObject({ status: 'canceled' });
+  expect(await store.tombstone(quiet)).toBeNull();
+  // The flood costs its own key the oldest record and answer, and never what a repeated request needs to send nothing.
+  expect(await idempotency.claim('crm 0', 'f', 'crm')).toEqual({ kind: 'accepted', receipt: { ids: [oldest], refused: [] }, answer: null });
+  expect(await store.get(oldest)).toBeNull();
+  expect(await store.tombstone(oldest)).toEqual({ id: oldest, status: 'canceled', finishedAt: 0 });
 });
 
 test('what is suppressed is bounded: the oldest that Gmail refused goes first, and none that was entered by hand', async () => {

@@ -75,6 +75,16 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
   suppressionContract(FORGETFUL, async () => withEmptyScriptCache(await open({})).suppressions);
   sharedContract(FORGETFUL, share(withEmptyScriptCache));
 
+  test('an idempotency key that a former version wrote gets its answer', async () => {
+    const backend = await open({});
+    const answer = { status: 202, headers: {}, body: '{}' };
+    await backend.client.hset(KEYS.claim('k'), { fingerprint: 'f', seed: 's', instance: '', answer: JSON.stringify(answer) });
+    await backend.client.hset(KEYS.claim('suspended'), { fingerprint: 'f', seed: 's', instance: '' });
+    expect(await backend.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'answered', answer });
+    expect(await backend.idempotency.claim('suspended', 'f', 'crm')).toEqual({ kind: 'new', seed: 's' });
+    await backend.close();
+  });
+
   test('what an instance had taken when it closed is due at another at once', async () => {
     const url = server.url(databases++);
     const [one, other] = [await openRedisBackend({ ...PATIENT, url }), await openRedisBackend({ ...PATIENT, url })];
@@ -130,7 +140,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         () => store.get('msg_1'),
         () => queue.push('x', NOW),
         () => books.open('b', () => ({})),
-        () => idempotency.claim('k', 'f'),
+        () => idempotency.claim('k', 'f', 'crm'),
         () => suppressions.remove('ada@example.com'),
         () => outbox.remove('ntc_1'),
       ] as const;

@@ -219,26 +219,42 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     test(
       'lets one of many equal claims through, and gives all its answer',
       withTwo({}, async ({ one, other }) => {
-        const claims = await Promise.all(Array.from({ length: 50 }, (_, i) => (i % 2 ? one : other).idempotency.claim('k', 'f')));
+        const claims = await Promise.all(Array.from({ length: 50 }, (_, i) => (i % 2 ? one : other).idempotency.claim('k', 'f', 'crm')));
         expect(claims.filter(({ kind }) => kind === 'new')).toHaveLength(1);
         const claimant = claims.findIndex(({ kind }) => kind === 'new') % 2 ? one : other;
         const answer = { status: 202, headers: {}, body: '{}' };
-        await claimant.idempotency.answer('k', answer);
-        for (const each of [one, other]) expect(await each.idempotency.claim('k', 'f')).toEqual({ kind: 'answered', answer });
+        const receipt = { ids: ['msg_1'], refused: [] };
+        await claimant.idempotency.accept('k', receipt, answer);
+        for (const each of [one, other])
+          expect(await each.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer });
+      }),
+    );
+
+    test(
+      'takes the answer of a request from another instance than the one that accepted it',
+      withTwo({}, async ({ one, other }) => {
+        const receipt = { ids: ['msg_1'], refused: [] };
+        const answer = { status: 200, headers: {}, body: '{}' };
+        await one.idempotency.claim('k', 'f', 'crm');
+        await other.idempotency.accept('k', receipt, answer);
+        expect(await other.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'in_progress' });
+        await one.idempotency.accept('k', receipt, null);
+        await other.idempotency.accept('k', receipt, answer);
+        expect(await one.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer });
       }),
     );
 
     test(
       'lets another take up, with the same seed, the claim of an instance that has died, and never that of one that lives',
       withTwo({}, async ({ one, other, shared }) => {
-        const first = await one.idempotency.claim('k', 'f');
+        const first = await one.idempotency.claim('k', 'f', 'crm');
         await expect(
-          expect.poll(async () => (await other.idempotency.claim('k', 'f')).kind, { timeout: 3 * shared.lockMs }).toBe('new'),
+          expect.poll(async () => (await other.idempotency.claim('k', 'f', 'crm')).kind, { timeout: 3 * shared.lockMs }).toBe('new'),
         ).rejects.toThrow();
         shared.kill(one);
-        expect(await other.idempotency.claim('k', 'g')).toEqual({ kind: 'mismatch' });
-        await expect.poll(() => other.idempotency.claim('k', 'f'), { timeout: 10_000 }).toEqual(first);
-        expect(await other.idempotency.claim('k', 'f')).toEqual({ kind: 'in_progress' });
+        expect(await other.idempotency.claim('k', 'g', 'crm')).toEqual({ kind: 'mismatch' });
+        await expect.poll(() => other.idempotency.claim('k', 'f', 'crm'), { timeout: 10_000 }).toEqual(first);
+        expect(await other.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'in_progress' });
       }),
     );
   });

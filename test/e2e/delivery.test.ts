@@ -1,3 +1,6 @@
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import PostalMime from 'postal-mime';
 import { describe, expect, test } from 'vitest';
 import { startWithGmail } from '../helpers/gmail.ts';
@@ -239,14 +242,35 @@ describe('the same request again', () => {
     expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } });
   });
 
-  test('is still being answered while the first one waits', async () => {
+  test('waits with the first one while that waits, and gets the same answer', async () => {
     await using app = await startWithGmail();
     const first = app.service.send({ ...HELLO, to: 'slow+1s@simulator.test' }, { wait: 20, headers: KEY });
     await app.gmail.waitFor(({ transactions }) => transactions.length > 0);
     const second = await app.service.send({ ...HELLO, to: 'slow+1s@simulator.test' }, { wait: 20, headers: KEY });
-    expect(second).toMatchObject({ status: 409, body: { code: 'idempotency_in_progress' } });
-    expect((await first).body.status).toBe('sent');
+    expect([second.status, second.body.status, second.headers.get('idempotency-replayed')]).toEqual([200, 'sent', 'true']);
+    expect(second.body).toEqual((await first).body);
+    expect(app.gmail.messages).toHaveLength(1);
   });
+
+  test.each(['memory', 'sqlite'])(
+    'waits again, and learns the outcome, when the caller of the first one left early (%s)',
+    async (queue) => {
+      await using folder = await mkdtempDisposable(join(tmpdir(), 'outtray-'));
+      const env = queue === 'memory' ? {} : { QUEUE_URL: `sqlite:${join(folder.path, 'queue.db')}` };
+      await using app = await startWithGmail({ env });
+      const slow = { ...HELLO, to: 'slow+1s@simulator.test' };
+      const impatient = new AbortController();
+      const first = app.service.send(slow, { wait: 30, headers: KEY, signal: impatient.signal });
+      await app.gmail.waitFor(({ transactions }) => transactions.length > 0);
+      impatient.abort();
+      await expect(first).rejects.toThrow();
+      expect(await app.service.send(slow, { headers: KEY })).toMatchObject({ status: 202, body: { status: 'sending' } });
+      const again = await app.service.send(slow, { wait: 20, headers: KEY });
+      expect([again.status, again.body.status, again.headers.get('preference-applied')]).toEqual([200, 'sent', 'wait=20']);
+      expect((await app.service.send(slow, { headers: KEY })).body).toEqual(again.body);
+      expect(app.gmail.messages).toHaveLength(1);
+    },
+  );
 
   test('is answered anew when the first one was refused', async () => {
     await using app = await startWithGmail();

@@ -77,6 +77,28 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect(gmail.messages).toHaveLength(1);
   });
 
+  test('let a repeated request wait at one for what another has accepted, also if its first caller left early', async () => {
+    const { one, other, gmail } = await start();
+    const headers = { 'idempotency-key': 'k' };
+    const impatient = new AbortController();
+    const first = one.send(SLOW, { wait: 30, headers, signal: impatient.signal });
+    await gmail.waitFor(({ transactions }) => transactions.length > 0);
+    const meanwhile = other.send(SLOW, { wait: 20, headers });
+    impatient.abort();
+    await expect(first).rejects.toThrow();
+    const again = await meanwhile;
+    expect([again.status, again.body.status, again.headers.get('idempotency-replayed')]).toEqual([200, 'sent', 'true']);
+    expect((await one.send(SLOW, { headers })).body).toEqual(again.body);
+    expect(gmail.messages).toHaveLength(1);
+  });
+
+  test('let a GET wait at one for what another sends', async () => {
+    const { one, other } = await start();
+    const { body } = await one.send(SLOW);
+    const told = await Promise.all([one, other].map((each) => each.request(`/messages/${body.id}`, { headers: { prefer: 'wait=20' } })));
+    expect(told.map(({ body: message }) => message.status)).toEqual(['sent', 'sent']);
+  });
+
   test('count requests of a key, and its messages of a day, together', async () => {
     const keys = JSON.stringify([{ name: 'crm', secret: 'crm-secret-0123456789-abcdefghij', scopes: ['send', 'read'], daily_limit: 3 }]);
     const { one, other } = await start({ env: { RATE_LIMIT: '5/1m', API_KEYS: keys } });

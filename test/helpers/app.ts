@@ -74,6 +74,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
 
   const store = {
     get: async (id: string) => deliveries.get(id) ?? null,
+    tombstone: async () => null,
     list: async () => [...deliveries.values()].reverse(),
     async update(from: Delivery, to: Delivery) {
       const isCurrent = deliveries.get(from.id)?.revision === from.revision;
@@ -83,10 +84,10 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     refusal: () => null,
   };
 
-  function toDelivery({ template: _, ...message }: Draft, caller: Caller): Delivery {
+  function toDelivery({ template: _, ...message }: Draft, caller: Caller, patch: Partial<Delivery> = {}): Delivery {
     const status = message.scheduledAt === null ? 'queued' : 'scheduled';
     const recipients = recipientsOf(message.envelope).map((email) => ({ email, status: 'pending', smtp: null }) as const);
-    return aDelivery({ ...message, owner: caller.name, status, recipients });
+    return aDelivery({ ...message, owner: caller.name, status, recipients, ...patch });
   }
 
   const app = await buildApp({
@@ -108,9 +109,9 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     },
     durability: 'memory',
     intake: {
-      async accept(draft, caller) {
+      async accept(draft, caller, _requestId, id) {
         refuseByClock(draft);
-        const delivery = toDelivery(draft, caller);
+        const delivery = toDelivery(draft, caller, id === undefined ? {} : { id });
         accepted.push({ draft, caller, delivery });
         deliveries.set(delivery.id, delivery);
         return delivery;
@@ -196,7 +197,8 @@ function collectLines(lines: Record<string, unknown>[]): Writable {
 
 /** The ledger of the memory backend: one that is away or slow is made of it. */
 export function createLedger(): IdempotencyLedger {
-  return createMemoryIdempotency({ forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} });
+  const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
+  return createMemoryIdempotency({ claims: bounds, answers: bounds });
 }
 
 /** Sends bytes over a connection of its own; resolves with all that came back when the server has closed it. */

@@ -19,7 +19,7 @@ export interface ServiceUnderTest extends AsyncDisposable {
   /** Every log line so far, parsed. */
   readonly logs: readonly Record<string, unknown>[];
   /** POST /send, with Prefer: wait if asked for. */
-  send(body: unknown, options?: { wait?: number; headers?: Record<string, string> }): Promise<Answer>;
+  send(body: unknown, options?: { wait?: number; headers?: Record<string, string>; signal?: AbortSignal }): Promise<Answer>;
   /** GET /messages/{id}. */
   get(id: string): Promise<MessageAnswer>;
   /** The message once it is settled, by asking for it again and again. Rejects if there is no such message. */
@@ -87,10 +87,10 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
     logs,
     request,
     get,
-    send(body, { wait, headers = {} } = {}) {
+    send(body, { wait, headers = {}, signal } = {}) {
       const prefer: Record<string, string> = wait ? { prefer: `wait=${wait}` } : {};
       const all = { 'content-type': 'application/json', ...prefer, ...headers };
-      return request('/send', { method: 'POST', headers: all, body: JSON.stringify(body) });
+      return request('/send', { method: 'POST', headers: all, body: JSON.stringify(body), ...(signal && { signal }) });
     },
     async settled(id) {
       for (;;) {

@@ -1,12 +1,15 @@
+import { connect } from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createMemoryIdempotency } from '../../src/adapters/memory/idempotency.ts';
 import type { ApiKey } from '../../src/core/caller.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { createIntake } from '../../src/core/intake.ts';
 import { createKeyring } from '../../src/core/keyring.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
-import { CRM, CRM_SECRET, createLedger, MAIL, SHOP, startApp } from '../helpers/app.ts';
+import { type AppUnderTest, CRM, CRM_SECRET, createLedger, MAIL, SHOP, startApp } from '../helpers/app.ts';
 import { aBackend, NO_TEMPLATES } from '../helpers/core.ts';
+import { aDelivery } from '../helpers/delivery.ts';
 import { aKey } from '../helpers/keys.ts';
 
 const KEY = { 'idempotency-key': '6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11' };
@@ -58,12 +61,27 @@ describe('Idempotency-Key', () => {
     expect((await app.send(withFile('Yg=='), KEY)).json().code).toBe('idempotency_key_reused');
   });
 
-  test('while the first request is still being answered a second is told so', async () => {
+  test('until the first request is accepted a second is told to wait', async () => {
+    const begun = Promise.withResolvers<void>();
+    const hang = () => {
+      begun.resolve();
+      return new Promise<never>(() => {});
+    };
+    await using app = await startApp({ intake: { accept: hang, check: hang, preview: hang } });
+    void app.send(MAIL, KEY);
+    await begun.promise;
+    const second = await app.send(MAIL, KEY);
+    expect([second.statusCode, second.json().code, second.headers['retry-after']]).toEqual([409, 'idempotency_in_progress', '1']);
+  });
+
+  test('while the first request waits a second gets the state of now, and once the outcome is known that, word for word', async () => {
     await using app = await startApp();
     const first = app.send(MAIL, { ...KEY, prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
+    app.keep({ ...(app.accepted[0]?.delivery ?? aDelivery()), status: 'sending' });
     const second = await app.send(MAIL, KEY);
-    expect([second.statusCode, second.json().code, second.headers['retry-after']]).toEqual([409, 'idempotency_in_progress', '1']);
+    expect([second.statusCode, second.json()]).toMatchObject([202, { id, status: 'sending' }]);
+    expect(second.headers).toMatchObject({ 'idempotency-replayed': 'true', location: `/messages/${id}` });
     app.settle(id, { status: 'sent' });
     expect((await first).statusCode).toBe(200);
     const third = await app.send(MAIL, KEY);
@@ -131,7 +149,7 @@ describe('Idempotency-Key', () => {
 
   test('if the answer cannot be kept it is given all the same, and nothing is sent twice', async () => {
     const ledger = createLedger();
-    await using app = await startApp({ idempotency: { ...ledger, answer: () => Promise.reject(new Error('the ledger is gone')) } });
+    await using app = await startApp({ idempotency: { ...ledger, accept: () => Promise.reject(new Error('the ledger is gone')) } });
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
     expect((await app.send(MAIL, KEY)).json().code).toBe('idempotency_in_progress');
     expect(app.accepted).toHaveLength(1);
@@ -140,10 +158,10 @@ describe('Idempotency-Key', () => {
     );
   });
 
-  test('if the wait breaks down after the message was accepted, the claim stands', async () => {
+  test('if the wait breaks down after the message was accepted, a repeated request gets its state', async () => {
     await using app = await startApp({ waiters: { wait: () => Promise.reject(new Error('a bug')) } });
     expect((await app.send(MAIL, { ...KEY, prefer: 'wait=10' })).statusCode).toBe(500);
-    expect((await app.send(MAIL, KEY)).json().code).toBe('idempotency_in_progress');
+    expect((await app.send(MAIL, KEY)).json()).toMatchObject({ id: app.accepted[0]?.delivery.id, status: 'queued' });
     expect(app.accepted).toHaveLength(1);
   });
 
@@ -178,6 +196,174 @@ describe('Idempotency-Key', () => {
   test('it may have 256 characters', async () => {
     await using app = await startApp();
     expect((await app.send(MAIL, { 'idempotency-key': '~'.repeat(256) })).statusCode).toBe(202);
+  });
+});
+
+describe('a repeated request that waits', () => {
+  const WAIT = { ...KEY, prefer: 'wait=20' };
+
+  /** A first request whose caller leaves before the outcome is known. */
+  async function leaveEarly(app: AppUnderTest): Promise<string> {
+    const { port } = new URL(await app.listen());
+    const socket = connect(Number(port), '127.0.0.1');
+    const body = JSON.stringify(MAIL);
+    const lines = ['POST /send HTTP/1.1', 'Host: x', `Authorization: ${CRM.authorization}`, 'Content-Type: application/json'];
+    const fields = [`Prefer: wait=60`, `Idempotency-Key: ${KEY['idempotency-key']}`, `Content-Length: ${body.length}`];
+    socket.write(`${[...lines, ...fields].join('\r\n')}\r\n\r\n${body}`);
+    const id = await vi.waitUntil(() => [...app.waiting][0]);
+    socket.destroy();
+    await vi.waitUntil(() => app.waiting.size === 0);
+    return id;
+  }
+
+  test('learns the outcome, also if the caller of the first one left early, and nothing is sent twice', async () => {
+    await using app = await startApp();
+    const id = await leaveEarly(app);
+    const again = app.send(MAIL, WAIT);
+    await vi.waitUntil(() => app.waiting.has(id));
+    app.settle(id, { status: 'sent' });
+    const answer = await again;
+    expect([answer.statusCode, answer.json()]).toMatchObject([200, { id, status: 'sent' }]);
+    expect(answer.headers).toMatchObject({ 'idempotency-replayed': 'true', 'preference-applied': 'wait=20' });
+    expect(app.accepted).toHaveLength(1);
+    for (const headers of [KEY, WAIT]) {
+      const later = await app.send(MAIL, headers);
+      expect([later.statusCode, later.body]).toEqual([200, answer.body]);
+    }
+  });
+
+  test('learns that it failed, as a first request would', async () => {
+    await using app = await startApp();
+    const id = await leaveEarly(app);
+    const again = app.send(MAIL, WAIT);
+    await vi.waitUntil(() => app.waiting.has(id));
+    app.settle(id, { status: 'failed', error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
+    const answer = await again;
+    expect([answer.statusCode, answer.json()]).toMatchObject([422, { code: 'recipients_rejected', message: { id, status: 'failed' } }]);
+    expect((await app.send(MAIL, WAIT)).body).toBe(answer.body);
+  });
+
+  test('may run out of time any number of times, each with the state of then', async () => {
+    await using app = await startApp();
+    const id = await leaveEarly(app);
+    for (const status of ['sending', 'deferred'] as const) {
+      app.keep({ ...(app.accepted[0]?.delivery ?? aDelivery()), status });
+      const again = app.send(MAIL, WAIT);
+      await vi.waitUntil(() => app.waiting.has(id));
+      app.letGo(id);
+      expect((await again).json()).toMatchObject({ id, status });
+      expect((await app.send(MAIL, KEY)).json()).toMatchObject({ id, status });
+    }
+  });
+
+  test('waits where the first one did not', async () => {
+    await using app = await startApp();
+    const first = await app.send(MAIL, KEY);
+    expect((await app.send(MAIL, KEY)).body).toBe(first.body);
+    const again = app.send(MAIL, WAIT);
+    const id = await vi.waitUntil(() => [...app.waiting][0]);
+    app.settle(id, { status: 'sent' });
+    expect((await again).statusCode).toBe(200);
+    expect((await app.send(MAIL, KEY)).json()).toMatchObject({ status: 'sent' });
+  });
+});
+
+describe('a repeated request whose answer is not stored any more', () => {
+  /** A ledger in which answers are dropped at once. */
+  function withoutAnswers() {
+    const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
+    return createMemoryIdempotency({ claims: bounds, answers: { ...bounds, maxBytes: 0 } });
+  }
+
+  const post = (app: AppUnderTest, url: string, body: unknown, headers: object = {}) =>
+    app.inject({
+      method: 'POST',
+      url,
+      headers: { ...CRM, ...KEY, 'content-type': 'application/json', ...headers },
+      body: JSON.stringify(body),
+    });
+
+  test('gets the id of its message and its state of now', async () => {
+    await using app = await startApp({ idempotency: withoutAnswers() });
+    const { id } = (await app.send(MAIL, KEY)).json();
+    app.settle(id, { status: 'failed', error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
+    const again = await app.send(MAIL, KEY);
+    expect([again.statusCode, again.json()]).toMatchObject([202, { id, status: 'failed' }]);
+    expect(again.headers['idempotency-replayed']).toBe('true');
+    expect(app.accepted).toHaveLength(1);
+  });
+
+  test.each([
+    ['what is left of it', { id: 'kept', status: 'sent', finishedAt: 1_800_000_000_000 } as const, 'sent', '2027-01-15T08:00:00.000Z'],
+    ['its id', null, null, null],
+  ])('gets %s if the message is not kept any more either', async (_, tombstone, status, finished_at) => {
+    const store = { get: async () => null, tombstone: async () => tombstone, refusal: () => null };
+    await using app = await startApp({ idempotency: withoutAnswers(), store });
+    const { id } = (await app.send(MAIL, KEY)).json();
+    for (const headers of [KEY, { ...KEY, prefer: 'wait=10' }]) {
+      const again = await app.send(MAIL, headers);
+      expect([again.statusCode, again.json(), again.headers['idempotency-replayed']]).toEqual([200, { id, status, finished_at }, 'true']);
+    }
+    expect(app.accepted).toHaveLength(1);
+  });
+
+  test('for many gets what became of each, in its place', async () => {
+    await using app = await startApp({ idempotency: withoutAnswers() });
+    const messages = [
+      MAIL,
+      { ...MAIL, expires_at: '2020-01-01T00:00:00Z' },
+      {},
+      { ...MAIL, dry_run: true },
+      { ...MAIL, to: 'bob@example.com' },
+    ];
+    const first = await post(app, '/send/batch', { messages });
+    expect(first.json()).toMatchObject({ accepted: 2, refused: 2 });
+    for (const { delivery } of app.accepted) app.settle(delivery.id, { status: 'sent' });
+    const again = await post(app, '/send/batch', { messages });
+    expect([again.statusCode, again.headers['idempotency-replayed']]).toEqual([207, 'true']);
+    const [ada, late, wrong, dry, bob] = first.json().results;
+    expect(again.json()).toMatchObject({
+      accepted: 2,
+      refused: 2,
+      results: [
+        { status: 202, message: { id: ada.message.id, status: 'sent' } },
+        { status: late.status, error: { code: late.error.code } },
+        { status: wrong.status, error: { ...wrong.error, request_id: expect.any(String) } },
+        { status: dry.status, preview: { dry_run: true } },
+        { status: 202, message: { id: bob.message.id, status: 'sent' } },
+      ],
+    });
+    expect(app.accepted).toHaveLength(2);
+  });
+
+  test('for many gets what is left of those that are not kept any more', async () => {
+    const store = {
+      get: async () => null,
+      tombstone: async (id: string) => ({ id, status: 'sent', finishedAt: 0 }) as const,
+      refusal: () => null,
+    };
+    await using app = await startApp({ idempotency: withoutAnswers(), store });
+    const first = await post(app, '/send/batch', { messages: [MAIL] });
+    const again = await post(app, '/send/batch', { messages: [MAIL] });
+    const { id } = first.json().results[0].message;
+    expect([again.statusCode, again.json().results]).toEqual([
+      202,
+      [{ status: 200, message: { id, status: 'sent', finished_at: '1970-01-01T00:00:00.000Z' } }],
+    ]);
+  });
+
+  test.each(['strict', 'permissive'])('gets the same ids in the shapes of Resend, one or many (%s)', async (mode) => {
+    await using app = await startApp({ idempotency: withoutAnswers() });
+    const email = { from: 'a@acme.com', ...MAIL };
+    const one = await post(app, '/emails', email);
+    expect((await post(app, '/emails', email)).json()).toEqual(one.json());
+    const headers = { 'x-batch-validation': mode };
+    const emails = mode === 'strict' ? [email, email] : [email, { ...email, to: 'nobody' }, email];
+    const many = await post(app, '/emails/batch', emails, headers);
+    const again = await post(app, '/emails/batch', emails, headers);
+    expect([again.statusCode, again.json().data, again.headers['idempotency-replayed']]).toEqual([200, many.json().data, 'true']);
+    expect(again.json().errors?.map(({ index }: { index: number }) => index)).toEqual(mode === 'strict' ? undefined : [1]);
+    expect(app.accepted).toHaveLength(3);
   });
 });
 
@@ -336,7 +522,7 @@ describe('a request of which it is not known what came', () => {
 
   test('has its answer kept later if the ledger is away just then', async () => {
     const app = await start();
-    const answer = vi.spyOn(app.idempotency, 'answer').mockImplementationOnce(unavailable).mockImplementationOnce(unavailable);
+    const answer = vi.spyOn(app.idempotency, 'accept').mockImplementationOnce(unavailable).mockImplementationOnce(unavailable);
     const first = await app.send(MAIL, KEY);
     expect(first.statusCode).toBe(202);
     await expect.poll(() => answer.mock.calls.length, { timeout: 5000 }).toBe(3);

@@ -18,6 +18,7 @@ const LIMITS = { maxMessages: 5, maxBytes: 1e6, retainMs: 60_000 };
 
 /** There is no file that could be moved. */
 const IN_PLACE = { check() {}, keepLog() {}, foldLog() {} };
+const RECEIPT = { ids: ['msg_1'], refused: [] };
 
 let db: DatabaseSync;
 let commits: Commits;
@@ -98,9 +99,9 @@ test('a commit that fails takes back what its turn had counted: messages, claims
   const book = await createSqliteBooks(db, commits).open('quota', () => ({ count: 0 }));
   const kept = aDelivery();
   const replaced = aNotice();
-  const suspended = await idempotency.claim('suspended', 'f');
+  const suspended = await idempotency.claim('suspended', 'f', 'crm');
   await idempotency.suspend('suspended');
-  await Promise.all([store.insert(kept), idempotency.claim('held', 'f'), outbox.put(replaced)]);
+  await Promise.all([store.insert(kept), idempotency.claim('held', 'f', 'crm'), outbox.put(replaced)]);
   let failures = 1;
   commits.beforeCommit(() => {
     if (failures-- > 0) db.exec('INSERT INTO contents VALUES (999, 1)');
@@ -108,20 +109,20 @@ test('a commit that fails takes back what its turn had counted: messages, claims
   await book.change((value) => ++value.count);
   const turn = [
     store.update(kept, advance(kept, 'canceled')),
-    idempotency.claim('new', 'f'),
-    idempotency.claim('suspended', 'f'),
-    idempotency.answer('held', { status: 202, headers: {}, body: '' }),
+    idempotency.claim('new', 'f', 'crm'),
+    idempotency.claim('suspended', 'f', 'crm'),
+    idempotency.accept('held', RECEIPT, { status: 202, headers: {}, body: '' }),
     outbox.put(aNotice()),
     outbox.put({ ...replaced, failures: 1 }),
     outbox.remove(replaced.id),
   ];
   for (const result of await Promise.allSettled(turn)) expect(result).toMatchObject({ status: 'rejected', reason: UNAVAILABLE });
   expect(await store.get(kept.id)).toEqual(kept);
-  await idempotency.claim('other', 'f');
+  await idempotency.claim('other', 'f', 'crm');
   expect(db.prepare('SELECT value FROM books').get()).toEqual({ value: '{"count":1}' });
-  expect((await idempotency.claim('new', 'f')).kind).toBe('new');
-  expect(await idempotency.claim('suspended', 'f')).toEqual(suspended);
-  expect((await idempotency.claim('held', 'f')).kind).toBe('in_progress');
+  expect((await idempotency.claim('new', 'f', 'crm')).kind).toBe('new');
+  expect(await idempotency.claim('suspended', 'f', 'crm')).toEqual(suspended);
+  expect((await idempotency.claim('held', 'f', 'crm')).kind).toBe('in_progress');
   expect(await outbox.get(replaced.id)).toEqual(replaced);
   expect([await outbox.put(aNotice()), await outbox.put(aNotice())]).toEqual([true, false]);
   for (let i = 0; i < 4; i++) await store.insert(aDelivery());
@@ -182,11 +183,11 @@ test('what has been kept for RETAIN is removed from the file, with its content, 
   await Promise.all([...left, stays, waits].map((delivery) => brief.insert(delivery)));
   await Promise.all(left.map((delivery) => brief.update(delivery, advance(delivery, 'expired'))));
   await lasting.update(stays, advance(stays, 'expired'));
-  await answers.claim('gone', 'f');
-  await answers.answer('gone', { status: 202, headers: {}, body: '' });
-  await answers.claim('suspended', 'f');
+  await answers.claim('gone', 'f', 'crm');
+  await answers.accept('gone', RECEIPT, { status: 202, headers: {}, body: '' });
+  await answers.claim('suspended', 'f', 'crm');
   await answers.suspend('suspended');
-  await answers.claim('open', 'f');
+  await answers.claim('open', 'f', 'crm');
   await retention.prune();
   retention.stop();
   const remaining = (table: string) => db.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.rows;

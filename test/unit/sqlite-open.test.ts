@@ -8,7 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterAll, expect, onTestFinished, test } from 'vitest';
 import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
-import { migrate } from '../../src/adapters/sqlite/schema.ts';
+import { migrate, STEPS } from '../../src/adapters/sqlite/schema.ts';
 import { SqliteFileError } from '../../src/adapters/sqlite/trouble.ts';
 import type { Backend } from '../../src/core/ports.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
@@ -114,6 +114,36 @@ test('a file of an older schema is brought up to date with what it holds, each s
   expect(db.prepare('SELECT * FROM notes').all()).toEqual([{ text: '1', stars: 3 }]);
   expect(() => migrate(db, 'notes.db', [first])).toThrow('version 2 of the schema, this one knows 1');
   db.close();
+});
+
+test('a file of the first schema is opened with its messages and its idempotency keys', async () => {
+  const file = newFile();
+  const {
+    replyTo: _,
+    template: __,
+    attachments: ___,
+    warnings: ____,
+    ...older
+  } = aDelivery({ status: 'sent', content: null, finishedAt: 1 });
+  const answer = { status: 202, headers: {}, body: '{"id":"msg_1"}' };
+  const db = new DatabaseSync(file);
+  migrate(db, file, STEPS.slice(0, 1));
+  const later = Date.now() + 60_000;
+  db.prepare(
+    `INSERT INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, leaves_at, record)
+     VALUES (?, 'crm', 'normal', 1, 1, 1, 'sent', 'bot@acme.com', ?, ?)`,
+  ).run(older.id, later, JSON.stringify(older));
+  const claims = db.prepare('INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)');
+  claims.run('answered', 'f', 'seed', JSON.stringify(answer), later);
+  claims.run('interrupted', 'f', 'seed', null, null);
+  db.close();
+
+  const backend = await open(file);
+  expect(await backend.store.get(older.id)).toEqual({ ...older, replyTo: [], template: null, attachments: [], warnings: [] });
+  expect(await backend.idempotency.claim('answered', 'f', 'crm')).toEqual({ kind: 'answered', answer });
+  expect(await backend.idempotency.claim('answered', 'g', 'crm')).toEqual({ kind: 'mismatch' });
+  expect(await backend.idempotency.claim('interrupted', 'f', 'crm')).toEqual({ kind: 'new', seed: 'seed' });
+  await backend.close();
 });
 
 test('a step that fails leaves the schema as it was', () => {

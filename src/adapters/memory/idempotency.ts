@@ -1,43 +1,73 @@
-import { randomBytes } from 'node:crypto';
-import type { IdempotencyLedger, StoredAnswer } from '../../core/ports.ts';
+import { hash, randomBytes } from 'node:crypto';
+import type { IdempotencyLedger, Receipt, StoredAnswer } from '../../core/ports.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 
 const SEED_BYTES = 16;
+/** Roughly what a claim occupies, and each id or refusal of its receipt, in bytes. */
+const CLAIM_BYTES = 512;
+const RECEIPT_ITEM_BYTES = 64;
+
+export interface MemoryIdempotencyOptions {
+  readonly claims: RetainedOptions;
+  readonly answers: RetainedOptions;
+}
 
 interface Claim {
   readonly fingerprint: string;
   readonly seed: string;
-  readonly isSuspended: boolean;
+  readonly owner: string;
+  /** Null: suspended. */
+  readonly receipt: Receipt | null;
 }
 
-/** An IdempotencyLedger in memory. */
-export function createMemoryIdempotency(retained: RetainedOptions): IdempotencyLedger {
-  const claimed = new Map<string, Claim>();
-  const answered = createRetained<{ fingerprint: string; answer: StoredAnswer }>(retained);
+/** An IdempotencyLedger in memory. Claims are small, and bounded apart from the answers, which may be large. */
+export function createMemoryIdempotency(options: MemoryIdempotencyOptions): IdempotencyLedger {
+  const inProgress = new Map<string, Claim>();
+  const ended = createRetained<Claim>(options.claims);
+  const answers = createRetained<StoredAnswer>(options.answers);
+
+  /** Ends a claim that is in progress. */
+  function end(name: string, receipt: Receipt | null) {
+    const claim = inProgress.get(name);
+    if (!claim) return;
+    inProgress.delete(name);
+    ended.set(name, { ...claim, receipt }, { owner: claim.owner, bytes: bytesOf(receipt) });
+  }
 
   return {
-    async claim(key, fingerprint) {
-      const known = answered.get(key);
-      const former = claimed.get(key);
-      if ((known ?? former ?? { fingerprint }).fingerprint !== fingerprint) return { kind: 'mismatch' };
-      if (known) return { kind: 'answered', answer: known.answer };
-      if (former && !former.isSuspended) return { kind: 'in_progress' };
-      const seed = former?.seed ?? randomBytes(SEED_BYTES).toString('hex');
-      claimed.set(key, { fingerprint, seed, isSuspended: false });
+    async claim(key, fingerprint, owner) {
+      const name = nameOf(key);
+      const running = inProgress.get(name);
+      const known = running ?? ended.get(name);
+      if (known && known.fingerprint !== fingerprint) return { kind: 'mismatch' };
+      if (running) return { kind: 'in_progress' };
+      if (known?.receipt) return { kind: 'accepted', receipt: known.receipt, answer: answers.get(name) ?? null };
+      const seed = known?.seed ?? randomBytes(SEED_BYTES).toString('hex');
+      ended.delete(name);
+      answers.delete(name);
+      inProgress.set(name, { fingerprint, seed, owner, receipt: null });
       return { kind: 'new', seed };
     },
-    async answer(key, answer) {
-      const claim = claimed.get(key);
-      if (!claim) return;
-      claimed.delete(key);
-      answered.set(key, { fingerprint: claim.fingerprint, answer }, answer.body.length + key.length);
+    async accept(key, receipt, answer) {
+      const name = nameOf(key);
+      end(name, receipt);
+      const claim = ended.get(name);
+      if (claim && answer) answers.set(name, answer, { owner: claim.owner, bytes: answer.body.length });
     },
     async forget(key) {
-      claimed.delete(key);
+      inProgress.delete(nameOf(key));
     },
     async suspend(key) {
-      const claim = claimed.get(key);
-      if (claim) claimed.set(key, { ...claim, isSuspended: true });
+      end(nameOf(key), null);
     },
   };
+}
+
+/** Of a fixed length, however long the key is. */
+function nameOf(key: string): string {
+  return hash('sha256', key, 'base64');
+}
+
+function bytesOf(receipt: Receipt | null): number {
+  return CLAIM_BYTES + RECEIPT_ITEM_BYTES * (receipt === null ? 0 : receipt.ids.length + receipt.refused.length);
 }

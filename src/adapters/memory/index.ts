@@ -12,12 +12,18 @@ export interface MemoryBackendOptions {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
-  /** Called when finished messages or answers must go before RETAIN, to keep memory flat. */
-  readonly onEarlyDrop: () => void;
+  /** Called when something is dropped before RETAIN, to keep memory flat. */
+  readonly onEarlyDrop: (what: EarlyDrop) => void;
 }
+
+/** `record`: a finished message, its content, or a stored answer. `claim`: an idempotency key, so that a repeated request would send again. */
+export type EarlyDrop = 'record' | 'claim';
 
 /** Finished messages kept at most, where QUEUE_MAX_MESSAGES is smaller: five Workspace accounts’ worth of a day. */
 const MIN_RETAINED = 10_000;
+/** Idempotency keys kept at most, and tombstones of finished messages: far more than Gmail lets an account send in a day. */
+const MAX_CLAIMS = 100_000;
+const MAX_CLAIM_BYTES = 64 * 1024 * 1024;
 
 /** Keeps everything in memory: quick, bounded, and lost when the process ends. */
 export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDrop }: MemoryBackendOptions): Backend {
@@ -25,14 +31,20 @@ export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDr
     forMs: retainMs,
     maxCount: Math.max(MIN_RETAINED, maxMessages),
     maxBytes,
-    onEarly: onEarlyDrop,
+    onEarly: () => onEarlyDrop('record'),
+  };
+  const claims: RetainedOptions = {
+    forMs: retainMs,
+    maxCount: MAX_CLAIMS,
+    maxBytes: MAX_CLAIM_BYTES,
+    onEarly: () => onEarlyDrop('claim'),
   };
   const queue = createMemoryQueue();
   return {
     durability: 'memory',
     queue,
-    store: createMemoryStore({ maxMessages, maxBytes, retained }),
-    idempotency: createMemoryIdempotency(retained),
+    store: createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones: MAX_CLAIMS }),
+    idempotency: createMemoryIdempotency({ claims, answers: retained }),
     suppressions: createMemorySuppressions(),
     outbox: createMemoryOutbox(boundsOfOutbox({ maxMessages, maxBytes })),
     books: createMemoryBooks(),

@@ -1,7 +1,7 @@
 import { type Delivery, isSettled } from '../../core/delivery.ts';
 import { AppError } from '../../core/errors.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message.ts';
-import type { Store } from '../../core/ports.ts';
+import type { Store, Tombstone } from '../../core/ports.ts';
 import { matches } from '../../core/query.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
@@ -11,12 +11,21 @@ export interface MemoryStoreOptions {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retained: RetainedOptions;
+  /** How many deliveries that were dropped before RETAIN are still known by their status. */
+  readonly maxTombstones: number;
 }
 
 /** A Store in memory. Deliveries are immutable, so it hands out the ones it holds. */
-export function createMemoryStore({ maxMessages, maxBytes, retained }: MemoryStoreOptions): Store {
+export function createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones }: MemoryStoreOptions): Store {
   const open = new Map<string, Delivery>();
-  const settled = createRetained<Delivery>(retained);
+  const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarly() {} });
+  const settled = createRetained<Delivery>({
+    ...retained,
+    onEarly({ id, owner, status, finishedAt }) {
+      tombstones.set(id, { id, status, finishedAt }, { owner, bytes: 0 });
+      retained.onEarly(id);
+    },
+  });
   /** Of what may be tried again. Apart, so that large ones that have to go do not take the records of others with them. */
   const contents = createRetained<Content>(retained);
   const timeline = createTimeline((id) => open.has(id) || settled.get(id) !== undefined);
@@ -41,8 +50,9 @@ export function createMemoryStore({ maxMessages, maxBytes, retained }: MemorySto
   function retire(delivery: Delivery) {
     if (open.delete(delivery.id)) bytes -= delivery.bytes;
     const { content } = delivery;
-    settled.set(delivery.id, { ...delivery, content: null }, recordBytes(delivery));
-    if (content) contents.set(delivery.id, content, contentBytes(content));
+    const { id, owner } = delivery;
+    settled.set(id, { ...delivery, content: null }, { owner, bytes: recordBytes(delivery) });
+    if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
   }
 
   return {
@@ -55,6 +65,9 @@ export function createMemoryStore({ maxMessages, maxBytes, retained }: MemorySto
     },
     async get(id) {
       return find(id);
+    },
+    async tombstone(id) {
+      return tombstones.get(id) ?? null;
     },
     async update(from, to) {
       if (find(to.id)?.revision !== from.revision) return false;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { IdempotencyClaim, IdempotencyLedger } from '../../core/ports.ts';
+import type { IdempotencyClaim, IdempotencyLedger, StoredAnswer } from '../../core/ports.ts';
 import { KEYS } from './keys.ts';
 import type { Link } from './link.ts';
 import type { Script } from './scripts.ts';
@@ -13,9 +13,10 @@ const CLAIM: Script = {
   name: 'outtrayClaim',
   keys: 1,
   lua: `
-    local claim = redis.call('HMGET', KEYS[1], 'fingerprint', 'seed', 'instance', 'answer')
+    local claim = redis.call('HMGET', KEYS[1], 'fingerprint', 'seed', 'instance', 'answer', 'receipt')
     local seed = claim[2] or ARGV[2]
     if claim[1] and claim[1] ~= ARGV[1] then return { 'mismatch' } end
+    if claim[5] then return { 'accepted', claim[5], claim[4] or '' } end
     if claim[4] then return { 'answered', claim[4] } end
     if claim[3] and claim[3] ~= '' and redis.call('EXISTS', ARGV[4] .. claim[3]) == 1 then return { 'in_progress' } end
     redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'seed', seed, 'instance', ARGV[3])
@@ -24,24 +25,42 @@ const CLAIM: Script = {
   `,
 };
 
-/** Ends a claim of the instance, unless it has ended, or another has taken it up. KEYS: the claim. ARGV: instance, how, and for an answer: it, RETAIN. */
+/** Ends a claim of the instance, unless it has ended, or another has taken it up. KEYS: the claim. ARGV: instance, `forget` or `suspend`. */
 const END: Script = {
   name: 'outtrayEndClaim',
   keys: 1,
   lua: `
     if redis.call('HGET', KEYS[1], 'instance') ~= ARGV[1] then return 0 end
     if ARGV[2] == 'forget' then return redis.call('DEL', KEYS[1]) end
-    redis.call('HSET', KEYS[1], 'instance', '')
-    if ARGV[2] == 'suspend' then return 1 end
-    redis.call('HSET', KEYS[1], 'answer', ARGV[3])
-    return redis.call('PEXPIRE', KEYS[1], ARGV[4])
+    return redis.call('HSET', KEYS[1], 'instance', '')
+  `,
+};
+
+/**
+ * Ends a claim of the instance by accepting it, and stores the answer, if there is one, of a claim that is accepted.
+ *
+ * KEYS: the claim. ARGV: instance, receipt, RETAIN, answer or nothing.
+ */
+const ACCEPT: Script = {
+  name: 'outtrayAcceptClaim',
+  keys: 1,
+  lua: `
+    local claim = redis.call('HMGET', KEYS[1], 'instance', 'receipt')
+    if claim[1] == ARGV[1] then
+      redis.call('HSET', KEYS[1], 'instance', '', 'receipt', ARGV[2])
+      redis.call('PEXPIRE', KEYS[1], ARGV[3])
+    elseif not claim[2] then
+      return 0
+    end
+    if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'answer', ARGV[4]) end
+    return 1
   `,
 };
 
 /** An IdempotencyLedger that all instances share. */
 export function createRedisIdempotency(link: Link, retainMs: number): IdempotencyLedger {
-  const end = async (key: string, how: 'answer' | 'forget' | 'suspend', ...more: readonly (string | number)[]) => {
-    await link.run(END, KEYS.claim(key), link.instance, how, ...more);
+  const end = async (key: string, how: 'forget' | 'suspend') => {
+    await link.run(END, KEYS.claim(key), link.instance, how);
   };
 
   return {
@@ -49,15 +68,33 @@ export function createRedisIdempotency(link: Link, retainMs: number): Idempotenc
       const seed = randomBytes(SEED_BYTES).toString('hex');
       const keptMs = Math.max(retainMs, MIN_KEPT_MS);
       const answer = await link.run(CLAIM, KEYS.claim(key), fingerprint, seed, link.instance, KEYS.alive(''), keptMs);
-      return toClaim(answer as readonly [IdempotencyClaim['kind'], string]);
+      return toClaim(answer as Answer);
     },
-    answer: (key, answer) => end(key, 'answer', JSON.stringify(answer), retainMs),
+    async accept(key, receipt, answer) {
+      const given = answer === null ? '' : JSON.stringify(answer);
+      await link.run(ACCEPT, KEYS.claim(key), link.instance, JSON.stringify(receipt), retainMs, given);
+    },
     forget: (key) => end(key, 'forget'),
     suspend: (key) => end(key, 'suspend'),
   };
 }
 
-function toClaim([kind, value]: readonly [IdempotencyClaim['kind'], string]): IdempotencyClaim {
-  if (kind === 'new') return { kind, seed: value };
-  return kind === 'answered' ? { kind, answer: JSON.parse(value) } : { kind };
+/** Of {@link CLAIM}: the kind of the claim, and what belongs to it. */
+type Answer = readonly [kind: IdempotencyClaim['kind'], value: string, answer: string];
+
+function toClaim([kind, value, answer]: Answer): IdempotencyClaim {
+  switch (kind) {
+    case 'new':
+      return { kind, seed: value };
+    case 'accepted':
+      return { kind, receipt: JSON.parse(value), answer: answer === '' ? null : toAnswer(answer) };
+    case 'answered':
+      return { kind, answer: toAnswer(value) };
+    default:
+      return { kind };
+  }
+}
+
+function toAnswer(text: string): StoredAnswer {
+  return JSON.parse(text);
 }

@@ -19,7 +19,7 @@ export const KEYS = {
   unqueued: key('queue:unqueued'),
   /** Hash: in which channel an id stands, taken or not. */
   channels: key('queue:channels'),
-  /** Hash: a claim, and the answer once there is one. */
+  /** Hash: a claim, its receipt once it is accepted, and the answer if one is stored. */
   claim: (name: string) => key('claim', name),
   /** Exists while the instance lives. */
   alive: (instance: string) => key('alive', instance),

@@ -59,6 +59,8 @@ export function createRedisStore(link: Link, { maxMessages, maxBytes, retainMs }
   return {
     ...createListing(link),
     get,
+    // Nothing is dropped before RETAIN.
+    tombstone: async () => null,
     async insert(delivery) {
       const { id, revision, content } = delivery;
       const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline, KEYS.unqueued];

@@ -1,21 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import type { IdempotencyClaim, IdempotencyLedger } from '../../core/ports.ts';
-import type { Commits } from './commits.ts';
+import type { Commits, OnRollback } from './commits.ts';
 
 const SEED_BYTES = 16;
 
 interface Row {
   readonly fingerprint: string;
   readonly seed: string;
+  readonly receipt: string | null;
   readonly answer: string | null;
 }
 
 /** An IdempotencyLedger in a file. A claim there that is not in progress here was suspended, or its process died. */
 export function createSqliteIdempotency(db: DatabaseSync, commits: Commits, retainMs: number): IdempotencyLedger {
-  const find = db.prepare('SELECT fingerprint, seed, answer FROM idempotency WHERE key = ? AND coalesce(leaves_at > ?, 1)');
-  const insert = db.prepare('INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, NULL, NULL)');
-  const answer = db.prepare('UPDATE idempotency SET answer = ?, leaves_at = ? WHERE key = ?');
+  const find = db.prepare('SELECT fingerprint, seed, receipt, answer FROM idempotency WHERE key = ? AND coalesce(leaves_at > ?, 1)');
+  const insert = db.prepare('INSERT OR REPLACE INTO idempotency (key, fingerprint, seed) VALUES (?, ?, ?)');
+  const accept = db.prepare('UPDATE idempotency SET receipt = ?, leaves_at = ? WHERE key = ?');
+  const answer = db.prepare('UPDATE idempotency SET answer = ? WHERE key = ? AND receipt IS NOT NULL');
   const suspend = db.prepare('UPDATE idempotency SET leaves_at = ? WHERE key = ?');
   const remove = db.prepare('DELETE FROM idempotency WHERE key = ?');
   const inProgress = new Set<string>();
@@ -24,18 +26,18 @@ export function createSqliteIdempotency(db: DatabaseSync, commits: Commits, reta
   db.prepare('UPDATE idempotency SET leaves_at = ? WHERE leaves_at IS NULL').run(Date.now() + retainMs);
 
   /** Ends a claim of this process; it stands again if that cannot be kept. */
-  function end(key: string, write: () => void): Promise<void> {
-    return commits.write((onRollback) => {
-      if (!inProgress.delete(key)) return;
-      onRollback(() => inProgress.add(key));
-      write();
-    });
+  function end(key: string, onRollback: OnRollback, write: () => void): void {
+    if (!inProgress.delete(key)) return;
+    onRollback(() => inProgress.add(key));
+    write();
   }
 
   function judge(row: Row | undefined, key: string, fingerprint: string): IdempotencyClaim {
     if (row === undefined) return { kind: 'new', seed: randomBytes(SEED_BYTES).toString('hex') };
     if (row.fingerprint !== fingerprint) return { kind: 'mismatch' };
-    if (row.answer !== null) return { kind: 'answered', answer: JSON.parse(row.answer) };
+    const given = row.answer && JSON.parse(row.answer);
+    if (row.receipt !== null) return { kind: 'accepted', receipt: JSON.parse(row.receipt), answer: given };
+    if (given !== null) return { kind: 'answered', answer: given };
     return inProgress.has(key) ? { kind: 'in_progress' } : { kind: 'new', seed: row.seed };
   }
 
@@ -50,8 +52,13 @@ export function createSqliteIdempotency(db: DatabaseSync, commits: Commits, reta
         return claim;
       });
     },
-    answer: (key, given) => end(key, () => answer.run(JSON.stringify(given), Date.now() + retainMs, key)),
-    forget: (key) => end(key, () => remove.run(key)),
-    suspend: (key) => end(key, () => suspend.run(Date.now() + retainMs, key)),
+    accept(key, receipt, given) {
+      return commits.write((onRollback) => {
+        end(key, onRollback, () => accept.run(JSON.stringify(receipt), Date.now() + retainMs, key));
+        if (given) answer.run(JSON.stringify(given), key);
+      });
+    },
+    forget: (key) => commits.write((onRollback) => end(key, onRollback, () => remove.run(key))),
+    suspend: (key) => commits.write((onRollback) => end(key, onRollback, () => suspend.run(Date.now() + retainMs, key))),
   };
 }

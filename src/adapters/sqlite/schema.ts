@@ -11,10 +11,10 @@ const APPLICATION_ID = 0x4f747279;
  *   `leaves_at`: when a settled one goes; null while it is unsettled. `record` comes last, so that a search reads no more than it must.
  *   `deliveries_unsettled` has all that a start needs: of a long queue not one page of the table is read for it.
  * - `contents`: apart from the records, so that a change of status does not write the body again.
- * - `idempotency`: `answer` is null until there is one, `leaves_at` while the request is in progress.
+ * - `idempotency`: `receipt` is null until the request is accepted, `answer` until one is stored, `leaves_at` while the request is in progress.
  * - `suppressions`: `key` is the mailbox key in UTF-16BE, whose bytes sort as code units do.
  */
-const STEPS: readonly string[] = [
+export const STEPS: readonly string[] = [
   `
   CREATE TABLE deliveries (
     place INTEGER PRIMARY KEY,
@@ -56,6 +56,7 @@ const STEPS: readonly string[] = [
   CREATE TABLE books (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE probe (only INTEGER PRIMARY KEY CHECK (only = 1), at INTEGER NOT NULL) STRICT;
   `,
+  'ALTER TABLE idempotency ADD COLUMN receipt TEXT',
 ];
 
 /**

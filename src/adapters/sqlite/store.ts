@@ -62,6 +62,8 @@ export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessa
         return true;
       });
     },
+    // Nothing is dropped before RETAIN.
+    tombstone: async () => null,
     ...createListing(db, commits),
     refusal() {
       if (commits.isFailing()) return 'queue_unavailable';

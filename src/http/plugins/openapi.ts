@@ -13,6 +13,7 @@ import {
   attachmentInfo,
   attempt,
   deliveryError,
+  droppedMessage,
   errorCode,
   messageList,
   messageResource,
@@ -30,6 +31,7 @@ import { suppression, suppressionList } from '../schemas/suppression.ts';
 const REQUESTS = { SendRequest: sendRequest, EmailRequest: emailRequest, Mailbox: mailbox, Attachment: attachment };
 const RESPONSES = {
   Message: messageResource,
+  DroppedMessage: droppedMessage,
   MessageList: messageList,
   Address: address,
   Recipient: recipient,

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { AppError } from '../../core/errors.ts';
+import { AppError } from '../../core/errors.ts';
 import type { Draft } from '../../core/message.ts';
 import type { StoredAnswer } from '../../core/ports.ts';
 import { type Acceptance, headerOf, orRefusal } from '../acceptance.ts';
@@ -39,7 +39,8 @@ export async function acceptBatch(
 ): Promise<StoredAnswer> {
   const mode = parseMode(headerOf(request, 'x-batch-validation'));
   const judged = emails.map((email): Judged => orRefusal(() => ({ draft: acceptance.toDraft(validate(emailRequest, email)) })));
-  return acceptance.once(request, {
+  return acceptance.once<Outcome>(request, {
+    waits: false,
     fingerprint: () => fingerprintOfAll([mode, ...judged.map((one, i) => ('draft' in one ? toFingerprint(one.draft) : emails[i]))]),
     async accept(idAt) {
       // A strict batch with an invalid email costs one request.
@@ -52,6 +53,14 @@ export async function acceptBatch(
         accepted.length > 0,
         refused.map(({ failure }) => failure.code),
       ),
+    receiptOf: ({ accepted, refused }) => ({
+      ids: accepted,
+      refused: refused.map(({ index, failure }) => ({ index, code: failure.code })),
+    }),
+    restore: async ({ ids, refused }) => ({
+      accepted: ids,
+      refused: refused.map(({ index, code }) => ({ index, failure: placedAt(`/${index}`, new AppError(code)) })),
+    }),
     answer: async (outcome) => (mode === 'strict' ? toStrictAnswer(outcome, request) : toPermissiveAnswer(outcome, request)),
   });
 }

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
 import type { Messages } from '../../core/messages.ts';
 import type { Place } from '../../core/ports.ts';
-import type { Acceptance } from '../acceptance.ts';
+import type { Acceptance, Accepted } from '../acceptance.ts';
 import { callerOf } from '../caller.ts';
 import { invalidFields } from '../fields.ts';
 import { give, toJsonAnswer } from '../idempotency.ts';
@@ -128,7 +128,8 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
 
   app.post('/emails', { schema: sendSchema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly }, async (request, reply) => {
     const draft = acceptance.toDraft(request.body);
-    return give(await acceptance.acceptOnce(draft, request, reply, ({ id }) => toJsonAnswer(200, { id })), reply);
+    const answer = ({ id }: Accepted) => toJsonAnswer(200, { id });
+    return give(await acceptance.acceptOnce(draft, request, reply, { waits: false, answer }), reply);
   });
 
   app.post(

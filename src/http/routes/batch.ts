@@ -1,15 +1,15 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { AppError } from '../../core/errors.ts';
+import { AppError } from '../../core/errors.ts';
 import type { Draft } from '../../core/message.ts';
-import type { Backend } from '../../core/ports.ts';
+import type { Backend, Receipt } from '../../core/ports.ts';
 import { type Acceptance, orRefusal } from '../acceptance.ts';
 import { callerOf } from '../caller.ts';
 import { validate } from '../fields.ts';
 import { endOfBatch, fingerprintOfAll, give, toFingerprint, toJsonAnswer } from '../idempotency.ts';
 import { placedAt, toAppError, toProblemOf } from '../problem.ts';
-import { toPreview, toResource } from '../resource.ts';
+import { toDropped, toPreview, toResource } from '../resource.ts';
 import { answer, answersToKey, BODY_CODES, REPLAYED } from '../schemas/answers.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
@@ -67,9 +67,33 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
       const failure = toAppError(error, request);
       // The log line of the request has room for one.
       if (failure.code === 'internal_error') request.failure = failure;
-      const problem = toProblemOf(placedAt(`/messages/${index}`, failure), request);
-      return { status: problem.status, error: problem };
+      return toRefusal(failure, index, request);
     }
+  }
+
+  function toRefusal(failure: AppError, index: number, request: FastifyRequest): BatchResult {
+    const problem = toProblemOf(placedAt(`/messages/${index}`, failure), request);
+    return { status: problem.status, error: problem };
+  }
+
+  /** The message that an earlier request has had accepted, as it is now. */
+  async function find(id: string, request: FastifyRequest): Promise<BatchResult> {
+    const accepted = await acceptance.find(id, request);
+    if (accepted.kind === 'dropped') return { status: 200, message: toDropped(accepted) };
+    return { status: 202, message: toResource(accepted.delivery, durability, callerOf(request)) };
+  }
+
+  async function restore({ ids, refused }: Receipt, judged: readonly Judged[], request: FastifyRequest): Promise<BatchResult[]> {
+    const codes = new Map(refused.map(({ index, code }) => [index, code]));
+    const accepted = ids.values();
+    const results: BatchResult[] = [];
+    for (const [i, one] of judged.entries()) {
+      const code = codes.get(i);
+      if (code !== undefined) results.push(toRefusal('refusal' in one ? one.refusal : new AppError(code), i, request));
+      else if ('draft' in one && one.dryRun) results.push(await resultOf(one, i, request, undefined));
+      else results.push(await find(accepted.next().value ?? '', request));
+    }
+    return results;
   }
 
   app.post(
@@ -77,7 +101,8 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
     { schema, config: { scope: 'send', maxValues: MAX_VALUES }, onRequest: acceptance.refuseEarly },
     async (request, reply) => {
       const judged = request.body.messages.map(judge);
-      const given = await acceptance.once(request, {
+      const given = await acceptance.once<BatchResult[]>(request, {
+        waits: false,
         fingerprint: () =>
           fingerprintOfAll(
             judged.flatMap((one, i) => ('draft' in one ? [toFingerprint(one.draft), one.dryRun] : [request.body.messages[i]])),
@@ -93,6 +118,11 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
             results.some(({ message }) => message),
             results.flatMap(({ error }) => error?.code ?? []),
           ),
+        receiptOf: (results) => ({
+          ids: results.flatMap(({ message }) => message?.id ?? []),
+          refused: results.flatMap(({ error }, index) => (error ? { index, code: error.code } : [])),
+        }),
+        restore: (receipt) => restore(receipt, judged, request),
         async answer(results) {
           const accepted = results.filter(({ message }) => message).length;
           const refused = results.filter(({ error }) => error).length;

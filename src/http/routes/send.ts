@@ -5,12 +5,12 @@ import type { Delivery } from '../../core/delivery.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Backend, Store, StoredAnswer } from '../../core/ports.ts';
 import type { Waiters } from '../../core/waiters.ts';
-import { type Acceptance, headerOf } from '../acceptance.ts';
+import { type Acceptance, type Accepted, headerOf } from '../acceptance.ts';
 import { callerOf } from '../caller.ts';
 import { give, toJsonAnswer } from '../idempotency.ts';
 import { PREFERENCE_APPLIED, parseWait, preferWait } from '../prefer.ts';
 import { pathOf, toProblem } from '../problem.ts';
-import { toPreview, toResource } from '../resource.ts';
+import { toDropped, toPreview, toResource } from '../resource.ts';
 import { answer, answersToKey, BODY_CODES, LOCATION, REPLAYED } from '../schemas/answers.ts';
 import { messageResource, sendResult } from '../schemas/message.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
@@ -25,13 +25,17 @@ export interface SendOptions {
 
 const HEADERS = { ...LOCATION, ...PREFERENCE_APPLIED, ...REPLAYED };
 
+const SETTLED = `It was sent, partially sent or canceled while the caller waited; or what a dry run would send. For a repeated request: what is left of a
+finished message that is no longer kept.`;
+
 const schema = {
   operationId: 'send',
   tags: ['messages'],
   summary: 'Send one message',
   description: `Accepts one message, and answers at once, before it is sent. With \`Prefer: wait\` the answer tells what became of it.
 
-A retried request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice.`,
+A repeated request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice. With \`Prefer: wait\` it waits again, until the
+outcome is known.`,
   headers: z.object({
     Prefer: preferWait.meta({ ...preferWait.meta(), examples: ['wait=10'] }),
     'Idempotency-Key': idempotencyKey,
@@ -39,7 +43,7 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
   body: sendRequest,
   response: answersToKey(
     {
-      200: answer('It was sent, partially sent or canceled while the caller waited; or what a dry run would send.', sendResult, {
+      200: answer(SETTLED, sendResult, {
         headers: HEADERS,
       }),
       202: answer('Accepted. It will be tried.', messageResource, { headers: HEADERS }),
@@ -72,8 +76,14 @@ A retried request with the same \`Idempotency-Key\` gets the same answer, and no
 /** POST /send: accept one message. */
 export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acceptance, waiters, store, durability }) => {
   /** What to say of an accepted message: at once, or when the caller has waited for it. */
-  function toAnswer(delivery: Delivery, request: FastifyRequest, reply: FastifyReply): StoredAnswer | Promise<StoredAnswer> {
-    const seconds = parseWait(headerOf(request, 'prefer'));
+  function toAnswer(
+    accepted: Accepted,
+    seconds: number | null,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): StoredAnswer | Promise<StoredAnswer> {
+    if (accepted.kind === 'dropped') return toJsonAnswer(200, toDropped(accepted));
+    const { delivery } = accepted;
     return seconds === null || delivery.status === 'scheduled' ? toAccepted(delivery, request) : waitFor(delivery, seconds, request, reply);
   }
 
@@ -114,6 +124,8 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acce
       return toPreview(preview);
     }
 
-    return give(await acceptance.acceptOnce(draft, request, reply, (delivery) => toAnswer(delivery, request, reply)), reply);
+    const seconds = parseWait(headerOf(request, 'prefer'));
+    const answer = (accepted: Accepted) => toAnswer(accepted, seconds, request, reply);
+    return give(await acceptance.acceptOnce(draft, request, reply, { waits: seconds !== null, answer }), reply);
   });
 };

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { strictObject } from '../fields.ts';
-import { type Immutable, messageResource, preview } from './message.ts';
+import { droppedMessage, type Immutable, messageResource, preview } from './message.ts';
 import { problem } from './problem.ts';
 
 const MAX_MESSAGES = 100;
@@ -18,7 +18,7 @@ export const batchRequest = strictObject({
 
 export const batchResult = z.object({
   status: z.int().meta({ description: 'What POST /send would have answered: 202 if it is accepted.', examples: [202] }),
-  message: messageResource.optional().meta({ description: 'The message, if it is accepted.' }),
+  message: z.union([messageResource, droppedMessage]).optional().meta({ description: 'The message, if it is accepted.' }),
   preview: preview.optional().meta({ description: 'What would be sent, if it is a dry run.' }),
   error: problem.optional().meta({ description: 'Why it is refused; pointers are into the body of the batch.' }),
 });

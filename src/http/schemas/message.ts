@@ -119,6 +119,14 @@ export const messageResource = z.object({
     .meta({ description: 'The name of the API key that sent it. Only admins see it.', examples: ['crm'] }),
 });
 
+export const droppedMessage = z
+  .object({
+    id: z.string().meta({ examples: ['msg_01k7m4q2'] }),
+    status: z.enum(STATUSES).nullable().meta({ description: 'Null: not known any more.' }),
+    finished_at: timeOrNull,
+  })
+  .meta({ description: 'What is left of a finished message that had to be dropped before RETAIN.' });
+
 export const messageList = z.object({ messages: z.array(messageResource), next_cursor: nextCursor });
 
 const statuses = z
@@ -165,6 +173,7 @@ export const reschedule = strictObject({ scheduled_at: instant.meta({ descriptio
 export type Immutable<T> = { readonly [Key in keyof T]: Immutable<T[Key]> };
 
 export type MessageResource = Immutable<z.output<typeof messageResource>>;
+export type DroppedMessage = Immutable<z.output<typeof droppedMessage>>;
 
 export const preview = z.object({
   dry_run: z.literal(true),
@@ -178,4 +187,4 @@ export const preview = z.object({
 export type PreviewResource = Immutable<z.output<typeof preview>>;
 
 /** What POST /send answers when there is nothing to wait for any more. */
-export const sendResult = z.union([messageResource, preview]);
+export const sendResult = z.union([messageResource, preview, droppedMessage]);

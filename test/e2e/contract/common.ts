@@ -74,7 +74,7 @@ const HASTY = { requestTimeoutMs: 200 };
 const ONCE = { headers: { 'idempotency-key': '1' } };
 const UNREACHABLE = {
   ...failing(() => new AppError('queue_unavailable')),
-  store: { get: async () => null, refusal: () => 'queue_unavailable' as const },
+  store: { get: async () => null, tombstone: async () => null, refusal: () => 'queue_unavailable' as const },
 };
 const BROKEN = failing(() => new Error('A bug'));
 
@@ -86,7 +86,7 @@ function failing(makeError: () => Error): Partial<AppOptions> {
   const reject = async () => fail();
   return {
     accounts: { defaultFrom: { email: 'bot@simulator.test', name: null }, budget: fail, list: fail, verify: reject },
-    idempotency: { claim: reject, answer: reject, forget: reject, suspend: reject },
+    idempotency: { claim: reject, accept: reject, forget: reject, suspend: reject },
     messages: { get: reject, list: reject, cancel: reject, retry: reject, reschedule: reject },
     suppressions: { get: reject, list: reject, enter: reject, remove: reject },
     templates: { list: fail, render: fail },
