@@ -34,16 +34,44 @@ export function readSettings(env: Environment): Settings {
 export function readSetting(values: Environment, name: string, fileName: string | null): Setting {
   const text = values[name]?.trim() ?? '';
   const path = (fileName !== null && values[fileName]?.trim()) || '';
-  if (fileName === null || path === '') return text === '' ? { label: name } : { label: name, text };
+  if (fileName === null || path === '') return text === '' ? { label: name } : toSetting(name, text);
   if (text !== '') return { label: name, problem: `It is set twice, also by ${fileName}: keep one.` };
-  return readSecret(fileName, path);
+  return isQuoted(fileName, path) ? { label: fileName, problem: REMOVE_QUOTES } : readSecret(fileName, path);
+}
+
+const REMOVE_QUOTES =
+  'It begins or ends with a quotation mark. Remove the quotes around the value: a shell strips them, but docker --env-file and many others pass them on.';
+
+function toSetting(label: string, text: string): Setting {
+  return isQuoted(label, text) ? { label, problem: REMOVE_QUOTES } : { label, text };
+}
+
+/**
+ * Whether all of the text is in quotes, or has one at an end without its other half. `"Acme, Inc." <a@acme.com>` is not quoted. The secret of
+ * an API key may have any characters, a quote at one end included.
+ */
+function isQuoted(label: string, text: string): boolean {
+  const plain = straighten(text);
+  const first = plain.charAt(0);
+  const last = plain.charAt(plain.length - 1);
+  if ((isQuote(first) && isQuote(last)) || /[\]}]["'`]$/.test(plain)) return true;
+  const isAlone = (quote: string) => isQuote(quote) && plain.indexOf(quote) === plain.lastIndexOf(quote);
+  return (isAlone(first) && !/^secret/.test(label)) || (isAlone(last) && !/^(?:secret|API_KEYS)/.test(label));
+}
+
+function straighten(text: string): string {
+  return text.replace(/[\u201c-\u201f\u00ab\u00bb]/g, '"').replace(/[\u2018-\u201b]/g, "'");
+}
+
+function isQuote(character: string): boolean {
+  return /["'`]/.test(character);
 }
 
 function readSecret(label: string, path: string): Setting {
   const again = () => readSecret(label, path);
   try {
     const text = readFileSync(path, 'utf8').trim();
-    return text === '' ? { label, problem: `${path} is empty: put the secret into it.`, again } : { label, text, again };
+    return text === '' ? { label, problem: `${path} is empty: put the secret into it.`, again } : { ...toSetting(label, text), again };
   } catch (error) {
     // A word without a slash may be the secret itself, set under the wrong name: it is not repeated.
     const what = path.includes('/') ? path : 'What it names';
