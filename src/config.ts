@@ -2,7 +2,8 @@ import { z } from 'zod';
 import type { AccountConfig } from './config/account.ts';
 import { parseAccounts } from './config/accounts.ts';
 import { type ParsedApiKeys, parseApiKeys } from './config/api-keys.ts';
-import { type Environment, findUncheckedTls, type Problem, readSettings, type Settings, warnOfUnknown } from './config/environment.ts';
+import { type Environment, findUncheckedTls, type Problem, readSettings, type Settings } from './config/environment.ts';
+import { describeMisspelling, explainProblems, findMisspellings } from './config/misspelling.ts';
 import { parseTokenUrl } from './config/oauth.ts';
 import { parsePatterns } from './config/patterns.ts';
 import { parseQueueUrl, type QueueUrl } from './config/queue-url.ts';
@@ -70,10 +71,14 @@ export interface Config {
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly Problem[];
+  /** Misspelt names that cause none of the problems. */
+  readonly warnings: readonly string[];
 
-  constructor(problems: readonly Problem[]) {
-    super(['The configuration cannot be used.', ...problems.map(({ variable, message }) => `  ${variable}: ${message}`)].join('\n'));
+  constructor(problems: readonly Problem[], warnings: readonly string[] = []) {
+    const lines = [...problems.map(({ variable, message }) => `${variable}: ${message}`), ...warnings];
+    super(['The configuration cannot be used.', ...lines.map((line) => `  ${line}`)].join('\n'));
     this.problems = problems;
+    this.warnings = warnings;
   }
 }
 
@@ -113,6 +118,8 @@ const environment = z.object({
   SHUTDOWN_TIMEOUT: defaulted('SHUTDOWN_TIMEOUT', parsePositiveDuration),
 });
 
+const WEBHOOK_VARIABLES = { WEBHOOK_URL: true, WEBHOOK_SECRET: true, WEBHOOK_ALLOWED_HOSTS: true } as const;
+
 /**
  * Reads the whole configuration: the environment, and the files that `…_FILE` variables name. `warnings` are worth a log line each.
  *
@@ -121,7 +128,9 @@ const environment = z.object({
 export function parseConfig(env: Environment): { config: Config; warnings: string[] } {
   const settings = readSettings(env);
   const { values, problems } = parseSettings(environment, settings);
-  const webhooks = values && toWebhooks(values);
+  // Checked even where other variables are wrong.
+  const webhookValues = parseSettings(environment.pick(WEBHOOK_VARIABLES), settings).values;
+  const webhooks = webhookValues && toWebhooks(webhookValues);
   const keys = parseApiKeys(settings.API_KEYS, (url) => webhooks && refuseWebhook(url, webhooks));
   const { accounts, problems: accountProblems } = parseAccounts(settings, {
     logsIn: logsIn(settings),
@@ -129,9 +138,13 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
     tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
   });
   const all = [...findUncheckedTls(env), ...problems, ...findWebhookProblems(webhooks), ...keys.problems, ...accountProblems];
-  if (values === null || all.length > 0) throw new ConfigError(inOrder(all));
+  const misspellings = findMisspellings(env, settings);
+  if (values === null || all.length > 0) {
+    const explained = explainProblems(all, misspellings, settings);
+    throw new ConfigError(inOrder(explained.problems), explained.others.map(describeMisspelling));
+  }
   const config = freezeDeep(toConfig(values, accounts, keys));
-  return { config, warnings: [...warnOfUnknown(env), ...warnOfRewriting(config)] };
+  return { config, warnings: [...misspellings.map(describeMisspelling), ...warnOfRewriting(config)] };
 }
 
 /** With a bad SMTP_URL, a login is to be expected. */
@@ -193,7 +206,9 @@ function toConfig(values: z.infer<typeof environment>, accounts: readonly Accoun
   };
 }
 
-function toWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS }: z.infer<typeof environment>): WebhookConfig {
+type WebhookValues = Pick<z.infer<typeof environment>, keyof typeof WEBHOOK_VARIABLES>;
+
+function toWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS }: WebhookValues): WebhookConfig {
   return { url: WEBHOOK_URL ?? null, secrets: WEBHOOK_SECRET ?? [], allowedHosts: WEBHOOK_ALLOWED_HOSTS ?? [] };
 }
 

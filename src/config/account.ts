@@ -23,7 +23,7 @@ export interface AccountConfig {
 }
 
 const HOW_TO_SET_USER =
-  'It is required: the full address of the account. Set it like this: GMAIL_USER=you@gmail.com (for Workspace: name@yourdomain)';
+  'It is required: the full address of the account. Set it like this: GMAIL_USER=you@gmail.com (for Workspace: name@yourdomain; for several accounts: GMAIL_ACCOUNTS)';
 /** More than any account of Google's may send in a day. */
 const MAX_DAILY = 10_000_000;
 const MAX_RESERVE_PERCENT = 90;

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { getSystemErrorMessage } from 'node:util';
-import { closest } from 'fastest-levenshtein';
 import { VARIABLES, type VariableName } from './variables.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -97,33 +96,4 @@ export function findUncheckedTls(env: Environment): Problem[] {
   const message =
     'It is 0, which turns off certificate checks in Node. Unset it. To trust a CA of your own, name its PEM file in NODE_EXTRA_CA_CERTS.';
   return [{ variable: UNCHECKED, message }];
-}
-
-/** Beginnings that hardly anything but a misspelt variable of ours has. HOST, PORT and LOG_ are too common to judge. */
-const PREFIXES = [
-  'GMAIL_',
-  'FROM_POLIC',
-  'SMTP_',
-  'QUEUE_',
-  'API_KEY',
-  'RATE_LIMIT',
-  'RETRY_',
-  'RETAIN',
-  'ON_UNCERTAIN',
-  'MAX_MESSAGE',
-  'TRUST_PROX',
-  'TEMPLATES_',
-  'WEBHOOK_',
-  'ALLOWED_RECIP',
-  'REDIRECT_ALL',
-  'SUPPRESS',
-  'SHUTDOWN_',
-];
-
-/** A warning for each variable that looks like ours and is not: most likely a typing error, which else would go unnoticed. */
-export function warnOfUnknown(env: Environment): string[] {
-  const known: string[] = VARIABLES.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name]));
-  return Object.keys(env)
-    .filter((name) => !known.includes(name) && PREFIXES.some((prefix) => name.toUpperCase().startsWith(prefix)))
-    .map((name) => `${name} is not a variable of this version and is ignored. The nearest name is ${closest(name.toUpperCase(), known)}.`);
 }

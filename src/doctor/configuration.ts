@@ -1,4 +1,4 @@
-import { type Environment, type Problem, warnOfUnknown } from '../config/environment.ts';
+import type { Environment, Problem } from '../config/environment.ts';
 import { type Config, ConfigError, parseConfig } from '../config.ts';
 import { type Check, type Finding, pass, toCheck } from './report.ts';
 
@@ -20,7 +20,7 @@ export function readConfiguration(env: Environment): ReadConfiguration {
     return { checks: lines.length > 0 ? lines : [line('', pass('every variable is set as it should be'))], config };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const checks = [...error.problems.map(toFailure), ...warnOfUnknown(env).map(toWarning)];
+    const checks = [...error.problems.map(toFailure), ...error.warnings.map(toWarning)];
     return { checks, config: salvage(env, error.problems) };
   }
 }

@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'vitest';
+import type { Environment } from '../../src/config/environment.ts';
+import { VARIABLES } from '../../src/config/variables.ts';
+import { ConfigError, parseConfig } from '../../src/config.ts';
+import { errorOf, problemOf, REQUIRED, SECRET } from '../helpers/config.ts';
+
+const KNOWN: readonly string[] = VARIABLES.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name]));
+
+function warningsFor(env: Environment): readonly string[] {
+  return parseConfig({ ...REQUIRED, ...env }).warnings;
+}
+
+/** The typing errors that people make in a name, except those that result in another variable. */
+function typingErrors(name: string): string[] {
+  const places = [...name].map((_, i) => i);
+  const errors = [
+    ...places.map((i) => name.slice(0, i) + name.slice(i + 1)),
+    ...places.map((i) => name.slice(0, i) + name.charAt(i) + name.slice(i)),
+    ...places.slice(1).map((i) => name.slice(0, i - 1) + name.charAt(i) + name.charAt(i - 1) + name.slice(i + 1)),
+    name.toLowerCase(),
+    name.replaceAll('_', '-'),
+    name.replaceAll('_', ''),
+    `OUTTRAY_${name}`,
+  ];
+  return [...new Set(errors)].filter((error) => !KNOWN.includes(error));
+}
+
+/** The name of another mail program while GMAIL_USER or GMAIL_FROM is set. */
+const FOREIGN = ['MAIL_USER', 'MAIL_FROM', 'MAIL_ALIASES', 'MAILUSER'];
+
+test.each(KNOWN)('a letter dropped, doubled or swapped in %s, another case and other separators are noticed', (name) => {
+  for (const wrong of typingErrors(name).filter((error) => !FOREIGN.includes(error))) {
+    expect(warningsFor({ [wrong]: SECRET })).toEqual([
+      `${wrong} is not a variable of this version and is ignored. The nearest name is ${name}.`,
+    ]);
+  }
+});
+
+describe('a required variable that is missing', () => {
+  test.each([
+    ['GMAIL_PASSWORD', 'GMAIL_APP_PASSWORD'],
+    ['GMAIL_PASS', 'GMAIL_APP_PASSWORD'],
+    ['SMTP_PASSWORD', 'GMAIL_APP_PASSWORD'],
+    ['MAIL_PASSWORD', 'GMAIL_APP_PASSWORD'],
+    ['GMAIL_PASSWORD_FILE', 'GMAIL_APP_PASSWORD_FILE'],
+    ['GMAIL_APP_PASSWORD_FIEL', 'GMAIL_APP_PASSWORD_FILE'],
+    ['gmail_user', 'GMAIL_USER'],
+    ['GMAILUSER', 'GMAIL_USER'],
+    ['GMAIL_EMAIL', 'GMAIL_USER'],
+    ['MAIL_USER', 'GMAIL_USER'],
+    ['GMAIL_USER_FILE', 'GMAIL_USER'],
+    ['API_KEY', 'API_KEYS'],
+    ['APIKEYS', 'API_KEYS'],
+    ['API_TOKEN', 'API_KEYS'],
+  ])('names %s as a likely cause', (wrong, meant) => {
+    const variable = meant.replace(/_FILE$/, '');
+    const { problems, warnings, message } = errorOf({ [variable]: '', [wrong]: SECRET });
+    expect(problems).toEqual([{ variable, message: expect.stringContaining(` ${wrong} is set: did you mean ${meant}? `) }]);
+    expect(warnings).toEqual([]);
+    expect(message).not.toContain(SECRET);
+  });
+
+  test.each([
+    ['GMAIL_ACOUNTS', 'GMAIL_USER', 'GMAIL_ACCOUNTS'],
+    ['GMAIL_SERVICE_ACOUNT_FILE', 'GMAIL_APP_PASSWORD', 'GMAIL_SERVICE_ACCOUNT_FILE'],
+    ['GMAIL_OAUTH_CLIENT', 'GMAIL_APP_PASSWORD', 'GMAIL_OAUTH_CLIENT_ID'],
+  ])('names %s, which would have made %s unnecessary', (wrong, variable, meant) => {
+    const { problems } = errorOf({ GMAIL_USER: '', GMAIL_APP_PASSWORD: '', [wrong]: 'x' });
+    const problem = problems.find((one) => one.variable === variable);
+    expect(problem?.message).toContain(`${wrong} is set: did you mean ${meant}?`);
+  });
+
+  test('does not name an empty variable', () => {
+    const { message } = errorOf({ GMAIL_USER: '', GMAIL_USR: ' ' });
+    expect(message).not.toContain('GMAIL_USR');
+  });
+});
+
+test('a variable that needs another names the misspelling of that one', () => {
+  expect(problemOf('WEBHOOK_URL', 'https://crm.example.com', { WEBHOOK_SECRT: 'x' })).toContain(
+    'WEBHOOK_SECRT is set: did you mean WEBHOOK_SECRET?',
+  );
+});
+
+test('a misspelling that causes no problem is listed after the problems', () => {
+  const { message, warnings } = errorOf({ PORT: 'x', LOGLEVEL: 'debug', GMAIL_USR: 'x' });
+  expect(warnings).toEqual([expect.stringMatching(/^LOGLEVEL .* LOG_LEVEL\.$/), expect.stringMatching(/^GMAIL_USR .* GMAIL_USER\.$/)]);
+  expect(message.split('\n').slice(1)).toEqual([expect.stringMatching(/^ {2}PORT: /), ...warnings.map((warning) => `  ${warning}`)]);
+});
+
+test('a name with control characters is not printed as it is', () => {
+  expect(warningsFor({ '\u001bGMAIL_USER': 'x' })).toEqual([expect.stringMatching(/^\?GMAIL_USER /)]);
+});
+
+describe('a variable of another program', () => {
+  test.each([
+    ['is often set', ['PATH', 'HOME', 'HOSTNAME', 'HOSTTYPE', 'USER', 'LOGNAME', 'MAIL', 'MAILTO', 'TERM', 'TZ', 'SHELL', 'PORTS', 'POST']],
+    [
+      'has a name of our kind',
+      ['HTTP_URL', 'FTP_URL', 'REDIS_URL', 'DATABASE_URL', 'API_URL', 'APP_URL', 'LOG_FORMAT', 'LOG_FILE', 'RATE'],
+    ],
+    ['is for mail', ['MAIL_USER', 'MAIL_PASSWORD', 'EMAIL_ADDRESS', 'APP_PASSWORD', 'API_TOKEN', 'MAIL_HOST']],
+    ['is for a client of Outtray', ['OUTTRAY_URL', 'OUTTRAY_KEY']],
+  ])('that %s is left alone', (_, names) => {
+    expect(warningsFor(Object.fromEntries(names.map((name) => [name, 'x'])))).toEqual([]);
+  });
+
+  test('that Kubernetes sets for a service is left alone', () => {
+    const links = ['SMTP', 'OUTTRAY', 'QUEUE'].flatMap((service) => [
+      [`${service}_SERVICE_HOST`, '10.0.0.1'],
+      [`${service}_SERVICE_PORT`, '25'],
+      [`${service}_PORT`, 'tcp://10.0.0.1:25'],
+      [`${service}_PORT_25_TCP_ADDR`, '10.0.0.1'],
+    ]);
+    expect(warningsFor(Object.fromEntries(links))).toEqual([]);
+  });
+});
+
+test('a misspelt required variable is an error of type ConfigError', () => {
+  expect(() => parseConfig({ ...REQUIRED, GMAIL_USER: undefined, gmail_user: REQUIRED.GMAIL_USER })).toThrow(ConfigError);
+});
