@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 
-const OLDEST_NODE = 24;
+const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const oldestNode = Number.parseInt(engines.node.replace('>=', ''), 10);
 
 /** What a command gets: its arguments, and a signal that is aborted by SIGTERM or SIGINT. Answers with the exit code. */
 type Command = (args: string[], context: { version: string; signal: AbortSignal }) => Promise<number>;
@@ -26,7 +27,6 @@ const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Com
 };
 
 async function main(argv: readonly string[]): Promise<number> {
-  const version: string = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version;
   const [first = 'serve', ...rest] = argv;
   if (first === '--version' || rest.includes('--version')) return print(version);
   if (first === '--help' || first === 'help') return print(usage());
@@ -43,7 +43,7 @@ function usage(): string {
     '',
     ...lines,
     '',
-    'serve is configured by environment variables: see README.md.',
+    'serve is configured by environment variables and a .env file in the working directory: see README.md.',
   ].join('\n');
 }
 
@@ -69,9 +69,9 @@ function untilStopped(): AbortSignal {
   return controller.signal;
 }
 
-if (Number.parseInt(process.versions.node, 10) < OLDEST_NODE) {
+if (Number.parseInt(process.versions.node, 10) < oldestNode) {
   process.exitCode = complain(
-    `Outtray needs Node ${OLDEST_NODE} or newer; this is ${process.version}. In a checkout, "npm start" brings its own.`,
+    `Outtray needs Node ${oldestNode} or newer; this is ${process.version}. Install one from https://nodejs.org. In a checkout, "npm ci" brings its own, and "npm start" uses it.`,
   );
 } else {
   // Types are stripped and modules compiled once, not at each start; where the disk cannot be written it does nothing.

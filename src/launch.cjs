@@ -1,0 +1,21 @@
+'use strict';
+
+// Plain JavaScript for any Node: one that cannot run TypeScript would fail on main.ts with a stack trace.
+const { engines } = require('../package.json');
+const oldest = Number.parseInt(engines.node.replace('>=', ''), 10);
+
+if (Number.parseInt(process.versions.node, 10) < oldest) {
+  fail(
+    `Outtray needs Node ${oldest} or newer; this is ${process.version}. Run "npm ci" to install the Node that this project brings, then try again.`,
+  );
+} else {
+  import('./main.ts').catch((error) => {
+    if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    fail('The dependencies are not installed. Run "npm ci", then try again.');
+  });
+}
+
+function fail(message) {
+  process.stderr.write(`${message}\n`);
+  process.exitCode = 2;
+}
