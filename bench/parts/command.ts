@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+
 /**
  * Runs `outtray serve` as an operator does, until /livez answers: how long that took, in ms.
  *
@@ -11,10 +13,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 export async function startToLivez(env: Record<string, string>): Promise<number> {
   const port = await freePort();
   const startedAt = performance.now();
-  const service = spawn(process.execPath, ['src/main.ts', 'serve'], {
+  const service = spawn(process.execPath, [MAIN, 'serve'], {
     env: { ...process.env, ...env, PORT: String(port) },
     stdio: ['ignore', 'ignore', 'inherit'],
-    cwd: new URL('../..', import.meta.url),
+    // Where there is no .env to load.
+    cwd: import.meta.dirname,
   });
   const gone = once(service, 'exit');
   try {

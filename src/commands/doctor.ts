@@ -1,12 +1,13 @@
 import { parseArgs, styleText } from 'node:util';
+import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
 import { AddressError, parseEmail } from '../core/address.ts';
 import { examine } from '../doctor/examine.ts';
 import { toJson, toText } from '../doctor/report.ts';
 
 const USAGE = `Usage: outtray doctor [--json] [--send-to ADDRESS]
 
-Checks all that sending mail depends on, with the configuration of serve, and says how to mend what is wrong. It logs in once with each
-account, and sends nothing.
+Checks all that sending mail depends on, with the configuration of serve (the environment, and .env in the working directory), and says how
+to mend what is wrong. It logs in once with each account, and sends nothing.
   --json              print the report as JSON
   --send-to ADDRESS   send a real message there, too, from each account
 
@@ -18,15 +19,18 @@ const COLOURS = { pass: 'green', warn: 'yellow', fail: 'red', skip: 'gray' } as 
 export async function doctor(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
   if (args.includes('--help')) return print(USAGE);
   let options: ReturnType<typeof readArguments>;
+  let envFile: string | null;
   try {
     options = readArguments(args);
+    envFile = loadEnvFile(process.env);
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : error}\n\n${USAGE}\n`);
+    const message = error instanceof Error ? error.message : String(error);
+    process.stderr.write(error instanceof EnvFileError ? `${message}\n` : `${message}\n\n${USAGE}\n`);
     return 2;
   }
   // Nothing has to be tidied up: what is open is only looked at.
   signal.addEventListener('abort', () => process.exit(1));
-  const report = await examine({ env: process.env, version, sendTo: options.sendTo });
+  const report = await examine({ env: process.env, envFile, version, sendTo: options.sendTo });
   // styleText leaves the colours out where standard output is no terminal, or NO_COLOR is set.
   print(options.json ? toJson(report) : toText(report, (status, text) => styleText(COLOURS[status], text, { stream: process.stdout })));
   return report.ok ? 0 : 1;

@@ -1,3 +1,6 @@
+import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
+import { readSetting } from '../config/environment.ts';
+
 const USAGE = 'Usage: outtray healthcheck\n\nExits 0 if the service on HOST and PORT answers /readyz with 200.\n';
 const TIMEOUT_MS = 4000;
 
@@ -8,9 +11,17 @@ export async function healthcheck(args: string[]): Promise<number> {
     (asked ? process.stdout : process.stderr).write(USAGE);
     return asked ? 0 : 2;
   }
-  const host = process.env.HOST ?? '127.0.0.1';
-  const reachable = host === '0.0.0.0' || host === '' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  const authority = `${reachable.includes(':') ? `[${reachable}]` : reachable}:${process.env.PORT || 3000}`;
+  try {
+    loadEnvFile(process.env);
+  } catch (error) {
+    if (!(error instanceof EnvFileError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return 1;
+  }
+  const read = (name: string) => readSetting(process.env, name, null).text;
+  const host = read('HOST') ?? '127.0.0.1';
+  const reachable = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  const authority = `${reachable.includes(':') ? `[${reachable}]` : reachable}:${read('PORT') ?? 3000}`;
   try {
     const response = await fetch(`http://${authority}/readyz`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (response.ok) return 0;

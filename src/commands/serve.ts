@@ -1,23 +1,28 @@
 import type { Logger } from 'pino';
+import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
 import { type Config, ConfigError, parseConfig } from '../config.ts';
 import { createLogger } from '../log.ts';
 import { openService, type Service } from '../service.ts';
 
 export const SERVE_USAGE =
-  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables: see README.md or .env.example.\nOn SIGHUP it reads the API keys again that stand in files.';
+  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables, and by a .env file in the working directory: see README.md or .env.example.\nOn SIGHUP it reads the API keys again that stand in files.';
 
 /** Runs the service until the signal is aborted. */
 export async function serve(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
   if (args.length > 0) return refuse(args, SERVE_USAGE);
+  let envFile: string | null = null;
   let parsed: { config: Config; warnings: string[] };
   try {
+    envFile = loadEnvFile(process.env);
     parsed = parseConfig(process.env);
   } catch (error) {
+    if (error instanceof EnvFileError) return complain(error.message);
     if (!(error instanceof ConfigError)) throw error;
-    return complain(error);
+    return complain(`${error.message}\n${describeSource(envFile)}`);
   }
   const { config, warnings } = parsed;
   const logger = createLogger(config.logLevel);
+  if (envFile !== null) logger.info({ file: envFile }, 'loaded .env');
   for (const warning of warnings) logger.warn(warning);
   try {
     const service = await openService({ config, version, logger });
@@ -28,15 +33,21 @@ export async function serve(args: string[], { version, signal }: { version: stri
     await service.close();
     return 0;
   } catch (error) {
-    if (error instanceof ConfigError) return complain(error);
+    if (error instanceof ConfigError) return complain(error.message);
     logger.fatal(error instanceof Error ? listenAdvice(error) : 'could not start');
     return 1;
   }
 }
 
-function complain({ message }: ConfigError): number {
+function complain(message: string): number {
   process.stderr.write(`${message}\n`);
   return 2;
+}
+
+function describeSource(envFile: string | null): string {
+  return envFile === null
+    ? 'Only the environment was read: there is no .env file in the working directory.'
+    : `The environment and ${envFile} were read. The environment wins.`;
 }
 
 /** Reads the API keys again, one time after the other. What cannot be used changes nothing. */

@@ -84,7 +84,8 @@ export function isSet({ text, problem }: Setting): boolean {
   return text !== undefined || problem !== undefined;
 }
 
-function reasonOf(error: unknown): string {
+/** What the system says of a file that cannot be read, without its path. */
+export function reasonOf(error: unknown): string {
   return error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? getSystemErrorMessage(error.errno) : String(error);
 }
 

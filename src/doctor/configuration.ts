@@ -13,14 +13,15 @@ const STAND_IN_KEYS = { API_KEYS: `doctor:sha256:${'0'.repeat(64)}` };
 const STAND_IN_ACCOUNT = { GMAIL_USER: 'nobody@outtray.invalid', GMAIL_APP_PASSWORD: 'aaaaaaaaaaaaaaaa' };
 
 /** Reads the environment as `serve` does, and names all that is wrong with it; then goes on with what is right. */
-export function readConfiguration(env: Environment): ReadConfiguration {
+export function readConfiguration(env: Environment, envFile: string | null = null): ReadConfiguration {
+  const loaded = envFile === null ? [] : [line('.env', pass(`loaded from ${envFile}; the environment wins`))];
   try {
     const { config, warnings } = parseConfig(env);
     const lines = warnings.map(toWarning);
-    return { checks: lines.length > 0 ? lines : [line('', pass('every variable is set as it should be'))], config };
+    return { checks: [...loaded, ...(lines.length > 0 ? lines : [line('', pass('every variable is set as it should be'))])], config };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const checks = [...error.problems.map(toFailure), ...error.warnings.map(toWarning)];
+    const checks = [...loaded, ...error.problems.map(toFailure), ...error.warnings.map(toWarning)];
     return { checks, config: salvage(env, error.problems) };
   }
 }

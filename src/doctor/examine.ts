@@ -12,6 +12,8 @@ import { resolveHost, type Wire } from './wire.ts';
 
 export interface DoctorOptions {
   readonly env: Environment;
+  /** The `.env` file that was loaded into it, if any. */
+  readonly envFile?: string | null;
   readonly version: string;
   /** Where a real message goes; null sends none. */
   readonly sendTo: string | null;
@@ -26,9 +28,16 @@ const COMPARE_WITH: Endpoint = { host: 'accounts.google.com', port: 443 };
 const NOBODY = 'nobody@outtray.invalid';
 
 /** Checks all that sending mail depends on, one by one. Never rejects for what it finds, ends in bounded time, and sends nothing unless told to. */
-export async function examine({ env, version, sendTo, wire: given, compareWith = COMPARE_WITH }: DoctorOptions): Promise<Report> {
+export async function examine({
+  env,
+  envFile = null,
+  version,
+  sendTo,
+  wire: given,
+  compareWith = COMPARE_WITH,
+}: DoctorOptions): Promise<Report> {
   const wire: Wire = { limitMs: LIMIT_MS, ca: null, resolve: resolveHost, ...given };
-  const { checks: configuration, config } = readConfiguration(env);
+  const { checks: configuration, config } = readConfiguration(env, envFile);
   const needs: SessionNeeds = {
     ehloName: ehloName(config.accounts[0]?.user ?? NOBODY),
     mechanisms: [...new Set(config.accounts.map(mechanismOf).filter((mechanism) => mechanism !== null))],

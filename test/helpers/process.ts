@@ -18,9 +18,14 @@ export interface Running extends AsyncDisposable {
   readonly ended: Promise<number | null>;
 }
 
-/** Runs `outtray <args>` with this environment and nothing of ours. */
-export function run(args: readonly string[], env: Record<string, string> = {}): Running {
+/**
+ * Runs `outtray <args>` with this environment and nothing of ours.
+ *
+ * @param cwd by default a folder without a `.env`: the one of a developer does not count
+ */
+export function run(args: readonly string[], env: Record<string, string> = {}, cwd = import.meta.dirname): Running {
   const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
+    cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -1,0 +1,119 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempDisposableSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { EnvFileError, loadEnvFile } from '../../src/config/env-file.ts';
+
+function folderWith(content: string | Uint8Array | null) {
+  const folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
+  const file = join(folder.path, '.env');
+  if (content !== null) writeFileSync(file, content);
+  return { folder: folder.path, file, [Symbol.dispose]: () => folder.remove() };
+}
+
+/** The environment after `.env` was loaded into it. */
+function load(content: string | Uint8Array, env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
+  using place = folderWith(content);
+  const loaded = { ...env };
+  expect(loadEnvFile(loaded, place.folder)).toBe(place.file);
+  return loaded;
+}
+
+function refusalOf(folder: string): string {
+  try {
+    loadEnvFile({}, folder);
+  } catch (error) {
+    if (error instanceof EnvFileError) return error.message;
+    throw error;
+  }
+  throw new Error('the file was taken');
+}
+
+test('a folder without .env changes nothing', () => {
+  using place = folderWith(null);
+  const env = { GMAIL_USER: 'bot@acme.com' };
+  expect(loadEnvFile(env, place.folder)).toBeNull();
+  expect(env).toEqual({ GMAIL_USER: 'bot@acme.com' });
+});
+
+test('values lose their quotes, comments and the blanks around them', () => {
+  const content = [
+    'GMAIL_APP_PASSWORD="abcd efgh ijkl mnop"',
+    "GMAIL_FROM='Acme <no-reply@acme.com>'",
+    'export PORT=4000',
+    '  LOG_LEVEL =  debug  # comment',
+    '# RETAIN=1h',
+    'GMAIL_ACCOUNTS=\'[{"user": "bot@acme.com",\n  "app_password": "x=y"}]\'',
+    'GMAIL_ALIASES=',
+  ];
+  expect(load(content.join('\n'))).toEqual({
+    GMAIL_APP_PASSWORD: 'abcd efgh ijkl mnop',
+    GMAIL_FROM: 'Acme <no-reply@acme.com>',
+    PORT: '4000',
+    LOG_LEVEL: 'debug',
+    GMAIL_ACCOUNTS: '[{"user": "bot@acme.com",\n  "app_password": "x=y"}]',
+    GMAIL_ALIASES: '',
+  });
+});
+
+test.each([
+  ['carriage returns before line feeds', 'PORT=4000\r\nLOG_LEVEL=debug\r\n'],
+  ['carriage returns alone', 'PORT=4000\rLOG_LEVEL=debug\r'],
+  ['a byte order mark', '\uFEFFPORT=4000\nLOG_LEVEL=debug'],
+])('a file with %s is read as any other', (_, content) => {
+  expect(load(content)).toEqual({ PORT: '4000', LOG_LEVEL: 'debug' });
+});
+
+test('a variable that is set in the environment wins, also if it is empty', () => {
+  expect(load('PORT=4000\nLOG_LEVEL=debug\nRETAIN=1h', { PORT: '5000', LOG_LEVEL: '' })).toEqual({
+    PORT: '5000',
+    LOG_LEVEL: '',
+    RETAIN: '1h',
+  });
+});
+
+test('a secret in the environment wins over its file in .env, and the other way round', () => {
+  expect(load('API_KEYS_FILE=/run/keys\nGMAIL_APP_PASSWORD=x', { API_KEYS: 'a', GMAIL_APP_PASSWORD_FILE: '/run/p' })).toEqual({
+    API_KEYS: 'a',
+    GMAIL_APP_PASSWORD_FILE: '/run/p',
+  });
+});
+
+test.each([
+  [
+    'a value that has lost its closing quote',
+    'GMAIL_FROM="Acme <a@acme.com>\nPORT=4000\nTEMPLATES_DIR="/data"\n',
+    'GMAIL_FROM has no closing quote',
+  ],
+  ['UTF-16', Buffer.from('\uFEFFPORT=4000', 'utf16le'), 'is not UTF-8 text. Save it as UTF-8'],
+  ['UTF-16 without a byte order mark', Buffer.from('PORT=4000', 'utf16le'), 'is not UTF-8 text'],
+  ['Latin-1', Buffer.from('GMAIL_FROM=Zoë <a@acme.com>', 'latin1'), 'is not UTF-8 text'],
+  [
+    'a certificate file that does not exist',
+    'NODE_EXTRA_CA_CERTS=/nowhere/ca.pem',
+    'NODE_EXTRA_CA_CERTS names cannot be used: no such file',
+  ],
+])('a file with %s is refused by name, without its values', (_, content, reason) => {
+  using place = folderWith(content);
+  const message = refusalOf(place.folder);
+  expect(message).toContain(place.file);
+  expect(message).toContain(reason);
+  expect(message).not.toContain('acme.com');
+});
+
+test('a folder, a named pipe and a dangling link in place of the file are refused by name', () => {
+  const makers = [mkdirSync, (path: string) => execFileSync('mkfifo', [path]), (path: string) => symlinkSync('/nowhere/.env', path)];
+  for (const make of makers) {
+    using place = folderWith(null);
+    make(place.file);
+    expect(refusalOf(place.folder)).toMatch(new RegExp(`^${place.file} (?:is not a file|cannot be read: no such file)`));
+  }
+});
+
+// Root may read everything.
+test.skipIf(process.getuid?.() === 0)('a file that this user may not read is refused by name', () => {
+  using place = folderWith('PORT=4000');
+  chmodSync(place.file, 0o000);
+  expect(refusalOf(place.folder)).toContain(`${place.file} cannot be read: permission denied`);
+});
