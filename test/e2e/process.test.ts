@@ -1,4 +1,6 @@
+import { execFile, spawnSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { run, serveAgainst } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
@@ -143,21 +145,34 @@ describe('outtray serve', () => {
 });
 
 describe('outtray', () => {
-  test('demo --once sends its sample through the whole path and exits 0', async () => {
-    await using demo = run(['demo', '--once'], { PORT: '0' });
+  test.each([
+    ['alone', {}],
+    ['with the smallest rate limit', { RATE_LIMIT: '1/1h' }],
+    ['with settings of a service that is configured', { QUEUE_URL: 'sqlite:/nowhere/queue.db', LOG_LEVEL: 'silent', ON_UNCERTAIN: 'hold' }],
+  ])('demo --once %s sends its sample through the whole path, prints nothing that leads nowhere later, and exits 0', async (_, env) => {
+    await using demo = run(['demo', '--once'], { PORT: '0', ...env });
     expect(await demo.ended).toBe(0);
-    expect(demo.output().out).toMatch(/queued\n\s+sending\n\s+sent: 250 2\.0\.0 OK .* - gsmtp/);
+    const { out, err } = demo.output();
+    expect(out).toMatch(/queued\n\s+sending\n\s+sent: 250 2\.0\.0 OK .* - gsmtp/);
+    expect(out).not.toMatch(/https?:|curl|[0-9a-f]{48}/);
+    expect(err).toBe('');
   });
 
-  test('demo prints a curl line that works as pasted', async () => {
-    await using demo = run(['demo'], { PORT: '0' });
-    const [, url = '', key = '', data = ''] = await demo.saw(/curl -s (\S+)\/send -H 'Authorization: Bearer (\S+)' .* -d '(.*)'/);
-    const answer = await post(url, JSON.parse(data), { authorization: `Bearer ${key}` });
-    expect(answer.status).toBe(202);
-    await demo.saw(/Ctrl-C/);
-    demo.signal('SIGINT');
-    expect(await demo.ended).toBe(0);
-  });
+  // In CI the test runs all the same, and fails.
+  test.skipIf(!process.env.CI && spawnSync('curl', ['--version']).status !== 0)(
+    'demo prints a curl line that a shell runs as it is: it ends with a newline and shows that the message was sent',
+    async () => {
+      await using demo = run(['demo'], { PORT: '0' });
+      const [line] = await demo.saw(/curl -s .*/);
+      await demo.saw(/Ctrl-C/);
+      const { stdout, stderr } = await promisify(execFile)('sh', ['-c', line]);
+      expect(stderr).toBe('');
+      expect(stdout).toMatch(/^\{.*\}\n$/);
+      expect(JSON.parse(stdout)).toMatchObject({ status: 'sent' });
+      demo.signal('SIGINT');
+      expect(await demo.ended).toBe(0);
+    },
+  );
 
   test('healthcheck exits 0 for a service that is ready and 1 for one that is not there', async () => {
     await using gmail = await startSimulator();
