@@ -71,14 +71,12 @@ export interface Config {
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly Problem[];
-  /** Misspelt names that cause none of the problems. */
-  readonly warnings: readonly string[];
 
+  /** @param warnings Printed after the problems: misspelt names that cause none of them. */
   constructor(problems: readonly Problem[], warnings: readonly string[] = []) {
     const lines = [...problems.map(({ variable, message }) => `${variable}: ${message}`), ...warnings];
     super(['The configuration cannot be used.', ...lines.map((line) => `  ${line}`)].join('\n'));
     this.problems = problems;
-    this.warnings = warnings;
   }
 }
 

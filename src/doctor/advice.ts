@@ -188,6 +188,36 @@ export const ADVICE = [
     seenAs: '`FROM_POLICY=allow`',
     mend: 'Gmail silently replaces each From that is not a verified "Send mail as" address. FROM_POLICY=reject says so to the caller, rewrite moves the address to Reply-To.',
   },
+  {
+    id: 'sqlite_unusable',
+    symptom: 'The queue file cannot be used, so the service does not start',
+    seenAs: 'the Queue line',
+    mend: 'Name a file in QUEUE_URL whose folder exists, and to which this user may write.',
+  },
+  {
+    id: 'redis_unusable',
+    symptom: 'Redis cannot be used, so the service does not start',
+    seenAs: 'the Queue line',
+    mend: 'Check host, port and password in QUEUE_URL, and that Redis is running.',
+  },
+  {
+    id: 'redis_unsafe',
+    symptom: 'Redis may lose messages',
+    seenAs: 'a warning on the Queue line',
+    mend: 'Set appendonly yes, appendfsync always and maxmemory-policy noeviction in the configuration of Redis, or accept what may be lost.',
+  },
+  {
+    id: 'templates_unusable',
+    symptom: 'A template cannot be used, so the service does not start',
+    seenAs: 'the Templates line',
+    mend: 'Fix the file that the line names, or the path in TEMPLATES_DIR.',
+  },
+  {
+    id: 'webhook_unreachable',
+    symptom: 'An endpoint of webhooks cannot be reached; mail is sent all the same',
+    seenAs: 'the Webhook line',
+    mend: 'Check the URL, and that this machine may connect to its host. List a host with a private address, or without https, in WEBHOOK_ALLOWED_HOSTS.',
+  },
 ] as const satisfies readonly AdviceRow[];
 
 export type AdviceId = (typeof ADVICE)[number]['id'];

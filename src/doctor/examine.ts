@@ -1,13 +1,17 @@
 import { ehloName } from '../adapters/smtp/ehlo-name.ts';
 import type { Environment } from '../config/environment.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
+import type { Config } from '../config.ts';
 import { mechanismOf } from './account.ts';
 import { readConfiguration } from './configuration.ts';
 import { checkHttps, type Endpoint, findWay, timed, toTarget } from './network.ts';
+import { examineQueue } from './queue.ts';
 import { type Check, type Finding, type Report, skip, toCheck } from './report.ts';
 import { examineSenders } from './senders.ts';
 import { examineSession, type Host, type SessionNeeds } from './session.ts';
+import { examineTemplates } from './templates.ts';
 import type { Trouble } from './trouble.ts';
+import { examineWebhooks } from './webhook.ts';
 import { resolveHost, type Wire } from './wire.ts';
 
 export interface DoctorOptions {
@@ -37,7 +41,7 @@ export async function examine({
   compareWith = COMPARE_WITH,
 }: DoctorOptions): Promise<Report> {
   const wire: Wire = { limitMs: LIMIT_MS, ca: null, resolve: resolveHost, ...given };
-  const { checks: configuration, config } = readConfiguration(env, envFile);
+  const { checks: configuration, config, wrong } = readConfiguration(env, envFile);
   const needs: SessionNeeds = {
     ehloName: ehloName(config.accounts[0]?.user ?? NOBODY),
     mechanisms: [...new Set(config.accounts.map(mechanismOf).filter((mechanism) => mechanism !== null))],
@@ -47,12 +51,29 @@ export async function examine({
   let comparison: Promise<Check> | null = null;
   const compare = () => (comparison ??= timed(about, () => checkHttps(compareWith, wire)));
 
+  const targets = examineTargets(config, wrong, wire);
   const visits = await Promise.all(config.smtp.servers.map((server) => visit(server, needs, wire, compare)));
   const compared = (await (comparison as Promise<Check> | null)) ?? toCheck(about, skip('not needed: no mail port timed out'));
   const host = visits.find((each) => each.host)?.host ?? null;
   const senders = await examineSenders(config, host, { sendTo, wire, version });
-  const checks = [...configuration, ...judge(visits), compared, ...senders];
+  const checks = [...configuration, ...(await targets), ...judge(visits), compared, ...senders];
   return { ok: checks.every(({ status }) => status !== 'fail'), version, checks };
+}
+
+/** What QUEUE_URL, TEMPLATES_DIR and WEBHOOK_URL name. */
+async function examineTargets(
+  config: Pick<Config, 'queue' | 'templatesDir' | 'webhooks' | 'apiKeys'>,
+  wrong: ReadonlySet<string>,
+  wire: Wire,
+): Promise<Check[]> {
+  const unless = (variable: string, about: Pick<Check, 'id' | 'name'>, run: () => Promise<Check[]>) =>
+    wrong.has(variable) ? [toCheck({ ...about, target: variable }, skip(`not checked: ${variable} is wrong`))] : run();
+  const checks = await Promise.all([
+    unless('QUEUE_URL', { id: 'queue', name: 'Queue' }, () => examineQueue(config.queue.url)),
+    unless('TEMPLATES_DIR', { id: 'templates', name: 'Templates' }, () => examineTemplates(config.templatesDir)),
+    unless('WEBHOOK_URL', { id: 'webhook', name: 'Webhook' }, () => examineWebhooks(config, wire)),
+  ]);
+  return checks.flat();
 }
 
 /** What a server has shown. */

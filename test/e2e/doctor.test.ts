@@ -110,7 +110,8 @@ describe.concurrent('outtray doctor', () => {
     expect(gmail.messages).toEqual([]);
   });
 
-  test('prints no secret, whatever it finds', async () => {
+  // Seven processes, one after the other.
+  test('prints no secret, whatever it finds', { timeout: 60_000 }, async () => {
     await using gmail = await startSimulator({ password: 'rightrightrightr' });
     const password = 'wrongwrongwrongw';
     const oauth = {

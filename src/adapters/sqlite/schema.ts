@@ -65,6 +65,19 @@ export const STEPS: readonly string[] = [
  * @throws {SqliteFileError} it is of a newer version than this program knows, or of another program
  */
 export function migrate(db: DatabaseSync, file: string, steps = STEPS): void {
+  const version = readVersion(db, file, steps);
+  if (version === steps.length) return;
+  db.exec('BEGIN IMMEDIATE');
+  for (const step of steps.slice(version)) db.exec(step);
+  db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${steps.length}; COMMIT`);
+}
+
+/**
+ * The version of the schema that the file has, from 0 for an empty one.
+ *
+ * @throws {SqliteFileError} it is of a newer version than this program knows, or of another program
+ */
+export function readVersion(db: DatabaseSync, file: string, steps = STEPS): number {
   const version = readPragma(db, 'user_version');
   if (readPragma(db, 'application_id') !== APPLICATION_ID && !isEmpty(db)) {
     throw new SqliteFileError(`${file} is a database of another program. Name another file; one that does not exist is made.`);
@@ -73,10 +86,7 @@ export function migrate(db: DatabaseSync, file: string, steps = STEPS): void {
     const versions = `it has version ${version} of the schema, this one knows ${steps.length}`;
     throw new SqliteFileError(`${file} was written by a newer Outtray (${versions}). Start that one, or name another file.`);
   }
-  if (version === steps.length) return;
-  db.exec('BEGIN IMMEDIATE');
-  for (const step of steps.slice(version)) db.exec(step);
-  db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${steps.length}; COMMIT`);
+  return version;
 }
 
 function readPragma(db: DatabaseSync, name: string): number {

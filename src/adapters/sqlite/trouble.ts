@@ -36,6 +36,11 @@ export function toUnavailable(error: unknown): unknown {
   return isSqliteFailure(error) ? new AppError('queue_unavailable', { cause: error }) : error;
 }
 
+/** Whether another process has the file. */
+export function isBusy(error: unknown): boolean {
+  return codeOf(error) === BUSY;
+}
+
 export function isSqliteFailure(error: unknown): boolean {
   return (
     error instanceof FileLostError ||
