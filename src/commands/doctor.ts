@@ -8,6 +8,7 @@ const USAGE = `Usage: outtray doctor [--json] [--send-to ADDRESS]
 
 Checks all that sending mail depends on, with the configuration of serve (the environment, and .env in the working directory), and says how
 to mend what is wrong. It logs in once with each account, and sends nothing.
+It ends with the one thing to do first.
   --json              print the report as JSON
   --send-to ADDRESS   send a real message there, too, from each account
 

@@ -41,7 +41,13 @@ export function toJson({ ok, version, checks }: Report): string {
   const rows = checks.map(({ id, name, target, status, detail, code, advice, durationMs }) => {
     return { id, name, status, target, detail, code, advice, duration_ms: Math.round(durationMs) };
   });
-  return JSON.stringify({ ok, version, checks: rows }, null, 2);
+  return JSON.stringify({ ok, version, first: firstOf(checks), checks: rows }, null, 2);
+}
+
+/** The one thing to do first: each check depends on those before it. Null if nothing failed. */
+function firstOf(checks: readonly Check[]): Pick<Check, 'id' | 'name' | 'target' | 'advice'> | null {
+  const failed = checks.find(({ status }) => status === 'fail');
+  return failed ? { id: failed.id, name: failed.name, target: failed.target, advice: failed.advice ?? failed.detail } : null;
 }
 
 const MARKS = { pass: '✓', warn: '!', fail: '✗', skip: '-' } as const;
@@ -59,7 +65,7 @@ export function toText({ ok, version, checks }: Report, paint: (status: Finding[
     const line = `${paint(status, MARKS[status])} ${name.padEnd(nameWidth)}  ${target.padEnd(targetWidth)}  ${detail}`;
     return advice === null ? [line] : [line, ...wrap(advice).map((part) => `    ${part}`)];
   });
-  return [`Outtray ${version}: doctor`, '', ...lines, '', verdict(ok, checks)].join('\n');
+  return [`Outtray ${version}: doctor`, '', ...lines, '', verdict(ok, checks), ...whatFirst(checks)].join('\n');
 }
 
 function verdict(ok: boolean, checks: readonly Check[]): string {
@@ -67,8 +73,13 @@ function verdict(ok: boolean, checks: readonly Check[]): string {
   const failed = count('fail');
   const warned = count('warn');
   const warnings = warned > 0 ? `, with ${warned === 1 ? 'a warning' : `${warned} warnings`}` : '';
-  if (ok) return `Mail can be sent with every account${warnings}.`;
+  if (ok) return `Mail can be sent with every account${warnings}.${warned > 0 ? '' : ' All is well.'}`;
   return `Mail cannot be sent: ${failed === 1 ? 'one check' : `${failed} checks`} failed${warnings}.`;
+}
+
+function whatFirst(checks: readonly Check[]): string[] {
+  const first = firstOf(checks);
+  return first ? ['', ...wrap(`Do this first (${[first.name, first.target].join(' ').trim()}): ${first.advice}`)] : [];
 }
 
 function wrap(text: string): string[] {

@@ -27,9 +27,11 @@ describe('the advice', () => {
 });
 
 describe('the configuration', () => {
-  test('that is right is one line', () => {
+  test('that is right is one line, which claims no more than was looked at', () => {
     const { checks, config } = readConfiguration(RIGHT);
-    expect(checks).toMatchObject([{ status: 'pass' }]);
+    expect(checks).toMatchObject([
+      { status: 'pass', detail: 'the 4 variables that are set are well-formed; what they name is checked below' },
+    ]);
     expect(config.accounts).toMatchObject([{ user: 'bot@acme.test' }]);
   });
 
@@ -55,6 +57,18 @@ describe('the configuration', () => {
     const { config } = readConfiguration({ ...RIGHT, SMTP_URL: 'mail.test' });
     expect(config.smtp.servers).toEqual([]);
     expect(config.accounts).toMatchObject([{ user: 'bot@acme.test' }]);
+  });
+
+  test('that is wrong in several places at once keeps its queue, templates and webhooks', () => {
+    const env = { ...RIGHT, GMAIL_USER: '', API_KEYS: '', PORT: 'x', QUEUE_URL: 'sqlite:/q.db', TEMPLATES_DIR: '/t', WEBHOOK_SECRET: 'x' };
+    const { config, wrong } = readConfiguration({ ...env, WEBHOOK_URL: 'https://crm.example.com' });
+    expect(config).toMatchObject({
+      accounts: [],
+      queue: { url: { kind: 'sqlite', file: '/q.db' } },
+      templatesDir: '/t',
+      webhooks: { url: null },
+    });
+    expect([...wrong].sort()).toEqual(['API_KEYS', 'GMAIL_USER', 'PORT', 'WEBHOOK_SECRET', 'WEBHOOK_URL']);
   });
 
   test('says first what is wrong, then how to mend it', () => {
@@ -94,8 +108,29 @@ describe('the report', () => {
         '    and keep it right with NTP.',
         '',
         'Mail cannot be sent: one check failed, with a warning.',
+        '',
+        'Do this first (TLS m:1): If the date of this machine is right, the server must renew its',
+        'certificate; if not, set the clock and keep it right with NTP.',
       ].join('\n'),
     );
+  });
+
+  test('without a failure says so, and names nothing to do', () => {
+    const [dns, ipv6] = report.checks;
+    const end = (checks: Report['checks']) =>
+      toText({ ok: true, version: '1', checks }, (_, mark) => mark)
+        .split('\n')
+        .at(-1);
+    expect(end(dns ? [dns] : [])).toBe('Mail can be sent with every account. All is well.');
+    expect(end(dns && ipv6 ? [dns, ipv6] : [])).toBe('Mail can be sent with every account, with a warning.');
+  });
+
+  test('names only the first failure as the thing to do first', () => {
+    const later = toCheck({ id: 'auth', name: 'AUTH', target: 'a@b.c' }, fail('bad_credentials', 'refused'));
+    const checks = [...report.checks, later];
+    expect(toText({ ...report, checks }, (_, mark) => mark).match(/Do this first.*/g)).toEqual([expect.stringContaining('(TLS m:1)')]);
+    expect(JSON.parse(toJson({ ...report, checks })).first).toMatchObject({ id: 'tls', target: 'm:1' });
+    expect(JSON.parse(toJson({ ...report, checks: [] })).first).toBeNull();
   });
 
   test('for machines has a row for each check', () => {
