@@ -69,6 +69,9 @@ function untilStopped(): AbortSignal {
   return controller.signal;
 }
 
+// A reader that has gone away, such as head, is no reason to end with a stack trace.
+for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+
 if (Number.parseInt(process.versions.node, 10) < oldestNode) {
   process.exitCode = complain(
     `Outtray needs Node ${oldestNode} or newer; this is ${process.version}. Install one from https://nodejs.org. In a checkout, "npm ci" brings its own, and "npm start" uses it.`,

@@ -50,7 +50,8 @@ export async function demo(args: string[], { version, signal }: { version: strin
     await aborted(signal);
     return 0;
   } catch (error) {
-    process.stderr.write(`${error instanceof ConfigError || !(error instanceof Error) ? String(error) : listenAdvice(error)}\n`);
+    const message = error instanceof ConfigError ? error.message : error instanceof Error ? listenAdvice(error) : String(error);
+    process.stderr.write(`${message}\n`);
     return error instanceof ConfigError ? 2 : 1;
   }
 }

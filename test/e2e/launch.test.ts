@@ -35,3 +35,11 @@ test('the launcher passes its arguments on', async () => {
   const { code, out } = await runNode(['src/launch.cjs', '--version']);
   expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
 });
+
+test.each(['openapi', 'demo --once', '--help'])('%s into a reader that goes away ends without a stack trace', async (args) => {
+  const { err } = await new Promise<{ err: string }>((resolve) => {
+    const command = `"${process.execPath}" src/main.ts ${args} | head -c 1`;
+    execFile('sh', ['-c', command], { cwd: REPO, env: { PATH: process.env.PATH, PORT: '0' } }, (_error, _out, err) => resolve({ err }));
+  });
+  expect(err).toBe('');
+});
