@@ -49,12 +49,37 @@ describe('the JSON of a body', () => {
     expect(parse(JSON.stringify(value))).toEqual(value);
   });
 
-  test.each(['', ' ', '{', '{"a":}', '{"a":1,}', "{'a':1}", '{a:1}', '{"a":1}x', '{"a":"\n"}', '{"a":"', '"\\', '\ufeff{}', 'NaN', '[}'])(
-    '%j is none',
-    (text) => {
-      expect(() => parse(text)).toThrow(/^The body is (not valid JSON|empty)/);
-    },
-  );
+  test.each([
+    '',
+    ' ',
+    '{',
+    '{"a":}',
+    '{"a":1,}',
+    "{'a':1}",
+    '{a:1}',
+    '{"a":1}x',
+    '{"a":"\n"}',
+    '{"a":"',
+    '"\\',
+    '\ufeff',
+    '\ufeff\ufeff{}',
+    'NaN',
+    '[}',
+  ])('%j is none', (text) => {
+    expect(() => parse(text)).toThrow(/^The body is (not valid JSON|empty)/);
+  });
+
+  test('may begin with a UTF-8 byte order mark', () => {
+    expect(parse('\ufeff{"to":"\ufeff"}')).toEqual({ to: '\ufeff' });
+  });
+
+  test.each([
+    ['with a byte order mark', Buffer.from('\ufeff{}', 'utf16le')],
+    ['with a byte order mark, big-endian', Buffer.from('\ufeff{}', 'utf16le').swap16()],
+    ['without one', Buffer.from('{}', 'utf16le')],
+  ])('is refused as UTF-16 %s', (_, bytes) => {
+    expect(() => parseJson(bytes)).toThrow('The body is encoded as UTF-16: encode it as UTF-8.');
+  });
 
   test('says where it stops being JSON, and quotes nothing of it', () => {
     expect(() => parse('{\n  "secret-word": 1,,\n}')).toThrow('The body is not valid JSON, at line 2 column 20.');

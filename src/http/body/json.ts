@@ -5,6 +5,10 @@ const MAX_DEPTH = 32;
 /** Commas, colons and opening brackets. A full request has fewer than 2,000; each costs memory that no limit on bytes bounds. */
 const MAX_VALUES = 20_000;
 
+const UTF8_BOM = [0xef, 0xbb, 0xbf];
+const UTF16_BE_BOM = [0xfe, 0xff];
+const UTF16_LE_BOM = [0xff, 0xfe];
+
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
@@ -15,7 +19,7 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /**
- * Parses JSON strictly: UTF-8, each key once in an object, bounded depth and count of values, nothing that could become a prototype.
+ * Parses JSON strictly: UTF-8 with or without a byte order mark, each key once in an object, bounded depth and count of values, nothing that could become a prototype.
  *
  * `JSON.parse` keeps the last of two equal keys. Rather than decode each key a second time, the colons of the text are counted and then the
  * keys of the value: only a repeated key makes fewer. Long strings are skipped by `indexOf`, so that an attachment costs next to nothing.
@@ -23,9 +27,10 @@ const CLOSE_OBJECT = 0x7d;
  * @throws {AppError} `invalid_json`
  */
 export function parseJson(bytes: Buffer, maxValues = MAX_VALUES): unknown {
-  if (bytes.length === 0) throw unreadable('The body is empty: send one JSON object.');
+  if (isUtf16(bytes)) throw unreadable('The body is encoded as UTF-16: encode it as UTF-8.');
   if (!isUtf8(bytes)) throw unreadable('The body is not valid UTF-8: encode it as UTF-8.');
-  const text = bytes.toString();
+  const text = bytes.toString('utf8', startsWith(bytes, UTF8_BOM) ? UTF8_BOM.length : 0);
+  if (text === '') throw unreadable('The body is empty: send one JSON object.');
   const colons = countColons(text, maxValues);
   const value = parseText(text);
   if (countKeys(value) !== colons) {
@@ -33,6 +38,15 @@ export function parseJson(bytes: Buffer, maxValues = MAX_VALUES): unknown {
     throw unreadable(`The key ${JSON.stringify(key)} stands more than once in one object: give each key once.`);
   }
   return value;
+}
+
+/** A byte order mark, or a first character of ASCII, which all JSON begins with. */
+function isUtf16(bytes: Buffer): boolean {
+  return [UTF16_BE_BOM, UTF16_LE_BOM].some((mark) => startsWith(bytes, mark)) || (bytes.length > 1 && (bytes[0] === 0 || bytes[1] === 0));
+}
+
+function startsWith(bytes: Buffer, mark: readonly number[]): boolean {
+  return mark.every((byte, i) => bytes[i] === byte);
 }
 
 function unreadable(detail: string): AppError {
