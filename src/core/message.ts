@@ -1,3 +1,5 @@
+import { toMailboxKey } from './address.ts';
+
 /** A mailbox, validated: `email` has an ASCII (A-label) domain in lower case and no quoted local part; neither field has control characters. */
 export interface Address {
   readonly email: string;
@@ -15,6 +17,7 @@ export interface Attachment {
 /** RFC 8058 and RFC 2369: becomes List-Unsubscribe and, with `oneClick`, List-Unsubscribe-Post. */
 export interface Unsubscribe {
   readonly url: string | null;
+  /** An address, perhaps with the query of a mailto URL after it (RFC 6068), percent-encoded: `leave@acme.com?subject=leave`. */
   readonly email: string | null;
   readonly oneClick: boolean;
 }
@@ -65,11 +68,14 @@ export interface Draft extends Message {
   readonly template: TemplateUse | null;
 }
 
-/** Every address the envelope names, each mailbox once, in the order to, cc, bcc. */
+/** Every address the envelope names, each mailbox once as it is first written, in the order to, cc, bcc. */
 export function recipientsOf(envelope: Envelope): string[] {
-  const seen = new Set<string>();
-  for (const { email } of [...envelope.to, ...envelope.cc, ...envelope.bcc]) seen.add(email);
-  return [...seen];
+  const found = new Map<string, string>();
+  for (const { email } of [...envelope.to, ...envelope.cc, ...envelope.bcc]) {
+    const key = toMailboxKey(email);
+    if (!found.has(key)) found.set(key, email);
+  }
+  return [...found.values()];
 }
 
 /** What stays of a message when its content is gone. */

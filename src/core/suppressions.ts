@@ -1,3 +1,4 @@
+import { toMailboxKey } from './address.ts';
 import type { Delivery, SmtpReply } from './delivery.ts';
 import { AppError, type FieldError, summarize } from './errors.ts';
 import type { Events } from './events.ts';
@@ -116,9 +117,10 @@ export function suppress(delivery: Delivery, found: ReadonlyMap<string, Suppress
 }
 
 function refusalsOf({ envelope }: Delivery, found: ReadonlyMap<string, Suppression>): FieldError[] {
+  const byMailbox = new Map([...found].map(([email, suppression]) => [toMailboxKey(email), suppression]));
   return (['to', 'cc', 'bcc'] as const).flatMap((field) =>
     envelope[field].flatMap(({ email }, index) => {
-      const suppression = found.get(email);
+      const suppression = byMailbox.get(toMailboxKey(email));
       return suppression ? [{ pointer: `/${field}/${index}`, code: 'recipient_suppressed', detail: explain(suppression) }] : [];
     }),
   );
