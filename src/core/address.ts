@@ -86,20 +86,31 @@ function refuseControlCharacters(text: string, what: string): void {
  * A bare address in canonical form, so that equal mailboxes are equal strings: the domain as A-labels in lower case, the local part in
  * NFC (RFC 6532, section 3.1) with its case kept, since only the receiving server knows what case means to it.
  *
- * @throws {AddressError} when it is not an address, or one of the kinds that mail programs read in different ways: quoted local parts,
+ * At docomo and au (ezweb) a local part may have two dots in a row or one at its end. RFC 5321 wants it in quotes; it is taken and kept
+ * without them, as {@link toAddrSpec} adds them.
+ *
+ * @throws {AddressError} when it is not an address, or one of the kinds that mail programs read in different ways: other quoted local parts,
  *   comments, IP addresses in brackets, and characters that are invisible or that IDNA would silently turn into others
  */
-export function parseEmail(text: string): string {
-  const usual = parseUsualEmail(text);
+export function parseEmail(written: string): string {
+  const usual = parseUsualEmail(written);
   if (usual !== null) return usual;
+  const text = written.length > MAX_MAILBOX_LENGTH ? written : written.replace(QUOTED_FOR_DOTS, '$1');
   refuseForeignSyntax(text);
   const at = text.indexOf('@');
-  const local = parseLocalPart(text.slice(0, at));
+  const local = parseLocalPart(text.slice(0, at), FREE_DOTS.test(text.slice(at)));
   const domain = parseDomain(text.slice(at + 1));
   const email = `${local}@${domain}`;
   if (Buffer.byteLength(email) > MAX_EMAIL_OCTETS)
     throw new AddressError(`The address is longer than ${MAX_EMAIL_OCTETS} bytes: check it.`);
   return email;
+}
+
+/** Returns an address as RFC 5321 and RFC 5322 write it: a local part that is no dot-atom stands in quotes. */
+export function toAddrSpec(email: string): string {
+  const at = email.lastIndexOf('@');
+  const local = email.slice(0, at);
+  return /\.\.|\.$/.test(local) ? `"${local}"${email.slice(at)}` : email;
 }
 
 /** Equal for addresses that are one mailbox to Gmail, which minds case neither after the @ nor before it. */
@@ -112,6 +123,10 @@ const LABEL = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
 const USUAL = new RegExp(
   `^(?=[^@]{1,${MAX_LOCAL_OCTETS}}@)[${ATEXT}]+(?:\\.[${ATEXT}]+)*@(?:${LABEL}\\.)+[A-Za-z]{1,${MAX_LABEL_OCTETS}}$`,
 );
+
+/** Until 2009 these let their customers choose such local parts, and they still work. au.com is ezweb.ne.jp under its new name. */
+const FREE_DOTS = /@(?:docomo\.ne\.jp|ezweb\.ne\.jp|au\.com)$/i;
+const QUOTED_FOR_DOTS = new RegExp(`^"(?=[^"]*(?:\\.\\.|\\."))([${ATEXT}.]+)"(?=${FREE_DOTS.source})`, 'i');
 
 /** The quick way for plain ASCII addresses, which are nearly all. Null says nothing yet: the careful way decides, and explains. */
 function parseUsualEmail(text: string): string | null {
@@ -146,12 +161,12 @@ function refuseForeignSyntax(text: string): void {
  */
 const LOCAL_CHARACTER = new RegExp(`^(?:[${ATEXT}.]|(?!\\p{Default_Ignorable_Code_Point})[\\p{L}\\p{M}\\p{Nd}])$`, 'u');
 
-function parseLocalPart(text: string): string {
+function parseLocalPart(text: string, freeDots: boolean): string {
   // Both forms are read: composing may hide a forbidden character (U+1FEF becomes "`") or make one ("=" and U+0338 become U+2260).
   const local = text.normalize('NFC');
   const odd = [...text, ...local].find((character) => !LOCAL_CHARACTER.test(character));
   if (odd !== undefined) throw new AddressError(`The part before the @ has ${quoteCharacter(odd)}, which is not supported: check it.`);
-  if (local.split('.').includes('')) {
+  if (freeDots ? local === '' || local.startsWith('.') : local.split('.').includes('')) {
     throw new AddressError('The part before the @ is empty, or has a dot at its start or end, or two in a row: check it.');
   }
   if (/(?:^|\.)\p{M}/u.test(local)) throw new AddressError('The part before the @ starts with a combining mark: check it.');

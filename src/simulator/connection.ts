@@ -124,6 +124,18 @@ export class GmailConnection extends SMTPConnection {
     callback();
   }
 
+  /** smtp-server reads a quoted local part (RFC 5321, section 4.1.2) as if it had no quotes, and refuses what only they allow. */
+  override _parseAddressCommand(name: string, command: Buffer | string) {
+    const text = command.toString();
+    const quoted = /<("(?:[ !#-[\]-~]|\\[ -~])*")@/.exec(text)?.[1];
+    if (quoted === undefined) return super._parseAddressCommand(name, command);
+    const parsed = super._parseAddressCommand(
+      name,
+      text.replace(quoted, () => 'quoted'),
+    );
+    return parsed && { ...parsed, address: parsed.address.replace('quoted', () => quoted) };
+  }
+
   override handler_MAIL(command: Buffer, callback: () => void): void {
     this.#address = addressIn(command);
     super.handler_MAIL(command, callback);

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { AddressError, hasControlCharacters, parseAddress, parseDisplayName, parseEmail } from '../../src/core/address.ts';
+import { AddressError, hasControlCharacters, parseAddress, parseDisplayName, parseEmail, toAddrSpec } from '../../src/core/address.ts';
 
 function reasonFor(text: string, parse: (text: string) => unknown = parseEmail): string {
   try {
@@ -231,6 +231,40 @@ describe('whatever the input', () => {
 interface Corpus {
   readonly [group: string]: { readonly cases: readonly unknown[] };
 }
+
+describe('a local part with dots as docomo and au have them', () => {
+  test.each([
+    ['a..b@docomo.ne.jp', 'a..b@docomo.ne.jp', '"a..b"@docomo.ne.jp'],
+    ['abc.@ezweb.ne.jp', 'abc.@ezweb.ne.jp', '"abc."@ezweb.ne.jp'],
+    ['a...b..@EZWEB.ne.jp', 'a...b..@ezweb.ne.jp', '"a...b.."@ezweb.ne.jp'],
+    ['abc.@au.com', 'abc.@au.com', '"abc."@au.com'],
+    ['"a..b"@docomo.ne.jp', 'a..b@docomo.ne.jp', '"a..b"@docomo.ne.jp'],
+    ['Ada <"abc."@ezweb.ne.jp>', 'abc.@ezweb.ne.jp', '"abc."@ezweb.ne.jp'],
+    ['Ada <abc.@ezweb.ne.jp>', 'abc.@ezweb.ne.jp', '"abc."@ezweb.ne.jp'],
+    ['ada.b@docomo.ne.jp', 'ada.b@docomo.ne.jp', 'ada.b@docomo.ne.jp'],
+  ])('%s is kept without quotes, and written with them where RFC 5321 wants them', (text, email, addrSpec) => {
+    expect(parseAddress(text).email).toBe(email);
+    expect(parseEmail(email)).toBe(email);
+    expect(toAddrSpec(email)).toBe(addrSpec);
+  });
+
+  test.each([
+    ...['a..b@example.com', 'abc.@example.com', 'a..b@evil-docomo.ne.jp', 'a..b@docomo.ne.jp.example', 'a..b@sub.docomo.example'],
+    ...['.abc@docomo.ne.jp', '.@docomo.ne.jp', '..@ezweb.ne.jp', '@docomo.ne.jp', 'a..b@docomo.ne.jp.'],
+    ...[
+      '"ab"@docomo.ne.jp',
+      '"a..b"@example.com',
+      '"a..\\"b"@docomo.ne.jp',
+      '"a.. b"@docomo.ne.jp',
+      '"a..b@docomo.ne.jp',
+      '"".a..b@docomo.ne.jp',
+    ],
+    ...['"a..b"@docomo.ne.jp, eve@evil.test', '"a..b"@evil.test"@docomo.ne.jp', 'a..b\r\n@docomo.ne.jp', `${'a.'.repeat(40)}@docomo.ne.jp`],
+  ])('%j is refused', (text) => {
+    expect(isRefused(text, parseAddress)).toBe(true);
+    expect(isRefused(text)).toBe(true);
+  });
+});
 
 describe("python-email-validator's corpus", () => {
   const corpus: Corpus = JSON.parse(readFileSync(new URL('../corpora/python-email-validator/syntax_cases.json', import.meta.url), 'utf8'));

@@ -316,6 +316,13 @@ describe('unsubscribe', () => {
     expect(await header(job, 'List-Unsubscribe-Post')).toBeUndefined();
   });
 
+  test('by an address with a query has both in the URL', async () => {
+    const unsubscribe = { url: null, email: 'a?b@acme.com?subject=leave%20now&body=a@b', oneClick: false };
+    expect(await header(aJob({ unsubscribe }), 'List-Unsubscribe')).toBe('<mailto:a%3Fb@acme.com?subject=leave%20now&body=a@b>');
+    const dotted = { ...unsubscribe, email: 'a..b@docomo.ne.jp?subject=leave' };
+    expect(await header(aJob({ unsubscribe: dotted }), 'List-Unsubscribe')).toBe('<mailto:%22a..b%22@docomo.ne.jp?subject=leave>');
+  });
+
   test('cannot break out of its brackets', async () => {
     const job = aJob({ unsubscribe: { url: 'https://acme.com/ü>,<https://evil.com/', email: 'a?b&c%20d@acme.com', oneClick: false } });
     expect(await header(job, 'List-Unsubscribe')).toBe(

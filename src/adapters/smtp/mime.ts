@@ -4,6 +4,7 @@ import { domainToASCII } from 'node:url';
 import { compile } from 'html-to-text';
 import type { SendMailOptions } from 'nodemailer';
 import { detectMimeType } from 'nodemailer/lib/mime-funcs';
+import { toAddrSpec } from '../../core/address.ts';
 import type { Address, Attachment, Unsubscribe } from '../../core/message.ts';
 import type { Job } from '../../core/ports.ts';
 
@@ -48,20 +49,21 @@ export function assertEnvelope(mail: { getEnvelope(): { from: string | false; to
   const { from, to } = mail.getEnvelope();
   const wanted = [job.envelope.from.email, ...job.recipients];
   const said = [from === false ? '' : from, ...to];
-  if (said.length !== wanted.length || said.some((email, index) => toALabels(email) !== wanted[index])) {
+  if (said.length !== wanted.length || said.some((email, index) => toOwnForm(email) !== wanted[index])) {
     throw new Error(`The envelope of ${job.id} is not the one that was asked for`);
   }
 }
 
-/** An address as nodemailer says it, as we keep it: beside a UTF-8 local part it writes the domain in U-labels (RFC 6531). */
-export function toALabels(email: string): string {
+/** Returns an address of nodemailer's in our form: without quotes, and with the domain in A-labels, where RFC 6531 has U-labels. */
+export function toOwnForm(addrSpec: string): string {
+  const email = addrSpec.replace(/^"(.*)"@/, '$1@');
   const at = email.lastIndexOf('@');
   const [localPart, domain] = [email.slice(0, at), email.slice(at + 1)];
   return /^\p{ASCII}*$/u.test(domain) ? email : `${localPart}@${domainToASCII(domain)}`;
 }
 
 function toAddress({ email, name = null }: { email: string; name?: Address['name'] }) {
-  return { address: email, name: toFoldable(name ?? '') };
+  return { address: toAddrSpec(email), name: toFoldable(name ?? '') };
 }
 
 function headersOf(headers: Readonly<Record<string, string>>) {
@@ -77,15 +79,16 @@ function toFoldable(value: string): string {
 function unsubscribeHeaders(unsubscribe: Unsubscribe | null) {
   if (!unsubscribe) return [];
   const { url, email, oneClick } = unsubscribe;
-  const targets = [url && `<${new URL(url).href}>`, email && `<mailto:${toMailtoPath(email)}>`].filter(Boolean);
+  const targets = [url && `<${new URL(url).href}>`, email && `<mailto:${toMailto(email)}>`].filter(Boolean);
   const headers = [{ key: 'List-Unsubscribe', value: targets.join(', ') }];
   // One click is a POST to the https URL: without one there is nothing to click.
   return oneClick && url ? [...headers, { key: 'List-Unsubscribe-Post', value: 'List-Unsubscribe=One-Click' }] : headers;
 }
 
-/** RFC 6068, section 2: these would end the address, or not be a URL. */
-function toMailtoPath(email: string): string {
-  return email.replace(/[^\w.!$'*+\-=~@]/gu, encodeURIComponent);
+/** RFC 6068, section 2: of the address is encoded what would end it, or not be a URL. A query is encoded already. */
+function toMailto(target: string): string {
+  const [, email = '', query = ''] = /^([^@]*@[^?]*)(.*)$/.exec(target) ?? [];
+  return toAddrSpec(email).replace(/[^\w.!$'*+\-=~@]/gu, encodeURIComponent) + query;
 }
 
 /** The media type of an attachment: the one it was given, or the one its name stands for. */

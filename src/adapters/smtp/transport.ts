@@ -3,7 +3,7 @@ import type { AttemptWatch, Fault, Job, Outcome, Transport } from '../../core/po
 import { classify } from './classify.ts';
 import type { Progress } from './failure.ts';
 import { createLogins } from './login.ts';
-import { toALabels } from './mime.ts';
+import { toOwnForm } from './mime.ts';
 import { openPool, type Pool, type PoolResult } from './pool.ts';
 import { parseReply } from './reply-text.ts';
 import { type Resolve, resolveHost } from './resolve.ts';
@@ -114,7 +114,7 @@ function toOutcome(result: PoolResult, server: string): Outcome {
   if ('info' in result) {
     const { info, progress } = result;
     return {
-      accepted: info.accepted.map(toALabels),
+      accepted: info.accepted.map(toOwnForm),
       refused: refusedIn(info, progress),
       reply: parseReply(info.response),
       fault: null,
@@ -135,7 +135,7 @@ function markUnusable(fault: Fault, isNew: boolean): Fault {
 function refusedIn(source: unknown, progress: Progress): Outcome['refused'] {
   if (typeof source !== 'object' || source === null || !('rejectedErrors' in source) || !Array.isArray(source.rejectedErrors)) return [];
   return source.rejectedErrors.map((error: { recipient: string }) => ({
-    email: toALabels(error.recipient),
+    email: toOwnForm(error.recipient),
     fault: classify(error, progress),
   }));
 }
