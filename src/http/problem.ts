@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, ERRORS, type ErrorCode, summarize } from '../core/errors.ts';
+import { speaksResend, toResendError } from './resend/errors.ts';
 import type { Problem } from './schemas/problem.ts';
 
 const CONTENT_TYPE = 'application/problem+json';
@@ -87,12 +88,17 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   // Set on the raw response, it is Fastify's farewell while the service closes.
   const leaving = failure.code === 'shutting_down' || reply.raw.hasHeader('connection');
   if (!leaving) reply.removeHeader('connection');
-  const { status } = ERRORS[failure.code];
-  const retryAfter = failure.retryAfter ?? (status === 503 ? RETRY_AFTER : undefined);
-  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
-  if (status === 401) reply.header('www-authenticate', 'Bearer');
   const problem = toProblemOf(failure, request);
-  return reply.code(status).type(CONTENT_TYPE).send(problem);
+  const retryAfter = failure.retryAfter ?? (problem.status === 503 ? RETRY_AFTER : undefined);
+  if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
+  const { status, type, body } = speaksResend(request) ? asResend(problem) : { status: problem.status, type: CONTENT_TYPE, body: problem };
+  if (status === 401) reply.header('www-authenticate', 'Bearer');
+  return reply.code(status).type(type).send(body);
+}
+
+function asResend(problem: Problem) {
+  const body = toResendError(problem);
+  return { status: body.statusCode, type: 'application/json; charset=utf-8', body };
 }
 
 /** How long a caller may go on writing what nobody reads any more. */

@@ -13,6 +13,8 @@ import { aKey } from '../helpers/keys.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const KEY = { 'idempotency-key': 'once' };
+/** More than what JSON may add to a message. */
+const HUGE = 'x'.repeat(2 * 1024 * 1024);
 const PERMISSIVE = { 'x-batch-validation': 'permissive' };
 
 function post(app: AppUnderTest, url: string, body: unknown, headers: Record<string, string> = {}) {
@@ -68,6 +70,52 @@ describe('an error of /emails', () => {
     expect([answer.statusCode, answer.json()]).toEqual([status, expect.objectContaining({ statusCode: status, name, code })]);
     expect(resendError.parse(answer.json()).message).toMatch(/^[A-Z].*\. .*\.$/);
     expect(app.logs.at(-1)).toMatchObject({ status, code });
+  });
+
+  test.each<[string, InjectOptions, number, string]>([
+    ['a route that there is not', { url: '/emails/a/b/c', headers: CRM }, 404, 'not_found'],
+    ['a route that there is not, in any spelling', { url: '//emails/a/b/c', headers: CRM }, 404, 'not_found'],
+    ['a method that there is not', { method: 'DELETE', url: '/emails', headers: CRM }, 405, 'method_not_allowed'],
+    ['a route that there is not, without a key', { url: '/emails/a/b/c' }, 404, 'not_found'],
+    ['a path that cannot be read', { url: '/emails/%zz', headers: CRM }, 400, 'validation_error'],
+    [
+      'a body that is too large',
+      { method: 'POST', url: '/emails', headers: { ...CRM, ...JSON_TYPE }, body: HUGE },
+      413,
+      'validation_error',
+    ],
+  ])('is of that shape for %s', async (_, request, status, name) => {
+    await using app = await startApp({ maxMessageBytes: 1 });
+    const answer = await app.inject(request);
+    expect([answer.statusCode, answer.json()]).toMatchObject([status, { statusCode: status, name }]);
+    expect(answer.headers['content-type']).toBe('application/json; charset=utf-8');
+    resendError.parse(answer.json());
+  });
+
+  test.each(['resend-node:6.1.0', 'resend-python:2.0.0', 'resend-go/2.1', 'resend-php/1.0', 'resend-ruby:1.0.0'])(
+    'is of that shape for %s wherever it asks',
+    async (agent) => {
+      await using app = await startApp();
+      const headers = { ...CRM, ...JSON_TYPE, 'user-agent': agent };
+      const asked = await Promise.all([
+        app.inject({ url: '/domains', headers }),
+        app.inject({ url: '/messages', headers: { 'user-agent': agent } }),
+        app.inject({ method: 'POST', url: '/send', headers, body: {} }),
+      ]);
+      expect(asked.map((answer) => resendError.parse(answer.json()).name)).toEqual([
+        'not_found',
+        'missing_api_key',
+        'missing_required_field',
+      ]);
+    },
+  );
+
+  test('is a problem for other clients and routes', async () => {
+    await using app = await startApp();
+    for (const request of [{ url: '/domains' }, { url: '/emailsx' }, { url: '/send/emails' }]) {
+      const answer = await app.inject({ ...request, headers: { ...CRM, 'user-agent': 'my-resend-app' } });
+      expect([answer.json().type, answer.json().statusCode]).toEqual(['/problems/not_found', undefined]);
+    }
   });
 
   test.each<[ErrorCode, number, string]>([
@@ -135,7 +183,7 @@ describe('POST /emails', () => {
     ['bytes as a list', { attachments: [{ filename: 'a.txt', content: [104, 105] }] }, '/attachments/0/content', /a string, not a list/],
     ['a template beside html', { text: undefined, html: '<p>x</p>', template: { id: 'x' } }, '/html', /one of the two/],
     ['a header that is not allowed', { headers: { DKIM: 'x' } }, '/headers/DKIM', /may be set/],
-    ['a thread that is none', { headers: { 'In-Reply-To': 'x' } }, '/in_reply_to', /Message-ID/],
+    ['a thread that is none', { headers: { 'In-Reply-To': 'x y' } }, '/in_reply_to', /Message-ID/],
     ['one header twice', { headers: { References: '<a@b>', references: '<a@b>' } }, '/headers/References', /"references"/],
     [
       'two addresses to unsubscribe at',

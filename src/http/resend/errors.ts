@@ -1,4 +1,4 @@
-import type { preSerializationAsyncHookHandler } from 'fastify';
+import type { FastifyRequest } from 'fastify';
 import { ERRORS, type ErrorCode } from '../../core/errors.ts';
 import { type Answer, answer, answers, headersOf, RATE_LIMIT_HEADERS, withCodes } from '../schemas/answers.ts';
 import type { Problem } from '../schemas/problem.ts';
@@ -83,14 +83,13 @@ export function toResendError(problem: Problem): ResendError {
   return { statusCode: statusOf(code, name), name, message: toMessage(problem), code, hint, retryable, request_id, errors };
 }
 
-/** Makes of every problem that is about to be sent, whoever refused, an error as Resend's. Its headers stay. */
-export const speakAsResend: preSerializationAsyncHookHandler = async (_request, reply, payload) => {
-  if (reply.statusCode < 400) return payload;
-  const error = toResendError(payload as Problem);
-  reply.code(error.statusCode).type('application/json; charset=utf-8');
-  if (error.statusCode === 401) reply.header('www-authenticate', 'Bearer');
-  return error;
-};
+/**
+ * Whether the client of a request reads Resend's errors: the request is for Resend's API, or comes from one of Resend's SDKs. These name
+ * themselves (`resend-node:6.0.0`, `resend-go/2.0.0`), and also call parts of the API that Outtray does not have.
+ */
+export function speaksResend({ url, headers, routeOptions }: FastifyRequest): boolean {
+  return /^\/+emails(?:[/?]|$)/.test(routeOptions.url ?? url) || /^resend-/i.test(headers['user-agent'] ?? '');
+}
 
 /** The documented answers of a route, as {@link answers} has them, with errors of Resend's shape and status. */
 export function resendAnswers(own: Parameters<typeof answers>[0], codes: readonly RefusalCode[]): Record<string, Answer> {

@@ -13,7 +13,7 @@ import { answer, BODY_CODES, KEY_CODES, REPLAYED } from '../schemas/answers.ts';
 import { reschedule } from '../schemas/message.ts';
 import { idempotencyKey } from '../schemas/send.ts';
 import { acceptBatch } from './batch.ts';
-import { resendAnswers, speakAsResend } from './errors.ts';
+import { resendAnswers } from './errors.ts';
 import { toEmail, toEntry } from './resource.ts';
 import { email, emailBatchAnswer, emailBatchRequest, emailId, emailList, emailQuery, emailReference, emailRequest } from './schemas.ts';
 
@@ -124,8 +124,6 @@ const cancelSchema = {
 
 /** /emails: Resend's API (https://resend.com/docs/api-reference/emails), so that its SDKs work once their base URL is this service. */
 export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { acceptance, messages }) => {
-  app.addHook('preSerialization', speakAsResend);
-
   app.post('/emails', { schema: sendSchema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly }, async (request, reply) => {
     const draft = acceptance.toDraft(request.body);
     const answer = ({ id }: Accepted) => toJsonAnswer(200, { id });
