@@ -26,7 +26,7 @@ type Reader = (values: readonly unknown[]) => unknown;
 /** A field, the headers that say it, and what they say of it: null if nothing, or nothing that it could hold. */
 const LIFTED: readonly (readonly [field: string, names: readonly string[], read: Reader])[] = [
   ['in_reply_to', ['in-reply-to'], ([value]) => value ?? null],
-  ['references', ['references'], ([value]) => (typeof value === 'string' ? value.trim().split(/\s+/) : null)],
+  ['references', ['references'], ([value]) => (typeof value === 'string' ? value : null)],
   ['unsubscribe', ['list-unsubscribe', 'list-unsubscribe-post'], ([targets, post]) => readUnsubscribe(targets, post)],
 ];
 

@@ -7,10 +7,10 @@ import { attachment } from './attachment.ts';
 import { headers } from './headers.ts';
 import { email, MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
 import { templateUse } from './template.ts';
-import { instant, labels, line, messageId, prose } from './text.ts';
+import { instant, labels, line, prose } from './text.ts';
+import { messageId, references } from './thread.ts';
 
 const MAX_ATTACHMENTS = 100;
-const MAX_REFERENCES = 100;
 const MAX_URL_LENGTH = 2000;
 
 const httpsUrl = line(MAX_URL_LENGTH)
@@ -63,7 +63,9 @@ const fields = strictObject({
   attachments: z.array(attachment).max(MAX_ATTACHMENTS).optional(),
   headers: headers.optional(),
   in_reply_to: messageId.optional().meta({ description: 'The Message-ID of the message this one answers.' }),
-  references: z.array(messageId).max(MAX_REFERENCES).optional().meta({ description: 'The Message-IDs of the thread, the oldest first.' }),
+  references: references.optional().meta({
+    description: 'The Message-IDs of the thread, the oldest first. Of more than 100 the first and the latest are kept.',
+  }),
   unsubscribe: unsubscribe.optional().meta({ description: 'List-Unsubscribe, and with one_click List-Unsubscribe-Post.' }),
   tags: labels.optional().meta({ description: 'To find the message by. Not in the mail.', examples: [{ flow: 'welcome' }] }),
   metadata: labels.optional().meta({ description: 'Given back with the message. Not in the mail.', examples: [{ crm_id: '42' }] }),

@@ -32,15 +32,6 @@ export function portable(text: z.ZodString) {
 /** A text of any length and any number of lines. */
 export const prose = portable(z.string().min(1));
 
-/** RFC 5322, section 3.6.4, without the obsolete forms. */
-const MESSAGE_ID = /^<[\w.!#$%&'*+/=?^`{|}~:-]+@[\w.!#$%&'*+/=?^`{|}~:[\]-]+>$/;
-
-export const messageId = z
-  .string()
-  .max(MAX_LINE_LENGTH)
-  .regex(MESSAGE_ID, { error: 'Must be a Message-ID in angle brackets, such as "<1234@example.com>".' })
-  .meta({ examples: ['<1234@example.com>'] });
-
 /** An instant, as epoch milliseconds. */
 export const instant = z.iso
   .datetime({
