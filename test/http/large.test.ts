@@ -22,6 +22,14 @@ describe('a large body', () => {
     });
   });
 
+  test('may have base64 with line breaks, and a byte order mark', async () => {
+    await using app = await startApp();
+    const wrapped = content.replace(/.{76}/g, '$&\r\n');
+    const answer = await app.send(Buffer.from(`\ufeff${JSON.stringify(withFile({ content: wrapped }))}`));
+    expect(answer.statusCode).toBe(202);
+    expect(app.accepted[0]?.draft.content.attachments).toMatchObject([{ content: new Uint8Array(FILE) }]);
+  });
+
   test('may come in chunks without a length', async () => {
     await using app = await startApp();
     const url = await app.listen();
@@ -36,6 +44,7 @@ describe('a large body', () => {
 
   test.each([
     ['no base64', { content: `${content.slice(4)}?===` }, '/attachments/0/content', 'invalid_base64'],
+    ['line breaks and no base64', { content: `${content}\r\n=` }, '/attachments/0/content', 'invalid_base64'],
     ['no text', { content: [content] }, '/attachments/0/content', 'invalid_type'],
     ['nothing', { content: undefined, filename: `${content}` }, '/attachments/0/content', 'required'],
     ['in a field that takes less', { filename: content }, '/attachments/0/filename', 'too_long'],

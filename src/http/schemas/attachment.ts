@@ -17,9 +17,10 @@ const filename = line(MAX_NAME_LENGTH)
 
 function explainBase64(text: string): string {
   if (text.startsWith('data:')) return 'Must be base64 alone: remove the "data:…;base64," before it.';
-  if (/\s/.test(text)) return 'Must be base64 in one piece: remove the line breaks and spaces.';
+  if (/[^\S\r\n]/.test(text))
+    return 'Must be base64 without spaces: only line breaks may stand in it. Has each + become a space on its way?';
   if (/[-_]/.test(text)) return 'Must be base64 in the standard alphabet, with + and / in place of - and _.';
-  if (text.length % 4 !== 0) return 'Must be complete base64: its length must be a multiple of four, padded with =.';
+  if (text.replace(/[\r\n]/g, '').length % 4 !== 0) return 'Must be complete base64: its length must be a multiple of four, padded with =.';
   return 'Must be base64 (RFC 4648, section 4).';
 }
 
@@ -43,7 +44,7 @@ const MEDIA_TYPE = new RegExp(`^(?!multipart/)${TOKEN}/${TOKEN}(?: ?; ?${TOKEN}=
 export const attachment = strictObject({
   filename: filename.meta({ examples: ['invoice.pdf'] }),
   content: content.meta({
-    description: 'The bytes of the file, as base64 in one piece.',
+    description: 'The bytes of the file, as base64. Line breaks in it are ignored.',
     type: 'string',
     contentEncoding: 'base64',
     examples: ['JVBERi0xLjcK'],
