@@ -1,6 +1,7 @@
 import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { AppError, type FieldError, summarize } from '../core/errors.ts';
+import { isRecord } from './body/json.ts';
 
 /** More would help nobody, and an answer must stay small whatever was sent. */
 const MAX_ERRORS = 100;
@@ -36,9 +37,17 @@ export function validate<Schema extends z.ZodType>(schema: Schema, value: unknow
   const result = schema.safeParse(value, { error: describe, reportInput: true });
   if (!result.success) {
     const found = result.error.issues.flatMap(toFieldErrors);
-    throw invalidFields(found.map((error) => ({ ...error, pointer: locate(error.pointer, part) })));
+    const explained = part === 'querystring' ? found.map((error) => explainPlus(error, value)) : found;
+    throw invalidFields(explained.map((error) => ({ ...error, pointer: locate(error.pointer, part) })));
   }
   return result.data;
+}
+
+/** Adds to an error of a query parameter with a space what a client may have done: URLs are often put together without encoding a "+". */
+function explainPlus(error: FieldError, query: unknown): FieldError {
+  const value = isRecord(query) ? query[error.pointer.slice(1)] : undefined;
+  if (error.code === 'unknown_field' || !String(value).includes(' ')) return error;
+  return { ...error, detail: `${error.detail} A + in a query means a space: write %2B for a plus sign.` };
 }
 
 export function invalidFields(found: readonly FieldError[]): AppError {
