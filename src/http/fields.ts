@@ -123,7 +123,7 @@ const describe: z.core.$ZodErrorMap = (issue) => {
       if (issue.code === 'invalid_union') return undefined;
       return `Must be ${nameType(issue.expected)}, not ${nameValue(issue.input)}.`;
     case 'too_small':
-      return 'Must not be empty: leave the field out if there is nothing to say.';
+      return 'Must not be empty.';
     case 'too_big':
       return `Must have at most ${issue.maximum} ${issue.origin === 'string' ? 'characters' : 'items'}.`;
     case 'invalid_value':
@@ -140,7 +140,7 @@ function nameType(expected: string): string {
 }
 
 function nameValue(value: unknown): string {
-  if (value === null) return 'null (leave the field out instead)';
+  if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }

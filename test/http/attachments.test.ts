@@ -7,7 +7,9 @@ function withFiles(...files: object[]) {
 
 describe('attachments', () => {
   test.each([
-    ['line breaks', 'JVBE\r\nRi0=', 'line breaks'],
+    ['a space', 'JVBE Ri0=', 'without spaces'],
+    ['line breaks and missing padding', 'JVBE\r\nRi0', 'padded'],
+    ['line breaks and other characters', 'JVB*\nRi0=', 'Must be base64'],
     ['a data URL', 'data:application/pdf;base64,JVBERi0=', 'data:'],
     ['the URL alphabet', '-_-_', 'standard alphabet'],
     ['the URL alphabet somewhere', 'YW-jYWJj', 'standard alphabet'],
@@ -34,6 +36,15 @@ describe('attachments', () => {
     expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual(files);
   });
 
+  test.each(['\r\n', '\n', '\r\n\t', '\n    '])('base64 in lines that end in %j is the file that was encoded', async (end) => {
+    await using app = await startApp();
+    const file = Buffer.from(Array.from({ length: 200 }, (_, i) => i));
+    const lines = file.toString('base64').match(/.{1,76}/g) ?? [];
+    const answer = await app.send(withFiles({ content: lines.join(end) }, { content: `${lines.join(end)}${end}` }));
+    expect(answer.statusCode).toBe(202);
+    expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual([file, file]);
+  });
+
   test('a type that Gmail blocks is told by its own code, the file and the pointer', async () => {
     await using app = await startApp();
     const answer = await app.send(withFiles({}, { filename: 'setup.EXE' }));
@@ -51,7 +62,10 @@ describe('attachments', () => {
     const answer = await app.send({ ...withFiles({ filename: 'a.bat' }), subject: '' });
     expect(answer.json()).toMatchObject({
       code: 'validation_failed',
-      errors: [{ code: 'too_short' }, { pointer: '/attachments/0/filename', code: 'attachment_blocked' }],
+      errors: [
+        { pointer: '/attachments/0/filename', code: 'attachment_blocked' },
+        { pointer: '/subject', code: 'too_short' },
+      ],
     });
   });
 

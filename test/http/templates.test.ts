@@ -115,7 +115,7 @@ describe('POST /templates/{id}/preview', () => {
     const wrong = [
       [{ variable: { name: 'Ada' } }, '/variable', 'unknown_field'],
       [{ variables: ['Ada'] }, '/variables', 'invalid_type'],
-      [{ variables: null }, '/variables', 'invalid_type'],
+      [{ variables: 1 }, '/variables', 'invalid_type'],
       [[], '', 'invalid_type'],
     ] as const;
     for (const [body, pointer, code] of wrong) {

@@ -46,13 +46,10 @@ describe('what POST /send refuses', () => {
     ['half a character in the subject', { ...MAIL, subject: 'a\ud83d' }, '/subject', 'control_character', 'surrogate'],
     ['half a character in the text', '{"to":"a@example.com","subject":"x","text":"\\ud83d"}', '/text', 'invalid_unicode', 'surrogate'],
     ['neither html nor text', { ...MAIL, text: undefined }, '', 'required', 'Give html, text, or both; or a template.'],
-    ['null in place of nothing', { ...MAIL, html: null }, '/html', 'invalid_type', 'leave the field out'],
     ['an unknown priority', { ...MAIL, priority: 'low' }, '/priority', 'invalid_value', 'Must be "high" or "normal".'],
     ['a text for a truth', { ...MAIL, dry_run: 'yes' }, '/dry_run', 'invalid_type', 'Must be true or false, not a string.'],
-    ['a Message-ID without brackets', { ...MAIL, in_reply_to: 'a@b' }, '/in_reply_to', 'invalid_format', 'angle brackets'],
     ['two Message-IDs in one', { ...MAIL, references: ['<a@b> <c@d>'] }, '/references/0', 'invalid_format', 'angle brackets'],
     ['a line break in a Message-ID', { ...MAIL, references: ['<a@b>\r\nX: y'] }, '/references/0', 'invalid_format', 'angle brackets'],
-    ['too many references', { ...MAIL, references: Array(101).fill('<a@b>') }, '/references', 'too_many', 'at most 100 items'],
     ['an empty unsubscribe', { ...MAIL, unsubscribe: {} }, '/unsubscribe', 'required', 'Give a url, an email, or both.'],
     [
       'an unsubscribe link in the clear',
@@ -68,7 +65,7 @@ describe('what POST /send refuses', () => {
       'required',
       'url',
     ],
-    ['a tag that is no text', { ...MAIL, tags: { a: 1 } }, '/tags/a', 'invalid_type', 'Must be a string, not a number.'],
+    ['a tag that is no text', { ...MAIL, tags: { a: null } }, '/tags/a', 'invalid_type', 'Must be a string, not null.'],
     [
       'a tag whose name is too long',
       { ...MAIL, tags: { ['k'.repeat(65)]: 'v' } },
@@ -93,6 +90,20 @@ describe('what POST /send refuses', () => {
     const { errors } = await refusal(app, body);
     expect(errors).toEqual([{ pointer, code, detail: expect.stringContaining(words) }]);
     expect(app.accepted).toEqual([]);
+  });
+
+  test.each([
+    'leave@acme.com?subject=x\r\nBcc: eve@evil.test',
+    'mailto:leave%0d%0a@acme.com',
+    'mailto:%zz@acme.com',
+    'mailto:?to=leave@acme.com',
+    'mailto:a@acme.com,b@acme.com?subject=x',
+    `leave@acme.com?subject=${'ü'.repeat(200)}`,
+    `${'x'.repeat(1_000_000)}?`,
+  ])('an address to unsubscribe at that is none: %j', async (email) => {
+    await using app = await startApp();
+    const { errors } = await refusal(app, { ...MAIL, unsubscribe: { email } });
+    expect(errors).toMatchObject([{ pointer: '/unsubscribe/email', code: 'invalid_address' }]);
   });
 
   test.each([
@@ -181,7 +192,7 @@ describe('what POST /send refuses', () => {
     await using app = await startApp();
     const problem = await refusal(app, {
       to: ['ada', 'bob@example.com', { email: 'carol' }],
-      tags: { 'a/b~c': 1 },
+      tags: { 'a/b~c': [] },
       expires_at: '2020-01-01T00:00:00Z',
       scheduled_at: '2999-01-01T00:00:00Z',
       subjct: 'x',

@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { z } from 'zod';
 import { isOptionalBody } from '../fields.ts';
+import { alsoTakenBy } from '../leniency.ts';
 import { email, emailBatchAnswer, emailItem, emailList, emailRequest, resendError } from '../resend/schemas.ts';
 import { account } from '../schemas/account.ts';
 import type { Answer } from '../schemas/answers.ts';
@@ -83,7 +84,7 @@ const SERVER = {
 const DESCRIPTION = `Sends email through Gmail and tells the truth about what happened.
 
 Every error is an \`application/problem+json\` document with a \`code\` that does not change; \`/problems/{code}\` explains each.
-Those of /emails are shaped as Resend's, with the same \`code\`. Times are ISO 8601 in UTC, sizes are bytes.`;
+Those of /emails, and all for a \`User-Agent\` that starts with \`resend-\`, are shaped as Resend's, with the same \`code\`. Times are ISO 8601 in UTC, sizes are bytes.`;
 
 /** Collects the routes that are registered after it into an OpenAPI 3.1 document. */
 export async function documentApi(app: FastifyInstance, version: string): Promise<void> {
@@ -175,6 +176,22 @@ function refer({ zodSchema, jsonSchema }: Made, io: Direction): boolean {
   return true;
 }
 
+/** Adds another form of the value. The description and the examples stay outside, as they are of the whole. */
+function addAlternative(jsonSchema: z.core.JSONSchema.BaseSchema, other: z.core.JSONSchema.BaseSchema): void {
+  const isAnyText = jsonSchema.type === 'string' && !jsonSchema.pattern && !jsonSchema.format && !jsonSchema.enum;
+  if (isAnyText && other.enum) {
+    // The same in fewer words, of which generators of clients make a plain type.
+    Object.assign(jsonSchema, { type: ['string', 'null'] });
+    if (other.enum.includes('')) delete jsonSchema.minLength;
+    return;
+  }
+  const { description, examples, ...form } = jsonSchema;
+  for (const keyword of Object.keys(form)) delete jsonSchema[keyword];
+  const { anyOf, ...rest } = form;
+  const forms = anyOf && Object.keys(rest).length === 0 ? anyOf : [form];
+  jsonSchema.anyOf = [...forms, other];
+}
+
 function refine(root: z.ZodType, io: Direction) {
   return (made: Made): void => {
     const { zodSchema, jsonSchema } = made;
@@ -184,6 +201,8 @@ function refine(root: z.ZodType, io: Direction) {
     if (Array.isArray(examples)) jsonSchema.examples = examples;
     if (zodSchema === batchItem) jsonSchema.$ref = toReference('SendRequest');
     if (zodSchema === emailItem) jsonSchema.$ref = toReference('EmailRequest');
+    const alsoTaken = alsoTakenBy(zodSchema);
+    if (alsoTaken) addAlternative(jsonSchema, alsoTaken);
     // Readers of answers must not mind fields they do not know yet.
     if (io === 'output' && jsonSchema.additionalProperties === false) delete jsonSchema.additionalProperties;
     // What only repeats the format or the type.

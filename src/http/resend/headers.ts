@@ -1,4 +1,5 @@
 import { isRecord } from '../body/json.ts';
+import { isAbsent } from '../leniency.ts';
 
 /**
  * Resend's API takes as headers what POST /send has fields for: threads, and where to unsubscribe. Moves these to their fields, in the body
@@ -12,7 +13,7 @@ export function liftHeaders(body: unknown): unknown {
   for (const [field, names, read] of LIFTED) {
     const found = [...headers.keys()].filter((name) => names.includes(name.toLowerCase()));
     const values = new Map(found.map((name) => [name.toLowerCase(), headers.get(name)]));
-    const saidTwice = fields.has(field) || values.size < found.length;
+    const saidTwice = !isAbsent(fields.get(field)) || values.size < found.length;
     const value = saidTwice ? null : read(names.map((name) => values.get(name)));
     if (value === null) continue;
     fields.set(field, value);

@@ -1,19 +1,17 @@
 import { z } from 'zod';
 import { strictObject } from '../fields.ts';
+import { optional } from '../leniency.ts';
 import { limit } from '../page.ts';
 import { attachment } from '../schemas/attachment.ts';
 import { errorCode, type Immutable } from '../schemas/message.ts';
 import { fieldError } from '../schemas/problem.ts';
 import { checkTogether, EVEN_IF_WRONG, sendRequest } from '../schemas/send.ts';
-import { labels } from '../schemas/text.ts';
+import { labelName, labels, labelValue } from '../schemas/text.ts';
 import { liftHeaders } from './headers.ts';
 
 /** What Resend has and Outtray has not; `mend` says what to do without it. */
 function notHere(mend: string) {
-  return z
-    .never({ error: mend })
-    .optional()
-    .meta({ description: `Refused. ${mend}` });
+  return optional(z.never({ error: mend })).meta({ description: `Refused. ${mend}` });
 }
 
 const emailAttachment = strictObject({
@@ -22,7 +20,7 @@ const emailAttachment = strictObject({
   ...attachment.in.shape,
 }).pipe(attachment.out);
 
-const tag = strictObject({ name: labels.keyType, value: labels.valueType });
+const tag = strictObject({ name: labelName, value: labelValue });
 
 const tags = z
   .array(tag)
@@ -31,7 +29,7 @@ const tags = z
     if (map.size < list.length) {
       context.addIssue({ code: 'custom', message: 'Two tags have the same name: each needs its own.', params: { code: 'duplicate_tag' } });
     }
-    return Object.fromEntries(map);
+    return Object.fromEntries<string | number | boolean>(map);
   })
   .pipe(labels);
 
@@ -54,16 +52,17 @@ export const emailRequest = z.preprocess(
     html,
     text,
     template,
-    attachments: z.array(emailAttachment).max(100).optional(),
+    attachments: optional(z.array(emailAttachment).max(100)),
     headers: headers.meta({
       description: 'X-… and a few more, as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.',
     }),
     in_reply_to,
     references,
     unsubscribe,
-    tags: tags
-      .optional()
-      .meta({ description: 'To find the message by. Not in the mail.', examples: [[{ name: 'flow', value: 'welcome' }]] }),
+    tags: optional(tags).meta({
+      description: 'To find the message by. Not in the mail.',
+      examples: [[{ name: 'flow', value: 'welcome' }]],
+    }),
     scheduled_at: scheduled_at.meta({
       description:
         'Send it then, at most a year ahead: ISO 8601 with its offset. Words such as "in 1 hour" are not read. In the past: now.',
@@ -121,10 +120,15 @@ export const email = z.object({
 
 export const emailList = z.object({ object: z.literal('list'), has_more: z.boolean(), data: z.array(emailEntry) });
 
+const ONLY_AFTER = 'Lists only go on from newer to older: give after.';
+
 export const emailQuery = strictObject({
   limit,
   after: z.string().optional().meta({ description: 'The id of the last email of the page before.' }),
-  before: notHere('Lists only go on from newer to older: give after.'),
+  before: z
+    .never({ error: ONLY_AFTER })
+    .optional()
+    .meta({ description: `Refused. ${ONLY_AFTER}` }),
 });
 
 export const emailBatchAnswer = z.object({

@@ -3,6 +3,7 @@ import { isBlockedFilename } from '../../core/attachments.ts';
 import type { Attachment } from '../../core/message.ts';
 import { decodeBase64 } from '../body/base64.ts';
 import { strictObject } from '../fields.ts';
+import { optional } from '../leniency.ts';
 import { line } from './text.ts';
 
 const MAX_NAME_LENGTH = 255;
@@ -49,14 +50,14 @@ export const attachment = strictObject({
     contentEncoding: 'base64',
     examples: ['JVBERi0xLjcK'],
   }),
-  content_type: line(MAX_NAME_LENGTH)
-    .regex(MEDIA_TYPE, { error: 'Must be a media type such as "application/pdf", and not a multipart.' })
-    .optional()
-    .meta({ description: 'Found from the filename if absent.', examples: ['application/pdf'] }),
-  content_id: line(MAX_NAME_LENGTH)
-    .regex(/^[\w.!#$%&'*+/=?^`{|}~@-]+$/, { error: 'Must be letters, digits and . _ - @ without angle brackets, such as "logo".' })
-    .optional()
-    .meta({ description: 'Makes it an inline image, which the HTML names as cid:<content_id>.', examples: ['logo'] }),
+  content_type: optional(
+    line(MAX_NAME_LENGTH).regex(MEDIA_TYPE, { error: 'Must be a media type such as "application/pdf", and not a multipart.' }),
+  ).meta({ description: 'Found from the filename if absent.', examples: ['application/pdf'] }),
+  content_id: optional(
+    line(MAX_NAME_LENGTH).regex(/^[\w.!#$%&'*+/=?^`{|}~@-]+$/, {
+      error: 'Must be letters, digits and . _ - @ without angle brackets, such as "logo".',
+    }),
+  ).meta({ description: 'Makes it an inline image, which the HTML names as cid:<content_id>.', examples: ['logo'] }),
 }).transform(
   (file): Attachment => ({
     filename: file.filename,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AddressError, hasSeveralAddresses, parseAddress, parseDisplayName, parseEmail } from '../../core/address.ts';
 import type { Address } from '../../core/message.ts';
 import { strictObject } from '../fields.ts';
+import { optional } from '../leniency.ts';
 
 /** Gmail takes no more in one message. */
 export const MAX_RECIPIENTS = 100;
@@ -31,10 +32,7 @@ function formsOf(read: typeof parseAddress, readEmail: typeof parseEmail) {
   });
   const object = strictObject({
     email: parsed(readEmail).meta(EMAIL),
-    name: parsed(parseDisplayName)
-      .nullable()
-      .optional()
-      .meta({ description: 'Shown in place of the address.', examples: ['Ada'] }),
+    name: optional(parsed(parseDisplayName)).meta({ description: 'Shown in place of the address.', examples: ['Ada'] }),
   }).transform((mailbox): Address => ({ email: mailbox.email, name: mailbox.name || null }));
   return [text, object] as const;
 }

@@ -3,6 +3,7 @@ import { type Address, type Draft, PRIORITIES, type Unsubscribe } from '../../co
 import { findClockErrors } from '../../core/times.ts';
 import { isRecord } from '../body/json.ts';
 import { strictObject } from '../fields.ts';
+import { objectOrEmptyList, optional, optionalOrNull } from '../leniency.ts';
 import { attachment } from './attachment.ts';
 import { headers } from './headers.ts';
 import { email, MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
@@ -21,9 +22,9 @@ const httpsUrl = line(MAX_URL_LENGTH)
   .transform((text) => new URL(text).href);
 
 const unsubscribe = strictObject({
-  url: httpsUrl.optional().meta({ examples: ['https://acme.com/unsubscribe/42'] }),
-  email: email.optional().meta({ examples: ['unsubscribe@acme.com'] }),
-  one_click: z.boolean().optional().meta({ description: 'Whether a POST to the url unsubscribes without asking (RFC 8058).' }),
+  url: optional(httpsUrl).meta({ examples: ['https://acme.com/unsubscribe/42'] }),
+  email: optional(email).meta({ examples: ['unsubscribe@acme.com'] }),
+  one_click: optional(z.boolean()).meta({ description: 'Whether a POST to the url unsubscribes without asking (RFC 8058).' }),
 })
   .superRefine(({ url, email, one_click }, context) => {
     if (url === undefined && email === undefined) add(context, [], 'required', 'Give a url, an email, or both.');
@@ -44,38 +45,44 @@ export const idempotencyKey = z
   });
 
 const fields = strictObject({
-  from: sender.optional().meta({
+  from: optional(sender).meta({
     description:
       'Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently.',
   }),
   to: mailboxes
     .refine((list) => list.length > 0, { error: 'Must have at least one recipient.', params: { code: 'too_few' } })
     .meta({ examples: [['ada@example.com', { email: 'bob@example.com', name: 'Bob' }]] }),
-  cc: mailboxes.optional(),
-  bcc: mailboxes.optional(),
-  reply_to: replyTo.optional(),
-  subject: line()
-    .optional()
-    .meta({ description: 'Required, unless the template has one; this one goes before it.', examples: ['Your invoice'] }),
-  html: prose.optional().meta({ examples: ['<p>Here is your invoice.</p>'] }),
-  text: prose.optional().meta({ description: 'Made from html if absent.', examples: ['Here is your invoice.'] }),
-  template: templateUse.optional().meta({ description: 'In place of html and text: see GET /templates.' }),
-  attachments: z.array(attachment).max(MAX_ATTACHMENTS).optional(),
-  headers: headers.optional(),
-  in_reply_to: messageId.optional().meta({ description: 'The Message-ID of the message this one answers.' }),
-  references: references.optional().meta({
+  cc: optional(mailboxes),
+  bcc: optional(mailboxes),
+  reply_to: optional(replyTo),
+  subject: optionalOrNull(line(undefined, 0)).meta({
+    description: 'Required, unless the template has one; this one goes before it.',
+    examples: ['Your invoice'],
+  }),
+  html: optional(prose).meta({ examples: ['<p>Here is your invoice.</p>'] }),
+  text: optional(prose).meta({ description: 'Made from html if absent.', examples: ['Here is your invoice.'] }),
+  template: optional(templateUse).meta({ description: 'In place of html and text: see GET /templates.' }),
+  attachments: optional(z.array(attachment).max(MAX_ATTACHMENTS)),
+  headers: optional(objectOrEmptyList(headers)),
+  in_reply_to: optional(messageId).meta({ description: 'The Message-ID of the message this one answers.' }),
+  references: optional(references).meta({
     description: 'The Message-IDs of the thread, the oldest first. Of more than 100 the first and the latest are kept.',
   }),
-  unsubscribe: unsubscribe.optional().meta({ description: 'List-Unsubscribe, and with one_click List-Unsubscribe-Post.' }),
-  tags: labels.optional().meta({ description: 'To find the message by. Not in the mail.', examples: [{ flow: 'welcome' }] }),
-  metadata: labels.optional().meta({ description: 'Given back with the message. Not in the mail.', examples: [{ crm_id: '42' }] }),
-  scheduled_at: instant.optional().meta({ description: 'Send it then, at most a year ahead. In the past: now.' }),
-  expires_at: instant.optional().meta({ description: 'Give up then, if it has not been sent.' }),
-  priority: z
-    .enum(PRIORITIES)
-    .optional()
-    .meta({ description: 'High goes before normal, and may use the part of the quota that is kept for it.' }),
-  dry_run: z.boolean().optional().meta({ description: 'Say what would be sent, and send nothing.' }),
+  unsubscribe: optional(unsubscribe).meta({ description: 'List-Unsubscribe, and with one_click List-Unsubscribe-Post.' }),
+  tags: optional(objectOrEmptyList(labels)).meta({
+    description: 'To find the message by. Not in the mail.',
+    examples: [{ flow: 'welcome' }],
+  }),
+  metadata: optional(objectOrEmptyList(labels)).meta({
+    description: 'Given back with the message. Not in the mail.',
+    examples: [{ crm_id: '42' }],
+  }),
+  scheduled_at: optionalOrNull(instant).meta({ description: 'Send it then, at most a year ahead. In the past: now.' }),
+  expires_at: optional(instant).meta({ description: 'Give up then, if it has not been sent.' }),
+  priority: optional(z.enum(PRIORITIES)).meta({
+    description: 'High goes before normal, and may use the part of the quota that is kept for it.',
+  }),
+  dry_run: optional(z.boolean()).meta({ description: 'Say what would be sent, and send nothing.' }),
 });
 
 export type SendRequest = z.output<typeof fields>;
@@ -93,6 +100,7 @@ export function checkTogether(request: Pick<SendRequest, 'to'> & Partial<SendReq
   } else {
     if (request.html === undefined && request.text === undefined) add(context, [], 'required', 'Give html, text, or both; or a template.');
     if (request.subject === undefined) add(context, ['subject'], 'required', 'This field is required.');
+    if (request.subject === '') add(context, ['subject'], 'too_short', 'Must not be empty.');
   }
   if (hasTwins(request.attachments)) {
     add(context, ['attachments'], 'duplicate_content_id', 'Two attachments have the same content_id: each needs its own.');

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { optionalBody, strictObject } from '../fields.ts';
+import { optional } from '../leniency.ts';
 import { nextCursor } from '../page.ts';
 import { smtpReply } from './message.ts';
 import { line } from './text.ts';
@@ -28,9 +29,7 @@ export const suppressionList = z.object({ suppressions: z.array(suppression), ne
 /** A request without a body is one without a note. */
 export const suppressionRequest = optionalBody(
   strictObject({
-    note: line(MAX_NOTE_LENGTH)
-      .optional()
-      .meta({ description: 'Why, in one line.', examples: ['Asked us to stop'] }),
+    note: optional(line(MAX_NOTE_LENGTH)).meta({ description: 'Why, in one line.', examples: ['Asked us to stop'] }),
   }),
 );
 

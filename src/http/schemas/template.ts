@@ -2,8 +2,9 @@ import { z } from 'zod';
 import type { TemplateUse } from '../../core/message.ts';
 import { isTemplateId } from '../../core/template-id.ts';
 import { optionalBody, strictObject } from '../fields.ts';
+import { objectOrEmptyList, optional } from '../leniency.ts';
 
-const variables = z.record(z.string(), z.unknown()).meta({
+const variables = objectOrEmptyList(z.record(z.string(), z.unknown())).meta({
   description: 'What to fill it in with: any JSON. null is given, and empty.',
   examples: [{ name: 'Ada', items: [{ name: 'Tea', price: '4.20' }] }],
 });
@@ -17,10 +18,10 @@ export const templateUse = strictObject({
       params: { code: 'invalid_template_id' },
     })
     .meta({ examples: ['invoice'] }),
-  variables: variables.optional(),
+  variables: optional(variables),
 }).transform(({ id, variables = {} }): TemplateUse => ({ id, variables }));
 
-export const templatePreviewRequest = optionalBody(strictObject({ variables: variables.optional() }));
+export const templatePreviewRequest = optionalBody(strictObject({ variables: optional(variables) }));
 
 /** A template, and what it wants. */
 export const template = z.object({

@@ -5,10 +5,10 @@ import { hasControlCharacters } from '../../core/address.ts';
 const MAX_LINE_LENGTH = 998;
 
 /** A text of one line, fit for a header. */
-export function line(maxLength = MAX_LINE_LENGTH) {
+export function line(maxLength = MAX_LINE_LENGTH, minLength = 1) {
   return z
     .string()
-    .min(1)
+    .min(minLength)
     .max(maxLength)
     .refine((text) => !hasControlCharacters(text), {
       error: 'Has a control character, such as a line break, or half of a surrogate pair: remove it.',
@@ -42,10 +42,28 @@ export const instant = z.iso
 
 const MAX_LABELS = 50;
 
+export const labelName = portable(z.string().min(1).max(64));
+
+/** A number is kept as JavaScript prints it. A larger integer has lost digits when the body was parsed, so that another number would be kept. */
+export const labelValue = z
+  .preprocess(
+    (value: string | number | boolean, context) => {
+      if (typeof value === 'boolean') return String(value);
+      if (typeof value !== 'number') return value;
+      if (Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value))) return String(value);
+      context.addIssue({
+        code: 'custom',
+        message: `The number is too large to be kept exactly (${Number.MAX_SAFE_INTEGER} at most): send it as a string.`,
+        params: { code: 'out_of_range' },
+      });
+      return z.NEVER;
+    },
+    portable(z.string().max(512)),
+  )
+  .meta({ type: ['string', 'number', 'boolean'] });
+
 /** What a caller wants to find again: a map of short texts that never goes into the mail. */
-export const labels = z
-  .record(portable(z.string().min(1).max(64)), portable(z.string().max(512)))
-  .refine((map) => Object.keys(map).length <= MAX_LABELS, {
-    error: `Must have at most ${MAX_LABELS} entries.`,
-    params: { code: 'too_many' },
-  });
+export const labels = z.record(labelName, labelValue).refine((map) => Object.keys(map).length <= MAX_LABELS, {
+  error: `Must have at most ${MAX_LABELS} entries.`,
+  params: { code: 'too_many' },
+});
