@@ -90,7 +90,7 @@ describe('the Resend SDK sends', () => {
     expect(Object.fromEntries(headers.map(({ key, value }) => [key, value]))).toMatchObject({
       'in-reply-to': '<2@example.com>',
       references: '<1@example.com> <2@example.com>',
-      'list-unsubscribe': '<https://acme.com/u/42>, <mailto:unsubscribe@acme.com>',
+      'list-unsubscribe': '<https://acme.com/u/42>, <mailto:unsubscribe@acme.com?subject=unsubscribe>',
       'list-unsubscribe-post': 'List-Unsubscribe=One-Click',
     });
   });

@@ -41,8 +41,7 @@ function readUnsubscribe(targets: unknown, post: unknown): object | null {
   if (mailto.length > 1 || others.length > 1) return null;
   return {
     ...(others[0] !== undefined && { url: others[0] }),
-    // A subject is often asked for, and means nothing: any mail to the address unsubscribes.
-    ...(mailto[0] !== undefined && { email: mailto[0].slice('mailto:'.length).replace(/\?subject=[^&]*$/i, '') }),
+    ...(mailto[0] !== undefined && { email: mailto[0] }),
     ...(post !== undefined && { one_click: true }),
   };
 }

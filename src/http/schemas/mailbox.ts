@@ -8,7 +8,7 @@ import { optional } from '../leniency.ts';
 export const MAX_RECIPIENTS = 100;
 
 /** Turns a text into what `parse` makes of it, or an AddressError into a field error. */
-function parsed<T>(parse: (text: string) => T) {
+export function parsed<T>(parse: (text: string) => T) {
   return z.string().transform((text, context) => {
     try {
       return parse(text);

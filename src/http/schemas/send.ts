@@ -1,37 +1,18 @@
 import { z } from 'zod';
-import { type Address, type Draft, PRIORITIES, type Unsubscribe } from '../../core/message.ts';
+import { type Address, type Draft, PRIORITIES } from '../../core/message.ts';
 import { findClockErrors } from '../../core/times.ts';
 import { isRecord } from '../body/json.ts';
 import { strictObject } from '../fields.ts';
 import { objectOrEmptyList, optional, optionalOrNull } from '../leniency.ts';
 import { attachment } from './attachment.ts';
 import { headers } from './headers.ts';
-import { email, MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
+import { MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
 import { templateUse } from './template.ts';
 import { instant, labels, line, prose } from './text.ts';
 import { messageId, references } from './thread.ts';
+import { unsubscribe } from './unsubscribe.ts';
 
 const MAX_ATTACHMENTS = 100;
-const MAX_URL_LENGTH = 2000;
-
-const httpsUrl = line(MAX_URL_LENGTH)
-  .refine((text) => /^https:\/\//i.test(text) && URL.canParse(text), {
-    error: 'Must be a complete https:// URL.',
-    params: { code: 'invalid_url' },
-  })
-  .transform((text) => new URL(text).href);
-
-const unsubscribe = strictObject({
-  url: optional(httpsUrl).meta({ examples: ['https://acme.com/unsubscribe/42'] }),
-  email: optional(email).meta({ examples: ['unsubscribe@acme.com'] }),
-  one_click: optional(z.boolean()).meta({ description: 'Whether a POST to the url unsubscribes without asking (RFC 8058).' }),
-})
-  .superRefine(({ url, email, one_click }, context) => {
-    if (url === undefined && email === undefined) add(context, [], 'required', 'Give a url, an email, or both.');
-    if (url === undefined && one_click) add(context, ['one_click'], 'required', 'One click needs a url to post to: give the url.');
-  })
-  .transform(({ url, email, one_click }): Unsubscribe => ({ url: url ?? null, email: email ?? null, oneClick: one_click ?? false }));
-
 function add(context: z.core.$RefinementCtx, path: string[], code: string, message: string): void {
   context.addIssue({ code: 'custom', path, message, params: { code } });
 }
