@@ -1,3 +1,5 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import addFormats from 'ajv-formats';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { ERROR_CODES, ERRORS } from '../../src/core/errors.ts';
@@ -90,6 +92,23 @@ describe('the OpenAPI document', () => {
       'RateLimit',
     ]);
     expect(Object.keys(send?.responses['503']?.headers ?? {})).toContain('Retry-After');
+  });
+
+  test.each([
+    ['null and empty strings for optional fields', { cc: null, reply_to: '', html: null, text: '', attachments: null, expires_at: '' }],
+    ['null within fields', { unsubscribe: { url: null, email: 'a@b.co', one_click: '' }, template: { id: 'x', variables: null } }],
+    ['an empty list for an object', { headers: [], tags: [], metadata: [] }],
+    ['numbers and booleans in tags', { tags: { a: 1, b: true, c: 'x' }, scheduled_at: null }],
+    ['a References header', { references: '<a@b> <c@d>' }],
+  ])('allows a request with %s', async (_, patch) => {
+    const { document } = await readDocument();
+    const ajv = new Ajv2020({ strict: false });
+    addFormats.default(ajv);
+    const isValid = ajv.compile({ ...document.components.schemas.SendRequest, components: document.components });
+    expect([isValid({ to: 'ada@example.com', ...patch }), isValid.errors]).toEqual([true, null]);
+    for (const wrong of [{ to: null }, { scheduled_at: '' }, { headers: ['x'] }, { tags: { a: null } }]) {
+      expect(isValid({ to: 'ada@example.com', ...wrong })).toBe(false);
+    }
   });
 
   test('has every code of the table in the answers of its status, and no other', async () => {

@@ -145,8 +145,8 @@ export const messageQuery = strictObject({
   status: statuses.optional(),
   tag: portable(z.string().min(1))
     .optional()
-    .meta({ description: 'The name of a tag, or name:value.', examples: ['flow:welcome'] }),
-  to: email.optional().meta({ description: 'A recipient, in to, cc or bcc.' }),
+    .meta({ description: 'The name of a tag, or name:value. In a URL a + is written %2B.', examples: ['flow:welcome'] }),
+  to: email.optional().meta({ description: 'A recipient, in to, cc or bcc. In a URL a + is written %2B.' }),
   created_after: instant.optional().meta({ description: 'At this time or later.' }),
   created_before: instant.optional().meta({ description: 'Before this time.' }),
   limit,
