@@ -270,7 +270,7 @@ describe('the Resend SDK gets a typed error', () => {
     expect((await sdkOf(app, 'not-a-secret-of-this-service').emails.send(HELLO)).error).toMatchObject({
       name: 'invalid_api_key',
       statusCode: 403,
-      message: expect.stringMatching(/^The API key is not known\. Send the secret itself/),
+      message: expect.stringMatching(/^API key not recognized\. Send the secret exactly/),
     });
     expect((await sdkOf(app, secret).emails.send(HELLO)).error).toMatchObject({ name: 'restricted_api_key', statusCode: 401 });
     expect((await sdkOf(app, secret).emails.list()).error).toBeNull();

@@ -71,7 +71,12 @@ describe('the OpenAPI document', () => {
 
   test('wants a key for all but the open routes', async () => {
     const { document, operations } = await readDocument();
-    expect(document.security).toEqual([{ bearer: [] }]);
+    expect(document.security).toEqual([{ bearer: [] }, { apiKey: [] }, { basic: [] }]);
+    expect(document.components.securitySchemes).toMatchObject({
+      bearer: { type: 'http', scheme: 'bearer' },
+      apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key' },
+      basic: { type: 'http', scheme: 'basic' },
+    });
     const open = operations.filter(({ security }) => security?.length === 0).map(({ path }) => path);
     expect(open.sort()).toEqual(['/livez', '/openapi.yaml', '/problems/{code}', '/readyz']);
   });

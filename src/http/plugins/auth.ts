@@ -1,8 +1,10 @@
 import { hash, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyRequest, onRequestAsyncHookHandler, onRouteHookHandler, RouteOptions } from 'fastify';
 import { type ApiKey, type Caller, hasScope, type Scope } from '../../core/caller.ts';
 import { AppError } from '../../core/errors.ts';
 import { callerOf } from '../caller.ts';
+import { type Credentials, describeDifference, describeUnknown, readCredentials } from '../credentials.ts';
 import type { Limits } from './limits.ts';
 
 declare module 'fastify' {
@@ -12,41 +14,57 @@ declare module 'fastify' {
   }
 }
 
-/** Tells who a request is from. */
-export type Authenticate = (authorization: string | undefined) => Caller;
+/** Returns the caller that the headers of a request name. */
+export type Authenticate = (headers: IncomingHttpHeaders) => Caller;
 
 /**
- * Checks bearer secrets against the keys. The time it takes tells nothing: digests are compared in constant time, and always all of them.
+ * Checks credentials against the keys. The time it takes reveals nothing: digests are compared in constant time, and always all of them.
  *
- * The function it makes throws AppError `missing_api_key`, and `invalid_api_key` whatever is wrong with the key.
+ * The returned function throws AppError `missing_api_key` and `invalid_api_key`.
  *
- * @param keys gives those that hold now
+ * @param keys returns the current keys
  */
 export function createAuthenticator(keys: () => readonly ApiKey[]): Authenticate {
-  // One buffer for all: a new one for each request would cost several times what the hash does.
-  const digest = Buffer.alloc(32);
+  // Reused, because allocating a buffer costs several times what the hash does.
+  const digest = Buffer.alloc(DIGEST_BYTES);
 
-  return (authorization) => {
-    if (authorization === undefined) throw new AppError('missing_api_key');
-    const secret = BEARER.exec(authorization)?.[1];
-    if (secret === undefined) throw new AppError('invalid_api_key');
-    digest.write(hash('sha256', secret, 'latin1'), 'latin1');
-    let caller: Caller | null = null;
+  function find({ secret, name }: Credentials): ApiKey | null {
+    writeDigest(secret, digest);
+    let found: ApiKey | null = null;
     for (const key of keys()) {
-      if (timingSafeEqual(digest, key.digest)) caller = key;
+      const hasName = name === null || isSame(name, key.name);
+      if (timingSafeEqual(digest, key.digest) && hasName) found = key;
     }
-    if (caller === null) throw new AppError('invalid_api_key');
-    return caller;
+    return found;
+  }
+
+  return (headers) => {
+    const [first, second = first] = readCredentials(headers);
+    if (second !== first && !isSame(first.secret, second.secret)) throw describeDifference();
+    const key = find(first);
+    if (key === null) throw describeUnknown(first);
+    return key;
   };
 }
 
-/** RFC 6750, section 2.1, but with any visible ASCII in the secret. */
-const BEARER = /^Bearer +([!-~]+) *$/i;
+const DIGEST_BYTES = 32;
+
+/** Compares two texts in constant time, whatever their lengths. */
+function isSame(one: string, another: string): boolean {
+  const [left, right] = [Buffer.alloc(DIGEST_BYTES), Buffer.alloc(DIGEST_BYTES)];
+  writeDigest(one, left);
+  writeDigest(another, right);
+  return timingSafeEqual(left, right);
+}
+
+function writeDigest(text: string, into: Buffer): void {
+  into.write(hash('sha256', text, 'latin1'), 'latin1');
+}
 
 /** Notes who a request is from, or says why that is not known. */
 export function identify(request: FastifyRequest, authenticate: Authenticate): AppError | null {
   try {
-    request.caller = authenticate(request.headers.authorization);
+    request.caller = authenticate(request.headers);
     return null;
   } catch (error) {
     if (error instanceof AppError) return error;

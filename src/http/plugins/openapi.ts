@@ -81,6 +81,13 @@ const SERVER = {
   variables: { host: { default: 'localhost' }, port: { default: '3000' } },
 };
 
+/** Any one of them. The challenge of a 401 is always Bearer: browsers would store Basic credentials and send them with every request. */
+const SECURITY_SCHEMES = {
+  bearer: { type: 'http', scheme: 'bearer', description: 'A secret of API_KEYS.' },
+  apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'A secret of API_KEYS.' },
+  basic: { type: 'http', scheme: 'basic', description: 'The name of a key as the user name, its secret as the password.' },
+} as const;
+
 const DESCRIPTION = `Sends email through Gmail and tells the truth about what happened.
 
 Every error is an \`application/problem+json\` document with a \`code\` that does not change; \`/problems/{code}\` explains each.
@@ -96,8 +103,8 @@ export async function documentApi(app: FastifyInstance, version: string): Promis
       info: { title: 'Outtray', version, description: DESCRIPTION, license: { name: 'MIT', identifier: 'MIT' } },
       servers: [SERVER],
       tags: TAGS,
-      security: [{ bearer: [] }],
-      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer', description: 'A secret of API_KEYS.' } } },
+      security: Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [] })),
+      components: { securitySchemes: SECURITY_SCHEMES },
     },
     transform: ({ schema = { hide: true }, url }) => {
       if (isOptionalBody(schema.body)) optionalBodies.add(schema.operationId);
