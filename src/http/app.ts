@@ -23,7 +23,7 @@ import { problemRoutes } from './routes/problems.ts';
 import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
 import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
-import { unknownRoutes } from './routes/unknown.ts';
+import { collectRoutes, unknownRoutes } from './routes/unknown.ts';
 
 export interface AppOptions
   extends Omit<AcceptanceOptions, 'limits'>,
@@ -63,10 +63,11 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = createServer(options);
   await documentApi(app, options.version);
 
+  const routes = collectRoutes(app);
   const authenticate = createAuthenticator(options.keyring.keys);
   const limits = await createLimits(app, options.rates, options.rateLimit);
   const acceptance = createAcceptance({ ...options, limits });
-  await app.register(unknownRoutes, { authenticate, limits });
+  await app.register(unknownRoutes, { authenticate, limits, routes });
   await app.register(healthRoutes, options);
   await app.register(docsRoutes);
   await app.register(problemRoutes);
@@ -105,8 +106,13 @@ function createServer(options: AppOptions): FastifyInstance {
       // Refused by checkRequestHeads, as a problem.
       requireHostHeader: false,
     },
-    // The longest that fits in the headers: an id is unknown, however long it is.
-    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
+    routerOptions: {
+      // The longest that fits in the headers: an id is unknown, however long it is.
+      maxParamLength: MAX_HEADER_BYTES,
+      // Clients join a base URL that ends in a slash with a path that begins with one.
+      ignoreDuplicateSlashes: true,
+      ignoreTrailingSlash: true,
+    },
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => {
       observe(request, reply, logger);

@@ -28,6 +28,14 @@ export function pathOf(request: FastifyRequest): string {
   return request.url.split('?', 1)[0] ?? '';
 }
 
+const MAX_QUOTED_LENGTH = 100;
+
+/** A part of a request as an error text may repeat it: visible ASCII on one line, 100 characters at most. */
+export function quote(text: string): string {
+  const visible = text.replace(/[^ -_a-~]/g, '?');
+  return `\`${visible.length > MAX_QUOTED_LENGTH ? `${visible.slice(0, MAX_QUOTED_LENGTH - 1)}…` : visible}\``;
+}
+
 /** A problem (RFC 9457) made of a row of ERRORS and of what this request adds to it. */
 export function toProblem(
   code: ErrorCode,

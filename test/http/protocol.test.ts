@@ -254,7 +254,6 @@ describe('the router', () => {
   test.each([
     '/',
     '/nowhere',
-    '/send/',
     '/SEND',
     '/message',
     '/docs/static/none.js',

@@ -1,6 +1,8 @@
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import type { onRequestHookHandler } from 'fastify';
 import { z } from 'zod';
+import { pathOf } from '../problem.ts';
 import { answer, answers } from '../schemas/answers.ts';
 
 /** Everything the page needs is served from under /docs, and what a caller tries goes to this service. */
@@ -33,11 +35,25 @@ export const docsRoutes: FastifyPluginAsyncZod = async (app) => {
 
   await app.register(swaggerUi, {
     routePrefix: '/docs',
+    // Relative to the page, as all its links: a proxy may have stripped a prefix from the path.
+    indexPrefix: '.',
     staticCSP: CONTENT_SECURITY_POLICY,
     theme: { title: 'Outtray' },
     uiConfig: { layout: 'BaseLayout', deepLinking: true, tryItOutEnabled: true },
-    // Trying it out must reach the service the page came from, under whatever name.
-    transformSpecification: (document) => ({ ...document, servers: [{ url: '/' }] }),
+    uiHooks: { onRequest: redirectToPage },
+    // Relative to /docs/json: requests from the page must reach the service that served it, under whatever name and prefix.
+    transformSpecification: (document) => ({ ...document, servers: [{ url: '../' }] }),
     transformSpecificationClone: false,
   });
+};
+
+/**
+ * Redirects to the page from the other addresses under which Swagger UI has it: its index.html, and /docs with a query, which its links do
+ * not expect. The target is relative, so that it is never another host, as `//docs/static/index.html` could make it.
+ */
+const redirectToPage: onRequestHookHandler = (request, reply, done) => {
+  if (request.routeOptions.url === '/docs/static/index.html') return reply.redirect('../');
+  if (request.routeOptions.url === '/docs' && request.url.includes('?'))
+    return reply.redirect(pathOf(request).endsWith('/') ? './' : 'docs');
+  done();
 };
