@@ -1,16 +1,23 @@
 import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ERROR_CODES } from '../../src/core/errors.ts';
 import { CRM_SECRET, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
+import { startStrippingProxy } from '../helpers/stripping-proxy.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
 const isThere = existsSync(CHROMIUM);
+/** Without what a browser does for itself in the background. */
+const ARGUMENTS = [
+  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-dev-shm-usage', '--no-first-run'],
+  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+];
 
 /** Opens a page and collects what the browser complains about: refused by the policy, not found, thrown. */
 async function openPage(browser: Browser, url: string): Promise<{ page: Page; complaints: string[]; foreign: string[] }> {
   const page = await browser.newPage();
+  page.setDefaultTimeout(120_000);
   const complaints: string[] = [];
   const foreign: string[] = [];
   page.on('console', (message) => {
@@ -25,15 +32,24 @@ async function openPage(browser: Browser, url: string): Promise<{ page: Page; co
   return { page, complaints, foreign };
 }
 
+async function authorize(page: Page): Promise<void> {
+  await page.click('button.authorize');
+  await page.fill('.auth-container input', CRM_SECRET);
+  await page.click('.auth-btn-wrapper button.authorize');
+  await page.click('.auth-btn-wrapper button.btn-done');
+}
+
 test('Chromium is there where it must be', () => {
   expect(isThere || process.env.CI !== 'true', `CI needs ${CHROMIUM}`).toBe(true);
 });
 
-describe.runIf(isThere)('in a browser (skipped where there is no /usr/bin/chromium)', () => {
+describe.runIf(isThere)('in a browser (skipped where there is no /usr/bin/chromium)', { timeout: 120_000 }, () => {
   let browser: Browser;
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
   }, 60_000);
+  // Pages that stay open slow down the ones after them.
+  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
   afterAll(() => browser?.close());
 
   test('/docs shows the operations, and its own policy refuses nothing', async () => {
@@ -51,16 +67,28 @@ describe.runIf(isThere)('in a browser (skipped where there is no /usr/bin/chromi
     await using app = await startApp();
     const { id } = app.keep(aDelivery());
     const { page, complaints } = await openPage(browser, `${await app.listen()}/docs`);
-    await page.click('button.authorize');
-    await page.fill('.auth-container input', CRM_SECRET);
-    await page.click('.auth-btn-wrapper button.authorize');
-    await page.click('.auth-btn-wrapper button.btn-done');
+    await authorize(page);
     await page.click('[id$="-getMessage"] button.opblock-summary-control');
     await page.fill('[id$="-getMessage"] input[placeholder="id"]', id);
     await page.click('[id$="-getMessage"] button.execute');
     await page.waitForSelector('[id$="-getMessage"] .live-responses-table td.response-col_status');
     expect(await page.textContent('[id$="-getMessage"] .live-responses-table')).toContain(id);
     expect(complaints).toEqual([]);
+  });
+
+  test.each(['/docs', '/docs/'])('%s works behind a proxy that strips a prefix', async (path) => {
+    await using app = await startApp();
+    await using proxy = await startStrippingProxy(await app.listen(), '/outtray');
+    const { page, complaints, foreign } = await openPage(browser, `${proxy.url}/outtray${path}`);
+    await authorize(page);
+    await page.click('[id$="-send"] button.opblock-summary-control');
+    await page.click('[id$="-send"] button.execute');
+    await page.waitForSelector('[id$="-send"] .live-responses-table .response td.response-col_status');
+    expect(await page.textContent('[id$="-send"] .live-responses-table .response td.response-col_status')).toContain('202');
+    expect(app.accepted).toMatchObject([{ draft: { envelope: { to: [{ email: 'ada@example.com' }] } } }]);
+    expect(proxy.strays).toEqual([]);
+    expect(complaints).toEqual([]);
+    expect(foreign).toEqual([]);
   });
 
   test('/problems shows each code in its own style, and its policy refuses nothing', async () => {

@@ -42,7 +42,7 @@ export const docsRoutes: FastifyPluginAsyncZod = async (app) => {
     uiConfig: { layout: 'BaseLayout', deepLinking: true, tryItOutEnabled: true },
     uiHooks: { onRequest: redirectToPage },
     // Relative to /docs/json: requests from the page must reach the service that served it, under whatever name and prefix.
-    transformSpecification: (document) => ({ ...document, servers: [{ url: '../' }] }),
+    transformSpecification: (document) => ({ ...document, servers: [{ url: '../', description: 'This service' }] }),
     transformSpecificationClone: false,
   });
 };
