@@ -2,23 +2,34 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { ERROR_CODES, ERRORS } from '../../src/core/errors.ts';
+import { ERROR_CODES, ERRORS, type ErrorCode } from '../../src/core/errors.ts';
 import { openApiDocument } from '../../src/http/app.ts';
+import type { ResendError } from '../../src/http/resend/schemas.ts';
+import type { Problem } from '../../src/http/schemas/problem.ts';
 import { sendRequest } from '../../src/http/schemas/send.ts';
 import { startApp } from '../helpers/app.ts';
+
+interface Media {
+  readonly schema: { readonly allOf?: readonly { readonly properties?: { readonly code?: { readonly enum: readonly ErrorCode[] } } }[] };
+  readonly examples?: Readonly<Record<string, { readonly value: Problem & ResendError }>>;
+}
 
 interface Operation {
   readonly operationId: string;
   readonly tags: readonly string[];
   readonly summary: string;
   readonly security?: readonly object[];
-  readonly parameters?: readonly { readonly name: string; readonly in: string }[];
-  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: unknown }>> };
-  readonly responses: Readonly<Record<string, { readonly description: string; readonly headers?: object; readonly content: object }>>;
+  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly example?: unknown; readonly examples?: unknown }[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: unknown; readonly example?: unknown }>> };
+  readonly responses: Readonly<
+    Record<string, { readonly description: string; readonly headers?: object; readonly content: Readonly<Record<string, Media>> }>
+  >;
 }
 
-async function readDocument() {
-  const document = parse(await openApiDocument('1.2.3'));
+const yaml = await openApiDocument('1.2.3');
+
+function readDocument() {
+  const document = parse(yaml);
   const operations = Object.entries<Record<string, Operation>>(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ path, method, ...operation })),
   );
@@ -30,12 +41,12 @@ describe('the OpenAPI document', () => {
     await using app = await startApp();
     const answer = await app.get('/openapi.yaml', {});
     expect(answer.headers['content-type']).toBe('application/yaml');
-    expect(answer.body).toBe(await openApiDocument('1.2.3'));
+    expect(answer.body).toBe(yaml);
     expect(answer.body).toBe(await openApiDocument('1.2.3'));
   });
 
   test('has every route, each with a name, a tag and a summary', async () => {
-    const { document, operations } = await readDocument();
+    const { document, operations } = readDocument();
     expect(document.openapi).toMatch(/^3\.1\./);
     expect(document.info).toMatchObject({ title: 'Outtray', version: '1.2.3', license: { name: 'MIT' } });
     expect(operations.map(({ method, path }) => `${method} ${path}`).sort()).toEqual([
@@ -70,7 +81,7 @@ describe('the OpenAPI document', () => {
   });
 
   test('wants a key for all but the open routes', async () => {
-    const { document, operations } = await readDocument();
+    const { document, operations } = readDocument();
     expect(document.security).toEqual([{ bearer: [] }, { apiKey: [] }, { basic: [] }]);
     expect(document.components.securitySchemes).toMatchObject({
       bearer: { type: 'http', scheme: 'bearer' },
@@ -82,7 +93,7 @@ describe('the OpenAPI document', () => {
   });
 
   test('describes POST /send: every field, the headers it reads and those it answers with', async () => {
-    const { document, operations } = await readDocument();
+    const { document, operations } = readDocument();
     const send = operations.find(({ operationId }) => operationId === 'send');
     expect(send?.requestBody?.content['application/json']?.schema).toEqual({ $ref: '#/components/schemas/SendRequest' });
     const { properties, required, additionalProperties } = document.components.schemas.SendRequest;
@@ -117,7 +128,7 @@ describe('the OpenAPI document', () => {
   });
 
   test('has every code of the table in the answers of its status, and no other', async () => {
-    const { document, operations } = await readDocument();
+    const { document, operations } = readDocument();
     const told = new Set<string>();
     for (const { responses, tags } of operations) {
       if (tags[0] === 'resend') continue;
@@ -136,12 +147,36 @@ describe('the OpenAPI document', () => {
     expect(document.components.schemas.ErrorCode.enum).toEqual(ERROR_CODES);
   });
 
+  test('has an example of each error, which is made of its row of the table', async () => {
+    const { document, operations } = readDocument();
+    for (const { path, responses } of operations) {
+      for (const [status, { content }] of Object.entries(responses)) {
+        if (Number(status) < 400) continue;
+        const [[type, media] = []] = Object.entries(content);
+        const codes = media?.schema.allOf?.flatMap(({ properties }) => properties?.code?.enum ?? []);
+        expect(Object.keys(media?.examples ?? {})).toEqual(codes);
+        for (const [code, { value }] of Object.entries(media?.examples ?? {})) {
+          const { title, hint, retryable } = ERRORS[code as ErrorCode];
+          expect(value).toMatchObject({ code, hint, retryable, request_id: expect.stringMatching(/^req_/), errors: expect.any(Array) });
+          expect(value.errors.length > 0).toBe(code === 'validation_failed');
+          if (type === 'application/json') expect(String(value.statusCode)).toBe(status);
+          else {
+            expect(value).toMatchObject({ type: `/problems/${code}`, title, status: Number(status) });
+            expect(value.instance).toMatch(new RegExp(`^${path.replace(/\{\w+\}/g, '[^/{]+')}$`));
+          }
+        }
+      }
+    }
+    const [problem] = document.components.schemas.Problem.examples;
+    expect(ERRORS[problem.code as ErrorCode]).toMatchObject({ title: problem.title, status: problem.status, hint: problem.hint });
+  });
+
   test('leaves answers open for fields to come', async () => {
-    const { document } = await readDocument();
+    const { document } = readDocument();
     expect(document.components.schemas.Message).not.toHaveProperty('additionalProperties');
   });
 
-  test('is plain YAML, without aliases', async () => {
-    expect(await openApiDocument('1.2.3')).not.toMatch(/: [&*]\w+/);
+  test('is plain YAML, without aliases', () => {
+    expect(yaml).not.toMatch(/: [&*]\w+/);
   });
 });

@@ -27,6 +27,7 @@ import {
 import { fieldError, problem } from '../schemas/problem.ts';
 import { sendRequest } from '../schemas/send.ts';
 import { suppression, suppressionList } from '../schemas/suppression.ts';
+import { bodyExample, type DocumentedRoute, errorExamples, problemExample } from './examples.ts';
 
 /** The schemas that have a name in the document, as callers write them and as they get them. */
 const REQUESTS = { SendRequest: sendRequest, EmailRequest: emailRequest, Mailbox: mailbox, Attachment: attachment };
@@ -95,8 +96,8 @@ Those of /emails, and all for a \`User-Agent\` that starts with \`resend-\`, are
 
 /** Collects the routes that are registered after it into an OpenAPI 3.1 document. */
 export async function documentApi(app: FastifyInstance, version: string): Promise<void> {
-  // By operationId: @fastify/swagger takes every body for required.
-  const optionalBodies = new Set<string | undefined>();
+  // The schemas of bodies by operationId: @fastify/swagger takes every body for required, and leaves out its example.
+  const bodies = new Map<string | undefined, unknown>();
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.1',
@@ -107,19 +108,23 @@ export async function documentApi(app: FastifyInstance, version: string): Promis
       components: { securitySchemes: SECURITY_SCHEMES },
     },
     transform: ({ schema = { hide: true }, url }) => {
-      if (isOptionalBody(schema.body)) optionalBodies.add(schema.operationId);
-      return { schema: toJsonSchemas(schema), url };
+      if (schema.body !== undefined) bodies.set(schema.operationId, schema.body);
+      return { schema: toJsonSchemas({ schema, url }), url };
     },
     transformObject: (document) => {
       if (!('openapiObject' in document)) throw new Error('Only OpenAPI 3 is supported');
       const { components, paths = {} } = document.openapiObject;
       for (const operation of Object.values(paths).flatMap((path) => [path?.post, path?.put, path?.patch])) {
         const body = operation?.requestBody;
-        if (body && 'required' in body) body.required = !optionalBodies.has(operation.operationId);
+        if (!body || !('required' in body)) continue;
+        const schema = bodies.get(operation.operationId);
+        body.required = !isOptionalBody(schema);
+        for (const media of Object.values(body.content)) media.example = bodyExample(schema);
       }
       const schemas = {
         ...mapValues(REQUESTS, (schema) => toJsonSchema(schema, 'input')),
         ...mapValues(RESPONSES, (schema) => toJsonSchema(schema, 'output')),
+        Problem: { ...toJsonSchema(problem, 'output'), examples: [problemExample()] },
       };
       return Object.assign(document.openapiObject, { components: { ...components, schemas } });
     },
@@ -127,20 +132,21 @@ export async function documentApi(app: FastifyInstance, version: string): Promis
 }
 
 /** A route's schemas as the document has them. */
-function toJsonSchemas({ body, params, querystring, headers, response, ...rest }: FastifySchema): FastifySchema {
+function toJsonSchemas(route: DocumentedRoute): FastifySchema {
+  const { body, params, querystring, headers, response, ...rest } = route.schema;
   return {
     ...rest,
     ...(body instanceof z.ZodType && { body: toSchema(body, 'input') }),
     ...(params instanceof z.ZodType && { params: toSchema(params, 'input') }),
     ...(querystring instanceof z.ZodType && { querystring: toSchema(querystring, 'input') }),
     ...(headers instanceof z.ZodType && { headers: toSchema(headers, 'input') }),
-    response: mapValues((response ?? {}) as Record<string, Answer>, ({ description, headers, content }) => ({
-      description,
+    response: mapValues((response ?? {}) as Record<string, Answer>, (answer) => ({
+      description: answer.description,
       // A copy: what is the same object twice would become an alias in YAML, which few readers of OpenAPI know.
-      ...(Object.keys(headers).length > 0 && { headers: structuredClone(headers) }),
+      ...(Object.keys(answer.headers).length > 0 && { headers: structuredClone(answer.headers) }),
       // @fastify/swagger knows an answer without a body by this.
-      ...(Object.keys(content).length === 0 && { type: 'null' }),
-      content: mapValues(content, ({ schema }) => ({ schema: toSchema(schema, 'output') })),
+      ...(Object.keys(answer.content).length === 0 && { type: 'null' }),
+      content: mapValues(answer.content, ({ schema }) => ({ schema: toSchema(schema, 'output'), examples: errorExamples(answer, route) })),
     })),
   };
 }

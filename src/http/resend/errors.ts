@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
-import { ERRORS, type ErrorCode } from '../../core/errors.ts';
+import { AppError, ERRORS, type ErrorCode } from '../../core/errors.ts';
+import { parseIdempotencyKey } from '../idempotency.ts';
 import { type Answer, answer, answers, headersOf, RATE_LIMIT_HEADERS, withCodes } from '../schemas/answers.ts';
 import type { Problem } from '../schemas/problem.ts';
 import { type ResendError, type ResendName, resendError } from './schemas.ts';
@@ -91,6 +92,17 @@ export function speaksResend({ url, headers, routeOptions }: FastifyRequest): bo
   return /^\/+emails(?:[/?]|$)/.test(routeOptions.url ?? url) || /^resend-/i.test(headers['user-agent'] ?? '');
 }
 
+/** The `validation_failed` that has a status of its own, for the examples of the document. */
+function toInvalidKey(problem: Problem): Problem {
+  if (problem.code !== 'validation_failed') return problem;
+  try {
+    parseIdempotencyKey('');
+  } catch (error) {
+    if (error instanceof AppError) return { ...problem, detail: error.message, errors: error.errors };
+  }
+  return problem;
+}
+
 /** The documented answers of a route, as {@link answers} has them, with errors of Resend's shape and status. */
 export function resendAnswers(own: Parameters<typeof answers>[0], codes: readonly RefusalCode[]): Record<string, Answer> {
   const { late = [], others = [] } = Object.groupBy(codes, (code) => (code === 'request_timeout' ? 'late' : 'others'));
@@ -101,7 +113,10 @@ export function resendAnswers(own: Parameters<typeof answers>[0], codes: readonl
     const codesOfStatus = group.map(({ code }) => code);
     return [
       status,
-      answer(description, withCodes(resendError, codesOfStatus), { headers: headersOf(status, RATE_LIMIT_HEADERS) }),
+      {
+        ...answer(description, withCodes(resendError, codesOfStatus), { headers: headersOf(status, RATE_LIMIT_HEADERS) }),
+        errors: { codes: codesOfStatus, toBody: (problem: Problem) => toResendError(status === 400 ? toInvalidKey(problem) : problem) },
+      },
     ] as const;
   });
   // The parser answers what comes too late, and does not know whom.

@@ -5,7 +5,7 @@ import { limit } from '../page.ts';
 import { attachment } from '../schemas/attachment.ts';
 import { errorCode, type Immutable } from '../schemas/message.ts';
 import { fieldError } from '../schemas/problem.ts';
-import { checkTogether, EVEN_IF_WRONG, sendRequest } from '../schemas/send.ts';
+import { checkTogether, EVEN_IF_WRONG, SEND_EXAMPLE, sendRequest } from '../schemas/send.ts';
 import { labelName, labels, labelValue } from '../schemas/text.ts';
 import { liftHeaders } from './headers.ts';
 
@@ -40,36 +40,38 @@ const { in_reply_to, references, unsubscribe } = sendRequest.shape;
  * One email, as Resend's SDKs write it (https://resend.com/docs/api-reference/emails/send-email). Field by field, and in what spans fields,
  * the rules are those of POST /send.
  */
-export const emailRequest = z.preprocess(
-  liftHeaders,
-  strictObject({
-    from,
-    to,
-    cc,
-    bcc,
-    reply_to,
-    subject,
-    html,
-    text,
-    template,
-    attachments: optional(z.array(emailAttachment).max(100)),
-    headers: headers.meta({
-      description: 'X-… and a few more, as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.',
-    }),
-    in_reply_to,
-    references,
-    unsubscribe,
-    tags: optional(tags).meta({
-      description: 'To find the message by. Not in the mail.',
-      examples: [[{ name: 'flow', value: 'welcome' }]],
-    }),
-    scheduled_at: scheduled_at.meta({
-      description:
-        'Send it then, at most a year ahead: ISO 8601 with its offset. Words such as "in 1 hour" are not read. In the past: now.',
-    }),
-    topic_id: notHere('There are no topics: leave it out, and keep who wants what in your own application.'),
-  }).superRefine(checkTogether, EVEN_IF_WRONG),
-);
+export const emailRequest = z
+  .preprocess(
+    liftHeaders,
+    strictObject({
+      from,
+      to,
+      cc,
+      bcc,
+      reply_to,
+      subject,
+      html,
+      text,
+      template,
+      attachments: optional(z.array(emailAttachment).max(100)),
+      headers: headers.meta({
+        description: 'X-… and a few more, as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.',
+      }),
+      in_reply_to,
+      references,
+      unsubscribe,
+      tags: optional(tags).meta({
+        description: 'To find the message by. Not in the mail.',
+        examples: [[{ name: 'flow', value: 'welcome' }]],
+      }),
+      scheduled_at: scheduled_at.meta({
+        description:
+          'Send it then, at most a year ahead: ISO 8601 with its offset. Words such as "in 1 hour" are not read. In the past: now.',
+      }),
+      topic_id: notHere('There are no topics: leave it out, and keep who wants what in your own application.'),
+    }).superRefine(checkTogether, EVEN_IF_WRONG),
+  )
+  .meta({ examples: [SEND_EXAMPLE] });
 
 /** One email of a batch. It is validated by itself: to the batch it may be anything. */
 export const emailItem = z.unknown();
@@ -80,7 +82,7 @@ export const emailBatchRequest = z
   .array(emailItem)
   .min(1)
   .max(MAX_EMAILS)
-  .meta({ examples: [[{ from: 'Acme <bot@acme.com>', to: 'ada@example.com', subject: 'Your invoice', text: 'Here it is.' }]] });
+  .meta({ examples: [[SEND_EXAMPLE]] });
 
 const EVENTS = ['scheduled', 'queued', 'delivery_delayed', 'sent', 'failed', 'canceled'] as const;
 

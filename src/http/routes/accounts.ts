@@ -37,7 +37,7 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, 
         summary: 'Try an account now',
         description: `Logs in once, and sends nothing. If that works, a paused account resumes, and what waits for it goes out.
 Once a minute at most, and not while Gmail counts too many logins: then it is \`rate_limited\`.`,
-        params: z.object({ user: z.string().meta({ examples: ['bot@acme.com'] }) }),
+        params: z.object({ user: z.string().meta({ description: 'A user of GET /accounts.' }) }),
         response: answersToKey({ 200: answer('How the account is now: also when its login was refused.', account) }, [
           ...BODY_CODES,
           'not_found',

@@ -37,7 +37,7 @@ const schema = {
 A repeated request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice. With \`Prefer: wait\` it waits again, until the
 outcome is known.`,
   headers: z.object({
-    Prefer: preferWait.meta({ ...preferWait.meta(), examples: ['wait=10'] }),
+    Prefer: preferWait,
     'Idempotency-Key': idempotencyKey,
   }),
   body: sendRequest,

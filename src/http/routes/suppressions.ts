@@ -7,14 +7,16 @@ import type { Suppressions } from '../../core/suppressions.ts';
 import { strictObject } from '../fields.ts';
 import { cursor, limit, toPage } from '../page.ts';
 import { type Answer, answer, answersToKey, BODY_CODES } from '../schemas/answers.ts';
-import { email } from '../schemas/mailbox.ts';
+import { bareAddress } from '../schemas/mailbox.ts';
 import { type SuppressionResource, suppression, suppressionList, suppressionRequest } from '../schemas/suppression.ts';
 
 export interface SuppressionOptions {
   readonly suppressions: Pick<Suppressions, 'get' | 'list' | 'enter' | 'remove'>;
 }
 
-const PARAMS = z.object({ email });
+const PARAMS = z.object({ email: bareAddress });
+/** With an example, since a PUT creates what it names. */
+const PUT_PARAMS = z.object({ email: bareAddress.meta({ examples: ['nobody@example.com'] }) });
 
 const REMOVED: Answer = { description: 'It is sent to again.', headers: {}, content: {} };
 
@@ -69,7 +71,7 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
         summary: 'Send no more to an address',
         description: `New mail to it is refused, from every account, until it is removed; what is accepted already still goes out.
 It takes the place of what there is for the address, and is answered alike whether there was anything. The body may be left out.`,
-        params: PARAMS,
+        params: PUT_PARAMS,
         body: suppressionRequest,
         response: answersToKey({ 200: answer('It is not sent to any more.', suppression) }, ['validation_failed', ...BODY_CODES]),
       },

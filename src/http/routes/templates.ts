@@ -38,7 +38,7 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
         summary: 'See a template filled in',
         description:
           'Sends nothing. An unknown id is `template_not_found` with the status 422, as it is in a request to send: a code has one status.',
-        params: z.object({ id: z.string().meta({ examples: ['invoice'] }) }),
+        params: z.object({ id: z.string().meta({ description: 'An id of GET /templates.' }) }),
         body: templatePreviewRequest,
         response: answersToKey({ 200: answer('What a message would say.', templatePreview) }, [
           ...BODY_CODES,

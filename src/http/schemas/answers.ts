@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../core/errors.ts';
-import { problem } from './problem.ts';
+import { type Problem, problem } from './problem.ts';
 
 /** Documented headers, by name. */
 type Headers = Readonly<Record<string, { type: string; description: string; examples?: readonly unknown[] }>>;
@@ -52,6 +52,8 @@ export interface Answer {
   readonly description: string;
   readonly headers: Headers;
   readonly content: Readonly<Record<string, { readonly schema: z.ZodType }>>;
+  /** Of an error: its codes, and the body that is sent for a problem. */
+  readonly errors?: { readonly codes: readonly ErrorCode[]; readonly toBody: (problem: Problem) => unknown };
 }
 
 export function answer(description: string, schema: z.ZodType, options: { headers?: Headers; type?: string } = {}): Answer {
@@ -74,7 +76,11 @@ export function answersToKey(own: Readonly<Record<number, Answer>>, codes: reado
 
 function toProblems(status: number, codes: readonly ErrorCode[], common: Headers): Answer {
   const description = codes.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
-  return answer(description, withCodes(problem, codes), { headers: headersOf(status, common), type: 'application/problem+json' });
+  const documented = answer(description, withCodes(problem, codes), {
+    headers: headersOf(status, common),
+    type: 'application/problem+json',
+  });
+  return { ...documented, errors: { codes, toBody: (found) => found } };
 }
 
 /** The documented headers of an error of this status. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { strictObject } from '../fields.ts';
 import { droppedMessage, type Immutable, messageResource, preview } from './message.ts';
 import { problem } from './problem.ts';
+import { SEND_EXAMPLE } from './send.ts';
 
 const MAX_MESSAGES = 100;
 
@@ -9,12 +10,8 @@ const MAX_MESSAGES = 100;
 export const batchItem = z.unknown();
 
 export const batchRequest = strictObject({
-  messages: z
-    .array(batchItem)
-    .min(1)
-    .max(MAX_MESSAGES)
-    .meta({ examples: [[{ to: 'ada@example.com', subject: 'Your invoice', text: 'Here it is.' }]] }),
-});
+  messages: z.array(batchItem).min(1).max(MAX_MESSAGES),
+}).meta({ examples: [{ messages: [SEND_EXAMPLE] }] });
 
 export const batchResult = z.object({
   status: z.int().meta({ description: 'What POST /send would have answered: 202 if it is accepted.', examples: [202] }),

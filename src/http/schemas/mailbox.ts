@@ -24,6 +24,9 @@ const EMAIL = { description: 'A bare address.', examples: ['ada@example.com'] };
 
 export const email = parsed(parseEmail).meta(EMAIL);
 
+/** The same without an example: Swagger UI would put it into the form of a parameter. */
+export const bareAddress = parsed(parseEmail).meta({ description: EMAIL.description });
+
 /** The two forms of a mailbox: a text and an object. */
 function formsOf(read: typeof parseAddress, readEmail: typeof parseEmail) {
   const text = parsed(read).meta({

@@ -6,7 +6,7 @@ import { PRIORITIES } from '../../core/message.ts';
 import type { DeliveryQuery, Place } from '../../core/ports.ts';
 import { strictObject } from '../fields.ts';
 import { cursor, limit, nextCursor } from '../page.ts';
-import { email } from './mailbox.ts';
+import { bareAddress } from './mailbox.ts';
 import { instant, portable } from './text.ts';
 
 const time = z.iso.datetime();
@@ -138,15 +138,15 @@ const statuses = z
     context.addIssue({ code: 'custom', message: `Must be one of ${STATUSES.join(', ')}, or several with commas between.` });
     return z.NEVER;
   })
-  .meta({ description: 'One status, or several with commas between.', examples: ['failed,uncertain'] });
+  .meta({ description: 'One status, or several with commas between, such as `failed,uncertain`.' });
 
 /** Which messages to list, as {@link DeliveryQuery} has it. */
 export const messageQuery = strictObject({
   status: statuses.optional(),
   tag: portable(z.string().min(1))
     .optional()
-    .meta({ description: 'The name of a tag, or name:value. In a URL a + is written %2B.', examples: ['flow:welcome'] }),
-  to: email.optional().meta({ description: 'A recipient, in to, cc or bcc. In a URL a + is written %2B.' }),
+    .meta({ description: 'The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B.' }),
+  to: bareAddress.optional().meta({ description: 'A recipient, in to, cc or bcc: a bare address. In a URL a + is written %2B.' }),
   created_after: instant.optional().meta({ description: 'At this time or later.' }),
   created_before: instant.optional().meta({ description: 'Before this time.' }),
   limit,
@@ -167,7 +167,10 @@ function toPlace([createdAt = '', id = '']: readonly string[]): Place | null {
   return /^\d{1,15}$/.test(createdAt) ? { createdAt: Number(createdAt), id } : null;
 }
 
-export const reschedule = strictObject({ scheduled_at: instant.meta({ description: 'When to send it.' }) });
+export const reschedule = strictObject({ scheduled_at: instant.meta({ description: 'When to send it.' }) }).meta({
+  // Right at any time: one that has passed means now.
+  examples: [{ scheduled_at: '2027-01-01T09:00:00Z' }],
+});
 
 /** What is only read may be passed on without a copy. */
 export type Immutable<T> = { readonly [Key in keyof T]: Immutable<T[Key]> };

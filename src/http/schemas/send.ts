@@ -17,13 +17,9 @@ function add(context: z.core.$RefinementCtx, path: string[], code: string, messa
   context.addIssue({ code: 'custom', path, message, params: { code } });
 }
 
-export const idempotencyKey = z
-  .string()
-  .optional()
-  .meta({
-    description: 'Up to 256 visible ASCII characters. Not used by a dry run.',
-    examples: ['6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11'],
-  });
+export const idempotencyKey = z.string().optional().meta({
+  description: 'Up to 256 visible ASCII characters, such as a UUID. Not used by a dry run.',
+});
 
 const fields = strictObject({
   from: optional(sender).meta({
@@ -99,7 +95,10 @@ export function checkTogether(request: Pick<SendRequest, 'to'> & Partial<SendReq
 /** Also when fields are wrong by themselves, so that all there is to mend is told at once. */
 export const EVEN_IF_WRONG = { when: ({ value }: { readonly value: unknown }) => isRecord(value) };
 
-export const sendRequest = fields.superRefine(checkTogether, EVEN_IF_WRONG);
+/** The smallest message that any account may send. */
+export const SEND_EXAMPLE = { to: 'ada@example.com', subject: 'Your invoice', text: 'Here is your invoice.' };
+
+export const sendRequest = fields.superRefine(checkTogether, EVEN_IF_WRONG).meta({ examples: [SEND_EXAMPLE] });
 
 function hasTwins(attachments: SendRequest['attachments']): boolean {
   if (!Array.isArray(attachments)) return false;

@@ -28,9 +28,7 @@ export const suppressionList = z.object({ suppressions: z.array(suppression), ne
 
 /** A request without a body is one without a note. */
 export const suppressionRequest = optionalBody(
-  strictObject({
-    note: optional(line(MAX_NOTE_LENGTH)).meta({ description: 'Why, in one line.', examples: ['Asked us to stop'] }),
-  }),
-);
+  strictObject({ note: optional(line(MAX_NOTE_LENGTH)).meta({ description: 'Why, in one line.' }) }),
+).meta({ examples: [{ note: 'Asked us to stop' }] });
 
 export type SuppressionResource = z.output<typeof suppression>;

@@ -4,9 +4,20 @@ import { isTemplateId } from '../../core/template-id.ts';
 import { optionalBody, strictObject } from '../fields.ts';
 import { objectOrEmptyList, optional } from '../leniency.ts';
 
+/** All that the templates in examples/templates require. */
+const VARIABLES_EXAMPLE = {
+  company: 'Acme',
+  name: 'Ada',
+  url: 'https://acme.com/account',
+  customer: { name: 'Ada' },
+  number: '2027-001',
+  items: [{ quantity: 1, name: 'Tea', price: '4.20' }],
+  total: '4.20',
+};
+
 const variables = objectOrEmptyList(z.record(z.string(), z.unknown())).meta({
   description: 'What to fill it in with: any JSON. null is given, and empty.',
-  examples: [{ name: 'Ada', items: [{ name: 'Tea', price: '4.20' }] }],
+  examples: [VARIABLES_EXAMPLE],
 });
 
 /** The template of a request to send. */
@@ -21,7 +32,9 @@ export const templateUse = strictObject({
   variables: optional(variables),
 }).transform(({ id, variables = {} }): TemplateUse => ({ id, variables }));
 
-export const templatePreviewRequest = optionalBody(strictObject({ variables: optional(variables) }));
+export const templatePreviewRequest = optionalBody(strictObject({ variables: optional(variables) })).meta({
+  examples: [{ variables: VARIABLES_EXAMPLE }],
+});
 
 /** A template, and what it wants. */
 export const template = z.object({
