@@ -85,7 +85,7 @@ describe.each([
     const { code, out, err } = await send('nobody');
     expect(code).toBeGreaterThan(0);
     expect(out + err).toContain('validation_failed');
-    expect(out + err).toContain('Mend each field named in errors');
+    expect(out + err).toContain('Fix every field listed in `errors`');
   });
 });
 

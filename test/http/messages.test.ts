@@ -25,7 +25,7 @@ describe('GET /messages/{id}', () => {
     const answer = await app.get(`/messages/${id}`);
     const told = {
       code: 'login_throttled',
-      title: 'Gmail counts too many logins',
+      title: 'Too many logins for Gmail',
       detail: 'd',
       hint: 'h',
       retryable: true,
@@ -83,11 +83,8 @@ describe('GET /messages/{id}', () => {
     expect((await app.get(`/messages/${id}`, ADMIN)).json().id).toBe(id);
   });
 
-  test.each(['/messages/', `/messages/${'x'.repeat(5000)}`, '/messages/__proto__', '/messages/%2Fetc%2Fpasswd'])(
-    '%s is no message',
-    async (url) => {
-      await using app = await startApp();
-      expect((await app.get(url)).json().code).toBe('message_not_found');
-    },
-  );
+  test.each([`/messages/${'x'.repeat(5000)}`, '/messages/__proto__', '/messages/%2Fetc%2Fpasswd'])('%s is no message', async (url) => {
+    await using app = await startApp();
+    expect((await app.get(url)).json().code).toBe('message_not_found');
+  });
 });

@@ -134,7 +134,7 @@ describe('a problem', () => {
     await using app = await startApp({ store: { get: () => Promise.reject(thrown), tombstone: async () => null, refusal: () => null } });
     const answer = await app.get('/messages/msg_1');
     expect(answer.statusCode).toBe(500);
-    expect(answer.json()).toMatchObject({ code: 'internal_error', detail: 'Something went wrong in Outtray', instance: '/messages/msg_1' });
+    expect(answer.json()).toMatchObject({ code: 'internal_error', detail: 'Internal error in Outtray', instance: '/messages/msg_1' });
     expect(answer.body).not.toContain('secret-word');
     expect(JSON.stringify(app.logs)).not.toContain('secret-word');
   });

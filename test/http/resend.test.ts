@@ -49,7 +49,7 @@ describe('an error of /emails', () => {
       name: 'validation_error',
       message: expect.stringMatching(/^\/to: .* \(and 1 more, see errors\)$/),
       code: 'validation_failed',
-      hint: 'Mend each field named in errors.',
+      hint: 'Fix every field listed in `errors`.',
       retryable: false,
       request_id: answer.headers['x-request-id'],
       errors: [
@@ -260,7 +260,7 @@ describe('POST /emails/batch', () => {
       statusCode: 503,
       name: 'application_error',
       code: 'queue_full',
-      message: expect.stringMatching(/^\/2: The queue is full\. The emails before \/2 were accepted.* send only those from \/2 on again/),
+      message: expect.stringMatching(/^\/2: Queue full\. The emails before \/2 were accepted.* send only those from \/2 on again/),
       retryable: false,
       accepted: taken.map((id) => ({ id })),
     });
@@ -288,7 +288,7 @@ describe('POST /emails/batch', () => {
     expect(answer.json()).toEqual({
       data: taken.map((id) => ({ id })),
       errors: [
-        { index: 1, message: expect.stringMatching(/^Something went wrong in Outtray\. This is a bug\./) },
+        { index: 1, message: expect.stringMatching(/^Internal error in Outtray\. Report this bug/) },
         { index: 3, message: '/to: Must have at least one recipient.' },
       ],
     });
@@ -396,7 +396,7 @@ describe('every operation of /emails', () => {
         'restricted_api_key',
         'insufficient_scope',
       ]);
-      expect(answer.json().message).toMatch(`This takes the scope ${scope}; the key has ${other}.`);
+      expect(answer.json().message).toMatch(`This route requires the scope ${scope}; the key has ${other}.`);
       expect(responses['401']?.description).toContain('`insufficient_scope`');
     }
   });

@@ -55,7 +55,7 @@ describe('a scope', () => {
       expect([name, answer.statusCode]).toEqual([name, 403]);
       expect(answer.json()).toMatchObject({
         code: 'insufficient_scope',
-        detail: `This takes the scope ${scope}; the key has ${other}.`,
+        detail: `This route requires the scope ${scope}; the key has ${other}.`,
         retryable: false,
       });
       expect([name, forbidden]).toEqual([name, expect.stringContaining('`insufficient_scope`')]);

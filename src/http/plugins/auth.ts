@@ -87,7 +87,9 @@ export function requireKey(authenticate: Authenticate, limits: Limits): onReques
 
 function refuseWithoutScope(caller: Caller, scope: Scope): void {
   if (hasScope(caller, scope)) return;
-  throw new AppError('insufficient_scope', { detail: `This takes the scope ${scope}; the key has ${caller.scopes.join(' and ')}.` });
+  throw new AppError('insufficient_scope', {
+    detail: `This route requires the scope ${scope}; the key has ${caller.scopes.join(' and ')}.`,
+  });
 }
 
 /** A hook that ends the start if a route behind a key does not say what scope it takes. */
