@@ -7,6 +7,7 @@ import type { Draft } from '../core/message.ts';
 import type { IdempotencyLedger, Store, StoredAnswer, Tombstone } from '../core/ports.ts';
 import { callerOf } from './caller.ts';
 import { answerOnce, type OnceOnly, parseIdempotencyKey, toFingerprint } from './idempotency.ts';
+import { isEncoded, refuseMediaType } from './media-type.ts';
 import { type Limits, tellBudget } from './plugins/limits.ts';
 import { type SendRequest, toDraft } from './schemas/send.ts';
 
@@ -74,8 +75,8 @@ export function createAcceptance({ intake, store, idempotency, accounts, limits,
         setTimeout(done, FULL_QUEUE_HOLD_MS, NO_QUEUE[refusal]);
         return;
       }
-      const { 'content-type': type, 'content-encoding': encoding = 'identity' } = request.headers;
-      done(type === undefined || encoding !== 'identity' ? new AppError('unsupported_media_type') : undefined);
+      const { headers } = request;
+      done(headers['content-type'] === undefined || isEncoded(headers) ? refuseMediaType(headers) : undefined);
     },
     toDraft: (body) => toDraft(body, accounts.defaultFrom),
     async accept(draft, request, id) {

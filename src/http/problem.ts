@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, ERRORS, type ErrorCode, summarize } from '../core/errors.ts';
+import { refuseMediaType } from './media-type.ts';
 import { speaksResend, toResendError } from './resend/errors.ts';
 import type { Problem } from './schemas/problem.ts';
 
@@ -15,7 +16,6 @@ const CODE_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   408: 'request_timeout',
   413: 'message_too_large',
   414: 'not_found',
-  415: 'unsupported_media_type',
   431: 'headers_too_large',
 };
 
@@ -26,14 +26,6 @@ export function newRequestId(): string {
 /** The path of a request, without its query. */
 export function pathOf(request: FastifyRequest): string {
   return request.url.split('?', 1)[0] ?? '';
-}
-
-const MAX_QUOTED_LENGTH = 100;
-
-/** A part of a request as an error text may repeat it: visible ASCII on one line, 100 characters at most. */
-export function quote(text: string): string {
-  const visible = text.replace(/[^ -_a-~]/g, '?');
-  return `\`${visible.length > MAX_QUOTED_LENGTH ? `${visible.slice(0, MAX_QUOTED_LENGTH - 1)}…` : visible}\``;
 }
 
 /** A problem (RFC 9457) made of a row of ERRORS and of what this request adds to it. */
@@ -54,6 +46,7 @@ export function toAppError(error: unknown, request: FastifyRequest): AppError {
   if ('code' in error && error.code === 'ECONNRESET') return new AppError('request_timeout', { cause: error });
   const status = 'statusCode' in error ? Number(error.statusCode) : 500;
   if (status < 400 || status > 499) return new AppError('internal_error', { cause: error });
+  if (status === 415) return refuseMediaType(request.headers);
   const code = CODE_BY_STATUS[status] ?? 'invalid_json';
   return new AppError(code, { cause: error, ...(status === 413 && { detail: describeBody(request) }) });
 }
@@ -76,8 +69,8 @@ export function placedAt(place: string, { code, message, errors, retryAfter, cau
 function describeBody({ headers, routeOptions }: FastifyRequest): string {
   const length = headers['content-length'];
   const limit = routeOptions.bodyLimit;
-  if (length === undefined) return `The body has more than ${limit} bytes, which are taken at most.`;
-  return `The body has ${length} bytes; at most ${limit} are taken.`;
+  if (length === undefined) return `The body is larger than the maximum of ${limit} bytes.`;
+  return `The body has ${length} bytes; the maximum is ${limit}.`;
 }
 
 /** Seconds. What is a service's trouble and not the caller's passes about as soon as a queue drains or a process restarts. */

@@ -169,6 +169,48 @@ describe('POST /send', () => {
     expect(app.accepted).toEqual([]);
   });
 
+  test.each([
+    ['text/plain', 'The Content-Type is `text/plain`; only `application/json` is accepted.'],
+    ['text/json; charset=utf-8', 'The Content-Type is `text/json; charset=utf-8`; only `application/json` is accepted.'],
+    ['application/vnd.api+json', 'The Content-Type is `application/vnd.api+json`; only `application/json` is accepted.'],
+    [
+      'application/x-www-form-urlencoded',
+      "The Content-Type is `application/x-www-form-urlencoded`; only `application/json` is accepted. With curl, add `-H 'Content-Type: application/json'` or use `--json` in place of `-d`.",
+    ],
+    [
+      'Multipart/Form-Data; boundary=x',
+      'The Content-Type is `Multipart/Form-Data; boundary=x`; only `application/json` is accepted. Files go into `attachments`, as base64.',
+    ],
+    [`text/${'x'.repeat(300)}`, `The Content-Type is \`text/${'x'.repeat(94)}…\`; only \`application/json\` is accepted.`],
+    ['text/\u00e9`<b>', 'The Content-Type is `text/??<b>`; only `application/json` is accepted.'],
+    ['', 'The Content-Type header is missing; it must be `application/json`.'],
+  ])('names the media type %j that came, on every route with a body', async (type, detail) => {
+    await using app = await startApp();
+    for (const [method, url] of [
+      ['POST', '/send'],
+      ['POST', '/send/batch'],
+      ['PATCH', '/messages/msg_1'],
+      ['PUT', '/suppressions/ada@example.com'],
+    ] as const) {
+      const answer = await app.inject({ method, url, headers: { ...CRM, 'content-type': type }, body: JSON.stringify(MAIL) });
+      expect(answer.json()).toMatchObject({ status: 415, code: 'unsupported_media_type', detail });
+    }
+  });
+
+  test('names the encoding of a body, on every route with a body', async () => {
+    await using app = await startApp();
+    const headers = { ...CRM, 'content-type': 'application/json', 'content-encoding': 'gzip' };
+    for (const [method, url] of [
+      ['POST', '/send'],
+      ['PATCH', '/messages/msg_1'],
+      ['PUT', '/suppressions/ada@example.com'],
+      ['POST', '/templates/invoice/preview'],
+    ] as const) {
+      const answer = await app.inject({ method, url, headers, body: gzipSync('{}') });
+      expect(answer.json()).toMatchObject({ status: 415, detail: 'The Content-Encoding is `gzip`; only uncompressed JSON is accepted.' });
+    }
+  });
+
   test('answers 415 to a body without a media type, and to none at all', async () => {
     await using app = await startApp();
     for (const body of [JSON.stringify(MAIL), undefined]) {

@@ -150,7 +150,7 @@ describe('the size of a message', () => {
     const body = JSON.stringify({ ...MAIL, text: 'x'.repeat(1024 * 1024 + 1000) });
     const answer = await app.send(body);
     expect(answer.statusCode).toBe(413);
-    expect(answer.json().detail).toBe(`The body has ${body.length} bytes; at most ${1024 * 1024 + 1000} are taken.`);
+    expect(answer.json().detail).toBe(`The body has ${body.length} bytes; the maximum is ${1024 * 1024 + 1000}.`);
   });
 
   test('is told by the limit alone when the caller did not say how much would come', async () => {
@@ -162,7 +162,7 @@ describe('the size of a message', () => {
     const headers = { ...CRM, 'content-type': 'application/json' };
     const answer = await fetch(`${url}/send`, { method: 'POST', headers, body: parts(), duplex: 'half' } as RequestInit);
     expect(answer.status).toBe(413);
-    expect(await answer.json()).toMatchObject({ detail: `The body has more than ${1024 * 1024 + 1000} bytes, which are taken at most.` });
+    expect(await answer.json()).toMatchObject({ detail: `The body is larger than the maximum of ${1024 * 1024 + 1000} bytes.` });
   });
 });
 

@@ -3,6 +3,7 @@ import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { Tinypool } from 'tinypool';
 import { AppError } from '../../core/errors.ts';
 import { isOptionalBody } from '../fields.ts';
+import { isEncoded, refuseMediaType } from '../media-type.ts';
 import type { BodyCapacity, BodyHold } from './capacity.ts';
 import { parseJson } from './json.ts';
 import type { LargeBody, LargeBodyRead } from './large.ts';
@@ -51,6 +52,7 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', (request, payload, done) => {
+    if (isEncoded(request.headers)) return done(refuseMediaType(request.headers));
     collect(request, payload, (error, bytes) => {
       if (error) return done(error);
       if (bytes.length === 0 && needsNone(request)) return done(null, undefined);

@@ -3,7 +3,8 @@ import { AppError } from '../../core/errors.ts';
 import { findNearestRoute, type KnownRoute } from '../nearest-route.ts';
 import { type Authenticate, identify } from '../plugins/auth.ts';
 import type { Limits } from '../plugins/limits.ts';
-import { pathOf, quote } from '../problem.ts';
+import { pathOf } from '../problem.ts';
+import { quote } from '../quote.ts';
 
 export interface UnknownOptions {
   readonly authenticate: Authenticate;
