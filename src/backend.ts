@@ -5,6 +5,8 @@ import { createMemoryRates } from './adapters/memory/rates.ts';
 import { type Config, ConfigError } from './config.ts';
 import type { Backend, RateCounters } from './core/ports.ts';
 
+const DEFAULT_REDIS_PORT = 6379;
+
 export interface OpenBackend {
   readonly backend: Backend;
   /** Shared with other instances if the backend is. */
@@ -14,7 +16,8 @@ export interface OpenBackend {
 /**
  * Opens what QUEUE_URL names: only that is loaded.
  *
- * @throws {ConfigError} when it cannot be used
+ * @throws {ConfigError} when the file cannot be used
+ * @throws {Error} when Redis cannot be used: its message names the server and the fix
  */
 export async function openBackend(
   { queue, retainMs }: Pick<Config, 'queue' | 'retainMs'>,
@@ -45,7 +48,9 @@ export async function openBackend(
       const { openRedisBackend } = await import('./adapters/redis/index.ts');
       const { RedisOpenError } = await import('./adapters/redis/trouble.ts');
       const opening = openRedisBackend({ ...limits, url: url.url, onTrouble, absentAfterMs });
-      const backend = await opening.catch(refuse(RedisOpenError));
+      const backend = await opening.catch((error: unknown) => {
+        throw error instanceof RedisOpenError ? new Error(`Redis at ${addressOf(url.url)} cannot be used: ${error.message}`) : error;
+      });
       for (const warning of backend.warnings) logger.warn(warning);
       return { backend, rates: backend.rates };
     }
@@ -57,6 +62,12 @@ function refuse(kind: abstract new (...args: never) => Error): (error: unknown) 
   return (error) => {
     throw error instanceof kind ? new ConfigError([{ variable: 'QUEUE_URL', message: error.message }]) : error;
   };
+}
+
+/** Without the user and the password. */
+function addressOf(url: string): string {
+  const { hostname, port } = new URL(url);
+  return `${hostname}:${port || DEFAULT_REDIS_PORT}`;
 }
 
 function once(run: () => void): () => void {
