@@ -1,21 +1,20 @@
-import { destination, type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
+import { type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
 import type { DeliveryError } from './core/delivery.ts';
 import type { Events } from './core/events.ts';
 import type { Notice } from './core/ports.ts';
+import { openLogOutput } from './log-output.ts';
 
-/** Lines are written together: each write wakes whoever reads them, which costs more than all else about a line. */
-const BUFFER_BYTES = 4096;
-const FLUSH_EVERY_MS = 100;
-
-/** JSON lines on standard output, at most a tenth of a second late, and complete when the process ends by itself. */
+/** Logs JSON lines on standard output. A reader that is slow, stuck or gone never holds the service up: see log-output.ts. */
 export function createLogger(level: NonNullable<LoggerOptions['level']>): Logger {
-  const output = destination({ dest: 1, sync: true, minLength: BUFFER_BYTES });
-  setInterval(() => output.flushSync(), FLUSH_EVERY_MS).unref();
-  process.on('exit', () => output.flushSync());
-  return pino(
-    { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"`, formatters: { level: (label) => ({ level: label }) } },
-    output,
+  const output = openLogOutput(
+    process.stdout.fd,
+    (dropped) => `{"level":"warn"${timestamp()},"dropped":${dropped},"msg":"log lines dropped"}\n`,
   );
+  return pino({ level, base: null, timestamp, formatters: { level: (label) => ({ level: label }) } }, output);
+}
+
+function timestamp(): string {
+  return `,"time":"${new Date().toISOString()}"`;
 }
 
 /** One line for each attempt and each turn of the account. Never a body, an address of a recipient, a secret or a certificate. */

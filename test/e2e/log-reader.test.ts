@@ -1,0 +1,156 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect, test, vi } from 'vitest';
+import { parseLines, readLog, serveLoggingTo } from '../helpers/log-file.ts';
+import { startSimulator } from '../helpers/simulator.ts';
+import { mayMount, openMounted } from './disk/rooms.ts';
+
+/** The line that reports dropped lines. */
+const GAP = { level: 'warn', dropped: expect.any(Number), msg: 'log lines dropped' };
+// Each test starts processes.
+vi.setConfig({ testTimeout: 60_000 });
+
+const SOON = { timeout: 10_000, interval: 20 };
+
+interface Fifo extends AsyncDisposable {
+  readonly path: string;
+}
+
+async function makeFifo(): Promise<Fifo> {
+  const folder = await mkdtemp(join(tmpdir(), 'outtray-fifo-'));
+  const path = join(folder, 'log');
+  execFileSync('mkfifo', [path]);
+  return { path, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
+}
+
+/** Makes requests that are refused, each with a line of some 350 bytes, while `goOn` says so. */
+async function flood(url: string, goOn: (count: number) => boolean): Promise<void> {
+  for (let count = 0; goOn(count); count += 50) {
+    const paths = Array.from({ length: 50 }, (_, index) => `${url}/${'x'.repeat(150)}${count + index}`);
+    await Promise.all(paths.map(async (path) => (await fetch(path)).arrayBuffer()));
+  }
+}
+
+test('serve | head: the service goes on when the reader of its log leaves', async () => {
+  await using fifo = await makeFifo();
+  await using gmail = await startSimulator();
+  await using head = readLog('head -n 1', fifo.path);
+  await using service = await serveLoggingTo({ gmail, log: fifo.path });
+  await service.ready();
+  await head.ended;
+  for (const to of ['a@example.com', 'b@example.com', 'c@example.com']) expect(await service.send(to)).toBe(200);
+  expect(gmail.messages).toHaveLength(3);
+  service.signal('SIGTERM');
+  expect(await service.ended).toBe(0);
+});
+
+test('Ctrl-C of serve | pino-pretty: the service shuts down in an orderly way without its reader', async () => {
+  await using fifo = await makeFifo();
+  await using gmail = await startSimulator();
+  await using reader = readLog('cat', fifo.path);
+  await using service = await serveLoggingTo({ gmail, log: fifo.path });
+  await service.ready();
+  const sending = service.send('slow+500ms@simulator.test');
+  await gmail.waitFor(({ transactions }) => transactions.length > 0);
+  reader.signal('SIGINT');
+  await reader.ended;
+  service.signal('SIGINT');
+  expect(await service.ended).toBe(0);
+  expect(await sending).toBe(202);
+  expect(gmail.messages).toMatchObject([{ answered: true }]);
+});
+
+test('a log shipper that restarts gets lines again, and first the number of those it missed', async () => {
+  await using fifo = await makeFifo();
+  await using gmail = await startSimulator();
+  await using service = await serveLoggingTo({ gmail, log: fifo.path });
+  {
+    await using shipper = readLog('cat', fifo.path);
+    await expect.poll(() => shipper.lines(), SOON).toContainEqual(expect.objectContaining({ msg: 'listening' }));
+  }
+  // Each message has two lines. While the second is on its way, those of the first are dropped.
+  expect(await service.send('a@example.com')).toBe(200);
+  expect(await service.send('slow+500ms@simulator.test')).toBe(200);
+  await using shipper = readLog('cat', fifo.path);
+  await expect.poll(() => shipper.lines(), SOON).toEqual([expect.objectContaining({ ...GAP, dropped: 4 })]);
+  expect(await service.send('b@example.com')).toBe(200);
+  await expect.poll(() => shipper.lines().map(({ msg }) => msg), SOON).toEqual(['log lines dropped', 'attempt accepted', 'request']);
+  service.signal('SIGTERM');
+  expect(await service.ended).toBe(0);
+  await shipper.ended;
+  expect(shipper.lines().at(-1)).toMatchObject({ msg: 'stopped' });
+});
+
+test('a reader that stops reading holds nothing up; when it goes on, no line is torn and the dropped ones are counted', async () => {
+  await using fifo = await makeFifo();
+  await using gmail = await startSimulator();
+  await using reader = readLog('cat', fifo.path);
+  await using service = await serveLoggingTo({ gmail, log: fifo.path });
+  await service.ready();
+  reader.signal('SIGSTOP');
+  const requests = 2000;
+  await flood(service.url, (count) => count < requests);
+  expect(await service.send('a@example.com')).toBe(200);
+  expect(gmail.messages).toHaveLength(1);
+  reader.signal('SIGCONT');
+  await expect.poll(() => reader.lines().at(-1), SOON).toMatchObject(GAP);
+  const dropped = Number(reader.lines().at(-1)?.dropped);
+  const refused = reader.lines().filter(({ status }) => status === 404 || status === 429).length;
+  expect(dropped + refused).toBeGreaterThanOrEqual(requests);
+  expect(await service.send('b@example.com')).toBe(200);
+  service.signal('SIGTERM');
+  expect(await service.ended).toBe(0);
+  await reader.ended;
+  expect(reader.lines().at(-1)).toMatchObject({ msg: 'stopped' });
+  expect(reader.lines().filter(({ msg }) => msg === GAP.msg)).toHaveLength(1);
+});
+
+test('a reader that has stopped reading does not delay the exit', async () => {
+  await using fifo = await makeFifo();
+  await using gmail = await startSimulator();
+  await using reader = readLog('cat', fifo.path);
+  await using service = await serveLoggingTo({ gmail, log: fifo.path, redirect: '> "$LOG" 2>&1' });
+  await service.ready();
+  reader.signal('SIGSTOP');
+  await flood(service.url, (count) => count < 500);
+  const askedAt = performance.now();
+  service.signal('SIGTERM');
+  expect(await service.ended).toBe(0);
+  expect(performance.now() - askedAt).toBeLessThan(5000);
+});
+
+test.runIf(mayMount)(
+  'a full disk drops lines; with room again, the log goes on with their number (skipped where none may be mounted)',
+  async () => {
+    await using room = await openMounted();
+    await using gmail = await startSimulator();
+    const log = join(dirname(room.file), 'log');
+    await using service = await serveLoggingTo({ gmail, log, redirect: '>> "$LOG"', under: room.under });
+    await service.ready();
+    const lines = () => parseLines(readFileSync(`/proc/${service.pid}/root${log}`, 'utf8'));
+    await room.fill(service.pid, 0);
+    // The last page of the log may have room for a few lines.
+    await flood(service.url, (count) => count < 100);
+    expect(await service.send('a@example.com')).toBe(200);
+    expect(gmail.messages).toHaveLength(1);
+    await room.free(service.pid);
+    await expect.poll(() => lines().at(-1), SOON).toMatchObject(GAP);
+    expect(await service.send('b@example.com')).toBe(200);
+    await expect.poll(() => lines().at(-1), SOON).toMatchObject({ msg: 'request', status: 200 });
+    service.signal('SIGTERM');
+    expect(await service.ended).toBe(0);
+  },
+);
+
+test('a device that takes nothing (/dev/full) holds nothing up', async () => {
+  await using gmail = await startSimulator();
+  await using service = await serveLoggingTo({ gmail, log: '/dev/full', redirect: '> "$LOG" 2>&1' });
+  await service.ready();
+  expect(await service.send('a@example.com')).toBe(200);
+  expect(gmail.messages).toHaveLength(1);
+  service.signal('SIGTERM');
+  expect(await service.ended).toBe(0);
+});

@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Simulator } from '../../src/simulator/simulator.ts';
+import { API_KEY } from './service.ts';
+
+const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+
+/** `outtray serve` with standard output in a file, as a shell redirects it. */
+export interface LoggingService extends AsyncDisposable {
+  readonly pid: number;
+  readonly url: string;
+  /** Resolves when GET /livez returns 200. */
+  ready(): Promise<void>;
+  /** Sends a message and waits for its outcome. Returns the status of the response. */
+  send(to: string): Promise<number>;
+  signal(name: NodeJS.Signals): void;
+  /** The exit code. */
+  readonly ended: Promise<number | null>;
+}
+
+export interface LoggingSetup {
+  readonly gmail: Simulator;
+  /** A file, a FIFO or a device. */
+  readonly log: string;
+  /** What a shell does with the descriptor of standard output: `> "$LOG"` unless given. */
+  readonly redirect?: string;
+  readonly env?: Record<string, string>;
+  /** The command that runs it. */
+  readonly under?: readonly string[];
+}
+
+export async function serveLoggingTo({ gmail, log, redirect = '> "$LOG"', env = {}, under = [] }: LoggingSetup): Promise<LoggingService> {
+  const folder = await mkdtemp(join(tmpdir(), 'outtray-log-'));
+  const ca = join(folder, 'ca.pem');
+  await writeFile(ca, gmail.ca);
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const [command = 'sh', ...args] = [...under, 'sh', '-c', `exec "$0" "$@" ${redirect}`, process.execPath, MAIN, 'serve'];
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: {
+      PATH: process.env.PATH,
+      LOG: log,
+      PORT: String(port),
+      API_KEYS: `crm:${API_KEY}`,
+      GMAIL_USER: gmail.user,
+      GMAIL_APP_PASSWORD: gmail.password,
+      SMTP_URL: gmail.url,
+      NODE_EXTRA_CA_CERTS: ca,
+      ...env,
+    },
+  });
+  const ended = once(child, 'exit').then(([code]) => code as number | null);
+  return {
+    pid: child.pid ?? 0,
+    url,
+    async ready() {
+      while ((await statusOf(`${url}/livez`)) !== 200) {
+        if (child.exitCode !== null) throw new Error(`it exited with code ${child.exitCode}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+    send(to) {
+      const body = JSON.stringify({ to, subject: 'Hello', text: 'Hello, Ada.' });
+      const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json', prefer: 'wait=20' };
+      return statusOf(`${url}/send`, { method: 'POST', headers, body });
+    },
+    signal: (name) => void child.kill(name),
+    ended,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL');
+      await ended;
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+/** Null if there was no response. */
+async function statusOf(url: string, init?: RequestInit): Promise<number> {
+  try {
+    const response = await fetch(url, init);
+    await response.arrayBuffer();
+    return response.status;
+  } catch {
+    return 0;
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** A program that reads a FIFO. */
+export interface LogReader extends AsyncDisposable {
+  /** The complete lines it has read so far, parsed. */
+  readonly lines: () => Record<string, unknown>[];
+  signal(name: NodeJS.Signals): void;
+  readonly ended: Promise<unknown>;
+}
+
+/** @param command such as `cat` or `head -n 1` */
+export function readLog(command: string, fifo: string): LogReader {
+  const [program = 'cat', ...args] = command.split(' ');
+  const child: ChildProcess = spawn(program, [...args, fifo], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout?.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  const ended = once(child, 'close');
+  return {
+    lines: () => parseLines(text),
+    signal: (name) => void child.kill(name),
+    ended,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
+/** @throws {SyntaxError} if a complete line is not JSON: it was torn */
+export function parseLines(text: string): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line));
+}
