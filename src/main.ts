@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
+import { abortOnSignal, endNow } from './shutdown.ts';
 
 const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const oldestNode = Number.parseInt(engines.node.replace('>=', ''), 10);
@@ -33,7 +34,16 @@ async function main(argv: readonly string[]): Promise<number> {
   const command = COMMANDS[first];
   if (!command) return complain(`There is no command "${first}".\n\n${usage()}`);
   const run = await command.load();
-  return run(rest, { version, signal: untilStopped() });
+  const controller = new AbortController();
+  const { signal } = controller;
+  const running = run(rest, { version, signal });
+  // Not before the command has read its files, which it does synchronously: a signal ends it at once if one of them cannot be read to its end.
+  abortOnSignal(controller);
+  const code = await running;
+  if (signal.aborted || code !== 0) endNow(code);
+  // Its output may still be on the way to a slow reader.
+  signal.addEventListener('abort', () => endNow(code));
+  return code;
 }
 
 function usage(): string {
@@ -57,20 +67,8 @@ function complain(text: string): number {
   return 2;
 }
 
-/** Aborted by the first SIGTERM or SIGINT; a second one ends the process at once. */
-function untilStopped(): AbortSignal {
-  const controller = new AbortController();
-  for (const [name, code] of [
-    ['SIGTERM', 143],
-    ['SIGINT', 130],
-  ] as const) {
-    process.on(name, () => (controller.signal.aborted ? process.exit(code) : controller.abort()));
-  }
-  return controller.signal;
-}
-
-// A reader that has gone away, such as head, is no reason to end with a stack trace.
-for (const output of [process.stdout, process.stderr]) output.on('error', () => {});
+// Without a listener, a reader that is gone (EPIPE) ends the process.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 if (Number.parseInt(process.versions.node, 10) < oldestNode) {
   process.exitCode = complain(

@@ -45,12 +45,16 @@ export interface Service extends AsyncDisposable {
    * @throws {ConfigError} when they cannot be used: then the former ones stay
    */
   reloadKeys(): Promise<number | null>;
-  /** Stops taking requests, lets attempts end, tells what is lost; resolves within SHUTDOWN_TIMEOUT. */
+  /** Stops taking requests, lets attempts end, tells what is lost; resolves within SHUTDOWN_TIMEOUT, whatever hangs. */
   close(): Promise<void>;
+  /** Names the parts of the service that `close` still waits for, or has given up. */
+  unfinished(): string[];
 }
 
-/** How much of SHUTDOWN_TIMEOUT is kept for what comes after the attempts have ended. */
-const FAREWELL_SHARE = 0.2;
+/** The parts of SHUTDOWN_TIMEOUT in which attempts may end, then connections close, then the queue. The rest is spare. */
+const ATTEMPTS_SHARE = 0.8;
+const CONNECTIONS_SHARE = 0.06;
+const QUEUE_SHARE = 0.04;
 
 /**
  * Puts the service together and starts it: the only place that chooses what does what.
@@ -133,6 +137,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     isDraining,
   });
 
+  const unfinished = new Set<string>();
   let closing: Promise<void> | undefined;
   const closeOnce = () => (closing ??= close());
   try {
@@ -157,18 +162,33 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     return keys.length;
   }
 
+  /** A part whose closing fails is never finished. */
+  async function during(part: string, work: Promise<unknown>): Promise<void> {
+    unfinished.add(part);
+    await work;
+    unfinished.delete(part);
+  }
+
   async function close(): Promise<void> {
+    const { shutdownTimeoutMs } = config;
     draining = true;
     waiters.release();
+    const attempts = during('attempts', sending.drain());
     // What the last attempts came to is still told.
-    const drained = sending.drain().then(() => webhooks.drain());
-    await withDeadline(drained, config.shutdownTimeoutMs * (1 - FAREWELL_SHARE));
-    await Promise.all([webhookSender.close(), sending.close()]);
-    await withDeadline(Promise.all([drained.then(() => suppressions.drain()), app.close()]), config.shutdownTimeoutMs * FAREWELL_SHARE);
-    await sayFarewell(backend, logger);
-    await Promise.all([templates.close(), backend.close()]);
+    const told = attempts.then(() => during('webhooks', webhooks.drain()));
+    await settle([told], shutdownTimeoutMs * ATTEMPTS_SHARE);
+    const connections = [
+      webhookSender.close(),
+      during('SMTP connections', sending.close()),
+      told.then(() => during('suppressions', suppressions.drain())),
+      during('HTTP requests', app.close()),
+    ];
+    await settle(connections, shutdownTimeoutMs * CONNECTIONS_SHARE);
+    const lostCount = await nameLostItems(backend, logger);
+    await settle([during('templates', templates.close()), during('queue', backend.close())], shutdownTimeoutMs * QUEUE_SHARE);
+    logger.info({ lost_count: lostCount, unfinished: unfinished.size > 0 ? [...unfinished] : undefined }, 'stopped');
   }
-  return { url, port, reloadKeys, close: closeOnce, [Symbol.asyncDispose]: closeOnce };
+  return { url, port, reloadKeys, close: closeOnce, unfinished: () => [...unfinished], [Symbol.asyncDispose]: closeOnce };
 }
 
 /** What keeps the service from starting, and is the operator's to mend. */
@@ -177,8 +197,8 @@ function toConfigError(error: unknown): never {
   throw new ConfigError(error.problems.map((message) => ({ variable: 'TEMPLATES_DIR', message })));
 }
 
-/** Names what a backend in memory takes with it. */
-async function sayFarewell({ store, outbox, durability }: Backend, logger: Logger): Promise<void> {
+/** Logs the ids of all that a backend in memory takes with it. Returns the number of messages. */
+async function nameLostItems({ store, outbox, durability }: Backend, logger: Logger): Promise<number> {
   const messages: string[] = [];
   const notices: string[] = [];
   if (durability === 'memory') {
@@ -187,7 +207,7 @@ async function sayFarewell({ store, outbox, durability }: Backend, logger: Logge
   }
   nameLost(messages, 'these messages were accepted, are not sent and are lost: the queue is in memory', logger);
   nameLost(notices, 'webhooks were not told of these events, and will not be: the queue is in memory', logger);
-  logger.info({ lost_count: messages.length }, 'stopped');
+  return messages.length;
 }
 
 function nameLost(ids: readonly string[], what: string, logger: Logger): void {
@@ -203,10 +223,10 @@ function bracketed(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-/** Waits for the promise, but not longer than `ms`. */
-async function withDeadline(promise: Promise<unknown>, ms: number): Promise<void> {
+/** Waits until all promises are settled, for `ms` at most. */
+async function settle(promises: readonly Promise<unknown>[], ms: number): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
-  await Promise.race([promise, late]);
+  await Promise.race([Promise.allSettled(promises), late]);
   clearTimeout(timer);
 }

@@ -5,6 +5,7 @@ import type { MessageResource } from '../http/schemas/message.ts';
 import type { Problem } from '../http/schemas/problem.ts';
 import { createLogger } from '../log.ts';
 import { openService } from '../service.ts';
+import { endWithin, STOP_WITHIN_MS } from '../shutdown.ts';
 import { openSimulator, type Simulator } from '../simulator/simulator.ts';
 import { aborted, listenAdvice, refuse } from './serve.ts';
 
@@ -27,6 +28,7 @@ const CURL_WAIT = 10;
 /** Runs the real service, pool, TLS and login against the simulator. */
 export async function demo(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
   if (args.some((arg) => arg !== '--once')) return refuse(args, USAGE);
+  endWithin(STOP_WITHIN_MS, signal);
   const key = randomBytes(24).toString('hex');
   await using gmail = await openSimulator();
   const logger = createLogger('warn');

@@ -3,6 +3,7 @@ import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
 import { AddressError, parseEmail } from '../core/address.ts';
 import { examine } from '../doctor/examine.ts';
 import { toJson, toText } from '../doctor/report.ts';
+import { endNow } from '../shutdown.ts';
 
 const USAGE = `Usage: outtray doctor [--json] [--send-to ADDRESS]
 
@@ -30,7 +31,7 @@ export async function doctor(args: string[], { version, signal }: { version: str
     return 2;
   }
   // Nothing has to be tidied up: what is open is only looked at.
-  signal.addEventListener('abort', () => process.exit(1));
+  signal.addEventListener('abort', () => endNow(1));
   const report = await examine({ env: process.env, envFile, version, sendTo: options.sendTo });
   // styleText leaves the colours out where standard output is no terminal, or NO_COLOR is set.
   print(options.json ? toJson(report) : toText(report, (status, text) => styleText(COLOURS[status], text, { stream: process.stdout })));

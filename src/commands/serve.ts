@@ -1,8 +1,10 @@
 import type { Logger } from 'pino';
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
 import { type Config, ConfigError, parseConfig } from '../config.ts';
+import { describeBug } from '../core/errors.ts';
 import { createLogger } from '../log.ts';
 import { openService, type Service } from '../service.ts';
+import { endNow, endWithin } from '../shutdown.ts';
 
 export const SERVE_USAGE =
   'Usage: outtray serve\n\nRuns the service. It is configured by environment variables, and by a .env file in the working directory: see README.md or .env.example.\nOn SIGHUP it reads the API keys again that stand in files.';
@@ -24,8 +26,17 @@ export async function serve(args: string[], { version, signal }: { version: stri
   const logger = createLogger(config.logLevel);
   if (envFile !== null) logger.info({ file: envFile }, 'loaded .env');
   for (const warning of warnings) logger.warn(warning);
+  process.on('uncaughtException', (error) => {
+    logger.fatal({ err: describeBug(error) }, 'unexpected error');
+    endNow(1);
+  });
+  let service: Service | null = null;
+  endWithin(config.shutdownTimeoutMs, signal, () => {
+    const unfinished = service === null ? ['startup'] : service.unfinished();
+    logger.error({ unfinished }, 'shutdown timed out');
+  });
   try {
-    const service = await openService({ config, version, logger });
+    service = await openService({ config, version, logger });
     const reload = createReload(service, logger);
     process.on('SIGHUP', reload);
     await aborted(signal);

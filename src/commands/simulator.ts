@@ -1,3 +1,4 @@
+import { endWithin, STOP_WITHIN_MS } from '../shutdown.ts';
 import { runSimulator, SIMULATOR_USAGE } from '../simulator/command.ts';
 
 /** Runs only the Gmail simulator, until the signal is aborted. */
@@ -7,5 +8,6 @@ export async function simulator(args: string[], { signal }: { signal: AbortSigna
     print(SIMULATOR_USAGE);
     return 0;
   }
+  endWithin(STOP_WITHIN_MS, signal);
   return runSimulator(args, print, signal);
 }

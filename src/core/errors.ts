@@ -455,3 +455,11 @@ export class AppError extends Error {
     this.retryAfter = options.retryAfter;
   }
 }
+
+/** What the log says of an unexpected error: only what cannot hold a body, a secret or a certificate. Undefined if it is not an Error. */
+export function describeBug(error: unknown): { type: string; stack: string } | undefined {
+  if (!(error instanceof Error)) return undefined;
+  // The first line repeats the message, which may quote what it failed on.
+  const stack = error.stack?.split('\n').filter((line) => line.startsWith('    at '));
+  return { type: error.name, stack: stack?.join('\n') ?? '' };
+}

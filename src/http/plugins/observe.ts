@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from '../../core/caller.ts';
-import { type AppError, ERRORS } from '../../core/errors.ts';
+import { type AppError, describeBug, ERRORS } from '../../core/errors.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -52,14 +52,6 @@ function logRequest(logger: FastifyBaseLogger, request: FastifyRequest, reply: F
     code: failure?.code,
     aborted: aborted || undefined,
   };
-  if (failure?.code === 'internal_error') logger.error({ ...line, err: describeCause(failure.cause) }, ERRORS.internal_error.title);
+  if (failure?.code === 'internal_error') logger.error({ ...line, err: describeBug(failure.cause) }, ERRORS.internal_error.title);
   else logger.info(line, 'request');
-}
-
-/** Only what cannot hold a body, a secret or a certificate. */
-function describeCause(cause: unknown): { type: string; stack: string } | undefined {
-  if (!(cause instanceof Error)) return undefined;
-  // The first line repeats the message, which may quote what it failed on.
-  const stack = cause.stack?.split('\n').filter((line) => line.startsWith('    at '));
-  return { type: cause.name, stack: stack?.join('\n') ?? '' };
 }
