@@ -22,7 +22,7 @@ export function logEvents(events: Events, logger: Logger): void {
   events.on('message.attempted', (delivery, attempt, { server, fault, accepted, refused }) => {
     const line = {
       request_id: delivery.requestId,
-      message_id: delivery.id,
+      msg_id: delivery.id,
       attempt: attempt.number,
       account: attempt.account,
       server,
@@ -51,7 +51,7 @@ export function logEvents(events: Events, logger: Logger): void {
     logger.error({ endpoint: hostOf(url), dropped }, 'webhook endpoint answered 410: it gets nothing more until a restart or SIGHUP');
   });
   events.on('lane.failed', (id, error) => {
-    logger.error({ id, err: error instanceof Error ? stdSerializers.err(error) : error }, 'lane failed');
+    logger.error({ ...laneItem(id), err: error instanceof Error ? stdSerializers.err(error) : error }, 'lane failed');
   });
 }
 
@@ -61,7 +61,13 @@ function accountLine(account: string, { code, detail, hint }: DeliveryError, unt
 
 /** No path, query or body: those are the endpoint's business, and may be secret. */
 function noticeLine({ eventId, type, about, url, failures }: Notice) {
-  return { endpoint: hostOf(url), event_id: eventId, type, about, attempt: failures + 1 };
+  const subject = type.startsWith('message.') ? { msg_id: about } : { account: about };
+  return { endpoint: hostOf(url), event_id: eventId, type, ...subject, attempt: failures + 1 };
+}
+
+/** A lane holds a message or a notice, or has failed to take either. */
+function laneItem(id: string) {
+  return id.startsWith('msg_') ? { msg_id: id } : { notice_id: id || undefined };
 }
 
 function hostOf(url: string): string {

@@ -20,7 +20,7 @@ app.addHook('onRequest', async ({ headers }) => {
 });
 app.addHook('onResponse', async ({ id, method }, { statusCode, elapsedTime }) => {
   logger.info(
-    { request_id: id, method, route: '/send', status: statusCode, duration_ms: elapsedTime, key: 'bench', message_id: 'msg_0' },
+    { request_id: id, method, route: '/send', status: statusCode, duration_ms: elapsedTime, key: 'bench', msg_id: 'msg_0' },
     'request',
   );
 });

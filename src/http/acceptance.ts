@@ -116,7 +116,7 @@ export function createAcceptance({ intake, store, idempotency, accounts, limits,
         ...what,
         owner,
         key: key === null ? null : `${owner} ${request.method} ${request.routeOptions.url} ${key}`,
-        onUnkept: () => request.log.error({ request_id: request.id, message_id: request.messageId }, 'the answer could not be kept'),
+        onUnkept: () => request.log.error({ request_id: request.id, msg_id: request.messageId }, 'the answer could not be kept'),
       });
     },
   };

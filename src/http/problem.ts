@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, ERRORS, type ErrorCode, summarize } from '../core/errors.ts';
 import { refuseMediaType } from './media-type.ts';
+import { refusalOf, requestOn } from './plugins/observe.ts';
 import { speaksResend, toResendError } from './resend/errors.ts';
 import type { Problem } from './schemas/problem.ts';
 
@@ -109,7 +110,7 @@ const LINGER_MS = 1000;
  * Answers what Node's HTTP parser refuses, which never becomes a request: malformed or oversized headers, framing that two parsers could read
  * differently, and whatever takes too long to arrive. The connection is of no further use.
  */
-export function answerClientError(error: Error & { code?: string }, socket: Socket, logger: FastifyBaseLogger): void {
+export function answerClientError(error: Error & { code?: string; rawPacket?: unknown }, socket: Socket, logger: FastifyBaseLogger): void {
   // Not writable: it has been answered, and more of the same comes in.
   if (error.code === 'ECONNRESET' || !socket.writable) return;
   const code =
@@ -118,13 +119,20 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
       : error.code === 'HPE_HEADER_OVERFLOW'
         ? 'headers_too_large'
         : 'invalid_json';
-  const request_id = newRequestId();
+  const request = requestOn(socket);
+  const request_id = request?.id ?? newRequestId();
+  const refusal = request ? refusalOf(request.originalUrl, request.ip) : refusalOf(targetIn(error.rawPacket), socket.remoteAddress);
   const problem = toProblem(code, { detail: ERRORS[code].title, instance: '', request_id });
   socket.end(formatAnswer(problem));
   if (code === 'request_timeout') socket.destroy(error);
   // Destroyed with bytes unread, the connection would be reset, and the answer might be lost with it.
   else setTimeout(() => socket.destroy(error), LINGER_MS).unref();
-  logger.info({ request_id, status: problem.status, code }, 'request');
+  logger.info({ request_id, status: problem.status, code, ...refusal }, 'request');
+}
+
+/** The target of the request that a packet begins with, if it does; the parser keeps what came before. */
+function targetIn(packet: unknown): string | undefined {
+  return Buffer.isBuffer(packet) ? /^[A-Z]{1,20} ([/*h]\S*)/.exec(packet.toString('latin1'))?.[1] : undefined;
 }
 
 function formatAnswer(problem: Problem): string {

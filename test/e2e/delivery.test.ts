@@ -322,7 +322,7 @@ describe('the log', () => {
     const [subject = '', text = '', attached = ''] = secrets;
     const content = Buffer.from(attached).toString('base64');
     const { body } = await app.service.send({ ...HELLO, subject, text, attachments: [{ filename: 'a.txt', content }] }, { wait: 20 });
-    const mine = app.service.logs.filter((line) => line.message_id === body.id);
+    const mine = app.service.logs.filter((line) => line.msg_id === body.id);
     expect(mine).toHaveLength(2);
     expect(new Set(mine.map((line) => line.request_id)).size).toBe(1);
     const output = JSON.stringify(app.service.logs);

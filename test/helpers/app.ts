@@ -91,7 +91,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
   }
 
   const app = await buildApp({
-    logger: pino({ base: null }, collectLines(logs)),
+    logger: pino({ base: null, level: 'debug' }, collectLines(logs)),
     version: '1.2.3',
     keyring: createKeyring(KEYS, createMemoryBooks()),
     rateLimit: { max: 10_000, windowMs: 60_000 },

@@ -153,9 +153,7 @@ describe('Idempotency-Key', () => {
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
     expect((await app.send(MAIL, KEY)).json().code).toBe('idempotency_in_progress');
     expect(app.accepted).toHaveLength(1);
-    expect(app.logs).toContainEqual(
-      expect.objectContaining({ msg: 'the answer could not be kept', message_id: app.accepted[0]?.delivery.id }),
-    );
+    expect(app.logs).toContainEqual(expect.objectContaining({ msg: 'the answer could not be kept', msg_id: app.accepted[0]?.delivery.id }));
   });
 
   test('if the wait breaks down after the message was accepted, a repeated request gets its state', async () => {

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { describe, expect, test, vi } from 'vitest';
 import { type AppUnderTest, CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
@@ -24,7 +26,7 @@ describe('the log', () => {
         status: 202,
         duration_ms: expect.any(Number),
         key: 'crm',
-        message_id: answer.json().id,
+        msg_id: answer.json().id,
       },
     ]);
   });
@@ -37,10 +39,75 @@ describe('the log', () => {
     await app.send({});
     await app.get('/nowhere', {});
     expect(await lines(app, 4)).toMatchObject([
-      { route: '/messages/:id', status: 200, message_id: id },
+      { route: '/messages/:id', status: 200, msg_id: id },
       { route: '/messages/:id', status: 404, code: 'message_not_found', key: 'crm' },
       { route: '/send', status: 422, code: 'validation_failed' },
       { method: 'GET', status: 404, code: 'not_found' },
+    ]);
+  });
+
+  test('shows where a refused request went and came from: its path without the query, and the address of the client', async () => {
+    await using app = await startApp({ trustProxy: ['127.0.0.1'] });
+    await app.get('/messages?limit=x', { 'x-forwarded-for': '203.0.113.7' });
+    await app.get(`/${'x'.repeat(300)}?q=${SECRET}`, {});
+    await app.send(MAIL, { authorization: 'Bearer wrong' });
+    expect(await lines(app, 3)).toMatchObject([
+      { status: 401, path: '/messages', client_address: '203.0.113.7' },
+      { status: 404, path: `/${'x'.repeat(199)}`, client_address: '127.0.0.1' },
+      { status: 401, path: '/send', client_address: '127.0.0.1' },
+    ]);
+  });
+
+  test('shows the same of a request that the HTTP parser or the router refuses, in visible ASCII and without a password', async () => {
+    await using app = await startApp();
+    const { port } = new URL(await app.listen());
+    for (const [target, headers] of [
+      ['/parser?q=x', 'Host: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked'],
+      ['/large', `Host: x\r\nLarge: ${'x'.repeat(20_000)}`],
+      [`http://user:${SECRET}@host/absolute?x`, 'Host: x'],
+      ['/\x9b31m\x7f', 'Host: x'],
+      ['/%zz', 'Host: x'],
+    ]) {
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.end(Buffer.from(`GET ${target} HTTP/1.1\r\n${headers}\r\nConnection: close\r\n\r\n`, 'latin1'));
+      await once(socket.resume(), 'close');
+    }
+    await lines(app, 6);
+    const shown = app.logs.filter(({ msg }) => msg === 'request').map(({ status, path, client_address }) => [status, path, client_address]);
+    expect(shown).toEqual([
+      [400, '/parser', '127.0.0.1'],
+      [431, '/large', '127.0.0.1'],
+      [404, '/absolute', '127.0.0.1'],
+      [400, '/%9B31m%7F', '127.0.0.1'],
+      [400, '/%zz', '127.0.0.1'],
+    ]);
+  });
+
+  test('shows the same of a body that does not arrive in time', async () => {
+    await using app = await startApp({ requestTimeoutMs: 300, trustProxy: ['127.0.0.1'] });
+    const { port } = new URL(await app.listen());
+    const socket = connect(Number(port), '127.0.0.1');
+    const headers = { host: 'x', authorization: `Bearer ${CRM_SECRET}`, 'content-length': 9, 'x-forwarded-for': '203.0.113.7' };
+    const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    socket.write(`POST /send?x HTTP/1.1\r\ncontent-type: application/json\r\n${head.join('')}\r\n{`);
+    await once(socket.resume(), 'close');
+    await lines(app, 3);
+    const [timeout, request] = app.logs.filter(({ msg }) => msg === 'request');
+    expect(timeout).toMatchObject({ status: 408, code: 'request_timeout', path: '/send', client_address: '203.0.113.7' });
+    expect(request).toMatchObject({ request_id: timeout?.request_id, aborted: true, path: '/send' });
+  });
+
+  test('has successful requests for health and docs at debug level only, and their failures as any other', async () => {
+    let isDraining = false;
+    await using app = await startApp({ isDraining: () => isDraining });
+    for (const path of ['/livez', '/readyz', '/docs', '/docs/', '/openapi.yaml', '/problems/not_found']) await app.get(path, {});
+    expect(await lines(app, 6)).toMatchObject(Array.from({ length: 6 }, () => ({ level: 20 })));
+    isDraining = true;
+    await app.get('/readyz', {});
+    await app.get('/problems/none', {});
+    expect((await lines(app, 8)).slice(6)).toMatchObject([
+      { level: 30, status: 503, code: 'shutting_down', path: '/readyz' },
+      { level: 30, status: 404, path: '/problems/none' },
     ]);
   });
 
@@ -50,7 +117,7 @@ describe('the log', () => {
     const id = await vi.waitUntil(() => [...app.waiting][0]);
     app.settle(id, { status: 'failed', error: { code: 'mailbox_full', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
     await answer;
-    expect(await lines(app, 1)).toMatchObject([{ level: 30, status: 422, code: 'mailbox_full', message_id: id }]);
+    expect(await lines(app, 1)).toMatchObject([{ level: 30, status: 422, code: 'mailbox_full', msg_id: id }]);
   });
 
   test('tells of a bug at error level, and where it is', async () => {
@@ -76,9 +143,9 @@ describe('the log', () => {
     await app.send(`{"${SECRET}`, headers);
     await app.send(MAIL, { ...headers, authorization: `Bearer ${SECRET}` });
     await app.send(MAIL, { authorization: `Bearer ${SHOP_SECRET}x` });
-    await app.get(`/${SECRET}?${SECRET}`, headers);
-    await app.get(`/problems/${SECRET}`, headers);
-    await fetch(`${url}/%zz${SECRET}`);
+    await app.get(`/nowhere?${SECRET}`, headers);
+    await app.get(`/problems/none?${SECRET}`, headers);
+    await fetch(`${url}/%zz?${SECRET}`);
     await lines(app, 9);
     const text = JSON.stringify(app.logs);
     for (const word of [SECRET, CRM_SECRET, SHOP_SECRET, 'authorization', 'example.com']) expect(text).not.toContain(word);

@@ -127,7 +127,7 @@ describe('Prefer: wait', () => {
     await once(socket, 'close');
     await vi.waitUntil(() => app.waiting.size === 0);
     const line = await vi.waitUntil(() => app.logs.find(({ route }) => route === '/send'));
-    expect(line).toMatchObject({ aborted: true, message_id: app.accepted[0]?.delivery.id });
+    expect(line).toMatchObject({ aborted: true, msg_id: app.accepted[0]?.delivery.id });
   });
 
   test.each([
