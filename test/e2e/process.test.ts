@@ -48,6 +48,23 @@ describe('outtray serve', () => {
     expect(second.output().err).toBe('');
   });
 
+  test('says in one line that Redis is down, and where, with exit code 1 and without the password', async () => {
+    await using service = run(['serve'], {
+      ...KEYS,
+      GMAIL_USER: 'bot@gmail.com',
+      GMAIL_APP_PASSWORD: 'abcdefghijklmnop',
+      QUEUE_URL: 'redis://:secret-in-url@127.0.0.1:1/2',
+    });
+    expect(await service.ended).toBe(1);
+    const { out, err } = service.output();
+    expect(JSON.parse(out)).toMatchObject({
+      level: 'fatal',
+      msg: expect.stringMatching(/^Redis at 127\.0\.0\.1:1 cannot be used: .* refused\. Start Redis, or correct .* QUEUE_URL\.$/),
+    });
+    expect(err).toBe('');
+    expect(out).not.toContain('secret-in-url');
+  });
+
   test('refuses to start with templates that cannot be used, naming the file and the mend', async () => {
     await using templates = await makeTemplatesDir({ 'welcome/body.html': '<p>{{name</p>' });
     await using service = run(['serve'], {
