@@ -33,7 +33,7 @@ export function createSqliteBooks(db: DatabaseSync, commits: Commits): Books {
 
   return {
     shared: false,
-    now: () => performance.timeOrigin + performance.now(),
+    now: commits.now,
     async open<Value extends object>(name: string, initial: () => Value) {
       const known = books.get(name);
       if (known) return known as Book<Value>;

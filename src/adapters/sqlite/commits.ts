@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
+import type { FileClock } from './clock.ts';
 import type { OpenFile } from './open-file.ts';
 import { FileLostError, isSqliteFailure, reasonOf, toUnavailable } from './trouble.ts';
 
@@ -28,6 +29,8 @@ export interface Commits {
   isFailing(): boolean;
   /** Checks that the file is in its place. Returns what is wrong with it, fit for any client, or null. */
   checkFile(): string | null;
+  /** Epoch ms by the clock of the file: see clock.ts. */
+  now(): number;
   /** Commits what is open. */
   close(): void;
 }
@@ -37,8 +40,14 @@ interface Turn {
   readonly undo: (() => void)[];
 }
 
-/** @param onTrouble told when nothing can be written any more, and with null when it can again */
-export function createCommits(db: DatabaseSync, openFile: OpenFile, onTrouble: (reason: string | null) => void): Commits {
+export interface CommitsOptions {
+  readonly openFile: OpenFile;
+  readonly clock: FileClock;
+  /** Told when nothing can be written any more, and with null when it can again. */
+  readonly onTrouble: (reason: string | null) => void;
+}
+
+export function createCommits(db: DatabaseSync, { openFile, clock, onTrouble }: CommitsOptions): Commits {
   const begin = db.prepare('BEGIN IMMEDIATE');
   const commit = db.prepare('COMMIT');
   const rollback = db.prepare('ROLLBACK');
@@ -149,6 +158,7 @@ export function createCommits(db: DatabaseSync, openFile: OpenFile, onTrouble: (
       check();
       return failure instanceof FileLostError ? failure.message : null;
     },
+    now: clock.now,
     close() {
       closed = true;
       clearInterval(checking);

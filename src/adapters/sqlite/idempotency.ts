@@ -23,7 +23,7 @@ export function createSqliteIdempotency(db: DatabaseSync, commits: Commits, reta
   const inProgress = new Set<string>();
 
   // Nobody may ever take these up again: they go when their answers would have gone.
-  db.prepare('UPDATE idempotency SET leaves_at = ? WHERE leaves_at IS NULL').run(Date.now() + retainMs);
+  db.prepare('UPDATE idempotency SET leaves_at = ? WHERE leaves_at IS NULL').run(commits.now() + retainMs);
 
   /** Ends a claim of this process; it stands again if that cannot be kept. */
   function end(key: string, onRollback: OnRollback, write: () => void): void {
@@ -44,7 +44,7 @@ export function createSqliteIdempotency(db: DatabaseSync, commits: Commits, reta
   return {
     claim(key, fingerprint) {
       return commits.write((onRollback) => {
-        const claim = judge(find.get(key, Date.now()) as Row | undefined, key, fingerprint);
+        const claim = judge(find.get(key, commits.now()) as Row | undefined, key, fingerprint);
         if (claim.kind !== 'new') return claim;
         insert.run(key, fingerprint, claim.seed);
         inProgress.add(key);
@@ -54,11 +54,11 @@ export function createSqliteIdempotency(db: DatabaseSync, commits: Commits, reta
     },
     accept(key, receipt, given) {
       return commits.write((onRollback) => {
-        end(key, onRollback, () => accept.run(JSON.stringify(receipt), Date.now() + retainMs, key));
+        end(key, onRollback, () => accept.run(JSON.stringify(receipt), commits.now() + retainMs, key));
         if (given) answer.run(JSON.stringify(given), key);
       });
     },
     forget: (key) => commits.write((onRollback) => end(key, onRollback, () => remove.run(key))),
-    suspend: (key) => commits.write((onRollback) => end(key, onRollback, () => suspend.run(Date.now() + retainMs, key))),
+    suspend: (key) => commits.write((onRollback) => end(key, onRollback, () => suspend.run(commits.now() + retainMs, key))),
   };
 }

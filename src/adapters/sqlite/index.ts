@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { boundsOfOutbox } from '../../core/outbox-room.ts';
 import type { Backend, Queue } from '../../core/ports.ts';
 import { createSqliteBooks } from './books.ts';
+import { keepFileClock, openFileClock } from './clock.ts';
 import { createCommits } from './commits.ts';
 import { openDatabase } from './database.ts';
 import { createSqliteIdempotency } from './idempotency.ts';
@@ -47,7 +48,8 @@ async function assemble(
   openFile: OpenFile,
   { queue, maxMessages, maxBytes, retainMs, onTrouble }: SqliteBackendOptions,
 ): Promise<Backend> {
-  const commits = createCommits(db, openFile, onTrouble);
+  const clock = openFileClock(db);
+  const commits = createCommits(db, { openFile, clock, onTrouble });
   const backend = {
     durability: 'disk',
     queue,
@@ -57,11 +59,13 @@ async function assemble(
     outbox: createSqliteOutbox(db, commits, boundsOfOutbox({ maxMessages, maxBytes })),
     books: createSqliteBooks(db, commits),
   } as const;
-  await refillQueue(db, queue);
+  await refillQueue(db, queue, clock.now());
+  const clockwork = keepFileClock(db, clock, commits);
   const retention = startRetention(db, commits);
   return {
     ...backend,
     async close() {
+      clockwork.stop();
       retention.stop();
       queue.close();
       commits.close();

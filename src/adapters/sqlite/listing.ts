@@ -49,7 +49,7 @@ export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, '
 
   function readPage({ owner, statuses, createdAfter }: DeliveryQuery, { createdAt, id }: Place): Row[] {
     const asked = { owner, statuses: statuses && JSON.stringify(statuses), createdAfter: createdAfter ?? 0 };
-    return page.all({ ...asked, createdAt, id, now: Date.now() }) as unknown as Row[];
+    return page.all({ ...asked, createdAt, id, now: commits.now() }) as unknown as Row[];
   }
 
   return {

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Queue } from '../../core/ports.ts';
+import { waitOf } from './rows.ts';
 
 interface Waiting {
   readonly id: string;
@@ -8,17 +9,19 @@ interface Waiting {
   readonly due_at: number | null;
 }
 
-/** Puts all that is not settled into the queue, in order of creation. It reads no record, and holds no more than one row. */
-export async function refillQueue(db: DatabaseSync, queue: Queue): Promise<void> {
+/**
+ * Puts all that is not settled into the queue, in order of creation. It reads no record, and holds no more than one row.
+ *
+ * @param fileNow epoch ms by the clock of the file
+ */
+export async function refillQueue(db: DatabaseSync, queue: Queue, fileNow: number): Promise<void> {
   const waiting = db.prepare('SELECT id, account, priority, due_at FROM deliveries WHERE leaves_at IS NULL ORDER BY created_at, place');
-  const now = Date.now();
   // Each row brings strings of its own; of these there are few.
   const channels = new Map<string, string>();
   for (const row of waiting.iterate()) {
     const { id, account, priority, due_at } = row as unknown as Waiting;
     const channel = channels.get(account) ?? account;
     channels.set(channel, channel);
-    const afterMs = due_at === null ? 0 : Math.max(0, due_at - now);
-    await queue.push(id, { channel, priority: priority === 'high' ? 'high' : 'normal', afterMs });
+    await queue.push(id, { channel, priority: priority === 'high' ? 'high' : 'normal', afterMs: waitOf(due_at, fileNow) });
   }
 }

@@ -25,7 +25,7 @@ export function startRetention(db: DatabaseSync, commits: Commits): Retention {
 
   /** Answers whether there may be more. */
   function removeSome(): boolean {
-    const now = Date.now();
+    const now = commits.now();
     let bytes = 0;
     const rows = due.all(now, STEP_ROWS) as unknown as { place: number; bytes: number }[];
     for (const row of rows) {

@@ -20,8 +20,11 @@ export interface Head {
   readonly leaves_at: number | null;
 }
 
-/** @param retainMs how long settled deliveries stay */
-export function prepareRows(db: DatabaseSync, retainMs: number): Rows {
+/**
+ * @param retainMs how long settled deliveries stay
+ * @param now epoch ms by the clock of the file
+ */
+export function prepareRows(db: DatabaseSync, retainMs: number, now: () => number): Rows {
   const kept = 'id = ? AND coalesce(leaves_at > ?, 1)';
   const find = db.prepare(`SELECT record, content FROM deliveries LEFT JOIN contents USING (place) WHERE ${kept}`);
   const head = db.prepare(`SELECT place, revision, bytes, leaves_at FROM deliveries WHERE ${kept}`);
@@ -37,17 +40,17 @@ export function prepareRows(db: DatabaseSync, retainMs: number): Rows {
 
   function changing(delivery: Delivery) {
     const { revision, status, account } = delivery;
-    const leavesAt = isSettled(status) ? Date.now() + retainMs : null;
-    return [revision, status, account, dueAt(delivery), leavesAt, toRecord(delivery)];
+    const leavesAt = isSettled(status) ? now() + retainMs : null;
+    return [revision, status, account, toDue(delivery, now()), leavesAt, toRecord(delivery)];
   }
 
   return {
     find(id) {
-      const row = find.get(id, Date.now()) as { record: string; content: Uint8Array | null } | undefined;
+      const row = find.get(id, now()) as { record: string; content: Uint8Array | null } | undefined;
       return row ? toDelivery(row) : null;
     },
     head(id) {
-      return (head.get(id, Date.now()) as Head | undefined) ?? null;
+      return (head.get(id, now()) as Head | undefined) ?? null;
     },
     insert(delivery) {
       const { id, owner, priority, createdAt, bytes, content } = delivery;
@@ -65,8 +68,19 @@ export function toDelivery({ record, content }: { record: string; content: Uint8
   return parseRecord(record, content && decodeContent(content));
 }
 
-/** When the queue is to give it, after a restart: null is at once. */
-function dueAt({ status, scheduledAt, nextAttemptAt }: Delivery): number | null {
-  const at = status === 'scheduled' ? scheduledAt : nextAttemptAt;
-  return at === null ? null : Math.ceil(at);
+/**
+ * When the queue is to give it, after a restart: null is at once. In epoch ms: by the wall clock for what the client has set; by the clock of the file,
+ * and negative, for a back-off.
+ */
+function toDue({ status, scheduledAt, nextAttemptAt, expiresAt }: Delivery, fileNow: number): number | null {
+  if (status === 'scheduled') return scheduledAt === null ? null : Math.ceil(scheduledAt);
+  if (nextAttemptAt === null) return null;
+  if (expiresAt !== null && expiresAt <= nextAttemptAt) return Math.ceil(expiresAt);
+  return -Math.ceil(fileNow + nextAttemptAt - Date.now());
+}
+
+/** How long an id waits after a restart, in ms. */
+export function waitOf(due: number | null, fileNow: number): number {
+  if (due === null) return 0;
+  return Math.max(0, due < 0 ? -due - fileNow : due - Date.now());
 }

@@ -7,8 +7,8 @@ const APPLICATION_ID = 0x4f747279;
 /**
  * What brings a file from one version of the schema to the next: the version of a file is how many of these it has seen. Only ever added to.
  *
- * - `deliveries`: `record` is the truth, the columns repeat what is searched for. `due_at`: when the queue is to give it, if not at once.
- *   `leaves_at`: when a settled one goes; null while it is unsettled. `record` comes last, so that a search reads no more than it must.
+ * - `deliveries`: `record` is the truth, the columns repeat what is searched for. `due_at`: when the queue is to give it, if not at once; negative by the clock of the file.
+ *   `leaves_at`: when a settled one goes, by the clock of the file; null while it is unsettled. `record` comes last, so that a search reads no more than it must.
  *   `deliveries_unsettled` has all that a start needs: of a long queue not one page of the table is read for it.
  * - `contents`: apart from the records, so that a change of status does not write the body again.
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until one is stored, `leaves_at` while the request is in progress.

@@ -20,7 +20,7 @@ interface Totals {
 
 /** A Store in a file. What waits is counted in memory, from the file at the start. */
 export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessages, maxBytes, retainMs }: SqliteStoreOptions): Store {
-  const rows = prepareRows(db, retainMs);
+  const rows = prepareRows(db, retainMs, commits.now);
   let open = totalsOf(db);
 
   function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
