@@ -21,6 +21,8 @@ export const KEYS = {
   channels: key('queue:channels'),
   /** Hash: a claim, its receipt once it is accepted, and the answer if one is stored. */
   claim: (name: string) => key('claim', name),
+  /** Hash: the time that all instances go by, and the time of day of Redis when it was written down. */
+  clock: key('clock'),
   /** Exists while the instance lives. */
   alive: (instance: string) => key('alive', instance),
   /** Hash: suppressions by mailbox key. */

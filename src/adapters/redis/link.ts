@@ -58,7 +58,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   const connections = await connect(options.url);
   const clock = createClock();
   try {
-    await clock.set(connections.redis);
+    await clock.sync(connections.redis);
   } catch (error) {
     disconnect(connections);
     throw new RedisOpenError(reasonOf(error));
@@ -107,7 +107,7 @@ function link({ redis, subscriber }: Connections, clock: Clock, { aliveMs, beatM
   async function beat() {
     clearTimeout(timer);
     try {
-      const usage = await run(BEAT, KEYS.alive(instance), KEYS.usage, aliveMs);
+      const [usage] = await Promise.all([run(BEAT, KEYS.alive(instance), KEYS.usage, aliveMs), ask(() => clock.sync(redis))]);
       tell(null);
       for (const listener of beaten) listener(usage);
     } catch {
@@ -120,7 +120,7 @@ function link({ redis, subscriber }: Connections, clock: Clock, { aliveMs, beatM
 
   redis.on('close', () => tell('the connection is lost'));
   redis.on('ready', async () => {
-    await clock.set(redis).catch(() => {});
+    await clock.sync(redis).catch(() => {});
     for (const listener of reconnected) listener();
     await beat();
   });

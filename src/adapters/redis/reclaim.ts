@@ -20,7 +20,7 @@ export const ALLOW_RECLAIM: Script = {
 };
 
 export function freshUntil(link: Link): number {
-  return Math.ceil(link.clock.now()) + FRESH_MS;
+  return Math.ceil(link.clock.redisNow()) + FRESH_MS;
 }
 
 /**
