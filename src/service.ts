@@ -94,6 +94,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     accountUrls: () => (webhookUrl === null ? [] : [webhookUrl]),
     toMessageData: (delivery) => toResource(delivery, durability, null),
     toAccountData: (user) => toAccountResource(accounts.state(user)),
+    now: books.now,
     backoffScale,
     random: Math.random,
   });

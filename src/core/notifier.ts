@@ -22,6 +22,8 @@ export interface NotifierOptions {
   readonly outbox: Outbox;
   readonly sender: Pick<WebhookSender, 'post'>;
   readonly events: Events;
+  /** Epoch ms by the clock of the books: see `Books.now`. */
+  readonly now: () => number;
   /** Multiplies every wait: 1, or less to make tests quick. */
   readonly backoffScale: number;
   /** A number from 0 to 1, to spread the waits. */
@@ -45,7 +47,7 @@ export interface Notifier {
   drain(): Promise<void>;
 }
 
-export function createNotifier({ queue, outbox, sender, events, backoffScale, random }: NotifierOptions): Notifier {
+export function createNotifier({ queue, outbox, sender, events, now, backoffScale, random }: NotifierOptions): Notifier {
   const lanes = new Map<string, Lanes>();
   const gone = new Set<string>();
   const underWay = new Set<string>();
@@ -58,7 +60,7 @@ export function createNotifier({ queue, outbox, sender, events, backoffScale, ra
   }
 
   async function push({ id, url, dueAt }: Notice): Promise<void> {
-    await queue.push(id, { channel: channelOf(url), afterMs: Math.max(0, dueAt - Date.now()), priority: 'normal' });
+    await queue.push(id, { channel: channelOf(url), afterMs: Math.max(0, dueAt - now()), priority: 'normal' });
     serve(url);
   }
 
@@ -99,7 +101,7 @@ export function createNotifier({ queue, outbox, sender, events, backoffScale, ra
     const usualMs = (FIRST_WAITS_MS[failures - 1] ?? THEN_MS) * (0.8 + 0.4 * random());
     const waitMs = Math.round(Math.min(leftMs, Math.max(usualMs, atLeastMs)));
     const afterMs = waitMs * backoffScale;
-    await outbox.put({ ...notice, failures, retriedForMs: notice.retriedForMs + waitMs, dueAt: Date.now() + afterMs });
+    await outbox.put({ ...notice, failures, retriedForMs: notice.retriedForMs + waitMs, dueAt: now() + afterMs });
     await queue.retry(notice.id, channelOf(notice.url), afterMs);
   }
 

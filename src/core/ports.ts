@@ -184,7 +184,7 @@ export interface Notice {
   /** JSON. */
   readonly body: string;
   readonly createdAt: number;
-  /** When its endpoint is called next, in epoch ms. */
+  /** When its endpoint is called next, in epoch ms by the clock of the books. */
   readonly dueAt: number;
   readonly failures: number;
   /** How much of the day of retries is spent, counted in waits. */

@@ -51,7 +51,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
         url,
         body,
         createdAt,
-        dueAt: createdAt,
+        dueAt: options.now(),
         failures: 0,
         retriedForMs: 0,
       });

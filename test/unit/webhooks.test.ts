@@ -52,6 +52,7 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
     accountUrls: () => [A],
     toMessageData: ({ id, status }) => ({ id, status }),
     toAccountData: (user) => ({ user }),
+    now: Date.now,
     backoffScale: SCALE,
     random: () => 0.5,
     ...setup,
