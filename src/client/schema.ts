@@ -88,7 +88,8 @@ export interface paths {
          * Send one message
          * @description Accepts one message, and answers at once, before it is sent. With `Prefer: wait` the answer tells what became of it.
          *
-         *     A retried request with the same `Idempotency-Key` gets the same answer, and nothing is sent twice.
+         *     A repeated request with the same `Idempotency-Key` gets the same answer, and nothing is sent twice. With `Prefer: wait` it waits again, until the
+         *     outcome is known.
          */
         post: operations["send"];
         delete?: never;
@@ -131,6 +132,8 @@ export interface paths {
         /**
          * See what became of a message
          * @description A key sees the messages it sent, an admin key all. Finished messages are kept for RETAIN.
+         *
+         *     With `Prefer: wait` the answer comes when the message is settled, or after that time with its state then.
          */
         get: operations["getMessage"];
         put?: never;
@@ -431,9 +434,16 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * @example {
+         *       "to": "ada@example.com",
+         *       "subject": "Your invoice",
+         *       "text": "Here is your invoice."
+         *     }
+         */
         SendRequest: {
             /** @description Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently. */
-            from?: components["schemas"]["Mailbox"];
+            from?: components["schemas"]["Mailbox"] | (null | "");
             /**
              * @example [
              *       "ada@example.com",
@@ -444,21 +454,21 @@ export interface components {
              *     ]
              */
             to: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
-            cc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
-            bcc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
-            reply_to?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
+            cc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
+            bcc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
+            reply_to?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
             /**
              * @description Required, unless the template has one; this one goes before it.
              * @example Your invoice
              */
-            subject?: string;
+            subject?: string | null;
             /** @example <p>Here is your invoice.</p> */
-            html?: string;
+            html?: string | null;
             /**
              * @description Made from html if absent.
              * @example Here is your invoice.
              */
-            text?: string;
+            text?: string | null;
             /** @description In place of html and text: see GET /templates. */
             template?: {
                 /** @example invoice */
@@ -466,20 +476,28 @@ export interface components {
                 /**
                  * @description What to fill it in with: any JSON. null is given, and empty.
                  * @example {
+                 *       "company": "Acme",
                  *       "name": "Ada",
+                 *       "url": "https://acme.com/account",
+                 *       "customer": {
+                 *         "name": "Ada"
+                 *       },
+                 *       "number": "2027-001",
                  *       "items": [
                  *         {
+                 *           "quantity": 1,
                  *           "name": "Tea",
                  *           "price": "4.20"
                  *         }
-                 *       ]
+                 *       ],
+                 *       "total": "4.20"
                  *     }
                  */
                 variables?: {
                     [key: string]: unknown;
-                };
-            };
-            attachments?: components["schemas"]["Attachment"][];
+                } | unknown[] | (null | "");
+            } | (null | "");
+            attachments?: components["schemas"]["Attachment"][] | (null | "");
             /**
              * @description Headers to add: X-… and Auto-Submitted, Comments, Feedback-ID, Importance, Keywords, List-ID, Organization, Precedence, Sensitivity. Everything else has a field of its own or is Outtray's to set.
              * @example {
@@ -488,26 +506,26 @@ export interface components {
              */
             headers?: {
                 [key: string]: string;
-            };
+            } | unknown[] | (null | "");
             /**
              * @description The Message-ID of the message this one answers.
              * @example <1234@example.com>
              */
-            in_reply_to?: string;
-            /** @description The Message-IDs of the thread, the oldest first. */
-            references?: string[];
+            in_reply_to?: string | null;
+            /** @description The Message-IDs of the thread, the oldest first. Of more than 100 the first and the latest are kept. */
+            references?: string[] | string | (null | "");
             /** @description List-Unsubscribe, and with one_click List-Unsubscribe-Post. */
             unsubscribe?: {
                 /** @example https://acme.com/unsubscribe/42 */
-                url?: string;
+                url?: string | null;
                 /**
-                 * @description A bare address.
-                 * @example unsubscribe@acme.com
+                 * @description An address, or one with a query as in a mailto: URL.
+                 * @example unsubscribe@acme.com?subject=unsubscribe
                  */
-                email?: string;
+                email?: string | null;
                 /** @description Whether a POST to the url unsubscribes without asking (RFC 8058). */
-                one_click?: boolean;
-            };
+                one_click?: boolean | (null | "");
+            } | (null | "");
             /**
              * @description To find the message by. Not in the mail.
              * @example {
@@ -515,8 +533,8 @@ export interface components {
              *     }
              */
             tags?: {
-                [key: string]: string;
-            };
+                [key: string]: string | number | boolean;
+            } | unknown[] | (null | "");
             /**
              * @description Given back with the message. Not in the mail.
              * @example {
@@ -524,29 +542,27 @@ export interface components {
              *     }
              */
             metadata?: {
-                [key: string]: string;
-            };
-            /**
-             * Format: date-time
-             * @description Send it then, at most a year ahead. In the past: now.
-             */
-            scheduled_at?: string;
-            /**
-             * Format: date-time
-             * @description Give up then, if it has not been sent.
-             */
-            expires_at?: string;
-            /**
-             * @description High goes before normal, and may use the part of the quota that is kept for it.
-             * @enum {string}
-             */
-            priority?: "high" | "normal";
+                [key: string]: string | number | boolean;
+            } | unknown[] | (null | "");
+            /** @description Send it then, at most a year ahead. In the past: now. */
+            scheduled_at?: string | null;
+            /** @description Give up then, if it has not been sent. */
+            expires_at?: string | (null | "");
+            /** @description High goes before normal, and may use the part of the quota that is kept for it. */
+            priority?: ("high" | "normal") | (null | "");
             /** @description Say what would be sent, and send nothing. */
-            dry_run?: boolean;
+            dry_run?: boolean | (null | "");
         };
+        /**
+         * @example {
+         *       "to": "ada@example.com",
+         *       "subject": "Your invoice",
+         *       "text": "Here is your invoice."
+         *     }
+         */
         EmailRequest: {
             /** @description Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently. */
-            from?: components["schemas"]["Mailbox"];
+            from?: components["schemas"]["Mailbox"] | (null | "");
             /**
              * @example [
              *       "ada@example.com",
@@ -557,21 +573,21 @@ export interface components {
              *     ]
              */
             to: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
-            cc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
-            bcc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
-            reply_to?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
+            cc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
+            bcc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
+            reply_to?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
             /**
              * @description Required, unless the template has one; this one goes before it.
              * @example Your invoice
              */
-            subject?: string;
+            subject?: string | null;
             /** @example <p>Here is your invoice.</p> */
-            html?: string;
+            html?: string | null;
             /**
              * @description Made from html if absent.
              * @example Here is your invoice.
              */
-            text?: string;
+            text?: string | null;
             /** @description In place of html and text: see GET /templates. */
             template?: {
                 /** @example invoice */
@@ -579,26 +595,34 @@ export interface components {
                 /**
                  * @description What to fill it in with: any JSON. null is given, and empty.
                  * @example {
+                 *       "company": "Acme",
                  *       "name": "Ada",
+                 *       "url": "https://acme.com/account",
+                 *       "customer": {
+                 *         "name": "Ada"
+                 *       },
+                 *       "number": "2027-001",
                  *       "items": [
                  *         {
+                 *           "quantity": 1,
                  *           "name": "Tea",
                  *           "price": "4.20"
                  *         }
-                 *       ]
+                 *       ],
+                 *       "total": "4.20"
                  *     }
                  */
                 variables?: {
                     [key: string]: unknown;
-                };
-            };
+                } | unknown[] | (null | "");
+            } | (null | "");
             attachments?: {
                 /** @description Refused. No file is fetched from a path or URL: read it, and give its bytes as base64 in content. */
-                path?: unknown;
+                path?: unknown | (null | "");
                 /** @example invoice.pdf */
                 filename: string;
                 /**
-                 * @description The bytes of the file, as base64 in one piece.
+                 * @description The bytes of the file, as base64. Line breaks in it are ignored.
                  * @example JVBERi0xLjcK
                  */
                 content: string;
@@ -606,13 +630,13 @@ export interface components {
                  * @description Found from the filename if absent.
                  * @example application/pdf
                  */
-                content_type?: string;
+                content_type?: string | (null | "");
                 /**
                  * @description Makes it an inline image, which the HTML names as cid:<content_id>.
                  * @example logo
                  */
-                content_id?: string;
-            }[];
+                content_id?: string | (null | "");
+            }[] | (null | "");
             /**
              * @description X-… and a few more, as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.
              * @example {
@@ -621,26 +645,26 @@ export interface components {
              */
             headers?: {
                 [key: string]: string;
-            };
+            } | unknown[] | (null | "");
             /**
              * @description The Message-ID of the message this one answers.
              * @example <1234@example.com>
              */
-            in_reply_to?: string;
-            /** @description The Message-IDs of the thread, the oldest first. */
-            references?: string[];
+            in_reply_to?: string | null;
+            /** @description The Message-IDs of the thread, the oldest first. Of more than 100 the first and the latest are kept. */
+            references?: string[] | string | (null | "");
             /** @description List-Unsubscribe, and with one_click List-Unsubscribe-Post. */
             unsubscribe?: {
                 /** @example https://acme.com/unsubscribe/42 */
-                url?: string;
+                url?: string | null;
                 /**
-                 * @description A bare address.
-                 * @example unsubscribe@acme.com
+                 * @description An address, or one with a query as in a mailto: URL.
+                 * @example unsubscribe@acme.com?subject=unsubscribe
                  */
-                email?: string;
+                email?: string | null;
                 /** @description Whether a POST to the url unsubscribes without asking (RFC 8058). */
-                one_click?: boolean;
-            };
+                one_click?: boolean | (null | "");
+            } | (null | "");
             /**
              * @description To find the message by. Not in the mail.
              * @example [
@@ -652,15 +676,12 @@ export interface components {
              */
             tags?: {
                 name: string;
-                value: string;
-            }[];
-            /**
-             * Format: date-time
-             * @description Send it then, at most a year ahead: ISO 8601 with its offset. Words such as "in 1 hour" are not read. In the past: now.
-             */
-            scheduled_at?: string;
+                value: string | number | boolean;
+            }[] | (null | "");
+            /** @description Send it then, at most a year ahead: ISO 8601 with its offset. Words such as "in 1 hour" are not read. In the past: now. */
+            scheduled_at?: string | null;
             /** @description Refused. There are no topics: leave it out, and keep who wants what in your own application. */
-            topic_id?: unknown;
+            topic_id?: unknown | (null | "");
         };
         /**
          * @description A mailbox, as a string or as an object.
@@ -682,7 +703,7 @@ export interface components {
             /** @example invoice.pdf */
             filename: string;
             /**
-             * @description The bytes of the file, as base64 in one piece.
+             * @description The bytes of the file, as base64. Line breaks in it are ignored.
              * @example JVBERi0xLjcK
              */
             content: string;
@@ -690,12 +711,12 @@ export interface components {
              * @description Found from the filename if absent.
              * @example application/pdf
              */
-            content_type?: string;
+            content_type?: string | (null | "");
             /**
              * @description Makes it an inline image, which the HTML names as cid:<content_id>.
              * @example logo
              */
-            content_id?: string;
+            content_id?: string | (null | "");
         };
         Message: {
             /** @example msg_01k7m4q2 */
@@ -714,22 +735,39 @@ export interface components {
             to: components["schemas"]["Address"][];
             cc: components["schemas"]["Address"][];
             bcc: components["schemas"]["Address"][];
+            reply_to: components["schemas"]["Address"][];
             subject: string;
+            /**
+             * @description The id of the template it was made from.
+             * @example invoice
+             */
+            template: string | null;
+            attachments: components["schemas"]["AttachmentInfo"][];
             tags: {
                 [key: string]: string;
             };
             metadata: {
                 [key: string]: string;
             };
+            /** @enum {string} */
+            priority: "high" | "normal";
+            /**
+             * @description The account that sends it.
+             * @example bot@acme.com
+             */
+            account: string;
             /** Format: date-time */
             created_at: string;
             scheduled_at: string | null;
+            expires_at: string | null;
             next_attempt_at: string | null;
             finished_at: string | null;
             recipients: components["schemas"]["Recipient"][];
             attempts: components["schemas"]["Attempt"][];
             /** @description Why it failed, or why it waits. */
             error: components["schemas"]["DeliveryError"] | null;
+            /** @description What the service changed about the message. */
+            warnings: components["schemas"]["Warning"][];
             /** @description An attempt ended without an answer and another followed. */
             possible_duplicate: boolean;
             /** @description Sent with a test key: it goes to the built-in simulator, never to Gmail. */
@@ -739,6 +777,19 @@ export interface components {
              * @enum {string}
              */
             durability: "memory" | "disk" | "redis";
+            /**
+             * @description The name of the API key that sent it. Only admins see it.
+             * @example crm
+             */
+            key?: string;
+        };
+        /** @description What is left of a finished message that had to be dropped before RETAIN. */
+        DroppedMessage: {
+            /** @example msg_01k7m4q2 */
+            id: string;
+            /** @description Null: not known any more. */
+            status: ("scheduled" | "queued" | "sending" | "deferred" | "sent" | "partially_sent" | "failed" | "uncertain" | "canceled" | "expired") | null;
+            finished_at: string | null;
         };
         MessageList: {
             messages: components["schemas"]["Message"][];
@@ -771,6 +822,26 @@ export interface components {
             account: string;
             smtp: components["schemas"]["SmtpReply"] | null;
             error: components["schemas"]["DeliveryError"] | null;
+        };
+        AttachmentInfo: {
+            /** @example invoice.pdf */
+            filename: string;
+            /**
+             * @description Bytes of the decoded content.
+             * @example 48213
+             */
+            size: number;
+            /**
+             * @description The media type it is sent with. Null: accepted by a version that did not keep it.
+             * @example application/pdf
+             */
+            content_type: string | null;
+        };
+        Warning: {
+            /** @enum {string} */
+            code: "from_rewritten" | "recipients_redirected" | "recipients_suppressed";
+            /** @example No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com. */
+            detail: string;
         };
         SmtpReply: {
             /** @example 250 */
@@ -895,8 +966,10 @@ export interface components {
             /** @description Bytes of the encoded message. */
             size: number;
             message_id: string;
+            /** @description What the service changed about the message. */
+            warnings: components["schemas"]["Warning"][];
         };
-        SendResult: components["schemas"]["Message"] | components["schemas"]["Preview"];
+        SendResult: components["schemas"]["Message"] | components["schemas"]["Preview"] | components["schemas"]["DroppedMessage"];
         BatchAnswer: {
             accepted: number;
             refused: number;
@@ -910,7 +983,7 @@ export interface components {
              */
             status: number;
             /** @description The message, if it is accepted. */
-            message?: components["schemas"]["Message"];
+            message?: components["schemas"]["Message"] | components["schemas"]["DroppedMessage"];
             /** @description What would be sent, if it is a dry run. */
             preview?: components["schemas"]["Preview"];
             /** @description Why it is refused; pointers are into the body of the batch. */
@@ -948,6 +1021,20 @@ export interface components {
             /** @description Give it as cursor for the next page; null on the last one. */
             next_cursor: string | null;
         };
+        /**
+         * @example {
+         *       "type": "/problems/recipient_not_allowed",
+         *       "title": "Recipient not allowed",
+         *       "status": 403,
+         *       "detail": "Recipient not allowed",
+         *       "instance": "/send/batch",
+         *       "code": "recipient_not_allowed",
+         *       "retryable": false,
+         *       "request_id": "req_6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11",
+         *       "errors": [],
+         *       "hint": "Send to an address that `allowed_recipients` of the key and ALLOWED_RECIPIENTS of the service allow, or ask the operator to add this one."
+         *     }
+         */
         Problem: {
             /**
              * Format: uri-reference
@@ -1135,10 +1222,13 @@ export type EmailRequest = components['schemas']['EmailRequest'];
 export type Mailbox = components['schemas']['Mailbox'];
 export type Attachment = components['schemas']['Attachment'];
 export type Message = components['schemas']['Message'];
+export type DroppedMessage = components['schemas']['DroppedMessage'];
 export type MessageList = components['schemas']['MessageList'];
 export type Address = components['schemas']['Address'];
 export type Recipient = components['schemas']['Recipient'];
 export type Attempt = components['schemas']['Attempt'];
+export type AttachmentInfo = components['schemas']['AttachmentInfo'];
+export type Warning = components['schemas']['Warning'];
 export type SmtpReply = components['schemas']['SmtpReply'];
 export type DeliveryError = components['schemas']['DeliveryError'];
 export type Account = components['schemas']['Account'];
@@ -1178,7 +1268,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1213,7 +1303,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1226,11 +1316,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_full`: The queue is full.
+             * @description `queue_full`: Queue full.
              *
-             *     `queue_unavailable`: The queue cannot be reached.
+             *     `queue_unavailable`: Queue unavailable.
              *
-             *     `shutting_down`: The service is shutting down.
+             *     `shutting_down`: Service shutting down.
              */
             503: {
                 headers: {
@@ -1265,7 +1355,7 @@ export interface operations {
                     "application/yaml": string;
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1300,7 +1390,7 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1312,7 +1402,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_found`: There is nothing at this address. */
+            /** @description `not_found`: Not found. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1344,15 +1434,9 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description wait=N: answer when the message is settled, or after N seconds (1 to 60; RFC 7240).
-                 * @example wait=10
-                 */
+                /** @description wait=N: respond when the message is settled, or after N seconds (1 to 60; more counts as 60; RFC 7240). */
                 Prefer?: string;
-                /**
-                 * @description Up to 256 visible ASCII characters. Not used by a dry run.
-                 * @example 6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11
-                 */
+                /** @description Up to 256 visible ASCII characters, such as a UUID. Not used by a dry run. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -1360,11 +1444,21 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "to": "ada@example.com",
+                 *       "subject": "Your invoice",
+                 *       "text": "Here is your invoice."
+                 *     }
+                 */
                 "application/json": components["schemas"]["SendRequest"];
             };
         };
         responses: {
-            /** @description It was sent, partially sent or canceled while the caller waited; or what a dry run would send. */
+            /**
+             * @description It was sent, partially sent or canceled while the caller waited; or what a dry run would send. For a repeated request: what is left of a
+             *     finished message that is no longer kept.
+             */
             200: {
                 headers: {
                     /** @description Where to see what becomes of it. */
@@ -1402,7 +1496,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1419,9 +1513,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -1437,11 +1531,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `insufficient_scope`: The API key may not do this.
+             * @description `insufficient_scope`: API key lacks the scope.
              *
-             *     `sender_not_allowed`: No account may send as this address.
+             *     `sender_not_allowed`: Sender not allowed.
              *
-             *     `recipient_not_allowed`: This recipient may not be written to.
+             *     `recipient_not_allowed`: Recipient not allowed.
              */
             403: {
                 headers: {
@@ -1458,7 +1552,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -1470,7 +1564,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered. */
+            /** @description `idempotency_in_progress`: First request with this Idempotency-Key still in progress. */
             409: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1486,7 +1580,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1502,7 +1596,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1519,27 +1613,27 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid.
+             * @description `validation_failed`: Invalid request.
              *
-             *     `idempotency_key_reused`: This Idempotency-Key was used with another request.
+             *     `idempotency_key_reused`: Idempotency-Key used with another request.
              *
-             *     `template_not_found`: There is no such template.
+             *     `template_not_found`: Template not found.
              *
-             *     `template_failed`: The template could not be filled in.
+             *     `template_failed`: Template could not be rendered.
              *
-             *     `attachment_blocked`: An attachment is of a type that Gmail blocks.
+             *     `attachment_blocked`: Attachment type blocked by Gmail.
              *
-             *     `recipient_suppressed`: Mail to this recipient is suppressed.
+             *     `recipient_suppressed`: Recipient suppressed.
              *
              *     `recipients_rejected`: Every recipient was refused.
              *
-             *     `mailbox_full`: The mailbox of the recipient is full.
+             *     `mailbox_full`: Mailbox of the recipient is full.
              *
-             *     `content_rejected`: Gmail refused the content of the message.
+             *     `content_rejected`: Gmail refused the content.
              *
-             *     `sender_rejected`: The sender address was refused.
+             *     `sender_rejected`: Sender address refused.
              *
-             *     `policy_rejected`: A policy forbids this message.
+             *     `policy_rejected`: Message refused by a policy.
              */
             422: {
                 headers: {
@@ -1574,7 +1668,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1591,11 +1685,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `smtp_rejected`: The mail server refused the message.
+             * @description `smtp_rejected`: Message refused by the mail server.
              *
-             *     `retries_exhausted`: Gave up after trying for as long as RETRY_FOR allows.
+             *     `retries_exhausted`: Retries exhausted.
              *
-             *     `delivery_uncertain`: It cannot be known whether the message was taken.
+             *     `delivery_uncertain`: Delivery uncertain.
              */
             502: {
                 headers: {
@@ -1613,11 +1707,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_unavailable`: The queue cannot be reached.
+             * @description `queue_unavailable`: Queue unavailable.
              *
-             *     `queue_full`: The queue is full.
+             *     `queue_full`: Queue full.
              *
-             *     `shutting_down`: The service is shutting down.
+             *     `shutting_down`: Service shutting down.
              */
             503: {
                 headers: {
@@ -1636,7 +1730,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `expired`: The message ran out of time. */
+            /** @description `expired`: Message expired. */
             504: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1658,10 +1752,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description Up to 256 visible ASCII characters. Not used by a dry run.
-                 * @example 6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11
-                 */
+                /** @description Up to 256 visible ASCII characters, such as a UUID. Not used by a dry run. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -1669,16 +1760,18 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "messages": [
+                 *         {
+                 *           "to": "ada@example.com",
+                 *           "subject": "Your invoice",
+                 *           "text": "Here is your invoice."
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/json": {
-                    /**
-                     * @example [
-                     *       {
-                     *         "to": "ada@example.com",
-                     *         "subject": "Your invoice",
-                     *         "text": "Here it is."
-                     *       }
-                     *     ]
-                     */
                     messages: components["schemas"]["SendRequest"][];
                 };
             };
@@ -1714,7 +1807,7 @@ export interface operations {
                     "application/json": components["schemas"]["BatchAnswer"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1731,9 +1824,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -1748,7 +1841,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1764,7 +1857,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -1776,7 +1869,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered. */
+            /** @description `idempotency_in_progress`: First request with this Idempotency-Key still in progress. */
             409: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1792,7 +1885,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1808,7 +1901,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1825,9 +1918,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid.
+             * @description `validation_failed`: Invalid request.
              *
-             *     `idempotency_key_reused`: This Idempotency-Key was used with another request.
+             *     `idempotency_key_reused`: Idempotency-Key used with another request.
              */
             422: {
                 headers: {
@@ -1862,7 +1955,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1879,11 +1972,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_unavailable`: The queue cannot be reached.
+             * @description `queue_unavailable`: Queue unavailable.
              *
-             *     `queue_full`: The queue is full.
+             *     `queue_full`: Queue full.
              *
-             *     `shutting_down`: The service is shutting down.
+             *     `shutting_down`: Service shutting down.
              */
             503: {
                 headers: {
@@ -1907,9 +2000,12 @@ export interface operations {
     getMessage: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description wait=N: respond when the message is settled, or after N seconds (1 to 60; more counts as 60; RFC 7240). */
+                Prefer?: string;
+            };
             path: {
-                /** @example msg_01k7m4q2 */
+                /** @description The `id` of an accepted message. */
                 id: string;
             };
             cookie?: never;
@@ -1919,6 +2015,8 @@ export interface operations {
             /** @description The message. */
             200: {
                 headers: {
+                    /** @description The preference that was honoured. */
+                    "Preference-Applied"?: string;
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
                     "RateLimit-Policy"?: string;
                     /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
@@ -1929,7 +2027,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1946,9 +2044,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -1963,7 +2061,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -1979,7 +2077,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_not_found`: No such message. */
+            /** @description `message_not_found`: Message not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2013,7 +2111,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2029,7 +2127,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /** @description `queue_unavailable`: Queue unavailable. */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2054,13 +2152,18 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example msg_01k7m4q2 */
+                /** @description The `id` of an accepted message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "scheduled_at": "2027-01-01T09:00:00Z"
+                 *     }
+                 */
                 "application/json": {
                     /**
                      * Format: date-time
@@ -2084,7 +2187,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2101,9 +2204,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -2118,7 +2221,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2134,7 +2237,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_not_found`: No such message. */
+            /** @description `message_not_found`: Message not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2150,7 +2253,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -2162,7 +2265,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_reschedulable`: The message is not scheduled any more. */
+            /** @description `not_reschedulable`: Message is no longer scheduled. */
             409: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2178,7 +2281,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2194,7 +2297,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2210,7 +2313,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_failed`: The request is not valid. */
+            /** @description `validation_failed`: Invalid request. */
             422: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2244,7 +2347,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2261,9 +2364,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_unavailable`: The queue cannot be reached.
+             * @description `queue_unavailable`: Queue unavailable.
              *
-             *     `queue_full`: The queue is full.
+             *     `queue_full`: Queue full.
              */
             503: {
                 headers: {
@@ -2287,20 +2390,11 @@ export interface operations {
     listMessages: {
         parameters: {
             query?: {
-                /**
-                 * @description One status, or several with commas between.
-                 * @example failed,uncertain
-                 */
+                /** @description One status, or several with commas between, such as `failed,uncertain`. */
                 status?: string;
-                /**
-                 * @description The name of a tag, or name:value.
-                 * @example flow:welcome
-                 */
+                /** @description The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B. */
                 tag?: string;
-                /**
-                 * @description A recipient, in to, cc or bcc.
-                 * @example ada@example.com
-                 */
+                /** @description A recipient, in to, cc or bcc: a bare address. In a URL a + is written %2B. */
                 to?: string;
                 /** @description At this time or later. */
                 created_after?: string;
@@ -2330,7 +2424,7 @@ export interface operations {
                     "application/json": components["schemas"]["MessageList"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2347,9 +2441,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -2364,7 +2458,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2380,7 +2474,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_failed`: The request is not valid. */
+            /** @description `validation_failed`: Invalid request. */
             422: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2414,7 +2508,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2430,7 +2524,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /** @description `queue_unavailable`: Queue unavailable. */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2455,7 +2549,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example msg_01k7m4q2 */
+                /** @description The `id` of an accepted message. */
                 id: string;
             };
             cookie?: never;
@@ -2475,7 +2569,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2492,9 +2586,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -2509,7 +2603,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2525,7 +2619,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_not_found`: No such message. */
+            /** @description `message_not_found`: Message not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2541,7 +2635,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -2553,7 +2647,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_cancelable`: The message can no longer be canceled. */
+            /** @description `not_cancelable`: Message can no longer be canceled. */
             409: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2569,7 +2663,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2585,7 +2679,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2619,7 +2713,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2636,9 +2730,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_unavailable`: The queue cannot be reached.
+             * @description `queue_unavailable`: Queue unavailable.
              *
-             *     `queue_full`: The queue is full.
+             *     `queue_full`: Queue full.
              */
             503: {
                 headers: {
@@ -2664,7 +2758,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example msg_01k7m4q2 */
+                /** @description The `id` of an accepted message. */
                 id: string;
             };
             cookie?: never;
@@ -2686,7 +2780,7 @@ export interface operations {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2703,9 +2797,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -2720,7 +2814,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2736,7 +2830,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_not_found`: No such message. */
+            /** @description `message_not_found`: Message not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2752,7 +2846,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -2764,7 +2858,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_retryable`: The message cannot be tried again. */
+            /** @description `not_retryable`: Message cannot be retried. */
             409: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2780,7 +2874,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2796,7 +2890,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2830,7 +2924,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2847,11 +2941,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_unavailable`: The queue cannot be reached.
+             * @description `queue_unavailable`: Queue unavailable.
              *
-             *     `queue_full`: The queue is full.
+             *     `queue_full`: Queue full.
              *
-             *     `shutting_down`: The service is shutting down.
+             *     `shutting_down`: Service shutting down.
              */
             503: {
                 headers: {
@@ -2901,7 +2995,7 @@ export interface operations {
                     "application/json": components["schemas"]["EmailList"];
                 };
             };
-            /** @description `validation_error`, `invalid_json`: The request cannot be read. */
+            /** @description `validation_error`, `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2918,9 +3012,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             * @description `missing_api_key`, `missing_api_key`: API key missing.
              *
-             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
              */
             401: {
                 headers: {
@@ -2935,7 +3029,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
+            /** @description `invalid_api_key`, `invalid_api_key`: API key not recognized. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2951,7 +3045,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `validation_failed`: The request is not valid. */
+            /** @description `validation_error`, `validation_failed`: Invalid request. */
             422: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -2985,7 +3079,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3001,7 +3095,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
+            /** @description `application_error`, `queue_unavailable`: Queue unavailable. */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3025,10 +3119,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description Up to 256 visible ASCII characters.
-                 * @example 6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11
-                 */
+                /** @description Up to 256 visible ASCII characters. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -3036,6 +3127,13 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "to": "ada@example.com",
+                 *       "subject": "Your invoice",
+                 *       "text": "Here is your invoice."
+                 *     }
+                 */
                 "application/json": components["schemas"]["EmailRequest"];
             };
         };
@@ -3059,9 +3157,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_error`, `invalid_json`: The request cannot be read.
+             * @description `validation_error`, `invalid_json`: Malformed request.
              *
-             *     `invalid_idempotency_key`, `validation_failed`: The request is not valid.
+             *     `invalid_idempotency_key`, `validation_failed`: Invalid request.
              */
             400: {
                 headers: {
@@ -3079,9 +3177,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             * @description `missing_api_key`, `missing_api_key`: API key missing.
              *
-             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
              */
             401: {
                 headers: {
@@ -3097,11 +3195,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `invalid_api_key`, `invalid_api_key`: The API key is not known.
+             * @description `invalid_api_key`, `invalid_api_key`: API key not recognized.
              *
-             *     `validation_error`, `sender_not_allowed`: No account may send as this address.
+             *     `validation_error`, `sender_not_allowed`: Sender not allowed.
              *
-             *     `validation_error`, `recipient_not_allowed`: This recipient may not be written to.
+             *     `validation_error`, `recipient_not_allowed`: Recipient not allowed.
              */
             403: {
                 headers: {
@@ -3118,7 +3216,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3131,9 +3229,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `concurrent_idempotent_requests`, `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered.
+             * @description `concurrent_idempotent_requests`, `idempotency_in_progress`: First request with this Idempotency-Key still in progress.
              *
-             *     `invalid_idempotent_request`, `idempotency_key_reused`: This Idempotency-Key was used with another request.
+             *     `invalid_idempotent_request`, `idempotency_key_reused`: Idempotency-Key used with another request.
              */
             409: {
                 headers: {
@@ -3150,7 +3248,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `validation_error`, `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3166,7 +3264,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `validation_error`, `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3183,15 +3281,15 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_error`, `validation_failed`: The request is not valid.
+             * @description `validation_error`, `validation_failed`: Invalid request.
              *
-             *     `invalid_attachment`, `attachment_blocked`: An attachment is of a type that Gmail blocks.
+             *     `invalid_attachment`, `attachment_blocked`: Attachment type blocked by Gmail.
              *
-             *     `validation_error`, `template_not_found`: There is no such template.
+             *     `validation_error`, `template_not_found`: Template not found.
              *
-             *     `validation_error`, `template_failed`: The template could not be filled in.
+             *     `validation_error`, `template_failed`: Template could not be rendered.
              *
-             *     `validation_error`, `recipient_suppressed`: Mail to this recipient is suppressed.
+             *     `validation_error`, `recipient_suppressed`: Recipient suppressed.
              */
             422: {
                 headers: {
@@ -3226,7 +3324,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3243,11 +3341,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `application_error`, `queue_unavailable`: The queue cannot be reached.
+             * @description `application_error`, `queue_unavailable`: Queue unavailable.
              *
-             *     `application_error`, `queue_full`: The queue is full.
+             *     `application_error`, `queue_full`: Queue full.
              *
-             *     `application_error`, `shutting_down`: The service is shutting down.
+             *     `application_error`, `shutting_down`: Service shutting down.
              */
             503: {
                 headers: {
@@ -3274,10 +3372,7 @@ export interface operations {
             header?: {
                 /** @description strict if it is left out. */
                 "x-batch-validation"?: "strict" | "permissive";
-                /**
-                 * @description Up to 256 visible ASCII characters.
-                 * @example 6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11
-                 */
+                /** @description Up to 256 visible ASCII characters. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -3288,10 +3383,9 @@ export interface operations {
                 /**
                  * @example [
                  *       {
-                 *         "from": "Acme <bot@acme.com>",
                  *         "to": "ada@example.com",
                  *         "subject": "Your invoice",
-                 *         "text": "Here it is."
+                 *         "text": "Here is your invoice."
                  *       }
                  *     ]
                  */
@@ -3315,9 +3409,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_error`, `invalid_json`: The request cannot be read.
+             * @description `validation_error`, `invalid_json`: Malformed request.
              *
-             *     `invalid_idempotency_key`, `validation_failed`: The request is not valid.
+             *     `invalid_idempotency_key`, `validation_failed`: Invalid request.
              */
             400: {
                 headers: {
@@ -3335,9 +3429,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             * @description `missing_api_key`, `missing_api_key`: API key missing.
              *
-             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
              */
             401: {
                 headers: {
@@ -3353,11 +3447,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `invalid_api_key`, `invalid_api_key`: The API key is not known.
+             * @description `invalid_api_key`, `invalid_api_key`: API key not recognized.
              *
-             *     `validation_error`, `sender_not_allowed`: No account may send as this address.
+             *     `validation_error`, `sender_not_allowed`: Sender not allowed.
              *
-             *     `validation_error`, `recipient_not_allowed`: This recipient may not be written to.
+             *     `validation_error`, `recipient_not_allowed`: Recipient not allowed.
              */
             403: {
                 headers: {
@@ -3374,7 +3468,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3387,9 +3481,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `concurrent_idempotent_requests`, `idempotency_in_progress`: The first request with this Idempotency-Key is still being answered.
+             * @description `concurrent_idempotent_requests`, `idempotency_in_progress`: First request with this Idempotency-Key still in progress.
              *
-             *     `invalid_idempotent_request`, `idempotency_key_reused`: This Idempotency-Key was used with another request.
+             *     `invalid_idempotent_request`, `idempotency_key_reused`: Idempotency-Key used with another request.
              */
             409: {
                 headers: {
@@ -3406,7 +3500,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `validation_error`, `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3422,7 +3516,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `validation_error`, `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3439,15 +3533,15 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_error`, `validation_failed`: The request is not valid.
+             * @description `validation_error`, `validation_failed`: Invalid request.
              *
-             *     `invalid_attachment`, `attachment_blocked`: An attachment is of a type that Gmail blocks.
+             *     `invalid_attachment`, `attachment_blocked`: Attachment type blocked by Gmail.
              *
-             *     `validation_error`, `template_not_found`: There is no such template.
+             *     `validation_error`, `template_not_found`: Template not found.
              *
-             *     `validation_error`, `template_failed`: The template could not be filled in.
+             *     `validation_error`, `template_failed`: Template could not be rendered.
              *
-             *     `validation_error`, `recipient_suppressed`: Mail to this recipient is suppressed.
+             *     `validation_error`, `recipient_suppressed`: Recipient suppressed.
              */
             422: {
                 headers: {
@@ -3482,7 +3576,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3499,11 +3593,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `application_error`, `queue_unavailable`: The queue cannot be reached.
+             * @description `application_error`, `queue_unavailable`: Queue unavailable.
              *
-             *     `application_error`, `queue_full`: The queue is full.
+             *     `application_error`, `queue_full`: Queue full.
              *
-             *     `application_error`, `shutting_down`: The service is shutting down.
+             *     `application_error`, `shutting_down`: Service shutting down.
              */
             503: {
                 headers: {
@@ -3529,7 +3623,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example msg_01k7m4q2 */
+                /** @description The `id` of an accepted message. */
                 id: string;
             };
             cookie?: never;
@@ -3549,7 +3643,7 @@ export interface operations {
                     "application/json": components["schemas"]["Email"];
                 };
             };
-            /** @description `validation_error`, `invalid_json`: The request cannot be read. */
+            /** @description `validation_error`, `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3566,9 +3660,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             * @description `missing_api_key`, `missing_api_key`: API key missing.
              *
-             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
              */
             401: {
                 headers: {
@@ -3583,7 +3677,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
+            /** @description `invalid_api_key`, `invalid_api_key`: API key not recognized. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3599,7 +3693,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_found`, `message_not_found`: No such message. */
+            /** @description `not_found`, `message_not_found`: Message not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3633,7 +3727,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3649,7 +3743,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `application_error`, `queue_unavailable`: The queue cannot be reached. */
+            /** @description `application_error`, `queue_unavailable`: Queue unavailable. */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3674,13 +3768,18 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example msg_01k7m4q2 */
+                /** @description The `id` of an accepted message. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "scheduled_at": "2027-01-01T09:00:00Z"
+                 *     }
+                 */
                 "application/json": {
                     /**
                      * Format: date-time
@@ -3709,7 +3808,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `invalid_json`: The request cannot be read. */
+            /** @description `validation_error`, `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3726,9 +3825,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             * @description `missing_api_key`, `missing_api_key`: API key missing.
              *
-             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
              */
             401: {
                 headers: {
@@ -3743,7 +3842,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
+            /** @description `invalid_api_key`, `invalid_api_key`: API key not recognized. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3759,7 +3858,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_found`, `message_not_found`: No such message. */
+            /** @description `not_found`, `message_not_found`: Message not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3775,7 +3874,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -3787,7 +3886,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `not_reschedulable`: The message is not scheduled any more. */
+            /** @description `validation_error`, `not_reschedulable`: Message is no longer scheduled. */
             409: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3803,7 +3902,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `validation_error`, `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3819,7 +3918,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `validation_error`, `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3835,7 +3934,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `validation_failed`: The request is not valid. */
+            /** @description `validation_error`, `validation_failed`: Invalid request. */
             422: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3869,7 +3968,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3886,9 +3985,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `application_error`, `queue_unavailable`: The queue cannot be reached.
+             * @description `application_error`, `queue_unavailable`: Queue unavailable.
              *
-             *     `application_error`, `queue_full`: The queue is full.
+             *     `application_error`, `queue_full`: Queue full.
              */
             503: {
                 headers: {
@@ -3914,7 +4013,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example msg_01k7m4q2 */
+                /** @description The `id` of an accepted message. */
                 id: string;
             };
             cookie?: never;
@@ -3939,7 +4038,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `invalid_json`: The request cannot be read. */
+            /** @description `validation_error`, `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3956,9 +4055,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`, `missing_api_key`: No API key was given.
+             * @description `missing_api_key`, `missing_api_key`: API key missing.
              *
-             *     `restricted_api_key`, `insufficient_scope`: The API key may not do this.
+             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
              */
             401: {
                 headers: {
@@ -3973,7 +4072,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_api_key`, `invalid_api_key`: The API key is not known. */
+            /** @description `invalid_api_key`, `invalid_api_key`: API key not recognized. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -3989,7 +4088,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_found`, `message_not_found`: No such message. */
+            /** @description `not_found`, `message_not_found`: Message not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4005,7 +4104,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4017,7 +4116,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `not_cancelable`: The message can no longer be canceled. */
+            /** @description `validation_error`, `not_cancelable`: Message can no longer be canceled. */
             409: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4033,7 +4132,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `validation_error`, `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4049,7 +4148,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_error`, `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `validation_error`, `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4083,7 +4182,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_server_error`, `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4100,9 +4199,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `application_error`, `queue_unavailable`: The queue cannot be reached.
+             * @description `application_error`, `queue_unavailable`: Queue unavailable.
              *
-             *     `application_error`, `queue_full`: The queue is full.
+             *     `application_error`, `queue_full`: Queue full.
              */
             503: {
                 headers: {
@@ -4164,7 +4263,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4181,9 +4280,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -4198,7 +4297,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4232,7 +4331,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4248,7 +4347,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /** @description `queue_unavailable`: Queue unavailable. */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4273,29 +4372,58 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example invoice */
+                /** @description An id of GET /templates. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "variables": {
+                 *         "company": "Acme",
+                 *         "name": "Ada",
+                 *         "url": "https://acme.com/account",
+                 *         "customer": {
+                 *           "name": "Ada"
+                 *         },
+                 *         "number": "2027-001",
+                 *         "items": [
+                 *           {
+                 *             "quantity": 1,
+                 *             "name": "Tea",
+                 *             "price": "4.20"
+                 *           }
+                 *         ],
+                 *         "total": "4.20"
+                 *       }
+                 *     }
+                 */
                 "application/json": {
                     /**
                      * @description What to fill it in with: any JSON. null is given, and empty.
                      * @example {
+                     *       "company": "Acme",
                      *       "name": "Ada",
+                     *       "url": "https://acme.com/account",
+                     *       "customer": {
+                     *         "name": "Ada"
+                     *       },
+                     *       "number": "2027-001",
                      *       "items": [
                      *         {
+                     *           "quantity": 1,
                      *           "name": "Tea",
                      *           "price": "4.20"
                      *         }
-                     *       ]
+                     *       ],
+                     *       "total": "4.20"
                      *     }
                      */
                     variables?: {
                         [key: string]: unknown;
-                    };
+                    } | unknown[] | (null | "");
                 };
             };
         };
@@ -4322,7 +4450,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4339,9 +4467,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -4356,7 +4484,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4372,7 +4500,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4384,7 +4512,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4400,7 +4528,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4417,11 +4545,11 @@ export interface operations {
                 };
             };
             /**
-             * @description `validation_failed`: The request is not valid.
+             * @description `validation_failed`: Invalid request.
              *
-             *     `template_not_found`: There is no such template.
+             *     `template_not_found`: Template not found.
              *
-             *     `template_failed`: The template could not be filled in.
+             *     `template_failed`: Template could not be rendered.
              */
             422: {
                 headers: {
@@ -4456,7 +4584,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4473,9 +4601,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_unavailable`: The queue cannot be reached.
+             * @description `queue_unavailable`: Queue unavailable.
              *
-             *     `queue_full`: The queue is full.
+             *     `queue_full`: Queue full.
              */
             503: {
                 headers: {
@@ -4523,7 +4651,7 @@ export interface operations {
                     "application/json": components["schemas"]["SuppressionList"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4540,9 +4668,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -4557,7 +4685,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4573,7 +4701,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_failed`: The request is not valid. */
+            /** @description `validation_failed`: Invalid request. */
             422: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4607,7 +4735,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4623,7 +4751,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /** @description `queue_unavailable`: Queue unavailable. */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4648,10 +4776,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /**
-                 * @description A bare address.
-                 * @example ada@example.com
-                 */
+                /** @description A bare address. */
                 email: string;
             };
             cookie?: never;
@@ -4671,7 +4796,7 @@ export interface operations {
                     "application/json": components["schemas"]["Suppression"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4688,9 +4813,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -4705,7 +4830,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4721,7 +4846,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_found`: There is nothing at this address. */
+            /** @description `not_found`: Not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4737,7 +4862,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_failed`: The request is not valid. */
+            /** @description `validation_failed`: Invalid request. */
             422: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4771,7 +4896,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4787,7 +4912,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /** @description `queue_unavailable`: Queue unavailable. */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4814,7 +4939,7 @@ export interface operations {
             path: {
                 /**
                  * @description A bare address.
-                 * @example ada@example.com
+                 * @example nobody@example.com
                  */
                 email: string;
             };
@@ -4822,12 +4947,14 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "note": "Asked us to stop"
+                 *     }
+                 */
                 "application/json": {
-                    /**
-                     * @description Why, in one line.
-                     * @example Asked us to stop
-                     */
-                    note?: string;
+                    /** @description Why, in one line. */
+                    note?: string | null;
                 };
             };
         };
@@ -4845,7 +4972,7 @@ export interface operations {
                     "application/json": components["schemas"]["Suppression"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4862,9 +4989,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -4879,7 +5006,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4895,7 +5022,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -4907,7 +5034,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4923,7 +5050,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4939,7 +5066,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_failed`: The request is not valid. */
+            /** @description `validation_failed`: Invalid request. */
             422: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4973,7 +5100,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -4990,9 +5117,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_unavailable`: The queue cannot be reached.
+             * @description `queue_unavailable`: Queue unavailable.
              *
-             *     `queue_full`: The queue is full.
+             *     `queue_full`: Queue full.
              */
             503: {
                 headers: {
@@ -5018,10 +5145,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /**
-                 * @description A bare address.
-                 * @example ada@example.com
-                 */
+                /** @description A bare address. */
                 email: string;
             };
             cookie?: never;
@@ -5039,7 +5163,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5056,9 +5180,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -5073,7 +5197,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5089,7 +5213,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_found`: There is nothing at this address. */
+            /** @description `not_found`: Not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5105,7 +5229,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5117,7 +5241,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5133,7 +5257,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5149,7 +5273,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `validation_failed`: The request is not valid. */
+            /** @description `validation_failed`: Invalid request. */
             422: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5183,7 +5307,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5200,9 +5324,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_unavailable`: The queue cannot be reached.
+             * @description `queue_unavailable`: Queue unavailable.
              *
-             *     `queue_full`: The queue is full.
+             *     `queue_full`: Queue full.
              */
             503: {
                 headers: {
@@ -5247,7 +5371,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5264,9 +5388,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -5281,7 +5405,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5315,7 +5439,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5331,7 +5455,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `queue_unavailable`: The queue cannot be reached. */
+            /** @description `queue_unavailable`: Queue unavailable. */
             503: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5356,7 +5480,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example bot@acme.com */
+                /** @description A user of GET /accounts. */
                 user: string;
             };
             cookie?: never;
@@ -5376,7 +5500,7 @@ export interface operations {
                     "application/json": components["schemas"]["Account"];
                 };
             };
-            /** @description `invalid_json`: The request cannot be read. */
+            /** @description `invalid_json`: Malformed request. */
             400: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5393,9 +5517,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `missing_api_key`: No API key was given.
+             * @description `missing_api_key`: API key missing.
              *
-             *     `invalid_api_key`: The API key is not known.
+             *     `invalid_api_key`: API key not recognized.
              */
             401: {
                 headers: {
@@ -5410,7 +5534,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `insufficient_scope`: The API key may not do this. */
+            /** @description `insufficient_scope`: API key lacks the scope. */
             403: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5426,7 +5550,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `not_found`: There is nothing at this address. */
+            /** @description `not_found`: Not found. */
             404: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5442,7 +5566,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: The request took too long to arrive. */
+            /** @description `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
@@ -5454,7 +5578,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `message_too_large`: The message is larger than Gmail takes. */
+            /** @description `message_too_large`: Message too large. */
             413: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5470,7 +5594,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_media_type`: Only uncompressed JSON is accepted. */
+            /** @description `unsupported_media_type`: Unsupported media type. */
             415: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5504,7 +5628,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `internal_error`: Something went wrong in Outtray. */
+            /** @description `internal_error`: Internal error in Outtray. */
             500: {
                 headers: {
                     /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
@@ -5521,17 +5645,17 @@ export interface operations {
                 };
             };
             /**
-             * @description `dns_failed`: The mail server’s name could not be resolved.
+             * @description `dns_failed`: Mail server name not resolved.
              *
-             *     `connect_failed`: The mail server could not be reached.
+             *     `connect_failed`: Mail server unreachable.
              *
-             *     `connect_timeout`: The mail server did not answer in time.
+             *     `connect_timeout`: Mail server did not respond in time.
              *
-             *     `connection_lost`: The connection to the mail server broke.
+             *     `connection_lost`: Connection to the mail server lost.
              *
-             *     `smtp_protocol_error`: The mail server said something that is not SMTP.
+             *     `smtp_protocol_error`: Invalid SMTP reply.
              *
-             *     `smtp_temporary_failure`: The mail server refused for now.
+             *     `smtp_temporary_failure`: Temporary failure of the mail server.
              */
             502: {
                 headers: {
@@ -5549,9 +5673,9 @@ export interface operations {
                 };
             };
             /**
-             * @description `queue_unavailable`: The queue cannot be reached.
+             * @description `queue_unavailable`: Queue unavailable.
              *
-             *     `queue_full`: The queue is full.
+             *     `queue_full`: Queue full.
              */
             503: {
                 headers: {
