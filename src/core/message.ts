@@ -95,9 +95,10 @@ export function recordBytes({ envelope, replyTo, attachments, warnings, tags, me
 }
 
 /** Roughly what the content of a message occupies while it waits, in bytes. */
-export function contentBytes({ html, text, attachments, headers }: Content): number {
+export function contentBytes({ html, text, attachments, headers, references }: Content): number {
   const bodies = (html?.length ?? 0) + (text?.length ?? 0) + lengthOf(headers);
-  return attachments.reduce((sum, { content }) => sum + content.length, bodies);
+  const thread = references.reduce((sum, id) => sum + id.length, 0);
+  return attachments.reduce((sum, { content }) => sum + content.length, bodies + thread);
 }
 
 function lengthOf(map: Readonly<Record<string, string>>): number {

@@ -125,7 +125,7 @@ export class GmailConnection extends SMTPConnection {
   }
 
   /** smtp-server reads a quoted local part (RFC 5321, section 4.1.2) as if it had no quotes, and refuses what only they allow. */
-  override _parseAddressCommand(name: string, command: Buffer | string) {
+  override _parseAddressCommand(name: string, command: Buffer | string): ReturnType<SMTPConnection['_parseAddressCommand']> {
     const text = command.toString();
     const quoted = /<("(?:[ !#-[\]-~]|\\[ -~])*")@/.exec(text)?.[1];
     if (quoted === undefined) return super._parseAddressCommand(name, command);

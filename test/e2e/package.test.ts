@@ -23,7 +23,7 @@ const hello: SendRequest = { to: ['ada@example.com', { email: 'bob@example.com',
 export async function send(): Promise<Message | ErrorCode | null> {
   const { data, error } = await outtray.POST('/send', { params: { header: { Prefer: 'wait=10' } }, body: hello });
   if (error) return error.code;
-  return 'id' in data ? data : null;
+  return 'durability' in data ? data : null;
 }
 
 // @ts-expect-error: the field is "to".

@@ -43,11 +43,20 @@ describe('an unknown route', () => {
     ['POST', '/messages', 'POST /send'],
     ['DELETE', '/messages/msg_1', 'POST /messages/{id}/cancel'],
     ['PUT', '/messages/msg_1', 'PATCH /messages/{id}'],
-    ['POST', '/emails/batchs', 'POST /emails/batch'],
     ['POST', '/livez', 'GET /livez'],
   ] as const)('%s %s, of which only the method is unknown, is 405 and names %s', async (method, url, nearest) => {
     const { status, code, detail } = await detailOf(method, url);
     expect([status, code, detail]).toEqual([405, 'method_not_allowed', `\`${url}\` does not accept ${method}. Did you mean ${nearest}?`]);
+  });
+
+  test("under /emails names the nearest in the shape of Resend's errors", async () => {
+    await using app = await startApp();
+    const answer = await app.inject({ method: 'POST', url: '/emails/batchs', headers: CRM });
+    expect(answer.json()).toMatchObject({
+      statusCode: 405,
+      name: 'method_not_allowed',
+      message: expect.stringContaining('Did you mean POST /emails/batch?'),
+    });
   });
 
   test.each([

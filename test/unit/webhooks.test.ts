@@ -384,8 +384,8 @@ test('the log names the host of an endpoint, never its path, its query or what w
   events.emit('webhook.dropped', aNotice({ url: A, failures: 4 }), 'why');
   const told = { endpoint: 'a.test', event_id: expect.stringMatching(/^evt_/), type: 'message.sent' };
   expect(lines.map((line) => JSON.parse(line))).toMatchObject([
-    { ...told, about: 'msg_7', attempt: 1, reason: 'HTTP 503', msg: 'webhook failed' },
-    { ...told, about: 'msg_7', attempt: 2, msg: 'webhook answered' },
+    { ...told, msg_id: 'msg_7', attempt: 1, reason: 'HTTP 503', msg: 'webhook failed' },
+    { ...told, msg_id: 'msg_7', attempt: 2, msg: 'webhook answered' },
     { endpoint: 'a.test', dropped: 1, msg: expect.stringContaining('410') },
     { ...told, attempt: 5, reason: 'why', msg: 'webhook dropped' },
   ]);
