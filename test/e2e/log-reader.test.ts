@@ -30,7 +30,7 @@ async function makeFifo(): Promise<Fifo> {
 async function flood(url: string, goOn: (count: number) => boolean): Promise<void> {
   for (let count = 0; goOn(count); count += 50) {
     const paths = Array.from({ length: 50 }, (_, index) => `${url}/${'x'.repeat(150)}${count + index}`);
-    await Promise.all(paths.map(async (path) => (await fetch(path)).arrayBuffer()));
+    await Promise.all(paths.map(async (path) => (await fetch(path, { signal: AbortSignal.timeout(30_000) })).arrayBuffer()));
   }
 }
 

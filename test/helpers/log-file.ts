@@ -79,10 +79,10 @@ export async function serveLoggingTo({ gmail, log, redirect = '> "$LOG"', env = 
   };
 }
 
-/** Null if there was no response. */
+/** The status of the response; 0 if there was none. */
 async function statusOf(url: string, init?: RequestInit): Promise<number> {
   try {
-    const response = await fetch(url, init);
+    const response = await fetch(url, { signal: AbortSignal.timeout(30_000), ...init });
     await response.arrayBuffer();
     return response.status;
   } catch {
