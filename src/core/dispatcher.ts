@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Account } from './account.ts';
 import type { Accounts } from './accounts.ts';
 import { type Attempt, advance, amend, type Delivery, type DeliveryPatch, isSettled, mayBecome, namedOf, type Status } from './delivery.ts';
-import { ERRORS } from './errors.ts';
+import { ERRORS, type ErrorCode } from './errors.ts';
 import type { Events } from './events.ts';
 import { insist } from './insist.ts';
 import { type Lanes, startLanes } from './lanes.ts';
@@ -219,12 +219,16 @@ function jobOf(delivery: Delivery): Job {
   return { id, messageId, date: createdAt, envelope, content, recipients: namedOf(delivery) };
 }
 
+/** A message with one of these may wait for a server that can be reached, and be given as soon as there is one. */
+const UNREACHABLE: readonly ErrorCode[] = ['dns_failed', 'connect_failed', 'connect_timeout', 'connection_lost'];
+
 /**
  * How much longer a delivery waits that the queue gave because it expires before its back-off ends, in ms. Null if its back-off has ended. It has
- * not expired if the wall clock went back meanwhile. What waits for its account may be given sooner than that, when the account works again.
+ * not expired if the wall clock went back meanwhile. What waits for its account or a server may be given sooner, when that works again.
  */
 function waitPastExpiry({ status, error, nextAttemptAt, expiresAt }: Delivery): number | null {
-  if (status !== 'deferred' || error?.scope === 'account' || nextAttemptAt === null || expiresAt === null) return null;
+  if (status !== 'deferred' || error === null || nextAttemptAt === null || expiresAt === null) return null;
+  if (error.scope === 'account' || UNREACHABLE.includes(error.code)) return null;
   return nextAttemptAt >= expiresAt ? nextAttemptAt - expiresAt : null;
 }
 

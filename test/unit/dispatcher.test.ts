@@ -114,6 +114,19 @@ describe('the dispatcher', () => {
     expect(core.jobs).toHaveLength(1);
   });
 
+  test('a message that would expire before its next attempt goes out as soon as a probe reaches the server', async () => {
+    const unreachable = aFault('connect_failed', { scope: 'connection', noSession: true, backoffMs: [LONG * 1000] });
+    const core = start((job) => (core.jobs.length > 1 ? anAcceptance(job.recipients) : aFailure(unreachable)), {
+      backoffScale: 1,
+      retryForMs: 3_600_000,
+    });
+    const deferred = new Promise((resolve) => core.events.once('message.deferred', resolve));
+    const { id } = await core.accept({ expiresAt: Date.now() + 60_000 });
+    await deferred;
+    await core.accounts.verify('bot@acme.com', never);
+    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }, { number: 2 }] });
+  });
+
   test('a scheduled message goes out when its time has come', async () => {
     const core = start((job) => anAcceptance(job.recipients));
     const scheduledAt = Date.now() + 60;
