@@ -3216,13 +3216,13 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: Request timed out. */
+            /** @description `application_error`, `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
+                    "application/json": components["schemas"]["ResendError"] & {
                         /** @enum {string} */
                         code: "request_timeout";
                     };
@@ -3468,13 +3468,13 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: Request timed out. */
+            /** @description `application_error`, `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
+                    "application/json": components["schemas"]["ResendError"] & {
                         /** @enum {string} */
                         code: "request_timeout";
                     };
@@ -3874,13 +3874,13 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: Request timed out. */
+            /** @description `application_error`, `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
+                    "application/json": components["schemas"]["ResendError"] & {
                         /** @enum {string} */
                         code: "request_timeout";
                     };
@@ -4104,13 +4104,13 @@ export interface operations {
                     };
                 };
             };
-            /** @description `request_timeout`: Request timed out. */
+            /** @description `application_error`, `request_timeout`: Request timed out. */
             408: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
+                    "application/json": components["schemas"]["ResendError"] & {
                         /** @enum {string} */
                         code: "request_timeout";
                     };

@@ -5,7 +5,7 @@ import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, ERRORS, type ErrorCode, summarize } from '../core/errors.ts';
 import { refuseMediaType } from './media-type.ts';
 import { refusalOf, requestOn } from './plugins/observe.ts';
-import { speaksResend, toResendError } from './resend/errors.ts';
+import { isResendPath, speaksResend, toResendError } from './resend/errors.ts';
 import type { Problem } from './schemas/problem.ts';
 
 const CONTENT_TYPE = 'application/problem+json';
@@ -93,12 +93,13 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   const problem = toProblemOf(failure, request);
   const retryAfter = failure.retryAfter ?? (problem.status === 503 ? RETRY_AFTER : undefined);
   if (retryAfter !== undefined) reply.header('retry-after', String(retryAfter));
-  const { status, type, body } = speaksResend(request) ? asResend(problem) : { status: problem.status, type: CONTENT_TYPE, body: problem };
+  const { status, type, body } = inShapeFor(speaksResend(request), problem);
   if (status === 401) reply.header('www-authenticate', 'Bearer');
   return reply.code(status).type(type).send(body);
 }
 
-function asResend(problem: Problem) {
+function inShapeFor(isResend: boolean, problem: Problem) {
+  if (!isResend) return { status: problem.status, type: CONTENT_TYPE, body: problem };
   const body = toResendError(problem);
   return { status: body.statusCode, type: 'application/json; charset=utf-8', body };
 }
@@ -121,12 +122,13 @@ export function answerClientError(error: Error & { code?: string; rawPacket?: un
         : 'invalid_json';
   const request = requestOn(socket);
   const request_id = request?.id ?? newRequestId();
-  const refusal = request ? refusalOf(request.originalUrl, request.ip) : refusalOf(targetIn(error.rawPacket), socket.remoteAddress);
+  const target = request?.originalUrl ?? targetIn(error.rawPacket);
+  const refusal = refusalOf(target, request?.ip ?? socket.remoteAddress);
   const problem = toProblem(code, { detail: ERRORS[code].title, instance: '', request_id });
-  socket.end(formatAnswer(problem));
-  if (code === 'request_timeout') socket.destroy(error);
+  const isResend = request ? speaksResend(request) : isResendPath(target ?? '');
+  socket.end(formatAnswer(inShapeFor(isResend, problem), request_id));
   // Destroyed with bytes unread, the connection would be reset, and the answer might be lost with it.
-  else setTimeout(() => socket.destroy(error), LINGER_MS).unref();
+  setTimeout(() => socket.destroy(error), LINGER_MS).unref();
   logger.info({ request_id, status: problem.status, code, ...refusal }, 'request');
 }
 
@@ -135,17 +137,17 @@ function targetIn(packet: unknown): string | undefined {
   return Buffer.isBuffer(packet) ? /^[A-Z]{1,20} ([/*h]\S*)/.exec(packet.toString('latin1'))?.[1] : undefined;
 }
 
-function formatAnswer(problem: Problem): string {
-  const body = JSON.stringify(problem);
+function formatAnswer({ status, type, body }: ReturnType<typeof inShapeFor>, requestId: string): string {
+  const json = JSON.stringify(body);
   return [
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     'Connection: close',
-    `Content-Type: ${CONTENT_TYPE}`,
-    `Content-Length: ${Buffer.byteLength(body)}`,
+    `Content-Type: ${type}`,
+    `Content-Length: ${Buffer.byteLength(json)}`,
     'Cache-Control: no-store',
     'X-Content-Type-Options: nosniff',
-    `X-Request-Id: ${problem.request_id}`,
+    `X-Request-Id: ${requestId}`,
     '',
-    body,
+    json,
   ].join('\r\n');
 }

@@ -171,6 +171,16 @@ describe('a request that takes too long', () => {
     expect(app.logs.map(({ code }) => code)).not.toContain('invalid_json');
   });
 
+  test.each([
+    ['whose body stops', HEAD.replace('/send', '/emails').concat('Content-Length: 1000\r\n\r\n{"to":'), 408, 'request_timeout'],
+    ['that is malformed', HEAD.replace('/send', '/emails').concat('Content-Length: 1\r\nContent-Length: 2\r\n\r\n'), 400, 'invalid_json'],
+  ])("to Resend's API %s gets an error of its shape", async (_, bytes, status, code) => {
+    await using app = await startApp({ requestTimeoutMs: 200 });
+    const answer = await ask(app, bytes);
+    expect([answer.status, answer.headers['content-type']]).toEqual([status, 'application/json; charset=utf-8']);
+    expect(JSON.parse(answer.body)).toMatchObject({ statusCode: status, name: expect.any(String), message: expect.any(String), code });
+  });
+
   test('gets 408 also if it trickles on', async () => {
     await using app = await startApp({ requestTimeoutMs: 300 });
     const socket = await openSocket(await app.listen());

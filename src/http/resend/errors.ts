@@ -89,7 +89,12 @@ export function toResendError(problem: Problem): ResendError {
  * themselves (`resend-node:6.0.0`, `resend-go/2.0.0`), and also call parts of the API that Outtray does not have.
  */
 export function speaksResend({ url, headers, routeOptions }: FastifyRequest): boolean {
-  return /^\/+emails(?:[/?]|$)/.test(routeOptions.url ?? url) || /^resend-/i.test(headers['user-agent'] ?? '');
+  return isResendPath(routeOptions.url ?? url) || /^resend-/i.test(headers['user-agent'] ?? '');
+}
+
+/** Whether a request target is a part of Resend's API. */
+export function isResendPath(target: string): boolean {
+  return /^\/+emails(?:[/?]|$)/.test(target);
 }
 
 /** The `validation_failed` that has a status of its own, for the examples of the document. */
@@ -105,9 +110,8 @@ function toInvalidKey(problem: Problem): Problem {
 
 /** The documented answers of a route, as {@link answers} has them, with errors of Resend's shape and status. */
 export function resendAnswers(own: Parameters<typeof answers>[0], codes: readonly RefusalCode[]): Record<string, Answer> {
-  const { late = [], others = [] } = Object.groupBy(codes, (code) => (code === 'request_timeout' ? 'late' : 'others'));
-  const refusals = others.map((code) => ({ code, name: nameOf(code) }));
-  if (others.includes('idempotency_key_reused')) refusals.push({ code: 'validation_failed', name: 'invalid_idempotency_key' });
+  const refusals = codes.map((code) => ({ code, name: nameOf(code) }));
+  if (codes.includes('idempotency_key_reused')) refusals.push({ code: 'validation_failed', name: 'invalid_idempotency_key' });
   const errors = [...Map.groupBy(refusals, ({ code, name }) => statusOf(code, name))].map(([status, group]) => {
     const description = group.map(({ code, name }) => `\`${name}\`, \`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
     const codesOfStatus = group.map(({ code }) => code);
@@ -119,6 +123,5 @@ export function resendAnswers(own: Parameters<typeof answers>[0], codes: readonl
       },
     ] as const;
   });
-  // The parser answers what comes too late, and does not know whom.
-  return { ...answers(own, late, RATE_LIMIT_HEADERS), ...Object.fromEntries(errors) };
+  return { ...answers(own, [], RATE_LIMIT_HEADERS), ...Object.fromEntries(errors) };
 }
