@@ -1,7 +1,6 @@
 import { z } from 'zod';
-import { parseAddress } from '../core/address.ts';
+import { type Address, parseAddress } from '../core/address.ts';
 import type { ReadCredentials } from '../core/credentials.ts';
-import type { Address } from '../core/message.ts';
 import type { Problem, Setting } from './environment.ts';
 import { createCredentialsReader, howToLogIn, LOGIN_FIELDS, type LoginField, type LoginSettings, parseLogin } from './login.ts';
 import { defaultOf, optional, parseSettings, required } from './schema.ts';

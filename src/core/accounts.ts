@@ -1,9 +1,9 @@
 import type { Account, AccountState } from './account.ts';
-import { toMailboxKey } from './address.ts';
+import { type Address, toMailboxKey } from './address.ts';
 import type { Caller } from './caller.ts';
 import type { Delivery, DeliveryError } from './delivery.ts';
 import { AppError } from './errors.ts';
-import type { Address, Message, Priority } from './message.ts';
+import type { Message, Priority } from './message.ts';
 import type { Queue, Store, Transport } from './ports.ts';
 import type { Budget } from './quota.ts';
 

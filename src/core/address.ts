@@ -1,5 +1,10 @@
 import { domainToASCII, domainToUnicode } from 'node:url';
-import type { Address } from './message.ts';
+
+/** A mailbox, validated: `email` has an ASCII (A-label) domain in lower case and no quoted local part; neither field has control characters. */
+export interface Address {
+  readonly email: string;
+  readonly name: string | null;
+}
 
 /** A text that is not a mailbox. `reason` is meant for the caller: what is wrong, and the mend. It never repeats the text. */
 export class AddressError extends Error {

@@ -1,5 +1,6 @@
+import type { Address } from './address.ts';
 import type { ErrorCode } from './errors.ts';
-import type { Address, Content, Envelope, Priority } from './message.ts';
+import type { Content, Envelope, Priority } from './message.ts';
 
 /**
  * A delivery is one accepted message and all that became of it. It is an immutable value: {@link advance} and {@link amend} return the next one.

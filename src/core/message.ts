@@ -1,10 +1,4 @@
-import { toMailboxKey } from './address.ts';
-
-/** A mailbox, validated: `email` has an ASCII (A-label) domain in lower case and no quoted local part; neither field has control characters. */
-export interface Address {
-  readonly email: string;
-  readonly name: string | null;
-}
+import { type Address, toMailboxKey } from './address.ts';
 
 export interface Attachment {
   readonly filename: string;

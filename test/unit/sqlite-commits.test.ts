@@ -29,7 +29,7 @@ beforeEach(() => {
   db = new DatabaseSync(':memory:');
   migrate(db, 'test');
   troubles = [];
-  commits = createCommits(db, { openFile: IN_PLACE, clock: Date, onTrouble: (reason) => troubles.push(reason) });
+  commits = createCommits(db, { openFile: IN_PLACE, now: Date.now, onTrouble: (reason) => troubles.push(reason) });
   store = createSqliteStore(db, commits, LIMITS);
 });
 

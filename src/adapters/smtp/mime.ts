@@ -4,8 +4,8 @@ import { domainToASCII } from 'node:url';
 import { compile } from 'html-to-text';
 import type { SendMailOptions } from 'nodemailer';
 import { detectMimeType } from 'nodemailer/lib/mime-funcs';
-import { toAddrSpec } from '../../core/address.ts';
-import type { Address, Attachment, Unsubscribe } from '../../core/message.ts';
+import { type Address, toAddrSpec } from '../../core/address.ts';
+import type { Attachment, Unsubscribe } from '../../core/message.ts';
 import type { Job } from '../../core/ports.ts';
 
 /** Gmail itself clips a message at about 102 KB, and hostile HTML costs quadratic time: 100,000 characters take a quarter second at worst. */

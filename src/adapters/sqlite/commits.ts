@@ -1,5 +1,4 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { FileClock } from './clock.ts';
 import type { OpenFile } from './open-file.ts';
 import { FileLostError, isSqliteFailure, reasonOf, toUnavailable } from './trouble.ts';
 
@@ -42,12 +41,13 @@ interface Turn {
 
 export interface CommitsOptions {
   readonly openFile: OpenFile;
-  readonly clock: FileClock;
+  /** Epoch ms by the clock of the file. */
+  readonly now: () => number;
   /** Told when nothing can be written any more, and with null when it can again. */
   readonly onTrouble: (reason: string | null) => void;
 }
 
-export function createCommits(db: DatabaseSync, { openFile, clock, onTrouble }: CommitsOptions): Commits {
+export function createCommits(db: DatabaseSync, { openFile, now, onTrouble }: CommitsOptions): Commits {
   const begin = db.prepare('BEGIN IMMEDIATE');
   const commit = db.prepare('COMMIT');
   const rollback = db.prepare('ROLLBACK');
@@ -158,7 +158,7 @@ export function createCommits(db: DatabaseSync, { openFile, clock, onTrouble }: 
       check();
       return failure instanceof FileLostError ? failure.message : null;
     },
-    now: clock.now,
+    now,
     close() {
       closed = true;
       clearInterval(checking);

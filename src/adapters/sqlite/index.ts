@@ -49,7 +49,7 @@ async function assemble(
   { queue, maxMessages, maxBytes, retainMs, onTrouble }: SqliteBackendOptions,
 ): Promise<Backend> {
   const clock = openFileClock(db);
-  const commits = createCommits(db, { openFile, clock, onTrouble });
+  const commits = createCommits(db, { openFile, now: clock.now, onTrouble });
   const backend = {
     durability: 'disk',
     queue,

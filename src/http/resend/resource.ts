@@ -1,5 +1,5 @@
+import type { Address } from '../../core/address.ts';
 import type { Delivery, Status } from '../../core/delivery.ts';
-import type { Address } from '../../core/message.ts';
 import type { Email, EmailEntry } from './schemas.ts';
 
 /** What each status is among Resend's events: https://resend.com/docs/dashboard/emails/introduction. */

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { AddressError, hasSeveralAddresses, parseAddress, parseDisplayName, parseEmail } from '../../core/address.ts';
-import type { Address } from '../../core/message.ts';
+import { type Address, AddressError, hasSeveralAddresses, parseAddress, parseDisplayName, parseEmail } from '../../core/address.ts';
 import { strictObject } from '../fields.ts';
 import { optional } from '../leniency.ts';
 

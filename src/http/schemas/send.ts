@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { type Address, type Draft, PRIORITIES } from '../../core/message.ts';
+import type { Address } from '../../core/address.ts';
+import { type Draft, PRIORITIES } from '../../core/message.ts';
 import { findClockErrors } from '../../core/times.ts';
 import { isRecord } from '../body/json.ts';
 import { strictObject } from '../fields.ts';
