@@ -134,7 +134,8 @@ function link({ redis, subscriber }: Connections, clock: Clock, { aliveMs, beatM
     clock,
     news,
     instance,
-    isUsable: () => trouble === null && redis.status === 'ready',
+    // After READONLY a connection is being closed while its status is still `ready`.
+    isUsable: () => trouble === null && redis.status === 'ready' && redis.stream.writable,
     ask,
     run,
     together,
