@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { AddressError, hasControlCharacters, parseAddress, parseDisplayName, parseEmail, toAddrSpec } from '../../src/core/address.ts';
+import { cpuTimeOf } from '../helpers/cpu-time.ts';
 
 function reasonFor(text: string, parse: (text: string) => unknown = parseEmail): string {
   try {
@@ -175,13 +176,14 @@ describe('refused addresses', () => {
   });
 
   test('text of a megabyte is refused at once', () => {
-    const startedAt = performance.now();
-    for (const part of ['a', '@,', '"', ' ', '.', 'ë', '\\']) {
-      const text = `a${part.repeat(1 << 20)}a`;
-      expect(isRefused(text, parseAddress)).toBe(true);
-      expect(isRefused(text)).toBe(true);
-    }
-    expect(performance.now() - startedAt).toBeLessThan(1000);
+    const tookMs = cpuTimeOf(() => {
+      for (const part of ['a', '@,', '"', ' ', '.', 'ë', '\\']) {
+        const text = `a${part.repeat(1 << 20)}a`;
+        expect(isRefused(text, parseAddress)).toBe(true);
+        expect(isRefused(text)).toBe(true);
+      }
+    });
+    expect(tookMs).toBeLessThan(2000);
   });
 });
 

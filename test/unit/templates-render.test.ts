@@ -5,6 +5,7 @@ import { parseTemplates } from '../../src/adapters/templates/catalogue.ts';
 import { render } from '../../src/adapters/templates/render.ts';
 import { AppError } from '../../src/core/errors.ts';
 import type { Rendered } from '../../src/core/ports.ts';
+import { cpuTimeOf } from '../helpers/cpu-time.ts';
 
 type Files = Readonly<Record<string, string>>;
 type Variables = Readonly<Record<string, unknown>>;
@@ -192,15 +193,16 @@ describe('what cannot be written is refused', () => {
   });
 
   test('lists inside lists, and partials inside partials, that would take for ever, in a moment', () => {
-    const started = performance.now();
     const l = Array.from({ length: 20_000 }, (_, index) => index);
-    for (const inner of ['', '{{x?}}', '{{#x?}}{{/x?}}', '{{^l}}{{/l}}', '{{#l}}{{/l}}']) {
-      expect(refusal(() => text(`{{#l}}{{#l}}{{#l}}${inner}{{/l}}{{/l}}{{/l}}`, { l }))).toEqual([' too_many']);
-    }
-    const doubling = Array.from({ length: 40 }, (_, i) => [`_partials/p${i}.txt`, `{{> p${i + 1}}}{{> p${i + 1}}}`]);
-    expect(refusal(() => fillIn({ 'body.txt': '{{> p0}}', ...Object.fromEntries(doubling), '_partials/p40.txt': '{{x?}}' }))).toEqual([
-      ' too_many',
-    ]);
-    expect(performance.now() - started).toBeLessThan(5000);
+    const tookMs = cpuTimeOf(() => {
+      for (const inner of ['', '{{x?}}', '{{#x?}}{{/x?}}', '{{^l}}{{/l}}', '{{#l}}{{/l}}']) {
+        expect(refusal(() => text(`{{#l}}{{#l}}{{#l}}${inner}{{/l}}{{/l}}{{/l}}`, { l }))).toEqual([' too_many']);
+      }
+      const doubling = Array.from({ length: 40 }, (_, i) => [`_partials/p${i}.txt`, `{{> p${i + 1}}}{{> p${i + 1}}}`]);
+      expect(refusal(() => fillIn({ 'body.txt': '{{> p0}}', ...Object.fromEntries(doubling), '_partials/p40.txt': '{{x?}}' }))).toEqual([
+        ' too_many',
+      ]);
+    });
+    expect(tookMs).toBeLessThan(5000);
   });
 });
