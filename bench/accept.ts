@@ -1,6 +1,15 @@
-import { acceptedPerSecond, environment, KEY, ROOMY, ROUNDS, startGmail, startLoad, startOuttray } from './parties.ts';
 import { startChild } from './parts/children.ts';
-import { median, over, type Row } from './row.ts';
+import {
+  acceptedPerSecond,
+  environment,
+  KEY,
+  ROOMY,
+  ROUNDS,
+  startGmail,
+  startLoad,
+  startOuttray,
+} from './processes.ts';
+import { median, over, type Row } from './report-row.ts';
 
 /** POST /send, the queue draining, over a bare Fastify route; and what the packages it is made of reach on their own. */
 export async function acceptRate(): Promise<Row[]> {

@@ -1,10 +1,22 @@
-import { BODY, environment, KEY, type Login, post, ROOMY, ROUNDS, startGmail, startLoad, startOuttray, startSilence } from './parties.ts';
 import { type Backing, openFile } from './parts/backing.ts';
 import type { Child } from './parts/children.ts';
 import { startToLivez } from './parts/command.ts';
 import type { GmailHello } from './parts/gmail.ts';
 import type { Usage } from './parts/outtray.ts';
-import { atMost, median, type Row } from './row.ts';
+import {
+  BODY,
+  environment,
+  KEY,
+  type Login,
+  post,
+  ROOMY,
+  ROUNDS,
+  startGmail,
+  startLoad,
+  startOuttray,
+  startSilence,
+} from './processes.ts';
+import { atMost, median, type Row } from './report-row.ts';
 
 const MANY = 100_000;
 const FEW = 1000;
@@ -36,7 +48,8 @@ async function fill({ url }: Backing, count: number, silence: Login): Promise<vo
   await using outtray = await startOuttray(environment(silence, { ...ROOMY, QUEUE_URL: url }));
   const shape = { path: '/send', body: BODY, connections: 64, port: outtray.hello.port, key: KEY };
   const { answers } = await post(load, { ...shape, requests: count, ms: 100_000 });
-  if (answers['202'] !== count) throw new Error(`no more than ${answers['202']} of ${count} messages were queued in time`);
+  if (answers['202'] !== count)
+    throw new Error(`no more than ${answers['202']} of ${count} messages were queued in time`);
 }
 
 async function startRows(full: Backing, silence: Login): Promise<Row[]> {
@@ -44,7 +57,9 @@ async function startRows(full: Backing, silence: Login): Promise<Row[]> {
   for (let round = 0; round < ROUNDS; round += 1) {
     await using empty = await openFile();
     for (const [name, { url }] of Object.entries({ full, empty })) {
-      times[name as keyof typeof times].push(await startToLivez(environment(silence, { ...ROOMY, QUEUE_URL: url })));
+      times[name as keyof typeof times].push(
+        await startToLivez(environment(silence, { ...ROOMY, QUEUE_URL: url })),
+      );
     }
   }
   const row = (what: string, ms: number, aim: number | null) => atMost(what, `${Math.round(ms)} ms`, ms, aim);
@@ -77,7 +92,10 @@ async function costRows(full: Backing, silence: Login, gmail: Gmail): Promise<Ro
     costs.full.push(await costOn(full, gmail));
   }
   const row = (what: string, key: keyof Cost, aim: number | null): Row => {
-    const [ours, baseline] = [costs.full, costs.few].map((many) => median(many.map((cost) => cost[key]))) as [number, number];
+    const [ours, baseline] = [costs.full, costs.few].map((many) => median(many.map((cost) => cost[key]))) as [
+      number,
+      number,
+    ];
     const [shown, shownBaseline] = [ours, baseline].map((ms) => `${ms.toFixed(2)} ms`) as [string, string];
     return { what, ours: shown, baseline: shownBaseline, value: ours / baseline, aim, atLeast: false };
   };

@@ -1,6 +1,15 @@
-import { CONNECTIONS, deliveredPerSecond, environment, MESSAGE, ROUNDS, startGmail, startLoad, startOuttray } from './parties.ts';
 import { startChild } from './parts/children.ts';
-import { median, over, type Row } from './row.ts';
+import {
+  CONNECTIONS,
+  deliveredPerSecond,
+  environment,
+  MESSAGE,
+  ROUNDS,
+  startGmail,
+  startLoad,
+  startOuttray,
+} from './processes.ts';
+import { median, over, type Row } from './report-row.ts';
 
 const COUNT = 4000;
 

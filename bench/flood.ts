@@ -1,6 +1,6 @@
-import { BODY, environment, KEY, ROUNDS, startGmail, startLoad, startOuttray } from './parties.ts';
 import type { Load, LoadResult } from './parts/load.ts';
-import { median, over, type Row } from './row.ts';
+import { BODY, environment, KEY, ROUNDS, startGmail, startLoad, startOuttray } from './processes.ts';
+import { median, over, type Row } from './report-row.ts';
 
 /** Delivery while 64 connections post without pause, over delivery in quiet. */
 export async function floodedRate(): Promise<Row[]> {
@@ -28,5 +28,7 @@ export async function floodedRate(): Promise<Row[]> {
     accepted += result.answers['202'] ?? 0;
     await gmail.ask('waitForAccepted', accepted);
   }
-  return [over('delivered under a flood of accepts, over quiet', median(floodRates), median(quietRates), 1 / 3)];
+  return [
+    over('delivered under a flood of accepts, over quiet', median(floodRates), median(quietRates), 1 / 3),
+  ];
 }

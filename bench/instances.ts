@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { environment, KEY, MESSAGE, post, ROUNDS, startGmail, startLoad, startOuttray } from './parties.ts';
 import { hasRedis, startRedis } from './parts/backing.ts';
 import type { Child } from './parts/children.ts';
+import type { Passed } from './parts/counting-proxy.ts';
 import type { GmailHello } from './parts/gmail.ts';
-import type { Passed } from './parts/turnstile.ts';
-import { atMost, leftOut, median, over, type Row } from './row.ts';
+import { environment, KEY, MESSAGE, post, ROUNDS, startGmail, startLoad, startOuttray } from './processes.ts';
+import { atMost, leftOut, median, over, type Row } from './report-row.ts';
 
 const CONNECTIONS = 12;
 const PER_INSTANCE = 6;
@@ -60,7 +60,12 @@ async function pacedRow(): Promise<Row> {
   const times = await gmail.ask<number[]>('begun');
   const most = busiestSecond(times);
   const average = (times.length - 1) / (((times.at(-1) ?? 0) - (times[0] ?? 0)) / 1000);
-  return atMost(`messages of both in any second with SMTP_RATE=${RATE}, at most`, `${most} (${average.toFixed(1)} on average)`, most, RATE);
+  return atMost(
+    `messages of both in any second with SMTP_RATE=${RATE}, at most`,
+    `${most} (${average.toFixed(1)} on average)`,
+    most,
+    RATE,
+  );
 }
 
 /** The most of these times that lie within any second. */
@@ -74,11 +79,18 @@ interface Instances extends AsyncDisposable {
 }
 
 /** On a Redis of their own, which goes with them. */
-async function startInstances(count: number, gmail: Gmail, more: Record<string, string> = {}): Promise<Instances> {
+async function startInstances(
+  count: number,
+  gmail: Gmail,
+  more: Record<string, string> = {},
+): Promise<Instances> {
   await using stack = new AsyncDisposableStack();
   const redis = stack.use(await startRedis());
   const load = stack.use(await startLoad());
-  const seats = { SMTP_CONNECTIONS: String(CONNECTIONS), SMTP_CONNECTIONS_PER_INSTANCE: String(PER_INSTANCE) };
+  const seats = {
+    SMTP_CONNECTIONS: String(CONNECTIONS),
+    SMTP_CONNECTIONS_PER_INSTANCE: String(PER_INSTANCE),
+  };
   const env = environment(gmail.hello, { ...seats, ...more, QUEUE_URL: redis.url });
   const started = await Promise.all(Array.from({ length: count }, () => startOuttray(env, gmail.hello.ca)));
   for (const instance of started) stack.use(instance);

@@ -10,9 +10,9 @@ import { floodedRate } from './flood.ts';
 import { instanceRates } from './instances.ts';
 import { latencyUnderLarge } from './latency.ts';
 import { queuedBytes } from './memory.ts';
-import { CONNECTIONS, ROUNDS } from './parties.ts';
+import { CONNECTIONS, ROUNDS } from './processes.ts';
 import { queueRates } from './queues.ts';
-import type { Row } from './row.ts';
+import type { Row } from './report-row.ts';
 import { startUp } from './start.ts';
 
 const BENCHES = {
@@ -28,7 +28,9 @@ const BENCHES = {
 } as const;
 
 const wanted = process.argv.slice(2);
-console.log(`Node ${process.version}, ${CONNECTIONS} SMTP connections, medians of ${ROUNDS} rounds, files in ${tmpdir()}\n`);
+console.log(
+  `Node ${process.version}, ${CONNECTIONS} SMTP connections, medians of ${ROUNDS} rounds, files in ${tmpdir()}\n`,
+);
 console.log('| what | Outtray | baseline | value | aim | |\n| --- | --- | --- | --- | --- | --- |');
 for (const [name, bench] of Object.entries(BENCHES)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
@@ -40,5 +42,7 @@ function print({ what, ours, baseline, value, aim, atLeast }: Row): void {
   if (!holds) process.exitCode = 1;
   const shown = atLeast || baseline !== '' ? value.toFixed(2) : '';
   const bound = aim === null ? '' : atLeast ? `≥ ${aim.toFixed(2)}` : `≤ ${aim}`;
-  console.log(`| ${what} | ${ours} | ${baseline} | ${shown} | ${bound} | ${aim === null ? '' : holds ? 'holds' : 'missed'} |`);
+  console.log(
+    `| ${what} | ${ours} | ${baseline} | ${shown} | ${bound} | ${aim === null ? '' : holds ? 'holds' : 'missed'} |`,
+  );
 }

@@ -1,6 +1,15 @@
-import { acceptedPerSecond, deliveredPerSecond, environment, ROOMY, ROUNDS, startGmail, startLoad, startOuttray } from './parties.ts';
 import { BACKINGS, type BackingName, hasRedis } from './parts/backing.ts';
-import { leftOut, median, over, type Row } from './row.ts';
+import {
+  acceptedPerSecond,
+  deliveredPerSecond,
+  environment,
+  ROOMY,
+  ROUNDS,
+  startGmail,
+  startLoad,
+  startOuttray,
+} from './processes.ts';
+import { leftOut, median, over, type Row } from './report-row.ts';
 
 const COUNT = 4000;
 const AIMS = { accepted: { sqlite: 0.5, redis: 0.3 }, delivered: { sqlite: 0.8, redis: 0.6 } } as const;
@@ -10,7 +19,10 @@ type Rates = Readonly<Record<BackingName, number[]>>;
 /** The queues that survive a crash over the one in memory. */
 export async function queueRates(): Promise<Row[]> {
   const names: BackingName[] = hasRedis() ? ['memory', 'sqlite', 'redis'] : ['memory', 'sqlite'];
-  return [...toRows('accepted', await acceptRates(names)), ...toRows('delivered', await deliveryRates(names))];
+  return [
+    ...toRows('accepted', await acceptRates(names)),
+    ...toRows('delivered', await deliveryRates(names)),
+  ];
 }
 
 function toRows(what: keyof typeof AIMS, rates: Rates): Row[] {
@@ -29,7 +41,10 @@ async function acceptRates(names: readonly BackingName[]): Promise<Rates> {
     for (const name of names) {
       await using backing = await BACKINGS[name]();
       await using gmail = await startGmail();
-      await using outtray = await startOuttray(environment(gmail.hello, { ...ROOMY, QUEUE_URL: backing.url }), gmail.hello.ca);
+      await using outtray = await startOuttray(
+        environment(gmail.hello, { ...ROOMY, QUEUE_URL: backing.url }),
+        gmail.hello.ca,
+      );
       rates[name].push(await acceptedPerSecond(load, outtray.hello.port));
     }
   }
@@ -45,7 +60,9 @@ async function deliveryRates(names: readonly BackingName[]): Promise<Rates> {
   const ports: [BackingName, number][] = [];
   for (const name of names) {
     const backing = stack.use(await BACKINGS[name]());
-    const outtray = stack.use(await startOuttray(environment(gmail.hello, { QUEUE_URL: backing.url }), gmail.hello.ca));
+    const outtray = stack.use(
+      await startOuttray(environment(gmail.hello, { QUEUE_URL: backing.url }), gmail.hello.ca),
+    );
     ports.push([name, outtray.hello.port]);
   }
   for (let round = 0; round < ROUNDS + 1; round += 1) {

@@ -1,6 +1,6 @@
-import { environment } from './parties.ts';
 import { startToLivez } from './parts/command.ts';
-import { atMost, median, type Row } from './row.ts';
+import { environment } from './processes.ts';
+import { atMost, median, type Row } from './report-row.ts';
 
 /** From the start of the process to the first answer of /livez. */
 export async function startUp(): Promise<Row[]> {

@@ -18,10 +18,12 @@ const TOLERANCE_SECONDS = 5 * 60;
 
 /** An event of the CRM, as in {"event_id": "evt-1", "type": "invoice.created", "contact": {…}, "invoice": {…}}. */
 async function takeCrmEvent(request) {
-  if (!isFromCrm(request.headers)) return { status: 401, body: { error: 'Authorization is not "Bearer <CRM_SECRET>".' } };
+  if (!isFromCrm(request.headers))
+    return { status: 401, body: { error: 'Authorization is not "Bearer <CRM_SECRET>".' } };
   const { event_id, type, contact, invoice } = JSON.parse(await readBody(request));
   if (type !== 'invoice.created') return { status: 204 };
-  if (!(event_id && contact && invoice)) return { status: 422, body: { error: 'It needs an event_id, a contact and an invoice.' } };
+  if (!(event_id && contact && invoice))
+    return { status: 422, body: { error: 'It needs an event_id, a contact and an invoice.' } };
 
   const answer = await send(event_id, {
     to: { email: contact.email, name: contact.name },
@@ -58,7 +60,12 @@ async function send(eventId, message) {
     return await response.json();
   } catch (error) {
     // It may have been taken all the same: the same event again, with the same key, finds out.
-    return { code: 'outtray_unreachable', detail: error.message, hint: 'Send the event again.', retryable: true };
+    return {
+      code: 'outtray_unreachable',
+      detail: error.message,
+      hint: 'Send the event again.',
+      retryable: true,
+    };
   }
 }
 
@@ -68,7 +75,8 @@ const latest = new Map();
 /** What became of a message, as {"type": "message.sent", "sequence": 3, "data": {…}}; or of the account. */
 async function takeOuttrayEvent(request) {
   const body = await readBody(request);
-  if (!isFromOuttray(request.headers, body)) return { status: 401, body: { error: 'The signature is not right, or too old.' } };
+  if (!isFromOuttray(request.headers, body))
+    return { status: 401, body: { error: 'The signature is not right, or too old.' } };
   const { type, sequence, data } = JSON.parse(body);
   if (type.startsWith('message.')) {
     // Events may come twice, and an earlier one after a later one.
@@ -130,7 +138,12 @@ const routes = { 'POST /crm-events': takeCrmEvent, 'POST /outtray-events': takeO
 
 const server = createServer(async (request, response) => {
   const take = routes[`${request.method} ${request.url}`] ?? (async () => ({ status: 404 }));
-  const { status, body } = await take(request).catch((error) => ({ status: 400, body: { error: error.message } }));
+  const { status, body } = await take(request).catch((error) => ({
+    status: 400,
+    body: { error: error.message },
+  }));
   response.writeHead(status, { 'content-type': 'application/json' }).end(body && JSON.stringify(body));
 });
-server.listen(Number(PORT), '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port} takes events`));
+server.listen(Number(PORT), '127.0.0.1', () =>
+  console.log(`http://127.0.0.1:${server.address().port} takes events`),
+);

@@ -4,13 +4,19 @@
 import { randomUUID } from 'node:crypto';
 import { Resend } from 'resend';
 
-if (!process.env.RESEND_BASE_URL) throw new Error('Set RESEND_BASE_URL: without it the SDK calls Resend, and shows it the key.');
+if (!process.env.RESEND_BASE_URL)
+  throw new Error('Set RESEND_BASE_URL: without it the SDK calls Resend, and shows it the key.');
 const resend = new Resend();
 const [, , to = ''] = process.argv;
 
 const { data, error } = await resend.emails.send(
   // No from: the service's own, GMAIL_FROM.
-  { to, subject: 'Hello', html: '<p>Sent with the <b>Resend SDK</b>.</p>', tags: [{ name: 'flow', value: 'example' }] },
+  {
+    to,
+    subject: 'Hello',
+    html: '<p>Sent with the <b>Resend SDK</b>.</p>',
+    tags: [{ name: 'flow', value: 'example' }],
+  },
   // The same request with the same key, after a timeout for instance, never sends twice.
   { idempotencyKey: randomUUID() },
 );

@@ -16,7 +16,12 @@ const response = await fetch(`${url}/send`, {
     // Wait up to 10 s for the outcome. Without it, or if it takes longer: 202, and GET /messages/<id> tells later.
     prefer: 'wait=10',
   },
-  body: JSON.stringify({ to, subject: 'Hello', html: '<p>Sent with <b>fetch</b>.</p>', tags: { flow: 'example' } }),
+  body: JSON.stringify({
+    to,
+    subject: 'Hello',
+    html: '<p>Sent with <b>fetch</b>.</p>',
+    tags: { flow: 'example' },
+  }),
   signal: AbortSignal.timeout(30_000),
 });
 const answer = await response.json();

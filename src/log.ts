@@ -1,7 +1,7 @@
 import { type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
-import type { DeliveryError } from './core/delivery.ts';
+import type { DeliveryError } from './core/delivery/delivery.ts';
 import type { Events } from './core/events.ts';
-import type { Notice } from './core/ports.ts';
+import type { Notice } from './core/ports/outbox.ts';
 import { openLogOutput } from './log-output.ts';
 
 /** Logs JSON lines on standard output. A reader that is slow, stuck or gone never holds the service up: see log-output.ts. */
@@ -32,26 +32,39 @@ export function logEvents(events: Events, logger: Logger): void {
       smtp_code: attempt.smtp?.code,
       smtp_enhanced: attempt.smtp?.enhanced,
     };
-    if (fault) logger.warn({ ...line, code: fault.error.code, certain: fault.certain, retryable: fault.retryable }, 'attempt failed');
+    if (fault)
+      logger.warn(
+        { ...line, code: fault.error.code, certain: fault.certain, retryable: fault.retryable },
+        'attempt failed',
+      );
     else logger.info(line, 'attempt accepted');
   });
-  events.on('account.paused', (user, error, untilAt) => logger.error(accountLine(user, error, untilAt), 'account paused'));
+  events.on('account.paused', (user, error, untilAt) =>
+    logger.error(accountLine(user, error, untilAt), 'account paused'),
+  );
   events.on('account.short', (...what) => logger.warn(accountLine(...what), 'mail waits for quota'));
   events.on('account.resumed', (account) => {
     logger.info({ account }, 'account resumed');
   });
   events.on('webhook.attempted', (notice, answer) => {
-    if (answer.kind === 'failed') logger.warn({ ...noticeLine(notice), reason: answer.reason }, 'webhook failed');
+    if (answer.kind === 'failed')
+      logger.warn({ ...noticeLine(notice), reason: answer.reason }, 'webhook failed');
     else logger.debug(noticeLine(notice), 'webhook answered');
   });
   events.on('webhook.dropped', (notice, reason) => {
     logger.error({ ...noticeLine(notice), reason }, 'webhook dropped');
   });
   events.on('webhook.gone', (url, dropped) => {
-    logger.error({ endpoint: hostOf(url), dropped }, 'webhook endpoint answered 410: it gets nothing more until a restart or SIGHUP');
+    logger.error(
+      { endpoint: hostOf(url), dropped },
+      'webhook endpoint answered 410: it gets nothing more until a restart or SIGHUP',
+    );
   });
   events.on('lane.failed', (id, error) => {
-    logger.error({ ...laneItem(id), err: error instanceof Error ? stdSerializers.err(error) : error }, 'lane failed');
+    logger.error(
+      { ...laneItem(id), err: error instanceof Error ? stdSerializers.err(error) : error },
+      'lane failed',
+    );
   });
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
-import { abortOnSignal, endNow } from './shutdown.ts';
+import { abortOnSignal, endNow } from './service/shutdown.ts';
 
 const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const oldestNode = Number.parseInt(engines.node.replace('>=', ''), 10);
@@ -10,7 +10,10 @@ type Command = (args: string[], context: { version: string; signal: AbortSignal 
 
 /** Commands are loaded when they are called: `healthcheck` runs every few seconds and needs none of the rest. */
 const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Command> }>> = {
-  serve: { about: 'run the service (the default)', load: async () => (await import('./commands/serve.ts')).serve },
+  serve: {
+    about: 'run the service (the default)',
+    load: async () => (await import('./commands/serve.ts')).serve,
+  },
   demo: {
     about: 'run it against the built-in Gmail simulator; --once exits after the sample',
     load: async () => (await import('./commands/demo.ts')).demo,
@@ -19,8 +22,14 @@ const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Com
     about: 'check all that sending mail depends on, and say how to mend it; --json, --send-to ADDRESS',
     load: async () => (await import('./commands/doctor.ts')).doctor,
   },
-  simulator: { about: 'run only the Gmail simulator', load: async () => (await import('./commands/simulator.ts')).simulator },
-  openapi: { about: 'print the OpenAPI document', load: async () => (await import('./commands/openapi.ts')).openapi },
+  simulator: {
+    about: 'run only the Gmail simulator',
+    load: async () => (await import('./commands/simulator.ts')).simulator,
+  },
+  openapi: {
+    about: 'print the OpenAPI document',
+    load: async () => (await import('./commands/openapi.ts')).openapi,
+  },
   healthcheck: {
     about: 'exit 0 if the service on PORT is ready',
     load: async () => (await import('./commands/healthcheck.ts')).healthcheck,

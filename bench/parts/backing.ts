@@ -27,7 +27,10 @@ export type BackingName = keyof typeof BACKINGS;
 /** A file that is not there yet. */
 export async function openFile(): Promise<Backing> {
   const folder = await makeFolder();
-  return { url: `sqlite:${join(folder, 'outtray.db')}`, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
+  return {
+    url: `sqlite:${join(folder, 'outtray.db')}`,
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
+  };
 }
 
 /**
@@ -38,7 +41,14 @@ export async function openFile(): Promise<Backing> {
 export async function startRedis(): Promise<Backing> {
   const folder = await makeFolder();
   const port = await freePort();
-  const options = { port, bind: '127.0.0.1', dir: folder, save: '', appendonly: 'yes', appendfsync: 'everysec' };
+  const options = {
+    port,
+    bind: '127.0.0.1',
+    dir: folder,
+    save: '',
+    appendonly: 'yes',
+    appendfsync: 'everysec',
+  };
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const gone = once(server, 'exit');
@@ -48,7 +58,8 @@ export async function startRedis(): Promise<Backing> {
     throw new Error(`redis-server ended with ${code}`);
   });
   let said = '';
-  while (!said.includes('Ready to accept connections')) said += (await Promise.race([once(server.stdout, 'data'), early]))[0];
+  while (!said.includes('Ready to accept connections'))
+    said += (await Promise.race([once(server.stdout, 'data'), early]))[0];
   early.catch(() => {});
   server.stdout.resume();
   return {

@@ -7,7 +7,11 @@ export interface Child extends AsyncDisposable {
 }
 
 /** Starts a file of this folder as a process of its own and waits until it is ready; what it says when it is, is `hello`. */
-export async function startChild<Hello>(file: string, setup: unknown, nodeArgs: string[] = []): Promise<Child & { hello: Hello }> {
+export async function startChild<Hello>(
+  file: string,
+  setup: unknown,
+  nodeArgs: string[] = [],
+): Promise<Child & { hello: Hello }> {
   const child = fork(new URL(file, import.meta.url), [JSON.stringify(setup)], {
     execArgv: nodeArgs,
     serialization: 'advanced',

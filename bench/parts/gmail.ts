@@ -1,6 +1,6 @@
 import { openSimulator } from '../../src/simulator/simulator.ts';
 import { answerQuestions, readSetup } from './children.ts';
-import { openTurnstile, type Passed } from './turnstile.ts';
+import { openTurnstile, type Passed } from './counting-proxy.ts';
 
 export interface GmailSetup {
   /** How many transactions it remembers. */

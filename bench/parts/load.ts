@@ -20,7 +20,15 @@ export interface LoadResult {
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 
-export async function run({ port, path, key, body, connections, requests = Infinity, ms = 60_000 }: Load): Promise<LoadResult> {
+export async function run({
+  port,
+  path,
+  key,
+  body,
+  connections,
+  requests = Infinity,
+  ms = 60_000,
+}: Load): Promise<LoadResult> {
   const authorization = key ? `authorization: Bearer ${key}\r\n` : '';
   const head = `POST ${path} HTTP/1.1\r\nhost: localhost\r\n${authorization}content-type: application/json\r\n`;
   const request = Buffer.from(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);

@@ -1,6 +1,6 @@
-import { parseConfig } from '../../src/config.ts';
+import { parseConfig } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log.ts';
-import { openService } from '../../src/service.ts';
+import { openService } from '../../src/service/service.ts';
 import { answerQuestions, readSetup } from './children.ts';
 
 export interface OuttraySetup {
@@ -33,7 +33,11 @@ answerQuestions(
     },
     usage(): Usage {
       const { user, system } = process.cpuUsage();
-      return { cpuMs: (user + system) / 1000, rssBytes: process.memoryUsage.rss(), peakBytes: process.resourceUsage().maxRSS * 1024 };
+      return {
+        cpuMs: (user + system) / 1000,
+        rssBytes: process.memoryUsage.rss(),
+        peakBytes: process.resourceUsage().maxRSS * 1024,
+      };
     },
   },
 );

@@ -20,11 +20,21 @@ app.addHook('onRequest', async ({ headers }) => {
 });
 app.addHook('onResponse', async ({ id, method }, { statusCode, elapsedTime }) => {
   logger.info(
-    { request_id: id, method, route: '/send', status: statusCode, duration_ms: elapsedTime, key: 'bench', msg_id: 'msg_0' },
+    {
+      request_id: id,
+      method,
+      route: '/send',
+      status: statusCode,
+      duration_ms: elapsedTime,
+      key: 'bench',
+      msg_id: 'msg_0',
+    },
     'request',
   );
 });
 app.setValidatorCompiler<z.ZodType>(({ schema }) => (value) => ({ value: schema.parse(value) }));
-app.post('/send', { schema: { body } }, async (_request, reply) => reply.code(202).send({ id: 'msg_0', status: 'queued' }));
+app.post('/send', { schema: { body } }, async (_request, reply) =>
+  reply.code(202).send({ id: 'msg_0', status: 'queued' }),
+);
 await app.listen({ host: '127.0.0.1', port: 0 });
 answerQuestions({ port: (app.server.address() as AddressInfo).port }, {});

@@ -25,5 +25,9 @@ export interface OuttrayClientOptions {
  *     const { data, error } = await outtray.POST('/send', { body: { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' } });
  */
 export function createOuttrayClient({ baseUrl, apiKey, fetch }: OuttrayClientOptions): OuttrayClient {
-  return createClient<paths>({ baseUrl, headers: { authorization: `Bearer ${apiKey}` }, ...(fetch ? { fetch } : {}) });
+  return createClient<paths>({
+    baseUrl,
+    headers: { authorization: `Bearer ${apiKey}` },
+    ...(fetch ? { fetch } : {}),
+  });
 }

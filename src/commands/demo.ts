@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { ConfigError, parseConfig } from '../config/config.ts';
 import type { VariableName } from '../config/variables.ts';
-import { ConfigError, parseConfig } from '../config.ts';
 import type { MessageResource } from '../http/schemas/message.ts';
 import type { Problem } from '../http/schemas/problem.ts';
 import { createLogger } from '../log.ts';
-import { openService } from '../service.ts';
-import { endWithin, STOP_WITHIN_MS } from '../shutdown.ts';
+import { openService } from '../service/service.ts';
+import { endWithin, STOP_WITHIN_MS } from '../service/shutdown.ts';
 import { openSimulator, type Simulator } from '../simulator/simulator.ts';
 import { aborted, listenAdvice, refuse } from './serve.ts';
 
@@ -26,14 +26,21 @@ const SAMPLE_WAIT = 30;
 const CURL_WAIT = 10;
 
 /** Runs the real service, pool, TLS and login against the simulator. */
-export async function demo(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
+export async function demo(
+  args: string[],
+  { version, signal }: { version: string; signal: AbortSignal },
+): Promise<number> {
   if (args.some((arg) => arg !== '--once')) return refuse(args, USAGE);
   endWithin(STOP_WITHIN_MS, signal);
   const key = randomBytes(24).toString('hex');
   await using gmail = await openSimulator();
   const logger = createLogger('warn');
   try {
-    const { config } = parseConfig({ ...demoEnvironment(process.env), ...accountOf(gmail), API_KEYS: `demo:${key}` });
+    const { config } = parseConfig({
+      ...demoEnvironment(process.env),
+      ...accountOf(gmail),
+      API_KEYS: `demo:${key}`,
+    });
     await using service = await openService({ config, version, logger, ca: gmail.ca });
     if (args.includes('--once')) {
       // No address and no key: they would lead nowhere a moment later.
@@ -52,7 +59,12 @@ export async function demo(args: string[], { version, signal }: { version: strin
     await aborted(signal);
     return 0;
   } catch (error) {
-    const message = error instanceof ConfigError ? error.message : error instanceof Error ? listenAdvice(error) : String(error);
+    const message =
+      error instanceof ConfigError
+        ? error.message
+        : error instanceof Error
+          ? listenAdvice(error)
+          : String(error);
     process.stderr.write(`${message}\n`);
     return error instanceof ConfigError ? 2 : 1;
   }
@@ -67,7 +79,11 @@ export async function demo(args: string[], { version, signal }: { version: strin
 async function sendSample(url: string, key: string): Promise<boolean> {
   const response = await fetch(`${url}/send`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', prefer: `wait=${SAMPLE_WAIT}` },
+    headers: {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      prefer: `wait=${SAMPLE_WAIT}`,
+    },
     body: JSON.stringify(SAMPLE),
   });
   const body = (await response.json()) as MessageResource | Problem;
@@ -93,7 +109,11 @@ function wordsOf({ attempts, error }: MessageResource): string {
 
 function curlLine(url: string, key: string): string {
   const body = JSON.stringify({ to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' });
-  const headers = [`Authorization: Bearer ${key}`, 'Content-Type: application/json', `Prefer: wait=${CURL_WAIT}`];
+  const headers = [
+    `Authorization: Bearer ${key}`,
+    'Content-Type: application/json',
+    `Prefer: wait=${CURL_WAIT}`,
+  ];
   return `curl -s ${url}/send ${headers.map((header) => `-H '${header}'`).join(' ')} -w '\\n' -d '${body}'`;
 }
 
@@ -112,7 +132,11 @@ const HONOURED: readonly VariableName[] = [
 /** What of the user's environment the demo honours: where it listens, how it queues and whom it tells, never an account. Any From will do. */
 function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { NODE_TLS_REJECT_UNAUTHORIZED } = env;
-  return { ...Object.fromEntries(HONOURED.map((name) => [name, env[name]])), NODE_TLS_REJECT_UNAUTHORIZED, FROM_POLICY: 'rewrite' };
+  return {
+    ...Object.fromEntries(HONOURED.map((name) => [name, env[name]])),
+    NODE_TLS_REJECT_UNAUTHORIZED,
+    FROM_POLICY: 'rewrite',
+  };
 }
 
 function accountOf({ user, password, url }: Simulator): Record<string, string> {

@@ -1,9 +1,9 @@
 import { parseArgs, styleText } from 'node:util';
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
-import { AddressError, parseEmail } from '../core/address.ts';
-import { examine } from '../doctor/examine.ts';
+import { AddressError, parseEmail } from '../core/message/address.ts';
+import { runDoctor } from '../doctor/doctor.ts';
 import { toJson, toText } from '../doctor/report.ts';
-import { endNow } from '../shutdown.ts';
+import { endNow } from '../service/shutdown.ts';
 
 const USAGE = `Usage: outtray doctor [--json] [--send-to ADDRESS]
 
@@ -18,7 +18,10 @@ Exits 0 only if mail could be sent with every account.`;
 const COLOURS = { pass: 'green', warn: 'yellow', fail: 'red', skip: 'gray' } as const;
 
 /** Examines the way to Gmail and prints what it found. */
-export async function doctor(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
+export async function doctor(
+  args: string[],
+  { version, signal }: { version: string; signal: AbortSignal },
+): Promise<number> {
   if (args.includes('--help')) return print(USAGE);
   let options: ReturnType<typeof readArguments>;
   let envFile: string | null;
@@ -32,16 +35,26 @@ export async function doctor(args: string[], { version, signal }: { version: str
   }
   // Nothing has to be tidied up: what is open is only looked at.
   signal.addEventListener('abort', () => endNow(1));
-  const report = await examine({ env: process.env, envFile, version, sendTo: options.sendTo });
+  const report = await runDoctor({ env: process.env, envFile, version, sendTo: options.sendTo });
   // styleText leaves the colours out where standard output is no terminal, or NO_COLOR is set.
-  print(options.json ? toJson(report) : toText(report, (status, text) => styleText(COLOURS[status], text, { stream: process.stdout })));
+  print(
+    options.json
+      ? toJson(report)
+      : toText(report, (status, text) => styleText(COLOURS[status], text, { stream: process.stdout })),
+  );
   return report.ok ? 0 : 1;
 }
 
 /** @throws {Error} for an argument nobody knows, or an address that is none */
 function readArguments(args: string[]): { json: boolean; sendTo: string | null } {
-  const { values } = parseArgs({ args, options: { json: { type: 'boolean' }, 'send-to': { type: 'string' } } });
-  return { json: values.json ?? false, sendTo: values['send-to'] === undefined ? null : readAddress(values['send-to']) };
+  const { values } = parseArgs({
+    args,
+    options: { json: { type: 'boolean' }, 'send-to': { type: 'string' } },
+  });
+  return {
+    json: values.json ?? false,
+    sendTo: values['send-to'] === undefined ? null : readAddress(values['send-to']),
+  };
 }
 
 function readAddress(text: string): string {

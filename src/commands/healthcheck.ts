@@ -1,7 +1,8 @@
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
 import { readSetting } from '../config/environment.ts';
 
-const USAGE = 'Usage: outtray healthcheck\n\nExits 0 if the service on HOST and PORT answers /readyz with 200.\n';
+const USAGE =
+  'Usage: outtray healthcheck\n\nExits 0 if the service on HOST and PORT answers /readyz with 200.\n';
 const TIMEOUT_MS = 4000;
 
 /** Asks the service on PORT whether it is ready. */
@@ -27,7 +28,9 @@ export async function healthcheck(args: string[]): Promise<number> {
     if (response.ok) return 0;
     process.stderr.write(`not ready: ${await response.text()}\n`);
   } catch (error) {
-    process.stderr.write(`not reachable at ${authority}: ${error instanceof Error ? error.message : 'unknown error'}\n`);
+    process.stderr.write(
+      `not reachable at ${authority}: ${error instanceof Error ? error.message : 'unknown error'}\n`,
+    );
   }
   return 1;
 }

@@ -1,4 +1,4 @@
-import { endWithin, STOP_WITHIN_MS } from '../shutdown.ts';
+import { endWithin, STOP_WITHIN_MS } from '../service/shutdown.ts';
 import { runSimulator, SIMULATOR_USAGE } from '../simulator/command.ts';
 
 /** Runs only the Gmail simulator, until the signal is aborted. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ACCOUNT_FIELDS, type AccountSettings } from './account.ts';
+import { ACCOUNT_FIELDS, type AccountSettings } from './account-config.ts';
 import { readSetting } from './environment.ts';
 import { parseJsonList, toProblems } from './json-list.ts';
 
@@ -20,7 +20,12 @@ const listed = z.strictObject({
   oauth_client_secret_file: text,
   oauth_refresh_token: text,
   oauth_refresh_token_file: text,
-  service_account: z.union([z.string(), z.record(z.string(), z.unknown())], 'It must be the JSON key: an object, or its text.').optional(),
+  service_account: z
+    .union(
+      [z.string(), z.record(z.string(), z.unknown())],
+      'It must be the JSON key: an object, or its text.',
+    )
+    .optional(),
   service_account_file: text,
   from: text,
   aliases: z.array(z.string('It must be a list of strings.'), 'It must be a list of addresses.').optional(),

@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { type ApiKey, SCOPES } from '../core/caller.ts';
+import { type ApiKey, SCOPES } from '../core/auth/caller.ts';
 import { DEFAULT_SCOPES, KEY_NAME, parseSecret } from './api-key.ts';
 import { readSetting } from './environment.ts';
 import { parseJsonList, toProblems } from './json-list.ts';
 import { parsePatterns } from './patterns.ts';
 import { parsed } from './schema.ts';
 import { InvalidValue, parseRate } from './values.ts';
-import { parseWebhookUrl } from './webhook.ts';
+import { parseWebhookUrl } from './webhook-config.ts';
 
 const EXAMPLE = '[{"name": "crm", "secret_file": "/run/secrets/crm"}]';
 const HOW_TO_NAME = 'It is required: 1 to 64 letters, digits, dots, hyphens or underscores, as a string.';
@@ -15,7 +15,10 @@ const HOW_TO_LIMIT = 'It must be a whole number of at least 1, without quotes.';
 
 const text = z.string('It must be a string.');
 const patterns = z
-  .array(z.string('It must be a list of strings.'), 'It must be a list of addresses, and of domains as @example.com.')
+  .array(
+    z.string('It must be a list of strings.'),
+    'It must be a list of addresses, and of domains as @example.com.',
+  )
   .min(1, 'It is empty, which would forbid everything: leave it out, or name what is allowed.')
   .transform(parsed(parsePatterns));
 
@@ -39,7 +42,9 @@ const listed = z.strictObject({
 const FIELDS: readonly string[] = listed.keyof().options;
 
 /** One entry of API_KEYS: a key, and whether its secret stands in a file; or what is wrong with it. */
-export type ListedKey = { readonly key: ApiKey; readonly inFile: boolean } | { readonly problems: readonly string[] };
+export type ListedKey =
+  | { readonly key: ApiKey; readonly inFile: boolean }
+  | { readonly problems: readonly string[] };
 
 /**
  * The entries of the JSON form of API_KEYS, in their order.
@@ -53,9 +58,16 @@ export function parseApiKeyList(json: string): ListedKey[] {
 function toListed(entry: unknown): ListedKey {
   const { data, error } = listed.safeParse(entry);
   if (error) return { problems: toProblems(error, FIELDS, 'a name and a secret') };
-  const { label, text, problem, again } = readSetting({ secret: data.secret, secret_file: data.secret_file }, 'secret', 'secret_file');
+  const { label, text, problem, again } = readSetting(
+    { secret: data.secret, secret_file: data.secret_file },
+    'secret',
+    'secret_file',
+  );
   try {
-    if (text === undefined) throw new InvalidValue(problem ?? 'It is required, or a secret_file: "secret": "$(openssl rand -hex 24)".');
+    if (text === undefined)
+      throw new InvalidValue(
+        problem ?? 'It is required, or a secret_file: "secret": "$(openssl rand -hex 24)".',
+      );
     return { key: toKey(data, parseSecret(text)), inFile: again !== undefined };
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ApiKey } from '../core/caller.ts';
+import type { ApiKey } from '../core/auth/caller.ts';
 import { InvalidValue } from './values.ts';
 
 const MIN_SECRET_LENGTH = 24;
@@ -29,7 +29,9 @@ export function parseSecret(text: string): Uint8Array {
 
 function parseDigest(hex: string): Uint8Array {
   if (!/^[0-9a-f]{64}$/i.test(hex)) {
-    throw new InvalidValue('The secret needs 64 hexadecimal digits after sha256: (printf %s "$secret" | sha256sum).');
+    throw new InvalidValue(
+      'The secret needs 64 hexadecimal digits after sha256: (printf %s "$secret" | sha256sum).',
+    );
   }
   return Buffer.from(hex, 'hex');
 }

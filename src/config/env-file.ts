@@ -41,11 +41,14 @@ function readText(path: string): string {
   let bytes: Buffer;
   try {
     // Reading a named pipe would block for ever.
-    if (!statSync(path).isFile()) throw new EnvFileError(`${path} is not a file. Replace it with one, or remove it.`);
+    if (!statSync(path).isFile())
+      throw new EnvFileError(`${path} is not a file. Replace it with one, or remove it.`);
     bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof EnvFileError) throw error;
-    throw new EnvFileError(`${path} cannot be read: ${reasonOf(error)}. Let this user read it, or remove it.`);
+    throw new EnvFileError(
+      `${path} cannot be read: ${reasonOf(error)}. Let this user read it, or remove it.`,
+    );
   }
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -56,12 +59,17 @@ function readText(path: string): string {
   throw new EnvFileError(`${path} is not UTF-8 text. Save it as UTF-8.`);
 }
 
-const ASSIGNMENT = new RegExp(`\\n\\s*(?:export\\s+)?(?:${VARIABLES.map(({ name }) => name).join('|')})(?:_FILE)?\\s*=`);
+const ASSIGNMENT = new RegExp(
+  `\\n\\s*(?:export\\s+)?(?:${VARIABLES.map(({ name }) => name).join('|')})(?:_FILE)?\\s*=`,
+);
 
 /** A value may have several lines, but one that holds the next variable has lost its closing quote. */
 function refuseOpenQuotes(values: NodeJS.Dict<string>, path: string): void {
   const open = Object.entries(values).find(([, value]) => ASSIGNMENT.test(value ?? ''));
-  if (open) throw new EnvFileError(`${path}: the value of ${open[0]} has no closing quote. Add it at the end of its line.`);
+  if (open)
+    throw new EnvFileError(
+      `${path}: the value of ${open[0]} has no closing quote. Add it at the end of its line.`,
+    );
 }
 
 function trust(file: string, path: string): void {

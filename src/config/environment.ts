@@ -25,7 +25,10 @@ export type Settings = Readonly<Record<VariableName, Setting>>;
 
 /** Finds every variable in the environment, or in the file that `<name>_FILE` names. */
 export function readSettings(env: Environment): Settings {
-  const entries = VARIABLES.map(({ name, secret }) => [name, readSetting(env, name, secret ? `${name}_FILE` : null)]);
+  const entries = VARIABLES.map(({ name, secret }) => [
+    name,
+    readSetting(env, name, secret ? `${name}_FILE` : null),
+  ]);
   return Object.fromEntries(entries) as Settings;
 }
 
@@ -70,7 +73,9 @@ function readSecret(label: string, path: string): Setting {
   const again = () => readSecret(label, path);
   try {
     const text = readFileSync(path, 'utf8').trim();
-    return text === '' ? { label, problem: `${path} is empty: put the secret into it.`, again } : { ...toSetting(label, text), again };
+    return text === ''
+      ? { label, problem: `${path} is empty: put the secret into it.`, again }
+      : { ...toSetting(label, text), again };
   } catch (error) {
     // A word without a slash may be the secret itself, set under the wrong name: it is not repeated.
     const what = path.includes('/') ? path : 'What it names';
@@ -86,7 +91,9 @@ export function isSet({ text, problem }: Setting): boolean {
 
 /** What the system says of a file that cannot be read, without its path. */
 export function reasonOf(error: unknown): string {
-  return error instanceof Error && 'errno' in error && typeof error.errno === 'number' ? getSystemErrorMessage(error.errno) : String(error);
+  return error instanceof Error && 'errno' in error && typeof error.errno === 'number'
+    ? getSystemErrorMessage(error.errno)
+    : String(error);
 }
 
 const UNCHECKED = 'NODE_TLS_REJECT_UNAUTHORIZED';

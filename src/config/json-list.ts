@@ -36,7 +36,11 @@ export function toProblems({ issues }: z.ZodError, fields: readonly string[], mi
   const problems = issues.flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') return issue.keys.map((field) => describeUnknown(field, fields));
     const [field] = issue.path;
-    return [field === undefined ? `It must be an object with at least ${minimum}.` : `${String(field)}: ${issue.message}`];
+    return [
+      field === undefined
+        ? `It must be an object with at least ${minimum}.`
+        : `${String(field)}: ${issue.message}`,
+    ];
   });
   return [...new Set(problems)];
 }

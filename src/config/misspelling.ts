@@ -9,7 +9,9 @@ export interface Misspelling {
   readonly meant: string;
 }
 
-const KNOWN: readonly string[] = VARIABLES.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name]));
+const KNOWN: readonly string[] = VARIABLES.flatMap(({ name, secret }) =>
+  secret ? [name, `${name}_FILE`] : [name],
+);
 
 /** Prefixes that hardly any other program uses. HOST, PORT and LOG_ are too common. */
 const PREFIXES = [
@@ -34,7 +36,10 @@ const PREFIXES = [
 
 /** Names that people expect, or know from other mail software. */
 const SYNONYMS: readonly { readonly match: RegExp; readonly meant: VariableName }[] = [
-  { match: /^(?:(?:GMAIL|GOOGLE|SMTP|E?MAIL)(?:APP)?|APP)(?:PASSWORD|PASSWD|PASS|PWD|PW|SECRET)$/, meant: 'GMAIL_APP_PASSWORD' },
+  {
+    match: /^(?:(?:GMAIL|GOOGLE|SMTP|E?MAIL)(?:APP)?|APP)(?:PASSWORD|PASSWD|PASS|PWD|PW|SECRET)$/,
+    meant: 'GMAIL_APP_PASSWORD',
+  },
   { match: /^(?:GMAIL|GOOGLE|SMTP|E?MAIL)(?:USER|USERNAME|EMAIL|ADDRESS|LOGIN)$/, meant: 'GMAIL_USER' },
   { match: /^(?:GMAIL|SMTP|E?MAIL)(?:FROM|SENDER)$/, meant: 'GMAIL_FROM' },
   { match: /^SMTP(?:HOST|SERVER|PORT|URI)$/, meant: 'SMTP_URL' },
@@ -69,12 +74,17 @@ function guess(name: string, settings: Settings): string | null {
 /** Only secrets can be given as a file: GMAIL_USER_FILE stands for GMAIL_USER. */
 function synonymOf(plain: string): string | null {
   const base = plain.replace(/FILE$/, '');
-  const meant = SYNONYMS.find(({ match }) => match.test(base))?.meant ?? KNOWN.find((name) => squash(name) === base) ?? null;
+  const meant =
+    SYNONYMS.find(({ match }) => match.test(base))?.meant ??
+    KNOWN.find((name) => squash(name) === base) ??
+    null;
   return base !== plain && KNOWN.includes(`${meant}_FILE`) ? `${meant}_FILE` : meant;
 }
 
 function closestTo(plain: string): string {
-  return KNOWN.reduce((best, name) => (distance(plain, squash(name)) < distance(plain, squash(best)) ? name : best));
+  return KNOWN.reduce((best, name) =>
+    distance(plain, squash(name)) < distance(plain, squash(best)) ? name : best,
+  );
 }
 
 /** Upper case, without separators: `gmail-user` and GMAILUSER are one. */
@@ -86,7 +96,8 @@ function squash(name: string): string {
 function isNear(plain: string, known: string): boolean {
   const errors = distance(plain, known);
   if (errors === 0 || isSwap(plain, known)) return true;
-  if (known.length < 6) return errors === 1 && (plain.length < known.length || plain.replace(/(.)\1/g, '$1') === known);
+  if (known.length < 6)
+    return errors === 1 && (plain.length < known.length || plain.replace(/(.)\1/g, '$1') === known);
   return errors <= (known.length < 9 ? 1 : 2);
 }
 
@@ -117,8 +128,10 @@ export function explainProblems(
     if (isSet(settings[variable])) return true;
     const own = problems.flatMap((problem, i) => (toVariable(problem.variable) === variable ? [i] : []));
     const mention = new RegExp(`\\b${variable}\\b`);
-    const caused = own.length > 0 ? own : problems.flatMap(({ message }, i) => (mention.test(message) ? [i] : []));
-    for (const i of caused) messages[i] = insert(messages[i] ?? '', `${printable(name)} is set: did you mean ${meant}?`);
+    const caused =
+      own.length > 0 ? own : problems.flatMap(({ message }, i) => (mention.test(message) ? [i] : []));
+    for (const i of caused)
+      messages[i] = insert(messages[i] ?? '', `${printable(name)} is set: did you mean ${meant}?`);
     return caused.length === 0;
   });
   return { problems: problems.map(({ variable }, i) => ({ variable, message: messages[i] ?? '' })), others };

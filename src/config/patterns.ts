@@ -1,4 +1,4 @@
-import { AddressError, parseEmail } from '../core/address.ts';
+import { AddressError, parseEmail } from '../core/message/address.ts';
 import { InvalidValue } from './values.ts';
 
 /**

@@ -20,13 +20,17 @@ export function parseQueueUrl(text: string): QueueUrl {
     case 'rediss':
       return { kind: 'redis', url: toRedisUrl(text) };
     default:
-      throw new InvalidValue('It must be memory:, sqlite:<file> such as sqlite:/data/outtray.db, or redis://host:6379 (rediss: with TLS).');
+      throw new InvalidValue(
+        'It must be memory:, sqlite:<file> such as sqlite:/data/outtray.db, or redis://host:6379 (rediss: with TLS).',
+      );
   }
 }
 
 function toFile(path: string): string {
   if (path.startsWith('//'))
-    throw new InvalidValue('It must name the file right after the colon: sqlite:/data/outtray.db, or sqlite:outtray.db.');
+    throw new InvalidValue(
+      'It must name the file right after the colon: sqlite:/data/outtray.db, or sqlite:outtray.db.',
+    );
   if (path === '' || path.endsWith('/') || path.includes('\0'))
     throw new InvalidValue('It must name a file, such as sqlite:/data/outtray.db.');
   return path;
@@ -40,8 +44,12 @@ function toRedisUrl(text: string): string {
     );
   }
   if (!/^\/?\d{0,5}$/.test(url.pathname))
-    throw new InvalidValue('After the host and its port there may only be the number of a database, such as /0.');
+    throw new InvalidValue(
+      'After the host and its port there may only be the number of a database, such as /0.',
+    );
   if (url.search !== '' || url.hash !== '')
-    throw new InvalidValue('It has something after the number of the database: write only redis://host:6379/0.');
+    throw new InvalidValue(
+      'It has something after the number of the database: write only redis://host:6379/0.',
+    );
   return text;
 }

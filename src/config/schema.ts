@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { AddressError } from '../core/address.ts';
+import { AddressError } from '../core/message/address.ts';
 import type { Problem, Setting } from './environment.ts';
 import { InvalidValue } from './values.ts';
 import { VARIABLES, type VariableName } from './variables.ts';

@@ -12,7 +12,8 @@ const DEFAULT_PORTS = { 'smtp:': 587, 'smtps:': 465 } as const;
 /** `smtp://host:587,smtps://host:465`, in order of preference. No entry is repeated in an error: it may hold a password. */
 export function parseSmtpUrl(text: string): SmtpServer[] {
   const entries = splitList(text);
-  if (entries.length === 0) throw new InvalidValue('It must name at least one server, such as smtp://smtp.gmail.com:587.');
+  if (entries.length === 0)
+    throw new InvalidValue('It must name at least one server, such as smtp://smtp.gmail.com:587.');
   return entries.map((entry, i) => parseServer(entry, `Server ${i + 1}`));
 }
 
@@ -20,15 +21,24 @@ function parseServer(entry: string, which: string): SmtpServer {
   // Before anything is parsed: a password with "/" or "#" in it makes the URL malformed, and this is what is wrong with it.
   if (entry.includes('@')) throw new InvalidValue(`${which} ${credentialsReason(entry)}`);
   const url = URL.parse(entry);
-  if (url === null) throw new InvalidValue(`${which} is not a URL: write smtp://host:587 or smtps://host:465.`);
+  if (url === null)
+    throw new InvalidValue(`${which} is not a URL: write smtp://host:587 or smtps://host:465.`);
   const { protocol } = url;
   if (protocol !== 'smtp:' && protocol !== 'smtps:') {
-    throw new InvalidValue(`${which} must start with smtp:// (STARTTLS) or smtps:// (TLS from the first byte).`);
+    throw new InvalidValue(
+      `${which} must start with smtp:// (STARTTLS) or smtps:// (TLS from the first byte).`,
+    );
   }
   if ((url.pathname !== '' && url.pathname !== '/') || url.hash !== '') {
-    throw new InvalidValue(`${which} has something after the port: write only ${protocol}//host:${DEFAULT_PORTS[protocol]}.`);
+    throw new InvalidValue(
+      `${which} has something after the port: write only ${protocol}//host:${DEFAULT_PORTS[protocol]}.`,
+    );
   }
-  return { host: hostOf(url, which), port: portOf(url, DEFAULT_PORTS[protocol], which), tls: tlsOf(url, which) };
+  return {
+    host: hostOf(url, which),
+    port: portOf(url, DEFAULT_PORTS[protocol], which),
+    tls: tlsOf(url, which),
+  };
 }
 
 function credentialsReason(entry: string): string {
@@ -39,18 +49,22 @@ function credentialsReason(entry: string): string {
 
 function hostOf(url: URL, which: string): string {
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  if (!isHost(host)) throw new InvalidValue(`${which} has no usable host: write a host name in ASCII, or an IP address.`);
+  if (!isHost(host))
+    throw new InvalidValue(`${which} has no usable host: write a host name in ASCII, or an IP address.`);
   return host.toLowerCase();
 }
 
 function portOf(url: URL, fallback: number, which: string): number {
-  if (url.port === '0') throw new InvalidValue(`${which} has port 0: Gmail listens on 587 (smtp:) and 465 (smtps:).`);
+  if (url.port === '0')
+    throw new InvalidValue(`${which} has port 0: Gmail listens on 587 (smtp:) and 465 (smtps:).`);
   return url.port === '' ? fallback : Number(url.port);
 }
 
 function tlsOf(url: URL, which: string): SmtpServer['tls'] {
   if (url.search === '') return url.protocol === 'smtp:' ? 'starttls' : 'implicit';
-  if (url.search !== '?tls=never') throw new InvalidValue(`${which} has an unknown parameter: the only one there is, is ?tls=never.`);
-  if (url.protocol === 'smtps:') throw new InvalidValue(`${which} has tls=never on smtps:, which is TLS from the first byte: use smtp:.`);
+  if (url.search !== '?tls=never')
+    throw new InvalidValue(`${which} has an unknown parameter: the only one there is, is ?tls=never.`);
+  if (url.protocol === 'smtps:')
+    throw new InvalidValue(`${which} has tls=never on smtps:, which is TLS from the first byte: use smtp:.`);
   return 'never';
 }

@@ -1,12 +1,18 @@
 import { isIP } from 'node:net';
-import { AddressError, parseEmail } from '../core/address.ts';
+import { AddressError, parseEmail } from '../core/message/address.ts';
 
 /** A value that cannot be used. The message says how to write it and never repeats it: it may be a secret in the wrong place. */
 export class InvalidValue extends Error {
   override readonly name = 'InvalidValue';
 }
 
-const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const DURATION_UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 /** Node's timers run for 2^31 ms, 24.8 days, at most; a longer one fires at once. */
 const MAX_DURATION_MS = 24 * 86_400_000;
 const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 };
@@ -14,7 +20,8 @@ const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 1024, mb
 /** `250ms`, `30s`, `5m`, `24h`, `7d`, in milliseconds. */
 export function parseDuration(text: string): number {
   const ms = parseQuantity(text, DURATION_UNITS);
-  if (ms === null) throw new InvalidValue('It must be a whole number with its unit, such as 250ms, 30s, 5m, 24h or 7d.');
+  if (ms === null)
+    throw new InvalidValue('It must be a whole number with its unit, such as 250ms, 30s, 5m, 24h or 7d.');
   if (ms > MAX_DURATION_MS) throw new InvalidValue('It must be at most 24d.');
   return ms;
 }
@@ -29,7 +36,8 @@ export function parsePositiveDuration(text: string): number {
 /** `35882577`, `256kb`, `25mb`, `1gb` in bytes, from 1 to `max`; a kb has 1024. */
 export function parseSize(text: string, max = Number.MAX_SAFE_INTEGER): number {
   const bytes = parseQuantity(text, SIZE_UNITS);
-  if (bytes === null) throw new InvalidValue('It must be a size such as 256kb, 25mb or 1gb, or a number of bytes.');
+  if (bytes === null)
+    throw new InvalidValue('It must be a size such as 256kb, 25mb or 1gb, or a number of bytes.');
   if (bytes < 1 || bytes > max) throw new InvalidValue(`It must be from 1 to ${max} bytes.`);
   return bytes;
 }
@@ -43,7 +51,8 @@ function parseQuantity(text: string, units: Readonly<Record<string, number>>): n
 /** A decimal number without sign or fraction, from `min` to `max`. */
 export function parseWholeNumber(text: string, min: number, max: number): number {
   const number = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(number >= min && number <= max)) throw new InvalidValue(`It must be a whole number from ${min} to ${max}.`);
+  if (!(number >= min && number <= max))
+    throw new InvalidValue(`It must be a whole number from ${min} to ${max}.`);
   return number;
 }
 
@@ -51,7 +60,9 @@ export function parseWholeNumber(text: string, min: number, max: number): number
 export function parsePerSecond(text: string): number {
   const rate = /^\d{1,4}(\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
   if (!(rate > 0 && rate <= 1000))
-    throw new InvalidValue('It must be a number of messages per second, above 0 and up to 1000, such as 20 or 0.5.');
+    throw new InvalidValue(
+      'It must be a number of messages per second, above 0 and up to 1000, such as 20 or 0.5.',
+    );
   return rate;
 }
 
@@ -59,7 +70,8 @@ export function parsePerSecond(text: string): number {
 export function parsePercentage(text: string, max: number): number {
   const [, digits] = /^(\d{1,3}(?:\.\d{1,6})?)%$/.exec(text) ?? [];
   const percent = Number(digits ?? Number.NaN);
-  if (!(percent <= max)) throw new InvalidValue(`It must be a percentage from 0% to ${max}%, such as 10% or 12.5%.`);
+  if (!(percent <= max))
+    throw new InvalidValue(`It must be a percentage from 0% to ${max}%, such as 10% or 12.5%.`);
   return percent / 100;
 }
 
@@ -73,13 +85,15 @@ export function parseChoice<const T extends string>(text: string, choices: reado
 /** `600/1m`: so many in each window of that length. */
 export function parseRate(text: string): { max: number; windowMs: number } {
   const [, max, window] = /^([^/]+)\/([^/]+)$/.exec(text) ?? [];
-  if (max === undefined || window === undefined) throw new InvalidValue('It must be a number and a window of time, such as 600/1m.');
+  if (max === undefined || window === undefined)
+    throw new InvalidValue('It must be a number and a window of time, such as 600/1m.');
   return { max: parseWholeNumber(max, 1, 1_000_000), windowMs: parsePositiveDuration(window) };
 }
 
 /** An IP address (IPv6 without brackets) or a host name. */
 export function parseHost(text: string): string {
-  if (!isHost(text)) throw new InvalidValue('It must be an IP address (IPv6 without brackets) or a host name.');
+  if (!isHost(text))
+    throw new InvalidValue('It must be an IP address (IPv6 without brackets) or a host name.');
   return text;
 }
 

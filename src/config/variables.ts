@@ -10,8 +10,20 @@ export interface Variable {
 
 /** Every variable there is. The schema, `.env.example` and the README's table are written from this list or checked against it. */
 export const VARIABLES = [
-  { name: 'HOST', default: '127.0.0.1', secret: false, required: false, meaning: 'where to listen: an IP address or a host name' },
-  { name: 'PORT', default: '3000', secret: false, required: false, meaning: 'the port to listen on; 0 picks a free one' },
+  {
+    name: 'HOST',
+    default: '127.0.0.1',
+    secret: false,
+    required: false,
+    meaning: 'where to listen: an IP address or a host name',
+  },
+  {
+    name: 'PORT',
+    default: '3000',
+    secret: false,
+    required: false,
+    meaning: 'the port to listen on; 0 picks a free one',
+  },
   {
     name: 'API_KEYS',
     default: '',
@@ -40,9 +52,16 @@ export const VARIABLES = [
     default: '',
     secret: false,
     required: false,
-    meaning: 'OAuth2 in place of the app password: the client, made in the Google Cloud console; it takes this and the next two',
+    meaning:
+      'OAuth2 in place of the app password: the client, made in the Google Cloud console; it takes this and the next two',
   },
-  { name: 'GMAIL_OAUTH_CLIENT_SECRET', default: '', secret: true, required: false, meaning: 'the secret of that client' },
+  {
+    name: 'GMAIL_OAUTH_CLIENT_SECRET',
+    default: '',
+    secret: true,
+    required: false,
+    meaning: 'the secret of that client',
+  },
   {
     name: 'GMAIL_OAUTH_REFRESH_TOKEN',
     default: '',
@@ -100,14 +119,16 @@ export const VARIABLES = [
     default: '',
     secret: false,
     required: false,
-    meaning: 'messages an account may send in a rolling 24 h: 500 for gmail.com and googlemail.com, else 2000, unless set',
+    meaning:
+      'messages an account may send in a rolling 24 h: 500 for gmail.com and googlemail.com, else 2000, unless set',
   },
   {
     name: 'GMAIL_DAILY_RECIPIENTS',
     default: '',
     secret: false,
     required: false,
-    meaning: 'recipients an account may send to in a rolling 24 h: 500 for gmail.com and googlemail.com, else 10000, unless set',
+    meaning:
+      'recipients an account may send to in a rolling 24 h: 500 for gmail.com and googlemail.com, else 10000, unless set',
   },
   {
     name: 'GMAIL_RESERVE',
@@ -152,7 +173,13 @@ export const VARIABLES = [
     required: false,
     meaning: 'after an attempt whose outcome cannot be known: `retry`, or `hold` for a person to decide',
   },
-  { name: 'RETRY_FOR', default: '24h', secret: false, required: false, meaning: 'how long a transient failure is retried' },
+  {
+    name: 'RETRY_FOR',
+    default: '24h',
+    secret: false,
+    required: false,
+    meaning: 'how long a transient failure is retried',
+  },
   {
     name: 'QUEUE_URL',
     default: 'memory:',
@@ -194,7 +221,8 @@ export const VARIABLES = [
     default: '3000/1m',
     secret: false,
     required: false,
-    meaning: 'requests per API key in a window of time; a batch counts as its messages, and must fit into one window',
+    meaning:
+      'requests per API key in a window of time; a batch counts as its messages, and must fit into one window',
   },
   {
     name: 'TRUST_PROXY',
@@ -208,7 +236,8 @@ export const VARIABLES = [
     default: '',
     secret: false,
     required: false,
-    meaning: 'a directory of templates: one directory for each, named by its id, with `subject.txt`, `body.html`, `body.txt`',
+    meaning:
+      'a directory of templates: one directory for each, named by its id, with `subject.txt`, `body.html`, `body.txt`',
   },
   {
     name: 'WEBHOOK_URL',
@@ -222,28 +251,32 @@ export const VARIABLES = [
     default: '',
     secret: true,
     required: false,
-    meaning: 'what they are signed with: `whsec_` and 24 to 64 bytes in base64; two, comma separated, while you change it',
+    meaning:
+      'what they are signed with: `whsec_` and 24 to 64 bytes in base64; two, comma separated, while you change it',
   },
   {
     name: 'WEBHOOK_ALLOWED_HOSTS',
     default: '',
     secret: false,
     required: false,
-    meaning: 'hosts of webhooks that may have private addresses or be called by http, comma separated: all others must be public and https',
+    meaning:
+      'hosts of webhooks that may have private addresses or be called by http, comma separated: all others must be public and https',
   },
   {
     name: 'ALLOWED_RECIPIENTS',
     default: '',
     secret: false,
     required: false,
-    meaning: 'for staging: mail goes only to these addresses and `@domains`, comma separated; all else is refused',
+    meaning:
+      'for staging: mail goes only to these addresses and `@domains`, comma separated; all else is refused',
   },
   {
     name: 'REDIRECT_ALL_TO',
     default: '',
     secret: false,
     required: false,
-    meaning: 'for staging: everything goes to this one address in place of its recipients, whom it names in `X-Original-To`',
+    meaning:
+      'for staging: everything goes to this one address in place of its recipients, whom it names in `X-Original-To`',
   },
   {
     name: 'SUPPRESS',

@@ -457,9 +457,25 @@ export class AppError extends Error {
 }
 
 /** What the log says of an unexpected error: only what cannot hold a body, a secret or a certificate. Undefined if it is not an Error. */
-export function describeBug(error: unknown): { type: string; stack: string } | undefined {
+export function describeUnexpectedError(error: unknown): { type: string; stack: string } | undefined {
   if (!(error instanceof Error)) return undefined;
   // The first line repeats the message, which may quote what it failed on.
   const stack = error.stack?.split('\n').filter((line) => line.startsWith('    at '));
   return { type: error.name, stack: stack?.join('\n') ?? '' };
+}
+
+/** Characters: fit for a header, and for a sentence. */
+export const MAX_LIST_LENGTH = 900;
+
+/** As many of these as so many characters hold, and how many more there are. */
+export function joinWithin(items: readonly string[], maxLength: number): string {
+  const all = items.join(', ');
+  if (all.length <= maxLength) return all;
+  const room = maxLength - `, and ${items.length} more`.length;
+  let length = 0;
+  const shown = items.filter((item, i) => {
+    length += item.length + (i === 0 ? 0 : ', '.length);
+    return length <= room;
+  });
+  return `${shown.join(', ')}, and ${items.length - shown.length} more`;
 }

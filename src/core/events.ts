@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events';
-import type { Attempt, Delivery, DeliveryError } from './delivery.ts';
-import type { Notice, Outcome, WebhookAnswer } from './ports.ts';
+import type { Attempt, Delivery, DeliveryError } from './delivery/delivery.ts';
+import type { Outcome } from './delivery/outcome.ts';
+import type { Notice } from './ports/outbox.ts';
+import type { WebhookResult } from './ports/webhook-sender.ts';
 
 /** What happens inside, for whoever listens: logs, waiters. Listeners must not throw. */
 export interface CoreEvents {
@@ -14,7 +16,7 @@ export interface CoreEvents {
   /** Mail waits because the account has sent what it may in 24 h, or all but the reserve. */
   'account.short': [user: string, error: DeliveryError, untilAt: number];
   /** An endpoint was called. The notice is as it was before: `failures` of earlier calls. */
-  'webhook.attempted': [notice: Notice, answer: WebhookAnswer];
+  'webhook.attempted': [notice: Notice, answer: WebhookResult];
   /** An endpoint will not be told of an event. */
   'webhook.dropped': [notice: Notice, reason: string];
   /** An endpoint wants no more: so many notices that waited for it are dropped. */

@@ -1,10 +1,12 @@
-import { type Caller, isAdmin } from './caller.ts';
-import { advance, amend, type Delivery, type DeliveryPatch, mayBecome } from './delivery.ts';
+import { type Caller, isAdmin } from './auth/caller.ts';
+import { advance, amend, type Delivery, type DeliveryPatch, mayBecome } from './delivery/delivery.ts';
+import type { DeliveryQuery } from './delivery/delivery-query.ts';
 import { AppError, type ErrorCode } from './errors.ts';
 import type { Events } from './events.ts';
-import { follow } from './insist.ts';
-import type { DeliveryQuery, Queue, Store } from './ports.ts';
-import { refuseByClock } from './times.ts';
+import { checkSchedule } from './message/schedule.ts';
+import type { DeliveryStore } from './ports/delivery-store.ts';
+import type { Queue } from './ports/queue.ts';
+import { runOrRetryInBackground } from './retry-until-available.ts';
 
 /**
  * What a caller may see and change of the messages there are: those of its key, or all if it is an admin.
@@ -34,7 +36,7 @@ export interface Messages {
 
 export interface MessagesDeps {
   readonly queue: Pick<Queue, 'push' | 'done' | 'reschedule'>;
-  readonly store: Pick<Store, 'get' | 'list' | 'update'>;
+  readonly store: Pick<DeliveryStore, 'get' | 'list' | 'update'>;
   readonly events: Events;
   readonly isDraining: () => boolean;
 }
@@ -42,12 +44,17 @@ export interface MessagesDeps {
 export function createMessages({ queue, store, events, isDraining }: MessagesDeps): Messages {
   async function get(id: string, caller: Caller): Promise<Delivery> {
     const delivery = await store.get(id);
-    if (delivery === null || (delivery.owner !== caller.name && !isAdmin(caller))) throw new AppError('message_not_found');
+    if (delivery === null || (delivery.owner !== caller.name && !isAdmin(caller)))
+      throw new AppError('message_not_found');
     return delivery;
   }
 
   /** Makes the change; made anew if the delivery has changed since it was read. */
-  async function change(id: string, caller: Caller, next: (delivery: Delivery) => Delivery): Promise<Delivery> {
+  async function change(
+    id: string,
+    caller: Caller,
+    next: (delivery: Delivery) => Delivery,
+  ): Promise<Delivery> {
     for (;;) {
       const delivery = await get(id, caller);
       const changed = next(delivery);
@@ -63,7 +70,7 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
         if (!mayBecome(delivery.status, 'canceled')) throw refusal('not_cancelable', delivery);
         return advance(delivery, 'canceled', { finishedAt: Date.now() });
       });
-      await follow(() => queue.done(id, canceled.account));
+      await runOrRetryInBackground(() => queue.done(id, canceled.account));
       events.emit('message.settled', canceled);
       return canceled;
     },
@@ -74,17 +81,21 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
         if (!RETRYABLE.has(status) || content === null) throw refusal('not_retryable', delivery);
         return advance(delivery, 'queued', afresh(delivery));
       });
-      await follow(() => queue.push(id, { channel: queued.account, afterMs: 0, priority: queued.priority }));
+      await runOrRetryInBackground(() =>
+        queue.push(id, { channel: queued.account, afterMs: 0, priority: queued.priority }),
+      );
       return queued;
     },
     async reschedule(id, scheduledAt, caller) {
-      refuseByClock({ scheduledAt, expiresAt: null });
+      checkSchedule({ scheduledAt, expiresAt: null });
       const rescheduled = await change(id, caller, (delivery) => {
         if (delivery.status !== 'scheduled') throw refusal('not_reschedulable', delivery);
         if (delivery.expiresAt !== null && delivery.expiresAt <= scheduledAt) throw tooLate();
         return amend(delivery, { scheduledAt });
       });
-      await follow(() => queue.reschedule(id, rescheduled.account, Math.max(0, scheduledAt - Date.now())));
+      await runOrRetryInBackground(() =>
+        queue.reschedule(id, rescheduled.account, Math.max(0, scheduledAt - Date.now())),
+      );
       return rescheduled;
     },
   };
@@ -101,17 +112,24 @@ function afresh({ status, recipients, expiresAt, possibleDuplicate }: Delivery):
     expiresAt: expiresAt !== null && expiresAt <= Date.now() ? null : expiresAt,
     possibleDuplicate: possibleDuplicate || status === 'uncertain',
     recipients:
-      status === 'failed' ? recipients.map((one) => (one.status === 'rejected' ? { ...one, status: 'pending' } : one)) : recipients,
+      status === 'failed'
+        ? recipients.map((one) => (one.status === 'rejected' ? { ...one, status: 'pending' } : one))
+        : recipients,
   };
 }
 
 function refusal(code: ErrorCode, { status, content }: Delivery): AppError {
   const gone = code === 'not_retryable' && RETRYABLE.has(status) && content === null;
-  const detail = gone ? 'What it said is no longer kept: send a new message.' : `The message is ${status.replace('_', ' ')}.`;
+  const detail = gone
+    ? 'What it said is no longer kept: send a new message.'
+    : `The message is ${status.replace('_', ' ')}.`;
   return new AppError(code, { detail });
 }
 
 function tooLate(): AppError {
   const detail = 'Must be earlier than expires_at of the message.';
-  return new AppError('validation_failed', { detail, errors: [{ pointer: '/scheduled_at', code: 'out_of_range', detail }] });
+  return new AppError('validation_failed', {
+    detail,
+    errors: [{ pointer: '/scheduled_at', code: 'out_of_range', detail }],
+  });
 }

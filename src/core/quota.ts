@@ -1,6 +1,6 @@
-import type { DeliveryError } from './delivery.ts';
+import type { DeliveryError } from './delivery/delivery.ts';
 import { ERRORS } from './errors.ts';
-import type { Priority } from './message.ts';
+import type { Priority } from './message/message.ts';
 
 const HOUR_MS = 60 * 60_000;
 /** Gmail counts over a rolling day: https://support.google.com/a/answer/166852. */
@@ -97,7 +97,10 @@ export interface QuotaOptions {
 const NOTHING: Readonly<Count> = { messages: 0, recipients: 0 };
 
 /** Reads and changes a book. */
-export function quotaIn(book: QuotaBook, { allowance, held = NOTHING, now, backoffScale = 1 }: QuotaOptions): Quota {
+export function quotaIn(
+  book: QuotaBook,
+  { allowance, held = NOTHING, now, backoffScale = 1 }: QuotaOptions,
+): Quota {
   const { buckets, used } = book;
 
   function prune() {
@@ -153,7 +156,9 @@ export function quotaIn(book: QuotaBook, { allowance, held = NOTHING, now, backo
       prune();
       const last = buckets.at(-1);
       const isOpen = last && last.leavesAt - WINDOW_MS > now();
-      const bucket = isOpen ? last : { messages: 0, recipients: 0, leavesAt: Math.ceil(now()) + BUCKET_MS + WINDOW_MS };
+      const bucket = isOpen
+        ? last
+        : { messages: 0, recipients: 0, leavesAt: Math.ceil(now()) + BUCKET_MS + WINDOW_MS };
       if (!isOpen) buckets.push(bucket);
       const one = { messages: 1, recipients };
       add(bucket, one, 1);
@@ -175,14 +180,25 @@ export function quotaIn(book: QuotaBook, { allowance, held = NOTHING, now, backo
     },
     budget(priority) {
       const { count, freesAt } = inWindow();
-      const left = Math.max(0, ceilings(book.learned ?? allowance, priority).messages - count.messages - held.messages);
+      const left = Math.max(
+        0,
+        ceilings(book.learned ?? allowance, priority).messages - count.messages - held.messages,
+      );
       return { limit: allowance.messages, left, freesAt };
     },
     state() {
       const { count, freesAt } = inWindow();
       return {
-        messages: { limit: allowance.messages, learned: book.learned?.messages ?? null, used: count.messages },
-        recipients: { limit: allowance.recipients, learned: book.learned?.recipients ?? null, used: count.recipients },
+        messages: {
+          limit: allowance.messages,
+          learned: book.learned?.messages ?? null,
+          used: count.messages,
+        },
+        recipients: {
+          limit: allowance.recipients,
+          learned: book.learned?.recipients ?? null,
+          used: count.recipients,
+        },
         reserve: allowance.reserve,
         countedSince: Math.round(book.countedSince),
         freesAt,
@@ -199,7 +215,10 @@ function add(count: Count, { messages, recipients }: Readonly<Count>, sign: 1 | 
 /** Why a message of this priority waits. */
 export function shortageOf({ messages, recipients, reserve }: QuotaState, priority: Priority): DeliveryError {
   const percent = Math.round(reserve * 1000) / 10;
-  const kept = priority === 'high' || reserve === 0 ? '' : ` ${percent} % of what it may send is kept for "priority": "high".`;
+  const kept =
+    priority === 'high' || reserve === 0
+      ? ''
+      : ` ${percent} % of what it may send is kept for "priority": "high".`;
   const of = ({ used, limit, learned }: Usage) => `${used} of ${learned ?? limit}`;
   return {
     code: 'daily_limit_reached',

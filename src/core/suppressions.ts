@@ -1,9 +1,9 @@
-import { toMailboxKey } from './address.ts';
-import type { Delivery, SmtpReply } from './delivery.ts';
-import { AppError, type FieldError, summarize } from './errors.ts';
+import type { Delivery, SmtpReply } from './delivery/delivery.ts';
+import type { Fault } from './delivery/outcome.ts';
+import { AppError, type FieldError, joinWithin, MAX_LIST_LENGTH, summarize } from './errors.ts';
 import type { Events } from './events.ts';
-import { listWithin, MAX_LIST_LENGTH } from './guard.ts';
-import type { Fault, Suppression, SuppressionStore } from './ports.ts';
+import { toMailboxKey } from './message/address.ts';
+import type { Suppression, SuppressionStore } from './ports/suppression-store.ts';
 
 /** "Gmail SMTP errors and codes" (https://support.google.com/a/answer/3726730): there is no such mailbox, or it is disabled. */
 const GONE: readonly (string | null)[] = ['5.1.1', '5.2.1'];
@@ -35,7 +35,10 @@ export function createSuppressions({ store, events, learn, onError }: Suppressio
   const remembering = new Set<Promise<void>>();
 
   /** Puts in the place of what is known what follows from it: made anew if that has changed meanwhile. Null: it stays. */
-  async function change(email: string, next: (known: Suppression | null) => Suppression | null): Promise<void> {
+  async function change(
+    email: string,
+    next: (known: Suppression | null) => Suppression | null,
+  ): Promise<void> {
     for (;;) {
       const known = await store.get(email);
       const changed = next(known);
@@ -43,11 +46,26 @@ export function createSuppressions({ store, events, learn, onError }: Suppressio
     }
   }
 
-  function remember(email: string, account: string, smtp: SmtpReply | null, messageId: string): Promise<void> {
+  function remember(
+    email: string,
+    account: string,
+    smtp: SmtpReply | null,
+    messageId: string,
+  ): Promise<void> {
     return change(email, (known) => {
-      const refused = { email, reason: 'refused', accounts: [], smtp, messageId, note: null, createdAt: Date.now() } as const;
+      const refused = {
+        email,
+        reason: 'refused',
+        accounts: [],
+        smtp,
+        messageId,
+        note: null,
+        createdAt: Date.now(),
+      } as const;
       const { accounts, ...rest } = known ?? refused;
-      return accounts === null || accounts.includes(account) ? null : { ...rest, accounts: [...accounts, account] };
+      return accounts === null || accounts.includes(account)
+        ? null
+        : { ...rest, accounts: [...accounts, account] };
     });
   }
 
@@ -78,7 +96,15 @@ export function createSuppressions({ store, events, learn, onError }: Suppressio
       return found;
     },
     async enter(email, note) {
-      const suppression = { email, reason: 'manual', accounts: null, smtp: null, messageId: null, note, createdAt: Date.now() } as const;
+      const suppression = {
+        email,
+        reason: 'manual',
+        accounts: null,
+        smtp: null,
+        messageId: null,
+        note,
+        createdAt: Date.now(),
+      } as const;
       await change(email, () => suppression);
       return suppression;
     },
@@ -102,15 +128,19 @@ function isForGood({ retryable, error: { smtp } }: Fault): boolean {
  * @param found the suppressions that hold, by the address of the recipient
  * @throws {AppError} `recipient_suppressed`: nobody is left
  */
-export function suppress(delivery: Delivery, found: ReadonlyMap<string, Suppression>): Delivery {
+export function applySuppressions(delivery: Delivery, found: ReadonlyMap<string, Suppression>): Delivery {
   if (found.size === 0) return delivery;
   const recipients = delivery.recipients.map((recipient) => {
     const suppression = found.get(recipient.email);
     return suppression ? { ...recipient, status: 'suppressed' as const, smtp: suppression.smtp } : recipient;
   });
   if (recipients.some(({ status }) => status === 'pending')) {
-    const detail = `Suppressed, so not sent to: ${listWithin([...found.keys()], MAX_LIST_LENGTH)}.`;
-    return { ...delivery, recipients, warnings: [...delivery.warnings, { code: 'recipients_suppressed', detail }] };
+    const detail = `Suppressed, so not sent to: ${joinWithin([...found.keys()], MAX_LIST_LENGTH)}.`;
+    return {
+      ...delivery,
+      recipients,
+      warnings: [...delivery.warnings, { code: 'recipients_suppressed', detail }],
+    };
   }
   const errors = refusalsOf(delivery, found);
   throw new AppError('recipient_suppressed', { detail: summarize(errors), errors });
@@ -121,7 +151,9 @@ function refusalsOf({ envelope }: Delivery, found: ReadonlyMap<string, Suppressi
   return (['to', 'cc', 'bcc'] as const).flatMap((field) =>
     envelope[field].flatMap(({ email }, index) => {
       const suppression = byMailbox.get(toMailboxKey(email));
-      return suppression ? [{ pointer: `/${field}/${index}`, code: 'recipient_suppressed', detail: explain(suppression) }] : [];
+      return suppression
+        ? [{ pointer: `/${field}/${index}`, code: 'recipient_suppressed', detail: explain(suppression) }]
+        : [];
     }),
   );
 }
@@ -130,6 +162,9 @@ function refusalsOf({ envelope }: Delivery, found: ReadonlyMap<string, Suppressi
 function explain({ email, reason, smtp, createdAt }: Suppression): string {
   const reply = smtp ? ` (${[smtp.code, smtp.enhanced].filter(Boolean).join(' ')})` : '';
   const since = new Date(createdAt).toISOString();
-  const why = reason === 'manual' ? `Somebody entered ${email} on ${since}` : `Gmail refused ${email} for good on ${since}${reply}`;
+  const why =
+    reason === 'manual'
+      ? `Somebody entered ${email} on ${since}`
+      : `Gmail refused ${email} for good on ${since}${reply}`;
   return `${why}. Once it works again, DELETE /suppressions/${encodeURIComponent(email)}.`;
 }

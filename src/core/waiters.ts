@@ -1,6 +1,6 @@
-import { type Delivery, isSettled } from './delivery.ts';
+import { type Delivery, isSettled } from './delivery/delivery.ts';
 import type { Events } from './events.ts';
-import type { Store } from './ports.ts';
+import type { DeliveryStore } from './ports/delivery-store.ts';
 
 /** Lets a request wait for what becomes of its message. */
 export interface Waiters {
@@ -10,7 +10,12 @@ export interface Waiters {
    *
    * @param options `throughPauses`: waits on while the sender is paused
    */
-  wait(id: string, ms: number, signal: AbortSignal, options?: { readonly throughPauses: boolean }): Promise<Delivery | null>;
+  wait(
+    id: string,
+    ms: number,
+    signal: AbortSignal,
+    options?: { readonly throughPauses: boolean },
+  ): Promise<Delivery | null>;
   /** Lets everyone go, now and from now on. */
   release(): void;
 }
@@ -20,7 +25,13 @@ interface Waiter {
   release(delivery: Delivery | null): void;
 }
 
-export function createWaiters({ store, events }: { store: Pick<Store, 'get' | 'onChangeElsewhere'>; events: Events }): Waiters {
+export function createWaiters({
+  store,
+  events,
+}: {
+  store: Pick<DeliveryStore, 'get' | 'onChangeElsewhere'>;
+  events: Events;
+}): Waiters {
   const waiting = new Map<string, Set<Waiter>>();
   let released = false;
 

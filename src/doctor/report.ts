@@ -1,4 +1,4 @@
-import { type AdviceId, mendOf } from './advice.ts';
+import { fixOf, type TroubleshootingId } from './troubleshooting.ts';
 
 /** What a check found. `code` names a row of ADVICE or of ERRORS; `advice` is what to do about it. */
 export interface Finding {
@@ -27,11 +27,25 @@ export interface Report {
 
 export const pass = (detail: string): Finding => ({ status: 'pass', detail, code: null, advice: null });
 export const skip = (detail: string): Finding => ({ status: 'skip', detail, code: null, advice: null });
-export const warn = (code: AdviceId, detail: string): Finding => ({ status: 'warn', detail, code, advice: mendOf(code) ?? null });
-export const fail = (code: AdviceId, detail: string): Finding => ({ status: 'fail', detail, code, advice: mendOf(code) ?? null });
+export const warn = (code: TroubleshootingId, detail: string): Finding => ({
+  status: 'warn',
+  detail,
+  code,
+  advice: fixOf(code) ?? null,
+});
+export const fail = (code: TroubleshootingId, detail: string): Finding => ({
+  status: 'fail',
+  detail,
+  code,
+  advice: fixOf(code) ?? null,
+});
 
 /** The line for a finding. */
-export function toCheck(about: Pick<Check, 'id' | 'name' | 'target'>, finding: Finding, durationMs = 0): Check {
+export function toCheck(
+  about: Pick<Check, 'id' | 'name' | 'target'>,
+  finding: Finding,
+  durationMs = 0,
+): Check {
   const { status, detail, code, advice } = finding;
   return { ...about, status, detail, code, advice, durationMs };
 }
@@ -47,7 +61,9 @@ export function toJson({ ok, version, checks }: Report): string {
 /** The one thing to do first: each check depends on those before it. Null if nothing failed. */
 function firstOf(checks: readonly Check[]): Pick<Check, 'id' | 'name' | 'target' | 'advice'> | null {
   const failed = checks.find(({ status }) => status === 'fail');
-  return failed ? { id: failed.id, name: failed.name, target: failed.target, advice: failed.advice ?? failed.detail } : null;
+  return failed
+    ? { id: failed.id, name: failed.name, target: failed.target, advice: failed.advice ?? failed.detail }
+    : null;
 }
 
 const MARKS = { pass: '✓', warn: '!', fail: '✗', skip: '-' } as const;
@@ -58,14 +74,19 @@ const ADVICE_WIDTH = 100;
  *
  * @param paint colours a mark, or leaves it as it is
  */
-export function toText({ ok, version, checks }: Report, paint: (status: Finding['status'], text: string) => string): string {
+export function toText(
+  { ok, version, checks }: Report,
+  paint: (status: Finding['status'], text: string) => string,
+): string {
   const nameWidth = Math.max(...checks.map(({ name }) => name.length));
   const targetWidth = Math.max(...checks.map(({ target }) => target.length));
   const lines = checks.flatMap(({ name, target, status, detail, advice }) => {
     const line = `${paint(status, MARKS[status])} ${name.padEnd(nameWidth)}  ${target.padEnd(targetWidth)}  ${detail}`;
     return advice === null ? [line] : [line, ...wrap(advice).map((part) => `    ${part}`)];
   });
-  return [`Outtray ${version}: doctor`, '', ...lines, '', verdict(ok, checks), ...whatFirst(checks)].join('\n');
+  return [`Outtray ${version}: doctor`, '', ...lines, '', verdict(ok, checks), ...whatFirst(checks)].join(
+    '\n',
+  );
 }
 
 function verdict(ok: boolean, checks: readonly Check[]): string {
@@ -79,7 +100,9 @@ function verdict(ok: boolean, checks: readonly Check[]): string {
 
 function whatFirst(checks: readonly Check[]): string[] {
   const first = firstOf(checks);
-  return first ? ['', ...wrap(`Do this first (${[first.name, first.target].join(' ').trim()}): ${first.advice}`)] : [];
+  return first
+    ? ['', ...wrap(`Do this first (${[first.name, first.target].join(' ').trim()}): ${first.advice}`)]
+    : [];
 }
 
 function wrap(text: string): string[] {

@@ -1,18 +1,17 @@
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
 import { pino } from 'pino';
 import type { z } from 'zod';
-import type { Keyring } from '../core/keyring.ts';
-import type { Rate, RateCounters, Store } from '../core/ports.ts';
-import { type AcceptanceOptions, createAcceptance } from './acceptance.ts';
-import { createBodyCapacity } from './body/capacity.ts';
-import { readJsonBodies } from './body/read.ts';
-import { validate } from './fields.ts';
-import { createAuthenticator, demandScope, requireKey } from './plugins/auth.ts';
-import { createLimits } from './plugins/limits.ts';
-import { observe, observeRequests } from './plugins/observe.ts';
-import { documentApi } from './plugins/openapi.ts';
-import { checkRequestHeads } from './plugins/request-head.ts';
-import { answerClientError, newRequestId, sendProblem } from './problem.ts';
+import type { ApiKeys } from '../core/auth/api-keys.ts';
+import type { DeliveryStore } from '../core/ports/delivery-store.ts';
+import type { Rate, RateCounters } from '../core/ports/rate-counter.ts';
+import { answerClientError, newRequestId, sendProblem } from './errors/problem.ts';
+import { documentApi } from './openapi/openapi.ts';
+import { logRequests, observe } from './request/access-log.ts';
+import { createAuthenticator, demandScope, requireKey } from './request/auth.ts';
+import { createBodyCapacity } from './request/body/body-capacity.ts';
+import { readJsonBodies } from './request/body/read-body.ts';
+import { createRateLimits } from './request/rate-limit.ts';
+import { checkRequestHeads } from './request/request-head.ts';
 import { resendRoutes } from './resend/routes.ts';
 import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
 import { type BatchOptions, batchRoutes } from './routes/batch.ts';
@@ -24,9 +23,11 @@ import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
 import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
 import { collectRoutes, unknownRoutes } from './routes/unknown.ts';
+import { createSubmission, type SubmissionOptions } from './submission/submission.ts';
+import { validate } from './validation/validation.ts';
 
 export interface AppOptions
-  extends Omit<AcceptanceOptions, 'limits'>,
+  extends Omit<SubmissionOptions, 'limits'>,
     Omit<SendOptions, 'acceptance'>,
     Omit<BatchOptions, 'acceptance'>,
     MessageOptions,
@@ -34,13 +35,13 @@ export interface AppOptions
     SuppressionOptions,
     TemplateOptions,
     HealthOptions {
-  readonly accounts: AcceptanceOptions['accounts'] & AccountOptions['accounts'];
-  readonly store: AcceptanceOptions['store'] & SendOptions['store'] & HealthOptions['store'];
+  readonly accounts: SubmissionOptions['accounts'] & AccountOptions['accounts'];
+  readonly store: SubmissionOptions['store'] & SendOptions['store'] & HealthOptions['store'];
   /** Bytes that QUEUE_MAX_BYTES has left for bodies being read. */
-  readonly freeBytes: Store['freeBytes'];
+  readonly freeBytes: DeliveryStore['freeBytes'];
   readonly logger: FastifyBaseLogger;
   readonly version: string;
-  readonly keyring: Pick<Keyring, 'keys'>;
+  readonly apiKeys: Pick<ApiKeys, 'keys'>;
   /** Of keys that have none of their own. */
   readonly rateLimit: Rate;
   readonly rates: RateCounters;
@@ -64,9 +65,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await documentApi(app, options.version);
 
   const routes = collectRoutes(app);
-  const authenticate = createAuthenticator(options.keyring.keys);
-  const limits = await createLimits(app, options.rates, options.rateLimit);
-  const acceptance = createAcceptance({ ...options, limits });
+  const authenticate = createAuthenticator(options.apiKeys.keys);
+  const limits = await createRateLimits(app, options.rates, options.rateLimit);
+  const acceptance = createSubmission({ ...options, limits });
   await app.register(unknownRoutes, { authenticate, limits, routes });
   await app.register(healthRoutes, options);
   await app.register(docsRoutes);
@@ -88,7 +89,13 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
 
 /** Fastify, with its defaults replaced where they are too trusting or do not speak problem+json. */
 function createServer(options: AppOptions): FastifyInstance {
-  const { logger, trustProxy, maxMessageBytes, freeBytes, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options;
+  const {
+    logger,
+    trustProxy,
+    maxMessageBytes,
+    freeBytes,
+    requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS,
+  } = options;
   const bodyLimit = maxMessageBytes + BODY_OVERHEAD_BYTES;
   const app = fastify({
     loggerInstance: logger,
@@ -123,7 +130,7 @@ function createServer(options: AppOptions): FastifyInstance {
   // Other expectations than 100-continue may be ignored (RFC 9110, section 10.1.1); Node would answer 417 by itself.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response));
 
-  observeRequests(app, logger);
+  logRequests(app, logger);
   checkRequestHeads(app);
   app.setErrorHandler(sendProblem);
   readJsonBodies(
@@ -147,7 +154,7 @@ export async function openApiDocument(version: string): Promise<string> {
   await using app = await buildApp({
     logger: pino({ level: 'silent' }),
     version,
-    keyring: { keys: () => [] },
+    apiKeys: { keys: () => [] },
     rateLimit: { max: 1, windowMs: 1000 },
     rates: { keys: { spend: unused }, addresses: { spend: unused } },
     trustProxy: [],
@@ -162,7 +169,7 @@ export async function openApiDocument(version: string): Promise<string> {
     waiters: { wait: unused },
     store: { get: unused, tombstone: unused, refusal: unused },
     freeBytes: unused,
-    idempotency: { claim: unused, accept: unused, forget: unused, suspend: unused },
+    idempotency: { claim: unused, accept: unused, release: unused, markUnknown: unused },
     isDraining: unused,
   });
   return app.swagger({ yaml: true });

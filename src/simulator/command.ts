@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { ROUTES } from './inspection.ts';
-import { SCRIPTED_LOGINS } from './logins.ts';
-import { SCRIPTED_DOMAIN, SCRIPTED_RECIPIENTS } from './scripts.ts';
+import { SCRIPTED_LOGINS } from './auth/authenticator.ts';
+import { ROUTES } from './control/inspection.ts';
 import { openSimulator, type Simulator, type SimulatorOptions } from './simulator.ts';
+import { SCRIPTED_DOMAIN, SCRIPTED_RECIPIENTS } from './smtp/scripted-recipients.ts';
 
 export const SIMULATOR_USAGE = `Usage: outtray simulator [options]
 
@@ -42,7 +42,11 @@ class UsageError extends Error {}
  *
  * @returns the exit code: 0 when aborted, 1 if it could not start, 2 on bad usage
  */
-export async function runSimulator(args: string[], out: (line: string) => void, signal: AbortSignal): Promise<number> {
+export async function runSimulator(
+  args: string[],
+  out: (line: string) => void,
+  signal: AbortSignal,
+): Promise<number> {
   try {
     const { caFile, keyFile, dailyLimit, ...options } = parseCommandLine(args);
     await using simulator = await openSimulator(options);
@@ -74,7 +78,8 @@ function parseCommandLine(args: string[]): CommandLine {
     user: values.user,
     password: parseFilled('--password', values.password),
     aliases: values.alias,
-    dailyLimit: values['daily-limit'] === undefined ? undefined : parseCount('--daily-limit', values['daily-limit']),
+    dailyLimit:
+      values['daily-limit'] === undefined ? undefined : parseCount('--daily-limit', values['daily-limit']),
     caFile: values['ca-file'],
     keyFile: values['key-file'],
   };
@@ -104,9 +109,14 @@ function parseFilled(option: string, text: string): string {
   throw new UsageError(`${option}: must not be empty`);
 }
 
-function introduction(simulator: Simulator, caFile: string | undefined, keyFile: string | undefined): string[] {
+function introduction(
+  simulator: Simulator,
+  caFile: string | undefined,
+  keyFile: string | undefined,
+): string[] {
   const { starttlsPort, tlsPort, httpUrl, user, password, url, oauth } = simulator;
-  const scripted = (name: string, summary: string) => `  ${`${name}@${SCRIPTED_DOMAIN}`.padEnd(40)}${summary}`;
+  const scripted = (name: string, summary: string) =>
+    `  ${`${name}@${SCRIPTED_DOMAIN}`.padEnd(40)}${summary}`;
   return [
     `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, what it took at ${httpUrl}/messages`,
     '',
@@ -120,7 +130,9 @@ function introduction(simulator: Simulator, caFile: string | undefined, keyFile:
     `  GMAIL_OAUTH_CLIENT_SECRET=${oauth.clientSecret}`,
     `  GMAIL_OAUTH_REFRESH_TOKEN=${oauth.refreshToken}`,
     `  GMAIL_OAUTH_TOKEN_URL=${oauth.tokenUrl}`,
-    ...(keyFile === undefined ? [] : [`or a service account, with the same token URL:`, `  GMAIL_SERVICE_ACCOUNT_FILE=${keyFile}`]),
+    ...(keyFile === undefined
+      ? []
+      : [`or a service account, with the same token URL:`, `  GMAIL_SERVICE_ACCOUNT_FILE=${keyFile}`]),
     '',
     'Every recipient is accepted, but for these (name+anything@ does the same as name@):',
     ...SCRIPTED_RECIPIENTS.map(({ name, summary }) => scripted(name, summary)),

@@ -1,12 +1,12 @@
 import { hostname } from 'node:os';
-import { createCertificates } from './certificate.ts';
-import { type Controls, createControls } from './controls.ts';
-import { createInspection } from './inspection.ts';
-import type { AcceptedMessage, Counters, Transaction } from './journal.ts';
+import { createOAuth, type SimulatorOAuth } from './auth/token-issuer.ts';
+import { type Controls, createControls } from './control/controls.ts';
+import { createInspection } from './control/inspection.ts';
 import { listen } from './listen.ts';
-import { GmailServer } from './server.ts';
+import type { AcceptedMessage, Counters, Transaction } from './message-log.ts';
+import { GmailServer } from './smtp/smtp-server.ts';
 import { createState } from './state.ts';
-import { createOAuth, type SimulatorOAuth } from './tokens.ts';
+import { createCertificates } from './tls/certificate.ts';
 
 export interface SimulatorOptions {
   /** Where to listen. Loopback unless told otherwise: whoever reaches it reads its mail. */
@@ -54,10 +54,18 @@ export interface Simulator extends Controls, AsyncDisposable {
 
 /** @throws what the sockets say, as EADDRINUSE; nothing is left open then */
 export async function openSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const { host = '127.0.0.1', user = 'demo@simulator.test', password = 'abcdefghijklmnop', aliases = [], retain = 1000 } = options;
+  const {
+    host = '127.0.0.1',
+    user = 'demo@simulator.test',
+    password = 'abcdefghijklmnop',
+    aliases = [],
+    retain = 1000,
+  } = options;
   const state = createState(user, password, aliases, retain);
   const { journal, authenticator } = state;
-  const certificates = createCertificates([...new Set(['localhost', 'smtp.gmail.com', hostname(), '127.0.0.1', '::1', host])]);
+  const certificates = createCertificates([
+    ...new Set(['localhost', 'smtp.gmail.com', hostname(), '127.0.0.1', '::1', host]),
+  ]);
   const starttls = new GmailServer(state, 'starttls', certificates.trusted);
   const tls = new GmailServer(state, 'implicit', certificates.trusted);
   const controls = createControls(state, { starttls, tls }, certificates);

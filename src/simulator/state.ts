@@ -1,11 +1,11 @@
-import { Journal } from './journal.ts';
-import { DailyLimiter, Throttle } from './limits.ts';
-import { Authenticator } from './logins.ts';
-import { TokenIssuer } from './tokens.ts';
+import { Authenticator } from './auth/authenticator.ts';
+import { TokenIssuer } from './auth/token-issuer.ts';
+import { MessageLog } from './message-log.ts';
+import { DailyLimiter, Throttle } from './smtp/sending-limits.ts';
 
 /** What the ports share. */
 export interface SimulatorState {
-  readonly journal: Journal;
+  readonly journal: MessageLog;
   readonly authenticator: Authenticator;
   readonly tokens: TokenIssuer;
   readonly dailyLimiter: DailyLimiter;
@@ -16,10 +16,15 @@ export interface SimulatorState {
   readonly firstTime: (...words: readonly string[]) => boolean;
 }
 
-export function createState(user: string, secret: string, aliases: readonly string[], retain: number): SimulatorState {
+export function createState(
+  user: string,
+  secret: string,
+  aliases: readonly string[],
+  retain: number,
+): SimulatorState {
   const seen = new Set<string>();
   return {
-    journal: new Journal(retain),
+    journal: new MessageLog(retain),
     authenticator: new Authenticator(secret),
     tokens: new TokenIssuer(user),
     dailyLimiter: new DailyLimiter(),

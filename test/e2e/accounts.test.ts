@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { AccountResource } from '../../src/http/schemas/account.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { accountsOf, sendMany, startWithGmail } from '../helpers/gmail.ts';
 import type { ServiceUnderTest } from '../helpers/service.ts';
+import { accountsOf, sendMany, startWithGmail } from '../helpers/smtp/gmail.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
 
@@ -27,12 +27,20 @@ function copiesOf(gmail: Simulator): string[] {
 describe('an account whose login is refused', { timeout: 60_000 }, () => {
   test('with 1,000 messages waiting logs in once, then only probes; once it is mended all are sent, each once, by themselves', async () => {
     // A probe each 1.2 s, 2.4 s, …
-    await using app = await startWithGmail({ retain: 5000, backoffScale: 0.02, env: { SMTP_CONNECTIONS: '5' } });
+    await using app = await startWithGmail({
+      retain: 5000,
+      backoffScale: 0.02,
+      env: { SMTP_CONNECTIONS: '5' },
+    });
     app.gmail.setLoginFault('bad-credentials');
     const ids = await sendMany(app.service, 1000, HELLO);
     await expect.poll(() => app.service.tally(ids), { timeout: 20_000 }).toEqual({ waiting: 1000 });
     const account = await paused(app.service);
-    expect(account).toMatchObject({ code: 'bad_credentials', smtp: { code: 535 }, hint: expect.stringContaining('app password') });
+    expect(account).toMatchObject({
+      code: 'bad_credentials',
+      smtp: { code: 535 },
+      hint: expect.stringContaining('app password'),
+    });
     expect(Date.parse(account.until ?? '')).toBeGreaterThan(Date.parse(account.since ?? ''));
 
     await app.gmail.waitFor(({ counters }) => counters.failedLogins >= 3);
@@ -63,7 +71,11 @@ describe('an account whose login is refused', { timeout: 60_000 }, () => {
     const startedAt = performance.now();
     const { status, body } = await app.service.send(HELLO, { wait: 20 });
     expect(status).toBe(202);
-    expect(body).toMatchObject({ status: 'deferred', error: { code: 'app_password_required', scope: 'account' }, attempts: [] });
+    expect(body).toMatchObject({
+      status: 'deferred',
+      error: { code: 'app_password_required', scope: 'account' },
+      attempts: [],
+    });
     expect(performance.now() - startedAt).toBeLessThan(10_000);
   });
 
@@ -84,8 +96,12 @@ describe('an account whose login is refused', { timeout: 60_000 }, () => {
   test('is probed by a hundred impatient callers once', async () => {
     await using app = await startWithGmail({ backoffScale: 1 });
     app.gmail.setLoginFault('bad-credentials');
-    const answers = await Promise.all(Array.from({ length: 100 }, () => verify(app.service, 'bot@simulator.test')));
-    expect(answers.filter(({ status }) => status === 200)).toMatchObject([{ body: { status: 'paused', code: 'bad_credentials' } }]);
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => verify(app.service, 'bot@simulator.test')),
+    );
+    expect(answers.filter(({ status }) => status === 200)).toMatchObject([
+      { body: { status: 'paused', code: 'bad_credentials' } },
+    ]);
     const refusals = answers.filter(({ status }) => status === 429);
     expect(refusals).toHaveLength(99);
     expect(refusals[0]?.headers.get('retry-after')).toMatch(/^[1-6]\d?$/);
@@ -94,8 +110,13 @@ describe('an account whose login is refused', { timeout: 60_000 }, () => {
 
   test('that nobody has configured is not found, and without a key nothing is told', async () => {
     await using app = await startWithGmail();
-    expect(await verify(app.service, 'nobody@simulator.test')).toMatchObject({ status: 404, body: { code: 'not_found' } });
-    expect((await app.service.request('/accounts', { headers: { authorization: 'Bearer wrong' } })).status).toBe(401);
+    expect(await verify(app.service, 'nobody@simulator.test')).toMatchObject({
+      status: 404,
+      body: { code: 'not_found' },
+    });
+    expect(
+      (await app.service.request('/accounts', { headers: { authorization: 'Bearer wrong' } })).status,
+    ).toBe(401);
   });
 });
 
@@ -107,8 +128,13 @@ describe('the budget of an account', { timeout: 60_000 }, () => {
       .map(Number);
 
   test('is told with each message, and counted by what Gmail accepted', async () => {
-    await using app = await startWithGmail({ env: { GMAIL_DAILY_MESSAGES: '20', GMAIL_DAILY_RECIPIENTS: '50', GMAIL_RESERVE: '10%' } });
-    const first = await app.service.send({ ...HELLO, to: ['ada@example.com', 'no-such-user@simulator.test'] }, { wait: 10 });
+    await using app = await startWithGmail({
+      env: { GMAIL_DAILY_MESSAGES: '20', GMAIL_DAILY_RECIPIENTS: '50', GMAIL_RESERVE: '10%' },
+    });
+    const first = await app.service.send(
+      { ...HELLO, to: ['ada@example.com', 'no-such-user@simulator.test'] },
+      { wait: 10 },
+    );
     expect(first.headers.get('ratelimit-policy')).toBe('"key";q=100000;w=60, "account";q=20;w=86400');
     // Whether it is on its way already when it is answered is a matter of luck.
     expect(budgetOf(first.headers)).toEqual([expect.toBeOneOf([17, 18]), 86_400]);
@@ -121,13 +147,20 @@ describe('the budget of an account', { timeout: 60_000 }, () => {
     expect(await accountsOf(app.service)).toMatchObject([
       {
         status: 'ready',
-        quota: { messages: { limit: 20, learned: null, used: 2, left: 18 }, recipients: { limit: 50, used: 2, left: 48 }, reserve: 0.1 },
+        quota: {
+          messages: { limit: 20, learned: null, used: 2, left: 18 },
+          recipients: { limit: 50, used: 2, left: 48 },
+          reserve: 0.1,
+        },
       },
     ]);
   });
 
   test('that is used up defers mail with the time a slot frees, and the reserve still lets what is urgent out', async () => {
-    await using app = await startWithGmail({ backoffScale: 1, env: { GMAIL_DAILY_MESSAGES: '10', GMAIL_RESERVE: '20%' } });
+    await using app = await startWithGmail({
+      backoffScale: 1,
+      env: { GMAIL_DAILY_MESSAGES: '10', GMAIL_RESERVE: '20%' },
+    });
     await Promise.all(Array.from({ length: 8 }, () => app.service.send(HELLO, { wait: 10 })));
     const { status, body } = await app.service.send(HELLO, { wait: 10 });
     expect(status).toBe(202);
@@ -145,7 +178,9 @@ describe('SMTP_RATE', { timeout: 60_000 }, () => {
     await sendMany(app.service, 240, HELLO);
     await app.gmail.waitFor(({ counters }) => counters.accepted >= 210);
     const times = app.gmail.transactions.map(({ at }) => at).slice(0, 210);
-    const busiest = Math.max(...times.map((from) => times.filter((at) => at >= from && at < from + 1000).length));
+    const busiest = Math.max(
+      ...times.map((from) => times.filter((at) => at >= from && at < from + 1000).length),
+    );
     expect(busiest).toBeLessThanOrEqual(20);
     const seconds = ((times.at(-1) ?? 0) - (times[0] ?? 0)) / 1000;
     expect(seconds).toBeGreaterThan(10);

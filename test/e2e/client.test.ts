@@ -1,7 +1,12 @@
 import { expect, test } from 'vitest';
-import { createOuttrayClient, type ErrorCode, type Message, type SendRequest } from '../../src/client/client.ts';
+import {
+  createOuttrayClient,
+  type ErrorCode,
+  type Message,
+  type SendRequest,
+} from '../../src/client/client.ts';
 import { API_KEY, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const HELLO: SendRequest = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 
@@ -14,7 +19,11 @@ test('the typed client sends a message and reads what became of it', async () =>
   expect(sent.error).toBeUndefined();
   const { id } = sent.data as Message;
   const { data } = await outtray.GET('/messages/{id}', { params: { path: { id } } });
-  expect(data).toMatchObject({ id, status: 'sent', recipients: [{ email: 'ada@example.com', status: 'accepted' }] });
+  expect(data).toMatchObject({
+    id,
+    status: 'sent',
+    recipients: [{ email: 'ada@example.com', status: 'accepted' }],
+  });
 });
 
 test('the typed client gives a refusal as a problem, without an exception', async () => {
@@ -24,7 +33,11 @@ test('the typed client gives a refusal as a problem, without an exception', asyn
 
   const { data, error, response } = await outtray.POST('/send', { body: HELLO });
   const code: ErrorCode | undefined = error?.code;
-  expect({ data, code, status: response.status }).toEqual({ data: undefined, code: 'invalid_api_key', status: 401 });
+  expect({ data, code, status: response.status }).toEqual({
+    data: undefined,
+    code: 'invalid_api_key',
+    status: 401,
+  });
 });
 
 test('the typed client takes a fetch in place of the global one, and gives it the key', async () => {

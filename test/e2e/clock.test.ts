@@ -7,7 +7,7 @@ import { hasFaketime, startFakeClock } from '../helpers/fake-clock.ts';
 import { type Running, serveAgainst } from '../helpers/process.ts';
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const HOUR_S = 3600;
 /** The certificate of the simulator is valid from a day ago. */
@@ -34,8 +34,16 @@ async function start(queue: (typeof QUEUES)[number]['queue']) {
   const folder = await mkdtemp(join(tmpdir(), 'outtray-clock-'));
   stack.defer(() => rm(folder, { recursive: true }));
   const redis = queue === 'redis' ? stack.use(await startRedis(['appendonly yes'])) : null;
-  const url = { memory: 'memory:', sqlite: `sqlite:${join(folder, 'queue.db')}`, redis: redis?.url() ?? '' }[queue];
-  const serve = () => serveAgainst(gmail, { API_KEYS: `crm:${API_KEY}`, RATE_LIMIT: '100000/1m', QUEUE_URL: url, ...clock.env });
+  const url = { memory: 'memory:', sqlite: `sqlite:${join(folder, 'queue.db')}`, redis: redis?.url() ?? '' }[
+    queue
+  ];
+  const serve = () =>
+    serveAgainst(gmail, {
+      API_KEYS: `crm:${API_KEY}`,
+      RATE_LIMIT: '100000/1m',
+      QUEUE_URL: url,
+      ...clock.env,
+    });
   const service = stack.use(await serve());
   const owned = stack.move();
   onTestFinished(() => owned.disposeAsync());
@@ -47,7 +55,11 @@ type Service = Running & { readonly url: string };
 async function request({ url }: Service, path: string, init: RequestInit = {}) {
   const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json', ...init.headers };
   const response = await fetch(url + path, { ...init, headers });
-  return { status: response.status, headers: response.headers, body: (await response.json()) as MessageResource };
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (await response.json()) as MessageResource,
+  };
 }
 
 async function send(service: Service, message: object, headers: Record<string, string> = {}) {
@@ -70,89 +82,96 @@ async function deferred(service: Service, id: string): Promise<number> {
   return performance.now();
 }
 
-describe.runIf(hasFaketime)('when the wall clock jumps (skipped where there is no libfaketime)', { timeout: 60_000 }, () => {
-  describe.each(QUEUES.filter(({ runs }) => runs))('with its queue in $queue', ({ queue }) => {
-    test('ahead, a scheduled message is sent and one that expires is expired, and back-off takes as long as before', async () => {
-      const { clock, service, inS } = await start(queue);
-      const [scheduled, later] = [
-        await accept(service, { ...HELLO, scheduled_at: inS(2 * HOUR_S) }),
-        await accept(service, { ...HELLO, scheduled_at: inS(5 * HOUR_S) }),
-      ];
-      const [expiring, retried] = [
-        await accept(service, { ...RETRIED, expires_at: inS(2 * HOUR_S) }),
-        await accept(service, { ...RETRIED, expires_at: inS(5 * HOUR_S) }),
-      ];
-      await deferred(service, expiring);
-      const deferredAt = await deferred(service, retried);
-      await clock.jumpTo(3 * HOUR_S);
-      await expect.poll(() => statusOf(service, scheduled), SOON).toBe('sent');
-      await expect.poll(() => statusOf(service, expiring), SOON).toBe('expired');
-      await expect.poll(() => attemptsOf(service, retried), SOON).toBe(2);
-      expect(performance.now() - deferredAt).toBeGreaterThan(FIRST_BACKOFF_MS.least - 1000);
-      expect(await statusOf(service, later)).toBe('scheduled');
+describe.runIf(hasFaketime)(
+  'when the wall clock jumps (skipped where there is no libfaketime)',
+  { timeout: 60_000 },
+  () => {
+    describe.each(QUEUES.filter(({ runs }) => runs))('with its queue in $queue', ({ queue }) => {
+      test('ahead, a scheduled message is sent and one that expires is expired, and back-off takes as long as before', async () => {
+        const { clock, service, inS } = await start(queue);
+        const [scheduled, later] = [
+          await accept(service, { ...HELLO, scheduled_at: inS(2 * HOUR_S) }),
+          await accept(service, { ...HELLO, scheduled_at: inS(5 * HOUR_S) }),
+        ];
+        const [expiring, retried] = [
+          await accept(service, { ...RETRIED, expires_at: inS(2 * HOUR_S) }),
+          await accept(service, { ...RETRIED, expires_at: inS(5 * HOUR_S) }),
+        ];
+        await deferred(service, expiring);
+        const deferredAt = await deferred(service, retried);
+        await clock.jumpTo(3 * HOUR_S);
+        await expect.poll(() => statusOf(service, scheduled), SOON).toBe('sent');
+        await expect.poll(() => statusOf(service, expiring), SOON).toBe('expired');
+        await expect.poll(() => attemptsOf(service, retried), SOON).toBe(2);
+        expect(performance.now() - deferredAt).toBeGreaterThan(FIRST_BACKOFF_MS.least - 1000);
+        expect(await statusOf(service, later)).toBe('scheduled');
+      });
+
+      test('back, neither a scheduled message nor one that expires comes too early, and back-off takes as long as before', async () => {
+        const { clock, service, inS } = await start(queue);
+        const early = await accept(service, { ...HELLO, scheduled_at: inS(3) });
+        const expiring = await accept(service, { ...RETRIED, expires_at: inS(3) });
+        const retried = await accept(service, RETRIED);
+        await deferred(service, expiring);
+        const deferredAt = await deferred(service, retried);
+        await clock.jumpTo(-HOUR_S);
+        await expect.poll(() => attemptsOf(service, retried), SOON).toBe(2);
+        const tookMs = performance.now() - deferredAt;
+        expect(tookMs).toBeGreaterThan(FIRST_BACKOFF_MS.least - 1000);
+        expect(tookMs).toBeLessThan(2 * FIRST_BACKOFF_MS.most);
+        await expect.poll(() => attemptsOf(service, expiring), SOON).toBe(2);
+        const { scheduled_at, ...rest } = await get(service, early);
+        expect(rest.status).toBe('scheduled');
+        expect(Date.parse(String(scheduled_at))).toBeGreaterThan(clock.now());
+        await clock.jumpTo(0);
+        await expect.poll(() => statusOf(service, early), SOON).toBe('sent');
+        await expect.poll(() => statusOf(service, expiring), SOON).toBe('expired');
+      });
+
+      test('by days, finished messages and Idempotency-Keys are kept, and lists stay in order', async () => {
+        const { clock, service } = await start(queue);
+        const key = { 'idempotency-key': 'k' };
+        const first = (await send(service, HELLO, key)).body.id;
+        await expect.poll(() => statusOf(service, first), SOON).toBe('sent');
+        for (const offset of [3 * DAY_S, -DAY_S / 2]) {
+          await clock.jumpTo(offset);
+          const [again, between] = [await send(service, HELLO, key), await accept(service, HELLO)];
+          expect([again.body.id, again.headers.get('idempotency-replayed')]).toEqual([first, 'true']);
+          await expect.poll(() => statusOf(service, between), SOON).toBe('sent');
+          expect(await statusOf(service, first)).toBe('sent');
+        }
+        const { body } = await request(service, '/messages');
+        const { messages } = body as unknown as { messages: MessageResource[] };
+        const times = messages.map(({ created_at }) => Date.parse(created_at));
+        expect(times).toHaveLength(3);
+        expect(times).toEqual(times.toSorted((a, b) => b - a));
+      });
     });
 
-    test('back, neither a scheduled message nor one that expires comes too early, and back-off takes as long as before', async () => {
-      const { clock, service, inS } = await start(queue);
-      const early = await accept(service, { ...HELLO, scheduled_at: inS(3) });
-      const expiring = await accept(service, { ...RETRIED, expires_at: inS(3) });
-      const retried = await accept(service, RETRIED);
-      await deferred(service, expiring);
-      const deferredAt = await deferred(service, retried);
-      await clock.jumpTo(-HOUR_S);
-      await expect.poll(() => attemptsOf(service, retried), SOON).toBe(2);
-      const tookMs = performance.now() - deferredAt;
-      expect(tookMs).toBeGreaterThan(FIRST_BACKOFF_MS.least - 1000);
-      expect(tookMs).toBeLessThan(2 * FIRST_BACKOFF_MS.most);
-      await expect.poll(() => attemptsOf(service, expiring), SOON).toBe(2);
-      const { scheduled_at, ...rest } = await get(service, early);
-      expect(rest.status).toBe('scheduled');
-      expect(Date.parse(String(scheduled_at))).toBeGreaterThan(clock.now());
-      await clock.jumpTo(0);
-      await expect.poll(() => statusOf(service, early), SOON).toBe('sent');
-      await expect.poll(() => statusOf(service, expiring), SOON).toBe('expired');
-    });
-
-    test('by days, finished messages and Idempotency-Keys are kept, and lists stay in order', async () => {
-      const { clock, service } = await start(queue);
-      const key = { 'idempotency-key': 'k' };
-      const first = (await send(service, HELLO, key)).body.id;
-      await expect.poll(() => statusOf(service, first), SOON).toBe('sent');
-      for (const offset of [3 * DAY_S, -DAY_S / 2]) {
+    test.each([
+      ['ahead', 3 * DAY_S],
+      ['back', -DAY_S / 2],
+    ])(
+      '%s by days, a restart on a file forgets nothing, and back-off and scheduled messages are as before',
+      async (_where, offset) => {
+        const { clock, service, serve, inS } = await start('sqlite');
+        const key = { 'idempotency-key': 'k' };
+        const first = (await send(service, HELLO, key)).body.id;
+        await expect.poll(() => statusOf(service, first), SOON).toBe('sent');
+        const retried = await accept(service, RETRIED);
+        const deferredAt = await deferred(service, retried);
+        const scheduled = await accept(service, { ...HELLO, scheduled_at: inS(offset > 0 ? HOUR_S : 2) });
         await clock.jumpTo(offset);
-        const [again, between] = [await send(service, HELLO, key), await accept(service, HELLO)];
-        expect([again.body.id, again.headers.get('idempotency-replayed')]).toEqual([first, 'true']);
-        await expect.poll(() => statusOf(service, between), SOON).toBe('sent');
-        expect(await statusOf(service, first)).toBe('sent');
-      }
-      const { body } = await request(service, '/messages');
-      const { messages } = body as unknown as { messages: MessageResource[] };
-      const times = messages.map(({ created_at }) => Date.parse(created_at));
-      expect(times).toHaveLength(3);
-      expect(times).toEqual(times.toSorted((a, b) => b - a));
-    });
-  });
-
-  test.each([
-    ['ahead', 3 * DAY_S],
-    ['back', -DAY_S / 2],
-  ])('%s by days, a restart on a file forgets nothing, and back-off and scheduled messages are as before', async (_where, offset) => {
-    const { clock, service, serve, inS } = await start('sqlite');
-    const key = { 'idempotency-key': 'k' };
-    const first = (await send(service, HELLO, key)).body.id;
-    await expect.poll(() => statusOf(service, first), SOON).toBe('sent');
-    const retried = await accept(service, RETRIED);
-    const deferredAt = await deferred(service, retried);
-    const scheduled = await accept(service, { ...HELLO, scheduled_at: inS(offset > 0 ? HOUR_S : 2) });
-    await clock.jumpTo(offset);
-    service.signal('SIGTERM');
-    await service.ended;
-    await using again = await serve();
-    const repeated = await send(again, HELLO, key);
-    expect([repeated.body.id, repeated.headers.get('idempotency-replayed')]).toEqual([first, 'true']);
-    await expect.poll(() => attemptsOf(again, retried), SOON).toBe(2);
-    expect(performance.now() - deferredAt).toBeGreaterThan(FIRST_BACKOFF_MS.least - 1000);
-    if (offset > 0) await expect.poll(() => statusOf(again, scheduled), SOON).toBe('sent');
-    else expect(await statusOf(again, scheduled)).toBe('scheduled');
-  });
-});
+        service.signal('SIGTERM');
+        await service.ended;
+        await using again = await serve();
+        const repeated = await send(again, HELLO, key);
+        expect([repeated.body.id, repeated.headers.get('idempotency-replayed')]).toEqual([first, 'true']);
+        await expect.poll(() => attemptsOf(again, retried), SOON).toBe(2);
+        expect(performance.now() - deferredAt).toBeGreaterThan(FIRST_BACKOFF_MS.least - 1000);
+        if (offset > 0) await expect.poll(() => statusOf(again, scheduled), SOON).toBe('sent');
+        else expect(await statusOf(again, scheduled)).toBe('scheduled');
+      },
+    );
+  },
+);

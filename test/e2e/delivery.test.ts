@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import PostalMime from 'postal-mime';
 import { describe, expect, test } from 'vitest';
-import { startWithGmail } from '../helpers/gmail.ts';
 import { ADMIN_KEY, APP_PASSWORD } from '../helpers/service.ts';
+import { startWithGmail } from '../helpers/smtp/gmail.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 
@@ -14,7 +14,11 @@ describe('a message', () => {
     const accepted = await app.service.send(HELLO);
     expect(accepted.status).toBe(202);
     expect(accepted.headers.get('location')).toBe(`/messages/${accepted.body.id}`);
-    expect(accepted.body).toMatchObject({ status: 'queued', message_id: `<${accepted.body.id}@simulator.test>`, durability: 'memory' });
+    expect(accepted.body).toMatchObject({
+      status: 'queued',
+      message_id: `<${accepted.body.id}@simulator.test>`,
+      durability: 'memory',
+    });
 
     const sent = await app.service.settled(accepted.body.id);
     expect(sent).toMatchObject({
@@ -22,11 +26,17 @@ describe('a message', () => {
       error: null,
       possible_duplicate: false,
       recipients: [{ email: 'ada@example.com', status: 'accepted', smtp: { code: 250 } }],
-      attempts: [{ number: 1, account: 'bot@simulator.test', smtp: { code: 250, enhanced: '2.0.0' }, error: null }],
+      attempts: [
+        { number: 1, account: 'bot@simulator.test', smtp: { code: 250, enhanced: '2.0.0' }, error: null },
+      ],
     });
     expect(sent.attempts[0]?.smtp?.response).toMatch(/^OK .* - gsmtp$/);
     expect(app.gmail.messages).toHaveLength(1);
-    expect(app.gmail.messages[0]).toMatchObject({ from: 'bot@simulator.test', recipients: ['ada@example.com'], secure: true });
+    expect(app.gmail.messages[0]).toMatchObject({
+      from: 'bot@simulator.test',
+      recipients: ['ada@example.com'],
+      secure: true,
+    });
   });
 
   test('arrives as it was asked for, whatever it has in it', async () => {
@@ -42,7 +52,11 @@ describe('a message', () => {
         html: '<p>See <img src="cid:logo"></p>',
         text: 'See.\n.dots\n..too',
         attachments: [
-          { filename: 'a.pdf', content: Buffer.from('%PDF-1.4').toString('base64'), content_type: 'application/pdf' },
+          {
+            filename: 'a.pdf',
+            content: Buffer.from('%PDF-1.4').toString('base64'),
+            content_type: 'application/pdf',
+          },
           { filename: 'logo.png', content: Buffer.from('PNG').toString('base64'), content_id: 'logo' },
         ],
         headers: { 'X-Entity-Ref': '42' },
@@ -56,7 +70,12 @@ describe('a message', () => {
     );
     expect(status).toBe(200);
     const [received] = app.gmail.messages;
-    expect(received?.recipients).toEqual(['ada@example.com', 'bob@example.com', 'carol@example.com', 'dave@example.com']);
+    expect(received?.recipients).toEqual([
+      'ada@example.com',
+      'bob@example.com',
+      'carol@example.com',
+      'dave@example.com',
+    ]);
     const raw = received?.raw ?? '';
     expect(raw).not.toMatch(/dave@|secret-flow|secret-42/);
     const mail = await PostalMime.parse(raw);
@@ -84,7 +103,10 @@ describe('a message', () => {
     await using app = await startWithGmail();
     const { status, body } = await app.service.send({ ...HELLO, bcc: 'bob@example.com', dry_run: true });
     expect(status).toBe(200);
-    expect(body).toMatchObject({ dry_run: true, envelope: { from: 'bot@simulator.test', to: ['ada@example.com', 'bob@example.com'] } });
+    expect(body).toMatchObject({
+      dry_run: true,
+      envelope: { from: 'bot@simulator.test', to: ['ada@example.com', 'bob@example.com'] },
+    });
     expect(body.headers?.map(({ name }) => name)).toContain('Message-ID');
     const { body: real } = await app.service.send({ ...HELLO, bcc: 'bob@example.com' }, { wait: 20 });
     expect(app.gmail.messages.map(({ bytes }) => bytes)).toEqual([body.size]);
@@ -93,7 +115,11 @@ describe('a message', () => {
 
   test('waits for its time when it is scheduled, and goes first when it is urgent', async () => {
     await using app = await startWithGmail({ env: { SMTP_CONNECTIONS: '1' } });
-    const scheduled = await app.service.send({ ...HELLO, subject: 'later', scheduled_at: new Date(Date.now() + 1500).toISOString() });
+    const scheduled = await app.service.send({
+      ...HELLO,
+      subject: 'later',
+      scheduled_at: new Date(Date.now() + 1500).toISOString(),
+    });
     expect(scheduled.body.status).toBe('scheduled');
     const slow = await app.service.send({ ...HELLO, to: 'slow+400ms@simulator.test', subject: 'slow' });
     const normal = await app.service.send({ ...HELLO, subject: 'normal' });
@@ -106,9 +132,15 @@ describe('a message', () => {
   test('that cannot be encoded within the limit is refused with both numbers', async () => {
     await using app = await startWithGmail({ env: { MAX_MESSAGE_BYTES: '300kb' } });
     const content = Buffer.alloc(260 * 1024).toString('base64');
-    const { status, body } = await app.service.send({ ...HELLO, attachments: [{ filename: 'big.bin', content }] });
+    const { status, body } = await app.service.send({
+      ...HELLO,
+      attachments: [{ filename: 'big.bin', content }],
+    });
     expect(status).toBe(413);
-    expect(body).toMatchObject({ code: 'message_too_large', detail: expect.stringMatching(/\d+ bytes; at most 307200/) });
+    expect(body).toMatchObject({
+      code: 'message_too_large',
+      detail: expect.stringMatching(/\d+ bytes; at most 307200/),
+    });
   });
 });
 
@@ -160,12 +192,19 @@ describe('a caller that waits', () => {
     expect(late.headers.get('preference-applied')).toBe('wait=1');
     expect(late.body.status).toBe('sending');
 
-    await using broken = await startWithGmail({ env: { GMAIL_APP_PASSWORD: 'wrongwrongwrongw' }, backoffScale: 1 });
+    await using broken = await startWithGmail({
+      env: { GMAIL_APP_PASSWORD: 'wrongwrongwrongw' },
+      backoffScale: 1,
+    });
     const askedAt = performance.now();
     const paused = await broken.service.send(HELLO, { wait: 30 });
     expect(performance.now() - askedAt).toBeLessThan(10_000);
     expect(paused.status).toBe(202);
-    expect(paused.body).toMatchObject({ status: 'deferred', error: { code: 'bad_credentials', scope: 'account' }, attempts: [] });
+    expect(paused.body).toMatchObject({
+      status: 'deferred',
+      error: { code: 'bad_credentials', scope: 'account' },
+      attempts: [],
+    });
     expect(paused.body.next_attempt_at).toEqual(expect.any(String));
   });
 });
@@ -173,9 +212,15 @@ describe('a caller that waits', () => {
 describe('a temporary refusal', () => {
   test('is tried again alone: the recipients that were accepted get no second copy', async () => {
     await using app = await startWithGmail({ backoffScale: 0.00005 });
-    const { body } = await app.service.send({ ...HELLO, to: ['ada@example.com', 'greylisted@simulator.test'] }, { wait: 20 });
+    const { body } = await app.service.send(
+      { ...HELLO, to: ['ada@example.com', 'greylisted@simulator.test'] },
+      { wait: 20 },
+    );
     expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1 }, { number: 2 }] });
-    expect(app.gmail.messages.map(({ recipients }) => recipients)).toEqual([['ada@example.com'], ['greylisted@simulator.test']]);
+    expect(app.gmail.messages.map(({ recipients }) => recipients)).toEqual([
+      ['ada@example.com'],
+      ['greylisted@simulator.test'],
+    ]);
     expect(new Set(app.gmail.messages.map(({ raw }) => raw)).size).toBe(1);
   });
 
@@ -203,9 +248,15 @@ describe('a temporary refusal', () => {
   test('ends with expired when expires_at comes first', async () => {
     await using app = await startWithGmail({ backoffScale: 1 });
     const soon = new Date(Date.now() + 700).toISOString();
-    const { status, body } = await app.service.send({ ...HELLO, to: 'greylisted@simulator.test', expires_at: soon }, { wait: 20 });
+    const { status, body } = await app.service.send(
+      { ...HELLO, to: 'greylisted@simulator.test', expires_at: soon },
+      { wait: 20 },
+    );
     expect(status).toBe(504);
-    expect(body).toMatchObject({ code: 'expired', message: { status: 'expired', attempts: [{ number: 1 }] } });
+    expect(body).toMatchObject({
+      code: 'expired',
+      message: { status: 'expired', attempts: [{ number: 1 }] },
+    });
   });
 });
 
@@ -216,7 +267,10 @@ describe('the same request again', () => {
     await using app = await startWithGmail();
     const first = await app.service.send(HELLO, { headers: KEY });
     await app.service.settled(first.body.id);
-    const again = await app.service.send({ text: HELLO.text, subject: HELLO.subject, to: HELLO.to }, { headers: KEY });
+    const again = await app.service.send(
+      { text: HELLO.text, subject: HELLO.subject, to: HELLO.to },
+      { headers: KEY },
+    );
     expect(again.status).toBe(202);
     expect(again.body).toEqual(first.body);
     expect(again.headers.get('location')).toBe(first.headers.get('location'));
@@ -227,7 +281,9 @@ describe('the same request again', () => {
 
   test('a hundred times at once sends once', async () => {
     await using app = await startWithGmail();
-    const answers = await Promise.all(Array.from({ length: 100 }, () => app.service.send(HELLO, { headers: KEY })));
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => app.service.send(HELLO, { headers: KEY })),
+    );
     expect(new Set(answers.map(({ status }) => status)).difference(new Set([202, 409]))).toEqual(new Set());
     const ids = new Set(answers.filter(({ status }) => status === 202).map(({ body }) => body.id));
     expect(ids.size).toBe(1);
@@ -246,8 +302,15 @@ describe('the same request again', () => {
     await using app = await startWithGmail();
     const first = app.service.send({ ...HELLO, to: 'slow+1s@simulator.test' }, { wait: 20, headers: KEY });
     await app.gmail.waitFor(({ transactions }) => transactions.length > 0);
-    const second = await app.service.send({ ...HELLO, to: 'slow+1s@simulator.test' }, { wait: 20, headers: KEY });
-    expect([second.status, second.body.status, second.headers.get('idempotency-replayed')]).toEqual([200, 'sent', 'true']);
+    const second = await app.service.send(
+      { ...HELLO, to: 'slow+1s@simulator.test' },
+      { wait: 20, headers: KEY },
+    );
+    expect([second.status, second.body.status, second.headers.get('idempotency-replayed')]).toEqual([
+      200,
+      'sent',
+      'true',
+    ]);
     expect(second.body).toEqual((await first).body);
     expect(app.gmail.messages).toHaveLength(1);
   });
@@ -264,9 +327,16 @@ describe('the same request again', () => {
       await app.gmail.waitFor(({ transactions }) => transactions.length > 0);
       impatient.abort();
       await expect(first).rejects.toThrow();
-      expect(await app.service.send(slow, { headers: KEY })).toMatchObject({ status: 202, body: { status: 'sending' } });
+      expect(await app.service.send(slow, { headers: KEY })).toMatchObject({
+        status: 202,
+        body: { status: 'sending' },
+      });
       const again = await app.service.send(slow, { wait: 20, headers: KEY });
-      expect([again.status, again.body.status, again.headers.get('preference-applied')]).toEqual([200, 'sent', 'wait=20']);
+      expect([again.status, again.body.status, again.headers.get('preference-applied')]).toEqual([
+        200,
+        'sent',
+        'wait=20',
+      ]);
       expect((await app.service.send(slow, { headers: KEY })).body).toEqual(again.body);
       expect(app.gmail.messages).toHaveLength(1);
     },
@@ -311,7 +381,10 @@ describe('keys', () => {
     const asAdmin = { headers: { authorization: `Bearer ${ADMIN_KEY}` } };
     expect((await app.service.request(`/messages/${body.id}`, asAdmin)).status).toBe(200);
     const byAdmin = await app.service.send(HELLO, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
-    expect(await app.service.request(`/messages/${byAdmin.body.id}`)).toMatchObject({ status: 404, body: { code: 'message_not_found' } });
+    expect(await app.service.request(`/messages/${byAdmin.body.id}`)).toMatchObject({
+      status: 404,
+      body: { code: 'message_not_found' },
+    });
   });
 });
 
@@ -321,7 +394,10 @@ describe('the log', () => {
     const secrets = ['the-subject-is-secret', 'the-body-is-secret', 'the-attachment-is-secret'];
     const [subject = '', text = '', attached = ''] = secrets;
     const content = Buffer.from(attached).toString('base64');
-    const { body } = await app.service.send({ ...HELLO, subject, text, attachments: [{ filename: 'a.txt', content }] }, { wait: 20 });
+    const { body } = await app.service.send(
+      { ...HELLO, subject, text, attachments: [{ filename: 'a.txt', content }] },
+      { wait: 20 },
+    );
     const mine = app.service.logs.filter((line) => line.msg_id === body.id);
     expect(mine).toHaveLength(2);
     expect(new Set(mine.map((line) => line.request_id)).size).toBe(1);

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { ERRORS } from '../../src/core/errors.ts';
-import { createCertificate } from '../../src/simulator/certificate.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { diagnose, diagnoseWith, lineOf, startTlsServer } from '../helpers/doctor.ts';
-import { startRawSmtp } from '../helpers/raw-smtp.ts';
 import { APP_PASSWORD } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 describe.concurrent('the doctor finds', () => {
   test('that all is well, with one login, and sends nothing', async () => {
@@ -12,8 +12,14 @@ describe.concurrent('the doctor finds', () => {
     const report = await diagnoseWith(gmail);
     expect(report.checks.filter(({ status }) => !['pass', 'skip'].includes(status))).toEqual([]);
     expect(report.ok).toBe(true);
-    expect(lineOf(report, 'auth')).toMatchObject({ status: 'pass', detail: expect.stringContaining('logged in with PLAIN: 235') });
-    expect(lineOf(report, 'envelope')).toMatchObject({ status: 'pass', detail: expect.stringContaining('nothing was sent') });
+    expect(lineOf(report, 'auth')).toMatchObject({
+      status: 'pass',
+      detail: expect.stringContaining('logged in with PLAIN: 235'),
+    });
+    expect(lineOf(report, 'envelope')).toMatchObject({
+      status: 'pass',
+      detail: expect.stringContaining('nothing was sent'),
+    });
     expect(gmail.counters).toMatchObject({ logins: 1, failedLogins: 0, accepted: 0 });
     expect(gmail.messages).toEqual([]);
   });
@@ -68,18 +74,21 @@ describe.concurrent('the doctor finds', () => {
     ['app-password-required', 'app_password_required', '534 5.7.9'],
     ['web-login', 'web_login_required', '534 5.7.14'],
     ['too-many-logins', 'login_throttled', '454 4.7.0'],
-  ] as const)('that Gmail refuses the login with %s, and says what the service says', async (fault, code, reply) => {
-    await using gmail = await startSimulator();
-    gmail.setLoginFault(fault);
-    const report = await diagnoseWith(gmail);
-    const auth = lineOf(report, 'auth');
-    expect(auth).toMatchObject({ status: 'fail', code, advice: ERRORS[code].hint });
-    expect(auth.detail).toContain(reply);
-    expect(auth.detail).not.toContain('accounts.google.com/signin');
-    expect(lineOf(report, 'envelope')).toMatchObject({ status: 'skip' });
-    expect(gmail.counters).toMatchObject({ failedLogins: 1 });
-    expect(report.ok).toBe(false);
-  });
+  ] as const)(
+    'that Gmail refuses the login with %s, and says what the service says',
+    async (fault, code, reply) => {
+      await using gmail = await startSimulator();
+      gmail.setLoginFault(fault);
+      const report = await diagnoseWith(gmail);
+      const auth = lineOf(report, 'auth');
+      expect(auth).toMatchObject({ status: 'fail', code, advice: ERRORS[code].hint });
+      expect(auth.detail).toContain(reply);
+      expect(auth.detail).not.toContain('accounts.google.com/signin');
+      expect(lineOf(report, 'envelope')).toMatchObject({ status: 'skip' });
+      expect(gmail.counters).toMatchObject({ failedLogins: 1 });
+      expect(report.ok).toBe(false);
+    },
+  );
 
   test('each account on its own, and stops logging in at the first 454', async () => {
     await using gmail = await startSimulator();
@@ -89,7 +98,10 @@ describe.concurrent('the doctor finds', () => {
     const report = await diagnoseWith(gmail, { env });
     expect(lineOf(report, 'auth', /^first/)).toMatchObject({ status: 'pass' });
     expect(lineOf(report, 'auth', /^too-many/)).toMatchObject({ status: 'fail', code: 'login_throttled' });
-    expect(lineOf(report, 'auth', /^third/)).toMatchObject({ status: 'skip', detail: 'not tried: Gmail counts too many logins' });
+    expect(lineOf(report, 'auth', /^third/)).toMatchObject({
+      status: 'skip',
+      detail: 'not tried: Gmail counts too many logins',
+    });
     expect(gmail.counters).toMatchObject({ logins: 1, failedLogins: 1 });
   });
 
@@ -97,7 +109,11 @@ describe.concurrent('the doctor finds', () => {
     const certificate = createCertificate(['localhost']);
     await using server = await startTlsServer(certificate, '250-tls.test\r\n250 AUTH LOGIN XOAUTH2\r\n');
     const report = await diagnose({ smtp: `smtps://localhost:${server.port}`, wire: { ca: certificate.ca } });
-    expect(lineOf(report, 'ehlo')).toMatchObject({ status: 'fail', code: 'auth_missing', detail: 'EHLO does not offer AUTH PLAIN' });
+    expect(lineOf(report, 'ehlo')).toMatchObject({
+      status: 'fail',
+      code: 'auth_missing',
+      detail: 'EHLO does not offer AUTH PLAIN',
+    });
     expect(lineOf(report, 'auth')).toMatchObject({ status: 'skip' });
     expect(server.heard).toEqual([expect.stringMatching(/^EHLO .*\r\n$/)]);
   });
@@ -112,14 +128,19 @@ describe.concurrent('the doctor finds', () => {
       advice: expect.stringContaining('name it in GMAIL_ALIASES'),
     });
     expect(report.ok).toBe(true);
-    const named = await diagnoseWith(gmail, { env: { GMAIL_FROM: 'Acme <no-reply@acme.test>', GMAIL_ALIASES: 'no-reply@acme.test' } });
+    const named = await diagnoseWith(gmail, {
+      env: { GMAIL_FROM: 'Acme <no-reply@acme.test>', GMAIL_ALIASES: 'no-reply@acme.test' },
+    });
     expect(lineOf(named, 'from')).toMatchObject({ status: 'pass' });
   });
 
   test('FROM_POLICY=allow, which Gmail does not hold to', async () => {
     await using gmail = await startSimulator();
     const report = await diagnoseWith(gmail, { env: { FROM_POLICY: 'allow' } });
-    expect(lineOf(report, 'from', /^FROM_POLICY$/)).toMatchObject({ status: 'warn', code: 'any_from_allowed' });
+    expect(lineOf(report, 'from', /^FROM_POLICY$/)).toMatchObject({
+      status: 'warn',
+      code: 'any_from_allowed',
+    });
     expect(report.ok).toBe(true);
   });
 
@@ -131,7 +152,11 @@ describe.concurrent('the doctor finds', () => {
     });
     const report = await diagnose({ smtp: `smtp://127.0.0.1:${server.port}?tls=never` });
     expect(lineOf(report, 'auth')).toMatchObject({ status: 'skip', detail: 'tls=never: nobody logs in' });
-    expect(lineOf(report, 'ehlo')).toMatchObject({ status: 'warn', code: 'size_smaller', detail: expect.stringContaining('1000000') });
+    expect(lineOf(report, 'ehlo')).toMatchObject({
+      status: 'warn',
+      code: 'size_smaller',
+      detail: expect.stringContaining('1000000'),
+    });
     expect(lineOf(report, 'envelope')).toMatchObject({
       status: 'fail',
       code: 'daily_limit_reached',
@@ -156,11 +181,19 @@ describe.concurrent('with OAuth the doctor finds', () => {
     const refreshed = await diagnoseWith(gmail, { env: oauthOf(gmail) });
     const { GMAIL_USER, GMAIL_APP_PASSWORD, GMAIL_OAUTH_TOKEN_URL } = oauthOf(gmail);
     const delegated = await diagnoseWith(gmail, {
-      env: { GMAIL_USER, GMAIL_APP_PASSWORD, GMAIL_OAUTH_TOKEN_URL, GMAIL_SERVICE_ACCOUNT: gmail.oauth.serviceAccount },
+      env: {
+        GMAIL_USER,
+        GMAIL_APP_PASSWORD,
+        GMAIL_OAUTH_TOKEN_URL,
+        GMAIL_SERVICE_ACCOUNT: gmail.oauth.serviceAccount,
+      },
     });
     for (const report of [refreshed, delegated]) {
       expect(lineOf(report, 'oauth_token')).toMatchObject({ status: 'pass' });
-      expect(lineOf(report, 'auth')).toMatchObject({ status: 'pass', detail: expect.stringContaining('XOAUTH2') });
+      expect(lineOf(report, 'auth')).toMatchObject({
+        status: 'pass',
+        detail: expect.stringContaining('XOAUTH2'),
+      });
       expect(report.ok).toBe(true);
     }
     expect(gmail.counters).toMatchObject({ logins: 2, failedLogins: 0 });
@@ -183,7 +216,9 @@ describe.concurrent('with OAuth the doctor finds', () => {
 
   test('that Gmail refuses a token, in words that fit a token', async () => {
     await using gmail = await startSimulator();
-    const report = await diagnoseWith(gmail, { env: { ...oauthOf(gmail), GMAIL_USER: 'other@simulator.test' } });
+    const report = await diagnoseWith(gmail, {
+      env: { ...oauthOf(gmail), GMAIL_USER: 'other@simulator.test' },
+    });
     expect(lineOf(report, 'oauth_token')).toMatchObject({ status: 'pass' });
     expect(lineOf(report, 'auth')).toMatchObject({
       status: 'fail',

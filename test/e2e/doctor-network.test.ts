@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { openDeafPort } from '../helpers/deaf-port.ts';
 import { diagnose, diagnoseWith, lineOf, listenOn, resolving } from '../helpers/doctor.ts';
-import { startRawSmtp } from '../helpers/raw-smtp.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
+import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const SHORT = { limitMs: 300 };
 /** TCP to a multicast address is refused by the kernel with ENETUNREACH, without a packet. */
@@ -64,12 +64,22 @@ describe.concurrent('the doctor finds', () => {
   });
 
   test('a resolver that does not answer, in bounded time', async () => {
-    const report = await diagnose({ smtp: 'smtp://mail.test:587', wire: { ...SHORT, resolve: () => new Promise(() => {}) } });
-    expect(lineOf(report, 'dns')).toMatchObject({ status: 'fail', code: 'dns_failed', detail: expect.stringContaining('within 0.3 s') });
+    const report = await diagnose({
+      smtp: 'smtp://mail.test:587',
+      wire: { ...SHORT, resolve: () => new Promise(() => {}) },
+    });
+    expect(lineOf(report, 'dns')).toMatchObject({
+      status: 'fail',
+      code: 'dns_failed',
+      detail: expect.stringContaining('within 0.3 s'),
+    });
   });
 
   test('no route to the server', async () => {
-    const report = await diagnose({ smtp: 'smtp://mail.test:587', wire: { resolve: resolving({ 4: NO_ROUTE[4] }) } });
+    const report = await diagnose({
+      smtp: 'smtp://mail.test:587',
+      wire: { resolve: resolving({ 4: NO_ROUTE[4] }) },
+    });
     expect(lineOf(report, 'tcp_ipv4')).toMatchObject({
       status: 'fail',
       code: 'unreachable',
@@ -80,7 +90,10 @@ describe.concurrent('the doctor finds', () => {
   test('IPv6 without a route while IPv4 works: a warning, and mail can be sent', async () => {
     await using gmail = await startSimulator();
     const resolve = resolving({ 4: '127.0.0.1', 6: NO_ROUTE[6] });
-    const report = await diagnoseWith(gmail, { smtp: `smtps://localhost:${gmail.tlsPort}`, wire: { resolve } });
+    const report = await diagnoseWith(gmail, {
+      smtp: `smtps://localhost:${gmail.tlsPort}`,
+      wire: { resolve },
+    });
     expect(lineOf(report, 'tcp_ipv4')).toMatchObject({ status: 'pass' });
     expect(lineOf(report, 'tcp_ipv6')).toMatchObject({
       status: 'warn',
@@ -97,8 +110,14 @@ describe.concurrent('the doctor finds', () => {
   ] as const)('a server that listens on IPv%i alone', async (family, host, code) => {
     await using gmail = await startSimulator({ host });
     const resolve = resolving({ 4: '127.0.0.1', 6: '::1' });
-    const report = await diagnoseWith(gmail, { smtp: `smtp://localhost:${gmail.starttlsPort}`, wire: { resolve } });
-    expect(lineOf(report, `tcp_ipv${family}`)).toMatchObject({ status: 'pass', detail: `connected to ${host}` });
+    const report = await diagnoseWith(gmail, {
+      smtp: `smtp://localhost:${gmail.starttlsPort}`,
+      wire: { resolve },
+    });
+    expect(lineOf(report, `tcp_ipv${family}`)).toMatchObject({
+      status: 'pass',
+      detail: `connected to ${host}`,
+    });
     expect(lineOf(report, `tcp_ipv${10 - family}`)).toMatchObject({ status: 'warn', code });
     expect(lineOf(report, 'auth')).toMatchObject({ status: 'pass' });
     expect(report.ok).toBe(true);
@@ -149,10 +168,18 @@ describe.concurrent('the doctor finds', () => {
       'throttled',
       'Lower SMTP_CONNECTIONS. smtp-relay.gmail.com says this',
     ],
-    ['421 4.3.0 Temporary System Problem. Try again later (10). d2 - gsmtp', 'smtp_temporary_failure', 'run the doctor again'],
+    [
+      '421 4.3.0 Temporary System Problem. Try again later (10). d2 - gsmtp',
+      'smtp_temporary_failure',
+      'run the doctor again',
+    ],
   ])('a server that greets with %j, with the hint that the service gives', async (greeting, code, advice) => {
     await using server = await startRawSmtp(async (io) => io.send(`${greeting}\r\n`));
     const report = await diagnose({ smtp: `smtp://127.0.0.1:${server.port}` });
-    expect(lineOf(report, 'ehlo')).toMatchObject({ status: 'fail', code, advice: expect.stringContaining(advice) });
+    expect(lineOf(report, 'ehlo')).toMatchObject({
+      status: 'fail',
+      code,
+      advice: expect.stringContaining(advice),
+    });
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { createCertificate } from '../../src/simulator/certificate.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { certificateFor, diagnose, diagnoseWith, lineOf, startTlsServer } from '../helpers/doctor.ts';
-import { startRawSmtp } from '../helpers/raw-smtp.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 describe.concurrent('the doctor finds', () => {
   test('"smtps:" on a port that begins in the clear', async () => {
@@ -18,7 +18,10 @@ describe.concurrent('the doctor finds', () => {
 
   test('"smtp:" on a port that begins with TLS', async () => {
     await using gmail = await startSimulator();
-    const report = await diagnoseWith(gmail, { smtp: `smtp://localhost:${gmail.tlsPort}`, wire: { limitMs: 300 } });
+    const report = await diagnoseWith(gmail, {
+      smtp: `smtp://localhost:${gmail.tlsPort}`,
+      wire: { limitMs: 300 },
+    });
     expect(lineOf(report, 'ehlo')).toMatchObject({
       status: 'fail',
       code: 'no_greeting',
@@ -47,7 +50,10 @@ describe.concurrent('the doctor finds', () => {
   test('who intercepts without a word of SMTP to them', async () => {
     await using server = await startTlsServer(createCertificate(['localhost']));
     const report = await diagnose({ smtp: `smtps://localhost:${server.port}` });
-    expect(lineOf(report, 'tls')).toMatchObject({ code: 'tls_intercepted', detail: expect.stringContaining('Outtray simulator CA') });
+    expect(lineOf(report, 'tls')).toMatchObject({
+      code: 'tls_intercepted',
+      detail: expect.stringContaining('Outtray simulator CA'),
+    });
     expect(server.heard).toEqual([]);
   });
 
@@ -60,7 +66,10 @@ describe.concurrent('the doctor finds', () => {
   ] as const)('a certificate valid from day %d to day %d: %s', async (from, until, status, code, detail) => {
     const certificate = certificateFor(from, until);
     await using server = await startTlsServer(certificate);
-    const report = await diagnose({ smtp: `smtps://localhost:${server.port}`, wire: { ca: certificate.ca, limitMs: 500 } });
+    const report = await diagnose({
+      smtp: `smtps://localhost:${server.port}`,
+      wire: { ca: certificate.ca, limitMs: 500 },
+    });
     expect(lineOf(report, 'tls')).toMatchObject({ status, code, detail: expect.stringMatching(detail) });
   });
 
@@ -125,7 +134,10 @@ describe.concurrent('the doctor finds', () => {
     expect(lineOf(report, 'auth')).toMatchObject({ status: 'pass' });
     expect(report.ok).toBe(false);
     const turned = await diagnoseWith(gmail, { smtp: `${gmail.url},smtps://localhost:${server.port}` });
-    expect(lineOf(turned, 'tls', new RegExp(`:${server.port}$`))).toMatchObject({ status: 'warn', code: 'tls_intercepted' });
+    expect(lineOf(turned, 'tls', new RegExp(`:${server.port}$`))).toMatchObject({
+      status: 'warn',
+      code: 'tls_intercepted',
+    });
     expect(turned.ok).toBe(true);
   });
 });

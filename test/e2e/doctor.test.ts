@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { type Running, run } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 /** Runs `outtray doctor` as an operator does, trusting the simulator's CA. */
 async function runDoctor(gmail: Simulator, args: string[], env: Record<string, string> = {}) {
@@ -68,16 +68,30 @@ describe.concurrent('outtray doctor', () => {
 
   test('--json prints one document and nothing else', async () => {
     await using gmail = await startSimulator();
-    const { code, out, err } = await runDoctor(gmail, ['--json'], { SMTP_URL: `smtp://localhost:9,${gmail.url}`, GMAIL_APP_PASSWRD: 'x' });
+    const { code, out, err } = await runDoctor(gmail, ['--json'], {
+      SMTP_URL: `smtp://localhost:9,${gmail.url}`,
+      GMAIL_APP_PASSWRD: 'x',
+    });
     const report = JSON.parse(out);
     expect(err).toBe('');
     expect(code).toBe(0);
     expect(report).toMatchObject({ ok: true, version: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
     for (const check of report.checks) {
-      expect(Object.keys(check)).toEqual(['id', 'name', 'status', 'target', 'detail', 'code', 'advice', 'duration_ms']);
+      expect(Object.keys(check)).toEqual([
+        'id',
+        'name',
+        'status',
+        'target',
+        'detail',
+        'code',
+        'advice',
+        'duration_ms',
+      ]);
       expect(check.status).toMatch(/^(?:pass|warn|fail|skip)$/);
       const troubled = ['warn', 'fail'].includes(check.status);
-      expect([check.code, check.advice]).toEqual(troubled ? [expect.any(String), expect.any(String)] : [null, null]);
+      expect([check.code, check.advice]).toEqual(
+        troubled ? [expect.any(String), expect.any(String)] : [null, null],
+      );
     }
     expect(report.checks).toContainEqual(
       expect.objectContaining({
@@ -97,9 +111,13 @@ describe.concurrent('outtray doctor', () => {
       GMAIL_APP_PASSWORD: '',
       GMAIL_ACCOUNTS: JSON.stringify(users.map((user) => ({ user, app_password: gmail.password }))),
     });
-    expect(out).toMatch(/^✓ Send +first@simulator\.test +sent to ada@example\.com: 250 2\.0\.0 OK .* - gsmtp$/m);
+    expect(out).toMatch(
+      /^✓ Send +first@simulator\.test +sent to ada@example\.com: 250 2\.0\.0 OK .* - gsmtp$/m,
+    );
     expect(code).toBe(0);
-    expect(gmail.messages.map(({ user, recipients }) => [user, recipients])).toEqual(users.map((user) => [user, ['ada@example.com']]));
+    expect(gmail.messages.map(({ user, recipients }) => [user, recipients])).toEqual(
+      users.map((user) => [user, ['ada@example.com']]),
+    );
   });
 
   test('--send-to fails when the server refuses the message', async () => {
@@ -126,7 +144,11 @@ describe.concurrent('outtray doctor', () => {
       await runDoctor(gmail, [], wrong),
       await runDoctor(gmail, ['--json'], { ...wrong, API_KEYS: 'crm:too-short-secret' }),
       await runDoctor(gmail, ['--json'], { GMAIL_APP_PASSWORD: 'the-own-password-of-the-account' }),
-      await runDoctor(gmail, ['--json'], { SMTP_URL: `smtp://u:secret-in-url@localhost:9`, ...wrong, GMAIL_USER: '' }),
+      await runDoctor(gmail, ['--json'], {
+        SMTP_URL: `smtp://u:secret-in-url@localhost:9`,
+        ...wrong,
+        GMAIL_USER: '',
+      }),
       await runDoctor(gmail, ['--json', '--send-to', 'ada@example.com'], oauth),
     ];
     gmail.setLoginFault('web-login');

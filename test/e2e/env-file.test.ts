@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { run } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 /** A working directory with a `.env` that names the simulator, whose CA it trusts. */
 function workAgainst(gmail: Simulator, more = '') {
@@ -39,7 +39,9 @@ describe('.env in the working directory', () => {
     using folder = workAgainst(gmail);
     await using doctor = run(['doctor'], {}, folder.path);
     expect(await doctor.ended).toBe(0);
-    expect(doctor.output().out).toMatch(new RegExp(`^✓ Configuration +\\.env +loaded from ${join(folder.path, '.env')}`, 'm'));
+    expect(doctor.output().out).toMatch(
+      new RegExp(`^✓ Configuration +\\.env +loaded from ${join(folder.path, '.env')}`, 'm'),
+    );
   });
 
   test('tells healthcheck which port to ask', async () => {
@@ -64,16 +66,24 @@ describe('.env in the working directory', () => {
     using folder = workAgainst(gmail, 'LOG_LEVEL=loud\r\n');
     await using service = run(['serve'], {}, folder.path);
     expect(await service.ended).toBe(2);
-    expect(service.output().err).toMatch(new RegExp(`^ {2}LOG_LEVEL: .*\nThe environment and ${folder.path}/\\.env were read`, 'm'));
+    expect(service.output().err).toMatch(
+      new RegExp(`^ {2}LOG_LEVEL: .*\nThe environment and ${folder.path}/\\.env were read`, 'm'),
+    );
   });
 
-  test.each(['serve', 'doctor'])('that cannot be read ends %s with exit code 2 and its name', async (command) => {
-    using folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
-    mkdirSync(join(folder.path, '.env'));
-    await using process = run([command], {}, folder.path);
-    expect(await process.ended).toBe(2);
-    expect(process.output()).toEqual({ out: '', err: `${folder.path}/.env is not a file. Replace it with one, or remove it.\n` });
-  });
+  test.each(['serve', 'doctor'])(
+    'that cannot be read ends %s with exit code 2 and its name',
+    async (command) => {
+      using folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
+      mkdirSync(join(folder.path, '.env'));
+      await using process = run([command], {}, folder.path);
+      expect(await process.ended).toBe(2);
+      expect(process.output()).toEqual({
+        out: '',
+        err: `${folder.path}/.env is not a file. Replace it with one, or remove it.\n`,
+      });
+    },
+  );
 
   test('is not read by the demo', async () => {
     using folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));

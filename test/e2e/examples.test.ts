@@ -64,14 +64,27 @@ test('the demo says where its events go', async () => {
 describe.each([
   { file: 'send.sh', program: 'sh', needs: 'curl', subject: 'Hello', text: 'Sent with curl.' },
   { file: 'send.mjs', program: process.execPath, subject: 'Hello', text: 'Sent with fetch.' },
-  { file: 'send.py', program: 'python3', subject: 'Your report', text: 'Attached.', attachments: [{ filename: 'report.csv' }] },
+  {
+    file: 'send.py',
+    program: 'python3',
+    subject: 'Your report',
+    text: 'Attached.',
+    attachments: [{ filename: 'report.csv' }],
+  },
   { file: 'resend.mjs', program: process.execPath, subject: 'Hello', text: 'Sent with the Resend SDK.' },
 ])('examples/$file', ({ file, program, needs = program, subject, text, attachments = [] }) => {
   // In CI the test runs all the same, and fails.
-  beforeEach(({ skip }) => skip(!process.env.CI && spawnSync(needs, ['--version']).status !== 0, `${needs} is not installed`));
+  beforeEach(({ skip }) =>
+    skip(!process.env.CI && spawnSync(needs, ['--version']).status !== 0, `${needs} is not installed`),
+  );
 
   const send = (to: string) =>
-    runProgram(program, [`examples/${file}`, to], { OUTTRAY_URL: url, OUTTRAY_KEY: key, RESEND_BASE_URL: url, RESEND_API_KEY: key });
+    runProgram(program, [`examples/${file}`, to], {
+      OUTTRAY_URL: url,
+      OUTTRAY_KEY: key,
+      RESEND_BASE_URL: url,
+      RESEND_API_KEY: key,
+    });
 
   test('sends one message, and names it', async () => {
     const to = `${file}@example.com`;
@@ -104,10 +117,15 @@ describe('examples/crm-webhook.mjs', () => {
     const { message_id } = (await answer.json()) as { message_id: string };
     await crm.saw(`invoice 42: ${message_id} is sent`);
     const [mail] = await mailTo('invoice@example.com');
-    expect(mail).toMatchObject({ subject: 'Invoice 42 from Acme', to: [{ name: 'Ada', address: 'invoice@example.com' }] });
+    expect(mail).toMatchObject({
+      subject: 'Invoice 42 from Acme',
+      to: [{ name: 'Ada', address: 'invoice@example.com' }],
+    });
     expect(mail?.text).toContain('2 x Tea: 8.40');
     expect(mail?.html).toContain('Hello Ada,');
-    expect(await accepted('invoice@example.com')).toMatchObject([{ tags: { flow: 'invoice' }, metadata: { crm_id: '42' } }]);
+    expect(await accepted('invoice@example.com')).toMatchObject([
+      { tags: { flow: 'invoice' }, metadata: { crm_id: '42' } },
+    ]);
   });
 
   test('sends once, however often and however much at once the CRM repeats an event', async () => {
@@ -115,7 +133,9 @@ describe('examples/crm-webhook.mjs', () => {
     await Promise.all([tellCrm(event), tellCrm(event), tellCrm(event)]);
     const answers = [await tellCrm(event), await tellCrm(event)];
     expect(answers.map(({ status }) => status)).toEqual([202, 202]);
-    const [first, second] = (await Promise.all(answers.map((answer) => answer.json()))) as { message_id: string }[];
+    const [first, second] = (await Promise.all(answers.map((answer) => answer.json()))) as {
+      message_id: string;
+    }[];
     expect(second).toEqual(first);
     await crm.saw(`${first?.message_id} is sent`);
     expect(await accepted('repeated@example.com')).toHaveLength(1);
@@ -141,7 +161,9 @@ describe('examples/crm-webhook.mjs', () => {
   });
 
   test('leaves events of other kinds alone', async () => {
-    expect((await tellCrm({ ...invoiceFor('other@example.com', 'evt-other'), type: 'contact.created' })).status).toBe(204);
+    expect(
+      (await tellCrm({ ...invoiceFor('other@example.com', 'evt-other'), type: 'contact.created' })).status,
+    ).toBe(204);
     expect(await accepted('other@example.com')).toEqual([]);
   });
 
@@ -149,7 +171,14 @@ describe('examples/crm-webhook.mjs', () => {
     ['cannot be reached', { OUTTRAY_URL: 'http://127.0.0.1:1' }],
     ['does not know our key', { OUTTRAY_KEY: 'not-a-key' }],
   ])('has the CRM come again, by 503, while Outtray %s', async (_why, env) => {
-    await using lost = await startCrm({ PORT: '0', OUTTRAY_URL: url, OUTTRAY_KEY: key, CRM_SECRET, WEBHOOK_SECRET, ...env });
+    await using lost = await startCrm({
+      PORT: '0',
+      OUTTRAY_URL: url,
+      OUTTRAY_KEY: key,
+      CRM_SECRET,
+      WEBHOOK_SECRET,
+      ...env,
+    });
     const answer = await tellCrm(invoiceFor('later@example.com', 'evt-later'), CRM_SECRET, lost.url);
     expect(answer.status).toBe(503);
     expect(await accepted('later@example.com')).toEqual([]);
@@ -157,7 +186,8 @@ describe('examples/crm-webhook.mjs', () => {
 
   test('refuses who does not know the secret of the CRM', async () => {
     const event = invoiceFor('stranger@example.com', 'evt-stranger');
-    for (const secret of ['wrong', '', `${CRM_SECRET}x`]) expect((await tellCrm(event, secret)).status).toBe(401);
+    for (const secret of ['wrong', '', `${CRM_SECRET}x`])
+      expect((await tellCrm(event, secret)).status).toBe(401);
     expect(await accepted('stranger@example.com')).toEqual([]);
   });
 
@@ -189,7 +219,10 @@ describe('examples/crm-webhook.mjs', () => {
     await tellAsOuttray({ type: 'message.sent', sequence: 5, data: { ...data, status: 'sent' } });
     await tellAsOuttray({ type: 'message.deferred', sequence: 4, data: { ...data, status: 'deferred' } });
     await tellAsOuttray({ type: 'message.sent', sequence: 5, data: { ...data, status: 'sent' } });
-    await tellAsOuttray({ type: 'account.paused', data: { user: 'bot@acme.com', code: 'bad_credentials', hint: 'Make a new one.' } });
+    await tellAsOuttray({
+      type: 'account.paused',
+      data: { user: 'bot@acme.com', code: 'bad_credentials', hint: 'Make a new one.' },
+    });
     await crm.saw('account.paused: bot@acme.com: bad_credentials: Make a new one.');
     expect(crm.said.filter((line) => line.includes('msg_order'))).toEqual(['no invoice: msg_order is sent']);
   });
@@ -204,8 +237,11 @@ describe('examples/crm-webhook.mjs', () => {
 /** Runs it in the repository, as its first lines say. */
 function runProgram(program: string, args: string[], env: Record<string, string>) {
   return new Promise<{ code: number; out: string; err: string }>((resolve) => {
-    execFile(program, args, { cwd: REPO, env: { PATH: process.env.PATH, ...env }, timeout: EXAMPLE_TIMEOUT_MS }, (error, out, err) =>
-      resolve({ code: error ? Number(error.code) : 0, out, err }),
+    execFile(
+      program,
+      args,
+      { cwd: REPO, env: { PATH: process.env.PATH, ...env }, timeout: EXAMPLE_TIMEOUT_MS },
+      (error, out, err) => resolve({ code: error ? Number(error.code) : 0, out, err }),
     );
   });
 }
@@ -217,7 +253,9 @@ async function startCrm(env: Record<string, string>) {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const said: string[] = [];
-  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => said.push(line));
+  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) =>
+    said.push(line),
+  );
   const ended = once(lines, 'close').then(() => Promise.reject(new Error(`it ended: ${said.join('\n')}`)));
   ended.catch(() => {});
   /** The first line that matches. */
@@ -274,13 +312,19 @@ function heard(matches: (call: Heard) => boolean): Heard {
 
 /** The messages to this address that Outtray has taken. */
 async function accepted(address: string): Promise<unknown[]> {
-  const response = await fetch(`${url}/messages?to=${address}`, { headers: { authorization: `Bearer ${key}` } });
+  const response = await fetch(`${url}/messages?to=${address}`, {
+    headers: { authorization: `Bearer ${key}` },
+  });
   return ((await response.json()) as { messages: unknown[] }).messages;
 }
 
 /** What the simulator took for this address. */
 async function mailTo(address: string) {
-  const { messages } = (await (await fetch(mailbox)).json()) as { messages: { id: string; recipients: string[] }[] };
+  const { messages } = (await (await fetch(mailbox)).json()) as {
+    messages: { id: string; recipients: string[] }[];
+  };
   const ids = messages.filter(({ recipients }) => recipients.includes(address)).map(({ id }) => id);
-  return Promise.all(ids.map(async (id) => PostalMime.parse(await (await fetch(`${mailbox}/${id}/raw`)).text())));
+  return Promise.all(
+    ids.map(async (id) => PostalMime.parse(await (await fetch(`${mailbox}/${id}/raw`)).text())),
+  );
 }

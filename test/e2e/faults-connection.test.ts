@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
-import type { Job, Transport } from '../../src/core/ports.ts';
-import { createCertificate } from '../../src/simulator/certificate.ts';
-import { openDeafPort } from '../helpers/deaf-port.ts';
+import type { Job } from '../../src/core/delivery/outcome.ts';
+import type { Transport } from '../../src/core/ports/transport.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
-import type { Fault, Plan } from '../helpers/faulty-session.ts';
-import { type FaultySmtp, startFaultySmtp, startWithFaults, strikes } from '../helpers/faulty-smtp.ts';
 import { APP_PASSWORD, startService } from '../helpers/service.ts';
+import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
+import type { Fault, Plan } from '../helpers/smtp/faulty-session.ts';
+import { type FaultySmtp, startFaultySmtp, startWithFaults, strikes } from '../helpers/smtp/faulty-smtp.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 const CLOSING = '421 4.7.0 Connection expired, try reconnecting. faulty - gsmtp';
@@ -15,14 +16,21 @@ const SHORT = { connectMs: 1500, greetingMs: 1500, setupMs: 2500 };
 const TIMEOUT_MS = 60_000;
 
 describe.concurrent('an idle connection', { timeout: TIMEOUT_MS }, () => {
-  test.each(['drop', 'reset', 'garble', 'flood', CLOSING] as const)('that ends by %s is replaced, at no cost', async (fault) => {
-    await using app = await startWithFaults(strikes('idle', fault));
-    const first = await app.service.send(HELLO, { wait: 50 });
-    await app.gmail.until(({ closed }) => closed === 1);
-    const second = await app.service.send(HELLO, { wait: 50 });
-    for (const { body } of [first, second]) expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
-    expect(app.gmail.journal).toMatchObject({ connections: 2, copies: [{ answered: true }, { answered: true }] });
-  });
+  test.each(['drop', 'reset', 'garble', 'flood', CLOSING] as const)(
+    'that ends by %s is replaced, at no cost',
+    async (fault) => {
+      await using app = await startWithFaults(strikes('idle', fault));
+      const first = await app.service.send(HELLO, { wait: 50 });
+      await app.gmail.until(({ closed }) => closed === 1);
+      const second = await app.service.send(HELLO, { wait: 50 });
+      for (const { body } of [first, second])
+        expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
+      expect(app.gmail.journal).toMatchObject({
+        connections: 2,
+        copies: [{ answered: true }, { answered: true }],
+      });
+    },
+  );
 
   test.each(['mail', 'rcpt', 'data'] as const)(
     'found dead at %s, with nothing read, is replaced at once: no attempt is spent',
@@ -36,22 +44,33 @@ describe.concurrent('an idle connection', { timeout: TIMEOUT_MS }, () => {
         const first = await app.service.send(HELLO, { wait: 50 });
         const second = await app.service.send(HELLO, { wait: 50 });
         for (const { body } of [first, second]) {
-          expect(body).toMatchObject({ status: 'sent', possible_duplicate: false, attempts: [{ number: 1, error: null }] });
+          expect(body).toMatchObject({
+            status: 'sent',
+            possible_duplicate: false,
+            attempts: [{ number: 1, error: null }],
+          });
         }
         expect(app.gmail.journal.connections).toBe(2);
-        expect(app.gmail.journal.copies.map(({ messageId }) => messageId)).toEqual([first.body.message_id, second.body.message_id]);
+        expect(app.gmail.journal.copies.map(({ messageId }) => messageId)).toEqual([
+          first.body.message_id,
+          second.body.message_id,
+        ]);
       }
     },
   );
 
   test('is one of several that are all found dead, and no message pays for it', async () => {
     let dead = 0;
-    await using app = await startWithFaults((stage, { connection }) => (stage === 'mail' && connection <= dead ? 'drop' : null));
-    const volley = async () => Promise.all(Array.from({ length: 12 }, () => app.service.send(HELLO, { wait: 50 })));
+    await using app = await startWithFaults((stage, { connection }) =>
+      stage === 'mail' && connection <= dead ? 'drop' : null,
+    );
+    const volley = async () =>
+      Promise.all(Array.from({ length: 12 }, () => app.service.send(HELLO, { wait: 50 })));
     const before = await volley();
     dead = app.gmail.journal.connections;
     const after = await volley();
-    for (const { body } of [...before, ...after]) expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
+    for (const { body } of [...before, ...after])
+      expect(body).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
     expect(dead).toBeGreaterThan(1);
     expect(app.gmail.journal.copies).toHaveLength(24);
   });
@@ -76,19 +95,26 @@ describe.concurrent('a connection that breaks over RSET, after a refusal', { tim
     return (stage, at) => refusal(stage, at) ?? then(stage, at);
   };
 
-  test.each(['drop', 'reset', 'half', 'garble', 'flood', CLOSING] as const)('by %s is replaced, at no cost', async (fault) => {
-    await using app = await startWithFaults(refuseThen(fault));
-    const { body } = await app.service.send(HELLO, { wait: 50 });
-    expect(body).toMatchObject({ status: 'sent', possible_duplicate: false });
-    expect(body.attempts.map(({ error }) => error?.code)).toEqual(['smtp_temporary_failure', undefined]);
-    expect(app.gmail.journal).toMatchObject({ connections: 2, copies: [{ answered: true }] });
-  });
+  test.each(['drop', 'reset', 'half', 'garble', 'flood', CLOSING] as const)(
+    'by %s is replaced, at no cost',
+    async (fault) => {
+      await using app = await startWithFaults(refuseThen(fault));
+      const { body } = await app.service.send(HELLO, { wait: 50 });
+      expect(body).toMatchObject({ status: 'sent', possible_duplicate: false });
+      expect(body.attempts.map(({ error }) => error?.code)).toEqual(['smtp_temporary_failure', undefined]);
+      expect(app.gmail.journal).toMatchObject({ connections: 2, copies: [{ answered: true }] });
+    },
+  );
 
   test('by silence is given up with the next attempt', async () => {
     await using app = await startWithFaults(refuseThen('hang'), { deadlines: SHORT });
     const { body } = await app.service.send(HELLO, { wait: 50 });
     expect(body).toMatchObject({ status: 'sent', possible_duplicate: false });
-    expect(body.attempts.map(({ error }) => error?.code)).toEqual(['smtp_temporary_failure', 'connect_timeout', undefined]);
+    expect(body.attempts.map(({ error }) => error?.code)).toEqual([
+      'smtp_temporary_failure',
+      'connect_timeout',
+      undefined,
+    ]);
     expect(app.gmail.journal).toMatchObject({ connections: 2, copies: [{ answered: true }] });
   });
 });
@@ -141,7 +167,10 @@ describe.concurrent('a first server that cannot be reached', { timeout: TIMEOUT_
 
   test('like all the others leaves the message waiting, with what each of them said', async () => {
     const ports = [await freePort(), await freePort()];
-    await using service = await startService({ smtp: ports.map((port) => `smtp://127.0.0.1:${port}`).join(), backoffScale: 1 });
+    await using service = await startService({
+      smtp: ports.map((port) => `smtp://127.0.0.1:${port}`).join(),
+      backoffScale: 1,
+    });
     const { body } = await service.send(HELLO);
     await expect.poll(async () => (await service.get(body.id)).status).toBe('deferred');
     const { error, attempts } = await service.get(body.id);
@@ -167,7 +196,14 @@ function openTo(servers: readonly FaultySmtp[], returnAfterMs: number): Transpor
 
 function aJob(): Job {
   const { id, messageId, createdAt, envelope, recipients } = aDelivery();
-  return { id, messageId, date: createdAt, envelope, content: aMessage().content, recipients: recipients.map(({ email }) => email) };
+  return {
+    id,
+    messageId,
+    date: createdAt,
+    envelope,
+    content: aMessage().content,
+    recipients: recipients.map(({ email }) => email),
+  };
 }
 
 /** A port that nobody listens on. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { Copy, Fault, Plan, Stage } from '../helpers/faulty-session.ts';
-import { startWithFaults } from '../helpers/faulty-smtp.ts';
 import type { MessageAnswer } from '../helpers/service.ts';
+import type { Copy, Fault, Plan, Stage } from '../helpers/smtp/faulty-session.ts';
+import { startWithFaults } from '../helpers/smtp/faulty-smtp.ts';
 
 const MESSAGES = 40;
 /** Faults struck at each stage that an attempt comes to: about every third attempt meets one. */
@@ -49,7 +49,11 @@ function randomPlan(random: () => number): Plan {
 /** What promises 2, 4 and 6 say of one message and of the copies that the server has of it. */
 function expectTruth(message: MessageAnswer, copies: readonly Copy[]): void {
   const { status, recipients, possible_duplicate } = message;
-  const told = JSON.stringify({ message, copies: copies.map(({ recipients, answered }) => ({ recipients, answered })) }, null, 2);
+  const told = JSON.stringify(
+    { message, copies: copies.map(({ recipients, answered }) => ({ recipients, answered })) },
+    null,
+    2,
+  );
   const emails = recipients.map(({ email }) => email);
   const accepted = recipients.filter((recipient) => recipient.status === 'accepted');
   const unanswered = copies.filter(({ answered }) => !answered);
@@ -87,7 +91,11 @@ describe.concurrent('whatever breaks, whenever', { timeout: 120_000 }, () => {
     const answers = await Promise.all(
       Array.from({ length: MESSAGES }, (_, index) => {
         const to = people.slice(0, 1 + Math.floor(random() * people.length));
-        return app.service.send({ to, subject: `Message ${index}`, text: 'Hello.\n'.repeat(1 + Math.floor(random() * 2000)) });
+        return app.service.send({
+          to,
+          subject: `Message ${index}`,
+          text: 'Hello.\n'.repeat(1 + Math.floor(random() * 2000)),
+        });
       }),
     );
     const ids = answers.map(({ body }) => body.id);
@@ -101,7 +109,9 @@ describe.concurrent('whatever breaks, whenever', { timeout: 120_000 }, () => {
     const tally = await app.service.tally(ids);
     expect(Object.values(tally).reduce((sum, count) => sum + count)).toBe(MESSAGES);
     expect(tally.waiting).toBeUndefined();
-    const strange = app.gmail.journal.copies.filter(({ messageId }) => !answers.some(({ body }) => body.message_id === messageId));
+    const strange = app.gmail.journal.copies.filter(
+      ({ messageId }) => !answers.some(({ body }) => body.message_id === messageId),
+    );
     expect(strange).toEqual([]);
   });
 });

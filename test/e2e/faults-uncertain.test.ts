@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Fault, Plan, Stage } from '../helpers/faulty-session.ts';
-import { startWithFaults, strikes } from '../helpers/faulty-smtp.ts';
+import type { Fault, Plan, Stage } from '../helpers/smtp/faulty-session.ts';
+import { startWithFaults, strikes } from '../helpers/smtp/faulty-smtp.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 /** Only for faults that nothing else ends: even on a loaded machine an attempt that fares well must stay below them. */
@@ -20,44 +20,53 @@ const AFTER_THE_DOT = [
 const setupFor = (fault: string) => (fault === 'hang' || fault === 'trickle' ? { deadlines: SHORT } : {});
 
 describe.concurrent('a session that breaks after the dot', { timeout: TIMEOUT_MS }, () => {
-  test.each(AFTER_THE_DOT)('by %s: %s, and a second copy that may be one too many, to the byte', async (fault, code) => {
-    await using app = await startWithFaults(strikes('dot', fault), setupFor(fault));
-    const { status, body } = await app.service.send(HELLO, { wait: 50 });
-    expect(status).toBe(200);
-    expect(body).toMatchObject({
-      status: 'sent',
-      possible_duplicate: true,
-      attempts: [
-        { number: 1, smtp: null, error: { code } },
-        { number: 2, smtp: { code: 250 }, error: null },
-      ],
-    });
-    const [first, second] = app.gmail.journal.copies;
-    expect(app.gmail.journal.copies).toHaveLength(2);
-    expect(first).toMatchObject({ messageId: body.message_id, answered: false });
-    expect(second).toEqual({ ...first, answered: true });
-    expect(await app.service.tally([body.id])).toEqual({ sent: 1 });
-  });
+  test.each(AFTER_THE_DOT)(
+    'by %s: %s, and a second copy that may be one too many, to the byte',
+    async (fault, code) => {
+      await using app = await startWithFaults(strikes('dot', fault), setupFor(fault));
+      const { status, body } = await app.service.send(HELLO, { wait: 50 });
+      expect(status).toBe(200);
+      expect(body).toMatchObject({
+        status: 'sent',
+        possible_duplicate: true,
+        attempts: [
+          { number: 1, smtp: null, error: { code } },
+          { number: 2, smtp: { code: 250 }, error: null },
+        ],
+      });
+      const [first, second] = app.gmail.journal.copies;
+      expect(app.gmail.journal.copies).toHaveLength(2);
+      expect(first).toMatchObject({ messageId: body.message_id, answered: false });
+      expect(second).toEqual({ ...first, answered: true });
+      expect(await app.service.tally([body.id])).toEqual({ sent: 1 });
+    },
+  );
 
-  test.each(AFTER_THE_DOT)('by %s: with ON_UNCERTAIN=hold it is uncertain, and never sent again', async (fault, code) => {
-    await using app = await startWithFaults(strikes('dot', fault), { ...setupFor(fault), env: { ON_UNCERTAIN: 'hold' } });
-    const { status, body } = await app.service.send(HELLO, { wait: 50 });
-    expect(status).toBe(502);
-    expect(body).toMatchObject({
-      code: 'delivery_uncertain',
-      message: { status: 'uncertain', next_attempt_at: null, attempts: [{ number: 1, error: { code } }] },
-    });
-    expect(body.detail).toContain(code);
-    const { id = '', message_id } = body.message ?? {};
-    expect(await app.service.tally([id])).toEqual({ uncertain: 1 });
-    // Whatever is still to come of it would come before what comes of a later message.
-    await app.service.send({ ...HELLO, subject: 'Later' }, { wait: 50 });
-    const copies = app.gmail.journal.copies.map(({ messageId, answered }) => [messageId, answered]);
-    expect(copies).toEqual([
-      [message_id, false],
-      [expect.any(String), true],
-    ]);
-  });
+  test.each(AFTER_THE_DOT)(
+    'by %s: with ON_UNCERTAIN=hold it is uncertain, and never sent again',
+    async (fault, code) => {
+      await using app = await startWithFaults(strikes('dot', fault), {
+        ...setupFor(fault),
+        env: { ON_UNCERTAIN: 'hold' },
+      });
+      const { status, body } = await app.service.send(HELLO, { wait: 50 });
+      expect(status).toBe(502);
+      expect(body).toMatchObject({
+        code: 'delivery_uncertain',
+        message: { status: 'uncertain', next_attempt_at: null, attempts: [{ number: 1, error: { code } }] },
+      });
+      expect(body.detail).toContain(code);
+      const { id = '', message_id } = body.message ?? {};
+      expect(await app.service.tally([id])).toEqual({ uncertain: 1 });
+      // Whatever is still to come of it would come before what comes of a later message.
+      await app.service.send({ ...HELLO, subject: 'Later' }, { wait: 50 });
+      const copies = app.gmail.journal.copies.map(({ messageId, answered }) => [messageId, answered]);
+      expect(copies).toEqual([
+        [message_id, false],
+        [expect.any(String), true],
+      ]);
+    },
+  );
 
   test('again and again adds a copy each time, all the same to the byte', async () => {
     await using app = await startWithFaults(strikes('dot', 'drop', 3));
@@ -71,15 +80,22 @@ describe.concurrent('a session that breaks after the dot', { timeout: TIMEOUT_MS
   test('when there is no time left for another try is uncertain, and not failed', async () => {
     await using app = await startWithFaults(strikes('dot', 'drop'), { env: { RETRY_FOR: '0ms' } });
     const { body } = await app.service.send(HELLO, { wait: 50 });
-    expect(body).toMatchObject({ code: 'delivery_uncertain', message: { status: 'uncertain', attempts: [{ number: 1 }] } });
+    expect(body).toMatchObject({
+      code: 'delivery_uncertain',
+      message: { status: 'uncertain', attempts: [{ number: 1 }] },
+    });
     expect(app.gmail.journal.copies).toMatchObject([{ messageId: body.message?.message_id }]);
   });
 
   test('is not made certain by a refusal that follows', async () => {
     await using app = await startWithFaults(inTurn('dot', ['drop', '554 5.6.0 Never']));
     const { body } = await app.service.send(HELLO, { wait: 50 });
-    expect(body).toMatchObject({ message: { status: 'failed', possible_duplicate: true, attempts: [{ number: 1 }, { number: 2 }] } });
-    expect(app.gmail.journal.copies).toMatchObject([{ messageId: body.message?.message_id, answered: false }]);
+    expect(body).toMatchObject({
+      message: { status: 'failed', possible_duplicate: true, attempts: [{ number: 1 }, { number: 2 }] },
+    });
+    expect(app.gmail.journal.copies).toMatchObject([
+      { messageId: body.message?.message_id, answered: false },
+    ]);
   });
 });
 

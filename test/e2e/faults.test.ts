@@ -1,12 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../src/core/errors.ts';
-import type { Fault, Stage } from '../helpers/faulty-session.ts';
-import { startWithFaults, strikes } from '../helpers/faulty-smtp.ts';
-import { FLOOD_BYTES } from '../helpers/faulty-wire.ts';
+import type { Fault, Stage } from '../helpers/smtp/faulty-session.ts';
+import { startWithFaults, strikes } from '../helpers/smtp/faulty-smtp.ts';
+import { FLOOD_BYTES } from '../helpers/smtp/faulty-wire.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 /** 5 MB: more than the sockets hold (Linux: 4 MB to send), so that its end cannot have left while the server reads nothing. */
-const LONG = { ...HELLO, text: 'A line of some length, to fill the buffers of the sockets.\n'.repeat(85_000) };
+const LONG = {
+  ...HELLO,
+  text: 'A line of some length, to fill the buffers of the sockets.\n'.repeat(85_000),
+};
 
 /** Only for faults that nothing else ends: even on a loaded machine an attempt that fares well must stay below them. */
 const SHORT = { connectMs: 6000, greetingMs: 5000, setupMs: 6000, bodyMs: 10_000 };
@@ -68,7 +71,11 @@ const OF_THE_ACCOUNT = [
   at('tls', { garble: 'tls_failed', flood: 'tls_failed' }),
   // However a login ends: each may count as one.
   at('auth', { ...LOST, ...NO_SESSION, ...ODD }),
-  at('auth', { ...CLOSED, '454 4.7.0 Temporary authentication failure': 'smtp_temporary_failure', [NEVER]: 'bad_credentials' }),
+  at('auth', {
+    ...CLOSED,
+    '454 4.7.0 Temporary authentication failure': 'smtp_temporary_failure',
+    [NEVER]: 'bad_credentials',
+  }),
 ].flat();
 
 /** None of these is tested where the fault shows at once: a busy machine is left its time. */
@@ -89,7 +96,9 @@ async function breakOnce({ stage, fault, code }: Row): Promise<void> {
   ]);
   const said = /^[45]\d\d/.exec(fault)?.[0];
   expect(body.attempts[0]?.error?.smtp?.code).toBe(said && Number(said));
-  expect(app.gmail.journal.copies).toMatchObject([{ messageId: body.message_id, recipients: ['ada@example.com'], answered: true }]);
+  expect(app.gmail.journal.copies).toMatchObject([
+    { messageId: body.message_id, recipients: ['ada@example.com'], answered: true },
+  ]);
   expect(await app.service.tally([body.id])).toEqual({ sent: 1 });
   // What is not taken is not kept: memory stays flat.
   expect(app.gmail.journal.floodedBytes).toBeLessThan(FLOOD_BYTES / 2);
@@ -100,10 +109,15 @@ const endless = CERTAIN.filter(({ fault }) => fault === 'hang').toReversed();
 const inTheBody = CERTAIN.filter(({ stage, fault }) => stage === 'body' && fault !== 'hang');
 const quick = CERTAIN.filter((row) => !endless.includes(row) && !inTheBody.includes(row));
 
-describe.concurrent('a session that breaks once before the message can have been taken', { timeout: TIMEOUT_MS }, () => {
-  test.each(endless)('at $stage by silence or by a trickle: $code, and then one copy is sent', async (row) => {
-    await Promise.all([breakOnce(row), breakOnce({ ...row, fault: 'trickle' })]);
-  });
+describe.concurrent('a session that breaks once before the message can have been taken', {
+  timeout: TIMEOUT_MS,
+}, () => {
+  test.each(endless)(
+    'at $stage by silence or by a trickle: $code, and then one copy is sent',
+    async (row) => {
+      await Promise.all([breakOnce(row), breakOnce({ ...row, fault: 'trickle' })]);
+    },
+  );
 
   test.each(quick)('at $stage by $fault: $code, and then one copy is sent', breakOnce);
 });
@@ -113,16 +127,26 @@ describe('a session that breaks once in the body', { timeout: TIMEOUT_MS }, () =
 });
 
 describe.concurrent('a fault of the account', { timeout: TIMEOUT_MS }, () => {
-  test.each(OF_THE_ACCOUNT)('at $stage by $fault: $code, a pause, and no attempt spent', async ({ stage, fault, code }) => {
-    await using app = await startWithFaults(strikes(stage, fault), fault === 'hang' ? { deadlines: SHORT } : {});
-    const { body } = await app.service.send(HELLO);
-    const sent = await app.service.settled(body.id);
-    expect(sent).toMatchObject({ status: 'sent', possible_duplicate: false, attempts: [{ number: 1, error: null }] });
-    const pauses = app.service.logs.filter(({ msg }) => msg === 'account paused');
-    expect(pauses).toMatchObject([{ code, account: 'bot@simulator.test' }]);
-    expect(app.gmail.journal.copies).toHaveLength(1);
-    expect(await app.service.tally([body.id])).toEqual({ sent: 1 });
-  });
+  test.each(OF_THE_ACCOUNT)(
+    'at $stage by $fault: $code, a pause, and no attempt spent',
+    async ({ stage, fault, code }) => {
+      await using app = await startWithFaults(
+        strikes(stage, fault),
+        fault === 'hang' ? { deadlines: SHORT } : {},
+      );
+      const { body } = await app.service.send(HELLO);
+      const sent = await app.service.settled(body.id);
+      expect(sent).toMatchObject({
+        status: 'sent',
+        possible_duplicate: false,
+        attempts: [{ number: 1, error: null }],
+      });
+      const pauses = app.service.logs.filter(({ msg }) => msg === 'account paused');
+      expect(pauses).toMatchObject([{ code, account: 'bot@simulator.test' }]);
+      expect(app.gmail.journal.copies).toHaveLength(1);
+      expect(await app.service.tally([body.id])).toEqual({ sent: 1 });
+    },
+  );
 });
 
 describe.concurrent('a session that breaks again and again', { timeout: TIMEOUT_MS }, () => {
@@ -151,7 +175,10 @@ describe.concurrent('a refusal for good', { timeout: TIMEOUT_MS }, () => {
     await using app = await startWithFaults(strikes(stage, '554 5.0.0 Never'));
     const { status, body } = await app.service.send(HELLO, { wait: 50 });
     expect(status).toBeGreaterThanOrEqual(422);
-    expect(body).toMatchObject({ code, message: { status: 'failed', possible_duplicate: false, attempts: [{ error: { code } }] } });
+    expect(body).toMatchObject({
+      code,
+      message: { status: 'failed', possible_duplicate: false, attempts: [{ error: { code } }] },
+    });
     expect(app.gmail.journal.copies).toEqual([]);
     expect(await app.service.tally([body.message?.id ?? ''])).toEqual({ failed: 1 });
   });

@@ -4,9 +4,9 @@ import PostalMime, { decodeWords, type Address as ParsedAddress } from 'postal-m
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { goodRequest, hostilePatch, type Item, type Request, TAG } from '../helpers/hostile.ts';
-import { parseRawMail } from '../helpers/raw-mail.ts';
 import { APP_PASSWORD, type ServiceUnderTest, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { parseRawMail } from '../helpers/smtp/raw-mail.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const RUNS = 120;
 const TIMEOUT_MS = 60_000;
@@ -16,7 +16,11 @@ let service: ServiceUnderTest;
 
 beforeAll(async () => {
   gmail = await startSimulator({ password: APP_PASSWORD, retain: 10 });
-  service = await startService({ smtp: gmail.url, ca: gmail.ca, env: { SMTP_CONNECTIONS: '1', FROM_POLICY: 'allow' } });
+  service = await startService({
+    smtp: gmail.url,
+    ca: gmail.ca,
+    env: { SMTP_CONNECTIONS: '1', FROM_POLICY: 'allow' },
+  });
 });
 afterAll(async () => {
   await service.close();
@@ -48,7 +52,12 @@ describe('whatever a request holds', { timeout: TIMEOUT_MS }, () => {
 
   test('if nothing is wrong with it, it arrives as it was asked for', async () => {
     const wide = `a${' '.repeat(100)}b`;
-    const folded = { to: [{ email: 'ada@example.com', name: wide }], subject: wide, text: '.', headers: { 'X-Wide': wide } };
+    const folded = {
+      to: [{ email: 'ada@example.com', name: wide }],
+      subject: wide,
+      text: '.',
+      headers: { 'X-Wide': wide },
+    };
     await fc.assert(
       fc.asyncProperty(goodRequest, async (request) => {
         const { status, body } = await service.send(request, { wait: 30 });
@@ -63,7 +72,9 @@ describe('whatever a request holds', { timeout: TIMEOUT_MS }, () => {
 /** In what it says, or in the names of its headers. */
 function hasControlCharacter(value: unknown): boolean {
   if (typeof value === 'string') return /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u.test(value);
-  return typeof value === 'object' && value !== null && Object.entries(value).flat().some(hasControlCharacter);
+  return (
+    typeof value === 'object' && value !== null && Object.entries(value).flat().some(hasControlCharacter)
+  );
 }
 
 /** As only this message would be: its envelope, its header and its parts, to the letter. */
@@ -78,8 +89,11 @@ async function expectArrival(request: Request, id: string): Promise<void> {
 
   const { headers, parts } = parseRawMail(raw);
   expect(headers.find(({ name }) => name === 'message-id')?.value.trim()).toBe(id);
-  expect(headers.map(({ name }) => name).toSorted()).toEqual(headerNamesOf(request, parts.length > 0).toSorted());
-  for (const part of parts) expect(PART_HEADERS).toEqual(expect.arrayContaining(part.map(({ name }) => name)));
+  expect(headers.map(({ name }) => name).toSorted()).toEqual(
+    headerNamesOf(request, parts.length > 0).toSorted(),
+  );
+  for (const part of parts)
+    expect(PART_HEADERS).toEqual(expect.arrayContaining(part.map(({ name }) => name)));
 
   const mail = await PostalMime.parse(raw);
   expectMailboxes(mail.from && [mail.from], [from]);
@@ -107,10 +121,24 @@ function expectMailboxes(arrived: readonly ParsedAddress[] = [], asked: readonly
   expect(arrived.map(toNamed)).toEqual(wanted);
 }
 
-const PART_HEADERS = ['content-type', 'content-transfer-encoding', 'content-disposition', 'content-id', 'x-attachment-id'];
+const PART_HEADERS = [
+  'content-type',
+  'content-transfer-encoding',
+  'content-disposition',
+  'content-id',
+  'x-attachment-id',
+];
 
 function headerNamesOf(request: Request, multipart: boolean): string[] {
-  const { subject, cc = [], reply_to = [], in_reply_to, references = [], unsubscribe, headers = {} } = request;
+  const {
+    subject,
+    cc = [],
+    reply_to = [],
+    in_reply_to,
+    references = [],
+    unsubscribe,
+    headers = {},
+  } = request;
   // Of nothing but blanks there is no header.
   const texts = Object.entries({ ...headers, subject }).filter(([, value]) => tidy(value) !== '');
   return [
@@ -127,8 +155,10 @@ function headerNamesOf(request: Request, multipart: boolean): string[] {
 
 /** A mailbox of the request or of the mail, by the shortest way to read it: the address is what the last angle brackets hold, or all there is. */
 function toNamed(item: Item | ParsedAddress): { email: string; name: string } {
-  if (typeof item !== 'string') return { email: canonical('email' in item ? item.email : (item.address ?? '')), name: read(item.name) };
-  const [, quoted, plain = '', email = item.trim()] = /^\s*(?:"((?:[^"\\]|\\.)*)"|([^"<>]*?))\s*<([^<>]*)>\s*$/s.exec(item) ?? [];
+  if (typeof item !== 'string')
+    return { email: canonical('email' in item ? item.email : (item.address ?? '')), name: read(item.name) };
+  const [, quoted, plain = '', email = item.trim()] =
+    /^\s*(?:"((?:[^"\\]|\\.)*)"|([^"<>]*?))\s*<([^<>]*)>\s*$/s.exec(item) ?? [];
   return { email: canonical(email), name: read(quoted?.replace(/\\(.)/gs, '$1') ?? plain) };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { accountsOf, sendMany, startWithGmail } from '../helpers/gmail.ts';
 import { APP_PASSWORD, type MessageAnswer, type ServiceUnderTest } from '../helpers/service.ts';
+import { accountsOf, sendMany, startWithGmail } from '../helpers/smtp/gmail.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
 const USER = 'bot@simulator.test';
@@ -29,7 +29,8 @@ describe('Gmail’s daily limit', () => {
     await using app = await start();
     app.gmail.setDailyLimit({ messages: 30, windowMs: 1500 });
     const ids = await sendMany(app.service, 75, HELLO);
-    for (const message of await outcomes(app.service, ids)) expect(message).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
+    for (const message of await outcomes(app.service, ids))
+      expect(message).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
     expect(app.gmail.counters.accepted).toBe(75);
     expect(new Set(pauses(app.service))).toEqual(new Set(['daily_limit_reached']));
   });
@@ -43,9 +44,12 @@ describe('Gmail asks to slow down', () => {
       await outcomes(app.service, await sendMany(app.service, 20, HELLO));
       app.gmail.throttle(1, reply);
       const ids = await sendMany(app.service, 20, HELLO);
-      for (const message of await outcomes(app.service, ids)) expect(message).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
+      for (const message of await outcomes(app.service, ids))
+        expect(message).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
       expect(pauses(app.service)).toEqual(['throttled']);
-      expect(await accountsOf(app.service)).toMatchObject([{ status: 'ready', connections: { max: 4, allowed: 2 } }]);
+      expect(await accountsOf(app.service)).toMatchObject([
+        { status: 'ready', connections: { max: 4, allowed: 2 } },
+      ]);
     },
   );
 });
@@ -87,7 +91,10 @@ describe('a message to many', () => {
 describe('From', () => {
   test('of another is moved to Reply-To by FROM_POLICY=rewrite, so that Gmail has nothing to rewrite', async () => {
     await using app = await start({ env: { FROM_POLICY: 'rewrite', GMAIL_FROM: `Acme <${USER}>` } });
-    const { status, body } = await app.service.send({ ...HELLO, from: 'Ada <ada@partner.example>' }, { wait: 10 });
+    const { status, body } = await app.service.send(
+      { ...HELLO, from: 'Ada <ada@partner.example>' },
+      { wait: 10 },
+    );
     expect(status).toBe(200);
     expect(body.from).toEqual({ email: USER, name: 'Ada' });
     expect(body.reply_to).toEqual([{ email: 'ada@partner.example', name: 'Ada' }]);
@@ -121,7 +128,11 @@ describe('From', () => {
   test('picks the account, and what one of them cannot send goes by another that owns the address', async () => {
     const accounts = [
       { user: 'browser-sign-in@simulator.test', app_password: APP_PASSWORD, aliases: ['shared@acme.test'] },
-      { user: 'sales@simulator.test', app_password: APP_PASSWORD, aliases: ['shared@acme.test', 'sales@acme.test'] },
+      {
+        user: 'sales@simulator.test',
+        app_password: APP_PASSWORD,
+        aliases: ['shared@acme.test', 'sales@acme.test'],
+      },
     ];
     await using app = await start({
       backoffScale: 1,

@@ -18,17 +18,24 @@ function runNode(args: readonly string[], cwd = REPO): Promise<{ code: unknown; 
   });
 }
 
-test.each(['src/launch.cjs', 'src/main.ts'])('an old Node is told by %s what to do, in one line, with exit code 2', async (file) => {
-  const { code, out, err } = await runNode([OLD, file, 'serve']);
-  expect({ code, out }).toEqual({ code: 2, out: '' });
-  expect(err).toMatch(/^Outtray needs Node 24 or newer; this is v20\.20\.2\. .*npm ci.*\n$/);
-});
+test.each(['src/launch.cjs', 'src/main.ts'])(
+  'an old Node is told by %s what to do, in one line, with exit code 2',
+  async (file) => {
+    const { code, out, err } = await runNode([OLD, file, 'serve']);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err).toMatch(/^Outtray needs Node 24 or newer; this is v20\.20\.2\. .*npm ci.*\n$/);
+  },
+);
 
 test('a checkout without its dependencies says how to install them', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'outtray-'));
-  for (const name of ['src', 'package.json']) await cp(join(REPO, name), join(folder.path, name), { recursive: true });
+  for (const name of ['src', 'package.json'])
+    await cp(join(REPO, name), join(folder.path, name), { recursive: true });
   const { code, err } = await runNode(['src/launch.cjs', 'demo'], folder.path);
-  expect({ code, err }).toEqual({ code: 2, err: 'The dependencies are not installed. Run "npm ci", then try again.\n' });
+  expect({ code, err }).toEqual({
+    code: 2,
+    err: 'The dependencies are not installed. Run "npm ci", then try again.\n',
+  });
 });
 
 test('the launcher passes its arguments on', async () => {
@@ -36,10 +43,18 @@ test('the launcher passes its arguments on', async () => {
   expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
 });
 
-test.each(['openapi', 'demo --once', '--help'])('%s into a reader that goes away ends without a stack trace', async (args) => {
-  const { err } = await new Promise<{ err: string }>((resolve) => {
-    const command = `"${process.execPath}" src/main.ts ${args} | head -c 1`;
-    execFile('sh', ['-c', command], { cwd: REPO, env: { PATH: process.env.PATH, PORT: '0' } }, (_error, _out, err) => resolve({ err }));
-  });
-  expect(err).toBe('');
-});
+test.each(['openapi', 'demo --once', '--help'])(
+  '%s into a reader that goes away ends without a stack trace',
+  async (args) => {
+    const { err } = await new Promise<{ err: string }>((resolve) => {
+      const command = `"${process.execPath}" src/main.ts ${args} | head -c 1`;
+      execFile(
+        'sh',
+        ['-c', command],
+        { cwd: REPO, env: { PATH: process.env.PATH, PORT: '0' } },
+        (_error, _out, err) => resolve({ err }),
+      );
+    });
+    expect(err).toBe('');
+  },
+);

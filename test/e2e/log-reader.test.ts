@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { parseLines, readLog, serveLoggingTo } from '../helpers/log-file.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { mayMount, openMounted } from './disk/rooms.ts';
 
 /** The line that reports dropped lines. */
@@ -30,7 +30,9 @@ async function makeFifo(): Promise<Fifo> {
 async function flood(url: string, goOn: (count: number) => boolean): Promise<void> {
   for (let count = 0; goOn(count); count += 50) {
     const paths = Array.from({ length: 50 }, (_, index) => `${url}/${'x'.repeat(150)}${count + index}`);
-    await Promise.all(paths.map(async (path) => (await fetch(path, { signal: AbortSignal.timeout(30_000) })).arrayBuffer()));
+    await Promise.all(
+      paths.map(async (path) => (await fetch(path, { signal: AbortSignal.timeout(30_000) })).arrayBuffer()),
+    );
   }
 }
 
@@ -41,7 +43,8 @@ test('serve | head: the service goes on when the reader of its log leaves', asyn
   await using service = await serveLoggingTo({ gmail, log: fifo.path });
   await service.ready();
   await head.ended;
-  for (const to of ['a@example.com', 'b@example.com', 'c@example.com']) expect(await service.send(to)).toBe(200);
+  for (const to of ['a@example.com', 'b@example.com', 'c@example.com'])
+    expect(await service.send(to)).toBe(200);
   expect(gmail.messages).toHaveLength(3);
   service.signal('SIGTERM');
   expect(await service.ended).toBe(0);
@@ -69,7 +72,9 @@ test('a log shipper that restarts gets lines again, and first the number of thos
   await using service = await serveLoggingTo({ gmail, log: fifo.path });
   {
     await using shipper = readLog('cat', fifo.path);
-    await expect.poll(() => shipper.lines(), SOON).toContainEqual(expect.objectContaining({ msg: 'listening' }));
+    await expect
+      .poll(() => shipper.lines(), SOON)
+      .toContainEqual(expect.objectContaining({ msg: 'listening' }));
   }
   // Each message has two lines. While the second is on its way, those of the first are dropped.
   expect(await service.send('a@example.com')).toBe(200);
@@ -77,7 +82,9 @@ test('a log shipper that restarts gets lines again, and first the number of thos
   await using shipper = readLog('cat', fifo.path);
   await expect.poll(() => shipper.lines(), SOON).toEqual([expect.objectContaining({ ...GAP, dropped: 4 })]);
   expect(await service.send('b@example.com')).toBe(200);
-  await expect.poll(() => shipper.lines().map(({ msg }) => msg), SOON).toEqual(['log lines dropped', 'attempt accepted', 'request']);
+  await expect
+    .poll(() => shipper.lines().map(({ msg }) => msg), SOON)
+    .toEqual(['log lines dropped', 'attempt accepted', 'request']);
   service.signal('SIGTERM');
   expect(await service.ended).toBe(0);
   await shipper.ended;

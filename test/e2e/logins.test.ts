@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import type { Credentials } from '../../src/core/credentials.ts';
-import { openDeafPort } from '../helpers/deaf-port.ts';
-import { startFaultySmtp } from '../helpers/faulty-smtp.ts';
-import { startRawSmtp } from '../helpers/raw-smtp.ts';
-import { startSimulator } from '../helpers/simulator.ts';
-import { openTransportTo, refreshTokenOf } from '../helpers/transport.ts';
+import type { Credentials } from '../../src/core/accounts/credentials.ts';
+import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
+import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
+import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { openTransportTo, refreshTokenOf } from '../helpers/smtp/transport.ts';
 
 const SENT = { fault: null, reply: { code: 250 } };
 const OLD = 'oldoldoldoldoldo';
@@ -46,7 +46,12 @@ describe.concurrent('an app password', () => {
       stage === 'auth' && refuses ? '535 5.7.8 Username and Password not accepted.' : null,
     );
     let password = OLD;
-    const server = { ca: gmail.ca, user: 'bot@simulator.test', starttlsPort: gmail.port, tlsPort: gmail.port };
+    const server = {
+      ca: gmail.ca,
+      user: 'bot@simulator.test',
+      starttlsPort: gmail.port,
+      tlsPort: gmail.port,
+    };
     await using transport = openTransportTo(server, { credentials: () => appPassword(password) });
     await Promise.all([transport.send(), transport.send()]);
     refuses = true;
@@ -108,7 +113,12 @@ describe.concurrent('verifying', () => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, good);
     gmail.setLoginFault(fault);
-    expect(await transport.verify()).toMatchObject({ error: { code }, scope: 'account', retryable: true, certain: true });
+    expect(await transport.verify()).toMatchObject({
+      error: { code },
+      scope: 'account',
+      retryable: true,
+      certain: true,
+    });
     expect(gmail.counters.failedLogins).toBe(1);
   });
 
@@ -135,8 +145,14 @@ describe.concurrent('verifying', () => {
   test('a port where nothing gets through is connect_timeout', async () => {
     await using gmail = await startSimulator();
     await using deaf = await openDeafPort();
-    await using transport = openTransportTo(gmail, { ...good, servers: [{ host: '127.0.0.1', port: deaf.port, tls: 'starttls' }] });
-    expect(await transport.verify()).toMatchObject({ error: { code: 'connect_timeout' }, scope: 'connection' });
+    await using transport = openTransportTo(gmail, {
+      ...good,
+      servers: [{ host: '127.0.0.1', port: deaf.port, tls: 'starttls' }],
+    });
+    expect(await transport.verify()).toMatchObject({
+      error: { code: 'connect_timeout' },
+      scope: 'connection',
+    });
   });
 
   test('a server that trickles is given up, and its connection with it', async () => {
@@ -151,7 +167,10 @@ describe.concurrent('verifying', () => {
         left.resolve();
       });
     });
-    await using transport = openTransportTo(gmail, { ...good, servers: [{ host: '127.0.0.1', port: server.port, tls: 'starttls' }] });
+    await using transport = openTransportTo(gmail, {
+      ...good,
+      servers: [{ host: '127.0.0.1', port: server.port, tls: 'starttls' }],
+    });
     expect(await transport.verify()).toMatchObject({ error: { code: 'connect_timeout' } });
     await left.promise;
   });
@@ -163,7 +182,10 @@ describe.concurrent('verifying', () => {
       await io.expect(/^QUIT$/);
       io.send('221 Bye\r\n');
     });
-    await using transport = openTransportTo(gmail, { ...good, servers: [{ host: '127.0.0.1', port: server.port, tls: 'never' }] });
+    await using transport = openTransportTo(gmail, {
+      ...good,
+      servers: [{ host: '127.0.0.1', port: server.port, tls: 'never' }],
+    });
     expect(await transport.verify()).toBeNull();
   });
 });

@@ -1,10 +1,10 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { Credentials } from '../../src/core/credentials.ts';
+import type { Credentials } from '../../src/core/accounts/credentials.ts';
+import type { Outcome } from '../../src/core/delivery/outcome.ts';
 import type { ErrorCode } from '../../src/core/errors.ts';
-import type { Outcome } from '../../src/core/ports.ts';
-import type { TokenFault } from '../../src/simulator/tokens.ts';
-import { startSimulator } from '../helpers/simulator.ts';
-import { openTransportTo, refreshTokenOf, serviceAccountOf } from '../helpers/transport.ts';
+import type { TokenFault } from '../../src/simulator/auth/token-issuer.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { openTransportTo, refreshTokenOf, serviceAccountOf } from '../helpers/smtp/transport.ts';
 
 const SENT = { fault: null, reply: { code: 250 } };
 
@@ -24,7 +24,10 @@ describe.concurrent('a login with OAuth', () => {
 
   test('a service account acts for the account that sends', async () => {
     await using gmail = await startSimulator();
-    await using transport = openTransportTo(gmail, { credentials: () => serviceAccountOf(gmail), user: 'sales@acme.test' });
+    await using transport = openTransportTo(gmail, {
+      credentials: () => serviceAccountOf(gmail),
+      user: 'sales@acme.test',
+    });
     expect(await transport.send()).toMatchObject(SENT);
     expect(gmail.messages[0]?.user).toBe('sales@acme.test');
   });
@@ -61,8 +64,13 @@ describe.concurrent('a login with OAuth', () => {
 
   test('a token that is refused although it is new costs no second login', async () => {
     await using gmail = await startSimulator();
-    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail), user: 'other@simulator.test' });
-    expect(await transport.send()).toMatchObject({ fault: { error: { code: 'oauth_failed' }, scope: 'account', retryable: true } });
+    await using transport = openTransportTo(gmail, {
+      credentials: () => refreshTokenOf(gmail),
+      user: 'other@simulator.test',
+    });
+    expect(await transport.send()).toMatchObject({
+      fault: { error: { code: 'oauth_failed' }, scope: 'account', retryable: true },
+    });
     expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 1 });
     expect(gmail.oauth.requests).toBe(1);
   });
@@ -76,7 +84,9 @@ describe.concurrent('a login with OAuth', () => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
     gmail.setLoginFault(fault);
-    expect(await transport.send()).toMatchObject({ fault: { error: { code, scope: 'account' }, scope: 'account', retryable: true } });
+    expect(await transport.send()).toMatchObject({
+      fault: { error: { code, scope: 'account' }, scope: 'account', retryable: true },
+    });
     gmail.setLoginFault(null);
     expect(await transport.send()).toMatchObject(SENT);
     expect(gmail.oauth.requests).toBe(2);
@@ -111,7 +121,12 @@ describe.concurrent('a token endpoint that gives no token', () => {
     await using transport = openTransportTo(gmail, { credentials: () => serviceAccountOf(gmail) });
     gmail.oauth.setFault(fault);
     const { fault: found } = await transport.send();
-    expect(found).toMatchObject({ error: { code, scope: 'account', smtp: null }, scope: 'account', retryable: true, certain: true });
+    expect(found).toMatchObject({
+      error: { code, scope: 'account', smtp: null },
+      scope: 'account',
+      retryable: true,
+      certain: true,
+    });
     expect(found?.error.detail).toContain(words);
     expect(await transport.verify()).toMatchObject({ error: { code } });
     expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 0 });
@@ -124,11 +139,26 @@ describe.concurrent('a token endpoint that gives no token', () => {
     ['the refresh token is another', 'oauth_grant_revoked', 'refresh_token', { refreshToken: '1//another' }],
     ['the client is unknown', 'oauth_failed', 'refresh_token', { clientId: 'nobody' }],
     ['the client’s secret is wrong', 'oauth_failed', 'refresh_token', { clientSecret: 'GOCSPX-wrong' }],
-    ['the service account is unknown', 'oauth_failed', 'service_account', { clientEmail: 'nobody@project.iam.gserviceaccount.com' }],
+    [
+      'the service account is unknown',
+      'oauth_failed',
+      'service_account',
+      { clientEmail: 'nobody@project.iam.gserviceaccount.com' },
+    ],
     ['the key cannot sign', 'oauth_failed', 'service_account', { privateKey: 'not a key' }],
     ['the endpoint is none', 'oauth_failed', 'refresh_token', { tokenUrl: '/' }],
-    ['the endpoint listens no more', 'oauth_unreachable', 'refresh_token', { tokenUrl: 'http://127.0.0.1:1/token' }],
-    ['the endpoint has no address', 'oauth_unreachable', 'refresh_token', { tokenUrl: 'http://no-such-host.invalid/token' }],
+    [
+      'the endpoint listens no more',
+      'oauth_unreachable',
+      'refresh_token',
+      { tokenUrl: 'http://127.0.0.1:1/token' },
+    ],
+    [
+      'the endpoint has no address',
+      'oauth_unreachable',
+      'refresh_token',
+      { tokenUrl: 'http://no-such-host.invalid/token' },
+    ],
   ])('because %s is %s', async (_, code, kind, patch) => {
     await using gmail = await startSimulator();
     const grant = kind === 'refresh_token' ? refreshTokenOf(gmail) : serviceAccountOf(gmail);
@@ -144,9 +174,14 @@ describe.concurrent('a token endpoint that gives no token', () => {
   test('because its certificate is not trusted is oauth_unreachable, and says so', async () => {
     await using gmail = await startSimulator();
     const tokenUrl = `https://localhost:${gmail.tlsPort}/token`;
-    await using transport = openTransportTo(gmail, { credentials: () => ({ ...refreshTokenOf(gmail), tokenUrl }) });
+    await using transport = openTransportTo(gmail, {
+      credentials: () => ({ ...refreshTokenOf(gmail), tokenUrl }),
+    });
     const { fault } = await transport.send();
-    expect(fault).toMatchObject({ error: { code: 'oauth_unreachable' }, backoffMs: [5000, 30_000, 120_000, 600_000] });
+    expect(fault).toMatchObject({
+      error: { code: 'oauth_unreachable' },
+      backoffMs: [5000, 30_000, 120_000, 600_000],
+    });
     expect(fault?.error.detail).toMatch(/certificate is not trusted \(.*CERT.*\)/);
   });
 
@@ -164,7 +199,8 @@ describe.concurrent('a token endpoint that gives no token', () => {
 function expectNoSecret(fault: Outcome['fault'], credentials: Credentials): void {
   const shown = JSON.stringify(fault);
   for (const [name, value] of Object.entries(credentials)) {
-    if (name === 'clientSecret' || name === 'refreshToken' || name === 'privateKey') expect(shown).not.toContain(value);
+    if (name === 'clientSecret' || name === 'refreshToken' || name === 'privateKey')
+      expect(shown).not.toContain(value);
   }
   expect(shown).not.toMatch(/eyJ|ya29/);
 }

@@ -5,12 +5,20 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { API_KEY, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const exec = promisify(execFile);
 
 const REPO = new URL('../../', import.meta.url).pathname;
-const PACKED_FROM = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'openapi.yaml', 'README.md', 'LICENSE'];
+const PACKED_FROM = [
+  'src',
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'openapi.yaml',
+  'README.md',
+  'LICENSE',
+];
 const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT/;
 const INSTALL_TIMEOUT_MS = 300_000;
 
@@ -50,12 +58,19 @@ beforeAll(async () => {
 
 afterAll(() => rm(workshop, { recursive: true }));
 
-beforeEach(({ skip }) => skip(!installed, 'the npm registry cannot be reached, and the package needs its dependencies'));
+beforeEach(({ skip }) =>
+  skip(!installed, 'the npm registry cannot be reached, and the package needs its dependencies'),
+);
 
 test('the package holds the program, the client with its types, and the contract, but no sources and no tests', async () => {
   const files = await readdir(join(home, 'node_modules/outtray'), { recursive: true });
-  expect(files).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'openapi.yaml', 'dist/main.js', 'dist/client/client.js']));
-  expect(files.filter((file) => /\.ts$/.test(file)).sort()).toEqual(['dist/client/client.d.ts', 'dist/client/schema.d.ts']);
+  expect(files).toEqual(
+    expect.arrayContaining(['README.md', 'LICENSE', 'openapi.yaml', 'dist/main.js', 'dist/client/client.js']),
+  );
+  expect(files.filter((file) => /\.ts$/.test(file)).sort()).toEqual([
+    'dist/client/client.d.ts',
+    'dist/client/schema.d.ts',
+  ]);
   expect(files.filter((file) => /^(src|test|bench)\b/.test(file))).toEqual([]);
 });
 
@@ -95,7 +110,9 @@ test.each([
     '--moduleResolution',
     resolution,
   ];
-  await expect(inHome(join(REPO, 'node_modules/.bin', compiler), '--ignoreConfig', ...options, 'user.mts')).resolves.toMatchObject({
+  await expect(
+    inHome(join(REPO, 'node_modules/.bin', compiler), '--ignoreConfig', ...options, 'user.mts'),
+  ).resolves.toMatchObject({
     stdout: '',
   });
 });
@@ -123,5 +140,8 @@ async function install(tarball: string): Promise<boolean> {
 
 /** Runs a program of JavaScript in the user's folder, on the Node of this test. */
 function inHome(program: string, ...args: string[]): Promise<{ stdout: string }> {
-  return exec(process.execPath, [program, ...args], { cwd: home, env: { PATH: process.env.PATH, PORT: '0' } });
+  return exec(process.execPath, [program, ...args], {
+    cwd: home,
+    env: { PATH: process.env.PATH, PORT: '0' },
+  });
 }

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { run, serveAgainst } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { makeTemplatesDir } from '../helpers/templates.ts';
 
 const KEYS = { API_KEYS: `crm:${API_KEY}` };
@@ -15,7 +15,9 @@ const post = (url: string, body: unknown, headers: Record<string, string> = {}) 
   fetch(`${url}/send`, { method: 'POST', headers: { ...HEADERS, ...headers }, body: JSON.stringify(body) });
 
 test('the project runs on the Node it brings', async () => {
-  const { devDependencies } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+  const { devDependencies } = JSON.parse(
+    await readFile(new URL('../../package.json', import.meta.url), 'utf8'),
+  );
   expect(process.version).toMatch(new RegExp(`^v${/\d+/.exec(devDependencies.node)?.[0]}\\.`));
 });
 
@@ -28,7 +30,8 @@ describe('outtray serve', () => {
     });
     expect(await service.ended).toBe(2);
     const { out, err } = service.output();
-    for (const variable of ['API_KEYS', 'GMAIL_USER', 'GMAIL_APP_PASSWORD', 'TRUST_PROXY', 'SMTP_URL']) expect(err).toContain(variable);
+    for (const variable of ['API_KEYS', 'GMAIL_USER', 'GMAIL_APP_PASSWORD', 'TRUST_PROXY', 'SMTP_URL'])
+      expect(err).toContain(variable);
     expect(out + err).not.toContain('secret-in-url');
   });
 
@@ -59,7 +62,9 @@ describe('outtray serve', () => {
     const { out, err } = service.output();
     expect(JSON.parse(out)).toMatchObject({
       level: 'fatal',
-      msg: expect.stringMatching(/^Redis at 127\.0\.0\.1:1 cannot be used: .* refused\. Start Redis, or correct .* QUEUE_URL\.$/),
+      msg: expect.stringMatching(
+        /^Redis at 127\.0\.0\.1:1 cannot be used: .* refused\. Start Redis, or correct .* QUEUE_URL\.$/,
+      ),
     });
     expect(err).toBe('');
     expect(out).not.toContain('secret-in-url');
@@ -74,7 +79,9 @@ describe('outtray serve', () => {
       TEMPLATES_DIR: templates.dir,
     });
     expect(await service.ended).toBe(2);
-    expect(service.output().err).toMatch(/^ {2}TEMPLATES_DIR: welcome\/body\.html: a tag is opened and never closed/m);
+    expect(service.output().err).toMatch(
+      /^ {2}TEMPLATES_DIR: welcome\/body\.html: a tag is opened and never closed/m,
+    );
   });
 
   test('on SIGTERM finishes the attempt under way, lets waiting requests go, refuses new ones, names what is lost, and exits 0', async () => {
@@ -93,7 +100,9 @@ describe('outtray serve', () => {
     expect((await fetch(`${service.url}/readyz`)).status).toBe(503);
 
     expect(await service.ended).toBe(0);
-    expect(gmail.messages.map(({ recipients, answered }) => [recipients[0], answered])).toEqual([['slow+1500ms@simulator.test', true]]);
+    expect(gmail.messages.map(({ recipients, answered }) => [recipients[0], answered])).toEqual([
+      ['slow+1500ms@simulator.test', true],
+    ]);
     const lost = service
       .output()
       .out.split('\n')
@@ -104,7 +113,9 @@ describe('outtray serve', () => {
   test('gives up attempts that do not end within SHUTDOWN_TIMEOUT, and still exits 0', async () => {
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, { ...KEYS, SHUTDOWN_TIMEOUT: '1s' });
-    const { id } = (await (await post(service.url, { ...HELLO, to: 'slow+60s@simulator.test' })).json()) as { id: string };
+    const { id } = (await (await post(service.url, { ...HELLO, to: 'slow+60s@simulator.test' })).json()) as {
+      id: string;
+    };
     await gmail.waitFor(({ transactions }) => transactions.length > 0);
     const askedAt = performance.now();
     service.signal('SIGTERM');
@@ -127,7 +138,11 @@ describe('outtray serve', () => {
   test('prints no secret, no body and no certificate, whatever goes wrong', async () => {
     await using gmail = await startSimulator({ password: 'rightrightrightr' });
     const password = 'wrongwrongwrongw';
-    await using service = await serveAgainst(gmail, { ...KEYS, GMAIL_APP_PASSWORD: password, LOG_LEVEL: 'trace' });
+    await using service = await serveAgainst(gmail, {
+      ...KEYS,
+      GMAIL_APP_PASSWORD: password,
+      LOG_LEVEL: 'trace',
+    });
     await using untrusting = await serveAgainst(gmail, {
       ...KEYS,
       GMAIL_APP_PASSWORD: password,
@@ -165,15 +180,21 @@ describe('outtray', () => {
   test.each([
     ['alone', {}],
     ['with the smallest rate limit', { RATE_LIMIT: '1/1h' }],
-    ['with settings of a service that is configured', { QUEUE_URL: 'sqlite:/nowhere/queue.db', LOG_LEVEL: 'silent', ON_UNCERTAIN: 'hold' }],
-  ])('demo --once %s sends its sample through the whole path, prints nothing that leads nowhere later, and exits 0', async (_, env) => {
-    await using demo = run(['demo', '--once'], { PORT: '0', ...env });
-    expect(await demo.ended).toBe(0);
-    const { out, err } = demo.output();
-    expect(out).toMatch(/queued\n\s+sending\n\s+sent: 250 2\.0\.0 OK .* - gsmtp/);
-    expect(out).not.toMatch(/https?:|curl|[0-9a-f]{48}/);
-    expect(err).toBe('');
-  });
+    [
+      'with settings of a service that is configured',
+      { QUEUE_URL: 'sqlite:/nowhere/queue.db', LOG_LEVEL: 'silent', ON_UNCERTAIN: 'hold' },
+    ],
+  ])(
+    'demo --once %s sends its sample through the whole path, prints nothing that leads nowhere later, and exits 0',
+    async (_, env) => {
+      await using demo = run(['demo', '--once'], { PORT: '0', ...env });
+      expect(await demo.ended).toBe(0);
+      const { out, err } = demo.output();
+      expect(out).toMatch(/queued\n\s+sending\n\s+sent: 250 2\.0\.0 OK .* - gsmtp/);
+      expect(out).not.toMatch(/https?:|curl|[0-9a-f]{48}/);
+      expect(err).toBe('');
+    },
+  );
 
   // In CI the test runs all the same, and fails.
   test.skipIf(!process.env.CI && spawnSync('curl', ['--version']).status !== 0)(

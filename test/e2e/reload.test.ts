@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fileOf } from '../helpers/config.ts';
 import { type Running, serveAgainst } from '../helpers/process.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const CRM_SECRET = 'crm-secret-0123456789-abcdefghij';
 const SHOP_SECRET = 'shop-secret-0123456789-abcdefgh';
@@ -39,7 +39,8 @@ describe('on SIGHUP, outtray serve', () => {
     expect(await statusOf(service.url, TILL_SECRET)).toBe(403);
     service.signal('SIGTERM');
     expect(await service.ended).toBe(0);
-    for (const secret of [CRM_SECRET, SHOP_SECRET, TILL_SECRET]) expect(service.output().out).not.toContain(secret);
+    for (const secret of [CRM_SECRET, SHOP_SECRET, TILL_SECRET])
+      expect(service.output().out).not.toContain(secret);
   });
 
   test('keeps the keys it has when those of the file cannot be used, and says what is wrong', async () => {

@@ -1,10 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
-import type { Job, Outcome } from '../../src/core/ports.ts';
+import type { Job, Outcome } from '../../src/core/delivery/outcome.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
-import { type RawSession, startRawSmtp } from '../helpers/raw-smtp.ts';
+import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
-const DEADLINES = { dnsMs: 2000, connectMs: 5000, greetingMs: 5000, tokenMs: 5000, setupMs: 8000, bodyMs: 8000 };
+const DEADLINES = {
+  dnsMs: 2000,
+  connectMs: 5000,
+  greetingMs: 5000,
+  tokenMs: 5000,
+  setupMs: 8000,
+  bodyMs: 8000,
+};
 const TO_ONE = ['ada@example.com'];
 const TO_TWO = ['ada@example.com', 'bob@example.com'];
 
@@ -37,7 +44,10 @@ function aJob(recipients: readonly string[], text: string): Job {
   return { id, messageId, date: createdAt, envelope, content: { ...aMessage().content, text }, recipients };
 }
 
-const GARBAGE = { accepted: [], fault: { error: { code: 'smtp_protocol_error', smtp: null }, scope: 'connection', retryable: true } };
+const GARBAGE = {
+  accepted: [],
+  fault: { error: { code: 'smtp_protocol_error', smtp: null }, scope: 'connection', retryable: true },
+};
 const CERTAIN = { ...GARBAGE, fault: { ...GARBAGE.fault, certain: true } };
 const UNCERTAIN = { ...GARBAGE, fault: { ...GARBAGE.fault, certain: false } };
 
@@ -124,9 +134,16 @@ const MALFORMED = [
   `354-${'x'.repeat(2 * 1024 * 1024)}`,
   `354-${'x'.repeat(60_000)}\r\n`.repeat(40),
 ];
-const TWO_REPLIES = ['354 go\r\n250 OK', '354 go\r\n354 go', '354 go\r\n451 Not now', '354 go\r\n25', '354-go\r\n354 go\r\nwhat?'];
+const TWO_REPLIES = [
+  '354 go\r\n250 OK',
+  '354 go\r\n354 go',
+  '354 go\r\n451 Not now',
+  '354 go\r\n25',
+  '354-go\r\n354 go\r\nwhat?',
+];
 
-const named = (replies: readonly string[]) => replies.map((reply) => [JSON.stringify(reply.slice(0, 40)), reply] as const);
+const named = (replies: readonly string[]) =>
+  replies.map((reply) => [JSON.stringify(reply.slice(0, 40)), reply] as const);
 
 describe.concurrent('DATA answered with anything but one 354', () => {
   test.each(named([...NOT_354, ...MALFORMED, ...TWO_REPLIES]))('%s never gets the body', async (_, reply) => {
@@ -158,7 +175,10 @@ describe.concurrent('DATA answered with anything but one 354', () => {
       },
       { sends: 2 },
     );
-    expect(outcomes).toMatchObject([{ fault: { error: { code: 'smtp_temporary_failure' } } }, { fault: null }]);
+    expect(outcomes).toMatchObject([
+      { fault: { error: { code: 'smtp_temporary_failure' } } },
+      { fault: null },
+    ]);
     expect(connections).toBe(1);
   });
 });
@@ -205,7 +225,11 @@ describe.concurrent('a reply before the final dot', () => {
     ['an acceptance', '250 2.0.0 OK\r\n', CERTAIN],
     ['another 354', '354 More\r\n', CERTAIN],
     ['a malformed line', '25 OK\r\n', CERTAIN],
-    ['a refusal', '451 4.3.0 Not now\r\n', { fault: { error: { code: 'smtp_temporary_failure' }, certain: true } }],
+    [
+      'a refusal',
+      '451 4.3.0 Not now\r\n',
+      { fault: { error: { code: 'smtp_temporary_failure' }, certain: true } },
+    ],
   ])('%s ends the session without a dot', async (_, reply, expected) => {
     const { outcome, rests } = await sendThrough(async (io) => {
       await io.greet();
@@ -220,14 +244,23 @@ describe.concurrent('a reply before the final dot', () => {
 });
 
 describe.concurrent('the reply after the dot', () => {
-  test.each(named(['251 OK', '220 OK', '354 More', '25 OK', '2500 OK', '250-OK\r\n550 No', '550-No\r\n250 OK', 'OK', '100 Wait']))(
-    '%s leaves the outcome uncertain',
-    async (_, reply) => {
-      const { outcome, rests } = await sendThrough(afterDot(`${reply}\r\n`));
-      expect(outcome).toMatchObject(UNCERTAIN);
-      expect(rests).toEqual(['']);
-    },
-  );
+  test.each(
+    named([
+      '251 OK',
+      '220 OK',
+      '354 More',
+      '25 OK',
+      '2500 OK',
+      '250-OK\r\n550 No',
+      '550-No\r\n250 OK',
+      'OK',
+      '100 Wait',
+    ]),
+  )('%s leaves the outcome uncertain', async (_, reply) => {
+    const { outcome, rests } = await sendThrough(afterDot(`${reply}\r\n`));
+    expect(outcome).toMatchObject(UNCERTAIN);
+    expect(rests).toEqual(['']);
+  });
 
   test('an acceptance followed by a farewell is an acceptance', async () => {
     const { outcome } = await sendThrough(afterDot('250 2.0.0 OK\r\n421 4.3.0 Closing\r\n'));
@@ -247,7 +280,11 @@ describe.concurrent('recipients that are refused in a pipelined envelope', () =>
       },
       { to: TO_TWO },
     );
-    expect(outcome).toMatchObject({ accepted: ['bob@example.com'], refused: [{ email: 'ada@example.com' }], fault: null });
+    expect(outcome).toMatchObject({
+      accepted: ['bob@example.com'],
+      refused: [{ email: 'ada@example.com' }],
+      fault: null,
+    });
   });
 
   test.each(['554 5.5.1 No valid recipients\r\n', '250 2.0.0 OK\r\n'])(
@@ -279,13 +316,17 @@ describe.concurrent('recipients that are refused in a pipelined envelope', () =>
   );
 
   test('leave nobody: a 250 to DATA ends the session, and nothing follows', async () => {
-    const { outcome, rests } = await sendThrough(atEnvelope(`250 OK\r\n${REFUSED}${REFUSED}250 OK\r\n`, 2), { to: TO_TWO });
+    const { outcome, rests } = await sendThrough(atEnvelope(`250 OK\r\n${REFUSED}${REFUSED}250 OK\r\n`, 2), {
+      to: TO_TWO,
+    });
     expect(outcome).toMatchObject(CERTAIN);
     expect(rests).toEqual(['']);
   });
 
   test('a refused sender with a 354 to DATA ends the session, and nothing follows', async () => {
-    const { outcome, rests } = await sendThrough(atEnvelope('550 5.1.8 No\r\n503 Bad sequence\r\n354 go\r\n'));
+    const { outcome, rests } = await sendThrough(
+      atEnvelope('550 5.1.8 No\r\n503 Bad sequence\r\n354 go\r\n'),
+    );
     expect(outcome).toMatchObject({ accepted: [], fault: { error: { code: 'sender_rejected' } } });
     expect(rests).toEqual(['']);
   });

@@ -1,8 +1,8 @@
 import PostalMime from 'postal-mime';
 import { type CreateEmailOptions, Resend } from 'resend';
 import { describe, expect, test } from 'vitest';
-import { startWithGmail, type WithGmail } from '../helpers/gmail.ts';
 import { API_KEY } from '../helpers/service.ts';
+import { startWithGmail, type WithGmail } from '../helpers/smtp/gmail.ts';
 
 const FROM = 'Bot <bot@simulator.test>';
 const HELLO = { from: FROM, to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
@@ -43,7 +43,12 @@ describe('the Resend SDK sends', () => {
     );
     expect(await app.service.settled(id)).toMatchObject({ status: 'sent', tags: { flow: 'invoice' } });
     const [arrived] = app.gmail.messages;
-    expect(arrived?.recipients).toEqual(['ada@example.com', 'bob@example.com', 'carol@example.com', 'dave@example.com']);
+    expect(arrived?.recipients).toEqual([
+      'ada@example.com',
+      'bob@example.com',
+      'carol@example.com',
+      'dave@example.com',
+    ]);
     const mail = await PostalMime.parse(arrived?.raw ?? '');
     expect(mail).toMatchObject({
       from: { name: 'Bot', address: 'bot@simulator.test' },
@@ -137,9 +142,27 @@ describe('the Resend SDK sends a batch', () => {
   test.each([
     ['an address that is none', BAD, 'validation_error', 422, /^\/2\/to: /],
     ['a sender that is none', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422, /^\/2\/from: /],
-    ['a sender that is not the account’s', { ...HELLO, from: 'boss@elsewhere.example' }, 'validation_error', 403, /^\/2\/from: /],
-    ['an attachment that Gmail blocks', withFile('setup.exe', 'MZ'), 'invalid_attachment', 422, /^\/2\/attachments\/0\/filename: /],
-    ['a template that does not exist', { ...withoutText(), template: { id: 'none' } }, 'validation_error', 422, /^\/2\/template\/id: /],
+    [
+      'a sender that is not the account’s',
+      { ...HELLO, from: 'boss@elsewhere.example' },
+      'validation_error',
+      403,
+      /^\/2\/from: /,
+    ],
+    [
+      'an attachment that Gmail blocks',
+      withFile('setup.exe', 'MZ'),
+      'invalid_attachment',
+      422,
+      /^\/2\/attachments\/0\/filename: /,
+    ],
+    [
+      'a template that does not exist',
+      { ...withoutText(), template: { id: 'none' } },
+      'validation_error',
+      422,
+      /^\/2\/template\/id: /,
+    ],
   ])('strictly: with %s nothing of it is sent', async (_, bad, name, statusCode, message) => {
     await using app = await startWithGmail();
     const { data, error } = await sdkOf(app).batch.send([...GOOD, bad as typeof HELLO]);
@@ -150,7 +173,9 @@ describe('the Resend SDK sends a batch', () => {
 
   test('permissively: what is right is sent, and the rest is told by its index', async () => {
     await using app = await startWithGmail();
-    const { data, error } = await sdkOf(app).batch.send([HELLO, BAD, HELLO], { batchValidation: 'permissive' });
+    const { data, error } = await sdkOf(app).batch.send([HELLO, BAD, HELLO], {
+      batchValidation: 'permissive',
+    });
     expect(error).toBeNull();
     expect(data?.errors).toEqual([{ index: 1, message: expect.stringMatching(/^\/to: /) }]);
     expect(data?.data).toHaveLength(2);
@@ -171,7 +196,9 @@ describe('the Resend SDK schedules an email', () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
     const [first, second] = [inAnHour(1), inAnHour(2)];
-    const id = await idOf(emails.send({ ...HELLO, tags: [{ name: 'flow', value: 'later' }], scheduledAt: first }));
+    const id = await idOf(
+      emails.send({ ...HELLO, tags: [{ name: 'flow', value: 'later' }], scheduledAt: first }),
+    );
     const scheduled = await emails.get(id);
     expect(scheduled.data).toEqual({
       object: 'email',
@@ -199,14 +226,21 @@ describe('the Resend SDK schedules an email', () => {
     expect((await emails.cancel(id)).data).toEqual({ object: 'email', id });
     expect((await emails.get(id)).data).toMatchObject({ last_event: 'canceled', text: null, reply_to: null });
     expect((await emails.cancel(id)).error).toMatchObject({ name: 'validation_error', statusCode: 409 });
-    expect((await emails.update({ id, scheduledAt: first })).error).toMatchObject({ name: 'validation_error', statusCode: 409 });
+    expect((await emails.update({ id, scheduledAt: first })).error).toMatchObject({
+      name: 'validation_error',
+      statusCode: 409,
+    });
     expect(app.gmail.messages).toHaveLength(0);
   });
 
   test('but not in words: the error asks for ISO 8601', async () => {
     await using app = await startWithGmail();
     const { error } = await sdkOf(app).emails.send({ ...HELLO, scheduledAt: 'in 1 hour' });
-    expect(error).toMatchObject({ name: 'validation_error', statusCode: 422, message: expect.stringContaining('2027-01-01T09:00:00Z') });
+    expect(error).toMatchObject({
+      name: 'validation_error',
+      statusCode: 422,
+      message: expect.stringContaining('2027-01-01T09:00:00Z'),
+    });
   });
 });
 
@@ -214,7 +248,9 @@ describe('the Resend SDK reads', () => {
   test('what became of an email that was sent', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
-    const id = await idOf(emails.send({ ...HELLO, from: '"Doe, J." <bot@simulator.test>', replyTo: ['help@simulator.test'] }));
+    const id = await idOf(
+      emails.send({ ...HELLO, from: '"Doe, J." <bot@simulator.test>', replyTo: ['help@simulator.test'] }),
+    );
     await app.service.settled(id);
     const { data } = await emails.get(id);
     expect(data).toMatchObject({
@@ -252,8 +288,18 @@ describe('the Resend SDK gets a typed error', () => {
     ['for a recipient that is missing', WITHOUT_TO, 'missing_required_field', 422],
     ['for nothing to say', WITHOUT_BODY, 'missing_required_field', 422],
     ['for a sender that is none', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422],
-    ['for a sender that is not the account’s', { ...HELLO, from: 'boss@elsewhere.example' }, 'validation_error', 403],
-    ['for an attachment by path', withAttachment({ filename: 'a.pdf', path: 'https://acme.com/a.pdf' }), 'invalid_attachment', 422],
+    [
+      'for a sender that is not the account’s',
+      { ...HELLO, from: 'boss@elsewhere.example' },
+      'validation_error',
+      403,
+    ],
+    [
+      'for an attachment by path',
+      withAttachment({ filename: 'a.pdf', path: 'https://acme.com/a.pdf' }),
+      'invalid_attachment',
+      422,
+    ],
     ['for a topic', { ...HELLO, topicId: 'news' }, 'validation_error', 422],
   ])('%s', async (_name, email, name, statusCode) => {
     await using app = await startWithGmail();
@@ -272,15 +318,23 @@ describe('the Resend SDK gets a typed error', () => {
       statusCode: 403,
       message: expect.stringMatching(/^API key not recognized\. Send the secret exactly/),
     });
-    expect((await sdkOf(app, secret).emails.send(HELLO)).error).toMatchObject({ name: 'restricted_api_key', statusCode: 401 });
+    expect((await sdkOf(app, secret).emails.send(HELLO)).error).toMatchObject({
+      name: 'restricted_api_key',
+      statusCode: 401,
+    });
     expect((await sdkOf(app, secret).emails.list()).error).toBeNull();
   });
 
   test('for an email that there is not', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
-    const answers = [emails.get('msg_x'), emails.cancel('msg_x'), emails.update({ id: 'msg_x', scheduledAt: inAnHour() })];
-    for (const { error } of await Promise.all(answers)) expect(error).toMatchObject({ name: 'not_found', statusCode: 404 });
+    const answers = [
+      emails.get('msg_x'),
+      emails.cancel('msg_x'),
+      emails.update({ id: 'msg_x', scheduledAt: inAnHour() }),
+    ];
+    for (const { error } of await Promise.all(answers))
+      expect(error).toMatchObject({ name: 'not_found', statusCode: 404 });
   });
 
   test('for too many requests, with the seconds to wait', async () => {

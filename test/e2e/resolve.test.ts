@@ -1,22 +1,31 @@
 import { describe, expect, test } from 'vitest';
-import { type Resolve, resolveHost } from '../../src/adapters/smtp/resolve.ts';
+import { type Resolve, resolveHost } from '../../src/adapters/smtp/connection/resolve.ts';
 import { openTransport, type TransportOptions } from '../../src/adapters/smtp/transport.ts';
-import type { Fault } from '../../src/core/ports.ts';
-import { createCertificate } from '../../src/simulator/certificate.ts';
-import { startFaultySmtp } from '../helpers/faulty-smtp.ts';
+import type { Fault } from '../../src/core/delivery/outcome.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { APP_PASSWORD } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 /** No name server knows it. */
 const HOST = 'mail.outtray.invalid';
-const DEADLINES = { dnsMs: 300, connectMs: 5000, greetingMs: 5000, tokenMs: 5000, setupMs: 10_000, bodyMs: 10_000 };
+const DEADLINES = {
+  dnsMs: 300,
+  connectMs: 5000,
+  greetingMs: 5000,
+  tokenMs: 5000,
+  setupMs: 10_000,
+  bodyMs: 10_000,
+};
 
 const known =
   (...addresses: string[]): Resolve =>
   async () =>
     addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
 
-async function verify(options: Pick<TransportOptions, 'servers' | 'resolve'> & { ca?: string; password?: string }): Promise<Fault | null> {
+async function verify(
+  options: Pick<TransportOptions, 'servers' | 'resolve'> & { ca?: string; password?: string },
+): Promise<Fault | null> {
   const { password = APP_PASSWORD, ...rest } = options;
   const transport = openTransport({
     ...rest,
@@ -35,7 +44,11 @@ describe.concurrent('the host of a server', () => {
     await using named = await startFaultySmtp(() => null, createCertificate([HOST]));
     await using other = await startFaultySmtp(() => null, createCertificate(['elsewhere.test']));
     const resolve = known('127.0.0.1');
-    const at = ({ port, ca }: typeof named) => ({ servers: [{ host: HOST, port, tls: 'starttls' as const }], ca, resolve });
+    const at = ({ port, ca }: typeof named) => ({
+      servers: [{ host: HOST, port, tls: 'starttls' as const }],
+      ca,
+      resolve,
+    });
     expect(await verify(at(named))).toBeNull();
     expect(await verify(at(other))).toMatchObject({ error: { code: 'tls_failed' } });
   });
@@ -66,7 +79,12 @@ describe.concurrent('the host of a server', () => {
     const first = { host: HOST, port: 587, tls: 'starttls' as const };
     const resolve: Resolve = (host) => (host === HOST ? new Promise(() => {}) : resolveHost(host));
     const fault = await verify({ servers: [first], resolve });
-    expect(fault).toMatchObject({ error: { code: 'dns_failed' }, scope: 'connection', retryable: true, certain: true });
+    expect(fault).toMatchObject({
+      error: { code: 'dns_failed' },
+      scope: 'connection',
+      retryable: true,
+      certain: true,
+    });
     expect(fault?.error.detail).toContain(`no answer about ${HOST} within 0.3 s`);
     const both = [first, { host: 'localhost', port: second.port, tls: 'starttls' as const }];
     expect(await verify({ servers: both, ca: second.ca, resolve })).toBeNull();

@@ -7,7 +7,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { type Running, run, serveAgainst } from '../helpers/process.ts';
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { makeTemplatesDir } from '../helpers/templates.ts';
 
 // Each test starts processes.
@@ -23,7 +23,10 @@ function post(url: string, body: unknown): Promise<Response> {
 }
 
 /** Sends the signal and returns the exit code, and the seconds until the exit. */
-async function stop(service: Running, name: NodeJS.Signals): Promise<{ code: number | null; seconds: number }> {
+async function stop(
+  service: Running,
+  name: NodeJS.Signals,
+): Promise<{ code: number | null; seconds: number }> {
   const signaledAt = performance.now();
   service.signal(name);
   const code = await service.ended;
@@ -99,8 +102,12 @@ describe('a startup that hangs', () => {
 
 test('an unexpected error is a fatal line without its message, and exit code 1', async () => {
   await using gmail = await startSimulator();
-  const script = "process.on('SIGUSR2', () => { Promise.reject(new TypeError(['quotes', 'a', 'secret'].join('-'))); });";
-  await using service = await serveAgainst(gmail, { ...KEYS, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` });
+  const script =
+    "process.on('SIGUSR2', () => { Promise.reject(new TypeError(['quotes', 'a', 'secret'].join('-'))); });";
+  await using service = await serveAgainst(gmail, {
+    ...KEYS,
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}`,
+  });
   const { code } = await stop(service, 'SIGUSR2');
   expect(code).toBe(1);
   expect(lineOf(service, 'unexpected error')).toMatchObject({
@@ -114,7 +121,11 @@ describe('a shutdown', () => {
   test.skipIf(!hasRedis)('ends within SHUTDOWN_TIMEOUT while Redis hangs (with redis-server)', async () => {
     await using redis = await startRedis();
     await using gmail = await startSimulator();
-    await using service = await serveAgainst(gmail, { ...KEYS, QUEUE_URL: redis.url(), SHUTDOWN_TIMEOUT: '4s' });
+    await using service = await serveAgainst(gmail, {
+      ...KEYS,
+      QUEUE_URL: redis.url(),
+      SHUTDOWN_TIMEOUT: '4s',
+    });
     await post(service.url, { ...MAIL, to: 'slow+60s@simulator.test' });
     await gmail.waitFor(({ transactions }) => transactions.length > 0);
     redis.signal('SIGSTOP');

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { runSimulator } from '../../src/simulator/command.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 describe('the command', () => {
   test('says where it listens, who may log in and which recipients are scripted, until it is aborted', async () => {
@@ -38,16 +38,23 @@ describe('the command', () => {
     );
     await ready.promise;
     const text = said.join('\n');
-    expect(text).toMatch(/STARTTLS on port \d+, TLS on port \d+, what it took at http:\/\/127\.0\.0\.1:\d+\/messages/);
+    expect(text).toMatch(
+      /STARTTLS on port \d+, TLS on port \d+, what it took at http:\/\/127\.0\.0\.1:\d+\/messages/,
+    );
     expect(text).toContain('GMAIL_USER=me@acme.test');
     expect(text).toContain('GMAIL_APP_PASSWORD=sesame');
     expect(text).toMatch(/SMTP_URL=smtp:\/\/localhost:\d+,smtps:\/\/localhost:\d+/);
     expect(text).toContain(`NODE_EXTRA_CA_CERTS=${caFile}`);
     expect(text).toMatch(/drop-after-dot@simulator\.test +takes the message/);
-    expect(text).toMatch(/GMAIL_OAUTH_REFRESH_TOKEN=\S+\n.*GMAIL_OAUTH_TOKEN_URL=http:\/\/127\.0\.0\.1:\d+\/token\n/);
+    expect(text).toMatch(
+      /GMAIL_OAUTH_REFRESH_TOKEN=\S+\n.*GMAIL_OAUTH_TOKEN_URL=http:\/\/127\.0\.0\.1:\d+\/token\n/,
+    );
     expect(text).toContain(`GMAIL_SERVICE_ACCOUNT_FILE=${keyFile}`);
     expect(await readFile(caFile, 'utf8')).toMatch(/^-----BEGIN CERTIFICATE-----\n/);
-    expect(JSON.parse(await readFile(keyFile, 'utf8'))).toMatchObject({ type: 'service_account', client_email: expect.any(String) });
+    expect(JSON.parse(await readFile(keyFile, 'utf8'))).toMatchObject({
+      type: 'service_account',
+      client_email: expect.any(String),
+    });
     expect((await stat(keyFile)).mode & 0o077).toBe(0);
     stop.abort();
     expect(await ended).toBe(0);
@@ -71,9 +78,18 @@ describe('the command', () => {
     const free = await startSimulator();
     await free.close();
     const said: string[] = [];
-    const args = ['--smtp-port', `${free.starttlsPort}`, '--smtps-port', `${simulator.tlsPort}`, '--http-port', '0'];
+    const args = [
+      '--smtp-port',
+      `${free.starttlsPort}`,
+      '--smtps-port',
+      `${simulator.tlsPort}`,
+      '--http-port',
+      '0',
+    ];
     expect(await runSimulator(args, (line) => said.push(line), AbortSignal.abort())).toBe(1);
-    expect(said).toEqual([expect.stringContaining(`EADDRINUSE: address already in use 127.0.0.1:${simulator.tlsPort}`)]);
+    expect(said).toEqual([
+      expect.stringContaining(`EADDRINUSE: address already in use 127.0.0.1:${simulator.tlsPort}`),
+    ]);
     await using again = await startSimulator({ starttlsPort: free.starttlsPort });
     expect(again.starttlsPort).toBe(free.starttlsPort);
   });

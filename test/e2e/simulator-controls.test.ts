@@ -2,9 +2,19 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import type { CertificateKind } from '../../src/simulator/certificate.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { ACCEPTED, deliver, dial, dialIn, lines, plain, plainly, SENDER_OK, startSimulator } from '../helpers/simulator.ts';
+import type { CertificateKind } from '../../src/simulator/tls/certificate.ts';
+import {
+  ACCEPTED,
+  deliver,
+  dial,
+  dialIn,
+  lines,
+  plain,
+  plainly,
+  SENDER_OK,
+  startSimulator,
+} from '../helpers/smtp/simulator-session.ts';
 
 const DAILY_LIMIT = /^550-5\.4\.5 Daily user sending limit exceeded\./;
 const TRY_AGAIN_LATER = '421 4.7.0 Try again later, closing connection. <id> - gsmtp\r\n';
@@ -18,7 +28,11 @@ const RELAY_PEAK = lines(
 /** Turns a control, over the HTTP port. Returns what it answered. */
 async function turn(simulator: Simulator, path: string, body: unknown): Promise<unknown> {
   const headers = { 'content-type': 'application/json' };
-  const response = await fetch(simulator.httpUrl + path, { method: 'POST', headers, body: JSON.stringify(body) });
+  const response = await fetch(simulator.httpUrl + path, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(body),
+  });
   if (response.status !== 200) throw new Error(`${response.status} ${await response.text()}`);
   return response.json();
 }
@@ -35,23 +49,29 @@ describe('a daily limit', () => {
   test.each([
     ['the object', async (simulator: Simulator) => simulator.setDailyLimit({ messages: 2 })],
     ['HTTP', (simulator: Simulator) => turn(simulator, '/daily-limit', { messages: 2 })],
-  ])('set by %s is reached at DATA by what was accepted since, and is lifted by null', async (_way, limit) => {
-    await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
-    expect(await lastReply(session)).toBe(ACCEPTED);
-    await limit(simulator);
-    expect((await deliver(session, ['no-such-user@simulator.test'])).at(-1)).toMatch(/^503/);
-    await session.say('RSET');
-    for (const _ of [1, 2]) expect(await lastReply(session)).toBe(ACCEPTED);
-    for (const _ of [1, 2]) expect(await lastReply(session)).toMatch(DAILY_LIMIT);
-    expect(simulator.counters.accepted).toBe(3);
-    expect(simulator.transactions.at(-1)?.reply).toMatch(DAILY_LIMIT);
-    expect(await turn(simulator, '/daily-limit', { messages: null })).toEqual({ messages: null, window_seconds: 86_400 });
-    expect(await lastReply(session)).toBe(ACCEPTED);
-    await limit(simulator);
-    for (const _ of [1, 2]) expect(await lastReply(session)).toBe(ACCEPTED);
-    expect(await lastReply(session)).toMatch(DAILY_LIMIT);
-  });
+  ])(
+    'set by %s is reached at DATA by what was accepted since, and is lifted by null',
+    async (_way, limit) => {
+      await using simulator = await startSimulator();
+      using session = await dialIn(simulator);
+      expect(await lastReply(session)).toBe(ACCEPTED);
+      await limit(simulator);
+      expect((await deliver(session, ['no-such-user@simulator.test'])).at(-1)).toMatch(/^503/);
+      await session.say('RSET');
+      for (const _ of [1, 2]) expect(await lastReply(session)).toBe(ACCEPTED);
+      for (const _ of [1, 2]) expect(await lastReply(session)).toMatch(DAILY_LIMIT);
+      expect(simulator.counters.accepted).toBe(3);
+      expect(simulator.transactions.at(-1)?.reply).toMatch(DAILY_LIMIT);
+      expect(await turn(simulator, '/daily-limit', { messages: null })).toEqual({
+        messages: null,
+        window_seconds: 86_400,
+      });
+      expect(await lastReply(session)).toBe(ACCEPTED);
+      await limit(simulator);
+      for (const _ of [1, 2]) expect(await lastReply(session)).toBe(ACCEPTED);
+      expect(await lastReply(session)).toMatch(DAILY_LIMIT);
+    },
+  );
 
   test('is one for each user', async () => {
     await using simulator = await startSimulator();
@@ -111,7 +131,10 @@ describe('throttling', () => {
 
   test('can be said in the words of the relay, and the session goes on', async () => {
     await using simulator = await startSimulator();
-    expect(await turn(simulator, '/throttle', { transactions: 1, reply: 'relay-peak' })).toEqual({ transactions: 1, reply: 'relay-peak' });
+    expect(await turn(simulator, '/throttle', { transactions: 1, reply: 'relay-peak' })).toEqual({
+      transactions: 1,
+      reply: 'relay-peak',
+    });
     using session = await dialIn(simulator);
     expect(await plainly(session.say('MAIL FROM:<bot@acme.test>'))).toBe(RELAY_PEAK);
     expect(await plainly(session.say('MAIL FROM:<bot@acme.test>'))).toBe(SENDER_OK);
@@ -121,11 +144,15 @@ describe('throttling', () => {
 describe('a login fault', () => {
   test.each([
     ['the object', async (simulator: Simulator) => simulator.setLoginFault('too-many-logins', 2)],
-    ['HTTP', (simulator: Simulator) => turn(simulator, '/login-fault', { fault: 'too-many-logins', times: 2 })],
+    [
+      'HTTP',
+      (simulator: Simulator) => turn(simulator, '/login-fault', { fault: 'too-many-logins', times: 2 }),
+    ],
   ])('set by %s for a number of logins heals by itself', async (_way, fail) => {
     await using simulator = await startSimulator();
     await fail(simulator);
-    for (const _ of [1, 2]) await expect(dialIn(simulator)).rejects.toThrow('454 4.7.0 Too many login attempts');
+    for (const _ of [1, 2])
+      await expect(dialIn(simulator)).rejects.toThrow('454 4.7.0 Too many login attempts');
     using session = await dialIn(simulator);
     expect(await lastReply(session)).toBe(ACCEPTED);
     expect(simulator.counters).toMatchObject({ logins: 1, failedLogins: 2 });
@@ -133,7 +160,8 @@ describe('a login fault', () => {
 });
 
 describe('a blocked port', () => {
-  const portOf = (simulator: Simulator, name: 'starttls' | 'tls') => (name === 'tls' ? simulator.tlsPort : simulator.starttlsPort);
+  const portOf = (simulator: Simulator, name: 'starttls' | 'tls') =>
+    name === 'tls' ? simulator.tlsPort : simulator.starttlsPort;
   const greet = async (simulator: Simulator, name: 'starttls' | 'tls') => {
     using session = await dial(simulator, name === 'tls' ? 'implicit' : 'starttls');
     return plain(session.greeting);
@@ -143,38 +171,55 @@ describe('a blocked port', () => {
   test.each([
     ['starttls', 'tls'],
     ['tls', 'starttls'],
-  ] as const)('refuses connections to %s and not to %s, ends those there were, and opens again', async (name, other) => {
-    await using simulator = await startSimulator();
-    using session = await dial(simulator, name === 'tls' ? 'implicit' : 'starttls');
-    expect(await turn(simulator, '/port-fault', { port: name, fault: 'refused' })).toEqual({ port: name, fault: 'refused' });
-    await session.hungUp;
-    await expect(once(connect(portOf(simulator, name), '127.0.0.1'), 'connect')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    expect(await greet(simulator, other)).toBe(GREETING);
-    await simulator.blockPort(name, 'refused');
-    await simulator.blockPort(name, null);
-    expect(await greet(simulator, name)).toBe(GREETING);
-  });
+  ] as const)(
+    'refuses connections to %s and not to %s, ends those there were, and opens again',
+    async (name, other) => {
+      await using simulator = await startSimulator();
+      using session = await dial(simulator, name === 'tls' ? 'implicit' : 'starttls');
+      expect(await turn(simulator, '/port-fault', { port: name, fault: 'refused' })).toEqual({
+        port: name,
+        fault: 'refused',
+      });
+      await session.hungUp;
+      await expect(once(connect(portOf(simulator, name), '127.0.0.1'), 'connect')).rejects.toMatchObject({
+        code: 'ECONNREFUSED',
+      });
+      expect(await greet(simulator, other)).toBe(GREETING);
+      await simulator.blockPort(name, 'refused');
+      await simulator.blockPort(name, null);
+      expect(await greet(simulator, name)).toBe(GREETING);
+    },
+  );
 
-  test.each(['starttls', 'tls'] as const)('that is silent takes connections to %s and never says a word', async (name) => {
-    await using simulator = await startSimulator();
-    await simulator.blockPort(name, 'silent');
-    const socket = connect(portOf(simulator, name), '127.0.0.1');
-    const heard: Buffer[] = [];
-    socket.on('data', (chunk: Buffer) => heard.push(chunk)).on('error', () => {});
-    await once(socket, 'connect');
-    socket.write(name === 'tls' ? Buffer.from('160301', 'hex') : 'EHLO client.test\r\n');
-    await simulator.waitFor(({ counters }) => counters.connections === 1);
-    const closed = once(socket, 'close');
-    expect(await turn(simulator, '/port-fault', { port: name, fault: null })).toEqual({ port: name, fault: null });
-    await closed;
-    expect(heard).toEqual([]);
-    expect(await greet(simulator, name)).toBe(GREETING);
-  });
+  test.each(['starttls', 'tls'] as const)(
+    'that is silent takes connections to %s and never says a word',
+    async (name) => {
+      await using simulator = await startSimulator();
+      await simulator.blockPort(name, 'silent');
+      const socket = connect(portOf(simulator, name), '127.0.0.1');
+      const heard: Buffer[] = [];
+      socket.on('data', (chunk: Buffer) => heard.push(chunk)).on('error', () => {});
+      await once(socket, 'connect');
+      socket.write(name === 'tls' ? Buffer.from('160301', 'hex') : 'EHLO client.test\r\n');
+      await simulator.waitFor(({ counters }) => counters.connections === 1);
+      const closed = once(socket, 'close');
+      expect(await turn(simulator, '/port-fault', { port: name, fault: null })).toEqual({
+        port: name,
+        fault: null,
+      });
+      await closed;
+      expect(heard).toEqual([]);
+      expect(await greet(simulator, name)).toBe(GREETING);
+    },
+  );
 
   test('that is silent lets clients go, and does not keep the simulator from closing', async () => {
     const simulator = await startSimulator();
     await simulator.blockPort('tls', 'silent');
-    const [leaving, staying] = [connect(simulator.tlsPort, '127.0.0.1'), connect(simulator.tlsPort, '127.0.0.1')];
+    const [leaving, staying] = [
+      connect(simulator.tlsPort, '127.0.0.1'),
+      connect(simulator.tlsPort, '127.0.0.1'),
+    ];
     for (const socket of [leaving, staying]) socket.on('error', () => {}).resume();
     await simulator.waitFor(({ counters }) => counters.connections === 2);
     leaving.end('EHLO client.test\r\n');
@@ -221,15 +266,26 @@ describe('a certificate', () => {
     using session = await dialIn(simulator);
     expect(await turn(simulator, '/certificate', { certificate: kind })).toEqual({ certificate: kind });
     await session.hungUp;
-    expect([await verdict(simulator, 'starttls'), await verdict(simulator, 'implicit')]).toEqual([code, code]);
+    expect([await verdict(simulator, 'starttls'), await verdict(simulator, 'implicit')]).toEqual([
+      code,
+      code,
+    ]);
     simulator.setCertificate('trusted');
-    expect([await verdict(simulator, 'starttls'), await verdict(simulator, 'implicit')]).toEqual([null, null]);
+    expect([await verdict(simulator, 'starttls'), await verdict(simulator, 'implicit')]).toEqual([
+      null,
+      null,
+    ]);
   });
 
   test('of an interceptor says whose it is', async () => {
     await using simulator = await startSimulator();
     simulator.setCertificate('intercepted');
-    const socket = connectTls({ host: '127.0.0.1', port: simulator.tlsPort, servername: 'localhost', rejectUnauthorized: false });
+    const socket = connectTls({
+      host: '127.0.0.1',
+      port: simulator.tlsPort,
+      servername: 'localhost',
+      rejectUnauthorized: false,
+    });
     await once(socket, 'secureConnect');
     expect(socket.getPeerCertificate(true)).toMatchObject({
       subjectaltname: expect.stringContaining('DNS:smtp.gmail.com'),
@@ -280,9 +336,19 @@ test('GET / lists every route', async () => {
   await using simulator = await startSimulator();
   const { routes } = Object(await (await fetch(simulator.httpUrl)).json());
   expect(routes).toContainEqual({ method: 'GET', path: '/messages', summary: expect.any(String) });
-  const paths = routes.filter(({ method }: { method: string }) => method === 'POST').map(({ path }: { path: string }) => path);
+  const paths = routes
+    .filter(({ method }: { method: string }) => method === 'POST')
+    .map(({ path }: { path: string }) => path);
   expect(paths).toEqual(
-    expect.arrayContaining(['/login-fault', '/password', '/daily-limit', '/throttle', '/port-fault', '/certificate', '/starttls']),
+    expect.arrayContaining([
+      '/login-fault',
+      '/password',
+      '/daily-limit',
+      '/throttle',
+      '/port-fault',
+      '/certificate',
+      '/starttls',
+    ]),
   );
 });
 

@@ -10,7 +10,7 @@ import {
   RECIPIENT_OK,
   SENDER_OK,
   startSimulator,
-} from '../helpers/simulator.ts';
+} from '../helpers/smtp/simulator-session.ts';
 
 const DAILY_LIMIT = lines(
   '550-5.4.5 Daily user sending limit exceeded. For more information on Gmail',
@@ -40,9 +40,22 @@ describe('a scripted recipient', () => {
   ])('%s is refused at RCPT, each time, and others are not', async (name, reply) => {
     await using simulator = await startSimulator();
     using session = await dialIn(simulator);
-    const recipients = [`${name}@simulator.test`, 'ada@example.com', `${name.toUpperCase()}+7@simulator.test`, `${name}@example.com`];
+    const recipients = [
+      `${name}@simulator.test`,
+      'ada@example.com',
+      `${name.toUpperCase()}+7@simulator.test`,
+      `${name}@example.com`,
+    ];
     const refusal = lines(...reply);
-    expect(await deliver(session, recipients)).toEqual([SENDER_OK, refusal, RECIPIENT_OK, refusal, RECIPIENT_OK, GO_AHEAD, ACCEPTED]);
+    expect(await deliver(session, recipients)).toEqual([
+      SENDER_OK,
+      refusal,
+      RECIPIENT_OK,
+      refusal,
+      RECIPIENT_OK,
+      GO_AHEAD,
+      ACCEPTED,
+    ]);
     expect(simulator.messages).toMatchObject([{ recipients: ['ada@example.com', `${name}@example.com`] }]);
     expect(simulator.transactions[0]?.recipients.map(({ reply }) => plain(`${reply}\r\n`))).toEqual([
       refusal,
@@ -80,34 +93,50 @@ describe('a scripted recipient', () => {
     using first = await dialIn(simulator);
     first.write(lines('MAIL FROM:<bot@acme.test>', `RCPT TO:<${recipient}>`, 'DATA'));
     await first.read();
-    expect(await plainly(first.read())).toBe('421 4.7.0 Try again later, closing connection. <id> - gsmtp\r\n');
+    expect(await plainly(first.read())).toBe(
+      '421 4.7.0 Try again later, closing connection. <id> - gsmtp\r\n',
+    );
     await first.hungUp;
     using second = await dialIn(simulator);
     expect((await deliver(second, [recipient])).at(-1)).toBe(ACCEPTED);
-    expect(simulator.transactions).toMatchObject([{ recipients: [{ email: recipient, reply: expect.stringMatching(/^421 /) }] }, {}]);
+    expect(simulator.transactions).toMatchObject([
+      { recipients: [{ email: recipient, reply: expect.stringMatching(/^421 /) }] },
+      {},
+    ]);
   });
 
   test.each([
     ['few-recipients', 3, '452-4.5.3 Your message has too many recipients.'],
     ['few-recipients+2', 2, '452-4.5.3 Your message has too many recipients.'],
-    ['separate-transaction', 1, '452-4.5.3 Domain policy size per transaction exceeded, please try this recipient\r\n'],
-  ])('%s refuses all but the first %i recipients, wherever it stands among them', async (name, limit, reply) => {
-    await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
-    const scripted = `${name}@simulator.test`;
-    const others = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
-    const replies = await deliver(session, [scripted, ...others]);
-    expect(replies.slice(1, 1 + limit)).toEqual(Array(limit).fill(RECIPIENT_OK));
-    for (const refused of replies.slice(1 + limit, 6)) expect(refused.startsWith(reply)).toBe(true);
-    expect(replies.at(-1)).toBe(ACCEPTED);
-    expect(simulator.messages[0]?.recipients).toEqual([scripted, ...others].slice(0, limit));
-    // Any other script of the transaction holds as well.
-    expect((await deliver(session, [`${name.split('+')[0]}+9@simulator.test`, 'blocked-content@simulator.test'])).at(-1)).toMatch(/^552/);
-    // Too late to refuse those before it: it is refused itself, and what follows.
-    const late = await deliver(session, [...others, scripted, 'e@example.com']);
-    expect(late.slice(5, 7).map((refused) => refused.slice(0, 9))).toEqual(['452-4.5.3', '452-4.5.3']);
-    expect(late.at(-1)).toBe(ACCEPTED);
-  });
+    [
+      'separate-transaction',
+      1,
+      '452-4.5.3 Domain policy size per transaction exceeded, please try this recipient\r\n',
+    ],
+  ])(
+    '%s refuses all but the first %i recipients, wherever it stands among them',
+    async (name, limit, reply) => {
+      await using simulator = await startSimulator();
+      using session = await dialIn(simulator);
+      const scripted = `${name}@simulator.test`;
+      const others = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
+      const replies = await deliver(session, [scripted, ...others]);
+      expect(replies.slice(1, 1 + limit)).toEqual(Array(limit).fill(RECIPIENT_OK));
+      for (const refused of replies.slice(1 + limit, 6)) expect(refused.startsWith(reply)).toBe(true);
+      expect(replies.at(-1)).toBe(ACCEPTED);
+      expect(simulator.messages[0]?.recipients).toEqual([scripted, ...others].slice(0, limit));
+      // Any other script of the transaction holds as well.
+      expect(
+        (
+          await deliver(session, [`${name.split('+')[0]}+9@simulator.test`, 'blocked-content@simulator.test'])
+        ).at(-1),
+      ).toMatch(/^552/);
+      // Too late to refuse those before it: it is refused itself, and what follows.
+      const late = await deliver(session, [...others, scripted, 'e@example.com']);
+      expect(late.slice(5, 7).map((refused) => refused.slice(0, 9))).toEqual(['452-4.5.3', '452-4.5.3']);
+      expect(late.at(-1)).toBe(ACCEPTED);
+    },
+  );
 
   test('recipients-limit has the message refused at DATA if it has more recipients', async () => {
     await using simulator = await startSimulator();
@@ -169,7 +198,11 @@ describe('a scripted recipient', () => {
     for (const _ of [1, 2]) {
       using session = await dialIn(simulator);
       session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<drop-in-body@simulator.test>', 'DATA'));
-      expect([await session.read(), await session.read(), await session.read()].map(plain)).toEqual([SENDER_OK, RECIPIENT_OK, GO_AHEAD]);
+      expect([await session.read(), await session.read(), await session.read()].map(plain)).toEqual([
+        SENDER_OK,
+        RECIPIENT_OK,
+        GO_AHEAD,
+      ]);
       session.write('Subject: a message without an end\r\n');
       await session.hungUp;
     }

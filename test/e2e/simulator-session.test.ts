@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { LoginFault } from '../../src/simulator/logins.ts';
+import type { LoginFault } from '../../src/simulator/auth/authenticator.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import {
   ACCEPTED,
@@ -15,7 +15,7 @@ import {
   RECIPIENT_OK,
   SENDER_OK,
   startSimulator,
-} from '../helpers/simulator.ts';
+} from '../helpers/smtp/simulator-session.ts';
 
 const EXTENSIONS = ['250-ENHANCEDSTATUSCODES', '250-PIPELINING', '250-CHUNKING', '250 SMTPUTF8'];
 const AUTH = '250-AUTH LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN OAUTHBEARER XOAUTH';
@@ -53,17 +53,25 @@ describe('a session', () => {
     await using simulator = await startSimulator();
     using session = await dial(simulator, 'starttls');
     await session.say('EHLO client.test');
-    expect(await session.say('STARTTLS now')).toMatch(/^501 5\.7\.11 Syntax error \(no parameters allowed\)\. .* - gsmtp\r\n$/);
+    expect(await session.say('STARTTLS now')).toMatch(
+      /^501 5\.7\.11 Syntax error \(no parameters allowed\)\. .* - gsmtp\r\n$/,
+    );
     await session.startTls();
     await session.say('EHLO client.test');
-    expect(await session.say(`AUTH PLAIN ${base64(`\0bot@acme.test\0${simulator.password}`)}`)).toBe('235 2.7.0 Accepted\r\n');
-    expect(await plainly(session.say('MAIL FROM:<bot@acme.test> SIZE=100 BODY=8BITMIME SMTPUTF8'))).toBe(SENDER_OK);
+    expect(await session.say(`AUTH PLAIN ${base64(`\0bot@acme.test\0${simulator.password}`)}`)).toBe(
+      '235 2.7.0 Accepted\r\n',
+    );
+    expect(await plainly(session.say('MAIL FROM:<bot@acme.test> SIZE=100 BODY=8BITMIME SMTPUTF8'))).toBe(
+      SENDER_OK,
+    );
     expect(await plainly(session.say('RCPT TO:<ada@example.com>'))).toBe(RECIPIENT_OK);
     expect(await plainly(session.say('DATA'))).toBe(GO_AHEAD);
     expect(await plainly(session.say('Subject: x\r\n\r\nx\r\n.'))).toBe(ACCEPTED);
     expect(await plainly(session.say('RSET'))).toBe('250 2.1.5 Flushed <id> - gsmtp\r\n');
     expect(await plainly(session.say('NOOP'))).toBe(OK);
-    expect(await plainly(session.say('VRFY ada'))).toBe("252 2.1.5 Send some mail, I'll try my best <id> - gsmtp\r\n");
+    expect(await plainly(session.say('VRFY ada'))).toBe(
+      "252 2.1.5 Send some mail, I'll try my best <id> - gsmtp\r\n",
+    );
     expect(await plainly(session.say('QUIT'))).toBe('221 2.0.0 closing connection <id> - gsmtp\r\n');
     await session.hungUp;
   });
@@ -89,7 +97,9 @@ describe('a session', () => {
     await using simulator = await startSimulator();
     using session = await dial(simulator, 'starttls');
     await session.say('EHLO client.test');
-    expect(await plainly(session.say(`AUTH PLAIN ${base64(`\0u\0${simulator.password}`)}`))).toBe(STARTTLS_FIRST);
+    expect(await plainly(session.say(`AUTH PLAIN ${base64(`\0u\0${simulator.password}`)}`))).toBe(
+      STARTTLS_FIRST,
+    );
     expect(await plainly(session.say('MAIL FROM:<bot@acme.test>'))).toBe(STARTTLS_FIRST);
     await session.startTls();
     await session.say('EHLO client.test');
@@ -105,11 +115,23 @@ describe('a session', () => {
   test('may pipeline: each command is answered in its order, also behind a message', async () => {
     await using simulator = await startSimulator();
     using session = await dialIn(simulator);
-    const first = lines('MAIL FROM:<a@acme.test>', 'RCPT TO:<ada@example.com>', 'RCPT TO:<no-such-user@simulator.test>', 'DATA');
+    const first = lines(
+      'MAIL FROM:<a@acme.test>',
+      'RCPT TO:<ada@example.com>',
+      'RCPT TO:<no-such-user@simulator.test>',
+      'DATA',
+    );
     session.write(first);
     const replies = [await session.read(), await session.read(), await session.read(), await session.read()];
-    expect(replies.map((reply) => reply.slice(0, 9))).toEqual(['250 2.1.0', '250 2.1.5', '550-5.1.1', '354  Go a']);
-    session.write(`Subject: x\r\n\r\nx\r\n.\r\n${lines('MAIL FROM:<b@acme.test>', 'RCPT TO:<bob@example.com>', 'DATA')}`);
+    expect(replies.map((reply) => reply.slice(0, 9))).toEqual([
+      '250 2.1.0',
+      '250 2.1.5',
+      '550-5.1.1',
+      '354  Go a',
+    ]);
+    session.write(
+      `Subject: x\r\n\r\nx\r\n.\r\n${lines('MAIL FROM:<b@acme.test>', 'RCPT TO:<bob@example.com>', 'DATA')}`,
+    );
     const next = [await session.read(), await session.read(), await session.read(), await session.read()];
     expect(next.map(plain)).toEqual([ACCEPTED, SENDER_OK, RECIPIENT_OK, GO_AHEAD]);
   });
@@ -133,7 +155,9 @@ describe('a session', () => {
     session.write('BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n');
     expect(await session.read()).toMatch(/^503-5\.5\.1 RCPT first\. /);
     expect(await plainly(session.read())).toBe(OK);
-    session.write(lines('MAIL FROM:<a@acme.test>', 'RCPT TO:<daily-limit@simulator.test>', 'BDAT 6 LAST', 'QUIT', 'NOOP'));
+    session.write(
+      lines('MAIL FROM:<a@acme.test>', 'RCPT TO:<daily-limit@simulator.test>', 'BDAT 6 LAST', 'QUIT', 'NOOP'),
+    );
     expect([await session.read(), await session.read()].map(plain)).toEqual([SENDER_OK, RECIPIENT_OK]);
     expect(await session.read()).toMatch(/^550-5\.4\.5 /);
     expect(await plainly(session.read())).toBe(OK);
@@ -143,7 +167,11 @@ describe('a session', () => {
     expect(await session.read()).toMatch(/^552-5\.3\.4 /);
     expect(simulator.messages).toEqual([]);
     session.write(lines('MAIL FROM:<a@acme.test>', 'RCPT TO:<ada@example.com>', 'BDAT 0 LAST'));
-    expect([await session.read(), await session.read(), await session.read()].map(plain)).toEqual([SENDER_OK, RECIPIENT_OK, ACCEPTED]);
+    expect([await session.read(), await session.read(), await session.read()].map(plain)).toEqual([
+      SENDER_OK,
+      RECIPIENT_OK,
+      ACCEPTED,
+    ]);
   });
 
   test.each([
@@ -158,8 +186,14 @@ describe('a session', () => {
     ],
     ['DATA', /^503-5\.5\.1 RCPT first\. A mail transaction /],
     ['BDAT 0 LAST', /^503-5\.5\.1 RCPT first\. A mail transaction /],
-    ['MAIL FROM:<bot@acme.test> SIZE=35882578', /^552-5\.3\.4 Your message exceeded Google's message size limits\. /],
-    ['MAIL FROM:<bot@@acme.test>', /^553-5\.1\.7 The sender address <bot@@acme\.test> is not a valid RFC 5321 address\. /],
+    [
+      'MAIL FROM:<bot@acme.test> SIZE=35882578',
+      /^552-5\.3\.4 Your message exceeded Google's message size limits\. /,
+    ],
+    [
+      'MAIL FROM:<bot@@acme.test>',
+      /^553-5\.1\.7 The sender address <bot@@acme\.test> is not a valid RFC 5321 address\. /,
+    ],
     ['MAIL FROM:<bot@acme.test> SIZE=many', /^555-5\.5\.2 Syntax error, cannot decode response\. /],
   ])('that says %s out of place is told so in Gmail’s words', async (command, reply) => {
     await using simulator = await startSimulator();
@@ -172,10 +206,17 @@ describe('a session', () => {
     await using simulator = await startSimulator();
     using session = await dialIn(simulator);
     await session.say('MAIL FROM:<bot@acme.test>');
-    expect(await session.say('MAIL FROM:<bot@acme.test>')).toMatch(/^503-5\.5\.1 Bad sequence of commands\. /);
-    expect(await session.say('RCPT TO:<a..b@example.com>')).toMatch(/^553-5\.1\.3 The recipient address <a\.\.b@example\.com> is not /);
-    for (let n = 1; n <= 100; n += 1) expect(await session.say(`RCPT TO:<r${n}@example.com>`)).toMatch(/^250 2\.1\.5/);
-    expect(await session.say('RCPT TO:<r101@example.com>')).toMatch(/^452-4\.5\.3 Your message has too many recipients\. /);
+    expect(await session.say('MAIL FROM:<bot@acme.test>')).toMatch(
+      /^503-5\.5\.1 Bad sequence of commands\. /,
+    );
+    expect(await session.say('RCPT TO:<a..b@example.com>')).toMatch(
+      /^553-5\.1\.3 The recipient address <a\.\.b@example\.com> is not /,
+    );
+    for (let n = 1; n <= 100; n += 1)
+      expect(await session.say(`RCPT TO:<r${n}@example.com>`)).toMatch(/^250 2\.1\.5/);
+    expect(await session.say('RCPT TO:<r101@example.com>')).toMatch(
+      /^452-4\.5\.3 Your message has too many recipients\. /,
+    );
   });
 
   test('that does not say who it is is cut', async () => {
@@ -223,10 +264,18 @@ describe('a session', () => {
 
 describe('a login', () => {
   test.each([
-    ['PLAIN in one line', ({ password }: Simulator) => [`AUTH PLAIN ${base64(`\0bot@acme.test\0${password}`)}`]],
+    [
+      'PLAIN in one line',
+      ({ password }: Simulator) => [`AUTH PLAIN ${base64(`\0bot@acme.test\0${password}`)}`],
+    ],
     ['PLAIN in two', ({ password }: Simulator) => ['AUTH PLAIN', base64(`\0bot@acme.test\0${password}`)]],
     ['LOGIN', ({ password }: Simulator) => ['AUTH LOGIN', base64('bot@acme.test'), base64(password)]],
-    ['XOAUTH2', ({ password }: Simulator) => [`AUTH XOAUTH2 ${base64(`user=bot@acme.test\x01auth=Bearer ${password}\x01\x01`)}`]],
+    [
+      'XOAUTH2',
+      ({ password }: Simulator) => [
+        `AUTH XOAUTH2 ${base64(`user=bot@acme.test\x01auth=Bearer ${password}\x01\x01`)}`,
+      ],
+    ],
   ])('by %s gets any user name in with the password', async (_mechanism, commands) => {
     await using simulator = await startSimulator();
     using session = await dial(simulator, 'implicit');
@@ -257,8 +306,12 @@ describe('a login', () => {
     await using simulator = await startSimulator();
     using session = await dial(simulator, 'implicit');
     await session.say('EHLO client.test');
-    const challenge = await session.say(`AUTH XOAUTH2 ${base64('user=bot@acme.test\x01auth=Bearer stale\x01\x01')}`);
-    expect(challenge).toBe('334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==\r\n');
+    const challenge = await session.say(
+      `AUTH XOAUTH2 ${base64('user=bot@acme.test\x01auth=Bearer stale\x01\x01')}`,
+    );
+    expect(challenge).toBe(
+      '334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==\r\n',
+    );
     expect(await plainly(session.say(''))).toBe(BAD_CREDENTIALS);
   });
 
@@ -266,8 +319,12 @@ describe('a login', () => {
     await using simulator = await startSimulator();
     using session = await dial(simulator, 'implicit');
     await session.say('EHLO client.test');
-    expect(await session.say('AUTH OAUTHBEARER x')).toMatch(/^504 5\.7\.4 Unrecognized Authentication Type\. /);
-    expect(await session.say('AUTH PLAIN !!!')).toMatch(/^501-5\.5\.2 Cannot Decode response\. For more information, go to\r\n/);
+    expect(await session.say('AUTH OAUTHBEARER x')).toMatch(
+      /^504 5\.7\.4 Unrecognized Authentication Type\. /,
+    );
+    expect(await session.say('AUTH PLAIN !!!')).toMatch(
+      /^501-5\.5\.2 Cannot Decode response\. For more information, go to\r\n/,
+    );
   });
 
   const REFUSALS: [string, LoginFault, string][] = [
@@ -290,7 +347,11 @@ describe('a login', () => {
         '534 5.7.14  https://support.google.com/mail/answer/78754 <id> - gsmtp',
       ),
     ],
-    ['too-many-logins', 'too-many-logins', '454 4.7.0 Too many login attempts, please try again later. <id> - gsmtp\r\n'],
+    [
+      'too-many-logins',
+      'too-many-logins',
+      '454 4.7.0 Too many login attempts, please try again later. <id> - gsmtp\r\n',
+    ],
   ];
 
   test.each(REFUSALS)('as %s@simulator.test is always refused', async (name, _fault, reply) => {
@@ -308,7 +369,8 @@ describe('a login', () => {
     ['heals-after+3', 3],
   ])('as %s@simulator.test is refused %i times, then works', async (name, times) => {
     await using simulator = await startSimulator();
-    for (let n = 0; n < times; n += 1) await expect(dialIn(simulator, `${name}@simulator.test`)).rejects.toThrow('535-5.7.8');
+    for (let n = 0; n < times; n += 1)
+      await expect(dialIn(simulator, `${name}@simulator.test`)).rejects.toThrow('535-5.7.8');
     using session = await dialIn(simulator, `${name}@simulator.test`);
     expect((await deliver(session, ['ada@example.com'])).at(-1)).toBe(ACCEPTED);
   });

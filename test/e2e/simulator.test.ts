@@ -1,7 +1,16 @@
 import { createTransport, type Transporter } from 'nodemailer';
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { ACCEPTED, base64, deliver, dial, dialIn, lines, plain, startSimulator } from '../helpers/simulator.ts';
+import {
+  ACCEPTED,
+  base64,
+  deliver,
+  dial,
+  dialIn,
+  lines,
+  plain,
+  startSimulator,
+} from '../helpers/smtp/simulator-session.ts';
 
 describe('what it keeps', () => {
   test('is the message as it was sent, with dots at the start of lines and bytes beyond ASCII', async () => {
@@ -32,24 +41,39 @@ describe('what it keeps', () => {
     for (const n of [1, 2, 3]) await deliver(session, ['ada@example.com'], `Subject: ${n}\r\n\r\nx\r\n`);
     expect(simulator.messages.map(({ raw }) => raw.slice(0, 10))).toEqual(['Subject: 2', 'Subject: 3']);
     expect(simulator.transactions).toHaveLength(2);
-    expect(simulator.counters).toEqual({ connections: 1, logins: 1, failedLogins: 0, transactions: 3, throttled: 0, accepted: 3 });
+    expect(simulator.counters).toEqual({
+      connections: 1,
+      logins: 1,
+      failedLogins: 0,
+      transactions: 3,
+      throttled: 0,
+      accepted: 3,
+    });
   });
 
   test('can be waited for, until the simulator closes', async () => {
     await using simulator = await startSimulator();
     const one = simulator.waitFor(({ counters }) => counters.accepted === 1);
-    const never = expect(simulator.waitFor(({ counters }) => counters.accepted === 2)).rejects.toThrow('was closed before');
+    const never = expect(simulator.waitFor(({ counters }) => counters.accepted === 2)).rejects.toThrow(
+      'was closed before',
+    );
     using session = await dialIn(simulator);
     await deliver(session, ['ada@example.com']);
     await one;
-    await simulator.waitFor(({ transactions }) => transactions[0]?.reply?.startsWith('250 2.0.0 OK ') ?? false);
+    await simulator.waitFor(
+      ({ transactions }) => transactions[0]?.reply?.startsWith('250 2.0.0 OK ') ?? false,
+    );
     await simulator.close();
     await never;
   });
 });
 
 describe('the HTTP port', () => {
-  const json = (body: unknown) => ({ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  const json = (body: unknown) => ({
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
 
   test('lists messages newest first, shows one, and its text as nothing but text', async () => {
     await using simulator = await startSimulator();
@@ -57,7 +81,9 @@ describe('the HTTP port', () => {
     for (const n of [1, 2]) await deliver(session, ['ada@example.com'], `Subject: ${n}\r\n\r\n<script>\r\n`);
     const [first, second] = simulator.messages;
     const list = await (await fetch(`${simulator.httpUrl}/messages`)).text();
-    expect(JSON.parse(list)).toMatchObject({ messages: [{ id: second?.id, recipients: ['ada@example.com'] }, { id: first?.id }] });
+    expect(JSON.parse(list)).toMatchObject({
+      messages: [{ id: second?.id, recipients: ['ada@example.com'] }, { id: first?.id }],
+    });
     expect(list).not.toContain('Subject');
     expect(await (await fetch(`${simulator.httpUrl}/messages/${first?.id}`)).json()).toEqual(first);
     const raw = await fetch(`${simulator.httpUrl}/messages/${first?.id}/raw`);
@@ -81,10 +107,14 @@ describe('the HTTP port', () => {
     using session = await dial(simulator, 'implicit');
     await session.say('EHLO client.test');
     const login = (password: string) => session.say(`AUTH PLAIN ${base64(`\0bot@acme.test\0${password}`)}`);
-    expect((await fetch(`${simulator.httpUrl}/login-fault`, json({ fault: 'too-many-logins' }))).status).toBe(200);
+    expect((await fetch(`${simulator.httpUrl}/login-fault`, json({ fault: 'too-many-logins' }))).status).toBe(
+      200,
+    );
     expect(await login('abcdefghijklmnop')).toMatch(/^454 4\.7\.0 /);
     await fetch(`${simulator.httpUrl}/login-fault`, json({ fault: null }));
-    expect((await fetch(`${simulator.httpUrl}/password`, json({ password: 'qrstuvwxyzabcdef' }))).status).toBe(204);
+    expect(
+      (await fetch(`${simulator.httpUrl}/password`, json({ password: 'qrstuvwxyzabcdef' }))).status,
+    ).toBe(204);
     expect(await login('abcdefghijklmnop')).toMatch(/^535-5\.7\.8 /);
     expect(await login('qrstuvwxyzabcdef')).toMatch(/^235 /);
   });
@@ -116,25 +146,41 @@ describe('nodemailer', () => {
       auth: { user: simulator.user, pass: simulator.password },
       tls: options.tls ?? { ca: simulator.ca },
     });
-  const message = { from: 'bot@acme.test', to: ['ada@example.com', 'no-such-user@simulator.test'], subject: 'Hello', text: '.dots\n..\n.' };
+  const message = {
+    from: 'bot@acme.test',
+    to: ['ada@example.com', 'no-such-user@simulator.test'],
+    subject: 'Hello',
+    text: '.dots\n..\n.',
+  };
 
-  test.each([false, true])('delivers over TLS it verified, and sees who was refused (TLS from the first byte: %s)', async (secure) => {
-    await using simulator = await startSimulator();
-    const transport = connectTo(simulator, { secure });
-    const info = await transport.sendMail(message);
-    expect(info).toMatchObject({ accepted: ['ada@example.com'], rejected: ['no-such-user@simulator.test'] });
-    expect(plain(`${info.response}\r\n`)).toBe(ACCEPTED);
-    expect(simulator.messages[0]?.raw).toMatch(/^Subject: Hello\r$/m);
-    expect(simulator.messages[0]?.raw).toMatch(/\r\n\r\n\.dots\r\n\.\.\r\n\.\r\n$/);
-    expect(simulator.transactions).toHaveLength(1);
-  });
+  test.each([false, true])(
+    'delivers over TLS it verified, and sees who was refused (TLS from the first byte: %s)',
+    async (secure) => {
+      await using simulator = await startSimulator();
+      const transport = connectTo(simulator, { secure });
+      const info = await transport.sendMail(message);
+      expect(info).toMatchObject({
+        accepted: ['ada@example.com'],
+        rejected: ['no-such-user@simulator.test'],
+      });
+      expect(plain(`${info.response}\r\n`)).toBe(ACCEPTED);
+      expect(simulator.messages[0]?.raw).toMatch(/^Subject: Hello\r$/m);
+      expect(simulator.messages[0]?.raw).toMatch(/\r\n\r\n\.dots\r\n\.\.\r\n\.\r\n$/);
+      expect(simulator.transactions).toHaveLength(1);
+    },
+  );
 
-  test.each([false, true])('refuses the certificate unless it trusts the authority (TLS from the first byte: %s)', async (secure) => {
-    await using simulator = await startSimulator();
-    const transport = connectTo(simulator, { secure, tls: {} });
-    await expect(transport.sendMail(message)).rejects.toMatchObject({ message: expect.stringContaining('self-signed certificate') });
-    expect(simulator.counters).toMatchObject({ connections: 1, logins: 0, transactions: 0 });
-  });
+  test.each([false, true])(
+    'refuses the certificate unless it trusts the authority (TLS from the first byte: %s)',
+    async (secure) => {
+      await using simulator = await startSimulator();
+      const transport = connectTo(simulator, { secure, tls: {} });
+      await expect(transport.sendMail(message)).rejects.toMatchObject({
+        message: expect.stringContaining('self-signed certificate'),
+      });
+      expect(simulator.counters).toMatchObject({ connections: 1, logins: 0, transactions: 0 });
+    },
+  );
 
   test('finds smtp.gmail.com in the certificate, and no other name', async () => {
     await using simulator = await startSimulator();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { startWithGmail } from '../helpers/gmail.ts';
 import { ADMIN_KEY, API_KEY, type ServiceUnderTest } from '../helpers/service.ts';
+import { startWithGmail } from '../helpers/smtp/gmail.ts';
 
 const TEST_SECRET = 'test-secret-0123456789-abcdefghi';
 const LIMITED_SECRET = 'limited-secret-0123456789-abcdef';
@@ -27,7 +27,10 @@ describe('a test key', () => {
     const sent = await app.service.send(HELLO, { wait: 10, ...as(TEST_SECRET) });
     expect([sent.status, sent.body.status, sent.body.test]).toEqual([200, 'sent', true]);
     expect(sent.body.attempts).toMatchObject([{ account: 'test-key@simulator.test', smtp: { code: 250 } }]);
-    const refused = await app.service.send({ ...HELLO, to: 'no-such-user@simulator.test' }, { wait: 10, ...as(TEST_SECRET) });
+    const refused = await app.service.send(
+      { ...HELLO, to: 'no-such-user@simulator.test' },
+      { wait: 10, ...as(TEST_SECRET) },
+    );
     expect([refused.status, refused.body.code]).toEqual([422, 'recipients_rejected']);
     expect(app.gmail.counters.accepted).toBe(0);
     expect(app.gmail.transactions).toEqual([]);
@@ -45,7 +48,9 @@ describe('a test key', () => {
     const { body } = await app.service.request('/suppressions', as(ADMIN_KEY));
     expect(body).toMatchObject({ suppressions: [] });
     const accounts = await app.service.request('/accounts');
-    expect(accounts.body).toMatchObject({ accounts: [{ user: 'bot@simulator.test', status: 'ready', quota: { messages: { used: 0 } } }] });
+    expect(accounts.body).toMatchObject({
+      accounts: [{ user: 'bot@simulator.test', status: 'ready', quota: { messages: { used: 0 } } }],
+    });
     expect(app.service.logs.filter(({ msg }) => msg === 'account paused')).toEqual([]);
   });
 
@@ -65,7 +70,9 @@ describe('a key with limits', () => {
       code: 'sender_not_allowed',
       errors: [{ pointer: '/from' }],
     });
-    expect((await send({ to: ['ada@example.com', 'bob@acme.com'], bcc: 'x@mail.example.com' })).body).toMatchObject({
+    expect(
+      (await send({ to: ['ada@example.com', 'bob@acme.com'], bcc: 'x@mail.example.com' })).body,
+    ).toMatchObject({
       status: 403,
       code: 'recipient_not_allowed',
       errors: [{ pointer: '/to/1' }, { pointer: '/bcc/0' }],
@@ -75,7 +82,11 @@ describe('a key with limits', () => {
     expect((await send({ dry_run: true })).status).toBe(200);
     expect((await send({})).status).toBe(202);
     const third = await send({});
-    expect(third.body).toMatchObject({ status: 429, code: 'rate_limited', detail: expect.stringContaining('daily_limit') });
+    expect(third.body).toMatchObject({
+      status: 429,
+      code: 'rate_limited',
+      detail: expect.stringContaining('daily_limit'),
+    });
     expect(Number(third.headers.get('retry-after'))).toBeGreaterThan(86_000);
     expect((await app.service.send(HELLO)).status).toBe(202);
   });
@@ -84,14 +95,27 @@ describe('a key with limits', () => {
 describe('on a staging system', () => {
   test('ALLOWED_RECIPIENTS refuses mail to all others', async () => {
     await using app = await startWithGmail({ env: { ALLOWED_RECIPIENTS: '@acme.com, ada@example.com' } });
-    expect((await app.service.send({ ...HELLO, cc: 'Team@acme.com' }, { wait: 10 })).body.status).toBe('sent');
+    expect((await app.service.send({ ...HELLO, cc: 'Team@acme.com' }, { wait: 10 })).body.status).toBe(
+      'sent',
+    );
     const refused = await app.service.send({ ...HELLO, to: 'customer@example.com' });
-    expect(refused.body).toMatchObject({ status: 403, code: 'recipient_not_allowed', errors: [{ pointer: '/to/0' }] });
+    expect(refused.body).toMatchObject({
+      status: 403,
+      code: 'recipient_not_allowed',
+      errors: [{ pointer: '/to/0' }],
+    });
   });
 
   test('REDIRECT_ALL_TO is the only recipient, on the wire and in the headers, whoever was asked for', async () => {
-    await using app = await startWithGmail({ env: { REDIRECT_ALL_TO: 'tester@acme.com', ALLOWED_RECIPIENTS: '@acme.com' } });
-    const mail = { ...HELLO, to: ['Ada <ada@example.com>'], cc: ['bob@example.com'], bcc: ['carol@example.com'] };
+    await using app = await startWithGmail({
+      env: { REDIRECT_ALL_TO: 'tester@acme.com', ALLOWED_RECIPIENTS: '@acme.com' },
+    });
+    const mail = {
+      ...HELLO,
+      to: ['Ada <ada@example.com>'],
+      cc: ['bob@example.com'],
+      bcc: ['carol@example.com'],
+    };
     const { body } = await app.service.send(mail, { wait: 10 });
     expect(body).toMatchObject({
       status: 'sent',
@@ -121,7 +145,9 @@ test('an unsubscribe field is RFC 8058’s pair of headers on the wire', async (
   await app.service.send({ ...HELLO, unsubscribe }, { wait: 10 });
   const [head = ''] = String(app.gmail.messages[0]?.raw).split('\r\n\r\n');
   const unfolded = head.replace(/\r\n[ \t]+/g, ' ');
-  expect(unfolded).toMatch(/^List-Unsubscribe: <https:\/\/acme\.com\/u\/42\?t=a%2Bb>, <mailto:leave@acme\.com>\r?$/m);
+  expect(unfolded).toMatch(
+    /^List-Unsubscribe: <https:\/\/acme\.com\/u\/42\?t=a%2Bb>, <mailto:leave@acme\.com>\r?$/m,
+  );
   expect(unfolded).toMatch(/^List-Unsubscribe-Post: List-Unsubscribe=One-Click\r?$/m);
 });
 
@@ -138,7 +164,11 @@ test('a hundred equal requests at once with one Idempotency-Key send one message
 
 describe('a batch', () => {
   const file = { filename: 'report.pdf', content: Buffer.alloc(200_000, 'pdf').toString('base64') };
-  const hundred = Array.from({ length: 100 }, (_, i) => ({ ...HELLO, subject: `Report ${i}`, attachments: [file] }));
+  const hundred = Array.from({ length: 100 }, (_, i) => ({
+    ...HELLO,
+    subject: `Report ${i}`,
+    attachments: [file],
+  }));
   const post = (service: ServiceUnderTest, messages: readonly object[]) =>
     service.request('/send/batch', {
       method: 'POST',
@@ -161,7 +191,10 @@ describe('a batch', () => {
     await app.gmail.blockPort('tls', 'silent');
     const { status, body } = await post(app.service, hundred);
     expect(status).toBe(207);
-    const { accepted, results } = body as unknown as { accepted: number; results: { status: number; error?: { code: string } }[] };
+    const { accepted, results } = body as unknown as {
+      accepted: number;
+      results: { status: number; error?: { code: string } }[];
+    };
     expect(accepted).toBe(Math.floor((5 * 1024 * 1024) / 201_500));
     expect(results.map(({ error }) => error?.code ?? 'accepted')).toEqual([
       ...Array(accepted).fill('accepted'),

@@ -3,16 +3,20 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer, type TlsOptions } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openRedisBackend } from '../../src/adapters/redis/index.ts';
-import { postForm } from '../../src/adapters/smtp/token-request.ts';
-import { createWebhookSender } from '../../src/adapters/webhook/post.ts';
-import { createCertificate } from '../../src/simulator/certificate.ts';
+import { postForm } from '../../src/adapters/smtp/auth/token-request.ts';
+import { createWebhookSender } from '../../src/adapters/webhook/webhook-sender.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { diagnose, lineOf } from '../helpers/doctor.ts';
-import { startFaultySmtp } from '../helpers/faulty-smtp.ts';
 import { run } from '../helpers/process.ts';
 import { startService } from '../helpers/service.ts';
+import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
 
 const OFF = { NODE_TLS_REJECT_UNAUTHORIZED: '0' };
-const ACCOUNT = { API_KEYS: 'crm:crm-secret-0123456789-abcdefghij', GMAIL_USER: 'bot@acme.com', GMAIL_APP_PASSWORD: 'abcdefghijklmnop' };
+const ACCOUNT = {
+  API_KEYS: 'crm:crm-secret-0123456789-abcdefghij',
+  GMAIL_USER: 'bot@acme.com',
+  GMAIL_APP_PASSWORD: 'abcdefghijklmnop',
+};
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 /** With waits as long as in production a paused account stays so while a test looks. */
 const REAL_TIME = 1;
@@ -56,7 +60,10 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment', () => {
 
   test('sends nothing to an untrusted server on a port that is TLS from the first byte', async () => {
     await using listener = await startListener();
-    await using service = await startService({ smtp: `smtps://localhost:${listener.port}`, backoffScale: REAL_TIME });
+    await using service = await startService({
+      smtp: `smtps://localhost:${listener.port}`,
+      backoffScale: REAL_TIME,
+    });
     const { id } = (await service.send(HELLO)).body;
     await expect.poll(async () => (await service.get(id)).error?.code).toBe('tls_failed');
     expect(listener.heard).toEqual([]);
@@ -65,21 +72,34 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment', () => {
   test('sends no secret to an untrusted token endpoint', async () => {
     await using listener = await startListener();
     const asked = postForm(`https://localhost:${listener.port}/token`, { refresh_token: 'a-secret' }, 5000);
-    await expect(asked).rejects.toMatchObject({ code: 'EFETCH', message: expect.stringContaining('its certificate is not trusted') });
+    await expect(asked).rejects.toMatchObject({
+      code: 'EFETCH',
+      message: expect.stringContaining('its certificate is not trusted'),
+    });
     expect(listener.heard).toEqual([]);
   });
 
   test('sends no password to an untrusted Redis', async () => {
     await using listener = await startListener();
     const url = `rediss://:a-secret@localhost:${listener.port}`;
-    const opened = openRedisBackend({ url, maxMessages: 10, maxBytes: 1e6, retainMs: 60_000, onTrouble() {} });
+    const opened = openRedisBackend({
+      url,
+      maxMessages: 10,
+      maxBytes: 1e6,
+      retainMs: 60_000,
+      onTrouble() {},
+    });
     await expect(opened).rejects.toMatchObject({ message: expect.stringMatching(/self-signed|SELF_SIGNED/) });
     expect(listener.heard).toEqual([]);
   });
 
   test('sends nothing to an untrusted webhook endpoint', async () => {
     await using listener = await startListener();
-    const sender = createWebhookSender({ secrets: [Buffer.alloc(32)], allowedHosts: ['localhost'], version: '0' });
+    const sender = createWebhookSender({
+      secrets: [Buffer.alloc(32)],
+      allowedHosts: ['localhost'],
+      version: '0',
+    });
     const url = `https://localhost:${listener.port}/hooks`;
     expect(await sender.post({ url, id: 'evt_1', sentAt: 0, body: '{}' })).toMatchObject({ kind: 'failed' });
     await sender.close();
@@ -94,16 +114,24 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment', () => {
       code: 'tls_intercepted',
       detail: expect.stringContaining('It was made by'),
     });
-    expect(lineOf(report, 'configuration')).toMatchObject({ status: 'fail', target: 'NODE_TLS_REJECT_UNAUTHORIZED' });
+    expect(lineOf(report, 'configuration')).toMatchObject({
+      status: 'fail',
+      target: 'NODE_TLS_REJECT_UNAUTHORIZED',
+    });
     expect(gmail.journal.logins).toBe(0);
-    expect(new Set(gmail.journal.heardInClear.map((line) => line.split(' ')[0]))).toEqual(new Set(['EHLO', 'STARTTLS']));
+    expect(new Set(gmail.journal.heardInClear.map((line) => line.split(' ')[0]))).toEqual(
+      new Set(['EHLO', 'STARTTLS']),
+    );
   });
 });
 
 describe('a server that offers only TLS 1.1', () => {
   test('pauses the account with tls_failed, which says so', async () => {
     await using listener = await startListener(OLD);
-    await using service = await startService({ smtp: `smtps://localhost:${listener.port}`, backoffScale: REAL_TIME });
+    await using service = await startService({
+      smtp: `smtps://localhost:${listener.port}`,
+      backoffScale: REAL_TIME,
+    });
     const { id } = (await service.send(HELLO)).body;
     await expect.poll(async () => (await service.get(id)).error?.code).toBe('tls_failed');
     expect((await service.get(id)).error?.detail).toContain('offers no TLS 1.2 or newer');
@@ -118,7 +146,9 @@ describe('a server that offers only TLS 1.1', () => {
     });
     expect(await doctor.ended).toBe(1);
     const { checks } = JSON.parse(doctor.output().out);
-    expect(checks.find(({ id }: { id: string }) => id === 'tls').detail).toContain('offers no TLS 1.2 or newer');
+    expect(checks.find(({ id }: { id: string }) => id === 'tls').detail).toContain(
+      'offers no TLS 1.2 or newer',
+    );
   });
 });
 

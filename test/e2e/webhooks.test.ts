@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, test } from 'vitest';
 import type { MessageResource } from '../../src/http/schemas/message.ts';
-import { startWithGmail } from '../helpers/gmail.ts';
 import { ADMIN_KEY, API_KEY } from '../helpers/service.ts';
+import { startWithGmail } from '../helpers/smtp/gmail.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 'new').toString('base64')}`;
 const FORMER = `whsec_${Buffer.alloc(32, 'old').toString('base64')}`;
@@ -25,7 +25,9 @@ async function startReceiver(secret: string) {
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
-    told.push(webhook.verify(Buffer.concat(chunks).toString(), request.headers as Record<string, string>) as Told);
+    told.push(
+      webhook.verify(Buffer.concat(chunks).toString(), request.headers as Record<string, string>) as Told,
+    );
     response.end();
     server.emit('told');
   }).listen(0, '127.0.0.1');
@@ -89,7 +91,11 @@ describe('WEBHOOK_URL', () => {
     app.gmail.setPassword('another-password');
     await app.service.send(HELLO);
     const paused = await receiver.event('account.paused');
-    expect(paused.data).toMatchObject({ user: 'bot@simulator.test', status: 'paused', code: 'bad_credentials' });
+    expect(paused.data).toMatchObject({
+      user: 'bot@simulator.test',
+      status: 'paused',
+      code: 'bad_credentials',
+    });
     app.gmail.setPassword('abcdefghijklmnop');
     const resumed = await receiver.event('account.resumed');
     expect(resumed.data).toMatchObject({ user: 'bot@simulator.test', status: 'ready', code: null });
@@ -97,7 +103,9 @@ describe('WEBHOOK_URL', () => {
 
   test('can be verified with the former secret while it is being changed', async () => {
     await using receiver = await startReceiver(FORMER);
-    await using app = await startWithGmail({ env: environment(receiver.url, { WEBHOOK_SECRET: `${SECRET}, ${FORMER}` }) });
+    await using app = await startWithGmail({
+      env: environment(receiver.url, { WEBHOOK_SECRET: `${SECRET}, ${FORMER}` }),
+    });
     await app.service.send(HELLO);
     expect((await receiver.event('message.sent')).data.status).toBe('sent');
   });
@@ -111,7 +119,8 @@ test('the webhook_url of a key is told of the messages of that key only, and of 
     { name: 'boss', secret: ADMIN_KEY, scopes: ['admin'], webhook_url: all.url },
   ];
   await using app = await startWithGmail({ env: environment(all.url, { API_KEYS: JSON.stringify(keys) }) });
-  const byBoss = (await app.service.send(HELLO, { headers: { authorization: `Bearer ${ADMIN_KEY}` } })).body.id;
+  const byBoss = (await app.service.send(HELLO, { headers: { authorization: `Bearer ${ADMIN_KEY}` } })).body
+    .id;
   await all.event('message.sent', byBoss);
   const byCrm = (await app.service.send(HELLO)).body.id;
   await Promise.all([all.event('message.sent', byCrm), own.event('message.sent', byCrm)]);
@@ -123,7 +132,9 @@ test('the webhook_url of a key is told of the messages of that key only, and of 
 test('a webhook to a private address is not called unless its host is allowed, and the log says why', async () => {
   await using receiver = await startReceiver(SECRET);
   const { port } = new URL(receiver.url);
-  const env = environment(`https://localhost:${port}/token=SECRET-IN-URL`, { WEBHOOK_ALLOWED_HOSTS: 'crm.internal' });
+  const env = environment(`https://localhost:${port}/token=SECRET-IN-URL`, {
+    WEBHOOK_ALLOWED_HOSTS: 'crm.internal',
+  });
   await using app = await startWithGmail({ env, backoffScale: 1 });
   await app.service.send(HELLO, { wait: 10 });
   await expect
@@ -139,7 +150,10 @@ test('a webhook to a private address is not called unless its host is allowed, a
 });
 
 test('what webhooks have not been told when the service stops is named in the log', async () => {
-  await using app = await startWithGmail({ env: environment('http://127.0.0.1:9/nobody-listens'), backoffScale: 1 });
+  await using app = await startWithGmail({
+    env: environment('http://127.0.0.1:9/nobody-listens'),
+    backoffScale: 1,
+  });
   await app.service.send(HELLO, { wait: 10 });
   await app.service.close();
   const line = app.service.logs.find(({ msg }) => String(msg).startsWith('webhooks were not told'));

@@ -2,18 +2,18 @@ import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import { pino } from 'pino';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
 import { createMemoryIdempotency } from '../../src/adapters/memory/idempotency.ts';
-import { createMemoryRates } from '../../src/adapters/memory/rates.ts';
-import type { Caller } from '../../src/core/caller.ts';
-import type { Delivery } from '../../src/core/delivery.ts';
+import { createMemoryRateCounter } from '../../src/adapters/memory/rate-counter.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import type { Caller } from '../../src/core/auth/caller.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
-import { type Draft, recipientsOf } from '../../src/core/message.ts';
+import { type Draft, recipientsOf } from '../../src/core/message/message.ts';
+import { checkSchedule } from '../../src/core/message/schedule.ts';
 import { createMessages } from '../../src/core/messages.ts';
-import type { IdempotencyLedger } from '../../src/core/ports.ts';
-import { refuseByClock } from '../../src/core/times.ts';
+import type { IdempotencyStore } from '../../src/core/ports/idempotency-store.ts';
 import { type AppOptions, buildApp } from '../../src/http/app.ts';
 import { NO_TEMPLATES } from './core.ts';
 import { aDelivery } from './delivery.ts';
@@ -84,18 +84,24 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     refusal: () => null,
   };
 
-  function toDelivery({ template: _, ...message }: Draft, caller: Caller, patch: Partial<Delivery> = {}): Delivery {
+  function toDelivery(
+    { template: _, ...message }: Draft,
+    caller: Caller,
+    patch: Partial<Delivery> = {},
+  ): Delivery {
     const status = message.scheduledAt === null ? 'queued' : 'scheduled';
-    const recipients = recipientsOf(message.envelope).map((email) => ({ email, status: 'pending', smtp: null }) as const);
+    const recipients = recipientsOf(message.envelope).map(
+      (email) => ({ email, status: 'pending', smtp: null }) as const,
+    );
     return aDelivery({ ...message, owner: caller.name, status, recipients, ...patch });
   }
 
   const app = await buildApp({
     logger: pino({ base: null, level: 'debug' }, collectLines(logs)),
     version: '1.2.3',
-    keyring: createKeyring(KEYS, createMemoryBooks()),
+    apiKeys: createApiKeys(KEYS, createMemorySharedState()),
     rateLimit: { max: 10_000, windowMs: 60_000 },
-    rates: createMemoryRates(),
+    rates: createMemoryRateCounter(),
     trustProxy: [],
     maxMessageBytes: 35_882_577,
     freeBytes: () => 256 * 1024 * 1024,
@@ -110,15 +116,15 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     durability: 'memory',
     intake: {
       async accept(draft, caller, _requestId, id) {
-        refuseByClock(draft);
+        checkSchedule(draft);
         const delivery = toDelivery(draft, caller, id === undefined ? {} : { id });
         accepted.push({ draft, caller, delivery });
         deliveries.set(delivery.id, delivery);
         return delivery;
       },
-      check: async (draft) => refuseByClock(draft),
+      check: async (draft) => checkSchedule(draft),
       async preview(draft, caller) {
-        refuseByClock(draft);
+        checkSchedule(draft);
         return {
           delivery: toDelivery(draft, caller),
           composed: { size: 1234, headers: [{ name: 'Subject', value: draft.envelope.subject }] },
@@ -160,14 +166,24 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       return delivery;
     },
     settle(id, patch) {
-      const delivery = { ...(deliveries.get(id) ?? aDelivery({ id })), content: null, finishedAt: Date.now(), ...patch };
+      const delivery = {
+        ...(deliveries.get(id) ?? aDelivery({ id })),
+        content: null,
+        finishedAt: Date.now(),
+        ...patch,
+      };
       deliveries.set(id, delivery);
       waiting.get(id)?.(delivery);
     },
     letGo: (id) => waiting.get(id)?.(null),
     inject: (options) => app.inject(options),
     send: (body, headers = {}) =>
-      app.inject({ method: 'POST', url: '/send', headers: { ...CRM, 'content-type': 'application/json', ...headers }, body: toText(body) }),
+      app.inject({
+        method: 'POST',
+        url: '/send',
+        headers: { ...CRM, 'content-type': 'application/json', ...headers },
+        body: toText(body),
+      }),
     get: (url, headers = CRM) => app.inject({ method: 'GET', url, headers }),
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     async [Symbol.asyncDispose]() {
@@ -196,7 +212,7 @@ function collectLines(lines: Record<string, unknown>[]): Writable {
 }
 
 /** The ledger of the memory backend: one that is away or slow is made of it. */
-export function createLedger(): IdempotencyLedger {
+export function createLedger(): IdempotencyStore {
   const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
   return createMemoryIdempotency({ claims: bounds, answers: bounds });
 }

@@ -46,7 +46,8 @@ export function zip(files: Files, { method = 8, flags = 0x800 }: ZipOptions = {}
 
 export async function tar(files: readonly (readonly [name: string, content?: Buffer])[]): Promise<Buffer> {
   const packed = pack();
-  for (const [name, content = Buffer.alloc(0)] of files) packed.entry({ name, type: name.endsWith('/') ? 'directory' : 'file' }, content);
+  for (const [name, content = Buffer.alloc(0)] of files)
+    packed.entry({ name, type: name.endsWith('/') ? 'directory' : 'file' }, content);
   packed.finalize();
   return buffer(packed as AsyncIterable<Buffer>);
 }

@@ -2,13 +2,17 @@ import { mkdtempDisposableSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { AccountConfig } from '../../src/config/account.ts';
+import type { AccountConfig } from '../../src/config/account-config.ts';
+import { type Config, ConfigError, parseConfig } from '../../src/config/config.ts';
 import type { Environment } from '../../src/config/environment.ts';
-import { type Config, ConfigError, parseConfig } from '../../src/config.ts';
-import type { Credentials } from '../../src/core/credentials.ts';
+import type { Credentials } from '../../src/core/accounts/credentials.ts';
 
 export const SECRET = 'Zx9-secret-of-the-crm-0123456789';
-export const REQUIRED = { API_KEYS: `crm:${SECRET}`, GMAIL_USER: 'bot@acme.com', GMAIL_APP_PASSWORD: 'abcd efgh ijkl mnop' };
+export const REQUIRED = {
+  API_KEYS: `crm:${SECRET}`,
+  GMAIL_USER: 'bot@acme.com',
+  GMAIL_APP_PASSWORD: 'abcd efgh ijkl mnop',
+};
 
 export function configOf(env: Environment): Config {
   return parseConfig({ ...REQUIRED, ...env }).config;
@@ -30,7 +34,10 @@ export function plain({ reloadApiKeys, ...config }: Config) {
   return {
     ...config,
     reloaded: reloadApiKeys(),
-    accounts: config.accounts.map((account) => ({ ...account, credentials: account.credentials?.() ?? null })),
+    accounts: config.accounts.map((account) => ({
+      ...account,
+      credentials: account.credentials?.() ?? null,
+    })),
   };
 }
 
@@ -53,7 +60,9 @@ export function problemOf(variable: string, value: string, env: Environment = {}
 }
 
 /** A file that is gone when the test ends. */
-export function fileOf(content: string): Disposable & { readonly path: string; write(content: string): void; remove(): void } {
+export function fileOf(
+  content: string,
+): Disposable & { readonly path: string; write(content: string): void; remove(): void } {
   const folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
   const path = join(folder.path, 'secret');
   writeFileSync(path, content);

@@ -1,17 +1,20 @@
-import { createArchiveInspector } from '../../src/adapters/archive/inspector.ts';
+import { createArchiveInspector } from '../../src/adapters/archive/archive-inspector.ts';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
-import { createAccount } from '../../src/core/account.ts';
-import { newAccountBook } from '../../src/core/account-book.ts';
-import { type AccountsOptions, createAccounts } from '../../src/core/accounts.ts';
-import type { Address } from '../../src/core/address.ts';
-import type { Delivery } from '../../src/core/delivery.ts';
-import { createDispatcher } from '../../src/core/dispatcher.ts';
+import { createAccount } from '../../src/core/accounts/account.ts';
+import { newAccountBook } from '../../src/core/accounts/account-state.ts';
+import { type AccountsOptions, createAccounts } from '../../src/core/accounts/accounts.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import type { Fault, Job, Outcome } from '../../src/core/delivery/outcome.ts';
+import { createDispatcher } from '../../src/core/dispatch/dispatcher.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import { createIntake, type IntakeDeps } from '../../src/core/intake.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
+import { createIntake, type IntakeDeps } from '../../src/core/intake/intake.ts';
+import type { Address } from '../../src/core/message/address.ts';
 import { createMessages } from '../../src/core/messages.ts';
-import type { AttemptWatch, Backend, Book, Fault, Job, Outcome } from '../../src/core/ports.ts';
+import type { Backend } from '../../src/core/ports/backend.ts';
+import type { SharedValue } from '../../src/core/ports/shared-state.ts';
+import type { AttemptObserver } from '../../src/core/ports/transport.ts';
 import type { Allowance } from '../../src/core/quota.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { createWaiters } from '../../src/core/waiters.ts';
@@ -56,7 +59,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     backoffScale = 0.0005,
     retryForMs = 10_000,
   } = setup;
-  const { queue, store, books } = backend;
+  const { queue, store, sharedState } = backend;
   const events = createEvents().setMaxListeners(0);
   const jobs: (Job & { readonly user: string })[] = [];
   const failures: unknown[] = [];
@@ -70,15 +73,15 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
       connectionsHere: lanes,
       allowance,
       rate: setup.rate ?? null,
-      books,
-      book: aBook(newAccountBook(books.now())),
+      sharedState,
+      book: aSharedValue(newAccountBook(sharedState.now())),
       keepConnections: () => 0,
     });
     const transport = {
-      async send(job: Job, watch?: AttemptWatch) {
+      async send(job: Job, watch?: AttemptObserver) {
         if (login) {
-          watch?.begun();
-          watch?.answered();
+          watch?.messageStarted();
+          watch?.envelopeAccepted();
         }
         jobs.push({ ...job, user });
         return send(job, user);
@@ -88,20 +91,33 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     return { account, transport, from, aliases };
   });
   const accounts = createAccounts({ senders: members, sandbox: () => null, fromPolicy, queue, store });
-  const policy = { retryForMs, onUncertain: setup.onUncertain ?? 'retry', backoffScale: backoffScale * 2, random: () => 0.5 } as const;
+  const policy = {
+    retryForMs,
+    onUncertain: setup.onUncertain ?? 'retry',
+    backoffScale: backoffScale * 2,
+    random: () => 0.5,
+  } as const;
   const dispatchers = members.map(({ account, transport }) =>
     createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes }),
   );
   let draining = false;
-  const composer = { compose: async () => ({ size: 1, headers: [] }), typeOf: () => 'application/octet-stream' };
+  const composer = {
+    compose: async () => ({ size: 1, headers: [] }),
+    typeOf: () => 'application/octet-stream',
+  };
   const inspector = createArchiveInspector();
   const isDraining = () => draining;
-  const suppressions = createSuppressions({ store: backend.suppressions, events, learn: true, onError: (error) => failures.push(error) });
+  const suppressions = createSuppressions({
+    store: backend.suppressions,
+    events,
+    learn: true,
+    onError: (error) => failures.push(error),
+  });
   const intake = createIntake({
     queue,
     store,
     accounts,
-    keyring: createKeyring([], books),
+    apiKeys: createApiKeys([], sharedState),
     suppressions,
     templates: NO_TEMPLATES,
     composer,
@@ -147,8 +163,8 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
 }
 
 /** A book in memory. */
-export function aBook<Value>(value: Value): Book<Value> {
-  return { current: value, read: async () => value, change: async (edit) => edit(value) };
+export function aSharedValue<Value>(value: Value): SharedValue<Value> {
+  return { value: value, read: async () => value, change: async (edit) => edit(value) };
 }
 
 export const NO_TEMPLATES = {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Delivery } from '../../src/core/delivery.ts';
-import type { Draft, Message } from '../../src/core/message.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import type { Draft, Message } from '../../src/core/message/message.ts';
 
 /** A small valid message, with what the test cares about put over it. */
 export function aMessage(patch: Partial<Message> & { to?: string[]; text?: string } = {}): Message {

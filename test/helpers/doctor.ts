@@ -2,12 +2,22 @@ import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, isIP, type Server } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
-import { type DoctorOptions, examine } from '../../src/doctor/examine.ts';
+import { type DoctorOptions, runDoctor } from '../../src/doctor/doctor.ts';
 import type { Check, Report } from '../../src/doctor/report.ts';
-import type { Family, Wire } from '../../src/doctor/wire.ts';
-import { createCertificate } from '../../src/simulator/certificate.ts';
-import { bitString, context, integer, objectIdentifier, octetString, sequence, set, utcTime, utf8String } from '../../src/simulator/der.ts';
+import type { Family, Wire } from '../../src/doctor/wire/sockets.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
+import {
+  bitString,
+  context,
+  integer,
+  objectIdentifier,
+  octetString,
+  sequence,
+  set,
+  utcTime,
+  utf8String,
+} from '../../src/simulator/tls/der.ts';
 import { API_KEY, APP_PASSWORD } from './service.ts';
 
 export interface Setup {
@@ -23,8 +33,14 @@ export interface Setup {
 const LIMIT_MS = 3000;
 
 /** What the doctor reports. Loopback only: what it compares with is a port that nobody listens on, unless told otherwise. */
-export function diagnose({ smtp, env, wire, compareWith = { host: '127.0.0.1', port: 9 }, sendTo }: Setup): Promise<Report> {
-  return examine({
+export function diagnose({
+  smtp,
+  env,
+  wire,
+  compareWith = { host: '127.0.0.1', port: 9 },
+  sendTo,
+}: Setup): Promise<Report> {
+  return runDoctor({
     env: {
       API_KEYS: `crm:${API_KEY}`,
       GMAIL_USER: 'bot@simulator.test',
@@ -43,7 +59,8 @@ export function diagnose({ smtp, env, wire, compareWith = { host: '127.0.0.1', p
 export function resolving(addresses: Partial<Record<Family, string>>): Wire['resolve'] {
   return async (host, family) => {
     const address = isIP(host) === family ? host : addresses[family];
-    if (address === undefined) throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' });
+    if (address === undefined)
+      throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' });
     return [address];
   };
 }
@@ -56,7 +73,8 @@ export function diagnoseWith(gmail: Simulator, setup: Partial<Setup> = {}): Prom
 /** The only line of this id, or the one for a target that matches. */
 export function lineOf({ checks }: Report, id: string, target: RegExp = /.*/): Check {
   const found = checks.filter((check) => check.id === id && target.test(check.target));
-  if (found.length !== 1 || !found[0]) throw new Error(`${found.length} lines of ${id}:\n${JSON.stringify(checks, null, 2)}`);
+  if (found.length !== 1 || !found[0])
+    throw new Error(`${found.length} lines of ${id}:\n${JSON.stringify(checks, null, 2)}`);
   return found[0];
 }
 
@@ -106,7 +124,10 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const ECDSA_WITH_SHA256 = sequence(objectIdentifier('1.2.840.10045.4.3.2'));
 
 /** A certificate for localhost that signs itself, valid over these days from now; it is its own authority. */
-export function certificateFor(fromDays: number, untilDays: number): { ca: string; cert: string; key: string } {
+export function certificateFor(
+  fromDays: number,
+  untilDays: number,
+): { ca: string; cert: string; key: string } {
   const { key } = createCertificate(['localhost']);
   const name = sequence(set(sequence(objectIdentifier('2.5.4.3'), utf8String('Short-lived CA'))));
   const names = sequence(context(2, Buffer.from('localhost'), 'primitive'));

@@ -1,7 +1,12 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, createServer as createRawServer, type Server as RawServer, type Socket } from 'node:net';
+import {
+  type AddressInfo,
+  createServer as createRawServer,
+  type Server as RawServer,
+  type Socket,
+} from 'node:net';
 
 /** A call as an endpoint got it. */
 export interface Heard {
@@ -40,11 +45,15 @@ export async function startEndpoint({ answer, tls, host, port }: EndpointOptions
   });
   server.on('tlsClientError', () => {});
   const listening = await listen(server, host, port);
-  return Object.defineProperty({ ...listening, heard }, 'connections', { get: () => listening.sockets.length }) as unknown as Endpoint;
+  return Object.defineProperty({ ...listening, heard }, 'connections', {
+    get: () => listening.sockets.length,
+  }) as unknown as Endpoint;
 }
 
 /** Answers whatever is sent with these bytes. */
-export async function startRawEndpoint(answer: (socket: Socket, request: string, connection: number) => void) {
+export async function startRawEndpoint(
+  answer: (socket: Socket, request: string, connection: number) => void,
+) {
   let count = 0;
   const server = createRawServer((socket) => {
     count += 1;

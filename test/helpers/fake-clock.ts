@@ -31,7 +31,12 @@ export async function startFakeClock(): Promise<FakeClock> {
 
   await jumpTo(0);
   return {
-    env: { LD_PRELOAD: LIBRARY, FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: '1', DONT_FAKE_MONOTONIC: '1' },
+    env: {
+      LD_PRELOAD: LIBRARY,
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_NO_CACHE: '1',
+      DONT_FAKE_MONOTONIC: '1',
+    },
     jumpTo,
     now: () => Date.now() + offset * 1000,
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),

@@ -33,13 +33,27 @@ export interface LoggingSetup {
   readonly under?: readonly string[];
 }
 
-export async function serveLoggingTo({ gmail, log, redirect = '> "$LOG"', env = {}, under = [] }: LoggingSetup): Promise<LoggingService> {
+export async function serveLoggingTo({
+  gmail,
+  log,
+  redirect = '> "$LOG"',
+  env = {},
+  under = [],
+}: LoggingSetup): Promise<LoggingService> {
   const folder = await mkdtemp(join(tmpdir(), 'outtray-log-'));
   const ca = join(folder, 'ca.pem');
   await writeFile(ca, gmail.ca);
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const [command = 'sh', ...args] = [...under, 'sh', '-c', `exec "$0" "$@" ${redirect}`, process.execPath, MAIN, 'serve'];
+  const [command = 'sh', ...args] = [
+    ...under,
+    'sh',
+    '-c',
+    `exec "$0" "$@" ${redirect}`,
+    process.execPath,
+    MAIN,
+    'serve',
+  ];
   const child = spawn(command, args, {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: {
@@ -66,7 +80,11 @@ export async function serveLoggingTo({ gmail, log, redirect = '> "$LOG"', env = 
     },
     send(to) {
       const body = JSON.stringify({ to, subject: 'Hello', text: 'Hello, Ada.' });
-      const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json', prefer: 'wait=20' };
+      const headers = {
+        authorization: `Bearer ${API_KEY}`,
+        'content-type': 'application/json',
+        prefer: 'wait=20',
+      };
       return statusOf(`${url}/send`, { method: 'POST', headers, body });
     },
     signal: (name) => void child.kill(name),

@@ -1,5 +1,5 @@
+import type { Fault, Outcome } from '../../src/core/delivery/outcome.ts';
 import type { ErrorCode } from '../../src/core/errors.ts';
-import type { Fault, Outcome } from '../../src/core/ports.ts';
 
 const REPLY = { code: 250, enhanced: '2.0.0', response: 'OK 1722933305 abc - gsmtp' };
 

@@ -23,7 +23,11 @@ export interface Running extends AsyncDisposable {
  *
  * @param cwd by default a folder without a `.env`: the one of a developer does not count
  */
-export function run(args: readonly string[], env: Record<string, string> = {}, cwd = import.meta.dirname): Running {
+export function run(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  cwd = import.meta.dirname,
+): Running {
   const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
@@ -72,7 +76,10 @@ export function run(args: readonly string[], env: Record<string, string> = {}, c
 }
 
 /** `outtray serve` against the simulator, trusting its CA the way an operator would. */
-export async function serveAgainst(gmail: Simulator, env: Record<string, string> = {}): Promise<Running & { url: string }> {
+export async function serveAgainst(
+  gmail: Simulator,
+  env: Record<string, string> = {},
+): Promise<Running & { url: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'outtray-'));
   const ca = join(folder, 'ca.pem');
   await writeFile(ca, gmail.ca);

@@ -1,6 +1,6 @@
 import { VARIABLES } from '../../src/config/variables.ts';
 import { ERRORS } from '../../src/core/errors.ts';
-import { ADVICE } from '../../src/doctor/advice.ts';
+import { TROUBLESHOOTING } from '../../src/doctor/troubleshooting.ts';
 
 /** The README's tables as the code has them. */
 export const README_TABLES: Readonly<Record<string, () => string>> = {
@@ -27,7 +27,7 @@ export const README_TABLES: Readonly<Record<string, () => string>> = {
   troubleshooting: () =>
     table(
       ['what is wrong', 'seen as', 'what to do'],
-      ADVICE.map(({ symptom, seenAs, mend }) => [symptom, seenAs, mend]),
+      TROUBLESHOOTING.map(({ symptom, seenAs, mend }) => [symptom, seenAs, mend]),
     ),
 };
 
@@ -43,6 +43,7 @@ export function withTables(readme: string): string {
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }

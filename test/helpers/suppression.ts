@@ -1,5 +1,5 @@
-import type { SmtpReply } from '../../src/core/delivery.ts';
-import type { Suppression, SuppressionStore } from '../../src/core/ports.ts';
+import type { SmtpReply } from '../../src/core/delivery/delivery.ts';
+import type { Suppression, SuppressionStore } from '../../src/core/ports/suppression-store.ts';
 
 export const NO_SUCH_USER: SmtpReply = {
   code: 550,

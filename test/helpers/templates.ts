@@ -10,7 +10,9 @@ export interface TemplatesDir extends AsyncDisposable {
 }
 
 /** A directory of its own for one test, with these files in it. */
-export async function makeTemplatesDir(files: Readonly<Record<string, string | Uint8Array>>): Promise<TemplatesDir> {
+export async function makeTemplatesDir(
+  files: Readonly<Record<string, string | Uint8Array>>,
+): Promise<TemplatesDir> {
   const dir = await mkdtemp(join(tmpdir(), 'templates-'));
   async function write(path: string, content: string | Uint8Array): Promise<void> {
     await mkdir(dirname(join(dir, path)), { recursive: true });
@@ -31,7 +33,9 @@ export interface WatchedTemplates extends TemplatesDir {
 }
 
 /** Templates that are read and watched in a directory of their own. */
-export async function openWatchedTemplates(files: Readonly<Record<string, string>>): Promise<WatchedTemplates> {
+export async function openWatchedTemplates(
+  files: Readonly<Record<string, string>>,
+): Promise<WatchedTemplates> {
   const made = await makeTemplatesDir(files);
   const events = new EventEmitter();
   const errors: string[] = [];

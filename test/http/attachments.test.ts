@@ -36,14 +36,19 @@ describe('attachments', () => {
     expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual(files);
   });
 
-  test.each(['\r\n', '\n', '\r\n\t', '\n    '])('base64 in lines that end in %j is the file that was encoded', async (end) => {
-    await using app = await startApp();
-    const file = Buffer.from(Array.from({ length: 200 }, (_, i) => i));
-    const lines = file.toString('base64').match(/.{1,76}/g) ?? [];
-    const answer = await app.send(withFiles({ content: lines.join(end) }, { content: `${lines.join(end)}${end}` }));
-    expect(answer.statusCode).toBe(202);
-    expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual([file, file]);
-  });
+  test.each(['\r\n', '\n', '\r\n\t', '\n    '])(
+    'base64 in lines that end in %j is the file that was encoded',
+    async (end) => {
+      await using app = await startApp();
+      const file = Buffer.from(Array.from({ length: 200 }, (_, i) => i));
+      const lines = file.toString('base64').match(/.{1,76}/g) ?? [];
+      const answer = await app.send(
+        withFiles({ content: lines.join(end) }, { content: `${lines.join(end)}${end}` }),
+      );
+      expect(answer.statusCode).toBe(202);
+      expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual([file, file]);
+    },
+  );
 
   test('a type that Gmail blocks is told by its own code, the file and the pointer', async () => {
     await using app = await startApp();
@@ -53,7 +58,13 @@ describe('attachments', () => {
       code: 'attachment_blocked',
       type: '/problems/attachment_blocked',
       detail: expect.stringContaining('setup.EXE'),
-      errors: [{ pointer: '/attachments/1/filename', code: 'attachment_blocked', detail: expect.stringContaining('".exe"') }],
+      errors: [
+        {
+          pointer: '/attachments/1/filename',
+          code: 'attachment_blocked',
+          detail: expect.stringContaining('".exe"'),
+        },
+      ],
     });
   });
 
@@ -81,13 +92,17 @@ describe('attachments', () => {
     ['a space in the content_id', { content_id: 'the logo' }, '/content_id', 'invalid_format'],
   ])('%s is refused', async (_, file, pointer, code) => {
     await using app = await startApp();
-    expect((await app.send(withFiles(file))).json().errors).toMatchObject([{ pointer: `/attachments/0${pointer}`, code }]);
+    expect((await app.send(withFiles(file))).json().errors).toMatchObject([
+      { pointer: `/attachments/0${pointer}`, code },
+    ]);
   });
 
   test('a line break in the media type is refused', async () => {
     await using app = await startApp();
     const { errors } = (await app.send(withFiles({ content_type: 'text/plain\r\nX: y' }))).json();
-    expect(errors).toContainEqual(expect.objectContaining({ pointer: '/attachments/0/content_type', code: 'control_character' }));
+    expect(errors).toContainEqual(
+      expect.objectContaining({ pointer: '/attachments/0/content_type', code: 'control_character' }),
+    );
   });
 
   test('two inline images of one content_id are refused', async () => {
@@ -106,7 +121,9 @@ describe('attachments', () => {
     await using app = await startApp();
     for (const field of ['path', 'url', 'href', 'raw']) {
       const answer = await app.send(withFiles({ [field]: 'https://a.example/' }));
-      expect(answer.json().errors).toMatchObject([{ pointer: `/attachments/0/${field}`, code: 'unknown_field' }]);
+      expect(answer.json().errors).toMatchObject([
+        { pointer: `/attachments/0/${field}`, code: 'unknown_field' },
+      ]);
     }
   });
 });

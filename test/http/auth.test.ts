@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
-import { createAuthenticator } from '../../src/http/plugins/auth.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import { createAuthenticator } from '../../src/http/request/auth.ts';
 import { CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
 
@@ -14,10 +14,13 @@ describe('API keys', () => {
     expect(answer.json().code).toBe('missing_api_key');
   });
 
-  test.each(['/livez', '/readyz', '/openapi.yaml', '/docs', '/problems/queue_full'])('%s needs none', async (url) => {
-    await using app = await startApp();
-    expect((await app.get(url, {})).statusCode).toBe(200);
-  });
+  test.each(['/livez', '/readyz', '/openapi.yaml', '/docs', '/problems/queue_full'])(
+    '%s needs none',
+    async (url) => {
+      await using app = await startApp();
+      expect((await app.get(url, {})).statusCode).toBe(200);
+    },
+  );
 
   test.each([
     ['another secret', `Bearer ${CRM_SECRET}x`],
@@ -28,7 +31,11 @@ describe('API keys', () => {
     const answer = await app.get('/messages/msg_1', { authorization });
     expect(answer.statusCode).toBe(401);
     expect(answer.headers['www-authenticate']).toBe('Bearer');
-    expect(answer.json()).toMatchObject({ code: 'invalid_api_key', detail: 'API key not recognized', errors: [] });
+    expect(answer.json()).toMatchObject({
+      code: 'invalid_api_key',
+      detail: 'API key not recognized',
+      errors: [],
+    });
   });
 
   test('the name of the scheme does not mind case', async () => {
@@ -37,7 +44,9 @@ describe('API keys', () => {
   });
 
   test('without any key nobody gets in', () => {
-    expect(() => createAuthenticator(() => [])({ authorization: `Bearer ${CRM_SECRET}` })).toThrow('API key not recognized');
+    expect(() => createAuthenticator(() => [])({ authorization: `Bearer ${CRM_SECRET}` })).toThrow(
+      'API key not recognized',
+    );
   });
 
   test('a bad key is refused before the body is read', async () => {
@@ -57,7 +66,10 @@ describe('the forms of credentials', () => {
     ['Basic without padding', { authorization: basic('crm', CRM_SECRET).replace(/=+$/, '') }],
     ['Bearer after several spaces', { authorization: `Bearer   ${CRM_SECRET}` }],
     ['the same secret in both headers', { authorization: `Bearer ${CRM_SECRET}`, 'x-api-key': CRM_SECRET }],
-    ['the same secret as Basic and X-API-Key', { authorization: basic('crm', CRM_SECRET), 'x-api-key': CRM_SECRET }],
+    [
+      'the same secret as Basic and X-API-Key',
+      { authorization: basic('crm', CRM_SECRET), 'x-api-key': CRM_SECRET },
+    ],
   ])('%s is accepted, as the key it belongs to', async (_, headers) => {
     await using app = await startApp();
     const answer = await app.get('/accounts', headers);
@@ -95,14 +107,19 @@ describe('the forms of credentials', () => {
     expect([answer.statusCode, answer.headers['www-authenticate']]).toEqual([401, 'Bearer']);
     expect(answer.json()).toMatchObject({
       code: 'invalid_api_key',
-      detail: 'No key has this name and this secret: the Basic user name must be the name of the key, the password its secret.',
+      detail:
+        'No key has this name and this secret: the Basic user name must be the name of the key, the password its secret.',
     });
   });
 
   test('a secret with a colon in it is accepted', async () => {
     const secret = `crm:${CRM_SECRET}`;
-    await using app = await startApp({ keyring: createKeyring([aKey(secret)], createMemoryBooks()) });
-    for (const headers of [{ authorization: `Bearer ${secret}` }, { 'x-api-key': secret }, { authorization: basic('crm', secret) }]) {
+    await using app = await startApp({ apiKeys: createApiKeys([aKey(secret)], createMemorySharedState()) });
+    for (const headers of [
+      { authorization: `Bearer ${secret}` },
+      { 'x-api-key': secret },
+      { authorization: basic('crm', secret) },
+    ]) {
       expect((await app.get('/accounts', headers)).statusCode).toBe(200);
     }
   });
@@ -127,9 +144,15 @@ describe('an authentication error', () => {
     [`Bearer: ${SECRET}`, `${MUST}\`Bearer\` must be followed by a space, not by ":".`],
     [`Bearer Bearer ${SECRET}`, `${MUST}after \`Bearer\`, it has \`Bearer\` again.`],
     [`Bearer ${SECRET} ${SECRET}`, `${MUST}after \`Bearer\`, it has spaces.`],
-    [`Bearer \u201c${SECRET}\u201d`, `${MUST}after \`Bearer\`, it has characters beyond ASCII, such as curly quotes.`],
+    [
+      `Bearer \u201c${SECRET}\u201d`,
+      `${MUST}after \`Bearer\`, it has characters beyond ASCII, such as curly quotes.`,
+    ],
     [`Bearer "${SECRET}"`, 'The secret is not the secret of any key. It is in quotes: remove them.'],
-    [`Bearer <${SECRET}>`, 'The secret is not the secret of any key. It is in angle brackets: send the secret without them.'],
+    [
+      `Bearer <${SECRET}>`,
+      'The secret is not the secret of any key. It is in angle brackets: send the secret without them.',
+    ],
     [
       'Bearer $API_KEY',
       'The secret is not the secret of any key. It looks like the name of a variable: put the value of the variable in its place.',
@@ -142,7 +165,10 @@ describe('an authentication error', () => {
       `Bearer crm:${SECRET}`,
       'The secret is not the secret of any key. It has a colon: if that is `name:secret` as in API_KEYS, send only what follows the colon.',
     ],
-    [`Bearer sha256:${'0'.repeat(64)}`, 'The secret is not the secret of any key. It looks like a digest: send the secret itself.'],
+    [
+      `Bearer sha256:${'0'.repeat(64)}`,
+      'The secret is not the secret of any key. It looks like a digest: send the secret itself.',
+    ],
     [`Basic crm:${SECRET}`, 'Basic credentials must be the base64 of `name:secret`, both as in API_KEYS.'],
     [
       `Basic ${btoa(`crm:${SECRET}\n`)}`,
@@ -172,7 +198,10 @@ describe('an authentication error', () => {
   test('without any header names both that are accepted', async () => {
     await using app = await startApp();
     const { code, detail, hint } = (await app.get('/accounts', {})).json();
-    expect([code, detail]).toEqual(['missing_api_key', 'There is no Authorization header and no X-API-Key header.']);
+    expect([code, detail]).toEqual([
+      'missing_api_key',
+      'There is no Authorization header and no X-API-Key header.',
+    ]);
     expect(hint).toMatch(/Authorization: Bearer <secret>.*X-API-Key: <secret>/);
   });
 

@@ -3,10 +3,16 @@ import { AppError } from '../../src/core/errors.ts';
 import { type AppUnderTest, CRM, MAIL, SHOP, startApp } from '../helpers/app.ts';
 
 function post(app: AppUnderTest, messages: unknown, headers: Record<string, string> = {}) {
-  return app.inject({ method: 'POST', url: '/send/batch', headers: { ...CRM, ...headers }, body: { messages } as object });
+  return app.inject({
+    method: 'POST',
+    url: '/send/batch',
+    headers: { ...CRM, ...headers },
+    body: { messages } as object,
+  });
 }
 
-const numbered = (count: number) => Array.from({ length: count }, (_, i) => ({ ...MAIL, subject: `Number ${i}` }));
+const numbered = (count: number) =>
+  Array.from({ length: count }, (_, i) => ({ ...MAIL, subject: `Number ${i}` }));
 
 describe('POST /send/batch', () => {
   test('accepts a hundred messages, and answers with them in order', async () => {
@@ -15,15 +21,24 @@ describe('POST /send/batch', () => {
     expect(answer.statusCode).toBe(202);
     const { results, ...counts } = answer.json();
     expect(counts).toEqual({ accepted: 100, refused: 0 });
-    expect(results.map(({ status, message }: never) => [status, (message as { subject: string }).subject])).toEqual(
-      numbered(100).map(({ subject }) => [202, subject]),
+    expect(
+      results.map(({ status, message }: never) => [status, (message as { subject: string }).subject]),
+    ).toEqual(numbered(100).map(({ subject }) => [202, subject]));
+    expect(app.accepted.map(({ draft }) => draft.envelope.subject)).toEqual(
+      numbered(100).map(({ subject }) => subject),
     );
-    expect(app.accepted.map(({ draft }) => draft.envelope.subject)).toEqual(numbered(100).map(({ subject }) => subject));
   });
 
   test('judges each on its own: what is wrong with one is told at its place, and the others are accepted', async () => {
     await using app = await startApp();
-    const answer = await post(app, [MAIL, { ...MAIL, to: 'ada' }, 'mail', null, { ...MAIL, subjct: 'x' }, MAIL]);
+    const answer = await post(app, [
+      MAIL,
+      { ...MAIL, to: 'ada' },
+      'mail',
+      null,
+      { ...MAIL, subjct: 'x' },
+      MAIL,
+    ]);
     expect(answer.statusCode).toBe(207);
     expect(answer.json()).toMatchObject({
       accepted: 2,
@@ -49,9 +64,17 @@ describe('POST /send/batch', () => {
   });
 
   test('tells of what the intake refuses, each with its own code and status, and logs a bug', async () => {
-    const refusals = [new AppError('queue_full'), new AppError('sender_not_allowed'), new TypeError('secret-word')];
+    const refusals = [
+      new AppError('queue_full'),
+      new AppError('sender_not_allowed'),
+      new TypeError('secret-word'),
+    ];
     await using app = await startApp({
-      intake: { accept: () => Promise.reject(refusals.shift()), check: () => Promise.reject(), preview: () => Promise.reject() },
+      intake: {
+        accept: () => Promise.reject(refusals.shift()),
+        check: () => Promise.reject(),
+        preview: () => Promise.reject(),
+      },
     });
     const answer = await post(app, numbered(3));
     expect(answer.statusCode).toBe(207);
@@ -106,7 +129,11 @@ describe('an Idempotency-Key of a batch', () => {
       { subject: MAIL.subject, to: 'ada', text: MAIL.text },
     ];
     const again = await post(app, reordered, key);
-    expect([again.statusCode, again.body, again.headers['idempotency-replayed']]).toEqual([207, first.body, 'true']);
+    expect([again.statusCode, again.body, again.headers['idempotency-replayed']]).toEqual([
+      207,
+      first.body,
+      'true',
+    ]);
     expect(app.accepted).toHaveLength(1);
   });
 
@@ -114,7 +141,10 @@ describe('an Idempotency-Key of a batch', () => {
     await using app = await startApp();
     await post(app, [MAIL, { ...MAIL, to: 'ada' }], key);
     for (const other of [[MAIL], [{ ...MAIL, to: 'ada' }, MAIL], [MAIL, { ...MAIL, to: 'bob' }]]) {
-      expect((await post(app, other, key)).json()).toMatchObject({ status: 422, code: 'idempotency_key_reused' });
+      expect((await post(app, other, key)).json()).toMatchObject({
+        status: 422,
+        code: 'idempotency_key_reused',
+      });
     }
     expect(app.accepted).toHaveLength(1);
   });

@@ -35,7 +35,9 @@ async function write(app: AppUnderTest, text: string): Promise<Socket> {
   onTestFinished(() => void client.destroy());
   const [accepted] = (await once(server, 'connection')) as [Socket];
   client.write(text);
-  await expect.poll(() => accepted.bytesRead, { interval: 5, timeout: 10_000 }).toBeGreaterThanOrEqual(text.length);
+  await expect
+    .poll(() => accepted.bytesRead, { interval: 5, timeout: 10_000 })
+    .toBeGreaterThanOrEqual(text.length);
   return client;
 }
 
@@ -51,7 +53,11 @@ describe('slow uploads of one key', () => {
     await begin(app, FULL_SIZE - 10 * KIB);
     expect((await post(app, 100 * KIB)).statusCode).toBe(503);
     const refused = await post(app, 100 * KIB);
-    expect(refused.json()).toMatchObject({ code: 'queue_full', retryable: true, detail: expect.stringContaining('of this key') });
+    expect(refused.json()).toMatchObject({
+      code: 'queue_full',
+      retryable: true,
+      detail: expect.stringContaining('of this key'),
+    });
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
     const socket = await begin(app, 100 * KIB);
     expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 503 /);

@@ -1,7 +1,7 @@
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseJson } from '../../src/http/body/json.ts';
+import { parseJson } from '../../src/http/request/body/strict-json.ts';
 import { CRM, MAIL, startApp } from '../helpers/app.ts';
 import { cpuTimeOf } from '../helpers/cpu-time.ts';
 
@@ -9,7 +9,8 @@ const parse = (text: string) => parseJson(Buffer.from(text));
 const nested = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
 
 const toQuoted = (key: string) => JSON.stringify(key);
-const toEscaped = (key: string) => `"${key.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`;
+const toEscaped = (key: string) =>
+  `"${key.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`;
 
 describe('the JSON of a body', () => {
   test('is read as JSON.parse reads it, whatever it is', () => {
@@ -29,7 +30,9 @@ describe('the JSON of a body', () => {
         fc.pre(!/"__proto__"|"constructor"/.test(JSON.stringify(map)));
         const keys = Object.keys(map);
         const again = write(keys[pick % keys.length] ?? '');
-        expect(() => parse(`{"outer":[${JSON.stringify(map).slice(0, -1)},${again} : 1}]}`)).toThrow('stands more than once');
+        expect(() => parse(`{"outer":[${JSON.stringify(map).slice(0, -1)},${again} : 1}]}`)).toThrow(
+          'stands more than once',
+        );
       }),
     );
   });
@@ -82,7 +85,9 @@ describe('the JSON of a body', () => {
   });
 
   test('says where it stops being JSON, and quotes nothing of it', () => {
-    expect(() => parse('{\n  "secret-word": 1,,\n}')).toThrow('The body is not valid JSON, at line 2 column 20.');
+    expect(() => parse('{\n  "secret-word": 1,,\n}')).toThrow(
+      'The body is not valid JSON, at line 2 column 20.',
+    );
     expect(() => parse('secret-word')).toThrow('The body is not valid JSON.');
   });
 
@@ -145,7 +150,14 @@ describe('the JSON of a body', () => {
 describe('POST /send', () => {
   test('answers 400 to what cannot be read', async () => {
     await using app = await startApp();
-    for (const body of ['{', '', '{"to":1,"to":2}', nested(100_000), '{"__proto__":1}', Buffer.from('{"to":"\xe9"}', 'latin1')]) {
+    for (const body of [
+      '{',
+      '',
+      '{"to":1,"to":2}',
+      nested(100_000),
+      '{"__proto__":1}',
+      Buffer.from('{"to":"\xe9"}', 'latin1'),
+    ]) {
       const answer = await app.send(body);
       expect(answer.statusCode).toBe(400);
       expect(answer.json().code).toBe('invalid_json');
@@ -172,8 +184,14 @@ describe('POST /send', () => {
 
   test.each([
     ['text/plain', 'The Content-Type is `text/plain`; only `application/json` is accepted.'],
-    ['text/json; charset=utf-8', 'The Content-Type is `text/json; charset=utf-8`; only `application/json` is accepted.'],
-    ['application/vnd.api+json', 'The Content-Type is `application/vnd.api+json`; only `application/json` is accepted.'],
+    [
+      'text/json; charset=utf-8',
+      'The Content-Type is `text/json; charset=utf-8`; only `application/json` is accepted.',
+    ],
+    [
+      'application/vnd.api+json',
+      'The Content-Type is `application/vnd.api+json`; only `application/json` is accepted.',
+    ],
     [
       'application/x-www-form-urlencoded',
       "The Content-Type is `application/x-www-form-urlencoded`; only `application/json` is accepted. With curl, add `-H 'Content-Type: application/json'` or use `--json` in place of `-d`.",
@@ -182,7 +200,10 @@ describe('POST /send', () => {
       'Multipart/Form-Data; boundary=x',
       'The Content-Type is `Multipart/Form-Data; boundary=x`; only `application/json` is accepted. Files go into `attachments`, as base64.',
     ],
-    [`text/${'x'.repeat(300)}`, `The Content-Type is \`text/${'x'.repeat(94)}…\`; only \`application/json\` is accepted.`],
+    [
+      `text/${'x'.repeat(300)}`,
+      `The Content-Type is \`text/${'x'.repeat(94)}…\`; only \`application/json\` is accepted.`,
+    ],
     ['text/\u00e9`<b>', 'The Content-Type is `text/??<b>`; only `application/json` is accepted.'],
     ['', 'The Content-Type header is missing; it must be `application/json`.'],
   ])('names the media type %j that came, on every route with a body', async (type, detail) => {
@@ -193,7 +214,12 @@ describe('POST /send', () => {
       ['PATCH', '/messages/msg_1'],
       ['PUT', '/suppressions/ada@example.com'],
     ] as const) {
-      const answer = await app.inject({ method, url, headers: { ...CRM, 'content-type': type }, body: JSON.stringify(MAIL) });
+      const answer = await app.inject({
+        method,
+        url,
+        headers: { ...CRM, 'content-type': type },
+        body: JSON.stringify(MAIL),
+      });
       expect(answer.json()).toMatchObject({ status: 415, code: 'unsupported_media_type', detail });
     }
   });
@@ -208,7 +234,10 @@ describe('POST /send', () => {
       ['POST', '/templates/invoice/preview'],
     ] as const) {
       const answer = await app.inject({ method, url, headers, body: gzipSync('{}') });
-      expect(answer.json()).toMatchObject({ status: 415, detail: 'The Content-Encoding is `gzip`; only uncompressed JSON is accepted.' });
+      expect(answer.json()).toMatchObject({
+        status: 415,
+        detail: 'The Content-Encoding is `gzip`; only uncompressed JSON is accepted.',
+      });
     }
   });
 

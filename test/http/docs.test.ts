@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ERROR_CODES } from '../../src/core/errors.ts';
 import { CRM_SECRET, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
-import { startStrippingProxy } from '../helpers/stripping-proxy.ts';
+import { startStrippingProxy } from '../helpers/smtp/stripping-proxy.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
 const isThere = existsSync(CHROMIUM);
@@ -15,7 +15,10 @@ const ARGUMENTS = [
 ];
 
 /** Opens a page and collects what the browser complains about: refused by the policy, not found, thrown. */
-async function openPage(browser: Browser, url: string): Promise<{ page: Page; complaints: string[]; foreign: string[] }> {
+async function openPage(
+  browser: Browser,
+  url: string,
+): Promise<{ page: Page; complaints: string[]; foreign: string[] }> {
   const page = await browser.newPage();
   page.setDefaultTimeout(120_000);
   const complaints: string[] = [];
@@ -26,7 +29,8 @@ async function openPage(browser: Browser, url: string): Promise<{ page: Page; co
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('requestfailed', (request) => complaints.push(`${request.url()} failed`));
   page.on('request', (request) => {
-    if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith('data:')) foreign.push(request.url());
+    if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith('data:'))
+      foreign.push(request.url());
   });
   await page.goto(url);
   return { page, complaints, foreign };
@@ -43,63 +47,69 @@ test('Chromium is there where it must be', () => {
   expect(isThere || process.env.CI !== 'true', `CI needs ${CHROMIUM}`).toBe(true);
 });
 
-describe.runIf(isThere)('in a browser (skipped where there is no /usr/bin/chromium)', { timeout: 120_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
-  }, 60_000);
-  // Pages that stay open slow down the ones after them.
-  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-  afterAll(() => browser?.close());
+describe.runIf(isThere)(
+  'in a browser (skipped where there is no /usr/bin/chromium)',
+  { timeout: 120_000 },
+  () => {
+    let browser: Browser;
+    beforeAll(async () => {
+      browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
+    }, 60_000);
+    // Pages that stay open slow down the ones after them.
+    afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
+    afterAll(() => browser?.close());
 
-  test('/docs shows the operations, and its own policy refuses nothing', async () => {
-    await using app = await startApp();
-    const { page, complaints, foreign } = await openPage(browser, `${await app.listen()}/docs`);
-    for (const id of ['send', 'getMessage', 'livez', 'readyz', 'explainProblem', 'getOpenApi']) {
-      await page.waitForSelector(`[id$="-${id}"]`);
-    }
-    expect(await page.title()).toBe('Outtray');
-    expect(complaints).toEqual([]);
-    expect(foreign).toEqual([]);
-  });
+    test('/docs shows the operations, and its own policy refuses nothing', async () => {
+      await using app = await startApp();
+      const { page, complaints, foreign } = await openPage(browser, `${await app.listen()}/docs`);
+      for (const id of ['send', 'getMessage', 'livez', 'readyz', 'explainProblem', 'getOpenApi']) {
+        await page.waitForSelector(`[id$="-${id}"]`);
+      }
+      expect(await page.title()).toBe('Outtray');
+      expect(complaints).toEqual([]);
+      expect(foreign).toEqual([]);
+    });
 
-  test('/docs can be used to look up a message, with a key', async () => {
-    await using app = await startApp();
-    const { id } = app.keep(aDelivery());
-    const { page, complaints } = await openPage(browser, `${await app.listen()}/docs`);
-    await authorize(page);
-    await page.click('[id$="-getMessage"] button.opblock-summary-control');
-    await page.fill('[id$="-getMessage"] input[placeholder="id"]', id);
-    await page.click('[id$="-getMessage"] button.execute');
-    await page.waitForSelector('[id$="-getMessage"] .live-responses-table td.response-col_status');
-    expect(await page.textContent('[id$="-getMessage"] .live-responses-table')).toContain(id);
-    expect(complaints).toEqual([]);
-  });
+    test('/docs can be used to look up a message, with a key', async () => {
+      await using app = await startApp();
+      const { id } = app.keep(aDelivery());
+      const { page, complaints } = await openPage(browser, `${await app.listen()}/docs`);
+      await authorize(page);
+      await page.click('[id$="-getMessage"] button.opblock-summary-control');
+      await page.fill('[id$="-getMessage"] input[placeholder="id"]', id);
+      await page.click('[id$="-getMessage"] button.execute');
+      await page.waitForSelector('[id$="-getMessage"] .live-responses-table td.response-col_status');
+      expect(await page.textContent('[id$="-getMessage"] .live-responses-table')).toContain(id);
+      expect(complaints).toEqual([]);
+    });
 
-  test.each(['/docs', '/docs/'])('%s works behind a proxy that strips a prefix', async (path) => {
-    await using app = await startApp();
-    await using proxy = await startStrippingProxy(await app.listen(), '/outtray');
-    const { page, complaints, foreign } = await openPage(browser, `${proxy.url}/outtray${path}`);
-    await authorize(page);
-    await page.click('[id$="-send"] button.opblock-summary-control');
-    await page.click('[id$="-send"] button.execute');
-    await page.waitForSelector('[id$="-send"] .live-responses-table .response td.response-col_status');
-    expect(await page.textContent('[id$="-send"] .live-responses-table .response td.response-col_status')).toContain('202');
-    expect(app.accepted).toMatchObject([{ draft: { envelope: { to: [{ email: 'ada@example.com' }] } } }]);
-    expect(proxy.strays).toEqual([]);
-    expect(complaints).toEqual([]);
-    expect(foreign).toEqual([]);
-  });
+    test.each(['/docs', '/docs/'])('%s works behind a proxy that strips a prefix', async (path) => {
+      await using app = await startApp();
+      await using proxy = await startStrippingProxy(await app.listen(), '/outtray');
+      const { page, complaints, foreign } = await openPage(browser, `${proxy.url}/outtray${path}`);
+      await authorize(page);
+      await page.click('[id$="-send"] button.opblock-summary-control');
+      await page.click('[id$="-send"] button.execute');
+      await page.waitForSelector('[id$="-send"] .live-responses-table .response td.response-col_status');
+      expect(
+        await page.textContent('[id$="-send"] .live-responses-table .response td.response-col_status'),
+      ).toContain('202');
+      expect(app.accepted).toMatchObject([{ draft: { envelope: { to: [{ email: 'ada@example.com' }] } } }]);
+      expect(proxy.strays).toEqual([]);
+      expect(complaints).toEqual([]);
+      expect(foreign).toEqual([]);
+    });
 
-  test('/problems shows each code in its own style, and its policy refuses nothing', async () => {
-    await using app = await startApp();
-    const url = await app.listen();
-    for (const code of ERROR_CODES.slice(0, 3)) {
-      const { page, complaints } = await openPage(browser, `${url}/problems/${code}`);
-      expect(await page.textContent('code')).toBe(code);
-      expect(await page.evaluate("getComputedStyle(document.querySelector('dt')).fontWeight")).toBe('600');
-      // Chromium asks for an icon by itself.
-      expect(complaints.filter((text) => !text.includes('404'))).toEqual([]);
-    }
-  });
-});
+    test('/problems shows each code in its own style, and its policy refuses nothing', async () => {
+      await using app = await startApp();
+      const url = await app.listen();
+      for (const code of ERROR_CODES.slice(0, 3)) {
+        const { page, complaints } = await openPage(browser, `${url}/problems/${code}`);
+        expect(await page.textContent('code')).toBe(code);
+        expect(await page.evaluate("getComputedStyle(document.querySelector('dt')).fontWeight")).toBe('600');
+        // Chromium asks for an icon by itself.
+        expect(complaints.filter((text) => !text.includes('404'))).toEqual([]);
+      }
+    });
+  },
+);

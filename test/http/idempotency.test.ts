@@ -1,11 +1,11 @@
 import { connect } from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryIdempotency } from '../../src/adapters/memory/idempotency.ts';
-import type { ApiKey } from '../../src/core/caller.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import type { ApiKey } from '../../src/core/auth/caller.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import { createIntake } from '../../src/core/intake.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
+import { createIntake } from '../../src/core/intake/intake.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { type AppUnderTest, CRM, CRM_SECRET, createLedger, MAIL, SHOP, startApp } from '../helpers/app.ts';
 import { aBackend, NO_TEMPLATES } from '../helpers/core.ts';
@@ -22,12 +22,9 @@ describe('Idempotency-Key', () => {
     const second = await app.send(MAIL, KEY);
     expect(first.headers).not.toHaveProperty('idempotency-replayed');
     expect(second.headers['idempotency-replayed']).toBe('true');
-    expect([second.statusCode, second.body, second.headers.location, second.headers['content-type']]).toEqual([
-      first.statusCode,
-      first.body,
-      first.headers.location,
-      first.headers['content-type'],
-    ]);
+    expect([second.statusCode, second.body, second.headers.location, second.headers['content-type']]).toEqual(
+      [first.statusCode, first.body, first.headers.location, first.headers['content-type']],
+    );
     expect(second.headers['x-request-id']).not.toBe(first.headers['x-request-id']);
     expect(app.accepted).toHaveLength(1);
   });
@@ -36,7 +33,10 @@ describe('Idempotency-Key', () => {
     await using app = await startApp();
     await app.send({ ...MAIL, tags: { a: '1', b: '2' } }, KEY);
     const { to, subject, text } = MAIL;
-    const answer = await app.send({ tags: { b: '2', a: '1' }, text, subject, to: [{ email: to }], cc: [] }, KEY);
+    const answer = await app.send(
+      { tags: { b: '2', a: '1' }, text, subject, to: [{ email: to }], cc: [] },
+      KEY,
+    );
     expect(answer.headers['idempotency-replayed']).toBe('true');
   });
 
@@ -71,7 +71,11 @@ describe('Idempotency-Key', () => {
     void app.send(MAIL, KEY);
     await begun.promise;
     const second = await app.send(MAIL, KEY);
-    expect([second.statusCode, second.json().code, second.headers['retry-after']]).toEqual([409, 'idempotency_in_progress', '1']);
+    expect([second.statusCode, second.json().code, second.headers['retry-after']]).toEqual([
+      409,
+      'idempotency_in_progress',
+      '1',
+    ]);
   });
 
   test('while the first request waits a second gets the state of now, and once the outcome is known that, word for word', async () => {
@@ -93,7 +97,10 @@ describe('Idempotency-Key', () => {
     await using app = await startApp();
     const first = app.send(MAIL, { ...KEY, prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
-    app.settle(id, { status: 'failed', error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
+    app.settle(id, {
+      status: 'failed',
+      error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null },
+    });
     const second = await app.send(MAIL, KEY);
     expect([second.statusCode, second.body]).toEqual([422, (await first).body]);
     expect(second.headers['idempotency-replayed']).toBe('true');
@@ -149,17 +156,24 @@ describe('Idempotency-Key', () => {
 
   test('if the answer cannot be kept it is given all the same, and nothing is sent twice', async () => {
     const ledger = createLedger();
-    await using app = await startApp({ idempotency: { ...ledger, accept: () => Promise.reject(new Error('the ledger is gone')) } });
+    await using app = await startApp({
+      idempotency: { ...ledger, accept: () => Promise.reject(new Error('the ledger is gone')) },
+    });
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
     expect((await app.send(MAIL, KEY)).json().code).toBe('idempotency_in_progress');
     expect(app.accepted).toHaveLength(1);
-    expect(app.logs).toContainEqual(expect.objectContaining({ msg: 'the answer could not be kept', msg_id: app.accepted[0]?.delivery.id }));
+    expect(app.logs).toContainEqual(
+      expect.objectContaining({ msg: 'the answer could not be kept', msg_id: app.accepted[0]?.delivery.id }),
+    );
   });
 
   test('if the wait breaks down after the message was accepted, a repeated request gets its state', async () => {
     await using app = await startApp({ waiters: { wait: () => Promise.reject(new Error('a bug')) } });
     expect((await app.send(MAIL, { ...KEY, prefer: 'wait=10' })).statusCode).toBe(500);
-    expect((await app.send(MAIL, KEY)).json()).toMatchObject({ id: app.accepted[0]?.delivery.id, status: 'queued' });
+    expect((await app.send(MAIL, KEY)).json()).toMatchObject({
+      id: app.accepted[0]?.delivery.id,
+      status: 'queued',
+    });
     expect(app.accepted).toHaveLength(1);
   });
 
@@ -180,16 +194,23 @@ describe('Idempotency-Key', () => {
   test('in quotes it is the same key', async () => {
     await using app = await startApp();
     await app.send(MAIL, { 'idempotency-key': 'a"b\\c' });
-    expect((await app.send(MAIL, { 'idempotency-key': '"a\\"b\\\\c"' })).headers['idempotency-replayed']).toBe('true');
+    expect(
+      (await app.send(MAIL, { 'idempotency-key': '"a\\"b\\\\c"' })).headers['idempotency-replayed'],
+    ).toBe('true');
   });
 
-  test.each(['', 'a b', 'ä', 'x'.repeat(257), '"', '"a', '"a"b"', '""', '"a b"'])('%j is no key', async (key) => {
-    await using app = await startApp();
-    const answer = await app.send(MAIL, { 'idempotency-key': key });
-    expect(answer.statusCode).toBe(422);
-    expect(answer.json().errors).toEqual([{ pointer: 'header:Idempotency-Key', code: 'invalid_format', detail: expect.any(String) }]);
-    expect(app.accepted).toEqual([]);
-  });
+  test.each(['', 'a b', 'ä', 'x'.repeat(257), '"', '"a', '"a"b"', '""', '"a b"'])(
+    '%j is no key',
+    async (key) => {
+      await using app = await startApp();
+      const answer = await app.send(MAIL, { 'idempotency-key': key });
+      expect(answer.statusCode).toBe(422);
+      expect(answer.json().errors).toEqual([
+        { pointer: 'header:Idempotency-Key', code: 'invalid_format', detail: expect.any(String) },
+      ]);
+      expect(app.accepted).toEqual([]);
+    },
+  );
 
   test('it may have 256 characters', async () => {
     await using app = await startApp();
@@ -205,8 +226,17 @@ describe('a repeated request that waits', () => {
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
     const body = JSON.stringify(MAIL);
-    const lines = ['POST /send HTTP/1.1', 'Host: x', `Authorization: ${CRM.authorization}`, 'Content-Type: application/json'];
-    const fields = [`Prefer: wait=60`, `Idempotency-Key: ${KEY['idempotency-key']}`, `Content-Length: ${body.length}`];
+    const lines = [
+      'POST /send HTTP/1.1',
+      'Host: x',
+      `Authorization: ${CRM.authorization}`,
+      'Content-Type: application/json',
+    ];
+    const fields = [
+      `Prefer: wait=60`,
+      `Idempotency-Key: ${KEY['idempotency-key']}`,
+      `Content-Length: ${body.length}`,
+    ];
     socket.write(`${[...lines, ...fields].join('\r\n')}\r\n\r\n${body}`);
     const id = await vi.waitUntil(() => [...app.waiting][0]);
     socket.destroy();
@@ -235,9 +265,15 @@ describe('a repeated request that waits', () => {
     const id = await leaveEarly(app);
     const again = app.send(MAIL, WAIT);
     await vi.waitUntil(() => app.waiting.has(id));
-    app.settle(id, { status: 'failed', error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
+    app.settle(id, {
+      status: 'failed',
+      error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null },
+    });
     const answer = await again;
-    expect([answer.statusCode, answer.json()]).toMatchObject([422, { code: 'recipients_rejected', message: { id, status: 'failed' } }]);
+    expect([answer.statusCode, answer.json()]).toMatchObject([
+      422,
+      { code: 'recipients_rejected', message: { id, status: 'failed' } },
+    ]);
     expect((await app.send(MAIL, WAIT)).body).toBe(answer.body);
   });
 
@@ -284,7 +320,10 @@ describe('a repeated request whose answer is not stored any more', () => {
   test('gets the id of its message and its state of now', async () => {
     await using app = await startApp({ idempotency: withoutAnswers() });
     const { id } = (await app.send(MAIL, KEY)).json();
-    app.settle(id, { status: 'failed', error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
+    app.settle(id, {
+      status: 'failed',
+      error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null },
+    });
     const again = await app.send(MAIL, KEY);
     expect([again.statusCode, again.json()]).toMatchObject([202, { id, status: 'failed' }]);
     expect(again.headers['idempotency-replayed']).toBe('true');
@@ -292,7 +331,12 @@ describe('a repeated request whose answer is not stored any more', () => {
   });
 
   test.each([
-    ['what is left of it', { id: 'kept', status: 'sent', finishedAt: 1_800_000_000_000 } as const, 'sent', '2027-01-15T08:00:00.000Z'],
+    [
+      'what is left of it',
+      { id: 'kept', status: 'sent', finishedAt: 1_800_000_000_000 } as const,
+      'sent',
+      '2027-01-15T08:00:00.000Z',
+    ],
     ['its id', null, null, null],
   ])('gets %s if the message is not kept any more either', async (_, tombstone, status, finished_at) => {
     const store = { get: async () => null, tombstone: async () => tombstone, refusal: () => null };
@@ -300,7 +344,11 @@ describe('a repeated request whose answer is not stored any more', () => {
     const { id } = (await app.send(MAIL, KEY)).json();
     for (const headers of [KEY, { ...KEY, prefer: 'wait=10' }]) {
       const again = await app.send(MAIL, headers);
-      expect([again.statusCode, again.json(), again.headers['idempotency-replayed']]).toEqual([200, { id, status, finished_at }, 'true']);
+      expect([again.statusCode, again.json(), again.headers['idempotency-replayed']]).toEqual([
+        200,
+        { id, status, finished_at },
+        'true',
+      ]);
     }
     expect(app.accepted).toHaveLength(1);
   });
@@ -350,37 +398,60 @@ describe('a repeated request whose answer is not stored any more', () => {
     ]);
   });
 
-  test.each(['strict', 'permissive'])('gets the same ids in the shapes of Resend, one or many (%s)', async (mode) => {
-    await using app = await startApp({ idempotency: withoutAnswers() });
-    const email = { from: 'a@acme.com', ...MAIL };
-    const one = await post(app, '/emails', email);
-    expect((await post(app, '/emails', email)).json()).toEqual(one.json());
-    const headers = { 'x-batch-validation': mode };
-    const emails = mode === 'strict' ? [email, email] : [email, { ...email, to: 'nobody' }, email];
-    const many = await post(app, '/emails/batch', emails, headers);
-    const again = await post(app, '/emails/batch', emails, headers);
-    expect([again.statusCode, again.json().data, again.headers['idempotency-replayed']]).toEqual([200, many.json().data, 'true']);
-    expect(again.json().errors?.map(({ index }: { index: number }) => index)).toEqual(mode === 'strict' ? undefined : [1]);
-    expect(app.accepted).toHaveLength(3);
-  });
+  test.each(['strict', 'permissive'])(
+    'gets the same ids in the shapes of Resend, one or many (%s)',
+    async (mode) => {
+      await using app = await startApp({ idempotency: withoutAnswers() });
+      const email = { from: 'a@acme.com', ...MAIL };
+      const one = await post(app, '/emails', email);
+      expect((await post(app, '/emails', email)).json()).toEqual(one.json());
+      const headers = { 'x-batch-validation': mode };
+      const emails = mode === 'strict' ? [email, email] : [email, { ...email, to: 'nobody' }, email];
+      const many = await post(app, '/emails/batch', emails, headers);
+      const again = await post(app, '/emails/batch', emails, headers);
+      expect([again.statusCode, again.json().data, again.headers['idempotency-replayed']]).toEqual([
+        200,
+        many.json().data,
+        'true',
+      ]);
+      expect(again.json().errors?.map(({ index }: { index: number }) => index)).toEqual(
+        mode === 'strict' ? undefined : [1],
+      );
+      expect(app.accepted).toHaveLength(3);
+    },
+  );
 });
 
 describe('a request of which it is not known what came', () => {
-  const ALL = { owner: null, statuses: null, tag: null, recipient: null, createdAfter: null, createdBefore: null, limit: 100, after: null };
+  const ALL = {
+    owner: null,
+    statuses: null,
+    tag: null,
+    recipient: null,
+    createdAfter: null,
+    createdBefore: null,
+    limit: 100,
+    after: null,
+  };
   const unavailable = () => Promise.reject(new AppError('queue_unavailable'));
 
   /** The way in as it is, over a backend in memory that the test breaks. */
   async function start({ keys = [aKey(CRM_SECRET, { name: 'crm' })] }: { keys?: readonly ApiKey[] } = {}) {
     const backend = aBackend();
-    const { queue, store, idempotency, books } = backend;
-    const keyring = createKeyring(keys, books);
+    const { queue, store, idempotency, sharedState } = backend;
+    const apiKeys = createApiKeys(keys, sharedState);
     let isDraining = false;
     const intake = createIntake({
       queue,
       store,
-      keyring,
+      apiKeys,
       accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
-      suppressions: createSuppressions({ store: backend.suppressions, events: createEvents(), learn: true, onError() {} }),
+      suppressions: createSuppressions({
+        store: backend.suppressions,
+        events: createEvents(),
+        learn: true,
+        onError() {},
+      }),
       templates: NO_TEMPLATES,
       composer: { compose: async () => ({ size: 1, headers: [] }), typeOf: () => 'application/octet-stream' },
       inspector: { findBlocked: async () => [] },
@@ -389,7 +460,7 @@ describe('a request of which it is not known what came', () => {
       maxMessageBytes: 1e6,
       isDraining: () => isDraining,
     });
-    const app = await startApp({ intake, keyring, idempotency });
+    const app = await startApp({ intake, apiKeys, idempotency });
     onTestFinished(async () => {
       await app[Symbol.asyncDispose]();
       await backend.close();
@@ -421,19 +492,22 @@ describe('a request of which it is not known what came', () => {
     vi.spyOn(store, 'get').mockImplementationOnce(unavailable);
   }
 
-  test.each(['was', 'was not'] as const)('may be made again, and makes one message (it %s kept the first time)', async (what) => {
-    const app = await start();
-    if (what === 'was') loseAnswers(app);
-    else vi.spyOn(app.store, 'insert').mockImplementationOnce(unavailable);
-    const first = await app.send(MAIL, KEY);
-    expect([first.statusCode, first.json().code]).toEqual([503, 'queue_unavailable']);
-    const second = await app.send(MAIL, KEY);
-    expect([second.statusCode, second.headers['idempotency-replayed']]).toEqual([202, undefined]);
-    expect(await app.kept()).toEqual([second.json().id]);
-    const third = await app.send(MAIL, KEY);
-    expect([third.body, third.headers['idempotency-replayed']]).toEqual([second.body, 'true']);
-    expect(await app.kept()).toHaveLength(1);
-  });
+  test.each(['was', 'was not'] as const)(
+    'may be made again, and makes one message (it %s kept the first time)',
+    async (what) => {
+      const app = await start();
+      if (what === 'was') loseAnswers(app);
+      else vi.spyOn(app.store, 'insert').mockImplementationOnce(unavailable);
+      const first = await app.send(MAIL, KEY);
+      expect([first.statusCode, first.json().code]).toEqual([503, 'queue_unavailable']);
+      const second = await app.send(MAIL, KEY);
+      expect([second.statusCode, second.headers['idempotency-replayed']]).toEqual([202, undefined]);
+      expect(await app.kept()).toEqual([second.json().id]);
+      const third = await app.send(MAIL, KEY);
+      expect([third.body, third.headers['idempotency-replayed']]).toEqual([second.body, 'true']);
+      expect(await app.kept()).toHaveLength(1);
+    },
+  );
 
   test('is accepted if the message was kept after all: only the answer of the store was lost', async () => {
     const app = await start();
@@ -503,7 +577,8 @@ describe('a request of which it is not known what came', () => {
     expect(first.json()).toMatchObject({ accepted: 2, refused: 2 });
     const second = await app.sendAll(messages);
     expect([second.statusCode, second.json()]).toMatchObject([202, { accepted: 4, refused: 0 }]);
-    const idsOf = (answer: typeof first) => answer.json().results.map(({ message }: { message?: { id: string } }) => message?.id);
+    const idsOf = (answer: typeof first) =>
+      answer.json().results.map(({ message }: { message?: { id: string } }) => message?.id);
     expect(idsOf(second).slice(0, 1).concat(idsOf(second)[2])).toEqual([idsOf(first)[0], idsOf(first)[2]]);
     expect((await app.kept()).toSorted()).toEqual(idsOf(second).toSorted());
     expect((await app.sendAll(messages)).headers['idempotency-replayed']).toBe('true');
@@ -512,7 +587,7 @@ describe('a request of which it is not known what came', () => {
   test('is taken up also if the ledger itself was away when it ended', async () => {
     const app = await start();
     loseAnswers(app);
-    vi.spyOn(app.idempotency, 'suspend').mockImplementationOnce(unavailable);
+    vi.spyOn(app.idempotency, 'markUnknown').mockImplementationOnce(unavailable);
     expect((await app.send(MAIL, KEY)).json().code).toBe('queue_unavailable');
     await expect.poll(async () => (await app.send(MAIL, KEY)).statusCode, { timeout: 5000 }).toBe(202);
     expect(await app.kept()).toHaveLength(1);
@@ -520,7 +595,10 @@ describe('a request of which it is not known what came', () => {
 
   test('has its answer kept later if the ledger is away just then', async () => {
     const app = await start();
-    const answer = vi.spyOn(app.idempotency, 'accept').mockImplementationOnce(unavailable).mockImplementationOnce(unavailable);
+    const answer = vi
+      .spyOn(app.idempotency, 'accept')
+      .mockImplementationOnce(unavailable)
+      .mockImplementationOnce(unavailable);
     const first = await app.send(MAIL, KEY);
     expect(first.statusCode).toBe(202);
     await expect.poll(() => answer.mock.calls.length, { timeout: 5000 }).toBe(3);

@@ -73,7 +73,9 @@ describe('the log', () => {
       await once(socket.resume(), 'close');
     }
     await lines(app, 6);
-    const shown = app.logs.filter(({ msg }) => msg === 'request').map(({ status, path, client_address }) => [status, path, client_address]);
+    const shown = app.logs
+      .filter(({ msg }) => msg === 'request')
+      .map(({ status, path, client_address }) => [status, path, client_address]);
     expect(shown).toEqual([
       [400, '/parser', '127.0.0.1'],
       [431, '/large', '127.0.0.1'],
@@ -87,20 +89,31 @@ describe('the log', () => {
     await using app = await startApp({ requestTimeoutMs: 300, trustProxy: ['127.0.0.1'] });
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
-    const headers = { host: 'x', authorization: `Bearer ${CRM_SECRET}`, 'content-length': 9, 'x-forwarded-for': '203.0.113.7' };
+    const headers = {
+      host: 'x',
+      authorization: `Bearer ${CRM_SECRET}`,
+      'content-length': 9,
+      'x-forwarded-for': '203.0.113.7',
+    };
     const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.write(`POST /send?x HTTP/1.1\r\ncontent-type: application/json\r\n${head.join('')}\r\n{`);
     await once(socket.resume(), 'close');
     await lines(app, 3);
     const [timeout, request] = app.logs.filter(({ msg }) => msg === 'request');
-    expect(timeout).toMatchObject({ status: 408, code: 'request_timeout', path: '/send', client_address: '203.0.113.7' });
+    expect(timeout).toMatchObject({
+      status: 408,
+      code: 'request_timeout',
+      path: '/send',
+      client_address: '203.0.113.7',
+    });
     expect(request).toMatchObject({ request_id: timeout?.request_id, aborted: true, path: '/send' });
   });
 
   test('has successful requests for health and docs at debug level only, and their failures as any other', async () => {
     let isDraining = false;
     await using app = await startApp({ isDraining: () => isDraining });
-    for (const path of ['/livez', '/readyz', '/docs', '/docs/', '/openapi.yaml', '/problems/not_found']) await app.get(path, {});
+    for (const path of ['/livez', '/readyz', '/docs', '/docs/', '/openapi.yaml', '/problems/not_found'])
+      await app.get(path, {});
     expect(await lines(app, 6)).toMatchObject(Array.from({ length: 6 }, () => ({ level: 20 })));
     isDraining = true;
     await app.get('/readyz', {});
@@ -115,7 +128,10 @@ describe('the log', () => {
     await using app = await startApp();
     const answer = app.send(MAIL, { prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
-    app.settle(id, { status: 'failed', error: { code: 'mailbox_full', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
+    app.settle(id, {
+      status: 'failed',
+      error: { code: 'mailbox_full', detail: 'd', hint: 'h', scope: 'message', smtp: null },
+    });
     await answer;
     expect(await lines(app, 1)).toMatchObject([{ level: 30, status: 422, code: 'mailbox_full', msg_id: id }]);
   });
@@ -136,7 +152,13 @@ describe('the log', () => {
 
   test('never has a secret, a header, a body or an address in it', async () => {
     await using app = await startApp();
-    const headers = { 'x-api-key': SECRET, cookie: SECRET, 'user-agent': SECRET, 'idempotency-key': SECRET, 'x-request-id': SECRET };
+    const headers = {
+      'x-api-key': SECRET,
+      cookie: SECRET,
+      'user-agent': SECRET,
+      'idempotency-key': SECRET,
+      'x-request-id': SECRET,
+    };
     const url = await app.listen();
     await app.send({ ...MAIL, subject: SECRET, text: SECRET, to: `${SECRET}@example.com` }, headers);
     await app.send({ ...MAIL, [SECRET]: SECRET }, headers);
@@ -148,13 +170,17 @@ describe('the log', () => {
     await fetch(`${url}/%zz?${SECRET}`);
     await lines(app, 9);
     const text = JSON.stringify(app.logs);
-    for (const word of [SECRET, CRM_SECRET, SHOP_SECRET, 'authorization', 'example.com']) expect(text).not.toContain(word);
+    for (const word of [SECRET, CRM_SECRET, SHOP_SECRET, 'authorization', 'example.com'])
+      expect(text).not.toContain(word);
   });
 
   test('gives each request an id of its own, which the caller cannot choose', async () => {
     await using app = await startApp();
     const ids = await Promise.all(
-      [1, 2, 3].map(async () => (await app.send(MAIL, { 'x-request-id': 'mine', 'request-id': 'mine' })).headers['x-request-id']),
+      [1, 2, 3].map(
+        async () =>
+          (await app.send(MAIL, { 'x-request-id': 'mine', 'request-id': 'mine' })).headers['x-request-id'],
+      ),
     );
     for (const id of ids) expect(id).toMatch(/^req_[0-9a-f-]{36}$/);
     expect(new Set(ids).size).toBe(3);
@@ -171,6 +197,7 @@ describe('every answer', () => {
       await app.get('/nowhere', {}),
       await app.get('/%zz', {}),
     ];
-    for (const { headers } of answers) expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    for (const { headers } of answers)
+      expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   });
 });

@@ -16,7 +16,14 @@ describe('GET /messages/{id}', () => {
         recipients: [{ email: 'ada@example.com', status: 'pending', smtp }],
         attempts: [
           { number: 1, startedAt: at + 1000, endedAt: at + 2000, account: 'bot@acme.com', smtp, error },
-          { number: 2, startedAt: at + 3000, endedAt: null, account: 'bot@acme.com', smtp: null, error: null },
+          {
+            number: 2,
+            startedAt: at + 3000,
+            endedAt: null,
+            account: 'bot@acme.com',
+            smtp: null,
+            error: null,
+          },
         ],
         error,
         possibleDuplicate: true,
@@ -50,7 +57,14 @@ describe('GET /messages/{id}', () => {
           smtp,
           error: told,
         },
-        { number: 2, started_at: '2027-01-01T09:00:03.000Z', ended_at: null, account: 'bot@acme.com', smtp: null, error: null },
+        {
+          number: 2,
+          started_at: '2027-01-01T09:00:03.000Z',
+          ended_at: null,
+          account: 'bot@acme.com',
+          smtp: null,
+          error: null,
+        },
       ],
       error: told,
       possible_duplicate: true,
@@ -62,7 +76,8 @@ describe('GET /messages/{id}', () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ requestId: 'req_of_sending' }));
     const { body } = await app.get(`/messages/${id}`);
-    for (const word of ['Hello.', 'content', 'owner', 'crm', 'req_of_sending']) expect(body).not.toContain(word);
+    for (const word of ['Hello.', 'content', 'owner', 'crm', 'req_of_sending'])
+      expect(body).not.toContain(word);
   });
 
   test("another key's message is as unknown as one that never was", async () => {
@@ -83,8 +98,11 @@ describe('GET /messages/{id}', () => {
     expect((await app.get(`/messages/${id}`, ADMIN)).json().id).toBe(id);
   });
 
-  test.each([`/messages/${'x'.repeat(5000)}`, '/messages/__proto__', '/messages/%2Fetc%2Fpasswd'])('%s is no message', async (url) => {
-    await using app = await startApp();
-    expect((await app.get(url)).json().code).toBe('message_not_found');
-  });
+  test.each([`/messages/${'x'.repeat(5000)}`, '/messages/__proto__', '/messages/%2Fetc%2Fpasswd'])(
+    '%s is no message',
+    async (url) => {
+      await using app = await startApp();
+      expect((await app.get(url)).json().code).toBe('message_not_found');
+    },
+  );
 });

@@ -10,7 +10,11 @@ import { sendRequest } from '../../src/http/schemas/send.ts';
 import { startApp } from '../helpers/app.ts';
 
 interface Media {
-  readonly schema: { readonly allOf?: readonly { readonly properties?: { readonly code?: { readonly enum: readonly ErrorCode[] } } }[] };
+  readonly schema: {
+    readonly allOf?: readonly {
+      readonly properties?: { readonly code?: { readonly enum: readonly ErrorCode[] } };
+    }[];
+  };
   readonly examples?: Readonly<Record<string, { readonly value: Problem & ResendError }>>;
 }
 
@@ -19,10 +23,24 @@ interface Operation {
   readonly tags: readonly string[];
   readonly summary: string;
   readonly security?: readonly object[];
-  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly example?: unknown; readonly examples?: unknown }[];
-  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: unknown; readonly example?: unknown }>> };
+  readonly parameters?: readonly {
+    readonly name: string;
+    readonly in: string;
+    readonly example?: unknown;
+    readonly examples?: unknown;
+  }[];
+  readonly requestBody?: {
+    readonly content: Readonly<Record<string, { readonly schema: unknown; readonly example?: unknown }>>;
+  };
   readonly responses: Readonly<
-    Record<string, { readonly description: string; readonly headers?: object; readonly content: Readonly<Record<string, Media>> }>
+    Record<
+      string,
+      {
+        readonly description: string;
+        readonly headers?: object;
+        readonly content: Readonly<Record<string, Media>>;
+      }
+    >
   >;
 }
 
@@ -95,7 +113,9 @@ describe('the OpenAPI document', () => {
   test('describes POST /send: every field, the headers it reads and those it answers with', async () => {
     const { document, operations } = readDocument();
     const send = operations.find(({ operationId }) => operationId === 'send');
-    expect(send?.requestBody?.content['application/json']?.schema).toEqual({ $ref: '#/components/schemas/SendRequest' });
+    expect(send?.requestBody?.content['application/json']?.schema).toEqual({
+      $ref: '#/components/schemas/SendRequest',
+    });
     const { properties, required, additionalProperties } = document.components.schemas.SendRequest;
     expect(Object.keys(properties)).toEqual(Object.keys(sendRequest.shape));
     expect([required, additionalProperties]).toEqual([['to'], false]);
@@ -111,8 +131,14 @@ describe('the OpenAPI document', () => {
   });
 
   test.each([
-    ['null and empty strings for optional fields', { cc: null, reply_to: '', html: null, text: '', attachments: null, expires_at: '' }],
-    ['null within fields', { unsubscribe: { url: null, email: 'a@b.co', one_click: '' }, template: { id: 'x', variables: null } }],
+    [
+      'null and empty strings for optional fields',
+      { cc: null, reply_to: '', html: null, text: '', attachments: null, expires_at: '' },
+    ],
+    [
+      'null within fields',
+      { unsubscribe: { url: null, email: 'a@b.co', one_click: '' }, template: { id: 'x', variables: null } },
+    ],
     ['an empty list for an object', { headers: [], tags: [], metadata: [] }],
     ['numbers and booleans in tags', { tags: { a: 1, b: true, c: 'x' }, scheduled_at: null }],
     ['a References header', { references: '<a@b> <c@d>' }],
@@ -120,7 +146,10 @@ describe('the OpenAPI document', () => {
     const { document } = await readDocument();
     const ajv = new Ajv2020({ strict: false });
     addFormats.default(ajv);
-    const isValid = ajv.compile({ ...document.components.schemas.SendRequest, components: document.components });
+    const isValid = ajv.compile({
+      ...document.components.schemas.SendRequest,
+      components: document.components,
+    });
     expect([isValid({ to: 'ada@example.com', ...patch }), isValid.errors]).toEqual([true, null]);
     for (const wrong of [{ to: null }, { scheduled_at: '' }, { headers: ['x'] }, { tags: { a: null } }]) {
       expect(isValid({ to: 'ada@example.com', ...wrong })).toBe(false);
@@ -157,7 +186,13 @@ describe('the OpenAPI document', () => {
         expect(Object.keys(media?.examples ?? {})).toEqual(codes);
         for (const [code, { value }] of Object.entries(media?.examples ?? {})) {
           const { title, hint, retryable } = ERRORS[code as ErrorCode];
-          expect(value).toMatchObject({ code, hint, retryable, request_id: expect.stringMatching(/^req_/), errors: expect.any(Array) });
+          expect(value).toMatchObject({
+            code,
+            hint,
+            retryable,
+            request_id: expect.stringMatching(/^req_/),
+            errors: expect.any(Array),
+          });
           expect(value.errors.length > 0).toBe(code === 'validation_failed');
           if (type === 'application/json') expect(String(value.statusCode)).toBe(status);
           else {
@@ -168,7 +203,11 @@ describe('the OpenAPI document', () => {
       }
     }
     const [problem] = document.components.schemas.Problem.examples;
-    expect(ERRORS[problem.code as ErrorCode]).toMatchObject({ title: problem.title, status: problem.status, hint: problem.hint });
+    expect(ERRORS[problem.code as ErrorCode]).toMatchObject({
+      title: problem.title,
+      status: problem.status,
+      hint: problem.hint,
+    });
   });
 
   test('leaves answers open for fields to come', async () => {

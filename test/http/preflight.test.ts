@@ -1,12 +1,12 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { createArchiveInspector } from '../../src/adapters/archive/inspector.ts';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
+import { createArchiveInspector } from '../../src/adapters/archive/archive-inspector.ts';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
-import { createComposer } from '../../src/adapters/smtp/compose.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { createComposer } from '../../src/adapters/smtp/mime/composer.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import { createEvents } from '../../src/core/events.ts';
-import { createIntake } from '../../src/core/intake.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
+import { createIntake } from '../../src/core/intake/intake.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { type AppUnderTest, CRM, MAIL, startApp } from '../helpers/app.ts';
 import { tar, zip } from '../helpers/archives.ts';
@@ -16,13 +16,23 @@ const GMAIL_SIZE = 35_882_577;
 
 /** The HTTP layer over the true way in, in memory. */
 function startPreflight(maxMessageBytes = GMAIL_SIZE): Promise<AppUnderTest> {
-  const { queue, store, suppressions } = createMemoryBackend({ maxMessages: 100, maxBytes: 1e9, retainMs: 60_000, onEarlyDrop: () => {} });
+  const { queue, store, suppressions } = createMemoryBackend({
+    maxMessages: 100,
+    maxBytes: 1e9,
+    retainMs: 60_000,
+    onEarlyDrop: () => {},
+  });
   const intake = createIntake({
     queue,
     store,
     accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
-    keyring: createKeyring([], createMemoryBooks()),
-    suppressions: createSuppressions({ store: suppressions, events: createEvents(), learn: true, onError() {} }),
+    apiKeys: createApiKeys([], createMemorySharedState()),
+    suppressions: createSuppressions({
+      store: suppressions,
+      events: createEvents(),
+      learn: true,
+      onError() {},
+    }),
     templates: NO_TEMPLATES,
     allowedRecipients: null,
     redirectAllTo: null,
@@ -37,7 +47,10 @@ function startPreflight(maxMessageBytes = GMAIL_SIZE): Promise<AppUnderTest> {
 function withFiles(files: Readonly<Record<string, Buffer>>) {
   return {
     ...MAIL,
-    attachments: Object.entries(files).map(([filename, content]) => ({ filename, content: content.toString('base64') })),
+    attachments: Object.entries(files).map(([filename, content]) => ({
+      filename,
+      content: content.toString('base64'),
+    })),
   };
 }
 
@@ -65,13 +78,21 @@ describe('an attachment', () => {
 
   test('is looked into by a dry run too', async () => {
     await using app = await startPreflight();
-    const answer = await app.send({ ...withFiles({ 'a.tgz': gzipSync(await tar([['x.js']])) }), dry_run: true });
-    expect(answer.json()).toMatchObject({ code: 'attachment_blocked', errors: [{ detail: expect.stringContaining('"a.tar/x.js"') }] });
+    const answer = await app.send({
+      ...withFiles({ 'a.tgz': gzipSync(await tar([['x.js']])) }),
+      dry_run: true,
+    });
+    expect(answer.json()).toMatchObject({
+      code: 'attachment_blocked',
+      errors: [{ detail: expect.stringContaining('"a.tar/x.js"') }],
+    });
   });
 
   test('is refused together with all others that are, each at its place', async () => {
     await using app = await startPreflight();
-    const answer = await app.send(withFiles({ 'a.zip': zip([['x.exe']]), 'b.zip': zip([['x.txt']]), 'c.zip': zip([['x.msi']]) }));
+    const answer = await app.send(
+      withFiles({ 'a.zip': zip([['x.exe']]), 'b.zip': zip([['x.txt']]), 'c.zip': zip([['x.msi']]) }),
+    );
     expect(answer.json()).toMatchObject({
       detail: expect.stringContaining('(and 1 more, see errors)'),
       errors: [{ pointer: '/attachments/0' }, { pointer: '/attachments/2' }],
@@ -99,7 +120,10 @@ describe('an attachment', () => {
   ])('is refused by its name, whatever hides it: %s', async (_, filename) => {
     await using app = await startPreflight();
     const answer = await app.send(withFiles({ [filename]: Buffer.from('MZ') }));
-    expect(answer.json()).toMatchObject({ code: 'attachment_blocked', errors: [{ pointer: '/attachments/0/filename' }] });
+    expect(answer.json()).toMatchObject({
+      code: 'attachment_blocked',
+      errors: [{ pointer: '/attachments/0/filename' }],
+    });
   });
 
   test('whose name only mentions a blocked type goes its way', async () => {
@@ -109,7 +133,9 @@ describe('an attachment', () => {
 
   test('cannot put control characters or a flood of text into the answer', async () => {
     await using app = await startPreflight();
-    const answer = await app.send(withFiles({ 'a.zip': zip([[`${'d/'.repeat(30_000)}\u001b[31m\u202e.exe`]]) }));
+    const answer = await app.send(
+      withFiles({ 'a.zip': zip([[`${'d/'.repeat(30_000)}\u001b[31m\u202e.exe`]]) }),
+    );
     const [{ detail }] = answer.json().errors;
     expect(detail).toMatch(/^[^\p{Cc}\p{Cf}]{1,400}$/u);
   });
@@ -138,7 +164,10 @@ describe('the size of a message', () => {
   test('is measured with its headers, however long they are', async () => {
     await using app = await startPreflight();
     const attachments = [{ filename: 'a.bin', content: Buffer.alloc(26_085_000).toString('base64') }];
-    const to = Array.from({ length: 100 }, (_, i) => ({ email: `a${i}@example.com`, name: '漢'.repeat(250) }));
+    const to = Array.from({ length: 100 }, (_, i) => ({
+      email: `a${i}@example.com`,
+      name: '漢'.repeat(250),
+    }));
     const references = Array.from({ length: 100 }, (_, i) => `<${'r'.repeat(900)}${i}@example.com>`);
     const answer = await app.send({ ...MAIL, attachments, to, references });
     expect(answer.statusCode).toBe(413);
@@ -150,7 +179,9 @@ describe('the size of a message', () => {
     const body = JSON.stringify({ ...MAIL, text: 'x'.repeat(1024 * 1024 + 1000) });
     const answer = await app.send(body);
     expect(answer.statusCode).toBe(413);
-    expect(answer.json().detail).toBe(`The body has ${body.length} bytes; the maximum is ${1024 * 1024 + 1000}.`);
+    expect(answer.json().detail).toBe(
+      `The body has ${body.length} bytes; the maximum is ${1024 * 1024 + 1000}.`,
+    );
   });
 
   test('is told by the limit alone when the caller did not say how much would come', async () => {
@@ -160,9 +191,16 @@ describe('the size of a message', () => {
       for (let i = 0; i < 20; i++) yield Buffer.alloc(64 * 1024, 'x');
     }
     const headers = { ...CRM, 'content-type': 'application/json' };
-    const answer = await fetch(`${url}/send`, { method: 'POST', headers, body: parts(), duplex: 'half' } as RequestInit);
+    const answer = await fetch(`${url}/send`, {
+      method: 'POST',
+      headers,
+      body: parts(),
+      duplex: 'half',
+    } as RequestInit);
     expect(answer.status).toBe(413);
-    expect(await answer.json()).toMatchObject({ detail: `The body is larger than the maximum of ${1024 * 1024 + 1000} bytes.` });
+    expect(await answer.json()).toMatchObject({
+      detail: `The body is larger than the maximum of ${1024 * 1024 + 1000} bytes.`,
+    });
   });
 });
 
@@ -179,7 +217,9 @@ describe('a From', () => {
     await using app = await startPreflight();
     const answer = await app.send({ ...MAIL, ...fields });
     expect(answer.statusCode).toBe(422);
-    expect(answer.json().errors).toEqual([expect.objectContaining({ pointer, detail: expect.stringContaining('Gmail takes one From') })]);
+    expect(answer.json().errors).toEqual([
+      expect.objectContaining({ pointer, detail: expect.stringContaining('Gmail takes one From') }),
+    ]);
   });
 
   test('may have commas in a quoted name', async () => {
@@ -191,35 +231,49 @@ describe('a From', () => {
 
   test('that is wrong otherwise is told so', async () => {
     await using app = await startPreflight();
-    expect((await app.send({ ...MAIL, from: 'acme.com' })).json().errors).toMatchObject([{ detail: expect.stringContaining('no @') }]);
+    expect((await app.send({ ...MAIL, from: 'acme.com' })).json().errors).toMatchObject([
+      { detail: expect.stringContaining('no @') },
+    ]);
     const huge = `${'@'.repeat(1_000_000)}`;
-    expect((await app.send({ ...MAIL, from: huge })).json().errors).toMatchObject([{ detail: expect.stringContaining('too long') }]);
+    expect((await app.send({ ...MAIL, from: huge })).json().errors).toMatchObject([
+      { detail: expect.stringContaining('too long') },
+    ]);
   });
 });
 
 describe('a header that Gmail refuses', () => {
-  test.each(['Auto-Submitted', 'feedback-id', 'Importance', 'Precedence', 'Sensitivity'])('%s in other than ASCII', async (name) => {
-    await using app = await startPreflight();
-    for (const value of ['dringend!ü', '=?utf-8?q?bulk?=']) {
-      const answer = await app.send({ ...MAIL, headers: { [name]: value } });
-      expect(answer.json().errors).toEqual([
-        { pointer: `/headers/${name}`, code: 'header_not_ascii', detail: expect.stringContaining('Gmail refuses') },
-      ]);
-    }
-    expect((await app.send({ ...MAIL, headers: { [name]: 'bulk' } })).statusCode).toBe(202);
-  });
+  test.each(['Auto-Submitted', 'feedback-id', 'Importance', 'Precedence', 'Sensitivity'])(
+    '%s in other than ASCII',
+    async (name) => {
+      await using app = await startPreflight();
+      for (const value of ['dringend!ü', '=?utf-8?q?bulk?=']) {
+        const answer = await app.send({ ...MAIL, headers: { [name]: value } });
+        expect(answer.json().errors).toEqual([
+          {
+            pointer: `/headers/${name}`,
+            code: 'header_not_ascii',
+            detail: expect.stringContaining('Gmail refuses'),
+          },
+        ]);
+      }
+      expect((await app.send({ ...MAIL, headers: { [name]: 'bulk' } })).statusCode).toBe(202);
+    },
+  );
 
   test.each(['Message-ID', 'Date', 'Sender', 'Subject', 'MIME-Version', 'Content-Type', 'DKIM-Signature'])(
     '%s, which would stand there twice',
     async (name) => {
       await using app = await startPreflight();
-      expect((await app.send({ ...MAIL, headers: { [name]: 'x' } })).json().errors).toMatchObject([{ code: 'header_not_allowed' }]);
+      expect((await app.send({ ...MAIL, headers: { [name]: 'x' } })).json().errors).toMatchObject([
+        { code: 'header_not_allowed' },
+      ]);
     },
   );
 
   test('Reply-To of more than 32 KiB', async () => {
     await using app = await startPreflight();
-    const people = (count: number) => Array.from({ length: count }, (_, i) => ({ email: `a${i}@example.com`, name: '漢'.repeat(250) }));
+    const people = (count: number) =>
+      Array.from({ length: count }, (_, i) => ({ email: `a${i}@example.com`, name: '漢'.repeat(250) }));
     expect((await app.send({ ...MAIL, reply_to: people(100) })).json().errors).toEqual([
       { pointer: '/reply_to', code: 'too_long', detail: expect.stringContaining('32768 bytes') },
     ]);
@@ -228,7 +282,8 @@ describe('a header that Gmail refuses', () => {
 
   test('headers of more than 64 KiB in all', async () => {
     await using app = await startPreflight();
-    const map = (value: string) => Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`X-${i}`, value]));
+    const map = (value: string) =>
+      Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`X-${i}`, value]));
     expect((await app.send({ ...MAIL, headers: map('漢'.repeat(500)) })).json().errors).toEqual([
       { pointer: '/headers', code: 'too_long', detail: expect.stringContaining('65536 bytes') },
     ]);
@@ -248,7 +303,9 @@ describe('a header that Gmail refuses', () => {
       reply_to: people.slice(0, 19),
       subject: '漢'.repeat(998),
       text: 'x',
-      headers: Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`X-${'n'.repeat(70)}-${i}`, '漢'.repeat(410)])),
+      headers: Object.fromEntries(
+        Array.from({ length: 50 }, (_, i) => [`X-${'n'.repeat(70)}-${i}`, '漢'.repeat(410)]),
+      ),
       references: Array.from({ length: 100 }, (_, i) => `<${'r'.repeat(980)}${i}@x.example>`),
       unsubscribe: { url: `https://a.example/${'u'.repeat(1900)}`, one_click: true },
       dry_run: true,
@@ -256,7 +313,11 @@ describe('a header that Gmail refuses', () => {
     const { headers } = answer.json() as { headers: { name: string; value: string }[] };
     expect(new Set(headers.map(({ name }) => name.toLowerCase())).size).toBe(headers.length);
     const unlimited = ['To', 'Cc', 'References'];
-    expect(headers.filter(({ name, value }) => value.length > 32 * 1024 && !unlimited.includes(name))).toEqual([]);
-    expect(headers.reduce((sum, { name, value }) => sum + name.length + value.length, 0)).toBeLessThan(500_000);
+    expect(
+      headers.filter(({ name, value }) => value.length > 32 * 1024 && !unlimited.includes(name)),
+    ).toEqual([]);
+    expect(headers.reduce((sum, { name, value }) => sum + name.length + value.length, 0)).toBeLessThan(
+      500_000,
+    );
   });
 });

@@ -18,7 +18,10 @@ function parseAnswer(text: string): Raw {
   const [head = '', ...rest] = text.split('\r\n\r\n');
   const [line = '', ...fields] = head.split('\r\n');
   const headers = Object.fromEntries(
-    fields.map((field) => [field.split(':', 1)[0]?.toLowerCase() ?? '', field.slice(field.indexOf(':') + 1).trim()]),
+    fields.map((field) => [
+      field.split(':', 1)[0]?.toLowerCase() ?? '',
+      field.slice(field.indexOf(':') + 1).trim(),
+    ]),
   );
   return { status: Number(line.split(' ')[1]), headers, body: rest.join('\r\n\r\n') };
 }
@@ -32,7 +35,13 @@ function expectProblem(answer: Raw, status: number, code: string) {
   expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
   expect(answer.headers['x-content-type-options']).toBe('nosniff');
   const problem = JSON.parse(answer.body);
-  expect(problem).toMatchObject({ type: `/problems/${code}`, status, code, retryable: expect.any(Boolean), errors: [] });
+  expect(problem).toMatchObject({
+    type: `/problems/${code}`,
+    status,
+    code,
+    retryable: expect.any(Boolean),
+    errors: [],
+  });
   expect(problem.request_id).toBe(answer.headers['x-request-id']);
   expect(Object.keys(problem)).toEqual(expect.arrayContaining(['title', 'detail', 'instance', 'hint']));
 }
@@ -79,13 +88,18 @@ describe('a request that is not as HTTP has it', () => {
     await using app = await startApp();
     const answer = await ask(app, `${HEAD}${line}\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
     expectProblem(answer, 400, 'invalid_json');
-    expect(JSON.parse(answer.body).detail).toMatch(new RegExp(`^The ${name} header was sent more than once`, 'i'));
+    expect(JSON.parse(answer.body).detail).toMatch(
+      new RegExp(`^The ${name} header was sent more than once`, 'i'),
+    );
     expect(app.accepted).toEqual([]);
   });
 
   test('may repeat a header that is a list', async () => {
     await using app = await startApp();
-    const answer = await ask(app, `${HEAD}Prefer: a\r\nPrefer: b\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
+    const answer = await ask(
+      app,
+      `${HEAD}Prefer: a\r\nPrefer: b\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`,
+    );
     expect(answer.status).toBe(202);
   });
 
@@ -112,24 +126,37 @@ describe('a request that is not as HTTP has it', () => {
     await using app = await startApp();
     const url = await app.listen();
     const chunked = `Transfer-Encoding: cHunKed\r\n${CLOSE}\r\n${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
-    expectProblem(parseAnswer(await exchange(url, HEAD.replace('1.1', '1.0') + chunked)), 400, 'invalid_json');
+    expectProblem(
+      parseAnswer(await exchange(url, HEAD.replace('1.1', '1.0') + chunked)),
+      400,
+      'invalid_json',
+    );
     expect(parseAnswer(await exchange(url, HEAD + chunked)).status).toBe(202);
   });
 
   test('with unreliable framing takes what follows on the connection down with it', async () => {
     await using app = await startApp();
     const hidden = `${HEAD}Content-Length: ${BODY.length}\r\n\r\n${BODY}`;
-    const answers = await exchange(await app.listen(), `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`);
+    const answers = await exchange(
+      await app.listen(),
+      `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`,
+    );
     expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400']);
     expect(app.accepted).toEqual([]);
   });
 
-  test.each(['a, b', 'a b', 'user@host', 'a/b', 'a:b', 'a\\b', '[::1', '\xe9'])('gets 400 for the Host %j', async (host) => {
-    await using app = await startApp();
-    const answer = await ask(app, Buffer.from(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n${CLOSE}\r\n`, 'latin1'));
-    expectProblem(answer, 400, 'invalid_json');
-    expect(JSON.parse(answer.body).detail).toContain('Host');
-  });
+  test.each(['a, b', 'a b', 'user@host', 'a/b', 'a:b', 'a\\b', '[::1', '\xe9'])(
+    'gets 400 for the Host %j',
+    async (host) => {
+      await using app = await startApp();
+      const answer = await ask(
+        app,
+        Buffer.from(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n${CLOSE}\r\n`, 'latin1'),
+      );
+      expectProblem(answer, 400, 'invalid_json');
+      expect(JSON.parse(answer.body).detail).toContain('Host');
+    },
+  );
 
   test.each(['', 'x', 'mail_1.example:3000', '127.0.0.1:80', '[::1]:3000', '[fe80::1%eth0]', 'x:'])(
     'may have the Host %j',
@@ -141,7 +168,11 @@ describe('a request that is not as HTTP has it', () => {
 
   test.each([20_000, 200_000])('gets 431 for headers of %i bytes', async (length) => {
     await using app = await startApp();
-    expectProblem(await ask(app, `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(length)}\r\n\r\n`), 431, 'headers_too_large');
+    expectProblem(
+      await ask(app, `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(length)}\r\n\r\n`),
+      431,
+      'headers_too_large',
+    );
   });
 
   test('with a body shorter than it said, and then the end, is no request', async () => {
@@ -154,7 +185,10 @@ describe('a request that is not as HTTP has it', () => {
 
   test('with an expectation we do not know is taken without it', async () => {
     await using app = await startApp();
-    const answer = await ask(app, `${HEAD}Expect: the-unexpected\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
+    const answer = await ask(
+      app,
+      `${HEAD}Expect: the-unexpected\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`,
+    );
     expect(answer.status).toBe(202);
   });
 });
@@ -172,13 +206,31 @@ describe('a request that takes too long', () => {
   });
 
   test.each([
-    ['whose body stops', HEAD.replace('/send', '/emails').concat('Content-Length: 1000\r\n\r\n{"to":'), 408, 'request_timeout'],
-    ['that is malformed', HEAD.replace('/send', '/emails').concat('Content-Length: 1\r\nContent-Length: 2\r\n\r\n'), 400, 'invalid_json'],
+    [
+      'whose body stops',
+      HEAD.replace('/send', '/emails').concat('Content-Length: 1000\r\n\r\n{"to":'),
+      408,
+      'request_timeout',
+    ],
+    [
+      'that is malformed',
+      HEAD.replace('/send', '/emails').concat('Content-Length: 1\r\nContent-Length: 2\r\n\r\n'),
+      400,
+      'invalid_json',
+    ],
   ])("to Resend's API %s gets an error of its shape", async (_, bytes, status, code) => {
     await using app = await startApp({ requestTimeoutMs: 200 });
     const answer = await ask(app, bytes);
-    expect([answer.status, answer.headers['content-type']]).toEqual([status, 'application/json; charset=utf-8']);
-    expect(JSON.parse(answer.body)).toMatchObject({ statusCode: status, name: expect.any(String), message: expect.any(String), code });
+    expect([answer.status, answer.headers['content-type']]).toEqual([
+      status,
+      'application/json; charset=utf-8',
+    ]);
+    expect(JSON.parse(answer.body)).toMatchObject({
+      statusCode: status,
+      name: expect.any(String),
+      message: expect.any(String),
+      code,
+    });
   });
 
   test('gets 408 also if it trickles on', async () => {
@@ -212,7 +264,11 @@ describe('a request that takes too long', () => {
 describe('a request that is too large', () => {
   test.each([
     ['says so', (length: number) => `Content-Length: ${length}\r\n\r\n`, (part: string) => part],
-    ['does not say so', () => 'Transfer-Encoding: chunked\r\n\r\n', (part: string) => `${part.length.toString(16)}\r\n${part}\r\n`],
+    [
+      'does not say so',
+      () => 'Transfer-Encoding: chunked\r\n\r\n',
+      (part: string) => `${part.length.toString(16)}\r\n${part}\r\n`,
+    ],
   ] as const)('is told so, and may finish, when it %s', async (_, framing, frame) => {
     await using app = await startApp({ maxMessageBytes: 1000 });
     const socket = await openSocket(await app.listen());
@@ -258,7 +314,11 @@ describe('the router', () => {
   ] as const)('answers 405 to %s %s, and names what it takes', async (method, url, allow) => {
     await using app = await startApp();
     const answer = await app.inject({ method, url, headers: CRM });
-    expect([answer.statusCode, answer.json().code, answer.headers.allow]).toEqual([405, 'method_not_allowed', allow]);
+    expect([answer.statusCode, answer.json().code, answer.headers.allow]).toEqual([
+      405,
+      'method_not_allowed',
+      allow,
+    ]);
   });
 
   test.each([
@@ -291,7 +351,11 @@ describe('the router', () => {
     for (const url of ['/livez', '/openapi.yaml', '/problems/queue_full', '/messages/none']) {
       const get = await app.inject({ method: 'GET', url, headers: CRM });
       const head = await app.inject({ method: 'HEAD', url, headers: CRM });
-      expect([head.statusCode, head.headers['content-type'], head.body]).toEqual([get.statusCode, get.headers['content-type'], '']);
+      expect([head.statusCode, head.headers['content-type'], head.body]).toEqual([
+        get.statusCode,
+        get.headers['content-type'],
+        '',
+      ]);
     }
   });
 

@@ -70,7 +70,11 @@ describe('while the queue is full', () => {
   test('POST /send is refused before its body is read', async () => {
     await using app = await startApp({ store: full });
     const answer = await app.send('{ not JSON');
-    expect([answer.statusCode, answer.json().code, answer.headers['retry-after']]).toEqual([503, 'queue_full', '5']);
+    expect([answer.statusCode, answer.json().code, answer.headers['retry-after']]).toEqual([
+      503,
+      'queue_full',
+      '5',
+    ]);
   });
 
   test('only good keys are told so', async () => {
@@ -104,7 +108,8 @@ describe('a problem', () => {
   test.each(ERROR_CODES.filter((code) => code !== 'internal_error'))(
     '%s is told by its row of the table, wherever it is thrown',
     async (code) => {
-      const accept = async () => Promise.reject(new AppError(code, { detail: 'What happened.', retryAfter: 7 }));
+      const accept = async () =>
+        Promise.reject(new AppError(code, { detail: 'What happened.', retryAfter: 7 }));
       await using app = await startApp({ intake: { accept, check: accept, preview: accept } });
       const answer = await app.send(MAIL);
       expect(answer.statusCode).toBe(ERRORS[code].status);
@@ -131,10 +136,16 @@ describe('a problem', () => {
     ['no error at all', 'secret-word'],
     ['nothing', undefined],
   ])('that is a bug (%s) is internal_error, and tells nothing', async (_, thrown) => {
-    await using app = await startApp({ store: { get: () => Promise.reject(thrown), tombstone: async () => null, refusal: () => null } });
+    await using app = await startApp({
+      store: { get: () => Promise.reject(thrown), tombstone: async () => null, refusal: () => null },
+    });
     const answer = await app.get('/messages/msg_1');
     expect(answer.statusCode).toBe(500);
-    expect(answer.json()).toMatchObject({ code: 'internal_error', detail: 'Internal error in Outtray', instance: '/messages/msg_1' });
+    expect(answer.json()).toMatchObject({
+      code: 'internal_error',
+      detail: 'Internal error in Outtray',
+      instance: '/messages/msg_1',
+    });
     expect(answer.body).not.toContain('secret-word');
     expect(JSON.stringify(app.logs)).not.toContain('secret-word');
   });
@@ -161,7 +172,8 @@ describe('GET /problems/{code}', () => {
     expect(answer.statusCode).toBe(200);
     expect(answer.headers['content-type']).toBe('text/html; charset=utf-8');
     const text = answer.body.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code));
-    for (const word of [code, ERRORS[code].title, String(ERRORS[code].status), ERRORS[code].hint]) expect(text).toContain(word);
+    for (const word of [code, ERRORS[code].title, String(ERRORS[code].status), ERRORS[code].hint])
+      expect(text).toContain(word);
   });
 
   test('escapes what it shows, and lets nothing run', async () => {

@@ -1,10 +1,10 @@
 import type { InjectOptions } from 'fastify';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
-import type { Status } from '../../src/core/delivery.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import type { Status } from '../../src/core/delivery/delivery.ts';
 import { AppError, type ErrorCode } from '../../src/core/errors.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
 import { type AppOptions, openApiDocument } from '../../src/http/app.ts';
 import { resendError } from '../../src/http/resend/schemas.ts';
 import { ADMIN, type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, startApp } from '../helpers/app.ts';
@@ -18,11 +18,18 @@ const HUGE = 'x'.repeat(2 * 1024 * 1024);
 const PERMISSIVE = { 'x-batch-validation': 'permissive' };
 
 function post(app: AppUnderTest, url: string, body: unknown, headers: Record<string, string> = {}) {
-  return app.inject({ method: 'POST', url, headers: { ...CRM, ...JSON_TYPE, ...headers }, body: JSON.stringify(body) });
+  return app.inject({
+    method: 'POST',
+    url,
+    headers: { ...CRM, ...JSON_TYPE, ...headers },
+    body: JSON.stringify(body),
+  });
 }
 
 /** An intake that throws these, by the turn of the message; the others it takes. */
-function failingAt(failures: Record<number, Error>): Pick<AppOptions, 'intake'> & { readonly taken: string[] } {
+function failingAt(
+  failures: Record<number, Error>,
+): Pick<AppOptions, 'intake'> & { readonly taken: string[] } {
   const taken: string[] = [];
   let turn = 0;
   const intake: AppOptions['intake'] = {
@@ -34,7 +41,10 @@ function failingAt(failures: Record<number, Error>): Pick<AppOptions, 'intake'> 
       return delivery;
     },
     async check() {},
-    preview: async ({ template: _, ...message }) => ({ delivery: aDelivery(message), composed: { size: 1, headers: [] } }),
+    preview: async ({ template: _, ...message }) => ({
+      delivery: aDelivery(message),
+      composed: { size: 1, headers: [] },
+    }),
   };
   return { intake, taken };
 }
@@ -43,7 +53,10 @@ describe('an error of /emails', () => {
   test('has Resend’s three members, and ours where they have none', async () => {
     await using app = await startApp();
     const answer = await post(app, '/emails', { ...MAIL, to: 'ada', subject: undefined });
-    expect([answer.statusCode, answer.headers['content-type']]).toEqual([422, 'application/json; charset=utf-8']);
+    expect([answer.statusCode, answer.headers['content-type']]).toEqual([
+      422,
+      'application/json; charset=utf-8',
+    ]);
     expect(answer.json()).toEqual({
       statusCode: 422,
       name: 'validation_error',
@@ -63,11 +76,20 @@ describe('an error of /emails', () => {
     ['no key', { headers: JSON_TYPE }, 401, 'missing_api_key', 'missing_api_key'],
     ['a wrong key', { headers: { authorization: 'Bearer x' } }, 403, 'invalid_api_key', 'invalid_api_key'],
     ['no JSON', { headers: { ...CRM, ...JSON_TYPE }, body: '{' }, 400, 'validation_error', 'invalid_json'],
-    ['another type', { headers: { ...CRM, 'content-type': 'text/plain' }, body: '' }, 415, 'validation_error', 'unsupported_media_type'],
+    [
+      'another type',
+      { headers: { ...CRM, 'content-type': 'text/plain' }, body: '' },
+      415,
+      'validation_error',
+      'unsupported_media_type',
+    ],
   ])('is of that shape for %s', async (_, request, status, name, code) => {
     await using app = await startApp();
     const answer = await app.inject({ method: 'POST', url: '/emails', ...request });
-    expect([answer.statusCode, answer.json()]).toEqual([status, expect.objectContaining({ statusCode: status, name, code })]);
+    expect([answer.statusCode, answer.json()]).toEqual([
+      status,
+      expect.objectContaining({ statusCode: status, name, code }),
+    ]);
     expect(resendError.parse(answer.json()).message).toMatch(/^[A-Z].*\. .*\.$/);
     expect(app.logs.at(-1)).toMatchObject({ status, code });
   });
@@ -75,7 +97,12 @@ describe('an error of /emails', () => {
   test.each<[string, InjectOptions, number, string]>([
     ['a route that there is not', { url: '/emails/a/b/c', headers: CRM }, 404, 'not_found'],
     ['a route that there is not, in any spelling', { url: '//emails/a/b/c', headers: CRM }, 404, 'not_found'],
-    ['a method that there is not', { method: 'DELETE', url: '/emails', headers: CRM }, 405, 'method_not_allowed'],
+    [
+      'a method that there is not',
+      { method: 'DELETE', url: '/emails', headers: CRM },
+      405,
+      'method_not_allowed',
+    ],
     ['a route that there is not, without a key', { url: '/emails/a/b/c' }, 404, 'not_found'],
     ['a path that cannot be read', { url: '/emails/%zz', headers: CRM }, 400, 'validation_error'],
     [
@@ -92,23 +119,26 @@ describe('an error of /emails', () => {
     resendError.parse(answer.json());
   });
 
-  test.each(['resend-node:6.1.0', 'resend-python:2.0.0', 'resend-go/2.1', 'resend-php/1.0', 'resend-ruby:1.0.0'])(
-    'is of that shape for %s wherever it asks',
-    async (agent) => {
-      await using app = await startApp();
-      const headers = { ...CRM, ...JSON_TYPE, 'user-agent': agent };
-      const asked = await Promise.all([
-        app.inject({ url: '/domains', headers }),
-        app.inject({ url: '/messages', headers: { 'user-agent': agent } }),
-        app.inject({ method: 'POST', url: '/send', headers, body: {} }),
-      ]);
-      expect(asked.map((answer) => resendError.parse(answer.json()).name)).toEqual([
-        'not_found',
-        'missing_api_key',
-        'missing_required_field',
-      ]);
-    },
-  );
+  test.each([
+    'resend-node:6.1.0',
+    'resend-python:2.0.0',
+    'resend-go/2.1',
+    'resend-php/1.0',
+    'resend-ruby:1.0.0',
+  ])('is of that shape for %s wherever it asks', async (agent) => {
+    await using app = await startApp();
+    const headers = { ...CRM, ...JSON_TYPE, 'user-agent': agent };
+    const asked = await Promise.all([
+      app.inject({ url: '/domains', headers }),
+      app.inject({ url: '/messages', headers: { 'user-agent': agent } }),
+      app.inject({ method: 'POST', url: '/send', headers, body: {} }),
+    ]);
+    expect(asked.map((answer) => resendError.parse(answer.json()).name)).toEqual([
+      'not_found',
+      'missing_api_key',
+      'missing_required_field',
+    ]);
+  });
 
   test('is a problem for other clients and routes', async () => {
     await using app = await startApp();
@@ -140,7 +170,11 @@ describe('an error of /emails', () => {
     const { intake } = failingAt({ 0: new Error('secret of ada@example.com') });
     await using app = await startApp({ intake });
     const answer = await post(app, '/emails', MAIL);
-    expect(answer.json()).toMatchObject({ statusCode: 500, name: 'internal_server_error', code: 'internal_error' });
+    expect(answer.json()).toMatchObject({
+      statusCode: 500,
+      name: 'internal_server_error',
+      code: 'internal_error',
+    });
     expect(answer.body).not.toContain('ada@');
   });
 
@@ -159,7 +193,11 @@ describe('an error of /emails', () => {
     const first = Promise.resolve(post(app, '/emails', MAIL, KEY));
     await started.promise;
     const second = await post(app, '/emails', MAIL, KEY);
-    expect([second.statusCode, second.headers['retry-after'], second.json().name]).toEqual([409, '1', 'concurrent_idempotent_requests']);
+    expect([second.statusCode, second.headers['retry-after'], second.json().name]).toEqual([
+      409,
+      '1',
+      'concurrent_idempotent_requests',
+    ]);
     released.resolve();
     expect((await first).statusCode).toBe(200);
   });
@@ -177,14 +215,39 @@ describe('POST /emails', () => {
   test.each([
     ['an unknown field, by the nearest', { replyTo: 'a@b.example' }, '/replyTo', /"reply_to"/],
     ['a tag that is no pair', { tags: { flow: 'x' } }, '/tags', /a list/],
-    ['a tag without a value', { tags: [{ name: 'a', value: 'b' }, { name: 'flow' }] }, '/tags/1/value', /required/],
+    [
+      'a tag without a value',
+      { tags: [{ name: 'a', value: 'b' }, { name: 'flow' }] },
+      '/tags/1/value',
+      /required/,
+    ],
     ['a tag twice', { tags: Array(2).fill({ name: 'a', value: 'b' }) }, '/tags', /same name/],
-    ['more tags than are kept', { tags: Array.from({ length: 51 }, (_, i) => ({ name: `t${i}`, value: 'x' })) }, '/tags', /at most 50/],
-    ['bytes as a list', { attachments: [{ filename: 'a.txt', content: [104, 105] }] }, '/attachments/0/content', /a string, not a list/],
-    ['a template beside html', { text: undefined, html: '<p>x</p>', template: { id: 'x' } }, '/html', /one of the two/],
+    [
+      'more tags than are kept',
+      { tags: Array.from({ length: 51 }, (_, i) => ({ name: `t${i}`, value: 'x' })) },
+      '/tags',
+      /at most 50/,
+    ],
+    [
+      'bytes as a list',
+      { attachments: [{ filename: 'a.txt', content: [104, 105] }] },
+      '/attachments/0/content',
+      /a string, not a list/,
+    ],
+    [
+      'a template beside html',
+      { text: undefined, html: '<p>x</p>', template: { id: 'x' } },
+      '/html',
+      /one of the two/,
+    ],
     ['a header that is not allowed', { headers: { DKIM: 'x' } }, '/headers/DKIM', /may be set/],
     ['a thread that is none', { headers: { 'In-Reply-To': 'x y' } }, '/in_reply_to', /Message-ID/],
-    ['one header twice', { headers: { References: '<a@b>', references: '<a@b>' } }, '/headers/References', /"references"/],
+    [
+      'one header twice',
+      { headers: { References: '<a@b>', references: '<a@b>' } },
+      '/headers/References',
+      /"references"/,
+    ],
     [
       'two addresses to unsubscribe at',
       { headers: { 'List-Unsubscribe': '<mailto:a@b.c>, <mailto:d@b.c>' } },
@@ -203,25 +266,37 @@ describe('POST /emails', () => {
       '/headers/list-unsubscribe',
       /use/,
     ],
-    ['a header beside its field', { references: ['<a@b>'], headers: { References: '<a@b>' } }, '/headers/References', /"references"/],
+    [
+      'a header beside its field',
+      { references: ['<a@b>'], headers: { References: '<a@b>' } },
+      '/headers/References',
+      /"references"/,
+    ],
     ['headers that are none', { headers: 'X-A: b' }, '/headers', /an object/],
   ])('refuses %s', async (_, patch, pointer, detail) => {
     await using app = await startApp();
     const answer = await post(app, '/emails', { ...MAIL, ...patch });
     expect(answer.statusCode).toBe(422);
-    expect(answer.json().errors).toContainEqual(expect.objectContaining({ pointer, detail: expect.stringMatching(detail) }));
+    expect(answer.json().errors).toContainEqual(
+      expect.objectContaining({ pointer, detail: expect.stringMatching(detail) }),
+    );
     expect(app.accepted).toEqual([]);
   });
 
   test.each([[null], ['mail'], [[MAIL]]])('refuses a body that is no object: %j', async (body) => {
     await using app = await startApp();
-    expect((await post(app, '/emails', body)).json()).toMatchObject({ statusCode: 422, errors: [{ pointer: '' }] });
+    expect((await post(app, '/emails', body)).json()).toMatchObject({
+      statusCode: 422,
+      errors: [{ pointer: '' }],
+    });
   });
 
   test('looks at the clock only when it is no repeat', async () => {
     await using app = await startApp();
     const tooFar = await post(app, '/emails', { ...MAIL, scheduled_at: '2999-01-01T00:00:00Z' }, KEY);
-    expect(tooFar.json().errors).toEqual([expect.objectContaining({ pointer: '/scheduled_at', code: 'out_of_range' })]);
+    expect(tooFar.json().errors).toEqual([
+      expect.objectContaining({ pointer: '/scheduled_at', code: 'out_of_range' }),
+    ]);
   });
 });
 
@@ -234,19 +309,28 @@ describe('POST /emails/batch', () => {
     ['no list', { emails: [MAIL] }],
   ])('refuses %s', async (_, body) => {
     await using app = await startApp();
-    expect((await post(app, '/emails/batch', body)).json()).toMatchObject({ statusCode: 422, name: 'validation_error' });
+    expect((await post(app, '/emails/batch', body)).json()).toMatchObject({
+      statusCode: 422,
+      name: 'validation_error',
+    });
   });
 
   test('refuses a mode that it does not know', async () => {
     await using app = await startApp();
     const answer = await post(app, '/emails/batch', THREE, { 'x-batch-validation': 'lax' });
-    expect(answer.json()).toMatchObject({ statusCode: 422, errors: [{ pointer: 'header:x-batch-validation' }] });
+    expect(answer.json()).toMatchObject({
+      statusCode: 422,
+      errors: [{ pointer: 'header:x-batch-validation' }],
+    });
   });
 
   test('is strict unless it is told otherwise: what is wrong with one refuses all, and is told by its place', async () => {
     await using app = await startApp();
     const answer = await post(app, '/emails/batch', [MAIL, { ...MAIL, to: 'ada', cc: 'bob' }]);
-    expect(answer.json()).toMatchObject({ statusCode: 422, errors: [{ pointer: '/1/to' }, { pointer: '/1/cc' }] });
+    expect(answer.json()).toMatchObject({
+      statusCode: 422,
+      errors: [{ pointer: '/1/to' }, { pointer: '/1/cc' }],
+    });
     expect(answer.json().message).toMatch(/^\/1\/to: .* \(and 1 more, see errors\)$/);
     expect(app.accepted).toEqual([]);
   });
@@ -260,7 +344,9 @@ describe('POST /emails/batch', () => {
       statusCode: 503,
       name: 'application_error',
       code: 'queue_full',
-      message: expect.stringMatching(/^\/2: Queue full\. The emails before \/2 were accepted.* send only those from \/2 on again/),
+      message: expect.stringMatching(
+        /^\/2: Queue full\. The emails before \/2 were accepted.* send only those from \/2 on again/,
+      ),
       retryable: false,
       accepted: taken.map((id) => ({ id })),
     });
@@ -275,7 +361,11 @@ describe('POST /emails/batch', () => {
     const { intake, taken } = failingAt({ 0: new AppError('queue_full', { retryAfter: 5 }) });
     await using app = await startApp({ intake });
     const refused = await post(app, '/emails/batch', THREE, KEY);
-    expect([refused.statusCode, refused.headers['retry-after'], refused.json().accepted]).toEqual([503, '5', undefined]);
+    expect([refused.statusCode, refused.headers['retry-after'], refused.json().accepted]).toEqual([
+      503,
+      '5',
+      undefined,
+    ]);
     const again = await post(app, '/emails/batch', THREE, KEY);
     expect(again.json()).toEqual({ data: taken.map((id) => ({ id })) });
     expect(taken).toHaveLength(3);
@@ -303,8 +393,13 @@ describe('POST /emails/batch', () => {
       data: [],
       errors: [{ index: 0 }],
     });
-    expect((await post(app, '/emails/batch', [MAIL], { ...KEY, ...PERMISSIVE })).json()).toEqual({ data: [{ id: taken[0] }], errors: [] });
-    expect((await post(app, '/emails/batch', [MAIL], KEY)).json()).toMatchObject({ name: 'invalid_idempotent_request' });
+    expect((await post(app, '/emails/batch', [MAIL], { ...KEY, ...PERMISSIVE })).json()).toEqual({
+      data: [{ id: taken[0] }],
+      errors: [],
+    });
+    expect((await post(app, '/emails/batch', [MAIL], KEY)).json()).toMatchObject({
+      name: 'invalid_idempotent_request',
+    });
   });
 });
 
@@ -359,14 +454,21 @@ describe('POST /emails/{id}/cancel', () => {
   ])('takes %s for a body', async (_, request) => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ status: 'scheduled', scheduledAt: Date.now() + 60_000 }));
-    const answer = await app.inject({ method: 'POST', url: `/emails/${id}/cancel`, headers: CRM, ...request });
+    const answer = await app.inject({
+      method: 'POST',
+      url: `/emails/${id}/cancel`,
+      headers: CRM,
+      ...request,
+    });
     expect([answer.statusCode, answer.json()]).toEqual([200, { object: 'email', id }]);
   });
 });
 
 describe('every operation of /emails', () => {
   interface Operation {
-    readonly responses: Readonly<Record<string, { readonly description: string; readonly content: Record<string, { schema: object }> }>>;
+    readonly responses: Readonly<
+      Record<string, { readonly description: string; readonly content: Record<string, { schema: object }> }>
+    >;
   }
 
   async function operations() {
@@ -388,7 +490,9 @@ describe('every operation of /emails', () => {
     expect(all).toHaveLength(6);
     for (const { name, scope, request, responses } of all) {
       const other = scope === 'send' ? 'read' : 'send';
-      await using app = await startApp({ keyring: createKeyring([aKey(CRM_SECRET, { scopes: [other] })], createMemoryBooks()) });
+      await using app = await startApp({
+        apiKeys: createApiKeys([aKey(CRM_SECRET, { scopes: [other] })], createMemorySharedState()),
+      });
       const answer = await app.inject({ ...request, headers: CRM });
       expect([name, answer.statusCode, answer.json().name, answer.json().code]).toEqual([
         name,
@@ -405,7 +509,9 @@ describe('every operation of /emails', () => {
     for (const { responses } of await operations()) {
       for (const [status, { content }] of Object.entries(responses)) {
         if (Number(status) < 400) continue;
-        expect(content).toMatchObject({ 'application/json': { schema: { allOf: [{ $ref: '#/components/schemas/ResendError' }, {}] } } });
+        expect(content).toMatchObject({
+          'application/json': { schema: { allOf: [{ $ref: '#/components/schemas/ResendError' }, {}] } },
+        });
       }
       expect(responses['403']?.description).toContain('`invalid_api_key`, `invalid_api_key`:');
     }

@@ -1,22 +1,22 @@
 import { fastify, type InjectOptions } from 'fastify';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
-import type { Scope } from '../../src/core/caller.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import type { Scope } from '../../src/core/auth/caller.ts';
 import { openApiDocument } from '../../src/http/app.ts';
-import { demandScope } from '../../src/http/plugins/auth.ts';
+import { demandScope } from '../../src/http/request/auth.ts';
 import { ADMIN_SECRET, CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
 
 const SECRETS: Readonly<Record<Scope, string>> = { send: CRM_SECRET, read: SHOP_SECRET, admin: ADMIN_SECRET };
-const KEYRING = createKeyring(
+const KEYRING = createApiKeys(
   [
     aKey(SECRETS.send, { name: 'sender', scopes: ['send'] }),
     aKey(SECRETS.read, { name: 'reader', scopes: ['read'] }),
     aKey(SECRETS.admin, { name: 'boss', scopes: ['admin'] }),
   ],
-  createMemoryBooks(),
+  createMemorySharedState(),
 );
 
 function keyFor(scope: Scope): Record<string, string> {
@@ -29,9 +29,13 @@ interface Operation {
 }
 
 /** Every operation that needs a key, with the scope it should take: what looks takes `read`, what sends or steers takes `send`. */
-async function operations(): Promise<{ name: string; scope: Scope; request: InjectOptions; forbidden: string }[]> {
+async function operations(): Promise<
+  { name: string; scope: Scope; request: InjectOptions; forbidden: string }[]
+> {
   const { paths } = parse(await openApiDocument('1.2.3'));
-  const ours = Object.entries<Record<string, Operation>>(paths).filter(([path]) => !path.startsWith('/emails'));
+  const ours = Object.entries<Record<string, Operation>>(paths).filter(
+    ([path]) => !path.startsWith('/emails'),
+  );
   return ours.flatMap(([path, methods]) =>
     Object.entries(methods)
       .filter(([, { security }]) => security?.length !== 0)
@@ -46,9 +50,11 @@ async function operations(): Promise<{ name: string; scope: Scope; request: Inje
 
 describe('a scope', () => {
   test('is asked for by every operation that needs a key, and documented', async () => {
-    await using app = await startApp({ keyring: KEYRING });
+    await using app = await startApp({ apiKeys: KEYRING });
     const all = await operations();
-    expect(all.map(({ name }) => name)).toEqual(expect.arrayContaining(['post /send', 'get /messages/{id}', 'get /accounts']));
+    expect(all.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['post /send', 'get /messages/{id}', 'get /accounts']),
+    );
     for (const { name, scope, request, forbidden } of all) {
       const other = scope === 'send' ? 'read' : 'send';
       const answer = await app.inject({ ...request, headers: keyFor(other) });
@@ -67,20 +73,21 @@ describe('a scope', () => {
   });
 
   test('is that of GET where a route answers HEAD', async () => {
-    await using app = await startApp({ keyring: KEYRING });
-    const ask = async (scope: Scope) => (await app.inject({ method: 'HEAD', url: '/accounts', headers: keyFor(scope) })).statusCode;
+    await using app = await startApp({ apiKeys: KEYRING });
+    const ask = async (scope: Scope) =>
+      (await app.inject({ method: 'HEAD', url: '/accounts', headers: keyFor(scope) })).statusCode;
     expect([await ask('send'), await ask('read')]).toEqual([403, 200]);
   });
 
   test('is looked at after the key and before the body', async () => {
-    await using app = await startApp({ keyring: KEYRING });
+    await using app = await startApp({ apiKeys: KEYRING });
     expect((await app.send(MAIL, { authorization: 'Bearer wrong' })).statusCode).toBe(401);
     expect((await app.send('{ not JSON', keyFor('read'))).statusCode).toBe(403);
     expect(app.accepted).toEqual([]);
   });
 
   test('is no way around the limit of a key: a refusal counts', async () => {
-    await using app = await startApp({ keyring: KEYRING, rateLimit: { max: 2, windowMs: 60_000 } });
+    await using app = await startApp({ apiKeys: KEYRING, rateLimit: { max: 2, windowMs: 60_000 } });
     const statuses: number[] = [];
     for (let i = 0; i < 3; i++) statuses.push((await app.send(MAIL, keyFor('read'))).statusCode);
     expect(statuses).toEqual([403, 403, 429]);
@@ -95,13 +102,14 @@ describe('a scope', () => {
 
 describe('keys that are replaced while the service runs', () => {
   test('hold from the next request on: the new ones, and only these', async () => {
-    const keyring = createKeyring([aKey(CRM_SECRET, { scopes: ['send'] })], createMemoryBooks());
-    await using app = await startApp({ keyring });
-    const statusOf = async (secret: string) => (await app.get('/accounts', { authorization: `Bearer ${secret}` })).statusCode;
+    const apiKeys = createApiKeys([aKey(CRM_SECRET, { scopes: ['send'] })], createMemorySharedState());
+    await using app = await startApp({ apiKeys });
+    const statusOf = async (secret: string) =>
+      (await app.get('/accounts', { authorization: `Bearer ${secret}` })).statusCode;
     expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([403, 401]);
-    keyring.replace([aKey(CRM_SECRET), aKey(SHOP_SECRET, { name: 'shop' })]);
+    apiKeys.replace([aKey(CRM_SECRET), aKey(SHOP_SECRET, { name: 'shop' })]);
     expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([200, 200]);
-    keyring.replace([aKey(SHOP_SECRET, { name: 'shop' })]);
+    apiKeys.replace([aKey(SHOP_SECRET, { name: 'shop' })]);
     expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([401, 200]);
   });
 });

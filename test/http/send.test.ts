@@ -66,7 +66,10 @@ describe('POST /send', () => {
   test('hands every field to the intake, in canonical form', async () => {
     await using app = await startApp();
     const scheduledAt = Date.now() + 3_600_000;
-    const times = { scheduled_at: new Date(scheduledAt).toISOString(), expires_at: new Date(scheduledAt + 60_000).toISOString() };
+    const times = {
+      scheduled_at: new Date(scheduledAt).toISOString(),
+      expires_at: new Date(scheduledAt + 60_000).toISOString(),
+    };
     const answer = await app.send({ ...FULL, ...times });
     expect(answer.statusCode).toBe(202);
     expect(app.accepted[0]?.draft).toEqual({
@@ -88,8 +91,18 @@ describe('POST /send', () => {
         text: 'Hello',
         attachments: [
           { filename: 'invoice.pdf', content: Buffer.from('%PDF-1.7\n'), contentType: null, contentId: null },
-          { filename: 'logo.png', content: Buffer.from('iVBORw0KGgo=', 'base64'), contentType: 'image/png', contentId: 'logo' },
-          { filename: 'empty.csv', content: Buffer.alloc(0), contentType: 'text/csv; charset=utf-8', contentId: null },
+          {
+            filename: 'logo.png',
+            content: Buffer.from('iVBORw0KGgo=', 'base64'),
+            contentType: 'image/png',
+            contentId: 'logo',
+          },
+          {
+            filename: 'empty.csv',
+            content: Buffer.alloc(0),
+            contentType: 'text/csv; charset=utf-8',
+            contentId: null,
+          },
         ],
         headers: { 'X-Entity-Ref': '42', 'auto-submitted': 'auto-generated' },
         inReplyTo: '<2@example.com>',
@@ -118,17 +131,28 @@ describe('POST /send', () => {
     await using app = await startApp();
     const nextYear = new Date().getUTCFullYear() + 1;
     const answer = await app.send({ ...MAIL, scheduled_at: `${nextYear}-01-01T09:30:00+01:00` });
-    expect(answer.json()).toMatchObject({ status: 'scheduled', scheduled_at: `${nextYear}-01-01T08:30:00.000Z` });
+    expect(answer.json()).toMatchObject({
+      status: 'scheduled',
+      scheduled_at: `${nextYear}-01-01T08:30:00.000Z`,
+    });
   });
 
   test('a dry run answers with what would be sent, and queues nothing', async () => {
     await using app = await startApp();
-    const answer = await app.send({ ...MAIL, cc: ['ada@example.com', 'bob@example.com'], bcc: 'carol@example.com', dry_run: true });
+    const answer = await app.send({
+      ...MAIL,
+      cc: ['ada@example.com', 'bob@example.com'],
+      bcc: 'carol@example.com',
+      dry_run: true,
+    });
     expect(answer.statusCode).toBe(200);
     expect(answer.headers.location).toBeUndefined();
     expect(answer.json()).toEqual({
       dry_run: true,
-      envelope: { from: 'no-reply@acme.com', to: ['ada@example.com', 'bob@example.com', 'carol@example.com'] },
+      envelope: {
+        from: 'no-reply@acme.com',
+        to: ['ada@example.com', 'bob@example.com', 'carol@example.com'],
+      },
       headers: [{ name: 'Subject', value: 'Hello' }],
       size: 1234,
       message_id: expect.stringMatching(/^<msg_.+@acme\.com>$/),

@@ -11,8 +11,8 @@ const MANUAL = { reason: 'manual', accounts: null, smtp: null, message: null, no
 async function startWithSuppressions(scopes?: readonly ('send' | 'read')[]) {
   const store = createMemorySuppressions();
   const suppressions = createSuppressions({ store, events: createEvents(), learn: true, onError() {} });
-  const keyring = scopes && { keyring: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
-  const app = await startApp({ suppressions, ...keyring });
+  const apiKeys = scopes && { apiKeys: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
+  const app = await startApp({ suppressions, ...apiKeys });
   return {
     store,
     get: app.get,
@@ -60,7 +60,10 @@ describe('PUT /suppressions/{email}', () => {
   test('enters an address for all accounts, without a body too', async () => {
     await using app = await startWithSuppressions();
     const answer = await app.ask('PUT', 'bob%40bücher.example');
-    expect([answer.statusCode, answer.json()]).toMatchObject([200, { email: 'bob@xn--bcher-kva.example', ...MANUAL }]);
+    expect([answer.statusCode, answer.json()]).toMatchObject([
+      200,
+      { email: 'bob@xn--bcher-kva.example', ...MANUAL },
+    ]);
     expect((await app.get('/suppressions/bob@xn--bcher-kva.example')).json()).toEqual(answer.json());
   });
 
@@ -68,7 +71,10 @@ describe('PUT /suppressions/{email}', () => {
     await using app = await startWithSuppressions();
     await put(app.store, aSuppression('bob@example.com'));
     const answer = await app.ask('PUT', 'BOB@example.com', { note: 'Asked us to stop' });
-    expect([answer.statusCode, answer.json()]).toMatchObject([200, { ...MANUAL, email: 'BOB@example.com', note: 'Asked us to stop' }]);
+    expect([answer.statusCode, answer.json()]).toMatchObject([
+      200,
+      { ...MANUAL, email: 'BOB@example.com', note: 'Asked us to stop' },
+    ]);
     expect((await app.get('/suppressions')).json().suppressions).toEqual([answer.json()]);
   });
 
@@ -80,7 +86,10 @@ describe('PUT /suppressions/{email}', () => {
   ])('refuses %s', async (_, body, pointer, code) => {
     await using app = await startWithSuppressions();
     const answer = await app.ask('PUT', 'bob@example.com', body);
-    expect([answer.statusCode, answer.json()]).toMatchObject([422, { code: 'validation_failed', errors: [{ pointer, code }] }]);
+    expect([answer.statusCode, answer.json()]).toMatchObject([
+      422,
+      { code: 'validation_failed', errors: [{ pointer, code }] },
+    ]);
     expect(await app.store.get('bob@example.com')).toBeNull();
   });
 });
@@ -92,18 +101,24 @@ describe('DELETE /suppressions/{email}', () => {
     const answer = await app.ask('DELETE', 'bob%40example.com');
     expect([answer.statusCode, answer.body, answer.headers['content-type']]).toEqual([204, '', undefined]);
     const again = await app.ask('DELETE', 'bob%40example.com');
-    expect([again.statusCode, again.json()]).toMatchObject([404, { detail: 'Mail to bob@example.com is not suppressed.' }]);
+    expect([again.statusCode, again.json()]).toMatchObject([
+      404,
+      { detail: 'Mail to bob@example.com is not suppressed.' },
+    ]);
   });
 });
 
-test.each(['GET', 'PUT', 'DELETE'] as const)('%s names the path when what it has is no address', async (method) => {
-  await using app = await startWithSuppressions();
-  const answer = method === 'GET' ? await app.get('/suppressions/ada') : await app.ask(method, 'ada');
-  expect([answer.statusCode, answer.json()]).toMatchObject([
-    422,
-    { code: 'validation_failed', errors: [{ pointer: 'path:email', code: 'invalid_address' }] },
-  ]);
-});
+test.each(['GET', 'PUT', 'DELETE'] as const)(
+  '%s names the path when what it has is no address',
+  async (method) => {
+    await using app = await startWithSuppressions();
+    const answer = method === 'GET' ? await app.get('/suppressions/ada') : await app.ask(method, 'ada');
+    expect([answer.statusCode, answer.json()]).toMatchObject([
+      422,
+      { code: 'validation_failed', errors: [{ pointer: 'path:email', code: 'invalid_address' }] },
+    ]);
+  },
+);
 
 describe('GET /suppressions', () => {
   test('lists all by address, page by page, each once, while some go and some come', async () => {
@@ -114,7 +129,8 @@ describe('GET /suppressions', () => {
     await put(app.store, aSuppression('c@example.com'));
     const second = (await app.get(`/suppressions?limit=2&cursor=${first.next_cursor}`)).json();
     const third = (await app.get(`/suppressions?limit=2&cursor=${second.next_cursor}`)).json();
-    const emailsOf = (page: { suppressions: { email: string }[] }) => page.suppressions.map(({ email }) => email[0]);
+    const emailsOf = (page: { suppressions: { email: string }[] }) =>
+      page.suppressions.map(({ email }) => email[0]);
     expect([first, second, third].map(emailsOf)).toEqual([['a', 'B'], ['c', 'd'], ['e']]);
     expect(third.next_cursor).toBeNull();
   });
@@ -133,7 +149,12 @@ describe('GET /suppressions', () => {
     ['limit=1e1', 'query:limit', 'invalid_value', 'Must be a whole number from 1 to 100.'],
     ['limit=', 'query:limit', 'invalid_value', 'Must be a whole number from 1 to 100.'],
     ['limit=1&limit=2', 'query:limit', 'invalid_type', 'Must be a string, not a list.'],
-    ['cursor=nonsense', 'query:cursor', 'invalid_value', 'Must be the next_cursor of another page of this list'],
+    [
+      'cursor=nonsense',
+      'query:cursor',
+      'invalid_value',
+      'Must be the next_cursor of another page of this list',
+    ],
     [`cursor=${btoa('{}')}`, 'query:cursor', 'invalid_value', 'Must be the next_cursor'],
     [`cursor=${btoa('[1]')}`, 'query:cursor', 'invalid_value', 'Must be the next_cursor'],
     [`cursor=${btoa('["a","b"]')}`, 'query:cursor', 'invalid_value', 'Must be the next_cursor'],
@@ -150,7 +171,10 @@ describe('GET /suppressions', () => {
   test('refuses several things at once, each named', async () => {
     await using app = await startWithSuppressions();
     const { errors } = (await app.get('/suppressions?limit=x&cursor=y')).json();
-    expect(errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual(['query:limit', 'query:cursor']);
+    expect(errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual([
+      'query:limit',
+      'query:cursor',
+    ]);
   });
 });
 
@@ -158,9 +182,13 @@ test('a key that may only read changes nothing, one that may only send sees noth
   await using reader = await startWithSuppressions(['read']);
   expect((await reader.get('/suppressions')).statusCode).toBe(200);
   for (const method of ['PUT', 'DELETE'] as const) {
-    expect((await reader.ask(method, 'bob@example.com')).json()).toMatchObject({ status: 403, code: 'insufficient_scope' });
+    expect((await reader.ask(method, 'bob@example.com')).json()).toMatchObject({
+      status: 403,
+      code: 'insufficient_scope',
+    });
   }
   await using sender = await startWithSuppressions(['send']);
   expect((await sender.ask('PUT', 'bob@example.com')).statusCode).toBe(200);
-  for (const url of ['/suppressions', '/suppressions/bob@example.com']) expect((await sender.get(url)).statusCode).toBe(403);
+  for (const url of ['/suppressions', '/suppressions/bob@example.com'])
+    expect((await sender.get(url)).statusCode).toBe(403);
 });

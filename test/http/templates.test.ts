@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { textOf } from '../../src/adapters/smtp/mime.ts';
+import { textOf } from '../../src/adapters/smtp/mime/mail-options.ts';
 import { CRM, CRM_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
 import { openWatchedTemplates } from '../helpers/templates.ts';
@@ -11,10 +11,13 @@ const FILES = {
 };
 
 /** The HTTP layer over templates in a directory of their own. */
-async function startWithTemplates(files: Readonly<Record<string, string>> = FILES, scopes?: readonly ('send' | 'read')[]) {
+async function startWithTemplates(
+  files: Readonly<Record<string, string>> = FILES,
+  scopes?: readonly ('send' | 'read')[],
+) {
   const made = await openWatchedTemplates(files);
-  const keyring = scopes && { keyring: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
-  const app = await startApp({ templates: made.templates, toText: textOf, ...keyring });
+  const apiKeys = scopes && { apiKeys: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
+  const app = await startApp({ templates: made.templates, toText: textOf, ...apiKeys });
   return {
     list: (headers?: Record<string, string>) => app.get('/templates', headers),
     preview: (id: string, body: unknown, headers: Record<string, string> = CRM) =>
@@ -39,7 +42,13 @@ describe('GET /templates', () => {
       200,
       {
         templates: [
-          { id: 'note', subject: false, html: false, text: true, variables: [{ name: 'name', required: true }] },
+          {
+            id: 'note',
+            subject: false,
+            html: false,
+            text: true,
+            variables: [{ name: 'name', required: true }],
+          },
           {
             id: 'welcome',
             subject: true,
@@ -69,7 +78,12 @@ describe('POST /templates/{id}/preview', () => {
     const answer = await app.preview('welcome', { variables: { name: 'Ada <3' } });
     expect([answer.statusCode, answer.json()]).toEqual([
       200,
-      { id: 'welcome', subject: 'Welcome, Ada <3', html: '<p>Hello <b>Ada &lt;3</b></p>', text: 'Hello Ada <3' },
+      {
+        id: 'welcome',
+        subject: 'Welcome, Ada <3',
+        html: '<p>Hello <b>Ada &lt;3</b></p>',
+        text: 'Hello Ada <3',
+      },
     ]);
   });
 
@@ -119,7 +133,10 @@ describe('POST /templates/{id}/preview', () => {
       [[], '', 'invalid_type'],
     ] as const;
     for (const [body, pointer, code] of wrong) {
-      expect((await app.preview('note', body)).json()).toMatchObject({ code: 'validation_failed', errors: [{ pointer, code }] });
+      expect((await app.preview('note', body)).json()).toMatchObject({
+        code: 'validation_failed',
+        errors: [{ pointer, code }],
+      });
     }
   });
 });
@@ -130,7 +147,10 @@ describe('the template of a request to send', () => {
     const template = { id: 'invoice', variables: { name: 'Ada', list: [1, null, { a: true }] } };
     expect((await app.send({ to: 'ada@example.com', template })).statusCode).toBe(202);
     expect((await app.send({ to: 'ada@example.com', template: { id: 'invoice' } })).statusCode).toBe(202);
-    expect(app.accepted.map(({ draft }) => draft)).toMatchObject([{ template }, { template: { id: 'invoice', variables: {} } }]);
+    expect(app.accepted.map(({ draft }) => draft)).toMatchObject([
+      { template },
+      { template: { id: 'invoice', variables: {} } },
+    ]);
   });
 
   test('has an id that can be one', async () => {

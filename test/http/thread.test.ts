@@ -44,7 +44,9 @@ describe('a Message-ID of another program', () => {
     '<a@b\u2028>',
   ])('%j is none', async (written) => {
     await using app = await startApp();
-    const { errors } = (await app.send({ ...MAIL, in_reply_to: written, references: [id(1), written] })).json();
+    const { errors } = (
+      await app.send({ ...MAIL, in_reply_to: written, references: [id(1), written] })
+    ).json();
     expect(errors).toMatchObject([
       { pointer: '/in_reply_to', code: 'invalid_format' },
       { pointer: '/references/1', code: 'invalid_format' },
@@ -54,14 +56,18 @@ describe('a Message-ID of another program', () => {
   test('that does not fit on a line is refused', async () => {
     await using app = await startApp();
     for (const long of [`<${'x'.repeat(996)}>`, `<${'x'.repeat(3000)}>`]) {
-      expect((await app.send({ ...MAIL, in_reply_to: long })).json().errors).toMatchObject([{ pointer: '/in_reply_to' }]);
+      expect((await app.send({ ...MAIL, in_reply_to: long })).json().errors).toMatchObject([
+        { pointer: '/in_reply_to' },
+      ]);
     }
   });
 
   test('is refused however long it is, in time that grows with its length only', async () => {
     await using app = await startApp();
     for (const hostile of ['> '.repeat(500_000), `${' '.repeat(500_000)}x`, '<'.repeat(500_000)]) {
-      expect((await app.send({ ...MAIL, in_reply_to: `${hostile}\n`, references: hostile })).statusCode).toBe(422);
+      expect((await app.send({ ...MAIL, in_reply_to: `${hostile}\n`, references: hostile })).statusCode).toBe(
+        422,
+      );
     }
   });
 });
@@ -92,13 +98,19 @@ describe('references', () => {
 
   test.each(['<1@a>\r\nX: y', '<1@a> <ä@b>', '<> <1@a>'])('may not be %j', async (references) => {
     await using app = await startApp();
-    expect((await app.send({ ...MAIL, references })).json().errors).toMatchObject([{ pointer: '/references', code: 'invalid_format' }]);
+    expect((await app.send({ ...MAIL, references })).json().errors).toMatchObject([
+      { pointer: '/references', code: 'invalid_format' },
+    ]);
   });
 
   test.each([5, true, { a: 1 }])('that are %j are refused', async (references) => {
     await using app = await startApp();
     expect((await app.send({ ...MAIL, references })).json().errors).toEqual([
-      { pointer: '/references', code: 'invalid_type', detail: expect.stringContaining('a list of Message-IDs') },
+      {
+        pointer: '/references',
+        code: 'invalid_type',
+        detail: expect.stringContaining('a list of Message-IDs'),
+      },
     ]);
   });
 });

@@ -35,7 +35,11 @@ describe('an unknown route', () => {
     ['GET', '/', 'GET /docs'],
   ] as const)('%s %s is 404 and names %s', async (method, url, nearest) => {
     const { status, code, detail } = await detailOf(method, url);
-    expect([status, code, detail]).toEqual([404, 'not_found', `No route matches ${method} \`${url}\`. Did you mean ${nearest}?`]);
+    expect([status, code, detail]).toEqual([
+      404,
+      'not_found',
+      `No route matches ${method} \`${url}\`. Did you mean ${nearest}?`,
+    ]);
   });
 
   test.each([
@@ -44,10 +48,17 @@ describe('an unknown route', () => {
     ['DELETE', '/messages/msg_1', 'POST /messages/{id}/cancel'],
     ['PUT', '/messages/msg_1', 'PATCH /messages/{id}'],
     ['POST', '/livez', 'GET /livez'],
-  ] as const)('%s %s, of which only the method is unknown, is 405 and names %s', async (method, url, nearest) => {
-    const { status, code, detail } = await detailOf(method, url);
-    expect([status, code, detail]).toEqual([405, 'method_not_allowed', `\`${url}\` does not accept ${method}. Did you mean ${nearest}?`]);
-  });
+  ] as const)(
+    '%s %s, of which only the method is unknown, is 405 and names %s',
+    async (method, url, nearest) => {
+      const { status, code, detail } = await detailOf(method, url);
+      expect([status, code, detail]).toEqual([
+        405,
+        'method_not_allowed',
+        `\`${url}\` does not accept ${method}. Did you mean ${nearest}?`,
+      ]);
+    },
+  );
 
   test("under /emails names the nearest in the shape of Resend's errors", async () => {
     await using app = await startApp();
@@ -78,7 +89,10 @@ describe('an unknown route', () => {
   test('is repeated as one short line without backticks', async () => {
     await using app = await startApp();
     const path = `/s\`${'x'.repeat(300)}`;
-    const answer = await exchange(await app.listen(), `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    const answer = await exchange(
+      await app.listen(),
+      `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`,
+    );
     const { detail } = JSON.parse(Buffer.from(answer, 'latin1').toString().split('\r\n\r\n')[1] ?? '');
     expect(detail).toBe(`No route matches GET \`/s?${'x'.repeat(96)}…\`.`);
   });
@@ -87,7 +101,11 @@ describe('an unknown route', () => {
 describe('slashes too many', () => {
   test.each(['//send', '/send/', '///send//', '/send?'])('POST %s is POST /send', async (url) => {
     await using app = await startApp();
-    const request = { method: 'POST', headers: { ...CRM, 'content-type': 'application/json' }, body: JSON.stringify(MAIL) };
+    const request = {
+      method: 'POST',
+      headers: { ...CRM, 'content-type': 'application/json' },
+      body: JSON.stringify(MAIL),
+    };
     expect((await fetch(`${await app.listen()}${url}`, request)).status).toBe(202);
     expect(app.accepted).toHaveLength(1);
   });
@@ -99,8 +117,13 @@ describe('slashes too many', () => {
     const email = { from: 'bot@acme.com', ...MAIL };
     const sent = await fetch(`${url}//emails`, { ...request, body: JSON.stringify(email) });
     const { id } = (await sent.json()) as { id: string };
-    expect((await fetch(`${url}//emails/batch`, { ...request, body: JSON.stringify([email]) })).status).toBe(200);
-    expect(await (await fetch(`${url}//emails/${id}`, { headers: CRM })).json()).toMatchObject({ object: 'email', id });
+    expect((await fetch(`${url}//emails/batch`, { ...request, body: JSON.stringify([email]) })).status).toBe(
+      200,
+    );
+    expect(await (await fetch(`${url}//emails/${id}`, { headers: CRM })).json()).toMatchObject({
+      object: 'email',
+      id,
+    });
   });
 
   test('are routed around a part of the path, which stays as it is', async () => {
@@ -111,16 +134,20 @@ describe('slashes too many', () => {
     expect(slashed.json().detail).toBe('Mail to a//b@example.com is not suppressed.');
   });
 
-  test.each(['//evil.example', '//evil.example/', '//docs/static/index.html', '/docs//static/index.html', '//docs?x=1', '/docs/?x=1'])(
-    'GET %s never leads to another host',
-    async (url) => {
-      await using app = await startApp();
-      const answer = await exchange(
-        await app.listen(),
-        `GET ${url} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${CRM_SECRET}\r\nConnection: close\r\n\r\n`,
-      );
-      expect(answer).toMatch(/^HTTP\/1\.1 (?:404|302) /);
-      expect(answer).not.toMatch(/^location: (?:\/|http)/im);
-    },
-  );
+  test.each([
+    '//evil.example',
+    '//evil.example/',
+    '//docs/static/index.html',
+    '/docs//static/index.html',
+    '//docs?x=1',
+    '/docs/?x=1',
+  ])('GET %s never leads to another host', async (url) => {
+    await using app = await startApp();
+    const answer = await exchange(
+      await app.listen(),
+      `GET ${url} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${CRM_SECRET}\r\nConnection: close\r\n\r\n`,
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 (?:404|302) /);
+    expect(answer).not.toMatch(/^location: (?:\/|http)/im);
+  });
 });

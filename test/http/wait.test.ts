@@ -1,15 +1,19 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, test, vi } from 'vitest';
-import type { Delivery } from '../../src/core/delivery.ts';
-import { parseWait } from '../../src/http/prefer.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import { parseWait } from '../../src/http/request/prefer.ts';
 import { type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
 const REPLY = { code: 250, enhanced: '2.0.0', response: 'OK  1722933305 a1b2 - gsmtp' };
 
 /** Sends with Prefer: wait, then lets the message come to this end. */
-async function sendAndSettle(app: AppUnderTest, end: Partial<Delivery>, headers: Record<string, string> = {}) {
+async function sendAndSettle(
+  app: AppUnderTest,
+  end: Partial<Delivery>,
+  headers: Record<string, string> = {},
+) {
   const answer = app.send(MAIL, { prefer: 'wait=10', ...headers });
   const id = await vi.waitUntil(() => [...app.waiting][0]);
   app.settle(id, end);
@@ -28,7 +32,13 @@ describe('Prefer: wait', () => {
 
   test('answers 200 also if it was sent to some recipients only, and says why', async () => {
     await using app = await startApp();
-    const error = { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } as const;
+    const error = {
+      code: 'recipients_rejected',
+      detail: 'd',
+      hint: 'h',
+      scope: 'message',
+      smtp: null,
+    } as const;
     const { answer } = await sendAndSettle(app, { status: 'partially_sent', error });
     expect(answer.statusCode).toBe(200);
     expect(answer.json()).toMatchObject({ status: 'partially_sent', error: { code: 'recipients_rejected' } });
@@ -40,26 +50,35 @@ describe('Prefer: wait', () => {
     ['failed', 'retries_exhausted', 502],
     ['uncertain', 'delivery_uncertain', 502],
     ['expired', 'expired', 504],
-  ] as const)('answers as the error does when the message is %s with %s', async (status, code, httpStatus) => {
-    await using app = await startApp();
-    const smtp = { code: 550, enhanced: '5.1.1', response: 'No such user' };
-    const error = { code, detail: 'What Gmail said.', hint: 'What to do now.', scope: 'message', smtp } as const;
-    const { id, answer } = await sendAndSettle(app, { status, error });
-    expect(answer.statusCode).toBe(httpStatus);
-    expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
-    expect(answer.headers['preference-applied']).toBe('wait=10');
-    expect(answer.json()).toMatchObject({
-      type: `/problems/${code}`,
-      status: httpStatus,
-      code,
-      detail: 'What Gmail said.',
-      hint: 'What to do now.',
-      instance: '/send',
-      request_id: answer.headers['x-request-id'],
-      smtp,
-      message: { id, status, error: { code, scope: 'message', smtp } },
-    });
-  });
+  ] as const)(
+    'answers as the error does when the message is %s with %s',
+    async (status, code, httpStatus) => {
+      await using app = await startApp();
+      const smtp = { code: 550, enhanced: '5.1.1', response: 'No such user' };
+      const error = {
+        code,
+        detail: 'What Gmail said.',
+        hint: 'What to do now.',
+        scope: 'message',
+        smtp,
+      } as const;
+      const { id, answer } = await sendAndSettle(app, { status, error });
+      expect(answer.statusCode).toBe(httpStatus);
+      expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
+      expect(answer.headers['preference-applied']).toBe('wait=10');
+      expect(answer.json()).toMatchObject({
+        type: `/problems/${code}`,
+        status: httpStatus,
+        code,
+        detail: 'What Gmail said.',
+        hint: 'What to do now.',
+        instance: '/send',
+        request_id: answer.headers['x-request-id'],
+        smtp,
+        message: { id, status, error: { code, scope: 'message', smtp } },
+      });
+    },
+  );
 
   test('leaves smtp out where no server said anything', async () => {
     await using app = await startApp();
@@ -80,7 +99,11 @@ describe('Prefer: wait', () => {
     const answer = await pending;
     expect(answer.statusCode).toBe(202);
     expect(answer.headers['preference-applied']).toBe('wait=10');
-    expect(answer.json()).toMatchObject({ id, status: 'deferred', next_attempt_at: '2027-01-15T08:00:00.000Z' });
+    expect(answer.json()).toMatchObject({
+      id,
+      status: 'deferred',
+      next_attempt_at: '2027-01-15T08:00:00.000Z',
+    });
   });
 
   test('answers 202 even if the store cannot tell the latest state', async () => {
@@ -108,7 +131,10 @@ describe('Prefer: wait', () => {
 
   test('does not wait for a scheduled message', async () => {
     await using app = await startApp();
-    const answer = await app.send({ ...MAIL, scheduled_at: new Date(Date.now() + 3_600_000).toISOString() }, { prefer: 'wait=10' });
+    const answer = await app.send(
+      { ...MAIL, scheduled_at: new Date(Date.now() + 3_600_000).toISOString() },
+      { prefer: 'wait=10' },
+    );
     expect(answer.statusCode).toBe(202);
     expect(answer.headers).not.toHaveProperty('preference-applied');
   });
@@ -175,7 +201,11 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     await vi.waitUntil(() => app.waiting.has(id));
     app.settle(id, { status: 'failed' });
     const answer = await pending;
-    expect([answer.statusCode, answer.headers['preference-applied'], answer.json().status]).toEqual([200, 'wait=60', 'failed']);
+    expect([answer.statusCode, answer.headers['preference-applied'], answer.json().status]).toEqual([
+      200,
+      'wait=60',
+      'failed',
+    ]);
   });
 
   test('responds with the state of then when it is let go, by time or at shutdown', async () => {
@@ -214,7 +244,9 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     const { id } = app.keep(aDelivery({ status: 'queued' }));
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
-    socket.write(`GET /messages/${id} HTTP/1.1\r\nHost: x\r\nAuthorization: ${CRM.authorization}\r\nPrefer: wait=60\r\n\r\n`);
+    socket.write(
+      `GET /messages/${id} HTTP/1.1\r\nHost: x\r\nAuthorization: ${CRM.authorization}\r\nPrefer: wait=60\r\n\r\n`,
+    );
     await vi.waitUntil(() => app.waiting.has(id));
     socket.destroy();
     await vi.waitUntil(() => app.waiting.size === 0);

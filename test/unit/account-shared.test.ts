@@ -1,16 +1,17 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
-import { type Account, createAccount, type Permit } from '../../src/core/account.ts';
-import { type AccountBook, newAccountBook } from '../../src/core/account-book.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { type Account, createAccount, type Permit } from '../../src/core/accounts/account.ts';
+import { type AccountBook, newAccountBook } from '../../src/core/accounts/account-state.ts';
+import type { Fault } from '../../src/core/delivery/outcome.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import type { Book, Fault } from '../../src/core/ports.ts';
+import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import type { Allowance } from '../../src/core/quota.ts';
-import { AMPLE, aBook } from '../helpers/core.ts';
+import { AMPLE, aSharedValue } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
-import { shareValue } from '../helpers/shared-books.ts';
+import { shareValue } from '../helpers/shared-state.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -22,7 +23,9 @@ const never = new AbortController().signal;
 const PRESENT_FOR = 15 * SECOND;
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance', 'Date'] });
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance', 'Date'],
+  });
 });
 afterEach(() => {
   vi.useRealTimers();
@@ -69,25 +72,35 @@ describe.each([
 ])('the instances of an account %s', (_, conflicting) => {
   /** Instances that have all joined, and know of each other. */
   async function start(setup: Setup = {}) {
-    const { count = 2, connections = 20, connectionsHere = connections, allowance = AMPLE, rate = null, state = 'ready' } = setup;
+    const {
+      count = 2,
+      connections = 20,
+      connectionsHere = connections,
+      allowance = AMPLE,
+      rate = null,
+      state = 'ready',
+    } = setup;
     const shared = shareValue(newAccountBook(now()), { conflicting });
     const instances = Array.from({ length: count }, (): Instance => {
       const events = createEvents();
       const told: string[] = [];
-      events.on('account.paused', (_user, { code }, _until, isNews) => told.push(`paused: ${code}${isNews ? '' : ' again'}`));
+      events.on('account.paused', (_user, { code }, _until, isNews) =>
+        told.push(`paused: ${code}${isNews ? '' : ' again'}`),
+      );
       events.on('account.resumed', () => told.push('resumed'));
       const own = shared.open();
       let isDead = false;
-      const dying: Book<AccountBook> = {
-        get current() {
-          return own.current;
+      const dying: SharedValue<AccountBook> = {
+        get value() {
+          return own.value;
         },
         read: async () => (isDead ? Promise.reject(new AppError('queue_unavailable')) : own.read()),
-        change: async (edit) => (isDead ? Promise.reject(new AppError('queue_unavailable')) : own.change(edit)),
+        change: async (edit) =>
+          isDead ? Promise.reject(new AppError('queue_unavailable')) : own.change(edit),
       };
       const account = createAccount('bot@acme.com', {
         events,
-        books: { shared: true, now },
+        sharedState: { shared: true, now },
         book: dying,
         allowance,
         rate,
@@ -144,13 +157,14 @@ describe.each([
   }
 
   describe('of which one reaches no server', () => {
-    const lost = (waitMs: number) => aFailure(aFault('connect_failed', { scope: 'connection', noSession: true, backoffMs: [waitMs] }));
+    const lost = (waitMs: number) =>
+      aFailure(aFault('connect_failed', { scope: 'connection', noSession: true, backoffMs: [waitMs] }));
 
     /** Whether the lane may take a message within a second. */
     async function isSeated({ account }: Instance, lane: number): Promise<boolean> {
       const stop = new AbortController();
       let seated = false;
-      const waiting = account.seated(lane, stop.signal).then(() => {
+      const waiting = account.waitForConnection(lane, stop.signal).then(() => {
         seated ||= !stop.signal.aborted;
       });
       await pass(SECOND);
@@ -166,7 +180,11 @@ describe.each([
       expect(first.account.state().pause?.error.code).toBe('connect_failed');
       expect(second.account.state().pause).toBeNull();
       expect(await givenSoon([second], 3)).toHaveLength(3);
-      expect([await isSeated(first, 0), await isSeated(first, 1), await isSeated(second, 1)]).toEqual([false, false, true]);
+      expect([await isSeated(first, 0), await isSeated(first, 1), await isSeated(second, 1)]).toEqual([
+        false,
+        false,
+        true,
+      ]);
     });
 
     test('probe now and then by one lane, and share again once a session comes about', async () => {
@@ -197,8 +215,8 @@ describe.each([
       const { permits } = ask(instances, 3);
       await pass(2 * SECOND);
       expect(permits).toHaveLength(1);
-      permits[0]?.begun();
-      permits[0]?.answered();
+      permits[0]?.messageStarted();
+      permits[0]?.envelopeAccepted();
       await pass(SECOND);
       expect(permits).toHaveLength(9);
     });
@@ -268,7 +286,9 @@ describe.each([
 
   describe('together', () => {
     test('send no more than the daily limit, with what is under way', async () => {
-      const { shared, instances } = await start({ allowance: { messages: 10, recipients: 1000, reserve: 0 } });
+      const { shared, instances } = await start({
+        allowance: { messages: 10, recipients: 1000, reserve: 0 },
+      });
       const given = await givenSoon(instances, 25);
       expect(given).toHaveLength(10);
       await Promise.all(given.map((permit, i) => (i % 2 === 0 ? permit.settle(SENT) : permit.release())));
@@ -277,7 +297,8 @@ describe.each([
       expect(more).toHaveLength(5);
       await Promise.all(more.map((permit) => permit.settle(SENT)));
       expect(await givenSoon(instances, 5)).toEqual([]);
-      for (const { account } of instances) expect((await account.readState()).quota.messages).toMatchObject({ limit: 10, used: 10 });
+      for (const { account } of instances)
+        expect((await account.readState()).quota.messages).toMatchObject({ limit: 10, used: 10 });
     });
 
     test('keep to the pace', async () => {
@@ -289,9 +310,9 @@ describe.each([
           for (;;) {
             const answer = await account.admit(DELIVERY, stop.signal);
             if (!answer || 'pause' in answer) return;
-            answer.permit.begun();
+            answer.permit.messageStarted();
             times.push(performance.now());
-            answer.permit.answered();
+            answer.permit.envelopeAccepted();
             await answer.permit.settle(SENT);
           }
         }),
@@ -299,7 +320,9 @@ describe.each([
       await pass(6 * SECOND);
       stop.abort();
       await Promise.all(lanes);
-      const busiest = Math.max(...times.map((from) => times.filter((at) => at >= from && at < from + SECOND).length));
+      const busiest = Math.max(
+        ...times.map((from) => times.filter((at) => at >= from && at < from + SECOND).length),
+      );
       expect(busiest).toBeLessThanOrEqual(10);
       expect(times.length).toBeGreaterThan(40);
     });
@@ -309,11 +332,11 @@ describe.each([
       const { permits: sent } = ask([first], 2);
       await pass(3 * SECOND);
       expect(sent).toHaveLength(2);
-      for (const permit of sent) permit.begun();
+      for (const permit of sent) permit.messageStarted();
       const { permits } = ask([second], 2);
       await pass(3 * SECOND);
       expect(permits).toEqual([]);
-      sent[0]?.answered();
+      sent[0]?.envelopeAccepted();
       await pass(3 * SECOND);
       expect(permits).toHaveLength(1);
       await sent[1]?.release();
@@ -325,7 +348,8 @@ describe.each([
       const { instances, first, second } = await start({ connections: 3 });
       const given = await givenSoon(instances, 5);
       expect(given).toHaveLength(3);
-      for (const { account } of instances) expect((await account.readState()).connections).toMatchObject({ max: 3, busy: 3 });
+      for (const { account } of instances)
+        expect((await account.readState()).connections).toMatchObject({ max: 3, busy: 3 });
       await given[0]?.settle(SENT);
       expect(await givenSoon([first, second], 5)).toHaveLength(1);
     });
@@ -370,7 +394,8 @@ describe.each([
       expect(Object.values(shared.kept.members).map(({ seats }) => seats)).toEqual([2, 2]);
       const stop = new AbortController();
       const seated: number[] = [];
-      for (const lane of [0, 1, 2, 3]) void second.account.seated(lane, stop.signal).then(() => seated.push(lane));
+      for (const lane of [0, 1, 2, 3])
+        void second.account.waitForConnection(lane, stop.signal).then(() => seated.push(lane));
       await pass(SECOND);
       expect(seated).toEqual([0, 1]);
       first.kill();
@@ -386,7 +411,7 @@ describe.each([
       expect(permit).toBeDefined();
       await pass(3 * SECOND);
       const stop = new AbortController();
-      await second.account.seated(3, stop.signal);
+      await second.account.waitForConnection(3, stop.signal);
     });
   });
 
@@ -394,7 +419,7 @@ describe.each([
     const { shared, first } = await start();
     const absent = createAccount('bot@acme.com', {
       events: createEvents(),
-      books: { shared: true, now },
+      sharedState: { shared: true, now },
       book: shared.open(),
       allowance: AMPLE,
       rate: null,
@@ -417,12 +442,18 @@ describe('a process that starts anew with the book of the one before', () => {
   async function restart(change: (book: AccountBook) => void) {
     const book = newAccountBook(now());
     book.gate.state = 'ready';
-    book.members['the one before'] = { seats: 3, until: Number.MAX_SAFE_INTEGER, messages: 3, recipients: 30, starting: 5 };
+    book.members['the one before'] = {
+      seats: 3,
+      until: Number.MAX_SAFE_INTEGER,
+      messages: 3,
+      recipients: 30,
+      starting: 5,
+    };
     change(book);
     const account = createAccount('bot@acme.com', {
       events: createEvents(),
-      books: createMemoryBooks(),
-      book: aBook(book),
+      sharedState: createMemorySharedState(),
+      book: aSharedValue(book),
       allowance: AMPLE,
       rate: 5,
       connections: 3,
@@ -448,7 +479,7 @@ describe('a process that starts anew with the book of the one before', () => {
       book.probe = 'the one before';
     });
     expect(account.state().connections).toEqual({ max: 3, allowed: 3, busy: 0 });
-    await account.seated(2, never);
+    await account.waitForConnection(2, never);
     expect(await admit(account)).toHaveProperty('permit');
     const stop = new AbortController();
     const second = account.admit(DELIVERY, stop.signal);
@@ -464,10 +495,13 @@ describe('a process that starts anew with the book of the one before', () => {
     expect(await admit(account)).toHaveProperty('permit');
   });
 
-  test.each(['daily_limit_reached', 'throttled', 'login_throttled'] as const)('waits on for what only time mends: %s', async (code) => {
-    const account = await restart(pausedBy(code));
-    const answer = await admit(account);
-    expect(answer).toMatchObject({ pause: { error: { code } } });
-    expect(answer && 'pause' in answer && answer.pause.forMs).toBeGreaterThan(HOUR - MINUTE);
-  });
+  test.each(['daily_limit_reached', 'throttled', 'login_throttled'] as const)(
+    'waits on for what only time mends: %s',
+    async (code) => {
+      const account = await restart(pausedBy(code));
+      const answer = await admit(account);
+      expect(answer).toMatchObject({ pause: { error: { code } } });
+      expect(answer && 'pause' in answer && answer.pause.forMs).toBeGreaterThan(HOUR - MINUTE);
+    },
+  );
 });

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
-import { type Account, createAccount, type Permit } from '../../src/core/account.ts';
-import { type AccountBook, newAccountBook } from '../../src/core/account-book.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { type Account, createAccount, type Permit } from '../../src/core/accounts/account.ts';
+import { type AccountBook, newAccountBook } from '../../src/core/accounts/account-state.ts';
+import type { Fault } from '../../src/core/delivery/outcome.ts';
 import { createEvents } from '../../src/core/events.ts';
-import type { Fault } from '../../src/core/ports.ts';
 import type { Allowance } from '../../src/core/quota.ts';
-import { AMPLE, aBook } from '../helpers/core.ts';
+import { AMPLE, aSharedValue } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
 
@@ -39,8 +39,8 @@ async function anAccount({
     connectionsHere: connections,
     allowance,
     rate: null,
-    books: createMemoryBooks(),
-    book: aBook(book),
+    sharedState: createMemorySharedState(),
+    book: aSharedValue(book),
     keepConnections: () => 0,
   });
   await account.join();
@@ -83,9 +83,9 @@ describe('the account', () => {
     const first = await permitOf(account);
     const second = account.admit(DELIVERY, never);
     expect(await admitsAtOnce(account)).toBe(false);
-    first.begun();
+    first.messageStarted();
     expect(await admitsAtOnce(account)).toBe(false);
-    first.answered();
+    first.envelopeAccepted();
     expect(await second).toHaveProperty('permit');
     expect(await admitsAtOnce(account)).toBe(true);
   });
@@ -95,7 +95,8 @@ describe('the account', () => {
     const first = await permitOf(account);
     const others = Array.from({ length: 5 }, () => account.admit(DELIVERY, never));
     expect(await first.settle(REFUSED)).toMatchObject({ error: { code: 'bad_credentials' } });
-    for (const admission of await Promise.all(others)) expect(admission).toMatchObject({ pause: { error: { code: 'bad_credentials' } } });
+    for (const admission of await Promise.all(others))
+      expect(admission).toMatchObject({ pause: { error: { code: 'bad_credentials' } } });
     expect(told).toEqual(['paused: bad_credentials']);
   });
 
@@ -114,7 +115,7 @@ describe('the account', () => {
     const { account, told } = await anAccount();
     await (await permitOf(account)).settle(refusal('throttled', [1]));
     const probe = await permitWhenDue(account);
-    probe.begun();
+    probe.messageStarted();
     expect(await admitsAtOnce(account)).toBe(false);
     await probe.settle(aFailure(aFault('recipients_rejected', { retryable: false })));
     expect(await admitsAtOnce(account)).toBe(true);
@@ -130,8 +131,11 @@ describe('an account whose server cannot be reached', () => {
     const { account } = await anAccount();
     const first = await permitOf(account);
     const others = Array.from({ length: 5 }, () => account.admit(DELIVERY, never));
-    expect(await first.settle(unreachable())).toMatchObject({ error: { code: 'connect_failed', scope: 'message' } });
-    for (const admission of await Promise.all(others)) expect(admission).toMatchObject({ pause: { error: { code: 'connect_failed' } } });
+    expect(await first.settle(unreachable())).toMatchObject({
+      error: { code: 'connect_failed', scope: 'message' },
+    });
+    for (const admission of await Promise.all(others))
+      expect(admission).toMatchObject({ pause: { error: { code: 'connect_failed' } } });
     expect(account.state().pause).toMatchObject({ error: { code: 'connect_failed' } });
     const probe = await permitWhenDue(account);
     expect(await admitsAtOnce(account)).toBe(false);
@@ -147,7 +151,12 @@ describe('an account whose server cannot be reached', () => {
     expect(told).toEqual([]);
     for (let i = 0; i < 4; i++) await (await permitWhenDue(account)).settle(unreachable([1]));
     await (await permitWhenDue(account)).settle(SENT);
-    expect(told).toEqual(['paused: connect_failed', 'paused: connect_failed', 'paused: connect_failed', 'resumed']);
+    expect(told).toEqual([
+      'paused: connect_failed',
+      'paused: connect_failed',
+      'paused: connect_failed',
+      'resumed',
+    ]);
   });
 
   test('waits longer after each failure, five minutes at most, whatever a reply suggests', async () => {
@@ -155,7 +164,12 @@ describe('an account whose server cannot be reached', () => {
     const waits: number[] = [];
     for (let i = 0; i < 8; i++) {
       await account.probe(
-        async () => aFault('connect_failed', { scope: 'connection', noSession: true, backoffMs: i < 7 ? null : [3_600_000] }),
+        async () =>
+          aFault('connect_failed', {
+            scope: 'connection',
+            noSession: true,
+            backoffMs: i < 7 ? null : [3_600_000],
+          }),
         never,
       );
       waits.push(Math.round(((account.state().pause?.until ?? 0) - Date.now()) / 1000));
@@ -230,7 +244,9 @@ describe('an account that works', () => {
 
   test('counts what may have been taken as sent', async () => {
     const { account } = await anAccount();
-    await (await permitOf(account)).settle(aFailure(aFault('connection_lost', { scope: 'connection', certain: false })));
+    await (await permitOf(account)).settle(
+      aFailure(aFault('connection_lost', { scope: 'connection', certain: false })),
+    );
     await (await permitOf(account)).settle(aFailure(aFault('connection_lost', { scope: 'connection' })));
     expect(account.state().quota).toMatchObject({ messages: { used: 1 }, recipients: { used: 1 } });
   });
@@ -239,7 +255,9 @@ describe('an account that works', () => {
     const { account, told } = await anAccount({ allowance: { messages: 1, recipients: 10, reserve: 0 } });
     await (await permitOf(account)).settle(SENT);
     for (let i = 0; i < 5; i++)
-      expect(await account.admit(DELIVERY, never)).toMatchObject({ pause: { error: { code: 'daily_limit_reached' } } });
+      expect(await account.admit(DELIVERY, never)).toMatchObject({
+        pause: { error: { code: 'daily_limit_reached' } },
+      });
     expect(told).toEqual(['short']);
   });
 });
@@ -257,7 +275,9 @@ describe('a pause', () => {
     const { account } = await anAccount();
     await (await permitOf(account)).settle(SENT);
     const under = await Promise.all(Array.from({ length: 5 }, () => permitOf(account)));
-    const pauses = await Promise.all(under.map((permit) => permit.settle(refusal('bad_credentials', [1000, 60_000]))));
+    const pauses = await Promise.all(
+      under.map((permit) => permit.settle(refusal('bad_credentials', [1000, 60_000]))),
+    );
     expect(Math.max(...pauses.map((pause) => pause?.forMs ?? 0))).toBeLessThanOrEqual(1000);
   });
 

@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createBudget } from '../../src/adapters/archive/budget.ts';
-import { createArchiveInspector } from '../../src/adapters/archive/inspector.ts';
-import type { Attachment } from '../../src/core/message.ts';
+import { createArchiveInspector } from '../../src/adapters/archive/archive-inspector.ts';
+import { createBudget } from '../../src/adapters/archive/scan-budget.ts';
+import type { Attachment } from '../../src/core/message/message.ts';
 import { tar, zip } from '../helpers/archives.ts';
 
 const EXE = Buffer.from('MZ');
@@ -25,7 +25,12 @@ function namedGzip(name: string, content: Buffer, extra = Buffer.alloc(0)): Buff
   const flags = 8 | (extra.length > 0 ? 4 : 0);
   const length = Buffer.from([extra.length & 255, extra.length >> 8]);
   const head = Buffer.concat([plain.subarray(0, 3), Buffer.from([flags]), plain.subarray(4, 10)]);
-  return Buffer.concat([head, ...(extra.length > 0 ? [length, extra] : []), Buffer.from(`${name}\0`, 'latin1'), plain.subarray(10)]);
+  return Buffer.concat([
+    head,
+    ...(extra.length > 0 ? [length, extra] : []),
+    Buffer.from(`${name}\0`, 'latin1'),
+    plain.subarray(10),
+  ]);
 }
 
 describe('what Gmail blocks is found', () => {
@@ -50,7 +55,12 @@ describe('what Gmail blocks is found', () => {
 
   test('behind entries that are large, and after archives that are fine', async () => {
     const large = Buffer.alloc(3_000_000, 'x');
-    const files = [['a.dat', large], ['b.zip', zip([['c.txt', large]])], ['d.gz', gzipSync(large)], ['e.js']] as const;
+    const files = [
+      ['a.dat', large],
+      ['b.zip', zip([['c.txt', large]])],
+      ['d.gz', gzipSync(large)],
+      ['e.js'],
+    ] as const;
     expect(await find('a.zip', zip(files))).toBe('e.js');
     expect(await find('a.tar', await tar(files))).toBe('e.js');
     expect(await find('a.tgz', gzipSync(await tar(files)))).toBe('a.tar/e.js');
@@ -61,7 +71,9 @@ describe('what Gmail blocks is found', () => {
     expect(await find('1.zip', zip([['2.zip', inner]]))).toBe('2.zip/x.bat');
     expect(await find('1.tgz', gzipSync(await tar([['d/2.zip', inner]])))).toBe('1.tar/d/2.zip/x.bat');
     const third = zip([['3.zip', zip([['4.zip', inner]])]]);
-    expect(await find('1.zip', zip([['2.tar', await tar([['3.zip', zip([['4.zip', inner]])]])]]))).toBe('2.tar/3.zip/4.zip/x.bat');
+    expect(await find('1.zip', zip([['2.tar', await tar([['3.zip', zip([['4.zip', inner]])]])]]))).toBe(
+      '2.tar/3.zip/4.zip/x.bat',
+    );
     expect(await find('0.zip', zip([['1.zip', zip([['2.zip', third]])]]))).toBeNull();
   });
 
@@ -74,7 +86,17 @@ describe('what Gmail blocks is found', () => {
   });
 
   test('by the name as it is read, however it is encoded', async () => {
-    const names = ['a/b\\c.exe', '../../x.exe', '/x.exe', 'C:\\x.exe', 'x.exe. ', 'x.exe.gz', 'ü.exe', '漢字.exe', '\u202efdp.exe'];
+    const names = [
+      'a/b\\c.exe',
+      '../../x.exe',
+      '/x.exe',
+      'C:\\x.exe',
+      'x.exe. ',
+      'x.exe.gz',
+      'ü.exe',
+      '漢字.exe',
+      '\u202efdp.exe',
+    ];
     for (const name of names) expect(await find('a.zip', zip([[name]])), name).not.toBeNull();
     expect(await find('a.zip', zip([[Buffer.from([0xff, 0xfe, 0x2e, 0x6a, 0x73])]]))).not.toBeNull();
     expect(await find('a.zip', zip([[Buffer.from([0x81, 0x2e, 0x6a, 0x73])]], { flags: 0 }))).toBe('ü.js');
@@ -103,7 +125,12 @@ describe('what Gmail blocks is found', () => {
 
 describe('nothing is found', () => {
   test('where there is nothing that Gmail blocks', async () => {
-    const files = [['readme.txt', NOTES], ['setup.exe.txt', NOTES], ['example.com/'], ['example.com/index.html', NOTES]] as const;
+    const files = [
+      ['readme.txt', NOTES],
+      ['setup.exe.txt', NOTES],
+      ['example.com/'],
+      ['example.com/index.html', NOTES],
+    ] as const;
     expect(await find('a.zip', zip(files))).toBeNull();
     expect(await find('a.tar', await tar(files))).toBeNull();
     expect(await find('a.tgz', gzipSync(await tar(files)))).toBeNull();
@@ -112,7 +139,8 @@ describe('nothing is found', () => {
 
   test('in documents, which are zip files by nature', async () => {
     const bytes = zip([['macro.js']]);
-    for (const name of ['a.docx', 'a.xlsx', 'a.pptx', 'a.odt', 'a.epub', 'a.pdf']) expect(await find(name, bytes), name).toBeNull();
+    for (const name of ['a.docx', 'a.xlsx', 'a.pptx', 'a.odt', 'a.epub', 'a.pdf'])
+      expect(await find(name, bytes), name).toBeNull();
     expect(await find('a.zip', zip([['a.docx', bytes]]))).toBeNull();
   });
 
@@ -157,9 +185,15 @@ describe('a damaged archive is let through', () => {
       .tuple(magic, fc.uint8Array({ maxLength: 2000 }))
       .map(([head, tail]) => Buffer.concat([Buffer.from(head, 'latin1'), tail]));
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom('a.zip', 'a.tar', 'a.tgz', 'a.gz', 'a'), fc.oneof(mangled, noise), async (name, bytes) => {
-        await expect(createArchiveInspector().findBlocked([attach(name, bytes)])).resolves.toBeInstanceOf(Array);
-      }),
+      fc.asyncProperty(
+        fc.constantFrom('a.zip', 'a.tar', 'a.tgz', 'a.gz', 'a'),
+        fc.oneof(mangled, noise),
+        async (name, bytes) => {
+          await expect(createArchiveInspector().findBlocked([attach(name, bytes)])).resolves.toBeInstanceOf(
+            Array,
+          );
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -205,7 +239,10 @@ describe('a bomb', () => {
   test('costs no more when it comes many times, and hides nothing that can be seen without inflating', async () => {
     const inner = zip([['c.zip', zeros]]);
     const bomb = zip([['1.zip', inner], ['2.zip', zeros], ['3.zip', zeros], ['x.exe']]);
-    const { spent, found } = await spentOn(...Array(10).fill(attach('a.zip', bomb)), attach('b.zip', zip([['y.exe']])));
+    const { spent, found } = await spentOn(
+      ...Array(10).fill(attach('a.zip', bomb)),
+      attach('b.zip', zip([['y.exe']])),
+    );
     expect(found).toEqual([...Array(10).fill('x.exe'), 'y.exe']);
     expectAllSpent(spent);
   });

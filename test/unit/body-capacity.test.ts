@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createBodyCapacity } from '../../src/http/body/capacity.ts';
+import { createBodyCapacity } from '../../src/http/request/body/body-capacity.ts';
 
 const FULL = expect.objectContaining({ code: 'queue_full' });
 
@@ -36,7 +36,10 @@ describe('the capacity for request bodies', () => {
   });
 
   test('is whole again once each body is released, however often that is said', () => {
-    const bodies = fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.array(fc.nat(60), { maxLength: 5 })), { maxLength: 20 });
+    const bodies = fc.array(
+      fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.array(fc.nat(60), { maxLength: 5 })),
+      { maxLength: 20 },
+    );
     fc.assert(
       fc.property(bodies, (opened) => {
         const capacity = createBodyCapacity(() => 200);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { classify, classifyReply } from '../../src/adapters/smtp/classify.ts';
-import type { Progress } from '../../src/adapters/smtp/failure.ts';
-import { parseReply } from '../../src/adapters/smtp/reply-text.ts';
+import { classify, classifyReply } from '../../src/adapters/smtp/errors/classify.ts';
+import type { Progress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
+import { parseReply } from '../../src/adapters/smtp/errors/reply-parser.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 
 const BEFORE: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
@@ -17,12 +17,18 @@ describe('an answer of the token endpoint', () => {
     ['invalid_grant', 'oauth_grant_revoked'],
     ['invalid_grant: Bad Request', 'oauth_grant_revoked'],
     ['invalid_grant: Token has been expired or revoked.', 'oauth_grant_revoked'],
-    ['invalid_grant: reauth related error (invalid_rapt) (https://support.google.com/a/answer/9368756)', 'oauth_grant_revoked'],
+    [
+      'invalid_grant: reauth related error (invalid_rapt) (https://support.google.com/a/answer/9368756)',
+      'oauth_grant_revoked',
+    ],
     [
       'invalid_grant: Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. Check your iat and exp values in the JWT claim.',
       'oauth_clock_skew',
     ],
-    ['invalid_grant: Invalid JWT: Token must be a short-lived token and in a reasonable timeframe', 'oauth_clock_skew'],
+    [
+      'invalid_grant: Invalid JWT: Token must be a short-lived token and in a reasonable timeframe',
+      'oauth_clock_skew',
+    ],
     ['unauthorized_client: Unauthorized client or scope in request.', 'oauth_client_unauthorized'],
     [
       'unauthorized_client: Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.',
@@ -54,8 +60,15 @@ describe('an answer of the token endpoint', () => {
 
   test('that does not come is oauth_unreachable, and is asked for again sooner than a login', () => {
     const fault = classify(tokenError('EFETCH', 'connect ECONNREFUSED 127.0.0.1:443'), BEFORE);
-    expect(fault).toMatchObject({ error: { code: 'oauth_unreachable' }, scope: 'account', retryable: true, backoffMs: ASK_SOON });
-    expect(fault.error.detail).toBe('The token endpoint cannot be reached: connect ECONNREFUSED 127.0.0.1:443.');
+    expect(fault).toMatchObject({
+      error: { code: 'oauth_unreachable' },
+      scope: 'account',
+      retryable: true,
+      backoffMs: ASK_SOON,
+    });
+    expect(fault.error.detail).toBe(
+      'The token endpoint cannot be reached: connect ECONNREFUSED 127.0.0.1:443.',
+    );
   });
 });
 
@@ -80,7 +93,8 @@ describe('a reply to an access token', () => {
   test('is told from one to a password by the command it answers', () => {
     const response = '535 5.7.8 Username and Password not accepted.';
     const refused = (command: string) =>
-      classify(Object.assign(new Error('Invalid login'), { code: 'EAUTH', command, response }), BEFORE).error.code;
+      classify(Object.assign(new Error('Invalid login'), { code: 'EAUTH', command, response }), BEFORE).error
+        .code;
     expect(refused('AUTH XOAUTH2')).toBe('oauth_failed');
     expect(refused('AUTH PLAIN')).toBe('bad_credentials');
   });

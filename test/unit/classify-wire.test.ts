@@ -3,18 +3,28 @@ import { type AddressInfo, connect } from 'node:net';
 import { createServer } from 'node:tls';
 import { createTransport, type SMTPPoolOptions } from 'nodemailer';
 import { describe, expect, test } from 'vitest';
-import { classify } from '../../src/adapters/smtp/classify.ts';
-import type { Progress } from '../../src/adapters/smtp/failure.ts';
+import { classify } from '../../src/adapters/smtp/errors/classify.ts';
+import type { Progress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
+import type { Fault } from '../../src/core/delivery/outcome.ts';
 import { ERRORS, type ErrorCode } from '../../src/core/errors.ts';
-import type { Fault } from '../../src/core/ports.ts';
-import { createCertificate } from '../../src/simulator/certificate.ts';
-import { type RawSession, startRawSmtp } from '../helpers/raw-smtp.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
+import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
 const BEFORE: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 
 /** One attempt with nodemailer's pool, or several on one connection; the fault of the last. */
-async function attempt(port: number, { sends = 1, text = 'Hello.', to = ['ada@example.com'], signal, ...options }: AttemptOptions = {}) {
-  const mailer = createTransport({ pool: true, host: '127.0.0.1', port, maxRequeues: 0, ignoreTLS: true, ...options });
+async function attempt(
+  port: number,
+  { sends = 1, text = 'Hello.', to = ['ada@example.com'], signal, ...options }: AttemptOptions = {},
+) {
+  const mailer = createTransport({
+    pool: true,
+    host: '127.0.0.1',
+    port,
+    maxRequeues: 0,
+    ignoreTLS: true,
+    ...options,
+  });
   let progress = BEFORE;
   mailer.use('stream', (mail, done) => {
     const create = mail.message.createReadStream.bind(mail.message);
@@ -44,7 +54,12 @@ async function attempt(port: number, { sends = 1, text = 'Hello.', to = ['ada@ex
   }
 }
 
-type AttemptOptions = Partial<SMTPPoolOptions> & { sends?: number; text?: string; to?: string[]; signal?: AbortSignal };
+type AttemptOptions = Partial<SMTPPoolOptions> & {
+  sends?: number;
+  text?: string;
+  to?: string[];
+  signal?: AbortSignal;
+};
 type Script = (io: RawSession) => Promise<void>;
 
 const STARTTLS: AttemptOptions = { ignoreTLS: false, requireTLS: true };
@@ -106,9 +121,26 @@ interface Scenario {
 const SCENARIOS: readonly Scenario[] = [
   { name: 'a drop before the greeting', script: drop, code: 'connection_lost', scope: 'connection' },
   { name: 'a reset before the greeting', script: reset, code: 'connection_lost', scope: 'connection' },
-  { name: 'no greeting', script: silence, options: { greetingTimeout: 50 }, code: 'connect_timeout', scope: 'connection' },
-  { name: 'a greeting that is not SMTP', script: say('HTTP/1.1 400 Bad Request'), code: 'smtp_protocol_error', scope: 'connection' },
-  { name: 'a greeting of 554', script: say('554 5.7.1 No service'), code: 'connect_failed', scope: 'connection', smtp: 554 },
+  {
+    name: 'no greeting',
+    script: silence,
+    options: { greetingTimeout: 50 },
+    code: 'connect_timeout',
+    scope: 'connection',
+  },
+  {
+    name: 'a greeting that is not SMTP',
+    script: say('HTTP/1.1 400 Bad Request'),
+    code: 'smtp_protocol_error',
+    scope: 'connection',
+  },
+  {
+    name: 'a greeting of 554',
+    script: say('554 5.7.1 No service'),
+    code: 'connect_failed',
+    scope: 'connection',
+    smtp: 554,
+  },
   {
     name: 'a greeting of 421',
     script: say('421-4.7.0 Try again later, closing', '421 4.7.0  connection. x - gsmtp'),
@@ -161,7 +193,13 @@ const SCENARIOS: readonly Scenario[] = [
     scope: 'account',
     smtp: 502,
   },
-  { name: 'garbage for STARTTLS', script: starttls(say('what?')), options: STARTTLS, code: 'smtp_protocol_error', scope: 'connection' },
+  {
+    name: 'garbage for STARTTLS',
+    script: starttls(say('what?')),
+    options: STARTTLS,
+    code: 'smtp_protocol_error',
+    scope: 'connection',
+  },
   {
     name: '421 for STARTTLS',
     script: starttls(say('421 4.3.0 Bye.')),
@@ -191,7 +229,13 @@ const SCENARIOS: readonly Scenario[] = [
     code: 'tls_failed',
     scope: 'account',
   },
-  { name: 'a drop on the TLS port', script: drop, options: { secure: true }, code: 'connection_lost', scope: 'connection' },
+  {
+    name: 'a drop on the TLS port',
+    script: drop,
+    options: { secure: true },
+    code: 'connection_lost',
+    scope: 'connection',
+  },
   {
     name: 'silence on the TLS port',
     script: silence,
@@ -229,8 +273,20 @@ const SCENARIOS: readonly Scenario[] = [
     scope: 'account',
     smtp: 421,
   },
-  { name: 'garbage for AUTH', script: login(say('what?')), options: LOGIN, code: 'smtp_protocol_error', scope: 'connection' },
-  { name: 'a drop at AUTH', script: login(drop), options: LOGIN, code: 'connection_lost', scope: 'connection' },
+  {
+    name: 'garbage for AUTH',
+    script: login(say('what?')),
+    options: LOGIN,
+    code: 'smtp_protocol_error',
+    scope: 'connection',
+  },
+  {
+    name: 'a drop at AUTH',
+    script: login(drop),
+    options: LOGIN,
+    code: 'connection_lost',
+    scope: 'connection',
+  },
   {
     name: 'no password to log in with',
     script: greetThen(silence, 'AUTH PLAIN'),
@@ -241,7 +297,9 @@ const SCENARIOS: readonly Scenario[] = [
 
   {
     name: 'MAIL refused for want of a login',
-    script: envelope('530 5.7.0 Authentication Required. x - gsmtp\r\n503 5.5.1 MAIL first.\r\n503 5.5.1 MAIL first.\r\n'),
+    script: envelope(
+      '530 5.7.0 Authentication Required. x - gsmtp\r\n503 5.5.1 MAIL first.\r\n503 5.5.1 MAIL first.\r\n',
+    ),
     code: 'bad_credentials',
     scope: 'account',
     smtp: 530,
@@ -276,7 +334,9 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'one recipient unknown and one throttled',
-    script: envelope('250 OK\r\n550 5.1.1 No such user.\r\n450 4.2.1 The user is receiving mail too quickly.\r\n503 5.5.1 RCPT first.\r\n'),
+    script: envelope(
+      '250 OK\r\n550 5.1.1 No such user.\r\n450 4.2.1 The user is receiving mail too quickly.\r\n503 5.5.1 RCPT first.\r\n',
+    ),
     options: { to: ['ada@example.com', 'bob@example.com'] },
     code: 'smtp_temporary_failure',
     scope: 'recipient',
@@ -284,7 +344,9 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'one recipient throttled and one at the account’s limit',
-    script: envelope('250 OK\r\n450 4.2.1 The user is receiving mail too quickly.\r\n550 5.4.5 Enough.\r\n503 5.5.1 RCPT first.\r\n'),
+    script: envelope(
+      '250 OK\r\n450 4.2.1 The user is receiving mail too quickly.\r\n550 5.4.5 Enough.\r\n503 5.5.1 RCPT first.\r\n',
+    ),
     options: { to: ['ada@example.com', 'bob@example.com'] },
     code: 'daily_limit_reached',
     scope: 'account',
@@ -342,8 +404,20 @@ const SCENARIOS: readonly Scenario[] = [
     scope: 'message',
     smtp: 552,
   },
-  { name: 'a drop after the dot', script: afterDot(drop), code: 'connection_lost', scope: 'connection', uncertain: true },
-  { name: 'a reset after the dot', script: afterDot(reset), code: 'connection_lost', scope: 'connection', uncertain: true },
+  {
+    name: 'a drop after the dot',
+    script: afterDot(drop),
+    code: 'connection_lost',
+    scope: 'connection',
+    uncertain: true,
+  },
+  {
+    name: 'a reset after the dot',
+    script: afterDot(reset),
+    code: 'connection_lost',
+    scope: 'connection',
+    uncertain: true,
+  },
   {
     name: 'silence after the dot',
     script: afterDot(silence),
@@ -352,8 +426,20 @@ const SCENARIOS: readonly Scenario[] = [
     scope: 'connection',
     uncertain: true,
   },
-  { name: 'garbage after the dot', script: afterDot(say('what?')), code: 'smtp_protocol_error', scope: 'connection', uncertain: true },
-  { name: '354 after the dot', script: afterDot(say('354 More!')), code: 'smtp_protocol_error', scope: 'connection', uncertain: true },
+  {
+    name: 'garbage after the dot',
+    script: afterDot(say('what?')),
+    code: 'smtp_protocol_error',
+    scope: 'connection',
+    uncertain: true,
+  },
+  {
+    name: '354 after the dot',
+    script: afterDot(say('354 More!')),
+    code: 'smtp_protocol_error',
+    scope: 'connection',
+    uncertain: true,
+  },
   {
     name: 'half a reply after the dot',
     script: afterDot(sayAndDrop('55')),
@@ -391,7 +477,9 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'a refusal after the dot that the end of the connection cuts short',
-    script: afterDot(sayAndDrop('550 5.7.1 Our system has detected that this message is likely unsolicited mail.')),
+    script: afterDot(
+      sayAndDrop('550 5.7.1 Our system has detected that this message is likely unsolicited mail.'),
+    ),
     code: 'content_rejected',
     scope: 'message',
     smtp: 550,
@@ -399,17 +487,20 @@ const SCENARIOS: readonly Scenario[] = [
 ];
 
 describe('what nodemailer makes of', () => {
-  test.each(SCENARIOS)('$name is $code', async ({ script, options, code, scope, uncertain = false, smtp = null }) => {
-    await using server = await startRawSmtp(script);
-    const [fault] = await attempt(server.port, options);
-    expect(fault).toMatchObject({ error: { code }, scope, certain: !uncertain });
-    expect(fault?.error.smtp?.code ?? null).toBe(smtp);
-    if (uncertain) expect(fault?.error.hint).toBe(ERRORS.delivery_uncertain.hint);
-    expect(fault?.error.detail).toMatch(/^[A-Z][^\n]*[.!?…]$/);
-    expect(JSON.stringify(fault)).not.toMatch(/seeded-secret|CERTIFICATE|node:internal/);
-    const permanent = ['recipients_rejected', 'content_rejected', 'message_too_large'].includes(code);
-    expect(fault?.retryable).toBe(!permanent);
-  });
+  test.each(SCENARIOS)(
+    '$name is $code',
+    async ({ script, options, code, scope, uncertain = false, smtp = null }) => {
+      await using server = await startRawSmtp(script);
+      const [fault] = await attempt(server.port, options);
+      expect(fault).toMatchObject({ error: { code }, scope, certain: !uncertain });
+      expect(fault?.error.smtp?.code ?? null).toBe(smtp);
+      if (uncertain) expect(fault?.error.hint).toBe(ERRORS.delivery_uncertain.hint);
+      expect(fault?.error.detail).toMatch(/^[A-Z][^\n]*[.!?…]$/);
+      expect(JSON.stringify(fault)).not.toMatch(/seeded-secret|CERTIFICATE|node:internal/);
+      const permanent = ['recipients_rejected', 'content_rejected', 'message_too_large'].includes(code);
+      expect(fault?.retryable).toBe(!permanent);
+    },
+  );
 
   test('one refused recipient among accepted ones is that refusal', async () => {
     await using server = await startRawSmtp(
@@ -421,7 +512,9 @@ describe('what nodemailer makes of', () => {
       }),
     );
     const faults = await attempt(server.port, { to: ['ada@example.com', 'bob@example.com'] });
-    expect(faults).toMatchObject([{ error: { code: 'recipients_rejected' }, scope: 'recipient', retryable: false, certain: true }]);
+    expect(faults).toMatchObject([
+      { error: { code: 'recipients_rejected' }, scope: 'recipient', retryable: false, certain: true },
+    ]);
   });
 
   test.each([
@@ -441,20 +534,33 @@ describe('what nodemailer makes of', () => {
   test('a port that nobody listens on is connect_failed', async () => {
     const { port } = await closedPort();
     const [fault] = await attempt(port);
-    expect(fault).toMatchObject({ error: { code: 'connect_failed' }, scope: 'connection', retryable: true, certain: true });
+    expect(fault).toMatchObject({
+      error: { code: 'connect_failed' },
+      scope: 'connection',
+      retryable: true,
+      certain: true,
+    });
     expect(fault?.error.detail).toContain(`ECONNREFUSED 127.0.0.1:${port}`);
   });
 
   test('a name that does not exist is dns_failed', async () => {
     const [fault] = await attempt(25, { host: 'no-such-host.invalid', dnsTimeout: 2000 });
-    expect(fault).toMatchObject({ error: { code: 'dns_failed' }, scope: 'connection', retryable: true, certain: true });
+    expect(fault).toMatchObject({
+      error: { code: 'dns_failed' },
+      scope: 'connection',
+      retryable: true,
+      certain: true,
+    });
   });
 
   test('several addresses that refuse is connect_failed and says of each why', async () => {
     const { port } = await closedPort();
     const error = await refusedByEvery(['127.0.0.1', '127.0.0.2'], port);
     expect(error).toMatchObject({ name: 'AggregateError', message: '' });
-    const fault = classify(Object.assign(error, { originalCode: 'ECONNREFUSED', code: 'ESOCKET', command: 'CONN' }), BEFORE);
+    const fault = classify(
+      Object.assign(error, { originalCode: 'ECONNREFUSED', code: 'ESOCKET', command: 'CONN' }),
+      BEFORE,
+    );
     expect(fault.error.code).toBe('connect_failed');
     expect(fault.error.detail).toContain(`127.0.0.1:${port}; connect ECONNREFUSED 127.0.0.2:${port}`);
   });
@@ -467,9 +573,17 @@ describe('what nodemailer makes of', () => {
     const server = createServer(certificate).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
-    const [fault] = await attempt(port, { secure: true, tls: { servername, ...(trusted ? { ca: certificate.ca } : {}) } });
+    const [fault] = await attempt(port, {
+      secure: true,
+      tls: { servername, ...(trusted ? { ca: certificate.ca } : {}) },
+    });
     server.close();
-    expect(fault).toMatchObject({ error: { code: 'tls_failed', smtp: null }, scope: 'account', retryable: true, certain: true });
+    expect(fault).toMatchObject({
+      error: { code: 'tls_failed', smtp: null },
+      scope: 'account',
+      retryable: true,
+      certain: true,
+    });
     expect(fault?.error.detail).toBe(`The server’s certificate is not trusted (${reason}).`);
   });
 });

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { classify, classifyReply, type Stage } from '../../src/adapters/smtp/classify.ts';
-import type { Progress } from '../../src/adapters/smtp/failure.ts';
-import { parseReply } from '../../src/adapters/smtp/reply-text.ts';
+import { classify, classifyReply, type Stage } from '../../src/adapters/smtp/errors/classify.ts';
+import type { Progress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
+import { parseReply } from '../../src/adapters/smtp/errors/reply-parser.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 import facts from '../fixtures/gmail-replies.json' with { type: 'json' };
 
@@ -12,7 +12,9 @@ const AFTER_THE_DOT: Progress = { sessionReady: true, bodyStarted: true, bodyEnd
 /** The text as Gmail sends it: wrapped in mid-phrase, each line with its codes, a session id behind. */
 function onTheWire(code: number, enhanced: string, text: string): string {
   const lines = `${text} 4-2002 - gsmtp`.match(/.{1,48}(?:\s|$)|\S+\s?/g) ?? [];
-  return lines.map((line, index) => `${code}${index < lines.length - 1 ? '-' : ' '}${enhanced} ${line.trimEnd()}`).join('\n');
+  return lines
+    .map((line, index) => `${code}${index < lines.length - 1 ? '-' : ' '}${enhanced} ${line.trimEnd()}`)
+    .join('\n');
 }
 
 const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000 };
@@ -27,7 +29,12 @@ describe('a reply that Gmail is known to give', () => {
   test.each(rows)('$code $enhanced at $stage: $text', ({ code, enhanced, stage, text, expected }) => {
     const reply = parseReply(onTheWire(code, enhanced, text));
     const fault = classifyReply(reply, stage as Stage);
-    expect({ error: fault.error.code, scope: fault.scope, retryable: fault.retryable, splits: fault.splits ?? false }).toEqual({
+    expect({
+      error: fault.error.code,
+      scope: fault.scope,
+      retryable: fault.retryable,
+      splits: fault.splits ?? false,
+    }).toEqual({
       error: expected.error,
       scope: expected.scope,
       retryable: expected.retryable,
@@ -47,16 +54,27 @@ describe('a reply that Gmail is known to give', () => {
     const seen = (reply: string, stage: Stage) => classifyReply(parseReply(reply), stage).error.code;
     expect(seen('534 5.7.99 Application-specific password required.', 'auth')).toBe('app_password_required');
     expect(seen('550 5.7.99 Daily user sending limit exceeded.', 'message')).toBe('daily_limit_reached');
-    expect(seen("552 Your message exceeded Google's message size limits.", 'message')).toBe('message_too_large');
+    expect(seen("552 Your message exceeded Google's message size limits.", 'message')).toBe(
+      'message_too_large',
+    );
   });
 
   test('is known by its codes when Google rewords it', () => {
     const seen = (reply: string, stage: Stage) => classifyReply(parseReply(reply), stage);
     expect(seen('534 5.7.14 Kindly use a browser.', 'auth').error.code).toBe('web_login_required');
     expect(seen('535 5.7.8 Nope.', 'auth').error.code).toBe('bad_credentials');
-    expect(seen('550 5.4.5 Enough for today.', 'message')).toMatchObject({ error: { code: 'daily_limit_reached' }, scope: 'account' });
-    expect(seen('452 4.2.2 Full.', 'rcpt')).toMatchObject({ error: { code: 'mailbox_full' }, retryable: true });
-    expect(seen('552 5.2.2 Full.', 'rcpt')).toMatchObject({ error: { code: 'mailbox_full' }, retryable: false });
+    expect(seen('550 5.4.5 Enough for today.', 'message')).toMatchObject({
+      error: { code: 'daily_limit_reached' },
+      scope: 'account',
+    });
+    expect(seen('452 4.2.2 Full.', 'rcpt')).toMatchObject({
+      error: { code: 'mailbox_full' },
+      retryable: true,
+    });
+    expect(seen('552 5.2.2 Full.', 'rcpt')).toMatchObject({
+      error: { code: 'mailbox_full' },
+      retryable: false,
+    });
     expect(seen('552 5.3.4 Big.', 'message').error.code).toBe('message_too_large');
     expect(seen('552 5.7.0 Bad file.', 'message').error.code).toBe('attachment_blocked');
   });
@@ -99,8 +117,20 @@ describe('a reply that nobody has written down', () => {
     ['554 No.', 'message', 'smtp_rejected', 'message', false],
     ['552 No.', 'message', 'message_too_large', 'message', false],
     ['554 5.6.1 No.', 'message', 'content_rejected', 'message', false],
-    ['550 5.7.26 This mail has been blocked because the sender is unauthenticated.', 'message', 'policy_rejected', 'message', false],
-    ['550 5.7.1 likely suspicious due to the very low reputation of the sending domain', 'message', 'policy_rejected', 'message', false],
+    [
+      '550 5.7.26 This mail has been blocked because the sender is unauthenticated.',
+      'message',
+      'policy_rejected',
+      'message',
+      false,
+    ],
+    [
+      '550 5.7.1 likely suspicious due to the very low reputation of the sending domain',
+      'message',
+      'policy_rejected',
+      'message',
+      false,
+    ],
     ['502 5.5.1 Unrecognized command.', 'auth', 'bad_credentials', 'account', true],
     ['503 5.5.1 Not now.', 'auth', 'smtp_temporary_failure', 'account', true],
     ['503 5.5.1 Not now.', 'data', 'smtp_protocol_error', 'connection', true],
@@ -113,7 +143,9 @@ describe('a reply that nobody has written down', () => {
 
   const replies = fc.record({
     code: fc.integer({ min: 400, max: 599 }),
-    enhanced: fc.option(fc.constantFrom('4.7.0', '4.2.1', '5.1.1', '5.4.5', '5.5.1', '5.7.0', '5.7.1', '5.7.14')),
+    enhanced: fc.option(
+      fc.constantFrom('4.7.0', '4.2.1', '5.1.1', '5.4.5', '5.5.1', '5.7.0', '5.7.1', '5.7.14'),
+    ),
     response: fc.oneof(fc.string(), fc.constantFrom(...facts.flatMap(({ texts }) => texts))),
   });
 
@@ -142,51 +174,88 @@ describe('a reply that nobody has written down', () => {
 });
 
 describe('an error that no server can be made to cause here', () => {
-  const socketError = (originalCode: string) => Object.assign(new Error('failed'), { code: 'ESOCKET', originalCode, command: 'CONN' });
+  const socketError = (originalCode: string) =>
+    Object.assign(new Error('failed'), { code: 'ESOCKET', originalCode, command: 'CONN' });
 
-  test.each(['CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'ERR_SSL_NO_PROTOCOLS_AVAILABLE'])(
-    '%s is tls_failed',
-    (code) => expect(classify(socketError(code), BEFORE)).toMatchObject({ error: { code: 'tls_failed' }, scope: 'account' }),
+  test.each([
+    'CERT_HAS_EXPIRED',
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    'ERR_SSL_NO_PROTOCOLS_AVAILABLE',
+  ])('%s is tls_failed', (code) =>
+    expect(classify(socketError(code), BEFORE)).toMatchObject({
+      error: { code: 'tls_failed' },
+      scope: 'account',
+    }),
   );
 
   test.each(['ENETUNREACH', 'EHOSTUNREACH', 'EADDRNOTAVAIL', 'EMFILE'])('%s is connect_failed', (code) =>
-    expect(classify(socketError(code), BEFORE)).toMatchObject({ error: { code: 'connect_failed' }, scope: 'connection' }),
+    expect(classify(socketError(code), BEFORE)).toMatchObject({
+      error: { code: 'connect_failed' },
+      scope: 'connection',
+    }),
   );
 
   test('a system’s own ETIMEDOUT is connect_timeout, also beside an unreachable IPv6', () => {
     expect(classify(socketError('ETIMEDOUT'), BEFORE).error.code).toBe('connect_timeout');
     const parts = [socketError('ENETUNREACH'), socketError('ETIMEDOUT')];
-    expect(classify(Object.assign(new AggregateError(parts), { code: 'ESOCKET' }), BEFORE).error.code).toBe('connect_timeout');
+    expect(classify(Object.assign(new AggregateError(parts), { code: 'ESOCKET' }), BEFORE).error.code).toBe(
+      'connect_timeout',
+    );
   });
 
   test('a TLS record that breaks in mid-session is connection_lost', () => {
     const error = socketError('ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC');
-    expect(classify(error, AFTER_THE_DOT)).toMatchObject({ error: { code: 'connection_lost' }, scope: 'connection', certain: false });
+    expect(classify(error, AFTER_THE_DOT)).toMatchObject({
+      error: { code: 'connection_lost' },
+      scope: 'connection',
+      certain: false,
+    });
   });
 
   test('a TLS handshake that ends without a word is connection_lost', () => {
-    const error = Object.assign(new Error('Connection closed unexpectedly'), { code: 'ETLS', command: 'CONN' });
-    expect(classify(error, BEFORE)).toMatchObject({ error: { code: 'connection_lost' }, scope: 'connection' });
+    const error = Object.assign(new Error('Connection closed unexpectedly'), {
+      code: 'ETLS',
+      command: 'CONN',
+    });
+    expect(classify(error, BEFORE)).toMatchObject({
+      error: { code: 'connection_lost' },
+      scope: 'connection',
+    });
   });
 
   test('TLS that cannot even be tried is tls_failed', () => {
-    const error = Object.assign(new Error('Error initiating TLS - no start line'), { code: 'ETLS', command: 'STARTTLS' });
+    const error = Object.assign(new Error('Error initiating TLS - no start line'), {
+      code: 'ETLS',
+      command: 'STARTTLS',
+    });
     expect(classify(error, BEFORE)).toMatchObject({ error: { code: 'tls_failed' }, scope: 'account' });
   });
 
   test('the pool closed over a queued message is connection_lost', () => {
-    expect(classify(new Error('Connection pool was closed'), BEFORE)).toMatchObject({ error: { code: 'connection_lost' }, certain: true });
+    expect(classify(new Error('Connection pool was closed'), BEFORE)).toMatchObject({
+      error: { code: 'connection_lost' },
+      certain: true,
+    });
   });
 
   test.each([
     new TypeError('x is not a function'),
-    Object.assign(new Error('File access rejected for /etc/passwd'), { code: 'ESTREAM', originalCode: 'EFILEACCESS', command: 'API' }),
+    Object.assign(new Error('File access rejected for /etc/passwd'), {
+      code: 'ESTREAM',
+      originalCode: 'EFILEACCESS',
+      command: 'API',
+    }),
     Object.assign(new Error('No recipients defined'), { code: 'EENVELOPE', command: 'API' }),
     'a string',
     null,
     undefined,
   ])('a bug of ours is internal_error, and neither retried nor the account’s: %o', (error) => {
-    expect(classify(error, BEFORE)).toMatchObject({ error: { code: 'internal_error', smtp: null }, scope: 'message', retryable: false });
+    expect(classify(error, BEFORE)).toMatchObject({
+      error: { code: 'internal_error', smtp: null },
+      scope: 'message',
+      retryable: false,
+    });
   });
 
   test('whatever is thrown gets a fault, and is certain unless the dot is out without an answer', () => {

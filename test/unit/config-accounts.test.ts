@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { AccountConfig } from '../../src/config/account.ts';
-import { parseConfig } from '../../src/config.ts';
+import type { AccountConfig } from '../../src/config/account-config.ts';
+import { parseConfig } from '../../src/config/config.ts';
 import { accountOf, configOf, errorOf, fileOf, plain, REQUIRED } from '../helpers/config.ts';
 
 const NO_USER = { GMAIL_USER: '', GMAIL_APP_PASSWORD: '' };
@@ -13,7 +13,11 @@ function accountsOf(list: unknown, env: Record<string, string> = {}): readonly A
 
 /** What is said about a list, line by line. */
 function problemsOf(list: unknown, env: Record<string, string> = {}): string[] {
-  const { problems } = errorOf({ ...NO_USER, ...env, GMAIL_ACCOUNTS: typeof list === 'string' ? list : JSON.stringify(list) });
+  const { problems } = errorOf({
+    ...NO_USER,
+    ...env,
+    GMAIL_ACCOUNTS: typeof list === 'string' ? list : JSON.stringify(list),
+  });
   expect(new Set(problems.map(({ variable }) => variable))).toEqual(new Set(['GMAIL_ACCOUNTS']));
   return problems.map(({ message }) => message);
 }
@@ -29,18 +33,19 @@ describe('an account', () => {
   });
 
   test('has the limits that are set', () => {
-    expect(accountOf({ GMAIL_DAILY_MESSAGES: '300', GMAIL_DAILY_RECIPIENTS: '900', GMAIL_RESERVE: '12.5%' })).toMatchObject({
+    expect(
+      accountOf({ GMAIL_DAILY_MESSAGES: '300', GMAIL_DAILY_RECIPIENTS: '900', GMAIL_RESERVE: '12.5%' }),
+    ).toMatchObject({
       daily: { messages: 300, recipients: 900 },
       reserve: 0.125,
     });
   });
 
   test('has its aliases in canonical form, each once', () => {
-    expect(accountOf({ GMAIL_ALIASES: 'help@ACME.com, no-reply@acme.com,help@acme.com, hallo@bücher.example' }).aliases).toEqual([
-      'help@acme.com',
-      'no-reply@acme.com',
-      'hallo@xn--bcher-kva.example',
-    ]);
+    expect(
+      accountOf({ GMAIL_ALIASES: 'help@ACME.com, no-reply@acme.com,help@acme.com, hallo@bücher.example' })
+        .aliases,
+    ).toEqual(['help@acme.com', 'no-reply@acme.com', 'hallo@xn--bcher-kva.example']);
   });
 
   test('has bare addresses as aliases: the one that is not is named by its position', () => {
@@ -69,7 +74,10 @@ describe('GMAIL_ACCOUNTS', () => {
       GMAIL_DAILY_RECIPIENTS: '900',
       GMAIL_RESERVE: '20%',
     });
-    expect({ ...listed, credentials: listed?.credentials?.() }).toEqual({ ...account, credentials: account.credentials?.() });
+    expect({ ...listed, credentials: listed?.credentials?.() }).toEqual({
+      ...account,
+      credentials: account.credentials?.(),
+    });
   });
 
   test('keeps their order', () => {
@@ -78,10 +86,18 @@ describe('GMAIL_ACCOUNTS', () => {
 
   test('lets each log in its own way', () => {
     const oauth = { oauth_client_id: 'id', oauth_client_secret: 'secret', oauth_refresh_token: 'token' };
-    const accounts = accountsOf([BOT, { user: 'sales@acme.com', ...oauth }], { GMAIL_OAUTH_TOKEN_URL: 'https://tokens.acme.com/t' });
+    const accounts = accountsOf([BOT, { user: 'sales@acme.com', ...oauth }], {
+      GMAIL_OAUTH_TOKEN_URL: 'https://tokens.acme.com/t',
+    });
     expect(accounts.map(({ credentials }) => credentials?.())).toEqual([
       { kind: 'app_password', password: 'abcdefghijklmnop' },
-      { kind: 'refresh_token', clientId: 'id', clientSecret: 'secret', refreshToken: 'token', tokenUrl: 'https://tokens.acme.com/t' },
+      {
+        kind: 'refresh_token',
+        clientId: 'id',
+        clientSecret: 'secret',
+        refreshToken: 'token',
+        tokenUrl: 'https://tokens.acme.com/t',
+      },
     ]);
   });
 
@@ -94,7 +110,9 @@ describe('GMAIL_ACCOUNTS', () => {
   });
 
   test('needs no way to log in where no server is logged in to', () => {
-    expect(accountsOf([{ user: 'bot@acme.com' }], { SMTP_URL: 'smtp://127.0.0.1:1025?tls=never' })).toMatchObject([{ credentials: null }]);
+    expect(
+      accountsOf([{ user: 'bot@acme.com' }], { SMTP_URL: 'smtp://127.0.0.1:1025?tls=never' }),
+    ).toMatchObject([{ credentials: null }]);
   });
 
   test.each([
@@ -102,20 +120,48 @@ describe('GMAIL_ACCOUNTS', () => {
     ['something else than a list', BOT, /^It must be a JSON list/],
     ['an empty list', [], /^It must be a JSON list/],
     ['something else than an object', [BOT, 'sales@acme.com'], /^Account 2: It must be an object/],
-    ['an unknown field', [BOT, { ...SALES, alias: ['x@acme.com'] }], /^Account 2: "alias" is not a field\. The nearest name is aliases\.$/],
-    ['a field in another spelling', [{ ...BOT, appPassword: 'x' }], /^Account 1: "appPassword" .* app_password\.$/],
+    [
+      'an unknown field',
+      [BOT, { ...SALES, alias: ['x@acme.com'] }],
+      /^Account 2: "alias" is not a field\. The nearest name is aliases\.$/,
+    ],
+    [
+      'a field in another spelling',
+      [{ ...BOT, appPassword: 'x' }],
+      /^Account 1: "appPassword" .* app_password\.$/,
+    ],
     ['a file for what is no secret', [{ ...BOT, user_file: '/x' }], /^Account 1: "user_file" is not a field/],
-    ['a missing user', [{ app_password: BOT.app_password }], /^Account 1: user: It is required: the full address/],
+    [
+      'a missing user',
+      [{ app_password: BOT.app_password }],
+      /^Account 1: user: It is required: the full address/,
+    ],
     ['an empty user', [{ ...BOT, user: ' ' }], /^Account 1: user: It is empty/],
-    ['a user that is no address', [{ ...BOT, user: 'bot' }], /^Account 1: user: .* full address of the account/],
-    ['a bad app password', [{ ...BOT, app_password: 'hunter2' }], /^Account 1: app_password: An app password has exactly 16 letters/],
-    ['a number as a password', [{ ...BOT, app_password: 42 }], /^Account 1: app_password: It must be a string/],
+    [
+      'a user that is no address',
+      [{ ...BOT, user: 'bot' }],
+      /^Account 1: user: .* full address of the account/,
+    ],
+    [
+      'a bad app password',
+      [{ ...BOT, app_password: 'hunter2' }],
+      /^Account 1: app_password: An app password has exactly 16 letters/,
+    ],
+    [
+      'a number as a password',
+      [{ ...BOT, app_password: 42 }],
+      /^Account 1: app_password: It must be a string/,
+    ],
     [
       'no way to log in',
       [{ user: 'bot@acme.com' }],
       /^Account 1: app_password: It is required.*"app_password": "abcd .* or service_account\)$/,
     ],
-    ['two ways to log in', [{ ...BOT, oauth_client_id: 'x' }], /^Account 1: app_password: It cannot stand beside oauth_client_id:/],
+    [
+      'two ways to log in',
+      [{ ...BOT, oauth_client_id: 'x' }],
+      /^Account 1: app_password: It cannot stand beside oauth_client_id:/,
+    ],
     [
       'the same secret twice',
       [{ ...BOT, app_password_file: '/x/y' }],
@@ -136,14 +182,46 @@ describe('GMAIL_ACCOUNTS', () => {
       [{ user: 'bot@acme.com', service_account: true }],
       /^Account 1: service_account: It must be the JSON key/,
     ],
-    ['two addresses in from', [{ ...BOT, from: 'a@acme.com, b@acme.com' }], /^Account 1: from: There is more than one address/],
-    ['aliases that are no list', [{ ...BOT, aliases: 'help@acme.com' }], /^Account 1: aliases: It must be a list of addresses/],
-    ['aliases that are no strings', [{ ...BOT, aliases: [42] }], /^Account 1: aliases: It must be a list of strings/],
-    ['an alias that is no address', [{ ...BOT, aliases: ['help@acme.com', 'help'] }], /^Account 1: aliases: Alias 2: There is no @/],
-    ['a limit in quotes', [{ ...BOT, daily_messages: '50' }], /^Account 1: daily_messages: It must be a number, without quotes/],
-    ['a broken limit', [{ ...BOT, daily_recipients: 1.5 }], /^Account 1: daily_recipients: It must be a whole number/],
-    ['a reserve without its sign', [{ ...BOT, reserve: '10' }], /^Account 1: reserve: It must be a percentage/],
-    ['one account twice', [BOT, SALES, { ...BOT, user: 'Bot@ACME.com' }], /^Accounts 1 and 3 have the same user/],
+    [
+      'two addresses in from',
+      [{ ...BOT, from: 'a@acme.com, b@acme.com' }],
+      /^Account 1: from: There is more than one address/,
+    ],
+    [
+      'aliases that are no list',
+      [{ ...BOT, aliases: 'help@acme.com' }],
+      /^Account 1: aliases: It must be a list of addresses/,
+    ],
+    [
+      'aliases that are no strings',
+      [{ ...BOT, aliases: [42] }],
+      /^Account 1: aliases: It must be a list of strings/,
+    ],
+    [
+      'an alias that is no address',
+      [{ ...BOT, aliases: ['help@acme.com', 'help'] }],
+      /^Account 1: aliases: Alias 2: There is no @/,
+    ],
+    [
+      'a limit in quotes',
+      [{ ...BOT, daily_messages: '50' }],
+      /^Account 1: daily_messages: It must be a number, without quotes/,
+    ],
+    [
+      'a broken limit',
+      [{ ...BOT, daily_recipients: 1.5 }],
+      /^Account 1: daily_recipients: It must be a whole number/,
+    ],
+    [
+      'a reserve without its sign',
+      [{ ...BOT, reserve: '10' }],
+      /^Account 1: reserve: It must be a percentage/,
+    ],
+    [
+      'one account twice',
+      [BOT, SALES, { ...BOT, user: 'Bot@ACME.com' }],
+      /^Accounts 1 and 3 have the same user/,
+    ],
   ])('refuses %s', (_, list, reason) => {
     const problems = problemsOf(list);
     expect(problems).toEqual([expect.stringMatching(reason)]);
@@ -151,7 +229,13 @@ describe('GMAIL_ACCOUNTS', () => {
   });
 
   test('names everything that is wrong with every account', () => {
-    expect(problemsOf([{ ...BOT, reserve: '10', from: 'Acme' }, { app_pasword: 'x' }, { ...SALES, aliases: ['x'] }])).toEqual([
+    expect(
+      problemsOf([
+        { ...BOT, reserve: '10', from: 'Acme' },
+        { app_pasword: 'x' },
+        { ...SALES, aliases: ['x'] },
+      ]),
+    ).toEqual([
       expect.stringMatching(/^Account 1: from: /),
       expect.stringMatching(/^Account 1: reserve: /),
       expect.stringMatching(/^Account 2: user: /),
@@ -170,7 +254,14 @@ describe('GMAIL_ACCOUNTS', () => {
       'oauth_refresh_token',
       'service_account',
     ];
-    for (const field of [...fields, 'oauth_client_secret_file', 'service_account_file', 'user', 'from', 'reserve']) {
+    for (const field of [
+      ...fields,
+      'oauth_client_secret_file',
+      'service_account_file',
+      'user',
+      'from',
+      'reserve',
+    ]) {
       const [problem = ''] = problemsOf([{ user: 'bot@acme.com', [field]: secret }]);
       expect(problem).toMatch(/^Account 1: /);
       expect(problem).not.toContain('TopSecret');
@@ -188,7 +279,9 @@ describe('GMAIL_ACCOUNTS', () => {
     ['GMAIL_FROM', 'no-reply@acme.com'],
     ['GMAIL_ALIASES', 'help@acme.com'],
   ])('cannot stand beside %s', (name, value) => {
-    expect(problemsOf([BOT], { [name]: value })).toEqual([expect.stringContaining(`beside ${name}: put that account into the list`)]);
+    expect(problemsOf([BOT], { [name]: value })).toEqual([
+      expect.stringContaining(`beside ${name}: put that account into the list`),
+    ]);
   });
 
   test('does not hide a limit that is wrong', () => {
@@ -237,7 +330,9 @@ describe('the secrets of a listed account', () => {
 
   test('of a list that cannot be read at the start are an error, and GMAIL_USER is not asked for', () => {
     const { problems } = errorOf({ ...NO_USER, GMAIL_ACCOUNTS_FILE: '/no/such' });
-    expect(problems).toEqual([{ variable: 'GMAIL_ACCOUNTS_FILE', message: expect.stringContaining('/no/such cannot be read') }]);
+    expect(problems).toEqual([
+      { variable: 'GMAIL_ACCOUNTS_FILE', message: expect.stringContaining('/no/such cannot be read') },
+    ]);
   });
 });
 
@@ -248,12 +343,15 @@ describe('FROM_POLICY=allow', () => {
     ['smtp://smtp-relay.gmail.com,smtps://smtp-relay.gmail.com', 0],
     ['smtp://127.0.0.1:1025?tls=never', 0],
   ])('with %s gives %i warnings', (SMTP_URL, count) => {
-    const warnings = Array(count).fill(expect.stringContaining('Gmail rewrites a From that is not verified, silently'));
+    const warnings = Array(count).fill(
+      expect.stringContaining('Gmail rewrites a From that is not verified, silently'),
+    );
     expect(parseConfig({ ...REQUIRED, SMTP_URL, FROM_POLICY: 'allow' }).warnings).toEqual(warnings);
   });
 
   test('is what the warning is about: the other policies give none', () => {
-    for (const FROM_POLICY of ['reject', 'rewrite']) expect(parseConfig({ ...REQUIRED, FROM_POLICY }).warnings).toEqual([]);
+    for (const FROM_POLICY of ['reject', 'rewrite'])
+      expect(parseConfig({ ...REQUIRED, FROM_POLICY }).warnings).toEqual([]);
   });
 });
 

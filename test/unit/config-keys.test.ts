@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { type Config, ConfigError } from '../../src/config.ts';
-import type { ApiKey } from '../../src/core/caller.ts';
+import { type Config, ConfigError } from '../../src/config/config.ts';
+import type { ApiKey } from '../../src/core/auth/caller.ts';
 import { configOf, errorOf, fileOf, SECRET } from '../helpers/config.ts';
 import { aKey } from '../helpers/keys.ts';
 
@@ -74,43 +74,122 @@ describe('API_KEYS as JSON', () => {
 
   test('is taken from a file, on several lines', () => {
     using file = fileOf(JSON.stringify([CRM, SHOP], null, 2));
-    expect(configOf({ API_KEYS: '', API_KEYS_FILE: file.path }).apiKeys.map(({ name }) => name)).toEqual(['crm', 'shop']);
+    expect(configOf({ API_KEYS: '', API_KEYS_FILE: file.path }).apiKeys.map(({ name }) => name)).toEqual([
+      'crm',
+      'shop',
+    ]);
   });
 
   test.each([
     ['text that is not JSON', `[{"name": "crm", ${SECRET}}]`, /^It is not valid JSON/],
     ['one object', CRM, /^It must be a JSON list of at least one key/],
     ['an empty list', [], /^It must be a JSON list of at least one key/],
-    ['something else than an object', [CRM, SECRET], /^Key 2: It must be an object with at least a name and a secret/],
-    ['an unknown field', [CRM, { ...SHOP, scope: ['send'] }], /^Key 2: "scope" is not a field\. The nearest name is scopes\.$/],
+    [
+      'something else than an object',
+      [CRM, SECRET],
+      /^Key 2: It must be an object with at least a name and a secret/,
+    ],
+    [
+      'an unknown field',
+      [CRM, { ...SHOP, scope: ['send'] }],
+      /^Key 2: "scope" is not a field\. The nearest name is scopes\.$/,
+    ],
     ['a missing name', [{ secret: CRM.secret }], /^Key 1: name: It is required: 1 to 64 letters/],
     ['a name with a colon', [{ ...CRM, name: 'a:b' }], /^Key 1: name: It is required: 1 to 64 letters/],
     ['no secret', [{ name: 'crm' }], /^Key 1: secret: It is required, or a secret_file/],
     ['an empty secret', [{ name: 'crm', secret: ' ' }], /^Key 1: secret: It is required, or a secret_file/],
-    ['a secret that is too short', [{ ...CRM, secret: 'x'.repeat(23) }], /^Key 1: secret: The secret has fewer than 24 characters/],
-    ['a secret with a space in it', [{ ...CRM, secret: `${SECRET} x` }], /^Key 1: secret: The secret has white space/],
-    ['half a digest', [{ ...CRM, secret: 'sha256:abcdef' }], /^Key 1: secret: The secret needs 64 hexadecimal digits/],
+    [
+      'a secret that is too short',
+      [{ ...CRM, secret: 'x'.repeat(23) }],
+      /^Key 1: secret: The secret has fewer than 24 characters/,
+    ],
+    [
+      'a secret with a space in it',
+      [{ ...CRM, secret: `${SECRET} x` }],
+      /^Key 1: secret: The secret has white space/,
+    ],
+    [
+      'half a digest',
+      [{ ...CRM, secret: 'sha256:abcdef' }],
+      /^Key 1: secret: The secret needs 64 hexadecimal digits/,
+    ],
     ['a number as a secret', [{ ...CRM, secret: 42 }], /^Key 1: secret: It must be a string/],
-    ['a secret that is given twice', [{ ...CRM, secret_file: '/x/y' }], /^Key 1: secret: It is set twice, also by secret_file/],
-    ['a file that is not there', [{ name: 'crm', secret_file: '/no/such' }], /^Key 1: secret_file: \/no\/such cannot be read: no such/],
-    ['no scopes', [{ ...CRM, scopes: [] }], /^Key 1: scopes: It must be a list of at least one of send, read, admin/],
-    ['an unknown scope', [{ ...CRM, scopes: ['send', 'write'] }], /^Key 1: scopes: It must be a list of at least one of/],
-    ['a scope that is no list', [{ ...CRM, scopes: 'send' }], /^Key 1: scopes: It must be a list of at least one of/],
-    ['a lone address', [{ ...CRM, allowed_from: 'a@acme.com' }], /^Key 1: allowed_from: It must be a list of addresses/],
-    ['senders that are no strings', [{ ...CRM, allowed_from: [42, 43] }], /^Key 1: allowed_from: It must be a list of strings/],
-    ['a list that forbids everything', [{ ...CRM, allowed_recipients: [] }], /^Key 1: allowed_recipients: It is empty.*leave it out/],
+    [
+      'a secret that is given twice',
+      [{ ...CRM, secret_file: '/x/y' }],
+      /^Key 1: secret: It is set twice, also by secret_file/,
+    ],
+    [
+      'a file that is not there',
+      [{ name: 'crm', secret_file: '/no/such' }],
+      /^Key 1: secret_file: \/no\/such cannot be read: no such/,
+    ],
+    [
+      'no scopes',
+      [{ ...CRM, scopes: [] }],
+      /^Key 1: scopes: It must be a list of at least one of send, read, admin/,
+    ],
+    [
+      'an unknown scope',
+      [{ ...CRM, scopes: ['send', 'write'] }],
+      /^Key 1: scopes: It must be a list of at least one of/,
+    ],
+    [
+      'a scope that is no list',
+      [{ ...CRM, scopes: 'send' }],
+      /^Key 1: scopes: It must be a list of at least one of/,
+    ],
+    [
+      'a lone address',
+      [{ ...CRM, allowed_from: 'a@acme.com' }],
+      /^Key 1: allowed_from: It must be a list of addresses/,
+    ],
+    [
+      'senders that are no strings',
+      [{ ...CRM, allowed_from: [42, 43] }],
+      /^Key 1: allowed_from: It must be a list of strings/,
+    ],
+    [
+      'a list that forbids everything',
+      [{ ...CRM, allowed_recipients: [] }],
+      /^Key 1: allowed_recipients: It is empty.*leave it out/,
+    ],
     [
       'a domain without its @',
       [{ ...CRM, allowed_recipients: ['a@acme.com', 'acme.com'] }],
       /^Key 1: allowed_recipients: Entry 2: There is no @.* or a domain as @example\.com/,
     ],
-    ['a rate without its window', [{ ...CRM, rate_limit: '600' }], /^Key 1: rate_limit: It must be a number and a window/],
+    [
+      'a rate without its window',
+      [{ ...CRM, rate_limit: '600' }],
+      /^Key 1: rate_limit: It must be a number and a window/,
+    ],
     ['a rate that is no string', [{ ...CRM, rate_limit: 600 }], /^Key 1: rate_limit: It must be a string/],
-    ['a daily limit of nothing', [{ ...CRM, daily_limit: 0 }], /^Key 1: daily_limit: It must be a whole number of at least 1/],
-    ['a message and a half a day', [{ ...CRM, daily_limit: 1.5 }], /^Key 1: daily_limit: It must be a whole number of at least 1/],
-    ['a daily limit in quotes', [{ ...CRM, daily_limit: '5' }], /^Key 1: daily_limit: It must be a whole number .* without quotes/],
-    ['a test in quotes', [{ ...CRM, test: 'true' }], /^Key 1: test: It must be true or false, without quotes/],
-    ['a webhook that is no URL', [{ ...CRM, webhook_url: 'crm.example.com' }], /^Key 1: webhook_url: It must be a complete URL/],
+    [
+      'a daily limit of nothing',
+      [{ ...CRM, daily_limit: 0 }],
+      /^Key 1: daily_limit: It must be a whole number of at least 1/,
+    ],
+    [
+      'a message and a half a day',
+      [{ ...CRM, daily_limit: 1.5 }],
+      /^Key 1: daily_limit: It must be a whole number of at least 1/,
+    ],
+    [
+      'a daily limit in quotes',
+      [{ ...CRM, daily_limit: '5' }],
+      /^Key 1: daily_limit: It must be a whole number .* without quotes/,
+    ],
+    [
+      'a test in quotes',
+      [{ ...CRM, test: 'true' }],
+      /^Key 1: test: It must be true or false, without quotes/,
+    ],
+    [
+      'a webhook that is no URL',
+      [{ ...CRM, webhook_url: 'crm.example.com' }],
+      /^Key 1: webhook_url: It must be a complete URL/,
+    ],
     ['null', [{ ...CRM, daily_limit: null }], /^Key 1: daily_limit: It must be/],
     ['one name twice', [CRM, SHOP, { ...CRM, secret: `${SECRET}3` }], /^Keys 1 and 3 have the same name/],
     ['one secret twice', [CRM, { ...SHOP, secret: CRM.secret }], /^Keys 1 and 2 have the same secret/],
@@ -121,7 +200,14 @@ describe('API_KEYS as JSON', () => {
   });
 
   test('names everything that is wrong with the form of every key', () => {
-    expect(problemsOf([{ ...CRM, test: 1, rate_limit: 'x' }, SHOP, { nam: 'x', secret: SECRET }, { name: 'y', secret: 'y' }])).toEqual([
+    expect(
+      problemsOf([
+        { ...CRM, test: 1, rate_limit: 'x' },
+        SHOP,
+        { nam: 'x', secret: SECRET },
+        { name: 'y', secret: 'y' },
+      ]),
+    ).toEqual([
       expect.stringMatching(/^Key 1: rate_limit: /),
       expect.stringMatching(/^Key 1: test: /),
       expect.stringMatching(/^Key 3: name: /),
@@ -132,11 +218,15 @@ describe('API_KEYS as JSON', () => {
 
   test('refuses webhooks that nothing signs, or that go over the wire in the clear', () => {
     const list = (webhook_url: string) => [CRM, { ...SHOP, webhook_url }];
-    expect(problemsOf(list('https://crm.example.com/'))).toEqual([expect.stringMatching(/^Key 2: webhook_url: It needs a WEBHOOK_SECRET/)]);
+    expect(problemsOf(list('https://crm.example.com/'))).toEqual([
+      expect.stringMatching(/^Key 2: webhook_url: It needs a WEBHOOK_SECRET/),
+    ]);
     expect(problemsOf(list('http://crm.example.com/'), { WEBHOOK_SECRET })).toEqual([
       expect.stringMatching(/^Key 2: webhook_url: It must be https/),
     ]);
-    expect(keysOf(list('http://crm.example.com/'), { WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS: 'crm.example.com' })).toHaveLength(2);
+    expect(
+      keysOf(list('http://crm.example.com/'), { WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS: 'crm.example.com' }),
+    ).toHaveLength(2);
   });
 });
 
@@ -179,7 +269,11 @@ describe('keys that are read again', () => {
     ['nothing', '', /is empty/],
     ['a key that is too short', 'crm:short', /^Key 1: The secret has fewer/],
     ['broken JSON', `[{"name": "crm", "secret": "${SECRET}"`, /^It is not valid JSON/],
-    ['a webhook that nothing signs', JSON.stringify([{ ...CRM, webhook_url: 'https://x.example/' }]), /^Key 1: webhook_url: It needs/],
+    [
+      'a webhook that nothing signs',
+      JSON.stringify([{ ...CRM, webhook_url: 'https://x.example/' }]),
+      /^Key 1: webhook_url: It needs/,
+    ],
   ])('are refused when there is %s', (_, content, reason) => {
     using file = fileOf(`crm:${CRM.secret}`);
     const config = configOf({ API_KEYS: '', API_KEYS_FILE: file.path });
@@ -193,7 +287,9 @@ describe('keys that are read again', () => {
     using file = fileOf(`crm:${CRM.secret}`);
     const config = configOf({ API_KEYS: '', API_KEYS_FILE: file.path });
     file.remove();
-    expect(reloadProblemsOf(config)).toEqual([{ variable: 'API_KEYS_FILE', message: expect.stringContaining('cannot be read') }]);
+    expect(reloadProblemsOf(config)).toEqual([
+      { variable: 'API_KEYS_FILE', message: expect.stringContaining('cannot be read') },
+    ]);
     file.write(`shop:${SHOP.secret}`);
     expect(config.reloadApiKeys()?.map(({ name }) => name)).toEqual(['shop']);
   });
@@ -201,6 +297,7 @@ describe('keys that are read again', () => {
   test('cannot be changed afterwards', () => {
     using file = fileOf(JSON.stringify([{ ...CRM, allowed_from: ['a@acme.com'] }]));
     const keys = configOf({ API_KEYS: '', API_KEYS_FILE: file.path }).reloadApiKeys();
-    for (const part of [keys, keys?.[0], keys?.[0]?.allowedFrom, keys?.[0]?.scopes]) expect(Object.isFrozen(part)).toBe(true);
+    for (const part of [keys, keys?.[0], keys?.[0]?.allowedFrom, keys?.[0]?.scopes])
+      expect(Object.isFrozen(part)).toBe(true);
   });
 });

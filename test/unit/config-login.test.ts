@@ -12,9 +12,18 @@ const GOOGLE = 'https://oauth2.googleapis.com/token';
 const CLEAR = 'smtp://127.0.0.1:1025?tls=never';
 
 const PEM = pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }));
-const KEY = { type: 'service_account', project_id: 'acme', client_email: 'mailer@acme.iam.gserviceaccount.com', private_key: PEM };
+const KEY = {
+  type: 'service_account',
+  project_id: 'acme',
+  client_email: 'mailer@acme.iam.gserviceaccount.com',
+  private_key: PEM,
+};
 
-function pemOf({ privateKey }: { privateKey: { export(options: { type: 'pkcs8'; format: 'pem' }): string | Buffer } }): string {
+function pemOf({
+  privateKey,
+}: {
+  privateKey: { export(options: { type: 'pkcs8'; format: 'pem' }): string | Buffer };
+}): string {
   return String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
 }
 
@@ -28,7 +37,9 @@ describe('a way to log in', () => {
     expect(accountOf({ GMAIL_APP_PASSWORD: '', SMTP_URL: CLEAR }).credentials).toBeNull();
     for (const SMTP_URL of [undefined, `${CLEAR},smtp://smtp.gmail.com`]) {
       const problem = problemOf('GMAIL_APP_PASSWORD', '', { SMTP_URL });
-      expect(problem).toMatch(/^It is required\. Make one at https:\/\/myaccount\.google\.com\/apppasswords .*GMAIL_APP_PASSWORD="abcd/);
+      expect(problem).toMatch(
+        /^It is required\. Make one at https:\/\/myaccount\.google\.com\/apppasswords .*GMAIL_APP_PASSWORD="abcd/,
+      );
       expect(problem).toMatch(
         /GMAIL_OAUTH_CLIENT_ID, GMAIL_OAUTH_CLIENT_SECRET, GMAIL_OAUTH_REFRESH_TOKEN for OAuth2, or GMAIL_SERVICE_ACCOUNT/,
       );
@@ -68,12 +79,25 @@ describe('a way to log in', () => {
 
   test('with OAuth2 names both that are missing', () => {
     const { problems } = errorOf({ ...OAUTH, GMAIL_OAUTH_CLIENT_ID: '', GMAIL_OAUTH_CLIENT_SECRET: '' });
-    expect(problems.map(({ variable }) => variable)).toEqual(['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET']);
+    expect(problems.map(({ variable }) => variable)).toEqual([
+      'GMAIL_OAUTH_CLIENT_ID',
+      'GMAIL_OAUTH_CLIENT_SECRET',
+    ]);
   });
 
   test.each([
-    ['an app password and OAuth2', { ...OAUTH, GMAIL_APP_PASSWORD: 'abcdefghijklmnop' }, 'GMAIL_APP_PASSWORD', Object.keys(OAUTH).slice(1)],
-    ['an app password and a part of OAuth2', { GMAIL_OAUTH_CLIENT_ID: 'x' }, 'GMAIL_APP_PASSWORD', ['GMAIL_OAUTH_CLIENT_ID']],
+    [
+      'an app password and OAuth2',
+      { ...OAUTH, GMAIL_APP_PASSWORD: 'abcdefghijklmnop' },
+      'GMAIL_APP_PASSWORD',
+      Object.keys(OAUTH).slice(1),
+    ],
+    [
+      'an app password and a part of OAuth2',
+      { GMAIL_OAUTH_CLIENT_ID: 'x' },
+      'GMAIL_APP_PASSWORD',
+      ['GMAIL_OAUTH_CLIENT_ID'],
+    ],
     [
       'an app password and a service account',
       { GMAIL_SERVICE_ACCOUNT: JSON.stringify(KEY) },
@@ -87,20 +111,25 @@ describe('a way to log in', () => {
       ['GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_REFRESH_TOKEN', 'GMAIL_SERVICE_ACCOUNT'],
     ],
   ])('is one: %s are refused, each by its name', (_, env, variable, others) => {
-    expect(errorOf(env).problems).toEqual([{ variable, message: expect.stringContaining(`beside ${others.join(', ')}: `) }]);
+    expect(errorOf(env).problems).toEqual([
+      { variable, message: expect.stringContaining(`beside ${others.join(', ')}: `) },
+    ]);
   });
 
   test('that stands in a file clashes under the name it was given by', () => {
     using file = fileOf(JSON.stringify(KEY));
-    expect(problemOf('GMAIL_APP_PASSWORD', 'abcdefghijklmnop', { GMAIL_SERVICE_ACCOUNT_FILE: file.path })).toContain(
-      'beside GMAIL_SERVICE_ACCOUNT_FILE:',
-    );
+    expect(
+      problemOf('GMAIL_APP_PASSWORD', 'abcdefghijklmnop', { GMAIL_SERVICE_ACCOUNT_FILE: file.path }),
+    ).toContain('beside GMAIL_SERVICE_ACCOUNT_FILE:');
   });
 
-  test.each(['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_REFRESH_TOKEN'])('%s has no white space', (name) => {
-    expect(problemOf(name, 'two words', OAUTH)).toContain('white space');
-    expect(problemOf(name, 'wörd', OAUTH)).toContain('beyond ASCII');
-  });
+  test.each(['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_REFRESH_TOKEN'])(
+    '%s has no white space',
+    (name) => {
+      expect(problemOf(name, 'two words', OAUTH)).toContain('white space');
+      expect(problemOf(name, 'wörd', OAUTH)).toContain('beyond ASCII');
+    },
+  );
 });
 
 describe('GMAIL_SERVICE_ACCOUNT', () => {
@@ -108,17 +137,37 @@ describe('GMAIL_SERVICE_ACCOUNT', () => {
     ['no JSON', 'hunter2', 'not valid JSON'],
     ['a path', '/run/secrets/key.json', 'put _FILE after the name'],
     ['another value', '[]', 'not the key of a service account'],
-    ['the file of an OAuth2 client', JSON.stringify({ installed: { client_id: 'x' } }), 'not the key of a service account'],
-    ['a user’s credentials', JSON.stringify({ ...KEY, type: 'authorized_user' }), 'whose type is service_account'],
-    ['a key without an address', JSON.stringify({ ...KEY, client_email: undefined }), 'no usable client_email'],
+    [
+      'the file of an OAuth2 client',
+      JSON.stringify({ installed: { client_id: 'x' } }),
+      'not the key of a service account',
+    ],
+    [
+      'a user’s credentials',
+      JSON.stringify({ ...KEY, type: 'authorized_user' }),
+      'whose type is service_account',
+    ],
+    [
+      'a key without an address',
+      JSON.stringify({ ...KEY, client_email: undefined }),
+      'no usable client_email',
+    ],
     [
       'a key with something else as its address',
       JSON.stringify({ ...KEY, client_email: 'mailer' }),
       'client_email of the key is not an address',
     ],
     ['a key without its secret part', JSON.stringify({ ...KEY, private_key: 42 }), 'no usable private_key'],
-    ['a secret part that is cut off', JSON.stringify({ ...KEY, private_key: PEM.slice(0, 200) }), 'not an RSA key in PEM'],
-    ['an elliptic curve', JSON.stringify({ ...KEY, private_key: pemOf(generateKeyPairSync('ed25519')) }), 'not an RSA key in PEM'],
+    [
+      'a secret part that is cut off',
+      JSON.stringify({ ...KEY, private_key: PEM.slice(0, 200) }),
+      'not an RSA key in PEM',
+    ],
+    [
+      'an elliptic curve',
+      JSON.stringify({ ...KEY, private_key: pemOf(generateKeyPairSync('ed25519')) }),
+      'not an RSA key in PEM',
+    ],
     [
       'a token_uri in the clear',
       JSON.stringify({ ...KEY, token_uri: 'http://oauth2.googleapis.com/token' }),
@@ -144,7 +193,12 @@ describe('GMAIL_OAUTH_TOKEN_URL', () => {
     expect(credentialsOf({ ...env, GMAIL_OAUTH_TOKEN_URL: GOOGLE })).toMatchObject({ tokenUrl: GOOGLE });
   });
 
-  test.each(['https://tokens.acme.com/t', 'http://localhost:1/t', 'http://127.0.0.2/t', 'http://[::1]:8089/t'])('takes %s', (value) => {
+  test.each([
+    'https://tokens.acme.com/t',
+    'http://localhost:1/t',
+    'http://127.0.0.2/t',
+    'http://[::1]:8089/t',
+  ])('takes %s', (value) => {
     configOf({ GMAIL_OAUTH_TOKEN_URL: value });
   });
 
@@ -196,7 +250,11 @@ describe('credentials', () => {
     const { GMAIL_OAUTH_REFRESH_TOKEN: _, ...others } = OAUTH;
     const { credentials } = accountOf({ ...others, GMAIL_OAUTH_REFRESH_TOKEN_FILE: file.path });
     file.write('1//second');
-    expect(credentials?.()).toMatchObject({ clientId: OAUTH.GMAIL_OAUTH_CLIENT_ID, refreshToken: '1//second', tokenUrl: GOOGLE });
+    expect(credentials?.()).toMatchObject({
+      clientId: OAUTH.GMAIL_OAUTH_CLIENT_ID,
+      refreshToken: '1//second',
+      tokenUrl: GOOGLE,
+    });
   });
 
   test('of a service account follow the file of its key', () => {
@@ -205,6 +263,9 @@ describe('credentials', () => {
     file.write(JSON.stringify({ ...KEY, client_email: 'other@acme.iam.gserviceaccount.com' }));
     expect(credentials?.()).toMatchObject({ clientEmail: 'other@acme.iam.gserviceaccount.com' });
     file.write(JSON.stringify({ ...KEY, private_key: 'cut' }));
-    expect(credentials?.()).toMatchObject({ clientEmail: 'other@acme.iam.gserviceaccount.com', privateKey: PEM });
+    expect(credentials?.()).toMatchObject({
+      clientEmail: 'other@acme.iam.gserviceaccount.com',
+      privateKey: PEM,
+    });
   });
 });

@@ -62,7 +62,10 @@ describe('QUEUE_URL', () => {
 
   test('may be in a file, as it may hold a password', () => {
     using file = fileOf('redis://:hunter2@redis:6379/0\n');
-    expect(configOf({ QUEUE_URL_FILE: file.path }).queue.url).toEqual({ kind: 'redis', url: 'redis://:hunter2@redis:6379/0' });
+    expect(configOf({ QUEUE_URL_FILE: file.path }).queue.url).toEqual({
+      kind: 'redis',
+      url: 'redis://:hunter2@redis:6379/0',
+    });
     file.write('rediss://hunter2@/x');
     const { problems, message } = errorOf({ QUEUE_URL_FILE: file.path });
     expect(problems.map(({ variable }) => variable)).toEqual(['QUEUE_URL_FILE']);

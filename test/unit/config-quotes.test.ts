@@ -1,6 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { VARIABLES } from '../../src/config/variables.ts';
-import { accountOf, configOf, credentialsOf, errorOf, fileOf, problemOf, REQUIRED, SECRET } from '../helpers/config.ts';
+import {
+  accountOf,
+  configOf,
+  credentialsOf,
+  errorOf,
+  fileOf,
+  problemOf,
+  REQUIRED,
+  SECRET,
+} from '../helpers/config.ts';
 
 /** A value for each variable that could be taken, were it not for the quotes. */
 const VALUES: Readonly<Record<string, string>> = {
@@ -57,12 +66,19 @@ test('quotes inside a value stay', () => {
   expect(accountOf({ GMAIL_FROM: '"Acme, Inc." <no-reply@acme.com>' }).from.name).toBe('Acme, Inc.');
   expect(accountOf({ GMAIL_FROM: '“Acme” <no-reply@acme.com>' }).from.name).toBe('“Acme”');
   expect(accountOf({ GMAIL_FROM: "O'Brien <no-reply@acme.com>" }).from.name).toBe("O'Brien");
-  for (const secret of [`crm:${SECRET}"`, `crm:${SECRET}'`, `crm:"${SECRET}"`]) configOf({ API_KEYS: secret });
+  for (const secret of [`crm:${SECRET}"`, `crm:${SECRET}'`, `crm:"${SECRET}"`])
+    configOf({ API_KEYS: secret });
 });
 
 test('blanks and a carriage return around a value are ignored', () => {
-  expect(configOf({ PORT: ' 4000\r', LOG_LEVEL: '\tdebug \r' })).toMatchObject({ port: 4000, logLevel: 'debug' });
-  expect(credentialsOf({ GMAIL_APP_PASSWORD: ' abcd efgh ijkl mnop\r' })).toEqual({ kind: 'app_password', password: 'abcdefghijklmnop' });
+  expect(configOf({ PORT: ' 4000\r', LOG_LEVEL: '\tdebug \r' })).toMatchObject({
+    port: 4000,
+    logLevel: 'debug',
+  });
+  expect(credentialsOf({ GMAIL_APP_PASSWORD: ' abcd efgh ijkl mnop\r' })).toEqual({
+    kind: 'app_password',
+    password: 'abcdefghijklmnop',
+  });
 });
 
 test('an empty value in quotes is an error and not the default', () => {

@@ -3,10 +3,20 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { parseEnv } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { ACCOUNT_FIELDS } from '../../src/config/account.ts';
+import { ACCOUNT_FIELDS } from '../../src/config/account-config.ts';
+import { parseConfig } from '../../src/config/config.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
-import { parseConfig } from '../../src/config.ts';
-import { accountOf, configOf, credentialsOf, errorOf, fileOf, plain, problemOf, REQUIRED, SECRET } from '../helpers/config.ts';
+import {
+  accountOf,
+  configOf,
+  credentialsOf,
+  errorOf,
+  fileOf,
+  plain,
+  problemOf,
+  REQUIRED,
+  SECRET,
+} from '../helpers/config.ts';
 import { aKey } from '../helpers/keys.ts';
 
 function digestOf(secret: string): Buffer {
@@ -58,15 +68,36 @@ describe('the defaults', () => {
   });
 
   test('stand for variables that are empty', () => {
-    const empty = Object.fromEntries(VARIABLES.filter(({ required }) => !required).map(({ name }) => [name, ' ']));
+    const empty = Object.fromEntries(
+      VARIABLES.filter(({ required }) => !required).map(({ name }) => [name, ' ']),
+    );
     expect(plain(configOf(empty))).toEqual(plain(configOf({})));
   });
 
   test('cannot be changed afterwards, at any depth', () => {
     const config = configOf({});
-    const frozen: object[] = [config, config.apiKeys, config.accounts, config.smtp, config.smtp.servers, config.queue];
-    const parts = config.accounts.flatMap((account) => [account, account.from, account.aliases, account.daily]);
-    for (const part of [...frozen, ...parts, ...config.apiKeys, ...config.smtp.servers, config.rateLimit, config.trustProxy]) {
+    const frozen: object[] = [
+      config,
+      config.apiKeys,
+      config.accounts,
+      config.smtp,
+      config.smtp.servers,
+      config.queue,
+    ];
+    const parts = config.accounts.flatMap((account) => [
+      account,
+      account.from,
+      account.aliases,
+      account.daily,
+    ]);
+    for (const part of [
+      ...frozen,
+      ...parts,
+      ...config.apiKeys,
+      ...config.smtp.servers,
+      config.rateLimit,
+      config.trustProxy,
+    ]) {
       expect(Object.isFrozen(part)).toBe(true);
     }
   });
@@ -76,12 +107,17 @@ describe('one error', () => {
   test('names NODE_TLS_REJECT_UNAUTHORIZED=0 first, beside the variables that are wrong', () => {
     const { problems } = errorOf({ NODE_TLS_REJECT_UNAUTHORIZED: '0', PORT: 'x' });
     expect(problems.map(({ variable }) => variable)).toEqual(['NODE_TLS_REJECT_UNAUTHORIZED', 'PORT']);
-    for (const value of ['1', '', undefined]) expect(configOf({ NODE_TLS_REJECT_UNAUTHORIZED: value }).port).toBe(3000);
+    for (const value of ['1', '', undefined])
+      expect(configOf({ NODE_TLS_REJECT_UNAUTHORIZED: value }).port).toBe(3000);
   });
 
   test('names every variable that is missing, each with how to set it', () => {
     const { problems, message } = errorOf({ API_KEYS: undefined, GMAIL_USER: '', GMAIL_APP_PASSWORD: ' ' });
-    expect(problems.map(({ variable }) => variable)).toEqual(['API_KEYS', 'GMAIL_USER', 'GMAIL_APP_PASSWORD']);
+    expect(problems.map(({ variable }) => variable)).toEqual([
+      'API_KEYS',
+      'GMAIL_USER',
+      'GMAIL_APP_PASSWORD',
+    ]);
     expect(message).toContain('API_KEYS="crm:$(openssl rand -hex 24)"');
     expect(message).toContain('GMAIL_USER=you@gmail.com');
     expect(message).toContain('https://myaccount.google.com/apppasswords');
@@ -127,7 +163,9 @@ describe('one error', () => {
     const others = /^(GMAIL_(OAUTH_(CLIENT|REFRESH)|SERVICE|ACCOUNTS)|TEMPLATES_DIR)/;
     const names = VARIABLES.map(({ name }) => name).filter((name) => !others.test(name));
     expect(problems.map(({ variable }) => variable)).toEqual(names);
-    expect(message.split('\n').slice(1)).toEqual(names.map((name) => expect.stringMatching(new RegExp(`^ {2}${name}: [A-Z].*[.)"]$`))));
+    expect(message.split('\n').slice(1)).toEqual(
+      names.map((name) => expect.stringMatching(new RegExp(`^ {2}${name}: [A-Z].*[.)"]$`))),
+    );
   });
 
   test('never repeats a value, whatever is wrong with it', () => {
@@ -204,16 +242,23 @@ describe('the account', () => {
   test.each(['bot', 'acme.com', 'bot@acme', 'Bot <bot@acme.com>', '"bot"@acme.com', 'a@acme.com,b@acme.com'])(
     'GMAIL_USER refuses %s',
     (value) => {
-      expect(problemOf('GMAIL_USER', value)).toContain('the full address of the account, also for Workspace domains: name@yourdomain');
+      expect(problemOf('GMAIL_USER', value)).toContain(
+        'the full address of the account, also for Workspace domains: name@yourdomain',
+      );
     },
   );
 
-  test.each(['abcdefghijklmnop', 'abcd efgh ijkl mnop', 'abcd\u00a0efgh\u00a0ijkl\u00a0mnop', ' abcd efgh\tijkl mnop\n'])(
-    'GMAIL_APP_PASSWORD takes %j without its spaces',
-    (value) => {
-      expect(credentialsOf({ GMAIL_APP_PASSWORD: value })).toEqual({ kind: 'app_password', password: 'abcdefghijklmnop' });
-    },
-  );
+  test.each([
+    'abcdefghijklmnop',
+    'abcd efgh ijkl mnop',
+    'abcd\u00a0efgh\u00a0ijkl\u00a0mnop',
+    ' abcd efgh\tijkl mnop\n',
+  ])('GMAIL_APP_PASSWORD takes %j without its spaces', (value) => {
+    expect(credentialsOf({ GMAIL_APP_PASSWORD: value })).toEqual({
+      kind: 'app_password',
+      password: 'abcdefghijklmnop',
+    });
+  });
 
   test.each(['hunter2', 'abcdefghijklmno', 'abcdefghijklmnopq', 'abcdefghijklmno1', 'abcdéfghijklmnop'])(
     'GMAIL_APP_PASSWORD refuses %s',
@@ -235,7 +280,8 @@ describe('the account', () => {
 
 describe('SMTP_URL', () => {
   test('gives each scheme its encryption and its port', () => {
-    const SMTP_URL = 'smtp://Relay.acme.com, smtps://relay.acme.com/,smtp://[::1]:2525,smtps://10.0.0.1:4465,smtp://sink:25?tls=never';
+    const SMTP_URL =
+      'smtp://Relay.acme.com, smtps://relay.acme.com/,smtp://[::1]:2525,smtps://10.0.0.1:4465,smtp://sink:25?tls=never';
     expect(configOf({ SMTP_URL }).smtp.servers).toEqual([
       { host: 'relay.acme.com', port: 587, tls: 'starttls' },
       { host: 'relay.acme.com', port: 465, tls: 'implicit' },
@@ -249,7 +295,11 @@ describe('SMTP_URL', () => {
     ['credentials in the clear', 'smtp://bot:pw@relay.acme.com?tls=never', 'they would go in the clear'],
     ['a user in the clear', 'smtp://bot@relay.acme.com?tls=never', 'they would go in the clear'],
     ['credentials', 'smtps://bot:pw@smtp.gmail.com', 'set GMAIL_USER and GMAIL_APP_PASSWORD'],
-    ['credentials that break the URL', 'smtp://bot:p/w@smtp.gmail.com', 'set GMAIL_USER and GMAIL_APP_PASSWORD'],
+    [
+      'credentials that break the URL',
+      'smtp://bot:p/w@smtp.gmail.com',
+      'set GMAIL_USER and GMAIL_APP_PASSWORD',
+    ],
     ['smtps: without TLS', 'smtps://relay.acme.com?tls=never', 'use smtp:'],
     ['another value of tls', 'smtp://relay.acme.com?tls=maybe', 'unknown parameter'],
     ['another parameter', 'smtp://relay.acme.com?tls=never&x=1', 'unknown parameter'],
@@ -312,12 +362,20 @@ describe('numbers, durations and sizes', () => {
     expect(configOf({ RETRY_FOR }).retryForMs).toBe(ms);
   });
 
-  test.each(['30', 's', '1.5h', '-1s', '1 h 5 m', '1w', '1e3s', '25d', '99999999999999999999d', '1constructor'])(
-    'a duration of %s is refused',
-    (value) => {
-      problemOf('RETRY_FOR', value);
-    },
-  );
+  test.each([
+    '30',
+    's',
+    '1.5h',
+    '-1s',
+    '1 h 5 m',
+    '1w',
+    '1e3s',
+    '25d',
+    '99999999999999999999d',
+    '1constructor',
+  ])('a duration of %s is refused', (value) => {
+    problemOf('RETRY_FOR', value);
+  });
 
   test.each([
     ['1000', 1000],
@@ -390,7 +448,10 @@ describe('a secret in a file', () => {
       GMAIL_APP_PASSWORD_FILE: tmpdir(),
     });
     expect(problems).toEqual([
-      { variable: 'API_KEYS_FILE', message: expect.stringContaining(`${file.path}.missing cannot be read: no such file or directory`) },
+      {
+        variable: 'API_KEYS_FILE',
+        message: expect.stringContaining(`${file.path}.missing cannot be read: no such file or directory`),
+      },
       {
         variable: 'GMAIL_APP_PASSWORD_FILE',
         message: expect.stringContaining(`${tmpdir()} cannot be read: illegal operation on a directory`),
@@ -413,7 +474,9 @@ describe('a secret in a file', () => {
   });
 
   test('is not repeated when it was put where its path belongs', () => {
-    expect(errorOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: 'abcdefghijklmnop' }).message).not.toContain('abcdefghijklmnop');
+    expect(
+      errorOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: 'abcdefghijklmnop' }).message,
+    ).not.toContain('abcdefghijklmnop');
   });
 
   test('is only for secrets', () => {
@@ -464,7 +527,11 @@ describe('.env.example', () => {
   const text = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
 
   test('names exactly the variables there are, each with its default and its meaning', () => {
-    const found = [...text.matchAll(/(?:^#.*\n)+?(?:# )?([A-Z_]+)=(.*)$/gm)].map(([block, name, value]) => ({ name, value, block }));
+    const found = [...text.matchAll(/(?:^#.*\n)+?(?:# )?([A-Z_]+)=(.*)$/gm)].map(([block, name, value]) => ({
+      name,
+      value,
+      block,
+    }));
     expect(found.map(({ name }) => name).sort()).toEqual(VARIABLES.map(({ name }) => name).sort());
     for (const { name, default: value, meaning } of VARIABLES) {
       const entry = found.find((one) => one.name === name);
@@ -487,6 +554,8 @@ describe('.env.example', () => {
 });
 
 test('the list of variables gives the defaults that apply', () => {
-  const defaults = Object.fromEntries(VARIABLES.map((variable) => [variable.name, variable.name === 'GMAIL_FROM' ? '' : variable.default]));
+  const defaults = Object.fromEntries(
+    VARIABLES.map((variable) => [variable.name, variable.name === 'GMAIL_FROM' ? '' : variable.default]),
+  );
   expect(plain(configOf({ ...defaults, ...REQUIRED }))).toEqual(plain(configOf({})));
 });

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Job, Outcome } from '../../src/core/ports.ts';
+import type { Job, Outcome } from '../../src/core/delivery/outcome.ts';
 import { WINDOW_MS } from '../../src/core/quota.ts';
 import { type Core, startCore } from '../helpers/core.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
@@ -57,7 +57,11 @@ async function statuses(core: Core, ids: readonly string[]): Promise<Record<stri
   return count;
 }
 
-async function queue(core: Core, count: number, patch: Parameters<Core['accept']>[0] = {}): Promise<string[]> {
+async function queue(
+  core: Core,
+  count: number,
+  patch: Parameters<Core['accept']>[0] = {},
+): Promise<string[]> {
   const ids: string[] = [];
   for (let i = 0; i < count; i++) ids.push((await core.accept(patch)).id);
   return ids;
@@ -68,12 +72,19 @@ const REAL = { backoffScale: 1, lanes: 3, retryForMs: 24 * HOUR, retainMs: 30 * 
 describe('the daily limit, over days', () => {
   test('told by Gmail in the middle of the queue: no message fails, and all are sent as the window frees', async () => {
     const gmail = aGmail(100);
-    await using core = startCore(gmail.send, { ...REAL, allowance: { messages: 2000, recipients: 10_000, reserve: 0.1 } });
+    await using core = startCore(gmail.send, {
+      ...REAL,
+      allowance: { messages: 2000, recipients: 10_000, reserve: 0.1 },
+    });
     const ids = await queue(core, 250);
     await pass(5 * MINUTE);
     expect(await statuses(core, ids)).toEqual({ sent: 100, deferred: 150 });
     const waiting = await core.store.get(ids[249] ?? '');
-    expect(waiting).toMatchObject({ attempts: [], error: { code: 'daily_limit_reached' }, nextAttemptAt: expect.any(Number) });
+    expect(waiting).toMatchObject({
+      attempts: [],
+      error: { code: 'daily_limit_reached' },
+      nextAttemptAt: expect.any(Number),
+    });
 
     await pass(23 * HOUR);
     expect(await statuses(core, ids)).toEqual({ sent: 100, deferred: 150 });
@@ -107,12 +118,19 @@ describe('the daily limit, over days', () => {
 
   test('known beforehand: Gmail never has to say it, and what is urgent still goes', async () => {
     const gmail = aGmail(50);
-    await using core = startCore(gmail.send, { ...REAL, allowance: { messages: 50, recipients: 500, reserve: 0.1 } });
+    await using core = startCore(gmail.send, {
+      ...REAL,
+      allowance: { messages: 50, recipients: 500, reserve: 0.1 },
+    });
     const ids = await queue(core, 60);
     await pass(5 * MINUTE);
     expect(await statuses(core, ids)).toEqual({ sent: 45, deferred: 15 });
     const waiting = await core.store.get(ids[59] ?? '');
-    expect(waiting?.error).toMatchObject({ code: 'daily_limit_reached', scope: 'account', detail: expect.stringContaining('45 of 50') });
+    expect(waiting?.error).toMatchObject({
+      code: 'daily_limit_reached',
+      scope: 'account',
+      detail: expect.stringContaining('45 of 50'),
+    });
     expect(waiting?.nextAttemptAt).toBeGreaterThan(Date.now() + 23 * HOUR);
     expect((await core.accounts.list())[0]?.pause).toBeNull();
 
@@ -127,11 +145,17 @@ describe('the daily limit, over days', () => {
 
   test('a request that waits is let go at once when its message has to wait for quota', async () => {
     const gmail = aGmail(1);
-    await using core = startCore(gmail.send, { ...REAL, allowance: { messages: 1, recipients: 500, reserve: 0 } });
+    await using core = startCore(gmail.send, {
+      ...REAL,
+      allowance: { messages: 1, recipients: 500, reserve: 0 },
+    });
     await queue(core, 1);
     await pass(MINUTE);
     const [id = ''] = await queue(core, 1);
     expect(await core.waiters.wait(id, 60_000, new AbortController().signal)).toBeNull();
-    expect(await core.store.get(id)).toMatchObject({ status: 'deferred', error: { code: 'daily_limit_reached' } });
+    expect(await core.store.get(id)).toMatchObject({
+      status: 'deferred',
+      error: { code: 'daily_limit_reached' },
+    });
   });
 });

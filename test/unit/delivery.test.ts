@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { advance, isSettled, STATUSES, type Status } from '../../src/core/delivery.ts';
+import { advance, isSettled, STATUSES, type Status } from '../../src/core/delivery/delivery.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
 const SETTLED: readonly Status[] = ['sent', 'partially_sent', 'failed', 'uncertain', 'canceled', 'expired'];
@@ -24,7 +24,8 @@ describe('the state machine', () => {
             expect(delivery).toBe(before);
             continue;
           }
-          if (isSettled(before.status)) expect([RETRYABLE.includes(before.status), status]).toEqual([true, 'queued']);
+          if (isSettled(before.status))
+            expect([RETRYABLE.includes(before.status), status]).toEqual([true, 'queued']);
           expect(delivery.revision).toBe(before.revision + 1);
           expect(delivery.status).toBe(status);
           expect(delivery.content === null).toBe(isSettled(status) && !RETRYABLE.includes(status));

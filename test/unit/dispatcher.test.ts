@@ -1,8 +1,9 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { Delivery, Status } from '../../src/core/delivery.ts';
+import type { Delivery, Status } from '../../src/core/delivery/delivery.ts';
+import type { Outcome } from '../../src/core/delivery/outcome.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import type { Outcome, Store } from '../../src/core/ports.ts';
+import type { DeliveryStore } from '../../src/core/ports/delivery-store.ts';
 import { createWaiters } from '../../src/core/waiters.ts';
 import { aBackend, type Core, type CoreSetup, type Send, startCore } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
@@ -39,7 +40,10 @@ describe('the dispatcher', () => {
       return anAcceptance(job.recipients);
     });
     const { id } = await core.accept();
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1, smtp: { code: 250 }, error: null }] });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ number: 1, smtp: { code: 250 }, error: null }],
+    });
     expect(seen).toEqual(['sending']);
   });
 
@@ -47,15 +51,26 @@ describe('the dispatcher', () => {
     const core = start((job) => {
       const [first, second = ''] = job.recipients;
       if (core.jobs.length > 1) return anAcceptance(job.recipients);
-      return anAcceptance([first ?? ''], [{ email: second, fault: aFault('smtp_temporary_failure', { scope: 'recipient' }) }]);
+      return anAcceptance(
+        [first ?? ''],
+        [{ email: second, fault: aFault('smtp_temporary_failure', { scope: 'recipient' }) }],
+      );
     });
     const { id } = await core.accept({ to: ['ada@example.com', 'bob@example.com'] });
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }, { number: 2 }] });
-    expect(core.jobs.map(({ recipients }) => recipients)).toEqual([['ada@example.com', 'bob@example.com'], ['bob@example.com']]);
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ number: 1 }, { number: 2 }],
+    });
+    expect(core.jobs.map(({ recipients }) => recipients)).toEqual([
+      ['ada@example.com', 'bob@example.com'],
+      ['bob@example.com'],
+    ]);
   });
 
   test('every attempt carries the same Message-ID and date', async () => {
-    const core = start((job) => (core.jobs.length < 3 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients)));
+    const core = start((job) =>
+      core.jobs.length < 3 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients),
+    );
     const { id } = await core.accept();
     await core.outcomeOf(id);
     expect(new Set(core.jobs.map(({ messageId, date }) => `${messageId} ${date}`)).size).toBe(1);
@@ -63,19 +78,34 @@ describe('the dispatcher', () => {
 
   test('a fault of the account costs no attempt: everyone waits deferred with its error, and all are sent once it is gone', async () => {
     let loginWorks = false;
-    const core = start((job) => (loginWorks ? anAcceptance(job.recipients) : aFailure(aFault('bad_credentials', { scope: 'account' }))), {
-      lanes: 3,
-    });
+    const core = start(
+      (job) =>
+        loginWorks ? anAcceptance(job.recipients) : aFailure(aFault('bad_credentials', { scope: 'account' })),
+      {
+        lanes: 3,
+      },
+    );
     const accepted = await Promise.all(Array.from({ length: 50 }, () => core.accept()));
     await expect
-      .poll(async () => (await Promise.all(accepted.map(({ id }) => core.store.get(id)))).every((it) => it?.status === 'deferred'), {
-        interval: 1,
-      })
+      .poll(
+        async () =>
+          (await Promise.all(accepted.map(({ id }) => core.store.get(id)))).every(
+            (it) => it?.status === 'deferred',
+          ),
+        {
+          interval: 1,
+        },
+      )
       .toBe(true);
     const waiting = await core.store.get(accepted[0]?.id ?? '');
-    expect(waiting).toMatchObject({ attempts: [], error: { code: 'bad_credentials' }, nextAttemptAt: expect.any(Number) });
+    expect(waiting).toMatchObject({
+      attempts: [],
+      error: { code: 'bad_credentials' },
+      nextAttemptAt: expect.any(Number),
+    });
     loginWorks = true;
-    for (const { id } of accepted) expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
+    for (const { id } of accepted)
+      expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
     const sentTimes = new Map<string, number>();
     for (const { id } of core.jobs.slice(-50)) sentTimes.set(id, (sentTimes.get(id) ?? 0) + 1);
     expect([...sentTimes.values()].every((times) => times === 1)).toBe(true);
@@ -86,16 +116,29 @@ describe('the dispatcher', () => {
     const core = start(() => gate.promise, { lanes: 3, login: false });
     const accepted = await Promise.all(Array.from({ length: 20 }, () => core.accept()));
     gate.resolve(aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })));
-    await expect.poll(async () => (await core.store.get(accepted[19]?.id ?? ''))?.status, { interval: 1 }).toBe('deferred');
+    await expect
+      .poll(async () => (await core.store.get(accepted[19]?.id ?? ''))?.status, { interval: 1 })
+      .toBe('deferred');
     expect(core.jobs).toHaveLength(1);
   });
 
   test('an attempt that was recorded as begun and never as ended is uncertain', async () => {
     const backend = aBackend();
-    const attempt = { number: 1, startedAt: 1, endedAt: null, account: 'bot@acme.com', smtp: null, error: null };
+    const attempt = {
+      number: 1,
+      startedAt: 1,
+      endedAt: null,
+      account: 'bot@acme.com',
+      smtp: null,
+      error: null,
+    };
     const interrupted = aDelivery({ status: 'sending', attempts: [attempt] });
     await backend.store.insert(interrupted);
-    await backend.queue.push(interrupted.id, { channel: interrupted.account, afterMs: 0, priority: 'normal' });
+    await backend.queue.push(interrupted.id, {
+      channel: interrupted.account,
+      afterMs: 0,
+      priority: 'normal',
+    });
     const core = start((job) => anAcceptance(job.recipients), { backend });
     expect(await core.outcomeOf(interrupted.id)).toMatchObject({
       status: 'sent',
@@ -110,21 +153,35 @@ describe('the dispatcher', () => {
   test('a message that runs out of time is expired, not sent', async () => {
     const core = start(() => aFailure(aFault('connection_lost', { backoffMs: [LONG * 1000] })));
     const { id } = await core.accept({ expiresAt: Date.now() + 40 });
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'expired', error: { code: 'expired' }, attempts: [{ number: 1 }] });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'expired',
+      error: { code: 'expired' },
+      attempts: [{ number: 1 }],
+    });
     expect(core.jobs).toHaveLength(1);
   });
 
   test('a message that would expire before its next attempt goes out as soon as a probe reaches the server', async () => {
-    const unreachable = aFault('connect_failed', { scope: 'connection', noSession: true, backoffMs: [LONG * 1000] });
-    const core = start((job) => (core.jobs.length > 1 ? anAcceptance(job.recipients) : aFailure(unreachable)), {
-      backoffScale: 1,
-      retryForMs: 3_600_000,
+    const unreachable = aFault('connect_failed', {
+      scope: 'connection',
+      noSession: true,
+      backoffMs: [LONG * 1000],
     });
+    const core = start(
+      (job) => (core.jobs.length > 1 ? anAcceptance(job.recipients) : aFailure(unreachable)),
+      {
+        backoffScale: 1,
+        retryForMs: 3_600_000,
+      },
+    );
     const deferred = new Promise((resolve) => core.events.once('message.deferred', resolve));
     const { id } = await core.accept({ expiresAt: Date.now() + 60_000 });
     await deferred;
     await core.accounts.verify('bot@acme.com', never);
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }, { number: 2 }] });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ number: 1 }, { number: 2 }],
+    });
   });
 
   test('a scheduled message goes out when its time has come', async () => {
@@ -166,9 +223,10 @@ describe('a store that is away for a while', () => {
     const backend = aBackend();
     const { store } = backend;
     let ends = 0;
-    const flaky: Store = {
+    const flaky: DeliveryStore = {
       ...store,
-      update: (from, to) => (from.status === 'sending' ? update(() => store.update(from, to), ++ends) : store.update(from, to)),
+      update: (from, to) =>
+        from.status === 'sending' ? update(() => store.update(from, to), ++ends) : store.update(from, to),
     };
     return { backend: { ...backend, store: flaky }, ends: () => ends };
   }
@@ -179,7 +237,11 @@ describe('a store that is away for a while', () => {
     const { backend, ends } = withUpdate((keep, nth) => (nth <= 2 ? unavailable() : keep()));
     const core = start((job) => anAcceptance(job.recipients), { backend });
     const { id } = await core.accept();
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }], possibleDuplicate: false });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ number: 1, error: null }],
+      possibleDuplicate: false,
+    });
     expect([core.jobs.length, ends(), core.failures]).toEqual([1, 3, []]);
   });
 
@@ -204,7 +266,10 @@ describe('a store that is away for a while', () => {
     const backend = aBackend();
     const { store } = backend;
     let left = 1;
-    const flaky: Store = { ...store, update: (from, to) => (left-- > 0 ? unavailable() : store.update(from, to)) };
+    const flaky: DeliveryStore = {
+      ...store,
+      update: (from, to) => (left-- > 0 ? unavailable() : store.update(from, to)),
+    };
     const core = start((job) => anAcceptance(job.recipients), { backend: { ...backend, store: flaky } });
     const { id } = await core.accept();
     expect(core.jobs).toEqual([]);
@@ -222,7 +287,9 @@ describe('a request that waits', () => {
   });
 
   test('waits through a transient failure', async () => {
-    const core = start((job) => (core.jobs.length === 1 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients)));
+    const core = start((job) =>
+      core.jobs.length === 1 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients),
+    );
     const { id } = await core.accept();
     expect(await core.waiters.wait(id, LONG, never)).toMatchObject({ status: 'sent', attempts: [{}, {}] });
   });
@@ -233,7 +300,10 @@ describe('a request that waits', () => {
       let now: Delivery = kept;
       let tell = (_id: string) => {};
       const get = vi.fn(async () => now);
-      const waiters = createWaiters({ store: { get, onChangeElsewhere: (listener) => (tell = listener) }, events: createEvents() });
+      const waiters = createWaiters({
+        store: { get, onChangeElsewhere: (listener) => (tell = listener) },
+        events: createEvents(),
+      });
       return {
         id: kept.id,
         get,
@@ -262,7 +332,9 @@ describe('a request that waits', () => {
     test('waits on when that has put it off for a reason of its own', async () => {
       const { become, waiting } = elsewhere();
       become({ status: 'deferred', error: aFault('smtp_temporary_failure').error });
-      expect(await Promise.race([waiting, new Promise((later) => setImmediate(later, 'waits'))])).toBe('waits');
+      expect(await Promise.race([waiting, new Promise((later) => setImmediate(later, 'waits'))])).toBe(
+        'waits',
+      );
       become({ status: 'sent', finishedAt: 1 });
       expect(await waiting).toMatchObject({ status: 'sent' });
     });
@@ -278,7 +350,9 @@ describe('a request that waits', () => {
   });
 
   test('is let go at once when the sender is paused', async () => {
-    const core = start(() => aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })));
+    const core = start(() =>
+      aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })),
+    );
     expect(await core.waiters.wait((await core.accept()).id, LONG, never)).toBeNull();
     expect(await core.waiters.wait((await core.accept()).id, LONG, never)).toBeNull();
   });
@@ -286,7 +360,9 @@ describe('a request that waits', () => {
   test('may wait through a pause of the sender', async () => {
     let paused = true;
     const core = start((job) =>
-      paused ? aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG] })) : anAcceptance(job.recipients),
+      paused
+        ? aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG] }))
+        : anAcceptance(job.recipients),
     );
     const { id } = await core.accept();
     const waiting = core.waiters.wait(id, LONG * 1000, never, { throughPauses: true });
@@ -298,7 +374,10 @@ describe('a request that waits', () => {
 
   test('is let go when its time is up, when it leaves, and when the service stops', async () => {
     const core = start(
-      () => new Promise<Outcome>((resolve) => core.events.once('account.resumed', () => resolve(aFailure(aFault('connection_lost'))))),
+      () =>
+        new Promise<Outcome>((resolve) =>
+          core.events.once('account.resumed', () => resolve(aFailure(aFault('connection_lost')))),
+        ),
     );
     const { id } = await core.accept();
     expect(await core.waiters.wait(id, 10, never)).toBeNull();
@@ -332,7 +411,9 @@ describe('intake', () => {
 
   test('names each mailbox once among the recipients', async () => {
     const core = start((job) => anAcceptance(job.recipients));
-    const { recipients } = await core.accept({ to: ['ada@example.com', 'bob@example.com', 'ada@example.com'] });
+    const { recipients } = await core.accept({
+      to: ['ada@example.com', 'bob@example.com', 'ada@example.com'],
+    });
     expect(recipients.map(({ email }) => email)).toEqual(['ada@example.com', 'bob@example.com']);
   });
 });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { ERRORS } from '../../src/core/errors.ts';
-import { ADVICE } from '../../src/doctor/advice.ts';
-import { readConfiguration } from '../../src/doctor/configuration.ts';
+import { readConfiguration } from '../../src/doctor/checks/configuration.ts';
 import { fail, pass, type Report, toCheck, toJson, toText, warn } from '../../src/doctor/report.ts';
+import { TROUBLESHOOTING } from '../../src/doctor/troubleshooting.ts';
 import { API_KEY, APP_PASSWORD } from '../helpers/service.ts';
 
 const RIGHT = {
@@ -14,13 +14,15 @@ const RIGHT = {
 
 describe('the advice', () => {
   test('is one row for each trouble, in words that name a thing to do', () => {
-    const ids = ADVICE.map(({ id }) => id);
+    const ids = TROUBLESHOOTING.map(({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
-    for (const { mend } of ADVICE) expect(mend).toMatch(/\.$/);
+    for (const { mend } of TROUBLESHOOTING) expect(mend).toMatch(/\.$/);
   });
 
   test('is the hint of the service, word for word, for what Gmail replies to a login or a token request', () => {
-    const shared = ADVICE.filter(({ id }) => /^(?:bad_credentials|app_password|web_login|login_throttled|oauth_)/.test(id));
+    const shared = TROUBLESHOOTING.filter(({ id }) =>
+      /^(?:bad_credentials|app_password|web_login|login_throttled|oauth_)/.test(id),
+    );
     expect(shared).toHaveLength(9);
     for (const { id, mend } of shared) expect(mend).toBe(ERRORS[id as keyof typeof ERRORS].hint);
   });
@@ -30,7 +32,10 @@ describe('the configuration', () => {
   test('that is right is one line, which claims no more than was looked at', () => {
     const { checks, config } = readConfiguration(RIGHT);
     expect(checks).toMatchObject([
-      { status: 'pass', detail: 'the 4 variables that are set are well-formed; what they name is checked below' },
+      {
+        status: 'pass',
+        detail: 'the 4 variables that are set are well-formed; what they name is checked below',
+      },
     ]);
     expect(config.accounts).toMatchObject([{ user: 'bot@acme.test' }]);
   });
@@ -46,12 +51,15 @@ describe('the configuration', () => {
     expect(config.smtp.servers).toEqual([{ host: 'mail.test', port: 2525, tls: 'starttls' }]);
   });
 
-  test.each(['GMAIL_USER', 'GMAIL_APP_PASSWORD'])('without %s has no accounts, and still its servers', (name) => {
-    const { checks, config } = readConfiguration({ ...RIGHT, API_KEYS: '', [name]: '' });
-    expect(checks.map(({ target }) => target)).toContain(name);
-    expect(config.accounts).toEqual([]);
-    expect(config.smtp.servers).toEqual([{ host: 'mail.test', port: 2525, tls: 'starttls' }]);
-  });
+  test.each(['GMAIL_USER', 'GMAIL_APP_PASSWORD'])(
+    'without %s has no accounts, and still its servers',
+    (name) => {
+      const { checks, config } = readConfiguration({ ...RIGHT, API_KEYS: '', [name]: '' });
+      expect(checks.map(({ target }) => target)).toContain(name);
+      expect(config.accounts).toEqual([]);
+      expect(config.smtp.servers).toEqual([{ host: 'mail.test', port: 2525, tls: 'starttls' }]);
+    },
+  );
 
   test('with a wrong SMTP_URL has no servers: those it falls back to are not the ones that were meant', () => {
     const { config } = readConfiguration({ ...RIGHT, SMTP_URL: 'mail.test' });
@@ -60,7 +68,15 @@ describe('the configuration', () => {
   });
 
   test('that is wrong in several places at once keeps its queue, templates and webhooks', () => {
-    const env = { ...RIGHT, GMAIL_USER: '', API_KEYS: '', PORT: 'x', QUEUE_URL: 'sqlite:/q.db', TEMPLATES_DIR: '/t', WEBHOOK_SECRET: 'x' };
+    const env = {
+      ...RIGHT,
+      GMAIL_USER: '',
+      API_KEYS: '',
+      PORT: 'x',
+      QUEUE_URL: 'sqlite:/q.db',
+      TEMPLATES_DIR: '/t',
+      WEBHOOK_SECRET: 'x',
+    };
     const { config, wrong } = readConfiguration({ ...env, WEBHOOK_URL: 'https://crm.example.com' });
     expect(config).toMatchObject({
       accounts: [],
@@ -90,7 +106,10 @@ describe('the report', () => {
     version: '1.2.3',
     checks: [
       toCheck({ id: 'dns', name: 'DNS', target: 'mail.test:587' }, pass('192.0.2.1'), 12.4),
-      toCheck({ id: 'tcp_ipv6', name: 'TCP over IPv6', target: 'mail.test:587' }, warn('clock_wrong', 'no route')),
+      toCheck(
+        { id: 'tcp_ipv6', name: 'TCP over IPv6', target: 'mail.test:587' },
+        warn('clock_wrong', 'no route'),
+      ),
       toCheck({ id: 'tls', name: 'TLS', target: 'm:1' }, fail('certificate_expired', 'expired')),
     ],
   };
@@ -128,7 +147,9 @@ describe('the report', () => {
   test('names only the first failure as the thing to do first', () => {
     const later = toCheck({ id: 'auth', name: 'AUTH', target: 'a@b.c' }, fail('bad_credentials', 'refused'));
     const checks = [...report.checks, later];
-    expect(toText({ ...report, checks }, (_, mark) => mark).match(/Do this first.*/g)).toEqual([expect.stringContaining('(TLS m:1)')]);
+    expect(toText({ ...report, checks }, (_, mark) => mark).match(/Do this first.*/g)).toEqual([
+      expect.stringContaining('(TLS m:1)'),
+    ]);
     expect(JSON.parse(toJson({ ...report, checks })).first).toMatchObject({ id: 'tls', target: 'm:1' });
     expect(JSON.parse(toJson({ ...report, checks: [] })).first).toBeNull();
   });
@@ -137,7 +158,11 @@ describe('the report', () => {
     expect(JSON.parse(toJson(report))).toMatchObject({
       ok: false,
       version: '1.2.3',
-      checks: [{ id: 'dns', status: 'pass', code: null, advice: null, duration_ms: 12 }, {}, { code: 'certificate_expired' }],
+      checks: [
+        { id: 'dns', status: 'pass', code: null, advice: null, duration_ms: 12 },
+        {},
+        { code: 'certificate_expired' },
+      ],
     });
   });
 });

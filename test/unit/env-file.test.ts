@@ -74,7 +74,12 @@ test('a variable that is set in the environment wins, also if it is empty', () =
 });
 
 test('a secret in the environment wins over its file in .env, and the other way round', () => {
-  expect(load('API_KEYS_FILE=/run/keys\nGMAIL_APP_PASSWORD=x', { API_KEYS: 'a', GMAIL_APP_PASSWORD_FILE: '/run/p' })).toEqual({
+  expect(
+    load('API_KEYS_FILE=/run/keys\nGMAIL_APP_PASSWORD=x', {
+      API_KEYS: 'a',
+      GMAIL_APP_PASSWORD_FILE: '/run/p',
+    }),
+  ).toEqual({
     API_KEYS: 'a',
     GMAIL_APP_PASSWORD_FILE: '/run/p',
   });
@@ -103,11 +108,17 @@ test.each([
 });
 
 test('a folder, a named pipe and a dangling link in place of the file are refused by name', () => {
-  const makers = [mkdirSync, (path: string) => execFileSync('mkfifo', [path]), (path: string) => symlinkSync('/nowhere/.env', path)];
+  const makers = [
+    mkdirSync,
+    (path: string) => execFileSync('mkfifo', [path]),
+    (path: string) => symlinkSync('/nowhere/.env', path),
+  ];
   for (const make of makers) {
     using place = folderWith(null);
     make(place.file);
-    expect(refusalOf(place.folder)).toMatch(new RegExp(`^${place.file} (?:is not a file|cannot be read: no such file)`));
+    expect(refusalOf(place.folder)).toMatch(
+      new RegExp(`^${place.file} (?:is not a file|cannot be read: no such file)`),
+    );
   }
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { contentBytes } from '../../src/core/message.ts';
+import { contentBytes } from '../../src/core/message/message.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
 test('the Message-IDs of a thread count towards the bytes that a message occupies', () => {

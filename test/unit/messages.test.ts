@@ -27,7 +27,15 @@ test('a message is known to the key that sent it and to an admin, and to nobody 
     messages.get('msg_unknown', CALLER),
   ];
   for (const attempt of asked) await expect(attempt).rejects.toMatchObject({ code: 'message_not_found' });
-  const query = { statuses: null, tag: null, recipient: null, createdAfter: null, createdBefore: null, limit: 10, after: null };
+  const query = {
+    statuses: null,
+    tag: null,
+    recipient: null,
+    createdAfter: null,
+    createdBefore: null,
+    limit: 10,
+    after: null,
+  };
   expect(await messages.list(query, SHOP)).toEqual([]);
   expect(await messages.list(query, CALLER)).toHaveLength(1);
   expect(await messages.list(query, ADMIN)).toHaveLength(1);
@@ -38,7 +46,11 @@ describe('canceling', () => {
     const core = start();
     const { id } = await core.accept({ scheduledAt: Date.now() + 30 });
     const settled = new Promise((resolve) => core.events.once('message.settled', resolve));
-    expect(await core.messages.cancel(id, CALLER)).toMatchObject({ status: 'canceled', content: null, finishedAt: expect.any(Number) });
+    expect(await core.messages.cancel(id, CALLER)).toMatchObject({
+      status: 'canceled',
+      content: null,
+      finishedAt: expect.any(Number),
+    });
     expect(await settled).toMatchObject({ id, status: 'canceled' });
     const next = await core.accept({ scheduledAt: Date.now() + 60 });
     await core.outcomeOf(next.id);
@@ -59,7 +71,11 @@ describe('canceling', () => {
     const deferred = new Promise((resolve) => core.events.once('message.deferred', resolve));
     const { id } = await core.accept();
     await deferred;
-    expect(await core.messages.cancel(id, CALLER)).toMatchObject({ status: 'canceled', nextAttemptAt: null, attempts: [{ number: 1 }] });
+    expect(await core.messages.cancel(id, CALLER)).toMatchObject({
+      status: 'canceled',
+      nextAttemptAt: null,
+      attempts: [{ number: 1 }],
+    });
   });
 
   test('is refused while an attempt runs, and when the message is settled, saying how it is', async () => {
@@ -72,10 +88,16 @@ describe('canceling', () => {
     });
     const { id } = await core.accept();
     await begun;
-    await expect(core.messages.cancel(id, CALLER)).rejects.toMatchObject({ code: 'not_cancelable', message: 'The message is sending.' });
+    await expect(core.messages.cancel(id, CALLER)).rejects.toMatchObject({
+      code: 'not_cancelable',
+      message: 'The message is sending.',
+    });
     release();
     await core.outcomeOf(id);
-    await expect(core.messages.cancel(id, CALLER)).rejects.toMatchObject({ code: 'not_cancelable', message: 'The message is sent.' });
+    await expect(core.messages.cancel(id, CALLER)).rejects.toMatchObject({
+      code: 'not_cancelable',
+      message: 'The message is sent.',
+    });
   });
 
   test('and an attempt that starts exclude each other: of many, each message is either canceled or sent', async () => {
@@ -109,12 +131,26 @@ describe('canceling', () => {
 describe('trying again', () => {
   test('a failed message sends it with the same Message-ID to all who did not get it', async () => {
     let works = false;
-    const core = start((job) => (works ? anAcceptance(job.recipients) : aFailure(aFault('content_rejected', { retryable: false }))));
+    const core = start((job) =>
+      works ? anAcceptance(job.recipients) : aFailure(aFault('content_rejected', { retryable: false })),
+    );
     const { id, messageId } = await core.accept({ to: ['ada@example.com', 'bob@example.com'] });
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'failed', recipients: [{ status: 'rejected' }, { status: 'rejected' }] });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'failed',
+      recipients: [{ status: 'rejected' }, { status: 'rejected' }],
+    });
     works = true;
-    expect(await core.messages.retry(id, CALLER)).toMatchObject({ status: 'queued', error: null, finishedAt: null, retriedForMs: 0 });
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', messageId, attempts: [{ number: 1 }, { number: 2 }] });
+    expect(await core.messages.retry(id, CALLER)).toMatchObject({
+      status: 'queued',
+      error: null,
+      finishedAt: null,
+      retriedForMs: 0,
+    });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      messageId,
+      attempts: [{ number: 1 }, { number: 2 }],
+    });
     expect(core.jobs.map((job) => [job.messageId, job.recipients.length, job.content.text])).toEqual([
       [messageId, 2, 'Hello.'],
       [messageId, 2, 'Hello.'],
@@ -123,9 +159,13 @@ describe('trying again', () => {
 
   test('an uncertain message names only those who may not have it, and says that a second copy may exist', async () => {
     let works = false;
-    const core = start((job) => (works ? anAcceptance(job.recipients) : aFailure(aFault('connection_lost', { certain: false }))), {
-      onUncertain: 'hold',
-    });
+    const core = start(
+      (job) =>
+        works ? anAcceptance(job.recipients) : aFailure(aFault('connection_lost', { certain: false })),
+      {
+        onUncertain: 'hold',
+      },
+    );
     const { id } = await core.accept();
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'uncertain', possibleDuplicate: false });
     works = true;
@@ -135,7 +175,9 @@ describe('trying again', () => {
 
   test('an expired message forgets the time that has passed', async () => {
     let works = false;
-    const core = start((job) => (works ? anAcceptance(job.recipients) : aFailure(aFault('connect_failed'))), { backoffScale: 1 });
+    const core = start((job) => (works ? anAcceptance(job.recipients) : aFailure(aFault('connect_failed'))), {
+      backoffScale: 1,
+    });
     const { id } = await core.accept({ expiresAt: Date.now() + 30 });
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'expired' });
     works = true;
@@ -194,7 +236,10 @@ describe('another scheduled_at', () => {
     const core = start();
     const { id } = await core.accept({ scheduledAt: Date.now() + HOUR, expiresAt: Date.now() + 2 * HOUR });
     const late = core.messages.reschedule(id, Date.now() + 2 * HOUR, CALLER);
-    await expect(late).rejects.toMatchObject({ code: 'validation_failed', errors: [{ pointer: '/scheduled_at' }] });
+    await expect(late).rejects.toMatchObject({
+      code: 'validation_failed',
+      errors: [{ pointer: '/scheduled_at' }],
+    });
     await core.messages.cancel(id, CALLER);
     await expect(core.messages.reschedule(id, 0, CALLER)).rejects.toMatchObject({
       code: 'not_reschedulable',

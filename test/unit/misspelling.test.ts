@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/config/config.ts';
 import type { Environment } from '../../src/config/environment.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
-import { parseConfig } from '../../src/config.ts';
 import { errorOf, problemOf, REQUIRED, SECRET } from '../helpers/config.ts';
 
-const KNOWN: readonly string[] = VARIABLES.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name]));
+const KNOWN: readonly string[] = VARIABLES.flatMap(({ name, secret }) =>
+  secret ? [name, `${name}_FILE`] : [name],
+);
 
 function warningsFor(env: Environment): readonly string[] {
   return parseConfig({ ...REQUIRED, ...env }).warnings;
@@ -16,7 +18,9 @@ function typingErrors(name: string): string[] {
   const errors = [
     ...places.map((i) => name.slice(0, i) + name.slice(i + 1)),
     ...places.map((i) => name.slice(0, i) + name.charAt(i) + name.slice(i)),
-    ...places.slice(1).map((i) => name.slice(0, i - 1) + name.charAt(i) + name.charAt(i - 1) + name.slice(i + 1)),
+    ...places
+      .slice(1)
+      .map((i) => name.slice(0, i - 1) + name.charAt(i) + name.charAt(i - 1) + name.slice(i + 1)),
     name.toLowerCase(),
     name.replaceAll('_', '-'),
     name.replaceAll('_', ''),
@@ -28,13 +32,16 @@ function typingErrors(name: string): string[] {
 /** The name of another mail program while GMAIL_USER or GMAIL_FROM is set. */
 const FOREIGN = ['MAIL_USER', 'MAIL_FROM', 'MAIL_ALIASES', 'MAILUSER'];
 
-test.each(KNOWN)('a letter dropped, doubled or swapped in %s, another case and other separators are noticed', (name) => {
-  for (const wrong of typingErrors(name).filter((error) => !FOREIGN.includes(error))) {
-    expect(warningsFor({ [wrong]: SECRET })).toEqual([
-      `${wrong} is not a variable of this version and is ignored. The nearest name is ${name}.`,
-    ]);
-  }
-});
+test.each(KNOWN)(
+  'a letter dropped, doubled or swapped in %s, another case and other separators are noticed',
+  (name) => {
+    for (const wrong of typingErrors(name).filter((error) => !FOREIGN.includes(error))) {
+      expect(warningsFor({ [wrong]: SECRET })).toEqual([
+        `${wrong} is not a variable of this version and is ignored. The nearest name is ${name}.`,
+      ]);
+    }
+  },
+);
 
 describe('a required variable that is missing', () => {
   test.each([
@@ -55,7 +62,9 @@ describe('a required variable that is missing', () => {
   ])('names %s as a likely cause', (wrong, meant) => {
     const variable = meant.replace(/_FILE$/, '');
     const { problems, message } = errorOf({ [variable]: '', [wrong]: SECRET });
-    expect(problems).toEqual([{ variable, message: expect.stringContaining(` ${wrong} is set: did you mean ${meant}? `) }]);
+    expect(problems).toEqual([
+      { variable, message: expect.stringContaining(` ${wrong} is set: did you mean ${meant}? `) },
+    ]);
     expect(message.split('\n')).toHaveLength(2);
     expect(message).not.toContain(SECRET);
   });
@@ -97,12 +106,42 @@ test('a name with control characters is not printed as it is', () => {
 
 describe('a variable of another program', () => {
   test.each([
-    ['is often set', ['PATH', 'HOME', 'HOSTNAME', 'HOSTTYPE', 'USER', 'LOGNAME', 'MAIL', 'MAILTO', 'TERM', 'TZ', 'SHELL', 'PORTS', 'POST']],
+    [
+      'is often set',
+      [
+        'PATH',
+        'HOME',
+        'HOSTNAME',
+        'HOSTTYPE',
+        'USER',
+        'LOGNAME',
+        'MAIL',
+        'MAILTO',
+        'TERM',
+        'TZ',
+        'SHELL',
+        'PORTS',
+        'POST',
+      ],
+    ],
     [
       'has a name of our kind',
-      ['HTTP_URL', 'FTP_URL', 'REDIS_URL', 'DATABASE_URL', 'API_URL', 'APP_URL', 'LOG_FORMAT', 'LOG_FILE', 'RATE'],
+      [
+        'HTTP_URL',
+        'FTP_URL',
+        'REDIS_URL',
+        'DATABASE_URL',
+        'API_URL',
+        'APP_URL',
+        'LOG_FORMAT',
+        'LOG_FILE',
+        'RATE',
+      ],
     ],
-    ['is for mail', ['MAIL_USER', 'MAIL_PASSWORD', 'EMAIL_ADDRESS', 'APP_PASSWORD', 'API_TOKEN', 'MAIL_HOST']],
+    [
+      'is for mail',
+      ['MAIL_USER', 'MAIL_PASSWORD', 'EMAIL_ADDRESS', 'APP_PASSWORD', 'API_TOKEN', 'MAIL_HOST'],
+    ],
     ['is for a client of Outtray', ['OUTTRAY_URL', 'OUTTRAY_KEY']],
   ])('that %s is left alone', (_, names) => {
     expect(warningsFor(Object.fromEntries(names.map((name) => [name, 'x'])))).toEqual([]);

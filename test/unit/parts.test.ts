@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Job, Outcome } from '../../src/core/ports.ts';
+import type { Job, Outcome } from '../../src/core/delivery/outcome.ts';
 import { type Core, type Send, startCore } from '../helpers/core.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
 
@@ -16,14 +16,17 @@ function start(send: Send): Core {
 /** Takes so many recipients and asks for another transaction for each further one. */
 function takes(atMost: number) {
   return ({ recipients }: Job): Outcome => {
-    const refused = recipients.slice(atMost).map((email) => ({ email, fault: { ...TOO_MANY, scope: 'recipient' as const } }));
+    const refused = recipients
+      .slice(atMost)
+      .map((email) => ({ email, fault: { ...TOO_MANY, scope: 'recipient' as const } }));
     return anAcceptance(recipients.slice(0, atMost), refused);
   };
 }
 
 /** Takes nothing if there are more than so many recipients. */
 function refusesOver(atMost: number) {
-  return ({ recipients }: Job): Outcome => (recipients.length > atMost ? aFailure(TOO_MANY) : anAcceptance(recipients));
+  return ({ recipients }: Job): Outcome =>
+    recipients.length > atMost ? aFailure(TOO_MANY) : anAcceptance(recipients);
 }
 
 describe('a message with more recipients than the server takes at once', () => {
@@ -44,14 +47,18 @@ describe('a message with more recipients than the server takes at once', () => {
   test('settles as partially sent if some of a part are refused for good', async () => {
     const core = start(({ recipients }) => {
       if (recipients.length > 5) return aFailure(TOO_MANY);
-      const refused = recipients.filter((email) => email === 'p7@example.com').map((email) => ({ email, fault: NO_SUCH_USER }));
+      const refused = recipients
+        .filter((email) => email === 'p7@example.com')
+        .map((email) => ({ email, fault: NO_SUCH_USER }));
       const accepted = recipients.filter((email) => email !== 'p7@example.com');
       return accepted.length > 0 ? anAcceptance(accepted, refused) : aFailure(NO_SUCH_USER, refused);
     });
     const { id } = await core.accept({ to: people(10) });
     const delivery = await core.outcomeOf(id);
     expect(delivery).toMatchObject({ status: 'partially_sent', error: { code: 'recipients_rejected' } });
-    expect(delivery.recipients.filter(({ status }) => status === 'rejected').map(({ email }) => email)).toEqual(['p7@example.com']);
+    expect(
+      delivery.recipients.filter(({ status }) => status === 'rejected').map(({ email }) => email),
+    ).toEqual(['p7@example.com']);
   });
 
   test('does not go on at once if not even one recipient is few enough', async () => {

@@ -51,7 +51,10 @@ describe('the quota of an account', () => {
     expect(quota.waitMs(10, 'normal')).toBe(0);
     expect(quota.waitMs(11, 'normal')).toBeLessThanOrEqual(WINDOW_MS - HOUR + MINUTE);
     expect(quota.waitMs(41, 'normal')).toBeGreaterThan(WINDOW_MS - MINUTE);
-    expect(quota.state()).toMatchObject({ messages: { limit: 10, used: 2 }, recipients: { limit: 100, used: 90 } });
+    expect(quota.state()).toMatchObject({
+      messages: { limit: 10, used: 2 },
+      recipients: { limit: 100, used: 90 },
+    });
   });
 
   test('keeps a part for what is urgent', () => {

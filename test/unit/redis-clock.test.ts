@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { createClock } from '../../src/adapters/redis/clock.ts';
+import { createClock } from '../../src/adapters/redis/connection/clock.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 
 const HOUR_MS = 3_600_000;
@@ -25,7 +25,8 @@ describe.skipIf(!hasRedis)('the clock that instances share (with redis-server)',
     const time = `{ redis.call('TIME')[1] + ${offsetMs / 1000}, 0 }`;
     const fake = {
       evalsha: () => Promise.reject(new Error('NOSCRIPT')),
-      eval: (lua: string, ...args: [number, ...string[]]) => client.eval(lua.replace("redis.call('TIME')", time), ...args),
+      eval: (lua: string, ...args: [number, ...string[]]) =>
+        client.eval(lua.replace("redis.call('TIME')", time), ...args),
     };
     return fake as unknown as Redis;
   }
@@ -39,13 +40,17 @@ describe.skipIf(!hasRedis)('the clock that instances share (with redis-server)',
   test.each([
     ['ahead', HOUR_MS],
     ['back', -HOUR_MS],
-  ])('stays as it is when that jumps %s, also for an instance that joins afterwards', async (_how, jumpMs) => {
-    const [one, other, third] = [createClock(), createClock(), createClock()];
-    for (const clock of [one, other]) await clock.sync(redisAt(0));
-    for (const clock of [one, other, third]) await clock.sync(redisAt(jumpMs));
-    for (const clock of [one, other, third]) expect(Math.abs(clock.now() - Date.now())).toBeLessThan(LITTLE_MS);
-    expect(Math.abs(one.redisNow() - Date.now() - jumpMs)).toBeLessThan(LITTLE_MS);
-  });
+  ])(
+    'stays as it is when that jumps %s, also for an instance that joins afterwards',
+    async (_how, jumpMs) => {
+      const [one, other, third] = [createClock(), createClock(), createClock()];
+      for (const clock of [one, other]) await clock.sync(redisAt(0));
+      for (const clock of [one, other, third]) await clock.sync(redisAt(jumpMs));
+      for (const clock of [one, other, third])
+        expect(Math.abs(clock.now() - Date.now())).toBeLessThan(LITTLE_MS);
+      expect(Math.abs(one.redisNow() - Date.now() - jumpMs)).toBeLessThan(LITTLE_MS);
+    },
+  );
 
   test('goes on by the time of day of Redis after the last instance has stopped, and never back', async () => {
     await createClock().sync(redisAt(0));

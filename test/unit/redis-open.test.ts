@@ -24,8 +24,14 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
       expect(await client.info('keyspace')).toMatch(/^db3:/m);
     });
     for (const secret of ['', ':wrong-and-secret@']) {
-      const error = await openRedisBackend({ ...OPTIONS, url: `redis://${secret}127.0.0.1:${redis.port}` }).catch((reason) => reason);
-      expect(error).toMatchObject({ name: 'RedisOpenError', message: expect.stringMatching(/refused the login \((WRONGPASS|NOAUTH)\)/) });
+      const error = await openRedisBackend({
+        ...OPTIONS,
+        url: `redis://${secret}127.0.0.1:${redis.port}`,
+      }).catch((reason) => reason);
+      expect(error).toMatchObject({
+        name: 'RedisOpenError',
+        message: expect.stringMatching(/refused the login \((WRONGPASS|NOAUTH)\)/),
+      });
       expect(JSON.stringify([error.message, error.stack, error.cause])).not.toContain('secret');
     }
   });
@@ -35,7 +41,10 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
     await redis.kill();
     const startedAt = performance.now();
     const error = await openRedisBackend({ ...OPTIONS, url: redis.url() }).catch((reason) => reason);
-    expect(error).toMatchObject({ name: 'RedisOpenError', message: expect.stringMatching(/refused.*Start Redis/) });
+    expect(error).toMatchObject({
+      name: 'RedisOpenError',
+      message: expect.stringMatching(/refused.*Start Redis/),
+    });
     expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
@@ -49,7 +58,9 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
     await once(proxy.listen(0, '127.0.0.1'), 'listening');
     const { port } = proxy.address() as AddressInfo;
     try {
-      await withBackend(`redis://127.0.0.1:${port}`, async ({ client }) => expect(await client.ping()).toBe('PONG'));
+      await withBackend(`redis://127.0.0.1:${port}`, async ({ client }) =>
+        expect(await client.ping()).toBe('PONG'),
+      );
     } finally {
       proxy.close();
     }
@@ -58,7 +69,11 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
   test.each([
     ['nothing about one that syncs every write', ['appendonly yes', 'appendfsync always'], []],
     ['that one without an append-only file loses messages', ['appendonly no'], [/appendonly no.*lost/]],
-    ['that one that syncs later loses the last second', ['appendonly yes', 'appendfsync everysec'], [/appendfsync everysec.*lost/]],
+    [
+      'that one that syncs later loses the last second',
+      ['appendonly yes', 'appendfsync everysec'],
+      [/appendfsync everysec.*lost/],
+    ],
     [
       'that one that evicts loses messages, also if it does not tell the rest',
       ['appendonly yes', 'maxmemory-policy allkeys-lru', 'rename-command CONFIG ""'],
@@ -78,15 +93,17 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
       await queue.take('a', AbortSignal.timeout(2000));
     });
     await withBackend(redis.url(), async ({ client }) => {
-      await expect.poll(async () => String(await client.client('LIST')).match(/name=outtray/g)).toHaveLength(2);
+      await expect
+        .poll(async () => String(await client.client('LIST')).match(/name=outtray/g))
+        .toHaveLength(2);
     });
   });
 
   test('a delay goes neither by the clock of this machine nor by another’s, which may jump', async () => {
     await using redis = await startRedis();
-    await withBackend(redis.url(), async ({ queue, books }) => {
+    await withBackend(redis.url(), async ({ queue, sharedState }) => {
       await queue.push('later', { channel: 'a', afterMs: 60_000, priority: 'high' });
-      const before = books.now();
+      const before = sharedState.now();
       const now = Date.now;
       const clock = vi.spyOn(Date, 'now').mockImplementation(() => now() + 3_600_000);
       await queue.push('soon', { channel: 'a', afterMs: 30, priority: 'normal' });
@@ -94,7 +111,7 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
       await queue.retry('soon', 'a', 30);
       clock.mockImplementation(() => now() - 3_600_000);
       expect(await queue.take('a', AbortSignal.timeout(2000))).toBe('soon');
-      expect(books.now() - before).toBeLessThan(10_000);
+      expect(sharedState.now() - before).toBeLessThan(10_000);
     });
   });
 });

@@ -8,9 +8,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterAll, expect, onTestFinished, test } from 'vitest';
 import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
-import { migrate, STEPS } from '../../src/adapters/sqlite/schema.ts';
-import { SqliteFileError } from '../../src/adapters/sqlite/trouble.ts';
-import type { Backend } from '../../src/core/ports.ts';
+import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/schema.ts';
+import { SqliteFileError } from '../../src/adapters/sqlite/sqlite-errors.ts';
+import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ot5-sqlite-'));
@@ -20,7 +20,14 @@ afterAll(() => rm(folder, { recursive: true }));
 const newFile = () => join(folder, `${files++}.db`);
 
 function open(file: string): Promise<Backend> {
-  return openSqliteBackend({ file, queue: createMemoryQueue(), maxMessages: 100, maxBytes: 1e6, retainMs: 60_000, onTrouble() {} });
+  return openSqliteBackend({
+    file,
+    queue: createMemoryQueue(),
+    maxMessages: 100,
+    maxBytes: 1e6,
+    retainMs: 60_000,
+    onTrouble() {},
+  });
 }
 
 function refusalOf(file: string): Promise<unknown> {
@@ -35,7 +42,9 @@ test('a file that is open is refused to another, until it is closed', async () =
   const first = await open(file);
   const refusal = await refusalOf(file);
   expect(refusal).toBeInstanceOf(SqliteFileError);
-  expect(refusal).toMatchObject({ message: expect.stringMatching(`^${file} is in use by another process\\. .*stop the other one`) });
+  expect(refusal).toMatchObject({
+    message: expect.stringMatching(`^${file} is in use by another process\\. .*stop the other one`),
+  });
   await first.close();
   await (await open(file)).close();
 });
@@ -58,10 +67,15 @@ test('a file that another process has open is refused, and free once that is kil
     console.log('open');
     setInterval(() => {}, 1000);
   `;
-  const other = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const other = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   onTestFinished(() => void other.kill('SIGKILL'));
   await once(other.stdout, 'data');
-  expect(await refusalOf(file)).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('is in use') });
+  expect(await refusalOf(file)).toMatchObject({
+    name: 'SqliteFileError',
+    message: expect.stringContaining('is in use'),
+  });
   other.kill('SIGKILL');
   await once(other, 'exit');
   await (await open(file)).close();
@@ -71,7 +85,10 @@ test('a file that is no database is refused, and left as it was', async () => {
   const file = newFile();
   const text = 'These are the notes of somebody. '.repeat(50);
   await writeFile(file, text);
-  expect(await refusalOf(file)).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('is not an SQLite database') });
+  expect(await refusalOf(file)).toMatchObject({
+    name: 'SqliteFileError',
+    message: expect.stringContaining('is not an SQLite database'),
+  });
   expect(await readFile(file, 'utf8')).toBe(text);
 });
 
@@ -80,7 +97,10 @@ test('a database of another program is refused, and left without our tables', as
   const theirs = new DatabaseSync(file);
   theirs.exec('CREATE TABLE songs (title TEXT)');
   theirs.close();
-  expect(await refusalOf(file)).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('of another program') });
+  expect(await refusalOf(file)).toMatchObject({
+    name: 'SqliteFileError',
+    message: expect.stringContaining('of another program'),
+  });
   const again = new DatabaseSync(file);
   expect(again.prepare('SELECT name FROM sqlite_schema').all()).toEqual([{ name: 'songs' }]);
   again.close();
@@ -88,7 +108,10 @@ test('a database of another program is refused, and left without our tables', as
 
 test('a file in a folder that does not exist is refused with the reason, and no folder is made', async () => {
   const refusal = await refusalOf(join(folder, 'missing', 'queue.db'));
-  expect(refusal).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('See that its folder exists') });
+  expect(refusal).toMatchObject({
+    name: 'SqliteFileError',
+    message: expect.stringContaining('See that its folder exists'),
+  });
   expect(existsSync(join(folder, 'missing'))).toBe(false);
 });
 
@@ -127,7 +150,7 @@ test('a file of the first schema is opened with its messages and its idempotency
   } = aDelivery({ status: 'sent', content: null, finishedAt: 1 });
   const answer = { status: 202, headers: {}, body: '{"id":"msg_1"}' };
   const db = new DatabaseSync(file);
-  migrate(db, file, STEPS.slice(0, 1));
+  migrate(db, file, MIGRATIONS.slice(0, 1));
   const later = Date.now() + 60_000;
   db.prepare(
     `INSERT INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, leaves_at, record)
@@ -139,7 +162,13 @@ test('a file of the first schema is opened with its messages and its idempotency
   db.close();
 
   const backend = await open(file);
-  expect(await backend.store.get(older.id)).toEqual({ ...older, replyTo: [], template: null, attachments: [], warnings: [] });
+  expect(await backend.store.get(older.id)).toEqual({
+    ...older,
+    replyTo: [],
+    template: null,
+    attachments: [],
+    warnings: [],
+  });
   expect(await backend.idempotency.claim('answered', 'f', 'crm')).toEqual({ kind: 'answered', answer });
   expect(await backend.idempotency.claim('answered', 'g', 'crm')).toEqual({ kind: 'mismatch' });
   expect(await backend.idempotency.claim('interrupted', 'f', 'crm')).toEqual({ kind: 'new', seed: 'seed' });

@@ -1,18 +1,23 @@
 import { describe, expect, test } from 'vitest';
 import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
-import type { Delivery, SmtpReply } from '../../src/core/delivery.ts';
+import type { Delivery, SmtpReply } from '../../src/core/delivery/delivery.ts';
+import type { Outcome } from '../../src/core/delivery/outcome.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import type { Outcome, Suppression, SuppressionStore } from '../../src/core/ports.ts';
-import { createSuppressions, suppress } from '../../src/core/suppressions.ts';
+import type { Suppression, SuppressionStore } from '../../src/core/ports/suppression-store.ts';
+import { applySuppressions, createSuppressions } from '../../src/core/suppressions.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { aSuppression, NO_SUCH_USER, put } from '../helpers/suppression.ts';
 
 const BOT = 'bot@acme.com';
-const DISABLED: SmtpReply = { code: 550, enhanced: '5.2.1', response: 'The email account that you tried to reach is disabled.' };
+const DISABLED: SmtpReply = {
+  code: 550,
+  enhanced: '5.2.1',
+  response: 'The email account that you tried to reach is disabled.',
+};
 
 function startSuppressions({ learn = true, store = createMemorySuppressions() as SuppressionStore } = {}) {
   const events = createEvents();
@@ -22,7 +27,10 @@ function startSuppressions({ learn = true, store = createMemorySuppressions() as
     ...suppressions,
     errors,
     /** An attempt of the account ends so. */
-    async attempted(outcome: Outcome, { account = BOT, delivery = aDelivery({ id: 'msg_1' }) as Delivery } = {}) {
+    async attempted(
+      outcome: Outcome,
+      { account = BOT, delivery = aDelivery({ id: 'msg_1' }) as Delivery } = {},
+    ) {
       const attempt = { number: 1, startedAt: 0, endedAt: 1, account, smtp: outcome.reply, error: null };
       events.emit('message.attempted', delivery, attempt, outcome);
       await suppressions.drain();
@@ -66,13 +74,19 @@ describe('what Gmail refuses', () => {
     const first = await suppressions.get('bob@example.com');
     await suppressions.attempted(refusing('bob@example.com', DISABLED), { account: 'other@acme.com' });
     await suppressions.attempted(refusing('bob@example.com', DISABLED), { account: 'other@acme.com' });
-    expect(await suppressions.get('bob@example.com')).toEqual({ ...first, accounts: [BOT, 'other@acme.com'] });
+    expect(await suppressions.get('bob@example.com')).toEqual({
+      ...first,
+      accounts: [BOT, 'other@acme.com'],
+    });
   });
 
   test('for two accounts at once loses neither, however slow the store', async () => {
     const kept = createMemorySuppressions();
     const slowly = () => new Promise((resolve) => setTimeout(resolve, 5));
-    const store: SuppressionStore = { ...kept, replace: (from, to) => slowly().then(() => kept.replace(from, to)) };
+    const store: SuppressionStore = {
+      ...kept,
+      replace: (from, to) => slowly().then(() => kept.replace(from, to)),
+    };
     const suppressions = startSuppressions({ store });
     const outcome = refusing('bob@example.com', NO_SUCH_USER);
     await Promise.all([BOT, 'other@acme.com'].map((account) => suppressions.attempted(outcome, { account })));
@@ -81,7 +95,9 @@ describe('what Gmail refuses', () => {
 
   test('by the simulator, in place of Gmail, is not remembered', async () => {
     const suppressions = startSuppressions();
-    await suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER), { delivery: aDelivery({ test: true }) });
+    await suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER), {
+      delivery: aDelivery({ test: true }),
+    });
     expect(await suppressions.get('bob@example.com')).toBeNull();
   });
 
@@ -95,18 +111,35 @@ describe('what Gmail refuses', () => {
       ca: gmail.ca,
     });
     const email = 'no-such-user@simulator.test';
-    const { id, messageId, createdAt: date, envelope } = aDelivery({ envelope: aMessage({ to: [email] }).envelope });
-    const outcome = await transport.send({ id, messageId, date, envelope, content: aMessage().content, recipients: [email] });
+    const {
+      id,
+      messageId,
+      createdAt: date,
+      envelope,
+    } = aDelivery({ envelope: aMessage({ to: [email] }).envelope });
+    const outcome = await transport.send({
+      id,
+      messageId,
+      date,
+      envelope,
+      content: aMessage().content,
+      recipients: [email],
+    });
     await transport.close();
     const suppressions = startSuppressions();
     await suppressions.attempted(outcome);
     expect(outcome.accepted).toEqual([]);
-    expect(await suppressions.get(email)).toMatchObject({ reason: 'refused', smtp: { code: 550, enhanced: '5.1.1' } });
+    expect(await suppressions.get(email)).toMatchObject({
+      reason: 'refused',
+      smtp: { code: 550, enhanced: '5.1.1' },
+    });
   });
 
   test('is told to whoever listens when it cannot be kept', async () => {
     const broken = new AppError('queue_unavailable');
-    const suppressions = startSuppressions({ store: { ...createMemorySuppressions(), get: () => Promise.reject(broken) } });
+    const suppressions = startSuppressions({
+      store: { ...createMemorySuppressions(), get: () => Promise.reject(broken) },
+    });
     await suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
     expect(suppressions.errors).toEqual([broken]);
   });
@@ -125,8 +158,16 @@ describe('what is entered by hand', () => {
   test.each([true, false])('holds for every account, when learning is %s', async (learn) => {
     const suppressions = startSuppressions({ learn });
     const entered = await suppressions.enter('bob@example.com', 'Asked us to stop');
-    expect(entered).toMatchObject({ reason: 'manual', accounts: null, smtp: null, messageId: null, note: 'Asked us to stop' });
-    expect(await suppressions.find('any@acme.com', ['bob@example.com'])).toEqual(new Map([['bob@example.com', entered]]));
+    expect(entered).toMatchObject({
+      reason: 'manual',
+      accounts: null,
+      smtp: null,
+      messageId: null,
+      note: 'Asked us to stop',
+    });
+    expect(await suppressions.find('any@acme.com', ['bob@example.com'])).toEqual(
+      new Map([['bob@example.com', entered]]),
+    );
   });
 
   test('stays as it is when Gmail refuses the address', async () => {
@@ -156,19 +197,23 @@ describe('a message that is to be accepted', () => {
   const toDelivery = (to: string[], rest: Partial<Delivery['envelope']> = {}) => {
     const envelope = { ...aMessage({ to }).envelope, ...rest };
     const emails = [...envelope.to, ...envelope.cc, ...envelope.bcc].map(({ email }) => email);
-    return aDelivery({ envelope, recipients: [...new Set(emails)].map((email) => ({ email, status: 'pending', smtp: null })) });
+    return aDelivery({
+      envelope,
+      recipients: [...new Set(emails)].map((email) => ({ email, status: 'pending', smtp: null })),
+    });
   };
-  const foundOf = (...suppressions: Suppression[]) => new Map(suppressions.map((suppression) => [suppression.email, suppression]));
+  const foundOf = (...suppressions: Suppression[]) =>
+    new Map(suppressions.map((suppression) => [suppression.email, suppression]));
   const named = (email: string) => ({ email, name: null });
 
   test('is as it was when nobody is suppressed', () => {
     const delivery = toDelivery(['ada@example.com']);
-    expect(suppress(delivery, new Map())).toBe(delivery);
+    expect(applySuppressions(delivery, new Map())).toBe(delivery);
   });
 
   test('goes to the others when some are, each with the reply that Gmail gave', () => {
     const delivery = toDelivery(['ada@example.com', 'bob@example.com']);
-    expect(suppress(delivery, foundOf(aSuppression('bob@example.com')))).toEqual({
+    expect(applySuppressions(delivery, foundOf(aSuppression('bob@example.com')))).toEqual({
       ...delivery,
       recipients: [
         { email: 'ada@example.com', status: 'pending', smtp: null },
@@ -179,14 +224,17 @@ describe('a message that is to be accepted', () => {
   });
 
   test('is refused when all are, with why, since when and the mend for each place in the request', () => {
-    const delivery = toDelivery(['bob@example.com'], { cc: [named('Eve@example.com')], bcc: [named('bob@example.com')] });
+    const delivery = toDelivery(['bob@example.com'], {
+      cc: [named('Eve@example.com')],
+      bcc: [named('bob@example.com')],
+    });
     const manual = aSuppression('Eve@example.com', { reason: 'manual', accounts: null, smtp: null });
     const refused = 'Gmail refused bob@example.com for good on 2027-01-01T09:00:00.000Z (550 5.1.1).';
     const entered = 'Somebody entered Eve@example.com on 2027-01-01T09:00:00.000Z.';
     const mend = (email: string) => ` Once it works again, DELETE /suppressions/${email}.`;
     let error: unknown;
     try {
-      suppress(delivery, foundOf(aSuppression('bob@example.com'), manual));
+      applySuppressions(delivery, foundOf(aSuppression('bob@example.com'), manual));
     } catch (thrown) {
       error = thrown;
     }

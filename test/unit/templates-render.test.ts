@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { parseTemplates } from '../../src/adapters/templates/catalogue.ts';
 import { render } from '../../src/adapters/templates/render.ts';
 import { AppError } from '../../src/core/errors.ts';
-import type { Rendered } from '../../src/core/ports.ts';
+import type { Rendered } from '../../src/core/ports/templates.ts';
 import { cpuTimeOf } from '../helpers/cpu-time.ts';
 
 type Files = Readonly<Record<string, string>>;
@@ -12,7 +12,9 @@ type Variables = Readonly<Record<string, unknown>>;
 
 /** Fills in the template `t`; `files` are its parts, and partials by their path. */
 function fillIn(files: Files, variables: Variables = {}): Rendered {
-  const texts = new Map(Object.entries(files).map(([path, text]) => [path.startsWith('_') ? path : `t/${path}`, text]));
+  const texts = new Map(
+    Object.entries(files).map(([path, text]) => [path.startsWith('_') ? path : `t/${path}`, text]),
+  );
   const template = parseTemplates({ ids: ['t'], texts }).get('t');
   if (template === undefined) throw new Error('There is no template');
   return render(template.parts, variables);
@@ -30,7 +32,10 @@ function refusal(run: () => unknown): string[] {
     if (!(error instanceof AppError)) throw error;
     expect(error.code).toBe('template_failed');
     for (const { pointer, detail } of error.errors)
-      expect([pointer, detail]).toEqual([expect.stringMatching(/^\/template\/variables/), expect.stringMatching(/: .+\.$|\.$/)]);
+      expect([pointer, detail]).toEqual([
+        expect.stringMatching(/^\/template\/variables/),
+        expect.stringMatching(/: .+\.$|\.$/),
+      ]);
     return error.errors.map(({ pointer, code }) => `${pointer.slice('/template/variables'.length)} ${code}`);
   }
   throw new Error('It was not refused');
@@ -39,12 +44,19 @@ function refusal(run: () => unknown): string[] {
 describe('a template', () => {
   test('is escaped in HTML, and not in text and subject', () => {
     const variables = { name: `<b> & "Co" 'x'` };
-    expect(fillIn({ 'subject.txt': 'For {{name}}\n', 'body.html': '<p>{{name}}</p>', 'body.txt': '{{name}}' }, variables)).toEqual({
+    expect(
+      fillIn(
+        { 'subject.txt': 'For {{name}}\n', 'body.html': '<p>{{name}}</p>', 'body.txt': '{{name}}' },
+        variables,
+      ),
+    ).toEqual({
       subject: `For <b> & "Co" 'x'`,
       html: '<p>&lt;b&gt; &amp; &quot;Co&quot; &#39;x&#39;</p>',
       text: `<b> & "Co" 'x'`,
     });
-    expect(fillIn({ 'body.html': '{{{name}}} {{&name}}' }, variables).html).toBe(`<b> & "Co" 'x' <b> & "Co" 'x'`);
+    expect(fillIn({ 'body.html': '{{{name}}} {{&name}}' }, variables).html).toBe(
+      `<b> & "Co" 'x' <b> & "Co" 'x'`,
+    );
   });
 
   test('has null for the parts that it does not have', () => {
@@ -60,14 +72,20 @@ describe('a template', () => {
     };
     expect(text('{{#user}}{{name}}: {{#tags}}[{{.}}]{{/tags}}{{/user}}', variables)).toBe('Ada: [a][b]');
     expect(text('{{#orders}}{{id}} {{user.name}};{{/orders}}', variables)).toBe('1 Ada;2 Bob;');
-    expect(text('{{^none}}none{{/none}} {{^off}}off{{/off}} {{#off}}on{{/off}}{{! not seen }}', variables)).toBe('none off ');
-    expect(text('{{#user.tags.length}}has {{user.tags.length}}{{/user.tags.length}}', variables)).toBe('has 2');
+    expect(
+      text('{{^none}}none{{/none}} {{^off}}off{{/off}} {{#off}}on{{/off}}{{! not seen }}', variables),
+    ).toBe('none off ');
+    expect(text('{{#user.tags.length}}has {{user.tags.length}}{{/user.tags.length}}', variables)).toBe(
+      'has 2',
+    );
     expect(text('{{#user.tags}}{{#on}}{{.}}{{/on}}{{/user.tags}}', { ...variables, on: true })).toBe('ab');
     expect(text('{{=<% %>=}}<%user.name%> {{x}}', variables)).toBe('Ada {{x}}');
   });
 
   test('writes numbers and booleans as JavaScript does, and null as nothing', () => {
-    expect(text('{{a}} {{b}} {{c}} {{d}} [{{e}}]', { a: 1.5, b: 1e21, c: true, d: false, e: null })).toBe('1.5 1e+21 true false []');
+    expect(text('{{a}} {{b}} {{c}} {{d}} [{{e}}]', { a: 1.5, b: 1e21, c: true, d: false, e: null })).toBe(
+      '1.5 1e+21 true false []',
+    );
     expect(text('{{#e}}some{{/e}}{{^e}}none{{/e}}', { e: null })).toBe('none');
   });
 
@@ -112,7 +130,10 @@ describe('a template', () => {
     });
     fc.assert(
       fc.property(block, plain, variables, (body, partial, given) => {
-        const filled = fillIn({ 'body.html': body, 'body.txt': body, '_partials/p.html': partial, '_partials/p.txt': partial }, given);
+        const filled = fillIn(
+          { 'body.html': body, 'body.txt': body, '_partials/p.html': partial, '_partials/p.txt': partial },
+          given,
+        );
         expect(filled.html).toBe(mustache.render(body, given, { p: partial }));
         expect(filled.text).toBe(mustache.render(body, given, { p: partial }, { escape: String }));
       }),
@@ -129,7 +150,9 @@ describe('a variable that is missing', () => {
       'body.txt': '{{^e}}{{f}}{{/e}}{{#items}}{{g}}{{/items}}{{#text}}{{h/~}}{{/text}}',
     };
     expect(refusal(() => fillIn(files, { b: { x: 1 }, items: [{ g: 1 }, {}], text: 'x' }))).toEqual(
-      ['/a', '/b/c', '/d', '/e', '/f', '/items/1/g', '/h~1~0'].map((pointer) => `${pointer} missing_variable`),
+      ['/a', '/b/c', '/d', '/e', '/f', '/items/1/g', '/h~1~0'].map(
+        (pointer) => `${pointer} missing_variable`,
+      ),
     );
   });
 
@@ -139,10 +162,21 @@ describe('a variable that is missing', () => {
   });
 
   test('is not found where JavaScript would inherit it', () => {
-    const names = ['constructor', '__proto__', 'toString', 'hasOwnProperty', 'a.length', 'a.constructor', 'list.map', 'n.toFixed'];
+    const names = [
+      'constructor',
+      '__proto__',
+      'toString',
+      'hasOwnProperty',
+      'a.length',
+      'a.constructor',
+      'list.map',
+      'n.toFixed',
+    ];
     for (const name of names) {
       const variables = { a: 'text', list: ['x'], n: 1 };
-      expect(refusal(() => text(`{{${name}}}`, variables))).toEqual([`/${name.replace('.', '/')} missing_variable`]);
+      expect(refusal(() => text(`{{${name}}}`, variables))).toEqual([
+        `/${name.replace('.', '/')} missing_variable`,
+      ]);
       expect(text(`{{#${name}?}}x{{/${name}?}}`, variables)).toBe('');
     }
     expect(text('{{constructor}} {{a.length}}', { constructor: 'own', a: { length: 3 } })).toBe('own 3');
@@ -157,7 +191,12 @@ describe('a variable that is missing', () => {
 describe('what cannot be written is refused', () => {
   test('a list or an object where a text is wanted', () => {
     const body = '{{o}} {{l}} {{#l}}{{.}}{{/l}} {{.}}';
-    expect(refusal(() => text(body, { o: {}, l: [1, [2]] }))).toEqual(['/o not_a_text', '/l not_a_text', '/l/1 not_a_text', ' not_a_text']);
+    expect(refusal(() => text(body, { o: {}, l: [1, [2]] }))).toEqual([
+      '/o not_a_text',
+      '/l not_a_text',
+      '/l/1 not_a_text',
+      ' not_a_text',
+    ]);
   });
 
   test('a NUL character', () => {
@@ -176,7 +215,8 @@ describe('what cannot be written is refused', () => {
   });
 
   test('a subject that is not one line, is empty or too long', () => {
-    const subject = (content: string, variables?: Variables) => fillIn({ 'subject.txt': content, 'body.txt': 'x' }, variables).subject;
+    const subject = (content: string, variables?: Variables) =>
+      fillIn({ 'subject.txt': content, 'body.txt': 'x' }, variables).subject;
     expect(subject('Hello\r\n\n')).toBe('Hello');
     expect(refusal(() => subject('a\nb\n'))).toEqual([' control_character']);
     expect(refusal(() => subject('{{a}} \n', { a: '' }))).toEqual([' too_short']);
@@ -187,21 +227,34 @@ describe('what cannot be written is refused', () => {
   test('more text than a mail may be, before it is made', () => {
     const long = 'x'.repeat(1000);
     expect(text('{{#l}}{{t}}{{/l}}', { l: Array(1000).fill(1), t: long })).toHaveLength(1_000_000);
-    expect(refusal(() => text('{{#l}}{{t}}{{/l}}', { l: Array(1001).fill(1), t: long }))).toEqual([' too_long']);
-    expect(refusal(() => fillIn({ 'body.html': '{{t}}' }, { t: '<'.repeat(300_000) }))).toEqual([' too_long']);
-    expect(refusal(() => fillIn({ 'body.html': '{{t}}', 'body.txt': '{{t}}' }, { t: 'x'.repeat(600_000) }))).toEqual([' too_long']);
+    expect(refusal(() => text('{{#l}}{{t}}{{/l}}', { l: Array(1001).fill(1), t: long }))).toEqual([
+      ' too_long',
+    ]);
+    expect(refusal(() => fillIn({ 'body.html': '{{t}}' }, { t: '<'.repeat(300_000) }))).toEqual([
+      ' too_long',
+    ]);
+    expect(
+      refusal(() => fillIn({ 'body.html': '{{t}}', 'body.txt': '{{t}}' }, { t: 'x'.repeat(600_000) })),
+    ).toEqual([' too_long']);
   });
 
   test('lists inside lists, and partials inside partials, that would take for ever, in a moment', () => {
     const l = Array.from({ length: 20_000 }, (_, index) => index);
     const tookMs = cpuTimeOf(() => {
       for (const inner of ['', '{{x?}}', '{{#x?}}{{/x?}}', '{{^l}}{{/l}}', '{{#l}}{{/l}}']) {
-        expect(refusal(() => text(`{{#l}}{{#l}}{{#l}}${inner}{{/l}}{{/l}}{{/l}}`, { l }))).toEqual([' too_many']);
+        expect(refusal(() => text(`{{#l}}{{#l}}{{#l}}${inner}{{/l}}{{/l}}{{/l}}`, { l }))).toEqual([
+          ' too_many',
+        ]);
       }
-      const doubling = Array.from({ length: 40 }, (_, i) => [`_partials/p${i}.txt`, `{{> p${i + 1}}}{{> p${i + 1}}}`]);
-      expect(refusal(() => fillIn({ 'body.txt': '{{> p0}}', ...Object.fromEntries(doubling), '_partials/p40.txt': '{{x?}}' }))).toEqual([
-        ' too_many',
+      const doubling = Array.from({ length: 40 }, (_, i) => [
+        `_partials/p${i}.txt`,
+        `{{> p${i + 1}}}{{> p${i + 1}}}`,
       ]);
+      expect(
+        refusal(() =>
+          fillIn({ 'body.txt': '{{> p0}}', ...Object.fromEntries(doubling), '_partials/p40.txt': '{{x?}}' }),
+        ),
+      ).toEqual([' too_many']);
     });
     expect(tookMs).toBeLessThan(5000);
   });

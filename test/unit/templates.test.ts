@@ -2,7 +2,7 @@ import { mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openTemplates } from '../../src/adapters/templates/templates.ts';
-import type { Templates } from '../../src/core/ports.ts';
+import type { Templates } from '../../src/core/ports/templates.ts';
 import { makeTemplatesDir, openWatchedTemplates } from '../helpers/templates.ts';
 
 const EXAMPLES = join(import.meta.dirname, '../../examples/templates');
@@ -31,7 +31,8 @@ async function mistakes(files: Readonly<Record<string, string | Uint8Array>>): P
 describe('a directory of templates', () => {
   test('is listed by id, with the parts of each and the variables it wants', async () => {
     await using made = await openWatchedTemplates({
-      'b/body.txt': '{{name}} {{nick?}} {{user.id}} {{#items}}{{price}} {{name}} {{.}}{{/items}} {{^items}}{{empty}}{{/items}} {{> foot}}',
+      'b/body.txt':
+        '{{name}} {{nick?}} {{user.id}} {{#items}}{{price}} {{name}} {{.}}{{/items}} {{^items}}{{empty}}{{/items}} {{> foot}}',
       'b/subject.txt': '{{name?}}',
       'B-1.x_/body.html': '{{> head}}{{#p?}}{{q}}{{/p?}}',
       'B-1.x_/body.txt': '{{head?}}',
@@ -92,7 +93,13 @@ describe('a directory of templates', () => {
         expect.objectContaining({
           code: 'template_not_found',
           message: expect.stringContaining(JSON.stringify(id)),
-          errors: [{ pointer: '/template/id', code: 'unknown_template', detail: expect.stringContaining('GET /templates') }],
+          errors: [
+            {
+              pointer: '/template/id',
+              code: 'unknown_template',
+              detail: expect.stringContaining('GET /templates'),
+            },
+          ],
         }),
       );
     }
@@ -102,7 +109,10 @@ describe('a directory of templates', () => {
     await using templates = await openTemplates({ dir: null, onError: unheard });
     expect(templates.list()).toEqual([]);
     expect(() => templates.render({ id: 'a', variables: {} })).toThrow(
-      expect.objectContaining({ code: 'template_not_found', message: expect.stringContaining('TEMPLATES_DIR is not set') }),
+      expect.objectContaining({
+        code: 'template_not_found',
+        message: expect.stringContaining('TEMPLATES_DIR is not set'),
+      }),
     );
   });
 
@@ -128,7 +138,10 @@ describe('a directory of templates', () => {
     expect(invoice.text).toBe(
       'Acme & Co\n--\n\nHello Ada,\n\nhere is invoice 42.\n\n  2 x Tea: 8.40\n  1 x Cup: 5.00\n\nTotal: 13.40\n\nThank you.\n',
     );
-    const welcome = templates.render({ id: 'welcome', variables: { company: 'Acme', name: 'Ada', url: 'https://acme.com/' } });
+    const welcome = templates.render({
+      id: 'welcome',
+      variables: { company: 'Acme', name: 'Ada', url: 'https://acme.com/' },
+    });
     expect(welcome).toMatchObject({ subject: 'Welcome to Acme, Ada', text: null });
   });
 });
@@ -186,7 +199,9 @@ describe('a directory is refused, with every mistake in it', () => {
         i === 69 ? 'x' : `{{> p${String(i + 1).padStart(2, '0')}}}`,
       ]),
     );
-    expect(await mistakes({ 'a/body.txt': deep(65) })).toEqual([expect.stringMatching(/^a\/body\.txt, line 1: .*deeper than 64/)]);
+    expect(await mistakes({ 'a/body.txt': deep(65) })).toEqual([
+      expect.stringMatching(/^a\/body\.txt, line 1: .*deeper than 64/),
+    ]);
     expect(await mistakes({ 'a/body.txt': deep(20_000) })).toHaveLength(1);
     expect(await mistakes({ 'a/body.txt': 'x', ...chain })).toEqual([
       expect.stringMatching(/^_partials\/p04\.txt, line 1: .*deeper than 64/),
@@ -196,9 +211,15 @@ describe('a directory is refused, with every mistake in it', () => {
   });
 
   test('of files: without a body, too large, not UTF-8, too many, no file at all', async () => {
-    expect(await mistakes({ 'a/subject.txt': 'x' })).toEqual([expect.stringMatching(/^a has neither body\.html nor body\.txt: add one/)]);
-    expect(await mistakes({ 'a/body.txt': 'x'.repeat(256 * 1024 + 1) })).toEqual([expect.stringMatching(/^a\/body\.txt has 262145 bytes/)]);
-    expect(await mistakes({ 'a/body.txt': Uint8Array.of(0x61, 0xff) })).toEqual(['a/body.txt is not UTF-8: save it as UTF-8.']);
+    expect(await mistakes({ 'a/subject.txt': 'x' })).toEqual([
+      expect.stringMatching(/^a has neither body\.html nor body\.txt: add one/),
+    ]);
+    expect(await mistakes({ 'a/body.txt': 'x'.repeat(256 * 1024 + 1) })).toEqual([
+      expect.stringMatching(/^a\/body\.txt has 262145 bytes/),
+    ]);
+    expect(await mistakes({ 'a/body.txt': Uint8Array.of(0x61, 0xff) })).toEqual([
+      'a/body.txt is not UTF-8: save it as UTF-8.',
+    ]);
     expect(await mistakes({ 'my template/body.txt': 'x' })).toEqual([
       expect.stringMatching(/^my template is no id of a template: use letters/),
     ]);
@@ -213,7 +234,9 @@ describe('a directory is refused, with every mistake in it', () => {
     await expect(openTemplates({ dir: made.dir, onError: unheard })).rejects.toThrow(
       /a\/body\.txt cannot be read: ENOENT.*allowed to read it/,
     );
-    await expect(openTemplates({ dir: join(made.dir, 'x'), onError: unheard })).rejects.toThrow(/The directory cannot be read: ENOENT/);
+    await expect(openTemplates({ dir: join(made.dir, 'x'), onError: unheard })).rejects.toThrow(
+      /The directory cannot be read: ENOENT/,
+    );
   });
 });
 
@@ -276,7 +299,10 @@ describe('a change', () => {
     await made.write('b/subject.txt', '{{/x}}');
     await other;
     expect([say('a'), say('b')]).toEqual(['old', 'old']);
-    expect(made.errors).toEqual([expect.stringMatching(/^.*\n.*b\/body/), expect.stringMatching(/b\/body.*\n.*b\/subject/)]);
+    expect(made.errors).toEqual([
+      expect.stringMatching(/^.*\n.*b\/body/),
+      expect.stringMatching(/b\/body.*\n.*b\/subject/),
+    ]);
 
     const changed = made.next('change');
     await made.write('b/subject.txt', 'S');
@@ -309,7 +335,11 @@ describe('a change', () => {
     await symlink('..1', join(made.dir, '..data'));
     await symlink('..data/a', join(made.dir, 'a'));
     let changed = Promise.withResolvers<void>();
-    await using templates = await openTemplates({ dir: made.dir, onError: unheard, onChange: () => changed.resolve() });
+    await using templates = await openTemplates({
+      dir: made.dir,
+      onError: unheard,
+      onChange: () => changed.resolve(),
+    });
     for (const version of [2, 3, 4]) {
       changed = Promise.withResolvers<void>();
       await mkdir(join(made.dir, `..${version}`));
@@ -328,7 +358,11 @@ describe('a change', () => {
     await using made = await makeTemplatesDir({});
     await symlink(join(elsewhere.dir, 'shared'), join(made.dir, 'a'));
     const changed = Promise.withResolvers<void>();
-    await using templates = await openTemplates({ dir: made.dir, onError: unheard, onChange: changed.resolve });
+    await using templates = await openTemplates({
+      dir: made.dir,
+      onError: unheard,
+      onChange: changed.resolve,
+    });
     await elsewhere.write('shared/body.txt', 'two');
     await changed.promise;
     expect(templates.render({ id: 'a', variables: {} }).text).toBe('two');

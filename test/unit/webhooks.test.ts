@@ -5,29 +5,44 @@ import { Webhook } from 'standardwebhooks';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryOutbox } from '../../src/adapters/memory/outbox.ts';
 import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
-import { createWebhookSender } from '../../src/adapters/webhook/post.ts';
-import type { Delivery, DeliveryError } from '../../src/core/delivery.ts';
+import { createWebhookSender } from '../../src/adapters/webhook/webhook-sender.ts';
+import type { Delivery, DeliveryError } from '../../src/core/delivery/delivery.ts';
 import { createEvents } from '../../src/core/events.ts';
-import type { Notice, WebhookAnswer, WebhookCall } from '../../src/core/ports.ts';
-import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks.ts';
+import type { Notice } from '../../src/core/ports/outbox.ts';
+import type { WebhookCall, WebhookResult } from '../../src/core/ports/webhook-sender.ts';
+import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks/webhooks.ts';
 import { logEvents } from '../../src/log.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { startEndpoint } from '../helpers/endpoint.ts';
-import { aNotice } from '../helpers/notice.ts';
+import { aNotice } from '../helpers/webhook-notice.ts';
 
 const A = 'https://a.test/hooks/path-secret?token=query-secret';
 const B = 'https://b.test/hooks';
-const TAKEN: WebhookAnswer = { kind: 'taken' };
-const GONE: WebhookAnswer = { kind: 'gone' };
+const TAKEN: WebhookResult = { kind: 'taken' };
+const GONE: WebhookResult = { kind: 'gone' };
 const SCALE = 1e-6;
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 
 /** `silence` is for an endpoint that does not answer while the test runs. */
-type Post = (call: WebhookCall, nth: number, silence: Promise<WebhookAnswer>) => Promise<WebhookAnswer> | WebhookAnswer;
+type Post = (
+  call: WebhookCall,
+  nth: number,
+  silence: Promise<WebhookResult>,
+) => Promise<WebhookResult> | WebhookResult;
 
-const failed = (retryAfterMs: number | null = null): WebhookAnswer => ({ kind: 'failed', reason: 'HTTP 503', retryAfterMs });
-const paused = (code: DeliveryError['code']): DeliveryError => ({ code, scope: 'account', detail: '', hint: '', smtp: null });
+const failed = (retryAfterMs: number | null = null): WebhookResult => ({
+  kind: 'failed',
+  reason: 'HTTP 503',
+  retryAfterMs,
+});
+const paused = (code: DeliveryError['code']): DeliveryError => ({
+  code,
+  scope: 'account',
+  detail: '',
+  hint: '',
+  smtp: null,
+});
 const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', revision: 3, ...patch });
 
 /** Webhooks with a queue, an outbox and events of their own; the endpoints answer as the test says. */
@@ -35,7 +50,7 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
   const queue = createMemoryQueue();
   const outbox = createMemoryOutbox({ notices: setup.maxNotices ?? 1000, bytes: 1e7 });
   const events = createEvents();
-  const silence = Promise.withResolvers<WebhookAnswer>();
+  const silence = Promise.withResolvers<WebhookResult>();
   const calls: WebhookCall[] = [];
   const attempts: Notice[] = [];
   const drops: { notice: Notice; reason: string }[] = [];
@@ -102,7 +117,12 @@ describe('an endpoint is told', () => {
       expect(call).toMatchObject({ url: A, id: expect.stringMatching(/^evt_[0-9a-f]{32}$/) });
       expect(call?.sentAt).toBeGreaterThanOrEqual(before);
       expect(calls.map(bodyOf)).toEqual([
-        { type: `message.${status}`, timestamp: expect.any(String), sequence: 7, data: { id: delivery.id, status } },
+        {
+          type: `message.${status}`,
+          timestamp: expect.any(String),
+          sequence: 7,
+          data: { id: delivery.id, status },
+        },
       ]);
       const { timestamp } = bodyOf(call ?? { body: '{}' });
       expect(new Date(timestamp).toISOString()).toBe(timestamp);
@@ -114,7 +134,9 @@ describe('an endpoint is told', () => {
     const { events, calls, answered } = start(() => TAKEN);
     events.emit('message.deferred', settled({ status: 'deferred', revision: 4 }));
     await answered(1);
-    expect(calls.map(bodyOf)).toMatchObject([{ type: 'message.deferred', sequence: 4, data: { status: 'deferred' } }]);
+    expect(calls.map(bodyOf)).toMatchObject([
+      { type: 'message.deferred', sequence: 4, data: { status: 'deferred' } },
+    ]);
   });
 
   test('of an account that is paused, when that is news, and of one that is resumed', async () => {
@@ -125,12 +147,22 @@ describe('an endpoint is told', () => {
     events.emit('account.resumed', user);
     events.emit('account.paused', user, paused('bad_credentials'), 0, true);
     await answered(3);
-    expect(calls.map(bodyOf).map(({ type }) => type)).toEqual(['account.paused', 'account.resumed', 'account.paused']);
-    expect(bodyOf(calls[0] ?? { body: '{}' })).toEqual({ type: 'account.paused', timestamp: expect.any(String), data: { user } });
+    expect(calls.map(bodyOf).map(({ type }) => type)).toEqual([
+      'account.paused',
+      'account.resumed',
+      'account.paused',
+    ]);
+    expect(bodyOf(calls[0] ?? { body: '{}' })).toEqual({
+      type: 'account.paused',
+      timestamp: expect.any(String),
+      data: { user },
+    });
   });
 
   test('of messages by what is configured for their owner: each URL once, all by the same id', async () => {
-    const { settle, calls, answered } = start(() => TAKEN, { urlsFor: (owner) => (owner === 'crm' ? [A, B, A] : [B]) });
+    const { settle, calls, answered } = start(() => TAKEN, {
+      urlsFor: (owner) => (owner === 'crm' ? [A, B, A] : [B]),
+    });
     settle({ owner: 'crm' });
     settle({ owner: 'shop' });
     await answered(3);
@@ -169,7 +201,9 @@ describe('a call that fails', () => {
     expect(calls).toHaveLength(seconds.length + 1);
     expect(new Set(calls.map(({ id, body }) => `${id} ${body}`)).size).toBe(1);
     expect(attempts.map(({ failures }) => failures)).toEqual(calls.map((_call, i) => i));
-    expect(drops).toMatchObject([{ notice: { eventId: calls[0]?.id, type: 'message.sent' }, reason: expect.stringContaining('a day') }]);
+    expect(drops).toMatchObject([
+      { notice: { eventId: calls[0]?.id, type: 'message.sent' }, reason: expect.stringContaining('a day') },
+    ]);
     expect(await pending()).toEqual([]);
   });
 
@@ -177,7 +211,9 @@ describe('a call that fails', () => {
     [0, 4 * SECOND],
     [1, 6 * SECOND],
   ])('waits up to a fifth less or more (chance says %d)', async (chance, waitMs) => {
-    const { settle, waits, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN), { random: () => chance });
+    const { settle, waits, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN), {
+      random: () => chance,
+    });
     settle();
     await answered(2);
     expect(waits()).toEqual([waitMs]);
@@ -204,7 +240,9 @@ describe('a call that fails', () => {
 });
 
 test('an endpoint that does not answer holds up no other', async () => {
-  const { settle, calls, answered } = start(({ url }, _nth, silence) => (url === A ? silence : TAKEN), { urlsFor: () => [A, B] });
+  const { settle, calls, answered } = start(({ url }, _nth, silence) => (url === A ? silence : TAKEN), {
+    urlsFor: () => [A, B],
+  });
   for (let i = 0; i < 20; i++) settle();
   await answered(20);
   expect(calls.filter(({ url }) => url === B)).toHaveLength(20);
@@ -214,12 +252,12 @@ test('an endpoint that does not answer holds up no other', async () => {
 describe('an endpoint that wants no more', () => {
   /** Ten events; of the four calls under way the first is answered with 410. */
   async function dismiss() {
-    const answers: PromiseWithResolvers<WebhookAnswer>[] = [];
+    const answers: PromiseWithResolvers<WebhookResult>[] = [];
     let dismissed = false;
     const world = start(
       ({ url }) => {
         if (url === B || dismissed) return TAKEN;
-        const answer = Promise.withResolvers<WebhookAnswer>();
+        const answer = Promise.withResolvers<WebhookResult>();
         answers.push(answer);
         return answer.promise;
       },
@@ -267,16 +305,21 @@ describe('an endpoint that wants no more', () => {
 
 describe('draining', () => {
   test('lets the calls under way end and makes no others', async () => {
-    const answers: PromiseWithResolvers<WebhookAnswer>[] = [];
+    const answers: PromiseWithResolvers<WebhookResult>[] = [];
     const { settle, webhooks, calls, pending } = start(() => {
-      const answer = Promise.withResolvers<WebhookAnswer>();
+      const answer = Promise.withResolvers<WebhookResult>();
       answers.push(answer);
       return answer.promise;
     });
     for (let i = 0; i < 6; i++) settle();
     await expect.poll(() => calls.length).toBe(4);
     const drained = webhooks.drain();
-    expect(await Promise.race([drained.then(() => 'drained'), new Promise((later) => setImmediate(later, 'waits'))])).toBe('waits');
+    expect(
+      await Promise.race([
+        drained.then(() => 'drained'),
+        new Promise((later) => setImmediate(later, 'waits')),
+      ]),
+    ).toBe('waits');
     for (const answer of answers) answer.resolve(TAKEN);
     await drained;
     expect(calls).toHaveLength(4);
@@ -377,7 +420,9 @@ test('a notice is tried again when a lane breaks down over it', async () => {
 
 test('the log names the host of an endpoint, never its path, its query or what was sent', async () => {
   const lines: string[] = [];
-  const { settle, events } = start((_call, nth) => (nth === 1 ? failed() : GONE), { toMessageData: () => ({ subject: 'body-secret' }) });
+  const { settle, events } = start((_call, nth) => (nth === 1 ? failed() : GONE), {
+    toMessageData: () => ({ subject: 'body-secret' }),
+  });
   logEvents(events, pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }));
   settle({ id: 'msg_7' });
   await once(events, 'webhook.gone');
@@ -404,7 +449,10 @@ test('an endpoint verifies with standardwebhooks what it is told, and knows by t
   });
   const sender = createWebhookSender({ secrets: [secret], allowedHosts: ['127.0.0.1'], version: '1.0.0' });
   onTestFinished(() => sender.close());
-  const { settle, answered } = start(() => TAKEN, { sender, urlsFor: () => [`http://127.0.0.1:${endpoint.port}/hooks`] });
+  const { settle, answered } = start(() => TAKEN, {
+    sender,
+    urlsFor: () => [`http://127.0.0.1:${endpoint.port}/hooks`],
+  });
   settle({ id: 'msg_1', revision: 5 });
   await answered(2);
   expect(verified).toMatchObject(Array(2).fill({ type: 'message.sent', sequence: 5, data: { id: 'msg_1' } }));

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Gunzip, InflateRaw } from 'node:zlib';
-import type { Budget } from './budget.ts';
+import type { Budget } from './scan-budget.ts';
 
 /** The bytes of a file, as they come. Whoever has them may stop early by `return()`, which also stops what makes them. */
 export type Chunks = AsyncGenerator<Uint8Array, void, undefined>;
@@ -43,7 +43,9 @@ export async function collect(chunks: Chunks): Promise<Buffer> {
 /** Without a copy if there is only one: it may be a whole attachment. */
 function join(parts: readonly Uint8Array[]): Buffer {
   const [only] = parts;
-  return parts.length === 1 && only ? Buffer.from(only.buffer, only.byteOffset, only.byteLength) : Buffer.concat(parts);
+  return parts.length === 1 && only
+    ? Buffer.from(only.buffer, only.byteOffset, only.byteLength)
+    : Buffer.concat(parts);
 }
 
 const SLICE_BYTES = 64 * 1024;

@@ -1,9 +1,14 @@
 import { createGunzip } from 'node:zlib';
-import type { Budget } from './budget.ts';
 import { type Chunks, type Entry, inflate } from './chunks.ts';
+import type { Budget } from './scan-budget.ts';
 
 /** The one file in a gzip: under the name in its header, if it has one, and under its own name without `.gz`. */
-export async function* readGzip(name: string, head: Buffer, chunks: Chunks, budget: Budget): AsyncGenerator<Entry> {
+export async function* readGzip(
+  name: string,
+  head: Buffer,
+  chunks: Chunks,
+  budget: Budget,
+): AsyncGenerator<Entry> {
   const stored = storedName(head);
   if (stored !== null) yield { name: stored, content: null };
   const inner = name.replace(/\.(?:tgz|taz)$/i, '.tar').replace(/\.gz(?:ip)?$/i, '');

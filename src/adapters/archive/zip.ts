@@ -1,7 +1,7 @@
 import { createInflateRaw } from 'node:zlib';
 import { fromBufferPromise, getFileNameLowLevel, type ZipFile, type Entry as ZipRecord } from 'yauzl';
-import type { Budget } from './budget.ts';
 import { type Chunks, collect, type Entry, inflate, oneChunk } from './chunks.ts';
+import type { Budget } from './scan-budget.ts';
 
 const STORED = 0;
 
@@ -15,7 +15,12 @@ export async function* readZip(chunks: Chunks, budget: Budget): AsyncGenerator<E
   // Names are decoded here: yauzl would give up at those that try to leave the directory, and they are only looked at.
   const zip = await fromBufferPromise(bytes, { decodeStrings: false, validateEntrySizes: false });
   for await (const record of zip.eachEntry()) {
-    const name = getFileNameLowLevel(record.generalPurposeBitFlag, record.fileNameRaw, record.extraFields, false);
+    const name = getFileNameLowLevel(
+      record.generalPurposeBitFlag,
+      record.fileNameRaw,
+      record.extraFields,
+      false,
+    );
     yield { name, content: record.canDecodeFileData() ? contentOf(record, zip, bytes, budget) : null };
   }
 }

@@ -1,5 +1,5 @@
 import { hash, randomBytes } from 'node:crypto';
-import type { IdempotencyLedger, Receipt, StoredAnswer } from '../../core/ports.ts';
+import type { CachedResponse, IdempotencyStore, Receipt } from '../../core/ports/idempotency-store.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 
 const SEED_BYTES = 16;
@@ -21,10 +21,10 @@ interface Claim {
 }
 
 /** An IdempotencyLedger in memory. Claims are small, and bounded apart from the answers, which may be large. */
-export function createMemoryIdempotency(options: MemoryIdempotencyOptions): IdempotencyLedger {
+export function createMemoryIdempotency(options: MemoryIdempotencyOptions): IdempotencyStore {
   const inProgress = new Map<string, Claim>();
   const ended = createRetained<Claim>(options.claims);
-  const answers = createRetained<StoredAnswer>(options.answers);
+  const answers = createRetained<CachedResponse>(options.answers);
 
   /** Ends a claim that is in progress. */
   function end(name: string, receipt: Receipt | null) {
@@ -41,7 +41,8 @@ export function createMemoryIdempotency(options: MemoryIdempotencyOptions): Idem
       const known = running ?? ended.get(name);
       if (known && known.fingerprint !== fingerprint) return { kind: 'mismatch' };
       if (running) return { kind: 'in_progress' };
-      if (known?.receipt) return { kind: 'accepted', receipt: known.receipt, answer: answers.get(name) ?? null };
+      if (known?.receipt)
+        return { kind: 'accepted', receipt: known.receipt, answer: answers.get(name) ?? null };
       const seed = known?.seed ?? randomBytes(SEED_BYTES).toString('hex');
       ended.delete(name);
       answers.delete(name);
@@ -54,10 +55,10 @@ export function createMemoryIdempotency(options: MemoryIdempotencyOptions): Idem
       const claim = ended.get(name);
       if (claim && answer) answers.set(name, answer, { owner: claim.owner, bytes: answer.body.length });
     },
-    async forget(key) {
+    async release(key) {
       inProgress.delete(nameOf(key));
     },
-    async suspend(key) {
+    async markUnknown(key) {
       end(nameOf(key), null);
     },
   };
@@ -69,5 +70,7 @@ function nameOf(key: string): string {
 }
 
 function bytesOf(receipt: Receipt | null): number {
-  return CLAIM_BYTES + RECEIPT_ITEM_BYTES * (receipt === null ? 0 : receipt.ids.length + receipt.refused.length);
+  return (
+    CLAIM_BYTES + RECEIPT_ITEM_BYTES * (receipt === null ? 0 : receipt.ids.length + receipt.refused.length)
+  );
 }

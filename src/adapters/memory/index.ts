@@ -1,10 +1,10 @@
-import { boundsOfOutbox } from '../../core/outbox-room.ts';
-import type { Backend } from '../../core/ports.ts';
-import { createMemoryBooks } from './books.ts';
+import type { Backend } from '../../core/ports/backend.ts';
+import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { createMemoryIdempotency } from './idempotency.ts';
 import { createMemoryOutbox } from './outbox.ts';
 import { createMemoryQueue } from './queue.ts';
 import type { RetainedOptions } from './retained.ts';
+import { createMemorySharedState } from './shared-state.ts';
 import { createMemoryStore } from './store.ts';
 import { createMemorySuppressions } from './suppressions.ts';
 
@@ -26,7 +26,12 @@ const MAX_CLAIMS = 100_000;
 const MAX_CLAIM_BYTES = 64 * 1024 * 1024;
 
 /** Keeps everything in memory: quick, bounded, and lost when the process ends. */
-export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDrop }: MemoryBackendOptions): Backend {
+export function createMemoryBackend({
+  maxMessages,
+  maxBytes,
+  retainMs,
+  onEarlyDrop,
+}: MemoryBackendOptions): Backend {
   const retained: RetainedOptions = {
     forMs: retainMs,
     maxCount: Math.max(MIN_RETAINED, maxMessages),
@@ -46,8 +51,8 @@ export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDr
     store: createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones: MAX_CLAIMS }),
     idempotency: createMemoryIdempotency({ claims, answers: retained }),
     suppressions: createMemorySuppressions(),
-    outbox: createMemoryOutbox(boundsOfOutbox({ maxMessages, maxBytes })),
-    books: createMemoryBooks(),
+    outbox: createMemoryOutbox(outboxLimits({ maxMessages, maxBytes })),
+    sharedState: createMemorySharedState(),
     async close() {
       queue.close();
     },

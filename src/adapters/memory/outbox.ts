@@ -1,10 +1,10 @@
-import { createOutboxRoom, type Usage, usageOf } from '../../core/outbox-room.ts';
-import type { Notice, Outbox } from '../../core/ports.ts';
+import type { Notice, Outbox } from '../../core/ports/outbox.ts';
+import { createOutboxCapacity, type Usage, usageOf } from '../../core/webhooks/outbox-capacity.ts';
 
 /** An Outbox in memory. Notices are immutable, so it hands out the ones it holds. */
 export function createMemoryOutbox(bounds: Usage): Outbox {
   const notices = new Map<string, Notice>();
-  const room = createOutboxRoom(bounds);
+  const room = createOutboxCapacity(bounds);
 
   function remove(id: string) {
     const notice = notices.get(id);

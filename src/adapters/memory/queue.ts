@@ -1,6 +1,6 @@
 import TinyQueue from 'tinyqueue';
-import type { Priority } from '../../core/message.ts';
-import type { Queue } from '../../core/ports.ts';
+import type { Priority } from '../../core/message/message.ts';
+import type { Queue } from '../../core/ports/queue.ts';
 
 /** Node cannot set a timer further ahead than this. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -87,7 +87,10 @@ export function createMemoryQueue(): Queue & { close(): void } {
     clearTimeout(timer);
     const first = later.peek();
     if (!first) return;
-    timer = setTimeout(promote, Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(first.dueAt - performance.now()))));
+    timer = setTimeout(
+      promote,
+      Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(first.dueAt - performance.now()))),
+    );
   }
 
   return {
@@ -133,7 +136,7 @@ export function createMemoryQueue(): Queue & { close(): void } {
       const entry = known.get(id);
       if (entry && !taken.has(entry)) put(id, { channel, priority: entry.priority, afterMs });
     },
-    async hasten(id, channel, afterMs) {
+    async bringForward(id, channel, afterMs) {
       const entry = known.get(id);
       if (!entry || taken.has(entry) || entry.dueAt <= performance.now() + afterMs) return;
       put(id, { channel, priority: entry.priority, afterMs });

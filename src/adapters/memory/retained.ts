@@ -32,7 +32,12 @@ interface Share<Value> {
   bytes: number;
 }
 
-export function createRetained<Value>({ forMs, maxCount, maxBytes, onEarly }: RetainedOptions<Value>): Retained<Value> {
+export function createRetained<Value>({
+  forMs,
+  maxCount,
+  maxBytes,
+  onEarly,
+}: RetainedOptions<Value>): Retained<Value> {
   const entries = new Map<string, Entry<Value>>();
   const shares = new Map<string, Share<Value>>();
   let total = 0;
@@ -63,7 +68,9 @@ export function createRetained<Value>({ forMs, maxCount, maxBytes, onEarly }: Re
 
   /** Drops the oldest value of the owner that holds the most by this measure. */
   function dropEarly(measure: (share: Share<Value>) => number) {
-    const largest = [...shares.values()].reduce((most, share) => (measure(share) > measure(most) ? share : most));
+    const largest = [...shares.values()].reduce((most, share) =>
+      measure(share) > measure(most) ? share : most,
+    );
     const [oldest] = largest.entries.values();
     if (oldest === undefined) return;
     drop(oldest);

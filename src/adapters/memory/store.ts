@@ -1,8 +1,8 @@
-import { type Delivery, isSettled } from '../../core/delivery.ts';
+import { type Delivery, isSettled } from '../../core/delivery/delivery.ts';
+import { matchesQuery } from '../../core/delivery/delivery-query.ts';
 import { AppError } from '../../core/errors.ts';
-import { type Content, contentBytes, recordBytes } from '../../core/message.ts';
-import type { Store, Tombstone } from '../../core/ports.ts';
-import { matches } from '../../core/query.ts';
+import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
+import type { DeliveryStore, Tombstone } from '../../core/ports/delivery-store.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
 
@@ -16,7 +16,12 @@ export interface MemoryStoreOptions {
 }
 
 /** A Store in memory. Deliveries are immutable, so it hands out the ones it holds. */
-export function createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones }: MemoryStoreOptions): Store {
+export function createMemoryStore({
+  maxMessages,
+  maxBytes,
+  retained,
+  maxTombstones,
+}: MemoryStoreOptions): DeliveryStore {
   const open = new Map<string, Delivery>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarly() {} });
   const settled = createRetained<Delivery>({
@@ -41,8 +46,10 @@ export function createMemoryStore({ maxMessages, maxBytes, retained, maxTombston
   }
 
   function admit(delivery: Delivery) {
-    if (open.size >= maxMessages) throw full(`It holds ${open.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
-    if (bytes + delivery.bytes > maxBytes) throw full(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
+    if (open.size >= maxMessages)
+      throw full(`It holds ${open.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
+    if (bytes + delivery.bytes > maxBytes)
+      throw full(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
     open.set(delivery.id, delivery);
     bytes += delivery.bytes;
   }
@@ -87,7 +94,7 @@ export function createMemoryStore({ maxMessages, maxBytes, retained, maxTombston
       for (const { id, createdAt } of timeline.backwards(query.after)) {
         if (found.length >= query.limit || createdAt < (query.createdAfter ?? 0)) break;
         const delivery = find(id);
-        if (delivery && matches(delivery, query)) found.push({ ...delivery, content: null });
+        if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
       }
       return found;
     },

@@ -1,6 +1,6 @@
-import { toMailboxKey } from '../../core/address.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Suppression, SuppressionStore } from '../../core/ports.ts';
+import { toMailboxKey } from '../../core/message/address.ts';
+import type { Suppression, SuppressionStore } from '../../core/ports/suppression-store.ts';
 
 const MAX_KEPT = 100_000;
 

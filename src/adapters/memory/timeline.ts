@@ -1,21 +1,21 @@
-import type { Place } from '../../core/ports.ts';
+import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 
 const MIN_BEFORE_COMPACTION = 1024;
 
 /** The places of all deliveries, in order. It holds on to those that are gone until there are as many as of the others. */
 export interface Timeline {
-  add(place: Place): void;
+  add(place: ListPosition): void;
   /** From the newest, or from the one before `after`, to the oldest. */
-  backwards(after: Place | null): Iterable<Place>;
+  backwards(after: ListPosition | null): Iterable<ListPosition>;
 }
 
 /** @param isKept whether there still is such a delivery */
 export function createTimeline(isKept: (id: string) => boolean): Timeline {
-  let places: Place[] = [];
+  let places: ListPosition[] = [];
   let compactAt = MIN_BEFORE_COMPACTION;
 
   /** How many places come before this one. */
-  function rank(place: Place): number {
+  function rank(place: ListPosition): number {
     let low = 0;
     let high = places.length;
     while (low < high) {
@@ -47,6 +47,6 @@ export function createTimeline(isKept: (id: string) => boolean): Timeline {
   };
 }
 
-function compare(a: Place, b: Place): number {
+function compare(a: ListPosition, b: ListPosition): number {
   return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }

@@ -1,18 +1,19 @@
 import type { Redis } from 'ioredis';
-import { boundsOfOutbox } from '../../core/outbox-room.ts';
-import type { Backend, RateCounters } from '../../core/ports.ts';
-import { ABSENT_AFTER_MS } from '../../core/seats.ts';
-import { createRedisBooks } from './books.ts';
-import { createRedisIdempotency } from './idempotency.ts';
-import { inspect } from './inspect.ts';
-import { type Link, openLink } from './link.ts';
-import { createRedisOutbox } from './outbox.ts';
-import { openRedisQueue } from './queue.ts';
-import { createRedisRates } from './rates.ts';
-import { startRetention } from './retention.ts';
-import { createRedisStore } from './store.ts';
-import { createRedisSuppressions } from './suppressions.ts';
-import { RedisOpenError, reasonOf } from './trouble.ts';
+import { ABSENT_AFTER_MS } from '../../core/accounts/connection-shares.ts';
+import type { Backend } from '../../core/ports/backend.ts';
+import type { RateCounters } from '../../core/ports/rate-counter.ts';
+import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
+import { type Connection, openConnection } from './connection/connection.ts';
+import { inspect } from './connection/inspect.ts';
+import { RedisOpenError, reasonOf } from './connection/redis-errors.ts';
+import { openRedisQueue } from './queue/queue.ts';
+import { createRedisRateCounter } from './rate-counter.ts';
+import { createRedisSharedState } from './shared-state.ts';
+import { createRedisIdempotency } from './store/idempotency.ts';
+import { createRedisOutbox } from './store/outbox.ts';
+import { startRetention } from './store/retention.ts';
+import { createRedisStore } from './store/store.ts';
+import { createRedisSuppressions } from './store/suppressions.ts';
 
 /** In that time an instance gives so many signs of life, and somebody looks so often for what instances that have died had taken. */
 const BEATS = 15;
@@ -26,7 +27,7 @@ export interface RedisBackendOptions {
   readonly retainMs: number;
   /** Told when Redis cannot be used any more, and with null when it can again. */
   readonly onTrouble: (reason: string | null) => void;
-  /** {@link ABSENT_AFTER_MS}, or less to make tests quick: what an instance has taken stays its own for so long without a sign of life. */
+  /** {@connection ABSENT_AFTER_MS}, or less to make tests quick: what an instance has taken stays its own for so long without a sign of life. */
   readonly absentAfterMs?: number | undefined;
 }
 
@@ -45,35 +46,43 @@ export interface RedisBackend extends Backend {
  */
 export async function openRedisBackend(options: RedisBackendOptions): Promise<RedisBackend> {
   const { url, absentAfterMs = ABSENT_AFTER_MS, onTrouble } = options;
-  const link = await openLink({ url, aliveMs: absentAfterMs, beatMs: Math.ceil(absentAfterMs / BEATS), onTrouble });
+  const connection = await openConnection({
+    url,
+    aliveMs: absentAfterMs,
+    beatMs: Math.ceil(absentAfterMs / BEATS),
+    onTrouble,
+  });
   try {
-    return await assemble(link, options);
+    return await assemble(connection, options);
   } catch (error) {
-    await link.close();
+    await connection.close();
     throw error instanceof RedisOpenError ? error : new RedisOpenError(reasonOf(error));
   }
 }
 
-async function assemble(link: Link, options: RedisBackendOptions): Promise<RedisBackend> {
+async function assemble(connection: Connection, options: RedisBackendOptions): Promise<RedisBackend> {
   const { maxMessages, maxBytes, retainMs, absentAfterMs = ABSENT_AFTER_MS } = options;
-  const warnings = await inspect(link.redis);
-  const queue = await openRedisQueue(link, { lockMs: absentAfterMs, stalledMs: Math.ceil(absentAfterMs / SEARCHES) });
-  const retention = startRetention(link);
+  const warnings = await inspect(connection.redis);
+  const queue = await openRedisQueue(connection, {
+    lockMs: absentAfterMs,
+    stalledMs: Math.ceil(absentAfterMs / SEARCHES),
+  });
+  const retention = startRetention(connection);
   return {
     durability: 'redis',
     queue,
-    store: createRedisStore(link, { maxMessages, maxBytes, retainMs }),
-    idempotency: createRedisIdempotency(link, retainMs),
-    suppressions: createRedisSuppressions(link),
-    outbox: createRedisOutbox(link, boundsOfOutbox({ maxMessages, maxBytes })),
-    books: createRedisBooks(link),
-    rates: createRedisRates(link),
-    client: link.redis,
+    store: createRedisStore(connection, { maxMessages, maxBytes, retainMs }),
+    idempotency: createRedisIdempotency(connection, retainMs),
+    suppressions: createRedisSuppressions(connection),
+    outbox: createRedisOutbox(connection, outboxLimits({ maxMessages, maxBytes })),
+    sharedState: createRedisSharedState(connection),
+    rates: createRedisRateCounter(connection),
+    client: connection.redis,
     warnings,
     async close() {
       retention.stop();
       await queue.close();
-      await link.close();
+      await connection.close();
     },
   };
 }

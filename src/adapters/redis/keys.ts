@@ -42,13 +42,13 @@ export const KEYS = {
 } as const;
 
 /** What instances tell each other, by name. Unlike keys, these are the same in every database of a Redis. */
-export interface News {
+export interface PubSubMessage {
   /** An instance, and the id of a delivery that it has settled or deferred. */
   readonly changed: string;
   /** An instance, and a channel in which something may be due. */
   readonly due: string;
 }
 
-export function newsOf(db: number): News {
+export function parsePubSub(db: number): PubSubMessage {
   return { changed: key(`${db}`, 'changed'), due: key(`${db}`, 'due') };
 }

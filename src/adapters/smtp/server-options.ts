@@ -1,6 +1,6 @@
 import { rootCertificates } from 'node:tls';
 import type { SMTPConnectionOptions } from 'nodemailer/lib/smtp-connection';
-import type { Resolve } from './resolve.ts';
+import type { Resolve } from './connection/resolve.ts';
 
 /** Our own limits on an attempt, in ms: nodemailer's socket timeout never cuts a server that trickles. */
 export interface Deadlines {
@@ -62,5 +62,9 @@ export function toConnectionOptions({ host, port, tls, ehloName, ca, deadlines }
  * @param ca trusted besides those of Node, as PEM
  */
 export function toTlsOptions(ca: string | null) {
-  return { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...(ca ? { ca: [...rootCertificates, ca] } : {}) } as const;
+  return {
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ...(ca ? { ca: [...rootCertificates, ca] } : {}),
+  } as const;
 }

@@ -1,12 +1,13 @@
-import type { ReadCredentials } from '../../core/credentials.ts';
-import type { AttemptWatch, Fault, Job, Outcome, Transport } from '../../core/ports.ts';
-import { classify } from './classify.ts';
-import type { Progress } from './failure.ts';
-import { createLogins } from './login.ts';
-import { toOwnForm } from './mime.ts';
-import { openPool, type Pool, type PoolResult } from './pool.ts';
-import { parseReply } from './reply-text.ts';
-import { type Resolve, resolveHost } from './resolve.ts';
+import type { ReadCredentials } from '../../core/accounts/credentials.ts';
+import type { Fault, Job, Outcome } from '../../core/delivery/outcome.ts';
+import type { AttemptObserver, Transport } from '../../core/ports/transport.ts';
+import { createLogins } from './auth/login.ts';
+import { openPool, type Pool, type PoolResult } from './connection/pool.ts';
+import { type Resolve, resolveHost } from './connection/resolve.ts';
+import { classify } from './errors/classify.ts';
+import type { Progress } from './errors/nodemailer-errors.ts';
+import { parseReply } from './errors/reply-parser.ts';
+import { toOwnForm } from './mime/mail-options.ts';
 import { DEADLINES, type Deadlines, type ServerOptions } from './server-options.ts';
 
 /** How long a server that stood in for a better one is kept before the better one is tried again. */
@@ -37,9 +38,19 @@ const NO_SESSION: Progress = { sessionReady: false, bodyStarted: false, bodyEnde
 
 /** The way to Gmail: one pool a server, the first that can be reached. */
 export function openTransport(options: TransportOptions): Transport {
-  const { user, credentials, ehloName, ca = null, deadlines = DEADLINES, returnAfterMs = RETURN_AFTER_MS, resolve = resolveHost } = options;
+  const {
+    user,
+    credentials,
+    ehloName,
+    ca = null,
+    deadlines = DEADLINES,
+    returnAfterMs = RETURN_AFTER_MS,
+    resolve = resolveHost,
+  } = options;
   const logins = credentials && createLogins(user, credentials, deadlines);
-  const pools = options.servers.map((server) => openPool({ ...server, logins, ehloName, ca, deadlines, resolve }));
+  const pools = options.servers.map((server) =>
+    openPool({ ...server, logins, ehloName, ca, deadlines, resolve }),
+  );
   let preferred = 0;
   let returnAt = 0;
 
@@ -81,11 +92,14 @@ export function openTransport(options: TransportOptions): Transport {
     async verify() {
       const asked = await askInOrder(async (pool) => {
         const failure = await pool.verify();
-        return { answer: { fault: failure && markUnusable(classify(failure.error, NO_SESSION), true) }, progress: NO_SESSION };
+        return {
+          answer: { fault: failure && markUnusable(classify(failure.error, NO_SESSION), true) },
+          progress: NO_SESSION,
+        };
       });
       return 'answer' in asked ? asked.answer.fault : asked.fault;
     },
-    keep(atMost) {
+    closeIdleConnections(atMost) {
       // The one in use comes last: it has what the others leave.
       const others = pools.filter((_pool, i) => i !== preferred);
       const elsewhere = others.reduce((sum, pool) => sum + pool.keep(0), 0);
@@ -98,7 +112,7 @@ export function openTransport(options: TransportOptions): Transport {
 }
 
 /** A pooled connection that was ended before anything was read is replaced at once: a new one at the latest is not replaced again. */
-async function sendOnLiveConnection(pool: Pool, job: Job, watch: AttemptWatch | undefined) {
+async function sendOnLiveConnection(pool: Pool, job: Job, watch: AttemptObserver | undefined) {
   for (;;) {
     const result = await pool.send(job, watch);
     const answer = toOutcome(result, pool.server);
@@ -133,7 +147,13 @@ function markUnusable(fault: Fault, isNew: boolean): Fault {
 
 /** The recipients refused at RCPT, as nodemailer lists them with a success and with an error alike. */
 function refusedIn(source: unknown, progress: Progress): Outcome['refused'] {
-  if (typeof source !== 'object' || source === null || !('rejectedErrors' in source) || !Array.isArray(source.rejectedErrors)) return [];
+  if (
+    typeof source !== 'object' ||
+    source === null ||
+    !('rejectedErrors' in source) ||
+    !Array.isArray(source.rejectedErrors)
+  )
+    return [];
   return source.rejectedErrors.map((error: { recipient: string }) => ({
     email: toOwnForm(error.recipient),
     fault: classify(error, progress),

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Commits } from './commits.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 const NAME = 'clock';
 const LOOK_EVERY_MS = 1000;
@@ -29,7 +29,7 @@ export function openFileClock(db: DatabaseSync): FileClock {
 }
 
 /** Writes down what the wall clock is by the clock of the file, now and whenever that has changed. */
-export function keepFileClock(db: DatabaseSync, { now }: FileClock, commits: Commits): { stop(): void } {
+export function keepFileClock(db: DatabaseSync, { now }: FileClock, commits: GroupCommit): { stop(): void } {
   const write = db.prepare('INSERT OR REPLACE INTO books VALUES (?, ?)');
   let known: number | null = null;
 

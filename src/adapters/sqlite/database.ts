@@ -1,9 +1,16 @@
 import { closeSync, openSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type FileId, identify, isSameFile, LOG_LIMIT_BYTES, type OpenFile, watchOpenFile } from './open-file.ts';
+import {
+  type FileId,
+  identify,
+  isSameFile,
+  LOG_LIMIT_BYTES,
+  type OpenFile,
+  watchFile,
+} from './file-watch.ts';
 import { migrate } from './schema.ts';
-import { toFileError } from './trouble.ts';
+import { toFileError } from './sqlite-errors.ts';
 
 /** A process that is ending may still hold the file for a moment. */
 const LOCK_WAIT_MS = 500;
@@ -48,7 +55,7 @@ export function openDatabase(file: string): { readonly db: DatabaseSync; readonl
       // Another file may have taken its place meanwhile.
     } while (opened === null || !isSameFile(opened, identify(path)));
     migrate(db, path);
-    return { db, openFile: watchOpenFile(db, path, opened) };
+    return { db, openFile: watchFile(db, path, opened) };
   } catch (error) {
     db?.close();
     throw toFileError(error, path);

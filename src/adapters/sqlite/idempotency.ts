@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
-import type { IdempotencyClaim, IdempotencyLedger } from '../../core/ports.ts';
-import type { Commits, OnRollback } from './commits.ts';
+import type { IdempotencyClaim, IdempotencyStore } from '../../core/ports/idempotency-store.ts';
+import type { GroupCommit, OnRollback } from './group-commit.ts';
 
 const SEED_BYTES = 16;
 
@@ -13,8 +13,14 @@ interface Row {
 }
 
 /** An IdempotencyLedger in a file. A claim there that is not in progress here was suspended, or its process died. */
-export function createSqliteIdempotency(db: DatabaseSync, commits: Commits, retainMs: number): IdempotencyLedger {
-  const find = db.prepare('SELECT fingerprint, seed, receipt, answer FROM idempotency WHERE key = ? AND coalesce(leaves_at > ?, 1)');
+export function createSqliteIdempotency(
+  db: DatabaseSync,
+  commits: GroupCommit,
+  retainMs: number,
+): IdempotencyStore {
+  const find = db.prepare(
+    'SELECT fingerprint, seed, receipt, answer FROM idempotency WHERE key = ? AND coalesce(leaves_at > ?, 1)',
+  );
   const insert = db.prepare('INSERT OR REPLACE INTO idempotency (key, fingerprint, seed) VALUES (?, ?, ?)');
   const accept = db.prepare('UPDATE idempotency SET receipt = ?, leaves_at = ? WHERE key = ?');
   const answer = db.prepare('UPDATE idempotency SET answer = ? WHERE key = ? AND receipt IS NOT NULL');
@@ -58,7 +64,8 @@ export function createSqliteIdempotency(db: DatabaseSync, commits: Commits, reta
         if (given) answer.run(JSON.stringify(given), key);
       });
     },
-    forget: (key) => commits.write((onRollback) => end(key, onRollback, () => remove.run(key))),
-    suspend: (key) => commits.write((onRollback) => end(key, onRollback, () => suspend.run(commits.now() + retainMs, key))),
+    release: (key) => commits.write((onRollback) => end(key, onRollback, () => remove.run(key))),
+    markUnknown: (key) =>
+      commits.write((onRollback) => end(key, onRollback, () => suspend.run(commits.now() + retainMs, key))),
   };
 }

@@ -1,18 +1,19 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { boundsOfOutbox } from '../../core/outbox-room.ts';
-import type { Backend, Queue } from '../../core/ports.ts';
-import { createSqliteBooks } from './books.ts';
+import type { Backend } from '../../core/ports/backend.ts';
+import type { Queue } from '../../core/ports/queue.ts';
+import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { keepFileClock, openFileClock } from './clock.ts';
-import { createCommits } from './commits.ts';
 import { openDatabase } from './database.ts';
+import type { OpenFile } from './file-watch.ts';
+import { createGroupCommit } from './group-commit.ts';
 import { createSqliteIdempotency } from './idempotency.ts';
-import type { OpenFile } from './open-file.ts';
 import { createSqliteOutbox } from './outbox.ts';
 import { refillQueue } from './recovery.ts';
 import { startRetention } from './retention.ts';
+import { createSqliteSharedState } from './shared-state.ts';
+import { toFileError } from './sqlite-errors.ts';
 import { createSqliteStore } from './store.ts';
 import { createSqliteSuppressions } from './suppressions.ts';
-import { toFileError } from './trouble.ts';
 
 export interface SqliteBackendOptions {
   /** A path. The file is made if there is none, its folder is not. */
@@ -49,15 +50,15 @@ async function assemble(
   { queue, maxMessages, maxBytes, retainMs, onTrouble }: SqliteBackendOptions,
 ): Promise<Backend> {
   const clock = openFileClock(db);
-  const commits = createCommits(db, { openFile, now: clock.now, onTrouble });
+  const commits = createGroupCommit(db, { openFile, now: clock.now, onTrouble });
   const backend = {
     durability: 'disk',
     queue,
     store: createSqliteStore(db, commits, { maxMessages, maxBytes, retainMs }),
     idempotency: createSqliteIdempotency(db, commits, retainMs),
     suppressions: createSqliteSuppressions(db, commits),
-    outbox: createSqliteOutbox(db, commits, boundsOfOutbox({ maxMessages, maxBytes })),
-    books: createSqliteBooks(db, commits),
+    outbox: createSqliteOutbox(db, commits, outboxLimits({ maxMessages, maxBytes })),
+    sharedState: createSqliteSharedState(db, commits),
   } as const;
   await refillQueue(db, queue, clock.now());
   const clockwork = keepFileClock(db, clock, commits);

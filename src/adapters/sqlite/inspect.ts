@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { readVersion } from './schema.ts';
-import { isBusy, SqliteFileError, toFileError } from './trouble.ts';
+import { isBusy, SqliteFileError, toFileError } from './sqlite-errors.ts';
 
 /**
  * Whether a file can hold the queue: it is ready, it would be created, or another process has it. Changes no data and creates no file. For a
@@ -39,5 +39,7 @@ function checkFolder(path: string): void {
   } catch {
     // Reported below.
   }
-  throw new SqliteFileError(`${path} cannot be created. See that the folder ${folder} exists, and that this user may write to it.`);
+  throw new SqliteFileError(
+    `${path} cannot be created. See that the folder ${folder} exists, and that this user may write to it.`,
+  );
 }

@@ -1,10 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Delivery } from '../../core/delivery.ts';
-import type { DeliveryQuery, Place, Store, Unsettled } from '../../core/ports.ts';
-import { matches } from '../../core/query.ts';
-import { parseRecord } from '../../core/record.ts';
-import type { Commits } from './commits.ts';
+import type { Delivery } from '../../core/delivery/delivery.ts';
+import { decodeRecord } from '../../core/delivery/delivery-codec.ts';
+import type { DeliveryQuery, ListPosition } from '../../core/delivery/delivery-query.ts';
+import { matchesQuery } from '../../core/delivery/delivery-query.ts';
+import type { DeliveryStore, Unsettled } from '../../core/ports/delivery-store.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 /** Read at once, however few of them are asked for: a millisecond or two. */
 const PAGE = 100;
@@ -25,7 +26,10 @@ type UnsettledRow = Omit<Unsettled, 'error' | 'scheduledAt' | 'expiresAt'> & {
 };
 
 /** Reads many deliveries, page by page, and lets the event loop turn between the pages. */
-export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, 'list' | 'unsettled'> {
+export function createListing(
+  db: DatabaseSync,
+  commits: GroupCommit,
+): Pick<DeliveryStore, 'list' | 'unsettled'> {
   const page = db.prepare(`
     WITH page AS (
       SELECT place, created_at, id FROM deliveries
@@ -47,7 +51,10 @@ export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, '
     ORDER BY created_at, place LIMIT ${PAGE}
   `);
 
-  function readPage({ owner, statuses, createdAfter }: DeliveryQuery, { createdAt, id }: Place): Row[] {
+  function readPage(
+    { owner, statuses, createdAfter }: DeliveryQuery,
+    { createdAt, id }: ListPosition,
+  ): Row[] {
     const asked = { owner, statuses: statuses && JSON.stringify(statuses), createdAfter: createdAfter ?? 0 };
     return page.all({ ...asked, createdAt, id, now: commits.now() }) as unknown as Row[];
   }
@@ -55,14 +62,14 @@ export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, '
   return {
     async list(query) {
       const found: Delivery[] = [];
-      let after: Place | null = startOf(query);
+      let after: ListPosition | null = startOf(query);
       while (after) {
-        const from: Place = after;
+        const from: ListPosition = after;
         const rows = await commits.read(() => readPage(query, from));
         for (const { record } of rows) {
           if (record === null) continue;
-          const delivery = parseRecord(record, null);
-          if (matches(delivery, query)) found.push(delivery);
+          const delivery = decodeRecord(record, null);
+          if (matchesQuery(delivery, query)) found.push(delivery);
           if (found.length === query.limit) return found;
         }
         after = rows.length < PAGE ? null : placeOf(rows.at(-1));
@@ -74,9 +81,18 @@ export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, '
       let last: readonly [number, number] | null = [Number.NEGATIVE_INFINITY, 0];
       while (last) {
         const [createdAt, place]: readonly [number, number] = last;
-        const rows = (await commits.read(() => unsettledPage.all(createdAt, place))) as unknown as UnsettledRow[];
+        const rows = (await commits.read(() =>
+          unsettledPage.all(createdAt, place),
+        )) as unknown as UnsettledRow[];
         for (const { id, account, status, error, scheduled_at: scheduledAt, expires_at: expiresAt } of rows)
-          yield { id, account, status, error: error === null ? null : JSON.parse(error), scheduledAt, expiresAt };
+          yield {
+            id,
+            account,
+            status,
+            error: error === null ? null : JSON.parse(error),
+            scheduledAt,
+            expiresAt,
+          };
         const end: UnsettledRow | undefined = rows.length < PAGE ? undefined : rows.at(-1);
         last = end ? [end.created_at, end.place] : null;
         if (last) await nextTurn();
@@ -86,11 +102,11 @@ export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, '
 }
 
 /** The place in the list before the first that can be asked for: no id is before ''. */
-function startOf({ after, createdBefore }: DeliveryQuery): Place {
+function startOf({ after, createdBefore }: DeliveryQuery): ListPosition {
   const before = { createdAt: createdBefore ?? Number.MAX_SAFE_INTEGER, id: '' };
   return after && after.createdAt < before.createdAt ? after : before;
 }
 
-function placeOf(row: Row | undefined): Place | null {
+function placeOf(row: Row | undefined): ListPosition | null {
   return row ? { createdAt: row.created_at, id: row.id } : null;
 }

@@ -1,8 +1,13 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { createOutboxRoom, type OutboxRoom, type Usage, usageOf } from '../../core/outbox-room.ts';
-import type { Notice, Outbox } from '../../core/ports.ts';
-import type { Commits } from './commits.ts';
+import type { Notice, Outbox } from '../../core/ports/outbox.ts';
+import {
+  createOutboxCapacity,
+  type OutboxCapacity,
+  type Usage,
+  usageOf,
+} from '../../core/webhooks/outbox-capacity.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 /** Read at once of what is pending. */
 const PAGE = 200;
@@ -13,7 +18,7 @@ interface Row {
 }
 
 /** An Outbox in a file. What each endpoint holds is counted in memory, from the file at the start. */
-export function createSqliteOutbox(db: DatabaseSync, commits: Commits, bounds: Usage): Outbox {
+export function createSqliteOutbox(db: DatabaseSync, commits: GroupCommit, bounds: Usage): Outbox {
   const get = db.prepare('SELECT notice FROM notices WHERE id = ?');
   const insert = db.prepare('INSERT INTO notices (id, url, bytes, notice) VALUES (?, ?, ?, ?)');
   const replace = db.prepare('UPDATE notices SET url = ?, bytes = ?, notice = ? WHERE place = ?');
@@ -67,8 +72,8 @@ export function createSqliteOutbox(db: DatabaseSync, commits: Commits, bounds: U
   };
 }
 
-function roomOf(db: DatabaseSync, bounds: Usage): OutboxRoom {
-  const room = createOutboxRoom(bounds);
+function roomOf(db: DatabaseSync, bounds: Usage): OutboxCapacity {
+  const room = createOutboxCapacity(bounds);
   for (const { url, notices, bytes } of db
     .prepare('SELECT url, count(*) AS notices, sum(bytes) AS bytes FROM notices GROUP BY url')
     .all()) {

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Queue } from '../../core/ports.ts';
+import type { Queue } from '../../core/ports/queue.ts';
 import { waitOf } from './rows.ts';
 
 interface Waiting {
@@ -15,13 +15,19 @@ interface Waiting {
  * @param fileNow epoch ms by the clock of the file
  */
 export async function refillQueue(db: DatabaseSync, queue: Queue, fileNow: number): Promise<void> {
-  const waiting = db.prepare('SELECT id, account, priority, due_at FROM deliveries WHERE leaves_at IS NULL ORDER BY created_at, place');
+  const waiting = db.prepare(
+    'SELECT id, account, priority, due_at FROM deliveries WHERE leaves_at IS NULL ORDER BY created_at, place',
+  );
   // Each row brings strings of its own; of these there are few.
   const channels = new Map<string, string>();
   for (const row of waiting.iterate()) {
     const { id, account, priority, due_at } = row as unknown as Waiting;
     const channel = channels.get(account) ?? account;
     channels.set(channel, channel);
-    await queue.push(id, { channel, priority: priority === 'high' ? 'high' : 'normal', afterMs: waitOf(due_at, fileNow) });
+    await queue.push(id, {
+      channel,
+      priority: priority === 'high' ? 'high' : 'normal',
+      afterMs: waitOf(due_at, fileNow),
+    });
   }
 }

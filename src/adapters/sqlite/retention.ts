@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Commits } from './commits.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 const EVERY_MS = 10_000;
 /** What goes in one transaction: so many rows, and no more than so many bytes unless one alone has them. */
@@ -14,8 +14,10 @@ export interface Retention {
   stop(): void;
 }
 
-export function startRetention(db: DatabaseSync, commits: Commits): Retention {
-  const due = db.prepare('SELECT place, bytes FROM deliveries WHERE leaves_at <= ? ORDER BY leaves_at LIMIT ?');
+export function startRetention(db: DatabaseSync, commits: GroupCommit): Retention {
+  const due = db.prepare(
+    'SELECT place, bytes FROM deliveries WHERE leaves_at <= ? ORDER BY leaves_at LIMIT ?',
+  );
   const remove = db.prepare('DELETE FROM deliveries WHERE place = ?');
   const removeAnswers = db.prepare(
     'DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE leaves_at <= ? ORDER BY leaves_at LIMIT ?)',

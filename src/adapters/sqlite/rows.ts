@@ -1,6 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type Delivery, isSettled } from '../../core/delivery.ts';
-import { decodeContent, encodeContent, parseRecord, toRecord } from '../../core/record.ts';
+import { type Delivery, isSettled } from '../../core/delivery/delivery.ts';
+import {
+  decodeContent,
+  decodeRecord,
+  encodeContent,
+  encodeRecord,
+} from '../../core/delivery/delivery-codec.ts';
 
 /** The statements on deliveries and their contents, one delivery each. They run in whatever transaction is open. */
 export interface Rows {
@@ -26,7 +31,9 @@ export interface Head {
  */
 export function prepareRows(db: DatabaseSync, retainMs: number, now: () => number): Rows {
   const kept = 'id = ? AND coalesce(leaves_at > ?, 1)';
-  const find = db.prepare(`SELECT record, content FROM deliveries LEFT JOIN contents USING (place) WHERE ${kept}`);
+  const find = db.prepare(
+    `SELECT record, content FROM deliveries LEFT JOIN contents USING (place) WHERE ${kept}`,
+  );
   const head = db.prepare(`SELECT place, revision, bytes, leaves_at FROM deliveries WHERE ${kept}`);
   const insert = db.prepare(
     `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, due_at, leaves_at, record)
@@ -41,7 +48,7 @@ export function prepareRows(db: DatabaseSync, retainMs: number, now: () => numbe
   function changing(delivery: Delivery) {
     const { revision, status, account } = delivery;
     const leavesAt = isSettled(status) ? now() + retainMs : null;
-    return [revision, status, account, toDue(delivery, now()), leavesAt, toRecord(delivery)];
+    return [revision, status, account, toDue(delivery, now()), leavesAt, encodeRecord(delivery)];
   }
 
   return {
@@ -65,7 +72,7 @@ export function prepareRows(db: DatabaseSync, retainMs: number, now: () => numbe
 }
 
 export function toDelivery({ record, content }: { record: string; content: Uint8Array | null }): Delivery {
-  return parseRecord(record, content && decodeContent(content));
+  return decodeRecord(record, content && decodeContent(content));
 }
 
 /**

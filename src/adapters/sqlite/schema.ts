@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { SqliteFileError } from './trouble.ts';
+import { SqliteFileError } from './sqlite-errors.ts';
 
 /** Marks a file as Outtray’s: “Otry”. */
 const APPLICATION_ID = 0x4f747279;
@@ -14,7 +14,7 @@ const APPLICATION_ID = 0x4f747279;
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until one is stored, `leaves_at` while the request is in progress.
  * - `suppressions`: `key` is the mailbox key in UTF-16BE, whose bytes sort as code units do.
  */
-export const STEPS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE deliveries (
     place INTEGER PRIMARY KEY,
@@ -64,7 +64,7 @@ export const STEPS: readonly string[] = [
  *
  * @throws {SqliteFileError} it is of a newer version than this program knows, or of another program
  */
-export function migrate(db: DatabaseSync, file: string, steps = STEPS): void {
+export function migrate(db: DatabaseSync, file: string, steps = MIGRATIONS): void {
   const version = readVersion(db, file, steps);
   if (version === steps.length) return;
   db.exec('BEGIN IMMEDIATE');
@@ -77,14 +77,18 @@ export function migrate(db: DatabaseSync, file: string, steps = STEPS): void {
  *
  * @throws {SqliteFileError} it is of a newer version than this program knows, or of another program
  */
-export function readVersion(db: DatabaseSync, file: string, steps = STEPS): number {
+export function readVersion(db: DatabaseSync, file: string, steps = MIGRATIONS): number {
   const version = readPragma(db, 'user_version');
   if (readPragma(db, 'application_id') !== APPLICATION_ID && !isEmpty(db)) {
-    throw new SqliteFileError(`${file} is a database of another program. Name another file; one that does not exist is made.`);
+    throw new SqliteFileError(
+      `${file} is a database of another program. Name another file; one that does not exist is made.`,
+    );
   }
   if (version > steps.length) {
     const versions = `it has version ${version} of the schema, this one knows ${steps.length}`;
-    throw new SqliteFileError(`${file} was written by a newer Outtray (${versions}). Start that one, or name another file.`);
+    throw new SqliteFileError(
+      `${file} was written by a newer Outtray (${versions}). Start that one, or name another file.`,
+    );
   }
   return version;
 }

@@ -1,8 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { isSettled } from '../../core/delivery.ts';
+import { isSettled } from '../../core/delivery/delivery.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Store } from '../../core/ports.ts';
-import type { Commits, OnRollback } from './commits.ts';
+import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import type { GroupCommit, OnRollback } from './group-commit.ts';
 import { createListing } from './listing.ts';
 import { prepareRows } from './rows.ts';
 
@@ -19,7 +19,11 @@ interface Totals {
 }
 
 /** A Store in a file. What waits is counted in memory, from the file at the start. */
-export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessages, maxBytes, retainMs }: SqliteStoreOptions): Store {
+export function createSqliteStore(
+  db: DatabaseSync,
+  commits: GroupCommit,
+  { maxMessages, maxBytes, retainMs }: SqliteStoreOptions,
+): DeliveryStore {
   const rows = prepareRows(db, retainMs, commits.now);
   let open = totalsOf(db);
 
@@ -33,7 +37,8 @@ export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessa
 
   function refuseWithoutRoom(bytes: number) {
     const { messages, bytes: held } = open;
-    if (messages >= maxMessages) throw full(`It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
+    if (messages >= maxMessages)
+      throw full(`It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
     if (held + bytes > maxBytes) throw full(`It holds ${held} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
   }
 
@@ -78,7 +83,11 @@ export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessa
 }
 
 function totalsOf(db: DatabaseSync): Totals {
-  const totals = db.prepare('SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL').get();
+  const totals = db
+    .prepare(
+      'SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL',
+    )
+    .get();
   return totals as unknown as Totals;
 }
 

@@ -1,11 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { isDeepStrictEqual } from 'node:util';
-import { toMailboxKey } from '../../core/address.ts';
-import type { Suppression, SuppressionStore } from '../../core/ports.ts';
-import type { Commits } from './commits.ts';
+import { toMailboxKey } from '../../core/message/address.ts';
+import type { Suppression, SuppressionStore } from '../../core/ports/suppression-store.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 /** A SuppressionStore in a file, bounded by the disk alone. */
-export function createSqliteSuppressions(db: DatabaseSync, commits: Commits): SuppressionStore {
+export function createSqliteSuppressions(db: DatabaseSync, commits: GroupCommit): SuppressionStore {
   const get = db.prepare('SELECT suppression FROM suppressions WHERE key = ?');
   const put = db.prepare('INSERT OR REPLACE INTO suppressions VALUES (?, ?)');
   const remove = db.prepare('DELETE FROM suppressions WHERE key = ?');
@@ -24,7 +24,8 @@ export function createSqliteSuppressions(db: DatabaseSync, commits: Commits): Su
       });
     },
     remove: (email) => commits.write(() => remove.run(toKey(toMailboxKey(email))).changes > 0),
-    list: ({ limit, after }) => commits.read(() => list.all(toKey(after ?? ''), limit).flatMap((row) => parse(row) ?? [])),
+    list: ({ limit, after }) =>
+      commits.read(() => list.all(toKey(after ?? ''), limit).flatMap((row) => parse(row) ?? [])),
   };
 }
 

@@ -1,7 +1,7 @@
 import mustache, { type TemplateSpans } from 'mustache';
+import { TemplatesError } from './file-errors.ts';
 import { PARTIALS } from './files.ts';
-import { type Name, parseName } from './name.ts';
-import { TemplatesError } from './trouble.ts';
+import { type Name, parseName } from './variable-name.ts';
 
 export type Node =
   | { readonly kind: 'text'; readonly text: string }
@@ -58,7 +58,11 @@ export function createCompiler(texts: ReadonlyMap<string, string>): (path: strin
     function nest(block: Block, start: number, isSection: boolean): Block {
       height = Math.max(height, 1 + block.height);
       if (depth + height > MAX_DEPTH)
-        throw mistake(source, start, `sections and partials are nested deeper than ${MAX_DEPTH}: flatten them`);
+        throw mistake(
+          source,
+          start,
+          `sections and partials are nested deeper than ${MAX_DEPTH}: flatten them`,
+        );
       for (const [name, required] of block.variables) mention(name, required && !isSection);
       return block;
     }
@@ -74,7 +78,8 @@ export function createCompiler(texts: ReadonlyMap<string, string>): (path: strin
       } else if (span.length === 6) {
         const name = nameOf(value, source, start);
         mention(name.text, !name.optional);
-        if (depth === MAX_DEPTH) throw mistake(source, start, `sections are nested deeper than ${MAX_DEPTH}: flatten them`);
+        if (depth === MAX_DEPTH)
+          throw mistake(source, start, `sections are nested deeper than ${MAX_DEPTH}: flatten them`);
         const block = nest(toBlock(span[4], source, depth + 1), start, true);
         nodes.push({ kind: 'section', name, inverted: type === '^', block });
       } else if (span.length === 7) {
@@ -85,17 +90,29 @@ export function createCompiler(texts: ReadonlyMap<string, string>): (path: strin
     return { nodes, height, variables };
   }
 
-  function partialOf([, name, start, , indentation, tagIndex, lineHasText]: PartialSpan, source: Source): Source {
+  function partialOf(
+    [, name, start, , indentation, tagIndex, lineHasText]: PartialSpan,
+    source: Source,
+  ): Source {
     const path = `${PARTIALS}/${name}${source.path.slice(source.path.lastIndexOf('.'))}`;
     const text = texts.get(path);
     const within = [...source.within, source.path];
-    if (text === undefined) throw mistake(source, start, `there is no partial ${path}: add it, or remove the tag {{> ${name}}}`);
+    if (text === undefined)
+      throw mistake(source, start, `there is no partial ${path}: add it, or remove the tag {{> ${name}}}`);
     if (within.includes(path)) {
       const circle = [...within.slice(within.indexOf(path)), path].join(' includes ');
-      throw mistake(source, start, `the partial includes itself, which has no end (${circle}): remove the tag`);
+      throw mistake(
+        source,
+        start,
+        `the partial includes itself, which has no end (${circle}): remove the tag`,
+      );
     }
     const isIndented = tagIndex === 0 && indentation !== '';
-    return { path, text: isIndented ? new mustache.Writer().indentPartial(text, indentation, lineHasText) : text, within };
+    return {
+      path,
+      text: isIndented ? new mustache.Writer().indentPartial(text, indentation, lineHasText) : text,
+      within,
+    };
   }
 
   return (path) => compile({ path, text: texts.get(path) ?? '', within: [] });
@@ -109,19 +126,34 @@ function parse(source: Source): TemplateSpans {
     return new mustache.Writer().parse(source.text);
   } catch (error) {
     const { message } = error as Error;
-    const [, what, section = '', at] = /^(Unclosed|Unopened) (?:tag|section "(.*)") at (\d+)$/s.exec(message) ?? [];
+    const [, what, section = '', at] =
+      /^(Unclosed|Unopened) (?:tag|section "(.*)") at (\d+)$/s.exec(message) ?? [];
     if (what === undefined) throw mistake(source, null, `${message}: mend the tag`);
     // Of a tag that is never closed, the parser knows only that the file has ended.
-    if (section === '') throw mistake(source, null, 'a tag is opened and never closed: look for a "{{" without its "}}"');
-    if (what === 'Unopened') throw mistake(source, Number(at), `{{/${section}}} closes what is not open: remove it, or open it before`);
-    throw mistake(source, Number(at), `the section {{#${section}}} should be closed before this: add {{/${section}}}`);
+    if (section === '')
+      throw mistake(source, null, 'a tag is opened and never closed: look for a "{{" without its "}}"');
+    if (what === 'Unopened')
+      throw mistake(
+        source,
+        Number(at),
+        `{{/${section}}} closes what is not open: remove it, or open it before`,
+      );
+    throw mistake(
+      source,
+      Number(at),
+      `the section {{#${section}}} should be closed before this: add {{/${section}}}`,
+    );
   }
 }
 
 function nameOf(tag: string, source: Source, start: number): Name {
   const name = parseName(tag);
   if (name !== null) return name;
-  throw mistake(source, start, 'a tag holds no name of a variable: write it as {{name}} or {{user.name}}, and see that the tag is closed');
+  throw mistake(
+    source,
+    start,
+    'a tag holds no name of a variable: write it as {{name}} or {{user.name}}, and see that the tag is closed',
+  );
 }
 
 function mistake({ path, text }: Source, at: number | null, problem: string): TemplatesError {

@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isTemplateId } from '../../core/template-id.ts';
-import { TemplatesError } from './trouble.ts';
+import { isTemplateId } from '../../core/message/template-id.ts';
+import { TemplatesError } from './file-errors.ts';
 
 /** The files that a template may consist of, by part. */
 export const PART_FILES = { subject: 'subject.txt', html: 'body.html', text: 'body.txt' } as const;
@@ -31,15 +31,19 @@ export interface TemplateFiles {
 export async function readTemplateFiles(dir: string): Promise<TemplateFiles> {
   const names = await list(dir, '.');
   const ids: string[] = [];
-  const paths = names.includes(PARTIALS) ? (await list(dir, PARTIALS)).filter(isPartial).map((name) => `${PARTIALS}/${name}`) : [];
+  const paths = names.includes(PARTIALS)
+    ? (await list(dir, PARTIALS)).filter(isPartial).map((name) => `${PARTIALS}/${name}`)
+    : [];
   for (const name of names.filter((name) => !/^[._]/.test(name))) {
     if (!(await statOf(dir, name)).isDirectory()) continue;
-    if (!isTemplateId(name)) throw unreadable(name, 'is no id of a template: use letters, digits, ".", "_" and "-", at most 64');
+    if (!isTemplateId(name))
+      throw unreadable(name, 'is no id of a template: use letters, digits, ".", "_" and "-", at most 64');
     const inside = await list(dir, name);
     ids.push(name);
     for (const file of Object.values(PART_FILES)) if (inside.includes(file)) paths.push(`${name}/${file}`);
   }
-  if (paths.length > MAX_FILES) throw unreadable('It', `holds ${paths.length} files, and at most ${MAX_FILES} are read: remove some`);
+  if (paths.length > MAX_FILES)
+    throw unreadable('It', `holds ${paths.length} files, and at most ${MAX_FILES} are read: remove some`);
 
   const texts = new Map<string, string>();
   for (const path of paths) texts.set(path, await readText(dir, path));
@@ -64,7 +68,10 @@ async function readText(dir: string, path: string): Promise<string> {
   // A named pipe would keep the reader waiting for ever.
   if (!stats.isFile()) throw unreadable(path, 'is not a file: replace it by one');
   if (stats.size > MAX_FILE_BYTES) {
-    throw unreadable(path, `has ${stats.size} bytes, and at most ${MAX_FILE_BYTES} are read: shorten it. Gmail clips mail at 102 KB`);
+    throw unreadable(
+      path,
+      `has ${stats.size} bytes, and at most ${MAX_FILE_BYTES} are read: shorten it. Gmail clips mail at 102 KB`,
+    );
   }
   const bytes = await readFile(join(dir, path)).catch(refuse(path));
   try {
@@ -77,7 +84,10 @@ async function readText(dir: string, path: string): Promise<string> {
 function refuse(path: string) {
   return (error: Error): never => {
     const what = path === '.' ? 'The directory' : path;
-    throw unreadable(what, `cannot be read: ${error.message}. It must be there, and the service must be allowed to read it`);
+    throw unreadable(
+      what,
+      `cannot be read: ${error.message}. It must be there, and the service must be allowed to read it`,
+    );
   };
 }
 

@@ -1,10 +1,10 @@
 import mustache from 'mustache';
-import { hasControlCharacters } from '../../core/address.ts';
-import type { Budget } from './budget.ts';
+import { hasControlCharacters } from '../../core/message/address.ts';
 import type { Block, Node } from './compile.ts';
-import type { Complaints } from './failure.ts';
-import { type Found, type Frame, lookUp } from './lookup.ts';
-import type { Name } from './name.ts';
+import type { Budget } from './render-budget.ts';
+import type { Complaints } from './render-errors.ts';
+import { type Found, type Frame, lookUp } from './variable-lookup.ts';
+import type { Name } from './variable-name.ts';
 
 /** What holds for a whole part of a template. */
 export interface Filling {
@@ -39,7 +39,9 @@ function fillNode(node: Node, frame: Frame, filling: Filling): string {
     case 'section': {
       const found = find(node.name, frame, filling);
       if (isEmpty(found.value) !== node.inverted) return '';
-      return node.inverted ? fill(node.block, frame, filling) : fillSection(node.block, found, frame, filling);
+      return node.inverted
+        ? fill(node.block, frame, filling)
+        : fillSection(node.block, found, frame, filling);
     }
     case 'partial':
       return fill(node.block, frame, filling);
@@ -85,10 +87,15 @@ function describeKind(value: object): Problem {
 }
 
 function describeText(text: string, { isHeader }: Filling): Problem | null {
-  if (!text.isWellFormed()) return { code: 'invalid_unicode', detail: 'Has half of a surrogate pair: send whole characters.' };
-  if (text.includes('\0')) return { code: 'control_character', detail: 'Has a NUL character, U+0000: remove it.' };
+  if (!text.isWellFormed())
+    return { code: 'invalid_unicode', detail: 'Has half of a surrogate pair: send whole characters.' };
+  if (text.includes('\0'))
+    return { code: 'control_character', detail: 'Has a NUL character, U+0000: remove it.' };
   if (!isHeader || !hasControlCharacters(text)) return null;
-  return { code: 'control_character', detail: 'Goes into the subject, and has a line break or another control character: remove it.' };
+  return {
+    code: 'control_character',
+    detail: 'Goes into the subject, and has a line break or another control character: remove it.',
+  };
 }
 
 function find(name: Name, frame: Frame, { complaints }: Filling): Found {

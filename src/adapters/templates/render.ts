@@ -1,10 +1,10 @@
-import { hasControlCharacters } from '../../core/address.ts';
-import type { Rendered } from '../../core/ports.ts';
-import { createBudget } from './budget.ts';
+import { hasControlCharacters } from '../../core/message/address.ts';
+import type { Rendered } from '../../core/ports/templates.ts';
 import type { TemplateParts } from './catalogue.ts';
 import type { Block } from './compile.ts';
-import { createComplaints, templateFailed, toTemplateFailed, VARIABLES } from './failure.ts';
 import { fill } from './fill.ts';
+import { createBudget } from './render-budget.ts';
+import { createComplaints, templateFailed, toTemplateFailed, VARIABLES } from './render-errors.ts';
 
 /** RFC 5322, section 2.1.1. */
 const MAX_SUBJECT_LENGTH = 998;
@@ -19,7 +19,10 @@ export function render(parts: TemplateParts, variables: Readonly<Record<string, 
   const complaints = createComplaints();
 
   function fillPart(block: Block | null, isHeader: boolean): string | null {
-    return block && fill(block, { value: variables, pointer: VARIABLES, parent: null }, { budget, complaints, isHeader });
+    return (
+      block &&
+      fill(block, { value: variables, pointer: VARIABLES, parent: null }, { budget, complaints, isHeader })
+    );
   }
 
   const subject = fillPart(parts.subject, true);
@@ -32,10 +35,17 @@ export function render(parts: TemplateParts, variables: Readonly<Record<string, 
 /** Without the line break that ends the file. */
 function toSubject(text: string): string {
   const subject = text.replace(/(?:\r?\n)+$/, '');
-  if (subject.trim() === '') throw templateFailed('too_short', 'Filled in, the subject is empty: give the variables that stand in it.');
+  if (subject.trim() === '')
+    throw templateFailed(
+      'too_short',
+      'Filled in, the subject is empty: give the variables that stand in it.',
+    );
   if (hasControlCharacters(subject)) {
     const mend = 'keep subject.txt to one line, and let no partial in it end with a line break';
-    throw templateFailed('control_character', `Filled in, the subject has a line break or another control character: ${mend}.`);
+    throw templateFailed(
+      'control_character',
+      `Filled in, the subject has a line break or another control character: ${mend}.`,
+    );
   }
   if (subject.length > MAX_SUBJECT_LENGTH) {
     const limit = `${subject.length} characters, and at most ${MAX_SUBJECT_LENGTH} fit`;

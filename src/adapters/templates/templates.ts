@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { watch } from 'chokidar';
 import { AppError, summarize } from '../../core/errors.ts';
-import type { Templates } from '../../core/ports.ts';
+import type { Templates } from '../../core/ports/templates.ts';
 import { parseTemplates } from './catalogue.ts';
 import { readTemplateFiles } from './files.ts';
 import { render } from './render.ts';
@@ -37,7 +37,9 @@ function noTemplates(): OpenTemplates {
   return {
     list: () => [],
     render: () => {
-      throw notFound('There are no templates: TEMPLATES_DIR is not set. The operator sets it to a directory of templates.');
+      throw notFound(
+        'There are no templates: TEMPLATES_DIR is not set. The operator sets it to a directory of templates.',
+      );
     },
     close,
     [Symbol.asyncDispose]: close,
@@ -83,7 +85,8 @@ async function openDirectory(dir: string, { onError, onChange }: TemplatesOption
     list: () => [...templates.values()].map(({ info }) => info),
     render({ id, variables }) {
       const template = templates.get(id);
-      if (template === undefined) throw notFound(`There is no template ${JSON.stringify(id)}: see GET /templates.`);
+      if (template === undefined)
+        throw notFound(`There is no template ${JSON.stringify(id)}: see GET /templates.`);
       return render(template.parts, variables);
     },
     close,
@@ -101,7 +104,9 @@ async function openWatcher(dir: string, { onError, onChange }: Required<Omit<Tem
     timer = setTimeout(onChange, SETTLE_MS);
   });
   // One is enough to say so; each directory might bring another.
-  watcher.once('error', (cause) => onError(new Error(`TEMPLATES_DIR cannot be watched: restart to see changes. ${String(cause)}`)));
+  watcher.once('error', (cause) =>
+    onError(new Error(`TEMPLATES_DIR cannot be watched: restart to see changes. ${String(cause)}`)),
+  );
   watcher.on('error', () => {});
   await new Promise<void>((resolve) => watcher.once('ready', resolve));
   return {

@@ -1,11 +1,17 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../../core/errors.ts';
-import type { Draft } from '../../core/message.ts';
-import type { StoredAnswer } from '../../core/ports.ts';
-import { type Acceptance, headerOf, orRefusal } from '../acceptance.ts';
-import { invalidFields, validate } from '../fields.ts';
-import { endOfBatch, fingerprintOfAll, type IdAt, toFingerprint, toJsonAnswer } from '../idempotency.ts';
-import { placedAt, toAppError, toProblemOf } from '../problem.ts';
+import type { Draft } from '../../core/message/message.ts';
+import type { CachedResponse } from '../../core/ports/idempotency-store.ts';
+import { placedAt, toAppError, toProblemOf } from '../errors/problem.ts';
+import {
+  endOfBatch,
+  fingerprintOfAll,
+  type IdAt,
+  toFingerprint,
+  toJsonResponse,
+} from '../submission/idempotency.ts';
+import { headerOf, orRefusal, type Submission } from '../submission/submission.ts';
+import { invalidFields, validate } from '../validation/validation.ts';
 import { toMessage, toResendError } from './errors.ts';
 import { emailRequest } from './schemas.ts';
 
@@ -17,7 +23,13 @@ type Mode = (typeof MODES)[number];
 function parseMode(header: string | undefined): Mode {
   const mode = MODES.find((one) => one === (header ?? 'strict'));
   if (mode !== undefined) return mode;
-  throw invalidFields([{ pointer: 'header:x-batch-validation', code: 'invalid_value', detail: 'Must be "strict" or "permissive".' }]);
+  throw invalidFields([
+    {
+      pointer: 'header:x-batch-validation',
+      code: 'invalid_value',
+      detail: 'Must be "strict" or "permissive".',
+    },
+  ]);
 }
 
 /** One of the emails, validated; or why it is refused. */
@@ -35,18 +47,26 @@ export async function acceptBatch(
   emails: readonly unknown[],
   request: FastifyRequest,
   reply: FastifyReply,
-  acceptance: Acceptance,
-): Promise<StoredAnswer> {
+  acceptance: Submission,
+): Promise<CachedResponse> {
   const mode = parseMode(headerOf(request, 'x-batch-validation'));
-  const judged = emails.map((email): Judged => orRefusal(() => ({ draft: acceptance.toDraft(validate(emailRequest, email)) })));
+  const judged = emails.map(
+    (email): Judged => orRefusal(() => ({ draft: acceptance.toDraft(validate(emailRequest, email)) })),
+  );
   return acceptance.once<Outcome>(request, {
     waits: false,
-    fingerprint: () => fingerprintOfAll([mode, ...judged.map((one, i) => ('draft' in one ? toFingerprint(one.draft) : emails[i]))]),
+    fingerprint: () =>
+      fingerprintOfAll([
+        mode,
+        ...judged.map((one, i) => ('draft' in one ? toFingerprint(one.draft) : emails[i])),
+      ]),
     async accept(idAt) {
       // A strict batch with an invalid email costs one request.
       const drafts = mode === 'strict' ? draftsOf(judged) : null;
       await acceptance.spendBatch(judged.length, '', request, reply);
-      return drafts === null ? acceptEach(judged, request, acceptance, idAt) : acceptAll(drafts, request, acceptance, idAt);
+      return drafts === null
+        ? acceptEach(judged, request, acceptance, idAt)
+        : acceptAll(drafts, request, acceptance, idAt);
     },
     endOf: ({ accepted, refused }) =>
       endOfBatch(
@@ -59,9 +79,13 @@ export async function acceptBatch(
     }),
     restore: async ({ ids, refused }) => ({
       accepted: ids,
-      refused: refused.map(({ index, code }) => ({ index, failure: placedAt(`/${index}`, new AppError(code)) })),
+      refused: refused.map(({ index, code }) => ({
+        index,
+        failure: placedAt(`/${index}`, new AppError(code)),
+      })),
     }),
-    answer: async (outcome) => (mode === 'strict' ? toStrictAnswer(outcome, request) : toPermissiveAnswer(outcome, request)),
+    answer: async (outcome) =>
+      mode === 'strict' ? toStrictAnswer(outcome, request) : toPermissiveAnswer(outcome, request),
   });
 }
 
@@ -79,7 +103,12 @@ function draftsOf(judged: readonly Judged[]): readonly Draft[] {
  * gone, the service stops, the daily limit of the key is reached. What was accepted by then is on its way and cannot be called back for sure;
  * the answer says what it was.
  */
-async function acceptAll(drafts: readonly Draft[], request: FastifyRequest, acceptance: Acceptance, idAt: IdAt): Promise<Outcome> {
+async function acceptAll(
+  drafts: readonly Draft[],
+  request: FastifyRequest,
+  acceptance: Submission,
+  idAt: IdAt,
+): Promise<Outcome> {
   for (const [index, draft] of drafts.entries()) {
     try {
       await acceptance.check(draft, request);
@@ -100,7 +129,12 @@ async function acceptAll(drafts: readonly Draft[], request: FastifyRequest, acce
   return { accepted, refused: [] };
 }
 
-async function acceptEach(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance, idAt: IdAt): Promise<Outcome> {
+async function acceptEach(
+  judged: readonly Judged[],
+  request: FastifyRequest,
+  acceptance: Submission,
+  idAt: IdAt,
+): Promise<Outcome> {
   const accepted: string[] = [];
   const refused: { index: number; failure: AppError }[] = [];
   for (const [index, one] of judged.entries()) {
@@ -121,17 +155,20 @@ async function acceptEach(judged: readonly Judged[], request: FastifyRequest, ac
  * If it failed half-way, the error says so. It is kept for the Idempotency-Key like any answer, so that the same request again sends nothing
  * twice; and has no Retry-After, since that would ask for just this.
  */
-function toStrictAnswer({ accepted, refused: [stop] }: Outcome, request: FastifyRequest): StoredAnswer {
+function toStrictAnswer({ accepted, refused: [stop] }: Outcome, request: FastifyRequest): CachedResponse {
   const data = accepted.map((id) => ({ id }));
-  if (stop === undefined) return toJsonAnswer(200, { data });
+  if (stop === undefined) return toJsonResponse(200, { data });
   request.failure = stop.failure;
   const hint = `The emails before /${stop.index} were accepted, see accepted: send only those from /${stop.index} on again, in a request of their own.`;
   const error = toResendError({ ...toProblemOf(stop.failure, request), hint });
-  return toJsonAnswer(error.statusCode, { ...error, retryable: false, accepted: data });
+  return toJsonResponse(error.statusCode, { ...error, retryable: false, accepted: data });
 }
 
-function toPermissiveAnswer({ accepted, refused }: Outcome, request: FastifyRequest): StoredAnswer {
+function toPermissiveAnswer({ accepted, refused }: Outcome, request: FastifyRequest): CachedResponse {
   const data = accepted.map((id) => ({ id }));
-  const errors = refused.map(({ index, failure }) => ({ index, message: toMessage(toProblemOf(failure, request)) }));
-  return toJsonAnswer(200, { data, errors });
+  const errors = refused.map(({ index, failure }) => ({
+    index,
+    message: toMessage(toProblemOf(failure, request)),
+  }));
+  return toJsonResponse(200, { data, errors });
 }

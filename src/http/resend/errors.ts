@@ -1,11 +1,20 @@
 import type { FastifyRequest } from 'fastify';
 import { AppError, ERRORS, type ErrorCode } from '../../core/errors.ts';
-import { parseIdempotencyKey } from '../idempotency.ts';
-import { type Answer, answer, answers, headersOf, RATE_LIMIT_HEADERS, withCodes } from '../schemas/answers.ts';
 import type { Problem } from '../schemas/problem.ts';
+import {
+  type Answer,
+  answer,
+  answers,
+  headersOf,
+  RATE_LIMIT_HEADERS,
+  withCodes,
+} from '../schemas/responses.ts';
+import { parseIdempotencyKey } from '../submission/idempotency.ts';
 import { type ResendError, type ResendName, resendError } from './schemas.ts';
 
-type CodesOf<Scope> = { [Code in ErrorCode]: (typeof ERRORS)[Code]['scope'] extends Scope ? Code : never }[ErrorCode];
+type CodesOf<Scope> = {
+  [Code in ErrorCode]: (typeof ERRORS)[Code]['scope'] extends Scope ? Code : never;
+}[ErrorCode];
 
 /** What a request can be refused with. The other codes are of deliveries, and no answer here waits for one. */
 type RefusalCode = CodesOf<'request'> | 'message_too_large' | 'attachment_blocked';
@@ -81,7 +90,16 @@ export function toMessage({ detail, hint, errors }: Pick<Problem, 'detail' | 'hi
 export function toResendError(problem: Problem): ResendError {
   const { code, hint, retryable, request_id, errors } = problem;
   const name = code === 'validation_failed' ? nameOfFields(errors) : nameOf(code);
-  return { statusCode: statusOf(code, name), name, message: toMessage(problem), code, hint, retryable, request_id, errors };
+  return {
+    statusCode: statusOf(code, name),
+    name,
+    message: toMessage(problem),
+    code,
+    hint,
+    retryable,
+    request_id,
+    errors,
+  };
 }
 
 /**
@@ -109,19 +127,32 @@ function toInvalidKey(problem: Problem): Problem {
 }
 
 /** The documented answers of a route, as {@link answers} has them, with errors of Resend's shape and status. */
-export function resendAnswers(own: Parameters<typeof answers>[0], codes: readonly RefusalCode[]): Record<string, Answer> {
+export function resendAnswers(
+  own: Parameters<typeof answers>[0],
+  codes: readonly RefusalCode[],
+): Record<string, Answer> {
   const refusals = codes.map((code) => ({ code, name: nameOf(code) }));
-  if (codes.includes('idempotency_key_reused')) refusals.push({ code: 'validation_failed', name: 'invalid_idempotency_key' });
-  const errors = [...Map.groupBy(refusals, ({ code, name }) => statusOf(code, name))].map(([status, group]) => {
-    const description = group.map(({ code, name }) => `\`${name}\`, \`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
-    const codesOfStatus = group.map(({ code }) => code);
-    return [
-      status,
-      {
-        ...answer(description, withCodes(resendError, codesOfStatus), { headers: headersOf(status, RATE_LIMIT_HEADERS) }),
-        errors: { codes: codesOfStatus, toBody: (problem: Problem) => toResendError(status === 400 ? toInvalidKey(problem) : problem) },
-      },
-    ] as const;
-  });
+  if (codes.includes('idempotency_key_reused'))
+    refusals.push({ code: 'validation_failed', name: 'invalid_idempotency_key' });
+  const errors = [...Map.groupBy(refusals, ({ code, name }) => statusOf(code, name))].map(
+    ([status, group]) => {
+      const description = group
+        .map(({ code, name }) => `\`${name}\`, \`${code}\`: ${ERRORS[code].title}.`)
+        .join('\n\n');
+      const codesOfStatus = group.map(({ code }) => code);
+      return [
+        status,
+        {
+          ...answer(description, withCodes(resendError, codesOfStatus), {
+            headers: headersOf(status, RATE_LIMIT_HEADERS),
+          }),
+          errors: {
+            codes: codesOfStatus,
+            toBody: (problem: Problem) => toResendError(status === 400 ? toInvalidKey(problem) : problem),
+          },
+        },
+      ] as const;
+    },
+  );
   return { ...answers(own, [], RATE_LIMIT_HEADERS), ...Object.fromEntries(errors) };
 }

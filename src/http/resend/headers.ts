@@ -1,5 +1,5 @@
-import { isRecord } from '../body/json.ts';
-import { isAbsent } from '../leniency.ts';
+import { isRecord } from '../request/body/strict-json.ts';
+import { isAbsent } from '../validation/leniency.ts';
 
 /**
  * Resend's API takes as headers what POST /send has fields for: threads, and where to unsubscribe. Moves these to their fields, in the body
@@ -28,7 +28,11 @@ type Reader = (values: readonly unknown[]) => unknown;
 const LIFTED: readonly (readonly [field: string, names: readonly string[], read: Reader])[] = [
   ['in_reply_to', ['in-reply-to'], ([value]) => value ?? null],
   ['references', ['references'], ([value]) => (typeof value === 'string' ? value : null)],
-  ['unsubscribe', ['list-unsubscribe', 'list-unsubscribe-post'], ([targets, post]) => readUnsubscribe(targets, post)],
+  [
+    'unsubscribe',
+    ['list-unsubscribe', 'list-unsubscribe-post'],
+    ([targets, post]) => readUnsubscribe(targets, post),
+  ],
 ];
 
 /** RFC 2369, section 2, and RFC 8058: at most one https and one mailto URL. */

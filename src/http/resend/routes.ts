@@ -1,24 +1,33 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Messages } from '../../core/messages.ts';
-import type { Place } from '../../core/ports.ts';
-import type { Acceptance, Accepted } from '../acceptance.ts';
-import { callerOf } from '../caller.ts';
-import { invalidFields } from '../fields.ts';
-import { give, toJsonAnswer } from '../idempotency.ts';
-import { idOf, messageParams } from '../message-param.ts';
-import { answer, BODY_CODES, KEY_CODES, REPLAYED } from '../schemas/answers.ts';
+import { callerOf } from '../request/caller.ts';
 import { reschedule } from '../schemas/message.ts';
+import { answer, BODY_CODES, KEY_CODES, REPLAYED } from '../schemas/responses.ts';
 import { idempotencyKey } from '../schemas/send.ts';
+import { sendCached, toJsonResponse } from '../submission/idempotency.ts';
+import type { Accepted, Submission } from '../submission/submission.ts';
+import { idOf, messageParams } from '../validation/message-param.ts';
+import { invalidFields } from '../validation/validation.ts';
 import { acceptBatch } from './batch.ts';
 import { resendAnswers } from './errors.ts';
-import { toEmail, toEntry } from './resource.ts';
-import { email, emailBatchAnswer, emailBatchRequest, emailId, emailList, emailQuery, emailReference, emailRequest } from './schemas.ts';
+import { toEmail, toEntry } from './presenters.ts';
+import {
+  email,
+  emailBatchAnswer,
+  emailBatchRequest,
+  emailId,
+  emailList,
+  emailQuery,
+  emailReference,
+  emailRequest,
+} from './schemas.ts';
 
 export interface ResendOptions {
-  readonly acceptance: Acceptance;
+  readonly acceptance: Submission;
   readonly messages: Pick<Messages, 'get' | 'list' | 'cancel' | 'reschedule'>;
 }
 
@@ -68,7 +77,10 @@ With \`permissive\` each is judged on its own, and \`errors\` says which were re
 
 A retried request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice.`,
   headers: z.object({
-    'x-batch-validation': z.enum(['strict', 'permissive']).optional().meta({ description: 'strict if it is left out.' }),
+    'x-batch-validation': z
+      .enum(['strict', 'permissive'])
+      .optional()
+      .meta({ description: 'strict if it is left out.' }),
     'Idempotency-Key': key,
   }),
   body: emailBatchRequest,
@@ -124,17 +136,25 @@ const cancelSchema = {
 
 /** /emails: Resend's API (https://resend.com/docs/api-reference/emails), so that its SDKs work once their base URL is this service. */
 export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { acceptance, messages }) => {
-  app.post('/emails', { schema: sendSchema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly }, async (request, reply) => {
-    const draft = acceptance.toDraft(request.body);
-    const answer = ({ id }: Accepted) => toJsonAnswer(200, { id });
-    return give(await acceptance.acceptOnce(draft, request, reply, { waits: false, answer }), reply);
-  });
+  app.post(
+    '/emails',
+    { schema: sendSchema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly },
+    async (request, reply) => {
+      const draft = acceptance.toDraft(request.body);
+      const answer = ({ id }: Accepted) => toJsonResponse(200, { id });
+      return sendCached(await acceptance.acceptOnce(draft, request, reply, { waits: false, answer }), reply);
+    },
+  );
 
   app.post(
     '/emails/batch',
-    { schema: batchSchema, config: { scope: 'send', maxValues: MAX_BATCH_VALUES }, onRequest: acceptance.refuseEarly },
+    {
+      schema: batchSchema,
+      config: { scope: 'send', maxValues: MAX_BATCH_VALUES },
+      onRequest: acceptance.refuseEarly,
+    },
     async (request, reply) => {
-      return give(await acceptBatch(request.body, request, reply, acceptance), reply);
+      return sendCached(await acceptBatch(request.body, request, reply, acceptance), reply);
     },
   );
 
@@ -159,7 +179,7 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
     return { object: 'list', has_more: found.length > limit, data: found.slice(0, limit).map(toEntry) };
   });
 
-  async function placeOf(id: string, request: FastifyRequest): Promise<Place> {
+  async function placeOf(id: string, request: FastifyRequest): Promise<ListPosition> {
     return messages.get(id, callerOf(request)).catch((error) => {
       if (!(error instanceof AppError && error.code === 'message_not_found')) throw error;
       const detail = 'There is no such email, or it is no longer kept: start again at the first page.';

@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { strictObject } from '../fields.ts';
-import { optional } from '../leniency.ts';
-import { limit } from '../page.ts';
 import { attachment } from '../schemas/attachment.ts';
 import { errorCode, type Immutable } from '../schemas/message.ts';
 import { fieldError } from '../schemas/problem.ts';
 import { checkTogether, EVEN_IF_WRONG, SEND_EXAMPLE, sendRequest } from '../schemas/send.ts';
 import { labelName, labels, labelValue } from '../schemas/text.ts';
+import { optional } from '../validation/leniency.ts';
+import { limit } from '../validation/pagination.ts';
+import { strictObject } from '../validation/validation.ts';
 import { liftHeaders } from './headers.ts';
 
 /** What Resend has and Outtray has not; `mend` says what to do without it. */
@@ -27,13 +27,18 @@ const tags = z
   .transform((list, context) => {
     const map = new Map(list.map(({ name, value }) => [name, value]));
     if (map.size < list.length) {
-      context.addIssue({ code: 'custom', message: 'Two tags have the same name: each needs its own.', params: { code: 'duplicate_tag' } });
+      context.addIssue({
+        code: 'custom',
+        message: 'Two tags have the same name: each needs its own.',
+        params: { code: 'duplicate_tag' },
+      });
     }
     return Object.fromEntries<string | number | boolean>(map);
   })
   .pipe(labels);
 
-const { from, to, cc, bcc, reply_to, subject, html, text, template, headers, scheduled_at } = sendRequest.shape;
+const { from, to, cc, bcc, reply_to, subject, html, text, template, headers, scheduled_at } =
+  sendRequest.shape;
 const { in_reply_to, references, unsubscribe } = sendRequest.shape;
 
 /**
@@ -55,7 +60,8 @@ export const emailRequest = z
       template,
       attachments: optional(z.array(emailAttachment).max(100)),
       headers: headers.meta({
-        description: 'X-… and a few more, as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.',
+        description:
+          'X-… and a few more, as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.',
       }),
       in_reply_to,
       references,
@@ -68,7 +74,9 @@ export const emailRequest = z
         description:
           'Send it then, at most a year ahead: ISO 8601 with its offset. Words such as "in 1 hour" are not read. In the past: now.',
       }),
-      topic_id: notHere('There are no topics: leave it out, and keep who wants what in your own application.'),
+      topic_id: notHere(
+        'There are no topics: leave it out, and keep who wants what in your own application.',
+      ),
     }).superRefine(checkTogether, EVEN_IF_WRONG),
   )
   .meta({ examples: [SEND_EXAMPLE] });
@@ -97,12 +105,16 @@ export const emailReference = z.object({ object: z.literal('email'), id });
 
 const emailEntry = z.object({
   id,
-  message_id: z.string().meta({ description: 'The Message-ID header.', examples: ['<msg_01k7m4q2@acme.com>'] }),
+  message_id: z
+    .string()
+    .meta({ description: 'The Message-ID header.', examples: ['<msg_01k7m4q2@acme.com>'] }),
   from: z.string().meta({ examples: ['Acme <bot@acme.com>'] }),
   to: addresses,
   cc: addresses,
   bcc: addresses,
-  reply_to: addresses.nullable().meta({ description: 'null once the content of the message is no longer kept.' }),
+  reply_to: addresses
+    .nullable()
+    .meta({ description: 'null once the content of the message is no longer kept.' }),
   subject: z.string(),
   created_at: time,
   scheduled_at: time.nullable(),
@@ -115,12 +127,22 @@ const emailEntry = z.object({
 export const email = z.object({
   object: z.literal('email'),
   ...emailEntry.shape,
-  html: z.string().nullable().meta({ description: 'null if there is none, or once the content of the message is no longer kept.' }),
-  text: z.string().nullable().meta({ description: 'null if there is none, or once the content of the message is no longer kept.' }),
+  html: z
+    .string()
+    .nullable()
+    .meta({ description: 'null if there is none, or once the content of the message is no longer kept.' }),
+  text: z
+    .string()
+    .nullable()
+    .meta({ description: 'null if there is none, or once the content of the message is no longer kept.' }),
   tags: z.array(z.object({ name: z.string(), value: z.string() })),
 });
 
-export const emailList = z.object({ object: z.literal('list'), has_more: z.boolean(), data: z.array(emailEntry) });
+export const emailList = z.object({
+  object: z.literal('list'),
+  has_more: z.boolean(),
+  data: z.array(emailEntry),
+});
 
 const ONLY_AFTER = 'Lists only go on from newer to older: give after.';
 
@@ -136,7 +158,12 @@ export const emailQuery = strictObject({
 export const emailBatchAnswer = z.object({
   data: z.array(emailId).meta({ description: 'Those that were accepted, in the order of the batch.' }),
   errors: z
-    .array(z.object({ index: z.int().meta({ description: 'Its place in the batch, from 0.' }), message: z.string() }))
+    .array(
+      z.object({
+        index: z.int().meta({ description: 'Its place in the batch, from 0.' }),
+        message: z.string(),
+      }),
+    )
     .optional()
     .meta({ description: 'Those that were refused. Only with x-batch-validation: permissive.' }),
 });
@@ -170,11 +197,16 @@ export const resendError = z.object({
   hint: z.string().meta({ description: 'What mends it.' }),
   retryable: z.boolean().meta({ description: 'Whether the same request may succeed later.' }),
   request_id: z.string().meta({ description: 'Names the request in the logs.' }),
-  errors: z.array(fieldError).meta({ description: 'Everything that is wrong with the request, part by part.' }),
+  errors: z
+    .array(fieldError)
+    .meta({ description: 'Everything that is wrong with the request, part by part.' }),
   accepted: z
     .array(emailId)
     .optional()
-    .meta({ description: 'The first emails of the batch, which were accepted before it failed. They are sent: do not send them again.' }),
+    .meta({
+      description:
+        'The first emails of the batch, which were accepted before it failed. They are sent: do not send them again.',
+    }),
 });
 
 export type Email = Immutable<z.output<typeof email>>;

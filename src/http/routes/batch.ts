@@ -2,20 +2,27 @@ import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
-import type { Draft } from '../../core/message.ts';
-import type { Backend, Receipt } from '../../core/ports.ts';
-import { type Acceptance, orRefusal } from '../acceptance.ts';
-import { callerOf } from '../caller.ts';
-import { validate } from '../fields.ts';
-import { endOfBatch, fingerprintOfAll, give, toFingerprint, toJsonAnswer } from '../idempotency.ts';
-import { placedAt, toAppError, toProblemOf } from '../problem.ts';
-import { toDropped, toPreview, toResource } from '../resource.ts';
-import { answer, answersToKey, BODY_CODES, REPLAYED } from '../schemas/answers.ts';
+import type { Draft } from '../../core/message/message.ts';
+import type { Backend } from '../../core/ports/backend.ts';
+import type { Receipt } from '../../core/ports/idempotency-store.ts';
+import { placedAt, toAppError, toProblemOf } from '../errors/problem.ts';
+import { toDropped, toPreview, toResource } from '../presenters/resources.ts';
+import { callerOf } from '../request/caller.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
+import { answer, answersToKey, BODY_CODES, REPLAYED } from '../schemas/responses.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
+import {
+  endOfBatch,
+  fingerprintOfAll,
+  sendCached,
+  toFingerprint,
+  toJsonResponse,
+} from '../submission/idempotency.ts';
+import { orRefusal, type Submission } from '../submission/submission.ts';
+import { validate } from '../validation/validation.ts';
 
 export interface BatchOptions {
-  readonly acceptance: Acceptance;
+  readonly acceptance: Submission;
   readonly durability: Backend['durability'];
 }
 
@@ -38,7 +45,13 @@ in a batch of its own, with a key of its own.`,
       202: answer('All are accepted.', batchAnswer, { headers: REPLAYED }),
       207: answer('Some are accepted, or none.', batchAnswer, { headers: REPLAYED }),
     },
-    ['idempotency_in_progress', ...BODY_CODES, 'validation_failed', 'idempotency_key_reused', 'shutting_down'],
+    [
+      'idempotency_in_progress',
+      ...BODY_CODES,
+      'validation_failed',
+      'idempotency_key_reused',
+      'shutting_down',
+    ],
   ),
 };
 
@@ -54,13 +67,26 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
     });
   }
 
-  async function accept(judged: Judged, request: FastifyRequest, id: string | undefined): Promise<Omit<BatchResult, 'error'>> {
+  async function accept(
+    judged: Judged,
+    request: FastifyRequest,
+    id: string | undefined,
+  ): Promise<Omit<BatchResult, 'error'>> {
     if ('refusal' in judged) throw judged.refusal;
-    if (judged.dryRun) return { status: 200, preview: toPreview(await acceptance.preview(judged.draft, request)) };
-    return { status: 202, message: toResource(await acceptance.accept(judged.draft, request, id), durability, callerOf(request)) };
+    if (judged.dryRun)
+      return { status: 200, preview: toPreview(await acceptance.preview(judged.draft, request)) };
+    return {
+      status: 202,
+      message: toResource(await acceptance.accept(judged.draft, request, id), durability, callerOf(request)),
+    };
   }
 
-  async function resultOf(judged: Judged, index: number, request: FastifyRequest, id: string | undefined): Promise<BatchResult> {
+  async function resultOf(
+    judged: Judged,
+    index: number,
+    request: FastifyRequest,
+    id: string | undefined,
+  ): Promise<BatchResult> {
     try {
       return await accept(judged, request, id);
     } catch (error) {
@@ -83,13 +109,18 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
     return { status: 202, message: toResource(accepted.delivery, durability, callerOf(request)) };
   }
 
-  async function restore({ ids, refused }: Receipt, judged: readonly Judged[], request: FastifyRequest): Promise<BatchResult[]> {
+  async function restore(
+    { ids, refused }: Receipt,
+    judged: readonly Judged[],
+    request: FastifyRequest,
+  ): Promise<BatchResult[]> {
     const codes = new Map(refused.map(({ index, code }) => [index, code]));
     const accepted = ids.values();
     const results: BatchResult[] = [];
     for (const [i, one] of judged.entries()) {
       const code = codes.get(i);
-      if (code !== undefined) results.push(toRefusal('refusal' in one ? one.refusal : new AppError(code), i, request));
+      if (code !== undefined)
+        results.push(toRefusal('refusal' in one ? one.refusal : new AppError(code), i, request));
       else if ('draft' in one && one.dryRun) results.push(await resultOf(one, i, request, undefined));
       else results.push(await find(accepted.next().value ?? '', request));
     }
@@ -105,7 +136,9 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
         waits: false,
         fingerprint: () =>
           fingerprintOfAll(
-            judged.flatMap((one, i) => ('draft' in one ? [toFingerprint(one.draft), one.dryRun] : [request.body.messages[i]])),
+            judged.flatMap((one, i) =>
+              'draft' in one ? [toFingerprint(one.draft), one.dryRun] : [request.body.messages[i]],
+            ),
           ),
         async accept(idAt) {
           await acceptance.spendBatch(judged.length, '/messages', request, reply);
@@ -126,10 +159,10 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { ac
         async answer(results) {
           const accepted = results.filter(({ message }) => message).length;
           const refused = results.filter(({ error }) => error).length;
-          return toJsonAnswer(refused === 0 ? 202 : 207, { accepted, refused, results });
+          return toJsonResponse(refused === 0 ? 202 : 207, { accepted, refused, results });
         },
       });
-      return give(given, reply);
+      return sendCached(given, reply);
     },
   );
 };

@@ -2,8 +2,8 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { onRequestHookHandler } from 'fastify';
 import { z } from 'zod';
-import { pathOf } from '../problem.ts';
-import { answer, answers } from '../schemas/answers.ts';
+import { pathOf } from '../errors/problem.ts';
+import { answer, answers } from '../schemas/responses.ts';
 
 /** Everything the page needs is served from under /docs, and what a caller tries goes to this service. */
 const CONTENT_SECURITY_POLICY = [
@@ -27,7 +27,9 @@ export const docsRoutes: FastifyPluginAsyncZod = async (app) => {
         tags: ['docs'],
         summary: 'This document',
         security: [],
-        response: answers({ 200: answer('OpenAPI 3.1.', z.string(), { type: 'application/yaml' }) }, ['invalid_json']),
+        response: answers({ 200: answer('OpenAPI 3.1.', z.string(), { type: 'application/yaml' }) }, [
+          'invalid_json',
+        ]),
       },
     },
     async (_request, reply) => reply.type('application/yaml').send(app.swagger({ yaml: true })),
@@ -42,7 +44,10 @@ export const docsRoutes: FastifyPluginAsyncZod = async (app) => {
     uiConfig: { layout: 'BaseLayout', deepLinking: true, tryItOutEnabled: true },
     uiHooks: { onRequest: redirectToPage },
     // Relative to /docs/json: requests from the page must reach the service that served it, under whatever name and prefix.
-    transformSpecification: (document) => ({ ...document, servers: [{ url: '../', description: 'This service' }] }),
+    transformSpecification: (document) => ({
+      ...document,
+      servers: [{ url: '../', description: 'This service' }],
+    }),
     transformSpecificationClone: false,
   });
 };

@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
-import type { Store } from '../../core/ports.ts';
-import { answer, answers } from '../schemas/answers.ts';
+import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import { answer, answers } from '../schemas/responses.ts';
 
 export interface HealthOptions {
-  readonly store: Pick<Store, 'refusal' | 'trouble'>;
+  readonly store: Pick<DeliveryStore, 'refusal' | 'trouble'>;
   readonly isDraining: () => boolean;
 }
 
@@ -19,7 +19,9 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
         tags: ['health'],
         summary: 'Is the process alive?',
         security: [],
-        response: answers({ 200: answer('It is.', z.object({ status: z.literal('alive') })) }, ['invalid_json']),
+        response: answers({ 200: answer('It is.', z.object({ status: z.literal('alive') })) }, [
+          'invalid_json',
+        ]),
       },
     },
     async () => ({ status: 'alive' as const }),

@@ -1,19 +1,19 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Delivery } from '../../core/delivery.ts';
+import type { Delivery } from '../../core/delivery/delivery.ts';
 import type { Messages } from '../../core/messages.ts';
-import type { Backend } from '../../core/ports.ts';
+import type { Backend } from '../../core/ports/backend.ts';
 import type { Waiters } from '../../core/waiters.ts';
-import { headerOf } from '../acceptance.ts';
-import { callerOf } from '../caller.ts';
-import { idOf, messageParams } from '../message-param.ts';
-import { toPage } from '../page.ts';
-import { PREFERENCE_APPLIED, parseWait, preferWait } from '../prefer.ts';
-import { toResource } from '../resource.ts';
-import { answer, answersToKey, BODY_CODES, LOCATION } from '../schemas/answers.ts';
+import { toResource } from '../presenters/resources.ts';
+import { callerOf } from '../request/caller.ts';
+import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
+import { toSignal } from '../request/signal.ts';
 import { messageList, messageQuery, messageResource, reschedule } from '../schemas/message.ts';
-import { toSignal } from '../signal.ts';
+import { answer, answersToKey, BODY_CODES, LOCATION } from '../schemas/responses.ts';
+import { headerOf } from '../submission/submission.ts';
+import { idOf, messageParams } from '../validation/message-param.ts';
+import { toPage } from '../validation/pagination.ts';
 
 export interface MessageOptions {
   readonly messages: Messages;
@@ -22,8 +22,12 @@ export interface MessageOptions {
 }
 
 /** /messages: what became of them, and what can still be changed. Another key's message is as unknown as one that never was. */
-export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, { messages, waiters, durability }) => {
-  const present = (delivery: Delivery, request: FastifyRequest) => toResource(delivery, durability, callerOf(request));
+export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (
+  app,
+  { messages, waiters, durability },
+) => {
+  const present = (delivery: Delivery, request: FastifyRequest) =>
+    toResource(delivery, durability, callerOf(request));
 
   app.get(
     '/messages/:id',
@@ -38,7 +42,10 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
 With \`Prefer: wait\` the answer comes when the message is settled, or after that time with its state then.`,
         params: messageParams,
         headers: z.object({ Prefer: preferWait }),
-        response: answersToKey({ 200: answer('The message.', messageResource, { headers: PREFERENCE_APPLIED }) }, ['message_not_found']),
+        response: answersToKey(
+          { 200: answer('The message.', messageResource, { headers: PREFERENCE_APPLIED }) },
+          ['message_not_found'],
+        ),
       },
     },
     async (request, reply) => {
@@ -107,12 +114,10 @@ With \`Prefer: wait\` the answer comes when the message is settled, or after tha
         description: `One that failed, expired, or whose outcome is uncertain: with the same Message-ID, and RETRY_FOR from now on.
 An expires_at that has passed no longer holds. Of an uncertain one a second copy may arrive: it then says possible_duplicate.`,
         params: messageParams,
-        response: answersToKey({ 202: answer('It is queued again.', messageResource, { headers: LOCATION }) }, [
-          ...BODY_CODES,
-          'message_not_found',
-          'not_retryable',
-          'shutting_down',
-        ]),
+        response: answersToKey(
+          { 202: answer('It is queued again.', messageResource, { headers: LOCATION }) },
+          [...BODY_CODES, 'message_not_found', 'not_retryable', 'shutting_down'],
+        ),
       },
     },
     async (request, reply) => {
@@ -141,7 +146,11 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
       },
     },
     async (request) => {
-      const rescheduled = await messages.reschedule(idOf(request), request.body.scheduled_at, callerOf(request));
+      const rescheduled = await messages.reschedule(
+        idOf(request),
+        request.body.scheduled_at,
+        callerOf(request),
+      );
       return present(rescheduled, request);
     },
   );

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { ERROR_CODES, ERRORS, type ErrorCode } from '../../core/errors.ts';
-import { answer, answers } from '../schemas/answers.ts';
+import { answer, answers } from '../schemas/responses.ts';
 
 const STYLE =
   'body{font:1.1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}dt{font-weight:600}dd{margin:0 0 1rem}';
@@ -33,7 +33,10 @@ export const problemRoutes: FastifyPluginAsyncZod = async (app) => {
     async (request, reply) => {
       const page = pages.get(request.params.code);
       if (page === undefined) return reply.callNotFound();
-      return reply.header('content-security-policy', CONTENT_SECURITY_POLICY).type('text/html; charset=utf-8').send(page);
+      return reply
+        .header('content-security-policy', CONTENT_SECURITY_POLICY)
+        .type('text/html; charset=utf-8')
+        .send(page);
     },
   );
 };

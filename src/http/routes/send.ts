@@ -1,25 +1,27 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Delivery } from '../../core/delivery.ts';
+import type { Delivery } from '../../core/delivery/delivery.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Backend, Store, StoredAnswer } from '../../core/ports.ts';
+import type { Backend } from '../../core/ports/backend.ts';
+import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import type { CachedResponse } from '../../core/ports/idempotency-store.ts';
 import type { Waiters } from '../../core/waiters.ts';
-import { type Acceptance, type Accepted, headerOf } from '../acceptance.ts';
-import { callerOf } from '../caller.ts';
-import { give, toJsonAnswer } from '../idempotency.ts';
-import { PREFERENCE_APPLIED, parseWait, preferWait } from '../prefer.ts';
-import { pathOf, toProblem } from '../problem.ts';
-import { toDropped, toPreview, toResource } from '../resource.ts';
-import { answer, answersToKey, BODY_CODES, LOCATION, REPLAYED } from '../schemas/answers.ts';
+import { pathOf, toProblem } from '../errors/problem.ts';
+import { toDropped, toPreview, toResource } from '../presenters/resources.ts';
+import { callerOf } from '../request/caller.ts';
+import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
+import { toSignal } from '../request/signal.ts';
 import { messageResource, sendResult } from '../schemas/message.ts';
+import { answer, answersToKey, BODY_CODES, LOCATION, REPLAYED } from '../schemas/responses.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
-import { toSignal } from '../signal.ts';
+import { sendCached, toJsonResponse } from '../submission/idempotency.ts';
+import { type Accepted, headerOf, type Submission } from '../submission/submission.ts';
 
 export interface SendOptions {
-  readonly acceptance: Acceptance;
+  readonly acceptance: Submission;
   readonly waiters: Pick<Waiters, 'wait'>;
-  readonly store: Pick<Store, 'get'>;
+  readonly store: Pick<DeliveryStore, 'get'>;
   readonly durability: Backend['durability'];
 }
 
@@ -74,20 +76,30 @@ outcome is known.`,
 };
 
 /** POST /send: accept one message. */
-export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acceptance, waiters, store, durability }) => {
+export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (
+  app,
+  { acceptance, waiters, store, durability },
+) => {
   /** What to say of an accepted message: at once, or when the caller has waited for it. */
   function toAnswer(
     accepted: Accepted,
     seconds: number | null,
     request: FastifyRequest,
     reply: FastifyReply,
-  ): StoredAnswer | Promise<StoredAnswer> {
-    if (accepted.kind === 'dropped') return toJsonAnswer(200, toDropped(accepted));
+  ): CachedResponse | Promise<CachedResponse> {
+    if (accepted.kind === 'dropped') return toJsonResponse(200, toDropped(accepted));
     const { delivery } = accepted;
-    return seconds === null || delivery.status === 'scheduled' ? toAccepted(delivery, request) : waitFor(delivery, seconds, request, reply);
+    return seconds === null || delivery.status === 'scheduled'
+      ? toAccepted(delivery, request)
+      : waitFor(delivery, seconds, request, reply);
   }
 
-  async function waitFor(delivery: Delivery, seconds: number, request: FastifyRequest, reply: FastifyReply): Promise<StoredAnswer> {
+  async function waitFor(
+    delivery: Delivery,
+    seconds: number,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<CachedResponse> {
     const applied = { 'preference-applied': `wait=${seconds}` };
     const settled = await waiters.wait(delivery.id, seconds * 1000, toSignal(reply));
     if (settled !== null) return toSettled(settled, request, applied);
@@ -96,14 +108,24 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acce
     return toAccepted(latest ?? delivery, request, applied);
   }
 
-  function toAccepted(delivery: Delivery, request: FastifyRequest, headers: Record<string, string> = {}, status = 202): StoredAnswer {
+  function toAccepted(
+    delivery: Delivery,
+    request: FastifyRequest,
+    headers: Record<string, string> = {},
+    status = 202,
+  ): CachedResponse {
     const resource = toResource(delivery, durability, callerOf(request));
-    return toJsonAnswer(status, resource, { ...headers, location: `/messages/${delivery.id}` });
+    return toJsonResponse(status, resource, { ...headers, location: `/messages/${delivery.id}` });
   }
 
-  function toSettled(delivery: Delivery, request: FastifyRequest, headers: Record<string, string>): StoredAnswer {
+  function toSettled(
+    delivery: Delivery,
+    request: FastifyRequest,
+    headers: Record<string, string>,
+  ): CachedResponse {
     const { status, error } = delivery;
-    if (status === 'sent' || status === 'partially_sent' || error === null) return toAccepted(delivery, request, headers, 200);
+    if (status === 'sent' || status === 'partially_sent' || error === null)
+      return toAccepted(delivery, request, headers, 200);
     request.failure = new AppError(error.code);
     const problem = toProblem(error.code, {
       detail: error.detail,
@@ -113,19 +135,30 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acce
       ...(error.smtp && { smtp: error.smtp }),
       message: toResource(delivery, durability, callerOf(request)),
     });
-    return { status: problem.status, headers: { ...headers, 'content-type': 'application/problem+json' }, body: JSON.stringify(problem) };
+    return {
+      status: problem.status,
+      headers: { ...headers, 'content-type': 'application/problem+json' },
+      body: JSON.stringify(problem),
+    };
   }
 
-  app.post('/send', { schema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly }, async (request, reply) => {
-    const draft = acceptance.toDraft(request.body);
-    if (request.body.dry_run) {
-      const preview = await acceptance.preview(draft, request);
-      acceptance.tellBudget(preview.delivery, reply);
-      return toPreview(preview);
-    }
+  app.post(
+    '/send',
+    { schema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly },
+    async (request, reply) => {
+      const draft = acceptance.toDraft(request.body);
+      if (request.body.dry_run) {
+        const preview = await acceptance.preview(draft, request);
+        acceptance.tellBudget(preview.delivery, reply);
+        return toPreview(preview);
+      }
 
-    const seconds = parseWait(headerOf(request, 'prefer'));
-    const answer = (accepted: Accepted) => toAnswer(accepted, seconds, request, reply);
-    return give(await acceptance.acceptOnce(draft, request, reply, { waits: seconds !== null, answer }), reply);
-  });
+      const seconds = parseWait(headerOf(request, 'prefer'));
+      const answer = (accepted: Accepted) => toAnswer(accepted, seconds, request, reply);
+      return sendCached(
+        await acceptance.acceptOnce(draft, request, reply, { waits: seconds !== null, answer }),
+        reply,
+      );
+    },
+  );
 };

@@ -1,14 +1,19 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
-import { toMailboxKey } from '../../core/address.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Suppression } from '../../core/ports.ts';
+import { toMailboxKey } from '../../core/message/address.ts';
+import type { Suppression } from '../../core/ports/suppression-store.ts';
 import type { Suppressions } from '../../core/suppressions.ts';
-import { strictObject } from '../fields.ts';
-import { cursor, limit, toPage } from '../page.ts';
-import { type Answer, answer, answersToKey, BODY_CODES } from '../schemas/answers.ts';
 import { bareAddress } from '../schemas/mailbox.ts';
-import { type SuppressionResource, suppression, suppressionList, suppressionRequest } from '../schemas/suppression.ts';
+import { type Answer, answer, answersToKey, BODY_CODES } from '../schemas/responses.ts';
+import {
+  type SuppressionResource,
+  suppression,
+  suppressionList,
+  suppressionRequest,
+} from '../schemas/suppression.ts';
+import { cursor, limit, toPage } from '../validation/pagination.ts';
+import { strictObject } from '../validation/validation.ts';
 
 export interface SuppressionOptions {
   readonly suppressions: Pick<Suppressions, 'get' | 'list' | 'enter' | 'remove'>;
@@ -31,7 +36,10 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
         tags: ['suppressions'],
         summary: 'See which addresses are not sent to',
         description: 'Those that Gmail refused for good, and those that somebody entered; by address.',
-        querystring: strictObject({ limit, cursor: cursor(([key, ...rest]) => (rest.length === 0 && key !== undefined ? key : null)) }),
+        querystring: strictObject({
+          limit,
+          cursor: cursor(([key, ...rest]) => (rest.length === 0 && key !== undefined ? key : null)),
+        }),
         response: answersToKey({ 200: answer('A page of them.', suppressionList) }, ['validation_failed']),
       },
     },
@@ -51,7 +59,10 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
         tags: ['suppressions'],
         summary: 'See whether and why an address is not sent to',
         params: PARAMS,
-        response: answersToKey({ 200: answer('Why, and since when.', suppression) }, ['validation_failed', 'not_found']),
+        response: answersToKey({ 200: answer('Why, and since when.', suppression) }, [
+          'validation_failed',
+          'not_found',
+        ]),
       },
     },
     async ({ params }) => {
@@ -73,10 +84,14 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
 It takes the place of what there is for the address, and is answered alike whether there was anything. The body may be left out.`,
         params: PUT_PARAMS,
         body: suppressionRequest,
-        response: answersToKey({ 200: answer('It is not sent to any more.', suppression) }, ['validation_failed', ...BODY_CODES]),
+        response: answersToKey({ 200: answer('It is not sent to any more.', suppression) }, [
+          'validation_failed',
+          ...BODY_CODES,
+        ]),
       },
     },
-    async ({ params, body }) => toSuppressionResource(await suppressions.enter(params.email, body.note ?? null)),
+    async ({ params, body }) =>
+      toSuppressionResource(await suppressions.enter(params.email, body.note ?? null)),
   );
 
   app.delete(
@@ -103,7 +118,15 @@ function notSuppressed(address: string): AppError {
   return new AppError('not_found', { detail: `Mail to ${address} is not suppressed.` });
 }
 
-function toSuppressionResource({ email, reason, accounts, smtp, messageId, note, createdAt }: Suppression): SuppressionResource {
+function toSuppressionResource({
+  email,
+  reason,
+  accounts,
+  smtp,
+  messageId,
+  note,
+  createdAt,
+}: Suppression): SuppressionResource {
   return {
     email,
     reason,

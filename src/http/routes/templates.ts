@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { AppError, summarize } from '../../core/errors.ts';
-import type { TemplateUse } from '../../core/message.ts';
-import type { Rendered, Templates } from '../../core/ports.ts';
-import { answer, answersToKey, BODY_CODES } from '../schemas/answers.ts';
+import type { TemplateUse } from '../../core/message/message.ts';
+import type { Rendered, Templates } from '../../core/ports/templates.ts';
+import { answer, answersToKey, BODY_CODES } from '../schemas/responses.ts';
 import { templateList, templatePreview, templatePreviewRequest } from '../schemas/template.ts';
 
 export interface TemplateOptions {
@@ -21,7 +21,8 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
         operationId: 'listTemplates',
         tags: ['templates'],
         summary: 'List the templates',
-        description: 'What the operator has put into TEMPLATES_DIR, by id, and the variables that each wants.',
+        description:
+          'What the operator has put into TEMPLATES_DIR, by id, and the variables that each wants.',
         response: answersToKey({ 200: answer('The templates.', templateList) }),
       },
       config: { scope: 'read' },

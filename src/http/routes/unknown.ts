@@ -1,20 +1,23 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../../core/errors.ts';
-import { findNearestRoute, type KnownRoute } from '../nearest-route.ts';
-import { type Authenticate, identify } from '../plugins/auth.ts';
-import type { Limits } from '../plugins/limits.ts';
-import { pathOf } from '../problem.ts';
-import { quote } from '../quote.ts';
+import { findNearestRoute, type KnownRoute } from '../errors/nearest-route.ts';
+import { pathOf } from '../errors/problem.ts';
+import { type Authenticate, identify } from '../request/auth.ts';
+import type { RateLimits } from '../request/rate-limit.ts';
+import { quote } from '../validation/quote.ts';
 
 export interface UnknownOptions {
   readonly authenticate: Authenticate;
-  readonly limits: Limits;
+  readonly limits: RateLimits;
   /** The documented routes, complete once the app is ready. */
   readonly routes: readonly KnownRoute[];
 }
 
 /** Requests that no route takes: 405 where another method would do, else 404. Both name the nearest route. */
-export const unknownRoutes: FastifyPluginAsync<UnknownOptions> = async (app, { authenticate, limits, routes }) => {
+export const unknownRoutes: FastifyPluginAsync<UnknownOptions> = async (
+  app,
+  { authenticate, limits, routes },
+) => {
   const refuse = async (request: FastifyRequest, reply: FastifyReply): Promise<never> => {
     if (identify(request, authenticate) === null) await limits.spend(request, reply);
     else await limits.strike(request);
@@ -24,9 +27,14 @@ export const unknownRoutes: FastifyPluginAsync<UnknownOptions> = async (app, { a
     if (methods.includes(request.method)) throw new AppError('not_found');
     const nearest = findNearestRoute(request.method, path, routes);
     const advice = nearest === null ? '' : ` Did you mean ${nearest}?`;
-    if (methods.length === 0) throw new AppError('not_found', { detail: `No route matches ${request.method} ${quote(path)}.${advice}` });
+    if (methods.length === 0)
+      throw new AppError('not_found', {
+        detail: `No route matches ${request.method} ${quote(path)}.${advice}`,
+      });
     reply.header('allow', methods.join(', '));
-    throw new AppError('method_not_allowed', { detail: `${quote(path)} does not accept ${request.method}.${advice}` });
+    throw new AppError('method_not_allowed', {
+      detail: `${quote(path)} does not accept ${request.method}.${advice}`,
+    });
   };
 
   // As a hook too, so that no body is read for nothing.

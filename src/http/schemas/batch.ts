@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { strictObject } from '../fields.ts';
+import { strictObject } from '../validation/validation.ts';
 import { droppedMessage, type Immutable, messageResource, preview } from './message.ts';
 import { problem } from './problem.ts';
 import { SEND_EXAMPLE } from './send.ts';
@@ -14,10 +14,17 @@ export const batchRequest = strictObject({
 }).meta({ examples: [{ messages: [SEND_EXAMPLE] }] });
 
 export const batchResult = z.object({
-  status: z.int().meta({ description: 'What POST /send would have answered: 202 if it is accepted.', examples: [202] }),
-  message: z.union([messageResource, droppedMessage]).optional().meta({ description: 'The message, if it is accepted.' }),
+  status: z
+    .int()
+    .meta({ description: 'What POST /send would have answered: 202 if it is accepted.', examples: [202] }),
+  message: z
+    .union([messageResource, droppedMessage])
+    .optional()
+    .meta({ description: 'The message, if it is accepted.' }),
   preview: preview.optional().meta({ description: 'What would be sent, if it is a dry run.' }),
-  error: problem.optional().meta({ description: 'Why it is refused; pointers are into the body of the batch.' }),
+  error: problem
+    .optional()
+    .meta({ description: 'Why it is refused; pointers are into the body of the batch.' }),
 });
 
 export const batchAnswer = z.object({

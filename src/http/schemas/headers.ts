@@ -17,7 +17,13 @@ const ALLOWED_HEADERS = [
 const ALLOWED: ReadonlySet<string> = new Set(ALLOWED_HEADERS.map((name) => name.toLowerCase()));
 
 /** Made of tokens, where Gmail refuses encoded words (550 5.7.1), which is what other characters would become. */
-const ASCII_ONLY: ReadonlySet<string> = new Set(['auto-submitted', 'feedback-id', 'importance', 'precedence', 'sensitivity']);
+const ASCII_ONLY: ReadonlySet<string> = new Set([
+  'auto-submitted',
+  'feedback-id',
+  'importance',
+  'precedence',
+  'sensitivity',
+]);
 
 /** Headers that have a field of their own. */
 const FIELDS: ReadonlyMap<string, string> = new Map([
@@ -49,7 +55,8 @@ const headerName = z
   .refine((name) => /^x-[\w.-]+$/i.test(name) || ALLOWED.has(name.toLowerCase()), {
     error: ({ input }) => {
       const field = FIELDS.get(String(input).toLowerCase());
-      if (field === 'from') return 'This header cannot be set here: use the field "from". Gmail takes one From.';
+      if (field === 'from')
+        return 'This header cannot be set here: use the field "from". Gmail takes one From.';
       if (field !== undefined) return `This header cannot be set here: use the field "${field}".`;
       return `Only X-… headers and ${ALLOWED_HEADERS.join(', ')} may be set.`;
     },
@@ -63,7 +70,10 @@ function hasTwins(headers: Readonly<Record<string, string>>): boolean {
 }
 
 function totalBytes(headers: Readonly<Record<string, string>>): number {
-  return Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + Buffer.byteLength(value), 0);
+  return Object.entries(headers).reduce(
+    (sum, [name, value]) => sum + name.length + Buffer.byteLength(value),
+    0,
+  );
 }
 
 export const headers = z
@@ -82,7 +92,8 @@ export const headers = z
   })
   .superRefine((map, context) => {
     for (const [name, value] of Object.entries(map)) {
-      if (!ASCII_ONLY.has(name.toLowerCase()) || (/^[\x20-\x7e]*$/.test(value) && !value.includes('=?'))) continue;
+      if (!ASCII_ONLY.has(name.toLowerCase()) || (/^[\x20-\x7e]*$/.test(value) && !value.includes('=?')))
+        continue;
       const message = 'Must be plain ASCII: Gmail refuses encoded words in this header.';
       context.addIssue({ code: 'custom', path: [name], message, params: { code: 'header_not_ascii' } });
     }

@@ -1,7 +1,14 @@
 import { z } from 'zod';
-import { type Address, AddressError, hasSeveralAddresses, parseAddress, parseDisplayName, parseEmail } from '../../core/address.ts';
-import { strictObject } from '../fields.ts';
-import { optional } from '../leniency.ts';
+import {
+  type Address,
+  AddressError,
+  hasSeveralAddresses,
+  parseAddress,
+  parseDisplayName,
+  parseEmail,
+} from '../../core/message/address.ts';
+import { optional } from '../validation/leniency.ts';
+import { strictObject } from '../validation/validation.ts';
 
 /** Gmail takes no more in one message. */
 export const MAX_RECIPIENTS = 100;
@@ -34,14 +41,19 @@ function formsOf(read: typeof parseAddress, readEmail: typeof parseEmail) {
   });
   const object = strictObject({
     email: parsed(readEmail).meta(EMAIL),
-    name: optional(parsed(parseDisplayName)).meta({ description: 'Shown in place of the address.', examples: ['Ada'] }),
+    name: optional(parsed(parseDisplayName)).meta({
+      description: 'Shown in place of the address.',
+      examples: ['Ada'],
+    }),
   }).transform((mailbox): Address => ({ email: mailbox.email, name: mailbox.name || null }));
   return [text, object] as const;
 }
 
 function mustBe(what: string) {
   return ({ input }: { readonly input?: unknown }) =>
-    input === undefined ? undefined : `Must be ${what}: a string such as "Ada <ada@example.com>", or an object with email and name.`;
+    input === undefined
+      ? undefined
+      : `Must be ${what}: a string such as "Ada <ada@example.com>", or an object with email and name.`;
 }
 
 export const mailbox = z
@@ -64,8 +76,11 @@ function aloneInFrom<T>(parse: (text: string) => T): (text: string) => T {
     try {
       return parse(text);
     } catch (error) {
-      if (!(error instanceof AddressError) || text.length > MAX_SEARCHED || !hasSeveralAddresses(text)) throw error;
-      throw new AddressError('There is more than one address, and Gmail takes one From: keep one, and put the others in reply_to.');
+      if (!(error instanceof AddressError) || text.length > MAX_SEARCHED || !hasSeveralAddresses(text))
+        throw error;
+      throw new AddressError(
+        'There is more than one address, and Gmail takes one From: keep one, and put the others in reply_to.',
+      );
     }
   };
 }
@@ -85,10 +100,13 @@ export const mailboxes = z
 /** What Gmail takes of one header, in bytes, save To, Cc and References: https://support.google.com/a/answer/14016360. */
 const MAX_HEADER_BYTES = 32 * 1024;
 
-export const replyTo = mailboxes.refine((list) => list.reduce((sum, address) => sum + encodedLength(address), 0) <= MAX_HEADER_BYTES, {
-  error: `The addresses make a header of more than ${MAX_HEADER_BYTES} bytes, which Gmail refuses: give fewer.`,
-  params: { code: 'too_long' },
-});
+export const replyTo = mailboxes.refine(
+  (list) => list.reduce((sum, address) => sum + encodedLength(address), 0) <= MAX_HEADER_BYTES,
+  {
+    error: `The addresses make a header of more than ${MAX_HEADER_BYTES} bytes, which Gmail refuses: give fewer.`,
+    params: { code: 'too_long' },
+  },
+);
 
 /** At most: base64 grows by a third, and each encoded word (RFC 2047) has 15 bytes around up to 45 of it. */
 function encodedLength({ email, name }: Address): number {

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { toMailboxKey } from '../../core/address.ts';
-import { RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery.ts';
+import { RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
+import type { DeliveryQuery, ListPosition } from '../../core/delivery/delivery-query.ts';
 import { ERROR_CODES } from '../../core/errors.ts';
-import { PRIORITIES } from '../../core/message.ts';
-import type { DeliveryQuery, Place } from '../../core/ports.ts';
-import { strictObject } from '../fields.ts';
-import { cursor, limit, nextCursor } from '../page.ts';
+import { toMailboxKey } from '../../core/message/address.ts';
+import { PRIORITIES } from '../../core/message/message.ts';
+import { cursor, limit, nextCursor } from '../validation/pagination.ts';
+import { strictObject } from '../validation/validation.ts';
 import { bareAddress } from './mailbox.ts';
 import { instant, portable } from './text.ts';
 
@@ -26,7 +26,12 @@ export const smtpReply = z.object({
     .string()
     .nullable()
     .meta({ description: 'The enhanced status code (RFC 3463).', examples: ['2.0.0'] }),
-  response: z.string().meta({ description: 'What the server said, its lines joined.', examples: ['OK  1722933305 a1b2 - gsmtp'] }),
+  response: z
+    .string()
+    .meta({
+      description: 'What the server said, its lines joined.',
+      examples: ['OK  1722933305 a1b2 - gsmtp'],
+    }),
 });
 
 export const errorCode = z
@@ -39,13 +44,17 @@ export const deliveryError = z.object({
   detail: z.string(),
   hint: z.string().meta({ description: 'What mends it.' }),
   retryable: z.boolean(),
-  scope: z.enum(['message', 'account']).meta({ description: 'Whose fault: a fault of the account delays mail, but never fails it.' }),
+  scope: z
+    .enum(['message', 'account'])
+    .meta({ description: 'Whose fault: a fault of the account delays mail, but never fails it.' }),
   smtp: smtpReply.nullable(),
 });
 
 export const recipient = z.object({
   email: z.string().meta({ examples: ['ada@example.com'] }),
-  status: z.enum(RECIPIENT_STATUSES).meta({ description: 'Suppressed: not tried, see GET /suppressions/{email}.' }),
+  status: z
+    .enum(RECIPIENT_STATUSES)
+    .meta({ description: 'Suppressed: not tried, see GET /suppressions/{email}.' }),
   smtp: smtpReply.nullable(),
 });
 
@@ -74,7 +83,11 @@ export const warning = z.object({
   code: z.enum(WARNING_CODES),
   detail: z
     .string()
-    .meta({ examples: ['No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com.'] }),
+    .meta({
+      examples: [
+        'No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com.',
+      ],
+    }),
 });
 
 const warnings = z.array(warning).meta({ description: 'What the service changed about the message.' });
@@ -82,8 +95,14 @@ const warnings = z.array(warning).meta({ description: 'What the service changed 
 /** One accepted message and all that became of it. */
 export const messageResource = z.object({
   id: z.string().meta({ examples: ['msg_01k7m4q2'] }),
-  status: z.enum(STATUSES).meta({ description: 'Sent means that Gmail took it for every recipient, not that it was delivered or read.' }),
-  message_id: z.string().meta({ description: 'The Message-ID header, to thread by.', examples: ['<msg_01k7m4q2@acme.com>'] }),
+  status: z
+    .enum(STATUSES)
+    .meta({
+      description: 'Sent means that Gmail took it for every recipient, not that it was delivered or read.',
+    }),
+  message_id: z
+    .string()
+    .meta({ description: 'The Message-ID header, to thread by.', examples: ['<msg_01k7m4q2@acme.com>'] }),
   from: address,
   to: z.array(address),
   cc: z.array(address),
@@ -108,8 +127,12 @@ export const messageResource = z.object({
   attempts: z.array(attempt),
   error: deliveryError.nullable().meta({ description: 'Why it failed, or why it waits.' }),
   warnings,
-  possible_duplicate: z.boolean().meta({ description: 'An attempt ended without an answer and another followed.' }),
-  test: z.boolean().meta({ description: 'Sent with a test key: it goes to the built-in simulator, never to Gmail.' }),
+  possible_duplicate: z
+    .boolean()
+    .meta({ description: 'An attempt ended without an answer and another followed.' }),
+  test: z
+    .boolean()
+    .meta({ description: 'Sent with a test key: it goes to the built-in simulator, never to Gmail.' }),
   durability: z
     .enum(['memory', 'disk', 'redis'])
     .meta({ description: 'What an accepted message survives: memory is lost in a crash or restart.' }),
@@ -135,7 +158,10 @@ const statuses = z
     const words = text.split(',');
     const known = STATUSES.filter((status) => words.includes(status));
     if (known.length === new Set(words).size) return known;
-    context.addIssue({ code: 'custom', message: `Must be one of ${STATUSES.join(', ')}, or several with commas between.` });
+    context.addIssue({
+      code: 'custom',
+      message: `Must be one of ${STATUSES.join(', ')}, or several with commas between.`,
+    });
     return z.NEVER;
   })
   .meta({ description: 'One status, or several with commas between, such as `failed,uncertain`.' });
@@ -145,8 +171,12 @@ export const messageQuery = strictObject({
   status: statuses.optional(),
   tag: portable(z.string().min(1))
     .optional()
-    .meta({ description: 'The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B.' }),
-  to: bareAddress.optional().meta({ description: 'A recipient, in to, cc or bcc: a bare address. In a URL a + is written %2B.' }),
+    .meta({
+      description: 'The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B.',
+    }),
+  to: bareAddress
+    .optional()
+    .meta({ description: 'A recipient, in to, cc or bcc: a bare address. In a URL a + is written %2B.' }),
   created_after: instant.optional().meta({ description: 'At this time or later.' }),
   created_before: instant.optional().meta({ description: 'Before this time.' }),
   limit,
@@ -163,11 +193,13 @@ export const messageQuery = strictObject({
   }),
 );
 
-function toPlace([createdAt = '', id = '']: readonly string[]): Place | null {
+function toPlace([createdAt = '', id = '']: readonly string[]): ListPosition | null {
   return /^\d{1,15}$/.test(createdAt) ? { createdAt: Number(createdAt), id } : null;
 }
 
-export const reschedule = strictObject({ scheduled_at: instant.meta({ description: 'When to send it.' }) }).meta({
+export const reschedule = strictObject({
+  scheduled_at: instant.meta({ description: 'When to send it.' }),
+}).meta({
   // Right at any time: one that has passed means now.
   examples: [{ scheduled_at: '2027-01-01T09:00:00Z' }],
 });

@@ -2,7 +2,12 @@ import { z } from 'zod';
 import { errorCode, type Immutable, messageResource, smtpReply } from './message.ts';
 
 export const fieldError = z.object({
-  pointer: z.string().meta({ description: 'A JSON Pointer into the body; or header:Name, query:name or path:name.', examples: ['/to/0'] }),
+  pointer: z
+    .string()
+    .meta({
+      description: 'A JSON Pointer into the body; or header:Name, query:name or path:name.',
+      examples: ['/to/0'],
+    }),
   code: z.string().meta({ examples: ['invalid_address'] }),
   detail: z.string().meta({ description: 'What is wrong, and how to mend it.' }),
 });
@@ -17,7 +22,9 @@ export const problem = z.object({
   code: errorCode,
   retryable: z.boolean().meta({ description: 'Whether the same request may succeed later.' }),
   request_id: z.string().meta({ description: 'Names the request in the logs.' }),
-  errors: z.array(fieldError).meta({ description: 'Everything that is wrong with the request, part by part.' }),
+  errors: z
+    .array(fieldError)
+    .meta({ description: 'Everything that is wrong with the request, part by part.' }),
   hint: z.string().meta({ description: 'What mends it.' }),
   smtp: smtpReply.optional().meta({ description: 'What the mail server said.' }),
   message: messageResource.optional().meta({ description: 'The message that failed.' }),

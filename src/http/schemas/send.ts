@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import type { Address } from '../../core/address.ts';
-import { type Draft, PRIORITIES } from '../../core/message.ts';
-import { findClockErrors } from '../../core/times.ts';
-import { isRecord } from '../body/json.ts';
-import { strictObject } from '../fields.ts';
-import { objectOrEmptyList, optional, optionalOrNull } from '../leniency.ts';
+import type { Address } from '../../core/message/address.ts';
+import { type Draft, PRIORITIES } from '../../core/message/message.ts';
+import { findScheduleErrors } from '../../core/message/schedule.ts';
+import { isRecord } from '../request/body/strict-json.ts';
+import { objectOrEmptyList, optional, optionalOrNull } from '../validation/leniency.ts';
+import { strictObject } from '../validation/validation.ts';
 import { attachment } from './attachment.ts';
 import { headers } from './headers.ts';
 import { MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
@@ -28,7 +28,10 @@ const fields = strictObject({
       'Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently.',
   }),
   to: mailboxes
-    .refine((list) => list.length > 0, { error: 'Must have at least one recipient.', params: { code: 'too_few' } })
+    .refine((list) => list.length > 0, {
+      error: 'Must have at least one recipient.',
+      params: { code: 'too_few' },
+    })
     .meta({ examples: [['ada@example.com', { email: 'bob@example.com', name: 'Bob' }]] }),
   cc: optional(mailboxes),
   bcc: optional(mailboxes),
@@ -38,15 +41,21 @@ const fields = strictObject({
     examples: ['Your invoice'],
   }),
   html: optional(prose).meta({ examples: ['<p>Here is your invoice.</p>'] }),
-  text: optional(prose).meta({ description: 'Made from html if absent.', examples: ['Here is your invoice.'] }),
+  text: optional(prose).meta({
+    description: 'Made from html if absent.',
+    examples: ['Here is your invoice.'],
+  }),
   template: optional(templateUse).meta({ description: 'In place of html and text: see GET /templates.' }),
   attachments: optional(z.array(attachment).max(MAX_ATTACHMENTS)),
   headers: optional(objectOrEmptyList(headers)),
   in_reply_to: optional(messageId).meta({ description: 'The Message-ID of the message this one answers.' }),
   references: optional(references).meta({
-    description: 'The Message-IDs of the thread, the oldest first. Of more than 100 the first and the latest are kept.',
+    description:
+      'The Message-IDs of the thread, the oldest first. Of more than 100 the first and the latest are kept.',
   }),
-  unsubscribe: optional(unsubscribe).meta({ description: 'List-Unsubscribe, and with one_click List-Unsubscribe-Post.' }),
+  unsubscribe: optional(unsubscribe).meta({
+    description: 'List-Unsubscribe, and with one_click List-Unsubscribe-Post.',
+  }),
   tags: optional(objectOrEmptyList(labels)).meta({
     description: 'To find the message by. Not in the mail.',
     examples: [{ flow: 'welcome' }],
@@ -55,7 +64,9 @@ const fields = strictObject({
     description: 'Given back with the message. Not in the mail.',
     examples: [{ crm_id: '42' }],
   }),
-  scheduled_at: optionalOrNull(instant).meta({ description: 'Send it then, at most a year ahead. In the past: now.' }),
+  scheduled_at: optionalOrNull(instant).meta({
+    description: 'Send it then, at most a year ahead. In the past: now.',
+  }),
   expires_at: optional(instant).meta({ description: 'Give up then, if it has not been sent.' }),
   priority: optional(z.enum(PRIORITIES)).meta({
     description: 'High goes before normal, and may use the part of the quota that is kept for it.',
@@ -66,22 +77,40 @@ const fields = strictObject({
 export type SendRequest = z.output<typeof fields>;
 
 /** What fields demand of one another. */
-export function checkTogether(request: Pick<SendRequest, 'to'> & Partial<SendRequest>, context: z.core.$RefinementCtx): void {
-  const recipients = [request.to, request.cc, request.bcc].reduce((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0);
+export function checkTogether(
+  request: Pick<SendRequest, 'to'> & Partial<SendRequest>,
+  context: z.core.$RefinementCtx,
+): void {
+  const recipients = [request.to, request.cc, request.bcc].reduce(
+    (sum, list) => sum + (Array.isArray(list) ? list.length : 0),
+    0,
+  );
   if (recipients > MAX_RECIPIENTS) {
-    add(context, ['to'], 'too_many', `There are ${recipients} recipients in to, cc and bcc: Gmail takes ${MAX_RECIPIENTS} in one message.`);
+    add(
+      context,
+      ['to'],
+      'too_many',
+      `There are ${recipients} recipients in to, cc and bcc: Gmail takes ${MAX_RECIPIENTS} in one message.`,
+    );
   }
   if (request.template !== undefined) {
     for (const field of ['html', 'text'] as const) {
-      if (request[field] !== undefined) add(context, [field], 'conflict', 'The template says this: give one of the two.');
+      if (request[field] !== undefined)
+        add(context, [field], 'conflict', 'The template says this: give one of the two.');
     }
   } else {
-    if (request.html === undefined && request.text === undefined) add(context, [], 'required', 'Give html, text, or both; or a template.');
+    if (request.html === undefined && request.text === undefined)
+      add(context, [], 'required', 'Give html, text, or both; or a template.');
     if (request.subject === undefined) add(context, ['subject'], 'required', 'This field is required.');
     if (request.subject === '') add(context, ['subject'], 'too_short', 'Must not be empty.');
   }
   if (hasTwins(request.attachments)) {
-    add(context, ['attachments'], 'duplicate_content_id', 'Two attachments have the same content_id: each needs its own.');
+    add(
+      context,
+      ['attachments'],
+      'duplicate_content_id',
+      'Two attachments have the same content_id: each needs its own.',
+    );
   }
   // What is absent or wrong is NaN here, and no comparison with that holds.
   if (Number(request.expires_at) <= Number(request.scheduled_at)) {
@@ -90,7 +119,8 @@ export function checkTogether(request: Pick<SendRequest, 'to'> & Partial<SendReq
   // If nothing is wrong, the intake looks at the clock, but not before it is known that this is no repeated request.
   if (context.issues.length === 0) return;
   const times = { scheduledAt: request.scheduled_at ?? null, expiresAt: request.expires_at ?? null };
-  for (const { pointer, code, detail } of findClockErrors(times, Date.now())) add(context, [pointer.slice(1)], code, detail);
+  for (const { pointer, code, detail } of findScheduleErrors(times, Date.now()))
+    add(context, [pointer.slice(1)], code, detail);
 }
 
 /** Also when fields are wrong by themselves, so that all there is to mend is told at once. */
@@ -99,7 +129,9 @@ export const EVEN_IF_WRONG = { when: ({ value }: { readonly value: unknown }) =>
 /** The smallest message that any account may send. */
 export const SEND_EXAMPLE = { to: 'ada@example.com', subject: 'Your invoice', text: 'Here is your invoice.' };
 
-export const sendRequest = fields.superRefine(checkTogether, EVEN_IF_WRONG).meta({ examples: [SEND_EXAMPLE] });
+export const sendRequest = fields
+  .superRefine(checkTogether, EVEN_IF_WRONG)
+  .meta({ examples: [SEND_EXAMPLE] });
 
 function hasTwins(attachments: SendRequest['attachments']): boolean {
   if (!Array.isArray(attachments)) return false;

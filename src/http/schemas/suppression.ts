@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { optionalBody, strictObject } from '../fields.ts';
-import { optional } from '../leniency.ts';
-import { nextCursor } from '../page.ts';
+import { optional } from '../validation/leniency.ts';
+import { nextCursor } from '../validation/pagination.ts';
+import { optionalBody, strictObject } from '../validation/validation.ts';
 import { smtpReply } from './message.ts';
 import { line } from './text.ts';
 
@@ -10,11 +10,16 @@ const MAX_NOTE_LENGTH = 500;
 /** An address that mail is not sent to, and why. */
 export const suppression = z.object({
   email: z.string().meta({ examples: ['nobody@example.com'] }),
-  reason: z.enum(['refused', 'manual']).meta({ description: 'Refused: Gmail refused it for good. Manual: somebody entered it.' }),
+  reason: z
+    .enum(['refused', 'manual'])
+    .meta({ description: 'Refused: Gmail refused it for good. Manual: somebody entered it.' }),
   accounts: z
     .array(z.string())
     .nullable()
-    .meta({ description: 'The accounts that do not send to it; null: none does.', examples: [['bot@acme.com']] }),
+    .meta({
+      description: 'The accounts that do not send to it; null: none does.',
+      examples: [['bot@acme.com']],
+    }),
   smtp: smtpReply.nullable().meta({ description: 'What Gmail said.' }),
   message: z
     .string()

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import type { TemplateUse } from '../../core/message.ts';
-import { isTemplateId } from '../../core/template-id.ts';
-import { optionalBody, strictObject } from '../fields.ts';
-import { objectOrEmptyList, optional } from '../leniency.ts';
+import type { TemplateUse } from '../../core/message/message.ts';
+import { isTemplateId } from '../../core/message/template-id.ts';
+import { objectOrEmptyList, optional } from '../validation/leniency.ts';
+import { optionalBody, strictObject } from '../validation/validation.ts';
 
 /** All that the templates in examples/templates require. */
 const VARIABLES_EXAMPLE = {
@@ -25,7 +25,8 @@ export const templateUse = strictObject({
   id: z
     .string()
     .refine(isTemplateId, {
-      error: 'Must be the id of a template: letters, digits, ".", "_" and "-", at most 64. GET /templates lists them.',
+      error:
+        'Must be the id of a template: letters, digits, ".", "_" and "-", at most 64. GET /templates lists them.',
       params: { code: 'invalid_template_id' },
     })
     .meta({ examples: ['invoice'] }),
@@ -41,13 +42,18 @@ export const template = z.object({
   id: z.string().meta({ examples: ['invoice'] }),
   subject: z.boolean().meta({ description: 'Whether it has a subject. If not, the request must have one.' }),
   html: z.boolean(),
-  text: z.boolean().meta({ description: 'Whether it has a text of its own. If not, text is made from html.' }),
+  text: z
+    .boolean()
+    .meta({ description: 'Whether it has a text of its own. If not, text is made from html.' }),
   variables: z.array(
     z.object({
       name: z.string().meta({ description: 'A dot leads into an object.', examples: ['customer.name'] }),
       required: z
         .boolean()
-        .meta({ description: 'False if it may be missing, or is wanted only where a section is shown, or of the items of a list.' }),
+        .meta({
+          description:
+            'False if it may be missing, or is wanted only where a section is shown, or of the items of a list.',
+        }),
     }),
   ),
 });

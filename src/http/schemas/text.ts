@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hasControlCharacters } from '../../core/address.ts';
+import { hasControlCharacters } from '../../core/message/address.ts';
 
 /** RFC 5322, section 2.1.1: a line of a header has at most 998 characters. */
 const MAX_LINE_LENGTH = 998;
@@ -36,7 +36,8 @@ export const prose = portable(z.string().min(1));
 export const instant = z.iso
   .datetime({
     offset: true,
-    error: 'Must be a date and time with its offset, such as "2027-01-01T09:00:00Z" or "2027-01-01T10:00:00+01:00".',
+    error:
+      'Must be a date and time with its offset, such as "2027-01-01T09:00:00Z" or "2027-01-01T10:00:00+01:00".',
   })
   .transform((text) => Date.parse(text));
 
@@ -50,7 +51,8 @@ export const labelValue = z
     (value: string | number | boolean, context) => {
       if (typeof value === 'boolean') return String(value);
       if (typeof value !== 'number') return value;
-      if (Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value))) return String(value);
+      if (Number.isFinite(value) && (Number.isSafeInteger(value) || !Number.isInteger(value)))
+        return String(value);
       context.addIssue({
         code: 'custom',
         message: `The number is too large to be kept exactly (${Number.MAX_SAFE_INTEGER} at most): send it as a string.`,

@@ -29,7 +29,11 @@ export const messageId = z
   .transform((text, context) => {
     const id = parseMessageId(text);
     if (id !== null) return id;
-    context.addIssue({ code: 'custom', message: `Must be ${ONE_MESSAGE_ID}.`, params: { code: 'invalid_format' } });
+    context.addIssue({
+      code: 'custom',
+      message: `Must be ${ONE_MESSAGE_ID}.`,
+      params: { code: 'invalid_format' },
+    });
     return z.NEVER;
   })
   .meta({ examples: ['<1234@example.com>'] });
@@ -45,11 +49,17 @@ const referencesHeader = z
     context.addIssue({ code: 'custom', message, params: { code: 'invalid_format' } });
     return z.NEVER;
   })
-  .meta({ description: 'Message-IDs with blanks between, as in the References header.', examples: ['<1@example.com> <2@example.com>'] });
+  .meta({
+    description: 'Message-IDs with blanks between, as in the References header.',
+    examples: ['<1@example.com> <2@example.com>'],
+  });
 
 /** The Message-IDs of a thread, the oldest first. */
 export const references = z.union([z.array(messageId).transform(shorten), referencesHeader], {
-  error: ({ input }) => (input === undefined ? undefined : 'Must be a list of Message-IDs, or a string of them with blanks between.'),
+  error: ({ input }) =>
+    input === undefined
+      ? undefined
+      : 'Must be a list of Message-IDs, or a string of them with blanks between.',
 });
 
 /** Keeps the first message of a long thread and the latest ones: the ones that mail programs need to find the thread. */

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { AddressError, hasControlCharacters, parseEmail } from '../../core/address.ts';
-import type { Unsubscribe } from '../../core/message.ts';
-import { strictObject } from '../fields.ts';
-import { optional } from '../leniency.ts';
+import { AddressError, hasControlCharacters, parseEmail } from '../../core/message/address.ts';
+import type { Unsubscribe } from '../../core/message/message.ts';
+import { optional } from '../validation/leniency.ts';
+import { strictObject } from '../validation/validation.ts';
 import { parsed } from './mailbox.ts';
 import { line } from './text.ts';
 
@@ -26,12 +26,16 @@ const httpsUrl = line(MAX_URL_LENGTH)
 function parseTarget(text: string): string {
   const isUrl = /^mailto:/i.test(text);
   // A local part may have a question mark, which in a URL is encoded.
-  const [, address = '', written = ''] = (isUrl ? /^mailto:([^?]*)\??(.*)$/is : /^([^@]*@?[^?]*)\??(.*)$/s).exec(text) ?? [];
+  const [, address = '', written = ''] =
+    (isUrl ? /^mailto:([^?]*)\??(.*)$/is : /^([^@]*@?[^?]*)\??(.*)$/s).exec(text) ?? [];
   const email = parseEmail(isUrl ? decode(address) : address);
-  if (hasControlCharacters(written)) throw new AddressError('The query has a control character, such as a line break: remove it.');
+  if (hasControlCharacters(written))
+    throw new AddressError('The query has a control character, such as a line break: remove it.');
   const query = written === '' ? '' : `?${encodeQuery(written)}`;
   if (encodeURIComponent(email).length + query.length > MAX_MAILTO_LENGTH) {
-    throw new AddressError(`The address with its query is longer than ${MAX_MAILTO_LENGTH} characters: shorten it.`);
+    throw new AddressError(
+      `The address with its query is longer than ${MAX_MAILTO_LENGTH} characters: shorten it.`,
+    );
   }
   return email + query;
 }
@@ -40,7 +44,9 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new AddressError('The address is not percent-encoded as in a mailto: URL: write it without "mailto:".');
+    throw new AddressError(
+      'The address is not percent-encoded as in a mailto: URL: write it without "mailto:".',
+    );
   }
 }
 
@@ -55,11 +61,21 @@ export const unsubscribe = strictObject({
     description: 'An address, or one with a query as in a mailto: URL.',
     examples: ['unsubscribe@acme.com?subject=unsubscribe'],
   }),
-  one_click: optional(z.boolean()).meta({ description: 'Whether a POST to the url unsubscribes without asking (RFC 8058).' }),
+  one_click: optional(z.boolean()).meta({
+    description: 'Whether a POST to the url unsubscribes without asking (RFC 8058).',
+  }),
 })
   .superRefine(({ url, email, one_click }, context) => {
-    const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message, params: { code: 'required' } });
+    const refuse = (path: string[], message: string) =>
+      context.addIssue({ code: 'custom', path, message, params: { code: 'required' } });
     if (url === undefined && email === undefined) refuse([], 'Give a url, an email, or both.');
-    if (url === undefined && one_click) refuse(['one_click'], 'One click needs a url to post to: give the url.');
+    if (url === undefined && one_click)
+      refuse(['one_click'], 'One click needs a url to post to: give the url.');
   })
-  .transform(({ url, email, one_click }): Unsubscribe => ({ url: url ?? null, email: email ?? null, oneClick: one_click ?? false }));
+  .transform(
+    ({ url, email, one_click }): Unsubscribe => ({
+      url: url ?? null,
+      email: email ?? null,
+      oneClick: one_click ?? false,
+    }),
+  );

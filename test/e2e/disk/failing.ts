@@ -22,7 +22,10 @@ export interface Failing extends Instance {
 /** @param folder where it is told what to do */
 export async function startFailing(setup: InstanceSetup, folder: string, seed: string): Promise<Failing> {
   const control = join(folder, 'fiu');
-  const instance = await startInstance({ ...setup, under: ['env', `FIU_PRNG_SEED=${seed}`, 'fiu-run', '-x', '-f', control] });
+  const instance = await startInstance({
+    ...setup,
+    under: ['env', `FIU_PRNG_SEED=${seed}`, 'fiu-run', '-x', '-f', control],
+  });
 
   function tell(commands: readonly string[]): void {
     const args = ['-f', control, ...commands.flatMap((command) => ['-c', command]), String(instance.pid)];
@@ -33,7 +36,12 @@ export async function startFailing(setup: InstanceSetup, folder: string, seed: s
   const points = Object.entries(POINTS) as [keyof Faults, string][];
   return {
     ...instance,
-    fail: (faults) => tell(points.map(([call, name]) => `enable_random name=${name},probability=${faults[call]},failinfo=${EIO}`)),
+    fail: (faults) =>
+      tell(
+        points.map(
+          ([call, name]) => `enable_random name=${name},probability=${faults[call]},failinfo=${EIO}`,
+        ),
+      ),
     heal: () => tell(points.map(([, name]) => `disable name=${name}`)),
   };
 }

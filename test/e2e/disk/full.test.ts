@@ -1,12 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
-import { startSimulator } from '../../helpers/simulator.ts';
+import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
 import { type Instance, isThere, startInstance } from './instance.ts';
 import { mayMount, openLimited, openMounted } from './rooms.ts';
 
 const ROOMS = [
-  { where: 'whose files may not grow (skipped where there is no prlimit)', open: openLimited, runs: isThere('prlimit') },
+  {
+    where: 'whose files may not grow (skipped where there is no prlimit)',
+    open: openLimited,
+    runs: isThere('prlimit'),
+  },
   { where: 'that is full (skipped where none may be mounted)', open: openMounted, runs: mayMount },
 ];
 
@@ -35,7 +39,8 @@ for (const { where, open, runs } of ROOMS) {
         expect(kept.length).toBeGreaterThan(3);
         await expect.poll(() => listed(service)).toEqual(kept.toSorted());
         await room.fill(service.pid, 0);
-        for (const refused of await Promise.all(Array.from({ length: 8 }, accept))) expectUnavailable(refused);
+        for (const refused of await Promise.all(Array.from({ length: 8 }, accept)))
+          expectUnavailable(refused);
         // There may be room for less than a message yet.
         await expect
           .poll(async () => [(await accept()).status, (await service.request('/readyz')).body.code])
@@ -56,10 +61,12 @@ for (const { where, open, runs } of ROOMS) {
       await using gmail = await startSimulator({ password: APP_PASSWORD });
       const setup = { smtp: gmail, file: room.file, under: room.under };
       const ids: string[] = [];
-      const statuses = async (service: Instance) => Promise.all(ids.map(async (id) => (await service.get(id)).body.status));
+      const statuses = async (service: Instance) =>
+        Promise.all(ids.map(async (id) => (await service.get(id)).body.status));
       {
         await using service = await startInstance(setup);
-        const accept = async (message: object) => ids.push((await service.send({ subject: 'x', text: 'x', ...message })).body.id);
+        const accept = async (message: object) =>
+          ids.push((await service.send({ subject: 'x', text: 'x', ...message })).body.id);
         await accept({ to: 'slow+2s@simulator.test' });
         await accept({ to: 'ada@example.com', scheduled_at: inMs(1000) });
         await gmail.waitFor(({ transactions }) => transactions.length === 1);
@@ -75,8 +82,15 @@ for (const { where, open, runs } of ROOMS) {
       }
       await using again = await startInstance(setup);
       expect(await statuses(again)).toEqual(['sent', 'sent']);
-      for (const id of ids) expect((await again.get(id)).body).toMatchObject({ attempts: [{ number: 1 }], possible_duplicate: false });
-      expect(gmail.messages.map(({ recipients }) => recipients[0])).toEqual(['slow+2s@simulator.test', 'ada@example.com']);
+      for (const id of ids)
+        expect((await again.get(id)).body).toMatchObject({
+          attempts: [{ number: 1 }],
+          possible_duplicate: false,
+        });
+      expect(gmail.messages.map(({ recipients }) => recipients[0])).toEqual([
+        'slow+2s@simulator.test',
+        'ada@example.com',
+      ]);
     });
 
     test('is started on it all the same, refuses messages, and takes them as soon as there is room', async () => {
@@ -101,7 +115,12 @@ for (const { where, open, runs } of ROOMS) {
 
 /** A message that stays where it is. */
 function later(): object {
-  return { to: 'ada@example.com', subject: 'Later', text: 'later '.repeat(1000), scheduled_at: inMs(3_600_000) };
+  return {
+    to: 'ada@example.com',
+    subject: 'Later',
+    text: 'later '.repeat(1000),
+    scheduled_at: inMs(3_600_000),
+  };
 }
 
 function inMs(ms: number): string {

@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
+import type { ServiceSetup } from '../../crash/service.ts';
 import { API_KEY, APP_PASSWORD } from '../../helpers/service.ts';
-import type { ServiceSetup } from '../crash/service.ts';
 
-const SERVICE = new URL('../crash/service.ts', import.meta.url).pathname;
+const SERVICE = new URL('../../crash/service.ts', import.meta.url).pathname;
 
 /** Retries come soon. What is tried again because the disk refused it is not hurried by this. */
 const BACKOFF_SCALE = 0.01;
@@ -47,14 +47,24 @@ export interface Instance extends AsyncDisposable {
 
 /** @throws {Error} with what it printed, if it ends before it serves */
 export async function startInstance({ smtp, file, under = [], env }: InstanceSetup): Promise<Instance> {
-  const setup: ServiceSetup = { env: { ...environment(smtp.url, file), ...env }, ca: smtp.ca, backoffScale: BACKOFF_SCALE };
+  const setup: ServiceSetup = {
+    env: { ...environment(smtp.url, file), ...env },
+    ca: smtp.ca,
+    backoffScale: BACKOFF_SCALE,
+  };
   const [program = process.execPath, ...args] = [...under, process.execPath, SERVICE, JSON.stringify(setup)];
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { PATH: process.env.PATH } });
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: { PATH: process.env.PATH },
+  });
   const printed: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => printed.push(text));
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding('utf8').on('data', (text: string) => printed.push(text));
   const closed = once(child, 'close');
   const early = closed.then(() => {
-    throw new Error(`it ended with ${child.exitCode ?? child.signalCode} before it served:\n${printed.join('')}`);
+    throw new Error(
+      `it ended with ${child.exitCode ?? child.signalCode} before it served:\n${printed.join('')}`,
+    );
   });
   const [url] = (await Promise.race([once(child, 'message'), early])) as [string];
   early.catch(() => {});
@@ -64,7 +74,11 @@ export async function startInstance({ smtp, file, under = [], env }: InstanceSet
   async function request(path: string, init: RequestInit = {}): Promise<Answer> {
     const headers = { authorization: `Bearer ${API_KEY}`, ...init.headers };
     const response = await fetch(`${url}${path}`, { ...init, headers });
-    return { status: response.status, headers: response.headers, body: (await response.json()) as Answer['body'] };
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (await response.json()) as Answer['body'],
+    };
   }
   async function end() {
     child.kill('SIGKILL');
@@ -76,10 +90,18 @@ export async function startInstance({ smtp, file, under = [], env }: InstanceSet
     url,
     printed: () => printed.join(''),
     request,
-    send: (body) => request('/send', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    send: (body) =>
+      request('/send', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
     get: (id) => request(`/messages/${id}`),
     async kill() {
-      if (hasEnded(child)) throw new Error(`it ended by itself, with ${child.exitCode ?? child.signalCode}:\n${printed.join('')}`);
+      if (hasEnded(child))
+        throw new Error(
+          `it ended by itself, with ${child.exitCode ?? child.signalCode}:\n${printed.join('')}`,
+        );
       await end();
     },
     [Symbol.asyncDispose]: end,

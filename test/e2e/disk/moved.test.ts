@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
-import { startSimulator } from '../../helpers/simulator.ts';
+import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
 import { type Instance, startInstance } from './instance.ts';
 
 const SOON = { timeout: 10_000, interval: 50 };
@@ -76,44 +76,60 @@ const MISHAPS = [
     },
     reason: /Another file is at the path/,
   },
-  { what: 'is removed', harm: ({ file }: Paths) => rm(file), undo: null, reason: /no longer at the path.*restart Outtray/ },
-  { what: 'is truncated', harm: ({ file }: Paths) => truncate(file), undo: null, reason: /truncated.*Restore it from a backup/ },
+  {
+    what: 'is removed',
+    harm: ({ file }: Paths) => rm(file),
+    undo: null,
+    reason: /no longer at the path.*restart Outtray/,
+  },
+  {
+    what: 'is truncated',
+    harm: ({ file }: Paths) => truncate(file),
+    undo: null,
+    reason: /truncated.*Restore it from a backup/,
+  },
 ];
 
 describe('a service whose file', { timeout: 60_000 }, () => {
-  test.each(MISHAPS)('$what refuses messages, is not ready, says why, and sends nothing', async ({ harm, reason, ...rest }) => {
-    const { gmail, service, ...paths } = await start();
-    const soon = await accept(service, 500);
-    await harm(paths);
-    expect(await service.send(later())).toMatchObject({ status: 503, body: { code: 'queue_unavailable' } });
-    expect(await service.request('/readyz')).toMatchObject({
-      status: 503,
-      body: { code: 'queue_unavailable', detail: expect.stringMatching(reason) },
-    });
-    const due = Date.parse((await service.get(soon)).body.scheduled_at as string);
-    await expect.poll(() => Date.now() > due + 300, SOON).toBe(true);
-    expect((await service.request('/readyz')).status).toBe(503);
-    expect(gmail.transactions).toHaveLength(0);
-    expect(service.printed().split(CANNOT_BE_USED)).toHaveLength(2);
-    expect(service.printed()).toMatch(reason);
+  test.each(MISHAPS)(
+    '$what refuses messages, is not ready, says why, and sends nothing',
+    async ({ harm, reason, ...rest }) => {
+      const { gmail, service, ...paths } = await start();
+      const soon = await accept(service, 500);
+      await harm(paths);
+      expect(await service.send(later())).toMatchObject({ status: 503, body: { code: 'queue_unavailable' } });
+      expect(await service.request('/readyz')).toMatchObject({
+        status: 503,
+        body: { code: 'queue_unavailable', detail: expect.stringMatching(reason) },
+      });
+      const due = Date.parse((await service.get(soon)).body.scheduled_at as string);
+      await expect.poll(() => Date.now() > due + 300, SOON).toBe(true);
+      expect((await service.request('/readyz')).status).toBe(503);
+      expect(gmail.transactions).toHaveLength(0);
+      expect(service.printed().split(CANNOT_BE_USED)).toHaveLength(2);
+      expect(service.printed()).toMatch(reason);
 
-    if (rest.undo === null) return;
-    await rest.undo(paths);
-    await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
-    await expect.poll(async () => (await service.get(soon)).body.status, SOON).toBe('sent');
-  });
+      if (rest.undo === null) return;
+      await rest.undo(paths);
+      await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
+      await expect.poll(async () => (await service.get(soon)).body.status, SOON).toBe('sent');
+    },
+  );
 
-  test.each(MISHAPS.slice(0, 2))('$what and put back keeps what it accepts before and after', async ({ harm, undo }) => {
-    const { service, serve, kept, ...paths } = await start();
-    await harm(paths);
-    await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(503);
-    await undo?.(paths);
-    await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
-    const more = await accept(service);
-    await service.kill();
-    await using again = await serve();
-    expect(await listed(again)).toEqual([kept, more].toSorted());
-  });
+  test.each(MISHAPS.slice(0, 2))(
+    '$what and put back keeps what it accepts before and after',
+    async ({ harm, undo }) => {
+      const { service, serve, kept, ...paths } = await start();
+      await harm(paths);
+      await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(503);
+      await undo?.(paths);
+      await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
+      const more = await accept(service);
+      await service.kill();
+      await using again = await serve();
+      expect(await listed(again)).toEqual([kept, more].toSorted());
+    },
+  );
 
   test('is moved notices it without a request', async () => {
     const { service, ...paths } = await start();
@@ -130,7 +146,10 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     expect(await listed(other)).toEqual([more]);
     await service.kill();
     await other.kill();
-    await using former = await startInstance({ smtp: { url: 'smtp://127.0.0.1:1', ca: '' }, file: away(paths) });
+    await using former = await startInstance({
+      smtp: { url: 'smtp://127.0.0.1:1', ca: '' },
+      file: away(paths),
+    });
     expect(await listed(former)).toEqual([kept]);
     await using again = await serve();
     expect(await listed(again)).toEqual([more]);
@@ -152,7 +171,11 @@ describe('a service whose file', { timeout: 60_000 }, () => {
 
   test.each([
     ['removed', ({ file }: Paths) => rm(`${file}-wal`)],
-    ['replaced', ({ file }: Paths) => copyFile(`${file}-wal`, `${file}-copy`).then(() => rename(`${file}-copy`, `${file}-wal`))],
+    [
+      'replaced',
+      ({ file }: Paths) =>
+        copyFile(`${file}-wal`, `${file}-copy`).then(() => rename(`${file}-copy`, `${file}-wal`)),
+    ],
   ])('loses its log, which is %s, keeps what it accepts before and after', async (_how, harm) => {
     const { service, serve, kept, ...paths } = await start();
     await harm(paths);
@@ -165,7 +188,10 @@ describe('a service whose file', { timeout: 60_000 }, () => {
   test('has a truncated log refuses messages', async () => {
     const { service, file } = await start();
     await truncate(`${file}-wal`);
-    expect(await service.send(later())).toMatchObject({ status: 503, body: { detail: expect.stringContaining('truncated') } });
+    expect(await service.send(later())).toMatchObject({
+      status: 503,
+      body: { detail: expect.stringContaining('truncated') },
+    });
     expect((await service.request('/readyz')).status).toBe(503);
   });
 });
@@ -177,7 +203,12 @@ async function accept(service: Instance, inMs?: number): Promise<string> {
 }
 
 function later(inMs = 3_600_000): object {
-  return { to: 'ada@example.com', subject: 'Later', text: 'later', scheduled_at: new Date(Date.now() + inMs).toISOString() };
+  return {
+    to: 'ada@example.com',
+    subject: 'Later',
+    text: 'later',
+    scheduled_at: new Date(Date.now() + inMs).toISOString(),
+  };
 }
 
 async function listed(service: Instance): Promise<string[]> {

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { startRawSmtp } from '../../helpers/raw-smtp.ts';
+import { startRawSmtp } from '../../helpers/smtp/raw-smtp.ts';
 import { isThere, startInstance } from './instance.ts';
 import { findDisorder, type Traced } from './order.ts';
 import { parseTrace, straceTo } from './trace.ts';
@@ -20,7 +20,8 @@ describe('what is taken for the right order', () => {
   const ATTEMPT =
     '7 writev(8<TCP:[127.0.0.1:3->127.0.0.1:4]>, [{iov_base="MAIL FROM:<a@b.c>\\r\\n", iov_len=19}, {iov_base="RCPT TO:<ada@b.c>\\r\\n", iov_len=19}], 2) = 38';
   const right = { accept: [...kept('queued'), SYNC, ANSWER], attempt: [...kept('sending'), SYNC, ATTEMPT] };
-  const disorderIn = (...lines: string[]) => findDisorder(parseTrace(lines.join('\n')), [{ id: ID, recipient: 'ada@b.c' }]);
+  const disorderIn = (...lines: string[]) =>
+    findDisorder(parseTrace(lines.join('\n')), [{ id: ID, recipient: 'ada@b.c' }]);
 
   test('written, committed, synced, and then told or tried', () => {
     expect(disorderIn(...right.accept, ...right.attempt)).toEqual([]);
@@ -31,25 +32,37 @@ describe('what is taken for the right order', () => {
     ['the sync comes after the answer', [...kept('queued'), ANSWER, SYNC]],
     [
       'the sync returns after the answer',
-      [...kept('queued'), '7 fsync(5</q.db-wal> <unfinished ...>', ANSWER.replace('7', '8'), '7 <... fsync resumed>) = 0'],
+      [
+        ...kept('queued'),
+        '7 fsync(5</q.db-wal> <unfinished ...>',
+        ANSWER.replace('7', '8'),
+        '7 <... fsync resumed>) = 0',
+      ],
     ],
     ['the sync fails', [...kept('queued'), SYNC.replace('0', '-1 EIO (Input/output error)'), ANSWER]],
     ['another file is synced', [...kept('queued'), SYNC.replace('-wal', ''), ANSWER]],
     ['the sync comes before the write', [SYNC, ...kept('queued'), ANSWER]],
     ['the transaction goes on after the sync', kept('queued').toSpliced(2, 0, SYNC).concat(ANSWER)],
   ])('not when %s', (_, accept) => {
-    expect(disorderIn(...accept, ...right.attempt)).toEqual([`the 202 of ${ID} went out before the message was synced`]);
+    expect(disorderIn(...accept, ...right.attempt)).toEqual([
+      `the 202 of ${ID} went out before the message was synced`,
+    ]);
   });
 
   test.each([
     ['no attempt is recorded', [SYNC, ATTEMPT]],
     ['its record is synced too late', [...kept('sending'), ATTEMPT, SYNC]],
   ])('not when %s', (_, attempt) => {
-    expect(disorderIn(...right.accept, ...attempt)).toEqual([`the attempt of ${ID} went out before its record was synced`]);
+    expect(disorderIn(...right.accept, ...attempt)).toEqual([
+      `the attempt of ${ID} went out before its record was synced`,
+    ]);
   });
 
   test('not when there is nothing to see', () => {
-    expect(disorderIn()).toEqual([`the 202 of ${ID} is not in the trace`, `the attempt of ${ID} is not in the trace`]);
+    expect(disorderIn()).toEqual([
+      `the 202 of ${ID} is not in the trace`,
+      `the attempt of ${ID} is not in the trace`,
+    ]);
   });
 });
 
@@ -77,13 +90,16 @@ test.runIf(isThere('strace'))(
     const messages: Traced[] = [];
     for (let round = 1; round <= 4; round++) {
       const recipients = Array.from({ length: 10 }, (_, index) => `r${round}.${index}@example.com`);
-      const answers = await Promise.all(recipients.map((to) => service.send({ to, subject: 'Hello', text: 'Hello.' })));
+      const answers = await Promise.all(
+        recipients.map((to) => service.send({ to, subject: 'Hello', text: 'Hello.' })),
+      );
       for (const [index, { status, body }] of answers.entries()) {
         expect(status).toBe(202);
         messages.push({ id: body.id, recipient: recipients[index] ?? '' });
       }
     }
-    for (const { id } of messages) await expect.poll(async () => (await service.get(id)).body.status).toBe('sent');
+    for (const { id } of messages)
+      await expect.poll(async () => (await service.get(id)).body.status).toBe('sent');
     await service.kill();
     const calls = parseTrace(await readFile(trace, 'latin1'));
     expect(findDisorder(calls, messages)).toEqual([]);

@@ -9,8 +9,18 @@ export interface Traced {
 /** Where something came too early, in words: an answer before its message was synced, an attempt before its record was. */
 export function findDisorder(calls: readonly Call[], messages: readonly Traced[]): string[] {
   return messages.flatMap(({ id, recipient }) => [
-    ...compare(`the 202 of ${id}`, answerTo(id, calls), 'the message', syncedAt(recordOf(id, 'queued'), calls)),
-    ...compare(`the attempt of ${id}`, attemptFor(recipient, calls), 'its record', syncedAt(recordOf(id, 'sending'), calls)),
+    ...compare(
+      `the 202 of ${id}`,
+      answerTo(id, calls),
+      'the message',
+      syncedAt(recordOf(id, 'queued'), calls),
+    ),
+    ...compare(
+      `the attempt of ${id}`,
+      attemptFor(recipient, calls),
+      'its record',
+      syncedAt(recordOf(id, 'sending'), calls),
+    ),
   ]);
 }
 
@@ -24,14 +34,20 @@ function recordOf(id: string, status: string): RegExp {
 }
 
 function answerTo(id: string, calls: readonly Call[]): Call | undefined {
-  return calls.find(({ target, data }) => isSocket(target) && data.startsWith('HTTP/1.1 202 ') && data.includes(id));
+  return calls.find(
+    ({ target, data }) => isSocket(target) && data.startsWith('HTTP/1.1 202 ') && data.includes(id),
+  );
 }
 
 /** Its first bytes: MAIL FROM, with RCPT TO or before it. */
 function attemptFor(recipient: string, calls: readonly Call[]): Call | undefined {
-  const named = calls.findIndex(({ target, data }) => isSocket(target) && data.includes(`RCPT TO:<${recipient}>`));
+  const named = calls.findIndex(
+    ({ target, data }) => isSocket(target) && data.includes(`RCPT TO:<${recipient}>`),
+  );
   const socket = calls[named]?.target;
-  return calls.slice(0, named + 1).findLast(({ target, data }) => target === socket && data.includes('MAIL FROM:'));
+  return calls
+    .slice(0, named + 1)
+    .findLast(({ target, data }) => target === socket && data.includes('MAIL FROM:'));
 }
 
 /**

@@ -25,7 +25,9 @@ export async function openLimited(): Promise<Room> {
   // The soft limit alone, which may be raised again without privileges.
   const set = (pid: number, bytes: string) => {
     limit = bytes;
-    const { status, stderr } = spawnSync('prlimit', ['--pid', String(pid), `--fsize=${limit}:`], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync('prlimit', ['--pid', String(pid), `--fsize=${limit}:`], {
+      encoding: 'utf8',
+    });
     if (status !== 0) throw new Error(stderr);
   };
   return {
@@ -48,7 +50,9 @@ export const mayMount = spawnSync('unshare', [...UNSHARE, MOUNT, tmpdir()]).stat
 /** A file system of 16 MB, in memory: ENOSPC. It goes with the process that holds it. */
 export async function openMounted(): Promise<Room> {
   const folder = await mkdtemp(join(tmpdir(), 'ot5-mounted-'));
-  const holder = spawn('unshare', [...UNSHARE, `${MOUNT} && echo mounted && cat`, folder], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const holder = spawn('unshare', [...UNSHARE, `${MOUNT} && echo mounted && cat`, folder], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   await once(holder.stdout, 'data');
   const ballast = join('/proc', String(holder.pid), 'root', folder, 'ballast');
   return {

@@ -6,8 +6,8 @@ import { isDeepStrictEqual, promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createMemoryQueue } from '../../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../../src/adapters/sqlite/index.ts';
-import type { Delivery } from '../../../src/core/delivery.ts';
-import type { Backend } from '../../../src/core/ports.ts';
+import type { Delivery } from '../../../src/core/delivery/delivery.ts';
+import type { Backend } from '../../../src/core/ports/backend.ts';
 import { aDelivery, aMessage } from '../../helpers/delivery.ts';
 
 /** A header and a page: https://sqlite.org/fileformat2.html#the_write_ahead_log. */
@@ -32,14 +32,20 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test('a log that is cut at any byte of its last page is opened, and what came before is there', { timeout: 60_000 }, async () => {
+test('a log that is cut at any byte of its last page is opened, and what came before is there', {
+  timeout: 60_000,
+}, async () => {
   const { log } = remains;
   expect(await openEach(lastFrame(1), (at) => log.subarray(0, at))).toEqual([]);
 });
 
 test('so is one that has nothing but zeros from there', async () => {
   const { log } = remains;
-  expect(await openEach(lastFrame(32), (at) => Buffer.concat([log.subarray(0, at), Buffer.alloc(log.length - at)]))).toEqual([]);
+  expect(
+    await openEach(lastFrame(32), (at) =>
+      Buffer.concat([log.subarray(0, at), Buffer.alloc(log.length - at)]),
+    ),
+  ).toEqual([]);
 });
 
 test('and one with a wrong byte there', async () => {
@@ -68,7 +74,8 @@ async function openEach(places: readonly number[], logFor: (at: number) => Uint8
 async function inspect(file: string): Promise<string[]> {
   const { before, last } = remains;
   const backend = await open(file);
-  const isKept = async (delivery: Delivery) => isDeepStrictEqual(await backend.store.get(delivery.id), delivery);
+  const isKept = async (delivery: Delivery) =>
+    isDeepStrictEqual(await backend.store.get(delivery.id), delivery);
   const wrong: string[] = [];
   try {
     for (const delivery of before) if (!(await isKept(delivery))) wrong.push(`has lost ${delivery.id}`);
@@ -101,7 +108,10 @@ async function makeRemains(): Promise<Remains> {
   const copy = join(folder, 'copy');
   await promisify(execFile)('cp', ['-r', used, copy]);
   await backend.close();
-  const [database, log] = ['queue.db', 'queue.db-wal'].map((name) => readFileSync(join(copy, name))) as [Buffer, Buffer];
+  const [database, log] = ['queue.db', 'queue.db-wal'].map((name) => readFileSync(join(copy, name))) as [
+    Buffer,
+    Buffer,
+  ];
   return { database, log, before: [checkpointed, ...logged], last };
 }
 
@@ -118,11 +128,21 @@ function lay(log: Uint8Array): string {
 }
 
 function open(file: string): Promise<Backend> {
-  return openSqliteBackend({ file, queue: createMemoryQueue(), maxMessages: 100, maxBytes: 1e6, retainMs: 60_000, onTrouble() {} });
+  return openSqliteBackend({
+    file,
+    queue: createMemoryQueue(),
+    maxMessages: 100,
+    maxBytes: 1e6,
+    retainMs: 60_000,
+    onTrouble() {},
+  });
 }
 
 /** Each of its bytes, or one in so many. */
 function lastFrame(step: number): number[] {
   const { length } = remains.log;
-  return Array.from({ length: Math.ceil(FRAME_BYTES / step) }, (_, index) => length - FRAME_BYTES + index * step);
+  return Array.from(
+    { length: Math.ceil(FRAME_BYTES / step) },
+    (_, index) => length - FRAME_BYTES + index * step,
+  );
 }

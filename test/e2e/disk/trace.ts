@@ -17,7 +17,19 @@ const WRITES = ['write', 'writev', 'sendto', 'sendmsg', 'pwrite64', 'pwritev'];
 /** The command that runs another under the same process id, and writes down all that it writes and syncs. Whole pages are shown, and what they go to. */
 export function straceTo(file: string): string[] {
   const calls = ['-e', `trace=${[...SYNCS, ...WRITES].join(',')}`, '-e', 'signal=none'];
-  return ['strace', '--daemonize', '--follow-forks', '--seccomp-bpf', '-qq', '-yy', '-s', '65536', ...calls, '-o', file];
+  return [
+    'strace',
+    '--daemonize',
+    '--follow-forks',
+    '--seccomp-bpf',
+    '-qq',
+    '-yy',
+    '-s',
+    '65536',
+    ...calls,
+    '-o',
+    file,
+  ];
 }
 
 /** Reads what `strace -f -yy` wrote. */

@@ -1,0 +1,70 @@
+import { blockedExtensionOf } from '../../core/intake/blocked-attachments.ts';
+import type { AttachmentInspector, BlockedEntry } from '../../core/ports/attachment-inspector.ts';
+import { HEAD_BYTES, kindOf, mayBeArchive } from './archive-type.ts';
+import { type Chunks, type Entry, oneChunk, peek } from './chunks.ts';
+import { readGzip } from './gzip.ts';
+import { type Budget, createBudget } from './scan-budget.ts';
+import { readTar } from './tar.ts';
+import { readZip } from './zip.ts';
+
+/** An archive, and three more inside it. A .tar.gz is two. */
+const MAX_DEPTH = 4;
+
+type Found = Pick<BlockedEntry, 'entry' | 'extension'>;
+
+/**
+ * Looks into zip, gzip and tar, and into those inside them.
+ *
+ * @param openBudget what the attachments of one message may cost, together
+ */
+export function createArchiveInspector(openBudget: () => Budget = createBudget): AttachmentInspector {
+  return {
+    async findBlocked(attachments) {
+      const budget = openBudget();
+      const blocked: BlockedEntry[] = [];
+      for (const [index, { filename, content }] of attachments.entries()) {
+        const found = await findIn(filename, oneChunk(content), 1, budget);
+        if (found !== null) blocked.push({ index, filename, ...found });
+      }
+      return blocked;
+    },
+  };
+}
+
+async function findIn(name: string, content: Chunks, depth: number, budget: Budget): Promise<Found | null> {
+  if (depth > MAX_DEPTH || !mayBeArchive(name)) return null;
+  try {
+    for await (const entry of entriesOf(name, content, budget)) {
+      budget.countEntry();
+      const found = await judge(entry, depth, budget);
+      if (found !== null) return found;
+    }
+  } catch {
+    // Damaged, or more than the budget has. No one is told: whether such a file may pass is for Gmail to say.
+  } finally {
+    await content.return();
+  }
+  return null;
+}
+
+async function* entriesOf(name: string, content: Chunks, budget: Budget): AsyncGenerator<Entry> {
+  const { head, all } = await peek(content, HEAD_BYTES);
+  switch (kindOf(name, head)) {
+    case 'zip':
+      return yield* readZip(all, budget);
+    case 'gzip':
+      return yield* readGzip(name, head, all, budget);
+    case 'tar':
+      return yield* readTar(all);
+  }
+}
+
+async function judge({ name, content }: Entry, depth: number, budget: Budget): Promise<Found | null> {
+  // A directory may be called example.com.
+  if (name.endsWith('/')) return null;
+  const filename = name.slice(name.lastIndexOf('/') + 1);
+  const extension = blockedExtensionOf(filename);
+  if (extension !== null) return { entry: name, extension };
+  const found = content && (await findIn(filename, content, depth + 1, budget));
+  return found && { ...found, entry: `${name}/${found.entry}` };
+}

@@ -1,0 +1,51 @@
+import type { Delivery } from '../../../core/delivery/delivery.ts';
+import { decodeRecord } from '../../../core/delivery/delivery-codec.ts';
+import { matchesQuery } from '../../../core/delivery/delivery-query.ts';
+import type { DeliveryStore } from '../../../core/ports/delivery-store.ts';
+import type { Connection } from '../connection/connection.ts';
+import { KEYS } from '../keys.ts';
+import { PAGE } from './store-scripts.ts';
+import { toTimelineRange } from './timeline.ts';
+
+/** Read in one step, during which Redis does nothing else. */
+const PER_PAGE = 100;
+
+/** Reads many deliveries, page by page, without their content: that may be large. */
+export function createListing(connection: Connection): Pick<DeliveryStore, 'list' | 'unsettled'> {
+  return {
+    async list(query) {
+      const found: Delivery[] = [];
+      let [from, to] = toTimelineRange(query);
+      for (;;) {
+        const page = (await connection.run(PAGE, KEYS.timeline, KEYS.delivery(''), from, to, PER_PAGE)) as (
+          | string
+          | null
+        )[];
+        for (let i = 0; i < page.length; i += 2) {
+          const record = page[i + 1];
+          if (!record) continue;
+          const delivery = decodeRecord(record, null);
+          if (matchesQuery(delivery, query)) found.push(delivery);
+          if (found.length === query.limit) return found;
+        }
+        if (page.length < 2 * PER_PAGE) return found;
+        from = `(${page.at(-2)}`;
+      }
+    },
+    async *unsettled() {
+      let cursor = '0';
+      do {
+        const [next, ids] = await connection.ask((redis) =>
+          redis.sscan(KEYS.unsettled, cursor, 'COUNT', PER_PAGE),
+        );
+        const reading = ids.reduce(
+          (all, id) => all.hget(KEYS.delivery(id), 'record'),
+          connection.redis.pipeline(),
+        );
+        const records = (await connection.ask(() => reading.exec())) ?? [];
+        for (const [, record] of records) if (typeof record === 'string') yield decodeRecord(record, null);
+        cursor = next;
+      } while (cursor !== '0');
+    },
+  };
+}

@@ -1,0 +1,97 @@
+import type { Outbox } from '../../../core/ports/outbox.ts';
+import { type Usage, usageOf } from '../../../core/webhooks/outbox-capacity.ts';
+import type { Connection } from '../connection/connection.ts';
+import type { Script } from '../connection/scripts.ts';
+import { KEYS } from '../keys.ts';
+
+const PER_PAGE = 100;
+
+/** What `counted` adds to, or takes from, the usage of all and of one endpoint. */
+const COUNT = `
+  local function count(url, notices, bytes)
+    redis.call('HINCRBY', KEYS[3], 'notices', notices)
+    redis.call('HINCRBY', KEYS[3], 'bytes', bytes)
+    if redis.call('HINCRBY', KEYS[3], 'notices ' .. url, notices) <= 0 then
+      redis.call('HDEL', KEYS[3], 'notices ' .. url, 'bytes ' .. url)
+    else
+      redis.call('HINCRBY', KEYS[3], 'bytes ' .. url, bytes)
+    end
+  end
+  local former = redis.call('HGET', KEYS[2], ARGV[1])
+  local formerBytes, formerUrl
+  if former then formerBytes, formerUrl = string.match(former, '^(%d+) (.*)$') end
+`;
+
+/**
+ * The same bounds as {@connection OutboxRoom} has.
+ *
+ * KEYS: the notices, their sizes, their usage. ARGV: id, notice, its bytes, its endpoint, notices and bytes at most.
+ */
+const PUT: Script = {
+  name: 'outtrayPut',
+  keys: 3,
+  lua: `
+    ${COUNT}
+    local url = ARGV[4]
+    if not former then
+      local used = redis.call('HMGET', KEYS[3], 'notices', 'bytes', 'notices ' .. url, 'bytes ' .. url)
+      for i = 1, 4 do used[i] = tonumber(used[i] or 0) end
+      if used[3] >= ARGV[5] - used[1] or used[4] + ARGV[3] > ARGV[6] - used[2] then return 0 end
+    else
+      count(formerUrl, -1, -formerBytes)
+    end
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+    redis.call('HSET', KEYS[2], ARGV[1], ARGV[3] .. ' ' .. url)
+    count(url, 1, ARGV[3])
+    return 1
+  `,
+};
+
+const REMOVE: Script = {
+  name: 'outtrayRemove',
+  keys: 3,
+  lua: `
+    ${COUNT}
+    if not former then return 0 end
+    redis.call('HDEL', KEYS[1], ARGV[1])
+    redis.call('HDEL', KEYS[2], ARGV[1])
+    count(formerUrl, -1, -formerBytes)
+    return 1
+  `,
+};
+
+/** An Outbox that all instances share. */
+export function createRedisOutbox(connection: Connection, bounds: Usage): Outbox {
+  const keys = [KEYS.notices, KEYS.noticeSizes, KEYS.noticeUsage];
+  return {
+    async put(notice) {
+      const { id, url } = notice;
+      const values = [id, JSON.stringify(notice), usageOf(notice).bytes, url];
+      return (await connection.run(PUT, ...keys, ...values, bounds.notices, Math.floor(bounds.bytes))) === 1;
+    },
+    async get(id) {
+      const notice = await connection.ask((redis) => redis.hget(KEYS.notices, id));
+      return notice === null ? null : JSON.parse(notice);
+    },
+    async remove(id) {
+      await connection.run(REMOVE, ...keys, id);
+    },
+    async *pending() {
+      // A hash that is resized meanwhile may show one of them twice.
+      const seen = new Set<string>();
+      let cursor = '0';
+      do {
+        const [next, entries] = await connection.ask((redis) =>
+          redis.hscan(KEYS.notices, cursor, 'COUNT', PER_PAGE),
+        );
+        for (let i = 0; i < entries.length; i += 2) {
+          const id = entries[i] as string;
+          if (seen.has(id)) continue;
+          seen.add(id);
+          yield JSON.parse(entries[i + 1] as string);
+        }
+        cursor = next;
+      } while (cursor !== '0');
+    },
+  };
+}

@@ -1,0 +1,18 @@
+import type { DeliveryStore } from './delivery-store.ts';
+import type { IdempotencyStore } from './idempotency-store.ts';
+import type { Outbox } from './outbox.ts';
+import type { Queue } from './queue.ts';
+import type { SharedState } from './shared-state.ts';
+import type { SuppressionStore } from './suppression-store.ts';
+
+/** One way to keep things: memory, a file, Redis. */
+export interface Backend {
+  readonly durability: 'memory' | 'disk' | 'redis';
+  readonly queue: Queue;
+  readonly store: DeliveryStore;
+  readonly idempotency: IdempotencyStore;
+  readonly suppressions: SuppressionStore;
+  readonly outbox: Outbox;
+  readonly sharedState: SharedState;
+  close(): Promise<void>;
+}

@@ -1,0 +1,30 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { AppError } from '../../core/errors.ts';
+import { quote } from '../validation/quote.ts';
+
+/** Whether a body is compressed, or encoded in some other way: it is never decoded. */
+export function isEncoded({ 'content-encoding': encoding = '' }: IncomingHttpHeaders): boolean {
+  return !['', 'identity'].includes(encoding.toLowerCase());
+}
+
+/** The refusal of a body that is not uncompressed JSON. Its text names what came, and how to send JSON with the client that it probably is. */
+export function refuseMediaType(headers: IncomingHttpHeaders): AppError {
+  return new AppError('unsupported_media_type', { detail: describe(headers) });
+}
+
+function describe(headers: IncomingHttpHeaders): string {
+  const { 'content-type': type = '', 'content-encoding': encoding = '' } = headers;
+  if (isEncoded(headers))
+    return `The Content-Encoding is ${quote(encoding)}; only uncompressed JSON is accepted.`;
+  if (type === '') return 'The Content-Type header is missing; it must be `application/json`.';
+  const advice = ADVICE.find(([start]) => type.toLowerCase().startsWith(start))?.[1] ?? '';
+  return `The Content-Type is ${quote(type)}; only \`application/json\` is accepted.${advice}`;
+}
+
+const ADVICE: readonly (readonly [start: string, advice: string])[] = [
+  [
+    'application/x-www-form-urlencoded',
+    " With curl, add `-H 'Content-Type: application/json'` or use `--json` in place of `-d`.",
+  ],
+  ['multipart/form-data', ' Files go into `attachments`, as base64.'],
+];

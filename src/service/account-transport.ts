@@ -1,0 +1,52 @@
+import { ehloName } from '../adapters/smtp/connection/ehlo-name.ts';
+import { DEADLINES, type Deadlines } from '../adapters/smtp/server-options.ts';
+import { openTransport } from '../adapters/smtp/transport.ts';
+import type { AccountConfig } from '../config/account-config.ts';
+import type { SmtpServer } from '../config/smtp-url.ts';
+import { createAccount } from '../core/accounts/account.ts';
+import { newAccountBook } from '../core/accounts/account-state.ts';
+import type { Sender } from '../core/accounts/accounts.ts';
+import type { Events } from '../core/events.ts';
+import type { SharedState } from '../core/ports/shared-state.ts';
+import type { Transport } from '../core/ports/transport.ts';
+
+export interface AccountTransportOptions {
+  readonly events: Events;
+  /** Where what is known of accounts is kept. */
+  readonly sharedState: SharedState;
+  /** In order of preference. */
+  readonly servers: readonly SmtpServer[];
+  /** Of all instances, and of this one. */
+  readonly connections: number;
+  readonly connectionsHere: number;
+  /** Messages per second; null: no limit. */
+  readonly rate: number | null;
+  /** A CA to trust besides those of Node, as PEM. */
+  readonly ca?: string | null | undefined;
+  /** Multiplies every pause of the account. */
+  readonly backoffScale?: number | undefined;
+  readonly deadlines?: Deadlines | undefined;
+  readonly absentAfterMs?: number | undefined;
+}
+
+/** A sender and its way out, which must be closed. */
+export interface AccountTransport extends Sender {
+  readonly transport: Transport;
+}
+
+/** An account with its limits, and its way to the server, which must be closed. */
+export async function openAccountTransport(
+  { user, credentials, from, aliases, daily, reserve }: AccountConfig,
+  { servers, ca = null, backoffScale = 1, deadlines = DEADLINES, ...shared }: AccountTransportOptions,
+): Promise<AccountTransport> {
+  const { sharedState } = shared;
+  const transport = openTransport({ servers, user, credentials, ehloName: ehloName(user), ca, deadlines });
+  const account = createAccount(user, {
+    ...shared,
+    backoffScale,
+    allowance: { ...daily, reserve },
+    book: await sharedState.open(`account:${user}`, () => newAccountBook(sharedState.now())),
+    keepConnections: transport.closeIdleConnections,
+  });
+  return { account, transport, from, aliases };
+}

@@ -1,0 +1,263 @@
+import { Command } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/index.ts';
+import { KEYS } from '../../src/adapters/redis/keys.ts';
+import { advance } from '../../src/core/delivery/delivery.ts';
+import type { Backend } from '../../src/core/ports/backend.ts';
+import { aDelivery } from '../helpers/delivery.ts';
+import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
+import { backendContract } from './backend.ts';
+import { durableContract, type Place } from './durable.ts';
+import { outboxContract } from './outbox.ts';
+import { rateContract } from './rate-counter.ts';
+import { sharedContract } from './shared.ts';
+import { suppressionContract } from './suppressions.ts';
+
+const ROOMY = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
+const PATIENT = { ...ROOMY, onTrouble() {} };
+const QUICK = { absentAfterMs: 500, onTrouble() {} };
+/** Where what is taken must stay its owner's, however busy the machine is when Redis comes back. */
+const SLOW_TO_LEAVE = { absentAfterMs: 5000 };
+const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
+const SOON = { timeout: 8000 };
+
+/** Empties the script cache of Redis right before each command of this backend, on the same connection. */
+function withEmptyScriptCache(backend: RedisBackend): RedisBackend {
+  const { client } = backend;
+  const send = client.sendCommand.bind(client);
+  client.sendCommand = (command, ...rest) => {
+    const flush = new Command('script', ['FLUSH', 'SYNC']);
+    flush.promise.catch(() => {});
+    send(flush);
+    return send(command, ...rest);
+  };
+  return backend;
+}
+
+describe.skipIf(!hasRedis)('with redis-server', () => {
+  let server: RedisServer;
+  let databases = 0;
+  beforeAll(async () => {
+    server = await startRedis();
+  });
+  afterAll(() => server[Symbol.asyncDispose]());
+
+  const open = (limits: Partial<typeof ROOMY>): Promise<RedisBackend> =>
+    openRedisBackend({ ...ROOMY, ...limits, url: server.url(databases++), onTrouble() {} });
+
+  backendContract('redis', open);
+  outboxContract('redis', open);
+  suppressionContract('redis', async () => (await open({})).suppressions);
+  rateContract('redis', async () => (await open({})).rates);
+
+  const share = (prepare: (backend: RedisBackend) => RedisBackend) => async () => {
+    const url = server.url(databases++);
+    const clients = new Map<Backend, RedisBackend['client']>();
+    return {
+      async join(limits: Partial<typeof ROOMY>) {
+        const backend = prepare(await openRedisBackend({ ...ROOMY, ...QUICK, ...limits, url }));
+        clients.set(backend, backend.client);
+        return backend;
+      },
+      kill: (instance: Backend) => clients.get(instance)?.disconnect(),
+      lockMs: QUICK.absentAfterMs,
+      async [Symbol.asyncDispose]() {},
+    };
+  };
+  sharedContract(
+    'redis',
+    share((backend) => backend),
+  );
+
+  const FORGETFUL = 'redis with a script cache that is always empty';
+  backendContract(FORGETFUL, async (limits) => withEmptyScriptCache(await open(limits)));
+  outboxContract(FORGETFUL, async (limits) => withEmptyScriptCache(await open(limits)));
+  suppressionContract(FORGETFUL, async () => withEmptyScriptCache(await open({})).suppressions);
+  sharedContract(FORGETFUL, share(withEmptyScriptCache));
+
+  test('an idempotency key that a former version wrote gets its answer', async () => {
+    const backend = await open({});
+    const answer = { status: 202, headers: {}, body: '{}' };
+    await backend.client.hset(KEYS.claim('k'), {
+      fingerprint: 'f',
+      seed: 's',
+      instance: '',
+      answer: JSON.stringify(answer),
+    });
+    await backend.client.hset(KEYS.claim('suspended'), { fingerprint: 'f', seed: 's', instance: '' });
+    expect(await backend.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'answered', answer });
+    expect(await backend.idempotency.claim('suspended', 'f', 'crm')).toEqual({ kind: 'new', seed: 's' });
+    await backend.close();
+  });
+
+  test('what an instance had taken when it closed is due at another at once', async () => {
+    const url = server.url(databases++);
+    const [one, other] = [
+      await openRedisBackend({ ...PATIENT, url }),
+      await openRedisBackend({ ...PATIENT, url }),
+    ];
+    await one.queue.push('a', NOW);
+    await one.queue.take(NOW.channel, AbortSignal.timeout(2000));
+    const taken = other.queue.take(NOW.channel, AbortSignal.timeout(2000));
+    await one.close();
+    expect(await taken).toBe('a');
+    await other.close();
+  });
+
+  test('what has left is in no list any more, and takes no room', async () => {
+    const { store, client, close } = await open({ retainMs: 50 });
+    const delivery = aDelivery();
+    await store.insert(delivery);
+    await store.update(delivery, advance(delivery, 'canceled', { finishedAt: 5 }));
+    await expect
+      .poll(
+        () =>
+          Promise.all(
+            [KEYS.timeline, KEYS.leaving, KEYS.delivery(delivery.id)].map((key) => client.exists(key)),
+          ),
+        SOON,
+      )
+      .toEqual([0, 0, 0]);
+    await close();
+  });
+
+  describe('each on a Redis of its own', () => {
+    const servers: RedisServer[] = [];
+    afterAll(() => Promise.all(servers.map((each) => each[Symbol.asyncDispose]())));
+
+    /** Redis is killed as well before what it keeps is opened again. */
+    durableContract('redis', async () => {
+      const redis = await startRedis(['appendonly yes', 'appendfsync always']);
+      servers.push(redis);
+      const clients: RedisBackend['client'][] = [];
+      const place: Place = {
+        async open(limits) {
+          if (clients.length > 0) await redis.restart();
+          const backend = await openRedisBackend({ ...QUICK, ...limits, url: redis.url() });
+          clients.push(backend.client);
+          return backend;
+        },
+        async afterCrash() {
+          for (const client of clients) client.disconnect();
+          return place;
+        },
+      };
+      return place;
+    });
+  });
+
+  describe('when Redis fails', () => {
+    /** What a caller of the API would meet. */
+    const attempts = ({ store, queue, sharedState, idempotency, suppressions, outbox }: Backend) =>
+      [
+        () => store.insert(aDelivery()),
+        () => store.get('msg_1'),
+        () => queue.push('x', NOW),
+        () => sharedState.open('b', () => ({})),
+        () => idempotency.claim('k', 'f', 'crm'),
+        () => suppressions.remove('ada@example.com'),
+        () => outbox.remove('ntc_1'),
+      ] as const;
+
+    test.each([
+      ['is gone', 1000, (redis: RedisServer) => redis.kill(), (redis: RedisServer) => redis.restart()],
+      [
+        'hangs',
+        4000,
+        async (redis: RedisServer) => redis.signal('SIGSTOP'),
+        async (redis: RedisServer) => redis.signal('SIGCONT'),
+      ],
+    ])(
+      'calls fail soon while it %s, and what was taken is settled when it is back',
+      async (_how, withinMs, stop, start) => {
+        await using redis = await startRedis(['appendonly yes', 'appendfsync always']);
+        const [one, other] = [
+          await openRedisBackend({ ...ROOMY, ...QUICK, ...SLOW_TO_LEAVE, url: redis.url() }),
+          await openRedisBackend({ ...ROOMY, ...QUICK, ...SLOW_TO_LEAVE, url: redis.url() }),
+        ];
+        const delivery = aDelivery();
+        await one.store.insert(delivery);
+        await one.queue.push(delivery.id, NOW);
+        await one.queue.take(NOW.channel, AbortSignal.timeout(2000));
+        const waiting = other.queue.take(NOW.channel, AbortSignal.timeout(20_000));
+        const book = await one.sharedState.open('a', () => ({ count: 0 }));
+
+        await stop(redis);
+        const startedAt = performance.now();
+        const outcomes = await Promise.allSettled(attempts(one).map((attempt) => attempt()));
+        expect(performance.now() - startedAt).toBeLessThan(withinMs);
+        expect(outcomes.map((each) => (each.status === 'rejected' ? each.reason.code : each))).toEqual(
+          outcomes.map(() => 'queue_unavailable'),
+        );
+        await expect(book.change((value) => ++value.count)).rejects.toMatchObject({
+          code: 'queue_unavailable',
+        });
+        expect(one.store.refusal()).toBe('queue_unavailable');
+        await expect(one.queue.done(delivery.id, NOW.channel)).rejects.toMatchObject({
+          code: 'queue_unavailable',
+        });
+
+        await start(redis);
+        await expect.poll(() => [one.store.refusal(), other.store.refusal()], SOON).toEqual([null, null]);
+        expect(await one.store.update(delivery, advance(delivery, 'canceled', { finishedAt: 5 }))).toBe(true);
+        await one.queue.done(delivery.id, NOW.channel);
+        await one.queue.push('next', NOW);
+        let taken = await waiting;
+        // A push that nobody was told of may have been made all the same.
+        if (taken === 'x') taken = await other.queue.take(NOW.channel, AbortSignal.timeout(2000));
+        expect(taken).toBe('next');
+        await Promise.all([one.close(), other.close()]);
+      },
+    );
+
+    test('what is taken stays taken when Redis was away for longer than locks last', async () => {
+      await using redis = await startRedis(['appendonly yes', 'appendfsync always']);
+      const [one, other] = [
+        await openRedisBackend({ ...ROOMY, ...QUICK, url: redis.url() }),
+        await openRedisBackend({ ...ROOMY, ...QUICK, url: redis.url() }),
+      ];
+      await one.queue.push('a', NOW);
+      await one.queue.take(NOW.channel, AbortSignal.timeout(2000));
+      const taken = other.queue
+        .take(NOW.channel, AbortSignal.timeout(2 * QUICK.absentAfterMs + 3000))
+        .catch(() => 'nothing');
+      await redis.kill();
+      const killedAt = performance.now();
+      await expect.poll(() => performance.now() - killedAt).toBeGreaterThan(1.5 * QUICK.absentAfterMs);
+      await redis.restart();
+      expect(await taken).toBe('nothing');
+      await one.queue.retry('a', NOW.channel, 0);
+      expect(await other.queue.take(NOW.channel, AbortSignal.timeout(2000))).toBe('a');
+      await Promise.all([one.close(), other.close()]);
+    });
+
+    test.each([
+      ['is read-only', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
+      ['is out of memory', ['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0']],
+    ] as const)(
+      'it is told without anybody asking when it %s, and when that is over',
+      async (_what, spoil, mend) => {
+        await using redis = await startRedis();
+        const told: boolean[] = [];
+        const backend = await openRedisBackend({
+          ...ROOMY,
+          ...QUICK,
+          url: redis.url(),
+          onTrouble: (reason) => told.push(reason !== null),
+        });
+        const [operator] = [await openRedisBackend({ ...ROOMY, ...QUICK, url: redis.url() })];
+        const order = (...[name, ...args]: readonly string[]) =>
+          operator.client.call(name as string, ...args);
+        expect(backend.store.refusal()).toBeNull();
+        await order(...spoil);
+        await expect.poll(() => backend.store.refusal(), SOON).toBe('queue_unavailable');
+        await expect(backend.store.insert(aDelivery())).rejects.toMatchObject({ code: 'queue_unavailable' });
+        await expect.poll(() => order(...mend).catch(() => null), SOON).toBe('OK');
+        await expect.poll(() => backend.store.refusal(), SOON).toBeNull();
+        await backend.store.insert(aDelivery());
+        expect([told[0], told.at(-1)]).toEqual([true, false]);
+        await Promise.all([backend.close(), operator.close()]);
+      },
+    );
+  });
+});

@@ -1,0 +1,335 @@
+import { describe, expect, test } from 'vitest';
+import { advance, type Delivery } from '../../src/core/delivery/delivery.ts';
+import type { Backend } from '../../src/core/ports/backend.ts';
+import { aDelivery } from '../helpers/delivery.ts';
+import { aSuppression } from '../helpers/suppression.ts';
+import { aNotice } from '../helpers/webhook-notice.ts';
+import type { BackendLimits } from './backend.ts';
+
+const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
+const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
+const NEVER = new AbortController().signal;
+
+/** A store, and instances on it. */
+export interface Shared extends AsyncDisposable {
+  /** Another instance. */
+  join(limits: BackendLimits): Promise<Backend>;
+  /** Lets an instance die without a word: nothing of it reaches the store any more. */
+  kill(instance: Backend): void;
+  /** For how long an instance is taken to live without a sign of it. */
+  readonly lockMs: number;
+}
+
+/** What several instances on one store promise each other. */
+export function sharedContract(name: string, start: () => Promise<Shared>): void {
+  interface Scene {
+    readonly one: Backend;
+    readonly other: Backend;
+    readonly shared: Shared;
+  }
+
+  /** Runs the test with two instances, which are closed afterwards. */
+  const withTwo = (limits: Partial<BackendLimits>, run: (scene: Scene) => Promise<void>) => async () => {
+    await using shared = await start();
+    const [one, other] = [
+      await shared.join({ ...ROOMY, ...limits }),
+      await shared.join({ ...ROOMY, ...limits }),
+    ];
+    try {
+      await run({ one, other, shared });
+    } finally {
+      await Promise.all([one.close(), other.close()]);
+    }
+  };
+
+  describe(`the queue that instances on ${name} share`, () => {
+    test(
+      'gives each id to one of them',
+      withTwo({}, async ({ one, other }) => {
+        const ids = Array.from({ length: 200 }, (_, i) => `id-${i}`);
+        const taken: string[] = [];
+        const all = new AbortController();
+        const lane = async ({ queue }: Backend) => {
+          while (taken.length < ids.length) {
+            const id = await queue.take(NOW.channel, all.signal);
+            taken.push(id);
+            await queue.done(id, NOW.channel);
+            if (taken.length === ids.length) all.abort();
+          }
+        };
+        const lanes = [one, other].flatMap((each) => [lane(each), lane(each), lane(each)]);
+        for (const [i, id] of ids.entries()) await (i % 2 ? one : other).queue.push(id, NOW);
+        await Promise.allSettled(lanes);
+        expect(taken.toSorted()).toEqual(ids.toSorted());
+      }),
+    );
+
+    test(
+      'wakes a taker at another instance',
+      withTwo({}, async ({ one, other }) => {
+        const taken = one.queue.take(NOW.channel, AbortSignal.timeout(2000));
+        await other.queue.push('a', NOW);
+        expect(await taken).toBe('a');
+      }),
+    );
+
+    test(
+      'gives the id of an instance that has died to another, and never that of one that lives',
+      withTwo({}, async ({ one, other, shared }) => {
+        await one.queue.push('a', NOW);
+        expect(await one.queue.take(NOW.channel, NEVER)).toBe('a');
+        await expect(other.queue.take(NOW.channel, AbortSignal.timeout(3 * shared.lockMs))).rejects.toThrow();
+        shared.kill(one);
+        expect(await other.queue.take(NOW.channel, AbortSignal.timeout(10_000))).toBe('a');
+      }),
+    );
+
+    test(
+      'settles and reschedules at one what was pushed at another',
+      withTwo({}, async ({ one, other }) => {
+        await one.queue.push('canceled', { ...NOW, afterMs: 20 });
+        await one.queue.push('due', NOW);
+        await one.queue.push('late', { ...NOW, afterMs: 60_000 });
+        await other.queue.done('canceled', NOW.channel);
+        await other.queue.done('due', NOW.channel);
+        await one.queue.push('hasty', NOW);
+        await other.queue.reschedule('hasty', NOW.channel, 80);
+        await other.queue.reschedule('late', NOW.channel, 40);
+        expect(await one.queue.take(NOW.channel, NEVER)).toBe('late');
+        expect(await one.queue.take(NOW.channel, AbortSignal.timeout(2000))).toBe('hasty');
+      }),
+    );
+
+    test(
+      'keeps an id that one has taken from being taken elsewhere, whoever pushes it and into which channel',
+      withTwo({}, async ({ one, other }) => {
+        const elsewhere = { ...NOW, channel: 'other@acme.com' };
+        await one.queue.push('a', NOW);
+        await one.queue.take(NOW.channel, NEVER);
+        await other.queue.push('a', NOW);
+        await other.queue.push('a', elsewhere);
+        await other.queue.push('b', elsewhere);
+        expect(await other.queue.take(elsewhere.channel, NEVER)).toBe('b');
+        await other.queue.push('c', NOW);
+        expect(await other.queue.take(NOW.channel, NEVER)).toBe('c');
+        await one.queue.done('a', NOW.channel);
+        expect(await other.queue.take(elsewhere.channel, AbortSignal.timeout(2000))).toBe('a');
+      }),
+    );
+
+    test(
+      'gives what a taker who left was about to get to another',
+      withTwo({}, async ({ one, other }) => {
+        await one.queue.push('a', NOW);
+        const leaving = new AbortController();
+        const left = one.queue.take(NOW.channel, leaving.signal);
+        leaving.abort(new Error('gone'));
+        await expect(left).rejects.toThrow('gone');
+        expect(await other.queue.take(NOW.channel, AbortSignal.timeout(2000))).toBe('a');
+      }),
+    );
+
+    test(
+      'loses nothing of what takers who leave were about to get',
+      withTwo({}, async ({ one, other }) => {
+        const ids = Array.from({ length: 100 }, (_, i) => `id-${i}`);
+        const taken: string[] = [];
+        const hasty = async ({ queue }: Backend) => {
+          while (taken.length < ids.length) {
+            const leaving = new AbortController();
+            const take = queue.take(NOW.channel, leaving.signal).then((id) => taken.push(id));
+            setImmediate(() => leaving.abort());
+            await take.catch(() => {});
+          }
+        };
+        const pushing = (async () => {
+          for (const id of ids) await one.queue.push(id, NOW);
+        })();
+        await Promise.all([pushing, hasty(one), hasty(other)]);
+        expect(taken.toSorted()).toEqual(ids.toSorted());
+      }),
+    );
+
+    test(
+      'gets what was kept by an instance that died before it could push it',
+      withTwo({}, async ({ one, other, shared }) => {
+        const [kept, again] = [aDelivery(), aDelivery()];
+        const expired = advance(again, 'expired', { finishedAt: 5 });
+        await one.store.insert(again);
+        await one.queue.push(again.id, NOW);
+        await one.queue.done(again.id, NOW.channel);
+        await one.store.update(again, expired);
+        await one.store.update(expired, advance(expired, 'queued', { finishedAt: null }));
+        await one.store.insert(kept);
+        shared.kill(one);
+        const take = () => other.queue.take(kept.account, AbortSignal.timeout(10_000));
+        expect([await take(), await take()].toSorted()).toEqual([kept.id, again.id].toSorted());
+      }),
+    );
+  });
+
+  describe(`the store that instances on ${name} share`, () => {
+    test(
+      'holds no more than may wait, whoever inserts',
+      withTwo({ maxMessages: 20 }, async ({ one, other }) => {
+        const inserts = Array.from({ length: 40 }, (_, i) => (i % 2 ? one : other).store.insert(aDelivery()));
+        const refused = (await Promise.allSettled(inserts)).filter(({ status }) => status === 'rejected');
+        expect(refused).toHaveLength(20);
+        await expect
+          .poll(() => [one.store.refusal(), other.store.refusal()])
+          .toEqual(['queue_full', 'queue_full']);
+      }),
+    );
+
+    test(
+      'lets one of them change a revision, and shows all what it has become',
+      withTwo({}, async ({ one, other }) => {
+        const delivery = aDelivery();
+        await one.store.insert(delivery);
+        const canceled = advance(delivery, 'canceled', { finishedAt: 5 });
+        const had = await Promise.all([
+          one.store.update(delivery, canceled),
+          other.store.update(delivery, advance(delivery, 'sending')),
+        ]);
+        expect(had.filter(Boolean)).toHaveLength(1);
+        expect(await one.store.get(delivery.id)).toEqual(await other.store.get(delivery.id));
+      }),
+    );
+
+    test(
+      'tells the others, and not oneself, what was settled or deferred',
+      withTwo({}, async ({ one, other }) => {
+        const told: Record<'here' | 'there', string[]> = { here: [], there: [] };
+        one.store.onChangeElsewhere((id) => told.here.push(id));
+        other.store.onChangeElsewhere((id) => told.there.push(id));
+        const [settled, deferred, begun] = [aDelivery(), aDelivery(), aDelivery()];
+        for (const delivery of [settled, deferred, begun]) await one.store.insert(delivery);
+        await one.store.update(begun, advance(begun, 'sending'));
+        await one.store.update(settled, advance(settled, 'canceled', { finishedAt: 5 }));
+        await one.store.update(deferred, advance(deferred, 'deferred', { nextAttemptAt: 5 }));
+        await expect.poll(() => told).toEqual({ here: [], there: [settled.id, deferred.id] });
+      }),
+    );
+
+    test(
+      'lists and names what any of them keeps',
+      withTwo({}, async ({ one, other }) => {
+        const delivery: Delivery = aDelivery();
+        await one.store.insert(delivery);
+        const names: string[] = [];
+        for await (const { id } of other.store.unsettled()) names.push(id);
+        expect(names).toEqual([delivery.id]);
+      }),
+    );
+  });
+
+  describe(`the idempotency ledger that instances on ${name} share`, () => {
+    test(
+      'lets one of many equal claims through, and gives all its answer',
+      withTwo({}, async ({ one, other }) => {
+        const claims = await Promise.all(
+          Array.from({ length: 50 }, (_, i) => (i % 2 ? one : other).idempotency.claim('k', 'f', 'crm')),
+        );
+        expect(claims.filter(({ kind }) => kind === 'new')).toHaveLength(1);
+        const claimant = claims.findIndex(({ kind }) => kind === 'new') % 2 ? one : other;
+        const answer = { status: 202, headers: {}, body: '{}' };
+        const receipt = { ids: ['msg_1'], refused: [] };
+        await claimant.idempotency.accept('k', receipt, answer);
+        for (const each of [one, other])
+          expect(await each.idempotency.claim('k', 'f', 'crm')).toEqual({
+            kind: 'accepted',
+            receipt,
+            answer,
+          });
+      }),
+    );
+
+    test(
+      'takes the answer of a request from another instance than the one that accepted it',
+      withTwo({}, async ({ one, other }) => {
+        const receipt = { ids: ['msg_1'], refused: [] };
+        const answer = { status: 200, headers: {}, body: '{}' };
+        await one.idempotency.claim('k', 'f', 'crm');
+        await other.idempotency.accept('k', receipt, answer);
+        expect(await other.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'in_progress' });
+        await one.idempotency.accept('k', receipt, null);
+        await other.idempotency.accept('k', receipt, answer);
+        expect(await one.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer });
+      }),
+    );
+
+    test(
+      'lets another take up, with the same seed, the claim of an instance that has died, and never that of one that lives',
+      withTwo({}, async ({ one, other, shared }) => {
+        const first = await one.idempotency.claim('k', 'f', 'crm');
+        await expect(
+          expect
+            .poll(async () => (await other.idempotency.claim('k', 'f', 'crm')).kind, {
+              timeout: 3 * shared.lockMs,
+            })
+            .toBe('new'),
+        ).rejects.toThrow();
+        shared.kill(one);
+        expect(await other.idempotency.claim('k', 'g', 'crm')).toEqual({ kind: 'mismatch' });
+        await expect.poll(() => other.idempotency.claim('k', 'f', 'crm'), { timeout: 10_000 }).toEqual(first);
+        expect(await other.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'in_progress' });
+      }),
+    );
+  });
+
+  describe(`what else instances on ${name} share`, () => {
+    test(
+      'books lose no change, whoever makes it',
+      withTwo({}, async ({ one, other }) => {
+        const sharedState = await Promise.all(
+          [one, other].map((each) =>
+            each.sharedState.open('a', () => ({ count: 0, by: {} as Record<string, number> })),
+          ),
+        );
+        const change = (i: number) =>
+          sharedState[i % 2]?.change((value) => {
+            value.by[i] = i;
+            return ++value.count;
+          });
+        const results = await Promise.all(Array.from({ length: 300 }, (_, i) => change(i)));
+        expect(new Set(results).size).toBe(300);
+        for (const book of sharedState) expect(Object.keys((await book.read()).by)).toHaveLength(300);
+      }),
+    );
+
+    test(
+      'books are kept when all have gone',
+      withTwo({}, async ({ one, other, shared }) => {
+        await (await one.sharedState.open('a', () => ({ count: 0 }))).change((value) => ++value.count);
+        await Promise.all([one.close(), other.close()]);
+        const later = await shared.join(ROOMY);
+        expect((await later.sharedState.open('a', () => ({ count: 0 }))).value).toEqual({ count: 1 });
+        await later.close();
+      }),
+    );
+
+    test(
+      'their clocks agree',
+      withTwo({}, async ({ one, other }) => {
+        expect(one.sharedState.shared).toBe(true);
+        expect(Math.abs(one.sharedState.now() - other.sharedState.now())).toBeLessThan(50);
+      }),
+    );
+
+    test(
+      'suppressions and notices are everybody’s',
+      withTwo({}, async ({ one, other }) => {
+        const [suppression, notice] = [aSuppression('ada@example.com'), aNotice()];
+        await one.suppressions.replace(null, suppression);
+        await one.outbox.put(notice);
+        expect(await other.suppressions.replace(null, suppression)).toBe(false);
+        expect([await other.suppressions.get('ada@example.com'), await other.outbox.get(notice.id)]).toEqual([
+          suppression,
+          notice,
+        ]);
+        await other.outbox.remove(notice.id);
+        expect(await one.outbox.get(notice.id)).toBeNull();
+      }),
+    );
+  });
+}

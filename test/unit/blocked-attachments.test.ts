@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest';
+import { blockedExtensionOf } from '../../src/core/intake/blocked-attachments.ts';
+
+test.each([
+  ['setup.exe', 'exe'],
+  ['SETUP.EXE', 'exe'],
+  ['invoice.pdf.js', 'js'],
+  ['archive.ex_', 'ex_'],
+  ['image.iso', 'iso'],
+  ['.bat', 'bat'],
+  ['addin.xll', 'xll'],
+])('%s is blocked, as Gmail blocks .%s', (filename, extension) => {
+  expect(blockedExtensionOf(filename)).toBe(extension);
+});
+
+test.each(['setup.exe.', 'setup.exe ', 'setup.exe. . '])(
+  'dots and spaces at the end do not hide an extension: %j',
+  (filename) => {
+    expect(blockedExtensionOf(filename)).toBe('exe');
+  },
+);
+
+test.each([
+  'setup.exe.gz',
+  'setup.exe.bz2',
+  'setup.exe.Z',
+  'setup.exe.gz.bz2',
+  'setup.exe.gz. ',
+  'setup.exe..gz',
+])('a compressed form is judged by what it is made of: %j', (filename) => {
+  expect(blockedExtensionOf(filename)).toBe('exe');
+});
+
+test.each([
+  'setup\uff0eexe',
+  'setup.e\u200bxe',
+  'setup.exe\u202e',
+  'invoice\u202efdp.exe',
+  'setup.exe\u3000',
+  'setup.exe\uff0e\u00a0',
+])('what cannot be seen does not hide an extension: %j', (filename) => {
+  expect(blockedExtensionOf(filename)).toBe('exe');
+});
+
+test('a very long name is judged by its end', () => {
+  expect(blockedExtensionOf(`${'. '.repeat(100_000)}x.exe`)).toBe('exe');
+  expect(blockedExtensionOf(`setup.exe${'.gz'.repeat(100_000)}`)).toBeNull();
+});
+
+test.each([
+  'invoice.pdf',
+  'photo.JPG',
+  'setup.exe.pdf',
+  'setup.exe.txt',
+  'dump.sql.gz',
+  'exe.gz',
+  '.gz',
+  'setup.exe.7z',
+  'exe',
+  'README',
+  '',
+  '...',
+  'data.constructor',
+  'notes.exercise',
+])('%j is not blocked', (filename) => {
+  expect(blockedExtensionOf(filename)).toBeNull();
+});

@@ -1,0 +1,200 @@
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { createTokenCache, createTokenSource } from '../../src/adapters/smtp/auth/token-source.ts';
+
+const CREDENTIALS = {
+  kind: 'refresh_token',
+  clientId: 'client',
+  clientSecret: 'GOCSPX-a-secret',
+  refreshToken: '1//a-refresh-token',
+} as const;
+const MINUTE = 60_000;
+const TIMEOUT_MS = 300;
+
+afterEach(() => vi.restoreAllMocks());
+
+/** A token endpoint that answers as told. */
+async function startEndpoint(
+  answer: (response: ServerResponse, form: URLSearchParams, request: number) => void,
+) {
+  let requests = 0;
+  const server = createServer(async (request, response) => {
+    let body = '';
+    for await (const chunk of request) body += chunk;
+    answer(response, new URLSearchParams(body), ++requests);
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const tokenUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/token`;
+  return {
+    get requests() {
+      return requests;
+    },
+    source: () => createTokenSource('bot@acme.test', { ...CREDENTIALS, tokenUrl }, TIMEOUT_MS),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** Gives token-1, token-2, …, each for so many seconds. */
+function startIssuer(expiresIn: number | undefined) {
+  return startEndpoint((response, _form, request) => {
+    response.end(
+      JSON.stringify({ access_token: `token-${request}`, expires_in: expiresIn, token_type: 'Bearer' }),
+    );
+  });
+}
+
+function setClock(): { advance(ms: number): void } {
+  let now = 1_000_000;
+  vi.spyOn(performance, 'now').mockImplementation(() => now);
+  return {
+    advance(ms) {
+      now += ms;
+    },
+  };
+}
+
+describe('a token', () => {
+  test.each([
+    ['an hour', 3600, 55 * MINUTE],
+    ['a minute', 60, 48_000],
+  ])('that lives for %s is given out until its margin, and then renewed', async (_, seconds, usableMs) => {
+    await using issuer = await startIssuer(seconds);
+    const clock = setClock();
+    const source = issuer.source();
+    expect(await source.take(null)).toMatchObject({ token: 'token-1', fresh: true });
+    // The life is told in wall-clock time, which goes on a little while the answer is read.
+    clock.advance(usableMs - 1000);
+    expect(await source.take(null)).toMatchObject({ token: 'token-1', fresh: false });
+    clock.advance(1001);
+    expect(await source.take(null)).toMatchObject({ token: 'token-2', fresh: true });
+    expect(issuer.requests).toBe(2);
+  });
+
+  test('whose life nobody tells serves one login', async () => {
+    await using issuer = await startIssuer(undefined);
+    const source = issuer.source();
+    await source.take(null);
+    expect(await source.take(null)).toMatchObject({ token: 'token-2', fresh: true });
+  });
+
+  test('is requested once for all that wait for it', async () => {
+    await using issuer = await startIssuer(3600);
+    const source = issuer.source();
+    const taken = await Promise.all(Array.from({ length: 20 }, () => source.take(null)));
+    expect(taken).toMatchObject(Array(20).fill({ token: 'token-1', fresh: true }));
+    expect(issuer.requests).toBe(1);
+  });
+
+  test('that was refused makes way for the one that has replaced it, or for a new one', async () => {
+    await using issuer = await startIssuer(3600);
+    const source = issuer.source();
+    await source.take(null);
+    const [first, second] = await Promise.all([source.take('token-1'), source.take('token-1')]);
+    expect([first.token, second.token]).toEqual(['token-2', 'token-2']);
+    expect((await source.take('token-1')).token).toBe('token-2');
+    expect(issuer.requests).toBe(2);
+  });
+
+  test('is asked for again after a request that failed', async () => {
+    await using issuer = await startEndpoint((response, _form, request) => {
+      if (request === 1) response.writeHead(503).end();
+      else response.end(JSON.stringify({ access_token: 'token', expires_in: 3600 }));
+    });
+    const source = issuer.source();
+    await expect(Promise.all([source.take(null), source.take(null)])).rejects.toMatchObject({
+      code: 'EFETCH',
+    });
+    expect((await source.take(null)).token).toBe('token');
+    expect(issuer.requests).toBe(2);
+  });
+
+  test('that was issued for a login and refused is not asked for again in that session', async () => {
+    await using issuer = await startIssuer(3600);
+    const source = issuer.source();
+    const ask = (provision: ReturnType<typeof createTokenCache>['provisionCallback'], renew: boolean) =>
+      new Promise((resolve) => provision('bot@acme.test', renew, (error, token) => resolve(error ?? token)));
+    const first = createTokenCache(source).provisionCallback;
+    expect(await ask(first, false)).toBe('token-1');
+    expect(await ask(first, true)).toMatchObject({ code: 'EOAUTH2' });
+    const second = createTokenCache(source).provisionCallback;
+    expect(await ask(second, false)).toBe('token-1');
+    expect(await ask(second, true)).toBe('token-2');
+    expect(issuer.requests).toBe(2);
+  });
+});
+
+describe('an endpoint', () => {
+  const html = '<!DOCTYPE html><title>Sign in to this network</title>';
+
+  test.each<[string, (response: ServerResponse) => void, string, RegExp]>([
+    ['is out of order', (response) => response.writeHead(502).end(html), 'EFETCH', /HTTP 502/],
+    [
+      'is out of order, and says so in JSON',
+      (response) => response.writeHead(500).end('{"error":"internal_failure"}'),
+      'EFETCH',
+      /HTTP 500/,
+    ],
+    [
+      'is asked too often',
+      (response) => response.writeHead(429).end('{"error":"rate_limit_exceeded"}'),
+      'EFETCH',
+      /HTTP 429/,
+    ],
+    ['never answers', () => {}, 'EFETCH', /did not answer within 0\.3 s/],
+    [
+      'never ends its answer',
+      (response) => void response.writeHead(200).write('{"access_'),
+      'EFETCH',
+      /did not answer within/,
+    ],
+    ['hangs up', (response) => response.destroy(), 'EFETCH', /socket|closed|ECONNRESET/],
+    ['is somebody’s web page', (response) => response.end(html), 'EOAUTH2', /HTTP 200/],
+    [
+      'moves elsewhere',
+      (response) => response.writeHead(302, { location: '/elsewhere' }).end(),
+      'EOAUTH2',
+      /HTTP 302/,
+    ],
+    ['answers with nothing', (response) => response.end(), 'EOAUTH2', /HTTP 200/],
+    ['answers with a list', (response) => response.end('[]'), 'EOAUTH2', /No access token/],
+    ['answers with another object', (response) => response.end('{}'), 'EOAUTH2', /No access token/],
+    [
+      'refuses in the way of another API',
+      (response) => response.writeHead(404).end('{"error":{"code":404}}'),
+      'EOAUTH2',
+      /HTTP 404/,
+    ],
+    [
+      'refuses',
+      (response) => response.writeHead(400).end('{"error":"invalid_scope"}'),
+      'EOAUTH2',
+      /^invalid_scope$/,
+    ],
+  ])('that %s gives no token', async (_, answer, code, words) => {
+    await using endpoint = await startEndpoint(answer);
+    const taken = endpoint.source().take(null);
+    await expect(taken).rejects.toMatchObject({ code, message: expect.stringMatching(words) });
+    expect(endpoint.requests).toBe(1);
+  });
+
+  test('that repeats what it was sent has no secret shown', async () => {
+    await using endpoint = await startEndpoint((response, form) => {
+      const error_description = `You said ${form}: ${form.get('refresh_token')}, ${form.get('client_secret')} eyJhbGciOi.eyJpc3MiOiJ.c2lnbmF0dXJl`;
+      response.writeHead(400).end(JSON.stringify({ error: 'invalid_grant', error_description }));
+    });
+    const error = await endpoint
+      .source()
+      .take(null)
+      .then(
+        () => new Error('a token'),
+        (reason: Error) => reason,
+      );
+    expect(error.message).toMatch(/^invalid_grant: You said .*\[redacted\], \[redacted\] \[redacted\]$/);
+    expect(error.stack).not.toMatch(/a-refresh-token|GOCSPX|eyJ/);
+  });
+});
