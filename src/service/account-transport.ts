@@ -4,8 +4,9 @@ import { openTransport } from '../adapters/smtp/transport.ts';
 import type { AccountConfig } from '../config/account-config.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
 import { createAccount } from '../core/accounts/account.ts';
-import { newAccountBook } from '../core/accounts/account-state.ts';
+import { newAccountState } from '../core/accounts/account-state.ts';
 import type { Sender } from '../core/accounts/accounts.ts';
+import { upgradeAccountState } from '../core/accounts/upgrade-account-state.ts';
 import type { Events } from '../core/events.ts';
 import type { SharedState } from '../core/ports/shared-state.ts';
 import type { Transport } from '../core/ports/transport.ts';
@@ -45,8 +46,12 @@ export async function openAccountTransport(
     ...shared,
     backoffScale,
     allowance: { ...daily, reserve },
-    book: await sharedState.open(`account:${user}`, () => newAccountBook(sharedState.now())),
-    keepConnections: transport.closeIdleConnections,
+    state: await sharedState.open(
+      `account:${user}`,
+      () => newAccountState(sharedState.now()),
+      upgradeAccountState,
+    ),
+    closeIdleConnections: transport.closeIdleConnections,
   });
   return { account, transport, from, aliases };
 }

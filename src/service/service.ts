@@ -108,7 +108,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     urlsFor: (owner) => urlsOf(apiKeys.get(owner)),
     accountUrls: () => (webhookUrl === null ? [] : [webhookUrl]),
     toMessageData: (delivery) => toResource(delivery, durability, null),
-    toAccountData: (user) => toAccountResource(accounts.state(user)),
+    toAccountData: (user) => toAccountResource(accounts.status(user)),
     now: sharedState.now,
     backoffScale,
     random: Math.random,

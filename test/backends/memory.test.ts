@@ -11,6 +11,7 @@ import { type BackendLimits, backendContract } from './backend.ts';
 import { outboxContract } from './outbox.ts';
 import { rateContract } from './rate-counter.ts';
 import { suppressionContract } from './suppressions.ts';
+import { usageContract } from './usage-contract.ts';
 
 const MANUAL = { reason: 'manual', accounts: null } as const;
 
@@ -25,6 +26,7 @@ suppressionContract(
   async () => (await open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 })).suppressions,
 );
 rateContract('memory', async () => createMemoryRateCounter());
+usageContract('memory', () => open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 }));
 
 const owned = (owner: string, bytes: number) => ({ owner, bytes });
 

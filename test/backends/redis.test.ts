@@ -12,6 +12,12 @@ import { outboxContract } from './outbox.ts';
 import { rateContract } from './rate-counter.ts';
 import { sharedContract } from './shared.ts';
 import { suppressionContract } from './suppressions.ts';
+import {
+  durableUsageContract,
+  sharedUsageContract,
+  upgradeContract,
+  usageContract,
+} from './usage-contract.ts';
 
 const ROOMY = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
 const PATIENT = { ...ROOMY, onTrouble() {} };
@@ -74,6 +80,55 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
   outboxContract(FORGETFUL, async (limits) => withEmptyScriptCache(await open(limits)));
   suppressionContract(FORGETFUL, async () => withEmptyScriptCache(await open({})).suppressions);
   sharedContract(FORGETFUL, share(withEmptyScriptCache));
+
+  const newPlace = async () => {
+    const url = server.url(databases++);
+    return () => openRedisBackend({ ...PATIENT, url });
+  };
+  /** Stores a value under the key of version 0.1. */
+  const storeFormer = ({ client }: RedisBackend, name: string, value: object) =>
+    client.hset(KEYS.formerSharedValue(name), { revision: 7, value: JSON.stringify(value) });
+
+  usageContract('redis', () => open({}));
+  durableUsageContract('redis', newPlace);
+  sharedUsageContract('redis', newPlace);
+  sharedUsageContract(FORGETFUL, async () => {
+    const next = await newPlace();
+    return async () => withEmptyScriptCache(await next());
+  });
+  upgradeContract('redis', async (values) => {
+    const next = await newPlace();
+    const former = await next();
+    for (const [name, value] of Object.entries(values)) await storeFormer(former, name, value);
+    await former.close();
+    return next;
+  });
+
+  test('an instance of version 0.1 keeps its own shared value for a day after the upgrade', async () => {
+    const { client, sharedState, close } = await open({});
+    const key = KEYS.formerSharedValue('a');
+    await client.hset(key, { revision: 7, value: '{"count":3}' });
+    const value = await sharedState.open<{ edits: number }>(
+      'a',
+      () => ({ edits: 0 }),
+      () => ({ value: { edits: 3 }, usage: [] }),
+    );
+    expect(await value.change((draft) => ++draft.edits)).toBe(4);
+    await client.hset(key, { revision: 8, value: '{"count":9}' });
+    expect(await value.read()).toEqual({ edits: 4 });
+    expect(await client.hgetall(key)).toEqual({ revision: '8', value: '{"count":9}' });
+    expect(await client.ttl(key)).toBeGreaterThan(23 * 60 * 60);
+    await close();
+  });
+
+  test('a shared value that Redis has lost is created again', async () => {
+    const { client, sharedState, close } = await open({});
+    const value = await sharedState.open('a', () => ({ count: 0 }));
+    await value.change((draft) => ++draft.count);
+    await client.flushdb();
+    expect(await value.change((draft) => ++draft.count)).toBe(1);
+    await close();
+  });
 
   test('an idempotency key that a former version wrote gets its answer', async () => {
     const backend = await open({});

@@ -2,16 +2,19 @@ import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { afterAll, expect, test } from 'vitest';
 import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
+import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/schema.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { backendContract } from './backend.ts';
 import { durableContract, type Place } from './durable.ts';
 import { outboxContract } from './outbox.ts';
 import { suppressionContract } from './suppressions.ts';
+import { durableUsageContract, upgradeContract, usageContract } from './usage-contract.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ot5-contract-'));
 const opened: Backend[] = [];
@@ -60,6 +63,23 @@ backendContract('sqlite', async (limits) => (await newPlace()).open(limits));
 outboxContract('sqlite', async (limits) => (await newPlace()).open({ ...limits, retainMs: 60_000 }));
 suppressionContract('sqlite', newSuppressions);
 durableContract('sqlite', newPlace);
+
+const ROOMY = { maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 };
+usageContract('sqlite', async () => (await newPlace()).open(ROOMY));
+durableUsageContract('sqlite', async () => {
+  const place = await newPlace();
+  return () => place.open(ROOMY);
+});
+upgradeContract('sqlite', async (values) => {
+  const path = await newFolder();
+  const file = join(path, 'queue.db');
+  const db = new DatabaseSync(file);
+  migrate(db, file, MIGRATIONS.slice(0, 2));
+  const write = db.prepare('INSERT INTO books VALUES (?, ?)');
+  for (const [name, value] of Object.entries(values)) write.run(name, JSON.stringify(value));
+  db.close();
+  return () => placeIn(path).open(ROOMY);
+});
 
 test('suppressions come in code unit order also where the order of UTF-8 is another', async () => {
   const store = await newSuppressions();

@@ -1,7 +1,7 @@
 import { createArchiveInspector } from '../../src/adapters/archive/archive-inspector.ts';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
 import { createAccount } from '../../src/core/accounts/account.ts';
-import { newAccountBook } from '../../src/core/accounts/account-state.ts';
+import { newAccountState } from '../../src/core/accounts/account-state.ts';
 import { type AccountsOptions, createAccounts } from '../../src/core/accounts/accounts.ts';
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
@@ -17,6 +17,7 @@ import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import type { AttemptObserver } from '../../src/core/ports/transport.ts';
 import type { Allowance } from '../../src/core/quota.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
+import type { Usage } from '../../src/core/usage.ts';
 import { createWaiters } from '../../src/core/waiters.ts';
 import { aDraft } from './delivery.ts';
 import { aCaller } from './keys.ts';
@@ -74,8 +75,8 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
       allowance,
       rate: setup.rate ?? null,
       sharedState,
-      book: aSharedValue(newAccountBook(sharedState.now())),
-      keepConnections: () => 0,
+      state: aSharedValue(newAccountState(sharedState.now())),
+      closeIdleConnections: () => 0,
     });
     const transport = {
       async send(job: Job, watch?: AttemptObserver) {
@@ -162,9 +163,9 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   };
 }
 
-/** A book in memory. */
-export function aSharedValue<Value>(value: Value): SharedValue<Value> {
-  return { value: value, read: async () => value, change: async (edit) => edit(value) };
+/** A shared value in memory. */
+export function aSharedValue<Value>(value: Value, usage: Usage = []): SharedValue<Value> {
+  return { value, usage, read: async () => value, change: async (edit) => edit(value, usage) };
 }
 
 export const NO_TEMPLATES = {

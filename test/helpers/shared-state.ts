@@ -1,23 +1,26 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
+import { copyUsage, type Usage } from '../../src/core/usage.ts';
 
-/** A value that several instances have a book of, each its own. */
+/** A value that several instances share, each with its own view of it. */
 export interface SimulatedSharedValue<Value> {
-  /** What is kept now. */
-  readonly kept: Value;
-  /** As one instance has it. */
+  /** As it is stored now. */
+  readonly stored: Value;
+  readonly storedUsage: Usage;
+  /** The view of one instance. */
   open(): SharedValue<Value>;
 }
 
 /**
- * Changes are made one at a time, and take a while. With `conflicting`, another instance is always first: each `edit` runs once on what was known
- * here, to no effect, and then on what is kept.
+ * Changes are made one at a time, and take a while. With `conflicting`, another instance is always faster: each `edit` runs once
+ * on what this instance knows, to no effect, and then on what is stored.
  */
 export function shareValue<Value extends object>(
   initial: Value,
   { conflicting = false } = {},
 ): SimulatedSharedValue<Value> {
-  let kept = JSON.stringify(initial);
+  let stored = JSON.stringify(initial);
+  let storedUsage: Usage = [];
   let last: Promise<unknown> = Promise.resolve();
 
   function inTurn<Result>(run: () => Result): Promise<Result> {
@@ -27,23 +30,35 @@ export function shareValue<Value extends object>(
   }
 
   return {
-    get kept() {
-      return JSON.parse(kept);
+    get stored() {
+      return JSON.parse(stored);
+    },
+    get storedUsage() {
+      return copyUsage(storedUsage);
     },
     open() {
-      let current: Value = JSON.parse(kept);
+      let value: Value = JSON.parse(stored);
+      let usage = copyUsage(storedUsage);
+      const read = () => {
+        value = JSON.parse(stored);
+        usage = copyUsage(storedUsage);
+        return value;
+      };
       return {
         get value() {
-          return current;
+          return value;
         },
-        read: () => inTurn(() => (current = JSON.parse(kept))),
+        get usage() {
+          return usage;
+        },
+        read: () => inTurn(read),
         change: (edit) =>
           inTurn(() => {
-            if (conflicting) edit(structuredClone(current));
-            const value: Value = JSON.parse(kept);
-            const result = edit(value);
-            kept = JSON.stringify(value);
-            current = value;
+            if (conflicting) edit(structuredClone(value), copyUsage(usage));
+            read();
+            const result = edit(value, usage);
+            stored = JSON.stringify(value);
+            storedUsage = copyUsage(usage);
             return result;
           }),
       };

@@ -1,19 +1,20 @@
 import type { SharedState, SharedValue } from '../../core/ports/shared-state.ts';
+import type { Usage } from '../../core/usage.ts';
 
-/** Books in memory, of this process alone. */
+/** Shared state in the memory of one process. */
 export function createMemorySharedState(): SharedState {
   const values = new Map<string, SharedValue<object>>();
   return {
     shared: false,
     now: () => performance.timeOrigin + performance.now(),
     async open<Value extends object>(name: string, initial: () => Value) {
-      const book = values.get(name) ?? bind(initial());
-      values.set(name, book);
-      return book as SharedValue<Value>;
+      const value = values.get(name) ?? toSharedValue(initial(), []);
+      values.set(name, value);
+      return value as SharedValue<Value>;
     },
   };
 }
 
-function bind<Value>(value: Value): SharedValue<Value> {
-  return { value: value, read: async () => value, change: async (edit) => edit(value) };
+function toSharedValue<Value>(value: Value, usage: Usage): SharedValue<Value> {
+  return { value, usage, read: async () => value, change: async (edit) => edit(value, usage) };
 }

@@ -35,8 +35,10 @@ export const KEYS = {
   noticeSizes: key('outbox:sizes'),
   /** Hash: what they occupy together, and for each endpoint. */
   noticeUsage: key('outbox:usage'),
-  /** Hash: revision and value. */
-  book: (name: string) => key('book', name),
+  /** Hash: revision, value, and the usage counted beside it: the messages and recipients of each bucket, by when it leaves the window. */
+  sharedValue: (name: string) => key('shared', name),
+  /** The same in version 0.1, without usage. */
+  formerSharedValue: (name: string) => key('book', name),
   /** What is spent in the window of a rate limit. It expires with the window. */
   rate: (kind: string, name: string) => key('rate', kind, name),
 } as const;

@@ -12,6 +12,7 @@ const APPLICATION_ID = 0x4f747279;
  *   `deliveries_unsettled` has all that a start needs: of a long queue not one page of the table is read for it.
  * - `contents`: apart from the records, so that a change of status does not write the body again.
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until one is stored, `leaves_at` while the request is in progress.
+ * - `books`: shared values as JSON, by name. `usage`: the usage counted beside them, one row for each bucket.
  * - `suppressions`: `key` is the mailbox key in UTF-16BE, whose bytes sort as code units do.
  */
 export const MIGRATIONS: readonly string[] = [
@@ -57,6 +58,15 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE probe (only INTEGER PRIMARY KEY CHECK (only = 1), at INTEGER NOT NULL) STRICT;
   `,
   'ALTER TABLE idempotency ADD COLUMN receipt TEXT',
+  `
+  CREATE TABLE usage (
+    name TEXT NOT NULL,
+    leaves_at INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    recipients INTEGER NOT NULL,
+    PRIMARY KEY (name, leaves_at)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**

@@ -1,356 +1,199 @@
 import { randomUUID } from 'node:crypto';
 import { type Delivery, namedOf, pendingOf } from '../delivery/delivery.ts';
-import type { Fault, Outcome } from '../delivery/outcome.ts';
+import type { Fault } from '../delivery/outcome.ts';
 import type { Events } from '../events.ts';
 import type { Priority } from '../message/message.ts';
 import type { SharedState, SharedValue } from '../ports/shared-state.ts';
-import type { AttemptObserver } from '../ports/transport.ts';
-import { type Budget, type QuotaState, shortageOf } from '../quota.ts';
-import { retryInBackground, retryUntilAvailable } from '../retry-until-available.ts';
-import { type AccountBook, type AccountRules, type Desk, openDesk, type Paused } from './account-state.ts';
-import type { Pause, PauseState } from './circuit-breaker.ts';
+import { type Budget, countMessage, type Demand } from '../quota.ts';
+import { retryUntilAvailable } from '../retry-until-available.ts';
+import { HOUR } from '../time.ts';
+import type { AccountChange } from './account-faults.ts';
+import {
+  type AccountRules,
+  type AccountState,
+  beginProbe,
+  requestProbe,
+  startInstance,
+} from './account-state.ts';
+import { type AccountStatus, accountBudgetOf, accountStatusOf } from './account-status.ts';
+import { type AccountStore, createAccountStore } from './account-store.ts';
+import { type Admission, admit, canAdmit } from './admission.ts';
+import { settleLogin } from './attempt.ts';
+import type { Pause } from './circuit-breaker.ts';
 import { ABSENT_AFTER_MS } from './connection-shares.ts';
+import { createLeaseHeartbeat } from './lease-heartbeat.ts';
+import { createPermit, type Permit } from './permit.ts';
 
-/** How often it is said that mail waits for want of quota. */
-const TELL_EVERY_MS = 60 * 60_000;
+/** Minimum interval between `account.short` events. */
+const SHORT_EVENT_INTERVAL_MS = HOUR;
 
-/** Others may change what one waits for, and do not tell: then it is looked at again after so long. */
-const LOOK_AGAIN_MS = 250;
+/** Heartbeats within the time after which a silent instance counts as gone. */
+const HEARTBEATS = 7;
 
-/** In the time after which it is taken to be gone, an instance says so often that it is there. */
-const RENEWALS = 7;
-
-/** Leave to make one attempt. It must end in `settle` or `release`. */
-export interface Permit extends AttemptObserver {
-  /** Says how the attempt went; answers with the pause it caused, if the fault was the account's. */
-  settle(outcome: Outcome): Promise<Pause | null>;
-  /** No attempt was made after all. */
-  release(): Promise<void>;
-}
-
-export interface AccountState {
-  readonly user: string;
-  /** Null if nothing is wrong. */
-  readonly pause: PauseState | null;
-  readonly quota: QuotaState;
-  readonly connections: { readonly max: number; readonly allowed: number; readonly busy: number };
-}
+/** Whether a delivery may go: with a permit, or only after a pause. */
+export type AdmitResult =
+  | { readonly kind: 'admitted'; readonly permit: Permit }
+  | { readonly kind: 'deferred'; readonly pause: Pause };
 
 /**
- * A sending account: lets attempts pass, holds them back, or asks them to wait a moment.
+ * A sending account: admits attempts, delays them for a moment, or defers them.
  *
- * Before the first login has worked, and while a fault of the account lasts, one attempt at a time goes out as a probe and the others wait for
- * what it finds: a refused login is never repeated by every lane. A paused account is probed by the next message once its wait is over.
- * An account that is ready still keeps to its pace, its quota and as many connections at once as Gmail puts up with. All of this holds for all
- * instances together: they share the account's book.
+ * Until the first login succeeds, and after a fault of the account, one attempt at a time goes out as a probe while the others
+ * wait for its result, so that workers never repeat a refused login. The next message probes a paused account once its wait is
+ * over. An account that works keeps to its rate, its quota, and the number of attempts at once that Gmail tolerates. Instances
+ * share the account's state, so all limits hold for them together.
  */
 export interface Account {
   readonly user: string;
   readonly isPaused: boolean;
-  /** For messages of this priority. */
+  /** What is left of the quota for messages of this priority. */
   budget(priority: Priority): Budget;
-  /** Takes its part of the connections, and keeps it. */
+  /** Takes a share of the connections, and keeps it by a heartbeat. */
   join(): Promise<void>;
-  /** Gives it back. */
+  /** Gives the share back. */
   leave(): Promise<void>;
-  /** Resolves when there is a connection for the lane of that number, or the signal is aborted. */
-  waitForConnection(lane: number, signal: AbortSignal): Promise<void>;
-  /** Resolves when the delivery may go, or when it is known that it must be put off; null if the signal is aborted first. */
-  admit(
-    delivery: Delivery,
-    signal: AbortSignal,
-  ): Promise<{ readonly permit: Permit } | { readonly pause: Pause } | null>;
-  /** Whether a delivery could be admitted now or in a moment. */
-  accepts(delivery: Delivery): boolean;
-  /** An attempt was under way when its process ended: what may have been taken counts as taken. */
+  /** Resolves when there is a connection for the worker with this number, counted from 0, or the signal is aborted. */
+  waitForConnection(worker: number, signal: AbortSignal): Promise<void>;
+  /** Resolves once the delivery may go or must be deferred. Returns null if the signal is aborted first. */
+  admit(delivery: Delivery, signal: AbortSignal): Promise<AdmitResult | null>;
+  /** Whether a delivery would be admitted now or within moments. */
+  canAdmit(delivery: Delivery): boolean;
+  /** Counts an attempt that was under way when its process ended: the server may have accepted the message. */
   countInterrupted(delivery: Delivery): Promise<void>;
-  /** Somebody asks for a probe, which is done once in so long. Answers how long it must wait, in ms: 0 if it is to be done now. */
-  requestProbe(onceInMs: number): Promise<number>;
+  /** Requests a probe, which is allowed once per interval. Returns how long to wait, in ms; 0: it may be made now. */
+  requestProbe(intervalMs: number): Promise<number>;
   /**
-   * Probes without a message: `ask` says whether the server lets us in, and so does this. A probe that is under way is waited for first; null, too, if
-   * the signal is aborted meanwhile.
+   * Probes the account by a login without a message, after any probe under way.
+   *
+   * @param login resolves to the fault, or to null if the login succeeded
+   * @returns the fault; null if the account can log in, or the signal was aborted first
    */
-  probe(ask: () => Promise<Fault | null>, signal: AbortSignal): Promise<Fault | null>;
-  state(): AccountState;
-  /** `state`, once it is known what other instances have done. */
-  readState(): Promise<AccountState>;
+  probe(login: () => Promise<Fault | null>, signal: AbortSignal): Promise<Fault | null>;
+  /** As far as this instance knows. */
+  status(): AccountStatus;
+  /** The status that all instances lease. */
+  readStatus(): Promise<AccountStatus>;
 }
 
 export interface AccountOptions
   extends Pick<AccountRules, 'allowance' | 'rate' | 'connections' | 'connectionsHere' | 'backoffScale'> {
   readonly events: Events;
   readonly sharedState: Pick<SharedState, 'now' | 'shared'>;
-  readonly book: SharedValue<AccountBook>;
-  /** Closes connections that are free, until there are no more than so many; answers how many there are. */
-  readonly keepConnections: (atMost: number) => number;
+  readonly state: SharedValue<AccountState>;
+  /** Closes idle connections until no more than `atMost` are open. Returns how many are open. */
+  readonly closeIdleConnections: (atMost: number) => number;
   /** {@link ABSENT_AFTER_MS}, or less to make tests quick. */
   readonly absentAfterMs?: number | undefined;
 }
 
 export function createAccount(user: string, options: AccountOptions): Account {
-  const { events, sharedState, book, keepConnections, absentAfterMs = ABSENT_AFTER_MS, ...limits } = options;
+  const { events, sharedState, closeIdleConnections, absentAfterMs = ABSENT_AFTER_MS } = options;
+  const store = createAccountStore(options.state, sharedState);
   const rules: AccountRules = {
-    ...limits,
-    me: randomUUID(),
-    presentForMs: sharedState.shared ? absentAfterMs : Number.MAX_SAFE_INTEGER,
-    now: sharedState.now,
+    ...pickLimits(options),
+    instance: randomUUID(),
+    leaseMs: store.shared ? absentAfterMs : Number.MAX_SAFE_INTEGER,
   };
-  const waiting = new Set<() => void>();
-  /** Grows with each change that somebody may wait for. */
-  let changes = 0;
-  let seats = 0;
-  let renewal: NodeJS.Timeout | undefined;
-  let tellAgainAt = 0;
-
-  /** Only to look. */
-  const look = () => openDesk(book.value, rules);
-
-  function edit<Result>(write: (desk: Desk) => Result): Promise<Result> {
-    return book.change((value) => write(openDesk(value, rules)));
-  }
-
-  /** Writes what may be the end of somebody's wait: everyone who waits looks again. */
-  async function announce<Result>(write: (desk: Desk) => Result): Promise<Result> {
-    const result = await edit(write);
-    wakeAll();
-    return result;
-  }
-
-  function wakeAll() {
-    changes += 1;
-    for (const wake of [...waiting]) wake();
-  }
-
-  /** @param since `changes` as it was before the look that told to wait: what has changed after it is not waited for again */
-  function untilChanged(since: number, atMostMs: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      if (changes !== since || signal.aborted) return resolve();
-      const wake = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', wake);
-        waiting.delete(wake);
-        resolve();
-      };
-      const timer = atMostMs < Number.POSITIVE_INFINITY ? setTimeout(wake, atMostMs) : undefined;
-      signal.addEventListener('abort', wake);
-      waiting.add(wake);
-    });
-  }
-
-  async function renew(): Promise<void> {
-    const open = keepConnections(seats);
-    seats = await edit((desk) => desk.renew(open));
-    wakeAll();
-    // What is closed at once makes room for others at once.
-    if (open > seats) await edit((desk) => desk.renew(keepConnections(seats)));
-  }
-
-  /** Now and then, however many messages meet it. */
-  function tellShortage({ error, forMs }: Pause) {
-    const now = performance.now();
-    if (now < tellAgainAt) return;
-    tellAgainAt = now + TELL_EVERY_MS;
-    events.emit('account.short', user, error, Date.now() + forMs);
-  }
-
-  function tell(paused: Paused | null, isResumed: boolean) {
-    if (paused?.isQuiet) return;
-    if (paused) events.emit('account.paused', user, paused.error, Date.now() + paused.forMs, paused.isNews);
-    else if (isResumed) events.emit('account.resumed', user);
-  }
-
-  function issue(delivery: Delivery, isProbe: boolean): Permit {
-    const recipients = pendingOf(delivery).length;
-    let stage: 'started' | 'gone_out' | 'seen' | 'over' = 'started';
-    let probes = isProbe;
-
-    /** Ends it, from whatever stage it had come to. */
-    function end(): (desk: Desk) => void {
-      const [last, wasProbe] = [stage, probes];
-      stage = 'over';
-      probes = false;
-      return (desk) => {
-        if (last === 'gone_out') desk.seen();
-        if (last === 'started') desk.unseen();
-        if (wasProbe) desk.endProbe();
-        desk.dismiss(recipients);
-      };
-    }
-
-    return {
-      messageStarted() {
-        stage = 'gone_out';
-      },
-      envelopeAccepted() {
-        // The first session that works lets the others go. A login alone is not enough: the server may end each session right after it. Nor does
-        // this heal a paused account: limits are told only after it.
-        const proves = probes && book.value.gate.state === 'unproven';
-        if (proves) probes = false;
-        if (rules.rate !== null) stage = 'seen';
-        if (!proves && rules.rate === null) return;
-        retryInBackground(() =>
-          announce((desk) => {
-            if (proves) desk.prove();
-            if (rules.rate !== null) desk.seen();
-          }),
-        );
-      },
-      async settle(outcome) {
-        const { accepted } = outcome;
-        const fault = accountFaultOf(outcome);
-        const lost = outcome.fault?.noSession ? outcome.fault : null;
-        const finish = end();
-        const { paused, isResumed } = await retryUntilAvailable(() =>
-          announce((desk) => {
-            finish(desk);
-            // What may have been taken counts as taken.
-            if (accepted.length > 0 || outcome.fault?.certain === false)
-              desk.quota.count(accepted.length || recipients);
-            if (accepted.length > 0) desk.concurrency.accepted();
-            if (lost) return { paused: desk.lose(lost, isProbe), isResumed: false };
-            const isRegained = desk.regain();
-            const proves = isProbe && !fault && outcome.fault?.scope !== 'connection';
-            const isResumed = proves && desk.resume();
-            return { paused: fault && desk.pauseFor(fault, isProbe), isResumed: isResumed || isRegained };
-          }),
-        );
-        tell(paused, isResumed);
-        return paused;
-      },
-      async release() {
-        if (stage === 'over') return;
-        const finish = end();
-        await retryUntilAvailable(() => announce(finish));
-      },
-    };
-  }
-
-  /** Whether a delivery may go now; if not, why, or how long to wait for another look. */
-  function consider(desk: Desk, delivery: Delivery) {
-    const pause = desk.gate.current() ?? desk.reach.current();
-    if (pause) return { pause };
-    const recipients = pendingOf(delivery).length;
-    const forMs = desk.quota.waitMs(recipients, delivery.priority);
-    if (forMs > 0) return { shortage: { error: shortageOf(desk.quota.state(), delivery.priority), forMs } };
-    const isBusy = desk.isProbed || !desk.isPresent || desk.busy >= desk.concurrency.limit;
-    const waitMs = isBusy ? Number.POSITIVE_INFINITY : desk.pace.waitMs();
-    if (waitMs > 0) return { waitMs };
-    const isProbe = desk.needsProbe;
-    if (isProbe) desk.beginProbe();
-    desk.admit(recipients);
-    return { isProbe };
-  }
-
-  /** An instance that is cut off leaves mail to those that are not: one lane of it probes now and then. */
-  function leavesToOthers(lane: number): boolean {
-    const { isCutOff, reach } = look();
-    return isCutOff && (lane > 0 || reach.current() !== null);
-  }
-
-  /** What it comes to by what all instances have done so far. */
-  async function judge(delivery: Delivery) {
-    const answer = await edit((desk) => consider(desk, delivery));
-    if ('isProbe' in answer || !sharedState.shared) return answer;
-    await book.read();
-    return edit((desk) => consider(desk, delivery));
-  }
-
-  function state(): AccountState {
-    const { gate, reach, quota, concurrency, busy } = look();
-    const connections = { max: limits.connections, allowed: concurrency.limit, busy };
-    return { user, pause: gate.told() ?? reach.told(), quota: quota.state(), connections };
-  }
+  const reporter = createReporter(user, events);
+  const lease = createLeaseHeartbeat({ store, rules, closeIdleConnections });
+  const moment = () => ({ shared: store.now(), wall: Date.now() });
+  const status = () => accountStatusOf(user, store.state, store.usage, rules, moment());
 
   return {
     user,
     get isPaused() {
-      return book.value.gate.state === 'paused';
+      return store.state.breaker.state === 'open';
     },
-    budget: (priority) => look().quota.budget(priority),
+    budget: (priority) => accountBudgetOf(store.state, store.usage, rules, moment(), priority),
     async join() {
-      await edit((desk) => desk.restart(!sharedState.shared));
-      await renew();
-      if (sharedState.shared)
-        renewal = setInterval(() => void renew().catch(() => {}), absentAfterMs / RENEWALS);
+      await store.change((state, _usage, now) => startInstance(state, rules, now, !store.shared));
+      await lease.start(absentAfterMs / HEARTBEATS);
     },
-    async leave() {
-      clearInterval(renewal);
-      await edit((desk) => desk.leave());
-    },
-    async waitForConnection(lane, signal) {
-      while (!signal.aborted) {
-        const yields = leavesToOthers(lane);
-        if (lane < seats && !yields) return;
-        await untilChanged(changes, yields ? LOOK_AGAIN_MS : Number.POSITIVE_INFINITY, signal);
-      }
-    },
+    leave: lease.stop,
+    waitForConnection: lease.waitForConnection,
     async admit(delivery, signal) {
-      while (!signal.aborted) {
-        const since = changes;
-        const answer = await judge(delivery);
-        if ('isProbe' in answer) return { permit: issue(delivery, answer.isProbe) };
-        if ('pause' in answer) return { pause: answer.pause };
-        if ('shortage' in answer) {
-          tellShortage(answer.shortage);
-          return { pause: answer.shortage };
-        }
-        await untilChanged(
-          since,
-          sharedState.shared ? Math.min(answer.waitMs, LOOK_AGAIN_MS) : answer.waitMs,
-          signal,
-        );
-      }
-      return null;
+      const demand = demandOf(delivery);
+      const admission = await waitForAdmission(store, rules, demand, signal);
+      if (admission === null) return null;
+      if (admission.kind === 'short') reporter.reportShortage(admission.pause);
+      if (admission.kind !== 'admitted') return { kind: 'deferred', pause: admission.pause };
+      const { recipients } = demand;
+      const { isProbe } = admission;
+      const permit = createPermit({ recipients, isProbe, rules, store, onChange: reporter.reportChange });
+      return { kind: 'admitted', permit };
     },
-    accepts(delivery) {
-      const { gate, reach, quota } = look();
-      return (
-        gate.current() === null &&
-        reach.current() === null &&
-        quota.waitMs(pendingOf(delivery).length, delivery.priority) === 0
+    canAdmit: (delivery) => canAdmit(store.state, store.usage, rules, store.now(), demandOf(delivery)),
+    countInterrupted: (delivery) =>
+      store.change(({ quota }, usage, now) => countMessage(quota, usage, namedOf(delivery).length, now)),
+    requestProbe: (intervalMs) => store.change((state, _usage, now) => requestProbe(state, intervalMs, now)),
+    async probe(login, signal) {
+      if (!(await waitForProbe(store, rules, signal))) return null;
+      const attempt = { fault: await login(), endedAt: Date.now() };
+      const change = await retryUntilAvailable(() =>
+        store.changeAndNotify((state, usage, now) => settleLogin(state, usage, rules, now, attempt)),
       );
+      reporter.reportChange(change);
+      return attempt.fault;
     },
-    async countInterrupted(delivery) {
-      await edit((desk) => desk.quota.count(namedOf(delivery).length));
-    },
-    requestProbe: (onceInMs) => edit((desk) => desk.ask(onceInMs)),
-    async probe(check, signal) {
-      const begin = (desk: Desk) => {
-        if (desk.isProbed) return false;
-        desk.beginProbe();
-        return true;
-      };
-      for (let since = changes; !(await edit(begin)); since = changes) {
-        await untilChanged(since, sharedState.shared ? LOOK_AGAIN_MS : Number.POSITIVE_INFINITY, signal);
-        if (signal.aborted) return null;
-        if (sharedState.shared) await book.read();
-      }
-      const fault = await check();
-      const { paused, isResumed } = await retryUntilAvailable(() =>
-        announce((desk) => {
-          desk.endProbe();
-          if (fault?.noSession) return { paused: desk.lose(fault, true), isResumed: false };
-          const isRegained = desk.regain();
-          const isResumed = fault === null && desk.letIn();
-          return {
-            paused: fault?.scope === 'account' ? desk.pauseFor(fault, true) : null,
-            isResumed: isResumed || isRegained,
-          };
-        }),
-      );
-      tell(paused, isResumed);
-      return fault;
-    },
-    state,
-    async readState() {
-      await book.read();
-      return state();
+    status,
+    async readStatus() {
+      await store.read();
+      return status();
     },
   };
 }
 
-/** The account's fault, also where it was told for some of the recipients only. */
-function accountFaultOf(outcome: Outcome): Fault | null {
-  if (outcome.fault?.scope === 'account') return outcome.fault;
-  return outcome.refused.find(({ fault }) => fault.scope === 'account')?.fault ?? null;
+/** Waits until a message may go or must be deferred. Returns null if the signal is aborted first. */
+async function waitForAdmission(
+  store: AccountStore,
+  rules: AccountRules,
+  demand: Demand,
+  signal: AbortSignal,
+): Promise<Exclude<Admission, { kind: 'busy' }> | null> {
+  while (!signal.aborted) {
+    const since = store.changes;
+    const admission = await store.change((state, usage, now) => admit(state, usage, rules, now, demand));
+    if (admission.kind !== 'busy') return admission;
+    await store.waitForChange(since, admission.waitMs, signal);
+  }
+  return null;
+}
+
+/** Waits until this instance may probe. Returns false if the signal is aborted first. */
+async function waitForProbe(store: AccountStore, rules: AccountRules, signal: AbortSignal): Promise<boolean> {
+  for (;;) {
+    const since = store.changes;
+    if (await store.change((state, _usage, now) => beginProbe(state, rules, now))) return true;
+    await store.waitForChange(since, Number.POSITIVE_INFINITY, signal);
+    if (signal.aborted) return false;
+  }
+}
+
+/** Emits the events of an account. */
+function createReporter(user: string, events: Events) {
+  let nextShortageAt = 0;
+
+  return {
+    reportChange(change: AccountChange) {
+      if (change.kind === 'resumed') events.emit('account.resumed', user);
+      if (change.kind !== 'paused' || change.isQuiet) return;
+      const { error, forMs } = change.pause;
+      events.emit('account.paused', user, error, Date.now() + forMs, change.isNew);
+    },
+    /** Emits one event per interval, however many messages wait for quota. */
+    reportShortage({ error, forMs }: Pause) {
+      const now = performance.now();
+      if (now < nextShortageAt) return;
+      nextShortageAt = now + SHORT_EVENT_INTERVAL_MS;
+      events.emit('account.short', user, error, Date.now() + forMs);
+    },
+  };
+}
+
+function demandOf(delivery: Delivery): Demand {
+  return { recipients: pendingOf(delivery).length, priority: delivery.priority };
+}
+
+function pickLimits({ allowance, rate, connections, connectionsHere, backoffScale }: AccountOptions) {
+  return { allowance, rate, connections, connectionsHere, backoffScale };
 }

@@ -7,64 +7,67 @@ import type { DeliveryStore } from '../ports/delivery-store.ts';
 import type { Queue } from '../ports/queue.ts';
 import type { Transport } from '../ports/transport.ts';
 import type { Budget } from '../quota.ts';
-import type { Account, AccountState } from './account.ts';
+import { MINUTE } from '../time.ts';
+import type { Account } from './account.ts';
+import type { AccountStatus } from './account-status.ts';
 
-/** How often a caller may have an account probed. */
-const VERIFY_EVERY_MS = 60_000;
+/** Minimum interval between probes that clients request. */
+const VERIFY_INTERVAL_MS = MINUTE;
 
-/** An account, and what it is called on the outside. */
+/** An account with its transport and its addresses. */
 export interface Sender {
   readonly account: Account;
   readonly transport: Pick<Transport, 'verify'>;
   /** The default From. */
   readonly from: Address;
-  /** The account's verified "Send mail as" addresses. */
+  /** Verified "Send mail as" addresses of the account. */
   readonly aliases: readonly string[];
 }
 
 export type FromPolicy = 'reject' | 'rewrite' | 'allow';
 
-/** A message as it will be sent, and by which account. */
+/** A message as it will be sent, and the account that sends it. */
 export interface Routed {
   readonly message: Message;
   readonly account: string;
 }
 
-/** All accounts, and which of them sends what. */
+/** All accounts. Chooses the account for each message. */
 export interface Accounts {
-  /** The From of a message that names none. */
+  /** From of messages that name none. */
   readonly defaultFrom: Address;
   /**
-   * The account that owns the address in From: of several, the one with most quota left that is not paused, else the first. What to do with an
-   * address that nobody owns is FROM_POLICY's: Gmail would replace it by the account's own, silently. What a test key sends is judged as any
-   * other, and goes to the sandbox.
+   * Chooses the account that owns the address in From. If several do: of those that are not paused, the one with the most
+   * quota left; else the first. FROM_POLICY decides about an address that no account owns, since Gmail would silently replace
+   * it by the account's own. Messages of test keys follow the same rules, and go to the sandbox.
    *
    * @throws {AppError} `sender_not_allowed`
    */
   route(message: Message, caller: Pick<Caller, 'test'>): Routed;
-  /** Another account that may send this delivery, and can now; null if there is none. */
+  /** Returns another account that owns the delivery's From and can send it now, or null. */
   findFallback(delivery: Delivery): string | null;
-  /** How much the account that sends this delivery may still send of its priority. */
+  /** Quota that is left for the delivery's account and priority. */
   budget(delivery: Pick<Delivery, 'account' | 'test' | 'priority'>): Budget;
-  list(): Promise<readonly AccountState[]>;
+  list(): Promise<readonly AccountStatus[]>;
   /**
-   * As far as this instance knows.
+   * Status of an account as far as this instance knows.
    *
    * @throws {AppError} `not_found`
    */
-  state(user: string): AccountState;
+  status(user: string): AccountStatus;
   /**
-   * Probes an account now, unless that was done a minute ago: logins are scarce. If it works again, its mail goes out at once.
+   * Probes an account by a login, at most once a minute since Gmail limits logins. If the login succeeds, mail that waits for
+   * the account is requeued now.
    *
-   * @throws {AppError} `not_found`, `rate_limited`, and what keeps the server from being reached
+   * @throws {AppError} `not_found`; `rate_limited`; the fault if no server can be reached
    */
-  verify(user: string, signal: AbortSignal): Promise<AccountState>;
+  verify(user: string, signal: AbortSignal): Promise<AccountStatus>;
 }
 
 export interface AccountsOptions {
-  /** At least one, the first being the default. */
+  /** At least one. The first is the default. */
   readonly senders: readonly Sender[];
-  /** Where the mail of test keys goes: an account of nobody's. Null while no key is one for tests. */
+  /** Sends the mail of test keys to a simulator. Null while there are no test keys. */
   readonly sandbox: () => Sender | null;
   readonly fromPolicy: FromPolicy;
   readonly queue: Pick<Queue, 'reschedule'>;
@@ -73,7 +76,7 @@ export interface AccountsOptions {
 
 export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: AccountsOptions): Accounts {
   const [first] = senders;
-  if (!first) throw new Error('there must be an account');
+  if (!first) throw new Error('at least one account is required');
   const owned = senders.map(
     ({ account, from, aliases }) => new Set([account.user, from.email, ...aliases].map(toMailboxKey)),
   );
@@ -87,13 +90,13 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
     const sender = senders.find(({ account }) => toMailboxKey(account.user) === toMailboxKey(user));
     if (!sender) {
       const known = senders.map(({ account }) => account.user).join(', ');
-      throw new AppError('not_found', { detail: `There is no such account. There are: ${known}.` });
+      throw new AppError('not_found', { detail: `There is no account ${user}. The accounts are: ${known}.` });
     }
     return sender;
   }
 
-  /** What waits only because the account was paused need not wait for its time. */
-  async function wake(user: string, pausedFor: DeliveryError | undefined): Promise<void> {
+  /** Requeues mail that waits only because the account was paused. */
+  async function requeueWaiting(user: string, pausedFor: DeliveryError | undefined): Promise<void> {
     for await (const { id, account, status, error } of store.unsettled()) {
       if (account !== user || status !== 'deferred' || error === null) continue;
       if (error.scope === 'account' || error.code === pausedFor?.code) await queue.reschedule(id, account, 0);
@@ -106,63 +109,64 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
       const { from } = message.envelope;
       const owners = ownersOf(from.email);
       const ready = owners.filter(({ account }) => !account.isPaused);
-      const sender = test ? sandbox() : (mostLeft(ready, message.priority) ?? owners[0] ?? first);
-      if (sender === null) throw new Error('a test key is in use, and there is no sandbox');
+      const sender = test ? sandbox() : (withMostLeft(ready, message.priority) ?? owners[0] ?? first);
+      if (sender === null) throw new Error('a test key is in use without a sandbox');
       const account = sender.account.user;
       if (owners.length > 0 || fromPolicy === 'allow') return { message, account };
-      if (fromPolicy === 'rewrite') return { message: rewrite(message, first.from), account };
-      throw notAllowed(from.email);
+      if (fromPolicy === 'rewrite') return { message: rewriteFrom(message, first.from), account };
+      throw senderNotAllowed(from.email);
     },
     findFallback(delivery) {
       if (delivery.test) return null;
       const others = ownersOf(delivery.envelope.from.email).filter(
-        ({ account }) => account.user !== delivery.account && account.accepts(delivery),
+        ({ account }) => account.user !== delivery.account && account.canAdmit(delivery),
       );
-      return mostLeft(others, delivery.priority)?.account.user ?? null;
+      return withMostLeft(others, delivery.priority)?.account.user ?? null;
     },
     budget({ account, test, priority }) {
       const sender = test ? (sandbox() ?? first) : senderOf(account);
       return sender.account.budget(priority);
     },
-    list: () => Promise.all(senders.map(({ account }) => account.readState())),
-    state: (user) => senderOf(user).account.state(),
+    list: () => Promise.all(senders.map(({ account }) => account.readStatus())),
+    status: (user) => senderOf(user).account.status(),
     async verify(user, signal) {
       const { account, transport } = senderOf(user);
-      const before = await account.readState();
-      const waitMs = lockedMs(before) || (await account.requestProbe(VERIFY_EVERY_MS));
-      if (waitMs > 0) throw tooSoon(waitMs);
+      const before = await account.readStatus();
+      const waitMs = loginLockMs(before) || (await account.requestProbe(VERIFY_INTERVAL_MS));
+      if (waitMs > 0) throw probedRecently(waitMs);
       const fault = await account.probe(() => transport.verify(), signal);
       if (fault && fault.scope !== 'account')
         throw new AppError(fault.error.code, { detail: fault.error.detail });
-      if (!fault) await wake(account.user, before.pause?.error);
-      return account.state();
+      if (!fault) await requeueWaiting(account.user, before.pause?.error);
+      return account.status();
     },
   };
 }
 
-/** Another login while Gmail counts too many only makes it worse. */
-function lockedMs({ pause }: AccountState): number {
+/** Remaining pause after too many logins, in ms: another login would only extend Gmail's lock. 0 if there is none. */
+function loginLockMs({ pause }: AccountStatus): number {
   return pause?.error.code === 'login_throttled' ? Math.max(0, pause.until - Date.now()) : 0;
 }
 
-function tooSoon(waitMs: number): AppError {
+function probedRecently(waitMs: number): AppError {
   const retryAfter = Math.ceil(waitMs / 1000);
   return new AppError('rate_limited', {
-    detail: `Logins are scarce: this account can be asked again in ${retryAfter} s.`,
+    detail: `Gmail limits logins: this account can be verified again in ${retryAfter} s.`,
     retryAfter,
   });
 }
 
-function mostLeft(senders: readonly Sender[], priority: Priority): Sender | undefined {
-  const leftTo = ({ account }: Sender) => account.budget(priority).left;
+/** The sender with the most quota left. */
+function withMostLeft(senders: readonly Sender[], priority: Priority): Sender | undefined {
+  const leftOf = ({ account }: Sender) => account.budget(priority).left;
   return senders.reduce<Sender | undefined>(
-    (best, sender) => (best && leftTo(best) >= leftTo(sender) ? best : sender),
+    (best, sender) => (best && leftOf(best) >= leftOf(sender) ? best : sender),
     undefined,
   );
 }
 
-/** The caller's address moves to Reply-To, so that answers still reach it, unless answers are to go elsewhere. */
-function rewrite({ envelope, content, ...rest }: Message, from: Address): Message {
+/** Replaces From. The former address becomes Reply-To, unless the message has one, so that replies still reach it. */
+function rewriteFrom({ envelope, content, ...rest }: Message, from: Address): Message {
   const replyTo = content.replyTo.length > 0 ? content.replyTo : [envelope.from];
   return {
     ...rest,
@@ -171,8 +175,8 @@ function rewrite({ envelope, content, ...rest }: Message, from: Address): Messag
   };
 }
 
-function notAllowed(email: string): AppError {
-  const detail = `No account owns ${email}: Gmail would replace it by the account's own address.`;
+function senderNotAllowed(email: string): AppError {
+  const detail = `No account owns ${email}: Gmail would replace it with the account's own address.`;
   return new AppError('sender_not_allowed', {
     detail,
     errors: [{ pointer: '/from', code: 'sender_not_allowed', detail }],

@@ -1,86 +1,76 @@
 import type { DeliveryError } from '../delivery/delivery.ts';
 
-/** Why nothing may be sent now, and for how long. */
+/** Why nothing may be sent now, and for how long, in ms. */
 export interface Pause {
   readonly error: DeliveryError;
   readonly forMs: number;
 }
 
-/** A pause as it is told. Times are epoch milliseconds; `until` may have passed: then the next message is the probe. */
-export interface PauseState {
+/** A pause as clients see it. Times are epoch ms. Once `until` has passed, the next message is the probe. */
+export interface PauseStatus {
   readonly error: DeliveryError;
   readonly since: number;
   readonly until: number;
 }
 
-/** Whether an account works, as it is kept. Times are those of the books. */
-export interface GateBook {
-  state: 'unproven' | 'ready' | 'paused';
-  paused: { readonly error: DeliveryError; readonly since: number; until: number } | null;
+/**
+ * Stops attempts after a fault: plain JSON.
+ *
+ *     half-open ─▶ closed ◀─▶ open
+ *
+ * An account starts half-open, until its first login works. In every state but closed an attempt is a probe, and goes out alone.
+ * An open breaker whose pause is over acts as a half-open one.
+ */
+export interface CircuitBreaker {
+  state: 'closed' | 'open' | 'half-open';
+  /** Null unless open. `since` is epoch ms by the wall clock, `until` by the shared clock. */
+  pause: { readonly error: DeliveryError; readonly since: number; until: number } | null;
+  /** Failures in a row. */
   failures: number;
 }
 
-export function newGate(): GateBook {
-  return { state: 'unproven', paused: null, failures: 0 };
+export interface BreakerFailure {
+  readonly error: DeliveryError;
+  /** Waits before the next probe after the 1st, 2nd, … failure in a row, in ms. The last one repeats. */
+  readonly waitsMs: readonly number[];
+  /** Whether this is another failure in the row. */
+  readonly counts: boolean;
+  /** Epoch ms by the wall clock. */
+  readonly failedAt: number;
 }
 
-/** Whether a server can be reached: taken for granted until it fails. */
-export function newReach(): GateBook {
-  return { state: 'ready', paused: null, failures: 0 };
+export function newBreaker(state: 'closed' | 'half-open'): CircuitBreaker {
+  return { state, pause: null, failures: 0 };
 }
 
-/**
- * Whether an account works:
- *
- *     unproven ─▶ ready ◀─▶ paused
- *
- * It is unproven until the first login has worked. Whoever uses it in any state but ready is a probe, and must be alone.
- */
-export interface Gate {
-  /** Why nothing may pass, not even a probe. Null once the wait is over. */
-  current(): Pause | null;
-  /** What the account suffers from, also when a probe may pass. */
-  told(): PauseState | null;
-  /** Answers whether it was paused. */
-  open(): boolean;
-  /**
-   * @param waits how long until the next probe, after the 1st, 2nd, … failure in a row, in ms; the last one repeats
-   * @param news whether this is another failure in the row
-   */
-  close(error: DeliveryError, waits: readonly number[], news: boolean): Pause;
-  /** Lets a probe pass now. */
-  hasten(): void;
+/** The pause that stops everything, probes included. Null once it is over. */
+export function pauseOf({ pause }: CircuitBreaker, now: number): Pause | null {
+  const forMs = pause ? Math.ceil(pause.until - now) : 0;
+  return pause && forMs > 0 ? { error: pause.error, forMs } : null;
 }
 
-/** @param now epoch ms by the clock of the books */
-export function gateIn(book: GateBook, now: () => number): Gate {
-  return {
-    current() {
-      const { paused } = book;
-      const forMs = paused ? Math.ceil(paused.until - now()) : 0;
-      return paused && forMs > 0 ? { error: paused.error, forMs } : null;
-    },
-    told() {
-      const { paused } = book;
-      return paused && { ...paused, until: Math.round(Date.now() + paused.until - now()) };
-    },
-    open() {
-      const wasPaused = book.state === 'paused';
-      book.state = 'ready';
-      book.paused = null;
-      book.failures = 0;
-      return wasPaused;
-    },
-    close(error, waits, news) {
-      if (news) book.failures += 1;
-      const waitMs = waits[Math.min(book.failures, waits.length) - 1] ?? 0;
-      const until = Math.max(book.paused?.until ?? 0, now() + waitMs);
-      book.state = 'paused';
-      book.paused = { error, since: book.paused?.since ?? Date.now(), until };
-      return { error, forMs: Math.max(0, Math.ceil(until - now())) };
-    },
-    hasten() {
-      if (book.paused) book.paused.until = now();
-    },
-  };
+/** Opens the breaker, or extends its pause. */
+export function openBreaker(
+  breaker: CircuitBreaker,
+  { error, waitsMs, counts, failedAt }: BreakerFailure,
+  now: number,
+): Pause {
+  if (counts) breaker.failures += 1;
+  const waitMs = waitsMs[Math.min(breaker.failures, waitsMs.length) - 1] ?? 0;
+  const until = Math.max(breaker.pause?.until ?? 0, now + waitMs);
+  breaker.state = 'open';
+  breaker.pause = { error, since: breaker.pause?.since ?? failedAt, until };
+  return { error, forMs: Math.max(0, Math.ceil(until - now)) };
+}
+
+/** Returns whether the breaker was open. */
+export function closeBreaker(breaker: CircuitBreaker): boolean {
+  const wasOpen = breaker.state === 'open';
+  Object.assign(breaker, newBreaker('closed'));
+  return wasOpen;
+}
+
+/** Ends the wait of an open breaker: the next attempt is a probe. */
+export function probeNow(breaker: CircuitBreaker, now: number): void {
+  if (breaker.pause) breaker.pause.until = now;
 }

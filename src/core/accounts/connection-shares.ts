@@ -1,42 +1,81 @@
-import type { GateBook } from './circuit-breaker.ts';
+import { SECOND } from '../time.ts';
+import type { CircuitBreaker } from './circuit-breaker.ts';
 
-/** An instance that has given no sign of life for so long is taken to be gone: what it held is others'. */
-export const ABSENT_AFTER_MS = 15_000;
+/** An instance without a heartbeat for this long counts as gone. Other instances take over what it held. */
+export const ABSENT_AFTER_MS = 15 * SECOND;
 
-/** An instance that sends for an account, as the others see it. */
-export interface Member {
-  /** The connections it may have. */
-  seats: number;
-  /** Until when it is there, unless it says so again. */
-  until: number;
-  /** What it has under way: messages, and their recipients. */
+/** Right of an instance to send for an account, renewed by its heartbeat: plain JSON. */
+export interface InstanceLease {
+  /** Connections that the instance may hold. */
+  connections: number;
+  /** Epoch ms by the shared clock. */
+  expiresAt: number;
+  /** Attempts under way: their messages and recipients. */
   messages: number;
   recipients: number;
-  /** Of these messages, how many the server may not have seen yet. */
-  starting: number;
-  /** Whether it reaches a server, by its own network. Absent: it has not failed to. */
-  reach?: GateBook;
+  /** Messages under way that the server may not have seen yet. */
+  uncommitted: number;
+  /** Stops the instance after it could not reach a server over its own network. Absent: it has not failed to. */
+  reach?: CircuitBreaker;
 }
 
-export type Members = Record<string, Member>;
+/** By instance. */
+export type InstanceLeases = Record<string, InstanceLease>;
 
-/** Those who are there. */
-export function present(members: Members, now: number): Member[] {
-  return Object.values(members).filter(({ until }) => until > now);
+export interface LeaseRules {
+  /** Name of this instance, different from that of every other. */
+  readonly instance: string;
+  /** Maximum connections of all instances. */
+  readonly connections: number;
+  /** Maximum connections of this instance. */
+  readonly connectionsHere: number;
+  /** Lifetime of a lease that is not renewed. */
+  readonly leaseMs: number;
+}
+
+export function newLease(): InstanceLease {
+  return { connections: 0, expiresAt: 0, messages: 0, recipients: 0, uncommitted: 0 };
+}
+
+export function liveLeases(leases: InstanceLeases, now: number): InstanceLease[] {
+  return Object.values(leases).filter(({ expiresAt }) => expiresAt > now);
 }
 
 /**
- * The seats that an instance may take, of so many that are all the instances': an equal part, and never one that another still has.
+ * Connections that an instance may take: an equal share, and never one that another instance still holds. The first instances
+ * get the remainder.
  *
- * @param atMost of one instance
+ * @param total connections of all instances
+ * @param max connections of one instance
  */
-export function seatsFor(me: string, members: Members, seats: number, atMost: number): number {
-  const ids = Object.keys(members).sort();
-  const others = ids.reduce((sum, id) => sum + (id === me ? 0 : (members[id]?.seats ?? 0)), 0);
-  return Math.max(0, Math.min(atMost, share(seats, ids.length, ids.indexOf(me)), seats - others));
+export function connectionShareOf(
+  instance: string,
+  leases: InstanceLeases,
+  total: number,
+  max: number,
+): number {
+  const instances = Object.keys(leases).sort();
+  let heldElsewhere = 0;
+  for (const id of instances) if (id !== instance) heldElsewhere += leases[id]?.connections ?? 0;
+  const remainder = instances.indexOf(instance) < total % instances.length ? 1 : 0;
+  const share = Math.floor(total / instances.length) + remainder;
+  return Math.max(0, Math.min(max, share, total - heldElsewhere));
 }
 
-/** What falls to one of so many when they divide; the first get what is left over. */
-function share(seats: number, count: number, rank: number): number {
-  return Math.floor(seats / count) + (rank < seats % count ? 1 : 0);
+/**
+ * Renews the lease of an instance and drops those that have expired, whose connections become free.
+ *
+ * @param open connections that the instance still has
+ * @returns connections that it may use
+ */
+export function renewLease(leases: InstanceLeases, rules: LeaseRules, open: number, now: number): number {
+  const { instance, connections, connectionsHere, leaseMs } = rules;
+  for (const [id, { expiresAt }] of Object.entries(leases))
+    if (id !== instance && expiresAt <= now) delete leases[id];
+  const lease = leases[instance] ?? newLease();
+  leases[instance] = lease;
+  const share = connectionShareOf(instance, leases, connections, connectionsHere);
+  lease.connections = Math.max(share, open);
+  lease.expiresAt = now + leaseMs;
+  return share;
 }

@@ -1,4 +1,4 @@
-/** How an account proves who it is. */
+/** Credentials with which an account logs in. */
 export type Credentials =
   | { readonly kind: 'app_password'; readonly password: string }
   | {
@@ -6,7 +6,7 @@ export type Credentials =
       readonly clientId: string;
       readonly clientSecret: string;
       readonly refreshToken: string;
-      /** Where access tokens are to be had. */
+      /** Endpoint that issues access tokens. */
       readonly tokenUrl: string;
     }
   /** A Workspace service account with domain-wide delegation. `privateKey` is PEM. */
@@ -18,7 +18,7 @@ export type Credentials =
     };
 
 /**
- * Gives the credentials as they are now: those that stand in a file are read again. Asked at the first login and after each refused one, so that a
- * rotated secret needs no restart. Never throws: while a file cannot be used, what it said last still counts.
+ * Returns the current credentials, and reads those in a file again. Called at the first login and after each refused one, so that
+ * a rotated secret needs no restart. Never throws: returns the last credentials while a file cannot be used.
  */
 export type ReadCredentials = () => Credentials;

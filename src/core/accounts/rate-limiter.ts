@@ -1,58 +1,60 @@
-/** Clocks are read to the millisecond. */
+import { SECOND } from '../time.ts';
+
+/** Clocks have a resolution of one millisecond. */
 const SLACK_MS = 2;
-/** A timer that fires late may be made up for, but not by more than this. */
+/** Maximum delay of a timer that later messages make up for. */
 const CATCH_UP_MS = 100;
 
-/** When the server saw messages, as it is kept. Times are those of the books. */
-export interface PaceBook {
+/**
+ * Spaces the messages of an account, whichever connection they take: plain JSON, times by the shared clock.
+ *
+ * A token bucket with one token spreads messages evenly. Above it stands the guarantee: in no window of one second does the
+ * server see more than `rate` messages, however long each of them takes to arrive.
+ */
+export interface RateLimiter {
+  /** When the token bucket has its next token. */
   nextAt: number;
-  seen: number[];
+  /** When the server saw each recent message, in ascending order. */
+  committed: number[];
 }
 
-export function emptyPace(): PaceBook {
-  return { nextAt: 0, seen: [] };
-}
-
-/** So many messages a second and no more, whichever connection they take. */
-export interface Pace {
-  /** How long the next message must wait, in ms: 0 if it may start now, Infinity until one that has started is seen. */
-  waitMs(): number;
-  /** A message starts. The server may see it at any moment from now on. */
-  start(): void;
-  /** The server has seen it by now. */
-  seen(): void;
+export function newRateLimiter(): RateLimiter {
+  return { nextAt: 0, committed: [] };
 }
 
 /**
- * A token bucket of one token, which spreads messages evenly, and above it the bound that counts: in no window of a second does the server see more
- * than `rate`, however long each message takes on its way.
+ * How long the next message must wait, in ms. 0: it may start now. Infinity: until a started message is committed or canceled.
  *
- * @param starting how many have started, and neither been seen nor given up
- * @param now epoch ms by the clock of the books
+ * @param rate messages per second
+ * @param uncommitted started messages that are neither committed nor canceled
  */
-export function paceIn(book: PaceBook, rate: number, starting: number, now: () => number): Pace {
-  const atMost = Math.ceil(rate);
-  const intervalMs = 1000 / rate;
-  const windowMs = atMost * intervalMs + SLACK_MS;
-  const { seen } = book;
-
-  return {
-    waitMs() {
-      if (starting >= atMost) return Number.POSITIVE_INFINITY;
-      const recent = seen.filter((at) => at + windowMs > now());
-      const tooMany = starting + recent.length - atMost;
-      const roomAt = tooMany < 0 ? 0 : (recent[tooMany] ?? now()) + windowMs;
-      return Math.max(0, Math.ceil(Math.max(book.nextAt, roomAt) - now()));
-    },
-    start() {
-      book.nextAt = Math.max(book.nextAt, now() - CATCH_UP_MS) + intervalMs;
-    },
-    seen() {
-      while (seen[0] !== undefined && seen[0] + windowMs <= now()) seen.shift();
-      seen.push(now());
-    },
-  };
+export function waitForRate(
+  { nextAt, committed }: RateLimiter,
+  rate: number,
+  uncommitted: number,
+  now: number,
+): number {
+  const max = Math.ceil(rate);
+  if (uncommitted >= max) return Number.POSITIVE_INFINITY;
+  const windowMs = windowOf(rate);
+  const recent = committed.filter((at) => at + windowMs > now);
+  const excess = uncommitted + recent.length - max;
+  const roomAt = excess < 0 ? 0 : (recent[excess] ?? now) + windowMs;
+  return Math.max(0, Math.ceil(Math.max(nextAt, roomAt) - now));
 }
 
-/** No limit. */
-export const UNPACED: Pace = { waitMs: () => 0, start() {}, seen() {} };
+/** Records that a message starts. The server may see it at any moment from now on. */
+export function startMessage(limiter: RateLimiter, rate: number, now: number): void {
+  limiter.nextAt = Math.max(limiter.nextAt, now - CATCH_UP_MS) + SECOND / rate;
+}
+
+/** Records that the server has seen a message by now. */
+export function commitMessage({ committed }: RateLimiter, rate: number, now: number): void {
+  const windowMs = windowOf(rate);
+  while (committed[0] !== undefined && committed[0] + windowMs <= now) committed.shift();
+  committed.push(now);
+}
+
+function windowOf(rate: number): number {
+  return (Math.ceil(rate) * SECOND) / rate + SLACK_MS;
+}

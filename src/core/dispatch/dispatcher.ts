@@ -114,7 +114,7 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
 
   const admission = await account.admit(delivery, stopping);
   if (admission === null) return queue.retry(id, user, 0);
-  if ('pause' in admission) {
+  if (admission.kind === 'deferred') {
     if (expired(delivery)) return settle(delivery, 'expired', { error: expiry() }, deps);
     const { pause } = admission;
     if (pause.error.scope !== 'account') return waitForServer(delivery, pause, deps);

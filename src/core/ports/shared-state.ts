@@ -1,25 +1,44 @@
-/** A value that is kept, and that all instances share: plain JSON. */
+import type { Usage } from '../usage.ts';
+
+/** A JSON value that all instances share, and the usage that is counted beside it. */
 export interface SharedValue<Value> {
-  /** As it was when it was last read or changed here: another instance may have changed it since. Not to be changed. */
+  /** As last read or changed by this instance: another instance may have changed it since. Must not be modified. */
   readonly value: Value;
-  /** `current`, once it has been read anew. */
+  /** As current as `value`. Must not be modified. */
+  readonly usage: Readonly<Usage>;
+  /** Reads both from the backend. */
   read(): Promise<Value>;
   /**
-   * Changes the value, one at a time, whoever asks. `edit` changes what it is given, and may be called again, on what another instance has made
-   * of the value meanwhile: it must do nothing else. What it answered last is the result. It is kept by the time that anything is that is
-   * written to the backend after it.
+   * Changes value and usage in one step. Changes of all instances are made one at a time.
+   *
+   * `edit` modifies the drafts it is given and does nothing else: it may run again on what another instance has stored
+   * meanwhile. Returns the result of the last run. The change is stored no later than anything that is written to the backend
+   * after it.
    *
    * @throws {AppError} `queue_unavailable`
    */
-  change<Result>(edit: (value: Value) => Result): Promise<Result>;
+  change<Result>(edit: (value: Value, usage: Usage) => Result): Promise<Result>;
 }
 
-/** Small values by name: what accounts may do and have done, what keys have used. */
+/** A value with its usage, as a version stores it. */
+export interface StoredValue<Value> {
+  readonly value: Value;
+  readonly usage: Usage;
+}
+
+/** Named values that all instances share: the state of accounts, and the usage of API keys. */
 export interface SharedState {
-  /** Whether other instances may change them too. */
+  /** Whether other instances may change the values, too. */
   readonly shared: boolean;
-  /** Epoch ms by a clock that does not jump, and by which all go who share the books. */
+  /** Epoch ms by the shared clock: the same for all instances, and monotonic. */
   now(): number;
-  /** @param initial what it is if it has never been */
-  open<Value extends object>(name: string, initial: () => Value): Promise<SharedValue<Value>>;
+  /**
+   * @param initial value if none is stored
+   * @param upgrade converts the value that version 0.1 stored under this name; null if it is in today's format
+   */
+  open<Value extends object>(
+    name: string,
+    initial: () => Value,
+    upgrade?: (stored: object) => StoredValue<Value> | null,
+  ): Promise<SharedValue<Value>>;
 }

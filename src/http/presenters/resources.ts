@@ -1,11 +1,11 @@
-import type { AccountState } from '../../core/accounts/account.ts';
+import type { AccountStatus } from '../../core/accounts/account-status.ts';
 import { type Caller, isAdmin } from '../../core/auth/caller.ts';
 import { type Attempt, type Delivery, type DeliveryError, namedOf } from '../../core/delivery/delivery.ts';
 import { ERRORS } from '../../core/errors.ts';
 import type { Preview } from '../../core/intake/intake.ts';
 import type { Backend } from '../../core/ports/backend.ts';
 import type { Tombstone } from '../../core/ports/delivery-store.ts';
-import type { Usage } from '../../core/quota.ts';
+import type { LimitStatus } from '../../core/quota.ts';
 import type { AccountResource } from '../schemas/account.ts';
 import type { DroppedMessage, MessageResource, PreviewResource } from '../schemas/message.ts';
 
@@ -114,7 +114,7 @@ function toIsoOrNull(at: number | null): string | null {
 }
 
 /** How a sending account is. */
-export function toAccountResource({ user, pause, quota, connections }: AccountState): AccountResource {
+export function toAccountResource({ user, pause, quota, connections }: AccountStatus): AccountResource {
   return {
     user,
     status: pause ? 'paused' : 'ready',
@@ -135,7 +135,7 @@ export function toAccountResource({ user, pause, quota, connections }: AccountSt
   };
 }
 
-function toBudget({ limit, learned, used }: Usage): AccountResource['quota']['messages'] {
+function toBudget({ limit, learned, used }: LimitStatus): AccountResource['quota']['messages'] {
   return { limit, learned, used, left: Math.max(0, (learned ?? limit) - used) };
 }
 
