@@ -7,6 +7,7 @@ import { acceptRate } from './accept.ts';
 import { backlogCosts } from './backlog.ts';
 import { deliveryRate } from './delivery.ts';
 import { floodedRate } from './flood.ts';
+import { historyRates } from './history.ts';
 import { instanceRates } from './instances.ts';
 import { latencyUnderLarge } from './latency.ts';
 import { queuedBytes } from './memory.ts';
@@ -24,6 +25,7 @@ const BENCHES = {
   start: startUp,
   queues: queueRates,
   backlog: backlogCosts,
+  history: historyRates,
   instances: instanceRates,
 } as const;
 

@@ -9,7 +9,9 @@ const RECHECK_MS = MINUTE;
 /** Interval at which a learned limit is tested with one message. */
 const TEST_AFTER_MS = HOUR;
 
-/** What may be sent in a rolling 24 h, and the share of it (0 to 1) that only high priority may use. */
+/**
+ * What may be sent in a rolling 24 h, and the share of it (0 to 1) that only high priority may use.
+ */
 export interface Allowance {
   readonly messages: number;
   readonly recipients: number;
@@ -107,9 +109,11 @@ export function countMessage(quota: Quota, usage: Usage, recipients: number, now
 }
 
 /**
- * Learns that the limit is reached: it is no higher than what is counted, until a message beyond it, once an hour, is accepted.
+ * Learns that the limit is reached: it is no higher than what is counted, until a message beyond
+ * it, once an hour, is accepted.
  *
- * @returns how long until the oldest bucket leaves the window, in ms; Infinity if nothing is counted
+ * @returns how long until the oldest bucket leaves the window, in ms; Infinity if nothing is
+ *   counted
  */
 export function learnLimit(
   quota: Quota,
@@ -182,8 +186,8 @@ function ceilingOf({ messages, recipients }: Readonly<Count>, reserve: number, p
 }
 
 /**
- * How long until a message fits below the ceiling as buckets leave the window, in ms. A message larger than the whole ceiling
- * fits when nothing else is counted.
+ * How long until a message fits below the ceiling as buckets leave the window, in ms. A message
+ * larger than the whole ceiling fits when nothing else is counted.
  *
  * @param recheckMs the least wait if the message fits only once attempts under way have ended
  */

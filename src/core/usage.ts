@@ -1,6 +1,9 @@
 import { DAY, MINUTE } from './time.ts';
 
-/** Length of the rolling window, in ms. Gmail counts over a rolling day: https://support.google.com/a/answer/166852. */
+/**
+ * Length of the rolling window, in ms. Gmail counts over a rolling day:
+ * https://support.google.com/a/answer/166852.
+ */
 export const WINDOW_MS = DAY;
 const BUCKET_MS = 10 * MINUTE;
 
@@ -16,8 +19,9 @@ export interface UsageBucket extends Count {
 }
 
 /**
- * Messages counted in a rolling 24 h: plain JSON, at most 145 buckets, the one that leaves first in front. A slot is free up
- * to ten minutes late, never early. Buckets may outlive the window until the next message is counted.
+ * Messages counted in a rolling 24 h: plain JSON, at most 145 buckets, the one that leaves first in
+ * front. A slot is free up to ten minutes late, never early. Buckets may outlive the window until
+ * the next message is counted.
  */
 export type Usage = UsageBucket[];
 
@@ -63,12 +67,18 @@ export function totalUsage(usage: Readonly<Usage>, now: number): Count {
   return total;
 }
 
-/** When the oldest bucket leaves the window, in epoch ms by the shared clock. Null if nothing is counted. */
+/**
+ * When the oldest bucket leaves the window, in epoch ms by the shared clock. Null if nothing is
+ * counted.
+ */
 export function nextLeaveAt(usage: Readonly<Usage>, now: number): number | null {
   return usage.find(({ leavesAt }) => leavesAt > now)?.leavesAt ?? null;
 }
 
-/** Merges buckets of any size, such as those of version 0.1, into today's. None leaves earlier than before. */
+/**
+ * Merges buckets of any size, such as those of version 0.1, into today's. None leaves earlier than
+ * before.
+ */
 export function mergeBuckets(buckets: readonly UsageBucket[]): Usage {
   const usage: Usage = [];
   for (const { messages, recipients, leavesAt } of buckets.toSorted((a, b) => a.leavesAt - b.leavesAt)) {

@@ -1,5 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { createAccount } from '../../src/core/accounts/account.ts';
+import { type Account, createAccount } from '../../src/core/accounts/account.ts';
 import { newAccountState } from '../../src/core/accounts/account-state.ts';
 import { upgradeAccountState } from '../../src/core/accounts/upgrade-account-state.ts';
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
@@ -7,21 +8,44 @@ import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { SharedState } from '../../src/core/ports/shared-state.ts';
+import type { Allowance } from '../../src/core/quota.ts';
 import { HOUR, MINUTE } from '../../src/core/time.ts';
 import { addUsage, subtractUsage, totalUsage, WINDOW_MS } from '../../src/core/usage.ts';
 import { AMPLE } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { formerAccountValue, formerKeyValue } from '../helpers/former-shared-state.ts';
 import { aKey } from '../helpers/keys.ts';
+import { anAcceptance } from '../helpers/outcome.ts';
 
 const ONE = { messages: 1, recipients: 2 };
 const MISTAKE = new Error('mistake');
 const KEY = aKey('secret-0123456789-abcdefghijklmn', { name: 'crm', dailyLimit: 4 });
 
-/** Opens what is stored in one place, again and again: with other instances at once, or one after the other. */
+/**
+ * Opens what is stored in one place, again and again: with other instances at once, or one after
+ * the other.
+ */
 export type OpenPlace = () => Promise<() => Promise<Backend>>;
 
 const openCounted = (sharedState: SharedState) => sharedState.open('account:a', () => ({ edits: 0 }));
+
+async function openAccount(sharedState: SharedState, allowance: Allowance): Promise<Account> {
+  return createAccount('bot@acme.com', {
+    events: createEvents(),
+    sharedState,
+    state: await sharedState.open(
+      'account:bot@acme.com',
+      () => newAccountState(sharedState.now()),
+      upgradeAccountState,
+    ),
+    allowance,
+    rate: null,
+    connections: 3,
+    connectionsHere: 3,
+    backoffScale: 1,
+    closeIdleConnections: () => 0,
+  });
+}
 
 async function usedIn(sharedState: SharedState) {
   const value = await openCounted(sharedState);
@@ -141,7 +165,38 @@ export function sharedUsageContract(name: string, newPlace: OpenPlace): void {
       await close();
     });
 
-    test('lets accounts and API keys keep to their limits together', async () => {
+    test('lets an account keep to its quota at all instances together, attempts under way included', async () => {
+      const open = await newPlace();
+      const backends = await Promise.all([open(), open(), open()]);
+      const accounts = await Promise.all(
+        backends.map(({ sharedState }) => openAccount(sharedState, { ...AMPLE, messages: 20 })),
+      );
+      for (const account of accounts) await account.join();
+      let underWay = 0;
+      let sent = 0;
+      /** Sends until the quota is used up. Each message is under way for a moment. */
+      const work = async (account: Account) => {
+        for (;;) {
+          const result = await account.admit(aDelivery(), AbortSignal.timeout(10_000));
+          if (result?.kind !== 'admitted') return result?.pause.error.code;
+          underWay += 1;
+          expect(sent + underWay).toBeLessThanOrEqual(20);
+          await nextTurn();
+          await result.permit.settle(anAcceptance(['ada@example.com']));
+          sent += 1;
+          underWay -= 1;
+        }
+      };
+      const ends = await Promise.all([...accounts, ...accounts, ...accounts].map(work));
+      expect(new Set(ends)).toEqual(new Set(['daily_limit_reached']));
+      expect(sent).toBe(20);
+      for (const account of accounts)
+        expect((await account.readStatus()).quota.messages).toMatchObject({ limit: 20, used: 20 });
+      for (const account of accounts) await account.leave();
+      await Promise.all(backends.map(({ close }) => close()));
+    });
+
+    test('lets API keys keep to their daily limit at all instances together', async () => {
       const open = await newPlace();
       const backends = await Promise.all([open(), open()]);
       const keys = backends.map(({ sharedState }) => createApiKeys([KEY], sharedState));
@@ -159,7 +214,8 @@ export function sharedUsageContract(name: string, newPlace: OpenPlace): void {
 /**
  * What becomes of data that version 0.1 stored.
  *
- * @param newPlace stores each value under its name, as version 0.1 did, and opens the place with today's code
+ * @param newPlace stores each value under its name, as version 0.1 did, and opens the place with
+ *   today's code
  */
 export function upgradeContract(
   name: string,
@@ -183,21 +239,7 @@ export function upgradeContract(
     test('of an account keeps its count, its learned limit and its pause, and nothing of dead instances', () => {
       const former = formerAccountValue(Date.now());
       return eachTime({ 'account:bot@acme.com': former }, async (sharedState) => {
-        const account = createAccount('bot@acme.com', {
-          events: createEvents(),
-          sharedState,
-          state: await sharedState.open(
-            'account:bot@acme.com',
-            () => newAccountState(0),
-            upgradeAccountState,
-          ),
-          allowance: { ...AMPLE, messages: 2000 },
-          rate: null,
-          connections: 3,
-          connectionsHere: 3,
-          backoffScale: 1,
-          closeIdleConnections: () => 0,
-        });
+        const account = await openAccount(sharedState, { ...AMPLE, messages: 2000 });
         const { pause, quota, connections } = await account.readStatus();
         expect(pause).toMatchObject({
           error: former.gate.paused.error,

@@ -14,8 +14,9 @@ function formerUsage(now: number) {
 }
 
 /**
- * The value of an account as version 0.1 stored it, after Gmail has reported the daily limit, and one attempt was under way when
- * its process died. Recorded with the code of version 0.1, times moved to `now`.
+ * The value of an account as version 0.1 stored it, after Gmail has reported the daily limit, and
+ * one attempt was under way when its process died. Recorded with the code of version 0.1, times
+ * moved to `now`.
  */
 export function formerAccountValue(now: number) {
   return {

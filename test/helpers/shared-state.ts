@@ -12,8 +12,9 @@ export interface SimulatedSharedValue<Value> {
 }
 
 /**
- * Changes are made one at a time, and take a while. With `conflicting`, another instance is always faster: each `edit` runs once
- * on what this instance knows, to no effect, and then on what is stored.
+ * Changes are made one at a time, and take a while. With `conflicting`, another instance is always
+ * faster: each `edit` runs once on what this instance knows, to no effect, and then on what is
+ * stored.
  */
 export function shareValue<Value extends object>(
   initial: Value,

@@ -20,7 +20,9 @@ const DELIVERY = aDelivery();
 const SENT = anAcceptance(['ada@example.com']);
 const never = new AbortController().signal;
 
-/** An instance that is silent for this long counts as gone. Each renews its lease every two seconds. */
+/**
+ * An instance that is silent for this long counts as gone. Each renews its lease every two seconds.
+ */
 const LEASE = 15 * SECOND;
 
 beforeEach(() => {
@@ -66,7 +68,10 @@ interface Instance {
   kill(): void;
 }
 
-/** With conflicts, each change runs first on outdated state, to no effect, as if another instance had been faster. */
+/**
+ * With conflicts, each change runs first on outdated state, to no effect, as if another instance
+ * had been faster.
+ */
 describe.each([
   ['without conflicts', false],
   ['with a conflict at each change', true],

@@ -35,9 +35,12 @@ export const KEYS = {
   noticeSizes: key('outbox:sizes'),
   /** Hash: what they occupy together, and for each endpoint. */
   noticeUsage: key('outbox:usage'),
-  /** Hash: revision, value, and the usage counted beside it: the messages and recipients of each bucket, by when it leaves the window. */
+  /**
+   * Hash: revision, value, and the usage counted beside it: messages and recipients of each bucket,
+   * by the time when it leaves the window.
+   */
   sharedValue: (name: string) => key('shared', name),
-  /** The same in version 0.1, without usage. */
+  /** Hash: revision and value, as version 0.1 stored them. */
   formerSharedValue: (name: string) => key('book', name),
   /** What is spent in the window of a rate limit. It expires with the window. */
   rate: (kind: string, name: string) => key('rate', kind, name),

@@ -6,7 +6,10 @@ import { toUnavailable } from './connection/redis-errors.ts';
 import type { Script } from './connection/scripts.ts';
 import { KEYS } from './keys.ts';
 
-/** KEYS: value, value of version 0.1. Returns the fields of the first; the second, if there is only that. */
+/**
+ * KEYS: value, value of version 0.1. Returns the fields of the first; the second, if there is only
+ * that.
+ */
 const READ: Script = {
   name: 'outtrayReadShared',
   keys: 2,
@@ -18,8 +21,9 @@ const READ: Script = {
 };
 
 /**
- * KEYS: value, value of version 0.1. ARGV: fields, lifetime of the value of version 0.1 in ms. Returns the fields that are stored
- * now, which another instance may have created. Instances of version 0.1 can go on with their own value.
+ * KEYS: value, value of version 0.1. ARGV: fields, lifetime of the value of version 0.1 in ms.
+ * Returns the fields that are stored now, which another instance may have created. Instances of
+ * version 0.1 can go on with their own value.
  */
 const CREATE: Script = {
   name: 'outtrayCreateShared',
@@ -32,9 +36,10 @@ const CREATE: Script = {
 };
 
 /**
- * KEYS: value. ARGV: the revision that was changed, the new value if it changed or an empty string, changed buckets with their
- * usage, or an empty string to drop them. Returns the fields that are stored if their revision is another one. The revision
- * covers the usage, too, so buckets are set and not incremented.
+ * KEYS: value. ARGV: the revision that was changed, the new value if it changed or an empty string,
+ * changed buckets with their usage, or an empty string to drop them. Returns the fields that are
+ * stored if their revision is another one. The revision covers the usage, too, so buckets are set
+ * and not incremented.
  */
 const CHANGE: Script = {
   name: 'outtrayChangeShared',
@@ -77,8 +82,8 @@ interface Edit<Value> {
 }
 
 /**
- * State that all instances share. An instance changes what it last saw by compare-and-set, and makes the change again on the
- * stored value if another instance was faster.
+ * State that all instances share. An instance changes what it last saw by compare-and-set, and
+ * makes the change again on the stored value if another instance was faster.
  */
 export function createRedisSharedState(connection: Connection): SharedState {
   return {
@@ -133,7 +138,9 @@ function createSharedValue<Value extends object>(
     isChanging = false;
   }
 
-  /** Returns the edits that were made. An edit that throws changes nothing, and has been rejected. */
+  /**
+   * Returns the edits that were made. An edit that throws changes nothing, and has been rejected.
+   */
   async function commit(edits: readonly Edit<Value>[]): Promise<readonly Edit<Value>[]> {
     for (;;) {
       const { value, usage, made } = apply(current, edits);
@@ -179,7 +186,10 @@ function createSharedValue<Value extends object>(
   };
 }
 
-/** Runs the edits on copies. One that throws may have changed something before, so the others start over. */
+/**
+ * Runs the edits on copies. One that throws may have changed something before, so the others start
+ * over.
+ */
 function apply<Value>(
   { json, usage: stored }: Snapshot<Value>,
   edits: readonly Edit<Value>[],
@@ -202,7 +212,9 @@ function apply<Value>(
   }
 }
 
-/** Each bucket by when it leaves the window: its messages and recipients, or nothing if it is gone. */
+/**
+ * Each bucket by when it leaves the window: its messages and recipients, or nothing if it is gone.
+ */
 function toFields(usage: Readonly<Usage>): string[] {
   return usage.flatMap(({ leavesAt, messages, recipients }) => [
     String(leavesAt),

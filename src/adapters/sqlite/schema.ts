@@ -12,7 +12,7 @@ const APPLICATION_ID = 0x4f747279;
  *   `deliveries_unsettled` has all that a start needs: of a long queue not one page of the table is read for it.
  * - `contents`: apart from the records, so that a change of status does not write the body again.
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until one is stored, `leaves_at` while the request is in progress.
- * - `books`: shared values as JSON, by name. `usage`: the usage counted beside them, one row for each bucket.
+ * - `books`: shared values as JSON. `usage`: what is counted beside them, one row for each bucket.
  * - `suppressions`: `key` is the mailbox key in UTF-16BE, whose bytes sort as code units do.
  */
 export const MIGRATIONS: readonly string[] = [

@@ -11,8 +11,8 @@ interface Stored {
 }
 
 /**
- * Shared state in a file. Values live in memory. The next transaction writes those that have changed, once, however often they
- * changed, and of their usage the buckets that have changed.
+ * Shared state in a file. Values live in memory. The next transaction writes those that have
+ * changed, once, however often they changed, and of their usage the buckets that have changed.
  */
 export function createSqliteSharedState(db: DatabaseSync, commits: GroupCommit): SharedState {
   const { loadValue, loadUsage, writeValue, writeUsage } = prepare(db);

@@ -17,19 +17,21 @@ import { halveLimit, restartLimit } from './concurrency-limit.ts';
 const PROBE_AFTER_MS = [1, 2, 5, 10, 15].map((minutes) => minutes * MINUTE);
 
 /**
- * Least waits before the probes at the daily limit. The window is rolling, and other programs may send as this account: it is
- * probed when a bucket leaves the window, no sooner than this, and every hour at the latest.
+ * Least waits before the probes at the daily limit. The window is rolling, and other programs may
+ * send as this account: it is probed when a bucket leaves the window, no sooner than this, and
+ * every hour at the latest.
  */
 const DAILY_PROBE_AFTER_MS = [1, 15, 30, 60].map((minutes) => minutes * MINUTE);
 const MAX_DAILY_WAIT_MS = 60 * MINUTE;
 
 /**
- * Waits before the probes while no server can be reached. They cost no login, and mail must go out soon after the server is back.
- * Also the upper bound of what a reply suggests.
+ * Waits before the probes while no server can be reached. They cost no login, and mail must go out
+ * soon after the server is back. Also the upper bound of what a reply suggests.
  */
 const REACH_AFTER_MS = [5, 10, 20, 40, 80, 160, 300].map((seconds) => seconds * SECOND);
 const MAX_REACH_WAIT_MS = 5 * MINUTE;
-/** Failures in a row from which on operators are notified: a single connection may break by chance. */
+
+/** Operators are notified from this failure in a row on: a single connection may break by chance. */
 const NOTIFY_AT = 2;
 
 /** A fault that was found by an attempt or a login. */
@@ -88,7 +90,10 @@ function dailyLimitWaits(
   );
 }
 
-/** Pauses this instance after an attempt or login that has ended: it could not open a session with any server. */
+/**
+ * Pauses this instance after an attempt or login that has ended: it could not open a session with
+ * any server.
+ */
 export function pauseInstance(
   state: AccountState,
   rules: AccountRules,
@@ -110,7 +115,10 @@ export function pauseInstance(
   return { kind: 'paused', pause, isNew, isQuiet: !counts || reach.failures < NOTIFY_AT };
 }
 
-/** Resumes this instance: it has opened a session. Returns whether operators were notified of its pause. */
+/**
+ * Resumes this instance: it has opened a session. Returns whether operators were notified of its
+ * pause.
+ */
 export function resumeInstance(state: AccountState, rules: AccountRules): boolean {
   const reach = reachOf(state, rules.instance);
   const wasNotified = reach.failures >= NOTIFY_AT;
@@ -127,8 +135,8 @@ export function resumeAccount(state: AccountState, rules: AccountRules): boolean
 }
 
 /**
- * Resumes the account after a login without a message, unless it is paused for a sending limit: then the next message is the
- * probe. Returns whether this call resumed it.
+ * Resumes the account after a login without a message, unless it is paused for a sending limit:
+ * then the next message is the probe. Returns whether this call resumed it.
  */
 export function resumeAfterLogin(state: AccountState, rules: AccountRules, now: number): boolean {
   if (!isSendingLimit(state.breaker.pause?.error.code)) return resumeAccount(state, rules);

@@ -12,19 +12,22 @@ import {
 import { newRateLimiter, type RateLimiter } from './rate-limiter.ts';
 
 /**
- * What all instances know about an account: plain JSON, a few hundred bytes. The usage of its quota is stored beside it, and
- * changes with it in one step.
+ * What all instances know about an account: plain JSON, a few hundred bytes. The usage of its quota
+ * is stored beside it, and changes with it in one step.
  *
- * Pure functions `(state, usage, rules, now, …) -> result` change a draft of it inside `SharedValue.change`. They read no
- * clock, and may run again on what another instance has stored meanwhile.
+ * Pure functions `(state, usage, rules, now, …) -> result` change a draft of it inside
+ * `SharedValue.change`. They read no clock, and may run again on what another instance has stored
+ * meanwhile.
  *
  * Invariants:
  *
  * - Times are epoch ms by the shared clock, except `breaker.pause.since`.
- * - Attempts under way count in the lease of their instance from admission to their end. They go with a lease that expires.
- * - Messages in `usage` plus messages under way never exceed the allowance, whichever instance admits them: an attempt is
- *   counted in the step that ends it.
- * - While `breaker` or the own `reach` is not closed, only the instance named by `probing` has a new attempt or login under way.
+ * - Attempts under way count in the lease of their instance from admission to their end. They go
+ *   with a lease that expires.
+ * - No admission, at any instance, takes messages in `usage` plus messages under way beyond the
+ *   allowance. An attempt is counted in the step that ends it.
+ * - While `breaker` is not closed, only the instance named by `probing` starts attempts, one at a
+ *   time. The same holds for an instance whose own `reach` is open.
  * - Connections of all live leases together never exceed `SMTP_CONNECTIONS`.
  */
 export interface AccountState {
@@ -99,7 +102,10 @@ export function endProbe(state: AccountState, { instance }: AccountRules): void 
   if (state.probing === instance) state.probing = null;
 }
 
-/** Ends the probe and lets other attempts pass: the first login has worked. Leaves an open breaker open. */
+/**
+ * Ends the probe and lets other attempts pass: the first login has worked. Leaves an open breaker
+ * open.
+ */
 export function confirmLogin(state: AccountState, rules: AccountRules): void {
   if (state.breaker.state !== 'half-open') return;
   closeBreaker(state.breaker);
@@ -118,8 +124,9 @@ export function requestProbe(state: AccountState, intervalMs: number, now: numbe
 }
 
 /**
- * Prepares the state for a process that starts. The cause of a refused login may be gone, so the account is probed at once. If no
- * other instance runs, attempts under way are over, and the account must log in again before all attempts pass.
+ * Prepares the state for a process that starts. The cause of a refused login may be gone, so the
+ * account is probed at once. If no other instance runs, attempts under way are over, and the
+ * account must log in again before all attempts pass.
  *
  * @param isAlone whether no other instance can run
  */

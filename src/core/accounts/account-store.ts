@@ -2,7 +2,10 @@ import type { SharedState, SharedValue } from '../ports/shared-state.ts';
 import type { Usage } from '../usage.ts';
 import type { AccountState } from './account-state.ts';
 
-/** Other instances change shared state without notifying this one, so waiters check it again at this interval. */
+/**
+ * Other instances change shared state without notifying this one, so waiters check it again at this
+ * interval.
+ */
 const RECHECK_MS = 250;
 
 /** Changes a draft of the account's state and its usage. `now` is epoch ms by the shared clock. */
@@ -26,9 +29,11 @@ export interface AccountStore {
   changeAndNotify<Result>(edit: AccountEdit<Result>): Promise<Result>;
   notify(): void;
   /**
-   * Resolves when waiters should check again: after a notification, after `atMostMs`, or when the signal is aborted.
+   * Resolves when waiters should check again: after a notification, after `atMostMs`, or when the
+   * signal is aborted.
    *
-   * @param since value of `changes` when the caller decided to wait; resolves at once if it has moved on
+   * @param since value of `changes` when the caller decided to wait; resolves at once if it has
+   *   moved on
    */
   waitForChange(since: number, atMostMs: number, signal: AbortSignal): Promise<void>;
 }

@@ -38,10 +38,11 @@ export type AdmitResult =
 /**
  * A sending account: admits attempts, delays them for a moment, or defers them.
  *
- * Until the first login succeeds, and after a fault of the account, one attempt at a time goes out as a probe while the others
- * wait for its result, so that workers never repeat a refused login. The next message probes a paused account once its wait is
- * over. An account that works keeps to its rate, its quota, and the number of attempts at once that Gmail tolerates. Instances
- * share the account's state, so all limits hold for them together.
+ * Until the first login succeeds, and after a fault of the account, one attempt at a time goes out
+ * as a probe while the others wait for its result, so that workers never repeat a refused login.
+ * The next message probes a paused account once its wait is over. An account that works keeps to
+ * its rate, its quota, and the number of attempts at once that Gmail tolerates. Instances share the
+ * account's state, so all limits hold for them together.
  */
 export interface Account {
   readonly user: string;
@@ -52,15 +53,27 @@ export interface Account {
   join(): Promise<void>;
   /** Gives the share back. */
   leave(): Promise<void>;
-  /** Resolves when there is a connection for the worker with this number, counted from 0, or the signal is aborted. */
+  /**
+   * Resolves when there is a connection for the worker with this number, counted from 0, or the
+   * signal is aborted.
+   */
   waitForConnection(worker: number, signal: AbortSignal): Promise<void>;
-  /** Resolves once the delivery may go or must be deferred. Returns null if the signal is aborted first. */
+  /**
+   * Resolves once the delivery may go or must be deferred. Returns null if the signal is aborted
+   * first.
+   */
   admit(delivery: Delivery, signal: AbortSignal): Promise<AdmitResult | null>;
   /** Whether a delivery would be admitted now or within moments. */
   canAdmit(delivery: Delivery): boolean;
-  /** Counts an attempt that was under way when its process ended: the server may have accepted the message. */
+  /**
+   * Counts an attempt that was under way when its process ended: the server may have accepted the
+   * message.
+   */
   countInterrupted(delivery: Delivery): Promise<void>;
-  /** Requests a probe, which is allowed once per interval. Returns how long to wait, in ms; 0: it may be made now. */
+  /**
+   * Requests a probe, which is allowed once per interval. Returns how long to wait, in ms; 0: it
+   * may be made now.
+   */
   requestProbe(intervalMs: number): Promise<number>;
   /**
    * Probes the account by a login without a message, after any probe under way.
@@ -71,7 +84,7 @@ export interface Account {
   probe(login: () => Promise<Fault | null>, signal: AbortSignal): Promise<Fault | null>;
   /** As far as this instance knows. */
   status(): AccountStatus;
-  /** The status that all instances lease. */
+  /** The status as all instances know it. */
   readStatus(): Promise<AccountStatus>;
 }
 
@@ -115,7 +128,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
       const demand = demandOf(delivery);
       const admission = await waitForAdmission(store, rules, demand, signal);
       if (admission === null) return null;
-      if (admission.kind === 'short') reporter.reportShortage(admission.pause);
+      if (admission.kind === 'over_quota') reporter.reportShortage(admission.pause);
       if (admission.kind !== 'admitted') return { kind: 'deferred', pause: admission.pause };
       const { recipients } = demand;
       const { isProbe } = admission;
@@ -143,7 +156,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
   };
 }
 
-/** Waits until a message may go or must be deferred. Returns null if the signal is aborted first. */
+/** Waits until a message may go or must be deferred. Returns null if the signal is aborted. */
 async function waitForAdmission(
   store: AccountStore,
   rules: AccountRules,

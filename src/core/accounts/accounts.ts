@@ -37,9 +37,10 @@ export interface Accounts {
   /** From of messages that name none. */
   readonly defaultFrom: Address;
   /**
-   * Chooses the account that owns the address in From. If several do: of those that are not paused, the one with the most
-   * quota left; else the first. FROM_POLICY decides about an address that no account owns, since Gmail would silently replace
-   * it by the account's own. Messages of test keys follow the same rules, and go to the sandbox.
+   * Chooses the account that owns the address in From. If several do: of those that are not paused,
+   * the one with the most quota left; else the first. FROM_POLICY decides about an address that no
+   * account owns, since Gmail would silently replace it by the account's own. Messages of test keys
+   * follow the same rules, and go to the sandbox.
    *
    * @throws {AppError} `sender_not_allowed`
    */
@@ -56,8 +57,8 @@ export interface Accounts {
    */
   status(user: string): AccountStatus;
   /**
-   * Probes an account by a login, at most once a minute since Gmail limits logins. If the login succeeds, mail that waits for
-   * the account is requeued now.
+   * Probes an account by a login, at most once a minute since Gmail limits logins. If the login
+   * succeeds, mail that waits for the account is requeued now.
    *
    * @throws {AppError} `not_found`; `rate_limited`; the fault if no server can be reached
    */
@@ -143,7 +144,10 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
   };
 }
 
-/** Remaining pause after too many logins, in ms: another login would only extend Gmail's lock. 0 if there is none. */
+/**
+ * Remaining pause after too many logins, in ms: another login would only extend Gmail's lock. 0 if
+ * there is none.
+ */
 function loginLockMs({ pause }: AccountStatus): number {
   return pause?.error.code === 'login_throttled' ? Math.max(0, pause.until - Date.now()) : 0;
 }
@@ -165,7 +169,10 @@ function withMostLeft(senders: readonly Sender[], priority: Priority): Sender | 
   );
 }
 
-/** Replaces From. The former address becomes Reply-To, unless the message has one, so that replies still reach it. */
+/**
+ * Replaces From. The former address becomes Reply-To, unless the message has one, so that replies
+ * still reach it.
+ */
 function rewriteFrom({ envelope, content, ...rest }: Message, from: Address): Message {
   const replyTo = content.replyTo.length > 0 ? content.replyTo : [envelope.from];
   return {

@@ -17,10 +17,10 @@ import { startMessage, waitForRate } from './rate-limiter.ts';
 /** Whether a message may go now. */
 export type Admission =
   | { readonly kind: 'admitted'; readonly isProbe: boolean }
-  /** The account is paused, or this instance. */
+  /** The account or this instance is paused. */
   | { readonly kind: 'paused'; readonly pause: Pause }
   /** The quota is used up. */
-  | { readonly kind: 'short'; readonly pause: Pause }
+  | { readonly kind: 'over_quota'; readonly pause: Pause }
   /** Decide again after this wait, in ms, or when something changes. Infinity: only then. */
   | { readonly kind: 'busy'; readonly waitMs: number };
 
@@ -35,7 +35,7 @@ export function admit(
   const pause = currentPause(state, rules, now);
   if (pause) return { kind: 'paused', pause };
   const shortage = currentShortage(state, usage, rules, now, demand);
-  if (shortage) return { kind: 'short', pause: shortage };
+  if (shortage) return { kind: 'over_quota', pause: shortage };
   const waitMs = waitForTurn(state, rules, now);
   if (waitMs > 0) return { kind: 'busy', waitMs };
 

@@ -14,8 +14,8 @@ import { growLimit } from './concurrency-limit.ts';
 import { commitMessage } from './rate-limiter.ts';
 
 /**
- * How far an attempt has come: admitted; its message on the way, so that the server may have seen it; its message known to the
- * rate limiter as seen; ended.
+ * How far an attempt has come: admitted; its message on the way, so that the server may have seen
+ * it; its message known to the rate limiter as seen; ended.
  */
 export type AttemptStage = 'admitted' | 'started' | 'committed' | 'ended';
 
@@ -49,7 +49,8 @@ export function endAttempt(
 }
 
 /**
- * Ends an attempt with its outcome. Counts what was accepted, or may have been, and pauses or resumes the account.
+ * Ends an attempt with its outcome. Counts what was accepted, or may have been, and pauses or
+ * resumes the account.
  *
  * @param wasProbe whether it was admitted as a probe
  * @param endedAt epoch ms by the wall clock

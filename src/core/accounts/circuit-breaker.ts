@@ -6,7 +6,10 @@ export interface Pause {
   readonly forMs: number;
 }
 
-/** A pause as clients see it. Times are epoch ms. Once `until` has passed, the next message is the probe. */
+/**
+ * A pause as clients see it. Times are epoch ms. Once `until` has passed, the next message is the
+ * probe.
+ */
 export interface PauseStatus {
   readonly error: DeliveryError;
   readonly since: number;
@@ -18,8 +21,8 @@ export interface PauseStatus {
  *
  *     half-open ─▶ closed ◀─▶ open
  *
- * An account starts half-open, until its first login works. In every state but closed an attempt is a probe, and goes out alone.
- * An open breaker whose pause is over acts as a half-open one.
+ * An account starts half-open, until its first login works. In every state but closed an attempt is
+ * a probe, and goes out alone. An open breaker whose pause is over acts as a half-open one.
  */
 export interface CircuitBreaker {
   state: 'closed' | 'open' | 'half-open';
@@ -31,7 +34,10 @@ export interface CircuitBreaker {
 
 export interface BreakerFailure {
   readonly error: DeliveryError;
-  /** Waits before the next probe after the 1st, 2nd, … failure in a row, in ms. The last one repeats. */
+  /**
+   * Waits before the next probe after the 1st, 2nd, … failure in a row, in ms. The last one
+   * repeats.
+   */
   readonly waitsMs: readonly number[];
   /** Whether this is another failure in the row. */
   readonly counts: boolean;

@@ -1,8 +1,12 @@
-/** Accepted messages before the limit grows by one, from the number on at which Gmail asked to slow down. */
+/**
+ * Accepted messages before the limit grows by one, from the number on at which Gmail asked to slow
+ * down.
+ */
 const ACCEPTED_PER_STEP = 20;
 
 /**
- * How many attempts of an account may run at once: plain JSON. The limit falls immediately and grows one by one.
+ * How many attempts of an account may run at once: plain JSON. The limit falls immediately and
+ * grows one by one.
  *
  * `max` is the number of connections of all instances.
  */
@@ -13,7 +17,10 @@ export interface ConcurrencyLimit {
 
 export interface Slowdown {
   limit: number;
-  /** Up to here the limit grows with each accepted message, beyond it slowly, as in TCP congestion avoidance (RFC 5681, 3.1). */
+  /**
+   * Up to here the limit grows with each accepted message, beyond it slowly, as in TCP congestion
+   * avoidance (RFC 5681, 3.1).
+   */
   quickUpTo: number;
   /** Messages accepted since the limit changed. */
   streak: number;

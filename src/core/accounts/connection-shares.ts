@@ -1,7 +1,10 @@
 import { SECOND } from '../time.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 
-/** An instance without a heartbeat for this long counts as gone. Other instances take over what it held. */
+/**
+ * An instance without a heartbeat for this long counts as gone. Other instances take over what it
+ * held.
+ */
 export const ABSENT_AFTER_MS = 15 * SECOND;
 
 /** Right of an instance to send for an account, renewed by its heartbeat: plain JSON. */
@@ -15,7 +18,10 @@ export interface InstanceLease {
   recipients: number;
   /** Messages under way that the server may not have seen yet. */
   uncommitted: number;
-  /** Stops the instance after it could not reach a server over its own network. Absent: it has not failed to. */
+  /**
+   * Stops the instance after it could not reach a server over its own network. Absent: it has not
+   * failed to.
+   */
   reach?: CircuitBreaker;
 }
 
@@ -42,8 +48,8 @@ export function liveLeases(leases: InstanceLeases, now: number): InstanceLease[]
 }
 
 /**
- * Connections that an instance may take: an equal share, and never one that another instance still holds. The first instances
- * get the remainder.
+ * Connections that an instance may take: an equal share, and never one that another instance still
+ * holds. The first instances get the remainder.
  *
  * @param total connections of all instances
  * @param max connections of one instance

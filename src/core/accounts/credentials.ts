@@ -18,7 +18,8 @@ export type Credentials =
     };
 
 /**
- * Returns the current credentials, and reads those in a file again. Called at the first login and after each refused one, so that
- * a rotated secret needs no restart. Never throws: returns the last credentials while a file cannot be used.
+ * Returns the current credentials, and reads those in a file again. Called at the first login and
+ * after each refused one, so that a rotated secret needs no restart. Never throws: returns the last
+ * credentials while a file cannot be used.
  */
 export type ReadCredentials = () => Credentials;

@@ -9,7 +9,10 @@ export interface LeaseHeartbeat {
   start(intervalMs: number): Promise<void>;
   /** Gives the lease back. */
   stop(): Promise<void>;
-  /** Resolves when there is a connection for the worker with this number, counted from 0, or the signal is aborted. */
+  /**
+   * Resolves when there is a connection for the worker with this number, counted from 0, or the
+   * signal is aborted.
+   */
   waitForConnection(worker: number, signal: AbortSignal): Promise<void>;
 }
 
@@ -58,7 +61,10 @@ export function createLeaseHeartbeat(options: LeaseHeartbeatOptions): LeaseHeart
   };
 }
 
-/** Whether an instance that is cut off leaves the mail to the others. Its first worker probes now and then. */
+/**
+ * Whether an instance that is cut off leaves the mail to the others. Its first worker probes now
+ * and then.
+ */
 function leavesToOthers(worker: number, { state, now }: AccountStore, rules: AccountRules): boolean {
   if (!isCutOff(state, rules.instance, now())) return false;
   return worker > 0 || pauseOf(reachOf(state, rules.instance), now()) !== null;

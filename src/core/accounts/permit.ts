@@ -41,8 +41,9 @@ export function createPermit({ recipients, isProbe, rules, store, onChange }: Pe
       stage = 'started';
     },
     envelopeAccepted() {
-      // The first session that works lets other attempts pass. A login alone does not: the server may end each session right
-      // after it. Nor does it resume a paused account: Gmail reports sending limits only later.
+      // The first session that works lets other attempts pass. A login alone does not: the server
+      // may end each session right after it. Nor does the session resume a paused account: Gmail
+      // reports sending limits only later.
       const confirms = isProbing && store.state.breaker.state === 'half-open';
       const commits = rules.rate !== null;
       if (confirms) isProbing = false;

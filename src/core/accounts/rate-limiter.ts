@@ -6,10 +6,12 @@ const SLACK_MS = 2;
 const CATCH_UP_MS = 100;
 
 /**
- * Spaces the messages of an account, whichever connection they take: plain JSON, times by the shared clock.
+ * Spaces the messages of an account, whichever connection they take: plain JSON, times by the
+ * shared clock.
  *
- * A token bucket with one token spreads messages evenly. Above it stands the guarantee: in no window of one second does the
- * server see more than `rate` messages, however long each of them takes to arrive.
+ * A token bucket with one token spreads messages evenly. Above it stands the guarantee: in no
+ * window of one second does the server see more than `rate` messages, however long each of them
+ * takes to arrive.
  */
 export interface RateLimiter {
   /** When the token bucket has its next token. */
@@ -23,7 +25,8 @@ export function newRateLimiter(): RateLimiter {
 }
 
 /**
- * How long the next message must wait, in ms. 0: it may start now. Infinity: until a started message is committed or canceled.
+ * How long the next message must wait, in ms. 0: it may start now. Infinity: until a started
+ * message is committed or canceled.
  *
  * @param rate messages per second
  * @param uncommitted started messages that are neither committed nor canceled

@@ -4,7 +4,10 @@ import { type AccountState, newAccountState } from './account-state.ts';
 import type { CircuitBreaker } from './circuit-breaker.ts';
 import type { Slowdown } from './concurrency-limit.ts';
 
-/** The parts of an account's value in version 0.1 that are kept: its quota had one bucket for each minute. */
+/**
+ * The parts of an account's value in version 0.1 that are kept: its quota had one bucket for each
+ * minute.
+ */
 interface AccountBook {
   readonly gate: {
     readonly state: 'unproven' | 'ready' | 'paused';
@@ -19,7 +22,10 @@ interface AccountBook {
 
 const BREAKER_STATES = { unproven: 'half-open', ready: 'closed', paused: 'open' } as const;
 
-/** Converts an account's value of version 0.1. What instances had under way is left out: those instances are gone. */
+/**
+ * Converts an account's value of version 0.1. What instances had under way is left out: those
+ * instances are gone.
+ */
 export function upgradeAccountState(stored: object): StoredValue<AccountState> | null {
   if (!('gate' in stored)) return null;
   const { gate, quota, pace, concurrency, askedAt } = stored as AccountBook;

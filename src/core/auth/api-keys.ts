@@ -15,8 +15,8 @@ export interface ApiKeys {
   keys(): readonly ApiKey[];
   get(name: string): ApiKey | null;
   /**
-   * Makes these the valid keys. Usage is counted by name, and only while the key has a daily limit: counting starts when it gets
-   * one, and messages that were counted before still count.
+   * Makes these the valid keys. Usage is counted by name, and only while the key has a daily limit:
+   * counting starts when it gets one, and messages that were counted before still count.
    */
   replace(keys: readonly ApiKey[]): void;
   /**
