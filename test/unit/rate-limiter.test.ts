@@ -70,7 +70,7 @@ describe('the rate limiter', () => {
     expect(times.length / seconds).toBeGreaterThanOrEqual(rate * 0.9);
   });
 
-  test('counts a message that the server may see at any moment: one that is delayed by its login adds to no others', () => {
+  test('counts a started message at once, so that one delayed by its login does not exceed the rate', () => {
     const limiter = aRateLimiter(4);
     limiter.start();
     const times: number[] = [];

@@ -21,9 +21,9 @@ const READ: Script = {
 };
 
 /**
- * KEYS: value, value of version 0.1. ARGV: fields, lifetime of the value of version 0.1 in ms.
+ * KEYS: value, value of version 0.1. ARGV: lifetime of the value of version 0.1 in ms, fields.
  * Returns the fields that are stored now, which another instance may have created. Instances of
- * version 0.1 can go on with their own value.
+ * version 0.1 that still run go on with their own value.
  */
 const CREATE: Script = {
   name: 'outtrayCreateShared',

@@ -43,7 +43,7 @@ export function createSqliteSharedState(db: DatabaseSync, commits: GroupCommit):
       async change(edit) {
         const result = edit(value, usage);
         changed.set(name, stored);
-        // The change stands in memory even if this transaction fails. Then the next one writes it.
+        // The change stays in memory even if this transaction fails. Then the next one writes it.
         commits.write(() => {}).catch(() => {});
         return result;
       },

@@ -13,7 +13,7 @@ import {
 import { closeBreaker, openBreaker, type Pause, probeNow } from './circuit-breaker.ts';
 import { halveLimit, restartLimit } from './concurrency-limit.ts';
 
-/** Waits before the 1st, 2nd, … probe of a paused account, unless the reply suggests others. */
+/** Waits before the 1st, 2nd, … probe of a paused account, unless the reply suggests a wait. */
 const PROBE_AFTER_MS = [1, 2, 5, 10, 15].map((minutes) => minutes * MINUTE);
 
 /**

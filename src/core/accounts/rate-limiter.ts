@@ -9,9 +9,8 @@ const CATCH_UP_MS = 100;
  * Spaces the messages of an account, whichever connection they take: plain JSON, times by the
  * shared clock.
  *
- * A token bucket with one token spreads messages evenly. Above it stands the guarantee: in no
- * window of one second does the server see more than `rate` messages, however long each of them
- * takes to arrive.
+ * A token bucket with one token spreads messages evenly. A sliding window gives the guarantee: in
+ * no second does the server see more than `rate` messages, however long each takes to arrive.
  */
 export interface RateLimiter {
   /** When the token bucket has its next token. */
