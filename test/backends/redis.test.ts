@@ -4,6 +4,9 @@ import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/in
 import { KEYS } from '../../src/adapters/redis/keys.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
+import type { SharedValue } from '../../src/core/ports/shared-state.ts';
+import { HOUR } from '../../src/core/time.ts';
+import { addUsage } from '../../src/core/usage.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 import { backendContract } from './backend.ts';
@@ -121,12 +124,45 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     await close();
   });
 
-  test('a shared value that Redis has lost is created again', async () => {
+  test('a shared value that Redis has lost is created again, and every instance sees the new one', async () => {
+    const next = await newPlace();
+    const [one, other] = [await next(), await next()];
+    const values = await Promise.all(
+      [one, other].map(({ sharedState }) => sharedState.open('a', () => ({ count: 0 }))),
+    );
+    const count = (value: SharedValue<{ count: number }> | undefined) =>
+      value?.change((draft, usage) => {
+        addUsage(usage, { messages: 1, recipients: 1 }, one.sharedState.now());
+        return ++draft.count;
+      });
+    for (let i = 0; i < 5; i++) await count(values[i % 2]);
+    await one.client.flushdb();
+    expect(await count(values[0])).toBe(1);
+    expect(await count(values[1])).toBe(2);
+    expect(await count(values[0])).toBe(3);
+    for (const value of values) {
+      await value.change(() => {});
+      expect(value.usage).toMatchObject([{ messages: 3, recipients: 3 }]);
+    }
+    await Promise.all([one.close(), other.close()]);
+  });
+
+  test('a shared value that a failover takes back to an earlier one is seen as it is', async () => {
     const { client, sharedState, close } = await open({});
     const value = await sharedState.open('a', () => ({ count: 0 }));
-    await value.change((draft) => ++draft.count);
-    await client.flushdb();
-    expect(await value.change((draft) => ++draft.count)).toBe(1);
+    const count = (at: number) =>
+      value.change((draft, usage) => {
+        addUsage(usage, { messages: 1, recipients: 1 }, at);
+        return ++draft.count;
+      });
+    await count(sharedState.now() - HOUR);
+    await count(sharedState.now());
+    const earlier = await client.dumpBuffer(KEYS.sharedValue('a'));
+    await value.change((_draft, usage) => usage.splice(0, 1));
+    await count(sharedState.now());
+    await client.restore(KEYS.sharedValue('a'), 0, earlier, 'REPLACE');
+    expect(await value.change((draft) => draft.count)).toBe(2);
+    expect(value.usage).toMatchObject([{ messages: 1 }, { messages: 1 }]);
     await close();
   });
 

@@ -10,7 +10,7 @@ import type { Backend } from '../../src/core/ports/backend.ts';
 import type { SharedState } from '../../src/core/ports/shared-state.ts';
 import type { Allowance } from '../../src/core/quota.ts';
 import { HOUR, MINUTE } from '../../src/core/time.ts';
-import { addUsage, subtractUsage, totalUsage, WINDOW_MS } from '../../src/core/usage.ts';
+import { addUsage, copyUsage, subtractUsage, totalUsage, WINDOW_MS } from '../../src/core/usage.ts';
 import { AMPLE } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { formerAccountValue, formerKeyValue } from '../helpers/former-shared-state.ts';
@@ -146,6 +146,30 @@ export function sharedUsageContract(name: string, newPlace: OpenPlace): void {
       expect(admitted.filter(Boolean)).toHaveLength(50);
       for (const { sharedState } of backends)
         expect(await usedIn(sharedState)).toEqual({ messages: 50, recipients: 100 });
+      await Promise.all(backends.map(({ close }) => close()));
+    });
+
+    test('is seen in full by an instance that changes the value, whatever another one changed before', async () => {
+      const open = await newPlace();
+      const backends = await Promise.all([open(), open()]);
+      const values = await Promise.all(backends.map(({ sharedState }) => openCounted(sharedState)));
+      const start = backends[0]?.sharedState.now() ?? 0;
+      const counted: number[] = [];
+      for (let i = 0; i < 120; i++) {
+        const [changing, reading] = i % 3 === 0 ? values : values.toReversed();
+        await changing?.change((value, usage) => {
+          value.edits += 1;
+          const at = start + Math.floor(i / 4) * MINUTE * 7;
+          if (i % 5 === 4) subtractUsage(usage, ONE, counted[Math.floor(i / 2)] ?? 0);
+          else if (i % 7 !== 6) counted[i] = addUsage(usage, ONE, at);
+        });
+        if (i % 4 === 1) continue;
+        await reading?.change(() => {});
+        const seen = copyUsage(reading?.usage ?? []);
+        await reading?.read();
+        expect(seen).toEqual(reading?.usage);
+        expect(seen).toEqual(changing?.usage);
+      }
       await Promise.all(backends.map(({ close }) => close()));
     });
 

@@ -35,10 +35,7 @@ export const KEYS = {
   noticeSizes: key('outbox:sizes'),
   /** Hash: what they occupy together, and for each endpoint. */
   noticeUsage: key('outbox:usage'),
-  /**
-   * Hash: revision, value, and the usage counted beside it: messages and recipients of each bucket,
-   * by the time when it leaves the window.
-   */
+  /** Hash: a shared value and the usage counted beside it. See shared-state-scripts.ts. */
   sharedValue: (name: string) => key('shared', name),
   /** Hash: revision and value, as version 0.1 stored them. */
   formerSharedValue: (name: string) => key('book', name),

@@ -1,68 +1,10 @@
 import type { SharedState, SharedValue, StoredValue } from '../../core/ports/shared-state.ts';
 import { DAY } from '../../core/time.ts';
-import { changedBuckets, copyUsage, type Usage } from '../../core/usage.ts';
+import { changedBuckets, copyUsage, type Usage, type UsageBucket } from '../../core/usage.ts';
 import type { Connection } from './connection/connection.ts';
 import { toUnavailable } from './connection/redis-errors.ts';
-import type { Script } from './connection/scripts.ts';
 import { KEYS } from './keys.ts';
-
-/**
- * KEYS: value, value of version 0.1. Returns the fields of the first; the second, if there is only
- * that.
- */
-const READ: Script = {
-  name: 'outtrayReadShared',
-  keys: 2,
-  lua: `
-    local fields = redis.call('HGETALL', KEYS[1])
-    if #fields > 0 then return { fields } end
-    return { fields, redis.call('HGET', KEYS[2], 'value') }
-  `,
-};
-
-/**
- * KEYS: value, value of version 0.1. ARGV: lifetime of the value of version 0.1 in ms, fields.
- * Returns the fields that are stored now, which another instance may have created. Instances of
- * version 0.1 that still run go on with their own value.
- */
-const CREATE: Script = {
-  name: 'outtrayCreateShared',
-  keys: 2,
-  lua: `
-    if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET', KEYS[1], unpack(ARGV, 2)) end
-    redis.call('PEXPIRE', KEYS[2], ARGV[1])
-    return redis.call('HGETALL', KEYS[1])
-  `,
-};
-
-/**
- * KEYS: value. ARGV: the revision that was changed, the new value if it changed or an empty string,
- * changed buckets with their usage, or an empty string to drop them. Returns the fields that are
- * stored if their revision is another one. The revision covers the usage, too, so buckets are set
- * and not incremented.
- */
-const CHANGE: Script = {
-  name: 'outtrayChangeShared',
-  keys: 1,
-  lua: `
-    if redis.call('HGET', KEYS[1], 'revision') ~= ARGV[1] then return redis.call('HGETALL', KEYS[1]) end
-    local fields = { 'revision', ARGV[1] + 1 }
-    if ARGV[2] ~= '' then
-      table.insert(fields, 'value')
-      table.insert(fields, ARGV[2])
-    end
-    for i = 3, #ARGV, 2 do
-      if ARGV[i + 1] == '' then
-        redis.call('HDEL', KEYS[1], ARGV[i])
-      else
-        table.insert(fields, ARGV[i])
-        table.insert(fields, ARGV[i + 1])
-      end
-    end
-    if #ARGV > 2 or ARGV[2] ~= '' then redis.call('HSET', KEYS[1], unpack(fields)) end
-    return false
-  `,
-};
+import { CHANGE, CREATE, READ } from './shared-state-scripts.ts';
 
 /** What version 0.1 stored is not needed once its usage has left the window. */
 const FORMER_LIFETIME_MS = DAY;
@@ -102,10 +44,11 @@ export function createRedisSharedState(connection: Connection): SharedState {
         if (fields.length > 0) return toSnapshot(fields);
         const former = formerJson ? upgrade?.(JSON.parse(formerJson)) : null;
         const { value, usage } = former ?? { value: initial(), usage: [] };
-        const created = ['revision', '0', 'value', JSON.stringify(value), ...toFields(usage)];
-        return toSnapshot(
-          (await connection.run(CREATE, ...keys, FORMER_LIFETIME_MS, ...created)) as string[],
-        );
+        // Microseconds are above every revision that the value had before Redis lost it.
+        const revision = String(Math.ceil(connection.clock.now() * 1000));
+        const head = ['revision', revision, 'value', JSON.stringify(value), 'buckets', revision];
+        const stored = await connection.run(CREATE, ...keys, FORMER_LIFETIME_MS, ...head, ...toFields(usage));
+        return toSnapshot(stored as string[]);
       }
 
       return createSharedValue(connection, keys[0], await read(), read);
@@ -143,19 +86,22 @@ function createSharedValue<Value extends object>(
    */
   async function commit(edits: readonly Edit<Value>[]): Promise<readonly Edit<Value>[]> {
     for (;;) {
-      const { value, usage, made } = apply(current, edits);
+      // A read may replace `current` while the script runs.
+      const base = current;
+      const { value, usage, made } = apply(base, edits);
       const json = JSON.stringify(value);
-      const newJson = json === current.json ? '' : json;
-      const buckets = toFields(changedBuckets(current.usage, usage));
-      const fields = await connection.run(CHANGE, key, current.revision, newJson, ...buckets);
+      const newJson = json === base.json ? '' : json;
+      const buckets = toFields(changedBuckets(base.usage, usage));
+      const newest = String(base.usage.at(-1)?.leavesAt ?? '');
+      const fields = await connection.run(CHANGE, key, base.revision, newest, newJson, ...buckets);
       if (fields === null) {
         const isChanged = newJson !== '' || buckets.length > 0;
-        const revision = isChanged ? String(Number(current.revision) + 1) : current.revision;
+        const revision = isChanged ? String(Number(base.revision) + 1) : base.revision;
         current = { revision, json, value, usage };
         return made;
       }
       const stored = fields as string[];
-      current = stored.length > 0 ? toSnapshot(stored) : await read();
+      current = stored.length > 0 ? toSnapshot(stored, base.usage) : await read();
     }
   }
 
@@ -222,23 +168,28 @@ function toFields(usage: Readonly<Usage>): string[] {
   ]);
 }
 
-function toSnapshot<Value>(fields: readonly string[]): Snapshot<Value> {
+/**
+ * @param known usage whose newest bucket alone can differ, if the fields are not all that are
+ *   stored
+ */
+function toSnapshot<Value>(fields: readonly string[], known: Readonly<Usage> = []): Snapshot<Value> {
   let revision = '';
   let json = '';
+  let isPartial = true;
   const usage: Usage = [];
   for (let i = 0; i < fields.length; i += 2) {
     const [name = '', text = ''] = [fields[i], fields[i + 1]];
     if (name === 'revision') revision = text;
     else if (name === 'value') json = text;
-    else {
-      const space = text.indexOf(' ');
-      usage.push({
-        leavesAt: Number(name),
-        messages: Number(text.slice(0, space)),
-        recipients: Number(text.slice(space + 1)),
-      });
-    }
+    else if (name === 'buckets') isPartial = false;
+    else usage.push(toBucket(name, text));
   }
   usage.sort((a, b) => a.leavesAt - b.leavesAt);
+  if (isPartial) usage.unshift(...known.slice(0, -1));
   return { revision, json, value: JSON.parse(json), usage };
+}
+
+function toBucket(leavesAt: string, text: string): UsageBucket {
+  const [messages, recipients] = text.split(' ');
+  return { leavesAt: Number(leavesAt), messages: Number(messages), recipients: Number(recipients) };
 }
