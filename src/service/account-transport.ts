@@ -1,5 +1,4 @@
-import { ehloName } from '../adapters/smtp/connection/ehlo-name.ts';
-import { DEADLINES, type Deadlines } from '../adapters/smtp/server-options.ts';
+import { DEADLINES, type Deadlines, defaultEhloName } from '../adapters/smtp/server-options.ts';
 import { openTransport } from '../adapters/smtp/transport.ts';
 import type { AccountConfig } from '../config/account-config.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
@@ -40,7 +39,14 @@ export async function openAccountTransport(
   { servers, ca = null, backoffScale = 1, deadlines = DEADLINES, ...shared }: AccountTransportOptions,
 ): Promise<AccountTransport> {
   const { sharedState } = shared;
-  const transport = openTransport({ servers, user, credentials, ehloName: ehloName(user), ca, deadlines });
+  const transport = openTransport({
+    servers,
+    user,
+    credentials,
+    ehloName: defaultEhloName(user),
+    ca,
+    deadlines,
+  });
   const account = createAccount(user, {
     ...shared,
     backoffScale,

@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Credentials } from '../../src/core/accounts/credentials.ts';
 import type { Outcome } from '../../src/core/delivery/outcome.ts';
 import type { ErrorCode } from '../../src/core/errors.ts';
-import type { TokenFault } from '../../src/simulator/auth/token-issuer.ts';
+import type { TokenFault } from '../../src/simulator/auth/token-refusals.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { openTransportTo, refreshTokenOf, serviceAccountOf } from '../helpers/smtp/transport.ts';
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type Resolve, resolveHost } from '../../src/adapters/smtp/connection/resolve.ts';
+import { resolveHost } from '../../src/adapters/smtp/connection/resolve.ts';
+import type { Resolve } from '../../src/adapters/smtp/server-options.ts';
 import { openTransport, type TransportOptions } from '../../src/adapters/smtp/transport.ts';
 import type { Fault } from '../../src/core/delivery/outcome.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
@@ -85,7 +86,7 @@ describe.concurrent('the host of a server', () => {
       retryable: true,
       certain: true,
     });
-    expect(fault?.error.detail).toContain(`no answer about ${HOST} within 0.3 s`);
+    expect(fault?.error.detail).toContain(`no response for ${HOST} within 0.3 s`);
     const both = [first, { host: 'localhost', port: second.port, tls: 'starttls' as const }];
     expect(await verify({ servers: both, ca: second.ca, resolve })).toBeNull();
   });

@@ -39,7 +39,7 @@ describe('the command', () => {
     await ready.promise;
     const text = said.join('\n');
     expect(text).toMatch(
-      /STARTTLS on port \d+, TLS on port \d+, what it took at http:\/\/127\.0\.0\.1:\d+\/messages/,
+      /STARTTLS on port \d+, TLS on port \d+, received messages at http:\/\/127\.0\.0\.1:\d+\/messages/,
     );
     expect(text).toContain('GMAIL_USER=me@acme.test');
     expect(text).toContain('GMAIL_APP_PASSWORD=sesame');

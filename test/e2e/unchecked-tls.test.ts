@@ -6,7 +6,7 @@ import { openRedisBackend } from '../../src/adapters/redis/index.ts';
 import { postForm } from '../../src/adapters/smtp/auth/token-request.ts';
 import { createWebhookSender } from '../../src/adapters/webhook/webhook-sender.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
-import { diagnose, lineOf } from '../helpers/doctor.ts';
+import { checkOf, diagnose } from '../helpers/doctor.ts';
 import { run } from '../helpers/process.ts';
 import { startService } from '../helpers/service.ts';
 import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
@@ -109,12 +109,12 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment', () => {
   test('names the issuer in the doctor, and does not log in', async () => {
     await using gmail = await startFaultySmtp(() => null);
     const report = await diagnose({ smtp: gmail.url, env: OFF });
-    expect(lineOf(report, 'tls')).toMatchObject({
+    expect(checkOf(report, 'tls')).toMatchObject({
       status: 'fail',
       code: 'tls_intercepted',
-      detail: expect.stringContaining('It was made by'),
+      detail: expect.stringContaining('It was issued by'),
     });
-    expect(lineOf(report, 'configuration')).toMatchObject({
+    expect(checkOf(report, 'configuration')).toMatchObject({
       status: 'fail',
       target: 'NODE_TLS_REJECT_UNAUTHORIZED',
     });
@@ -134,7 +134,7 @@ describe('a server that offers only TLS 1.1', () => {
     });
     const { id } = (await service.send(HELLO)).body;
     await expect.poll(async () => (await service.get(id)).error?.code).toBe('tls_failed');
-    expect((await service.get(id)).error?.detail).toContain('offers no TLS 1.2 or newer');
+    expect((await service.get(id)).error?.detail).toContain('does not support TLS 1.2 or newer');
   });
 
   test('is refused with NODE_OPTIONS=--tls-min-v1.0, too', async () => {
@@ -147,7 +147,7 @@ describe('a server that offers only TLS 1.1', () => {
     expect(await doctor.ended).toBe(1);
     const { checks } = JSON.parse(doctor.output().out);
     expect(checks.find(({ id }: { id: string }) => id === 'tls').detail).toContain(
-      'offers no TLS 1.2 or newer',
+      'does not support TLS 1.2 or newer',
     );
   });
 });

@@ -26,8 +26,8 @@ export const README_TABLES: Readonly<Record<string, () => string>> = {
     ),
   troubleshooting: () =>
     table(
-      ['what is wrong', 'seen as', 'what to do'],
-      TROUBLESHOOTING.map(({ symptom, seenAs, mend }) => [symptom, seenAs, mend]),
+      ['problem', 'seen as', 'what to do'],
+      TROUBLESHOOTING.map(({ symptom, seenAs, fix }) => [symptom, seenAs, fix]),
     ),
 };
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { classify, classifyReply } from '../../src/adapters/smtp/errors/classify.ts';
-import type { Progress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
+import type { AttemptProgress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
 import { parseReply } from '../../src/adapters/smtp/errors/reply-parser.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 
-const BEFORE: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
+const BEFORE: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 const ASK_SOON = [5000, 30_000, 120_000, 600_000];
 
 /** As nodemailer hands on what its token callback fails with. */

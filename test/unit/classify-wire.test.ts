@@ -4,13 +4,13 @@ import { createServer } from 'node:tls';
 import { createTransport, type SMTPPoolOptions } from 'nodemailer';
 import { describe, expect, test } from 'vitest';
 import { classify } from '../../src/adapters/smtp/errors/classify.ts';
-import type { Progress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
+import type { AttemptProgress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
 import type { Fault } from '../../src/core/delivery/outcome.ts';
 import { ERRORS, type ErrorCode } from '../../src/core/errors.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
-const BEFORE: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
+const BEFORE: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 
 /** One attempt with nodemailer's pool, or several on one connection; the fault of the last. */
 async function attempt(

@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { classify, classifyReply, type Stage } from '../../src/adapters/smtp/errors/classify.ts';
-import type { Progress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
+import type { AttemptProgress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
 import { parseReply } from '../../src/adapters/smtp/errors/reply-parser.ts';
 import { ERRORS } from '../../src/core/errors.ts';
 import facts from '../fixtures/gmail-replies.json' with { type: 'json' };
 
-const BEFORE: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
-const AFTER_THE_DOT: Progress = { sessionReady: true, bodyStarted: true, bodyEnded: true };
+const BEFORE: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
+const AFTER_THE_DOT: AttemptProgress = { sessionReady: true, bodyStarted: true, bodyEnded: true };
 
 /** The text as Gmail sends it: wrapped in mid-phrase, each line with its codes, a session id behind. */
 function onTheWire(code: number, enhanced: string, text: string): string {

@@ -472,6 +472,6 @@ describe('the envelope', () => {
     ['another sender', said('eve@evil.com', 'ada@example.com', 'bob@example.com')],
     ['no sender', said(false, 'ada@example.com', 'bob@example.com')],
   ])('is refused with %s', (_, mail) => {
-    expect(() => assertEnvelope(mail, job)).toThrow('is not the one that was asked for');
+    expect(() => assertEnvelope(mail, job)).toThrow('differs from the requested one');
   });
 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createTokenCache, createTokenSource } from '../../src/adapters/smtp/auth/token-source.ts';
+import { createSessionTokens, createTokenSource } from '../../src/adapters/smtp/auth/token-source.ts';
 
 const CREDENTIALS = {
   kind: 'refresh_token',
@@ -66,37 +66,37 @@ describe('a token', () => {
     await using issuer = await startIssuer(seconds);
     const clock = setClock();
     const source = issuer.source();
-    expect(await source.take(null)).toMatchObject({ token: 'token-1', fresh: true });
+    expect(await source.getToken(null)).toMatchObject({ token: 'token-1', isNew: true });
     // The life is told in wall-clock time, which goes on a little while the answer is read.
     clock.advance(usableMs - 1000);
-    expect(await source.take(null)).toMatchObject({ token: 'token-1', fresh: false });
+    expect(await source.getToken(null)).toMatchObject({ token: 'token-1', isNew: false });
     clock.advance(1001);
-    expect(await source.take(null)).toMatchObject({ token: 'token-2', fresh: true });
+    expect(await source.getToken(null)).toMatchObject({ token: 'token-2', isNew: true });
     expect(issuer.requests).toBe(2);
   });
 
   test('whose life nobody tells serves one login', async () => {
     await using issuer = await startIssuer(undefined);
     const source = issuer.source();
-    await source.take(null);
-    expect(await source.take(null)).toMatchObject({ token: 'token-2', fresh: true });
+    await source.getToken(null);
+    expect(await source.getToken(null)).toMatchObject({ token: 'token-2', isNew: true });
   });
 
   test('is requested once for all that wait for it', async () => {
     await using issuer = await startIssuer(3600);
     const source = issuer.source();
-    const taken = await Promise.all(Array.from({ length: 20 }, () => source.take(null)));
-    expect(taken).toMatchObject(Array(20).fill({ token: 'token-1', fresh: true }));
+    const taken = await Promise.all(Array.from({ length: 20 }, () => source.getToken(null)));
+    expect(taken).toMatchObject(Array(20).fill({ token: 'token-1', isNew: true }));
     expect(issuer.requests).toBe(1);
   });
 
   test('that was refused makes way for the one that has replaced it, or for a new one', async () => {
     await using issuer = await startIssuer(3600);
     const source = issuer.source();
-    await source.take(null);
-    const [first, second] = await Promise.all([source.take('token-1'), source.take('token-1')]);
+    await source.getToken(null);
+    const [first, second] = await Promise.all([source.getToken('token-1'), source.getToken('token-1')]);
     expect([first.token, second.token]).toEqual(['token-2', 'token-2']);
-    expect((await source.take('token-1')).token).toBe('token-2');
+    expect((await source.getToken('token-1')).token).toBe('token-2');
     expect(issuer.requests).toBe(2);
   });
 
@@ -106,22 +106,22 @@ describe('a token', () => {
       else response.end(JSON.stringify({ access_token: 'token', expires_in: 3600 }));
     });
     const source = issuer.source();
-    await expect(Promise.all([source.take(null), source.take(null)])).rejects.toMatchObject({
+    await expect(Promise.all([source.getToken(null), source.getToken(null)])).rejects.toMatchObject({
       code: 'EFETCH',
     });
-    expect((await source.take(null)).token).toBe('token');
+    expect((await source.getToken(null)).token).toBe('token');
     expect(issuer.requests).toBe(2);
   });
 
   test('that was issued for a login and refused is not asked for again in that session', async () => {
     await using issuer = await startIssuer(3600);
     const source = issuer.source();
-    const ask = (provision: ReturnType<typeof createTokenCache>['provisionCallback'], renew: boolean) =>
+    const ask = (provision: ReturnType<typeof createSessionTokens>['provisionCallback'], renew: boolean) =>
       new Promise((resolve) => provision('bot@acme.test', renew, (error, token) => resolve(error ?? token)));
-    const first = createTokenCache(source).provisionCallback;
+    const first = createSessionTokens(source).provisionCallback;
     expect(await ask(first, false)).toBe('token-1');
     expect(await ask(first, true)).toMatchObject({ code: 'EOAUTH2' });
-    const second = createTokenCache(source).provisionCallback;
+    const second = createSessionTokens(source).provisionCallback;
     expect(await ask(second, false)).toBe('token-1');
     expect(await ask(second, true)).toBe('token-2');
     expect(issuer.requests).toBe(2);
@@ -145,12 +145,12 @@ describe('an endpoint', () => {
       'EFETCH',
       /HTTP 429/,
     ],
-    ['never answers', () => {}, 'EFETCH', /did not answer within 0\.3 s/],
+    ['never answers', () => {}, 'EFETCH', /did not respond within 0\.3 s/],
     [
       'never ends its answer',
       (response) => void response.writeHead(200).write('{"access_'),
       'EFETCH',
-      /did not answer within/,
+      /did not respond within/,
     ],
     ['hangs up', (response) => response.destroy(), 'EFETCH', /socket|closed|ECONNRESET/],
     ['is somebody’s web page', (response) => response.end(html), 'EOAUTH2', /HTTP 200/],
@@ -177,7 +177,7 @@ describe('an endpoint', () => {
     ],
   ])('that %s gives no token', async (_, answer, code, words) => {
     await using endpoint = await startEndpoint(answer);
-    const taken = endpoint.source().take(null);
+    const taken = endpoint.source().getToken(null);
     await expect(taken).rejects.toMatchObject({ code, message: expect.stringMatching(words) });
     expect(endpoint.requests).toBe(1);
   });
@@ -189,7 +189,7 @@ describe('an endpoint', () => {
     });
     const error = await endpoint
       .source()
-      .take(null)
+      .getToken(null)
       .then(
         () => new Error('a token'),
         (reason: Error) => reason,

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../errors.ts';
 import type { Content, Envelope } from '../message/message.ts';
 import type { DeliveryError, SmtpReply } from './delivery.ts';
 
@@ -45,3 +46,6 @@ export interface Outcome {
   /** `host:port` of the server that was tried last. */
   readonly server: string;
 }
+
+/** Codes of faults in which no server could be reached: nothing was sent, and another server may succeed. */
+export const UNREACHABLE_CODES: readonly ErrorCode[] = ['dns_failed', 'connect_failed', 'connect_timeout'];

@@ -1,12 +1,14 @@
 /**
- * What smtp.gmail.com says, line for line as it goes over the wire. Gmail wraps long replies in mid-phrase and starts a line that is only
- * a URL with a second space; clients that match on text must undo that, so it is kept here. Wordings are from Google's help pages
- * (3726730, 3221692, 166852) and from sessions quoted in public logs.
+ * The replies of smtp.gmail.com, line by line as they are sent. Gmail wraps long replies anywhere, and
+ * starts a line that is only a URL with a second space. Clients that match the text must undo that, so
+ * it is reproduced here. Sources: Google's help pages (3726730, 3221692, 166852) and sessions quoted
+ * in public logs.
  *
- * `{id}` stands for the session's id, `{now}` for the time in unix seconds, `{address}` for the address the client just named.
+ * Placeholders: `{id}` is the session's id, `{now}` the time in Unix seconds, `{address}` the address
+ * in the client's last command.
  */
 
-/** Gmail ends every complaint about the protocol with the same three lines. */
+/** Builds a reply to a protocol error: Gmail ends all of them with the same lines. */
 function protocolError(code: number, enhanced: string, text: string, rfc = 5321): readonly string[] {
   return [
     ...text.split('\n').map((line) => `${code}-${enhanced} ${line}`),
@@ -15,12 +17,12 @@ function protocolError(code: number, enhanced: string, text: string, rfc = 5321)
   ];
 }
 
-/** MAIL, RCPT and DATA out of order. */
-function outOfSequence(what: string): readonly string[] {
+/** Builds a reply to MAIL, RCPT or DATA out of order. */
+function outOfSequence(text: string): readonly string[] {
   return protocolError(
     503,
     '5.5.1',
-    `${what} A mail transaction protocol command was issued out of\nsequence. For more information, go to`,
+    `${text} A mail transaction protocol command was issued out of\nsequence. For more information, go to`,
   );
 }
 
@@ -144,7 +146,7 @@ const TABLE = {
   ],
   notSmtp: ['<html><title>This network asks you to sign in</title></html>'],
 
-  // The protocol
+  // Protocol
   timeout: [
     '451-4.4.2 Timeout - closing connection. For more information, go to',
     '451 4.4.2  https://support.google.com/a/answer/3221692 {id} - gsmtp',
@@ -170,12 +172,12 @@ const TABLE = {
 
 export type ReplyName = keyof typeof TABLE;
 
-/** Whether the server hangs up after it (RFC 5321, section 3.8). */
-export function endsSession(name: ReplyName): boolean {
+/** Returns true if the server closes the connection after this reply (RFC 5321, section 3.8). */
+export function closesConnection(name: ReplyName): boolean {
   return String(REPLIES.get(name)).startsWith('421');
 }
 
-/** What fills the places of a reply. */
+/** The values of the placeholders. */
 export interface ReplyValues {
   readonly id: string;
   readonly address: string;
@@ -187,11 +189,11 @@ export function isReplyName(text: string): text is ReplyName {
   return REPLIES.has(text);
 }
 
-/** The reply as it goes out, its lines parted by CRLF, without the last CRLF. */
+/** Returns the reply as it is sent: lines separated by CRLF, without the last CRLF. */
 export function toWire(name: ReplyName, values: ReplyValues): string {
   return String(REPLIES.get(name)).replace(
     /\{(id|now|address)\}/g,
-    (_place, key: 'id' | 'now' | 'address') =>
+    (_placeholder, key: 'id' | 'now' | 'address') =>
       key === 'now' ? String(Math.floor(Date.now() / 1000)) : values[key],
   );
 }

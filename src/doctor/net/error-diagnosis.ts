@@ -1,22 +1,22 @@
 import { TokenError } from '../../adapters/smtp/auth/token-request.ts';
 import { classify, classifyReply } from '../../adapters/smtp/errors/classify.ts';
-import { readFailure } from '../../adapters/smtp/errors/nodemailer-errors.ts';
+import { parseError } from '../../adapters/smtp/errors/nodemailer-errors.ts';
 import type { Fault } from '../../core/delivery/outcome.ts';
 import { ERRORS, type ErrorCode } from '../../core/errors.ts';
-import type { Finding } from '../report.ts';
+import type { CheckResult } from '../check.ts';
 import { fixOf, type TroubleshootingId } from '../troubleshooting.ts';
-import { Refusal } from './smtp-dialogue.ts';
+import { SmtpReplyError } from './smtp-client.ts';
 
-/** A step that failed: the line for it, and what the service would call it. */
-export interface Trouble extends Finding {
+/** A failed step, and the error code that the service would use for it. */
+export interface FailedResult extends CheckResult {
   readonly status: 'fail';
   readonly error: ErrorCode;
 }
 
-/** Our own code beside those of the system. */
+/** The doctor's own code, beside those of the operating system. */
 export const NO_STARTTLS = 'NO_STARTTLS';
 
-/** What the system, TLS or a time limit say where the service need not tell one from the other, and the doctor must. */
+/** Causes that the service treats alike, but that need different fixes. */
 const BY_SYSTEM_CODE: readonly { readonly match: RegExp; readonly id: TroubleshootingId }[] = [
   { match: /^ECONNREFUSED$/, id: 'connection_refused' },
   { match: /^(?:ENETUNREACH|EHOSTUNREACH|ENETDOWN|EHOSTDOWN|EADDRNOTAVAIL)$/, id: 'unreachable' },
@@ -29,24 +29,24 @@ const BY_SYSTEM_CODE: readonly { readonly match: RegExp; readonly id: Troublesho
   { match: /SELF_SIGNED_CERT|^UNABLE_TO_(?:GET_ISSUER_CERT|VERIFY_LEAF_SIGNATURE)/, id: 'tls_intercepted' },
 ];
 
-/** What a failed step means, as the service would read it, and what to do about it. Total: takes whatever was thrown. */
-export function explain(thrown: unknown): Trouble {
-  const { systemCodes, timeoutType } = readFailure(thrown);
+/** Classifies the error of a failed step as the service would, and adds the fix. Total: accepts whatever was thrown. */
+export function diagnoseError(thrown: unknown): FailedResult {
+  const { systemCodes, timeoutType } = parseError(thrown);
   const codes = [...systemCodes, timeoutType];
   const row = BY_SYSTEM_CODE.find(({ match }) => codes.some((code) => match.test(code)));
-  const trouble = toTrouble(toFault(thrown));
-  return row ? { ...trouble, code: row.id, advice: fixOf(row.id) ?? null } : trouble;
+  const result = diagnoseFault(toFault(thrown));
+  return row ? { ...result, code: row.id, advice: fixOf(row.id) ?? null } : result;
 }
 
-/** The line for a fault: where a reply calls for a hint of its own, that hint. */
-export function toTrouble({ error: { code, detail, hint } }: Fault): Trouble {
+/** Turns a fault into a failed result. A hint that is specific to the reply takes precedence over the general fix. */
+export function diagnoseFault({ error: { code, detail, hint } }: Fault): FailedResult {
   const advice = hint === ERRORS[code].hint ? (fixOf(code) ?? hint) : hint;
   return { status: 'fail', detail, code, advice, error: code };
 }
 
 function toFault(thrown: unknown): Fault {
-  if (thrown instanceof Refusal) return classifyReply(thrown.reply, thrown.stage);
-  // As nodemailer hands it on.
+  if (thrown instanceof SmtpReplyError) return classifyReply(thrown.reply, thrown.stage);
+  // In the form in which nodemailer rejects.
   const error =
     thrown instanceof TokenError
       ? { code: 'EAUTH', originalCode: thrown.code, message: thrown.message }
@@ -54,8 +54,8 @@ function toFault(thrown: unknown): Fault {
   return classify(error, { sessionReady: false, bodyStarted: false, bodyEnded: false });
 }
 
-/** Whether a time limit on connecting ran out: only a comparison tells why. */
-export function isSilence(thrown: unknown): boolean {
-  const { timeoutType, systemCodes } = readFailure(thrown);
+/** Returns true if connecting timed out: only a comparison with another port shows why. */
+export function isConnectTimeout(thrown: unknown): boolean {
+  const { timeoutType, systemCodes } = parseError(thrown);
   return timeoutType === 'CONNECT_TIMEOUT' || (timeoutType === '' && systemCodes.includes('ETIMEDOUT'));
 }

@@ -1,58 +1,58 @@
-/** The simulator's own small HTTP port: what it took, and its switches. Not a thing that Gmail has. */
+/** The simulator's HTTP port, which Gmail does not have: shows what was received, and controls faults. */
 import type { Server } from 'node:http';
 import { z } from 'zod';
 import { LOGIN_FAULTS } from '../auth/authenticator.ts';
-import { TOKEN_ROUTES } from '../auth/token-issuer.ts';
+import { DAY_MS, THROTTLE_REPLIES } from '../gmail/sending-limits.ts';
 import type { AcceptedMessage, MessageLog } from '../message-log.ts';
-import { DAY_MS, THROTTLE_REPLIES } from '../smtp/sending-limits.ts';
 import { PORT_FAULTS } from '../smtp/smtp-server.ts';
 import type { SimulatorState } from '../state.ts';
 import { CERTIFICATE_KINDS } from '../tls/certificate.ts';
 import { type Controls, PORTS } from './controls.ts';
 import { createHttpServer, HttpError, PlainText, post, type Route } from './http-server.ts';
+import { TOKEN_ROUTES } from './token-routes.ts';
 
-/** What the handlers are given. */
-interface Inspected extends SimulatorState {
+/** The context of the handlers. */
+interface ControlContext extends SimulatorState {
   readonly controls: Controls;
 }
 
 const count = z.int().min(0).max(1_000_000);
 
-/** To add a route, add a row: `GET /` and the command's introduction show it by themselves. */
-export const ROUTES: readonly Route<Inspected>[] = [
+/** To add a route, add a row: `GET /` and the introduction of the command list it automatically. */
+export const CONTROL_ROUTES: readonly Route<ControlContext>[] = [
   {
     method: 'GET',
     path: '/messages',
-    summary: 'what it took, newest first',
-    handle: ({ journal }) => ({ messages: listed(journal) }),
+    summary: 'the received messages, newest first',
+    handle: ({ messageLog }) => ({ messages: listMessages(messageLog) }),
   },
   {
     method: 'GET',
     path: '/messages/{id}',
-    summary: 'one of them',
-    handle: ({ journal }, { id }) => messageOf(journal, id),
+    summary: 'one message',
+    handle: ({ messageLog }, { id }) => findMessage(messageLog, id),
   },
   {
     method: 'GET',
     path: '/messages/{id}/raw',
-    summary: 'its text',
-    handle: ({ journal }, { id }) => new PlainText(messageOf(journal, id).raw),
+    summary: 'the text of a message',
+    handle: ({ messageLog }, { id }) => new PlainText(findMessage(messageLog, id).raw),
   },
   {
     method: 'DELETE',
     path: '/messages',
-    summary: 'forgets them',
-    handle: ({ journal }) => journal.forgetMessages(),
+    summary: 'deletes all messages',
+    handle: ({ messageLog }) => messageLog.clearMessages(),
   },
   {
     method: 'GET',
     path: '/counters',
-    summary: 'connections, logins, transactions',
-    handle: ({ journal }) => journal.counters,
+    summary: 'numbers of connections, logins and transactions',
+    handle: ({ messageLog }) => messageLog.counters,
   },
   post(
     '/login-fault',
-    '{"fault": "bad-credentials", "times": 3}: so many logins fail so, all without times; null heals',
+    '{"fault": "bad-credentials", "times": 3}: makes the next logins fail, all without times; null ends it',
     z.strictObject({ fault: z.enum(LOGIN_FAULTS).nullable(), times: count.nullable().default(null) }),
     ({ controls }, body) => {
       controls.setLoginFault(body.fault, body.times ?? undefined);
@@ -61,13 +61,13 @@ export const ROUTES: readonly Route<Inspected>[] = [
   ),
   post(
     '/password',
-    '{"password": "..."}: the password from now on',
+    '{"password": "..."}: changes the password for new logins',
     z.strictObject({ password: z.string().min(1) }),
     ({ controls }, { password }) => controls.setPassword(password),
   ),
   post(
     '/daily-limit',
-    '{"messages": 3, "window_seconds": 86400}: so many of each user from now on, then 550 5.4.5; null lifts it',
+    '{"messages": 3, "window_seconds": 86400}: limits each user from now on (550 5.4.5); null removes it',
     z.strictObject({
       messages: count.nullable(),
       window_seconds: z
@@ -83,7 +83,7 @@ export const ROUTES: readonly Route<Inspected>[] = [
   ),
   post(
     '/throttle',
-    '{"transactions": 2, "reply": "relay-peak"}: so many are turned away at MAIL, with 421 4.7.0 without reply',
+    '{"transactions": 2, "reply": "relay-peak"}: refuses the next ones at MAIL, with 421 4.7.0 by default',
     z.strictObject({ transactions: count, reply: z.enum(THROTTLE_REPLIES).default('try-again-later') }),
     ({ controls }, body) => {
       controls.throttle(body.transactions, body.reply);
@@ -92,7 +92,7 @@ export const ROUTES: readonly Route<Inspected>[] = [
   ),
   post(
     '/port-fault',
-    '{"port": "starttls", "fault": "silent"}: blocks that port, or "tls", so or by "refused"; null opens it',
+    '{"port": "starttls", "fault": "silent"}: blocks a port; also "tls" and "refused"; null reopens it',
     z.strictObject({ port: z.enum(PORTS), fault: z.enum(PORT_FAULTS).nullable() }),
     async ({ controls }, body) => {
       await controls.blockPort(body.port, body.fault);
@@ -101,7 +101,7 @@ export const ROUTES: readonly Route<Inspected>[] = [
   ),
   post(
     '/certificate',
-    `{"certificate": "intercepted"}: what both ports present: ${CERTIFICATE_KINDS.join(', ')}`,
+    `{"certificate": "intercepted"}: sets the certificate of both ports: ${CERTIFICATE_KINDS.join(', ')}`,
     z.strictObject({ certificate: z.enum(CERTIFICATE_KINDS) }),
     ({ controls }, body) => {
       controls.setCertificate(body.certificate);
@@ -110,7 +110,7 @@ export const ROUTES: readonly Route<Inspected>[] = [
   ),
   post(
     '/starttls',
-    '{"offered": false}: EHLO does not offer STARTTLS; true brings it back',
+    '{"offered": false}: removes STARTTLS from EHLO; true restores it',
     z.strictObject({ offered: z.boolean() }),
     ({ controls }, body) => {
       controls.offerStarttls(body.offered);
@@ -120,17 +120,17 @@ export const ROUTES: readonly Route<Inspected>[] = [
   ...TOKEN_ROUTES,
 ];
 
-export function createInspection(state: SimulatorState, controls: Controls): Server {
-  return createHttpServer(ROUTES, { ...state, controls });
+export function createControlServer(state: SimulatorState, controls: Controls): Server {
+  return createHttpServer(CONTROL_ROUTES, { ...state, controls });
 }
 
-/** Newest first, without their text. */
-function listed(journal: MessageLog) {
-  return journal.messages.map(({ raw: _, ...rest }) => rest).reverse();
+/** Lists the messages, newest first, without their text. */
+function listMessages(messageLog: MessageLog) {
+  return messageLog.messages.map(({ raw: _, ...rest }) => rest).reverse();
 }
 
-function messageOf(journal: MessageLog, id: string): AcceptedMessage {
-  const message = journal.messages.find((each) => each.id === id);
+function findMessage(messageLog: MessageLog, id: string): AcceptedMessage {
+  const message = messageLog.messages.find((each) => each.id === id);
   if (!message) throw new HttpError(404, 'No such message');
   return message;
 }

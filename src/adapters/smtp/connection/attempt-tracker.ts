@@ -1,22 +1,24 @@
 import type { Readable } from 'node:stream';
 import type { AttemptObserver } from '../../../core/ports/transport.ts';
-import type { Progress } from '../errors/nodemailer-errors.ts';
+import type { AttemptProgress } from '../errors/nodemailer-errors.ts';
 import type { Deadlines } from '../server-options.ts';
 
-/** Follows one attempt: how far it came, and when its time is up. */
-export interface AttemptProgress {
+/** Records the progress of one attempt and enforces its deadlines. */
+export interface AttemptTracker {
+  /** Aborted when a deadline passes or `abort` is called. */
   readonly signal: AbortSignal;
-  readonly progress: Progress;
-  /** The session is ready, and this is about to be sent. */
-  watch<Stream extends Readable>(stream: Stream): Stream;
+  readonly progress: AttemptProgress;
+  /** Tracks the message stream, which is about to be sent on a session that is ready. Returns the same stream. */
+  track<Stream extends Readable>(stream: Stream): Stream;
   abort(): void;
+  /** Clears the timer. Must be called when the attempt has ended. */
   end(): void;
 }
 
 export function trackAttempt(
-  watch: AttemptObserver | undefined,
+  observer: AttemptObserver | undefined,
   { setupMs, bodyMs }: Deadlines,
-): AttemptProgress {
+): AttemptTracker {
   const controller = new AbortController();
   const progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
   const abort = () => controller.abort();
@@ -24,12 +26,12 @@ export function trackAttempt(
   return {
     signal: controller.signal,
     progress,
-    watch(stream) {
+    track(stream) {
       progress.sessionReady = true;
-      watch?.messageStarted();
+      observer?.messageStarted();
       stream.once('resume', () => {
         progress.bodyStarted = true;
-        watch?.envelopeAccepted();
+        observer?.envelopeAccepted();
         clearTimeout(timer);
         timer = setTimeout(abort, bodyMs);
       });
