@@ -7,6 +7,7 @@ import { startEndpoint } from '../helpers/endpoint.ts';
 import { run, serveAgainst } from '../helpers/process.ts';
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 import { API_KEY } from '../helpers/service.ts';
+import { simulatorAccount } from '../helpers/smtp/simulator-env.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { makeTemplatesDir } from '../helpers/templates.ts';
 
@@ -64,12 +65,7 @@ describe('QUEUE_URL', () => {
     const env = { API_KEYS: `crm:${API_KEY}`, QUEUE_URL: `sqlite:${folder.path}/queue.db` };
     await using service = await serveAgainst(gmail, env);
     for (let round = 0; round < 2; round += 1) {
-      await using doctor = run(['doctor'], {
-        ...env,
-        GMAIL_USER: gmail.user,
-        GMAIL_APP_PASSWORD: gmail.password,
-        SMTP_URL: gmail.url,
-      });
+      await using doctor = run(['doctor'], { ...env, ...simulatorAccount(gmail) });
       await doctor.ended;
       expect(doctor.output().out).toMatch(
         /^✓ Queue .*queue\.db is in use by another process: the service, if it is running$/m,

@@ -1,23 +1,16 @@
-import { mkdtempDisposable, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { type Running, run } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
+import { createSimulatorEnv } from '../helpers/smtp/simulator-env.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
-/** Runs `outtray doctor` as an operator does, trusting the simulator's CA. */
+/** Runs `outtray doctor` as an operator does, with the CA of the simulator trusted. */
 async function runDoctor(gmail: Simulator, args: string[], env: Record<string, string> = {}) {
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'outtray-'));
-  const ca = join(folder.path, 'ca.pem');
-  await writeFile(ca, gmail.ca);
+  await using simulatorEnv = await createSimulatorEnv(gmail);
   await using doctor: Running = run(['doctor', ...args], {
     API_KEYS: `crm:${API_KEY}`,
-    GMAIL_USER: gmail.user,
-    GMAIL_APP_PASSWORD: gmail.password,
-    SMTP_URL: gmail.url,
-    NODE_EXTRA_CA_CERTS: ca,
+    ...simulatorEnv.env,
     ...env,
   });
   const code = await doctor.ended;

@@ -45,7 +45,7 @@ describe('the command', () => {
     expect(text).toContain('GMAIL_APP_PASSWORD=sesame');
     expect(text).toMatch(/SMTP_URL=smtp:\/\/localhost:\d+,smtps:\/\/localhost:\d+/);
     expect(text).toContain(`NODE_EXTRA_CA_CERTS=${caFile}`);
-    expect(text).toMatch(/drop-after-dot@simulator\.test +takes the message/);
+    expect(text).toMatch(/drop-after-dot@simulator\.test +stores the message/);
     expect(text).toMatch(
       /GMAIL_OAUTH_REFRESH_TOKEN=\S+\n.*GMAIL_OAUTH_TOKEN_URL=http:\/\/127\.0\.0\.1:\d+\/token\n/,
     );

@@ -1,11 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { API_KEY } from './service.ts';
+import { createSimulatorEnv } from './smtp/simulator-env.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
@@ -40,9 +38,7 @@ export async function serveLoggingTo({
   env = {},
   under = [],
 }: LoggingSetup): Promise<LoggingService> {
-  const folder = await mkdtemp(join(tmpdir(), 'outtray-log-'));
-  const ca = join(folder, 'ca.pem');
-  await writeFile(ca, gmail.ca);
+  const simulatorEnv = await createSimulatorEnv(gmail);
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const [command = 'sh', ...args] = [
@@ -61,10 +57,7 @@ export async function serveLoggingTo({
       LOG: log,
       PORT: String(port),
       API_KEYS: `crm:${API_KEY}`,
-      GMAIL_USER: gmail.user,
-      GMAIL_APP_PASSWORD: gmail.password,
-      SMTP_URL: gmail.url,
-      NODE_EXTRA_CA_CERTS: ca,
+      ...simulatorEnv.env,
       ...env,
     },
   });
@@ -92,7 +85,7 @@ export async function serveLoggingTo({
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL');
       await ended;
-      await rm(folder, { recursive: true });
+      await simulatorEnv[Symbol.asyncDispose]();
     },
   };
 }

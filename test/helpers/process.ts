@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Simulator } from '../../src/simulator/simulator.ts';
+import { createSimulatorEnv } from './smtp/simulator-env.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
@@ -80,24 +78,15 @@ export async function serveAgainst(
   gmail: Simulator,
   env: Record<string, string> = {},
 ): Promise<Running & { url: string }> {
-  const folder = await mkdtemp(join(tmpdir(), 'outtray-'));
-  const ca = join(folder, 'ca.pem');
-  await writeFile(ca, gmail.ca);
-  const running = run(['serve'], {
-    PORT: '0',
-    GMAIL_USER: gmail.user,
-    GMAIL_APP_PASSWORD: gmail.password,
-    SMTP_URL: gmail.url,
-    NODE_EXTRA_CA_CERTS: ca,
-    ...env,
-  });
+  const simulatorEnv = await createSimulatorEnv(gmail);
+  const running = run(['serve'], { PORT: '0', ...simulatorEnv.env, ...env });
   const [, url = ''] = await running.saw(/"url":"(http:[^"]+)"/);
   return {
     ...running,
     url,
     async [Symbol.asyncDispose]() {
       await running[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true });
+      await simulatorEnv[Symbol.asyncDispose]();
     },
   };
 }
