@@ -12,7 +12,7 @@ import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
 const BEFORE: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 
-/** One attempt with nodemailer's pool, or several on one connection; the fault of the last. */
+/** Sends messages on one connection of nodemailer's pool, and returns the faults of the last one. */
 async function attempt(
   port: number,
   { sends = 1, text = 'Hello.', to = ['ada@example.com'], signal, ...options }: AttemptOptions = {},
@@ -92,11 +92,11 @@ const afterDot = (next: Script) =>
     await io.readUntilDot();
     await next(io);
   });
-const say =
+const reply =
   (...lines: string[]): Script =>
   async (io) =>
     io.send(lines.map((line) => `${line}\r\n`).join(''));
-const sayAndDrop =
+const replyAndDrop =
   (bytes: string): Script =>
   async (io) => {
     io.send(bytes);
@@ -119,10 +119,20 @@ interface Scenario {
 }
 
 const SCENARIOS: readonly Scenario[] = [
-  { name: 'a drop before the greeting', script: drop, code: 'connection_lost', scope: 'connection' },
-  { name: 'a reset before the greeting', script: reset, code: 'connection_lost', scope: 'connection' },
   {
-    name: 'no greeting',
+    name: 'a connection closed before the greeting',
+    script: drop,
+    code: 'connection_lost',
+    scope: 'connection',
+  },
+  {
+    name: 'a connection reset before the greeting',
+    script: reset,
+    code: 'connection_lost',
+    scope: 'connection',
+  },
+  {
+    name: 'a missing greeting',
     script: silence,
     options: { greetingTimeout: 50 },
     code: 'connect_timeout',
@@ -130,26 +140,26 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'a greeting that is not SMTP',
-    script: say('HTTP/1.1 400 Bad Request'),
+    script: reply('HTTP/1.1 400 Bad Request'),
     code: 'smtp_protocol_error',
     scope: 'connection',
   },
   {
     name: 'a greeting of 554',
-    script: say('554 5.7.1 No service'),
+    script: reply('554 5.7.1 No service'),
     code: 'connect_failed',
     scope: 'connection',
     smtp: 554,
   },
   {
     name: 'a greeting of 421',
-    script: say('421-4.7.0 Try again later, closing', '421 4.7.0  connection. x - gsmtp'),
+    script: reply('421-4.7.0 Try again later, closing', '421 4.7.0  connection. x - gsmtp'),
     code: 'throttled',
     scope: 'account',
     smtp: 421,
   },
   {
-    name: 'a drop at EHLO',
+    name: 'a connection closed at EHLO',
     script: async (io) => {
       io.send('220 x\r\n');
       await io.expect(/^EHLO/);
@@ -159,7 +169,7 @@ const SCENARIOS: readonly Scenario[] = [
     scope: 'connection',
   },
   {
-    name: 'EHLO refused',
+    name: 'a refused EHLO',
     script: async (io) => {
       io.send('220 x\r\n');
       await io.expect(/^EHLO/);
@@ -171,7 +181,7 @@ const SCENARIOS: readonly Scenario[] = [
     smtp: 501,
   },
   {
-    name: 'garbage for EHLO',
+    name: 'an invalid reply to EHLO',
     script: async (io) => {
       io.send('220 x\r\n');
       await io.expect(/^EHLO/);
@@ -183,7 +193,7 @@ const SCENARIOS: readonly Scenario[] = [
   },
 
   {
-    name: 'STARTTLS stripped, then refused',
+    name: 'STARTTLS that is stripped, then refused',
     script: greetThen(async (io) => {
       await io.expect(/^STARTTLS$/);
       io.send('502 5.5.1 Unrecognized command.\r\n');
@@ -194,50 +204,50 @@ const SCENARIOS: readonly Scenario[] = [
     smtp: 502,
   },
   {
-    name: 'garbage for STARTTLS',
-    script: starttls(say('what?')),
+    name: 'an invalid reply to STARTTLS',
+    script: starttls(reply('what?')),
     options: STARTTLS,
     code: 'smtp_protocol_error',
     scope: 'connection',
   },
   {
-    name: '421 for STARTTLS',
-    script: starttls(say('421 4.3.0 Bye.')),
+    name: '421 in reply to STARTTLS',
+    script: starttls(reply('421 4.3.0 Bye.')),
     options: STARTTLS,
     code: 'smtp_temporary_failure',
     scope: 'connection',
     smtp: 421,
   },
   {
-    name: 'a drop in the TLS handshake',
-    script: starttls(sayAndDrop('220 2.0.0 Ready\r\n')),
+    name: 'a connection closed during the TLS handshake',
+    script: starttls(replyAndDrop('220 2.0.0 Ready\r\n')),
     options: STARTTLS,
     code: 'connection_lost',
     scope: 'connection',
   },
   {
     name: 'a TLS handshake that hangs',
-    script: starttls(say('220 2.0.0 Ready')),
+    script: starttls(reply('220 2.0.0 Ready')),
     options: { ...STARTTLS, greetingTimeout: 100 },
     code: 'connection_lost',
     scope: 'connection',
   },
   {
     name: 'a server on the TLS port that does not speak TLS',
-    script: say('220 smtp.example.com ESMTP'),
+    script: reply('220 smtp.example.com ESMTP'),
     options: { secure: true },
     code: 'tls_failed',
     scope: 'account',
   },
   {
-    name: 'a drop on the TLS port',
+    name: 'a connection closed on the TLS port',
     script: drop,
     options: { secure: true },
     code: 'connection_lost',
     scope: 'connection',
   },
   {
-    name: 'silence on the TLS port',
+    name: 'no response on the TLS port',
     script: silence,
     options: { secure: true, connectionTimeout: 100 },
     code: 'connect_timeout',
@@ -247,7 +257,7 @@ const SCENARIOS: readonly Scenario[] = [
   {
     name: 'a wrong password',
     script: login(
-      say(
+      reply(
         '535-5.7.8 Username and Password not accepted. For more information, go to',
         '535 5.7.8  https://support.google.com/mail/?p=BadCredentials x - gsmtp',
       ),
@@ -259,36 +269,36 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: 'too many logins',
-    script: login(say('454 4.7.0 Too many login attempts, please try again later. 4-2002 - gsmtp')),
+    script: login(reply('454 4.7.0 Too many login attempts, please try again later. 4-2002 - gsmtp')),
     options: LOGIN,
     code: 'login_throttled',
     scope: 'account',
     smtp: 454,
   },
   {
-    name: '421 for AUTH',
-    script: login(sayAndDrop('421 4.3.0 Bye.\r\n')),
+    name: '421 in reply to AUTH',
+    script: login(replyAndDrop('421 4.3.0 Bye.\r\n')),
     options: LOGIN,
     code: 'smtp_temporary_failure',
     scope: 'account',
     smtp: 421,
   },
   {
-    name: 'garbage for AUTH',
-    script: login(say('what?')),
+    name: 'an invalid reply to AUTH',
+    script: login(reply('what?')),
     options: LOGIN,
     code: 'smtp_protocol_error',
     scope: 'connection',
   },
   {
-    name: 'a drop at AUTH',
+    name: 'a connection closed at AUTH',
     script: login(drop),
     options: LOGIN,
     code: 'connection_lost',
     scope: 'connection',
   },
   {
-    name: 'no password to log in with',
+    name: 'a missing password',
     script: greetThen(silence, 'AUTH PLAIN'),
     options: { auth: { user: 'bot@acme.com', pass: '' } },
     code: 'bad_credentials',
@@ -296,7 +306,7 @@ const SCENARIOS: readonly Scenario[] = [
   },
 
   {
-    name: 'MAIL refused for want of a login',
+    name: 'MAIL refused without a login',
     script: envelope(
       '530 5.7.0 Authentication Required. x - gsmtp\r\n503 5.5.1 MAIL first.\r\n503 5.5.1 MAIL first.\r\n',
     ),
@@ -305,7 +315,7 @@ const SCENARIOS: readonly Scenario[] = [
     smtp: 530,
   },
   {
-    name: 'an old connection that says so at MAIL',
+    name: 'a connection reported as expired at MAIL',
     script: envelope('421 4.7.0 Connection expired, try reconnecting. x - gsmtp\r\n'),
     code: 'connection_lost',
     scope: 'connection',
@@ -313,7 +323,7 @@ const SCENARIOS: readonly Scenario[] = [
   },
   { name: 'a drop at MAIL', script: greetThen(drop), code: 'connection_lost', scope: 'connection' },
   {
-    name: 'a pooled connection found dead',
+    name: 'a dead pooled connection',
     script: afterDot(async (io) => {
       io.send('250 2.0.0 OK\r\n');
       await io.expect(/^MAIL FROM:/);
@@ -324,7 +334,7 @@ const SCENARIOS: readonly Scenario[] = [
     scope: 'connection',
   },
   {
-    name: 'the only recipient refused',
+    name: 'a refused single recipient',
     script: envelope(
       '250 OK\r\n550-5.1.1 The email account that you tried to reach does not exist. Please\r\n550 5.1.1 try x - gsmtp\r\n503 5.5.1 RCPT first.\r\n',
     ),
@@ -368,13 +378,13 @@ const SCENARIOS: readonly Scenario[] = [
     smtp: 421,
   },
   {
-    name: 'garbage for RCPT',
+    name: 'an invalid reply to RCPT',
     script: envelope('250 OK\r\nwhat?\r\n503 5.5.1 RCPT first.\r\n'),
     code: 'smtp_protocol_error',
     scope: 'connection',
   },
   {
-    name: 'DATA refused',
+    name: 'a refused DATA',
     script: envelope('250 OK\r\n250 OK\r\n451 4.3.0 Mail server temporarily rejected message. x - gsmtp\r\n'),
     code: 'smtp_temporary_failure',
     scope: 'message',
@@ -382,7 +392,7 @@ const SCENARIOS: readonly Scenario[] = [
   },
 
   {
-    name: 'a reset in the middle of the body',
+    name: 'a connection reset during the body',
     script: greetThen(async (io) => {
       await io.acceptEnvelope();
       await io.expect(/./);
@@ -393,7 +403,7 @@ const SCENARIOS: readonly Scenario[] = [
     scope: 'connection',
   },
   {
-    name: 'a refusal in the middle of the body',
+    name: 'a refusal during the body',
     script: greetThen(async (io) => {
       await io.acceptEnvelope();
       await io.expect(/./);
@@ -405,21 +415,21 @@ const SCENARIOS: readonly Scenario[] = [
     smtp: 552,
   },
   {
-    name: 'a drop after the dot',
+    name: 'a connection closed after the dot',
     script: afterDot(drop),
     code: 'connection_lost',
     scope: 'connection',
     uncertain: true,
   },
   {
-    name: 'a reset after the dot',
+    name: 'a connection reset after the dot',
     script: afterDot(reset),
     code: 'connection_lost',
     scope: 'connection',
     uncertain: true,
   },
   {
-    name: 'silence after the dot',
+    name: 'no reply after the dot',
     script: afterDot(silence),
     options: { socketTimeout: 100 },
     code: 'connection_lost',
@@ -427,29 +437,29 @@ const SCENARIOS: readonly Scenario[] = [
     uncertain: true,
   },
   {
-    name: 'garbage after the dot',
-    script: afterDot(say('what?')),
+    name: 'an invalid reply after the dot',
+    script: afterDot(reply('what?')),
     code: 'smtp_protocol_error',
     scope: 'connection',
     uncertain: true,
   },
   {
     name: '354 after the dot',
-    script: afterDot(say('354 More!')),
+    script: afterDot(reply('354 More!')),
     code: 'smtp_protocol_error',
     scope: 'connection',
     uncertain: true,
   },
   {
-    name: 'half a reply after the dot',
-    script: afterDot(sayAndDrop('55')),
+    name: 'an incomplete reply after the dot',
+    script: afterDot(replyAndDrop('55')),
     code: 'connection_lost',
     scope: 'connection',
     uncertain: true,
   },
   {
     name: 'an endless reply after the dot',
-    script: afterDot(say(`250-${'x'.repeat(3000)}`, `250-${'x'.repeat(3000)}`)),
+    script: afterDot(reply(`250-${'x'.repeat(3000)}`, `250-${'x'.repeat(3000)}`)),
     options: { maxResponseSize: 4096 },
     code: 'smtp_protocol_error',
     scope: 'connection',
@@ -458,7 +468,7 @@ const SCENARIOS: readonly Scenario[] = [
   {
     name: 'the daily limit after the dot',
     script: afterDot(
-      say(
+      reply(
         '550-5.4.5 Daily user sending limit exceeded. For more information on Gmail',
         '550-5.4.5 sending limits go to',
         '550 5.4.5  https://support.google.com/a/answer/166852 d2 - gsmtp',
@@ -470,15 +480,15 @@ const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: '421 after the dot',
-    script: afterDot(sayAndDrop('421 4.3.0 Temporary System Problem. Try again later. x - gsmtp\r\n')),
+    script: afterDot(replyAndDrop('421 4.3.0 Temporary System Problem. Try again later. x - gsmtp\r\n')),
     code: 'smtp_temporary_failure',
     scope: 'message',
     smtp: 421,
   },
   {
-    name: 'a refusal after the dot that the end of the connection cuts short',
+    name: 'a refusal after the dot, cut short by a closed connection',
     script: afterDot(
-      sayAndDrop('550 5.7.1 Our system has detected that this message is likely unsolicited mail.'),
+      replyAndDrop('550 5.7.1 Our system has detected that this message is likely unsolicited mail.'),
     ),
     code: 'content_rejected',
     scope: 'message',
@@ -486,9 +496,9 @@ const SCENARIOS: readonly Scenario[] = [
   },
 ];
 
-describe('what nodemailer makes of', () => {
+describe('classify with nodemailer', () => {
   test.each(SCENARIOS)(
-    '$name is $code',
+    'classifies $name as $code',
     async ({ script, options, code, scope, uncertain = false, smtp = null }) => {
       await using server = await startRawSmtp(script);
       const [fault] = await attempt(server.port, options);
@@ -502,7 +512,7 @@ describe('what nodemailer makes of', () => {
     },
   );
 
-  test('one refused recipient among accepted ones is that refusal', async () => {
+  test('classifies one refused recipient among accepted ones as recipients_rejected', async () => {
     await using server = await startRawSmtp(
       greetThen(async (io) => {
         await io.expect(/^MAIL FROM:/);
@@ -519,9 +529,14 @@ describe('what nodemailer makes of', () => {
 
   test.each([
     ['connect_timeout', 'before the session is ready', true, silence],
-    ['connection_lost', 'at the envelope', true, greetThen(async (io) => void (await io.expect(/^MAIL/)))],
+    [
+      'connection_lost',
+      'during the envelope',
+      true,
+      greetThen(async (io) => void (await io.expect(/^MAIL/))),
+    ],
     ['connection_lost', 'after the dot', false, afterDot(silence)],
-  ] as const)('our own deadline is %s %s', async (code, _, certain, script) => {
+  ] as const)('classifies an abort as %s %s', async (code, _, certain, script) => {
     const controller = new AbortController();
     await using server = await startRawSmtp(async (io) => {
       await script(io);
@@ -531,7 +546,7 @@ describe('what nodemailer makes of', () => {
     expect(fault).toMatchObject({ error: { code }, scope: 'connection', retryable: true, certain });
   });
 
-  test('a port that nobody listens on is connect_failed', async () => {
+  test('classifies a closed port as connect_failed', async () => {
     const { port } = await closedPort();
     const [fault] = await attempt(port);
     expect(fault).toMatchObject({
@@ -543,7 +558,7 @@ describe('what nodemailer makes of', () => {
     expect(fault?.error.detail).toContain(`ECONNREFUSED 127.0.0.1:${port}`);
   });
 
-  test('a name that does not exist is dns_failed', async () => {
+  test('classifies a host name that does not exist as dns_failed', async () => {
     const [fault] = await attempt(25, { host: 'no-such-host.invalid', dnsTimeout: 2000 });
     expect(fault).toMatchObject({
       error: { code: 'dns_failed' },
@@ -553,9 +568,9 @@ describe('what nodemailer makes of', () => {
     });
   });
 
-  test('several addresses that refuse is connect_failed and says of each why', async () => {
+  test('classifies several addresses that refuse as connect_failed, with the reason of each', async () => {
     const { port } = await closedPort();
-    const error = await refusedByEvery(['127.0.0.1', '127.0.0.2'], port);
+    const error = await refusedByAll(['127.0.0.1', '127.0.0.2'], port);
     expect(error).toMatchObject({ name: 'AggregateError', message: '' });
     const fault = classify(
       Object.assign(error, { originalCode: 'ECONNREFUSED', code: 'ESOCKET', command: 'CONN' }),
@@ -566,9 +581,9 @@ describe('what nodemailer makes of', () => {
   });
 
   test.each([
-    ['one that no authority we know has signed', 'localhost', false, 'SELF_SIGNED_CERT_IN_CHAIN'],
-    ['one for another host', 'elsewhere.test', true, 'ERR_TLS_CERT_ALTNAME_INVALID'],
-  ])('a bad certificate, %s, is tls_failed', async (_, servername, trusted, reason) => {
+    ['signed by an unknown authority', 'localhost', false, 'SELF_SIGNED_CERT_IN_CHAIN'],
+    ['for another host', 'elsewhere.test', true, 'ERR_TLS_CERT_ALTNAME_INVALID'],
+  ])('classifies a certificate %s as tls_failed', async (_, servername, trusted, reason) => {
     const certificate = createCertificate(['localhost']);
     const server = createServer(certificate).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -595,8 +610,8 @@ async function closedPort() {
   return { port };
 }
 
-/** The error of Node itself when a name has several addresses and none answers. */
-async function refusedByEvery(addresses: readonly string[], port: number): Promise<Error> {
+/** Returns Node's error when a name has several addresses and all of them refuse. */
+async function refusedByAll(addresses: readonly string[], port: number): Promise<Error> {
   const socket = connect({
     host: 'several.test',
     port,

@@ -15,7 +15,7 @@ const DOCKERFILE = readFileSync(join(REPO, 'Dockerfile'), 'utf8');
 
 interface Service {
   readonly extends?: { readonly file: string; readonly service: string };
-  /** Null: `!reset`. */
+  /** Null means `!reset`. */
   readonly profiles?: readonly string[] | null;
   readonly environment?: Readonly<Record<string, string>>;
   readonly secrets?: readonly string[];
@@ -35,7 +35,7 @@ const RESET = { tag: '!reset', collection: 'seq', resolve: () => new Scalar(null
 const read = (file: string): ComposeFile =>
   parse(readFileSync(join(REPO, file), 'utf8'), { merge: true, customTags: [RESET] });
 
-/** With what it extends, as Compose merges them: https://docs.docker.com/reference/compose-file/services/#extends */
+/** Merges a service with the one it extends, as Compose does: https://docs.docker.com/reference/compose-file/services/#extends */
 function serviceOf(file: string, name: string): Service {
   const { extends: base, ...own } = read(file).services[name] ?? {};
   if (!base) return own;
@@ -52,9 +52,9 @@ function serviceOf(file: string, name: string): Service {
 
 const TOP = 'docker-compose.yml';
 const EXAMPLE = 'examples/compose/docker-compose.yml';
-const FOR_THIS_MACHINE = ['127.0.0.1:3000:3000'];
+const LOOPBACK_PORTS = ['127.0.0.1:3000:3000'];
 
-test.each([TOP, EXAMPLE])('%s has no service and no volume that these tests do not know', (file) => {
+test.each([TOP, EXAMPLE])('%s has only services and volumes that these tests cover', (file) => {
   const { services, volumes } = read(file);
   const known = file === TOP ? ['demo', 'memory', 'sqlite', 'instance', 'balancer', 'redis'] : ['outtray'];
   expect(Object.keys(services)).toEqual(known);
@@ -72,7 +72,7 @@ describe.each([
 ])('%s: %s', (file, name, profiles) => {
   const service = serviceOf(file, name);
 
-  test('can change nothing in its container but what is kept on a volume', () => {
+  test('may write only to its volumes', () => {
     expect(service).toMatchObject({
       read_only: true,
       cap_drop: ['ALL'],
@@ -87,7 +87,7 @@ describe.each([
     }
   });
 
-  test('comes with the profile that is named for it', () => {
+  test('belongs to its profile', () => {
     expect(service.profiles).toEqual(profiles);
   });
 });
@@ -101,19 +101,19 @@ describe.each([
 ])('%s: %s', (file, name) => {
   const service = serviceOf(file, name);
 
-  test('runs the image of the Dockerfile, which is not root and reports its health', () => {
+  test('runs the image of the Dockerfile, as a non-root user with a health check', () => {
     expect(service).toMatchObject({ build: '.', image: 'outtray' });
     expect(DOCKERFILE).toMatch(/^USER node$/m);
     expect(DOCKERFILE).toMatch(/^HEALTHCHECK .*"healthcheck"\]$/m);
   });
 
-  test('has time to finish what is under way', () => {
+  test('has more time to stop than SHUTDOWN_TIMEOUT', () => {
     const shutdownTimeout = VARIABLES.find((variable) => variable.name === 'SHUTDOWN_TIMEOUT')?.default ?? '';
     expect(parseDuration(service.stop_grace_period ?? '0s')).toBeGreaterThan(parseDuration(shutdownTimeout));
   });
 
-  test('listens for those on this machine alone, or for the balancer', () => {
-    expect(service.ports).toEqual(name === 'instance' ? undefined : FOR_THIS_MACHINE);
+  test('publishes its port on loopback only, or not at all behind the balancer', () => {
+    expect(service.ports).toEqual(name === 'instance' ? undefined : LOOPBACK_PORTS);
   });
 });
 
@@ -126,8 +126,8 @@ describe.each([
   const { environment = {}, secrets = [], volumes = [] } = serviceOf(file, name);
   const files = Object.entries(environment).filter(([variable]) => variable.endsWith('_FILE'));
 
-  test('are in no variable, but in files that git and the image leave out', () => {
-    // QUEUE_URL is one for the password that it may have.
+  test('are in files that git and the image ignore, and in no variable', () => {
+    // QUEUE_URL counts as secret because it may contain a password.
     const { QUEUE_URL = '', ...rest } = environment;
     expect(Object.keys(rest).filter((variable) => SECRETS_OF_ENV.includes(variable))).toEqual([]);
     expect(QUEUE_URL).not.toContain('@');
@@ -137,19 +137,19 @@ describe.each([
     expect(readFileSync(join(REPO, '.dockerignore'), 'utf8').split('\n')[0]).toBe('*');
   });
 
-  test('are all there that a variable names, and no others', () => {
+  test('are exactly those that variables name', () => {
     const named = files.map(([, inContainer]) => inContainer.replace('/run/secrets/', '')).sort();
     expect([...secrets].sort()).toEqual(named);
     expect(Object.keys(read(file).secrets).sort()).toEqual(named);
   });
 
-  test('and its variables are a configuration that the service takes', () => {
+  test('and its variables form a valid configuration', () => {
     using folder = mkdtempDisposableSync(join(tmpdir(), 'ot5-compose-'));
     const contents: Record<string, string> = {
       ...REQUIRED,
       WEBHOOK_SECRET: `whsec_${Buffer.alloc(32).toString('base64')}`,
     };
-    const given = Object.fromEntries(
+    const resolved = Object.fromEntries(
       Object.entries(environment).map(([variable, text]) => {
         if (!variable.endsWith('_FILE')) return [variable, interpolate(text)];
         const secret = join(folder.path, variable);
@@ -157,12 +157,12 @@ describe.each([
         return [variable, secret];
       }),
     );
-    const { config, warnings } = parseConfig(given);
+    const { config, warnings } = parseConfig(resolved);
     expect(warnings).toEqual([]);
     expect(config.accounts).toMatchObject([{ user: 'bot@acme.com' }]);
     expect(config.apiKeys).toMatchObject([{ name: 'crm' }]);
     expect(config.queue.url.kind).toBe(queue);
-    expect(JSON.stringify(given)).not.toContain(SECRET);
+    expect(JSON.stringify(resolved)).not.toContain(SECRET);
     const { url } = config.queue;
     const folders = [url.kind === 'sqlite' ? dirname(url.file) : null, config.templatesDir].filter(
       (path) => path !== null,
@@ -172,7 +172,7 @@ describe.each([
   });
 });
 
-/** What is on this machine and is mounted is there. */
+/** Expects that every mounted file of this machine exists. */
 function expectMounted(file: string, volumes: readonly string[]): void {
   for (const source of volumes
     .map((volume) => volume.split(':')[0] ?? '')
@@ -181,7 +181,7 @@ function expectMounted(file: string, volumes: readonly string[]): void {
   }
 }
 
-test('the volume of sqlite belongs to the user that writes to it', () => {
+test('the volume of sqlite belongs to the user of the container', () => {
   expect(serviceOf(TOP, 'sqlite').volumes).toEqual(['queue:/data']);
   expect(DOCKERFILE).toMatch(/^RUN install -d -o node -g node \/data$/m);
   expect(DOCKERFILE.indexOf('/data\n')).toBeLessThan(DOCKERFILE.indexOf('USER node'));
@@ -195,19 +195,19 @@ describe('the profile redis', () => {
   };
   const conf = readFileSync(join(REPO, 'examples/compose/balancer.conf'), 'utf8');
 
-  test('has two instances, which start when Redis answers, and a balancer that starts when they do', () => {
+  test('starts two instances once Redis is healthy, and the balancer once they are', () => {
     const whenHealthy = (name: string) => ({ depends_on: { [name]: { condition: 'service_healthy' } } });
     expect(instance).toMatchObject({ deploy: { replicas: 2 }, ...whenHealthy('redis') });
     expect(balancer).toMatchObject(whenHealthy('instance'));
     expect(redis).toMatchObject({ healthcheck: { test: ['CMD-SHELL', 'redis-cli ping | grep -q PONG'] } });
   });
 
-  test('publishes the port of its balancer alone, which is not root', () => {
-    expect([instance.ports, redis.ports, balancer.ports]).toEqual([undefined, undefined, FOR_THIS_MACHINE]);
+  test('publishes only the port of its balancer, which does not run as root', () => {
+    expect([instance.ports, redis.ports, balancer.ports]).toEqual([undefined, undefined, LOOPBACK_PORTS]);
     expect([balancer, redis]).toMatchObject([{ user: 'nginx', tmpfs: ['/tmp'] }, { user: 'redis' }]);
   });
 
-  test('shares requests out to the instances, whoever they are at the time', () => {
+  test('distributes requests among the current instances', () => {
     expect(balancer.volumes).toEqual(['./examples/compose/balancer.conf:/etc/outtray/balancer.conf:ro']);
     expectMounted(TOP, balancer.volumes ?? []);
     expect(balancer.command).toEqual(['nginx', '-c', '/etc/outtray/balancer.conf', '-g', 'daemon off;']);
@@ -219,24 +219,24 @@ describe('the profile redis', () => {
     });
   });
 
-  test('gives a request as much time as it can ask for, and its body as much room', () => {
+  test('allows the longest Prefer: wait, and bodies of any size', () => {
     const {
       proxy_read_timeout: timeout = '',
-      client_max_body_size: room,
+      client_max_body_size: maxBodySize,
       proxy_request_buffering: buffering,
     } = directivesOf(conf);
     const seconds = parseDuration(timeout) / 1000;
     expect(parseWait(`wait=${seconds}`)).toBeLessThan(seconds);
-    expect([room, buffering]).toEqual(['0', 'off']);
+    expect([maxBodySize, buffering]).toEqual(['0', 'off']);
   });
 
-  test('believes the balancer, which believes nobody, about who asks', () => {
+  test('trusts the client address from the balancer, which trusts no header of the client', () => {
     expect(conf).toMatch(/^ *proxy_set_header X-Forwarded-For \$remote_addr;$/m);
     const { trustProxy } = configOf({ TRUST_PROXY: instance.environment?.TRUST_PROXY });
     expect(trustProxy).toEqual(['172.16.0.0/12', '192.168.0.0/16']);
   });
 
-  test('keeps what it has accepted: in a log on a volume, and drops none of it for want of memory', () => {
+  test('stores messages in an append-only file on a volume, and never evicts them', () => {
     expect(instance.environment?.QUEUE_URL).toBe('redis://redis:6379');
     expect(redis.volumes).toEqual(['redis:/data']);
     const [program, ...options] = redis.command ?? [];
@@ -252,18 +252,18 @@ describe('the profile redis', () => {
   });
 });
 
-/** The last of each name is enough for what is looked at here. */
+/** Returns the last directive of each name. */
 function directivesOf(conf: string): Record<string, string> {
   return Object.fromEntries(
     [...conf.matchAll(/^ *(\w+) ([^;{}#]+);$/gm)].map(([, name = '', value = '']) => [name, value]),
   );
 }
 
-/** `${NAME:-}`, with what a user has put into .env. */
+/** Replaces `${NAME:-}` by the value in the user's .env file. */
 function interpolate(text: string): string {
-  const dotenv: Record<string, string> = {
+  const envFile: Record<string, string> = {
     GMAIL_USER: REQUIRED.GMAIL_USER,
     WEBHOOK_URL: 'https://crm.example.com/outtray-events',
   };
-  return text.replace(/\$\{(\w+):-\}/g, (_, name: string) => dotenv[name] ?? '');
+  return text.replace(/\$\{(\w+):-\}/g, (_, name: string) => envFile[name] ?? '');
 }
