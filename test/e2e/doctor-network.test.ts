@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { checkOf, diagnose, diagnoseWith, listenOn, resolveTo } from '../helpers/doctor.ts';
-import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
+import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
@@ -10,8 +10,8 @@ const NO_ROUTE = { 4: '239.1.1.1', 6: 'ff0e::1' };
 
 describe.concurrent('doctor', () => {
   test('reports blocked ports if both mail ports time out while 443 works', async () => {
-    await using deaf = await openDeafPort();
-    await using other = await openDeafPort();
+    await using deaf = await openBlackHolePort();
+    await using other = await openBlackHolePort();
     await using https = await listenOn('127.0.0.1');
     const report = await diagnose({
       smtp: `smtp://127.0.0.1:${deaf.port},smtps://127.0.0.1:${other.port}`,
@@ -31,7 +31,7 @@ describe.concurrent('doctor', () => {
   });
 
   test('reports a missing network if 443 times out as well', async () => {
-    await using deaf = await openDeafPort();
+    await using deaf = await openBlackHolePort();
     const report = await diagnose({
       smtp: `smtp://127.0.0.1:${deaf.port}`,
       compareWith: { host: '127.0.0.1', port: deaf.port },

@@ -3,8 +3,8 @@ import type { ErrorCode } from '../../src/core/errors.ts';
 import type { LoginFault } from '../../src/simulator/auth/authenticator.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { type ServiceUnderTest, startService } from '../helpers/service.ts';
-import type { Fault, Stage } from '../helpers/smtp/faulty-session.ts';
-import { startFaultySmtp, startWithFaults, strikes } from '../helpers/smtp/faulty-smtp.ts';
+import type { FaultStage, ServerFault } from '../helpers/smtp/faulty-session.ts';
+import { failAt, startFaultySmtp, startWithFaults } from '../helpers/smtp/faulty-smtp.ts';
 import { sendMany, startWithGmail } from '../helpers/smtp/gmail.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
@@ -59,17 +59,17 @@ describe.concurrent('a server that will not encrypt', { timeout: TIMEOUT_MS }, (
         backoffScale: REAL_TIME,
       });
       await expectDeferred(app.service, await sendMany(app.service, 5, HELLO), 'tls_failed');
-      expect(app.gmail.journal).toMatchObject({ connections: 1, logins: 0, copies: [] });
-      expect(app.gmail.journal.heardInClear).toEqual([expect.stringMatching(/^EHLO /), 'STARTTLS']);
+      expect(app.gmail.log).toMatchObject({ connections: 1, logins: 0, copies: [] });
+      expect(app.gmail.log.unencryptedCommands).toEqual([expect.stringMatching(/^EHLO /), 'STARTTLS']);
     },
   );
 
   test('but injects what looks like the end of the login is not believed', async () => {
-    await using app = await startWithFaults(strikes('starttls', 'inject'));
+    await using app = await startWithFaults(failAt('starttls', 'inject'));
     const ids = await sendMany(app.service, 5, HELLO);
     await expectSent(app.service, ids);
-    expect(app.gmail.journal.heardInClear.join()).not.toMatch(/AUTH|MAIL/);
-    expect(app.gmail.journal).toMatchObject({ logins: app.gmail.journal.connections });
+    expect(app.gmail.log.unencryptedCommands.join()).not.toMatch(/AUTH|MAIL/);
+    expect(app.gmail.log).toMatchObject({ logins: app.gmail.log.connections });
     const replies = await Promise.all(
       ids.map(async (id) => (await app.service.get(id)).attempts[0]?.smtp?.response),
     );
@@ -108,8 +108,8 @@ describe.concurrent('a certificate that cannot be trusted', { timeout: TIMEOUT_M
       const ids = await sendMany(service, 5, HELLO);
       await expectDeferred(service, ids, 'tls_failed');
       expect((await service.get(ids[0] ?? '')).error?.detail).toContain(reason);
-      expect(gmail.journal).toMatchObject({ connections: 1, logins: 0, copies: [] });
-      expect(gmail.journal.heardInClear).toHaveLength(2);
+      expect(gmail.log).toMatchObject({ connections: 1, logins: 0, copies: [] });
+      expect(gmail.log.unencryptedCommands).toHaveLength(2);
     },
   );
 
@@ -177,7 +177,7 @@ describe.concurrent('a limit of the account', { timeout: TIMEOUT_MS }, () => {
     expect(app.gmail.counters).toMatchObject({ logins: 1, transactions: 1, accepted: 0 });
   });
 
-  test.each<[Stage, Fault, ErrorCode]>([
+  test.each<[FaultStage, ServerFault, ErrorCode]>([
     ['data', DAILY, 'daily_limit_reached'],
     ['dot', DAILY, 'daily_limit_reached'],
     ['mail', BUSY, 'throttled'],
@@ -186,13 +186,11 @@ describe.concurrent('a limit of the account', { timeout: TIMEOUT_MS }, () => {
   ])(
     'told at %s by %s costs no attempt, and everything is sent once when it has passed',
     async (stage, fault, code) => {
-      await using app = await startWithFaults(strikes(stage, fault, 4), { backoffScale: QUICK / 10 });
+      await using app = await startWithFaults(failAt(stage, fault, 4), { backoffScale: QUICK / 10 });
       const ids = await sendMany(app.service, 20, HELLO);
       await expectSent(app.service, ids);
       expect(new Set(pausesOf(app.service))).toEqual(new Set([code]));
-      const copies = app.gmail.journal.copies.map(({ messageId }) =>
-        messageId.slice(1, messageId.indexOf('@')),
-      );
+      const copies = app.gmail.log.copies.map(({ messageId }) => messageId.slice(1, messageId.indexOf('@')));
       expect(copies.toSorted()).toEqual(ids.toSorted());
     },
   );

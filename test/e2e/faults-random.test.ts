@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { MessageAnswer } from '../helpers/service.ts';
-import type { Copy, Fault, Plan, Stage } from '../helpers/smtp/faulty-session.ts';
+import type { Copy, FaultPlan, FaultStage, ServerFault } from '../helpers/smtp/faulty-session.ts';
 import { startWithFaults } from '../helpers/smtp/faulty-smtp.ts';
 
 const MESSAGES = 40;
@@ -11,7 +11,7 @@ const BROKEN = ['drop', 'reset', 'half', 'garble', '421 4.3.0 Service closing tr
 const SLOW = ['hang', 'trickle', 'flood'] as const;
 const REFUSED = ['451 4.3.0 Not now', '554 5.6.0 Never'] as const;
 
-const FAULTS: Readonly<Record<Stage, readonly Fault[]>> = {
+const FAULTS: Readonly<Record<FaultStage, readonly ServerFault[]>> = {
   connect: ['drop', 'reset'],
   greeting: [...BROKEN, ...BROKEN, ...SLOW],
   ehlo: [...BROKEN, ...BROKEN, ...SLOW],
@@ -39,7 +39,7 @@ function createRandom(seed: number): () => number {
   };
 }
 
-function randomPlan(random: () => number): Plan {
+function randomPlan(random: () => number): FaultPlan {
   return (stage) => {
     const faults = FAULTS[stage];
     return random() < RATE ? (faults[Math.floor(random() * faults.length)] ?? null) : null;
@@ -58,7 +58,7 @@ function expectTruth(message: MessageAnswer, copies: readonly Copy[]): void {
   const accepted = recipients.filter((recipient) => recipient.status === 'accepted');
   const unanswered = copies.filter(({ answered }) => !answered);
 
-  expect(new Set(copies.map(({ wire }) => wire)).size, told).toBeLessThanOrEqual(1);
+  expect(new Set(copies.map(({ data }) => data)).size, told).toBeLessThanOrEqual(1);
   expect(emails, told).toEqual(expect.arrayContaining(copies.flatMap((copy) => copy.recipients)));
   for (const { email, status: outcome } of recipients) {
     const got = copies.filter((copy) => copy.recipients.includes(email)).length;
@@ -103,13 +103,13 @@ describe.concurrent('whatever breaks, whenever', { timeout: 120_000 }, () => {
       const message = await app.service.settled(id);
       expectTruth(
         message,
-        app.gmail.journal.copies.filter(({ messageId }) => messageId === message.message_id),
+        app.gmail.log.copies.filter(({ messageId }) => messageId === message.message_id),
       );
     }
     const tally = await app.service.tally(ids);
     expect(Object.values(tally).reduce((sum, count) => sum + count)).toBe(MESSAGES);
     expect(tally.waiting).toBeUndefined();
-    const strange = app.gmail.journal.copies.filter(
+    const strange = app.gmail.log.copies.filter(
       ({ messageId }) => !answers.some(({ body }) => body.message_id === messageId),
     );
     expect(strange).toEqual([]);

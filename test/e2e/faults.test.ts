@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../src/core/errors.ts';
-import type { Fault, Stage } from '../helpers/smtp/faulty-session.ts';
-import { startWithFaults, strikes } from '../helpers/smtp/faulty-smtp.ts';
-import { FLOOD_BYTES } from '../helpers/smtp/faulty-wire.ts';
+import { FLOOD_BYTES } from '../helpers/smtp/faulty-connection.ts';
+import type { FaultStage, ServerFault } from '../helpers/smtp/faulty-session.ts';
+import { failAt, startWithFaults } from '../helpers/smtp/faulty-smtp.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 /** 5 MB: more than the sockets hold (Linux: 4 MB to send), so that its end cannot have left while the server reads nothing. */
@@ -31,13 +31,17 @@ const NO_SESSION = { hang: 'connect_timeout' } as const;
 const STALLED = { hang: 'connection_lost' } as const;
 
 interface Row {
-  readonly stage: Stage;
-  readonly fault: Fault;
+  readonly stage: FaultStage;
+  readonly fault: ServerFault;
   readonly code: ErrorCode;
 }
 
-function at(stage: Stage, codes: Partial<Record<Fault, ErrorCode>>): Row[] {
-  return (Object.entries(codes) as [Fault, ErrorCode][]).map(([fault, code]) => ({ stage, fault, code }));
+function at(stage: FaultStage, codes: Partial<Record<ServerFault, ErrorCode>>): Row[] {
+  return (Object.entries(codes) as [ServerFault, ErrorCode][]).map(([fault, code]) => ({
+    stage,
+    fault,
+    code,
+  }));
 }
 
 /** What breaks, where, and the code of the attempt that it ends. */
@@ -84,7 +88,7 @@ const PATIENT = { connectMs: 8000, greetingMs: 8000, setupMs: 12_000 };
 async function breakOnce({ stage, fault, code }: Row): Promise<void> {
   const short = stage === 'body' ? SHORT_BODY : SHORT;
   await using app = await startWithFaults(
-    strikes(stage, fault),
+    failAt(stage, fault),
     fault === 'hang' || fault === 'trickle' ? { deadlines: short } : { deadlines: PATIENT },
   );
   const { status, body } = await app.service.send(stage === 'body' ? LONG : HELLO, { wait: 50 });
@@ -96,12 +100,12 @@ async function breakOnce({ stage, fault, code }: Row): Promise<void> {
   ]);
   const said = /^[45]\d\d/.exec(fault)?.[0];
   expect(body.attempts[0]?.error?.smtp?.code).toBe(said && Number(said));
-  expect(app.gmail.journal.copies).toMatchObject([
+  expect(app.gmail.log.copies).toMatchObject([
     { messageId: body.message_id, recipients: ['ada@example.com'], answered: true },
   ]);
   expect(await app.service.tally([body.id])).toEqual({ sent: 1 });
   // What is not taken is not kept: memory stays flat.
-  expect(app.gmail.journal.floodedBytes).toBeLessThan(FLOOD_BYTES / 2);
+  expect(app.gmail.log.floodedBytes).toBeLessThan(FLOOD_BYTES / 2);
 }
 
 /** The one that takes longest comes first: they run side by side. */
@@ -131,7 +135,7 @@ describe.concurrent('a fault of the account', { timeout: TIMEOUT_MS }, () => {
     'at $stage by $fault: $code, a pause, and no attempt spent',
     async ({ stage, fault, code }) => {
       await using app = await startWithFaults(
-        strikes(stage, fault),
+        failAt(stage, fault),
         fault === 'hang' ? { deadlines: SHORT } : {},
       );
       const { body } = await app.service.send(HELLO);
@@ -143,7 +147,7 @@ describe.concurrent('a fault of the account', { timeout: TIMEOUT_MS }, () => {
       });
       const pauses = app.service.logs.filter(({ msg }) => msg === 'account paused');
       expect(pauses).toMatchObject([{ code, account: 'bot@simulator.test' }]);
-      expect(app.gmail.journal.copies).toHaveLength(1);
+      expect(app.gmail.log.copies).toHaveLength(1);
       expect(await app.service.tally([body.id])).toEqual({ sent: 1 });
     },
   );
@@ -152,7 +156,7 @@ describe.concurrent('a fault of the account', { timeout: TIMEOUT_MS }, () => {
 describe.concurrent('a session that breaks again and again', { timeout: TIMEOUT_MS }, () => {
   const drops = CERTAIN.filter(({ stage, fault }) => fault === 'drop' && stage !== 'body');
   test.each(drops)('at $stage is tried with each break, and one copy is sent', async ({ stage }) => {
-    await using app = await startWithFaults(strikes(stage, 'drop', 3));
+    await using app = await startWithFaults(failAt(stage, 'drop', 3));
     const { body } = await app.service.send(HELLO, { wait: 50 });
     expect(body).toMatchObject({ status: 'sent', possible_duplicate: false });
     expect(body.attempts.map(({ number, error }) => [number, error?.code])).toEqual([
@@ -161,7 +165,7 @@ describe.concurrent('a session that breaks again and again', { timeout: TIMEOUT_
       [3, 'connection_lost'],
       [4, undefined],
     ]);
-    expect(app.gmail.journal).toMatchObject({ connections: 4, copies: [{ messageId: body.message_id }] });
+    expect(app.gmail.log).toMatchObject({ connections: 4, copies: [{ messageId: body.message_id }] });
   });
 });
 
@@ -172,14 +176,14 @@ describe.concurrent('a refusal for good', { timeout: TIMEOUT_MS }, () => {
     ['data', 'smtp_rejected'],
     ['dot', 'smtp_rejected'],
   ] as const)('at %s fails with %s after one attempt, and no copy is sent', async (stage, code) => {
-    await using app = await startWithFaults(strikes(stage, '554 5.0.0 Never'));
+    await using app = await startWithFaults(failAt(stage, '554 5.0.0 Never'));
     const { status, body } = await app.service.send(HELLO, { wait: 50 });
     expect(status).toBeGreaterThanOrEqual(422);
     expect(body).toMatchObject({
       code,
       message: { status: 'failed', possible_duplicate: false, attempts: [{ error: { code } }] },
     });
-    expect(app.gmail.journal.copies).toEqual([]);
+    expect(app.gmail.log.copies).toEqual([]);
     expect(await app.service.tally([body.message?.id ?? ''])).toEqual({ failed: 1 });
   });
 });

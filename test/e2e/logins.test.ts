@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Credentials } from '../../src/core/accounts/credentials.ts';
-import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
+import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
@@ -59,8 +59,8 @@ describe.concurrent('an app password', () => {
     refuses = false;
     password = NEW;
     expect(await transport.send()).toMatchObject(SENT);
-    await gmail.until(({ closed }) => closed === 3);
-    expect(gmail.journal).toMatchObject({ connections: 4, closed: 3 });
+    await gmail.waitFor(({ closed }) => closed === 3);
+    expect(gmail.log).toMatchObject({ connections: 4, closed: 3 });
   });
 
   test('that has not changed keeps its connections after a refused login', async () => {
@@ -144,7 +144,7 @@ describe.concurrent('verifying', () => {
 
   test('a port where nothing gets through is connect_timeout', async () => {
     await using gmail = await startSimulator();
-    await using deaf = await openDeafPort();
+    await using deaf = await openBlackHolePort();
     await using transport = openTransportTo(gmail, {
       ...good,
       servers: [{ host: '127.0.0.1', port: deaf.port, tls: 'starttls' }],

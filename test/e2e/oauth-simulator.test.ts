@@ -1,7 +1,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { base64, dial, startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { base64, connectTo, startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { serviceAccountOf } from '../helpers/smtp/transport.ts';
 
 const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
@@ -46,10 +46,12 @@ function assertion(
 }
 
 async function logIn(gmail: Simulator, user: string, token: unknown): Promise<string> {
-  using session = await dial(gmail, 'implicit');
-  await session.say('EHLO client.test');
-  const reply = await session.say(`AUTH XOAUTH2 ${base64(`user=${user}\x01auth=Bearer ${token}\x01\x01`)}`);
-  return reply.startsWith('334') ? await session.say('') : reply;
+  using session = await connectTo(gmail, 'implicit');
+  await session.command('EHLO client.test');
+  const reply = await session.command(
+    `AUTH XOAUTH2 ${base64(`user=${user}\x01auth=Bearer ${token}\x01\x01`)}`,
+  );
+  return reply.startsWith('334') ? await session.command('') : reply;
 }
 
 describe.concurrent('the token endpoint', () => {
@@ -149,13 +151,13 @@ describe.concurrent('the token endpoint', () => {
   test('ends a session with its token: 421, and the connection is closed', async () => {
     await using gmail = await startSimulator();
     const { body } = await refresh(gmail);
-    using session = await dial(gmail, 'implicit');
-    await session.say('EHLO client.test');
-    await session.say(
+    using session = await connectTo(gmail, 'implicit');
+    await session.command('EHLO client.test');
+    await session.command(
       `AUTH XOAUTH2 ${base64(`user=${gmail.user}\x01auth=Bearer ${body.access_token}\x01\x01`)}`,
     );
     gmail.oauth.revoke();
-    expect(await session.say(`MAIL FROM:<${gmail.user}>`)).toMatch(/^421 4\.7\.0 Connection expired/);
-    await session.hungUp;
+    expect(await session.command(`MAIL FROM:<${gmail.user}>`)).toMatch(/^421 4\.7\.0 Connection expired/);
+    await session.closed;
   });
 });

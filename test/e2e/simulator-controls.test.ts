@@ -6,12 +6,12 @@ import type { Simulator } from '../../src/simulator/simulator.ts';
 import type { CertificateKind } from '../../src/simulator/tls/certificate.ts';
 import {
   ACCEPTED,
+  connectTo,
   deliver,
-  dial,
-  dialIn,
   lines,
-  plain,
-  plainly,
+  logInTo,
+  normalize,
+  normalizeReply,
   SENDER_OK,
   startSimulator,
 } from '../helpers/smtp/simulator-session.ts';
@@ -53,11 +53,11 @@ describe('a daily limit', () => {
     'set by %s is reached at DATA by what was accepted since, and is lifted by null',
     async (_way, limit) => {
       await using simulator = await startSimulator();
-      using session = await dialIn(simulator);
+      using session = await logInTo(simulator);
       expect(await lastReply(session)).toBe(ACCEPTED);
       await limit(simulator);
       expect((await deliver(session, ['no-such-user@simulator.test'])).at(-1)).toMatch(/^503/);
-      await session.say('RSET');
+      await session.command('RSET');
       for (const _ of [1, 2]) expect(await lastReply(session)).toBe(ACCEPTED);
       for (const _ of [1, 2]) expect(await lastReply(session)).toMatch(DAILY_LIMIT);
       expect(simulator.counters.accepted).toBe(3);
@@ -76,8 +76,8 @@ describe('a daily limit', () => {
   test('is one for each user', async () => {
     await using simulator = await startSimulator();
     simulator.setDailyLimit({ messages: 1 });
-    using one = await dialIn(simulator);
-    using other = await dialIn(simulator, 'other@acme.test');
+    using one = await logInTo(simulator);
+    using other = await logInTo(simulator, 'other@acme.test');
     expect([await lastReply(one), await lastReply(other)]).toEqual([ACCEPTED, ACCEPTED]);
     expect(await lastReply(other)).toMatch(DAILY_LIMIT);
   });
@@ -86,7 +86,7 @@ describe('a daily limit', () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     await using simulator = await startSimulator();
     await turn(simulator, '/daily-limit', { messages: 2, window_seconds: 60 });
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const start = Date.now();
     const replies = [];
     for (const at of [0, 30, 59.9, 60, 60, 90]) {
@@ -99,14 +99,14 @@ describe('a daily limit', () => {
   test('is never passed, however many sessions are past DATA', async () => {
     await using simulator = await startSimulator();
     simulator.setDailyLimit({ messages: 1 });
-    using one = await dialIn(simulator);
-    using other = await dialIn(simulator);
+    using one = await logInTo(simulator);
+    using other = await logInTo(simulator);
     for (const session of [one, other]) {
       session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<ada@example.com>', 'DATA'));
       for (const _ of [1, 2, 3]) await session.read();
     }
-    expect(await plainly(one.say('Subject: x\r\n\r\nx\r\n.'))).toBe(ACCEPTED);
-    expect(await other.say('Subject: x\r\n\r\nx\r\n.')).toMatch(DAILY_LIMIT);
+    expect(await normalizeReply(one.command('Subject: x\r\n\r\nx\r\n.'))).toBe(ACCEPTED);
+    expect(await other.command('Subject: x\r\n\r\nx\r\n.')).toMatch(DAILY_LIMIT);
     expect(simulator.messages).toHaveLength(1);
   });
 });
@@ -119,12 +119,12 @@ describe('throttling', () => {
     await using simulator = await startSimulator();
     await throttle(simulator);
     for (const _ of [1, 2]) {
-      using session = await dialIn(simulator);
+      using session = await logInTo(simulator);
       session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<ada@example.com>', 'DATA'));
-      expect(await plainly(session.read())).toBe(TRY_AGAIN_LATER);
-      await session.hungUp;
+      expect(await normalizeReply(session.read())).toBe(TRY_AGAIN_LATER);
+      await session.closed;
     }
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     expect(await lastReply(session)).toBe(ACCEPTED);
     expect(simulator.counters).toMatchObject({ transactions: 1, throttled: 2, accepted: 1 });
   });
@@ -135,9 +135,9 @@ describe('throttling', () => {
       transactions: 1,
       reply: 'relay-peak',
     });
-    using session = await dialIn(simulator);
-    expect(await plainly(session.say('MAIL FROM:<bot@acme.test>'))).toBe(RELAY_PEAK);
-    expect(await plainly(session.say('MAIL FROM:<bot@acme.test>'))).toBe(SENDER_OK);
+    using session = await logInTo(simulator);
+    expect(await normalizeReply(session.command('MAIL FROM:<bot@acme.test>'))).toBe(RELAY_PEAK);
+    expect(await normalizeReply(session.command('MAIL FROM:<bot@acme.test>'))).toBe(SENDER_OK);
   });
 });
 
@@ -152,8 +152,8 @@ describe('a login fault', () => {
     await using simulator = await startSimulator();
     await fail(simulator);
     for (const _ of [1, 2])
-      await expect(dialIn(simulator)).rejects.toThrow('454 4.7.0 Too many login attempts');
-    using session = await dialIn(simulator);
+      await expect(logInTo(simulator)).rejects.toThrow('454 4.7.0 Too many login attempts');
+    using session = await logInTo(simulator);
     expect(await lastReply(session)).toBe(ACCEPTED);
     expect(simulator.counters).toMatchObject({ logins: 1, failedLogins: 2 });
   });
@@ -163,8 +163,8 @@ describe('a blocked port', () => {
   const portOf = (simulator: Simulator, name: 'starttls' | 'tls') =>
     name === 'tls' ? simulator.tlsPort : simulator.starttlsPort;
   const greet = async (simulator: Simulator, name: 'starttls' | 'tls') => {
-    using session = await dial(simulator, name === 'tls' ? 'implicit' : 'starttls');
-    return plain(session.greeting);
+    using session = await connectTo(simulator, name === 'tls' ? 'implicit' : 'starttls');
+    return normalize(session.greeting);
   };
   const GREETING = '220 smtp.gmail.com ESMTP <id> - gsmtp\r\n';
 
@@ -175,12 +175,12 @@ describe('a blocked port', () => {
     'refuses connections to %s and not to %s, ends those there were, and opens again',
     async (name, other) => {
       await using simulator = await startSimulator();
-      using session = await dial(simulator, name === 'tls' ? 'implicit' : 'starttls');
+      using session = await connectTo(simulator, name === 'tls' ? 'implicit' : 'starttls');
       expect(await turn(simulator, '/port-fault', { port: name, fault: 'refused' })).toEqual({
         port: name,
         fault: 'refused',
       });
-      await session.hungUp;
+      await session.closed;
       await expect(once(connect(portOf(simulator, name), '127.0.0.1'), 'connect')).rejects.toMatchObject({
         code: 'ECONNREFUSED',
       });
@@ -263,9 +263,9 @@ describe('a certificate', () => {
     ['wrong-name', 'ERR_TLS_CERT_ALTNAME_INVALID'],
   ])('that is %s is refused on both ports with %s, until the trusted one is back', async (kind, code) => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     expect(await turn(simulator, '/certificate', { certificate: kind })).toEqual({ certificate: kind });
-    await session.hungUp;
+    await session.closed;
     expect([await verdict(simulator, 'starttls'), await verdict(simulator, 'implicit')]).toEqual([
       code,
       code,
@@ -301,17 +301,17 @@ describe('STARTTLS', () => {
     ['HTTP', (simulator: Simulator, offered: boolean) => turn(simulator, '/starttls', { offered })],
   ])('can be stripped by %s, and brought back', async (_way, offer) => {
     await using simulator = await startSimulator();
-    using before = await dial(simulator, 'starttls');
+    using before = await connectTo(simulator, 'starttls');
     await offer(simulator, false);
-    await before.hungUp;
-    using stripped = await dial(simulator, 'starttls');
-    expect(await stripped.say('EHLO client.test')).not.toContain('STARTTLS');
-    expect(await stripped.say('STARTTLS')).toMatch(/^502 5\.5\.1 Unrecognized command\. /);
+    await before.closed;
+    using stripped = await connectTo(simulator, 'starttls');
+    expect(await stripped.command('EHLO client.test')).not.toContain('STARTTLS');
+    expect(await stripped.command('STARTTLS')).toMatch(/^502 5\.5\.1 Unrecognized command\. /);
     await offer(simulator, true);
-    using restored = await dial(simulator, 'starttls');
-    expect(await restored.say('EHLO client.test')).toContain('250-STARTTLS\r\n');
+    using restored = await connectTo(simulator, 'starttls');
+    expect(await restored.command('EHLO client.test')).toContain('250-STARTTLS\r\n');
     await restored.startTls();
-    expect(await restored.say('EHLO client.test')).toContain('250-AUTH ');
+    expect(await restored.command('EHLO client.test')).toContain('250-AUTH ');
   });
 });
 
@@ -325,7 +325,7 @@ describe('From', () => {
     ['ceo@acme.test', 'bot@acme.test'],
   ])('%j is told to be rewritten to %s', async (from, rewritten) => {
     await using simulator = await startSimulator({ user: 'bot@acme.test', aliases: ['Sales@Acme.test'] });
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     await deliver(session, ['ada@example.com'], `Subject: x\r\nFrom: ${from}\r\n\r\nFrom: x@example.com\r\n`);
     expect(simulator.messages).toMatchObject([{ rewrittenFrom: rewritten }]);
     expect(simulator.messages[0]?.raw).toContain(`From: ${from}\r\n`);

@@ -2,11 +2,11 @@ import { describe, expect, test } from 'vitest';
 import {
   ACCEPTED,
   deliver,
-  dialIn,
   GO_AHEAD,
   lines,
-  plain,
-  plainly,
+  logInTo,
+  normalize,
+  normalizeReply,
   RECIPIENT_OK,
   SENDER_OK,
   startSimulator,
@@ -39,7 +39,7 @@ describe('a scripted recipient', () => {
     ],
   ])('%s is refused at RCPT, each time, and others are not', async (name, reply) => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const recipients = [
       `${name}@simulator.test`,
       'ada@example.com',
@@ -57,7 +57,7 @@ describe('a scripted recipient', () => {
       ACCEPTED,
     ]);
     expect(simulator.messages).toMatchObject([{ recipients: ['ada@example.com', `${name}@example.com`] }]);
-    expect(simulator.transactions[0]?.recipients.map(({ reply }) => plain(`${reply}\r\n`))).toEqual([
+    expect(simulator.transactions[0]?.recipients.map(({ reply }) => normalize(`${reply}\r\n`))).toEqual([
       refusal,
       RECIPIENT_OK,
       refusal,
@@ -67,11 +67,11 @@ describe('a scripted recipient', () => {
 
   test('greylisted is refused the first time for each sender and recipient', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const attempt = async (from: string, to: string) => {
-      await session.say('RSET');
-      await session.say(`MAIL FROM:<${from}>`);
-      return plainly(session.say(`RCPT TO:<${to}>`));
+      await session.command('RSET');
+      await session.command(`MAIL FROM:<${from}>`);
+      return normalizeReply(session.command(`RCPT TO:<${to}>`));
     };
     const refusal = lines(
       '450-4.2.1 The user you are trying to contact is receiving mail at a rate that',
@@ -90,14 +90,14 @@ describe('a scripted recipient', () => {
   test('throttled is answered with 421 and a closed connection once for each sender and recipient', async () => {
     await using simulator = await startSimulator();
     const recipient = 'throttled+1@simulator.test';
-    using first = await dialIn(simulator);
+    using first = await logInTo(simulator);
     first.write(lines('MAIL FROM:<bot@acme.test>', `RCPT TO:<${recipient}>`, 'DATA'));
     await first.read();
-    expect(await plainly(first.read())).toBe(
+    expect(await normalizeReply(first.read())).toBe(
       '421 4.7.0 Try again later, closing connection. <id> - gsmtp\r\n',
     );
-    await first.hungUp;
-    using second = await dialIn(simulator);
+    await first.closed;
+    using second = await logInTo(simulator);
     expect((await deliver(second, [recipient])).at(-1)).toBe(ACCEPTED);
     expect(simulator.transactions).toMatchObject([
       { recipients: [{ email: recipient, reply: expect.stringMatching(/^421 /) }] },
@@ -117,7 +117,7 @@ describe('a scripted recipient', () => {
     '%s refuses all but the first %i recipients, wherever it stands among them',
     async (name, limit, reply) => {
       await using simulator = await startSimulator();
-      using session = await dialIn(simulator);
+      using session = await logInTo(simulator);
       const scripted = `${name}@simulator.test`;
       const others = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
       const replies = await deliver(session, [scripted, ...others]);
@@ -140,7 +140,7 @@ describe('a scripted recipient', () => {
 
   test('recipients-limit has the message refused at DATA if it has more recipients', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const send = async (...recipients: string[]) => (await deliver(session, recipients)).at(-1);
     const refusal = lines(
       '550-5.5.3 Too many recipients for this sender. For more information, go to',
@@ -155,7 +155,7 @@ describe('a scripted recipient', () => {
 
   test('daily-limit is refused at DATA, and the session goes on', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     expect(await deliver(session, ['ada@example.com', 'daily-limit@simulator.test'])).toEqual([
       SENDER_OK,
       RECIPIENT_OK,
@@ -186,7 +186,7 @@ describe('a scripted recipient', () => {
     ],
   ])('%s refuses the message after it was sent', async (name, reply) => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const replies = await deliver(session, ['ada@example.com', `${name}+1@simulator.test`]);
     expect(replies).toEqual([SENDER_OK, RECIPIENT_OK, RECIPIENT_OK, GO_AHEAD, lines(...reply)]);
     expect(simulator.messages).toEqual([]);
@@ -196,15 +196,15 @@ describe('a scripted recipient', () => {
   test('drop-in-body cuts the connection once the message begins, every time, and keeps nothing', async () => {
     await using simulator = await startSimulator();
     for (const _ of [1, 2]) {
-      using session = await dialIn(simulator);
+      using session = await logInTo(simulator);
       session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<drop-in-body@simulator.test>', 'DATA'));
-      expect([await session.read(), await session.read(), await session.read()].map(plain)).toEqual([
+      expect([await session.read(), await session.read(), await session.read()].map(normalize)).toEqual([
         SENDER_OK,
         RECIPIENT_OK,
         GO_AHEAD,
       ]);
       session.write('Subject: a message without an end\r\n');
-      await session.hungUp;
+      await session.closed;
     }
     expect(simulator.messages).toEqual([]);
     expect(simulator.transactions).toMatchObject([{ reply: null }, { reply: null }]);
@@ -214,7 +214,7 @@ describe('a scripted recipient', () => {
     await using simulator = await startSimulator();
     const message = (id: string) => `Message-ID: <${id}@acme.test>\r\nSubject: x\r\n\r\nx\r\n`;
     const send = async (id: string) => {
-      using session = await dialIn(simulator);
+      using session = await logInTo(simulator);
       return (await deliver(session, ['drop-after-dot@simulator.test'], message(id))).at(-1);
     };
     await expect(send('1')).rejects.toThrow();
@@ -230,7 +230,7 @@ describe('a scripted recipient', () => {
 
   test('slow replies after as long as its detail says', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const startedAt = performance.now();
     expect((await deliver(session, ['slow+200ms@simulator.test'])).at(-1)).toBe(ACCEPTED);
     // Timers count whole milliseconds, so they may fire a little early by this clock.
@@ -241,11 +241,11 @@ describe('a scripted recipient', () => {
 
   test('slow keeps a message whose sender hung up meanwhile as not answered', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<slow+300ms@simulator.test>', 'DATA'));
     for (const _ of [1, 2, 3]) await session.read();
     session.write('Subject: x\r\n\r\nx\r\n.\r\n');
-    session.hangUp();
+    session.end();
     await simulator.waitFor(({ messages }) => messages.length === 1);
     expect(simulator.messages).toMatchObject([{ answered: false }]);
     expect(simulator.transactions).toMatchObject([{ reply: null }]);
@@ -253,7 +253,7 @@ describe('a scripted recipient', () => {
 
   test('garbage-reply keeps the message and says something that is not SMTP, and the session goes on', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     expect((await deliver(session, ['garbage-reply@simulator.test'])).at(-1)).toBe(
       '<html><title>This network asks you to sign in</title></html>\r\n',
     );

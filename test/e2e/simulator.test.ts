@@ -4,18 +4,18 @@ import type { Simulator } from '../../src/simulator/simulator.ts';
 import {
   ACCEPTED,
   base64,
+  connectTo,
   deliver,
-  dial,
-  dialIn,
   lines,
-  plain,
+  logInTo,
+  normalize,
   startSimulator,
 } from '../helpers/smtp/simulator-session.ts';
 
 describe('what it keeps', () => {
   test('is the message as it was sent, with dots at the start of lines and bytes beyond ASCII', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const message = 'Subject: grüße\r\n\r\n.\r\n..\r\n.dot\r\nend.\r\n';
     await deliver(session, ['Ada@Example.com', 'bob@example.com'], message.replace(/^\./gm, '..'));
     expect(simulator.messages).toEqual([
@@ -37,7 +37,7 @@ describe('what it keeps', () => {
 
   test('is the newest, while the counters go on', async () => {
     await using simulator = await startSimulator({ retain: 2 });
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     for (const n of [1, 2, 3]) await deliver(session, ['ada@example.com'], `Subject: ${n}\r\n\r\nx\r\n`);
     expect(simulator.messages.map(({ raw }) => raw.slice(0, 10))).toEqual(['Subject: 2', 'Subject: 3']);
     expect(simulator.transactions).toHaveLength(2);
@@ -57,7 +57,7 @@ describe('what it keeps', () => {
     const never = expect(simulator.waitFor(({ counters }) => counters.accepted === 2)).rejects.toThrow(
       'was closed before',
     );
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     await deliver(session, ['ada@example.com']);
     await one;
     await simulator.waitFor(
@@ -77,7 +77,7 @@ describe('the HTTP port', () => {
 
   test('lists messages newest first, shows one, and its text as nothing but text', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     for (const n of [1, 2]) await deliver(session, ['ada@example.com'], `Subject: ${n}\r\n\r\n<script>\r\n`);
     const [first, second] = simulator.messages;
     const list = await (await fetch(`${simulator.httpUrl}/messages`)).text();
@@ -95,7 +95,7 @@ describe('the HTTP port', () => {
 
   test('forgets messages, but goes on counting', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     await deliver(session, ['ada@example.com']);
     expect((await fetch(`${simulator.httpUrl}/messages`, { method: 'DELETE' })).status).toBe(204);
     expect(simulator.messages).toEqual([]);
@@ -104,9 +104,10 @@ describe('the HTTP port', () => {
 
   test('breaks and heals logins', async () => {
     await using simulator = await startSimulator();
-    using session = await dial(simulator, 'implicit');
-    await session.say('EHLO client.test');
-    const login = (password: string) => session.say(`AUTH PLAIN ${base64(`\0bot@acme.test\0${password}`)}`);
+    using session = await connectTo(simulator, 'implicit');
+    await session.command('EHLO client.test');
+    const login = (password: string) =>
+      session.command(`AUTH PLAIN ${base64(`\0bot@acme.test\0${password}`)}`);
     expect((await fetch(`${simulator.httpUrl}/login-fault`, json({ fault: 'too-many-logins' }))).status).toBe(
       200,
     );
@@ -163,7 +164,7 @@ describe('nodemailer', () => {
         accepted: ['ada@example.com'],
         rejected: ['no-such-user@simulator.test'],
       });
-      expect(plain(`${info.response}\r\n`)).toBe(ACCEPTED);
+      expect(normalize(`${info.response}\r\n`)).toBe(ACCEPTED);
       expect(simulator.messages[0]?.raw).toMatch(/^Subject: Hello\r$/m);
       expect(simulator.messages[0]?.raw).toMatch(/\r\n\r\n\.dots\r\n\.\.\r\n\.\r\n$/);
       expect(simulator.transactions).toHaveLength(1);
@@ -193,13 +194,13 @@ describe('nodemailer', () => {
 describe('closing', () => {
   test('ends every connection at once, whatever it is doing, and frees the ports', async () => {
     const simulator = await startSimulator();
-    using idle = await dial(simulator, 'starttls');
-    using midway = await dialIn(simulator);
+    using idle = await connectTo(simulator, 'starttls');
+    using midway = await logInTo(simulator);
     midway.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<slow+60s@simulator.test>', 'DATA'));
     for (const _ of [1, 2, 3]) await midway.read();
     midway.write('Subject: x\r\n\r\nx\r\n.\r\n');
     await simulator.close();
-    await Promise.all([idle.hungUp, midway.hungUp]);
+    await Promise.all([idle.closed, midway.closed]);
     const { starttlsPort, tlsPort, httpPort } = simulator;
     await using next = await startSimulator({ starttlsPort, tlsPort, httpPort });
     expect(next.url).toBe(`smtp://localhost:${starttlsPort},smtps://localhost:${tlsPort}`);

@@ -54,8 +54,8 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment', () => {
     const { id } = (await service.send(HELLO)).body;
     await expect.poll(async () => (await service.get(id)).error?.code).toBe('tls_failed');
     expect((await service.get(id)).error?.detail).toContain('SELF_SIGNED_CERT_IN_CHAIN');
-    expect(gmail.journal).toMatchObject({ connections: 1, logins: 0, copies: [] });
-    expect(gmail.journal.heardInClear.map((line) => line.split(' ')[0])).toEqual(['EHLO', 'STARTTLS']);
+    expect(gmail.log).toMatchObject({ connections: 1, logins: 0, copies: [] });
+    expect(gmail.log.unencryptedCommands.map((line) => line.split(' ')[0])).toEqual(['EHLO', 'STARTTLS']);
   });
 
   test('sends nothing to an untrusted server on a port that is TLS from the first byte', async () => {
@@ -118,8 +118,8 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment', () => {
       status: 'fail',
       target: 'NODE_TLS_REJECT_UNAUTHORIZED',
     });
-    expect(gmail.journal.logins).toBe(0);
-    expect(new Set(gmail.journal.heardInClear.map((line) => line.split(' ')[0]))).toEqual(
+    expect(gmail.log.logins).toBe(0);
+    expect(new Set(gmail.log.unencryptedCommands.map((line) => line.split(' ')[0]))).toEqual(
       new Set(['EHLO', 'STARTTLS']),
     );
   });

@@ -3,8 +3,8 @@ import type { ErrorCode } from '../../src/core/errors.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { startEndpoint } from '../helpers/endpoint.ts';
 import { type ServiceUnderTest, startService } from '../helpers/service.ts';
-import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
-import type { Fault, Plan, Stage } from '../helpers/smtp/faulty-session.ts';
+import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
+import type { FaultPlan, FaultStage, ServerFault } from '../helpers/smtp/faulty-session.ts';
 import { startWithFaults } from '../helpers/smtp/faulty-smtp.ts';
 import { accountsOf, sendMany, startWithGmail } from '../helpers/smtp/gmail.ts';
 import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
@@ -18,7 +18,7 @@ const REAL_TIME = 1;
 const QUICK = 0.005;
 
 const always =
-  (stage: Stage, fault: Fault): Plan =>
+  (stage: FaultStage, fault: ServerFault): FaultPlan =>
   (at) =>
     at === stage ? fault : null;
 
@@ -61,7 +61,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
     ],
     ['connect_timeout', 'no SYN is answered', (deaf) => `smtp://127.0.0.1:${deaf}`],
   ])('is found out by one attempt, and all messages wait with %s: %s', async (code, _, smtpFor) => {
-    await using deaf = await openDeafPort();
+    await using deaf = await openBlackHolePort();
     await using service = await startService({
       smtp: smtpFor(deaf.port),
       backoffScale: REAL_TIME,
@@ -76,7 +76,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
     expect((await service.request('/readyz')).status).toBe(200);
   });
 
-  test.each<[Stage, Fault, ErrorCode]>([
+  test.each<[FaultStage, ServerFault, ErrorCode]>([
     ['connect', 'drop', 'connection_lost'],
     ['greeting', CLOSING, 'smtp_temporary_failure'],
     ['greeting', '554 5.7.1 No service', 'connect_failed'],
@@ -93,8 +93,8 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
       await using app = await startWithFaults(always(stage, fault), { backoffScale: REAL_TIME });
       const ids = await sendMany(app.service, 20, HELLO);
       expect(await attemptsOnceDeferred(app.service, ids, code, 'message')).toBeLessThanOrEqual(2);
-      expect(app.gmail.journal.connections).toBeLessThanOrEqual(2);
-      expect(app.gmail.journal.copies).toEqual([]);
+      expect(app.gmail.log.connections).toBeLessThanOrEqual(2);
+      expect(app.gmail.log.copies).toEqual([]);
     },
   );
 
@@ -111,11 +111,11 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
       env,
     });
     const ids = await sendMany(app.service, 50, HELLO);
-    await app.gmail.until(({ connections }) => connections >= 4);
+    await app.gmail.waitFor(({ connections }) => connections >= 4);
     isDown = false;
     for (const id of ids)
       expect(await app.service.settled(id)).toMatchObject({ status: 'sent', possible_duplicate: false });
-    expect(app.gmail.journal.copies).toHaveLength(50);
+    expect(app.gmail.log.copies).toHaveLength(50);
     expect(await accountsOf(app.service)).toMatchObject([{ status: 'ready', code: null }]);
     const types = () =>
       endpoint.heard.map(({ body }) => JSON.parse(body).type).filter((type) => type.startsWith('account.'));
@@ -205,7 +205,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
 });
 
 describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
-  test.each<[Fault, ErrorCode]>([
+  test.each<[ServerFault, ErrorCode]>([
     ['drop', 'connection_lost'],
     ['reset', 'connection_lost'],
     ['half', 'connection_lost'],
@@ -217,7 +217,7 @@ describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
     await using app = await startWithFaults(always('auth', fault), { backoffScale: REAL_TIME });
     const ids = await sendMany(app.service, 20, HELLO);
     expect(await attemptsOnceDeferred(app.service, ids, code, 'account')).toBe(0);
-    expect(app.gmail.journal.connections).toBeLessThanOrEqual(2);
+    expect(app.gmail.log.connections).toBeLessThanOrEqual(2);
     expect(await accountsOf(app.service)).toMatchObject([{ status: 'paused', code }]);
   });
 
@@ -279,8 +279,8 @@ describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
       backoffScale: QUICK,
     });
     const ids = await sendMany(app.service, 20, HELLO);
-    await app.gmail.until(({ connections }) => connections >= 3);
-    const probes = app.gmail.journal.connections;
+    await app.gmail.waitFor(({ connections }) => connections >= 3);
+    const probes = app.gmail.log.connections;
     breaks = false;
     for (const id of ids) {
       expect(await app.service.settled(id)).toMatchObject({
@@ -290,6 +290,6 @@ describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
       });
     }
     expect(pausesOf(app.service).length).toBeGreaterThanOrEqual(probes - 1);
-    expect(app.gmail.journal.copies).toHaveLength(20);
+    expect(app.gmail.log.copies).toHaveLength(20);
   });
 });

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { ERROR_CODES } from '../../src/core/errors.ts';
 import { CRM_SECRET, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
-import { startStrippingProxy } from '../helpers/smtp/stripping-proxy.ts';
+import { startStrippingProxy } from '../helpers/stripping-proxy.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
 const isThere = existsSync(CHROMIUM);
@@ -95,7 +95,7 @@ describe.runIf(isThere)(
         await page.textContent('[id$="-send"] .live-responses-table .response td.response-col_status'),
       ).toContain('202');
       expect(app.accepted).toMatchObject([{ draft: { envelope: { to: [{ email: 'ada@example.com' }] } } }]);
-      expect(proxy.strays).toEqual([]);
+      expect(proxy.unprefixedPaths).toEqual([]);
       expect(complaints).toEqual([]);
       expect(foreign).toEqual([]);
     });

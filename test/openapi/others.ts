@@ -3,7 +3,7 @@ import { createEvents } from '../../src/core/events.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { MAIL } from '../helpers/app.ts';
 import { type Stage, TOMORROW } from '../helpers/openapi-stage.ts';
-import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
+import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 import { against, type Row, SMALL_QUEUE, usually, whileDraining, within, withParts } from './rows.ts';
 
@@ -81,7 +81,7 @@ const accounts: Row[] = [
   }),
   within({ SMTP_URL: 'smtp://gmail.invalid:587' }, 'verifyAccount', 'dns_failed'),
   within({ SMTP_URL: 'smtp://127.0.0.1:1' }, 'verifyAccount', 'connect_failed'),
-  against(openDeafPort, 'verifyAccount', 'connect_timeout'),
+  against(openBlackHolePort, 'verifyAccount', 'connect_timeout'),
   against(() => startRawSmtp(async (io) => io.drop()), 'verifyAccount', 'connection_lost'),
   against(greeting('SSH-2.0-OpenSSH_10.0\r\n'), 'verifyAccount', 'smtp_protocol_error'),
   against(greeting('421 4.3.0 Temporary System Problem.\r\n'), 'verifyAccount', 'smtp_temporary_failure'),

@@ -7,7 +7,7 @@ import { createWebhookSender, type WebhookSenderOptions } from '../../src/adapte
 import type { WebhookResult } from '../../src/core/ports/webhook-sender.ts';
 import { createCertificates } from '../../src/simulator/tls/certificate.ts';
 import { type EndpointOptions, startEndpoint, startRawEndpoint } from '../helpers/endpoint.ts';
-import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
+import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 
 const SECRET = randomBytes(32);
 const HOST = 'crm.test';
@@ -206,7 +206,7 @@ describe('the deadline', () => {
   });
 
   test('holds while connecting', async () => {
-    await using deaf = await openDeafPort();
+    await using deaf = await openBlackHolePort();
     expect(await aSender({ timeoutMs }).post(aCall(deaf.port))).toEqual(LATE);
   });
 
