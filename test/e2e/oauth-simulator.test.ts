@@ -6,7 +6,7 @@ import { serviceAccountOf } from '../helpers/smtp/transport.ts';
 
 const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 
-async function ask({ oauth }: Simulator, form: Record<string, string>) {
+async function requestToken({ oauth }: Simulator, form: Record<string, string>) {
   const response = await fetch(oauth.tokenUrl, { method: 'POST', body: new URLSearchParams(form) });
   return { status: response.status, body: (await response.json()) as Record<string, unknown> };
 }
@@ -19,10 +19,10 @@ function refresh(gmail: Simulator, patch: Record<string, string> = {}) {
     client_secret: clientSecret,
     refresh_token: refreshToken,
   };
-  return ask(gmail, { ...form, ...patch });
+  return requestToken(gmail, { ...form, ...patch });
 }
 
-/** An assertion as a service account signs it, with what the test cares about put over it. */
+/** Signs an assertion of the service account, with the given claims replaced. */
 function assertion(
   gmail: Simulator,
   patch: Record<string, unknown> = {},
@@ -54,8 +54,8 @@ async function logIn(gmail: Simulator, user: string, token: unknown): Promise<st
   return reply.startsWith('334') ? await session.command('') : reply;
 }
 
-describe.concurrent('the token endpoint', () => {
-  test('answers as Google does, and its token logs in its own user alone', async () => {
+describe.concurrent('token endpoint', () => {
+  test('responds as Google does, with a token that logs in only its own user', async () => {
     await using gmail = await startSimulator();
     const { status, body } = await refresh(gmail);
     expect(status).toBe(200);
@@ -107,26 +107,31 @@ describe.concurrent('the token endpoint', () => {
     ['without a user', { sub: undefined }, 'invalid_grant', /claims/],
   ])('refuses an assertion %s', async (_, patch, error, description) => {
     await using gmail = await startSimulator();
-    const { body } = await ask(gmail, { grant_type: JWT_BEARER, assertion: assertion(gmail, patch) });
+    const { body } = await requestToken(gmail, {
+      grant_type: JWT_BEARER,
+      assertion: assertion(gmail, patch),
+    });
     expect(body).toEqual({ error, error_description: expect.stringMatching(description) });
   });
 
-  test('refuses an assertion that another key has signed', async () => {
+  test('refuses an assertion signed by another key', async () => {
     await using gmail = await startSimulator();
     const { privateKey } = generateKeyPairSync('rsa', {
       modulusLength: 2048,
       publicKeyEncoding: { type: 'spki', format: 'pem' },
       privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
     });
-    expect((await ask(gmail, { grant_type: JWT_BEARER, assertion: assertion(gmail) })).status).toBe(200);
-    const { body } = await ask(gmail, {
+    expect((await requestToken(gmail, { grant_type: JWT_BEARER, assertion: assertion(gmail) })).status).toBe(
+      200,
+    );
+    const { body } = await requestToken(gmail, {
       grant_type: JWT_BEARER,
       assertion: assertion(gmail, {}, privateKey),
     });
     expect(body).toEqual({ error: 'invalid_grant', error_description: 'Invalid JWT Signature.' });
   });
 
-  test('can be made to fail and to heal over HTTP, and its tokens to end', async ({ expect }) => {
+  test('has faults and revokes tokens by HTTP', async ({ expect }) => {
     await using gmail = await startSimulator();
     const control = (path: string, body: unknown) =>
       fetch(`${gmail.httpUrl}${path}`, {
@@ -148,7 +153,7 @@ describe.concurrent('the token endpoint', () => {
     await expect.poll(() => logIn(gmail, gmail.user, body.access_token)).toMatch(/^535/);
   });
 
-  test('ends a session with its token: 421, and the connection is closed', async () => {
+  test('ends a session with its token: 421 and a closed connection', async () => {
     await using gmail = await startSimulator();
     const { body } = await refresh(gmail);
     using session = await connectTo(gmail, 'implicit');

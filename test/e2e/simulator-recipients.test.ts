@@ -18,7 +18,7 @@ const DAILY_LIMIT = lines(
   '550 5.4.5  https://support.google.com/a/answer/166852 <id> - gsmtp',
 );
 
-describe('a scripted recipient', () => {
+describe('scripted recipient', () => {
   test.each([
     [
       'no-such-user',
@@ -37,7 +37,7 @@ describe('a scripted recipient', () => {
         '552 5.2.2  https://support.google.com/mail/?p=OverQuotaPerm <id> - gsmtp',
       ],
     ],
-  ])('%s is refused at RCPT, each time, and others are not', async (name, reply) => {
+  ])('%s is refused at RCPT each time, and other recipients are accepted', async (name, reply) => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const recipients = [
@@ -65,7 +65,7 @@ describe('a scripted recipient', () => {
     ]);
   });
 
-  test('greylisted is refused the first time for each sender and recipient', async () => {
+  test('greylisted is refused once for each pair of sender and recipient', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const attempt = async (from: string, to: string) => {
@@ -87,7 +87,7 @@ describe('a scripted recipient', () => {
     expect(await attempt('b@acme.test', 'greylisted@simulator.test')).toBe(RECIPIENT_OK);
   });
 
-  test('throttled is answered with 421 and a closed connection once for each sender and recipient', async () => {
+  test('throttled gets 421 and a closed connection once for each pair of sender and recipient', async () => {
     await using simulator = await startSimulator();
     const recipient = 'throttled+1@simulator.test';
     using first = await logInTo(simulator);
@@ -113,32 +113,29 @@ describe('a scripted recipient', () => {
       1,
       '452-4.5.3 Domain policy size per transaction exceeded, please try this recipient\r\n',
     ],
-  ])(
-    '%s refuses all but the first %i recipients, wherever it stands among them',
-    async (name, limit, reply) => {
-      await using simulator = await startSimulator();
-      using session = await logInTo(simulator);
-      const scripted = `${name}@simulator.test`;
-      const others = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
-      const replies = await deliver(session, [scripted, ...others]);
-      expect(replies.slice(1, 1 + limit)).toEqual(Array(limit).fill(RECIPIENT_OK));
-      for (const refused of replies.slice(1 + limit, 6)) expect(refused.startsWith(reply)).toBe(true);
-      expect(replies.at(-1)).toBe(ACCEPTED);
-      expect(simulator.messages[0]?.recipients).toEqual([scripted, ...others].slice(0, limit));
-      // Any other script of the transaction holds as well.
-      expect(
-        (
-          await deliver(session, [`${name.split('+')[0]}+9@simulator.test`, 'blocked-content@simulator.test'])
-        ).at(-1),
-      ).toMatch(/^552/);
-      // Too late to refuse those before it: it is refused itself, and what follows.
-      const late = await deliver(session, [...others, scripted, 'e@example.com']);
-      expect(late.slice(5, 7).map((refused) => refused.slice(0, 9))).toEqual(['452-4.5.3', '452-4.5.3']);
-      expect(late.at(-1)).toBe(ACCEPTED);
-    },
-  );
+  ])('%s refuses all but the first %i recipients, at any position', async (name, limit, reply) => {
+    await using simulator = await startSimulator();
+    using session = await logInTo(simulator);
+    const scripted = `${name}@simulator.test`;
+    const others = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
+    const replies = await deliver(session, [scripted, ...others]);
+    expect(replies.slice(1, 1 + limit)).toEqual(Array(limit).fill(RECIPIENT_OK));
+    for (const refused of replies.slice(1 + limit, 6)) expect(refused.startsWith(reply)).toBe(true);
+    expect(replies.at(-1)).toBe(ACCEPTED);
+    expect(simulator.messages[0]?.recipients).toEqual([scripted, ...others].slice(0, limit));
+    // Other scripts of the transaction apply, too.
+    expect(
+      (
+        await deliver(session, [`${name.split('+')[0]}+9@simulator.test`, 'blocked-content@simulator.test'])
+      ).at(-1),
+    ).toMatch(/^552/);
+    // Recipients before it are already accepted: it is refused itself, and so are later ones.
+    const late = await deliver(session, [...others, scripted, 'e@example.com']);
+    expect(late.slice(5, 7).map((refused) => refused.slice(0, 9))).toEqual(['452-4.5.3', '452-4.5.3']);
+    expect(late.at(-1)).toBe(ACCEPTED);
+  });
 
-  test('recipients-limit has the message refused at DATA if it has more recipients', async () => {
+  test('recipients-limit refuses the message at DATA if it has more recipients', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const send = async (...recipients: string[]) => (await deliver(session, recipients)).at(-1);
@@ -153,7 +150,7 @@ describe('a scripted recipient', () => {
     expect(simulator.counters).toMatchObject({ transactions: 4, accepted: 2 });
   });
 
-  test('daily-limit is refused at DATA, and the session goes on', async () => {
+  test('daily-limit refuses the message at DATA, and keeps the session', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     expect(await deliver(session, ['ada@example.com', 'daily-limit@simulator.test'])).toEqual([
@@ -184,7 +181,7 @@ describe('a scripted recipient', () => {
         '552 5.3.4 guidelines. <id> - gsmtp',
       ],
     ],
-  ])('%s refuses the message after it was sent', async (name, reply) => {
+  ])('%s refuses the message after its dot', async (name, reply) => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const replies = await deliver(session, ['ada@example.com', `${name}+1@simulator.test`]);
@@ -193,7 +190,7 @@ describe('a scripted recipient', () => {
     expect(simulator.counters).toMatchObject({ transactions: 1, accepted: 0 });
   });
 
-  test('drop-in-body cuts the connection once the message begins, every time, and keeps nothing', async () => {
+  test('drop-in-body cuts the connection at the start of the message, every time, and stores nothing', async () => {
     await using simulator = await startSimulator();
     for (const _ of [1, 2]) {
       using session = await logInTo(simulator);
@@ -210,7 +207,7 @@ describe('a scripted recipient', () => {
     expect(simulator.transactions).toMatchObject([{ reply: null }, { reply: null }]);
   });
 
-  test('drop-after-dot takes the message without a word once, and accepts it the next time', async () => {
+  test('drop-after-dot stores the message without a reply once, and accepts it the next time', async () => {
     await using simulator = await startSimulator();
     const message = (id: string) => `Message-ID: <${id}@acme.test>\r\nSubject: x\r\n\r\nx\r\n`;
     const send = async (id: string) => {
@@ -228,18 +225,18 @@ describe('a scripted recipient', () => {
     expect(simulator.counters.accepted).toBe(1);
   });
 
-  test('slow replies after as long as its detail says', async () => {
+  test('slow delays the reply by the time in its detail', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const startedAt = performance.now();
     expect((await deliver(session, ['slow+200ms@simulator.test'])).at(-1)).toBe(ACCEPTED);
-    // Timers count whole milliseconds, so they may fire a little early by this clock.
+    // Timers use whole milliseconds, so they may fire slightly early by this clock.
     const tookMs = performance.now() - startedAt;
     expect(tookMs).toBeGreaterThan(195);
     expect(tookMs).toBeLessThan(3_000);
   });
 
-  test('slow keeps a message whose sender hung up meanwhile as not answered', async () => {
+  test('slow stores a message whose sender has disconnected as not answered', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<slow+300ms@simulator.test>', 'DATA'));
@@ -251,7 +248,7 @@ describe('a scripted recipient', () => {
     expect(simulator.transactions).toMatchObject([{ reply: null }]);
   });
 
-  test('garbage-reply keeps the message and says something that is not SMTP, and the session goes on', async () => {
+  test('garbage-reply stores the message, replies with a line that is not SMTP, and keeps the session', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     expect((await deliver(session, ['garbage-reply@simulator.test'])).at(-1)).toBe(

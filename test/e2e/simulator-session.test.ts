@@ -31,8 +31,8 @@ const STARTTLS_FIRST = lines(
   '530 5.7.0 specifications. <id> - gsmtp',
 );
 
-describe('a session', () => {
-  test('is greeted as by Gmail, and offered STARTTLS before TLS and AUTH after it', async () => {
+describe('session', () => {
+  test('has Gmail’s greeting, and offers STARTTLS before TLS and AUTH after it', async () => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'starttls');
     expect(normalize(session.greeting)).toBe(GREETING);
@@ -41,7 +41,7 @@ describe('a session', () => {
     expect(await session.command('EHLO client.test')).toBe(lines(...EHLO, AUTH, ...EXTENSIONS));
   });
 
-  test('on the implicit TLS port is offered AUTH at once', async () => {
+  test('offers AUTH at once on the implicit TLS port', async () => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'implicit');
     expect(normalize(session.greeting)).toBe(GREETING);
@@ -49,7 +49,7 @@ describe('a session', () => {
     expect(await session.command('HELO client.test')).toBe('250 smtp.gmail.com at your service\r\n');
   });
 
-  test('gets the replies of Gmail from STARTTLS to QUIT', async () => {
+  test('has Gmail’s replies from STARTTLS to QUIT', async () => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'starttls');
     await session.command('EHLO client.test');
@@ -78,7 +78,7 @@ describe('a session', () => {
     await session.closed;
   });
 
-  test('keeps one id through a transaction, by which the message is found, and gets another for the next', async () => {
+  test('has one id per transaction, which is the id of the message', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const idOf = (reply: string) => / (\S+) - gsmtp/.exec(reply)?.[1];
@@ -95,7 +95,7 @@ describe('a session', () => {
     expect(simulator.messages.map((message) => message.id)).toEqual(ids);
   });
 
-  test('may not log in or send before TLS, nor send before a login', async () => {
+  test('refuses a login before TLS, and MAIL before a login', async () => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'starttls');
     await session.command('EHLO client.test');
@@ -114,7 +114,7 @@ describe('a session', () => {
     expect(simulator.counters).toMatchObject({ logins: 0, failedLogins: 0, transactions: 0 });
   });
 
-  test('may pipeline: each command is answered in its order, also behind a message', async () => {
+  test('replies to pipelined commands in order, also after a message', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const first = lines(
@@ -138,7 +138,7 @@ describe('a session', () => {
     expect(next.map(normalize)).toEqual([ACCEPTED, SENDER_OK, RECIPIENT_OK, GO_AHEAD]);
   });
 
-  test('may send a message in chunks, whatever is in them', async () => {
+  test('accepts a message in chunks of any bytes', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     session.write(lines('MAIL FROM:<a@acme.test>', 'RCPT TO:<ada@example.com>'));
@@ -151,7 +151,7 @@ describe('a session', () => {
     expect(simulator.messages.map(({ raw }) => raw)).toEqual([head + body]);
   });
 
-  test('that is refused a chunk has it taken off its hands all the same', async () => {
+  test('reads a refused chunk to its end', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     session.write('BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n');
@@ -197,14 +197,14 @@ describe('a session', () => {
       /^553-5\.1\.7 The sender address <bot@@acme\.test> is not a valid RFC 5321 address\. /,
     ],
     ['MAIL FROM:<bot@acme.test> SIZE=many', /^555-5\.5\.2 Syntax error, cannot decode response\. /],
-  ])('that says %s out of place is told so in Gmail’s words', async (command, reply) => {
+  ])('replies to %s out of sequence as Gmail does', async (command, reply) => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     expect(await session.command(command)).toMatch(reply);
     expect(simulator.transactions).toEqual([]);
   });
 
-  test('may not begin twice, nor name a malformed recipient, nor more than a hundred', async () => {
+  test('refuses a second MAIL, malformed recipients, and more than a hundred recipients', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     await session.command('MAIL FROM:<bot@acme.test>');
@@ -221,7 +221,7 @@ describe('a session', () => {
     );
   });
 
-  test('that does not say who it is is cut', async () => {
+  test('closes the connection at EHLO without a name', async () => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'implicit');
     expect(await normalizeReply(session.command('EHLO'))).toBe(
@@ -236,17 +236,17 @@ describe('a session', () => {
   test.each([
     ['FROBNICATE', /^502 5\.5\.1 Too many unrecognized commands, goodbye\. \S+ - gsmtp\r\n$/],
     ['NOOP', /^554 5\.7\.0 Too Many Unauthenticated commands\. \S+ - gsmtp\r\n$/],
-  ])('that says %s again and again before a login is cut', async (command, farewell) => {
+  ])('closes the connection after repeated %s before a login', async (command, finalReply) => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'implicit');
     expect(await session.command('MAIL FROM:<bot@acme.test>')).toMatch(/^503-5\.5\.1 EHLO\/HELO first\. /);
     let reply = '';
-    for (let n = 0; n < 10 && !farewell.test(reply); n += 1) reply = await session.command(command);
-    expect(reply).toMatch(farewell);
+    for (let n = 0; n < 10 && !finalReply.test(reply); n += 1) reply = await session.command(command);
+    expect(reply).toMatch(finalReply);
     await session.closed;
   });
 
-  test('that sends more than SIZE is refused after the message, which is not kept', async () => {
+  test('refuses a message above SIZE after its dot, and does not store it', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const row = `${'x'.repeat(998)}\r\n`;
@@ -264,7 +264,7 @@ describe('a session', () => {
   });
 });
 
-describe('a login', () => {
+describe('login', () => {
   test.each([
     [
       'PLAIN in one line',
@@ -278,7 +278,7 @@ describe('a login', () => {
         `AUTH XOAUTH2 ${base64(`user=bot@acme.test\x01auth=Bearer ${password}\x01\x01`)}`,
       ],
     ],
-  ])('by %s gets any user name in with the password', async (_mechanism, commands) => {
+  ])('by %s accepts any user name with the password', async (_mechanism, commands) => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'implicit');
     await session.command('EHLO client.test');
@@ -292,7 +292,7 @@ describe('a login', () => {
     ]);
   });
 
-  test('with a wrong password is refused, and counted, until the password is right', async () => {
+  test('with a wrong password is refused and counted', async () => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'implicit');
     await session.command('EHLO client.test');
@@ -304,7 +304,7 @@ describe('a login', () => {
     expect(simulator.counters).toMatchObject({ connections: 1, logins: 1, failedLogins: 1 });
   });
 
-  test('with a wrong token is told so as a challenge first, then refused', async () => {
+  test('with a wrong token gets a challenge first, then the refusal', async () => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'implicit');
     await session.command('EHLO client.test');
@@ -317,7 +317,7 @@ describe('a login', () => {
     expect(await normalizeReply(session.command(''))).toBe(BAD_CREDENTIALS);
   });
 
-  test('by a mechanism that Gmail only lists, or that cannot be decoded, is refused', async () => {
+  test('with an unsupported mechanism or undecodable data is refused', async () => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'implicit');
     await session.command('EHLO client.test');
@@ -370,7 +370,7 @@ describe('a login', () => {
   test.each([
     ['heals-after', 2],
     ['heals-after+3', 3],
-  ])('as %s@simulator.test is refused %i times, then works', async (name, times) => {
+  ])('as %s@simulator.test is refused %i times, then accepted', async (name, times) => {
     await using simulator = await startSimulator();
     for (let n = 0; n < times; n += 1)
       await expect(logInTo(simulator, `${name}@simulator.test`)).rejects.toThrow('535-5.7.8');
@@ -407,7 +407,7 @@ describe('a login', () => {
     ['unknown-mechanism', '504 5.7.4 Unrecognized Authentication Type. <id> - gsmtp\r\n'],
   ];
 
-  test.each(FAULTS)('can be made to fail for everyone, by %s', async (fault, reply) => {
+  test.each(FAULTS)('fails for every user with the fault %s', async (fault, reply) => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'implicit');
     await session.command('EHLO client.test');

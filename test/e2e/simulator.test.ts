@@ -12,8 +12,8 @@ import {
   startSimulator,
 } from '../helpers/smtp/simulator-session.ts';
 
-describe('what it keeps', () => {
-  test('is the message as it was sent, with dots at the start of lines and bytes beyond ASCII', async () => {
+describe('received messages', () => {
+  test('keeps the message as sent, with leading dots and non-ASCII bytes', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const message = 'Subject: grüße\r\n\r\n.\r\n..\r\n.dot\r\nend.\r\n';
@@ -35,7 +35,7 @@ describe('what it keeps', () => {
     ]);
   });
 
-  test('is the newest, while the counters go on', async () => {
+  test('keeps only the newest messages, but counts all of them', async () => {
     await using simulator = await startSimulator({ retain: 2 });
     using session = await logInTo(simulator);
     for (const n of [1, 2, 3]) await deliver(session, ['ada@example.com'], `Subject: ${n}\r\n\r\nx\r\n`);
@@ -51,7 +51,7 @@ describe('what it keeps', () => {
     });
   });
 
-  test('can be waited for, until the simulator closes', async () => {
+  test('resolves and rejects waitFor, and rejects it when the simulator closes', async () => {
     await using simulator = await startSimulator();
     const one = simulator.waitFor(({ counters }) => counters.accepted === 1);
     const never = expect(simulator.waitFor(({ counters }) => counters.accepted === 2)).rejects.toThrow(
@@ -68,14 +68,14 @@ describe('what it keeps', () => {
   });
 });
 
-describe('the HTTP port', () => {
+describe('HTTP port', () => {
   const json = (body: unknown) => ({
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
 
-  test('lists messages newest first, shows one, and its text as nothing but text', async () => {
+  test('lists messages newest first, returns one, and its text as text/plain', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     for (const n of [1, 2]) await deliver(session, ['ada@example.com'], `Subject: ${n}\r\n\r\n<script>\r\n`);
@@ -93,7 +93,7 @@ describe('the HTTP port', () => {
     expect(await (await fetch(`${simulator.httpUrl}/counters`)).json()).toEqual(simulator.counters);
   });
 
-  test('forgets messages, but goes on counting', async () => {
+  test('deletes messages without resetting the counters', async () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     await deliver(session, ['ada@example.com']);
@@ -102,7 +102,7 @@ describe('the HTTP port', () => {
     expect(simulator.counters.accepted).toBe(1);
   });
 
-  test('breaks and heals logins', async () => {
+  test('starts and ends login faults', async () => {
     await using simulator = await startSimulator();
     using session = await connectTo(simulator, 'implicit');
     await session.command('EHLO client.test');
@@ -131,7 +131,7 @@ describe('the HTTP port', () => {
     ['/login-fault', 415, { method: 'POST', body: '{"fault": null}' }],
     ['/password', 400, json({ password: '' })],
     ['/password', 413, json({ password: 'x'.repeat(70_000) })],
-  ])('%s may answer %i', async (path, status, init) => {
+  ])('responds to %s with %i', async (path, status, init) => {
     await using simulator = await startSimulator();
     expect((await fetch(`${simulator.httpUrl}${path}`, init)).status).toBe(status);
   });
@@ -155,7 +155,7 @@ describe('nodemailer', () => {
   };
 
   test.each([false, true])(
-    'delivers over TLS it verified, and sees who was refused (TLS from the first byte: %s)',
+    'delivers over verified TLS, and reports refused recipients (implicit TLS: %s)',
     async (secure) => {
       await using simulator = await startSimulator();
       const transport = connectTo(simulator, { secure });
@@ -172,7 +172,7 @@ describe('nodemailer', () => {
   );
 
   test.each([false, true])(
-    'refuses the certificate unless it trusts the authority (TLS from the first byte: %s)',
+    'refuses the certificate unless it trusts the CA (implicit TLS: %s)',
     async (secure) => {
       await using simulator = await startSimulator();
       const transport = connectTo(simulator, { secure, tls: {} });
@@ -183,7 +183,7 @@ describe('nodemailer', () => {
     },
   );
 
-  test('finds smtp.gmail.com in the certificate, and no other name', async () => {
+  test('accepts the certificate for smtp.gmail.com, and for no other name', async () => {
     await using simulator = await startSimulator();
     await connectTo(simulator, { tls: { ca: simulator.ca, servername: 'smtp.gmail.com' } }).sendMail(message);
     const other = connectTo(simulator, { tls: { ca: simulator.ca, servername: 'smtp.example.com' } });
@@ -192,7 +192,7 @@ describe('nodemailer', () => {
 });
 
 describe('closing', () => {
-  test('ends every connection at once, whatever it is doing, and frees the ports', async () => {
+  test('closes every connection at once, at any stage, and frees the ports', async () => {
     const simulator = await startSimulator();
     using idle = await connectTo(simulator, 'starttls');
     using midway = await logInTo(simulator);
