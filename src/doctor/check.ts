@@ -1,6 +1,9 @@
 import { fixOf, type TroubleshootingId } from './troubleshooting.ts';
 
-/** The result of a check. `code` is an id of TROUBLESHOOTING or a code of ERRORS; `advice` says how to fix it. */
+/**
+ * The result of a check. `code` is an id of TROUBLESHOOTING or a code of ERRORS; `advice` says how
+ * to fix it.
+ */
 export interface CheckResult {
   readonly status: 'pass' | 'warn' | 'fail' | 'skip';
   readonly detail: string;
@@ -10,7 +13,10 @@ export interface CheckResult {
 
 /** What a check is about. */
 export interface CheckSubject {
-  /** Stable, such as `tcp_ipv4`. With several servers or accounts, several checks of a report share it. */
+  /**
+   * Stable, such as `tcp_ipv4`. With several servers or accounts, several checks of a report share
+   * it.
+   */
   readonly id: string;
   readonly name: string;
   /** What was checked: a server, an account, a variable. */

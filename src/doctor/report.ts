@@ -15,7 +15,10 @@ export function toJson({ ok, version, checks }: Report): string {
   return JSON.stringify({ ok, version, first: findFirstFailure(checks), checks: rows }, null, 2);
 }
 
-/** Returns the first failed check, which is the one to fix first, since each check depends on those before it. */
+/**
+ * Returns the first failed check, which is the one to fix first, since each check depends on those
+ * before it.
+ */
 function findFirstFailure(
   checks: readonly Check[],
 ): (CheckSubject & { readonly advice: string | null }) | null {

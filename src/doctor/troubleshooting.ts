@@ -10,9 +10,9 @@ export interface TroubleshootingRow {
 }
 
 /**
- * Problems and their fixes, for the doctor's advice and the README's troubleshooting table. A problem
- * that the service also reports has the hint of its error code as its fix. An id that is a code of
- * ERRORS is that code.
+ * Problems and their fixes, for the doctor's advice and the README's troubleshooting table. A
+ * problem that the service also reports has the hint of its error code as its fix. An id that is a
+ * code of ERRORS is that code.
  */
 export const TROUBLESHOOTING = [
   {

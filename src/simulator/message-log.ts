@@ -15,18 +15,30 @@ export interface AcceptedMessage {
   /** The message as received, without dot-stuffing, decoded as UTF-8. */
   readonly raw: string;
   readonly bytes: number;
-  /** The address that Gmail would silently write into From instead of the one in `raw`. Null if it keeps From. */
+  /**
+   * The address that Gmail would silently write into From instead of the one in `raw`. Null if it
+   * keeps From.
+   */
   readonly rewrittenFrom: string | null;
-  /** False if the message was stored but no 250 was sent, so that its outcome is uncertain for the client. */
+  /**
+   * False if the message was stored but no 250 was sent, so that its outcome is uncertain for the
+   * client.
+   */
   readonly answered: boolean;
 }
 
-/** One accepted MAIL FROM, and the replies that followed. The lines of a reply are separated by CRLF. */
+/**
+ * One accepted MAIL FROM, and the replies that followed. The lines of a reply are separated by
+ * CRLF.
+ */
 export interface Transaction {
   readonly at: number;
   readonly from: string;
   readonly recipients: readonly { readonly email: string; readonly reply: string }[];
-  /** The final reply, to DATA or to the message. Null while the transaction runs, and if the connection was lost. */
+  /**
+   * The final reply, to DATA or to the message. Null while the transaction runs, and if the
+   * connection was lost.
+   */
   readonly reply: string | null;
 }
 
@@ -95,14 +107,17 @@ export class MessageLog {
     this.notifyWaiters();
   }
 
-  /** Rechecks the conditions of all waiters. Must be called after changing an entry, such as the reply of a transaction. */
+  /**
+   * Rechecks the conditions of all waiters. Must be called after changing an entry, such as the
+   * reply of a transaction.
+   */
   notifyWaiters(): void {
     for (const waiter of this.#waiters) waiter.check();
   }
 
   /**
-   * Resolves once the condition is true; it is checked now and after each change. Rejects with what it
-   * throws, and when the simulator closes.
+   * Resolves once the condition is true; it is checked now and after each change. Rejects with what
+   * it throws, and when the simulator closes.
    */
   waitFor(condition: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {

@@ -19,7 +19,10 @@ export interface SimulatorOptions {
   readonly user?: string;
   /** The app password, also accepted as an access token for XOAUTH2. */
   readonly password?: string;
-  /** Addresses that may be used in From beside the login's own, like verified "Send mail as" addresses. None by default. */
+  /**
+   * Addresses that may be used in From beside the login's own, like verified "Send mail as"
+   * addresses. None by default.
+   */
   readonly aliases?: readonly string[];
   /** Number of messages and of transactions to keep: the newest 1000 by default. */
   readonly retain?: number;
@@ -40,13 +43,19 @@ export interface Simulator extends Controls, AsyncDisposable {
   readonly password: string;
   /** The token endpoint. */
   readonly oauth: SimulatorOAuth;
-  /** Stored messages, oldest first: accepted with 250, or with a reply that was withheld on purpose (`answered: false`). */
+  /**
+   * Stored messages, oldest first: accepted with 250, or with a reply that was withheld on purpose
+   * (`answered: false`).
+   */
   readonly messages: readonly AcceptedMessage[];
   /** Transactions with an accepted MAIL FROM, oldest first. */
   readonly transactions: readonly Transaction[];
   /** Totals since the start, including messages that were dropped or deleted. */
   readonly counters: Counters;
-  /** Resolves once the condition is true; it is checked now and after each change. Rejects if it throws, or if the simulator closes. */
+  /**
+   * Resolves once the condition is true; it is checked now and after each change. Rejects if it
+   * throws, or if the simulator closes.
+   */
   waitFor(condition: (simulator: Simulator) => boolean): Promise<void>;
   /** Closes every connection at once and frees the ports. */
   close(): Promise<void>;

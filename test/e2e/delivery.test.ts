@@ -363,12 +363,12 @@ describe('full queue', () => {
   test('refuses with Retry-After, loses no accepted message, and accepts again once there is room', async () => {
     await using app = await startWithGmail({ env: { QUEUE_MAX_MESSAGES: '2', SMTP_CONNECTIONS: '1' } });
     const slow = { ...HELLO, to: 'slow+500ms@simulator.test' };
-    const taken = [await app.service.send(slow), await app.service.send(slow)];
+    const accepted = [await app.service.send(slow), await app.service.send(slow)];
     const refused = await app.service.send(slow);
     expect(refused).toMatchObject({ status: 503, body: { code: 'queue_full', retryable: true } });
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await app.service.request('/readyz')).status).toBe(503);
-    for (const { body } of taken) expect((await app.service.settled(body.id)).status).toBe('sent');
+    for (const { body } of accepted) expect((await app.service.settled(body.id)).status).toBe('sent');
     expect((await app.service.send(HELLO, { wait: 20 })).body.status).toBe('sent');
     expect((await app.service.request('/readyz')).status).toBe(200);
   });

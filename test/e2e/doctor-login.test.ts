@@ -25,17 +25,17 @@ describe.concurrent('doctor', () => {
   });
 
   test('tries MAIL and RCPT, then resets the transaction', async () => {
-    const said: string[] = [];
+    const commands: string[] = [];
     await using server = await startRawSmtp(async (io) => {
       await io.greet();
       for (;;) {
-        said.push(await io.expect(/./));
+        commands.push(await io.expect(/./));
         io.send('250 2.0.0 OK\r\n');
       }
     });
     const report = await diagnose({ smtp: `smtp://127.0.0.1:${server.port}?tls=never` });
     expect(checkOf(report, 'envelope')).toMatchObject({ status: 'pass' });
-    expect(said).toEqual(['MAIL FROM:<bot@simulator.test>', 'RCPT TO:<bot@simulator.test>', 'RSET', 'QUIT']);
+    expect(commands).toEqual(['MAIL FROM:<bot@simulator.test>', 'RCPT TO:<bot@simulator.test>', 'RSET', 'QUIT']);
   });
 
   test('reports missing credentials and still runs the other checks', async () => {

@@ -33,7 +33,7 @@ describe.concurrent('doctor', () => {
   test.each([
     ['smtps:', 'tlsPort'],
     ['smtp:', 'starttlsPort'],
-  ] as const)('that something intercepts TLS on %s, and who', async (scheme, port) => {
+  ] as const)('reports intercepted TLS on %s, and its issuer', async (scheme, port) => {
     await using gmail = await startSimulator();
     gmail.setCertificate('intercepted');
     const report = await diagnoseWith(gmail, { smtp: `${scheme}//localhost:${gmail[port]}` });
@@ -142,11 +142,11 @@ describe.concurrent('doctor', () => {
     expect(checkOf(report, 'tls', new RegExp(`:${server.port}$`))).toMatchObject({ status: 'fail' });
     expect(checkOf(report, 'auth')).toMatchObject({ status: 'pass' });
     expect(report.ok).toBe(false);
-    const turned = await diagnoseWith(gmail, { smtp: `${gmail.url},smtps://localhost:${server.port}` });
-    expect(checkOf(turned, 'tls', new RegExp(`:${server.port}$`))).toMatchObject({
+    const reversed = await diagnoseWith(gmail, { smtp: `${gmail.url},smtps://localhost:${server.port}` });
+    expect(checkOf(reversed, 'tls', new RegExp(`:${server.port}$`))).toMatchObject({
       status: 'warn',
       code: 'tls_intercepted',
     });
-    expect(turned.ok).toBe(true);
+    expect(reversed.ok).toBe(true);
   });
 });

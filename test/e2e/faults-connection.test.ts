@@ -11,7 +11,10 @@ import { type FaultySmtp, failAt, startFaultySmtp, startWithFaults } from '../he
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 const CLOSING = '421 4.7.0 Connection expired, try reconnecting. faulty - gsmtp';
-/** Only for faults that no other event ends: a successful attempt must stay below them, even on a busy machine. */
+/**
+ * Only for faults that no other event ends: a successful attempt must stay below them, even on a
+ * busy machine.
+ */
 const SHORT = { connectMs: 1500, greetingMs: 1500, setupMs: 2500 };
 const TIMEOUT_MS = 60_000;
 

@@ -3,7 +3,10 @@ import type { FaultPlan, FaultStage, ServerFault } from '../helpers/smtp/faulty-
 import { failAt, startWithFaults } from '../helpers/smtp/faulty-smtp.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
-/** Only for faults that no other event ends: a successful attempt must stay below them, even on a busy machine. */
+/**
+ * Only for faults that no other event ends: a successful attempt must stay below them, even on a
+ * busy machine.
+ */
 const SHORT = { setupMs: 5000, bodyMs: 2500 };
 const TIMEOUT_MS = 60_000;
 

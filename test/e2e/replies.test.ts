@@ -17,7 +17,10 @@ const TO_TWO = ['ada@example.com', 'bob@example.com'];
 
 type Script = (io: RawSession) => Promise<void>;
 
-/** Sends through a server that runs the script, then reads to the end. Returns the outcomes, and what the client sent after the script. */
+/**
+ * Sends through a server that runs the script, then reads to the end. Returns the outcomes, and
+ * what the client sent after the script.
+ */
 async function sendThrough(script: Script, { to = TO_ONE, text = 'Hello.', sends = 1 } = {}) {
   const rests: Promise<string>[] = [];
   await using server = await startRawSmtp(async (io) => {
@@ -221,7 +224,9 @@ describe.concurrent('unexpected reply', () => {
 });
 
 describe.concurrent('reply before the final dot', () => {
-  /** Larger than the socket buffers, so that its end cannot be sent while the server does not read. */
+  /**
+   * Larger than the socket buffers, so that its end cannot be sent while the server does not read.
+   */
   const LONG = { text: 'A line of some length, to fill the buffers of the sockets.\n'.repeat(200_000) };
 
   test.each([

@@ -117,12 +117,12 @@ describe('scripted recipient', () => {
     await using simulator = await startSimulator();
     using session = await logInTo(simulator);
     const scripted = `${name}@simulator.test`;
-    const others = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
-    const replies = await deliver(session, [scripted, ...others]);
+    const otherRecipients = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
+    const replies = await deliver(session, [scripted, ...otherRecipients]);
     expect(replies.slice(1, 1 + limit)).toEqual(Array(limit).fill(RECIPIENT_OK));
     for (const refused of replies.slice(1 + limit, 6)) expect(refused.startsWith(reply)).toBe(true);
     expect(replies.at(-1)).toBe(ACCEPTED);
-    expect(simulator.messages[0]?.recipients).toEqual([scripted, ...others].slice(0, limit));
+    expect(simulator.messages[0]?.recipients).toEqual([scripted, ...otherRecipients].slice(0, limit));
     // Other scripts of the transaction apply, too.
     expect(
       (
@@ -130,7 +130,7 @@ describe('scripted recipient', () => {
       ).at(-1),
     ).toMatch(/^552/);
     // Recipients before it are already accepted: it is refused itself, and so are later ones.
-    const late = await deliver(session, [...others, scripted, 'e@example.com']);
+    const late = await deliver(session, [...otherRecipients, scripted, 'e@example.com']);
     expect(late.slice(5, 7).map((refused) => refused.slice(0, 9))).toEqual(['452-4.5.3', '452-4.5.3']);
     expect(late.at(-1)).toBe(ACCEPTED);
   });

@@ -33,7 +33,10 @@ export interface Setup {
 /** Long enough for a busy machine. */
 const LIMIT_MS = 3000;
 
-/** Runs the doctor against loopback addresses only. The comparison endpoint is a closed port unless given. */
+/**
+ * Runs the doctor against loopback addresses only. The comparison endpoint is a closed port unless
+ * given.
+ */
 export function diagnose({
   smtp,
   env,
@@ -56,7 +59,10 @@ export function diagnose({
   });
 }
 
-/** Returns a resolver with these addresses for every name, since `localhost` differs between machines. */
+/**
+ * Returns a resolver with these addresses for every name, since `localhost` differs between
+ * machines.
+ */
 export function resolveTo(addresses: Partial<Record<Family, string>>): NetworkOptions['resolve'] {
   return async (host, family) => {
     const address = isIP(host) === family ? host : addresses[family];
@@ -88,7 +94,10 @@ export function listenOn(host: string): Promise<Listener> {
   return open(createServer(), host);
 }
 
-/** Starts a TLS server that sends a greeting, sends `reply` for each chunk it receives, and records them. */
+/**
+ * Starts a TLS server that sends a greeting, sends `reply` for each chunk it receives, and records
+ * them.
+ */
 export async function startTlsServer(
   certificate: { cert: string; key: string },
   reply = '',
@@ -124,7 +133,10 @@ async function open(server: Server, host: string): Promise<Listener> {
 const DAY_MS = 24 * 60 * 60 * 1000;
 const ECDSA_WITH_SHA256 = sequence(objectIdentifier('1.2.840.10045.4.3.2'));
 
-/** Creates a self-signed certificate for localhost, valid between these days from now. It is its own CA. */
+/**
+ * Creates a self-signed certificate for localhost, valid between these days from now. It is its own
+ * CA.
+ */
 export function certificateFor(
   fromDays: number,
   untilDays: number,

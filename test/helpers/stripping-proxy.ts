@@ -9,7 +9,10 @@ export interface StrippingProxy extends AsyncDisposable {
   readonly unprefixedPaths: readonly string[];
 }
 
-/** Starts a reverse proxy that serves `target` under a prefix, which it removes as nginx does with `proxy_pass …/;`. */
+/**
+ * Starts a reverse proxy that serves `target` under a prefix, which it removes as nginx does with
+ * `proxy_pass …/;`.
+ */
 export async function startStrippingProxy(target: string, prefix: string): Promise<StrippingProxy> {
   const unprefixedPaths: string[] = [];
   const server = createServer((incoming, response) => {

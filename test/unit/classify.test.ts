@@ -9,7 +9,10 @@ import facts from '../fixtures/gmail-replies.json' with { type: 'json' };
 const BEFORE: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 const AFTER_DOT: AttemptProgress = { sessionReady: true, bodyStarted: true, bodyEnded: true };
 
-/** Formats a text as Gmail does: wrapped anywhere, with the codes on each line and a session id at the end. */
+/**
+ * Formats a text as Gmail does: wrapped anywhere, with the codes on each line and a session id at
+ * the end.
+ */
 function toReply(code: number, enhanced: string, text: string): string {
   const lines = `${text} 4-2002 - gsmtp`.match(/.{1,48}(?:\s|$)|\S+\s?/g) ?? [];
   return lines
@@ -40,7 +43,8 @@ describe('classifyReply with a known reply of Gmail', () => {
       retryable: expected.retryable,
       splits: expected.splits ?? false,
     });
-    // "0s" is a first retry at once, followed by the usual back-off. The daily limit is probed hourly, although it may last 24 h.
+    // "0s" is a first retry at once, followed by the usual back-off. The daily limit is probed
+    // hourly, although it may last 24 h.
     const waits = expected.backoff?.split(',').map(toMs) ?? null;
     if (expected.error === 'daily_limit_reached') expect(fault.backoffMs).toEqual([toMs('1h')]);
     else if (waits?.[0] === 0) expect(fault.backoffMs?.[0]).toBe(0);

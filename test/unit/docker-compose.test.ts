@@ -35,7 +35,10 @@ const RESET = { tag: '!reset', collection: 'seq', resolve: () => new Scalar(null
 const read = (file: string): ComposeFile =>
   parse(readFileSync(join(REPO, file), 'utf8'), { merge: true, customTags: [RESET] });
 
-/** Merges a service with the one it extends, as Compose does: https://docs.docker.com/reference/compose-file/services/#extends */
+/**
+ * Merges a service with the one it extends, as Compose does:
+ * https://docs.docker.com/reference/compose-file/services/#extends
+ */
 function serviceOf(file: string, name: string): Service {
   const { extends: base, ...own } = read(file).services[name] ?? {};
   if (!base) return own;

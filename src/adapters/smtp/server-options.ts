@@ -16,7 +16,10 @@ export interface Deadlines {
   readonly tokenMs: number;
   /** From the start of the attempt until the body is sent. */
   readonly setupMs: number;
-  /** From the start of the body until the final reply. RFC 5321, 4.5.3.2 allows 10 minutes for that reply. */
+  /**
+   * From the start of the body until the final reply. RFC 5321, 4.5.3.2 allows 10 minutes for that
+   * reply.
+   */
   readonly bodyMs: number;
 }
 
@@ -29,7 +32,10 @@ export const DEADLINES: Deadlines = {
   bodyMs: 600_000,
 };
 
-/** Returns every address of a host, or rejects with the system's code, such as ENOTFOUND or EAI_AGAIN. */
+/**
+ * Returns every address of a host, or rejects with the system's code, such as ENOTFOUND or
+ * EAI_AGAIN.
+ */
 export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
 
 /** An SMTP server and how to connect to it. */
@@ -77,7 +83,10 @@ export function toTlsOptions(ca: string | null) {
   } as const;
 }
 
-/** The EHLO name for an account: the host name of this machine if it has a dot, else the domain of `user`. */
+/**
+ * The EHLO name for an account: the host name of this machine if it has a dot, else the domain of
+ * `user`.
+ */
 export function defaultEhloName(user: string): string {
   const name = hostname();
   return /^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/.test(name) ? name : user.slice(user.lastIndexOf('@') + 1);

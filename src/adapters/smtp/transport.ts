@@ -36,7 +36,10 @@ interface UnreachableServer {
 /** The progress of a login without a message. */
 const NOT_STARTED: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 
-/** Opens the transport of one account: one connection pool per server, using the first server that can be reached. */
+/**
+ * Opens the transport of one account: one connection pool per server, using the first server that
+ * can be reached.
+ */
 export function openTransport(options: TransportOptions): Transport {
   const {
     user,
@@ -54,7 +57,10 @@ export function openTransport(options: TransportOptions): Transport {
   let currentIndex = 0;
   let returnAt = 0;
 
-  /** Returns the pools in the order to try: from the one that worked last, or from the first if its retry is due. */
+  /**
+   * Returns the pools in the order to try: from the one that worked last, or from the first if its
+   * retry is due.
+   */
   function poolsToTry(): Pool[] {
     if (currentIndex > 0 && performance.now() >= returnAt) currentIndex = 0;
     return [...pools.slice(currentIndex), ...pools.slice(0, currentIndex)];
@@ -171,7 +177,10 @@ function refusedRecipients(source: unknown, progress: AttemptProgress): Outcome[
   }));
 }
 
-/** True if the server could not be reached, so that another one may succeed. False if it sent any reply. */
+/**
+ * True if the server could not be reached, so that another one may succeed. False if it sent any
+ * reply.
+ */
 function isUnreachable(fault: Fault, { sessionReady }: AttemptProgress): boolean {
   return !sessionReady && UNREACHABLE_CODES.includes(fault.error.code);
 }

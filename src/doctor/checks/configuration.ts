@@ -14,7 +14,10 @@ export interface ReadConfiguration {
   readonly invalid: ReadonlySet<string>;
 }
 
-/** Placeholders for required variables. They are never sent: no account with a placeholder is checked. */
+/**
+ * Placeholders for required variables. They are never sent: no account with a placeholder is
+ * checked.
+ */
 const PLACEHOLDER_KEYS = { API_KEYS: `doctor:sha256:${'0'.repeat(64)}` };
 const PLACEHOLDER_ACCOUNT = { GMAIL_USER: 'nobody@outtray.invalid', GMAIL_APP_PASSWORD: 'aaaaaaaaaaaaaaaa' };
 
@@ -53,7 +56,10 @@ function describeSettings(env: Environment): string {
   return `the ${settings.length} variables that are set are well-formed; the resources they name are checked below`;
 }
 
-/** Parses the configuration without the invalid variables. Has no accounts or servers if their variables are invalid. */
+/**
+ * Parses the configuration without the invalid variables. Has no accounts or servers if their
+ * variables are invalid.
+ */
 function parseValidPart(env: Environment): Pick<ReadConfiguration, 'config' | 'invalid'> {
   const invalid = new Set<string>();
   for (;;) {

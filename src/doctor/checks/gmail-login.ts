@@ -14,7 +14,9 @@ export function mechanismOf({ credentials }: AccountConfig): string | null {
   return credentials().kind === 'app_password' ? 'PLAIN' : 'XOAUTH2';
 }
 
-/** Checks whether Gmail will keep the From address of the account. Compares the configuration only. */
+/**
+ * Checks whether Gmail will keep the From address of the account. Compares the configuration only.
+ */
 export function checkFrom({ user, from, aliases }: AccountConfig): CheckResult {
   const isFrom = (email: string) => toMailboxKey(email) === toMailboxKey(from.email);
   if ([user, ...aliases].some(isFrom))

@@ -66,7 +66,10 @@ export async function checkReachability(
   };
 }
 
-/** Checks port 443, which is open almost everywhere: if it is, but mail ports time out, they are blocked. */
+/**
+ * Checks port 443, which is open almost everywhere: if it is, but mail ports time out, they are
+ * blocked.
+ */
 export async function checkHttpsPort(
   { host, port }: Endpoint,
   network: NetworkOptions,

@@ -70,7 +70,8 @@ export async function checkSession(
 }
 
 /**
- * Runs greeting, TLS and EHLO, in the order that the server needs. The session is then ready for a login.
+ * Runs greeting, TLS and EHLO, in the order that the server needs. The session is then ready for a
+ * login.
  *
  * @param onStep called with the next step, and with the certificate once it is verified
  * @returns the extensions that the last EHLO offers

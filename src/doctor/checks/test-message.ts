@@ -18,7 +18,9 @@ export interface TestMessageOptions {
   readonly version: string;
 }
 
-/** Sends a real message through the transport that the service uses, and reports the server's reply. */
+/**
+ * Sends a real message through the transport that the service uses, and reports the server's reply.
+ */
 export async function sendTestMessage(
   { user, credentials, from }: AccountConfig,
   to: string,

@@ -8,7 +8,10 @@ import { type NetworkOptions, openTcp, openTls, withTimeout } from '../net/socke
 
 const SUBJECT = { id: 'webhook', name: 'Webhook' } as const;
 
-/** Checks that a connection to each webhook endpoint is allowed and works, with TLS for https. Makes no request. */
+/**
+ * Checks that a connection to each webhook endpoint is allowed and works, with TLS for https. Makes
+ * no request.
+ */
 export async function checkWebhooks(
   { webhooks, apiKeys }: Pick<Config, 'webhooks' | 'apiKeys'>,
   network: NetworkOptions,

@@ -29,7 +29,10 @@ const BY_SYSTEM_CODE: readonly { readonly match: RegExp; readonly id: Troublesho
   { match: /SELF_SIGNED_CERT|^UNABLE_TO_(?:GET_ISSUER_CERT|VERIFY_LEAF_SIGNATURE)/, id: 'tls_intercepted' },
 ];
 
-/** Classifies the error of a failed step as the service would, and adds the fix. Total: accepts whatever was thrown. */
+/**
+ * Classifies the error of a failed step as the service would, and adds the fix. Total: accepts
+ * whatever was thrown.
+ */
 export function diagnoseError(thrown: unknown): FailedResult {
   const { systemCodes, timeoutType } = parseError(thrown);
   const codes = [...systemCodes, timeoutType];
@@ -38,7 +41,10 @@ export function diagnoseError(thrown: unknown): FailedResult {
   return row ? { ...result, code: row.id, advice: fixOf(row.id) ?? null } : result;
 }
 
-/** Turns a fault into a failed result. A hint that is specific to the reply takes precedence over the general fix. */
+/**
+ * Turns a fault into a failed result. A hint that is specific to the reply takes precedence over
+ * the general fix.
+ */
 export function diagnoseFault({ error: { code, detail, hint } }: Fault): FailedResult {
   const advice = hint === ERRORS[code].hint ? (fixOf(code) ?? hint) : hint;
   return { status: 'fail', detail, code, advice, error: code };

@@ -27,7 +27,10 @@ export class SmtpReplyError extends Error {
   }
 }
 
-/** One SMTP session, step by step. Each step rejects with an SmtpReplyError, or with the error of the socket. */
+/**
+ * One SMTP session, step by step. Each step rejects with an SmtpReplyError, or with the error of
+ * the socket.
+ */
 export interface SmtpClient extends Disposable {
   readGreeting(): Promise<void>;
   /** Returns the extensions in capitals, such as `STARTTLS` and `AUTH PLAIN XOAUTH2`. */
@@ -70,7 +73,8 @@ export async function openSmtpClient(
   async function beginTls(): Promise<void> {
     if (server.tls === 'starttls') await send('STARTTLS', 'starttls');
     const unread = reader.stop();
-    // An attacker in between could inject plain text here that would be read as part of the encrypted session.
+    // An attacker in between could inject plain text here that would be read as part of the
+    // encrypted session.
     if (server.tls === 'starttls' && unread !== '') throw createProtocolError(unread);
   }
 

@@ -1,4 +1,7 @@
-/** Accepts logins: any user name with the one secret, except for user names that are scripted to fail. */
+/**
+ * Accepts logins: any user name with the one secret, except for user names that are scripted to
+ * fail.
+ */
 import type { ReplyName } from '../gmail/replies.ts';
 import { parseCount, parseScriptedAddress } from '../gmail/scripted-recipients.ts';
 

@@ -1,6 +1,6 @@
 /**
- * Google's token endpoint: issues access tokens for a refresh token, or for the signed assertion of a
- * service account. Does not check consent.
+ * Google's token endpoint: issues access tokens for a refresh token, or for the signed assertion of
+ * a service account. Does not check consent.
  */
 import { randomBytes } from 'node:crypto';
 import { SCOPE, userOfAssertion } from './service-account.ts';

@@ -1,4 +1,7 @@
-/** Error responses of Google's token endpoint (https://developers.google.com/identity/protocols/oauth2/service-account#error-codes). */
+/**
+ * Error responses of Google's token endpoint
+ * (https://developers.google.com/identity/protocols/oauth2/service-account#error-codes).
+ */
 
 export const TOKEN_FAULTS = ['invalid_grant', 'unauthorized_client', 'clock_skew', 'unavailable'] as const;
 export type TokenFault = (typeof TOKEN_FAULTS)[number];

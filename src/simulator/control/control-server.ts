@@ -1,4 +1,7 @@
-/** The simulator's HTTP port, which Gmail does not have: shows what was received, and controls faults. */
+/**
+ * The simulator's HTTP port, which Gmail does not have: shows what was received, and controls
+ * faults.
+ */
 import type { Server } from 'node:http';
 import { z } from 'zod';
 import { LOGIN_FAULTS } from '../auth/authenticator.ts';

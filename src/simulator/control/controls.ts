@@ -13,15 +13,26 @@ export interface Controls {
   setPassword(password: string): void;
   /** Makes the next `times` logins fail, or all if not given; null ends the fault. */
   setLoginFault(fault: LoginFault | null, times?: number): void;
-  /** Refuses messages of a user above the limit with 550 5.4.5. Counting starts now; null removes the limit. */
+  /**
+   * Refuses messages of a user above the limit with 550 5.4.5. Counting starts now; null removes
+   * the limit.
+   */
   setDailyLimit(limit: DailyLimit | null): void;
   /** Refuses the next transactions at MAIL, with 421 4.7.0 by default. */
   throttle(transactions: number, reply?: ThrottleReply): void;
-  /** Closes the connections of a port and blocks it. Null reopens the same port, and rejects if it is taken by then. */
+  /**
+   * Closes the connections of a port and blocks it. Null reopens the same port, and rejects if it
+   * is taken by then.
+   */
   blockPort(port: PortName, fault: PortFault | null): Promise<void>;
-  /** Sets the certificate of both ports. Closes every connection, so that the next message uses it. */
+  /**
+   * Sets the certificate of both ports. Closes every connection, so that the next message uses it.
+   */
   setCertificate(kind: CertificateKind): void;
-  /** Sets whether EHLO offers STARTTLS, which a proxy may strip. Closes the connections of that port. */
+  /**
+   * Sets whether EHLO offers STARTTLS, which a proxy may strip. Closes the connections of that
+   * port.
+   */
   offerStarttls(offered: boolean): void;
 }
 

@@ -12,7 +12,10 @@ export interface RouteRequest {
   readonly headers: IncomingMessage['headers'];
 }
 
-/** Handlers return a value to send as JSON, a PlainText, or undefined for 204. They throw an HttpError for other statuses. */
+/**
+ * Handlers return a value to send as JSON, a PlainText, or undefined for 204. They throw an
+ * HttpError for other statuses.
+ */
 export interface Route<Context> {
   readonly method: 'GET' | 'POST' | 'DELETE';
   /** Such as `/messages/{id}`. */
@@ -111,7 +114,10 @@ function findRoute<Context>(
   throw new HttpError(404, 'No such route: GET / lists the routes');
 }
 
-/** Requires the content type of JSON, which a page in a browser cannot send to another origin without CORS. */
+/**
+ * Requires the content type of JSON, which a page in a browser cannot send to another origin
+ * without CORS.
+ */
 async function readBody(request: IncomingMessage, form: boolean): Promise<unknown> {
   const type = form ? 'application/x-www-form-urlencoded' : 'application/json';
   if (!request.headers['content-type']?.startsWith(type)) throw new HttpError(415, `Send ${type}`);

@@ -13,7 +13,9 @@ export interface SimulatorOAuth {
   readonly clientSecret: string;
   /** Authorizes the simulator's own user. */
   readonly refreshToken: string;
-  /** JSON key for GMAIL_SERVICE_ACCOUNT. It may act for every user, except for those of gmail.com. */
+  /**
+   * JSON key for GMAIL_SERVICE_ACCOUNT. It may act for every user, except for those of gmail.com.
+   */
   readonly serviceAccount: string;
   /** Number of token requests so far. */
   readonly requests: number;

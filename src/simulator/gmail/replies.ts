@@ -1,11 +1,11 @@
 /**
- * The replies of smtp.gmail.com, line by line as they are sent. Gmail wraps long replies anywhere, and
- * starts a line that is only a URL with a second space. Clients that match the text must undo that, so
- * it is reproduced here. Sources: Google's help pages (3726730, 3221692, 166852) and sessions quoted
- * in public logs.
+ * The replies of smtp.gmail.com, line by line as they are sent. Gmail wraps long replies anywhere,
+ * and starts a line that is only a URL with a second space. Clients that match the text must undo
+ * that, so it is reproduced here. Sources: Google's help pages (3726730, 3221692, 166852) and
+ * sessions quoted in public logs.
  *
- * Placeholders: `{id}` is the session's id, `{now}` the time in Unix seconds, `{address}` the address
- * in the client's last command.
+ * Placeholders: `{id}` is the session's id, `{now}` the time in Unix seconds, `{address}` the
+ * address in the client's last command.
  */
 
 /** Builds a reply to a protocol error: Gmail ends all of them with the same lines. */

@@ -1,6 +1,6 @@
 /**
- * Gmail silently replaces the address in From with the login's address, unless it is the login's own
- * or a verified alias.
+ * Gmail silently replaces the address in From with the login's address, unless it is the login's
+ * own or a verified alias.
  *
  * @param raw the message
  * @returns the address that Gmail would write into From; null if it keeps From

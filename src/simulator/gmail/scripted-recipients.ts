@@ -8,7 +8,10 @@ export type Script =
   | { readonly kind: 'refuse'; readonly stage: 'RCPT' | 'DATA' | 'dot'; readonly reply: ReplyName }
   /** Refused at RCPT once for each pair of sender and recipient, then accepted. */
   | { readonly kind: 'refuse-once'; readonly reply: ReplyName }
-  /** At most this number of recipients per transaction: `RCPT` refuses further ones, `DATA` the whole message. */
+  /**
+   * At most this number of recipients per transaction: `RCPT` refuses further ones, `DATA` the
+   * whole message.
+   */
   | {
       readonly kind: 'limit';
       readonly stage: 'RCPT' | 'DATA';
@@ -103,7 +106,10 @@ export const SCRIPTED_RECIPIENTS: readonly ScriptedRecipient[] = [
 
 const BY_NAME = new Map(SCRIPTED_RECIPIENTS.map(({ name, script }) => [name, script]));
 
-/** Parses an address at simulator.test: `slow+250ms@simulator.test` is `slow` with the detail `250ms`. Null for other domains. */
+/**
+ * Parses an address at simulator.test: `slow+250ms@simulator.test` is `slow` with the detail
+ * `250ms`. Null for other domains.
+ */
 export function parseScriptedAddress(
   address: string,
 ): { readonly name: string; readonly detail: string } | null {

@@ -1,4 +1,6 @@
-/** The daily limit of a user, and throttling of all users. Both can be set while the simulator runs. */
+/**
+ * The daily limit of a user, and throttling of all users. Both can be set while the simulator runs.
+ */
 import type { ReplyName } from './replies.ts';
 
 export interface DailyLimit {

@@ -31,7 +31,8 @@ export function authenticate(
     const user: Login = { username, method, token: isIssuedToken ? secret : null };
     callback(null, { user });
   } else if (method === 'XOAUTH2' && refusal === 'badCredentials') {
-    // A bad token is reported in a challenge. The client responds with an empty line, and then receives the 535.
+    // A bad token is reported in a challenge. The client responds with an empty line, and then
+    // receives the 535.
     callback(null, { data: { status: '400', schemes: 'Bearer', scope: 'https://mail.google.com/' } });
   } else {
     callback(new Error(refusal));

@@ -2,12 +2,18 @@ import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import { GmailConnection, SIZE } from './gmail-connection.ts';
 import { dropsInBody, finishMessage, refusalAtData } from './reply-rules.ts';
 
-/** Adds BDAT (RFC 3030) to a connection: Gmail offers CHUNKING, and clients such as Exim use it whenever it is offered. */
+/**
+ * Adds BDAT (RFC 3030) to a connection: Gmail offers CHUNKING, and clients such as Exim use it
+ * whenever it is offered.
+ */
 export class ChunkingConnection extends GmailConnection {
   #chunks: Buffer[] = [];
   #bytes = 0;
 
-  /** `BDAT <size> [LAST]`: each chunk of the message has its own reply. The last one ends the message. */
+  /**
+   * `BDAT <size> [LAST]`: each chunk of the message has its own reply. The last one ends the
+   * message.
+   */
   handler_BDAT(command: Buffer, callback: () => void): void {
     const [, digits, last] = /^BDAT\s+(\d{1,12})(\s+LAST)?\s*$/i.exec(command.toString()) ?? [];
     if (digits === undefined || !this._parser) {
@@ -76,7 +82,8 @@ function readOctets(
 ): void {
   const parts: Buffer[] = [];
   let remaining = size;
-  // In data mode the parser passes the rest of the input after the current command to its own _write.
+  // In data mode the parser passes the rest of the input after the current command to its own
+  // _write.
   parser._dataMode = true;
   parser._write = (chunk, encoding, next) => {
     const octets = chunk.subarray(0, remaining);

@@ -10,10 +10,15 @@ import { OFFERED_MECHANISMS } from './auth-extension.ts';
 import { type RuleSubject, refusalAtData } from './reply-rules.ts';
 import { toReplyName } from './wording.ts';
 
-/** Maximum message size in bytes: 25 MiB as base64 in lines of 76 columns with CRLF, plus 10 KiB. */
+/**
+ * Maximum message size in bytes: 25 MiB as base64 in lines of 76 columns with CRLF, plus 10 KiB.
+ */
 export const SIZE = 35_882_577;
 
-/** One connection. smtp-server implements the protocol; this class adds the replies and habits of Gmail. */
+/**
+ * One connection. smtp-server implements the protocol; this class adds the replies and habits of
+ * Gmail.
+ */
 export class GmailConnection extends SMTPConnection implements RuleSubject {
   readonly state: SimulatorState;
   transaction: OpenTransaction | null = null;
@@ -52,7 +57,10 @@ export class GmailConnection extends SMTPConnection implements RuleSubject {
     this.#onReply = listener;
   }
 
-  /** Gmail sends its greeting at once. smtp-server would first wait 100 ms for clients that send too early. */
+  /**
+   * Gmail sends its greeting at once. smtp-server would first wait 100 ms for clients that send too
+   * early.
+   */
   override init(): void {
     this._setListeners(() => this.connectionReady());
   }
@@ -61,7 +69,9 @@ export class GmailConnection extends SMTPConnection implements RuleSubject {
     this.send(220, 'greeting');
   }
 
-  /** Sends every reply. Replaces replies of smtp-server, including their codes, with those of Gmail. */
+  /**
+   * Sends every reply. Replaces replies of smtp-server, including their codes, with those of Gmail.
+   */
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
     const name = typeof data === 'string' ? toReplyName(code, data, context) : null;
     if (name === null) {
@@ -132,7 +142,10 @@ export class GmailConnection extends SMTPConnection implements RuleSubject {
     callback();
   }
 
-  /** Supports quoted local parts (RFC 5321, section 4.1.2): smtp-server ignores the quotes and refuses what they allow. */
+  /**
+   * Supports quoted local parts (RFC 5321, section 4.1.2): smtp-server ignores the quotes and
+   * refuses what they allow.
+   */
   override _parseAddressCommand(
     name: string,
     command: Buffer | string,
@@ -175,13 +188,19 @@ export class GmailConnection extends SMTPConnection implements RuleSubject {
   }
 }
 
-/** Creates the constant part of a reply id in Gmail's format: `2adb3069b0e04-530bba1100asm1393398e87`. */
+/**
+ * Creates the constant part of a reply id in Gmail's format:
+ * `2adb3069b0e04-530bba1100asm1393398e87`.
+ */
 function createIdPrefix(): string {
   const hex = randomBytes(13).toString('hex');
   return `${hex.slice(0, 13)}-${hex.slice(13, 24)}sm${randomInt(1_000_000, 10_000_000)}${hex.slice(24)}`;
 }
 
-/** Returns the address in the brackets of MAIL or RCPT, without control characters, for use in a reply. */
+/**
+ * Returns the address in the brackets of MAIL or RCPT, without control characters, for use in a
+ * reply.
+ */
 function addressIn(command: Buffer): string {
   return (/<([^<>]*)>/.exec(command.toString())?.[1] ?? '').replace(/\p{Cc}/gu, ' ');
 }

@@ -1,4 +1,7 @@
-/** Decides the replies to senders, recipients and messages: acceptance, unless a limit or a scripted recipient applies. */
+/**
+ * Decides the replies to senders, recipients and messages: acceptance, unless a limit or a scripted
+ * recipient applies.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SMTPServerSession } from 'smtp-server';
 import type { ReplyName } from '../gmail/replies.ts';
@@ -79,9 +82,9 @@ function refusalByLimit(
 }
 
 /**
- * Returns true if the connection is to be cut at the first bytes of the message. A short message may
- * have been sent in full by then, dot included, so that its sender cannot be certain. The dot of a
- * long one is never sent: measured on loopback with nodemailer 10.6, 64 KB and 256 KB.
+ * Returns true if the connection is to be cut at the first bytes of the message. A short message
+ * may have been sent in full by then, dot included, so that its sender cannot be certain. The dot
+ * of a long one is never sent: measured on loopback with nodemailer 10.6, 64 KB and 256 KB.
  */
 export function dropsInBody(connection: RuleSubject): boolean {
   return connection.scripts.some((script) => script.kind === 'drop' && script.stage === 'body');

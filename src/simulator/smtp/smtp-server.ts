@@ -19,13 +19,19 @@ import { dropsInBody, finishMessage, refusalAtMail, refusalAtRcpt } from './repl
 /** Gmail reportedly closes sessions that are idle for 15 minutes or more. */
 const IDLE_MS = 15 * 60 * 1000;
 
-/** `refused`: the port is closed. `silent`: connections are accepted but get no greeting, as behind a firewall that drops packets. */
+/**
+ * `refused`: the port is closed. `silent`: connections are accepted but get no greeting, as behind
+ * a firewall that drops packets.
+ */
 export const PORT_FAULTS = ['refused', 'silent'] as const;
 export type PortFault = (typeof PORT_FAULTS)[number];
 
 type Callback = (error?: Error | null, reply?: string) => void;
 
-/** One SMTP port of the simulator. Callbacks get the name of the reply to send, as the message of an error or as text. */
+/**
+ * One SMTP port of the simulator. Callbacks get the name of the reply to send, as the message of an
+ * error or as text.
+ */
 export class GmailServer extends SMTPServer {
   readonly #state: SimulatorState;
   readonly #connections = new WeakMap<SMTPServerSession, GmailConnection>();
@@ -48,7 +54,8 @@ export class GmailServer extends SMTPServer {
       socketTimeout: IDLE_MS,
     });
     this.#state = state;
-    // Errors of a connection, such as an untrusted certificate or a lost connection, concern only the client.
+    // Errors of a connection, such as an untrusted certificate or a lost connection, concern only
+    // the client.
     this.on('error', () => {});
     this.server.on('connection', (socket) => {
       this.#sockets.add(socket);
@@ -103,7 +110,8 @@ export class GmailServer extends SMTPServer {
   }
 
   #closeConnections(): void {
-    // During a handshake, the TLS socket must be destroyed: Node crashes if only the socket below it is.
+    // During a handshake, the TLS socket must be destroyed: Node crashes if only the socket below
+    // it is.
     for (const socket of this._pendingSockets.values()) socket.destroy();
     for (const socket of this.#sockets) socket.destroy();
   }

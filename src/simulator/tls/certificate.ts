@@ -1,6 +1,6 @@
 /**
- * A certificate authority that exists as long as the simulator, and its certificates (RFC 5280). Built
- * here because strict verifiers, such as Python's, require key identifiers in certificates.
+ * A certificate authority that exists as long as the simulator, and its certificates (RFC 5280).
+ * Built here because strict verifiers, such as Python's, require key identifiers in certificates.
  */
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { isIP, isIPv4 } from 'node:net';
@@ -58,7 +58,10 @@ export function createCertificate(names: readonly string[]): Certificate {
   return certify(createAuthority('Outtray simulator CA'), names, fromYesterday());
 }
 
-/** Creates one certificate of each kind. Clients that trust the `ca` of `trusted` reject all other kinds. */
+/**
+ * Creates one certificate of each kind. Clients that trust the `ca` of `trusted` reject all other
+ * kinds.
+ */
 export function createCertificates(names: readonly string[]): Record<CertificateKind, Certificate> {
   const authority = createAuthority('Outtray simulator CA');
   const now = Date.now();
@@ -142,7 +145,10 @@ function commonName(name: string): Buffer {
   return sequence(set(sequence(objectIdentifier('2.5.4.3'), utf8String(name))));
 }
 
-/** RFC 5280, section 4.2.1.2, method 1: SHA-1 of the key's bits, which for P-256 are the last 65 bytes of the SPKI. */
+/**
+ * RFC 5280, section 4.2.1.2, method 1: SHA-1 of the key's bits, which for P-256 are the last 65
+ * bytes of the SPKI.
+ */
 function keyIdentifier(key: KeyObject): Buffer {
   return createHash('sha1')
     .update(key.export({ type: 'spki', format: 'der' }).subarray(-65))

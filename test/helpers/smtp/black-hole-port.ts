@@ -11,7 +11,10 @@ const LISTENER_SOURCE = `
   });
 `;
 
-/** Opens a port where connecting never completes, as behind a firewall that drops packets: its backlog is full. */
+/**
+ * Opens a port where connecting never completes, as behind a firewall that drops packets: its
+ * backlog is full.
+ */
 export async function openBlackHolePort(): Promise<AsyncDisposable & { readonly port: number }> {
   const worker = new Worker(LISTENER_SOURCE, { eval: true });
   const [port] = (await once(worker, 'message')) as [number];

@@ -4,9 +4,12 @@ import { type SecureContext, TLSSocket } from 'node:tls';
 /**
  * Faults of a connection that replace a reply.
  *
- * - `drop`: close it, as when a process ends; `reset`: TCP reset; `half`: close it after half of the reply
- * - `hang`: stop sending and reading; `trickle`: stop reading, and send the reply and more, byte by byte, forever
- * - `flood`: a reply of megabytes; `garble`: a line that is not SMTP, after which the session continues
+ * - `drop`: close it, as when a process ends; `reset`: TCP reset; `half`: close it after half of
+ *   the reply
+ * - `hang`: stop sending and reading; `trickle`: stop reading, and send the reply and more, byte by
+ *   byte, forever
+ * - `flood`: a reply of megabytes; `garble`: a line that is not SMTP, after which the session
+ *   continues
  */
 export type ConnectionFault = 'drop' | 'reset' | 'half' | 'hang' | 'trickle' | 'flood' | 'garble';
 
@@ -20,7 +23,10 @@ export class ConnectionLost extends Error {
   override readonly name = 'WireLost';
 }
 
-/** The server's side of a connection. Every method throws ConnectionLost once the client has disconnected. */
+/**
+ * The server's side of a connection. Every method throws ConnectionLost once the client has
+ * disconnected.
+ */
 export interface ServerConnection {
   /** Returns the next line, without its CRLF. */
   readLine(): Promise<string>;
@@ -70,7 +76,8 @@ export function createServerConnection(
     const parts: string[] = [];
     for (;;) {
       const index = received.indexOf(end);
-      // Text that cannot contain `end` is set aside: searching it again with each chunk takes quadratic time.
+      // Text that cannot contain `end` is set aside: searching it again with each chunk takes
+      // quadratic time.
       const length = index < 0 ? Math.max(0, received.length - end.length + 1) : index;
       parts.push(received.slice(0, length));
       received = received.slice(index < 0 ? length : index + end.length);

@@ -2,8 +2,8 @@ import type { SecureContext } from 'node:tls';
 import type { ConnectionFault, ServerConnection } from './faulty-connection.ts';
 
 /**
- * The stages of a session at which a fault can happen, in order. `ehlo-tls` is the second EHLO; `idle`
- * follows an accepted message, `rset` a refused one.
+ * The stages of a session at which a fault can happen, in order. `ehlo-tls` is the second EHLO;
+ * `idle` follows an accepted message, `rset` a refused one.
  */
 export type FaultStage =
   | 'connect'
@@ -22,19 +22,25 @@ export type FaultStage =
   | 'rset';
 
 /**
- * A fault of the server: a fault of the connection; a reply instead of the correct one (421 also closes
- * the connection); `strip`: EHLO does not offer STARTTLS, which is then refused; `inject`: unsolicited
- * lines in the same segment as the correct reply.
+ * A fault of the server: a fault of the connection; a reply instead of the correct one (421 also
+ * closes the connection); `strip`: EHLO does not offer STARTTLS, which is then refused; `inject`:
+ * unsolicited lines in the same segment as the correct reply.
  */
 export type ServerFault = ConnectionFault | `${number} ${string}` | 'strip' | 'inject';
 
-/** Called once per stage. `connection`, and `transaction` within it, count from 1. Null causes no fault. */
+/**
+ * Called once per stage. `connection`, and `transaction` within it, count from 1. Null causes no
+ * fault.
+ */
 export type FaultPlan = (
   stage: FaultStage,
   position: { readonly connection: number; readonly transaction: number },
 ) => ServerFault | null;
 
-/** A message that was read up to its dot and not refused: the server accepted it, even if the client received no reply. */
+/**
+ * A message that was read up to its dot and not refused: the server accepted it, even if the client
+ * received no reply.
+ */
 export interface Copy {
   readonly messageId: string;
   /** The recipients accepted at RCPT. */
@@ -62,7 +68,10 @@ const ACCEPTED = '250 2.0.0 OK  1722933305 faulty - gsmtp';
 const NO_HEADER =
   '550 5.7.1 Messages missing a valid address in From: header are not accepted. faulty - gsmtp';
 const BAD_SEQUENCE = '503 5.5.1 Bad sequence of commands.\r\n';
-/** The start of a TLS record with a handshake message of 16 KB, which a client cannot process before its end. */
+/**
+ * The start of a TLS record with a handshake message of 16 KB, which a client cannot process before
+ * its end.
+ */
 const SERVER_HELLO = '\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03';
 const INJECTED = '\r\n250-injected.test\r\n250 AUTH PLAIN\r\n235 2.7.0 Accepted';
 
@@ -75,7 +84,9 @@ export async function serveSession(options: SessionOptions, plain: ServerConnect
   const faultAt = (stage: FaultStage) => plan(stage, { connection, transaction });
   const reply = (stage: FaultStage, reply: string) => replyOrFail(faultAt(stage), reply);
 
-  /** Sends the reply, or causes the fault. Returns the effective reply, which a garbled one also is. */
+  /**
+   * Sends the reply, or causes the fault. Returns the effective reply, which a garbled one also is.
+   */
   async function replyOrFail(fault: ServerFault | null, reply: string): Promise<string> {
     if (fault === null || fault === 'strip' || fault === 'inject') {
       const sent = fault === 'strip' ? reply.replace('250-STARTTLS\r\n', '') : reply;
@@ -113,7 +124,10 @@ export async function serveSession(options: SessionOptions, plain: ServerConnect
     client = client.startTls(options.context);
   }
 
-  /** Handles RCPT, DATA and the message after MAIL, pipelined or not. Returns when the transaction has ended. */
+  /**
+   * Handles RCPT, DATA and the message after MAIL, pipelined or not. Returns when the transaction
+   * has ended.
+   */
   async function handleTransaction(): Promise<void> {
     transaction += 1;
     const isSenderAccepted = isPositive(await reply('mail', OK));

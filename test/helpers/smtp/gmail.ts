@@ -24,7 +24,10 @@ export async function startWithGmail(
   return { gmail, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-/** Sends the same message `count` times at once, and returns the ids. Rejects if one is not accepted. */
+/**
+ * Sends the same message `count` times at once, and returns the ids. Rejects if one is not
+ * accepted.
+ */
 export async function sendMany(service: ServiceUnderTest, count: number, body: object): Promise<string[]> {
   const responses = await Promise.all(Array.from({ length: count }, () => service.send(body)));
   return responses.map(({ status, body: message }) => {

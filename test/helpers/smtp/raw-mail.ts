@@ -17,8 +17,8 @@ const MAX_LINE_BYTES = 998;
 /**
  * Parses a message as received, after removing dot-stuffing.
  *
- * @throws {Error} for a line ending that is not CRLF, a NUL, a line that is too long, and an invalid
- *   header (RFC 5322, 2.2)
+ * @throws {Error} for a line ending that is not CRLF, a NUL, a line that is too long, and an
+ *   invalid header (RFC 5322, 2.2)
  */
 export function parseRawMail(raw: string): RawMail {
   if (/[\r\n\0]/.test(raw.replaceAll('\r\n', '')))

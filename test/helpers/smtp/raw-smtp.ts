@@ -2,9 +2,15 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 
-/** The server's side of one connection. A client that disconnects early ends the script without an error. */
+/**
+ * The server's side of one connection. A client that disconnects early ends the script without an
+ * error.
+ */
 export interface RawSession {
-  /** Returns the client's next line, without its CRLF. Throws if it does not match: disposing of the server then fails the test. */
+  /**
+   * Returns the client's next line, without its CRLF. Throws if it does not match: disposing of the
+   * server then fails the test.
+   */
   expect(line: RegExp): Promise<string>;
   /** Returns the text up to the final dot, as received. It is still dot-stuffed. */
   readUntilDot(): Promise<string>;
@@ -16,7 +22,10 @@ export interface RawSession {
   drop(): void;
   /** Ends the connection with a TCP reset. */
   reset(): void;
-  /** Sends 220 and replies to EHLO, with PIPELINING as Gmail offers it, and with the given extensions. */
+  /**
+   * Sends 220 and replies to EHLO, with PIPELINING as Gmail offers it, and with the given
+   * extensions.
+   */
   greet(...extensions: string[]): Promise<void>;
   /** Accepts MAIL, one RCPT and DATA. */
   acceptEnvelope(): Promise<void>;
@@ -31,9 +40,11 @@ export interface RawSmtp extends AsyncDisposable {
 class ClientDisconnected extends Error {}
 
 /**
- * Starts an SMTP server whose bytes are scripted by the test, for faults that no correct server has.
+ * Starts an SMTP server whose bytes are scripted by the test, for faults that no correct server
+ * has.
  *
- * @param script runs once per connection; `connection` counts from 1. The connection stays open when it returns.
+ * @param script runs once per connection; `connection` counts from 1. The connection stays open
+ *   when it returns.
  * @param certificate if given, the server uses TLS from the first byte
  */
 export async function startRawSmtp(

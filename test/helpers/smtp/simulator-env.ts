@@ -12,7 +12,10 @@ export interface SimulatorEnv extends AsyncDisposable {
   readonly env: ReturnType<typeof simulatorAccount> & { readonly NODE_EXTRA_CA_CERTS: string };
 }
 
-/** Adds NODE_EXTRA_CA_CERTS, as an operator would set it: the CA of the simulator in a temporary file. */
+/**
+ * Adds NODE_EXTRA_CA_CERTS, as an operator would set it: the CA of the simulator in a temporary
+ * file.
+ */
 export async function createSimulatorEnv(gmail: Simulator): Promise<SimulatorEnv> {
   const folder = await mkdtemp(join(tmpdir(), 'outtray-'));
   const ca = join(folder, 'ca.pem');

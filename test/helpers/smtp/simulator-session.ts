@@ -10,7 +10,10 @@ export function startSimulator(options: SimulatorOptions = {}): Promise<Simulato
 
 /** An SMTP client that sends and reads raw lines. */
 export interface RawClient extends Disposable {
-  /** Returns the next reply with all its lines, as received. Rejects if the server closes the connection first. */
+  /**
+   * Returns the next reply with all its lines, as received. Rejects if the server closes the
+   * connection first.
+   */
   read(): Promise<string>;
   /** Sends one line, and returns the reply. */
   command(line: string): Promise<string>;

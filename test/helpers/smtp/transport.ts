@@ -31,7 +31,8 @@ export function openTransportTo(
     credentials: setup.credentials,
     ehloName: 'client.test',
     ca: simulator.ca,
-    // bodyMs is also nodemailer's idle timeout: longer than a test, so that nodemailer closes no connection.
+    // bodyMs is also nodemailer's idle timeout: longer than a test, so that nodemailer closes no
+    // connection.
     deadlines: {
       dnsMs: 2000,
       connectMs: 3000,

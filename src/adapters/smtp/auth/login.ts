@@ -21,7 +21,10 @@ export interface SessionLogin {
   isExpired(): boolean;
 }
 
-/** One set of credentials. A connection opened with a set that is no longer current must not be reused. */
+/**
+ * One set of credentials. A connection opened with a set that is no longer current must not be
+ * reused.
+ */
 export interface AccountLogin {
   createSessionLogin(): SessionLogin;
   /** Drops the cached access token, so that the next login requests a new one. */
@@ -31,7 +34,10 @@ export interface AccountLogin {
 /** The current credentials of an account, shared by all its servers and connections. */
 export interface LoginProvider {
   current(): AccountLogin;
-  /** Reports a refused login: the next `current()` rereads the credentials, since they may have been rotated. */
+  /**
+   * Reports a refused login: the next `current()` rereads the credentials, since they may have been
+   * rotated.
+   */
   reportRefused(): void;
 }
 

@@ -10,7 +10,10 @@ const JWT = /[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}/g;
 /** No access token was obtained. The message contains no token and no secret. */
 export class TokenError extends Error {
   override readonly name = 'TokenError';
-  /** Nodemailer's codes: the endpoint refused, or it could not be reached. Nodemailer moves this to `originalCode`. */
+  /**
+   * Nodemailer's codes: the endpoint refused, or it could not be reached. Nodemailer moves this to
+   * `originalCode`.
+   */
   readonly code: 'EOAUTH2' | 'EFETCH';
 
   constructor(code: TokenError['code'], message: string) {
@@ -18,7 +21,10 @@ export class TokenError extends Error {
     this.code = code;
   }
 
-  /** Wraps nodemailer's error (`error: error_description`), and redacts secrets of the request that the endpoint may have quoted. */
+  /**
+   * Wraps nodemailer's error (`error: error_description`), and redacts secrets of the request that
+   * the endpoint may have quoted.
+   */
   static from(error: Error, secrets: readonly string[]): TokenError {
     const text = secrets
       .filter(Boolean)
@@ -31,11 +37,12 @@ export class TokenError extends Error {
 }
 
 /**
- * Posts a form to a token endpoint and returns the body of the response: JSON, with a token or an error.
+ * Posts a form to a token endpoint and returns the body of the response: JSON, with a token or an
+ * error.
  *
  * @param timeoutMs limit of the whole request, in ms
- * @throws {TokenError} EFETCH if the endpoint cannot be reached or reports 5xx or 429, EOAUTH2 if the
- *   response is not that of a token endpoint
+ * @throws {TokenError} EFETCH if the endpoint cannot be reached or reports 5xx or 429, EOAUTH2 if
+ *   the response is not that of a token endpoint
  */
 export async function postForm(
   url: string,
@@ -52,7 +59,10 @@ export async function postForm(
 /** Google's responses have a few hundred bytes. */
 const MAX_RESPONSE_BYTES = 64 * 1024;
 
-/** Does not use `fetch`, which has no TLS options: its certificate checks follow NODE_TLS_REJECT_UNAUTHORIZED. */
+/**
+ * Does not use `fetch`, which has no TLS options: its certificate checks follow
+ * NODE_TLS_REJECT_UNAUTHORIZED.
+ */
 async function fetchBody(
   url: string,
   form: Record<string, string>,

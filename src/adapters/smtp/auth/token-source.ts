@@ -65,9 +65,9 @@ export function createTokenSource(
 }
 
 /**
- * Provides tokens to one of nodemailer's connections, which requests a second token if Gmail refuses
- * the first. Rejects that request if the first token was issued for this login: its age is not the
- * problem then, and Gmail counts every login.
+ * Provides tokens to one of nodemailer's connections, which requests a second token if Gmail
+ * refuses the first. Rejects that request if the first token was issued for this login: its age is
+ * not the problem then, and Gmail counts every login.
  */
 export function createSessionTokens(tokens: TokenSource): {
   provisionCallback: XOAuth2ProvisionCallback;
@@ -110,7 +110,8 @@ class TokenRequest extends XOAuth2 {
 /**
  * Requests one access token.
  *
- * @returns `lifetimeMs` is 0 if the response does not state a lifetime: the token then serves one login
+ * @returns `lifetimeMs` is 0 if the response does not state a lifetime: the token then serves one
+ *   login
  */
 function requestToken(
   user: string,

@@ -8,7 +8,10 @@ export interface AttemptTracker {
   /** Aborted when a deadline passes or `abort` is called. */
   readonly signal: AbortSignal;
   readonly progress: AttemptProgress;
-  /** Tracks the message stream, which is about to be sent on a session that is ready. Returns the same stream. */
+  /**
+   * Tracks the message stream, which is about to be sent on a session that is ready. Returns the
+   * same stream.
+   */
   track<Stream extends Readable>(stream: Stream): Stream;
   abort(): void;
   /** Clears the timer. Must be called when the attempt has ended. */

@@ -10,7 +10,10 @@ import type { ServerOptions } from '../server-options.ts';
 import { type AttemptTracker, trackAttempt } from './attempt-tracker.ts';
 import { openSession, type Session } from './session.ts';
 
-/** A connection is replaced after this many messages: Gmail closes old ones (421 Connection expired). */
+/**
+ * A connection is replaced after this many messages: Gmail closes old ones (421 Connection
+ * expired).
+ */
 const MAX_MESSAGES = 100;
 
 export interface PoolOptions extends ServerOptions {
@@ -33,16 +36,24 @@ interface FailedResult {
   readonly progress: AttemptProgress;
   /** The connection had sent a message before. */
   readonly reused: boolean;
-  /** The connection was reused, no part of this message was read, and the attempt was not aborted here. */
+  /**
+   * The connection was reused, no part of this message was read, and the attempt was not aborted
+   * here.
+   */
   readonly replaceable: boolean;
 }
 
 export interface Pool {
   /** `host:port`. */
   readonly server: string;
-  /** Sends on an idle or a new connection. Never rejects. Concurrent calls use one connection each. */
+  /**
+   * Sends on an idle or a new connection. Never rejects. Concurrent calls use one connection each.
+   */
   send(job: Job, observer?: AttemptObserver): Promise<PoolResult>;
-  /** Connects and logs in on a connection of its own. Resolves to null, or to what was thrown. Never rejects. */
+  /**
+   * Connects and logs in on a connection of its own. Resolves to null, or to what was thrown. Never
+   * rejects.
+   */
   verify(): Promise<{ readonly error: unknown } | null>;
   /**
    * Closes idle connections, oldest first, until at most `maxConnections` are open, idle and busy
@@ -69,7 +80,10 @@ export function openPool(options: PoolOptions): Pool {
   let idle: Connection[] = [];
   let closed = false;
 
-  /** Closes idle connections that are dead, were opened with former credentials, or whose token expires soon. */
+  /**
+   * Closes idle connections that are dead, were opened with former credentials, or whose token
+   * expires soon.
+   */
   function closeUnusable(currentLogin: AccountLogin | null): void {
     const isUsable = ({ session, login, sessionLogin }: Connection) =>
       session.isOpen && login === currentLogin && !sessionLogin?.isExpired();
@@ -181,13 +195,19 @@ export function openPool(options: PoolOptions): Pool {
   };
 }
 
-/** Nodemailer treats any reply that begins with 2, at any time, as a final reply that accepts the message. */
+/**
+ * Nodemailer treats any reply that begins with 2, at any time, as a final reply that accepts the
+ * message.
+ */
 function isAcceptance(info: SMTPConnectionSendInfo, { bodyEnded }: AttemptProgress): boolean {
   const { code } = parseReply(info.response);
   return bodyEnded && code >= 200 && code < 300;
 }
 
-/** True if the server refused the message in its turn: the session can be reused unless the server closed it. */
+/**
+ * True if the server refused the message in its turn: the session can be reused unless the server
+ * closed it.
+ */
 function isRefusal(error: unknown, { bodyStarted, bodyEnded }: AttemptProgress): boolean {
   const response = error instanceof Error && 'response' in error ? String(error.response) : '';
   return parseReply(response).code >= 400 && bodyStarted === bodyEnded;

@@ -3,8 +3,8 @@ import { lookup } from 'node:dns/promises';
 import type { Resolve } from '../server-options.ts';
 
 /**
- * Lookups in progress, by host. Each occupies a thread of libuv's pool, and a resolver that does not
- * respond must not occupy every thread.
+ * Lookups in progress, by host. Each occupies a thread of libuv's pool, and a resolver that does
+ * not respond must not occupy every thread.
  */
 const inProgress = new Map<string, Promise<readonly LookupAddress[]>>();
 

@@ -10,15 +10,18 @@ import { type ServerOptions, toConnectionOptions } from '../server-options.ts';
 import { StrictConnection } from './strict-connection.ts';
 
 /**
- * A connection to a server, encrypted and logged in. Methods reject with nodemailer's error, or with
- * code EABORT if the signal is aborted. After EABORT the session must be closed.
+ * A connection to a server, encrypted and logged in. Methods reject with nodemailer's error, or
+ * with code EABORT if the signal is aborted. After EABORT the session must be closed.
  */
 export interface Session {
   /** False once the connection has ended. */
   readonly isOpen: boolean;
   /** Number of messages passed to `send`. */
   readonly messages: number;
-  /** Sends a message. Nodemailer reads `content` once the server asks for it, and sends the dot when the stream has ended. */
+  /**
+   * Sends a message. Nodemailer reads `content` once the server asks for it, and sends the dot when
+   * the stream has ended.
+   */
   send(envelope: SMTPEnvelope, content: Readable, signal: AbortSignal): Promise<SMTPConnectionSendInfo>;
   /** Sends RSET, which must follow a refusal before the next message. */
   reset(signal: AbortSignal): Promise<void>;
@@ -44,7 +47,10 @@ export async function openSession(
     isOpen = false;
   });
 
-  /** Runs one exchange. It ends with its callback, with an error or the end of the connection, or with the signal. */
+  /**
+   * Runs one exchange. It ends with its callback, with an error or the end of the connection, or
+   * with the signal.
+   */
   function step<Result>(
     begin: (done: (error?: Error | null, result?: Result) => void) => void,
     stepSignal: AbortSignal,

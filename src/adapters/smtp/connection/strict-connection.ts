@@ -2,9 +2,15 @@ import type { LookupFunction } from 'node:net';
 import SMTPConnection, { type SMTPConnectionConnectOptions } from 'nodemailer/lib/smtp-connection';
 import type { Resolve, toConnectionOptions } from '../server-options.ts';
 
-/** Private members of nodemailer's connection that {@link StrictConnection} uses. Nodemailer's version is pinned for them. */
+/**
+ * Private members of nodemailer's connection that {@link StrictConnection} uses. Nodemailer's
+ * version is pinned for them.
+ */
 interface Internals {
-  /** Replies not yet handled, oldest first, their lines joined by LF. The last one may be incomplete. */
+  /**
+   * Replies not yet handled, oldest first, their lines joined by LF. The last one may be
+   * incomplete.
+   */
   readonly _responseQueue: readonly string[];
   /** An incomplete line. */
   readonly _remainder: string;
@@ -47,7 +53,8 @@ const REPLY_LINE = /^([2-5]\d\d)(?:[ -]|$)/;
 const CONTINUATION_LINE = /^\d+-/;
 
 /**
- * Nodemailer's connection with strict checks of replies, resolving names as the operating system does.
+ * Nodemailer's connection with strict checks of replies, resolving names as the operating system
+ * does.
  *
  * Nodemailer treats any 2yz or 3yz reply as success. If a server replies 250 to DATA, it reads the
  * text of the message as commands, and sends mail to the addresses they name. Here, a reply that is
@@ -62,7 +69,10 @@ export class StrictConnection extends Connection {
     this.#resolve = (host, limitMs) => withTimeout(limitMs, host, resolve(host));
   }
 
-  /** Nodemailer would query DNS directly: while DNS is down, hosts in /etc/hosts would have no address. */
+  /**
+   * Nodemailer would query DNS directly: while DNS is down, hosts in /etc/hosts would have no
+   * address.
+   */
   override _resolveAndConnect(
     options: SMTPConnectionConnectOptions,
     connect: (resolved: object) => void,
@@ -71,7 +81,8 @@ export class StrictConnection extends Connection {
       (addresses) => {
         const lookup: LookupFunction = (_host, _options, callback) => callback(null, [...addresses]);
         Object.assign(options, { lookup, autoSelectFamily: true });
-        // Node's default of 250 ms per address is meant for a broken family. With a single family, each address gets an
+        // Node's default of 250 ms per address is meant for a broken family. With a single family,
+        // each address gets an
         // equal share of the time that is left.
         if (new Set(addresses.map(({ family }) => family)).size === 1) {
           const shareMs = Math.floor((this._connectionDeadline - Date.now()) / addresses.length);

@@ -62,7 +62,10 @@ const MINUTE = 60 * SECOND;
 /** Each probe may count as a login, and Gmail rejects accounts that log in too often. */
 const LOGIN_LOST_BACKOFF_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE];
 
-/** A connection lost during the login pauses the account: every queued message would log in, and fail, too. */
+/**
+ * A connection lost during the login pauses the account: every queued message would log in, and
+ * fail, too.
+ */
 function toLoginFault(classification: Classification): Classification {
   return classification.scope === 'connection'
     ? { ...classification, scope: 'account', backoffMs: LOGIN_LOST_BACKOFF_MS }
@@ -115,7 +118,8 @@ function adjustToStage(stage: Stage, { code }: SmtpReply, classification: Classi
   if (stage === 'starttls' && code !== 421) return { error: 'tls_failed', ...PAUSE };
   if (stage === 'oauth' && error === 'bad_credentials') return { error: 'oauth_failed', ...PAUSE };
   if ((stage === 'auth' || stage === 'oauth') && scope !== 'account') {
-    // Faults of the connection, too: if each queued message logged in again, Gmail would count too many logins.
+    // Faults of the connection, too: if each queued message logged in again, Gmail would count too
+    // many logins.
     const refused = stage === 'oauth' ? 'oauth_failed' : 'bad_credentials';
     return { error: isPermanent ? refused : 'smtp_temporary_failure', ...PAUSE, backoffMs };
   }
@@ -127,8 +131,8 @@ function adjustToStage(stage: Stage, { code }: SmtpReply, classification: Classi
 }
 
 /**
- * Selects one fault when every recipient was refused. A fault that a retry can fix comes first, then
- * the reason that all recipients share, then `recipients_rejected`.
+ * Selects one fault when every recipient was refused. A fault that a retry can fix comes first,
+ * then the reason that all recipients share, then `recipients_rejected`.
  */
 function selectDecisive(faults: readonly Fault[]): Fault {
   const temporary =

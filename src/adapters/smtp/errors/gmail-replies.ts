@@ -1,7 +1,9 @@
 import type { Fault } from '../../../core/delivery/outcome.ts';
 import type { ErrorCode } from '../../../core/errors.ts';
 
-/** What an error means, before the stage of the session is considered: a Fault without its texts. */
+/**
+ * What an error means, before the stage of the session is considered: a Fault without its texts.
+ */
 export interface Classification {
   readonly error: ErrorCode;
   readonly scope: Fault['scope'];
@@ -16,7 +18,10 @@ export interface Classification {
 /** A reply that Gmail is known to send. */
 export interface ReplyRow extends Classification {
   readonly codes: readonly number[];
-  /** Null if the text alone decides: Gmail has moved a text to another enhanced code before (534 5.7.9 was 535 5.7.1). */
+  /**
+   * Null if the text alone decides: Gmail has moved a text to another enhanced code before (534
+   * 5.7.9 was 535 5.7.1).
+   */
   readonly enhanced: string | null;
   /** Matched against the text with its lines joined and runs of blanks collapsed. */
   readonly match: RegExp;
@@ -64,11 +69,11 @@ const permanent = (error: ErrorCode, scope: Fault['scope'] = 'message'): Classif
 });
 
 /**
- * Gmail's replies to a client that submits mail. The first matching row counts. Sources of texts and
- * waits: Google's "Gmail SMTP errors and codes" (https://support.google.com/a/answer/3726730), its
- * quotations in sisimai/rb-sisimai, and sessions in nodemailer's public issues (#317, #508, #653,
- * #998, #1116, #1388, #1656). Replies of Gmail's MX to other servers arrive only inside bounces and
- * have no row.
+ * Gmail's replies to a client that submits mail. The first matching row counts. Sources of texts
+ * and waits: Google's "Gmail SMTP errors and codes" (https://support.google.com/a/answer/3726730),
+ * its quotations in sisimai/rb-sisimai, and sessions in nodemailer's public issues (#317, #508,
+ * #653, #998, #1116, #1388, #1656). Replies of Gmail's MX to other servers arrive only inside
+ * bounces and have no row.
  */
 export const REPLIES: readonly ReplyRow[] = [
   // Login. All of these are faults of the account and cost no message an attempt.

@@ -18,7 +18,10 @@ export interface ParsedError {
   readonly code: string;
   readonly command: string;
   readonly timeoutType: string;
-  /** One line. For an AggregateError (several addresses tried), whose own message is empty, those of its parts. */
+  /**
+   * One line. For an AggregateError (several addresses tried), whose own message is empty, those of
+   * its parts.
+   */
   readonly message: string;
   /** Codes of the operating system, of TLS and of DNS below nodemailer's own code. */
   readonly systemCodes: readonly string[];
@@ -32,7 +35,10 @@ export interface ParsedError {
   readonly duringLogin: boolean;
 }
 
-/** Reads the properties of nodemailer's, Node's or any other error. Total: accepts whatever was thrown. */
+/**
+ * Reads the properties of nodemailer's, Node's or any other error. Total: accepts whatever was
+ * thrown.
+ */
 export function parseError(error: unknown): ParsedError {
   const parts = arrayProperty(error, 'errors');
   const response = textProperty(error, 'response');
@@ -118,7 +124,10 @@ const UNREACHABLE = /^(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EHOSTDOWN|ENETDOW
 const CERTIFICATE =
   /^(?!ERR_SSL_).*CERT|^CRL_|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^PATH_LENGTH_EXCEEDED$|^HOSTNAME_MISMATCH$/;
 const HANDSHAKE = /^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/;
-/** OpenSSL's names for a server that offers only an older version, or that ends the handshake over the version. */
+/**
+ * OpenSSL's names for a server that offers only an older version, or that ends the handshake over
+ * the version.
+ */
 const TLS_TOO_OLD = /UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION/;
 
 /** Returns true if TLS failed because the server's certificate is not trusted. */
@@ -185,7 +194,10 @@ const protocolError = (response: string, when: string): ClassifiedError => ({
   classification: connection('smtp_protocol_error'),
   detail: `The server violated the SMTP protocol ${when}: ${response}`,
 });
-/** An error in Outtray: it would fail the same way at each attempt, and says nothing about the account. */
+/**
+ * An error in Outtray: it would fail the same way at each attempt, and says nothing about the
+ * account.
+ */
 const internalError = (message: string): ClassifiedError => ({
   classification: { error: 'internal_error', scope: 'message', retryable: false, backoffMs: null },
   detail: `The message could not be prepared for sending: ${message}`,

@@ -8,7 +8,8 @@ const MAX_INPUT = 16_384;
 const REPLY_LINE = /^([2-5]\d\d)(?:[ -]|$)/;
 const ENHANCED = /^([245]\.\d{1,3}\.\d{1,3})(?:\s|$)/;
 
-// Gmail wraps replies inside URLs: once lines are joined, any character of the host may be followed by a blank.
+// Gmail wraps replies inside URLs: once lines are joined, any character of the host may be followed
+// by a blank.
 const SIGN_IN_HOST = [...'https://accounts.google.com/']
   .map((character) => `${character.replace('.', '\\.')} ?`)
   .join('');
@@ -17,11 +18,12 @@ const SIGN_IN_URL = new RegExp(`<?${SIGN_IN_HOST}.*?(?:>|(?= Please\\b)|$)`, 'gi
 const QUOTED_LOGIN = /\b(AUTH (?:PLAIN|LOGIN|XOAUTH2)) .*/i;
 
 /**
- * Parses a reply as nodemailer returns it: lines joined by LF, each with its code, wrapped anywhere.
+ * Parses a reply as nodemailer returns it: lines joined by LF, each with its code, wrapped
+ * anywhere.
  *
  * @returns `response` is the text without codes, on one line of at most 1,000 characters, without
- *   control characters and without the token in Gmail's sign-in URL. `code` is 0 if the input is not
- *   an SMTP reply.
+ *   control characters and without the token in Gmail's sign-in URL. `code` is 0 if the input is
+ *   not an SMTP reply.
  */
 export function parseReply(response: string): SmtpReply {
   const lines = response.slice(0, MAX_INPUT).split(/\r\n|\r|\n/);

@@ -11,7 +11,10 @@ const accountFault = (error: ErrorCode, hint?: string): Classification => ({
   ...(hint ? { hint } : {}),
 });
 
-/** Says nothing about the account, and asking again costs no login: the back-off is shorter than after a refusal. */
+/**
+ * Says nothing about the account, and asking again costs no login: the back-off is shorter than
+ * after a refusal.
+ */
 export const TOKEN_ENDPOINT_UNREACHABLE: Classification = {
   ...accountFault('oauth_unreachable'),
   backoffMs: [5000, 30_000, 2 * MINUTE, 10 * MINUTE],

@@ -8,7 +8,10 @@ import type { Job } from '../../../core/delivery/outcome.ts';
 import { type Address, toAddrSpec } from '../../../core/message/address.ts';
 import type { Attachment, Unsubscribe } from '../../../core/message/message.ts';
 
-/** In characters. Gmail clips messages at about 102 KB, and hostile HTML takes quadratic time: 250 ms at worst for this size. */
+/**
+ * In characters. Gmail clips messages at about 102 KB, and hostile HTML takes quadratic time: 250
+ * ms at worst for this size.
+ */
 const MAX_HTML_FOR_TEXT = 100_000;
 const MAX_DERIVED_TEXT = 100_000;
 
@@ -63,7 +66,10 @@ export function assertEnvelope(
   }
 }
 
-/** Normalizes an address that nodemailer returns: removes quotes and writes the domain in A-labels instead of U-labels (RFC 6531). */
+/**
+ * Normalizes an address that nodemailer returns: removes quotes and writes the domain in A-labels
+ * instead of U-labels (RFC 6531).
+ */
 export function normalizeAddress(addrSpec: string): string {
   const email = addrSpec.replace(/^"(.*)"@/, '$1@');
   const at = email.lastIndexOf('@');
@@ -87,7 +93,10 @@ function toFoldable(value: string): string {
   return value.trim().replace(/[ \t]{60,}/g, ' ');
 }
 
-/** RFC 2369 and RFC 8058. Nodemailer's own `list` option writes the value of List-Unsubscribe-Post as a URL. */
+/**
+ * RFC 2369 and RFC 8058. Nodemailer's own `list` option writes the value of List-Unsubscribe-Post
+ * as a URL.
+ */
 function unsubscribeHeaders(unsubscribe: Unsubscribe | null) {
   if (!unsubscribe) return [];
   const { url, email, oneClick } = unsubscribe;
@@ -99,7 +108,10 @@ function unsubscribeHeaders(unsubscribe: Unsubscribe | null) {
     : headers;
 }
 
-/** RFC 6068, section 2: percent-encodes the characters of the address that a URL cannot contain. The query is already encoded. */
+/**
+ * RFC 6068, section 2: percent-encodes the characters of the address that a URL cannot contain. The
+ * query is already encoded.
+ */
 function toMailto(target: string): string {
   const [, email = '', query = ''] = /^([^@]*@[^?]*)(.*)$/.exec(target) ?? [];
   return toAddrSpec(email).replace(/[^\w.!$'*+\-=~@]/gu, encodeURIComponent) + query;
@@ -131,10 +143,16 @@ function toAttachment({ filename, content, contentType, contentId }: Attachment)
   };
 }
 
-/** A whole number of base64 lines. Encoding, wrapping, dot-stuffing and encrypting a slice takes a fraction of a millisecond. */
+/**
+ * A whole number of base64 lines. Encoding, wrapping, dot-stuffing and encrypting a slice takes a
+ * fraction of a millisecond.
+ */
 const SLICE_BYTES = 57 * 256;
 
-/** Yields the content in slices, one per turn of the event loop, so that a large file does not block other work. */
+/**
+ * Yields the content in slices, one per turn of the event loop, so that a large file does not block
+ * other work.
+ */
 async function* slicesOf(content: Uint8Array): AsyncGenerator<Buffer> {
   for (let start = 0; start < content.byteLength; start += SLICE_BYTES) {
     await nextTurn();
@@ -147,12 +165,17 @@ function toBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
 }
 
-/** message/* and multipart/* must not be encoded (RFC 2046, 5.1 and 5.2.1), so they cannot carry arbitrary bytes. */
+/**
+ * message/* and multipart/* must not be encoded (RFC 2046, 5.1 and 5.2.1), so they cannot carry
+ * arbitrary bytes.
+ */
 function toLeafType(type: string): string {
   return /^(?:message|multipart)\//i.test(type.trim()) ? 'application/octet-stream' : type;
 }
 
-/** Canonical form of text in MIME (RFC 2046, 4.1.1), so that the measured bytes are the sent ones. */
+/**
+ * Canonical form of text in MIME (RFC 2046, 4.1.1), so that the measured bytes are the sent ones.
+ */
 function toCrlf(text: string): string {
   return text.replace(/\r\n|\r|\n/g, '\r\n');
 }
@@ -176,7 +199,10 @@ const convert = compile({
   ],
 });
 
-/** Derives the plain-text alternative: the text, link addresses and alt texts of images. Cut at 100,000 characters. */
+/**
+ * Derives the plain-text alternative: the text, link addresses and alt texts of images. Cut at
+ * 100,000 characters.
+ */
 export function textOf(html: string): string {
   const text = convert(html.slice(0, MAX_HTML_FOR_TEXT));
   const tidy = text

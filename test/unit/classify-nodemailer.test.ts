@@ -12,7 +12,9 @@ import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
 const BEFORE: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 
-/** Sends messages on one connection of nodemailer's pool, and returns the faults of the last one. */
+/**
+ * Sends messages on one connection of nodemailer's pool, and returns the faults of the last one.
+ */
 async function attempt(
   port: number,
   { sends = 1, text = 'Hello.', to = ['ada@example.com'], signal, ...options }: AttemptOptions = {},
