@@ -35,7 +35,12 @@ describe.concurrent('doctor', () => {
     });
     const report = await diagnose({ smtp: `smtp://127.0.0.1:${server.port}?tls=never` });
     expect(checkOf(report, 'envelope')).toMatchObject({ status: 'pass' });
-    expect(commands).toEqual(['MAIL FROM:<bot@simulator.test>', 'RCPT TO:<bot@simulator.test>', 'RSET', 'QUIT']);
+    expect(commands).toEqual([
+      'MAIL FROM:<bot@simulator.test>',
+      'RCPT TO:<bot@simulator.test>',
+      'RSET',
+      'QUIT',
+    ]);
   });
 
   test('reports missing credentials and still runs the other checks', async () => {
