@@ -64,13 +64,13 @@ describe('an attachment', () => {
       code: 'attachment_blocked',
       type: '/problems/attachment_blocked',
       retryable: false,
-      detail: expect.stringMatching(/^\/attachments\/1: .*"tools\.zip" has "bin\/setup\.exe" in it/),
+      detail: expect.stringMatching(/^\/attachments\/1: .*"tools\.zip" contains "bin\/setup\.exe"/),
       errors: [
         {
           pointer: '/attachments/1',
           code: 'attachment_blocked',
           detail:
-            'Gmail does not carry ".exe" files, also not in an archive, and "tools.zip" has "bin/setup.exe" in it: take it out, or link to it.',
+            'Gmail blocks ".exe" files, also inside archives, and "tools.zip" contains "bin/setup.exe": remove it, or link to it instead.',
         },
       ],
     });
@@ -156,7 +156,7 @@ describe('the size of a message', () => {
       expect(answer.statusCode).toBe(413);
       expect(answer.json()).toMatchObject({
         code: 'message_too_large',
-        detail: `Encoded, the message has ${size} bytes; at most ${size - 1} are taken.`,
+        detail: `The encoded message has ${size} bytes; the maximum is ${size - 1}.`,
       });
     }
   });
@@ -171,7 +171,7 @@ describe('the size of a message', () => {
     const references = Array.from({ length: 100 }, (_, i) => `<${'r'.repeat(900)}${i}@example.com>`);
     const answer = await app.send({ ...MAIL, attachments, to, references });
     expect(answer.statusCode).toBe(413);
-    expect(answer.json().detail).toMatch(new RegExp(`has \\d{8} bytes; at most ${GMAIL_SIZE} are taken`));
+    expect(answer.json().detail).toMatch(new RegExp(`has \\d{8} bytes; the maximum is ${GMAIL_SIZE}`));
   });
 
   test('is told with the limit when the body alone is too large', async () => {

@@ -88,9 +88,9 @@ describe('allowed_recipients', () => {
     const refusal = refusalOf(message, { allowedRecipients: ['ada@example.com', '@acme.com'] });
     expect(refusal?.code).toBe('recipient_not_allowed');
     expect(refusal?.errors.map(({ pointer, detail }) => [pointer, detail])).toEqual([
-      ['/to/1', 'bob@example.com is not among the allowed_recipients of this key.'],
-      ['/cc/0', 'carol@sub.acme.com is not among the allowed_recipients of this key.'],
-      ['/bcc/0', 'erin@example.com is not among the allowed_recipients of this key.'],
+      ['/to/1', 'bob@example.com is not in allowed_recipients of this key.'],
+      ['/cc/0', 'carol@sub.acme.com is not in allowed_recipients of this key.'],
+      ['/bcc/0', 'erin@example.com is not in allowed_recipients of this key.'],
     ]);
     expect(refusal?.message).toContain('/to/1: bob@example.com');
   });
@@ -102,9 +102,9 @@ describe('allowed_recipients', () => {
       'ada@example.com',
     ]);
     expect(refusal?.errors.map(({ pointer, detail }) => [pointer, detail])).toEqual([
-      ['/to/1', 'bob@example.com is not among the ALLOWED_RECIPIENTS of this service.'],
-      ['/to/2', 'carol@acme.com is not among the allowed_recipients of this key.'],
-      ['/to/3', 'dave@other.test is not among the allowed_recipients of this key.'],
+      ['/to/1', 'bob@example.com is not in ALLOWED_RECIPIENTS of this service.'],
+      ['/to/2', 'carol@acme.com is not in allowed_recipients of this key.'],
+      ['/to/3', 'dave@other.test is not in allowed_recipients of this key.'],
     ]);
   });
 

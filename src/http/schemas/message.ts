@@ -4,6 +4,7 @@ import type { DeliveryQuery, ListPosition } from '../../core/delivery/delivery-q
 import { ERROR_CODES } from '../../core/errors.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
 import { PRIORITIES } from '../../core/message/message.ts';
+import { DURABILITIES } from '../../core/ports/backend.ts';
 import { cursor, limit, nextCursor } from '../validation/pagination.ts';
 import { strictObject } from '../validation/validation.ts';
 import { bareAddress } from './mailbox.ts';
@@ -134,7 +135,7 @@ export const messageResource = z.object({
     .boolean()
     .meta({ description: 'Sent with a test key: it goes to the built-in simulator, never to Gmail.' }),
   durability: z
-    .enum(['memory', 'disk', 'redis'])
+    .enum(DURABILITIES)
     .meta({ description: 'What an accepted message survives: memory is lost in a crash or restart.' }),
   key: z
     .string()
