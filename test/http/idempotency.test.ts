@@ -163,7 +163,10 @@ describe('Idempotency-Key', () => {
     expect((await app.send(MAIL, KEY)).json().code).toBe('idempotency_in_progress');
     expect(app.accepted).toHaveLength(1);
     expect(app.logs).toContainEqual(
-      expect.objectContaining({ msg: 'the answer could not be kept', msg_id: app.accepted[0]?.delivery.id }),
+      expect.objectContaining({
+        msg: 'response could not be stored for its Idempotency-Key',
+        msg_id: app.accepted[0]?.delivery.id,
+      }),
     );
   });
 

@@ -345,7 +345,7 @@ describe('POST /emails/batch', () => {
       name: 'application_error',
       code: 'queue_full',
       message: expect.stringMatching(
-        /^\/2: Queue full\. The emails before \/2 were accepted.* send only those from \/2 on again/,
+        /^\/2: Queue full\. The emails before \/2 were accepted.* Send only those from \/2 on again/,
       ),
       retryable: false,
       accepted: taken.map((id) => ({ id })),

@@ -7,7 +7,7 @@ import { labelName, labels, labelValue } from '../schemas/text.ts';
 import { optional } from '../validation/leniency.ts';
 import { limit } from '../validation/pagination.ts';
 import { strictObject } from '../validation/validation.ts';
-import { liftHeaders } from './headers.ts';
+import { moveHeaders } from './headers.ts';
 
 /** What Resend has and Outtray has not; `mend` says what to do without it. */
 function notHere(mend: string) {
@@ -17,8 +17,8 @@ function notHere(mend: string) {
 const emailAttachment = strictObject({
   // The first, since what is wrong with it is told before the content that is missing.
   path: notHere('No file is fetched from a path or URL: read it, and give its bytes as base64 in content.'),
-  ...attachment.in.shape,
-}).pipe(attachment.out);
+  ...attachment.shape,
+});
 
 const tag = strictObject({ name: labelName, value: labelValue });
 
@@ -47,7 +47,7 @@ const { in_reply_to, references, unsubscribe } = sendRequest.shape;
  */
 export const emailRequest = z
   .preprocess(
-    liftHeaders,
+    moveHeaders,
     strictObject({
       from,
       to,

@@ -198,6 +198,11 @@ function toPlace([createdAt = '', id = '']: readonly string[]): ListPosition | n
   return /^\d{1,15}$/.test(createdAt) ? { createdAt: Number(createdAt), id } : null;
 }
 
+/** The path of one message. Without an example, because Swagger UI would put it into the form. */
+export const messageParams = z.object({
+  id: z.string().meta({ description: 'The `id` of an accepted message.' }),
+});
+
 export const reschedule = strictObject({
   scheduled_at: instant.meta({ description: 'When to send it.' }),
 }).meta({
