@@ -25,11 +25,17 @@ export interface ServerOptions {
 const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
 /** Bytes that JSON adds to a message of the maximum size. */
 const BODY_OVERHEAD_BYTES = 1024 * 1024;
-/** Bodies of maximum size that always fit into memory, from two API keys, however full the queue or small QUEUE_MAX_BYTES. */
+/**
+ * Bodies of maximum size that always fit into memory, from two API keys, however full the queue or
+ * small QUEUE_MAX_BYTES.
+ */
 const MIN_BODIES = 2;
 const MAX_HEADER_BYTES = 16 * 1024;
 
-/** Creates the Fastify instance. Replaces the defaults that are too lenient or do not produce our errors. */
+/**
+ * Creates the Fastify instance. Replaces the defaults that are too lenient or do not produce our
+ * errors.
+ */
 export function createServer(options: ServerOptions, presentError: ErrorPresenter): FastifyInstance {
   const { logger, trustProxy, freeBytes, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options;
   const bodyLimit = options.maxMessageBytes + BODY_OVERHEAD_BYTES;
@@ -64,7 +70,8 @@ export function createServer(options: ServerOptions, presentError: ErrorPresente
     },
     clientErrorHandler: createClientErrorHandler(presentError, logger),
   });
-  // Expectations other than 100-continue may be ignored (RFC 9110, section 10.1.1). Node would respond 417.
+  // Expectations other than 100-continue may be ignored (RFC 9110, section 10.1.1). Node would
+  // respond 417.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response));
 
   logRequests(app, logger);

@@ -17,10 +17,12 @@ const COMPRESSED_EXTENSIONS: ReadonlySet<string> = new Set(['gz', 'bz2', 'z']);
 const MAX_CHECKED_LENGTH = 255;
 
 /**
- * Returns the extension, in lower case, for which Gmail blocks an attachment with this name; null if Gmail accepts it.
+ * Returns the extension, in lower case, for which Gmail blocks an attachment with this name; null
+ * if Gmail accepts it.
  *
- * Only the last extension counts, after those of compressed files: `invoice.pdf.EXE. ` is an `exe`, and so is `setup.exe.gz`. Gmail
- * accepts `setup.exe.txt` as a text file, so it is not blocked here.
+ * Only the last extension counts, after those of compressed files: `invoice.pdf.EXE. ` is an `exe`,
+ * and so is `setup.exe.gz`. Gmail accepts `setup.exe.txt` as a text file, so it is not blocked
+ * here.
  */
 export function blockedExtensionOf(filename: string): string | null {
   let name = toVisibleName(filename);
@@ -38,8 +40,8 @@ export function extensionOf(filename: string): string {
 }
 
 /**
- * Removes what can hide the end of a name: invisible characters such as those that change the direction of text, full-width dots, and
- * trailing dots and spaces, which Windows drops.
+ * Removes what can hide the end of a name: invisible characters such as those that change the
+ * direction of text, full-width dots, and trailing dots and spaces, which Windows drops.
  */
 function toVisibleName(filename: string): string {
   const visible = filename
@@ -52,7 +54,8 @@ function toVisibleName(filename: string): string {
 }
 
 /**
- * Refuses attachments that contain files which Gmail blocks. Their own names were checked when the request was validated.
+ * Refuses attachments that contain files which Gmail blocks. Their own names were checked when the
+ * request was validated.
  *
  * @throws {AppError} `attachment_blocked`
  */
@@ -78,7 +81,10 @@ function toBlockedEntriesError(blocked: readonly BlockedEntry[]): AppError {
 
 const MAX_SHOWN = 200;
 
-/** The name of an archive entry can be anything. Shows its end only, without characters that a log or terminal would interpret. */
+/**
+ * The name of an archive entry can be anything. Shows its end only, without characters that a log
+ * or terminal would interpret.
+ */
 function toPrintable(entry: string): string {
   const shown = entry.length > MAX_SHOWN ? `…${entry.slice(-MAX_SHOWN)}` : entry;
   return shown.toWellFormed().replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd');

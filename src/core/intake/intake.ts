@@ -29,12 +29,14 @@ export interface Preview {
 /** Accepts messages. */
 export interface Intake {
   /**
-   * Accepts one message. Once this resolves, the message is as durable as the backend's `durability` says and will be attempted.
+   * Accepts one message. Once this resolves, the message is as durable as the backend's
+   * `durability` says and will be attempted.
    *
-   * @param id Id for the message, if the request may be a repetition. A message with this id is accepted once; repeating the call returns
-   *   its current state.
-   * @throws {AppError} `sender_not_allowed`, `recipient_not_allowed`, `recipient_suppressed`, `template_not_found`, `template_failed`,
-   *   `attachment_blocked`, `message_too_large`, `validation_failed`, `rate_limited`, `queue_full`, `queue_unavailable`, `shutting_down`.
+   * @param id Id for the message, if the request may be a repetition. A message with this id is
+   *   accepted once; repeating the call returns its current state.
+   * @throws {AppError} `sender_not_allowed`, `recipient_not_allowed`, `recipient_suppressed`,
+   *   `template_not_found`, `template_failed`, `attachment_blocked`, `message_too_large`,
+   *   `validation_failed`, `rate_limited`, `queue_full`, `queue_unavailable`, `shutting_down`.
    *   Nothing was accepted.
    */
   accept(draft: Draft, caller: Caller, requestId: string, id?: string): Promise<Delivery>;
@@ -78,10 +80,14 @@ interface Submitted {
 export function createIntake(deps: IntakeDeps): Intake {
   const { queue, store, accounts, apiKeys, suppressions, templates, composer, inspector } = deps;
   const { maxMessageBytes, redirectAllTo } = deps;
-  // With REDIRECT_ALL_TO no mail reaches the requested recipients, so ALLOWED_RECIPIENTS does not apply.
+  // With REDIRECT_ALL_TO no mail reaches the requested recipients, so ALLOWED_RECIPIENTS does not
+  // apply.
   const allowedRecipients = redirectAllTo === null ? deps.allowedRecipients : null;
 
-  /** All steps of accepting a message, in order. A dry run ends before the first step that changes anything. */
+  /**
+   * All steps of accepting a message, in order. A dry run ends before the first step that changes
+   * anything.
+   */
   async function submit(draft: Draft, origin: Origin, { dryRun = false } = {}): Promise<Submitted> {
     checkSchedule(draft);
     checkRecipientPolicy(draft, origin.caller, allowedRecipients);

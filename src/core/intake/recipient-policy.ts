@@ -6,10 +6,12 @@ import type { Message } from '../message/message.ts';
 const FIELDS = ['to', 'cc', 'bcc'] as const;
 
 /**
- * Refuses a message if its sender or a recipient is not allowed, by the API key or by ALLOWED_RECIPIENTS.
+ * Refuses a message if its sender or a recipient is not allowed, by the API key or by
+ * ALLOWED_RECIPIENTS.
  *
  * @param allowedRecipients Addresses and `@domains`; null: any.
- * @throws {AppError} `sender_not_allowed`; `recipient_not_allowed` with an error for each refused recipient
+ * @throws {AppError} `sender_not_allowed`; `recipient_not_allowed` with an error for each refused
+ *   recipient
  */
 export function checkRecipientPolicy(
   { envelope }: Message,

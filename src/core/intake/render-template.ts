@@ -3,7 +3,8 @@ import type { Draft, Message } from '../message/message.ts';
 import type { Templates } from '../ports/templates.ts';
 
 /**
- * Returns the message of a draft, with subject and bodies from its template. A subject in the draft takes precedence.
+ * Returns the message of a draft, with subject and bodies from its template. A subject in the draft
+ * takes precedence.
  *
  * @throws {AppError} `template_not_found`, `template_failed`
  */

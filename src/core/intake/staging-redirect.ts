@@ -3,7 +3,10 @@ import { type Message, recipientsOf } from '../message/message.ts';
 
 const ORIGINAL_TO = 'X-Original-To';
 
-/** Replaces all recipients with the address `to` and lists the original ones in X-Original-To. Without `to` nothing changes. */
+/**
+ * Replaces all recipients with the address `to` and lists the original ones in X-Original-To.
+ * Without `to` nothing changes.
+ */
 export function redirectRecipients(message: Message, to: string | null): Message {
   if (to === null) return message;
   const { envelope, content } = message;

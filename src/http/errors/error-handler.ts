@@ -29,15 +29,19 @@ export function presentProblem(problem: Problem): ErrorResponse {
 /** Sends the response to a failed request. */
 export type ErrorHandler = (error: unknown, request: FastifyRequest, reply: FastifyReply) => FastifyReply;
 
-/** Default Retry-After of a 503, in seconds: about the time in which a queue drains or a process restarts. */
+/**
+ * Default Retry-After of a 503, in seconds: about the time in which a queue drains or a process
+ * restarts.
+ */
 const RETRY_AFTER_S = 5;
 
 /**
  * Creates the handler of failed requests. It also sets `request.failure` for the log line.
  *
- * Fastify closes the connection after a body that it refused. That is unnecessary once the body has been read. Before that, the kernel would
- * reset the connection while the client is still writing, and the client would never see the response. Node reads and discards the rest, for
- * at most the request timeout.
+ * Fastify closes the connection after a body that it refused. That is unnecessary once the body has
+ * been read. Before that, the kernel would reset the connection while the client is still writing,
+ * and the client would never see the response. Node reads and discards the rest, for at most the
+ * request timeout.
  */
 export function createErrorHandler(present: ErrorPresenter): ErrorHandler {
   return (error, request, reply) => {
@@ -71,7 +75,10 @@ export function toRequestProblem(failure: AppError, request: FastifyRequest): Pr
   return toProblem(code, { detail: message, instance: pathOf(request), request_id: request.id, errors });
 }
 
-/** Codes for the statuses of errors that Fastify, its router and its plugins throw. Other 4xx become `invalid_json`. */
+/**
+ * Codes for the statuses of errors that Fastify, its router and its plugins throw. Other 4xx become
+ * `invalid_json`.
+ */
 const CODE_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   403: 'not_found',
   404: 'not_found',
@@ -81,11 +88,15 @@ const CODE_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   431: 'headers_too_large',
 };
 
-/** Converts any exception. Unless the client is known to have caused it, it becomes `internal_error`, whose text reveals nothing. */
+/**
+ * Converts any exception. Unless the client is known to have caused it, it becomes
+ * `internal_error`, whose text reveals nothing.
+ */
 export function toAppError(error: unknown, request: FastifyRequest): AppError {
   if (error instanceof AppError) return error;
   if (!(error instanceof Error)) return new AppError('internal_error', { cause: error });
-  // The connection closed during the body, by the client or by a timeout. No client sees this error, but the log does.
+  // The connection closed during the body, by the client or by a timeout. No client sees this
+  // error, but the log does.
   if ('code' in error && error.code === 'ECONNRESET')
     return new AppError('request_timeout', { cause: error });
   const status = 'statusCode' in error ? Number(error.statusCode) : 500;
@@ -103,7 +114,9 @@ function describeBodySize({ headers, routeOptions }: FastifyRequest): string {
   return `The body has ${length} bytes; the maximum is ${limit}.`;
 }
 
-/** Returns the failure of one item of a list in the body, with pointers relative to the whole body. */
+/**
+ * Returns the failure of one item of a list in the body, with pointers relative to the whole body.
+ */
 export function withPointerPrefix(
   prefix: string,
   { code, message, errors, retryAfter, cause }: AppError,

@@ -8,8 +8,8 @@ export function isEncoded({ 'content-encoding': encoding = '' }: IncomingHttpHea
 }
 
 /**
- * The error for a body that is not uncompressed JSON. Its text names the actual type, and how to send JSON with the client that was probably
- * used.
+ * The error for a body that is not uncompressed JSON. Its text names the actual type, and how to
+ * send JSON with the client that was probably used.
  */
 export function unsupportedMediaType(headers: IncomingHttpHeaders): AppError {
   return new AppError('unsupported_media_type', { detail: describe(headers) });

@@ -52,8 +52,8 @@ const DROPPED = 0.1;
 const ALIAS = 0.02;
 
 /**
- * Returns the route that the client of an unknown path or method probably meant, such as `POST /send`, or several joined by "or". Null if no
- * route is similar.
+ * Returns the route that the client of an unknown path or method probably meant, such as `POST
+ * /send`, or several joined by "or". Null if no route is similar.
  */
 export function findNearestRoute(method: string, path: string, routes: readonly KnownRoute[]): string | null {
   if (path.length > MAX_PATH_LENGTH) return null;
@@ -85,7 +85,10 @@ export function findNearestRoute(method: string, path: string, routes: readonly 
   );
 }
 
-/** Returns a candidate if the known path is similar: at most half of the letters outside its parameters differ. */
+/**
+ * Returns a candidate if the known path is similar: at most half of the letters outside its
+ * parameters differ.
+ */
 function compare(
   segments: readonly string[],
   known: string,
@@ -104,7 +107,10 @@ function compare(
   return steps <= allowed ? [{ suggestion, cost: steps + penalty + parameters * PARAMETER }] : [];
 }
 
-/** Splits a path: lower case, without empty segments, without the file extensions that some frameworks add. */
+/**
+ * Splits a path: lower case, without empty segments, without the file extensions that some
+ * frameworks add.
+ */
 function toSegments(path: string): string[] {
   const segments = path.toLowerCase().split('/').filter(Boolean);
   return segments.length === 0

@@ -8,7 +8,8 @@ import type { DroppedMessage, MessageResource, PreviewResource } from '../schema
 import { toIso, toIsoOrNull } from './time.ts';
 
 /**
- * The message resource of a delivery: snake_case, times in ISO 8601, fields in the order of the docs.
+ * The message resource of a delivery: snake_case, times in ISO 8601, fields in the order of the
+ * docs.
  *
  * @param caller The API key that reads it; null: a webhook endpoint.
  */

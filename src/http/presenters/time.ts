@@ -1,4 +1,7 @@
-/** The second formatted last, without its fraction. Most calls share it, and formatting a date is slow. */
+/**
+ * The second formatted last, without its fraction. Most calls share it, and formatting a date is
+ * slow.
+ */
 let lastSecond = { at: Number.NaN, text: '' };
 
 /** Formats epoch milliseconds as ISO 8601 in UTC. */

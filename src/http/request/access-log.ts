@@ -29,7 +29,8 @@ export function observeRequest(
   const address = request.ip;
   const { socket } = request.raw;
   activeRequests.set(socket, request);
-  // Unlike Fastify's onResponse, `close` is also emitted if the client disconnects before the response.
+  // Unlike Fastify's onResponse, `close` is also emitted if the client disconnects before the
+  // response.
   reply.raw.once('close', () => {
     if (activeRequests.get(socket) === request) activeRequests.delete(socket);
     logRequest(logger, request, reply, address);
@@ -38,7 +39,10 @@ export function observeRequest(
 
 const activeRequests = new WeakMap<object, FastifyRequest>();
 
-/** Returns the active request of a connection, if any: the HTTP parser can still refuse the rest of its body. */
+/**
+ * Returns the active request of a connection, if any: the HTTP parser can still refuse the rest of
+ * its body.
+ */
 export function currentRequest(socket: Socket): FastifyRequest | undefined {
   return activeRequests.get(socket);
 }
@@ -46,7 +50,10 @@ export function currentRequest(socket: Socket): FastifyRequest | undefined {
 /** Routes that machines and browsers poll. Their successful requests are logged at level debug. */
 const QUIET = /^\/(livez|readyz|docs|openapi\.yaml|problems)(\/|$)/;
 
-/** Logs no headers, bodies or queries. Only failed requests show their path; all show the pattern of their route. */
+/**
+ * Logs no headers, bodies or queries. Only failed requests show their path; all show the pattern of
+ * their route.
+ */
 function logRequest(
   logger: FastifyBaseLogger,
   request: FastifyRequest,
@@ -85,13 +92,19 @@ export function describeOrigin(target: string | undefined, address: string | und
   };
 }
 
-/** Returns the path of a request target, which can be a whole URL with user and password (RFC 9112, section 3.2). */
+/**
+ * Returns the path of a request target, which can be a whole URL with user and password (RFC 9112,
+ * section 3.2).
+ */
 function pathIn(target: string): string {
   const [withoutQuery = ''] = target.split(/[?#]/, 1);
   return withoutQuery.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '') || '/';
 }
 
-/** Visible ASCII only. Terminals interpret control characters, including those beyond ASCII, which JSON does not escape. */
+/**
+ * Visible ASCII only. Terminals interpret control characters, including those beyond ASCII, which
+ * JSON does not escape.
+ */
 function toPrintable(text: string): string {
   const cut = text.slice(0, MAX_LOGGED_LENGTH);
   return cut

@@ -23,7 +23,8 @@ declare module 'fastify' {
 export type Authenticate = (headers: IncomingHttpHeaders) => Caller;
 
 /**
- * Creates a check of credentials against the API keys. Its duration reveals nothing: it compares all digests, each in constant time.
+ * Creates a check of credentials against the API keys. Its duration reveals nothing: it compares
+ * all digests, each in constant time.
  *
  * The returned function throws AppError `missing_api_key` and `invalid_api_key`.
  *
@@ -77,7 +78,10 @@ export function identify(request: FastifyRequest, authenticate: Authenticate): A
   }
 }
 
-/** Creates a hook that requires a valid API key with the scope of the route, within the rate limit of the key. */
+/**
+ * Creates a hook that requires a valid API key with the scope of the route, within the rate limit
+ * of the key.
+ */
 export function requireKey(authenticate: Authenticate, limits: RateLimits): onRequestAsyncHookHandler {
   return async (request, reply) => {
     const refusal = identify(request, authenticate);

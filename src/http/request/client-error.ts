@@ -14,8 +14,9 @@ type ClientError = Error & { code?: string; rawPacket?: unknown };
 const LINGER_MS = 1000;
 
 /**
- * Creates the handler of errors of Node's HTTP parser, for which there is no Fastify request: malformed or oversized headers, ambiguous
- * framing, and requests that take too long to arrive. Responds, logs, and closes the connection.
+ * Creates the handler of errors of Node's HTTP parser, for which there is no Fastify request:
+ * malformed or oversized headers, ambiguous framing, and requests that take too long to arrive.
+ * Responds, logs, and closes the connection.
  */
 export function createClientErrorHandler(present: ErrorPresenter, logger: FastifyBaseLogger) {
   return (error: ClientError, socket: Socket): void => {

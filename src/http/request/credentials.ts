@@ -14,8 +14,8 @@ export type CredentialsList = readonly [Credentials, ...Credentials[]];
 /**
  * Reads the credentials from `Authorization` (Bearer, RFC 6750; Basic, RFC 7617) and `X-API-Key`.
  *
- * @throws {AppError} `missing_api_key` if neither header is present; `invalid_api_key` if one is malformed. No error text repeats any part
- *   of a secret.
+ * @throws {AppError} `missing_api_key` if neither header is present; `invalid_api_key` if one is
+ *   malformed. No error text repeats any part of a secret.
  */
 export function readCredentials(headers: IncomingHttpHeaders): CredentialsList {
   const { authorization, 'x-api-key': apiKey } = headers;
@@ -57,7 +57,10 @@ function readBasic(base64: string): Credentials {
   throw invalid(`Basic credentials must be \`name:secret\` in base64, both as in API_KEYS.${reason}`);
 }
 
-/** Schemes that clients send. Unknown ones are not repeated in errors, because the first word may be part of a secret. */
+/**
+ * Schemes that clients send. Unknown ones are not repeated in errors, because the first word may be
+ * part of a secret.
+ */
 const KNOWN_SCHEMES = [
   ...[
     'Bearer',
@@ -127,8 +130,8 @@ const MISTAKES: readonly (readonly [pattern: RegExp, advice: string])[] = [
 ];
 
 /**
- * The error for well-formed credentials that match no key. It depends only on their form, never on the keys, so that guessing does not reveal
- * whether the name or the secret was wrong.
+ * The error for well-formed credentials that match no key. It depends only on their form, never on
+ * the keys, so that guessing does not reveal whether the name or the secret was wrong.
  */
 export function unknownCredentials({ secret, name }: Credentials): AppError {
   const [, advice] = MISTAKES.find(([pattern]) => pattern.test(secret)) ?? [];

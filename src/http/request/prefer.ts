@@ -19,7 +19,8 @@ export const PREFERENCE_APPLIED = {
 };
 
 /**
- * Returns the seconds to wait from a `Prefer` header (RFC 7240), at most 60. Null without a valid `wait`: other preferences are ignored.
+ * Returns the seconds to wait from a `Prefer` header (RFC 7240), at most 60. Null without a valid
+ * `wait`: other preferences are ignored.
  *
  * @param prefer Several headers are joined by commas.
  */

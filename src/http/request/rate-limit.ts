@@ -17,15 +17,18 @@ export interface RateLimits {
    */
   spend(request: FastifyRequest, reply: FastifyReply): Promise<void>;
   /**
-   * Counts the messages of a batch, all in one step or none. {@link RateLimits.spend} has counted the first one as the request.
+   * Counts the messages of a batch, all in one step or none. {@link RateLimits.spend} has counted
+   * the first one as the request.
    *
    * @param count Number of messages in the batch, including dry runs.
    * @param pointer Pointer to the list of messages in the body.
-   * @throws {AppError} `rate_limited`; `validation_failed` if the batch exceeds the rate of a whole window; `queue_unavailable`
+   * @throws {AppError} `rate_limited`; `validation_failed` if the batch exceeds the rate of a whole
+   *   window; `queue_unavailable`
    */
   spendBatch(count: number, pointer: string, request: FastifyRequest, reply: FastifyReply): Promise<void>;
   /**
-   * Counts a failed request of an address, or of the /64 of an IPv6 address. Requests with a valid key are not counted here.
+   * Counts a failed request of an address, or of the /64 of an IPv6 address. Requests with a valid
+   * key are not counted here.
    *
    * @throws {AppError} `rate_limited`
    */
@@ -39,7 +42,8 @@ type RateWindow = Extract<
 >;
 
 /**
- * Creates rate limits by API key and by address. Those of keys are reported in the headers of draft-ietf-httpapi-ratelimit-headers-10.
+ * Creates rate limits by API key and by address. Those of keys are reported in the headers of
+ * draft-ietf-httpapi-ratelimit-headers-10.
  *
  * @param defaultRate Rate of keys without their own.
  */
@@ -96,12 +100,18 @@ export async function createRateLimits(
 
 const STORE_KEY = /^key:(\d+):(.*)$/s;
 
-/** The plugin's store interface has no cost, so it is part of the key. Keys of addresses are left unchanged. */
+/**
+ * The plugin's store interface has no cost, so it is part of the key. Keys of addresses are left
+ * unchanged.
+ */
 function toStoreKey(name: string, cost: number): string {
   return `key:${cost}:${name}`;
 }
 
-/** Adapts our counters to the store interface of @fastify/rate-limit. A cost above 1 is counted in one step or not at all. */
+/**
+ * Adapts our counters to the store interface of @fastify/rate-limit. A cost above 1 is counted in
+ * one step or not at all.
+ */
 function toPluginStore({ keys, addresses }: RateCounters): new () => FastifyRateLimitStore {
   return class implements FastifyRateLimitStore {
     incr(...[key, callback, windowMs, max]: Parameters<FastifyRateLimitStore['incr']>): void {
@@ -133,7 +143,10 @@ function batchTooLarge(count: number, max: number, pointer: string): AppError {
 
 const DAY_S = 24 * 60 * 60;
 
-/** Adds the remaining quota of the sending account to the rate limit headers. Beyond it mail waits; it is not refused. */
+/**
+ * Adds the remaining quota of the sending account to the rate limit headers. Beyond it mail waits;
+ * it is not refused.
+ */
 export function addAccountBudget(reply: FastifyReply, { limit, left, freesAt }: Budget): void {
   const freesInS = freesAt === null ? DAY_S : Math.max(0, Math.ceil((freesAt - Date.now()) / 1000));
   appendHeader(reply, 'ratelimit-policy', `"account";q=${limit};w=${DAY_S}`);

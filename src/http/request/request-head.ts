@@ -3,18 +3,27 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, onRequestHookHandler } from 'fastify';
 import { AppError } from '../../core/errors.ts';
 
-/** Headers that must not be repeated. Node silently keeps the first one or joins them; a proxy may have read the last one. */
+/**
+ * Headers that must not be repeated. Node silently keeps the first one or joins them; a proxy may
+ * have read the last one.
+ */
 const SINGLE: ReadonlySet<string> = new Set(['host', 'authorization', 'content-type', 'x-api-key']);
 
 /** RFC 3986, sections 3.2.2 and 3.2.3. May be empty (RFC 9112, section 3.2). */
 const HOST = /^(?:\[[\da-f:.]+(?:%[\w.~-]+)?\]|(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})*)(?::\d*)?$/i;
 
-/** How long the body of a request with ambiguous framing is discarded before the response, in ms. */
+/**
+ * How long the body of a request with ambiguous framing is discarded before the response, in ms.
+ */
 const DISCARD_MS = 1000;
 
-/** Refuses requests whose headers a proxy could interpret differently, before any other hook runs. */
+/**
+ * Refuses requests whose headers a proxy could interpret differently, before any other hook runs.
+ */
 export function checkRequestHeads(app: FastifyInstance): void {
-  /** Connections that had a request with ambiguous framing: later requests may be part of its body. */
+  /**
+   * Connections that had a request with ambiguous framing: later requests may be part of its body.
+   */
   const ambiguous = new WeakSet<Socket>();
 
   const refuseAmbiguousFraming: onRequestHookHandler = ({ raw }, reply, done) => {
@@ -26,7 +35,8 @@ export function checkRequestHeads(app: FastifyInstance): void {
     if (detail === null) return done();
     ambiguous.add(raw.socket);
     reply.raw.setHeader('connection', 'close');
-    // Closing a connection with unread bytes resets it, and the client might never see the response.
+    // Closing a connection with unread bytes resets it, and the client might never see the
+    // response.
     const refuse = () => {
       clearTimeout(timer);
       raw.off('close', refuse);
@@ -43,7 +53,10 @@ export function checkRequestHeads(app: FastifyInstance): void {
   });
 }
 
-/** RFC 9112, section 6.1. Node refuses most violations, but accepts other codings before `chunked`, and HTTP/1.0. */
+/**
+ * RFC 9112, section 6.1. Node refuses most violations, but accepts other codings before `chunked`,
+ * and HTTP/1.0.
+ */
 function framingError({ headers, httpVersion }: IncomingMessage): string | null {
   const coding = headers['transfer-encoding'];
   if (coding === undefined) return null;

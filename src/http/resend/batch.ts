@@ -14,7 +14,10 @@ import { invalidFields, validate } from '../validation/validation.ts';
 import { toMessage, toResendError } from './errors.ts';
 import { emailRequest } from './schemas.ts';
 
-/** What a refused email means for the rest of its batch: `strict` accepts none of them, `permissive` the valid ones. */
+/**
+ * What a refused email means for the rest of its batch: `strict` accepts none of them, `permissive`
+ * the valid ones.
+ */
 const MODES = ['strict', 'permissive'] as const;
 type Mode = (typeof MODES)[number];
 
@@ -34,7 +37,9 @@ function parseMode(header: string | undefined): Mode {
 interface BatchOutcome {
   /** Ids of the accepted emails. */
   readonly accepted: readonly string[];
-  /** Refused emails by their index. In strict mode at most one, after which no email was submitted. */
+  /**
+   * Refused emails by their index. In strict mode at most one, after which no email was submitted.
+   */
   readonly refused: readonly { readonly index: number; readonly error: AppError }[];
 }
 
@@ -87,10 +92,11 @@ const submitValid: SubmitItems = async (items, request, submission, idAt) => {
 };
 
 /**
- * Accepts all emails or none, as far as this can be known in advance: every problem of an email itself (fields, sender, recipients,
- * suppressions, template, attachments, size) is found before the first one is accepted. Later refusals concern the service or the key: a full
- * or unavailable queue, a shutdown, the daily limit of the key. Emails accepted by then may be on their way and cannot be recalled, so the
- * response lists them.
+ * Accepts all emails or none, as far as this can be known in advance: every problem of an email
+ * itself (fields, sender, recipients, suppressions, template, attachments, size) is found before
+ * the first one is accepted. Later refusals concern the service or the key: a full or unavailable
+ * queue, a shutdown, the daily limit of the key. Emails accepted by then may be on their way and
+ * cannot be recalled, so the response lists them.
  */
 const submitAllOrNone: SubmitItems = async (items, request, submission, idAt) => {
   const check = (draft: Draft) => submission.check(draft, request);
@@ -124,8 +130,9 @@ function toOutcome(results: readonly ItemResult<Delivery>[]): BatchOutcome {
 }
 
 /**
- * A batch that failed half-way. The error is stored for the Idempotency-Key like any response, so repeating the request sends nothing twice.
- * It has no Retry-After, which would suggest repeating it.
+ * A batch that failed half-way. The error is stored for the Idempotency-Key like any response, so
+ * repeating the request sends nothing twice. It has no Retry-After, which would suggest repeating
+ * it.
  */
 function toStrictResponse(
   { accepted, refused: [stop] }: BatchOutcome,

@@ -16,7 +16,10 @@ type CodesOf<Scope> = {
   [Code in ErrorCode]: (typeof ERRORS)[Code]['scope'] extends Scope ? Code : never;
 }[ErrorCode];
 
-/** Codes that a request can be refused with. The rest belong to deliveries, and no route here waits for one. */
+/**
+ * Codes that a request can be refused with. The rest belong to deliveries, and no route here waits
+ * for one.
+ */
 type RefusalCode = CodesOf<'request'> | 'message_too_large' | 'attachment_blocked';
 
 /** Resend's name for each code, or the name that its clients expect for such a failure. */
@@ -102,7 +105,10 @@ export function toResendError(problem: Problem): ResendError {
   };
 }
 
-/** Responds in Resend's format to clients that expect it, and with the problem document to all other clients. */
+/**
+ * Responds in Resend's format to clients that expect it, and with the problem document to all other
+ * clients.
+ */
 export const presentError: ErrorPresenter = (problem, client) => {
   if (!expectsResendErrors(client)) return presentProblem(problem);
   const body = toResendError(problem);
@@ -110,14 +116,18 @@ export const presentError: ErrorPresenter = (problem, client) => {
 };
 
 /**
- * Whether a client expects Resend's errors: it uses Resend's API, or is one of its SDKs. The SDKs name themselves (`resend-node:6.0.0`,
- * `resend-go/2.0.0`) and also call parts of Resend's API that Outtray does not have.
+ * Whether a client expects Resend's errors: it uses Resend's API, or is one of its SDKs. The SDKs
+ * name themselves (`resend-node:6.0.0`, `resend-go/2.0.0`) and also call parts of Resend's API that
+ * Outtray does not have.
  */
 function expectsResendErrors({ path, userAgent = '' }: ErrorClient): boolean {
   return /^\/+emails(?:[/?]|$)/.test(path) || /^resend-/i.test(userAgent);
 }
 
-/** Turns a `validation_failed` into that of an invalid Idempotency-Key, which has another status, for the examples of the document. */
+/**
+ * Turns a `validation_failed` into that of an invalid Idempotency-Key, which has another status,
+ * for the examples of the document.
+ */
 function toInvalidKey(problem: Problem): Problem {
   if (problem.code !== 'validation_failed') return problem;
   try {

@@ -2,8 +2,9 @@ import { isRecord } from '../validation/json-values.ts';
 import { isAbsent } from '../validation/leniency.ts';
 
 /**
- * Moves headers to the fields that POST /send has for them: threads and unsubscribe targets, which Resend's API accepts as headers. Works on
- * the body before validation. Headers that cannot be moved stay, and are refused by name.
+ * Moves headers to the fields that POST /send has for them: threads and unsubscribe targets, which
+ * Resend's API accepts as headers. Works on the body before validation. Headers that cannot be
+ * moved stay, and are refused by name.
  */
 export function moveHeaders(body: unknown): unknown {
   if (!isRecord(body) || !isRecord(body.headers)) return body;
@@ -24,7 +25,10 @@ export function moveHeaders(body: unknown): unknown {
 
 type Reader = (values: readonly unknown[]) => unknown;
 
-/** Fields, their headers, and readers of the header values. A reader returns null without a usable value. */
+/**
+ * Fields, their headers, and readers of the header values. A reader returns null without a usable
+ * value.
+ */
 const MOVED: readonly (readonly [field: string, names: readonly string[], read: Reader])[] = [
   ['in_reply_to', ['in-reply-to'], ([value]) => value ?? null],
   ['references', ['references'], ([value]) => (typeof value === 'string' ? value : null)],

@@ -131,7 +131,10 @@ const cancelSchema = {
   ]),
 };
 
-/** /emails: Resend's API (https://resend.com/docs/api-reference/emails). Its SDKs work with this service as their base URL. */
+/**
+ * /emails: Resend's API (https://resend.com/docs/api-reference/emails). Its SDKs work with this
+ * service as their base URL.
+ */
 export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { submission, messages }) => {
   const onRequest = submission.refuseEarly;
 

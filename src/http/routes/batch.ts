@@ -133,7 +133,10 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
     }
   }
 
-  /** Returns the results of an earlier request, with the messages in their current state. Dry runs are repeated. */
+  /**
+   * Returns the results of an earlier request, with the messages in their current state. Dry runs
+   * are repeated.
+   */
   async function restore(
     { ids, refused }: Receipt,
     items: readonly BatchItem<BatchMessage>[],

@@ -43,7 +43,8 @@ export const docsRoutes: FastifyPluginAsyncZod = async (app) => {
     theme: { title: 'Outtray' },
     uiConfig: { layout: 'BaseLayout', deepLinking: true, tryItOutEnabled: true },
     uiHooks: { onRequest: redirectToPage },
-    // Relative to /docs/json, so that requests from the page reach this service under any host name and prefix.
+    // Relative to /docs/json, so that requests from the page reach this service under any host name
+    // and prefix.
     transformSpecification: (document) => ({
       ...document,
       servers: [{ url: '../', description: 'This service' }],
@@ -53,8 +54,9 @@ export const docsRoutes: FastifyPluginAsyncZod = async (app) => {
 };
 
 /**
- * Redirects to the page from two other addresses of Swagger UI: its index.html, and /docs with a query, which breaks its links. The target is
- * relative, because `//docs/static/index.html` would otherwise lead to another host.
+ * Redirects to the page from two other addresses of Swagger UI: its index.html, and /docs with a
+ * query, which breaks its links. The target is relative, because `//docs/static/index.html` would
+ * otherwise lead to another host.
  */
 const redirectToPage: onRequestHookHandler = (request, reply, done) => {
   if (request.routeOptions.url === '/docs/static/index.html') return reply.redirect('../');

@@ -18,7 +18,10 @@ export interface MessageOptions {
   readonly durability: Durability;
 }
 
-/** /messages: their state, and the changes that are still possible. Messages of other keys are reported as unknown. */
+/**
+ * /messages: their state, and the changes that are still possible. Messages of other keys are
+ * reported as unknown.
+ */
 export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (
   app,
   { messages, waiters, durability },

@@ -20,7 +20,9 @@ const PUT_PARAMS = z.object({ email: bareAddress.meta({ examples: ['nobody@examp
 
 const REMOVED: Answer = { description: 'It is sent to again.', headers: {}, content: {} };
 
-/** GET /suppressions; GET, PUT and DELETE /suppressions/{email}: addresses that mail is not sent to. */
+/**
+ * GET /suppressions; GET, PUT and DELETE /suppressions/{email}: addresses that mail is not sent to.
+ */
 export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = async (app, { suppressions }) => {
   app.get(
     '/suppressions',

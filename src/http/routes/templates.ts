@@ -57,7 +57,10 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
   );
 };
 
-/** Renders a template. Errors point into this request, whose fields differ from those of a request to send. */
+/**
+ * Renders a template. Errors point into this request, whose fields differ from those of a request
+ * to send.
+ */
 function renderPreview(templates: Templates, use: TemplateUse): Rendered {
   try {
     return templates.render(use);

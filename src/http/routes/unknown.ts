@@ -13,7 +13,10 @@ export interface UnknownOptions {
   readonly routes: readonly KnownRoute[];
 }
 
-/** Responds to requests without a route: 405 if the path has other methods, else 404. Both suggest the nearest route. */
+/**
+ * Responds to requests without a route: 405 if the path has other methods, else 404. Both suggest
+ * the nearest route.
+ */
 export const unknownRoutes: FastifyPluginAsync<UnknownOptions> = async (
   app,
   { authenticate, limits, routes },
@@ -42,7 +45,10 @@ export const unknownRoutes: FastifyPluginAsync<UnknownOptions> = async (
   app.setNotFoundHandler(refuse);
 };
 
-/** Collects the routes that are registered afterwards, by path: those of the OpenAPI document, and `/docs`. */
+/**
+ * Collects the routes that are registered afterwards, by path: those of the OpenAPI document, and
+ * `/docs`.
+ */
 export function collectRoutes(app: FastifyInstance): readonly KnownRoute[] {
   const routes: { readonly path: string; readonly methods: string[] }[] = [];
   app.addHook('onRoute', ({ url, method, schema }) => {

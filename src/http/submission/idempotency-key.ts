@@ -25,7 +25,10 @@ export function parseIdempotencyKey(header: string): string {
   ]);
 }
 
-/** Returns the same text for drafts with the same content. Attachments are compared by their digests. */
+/**
+ * Returns the same text for drafts with the same content. Attachments are compared by their
+ * digests.
+ */
 export async function toFingerprint(draft: Draft): Promise<string> {
   const attachments = await Promise.all(
     draft.content.attachments.map(async (file) => ({ ...file, content: await digestOf(file.content) })),

@@ -9,13 +9,20 @@ import type {
 import { retryInBackground, runOrRetryInBackground } from '../../core/retry-until-available.ts';
 
 /**
- * Returns the id for the message at an index of the request, the same whenever the request is executed again. Undefined if any id will do.
+ * Returns the id for the message at an index of the request, the same whenever the request is
+ * executed again. Undefined if any id will do.
  */
 export type IdAt = (index: number) => string | undefined;
 
-/** A request that submits messages. A request without an Idempotency-Key uses only `submit` and `toResponse`. */
+/**
+ * A request that submits messages. A request without an Idempotency-Key uses only `submit` and
+ * `toResponse`.
+ */
 export interface SubmissionRequest<Result> {
-  /** Whether the client waits for the outcome. A `202` has none, so it is not cached: a repeated request waits again. */
+  /**
+   * Whether the client waits for the outcome. A `202` has none, so it is not cached: a repeated
+   * request waits again.
+   */
   readonly waits: boolean;
   /** Throws if nothing was accepted. */
   submit(idAt: IdAt): Promise<Result>;
@@ -36,14 +43,16 @@ export interface IdempotencyScope {
 }
 
 /**
- * Executes a request at most once per key. A repeated request gets the cached response unchanged. If none is cached, or the client waits for
- * an outcome that it does not contain, the response is built from the current state of the messages.
+ * Executes a request at most once per key. A repeated request gets the cached response unchanged.
+ * If none is cached, or the client waits for an outcome that it does not contain, the response is
+ * built from the current state of the messages.
  *
- * Once `submit` has resolved, the claim is never released, whatever fails. A repeated request gets `idempotency_in_progress` at worst, never a
- * second message.
+ * Once `submit` has resolved, the claim is never released, whatever fails. A repeated request gets
+ * `idempotency_in_progress` at worst, never a second message.
  *
  * @param onCacheError Called if the response is sent but could not be cached.
- * @throws {AppError} `idempotency_in_progress`, `idempotency_key_reused`, and the errors of `submit`
+ * @throws {AppError} `idempotency_in_progress`, `idempotency_key_reused`, and the errors of
+ *   `submit`
  */
 export async function runIdempotent<Result>(
   store: IdempotencyStore,
@@ -54,7 +63,8 @@ export async function runIdempotent<Result>(
   const cache: Cache = (receipt, response) =>
     runOrRetryInBackground(() => store.accept(key, receipt, response)).catch(onCacheError);
   const claim = await store.claim(key, await request.fingerprint(), owner).catch((error) => {
-    // The claim may have been granted although the response was lost. Two executions create one message, as their seed is the same.
+    // The claim may have been granted although the response was lost. Two executions create one
+    // message, as their seed is the same.
     retryInBackground(() => store.markUnknown(key));
     throw error;
   });
@@ -75,7 +85,10 @@ export async function runIdempotent<Result>(
 /** Stores the receipt of an accepted request, and the response if it is final. */
 type Cache = (receipt: Receipt, response: CachedResponse | null) => Promise<void>;
 
-/** How a request ended. `unknown`: a message may have been accepted, and repeating the request finds out. */
+/**
+ * How a request ended. `unknown`: a message may have been accepted, and repeating the request finds
+ * out.
+ */
 type Completion = 'accepted' | 'refused' | 'unknown';
 
 async function execute<Result>(

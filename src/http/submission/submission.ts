@@ -43,7 +43,10 @@ export interface Submission {
   /** Adds the remaining quota of the delivery's account to the rate limit headers. */
   addBudget(delivery: Delivery, reply: FastifyReply): void;
   readonly spendBatch: RateLimits['spendBatch'];
-  /** Accepts one message, as {@link Submission.submit} does, and adds the quota of its account to the headers. */
+  /**
+   * Accepts one message, as {@link Submission.submit} does, and adds the quota of its account to
+   * the headers.
+   */
   submitOne(
     draft: Draft,
     request: FastifyRequest,
@@ -53,11 +56,17 @@ export interface Submission {
       toResponse(accepted: Accepted): Promise<CachedResponse>;
     },
   ): Promise<CachedResponse>;
-  /** Executes a request and returns its response; at most once if it has an Idempotency-Key. Keys are separate by API key and route. */
+  /**
+   * Executes a request and returns its response; at most once if it has an Idempotency-Key. Keys
+   * are separate by API key and route.
+   */
   submit<Result>(request: FastifyRequest, submission: SubmissionRequest<Result>): Promise<CachedResponse>;
 }
 
-/** Delay of a `queue_full` response, in ms, so that clients hammering a full queue do not starve delivery. */
+/**
+ * Delay of a `queue_full` response, in ms, so that clients hammering a full queue do not starve
+ * delivery.
+ */
 const QUEUE_FULL_DELAY_MS = 100;
 
 /** Created once, because creating errors takes longer than the rest of a refusal. */

@@ -1,16 +1,25 @@
 import { z } from 'zod';
 
-/** For each schema made here: the JSON Schema of the values it accepts besides those of the schema it wraps. The OpenAPI document lists them. */
+/**
+ * For each schema made here: the JSON Schema of the values it accepts besides those of the schema
+ * it wraps. The OpenAPI document lists them.
+ */
 const ALSO_TAKEN = new WeakMap<z.core.$ZodType, z.core.JSONSchema.BaseSchema>();
 
-/** Returns the JSON Schema of the values that this module adds to a schema; undefined for other schemas. */
+/**
+ * Returns the JSON Schema of the values that this module adds to a schema; undefined for other
+ * schemas.
+ */
 export function alsoTakenBy(schema: z.core.$ZodType): z.core.JSONSchema.BaseSchema | undefined {
   // `.meta()` returns a child of the schema.
   const { parent } = schema._zod;
   return ALSO_TAKEN.get(schema) ?? (parent && alsoTakenBy(parent));
 }
 
-/** Makes a field of a body optional. `null` and `""` count as absent, because many clients cannot leave a field out. */
+/**
+ * Makes a field of a body optional. `null` and `""` count as absent, because many clients cannot
+ * leave a field out.
+ */
 export function optional<Schema extends z.ZodType>(schema: Schema) {
   return absentIf([null, ''], schema);
 }

@@ -36,7 +36,8 @@ function parseCursor(text: string): readonly string[] | null {
 /**
  * Query parameter for the position after which a page begins.
  *
- * @param parse Turns the parts given to {@link toCursor} into a position; returns null for parts of another list.
+ * @param parse Turns the parts given to {@link toCursor} into a position; returns null for parts of
+ *   another list.
  */
 export function cursor<Position>(parse: (parts: readonly string[]) => Position | null) {
   return z

@@ -7,9 +7,13 @@ import { isRecord } from './json-values.ts';
 const MAX_ERRORS = 100;
 const MAX_SEGMENT_LENGTH = 100;
 
-/** An object with only these fields. The error for an unknown field suggests the most similar known one. */
+/**
+ * An object with only these fields. The error for an unknown field suggests the most similar known
+ * one.
+ */
 export function strictObject<Shape extends z.core.$ZodShape>(shape: Shape) {
-  // zod passes on only the message, so it carries the field names. toFieldErrors turns them into a sentence.
+  // zod passes on only the message, so it carries the field names. toFieldErrors turns them into a
+  // sentence.
   const known = Object.keys(shape).join(' ');
   return z.strictObject(shape, {
     error: (issue) => (issue.code === 'unrecognized_keys' ? known : undefined),
@@ -33,7 +37,8 @@ const PREFIXES: Readonly<Record<string, string>> = { querystring: 'query:', para
  * Validates one part of a request.
  *
  * @param part The name Fastify gives the part: `body`, `querystring` or `params`.
- * @throws {AppError} `validation_failed`, or `attachment_blocked` if every error is one; lists all errors
+ * @throws {AppError} `validation_failed`, or `attachment_blocked` if every error is one; lists all
+ *   errors
  */
 export function validate<Schema extends z.ZodType>(
   schema: Schema,
@@ -49,14 +54,20 @@ export function validate<Schema extends z.ZodType>(
   return result.data;
 }
 
-/** Adds a hint to errors of query parameters that contain a space: clients often forget to encode a "+" in a URL. */
+/**
+ * Adds a hint to errors of query parameters that contain a space: clients often forget to encode a
+ * "+" in a URL.
+ */
 function explainPlus(error: FieldError, query: unknown): FieldError {
   const value = isRecord(query) ? query[error.pointer.slice(1)] : undefined;
   if (error.code === 'unknown_field' || !String(value).includes(' ')) return error;
   return { ...error, detail: `${error.detail} A + in a query means a space: write %2B for a plus sign.` };
 }
 
-/** The error for a request with invalid fields: `validation_failed`, or `attachment_blocked` if every error is one. */
+/**
+ * The error for a request with invalid fields: `validation_failed`, or `attachment_blocked` if
+ * every error is one.
+ */
 export function invalidFields(found: readonly FieldError[]): AppError {
   const errors = found.slice(0, MAX_ERRORS);
   const blocked = errors.every(({ code }) => code === 'attachment_blocked');
@@ -168,7 +179,10 @@ function nameValue(value: unknown): string {
 /** Maximum length of a quoted part of a request, in characters. */
 const MAX_QUOTE_LENGTH = 100;
 
-/** Quotes a part of a request for an error text: visible ASCII on one line, in backticks, at most 100 characters. */
+/**
+ * Quotes a part of a request for an error text: visible ASCII on one line, in backticks, at most
+ * 100 characters.
+ */
 export function quote(text: string): string {
   const visible = text.replace(/[^ -_a-~]/g, '?');
   const shown = visible.length > MAX_QUOTE_LENGTH ? `${visible.slice(0, MAX_QUOTE_LENGTH - 1)}…` : visible;

@@ -14,11 +14,17 @@ export interface BodyHold {
    * @throws {AppError} `queue_full` if they do not fit; none of them is counted
    */
   add(bytes: number): void;
-  /** Stops counting the body: it is no longer in memory, or counted elsewhere. May be called more than once. */
+  /**
+   * Stops counting the body: it is no longer in memory, or counted elsewhere. May be called more
+   * than once.
+   */
   release(): void;
 }
 
-/** Bounds the bytes of all request bodies in memory that are being read or parsed, or are not accepted yet. */
+/**
+ * Bounds the bytes of all request bodies in memory that are being read or parsed, or are not
+ * accepted yet.
+ */
 export interface BodyCapacity {
   /**
    * Starts counting a body.
@@ -31,8 +37,9 @@ export interface BodyCapacity {
 }
 
 /**
- * Creates the bound. An API key may use at most as many bytes as it leaves free, so that slow uploads of one key never take all the capacity.
- * If a key has one body only, that one just needs to fit into the free capacity.
+ * Creates the bound. An API key may use at most as many bytes as it leaves free, so that slow
+ * uploads of one key never take all the capacity. If a key has one body only, that one just needs
+ * to fit into the free capacity.
  *
  * @param capacity Returns the bytes that all bodies may currently use together.
  */

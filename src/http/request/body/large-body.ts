@@ -8,7 +8,10 @@ export interface LargeBody {
   readonly maxValues: number | undefined;
 }
 
-/** The result of the worker thread. `refused`: the body is not acceptable JSON, and `detail` says why. */
+/**
+ * The result of the worker thread. `refused`: the body is not acceptable JSON, and `detail` says
+ * why.
+ */
 export type LargeBodyResult =
   | { readonly kind: 'parsed'; readonly body: unknown }
   | { readonly kind: 'refused'; readonly detail: string };
@@ -16,7 +19,10 @@ export type LargeBodyResult =
 /** Shorter attachments are decoded when the request is validated. */
 const LARGE_ATTACHMENT_CHARS = 64 * 1024;
 
-/** Parses a body in a worker thread. Attachments in valid base64 become bytes, which are transferred without a copy. */
+/**
+ * Parses a body in a worker thread. Attachments in valid base64 become bytes, which are transferred
+ * without a copy.
+ */
 // biome-ignore lint/style/noDefaultExport: Tinypool calls the default export
 export default function parseLargeBody({ bytes, maxValues }: LargeBody) {
   try {
@@ -30,7 +36,10 @@ export default function parseLargeBody({ bytes, maxValues }: LargeBody) {
   }
 }
 
-/** Returns the attachments of a message, of a list of messages, or of a list in the field `messages`. */
+/**
+ * Returns the attachments of a message, of a list of messages, or of a list in the field
+ * `messages`.
+ */
 function attachmentsIn(body: unknown): Record<string, unknown>[] {
   const messages = Array.isArray(body)
     ? body
@@ -43,7 +52,10 @@ function attachmentsIn(body: unknown): Record<string, unknown>[] {
     .filter(isRecord);
 }
 
-/** Decodes the content in place and returns the buffer to transfer. Invalid base64 is left for the schema to report. */
+/**
+ * Decodes the content in place and returns the buffer to transfer. Invalid base64 is left for the
+ * schema to report.
+ */
 function decodeContent(attachment: Record<string, unknown>): ArrayBuffer[] {
   const { content } = attachment;
   if (typeof content !== 'string' || content.length < LARGE_ATTACHMENT_CHARS) return [];

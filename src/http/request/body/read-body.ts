@@ -24,7 +24,10 @@ const LARGE_BYTES = 128 * 1024;
 /** How long an unused worker thread is kept, in ms. */
 const IDLE_MS = 30_000;
 
-/** Accepts only JSON bodies, and bounds their memory. The large attachments of a large body arrive decoded. */
+/**
+ * Accepts only JSON bodies, and bounds their memory. The large attachments of a large body arrive
+ * decoded.
+ */
 export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): void {
   let pool: Tinypool | undefined;
   app.addHook('onClose', () => pool?.destroy());
@@ -87,8 +90,9 @@ const EMPTY = Buffer.alloc(0);
 const FIRST_BYTES = 4096;
 
 /**
- * Collects the body. Each chunk is copied into one buffer on arrival, because many small chunks take far more memory than they count for. The
- * buffer of a large body is shared with the worker thread, because copying 20 MB would take as long as parsing them.
+ * Collects the body. Each chunk is copied into one buffer on arrival, because many small chunks
+ * take far more memory than they count for. The buffer of a large body is shared with the worker
+ * thread, because copying 20 MB would take as long as parsing them.
  */
 function collect(
   { headers, routeOptions, bodyHold }: FastifyRequest,

@@ -2,7 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { AppError } from '../../../core/errors.ts';
 
 const MAX_DEPTH = 32;
-/** Maximum number of commas, colons and opening brackets. A full request has fewer than 2,000. Each value takes memory that no limit on bytes bounds. */
+/**
+ * Maximum number of commas, colons and opening brackets. A full request has fewer than 2,000. Each
+ * value takes memory that no limit on bytes bounds.
+ */
 const MAX_VALUES = 20_000;
 
 const UTF8_BOM = [0xef, 0xbb, 0xbf];
@@ -19,11 +22,12 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /**
- * Parses JSON strictly: UTF-8 with an optional byte order mark, no repeated keys, bounded depth and number of values, no keys that could change
- * a prototype.
+ * Parses JSON strictly: UTF-8 with an optional byte order mark, no repeated keys, bounded depth and
+ * number of values, no keys that could change a prototype.
  *
- * `JSON.parse` keeps the last of two equal keys. Instead of decoding all keys twice, this counts the colons in the text and the keys in the
- * result: there are fewer keys only if one is repeated. `indexOf` skips long strings, so that attachments take almost no time.
+ * `JSON.parse` keeps the last of two equal keys. Instead of decoding all keys twice, this counts
+ * the colons in the text and the keys in the result: there are fewer keys only if one is repeated.
+ * `indexOf` skips long strings, so that attachments take almost no time.
  *
  * @throws {AppError} `invalid_json`
  */
@@ -57,7 +61,10 @@ function unreadable(detail: string): AppError {
   return new AppError('invalid_json', { detail });
 }
 
-/** Counts the colons outside strings. Accepts text that is not JSON, which the parser refuses afterwards. */
+/**
+ * Counts the colons outside strings. Accepts text that is not JSON, which the parser refuses
+ * afterwards.
+ */
 function countColons(text: string, maxValues: number): number {
   let colons = 0;
   let depth = 0;
@@ -88,7 +95,10 @@ function countColons(text: string, maxValues: number): number {
   return colons;
 }
 
-/** Returns the index of the quote that ends the string starting at `start`, or the length of the text. */
+/**
+ * Returns the index of the quote that ends the string starting at `start`, or the length of the
+ * text.
+ */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let backslashes = 0;
