@@ -29,6 +29,14 @@ describe('Idempotency-Key', () => {
     expect(app.accepted).toHaveLength(1);
   });
 
+  test('is not involved in requests without the header', async () => {
+    const unused = () => Promise.reject(new Error('not expected'));
+    const idempotency = { claim: unused, accept: unused, release: unused, markUnknown: unused };
+    await using app = await startApp({ idempotency });
+    expect((await app.send(MAIL)).statusCode).toBe(202);
+    expect((await app.send({ ...MAIL, dry_run: true }, KEY)).statusCode).toBe(200);
+  });
+
   test('ignores the order of keys and equivalent notations', async () => {
     await using app = await startApp();
     await app.send({ ...MAIL, tags: { a: '1', b: '2' } }, KEY);

@@ -12,8 +12,8 @@ export interface Origin {
   readonly id: string;
 }
 
-/** A message that is ready to be accepted. */
-interface Accepted extends Routed {
+/** A message that has passed every check. */
+interface CheckedMessage extends Routed {
   /** Id of the template it was made from. */
   readonly template: string | null;
   readonly attachments: readonly AttachmentInfo[];
@@ -22,7 +22,7 @@ interface Accepted extends Routed {
 
 /** Returns the first revision of the delivery of a message. */
 export function toNewDelivery(
-  { message, account, template, attachments, warnings }: Accepted,
+  { message, account, template, attachments, warnings }: CheckedMessage,
   { caller, requestId, id }: Origin,
 ): Delivery {
   const { envelope, content, tags, metadata, priority, scheduledAt, expiresAt } = message;

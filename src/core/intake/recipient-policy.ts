@@ -37,8 +37,8 @@ export function checkRecipientPolicy(
   if (errors.length > 0) throw new AppError('recipient_not_allowed', { detail: summarize(errors), errors });
 }
 
-const NOT_ALLOWED_BY_KEY = 'is not in allowed_recipients of this key.';
-const NOT_ALLOWED_BY_SERVICE = 'is not in ALLOWED_RECIPIENTS of this service.';
+const NOT_ALLOWED_BY_KEY = 'is not in the allowed_recipients of this key.';
+const NOT_ALLOWED_BY_SERVICE = 'is not in ALLOWED_RECIPIENTS.';
 
 function senderNotAllowed(email: string, allowedFrom: readonly string[]): AppError {
   const detail = `This key may not send from ${email}. Its allowed_from: ${joinWithin(allowedFrom, MAX_LIST_LENGTH)}.`;
