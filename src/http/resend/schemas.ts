@@ -200,13 +200,10 @@ export const resendError = z.object({
   errors: z
     .array(fieldError)
     .meta({ description: 'Everything that is wrong with the request, part by part.' }),
-  accepted: z
-    .array(emailId)
-    .optional()
-    .meta({
-      description:
-        'The first emails of the batch, which were accepted before it failed. They are sent: do not send them again.',
-    }),
+  accepted: z.array(emailId).optional().meta({
+    description:
+      'The first emails of the batch, which were accepted before it failed. They are sent: do not send them again.',
+  }),
 });
 
 export type Email = Immutable<z.output<typeof email>>;
