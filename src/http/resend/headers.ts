@@ -6,7 +6,7 @@ import { isAbsent } from '../validation/leniency.ts';
  * Resend's API accepts as headers. Works on the body before validation. Headers that cannot be
  * moved stay, and are refused by name.
  */
-export function moveHeaders(body: unknown): unknown {
+export function liftHeaders(body: unknown): unknown {
   if (!isRecord(body) || !isRecord(body.headers)) return body;
   const headers = new Map(Object.entries(body.headers));
   const fields = new Map(Object.entries(body));

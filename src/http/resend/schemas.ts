@@ -7,7 +7,7 @@ import { labelName, labels, labelValue } from '../schemas/text.ts';
 import { optional } from '../validation/leniency.ts';
 import { limit } from '../validation/pagination.ts';
 import { strictObject } from '../validation/validation.ts';
-import { moveHeaders } from './headers.ts';
+import { liftHeaders } from './headers.ts';
 
 /** What Resend has and Outtray has not; `mend` says what to do without it. */
 function notHere(mend: string) {
@@ -47,7 +47,7 @@ const { in_reply_to, references, unsubscribe } = sendRequest.shape;
  */
 export const emailRequest = z
   .preprocess(
-    moveHeaders,
+    liftHeaders,
     strictObject({
       from,
       to,
@@ -200,13 +200,10 @@ export const resendError = z.object({
   errors: z
     .array(fieldError)
     .meta({ description: 'Everything that is wrong with the request, part by part.' }),
-  accepted: z
-    .array(emailId)
-    .optional()
-    .meta({
-      description:
-        'The first emails of the batch, which were accepted before it failed. They are sent: do not send them again.',
-    }),
+  accepted: z.array(emailId).optional().meta({
+    description:
+      'The first emails of the batch, which were accepted before it failed. They are sent: do not send them again.',
+  }),
 });
 
 export type Email = Immutable<z.output<typeof email>>;

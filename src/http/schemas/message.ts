@@ -27,12 +27,10 @@ export const smtpReply = z.object({
     .string()
     .nullable()
     .meta({ description: 'The enhanced status code (RFC 3463).', examples: ['2.0.0'] }),
-  response: z
-    .string()
-    .meta({
-      description: 'What the server said, its lines joined.',
-      examples: ['OK  1722933305 a1b2 - gsmtp'],
-    }),
+  response: z.string().meta({
+    description: 'What the server said, its lines joined.',
+    examples: ['OK  1722933305 a1b2 - gsmtp'],
+  }),
 });
 
 export const errorCode = z
@@ -82,13 +80,11 @@ export const attachmentInfo = z.object({
 
 export const warning = z.object({
   code: z.enum(WARNING_CODES),
-  detail: z
-    .string()
-    .meta({
-      examples: [
-        'No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com.',
-      ],
-    }),
+  detail: z.string().meta({
+    examples: [
+      'No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com.',
+    ],
+  }),
 });
 
 const warnings = z.array(warning).meta({ description: 'What the service changed about the message.' });
@@ -96,11 +92,9 @@ const warnings = z.array(warning).meta({ description: 'What the service changed 
 /** One accepted message and all that became of it. */
 export const messageResource = z.object({
   id: z.string().meta({ examples: ['msg_01k7m4q2'] }),
-  status: z
-    .enum(STATUSES)
-    .meta({
-      description: 'Sent means that Gmail took it for every recipient, not that it was delivered or read.',
-    }),
+  status: z.enum(STATUSES).meta({
+    description: 'Sent means that Gmail took it for every recipient, not that it was delivered or read.',
+  }),
   message_id: z
     .string()
     .meta({ description: 'The Message-ID header, to thread by.', examples: ['<msg_01k7m4q2@acme.com>'] }),
@@ -170,11 +164,9 @@ const statuses = z
 /** Which messages to list, as {@link DeliveryQuery} has it. */
 export const messageQuery = strictObject({
   status: statuses.optional(),
-  tag: portable(z.string().min(1))
-    .optional()
-    .meta({
-      description: 'The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B.',
-    }),
+  tag: portable(z.string().min(1)).optional().meta({
+    description: 'The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B.',
+  }),
   to: bareAddress
     .optional()
     .meta({ description: 'A recipient, in to, cc or bcc: a bare address. In a URL a + is written %2B.' }),

@@ -47,12 +47,10 @@ export const template = z.object({
   variables: z.array(
     z.object({
       name: z.string().meta({ description: 'A dot leads into an object.', examples: ['customer.name'] }),
-      required: z
-        .boolean()
-        .meta({
-          description:
-            'False if it may be missing, or is wanted only where a section is shown, or of the items of a list.',
-        }),
+      required: z.boolean().meta({
+        description:
+          'False if it may be missing, or is wanted only where a section is shown, or of the items of a list.',
+      }),
     }),
   ),
 });

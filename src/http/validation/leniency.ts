@@ -1,25 +1,15 @@
 import { z } from 'zod';
 
-/**
- * For each schema made here: the JSON Schema of the values it accepts besides those of the schema
- * it wraps. The OpenAPI document lists them.
- */
+/** JSON Schemas of the values that a schema made here takes besides those of the schema it wraps, for the OpenAPI document. */
 const ALSO_TAKEN = new WeakMap<z.core.$ZodType, z.core.JSONSchema.BaseSchema>();
 
-/**
- * Returns the JSON Schema of the values that this module adds to a schema; undefined for other
- * schemas.
- */
+/** Returns the JSON Schema of the values that this module adds to a schema; undefined for other schemas. `.meta()` makes a child of a schema. */
 export function alsoTakenBy(schema: z.core.$ZodType): z.core.JSONSchema.BaseSchema | undefined {
-  // `.meta()` returns a child of the schema.
   const { parent } = schema._zod;
   return ALSO_TAKEN.get(schema) ?? (parent && alsoTakenBy(parent));
 }
 
-/**
- * Makes a field of a body optional. `null` and `""` count as absent, because many clients cannot
- * leave a field out.
- */
+/** Makes a field of a body optional. `null` and `""` count as absent, because many clients cannot omit a field. */
 export function optional<Schema extends z.ZodType>(schema: Schema) {
   return absentIf([null, ''], schema);
 }
@@ -29,7 +19,7 @@ export function isAbsent(value: unknown): boolean {
   return value === undefined || value === null || value === '';
 }
 
-/** Makes a field of a body optional where `""` is a value of its own. `null` counts as absent. */
+/** Makes a field of a body optional where `""` is a value. `null` counts as absent. */
 export function optionalOrNull<Schema extends z.ZodType>(schema: Schema) {
   return absentIf([null], schema);
 }
