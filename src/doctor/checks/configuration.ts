@@ -99,7 +99,7 @@ function toVariable(name: string): string {
 
 function toFailure({ variable, message }: Problem): Check {
   const { problem, fix } = splitProblem(message);
-  const advice = fix ?? `Fix ${variable}: README.md describes it.`;
+  const advice = fix ?? `Fix ${variable}: see docs/reference/configuration.md.`;
   return configurationCheck(variable, { status: 'fail', detail: problem, code: 'configuration', advice });
 }
 
@@ -110,7 +110,7 @@ function toWarning(warning: string): Check {
     status: 'warn',
     detail: problem,
     code: 'configuration',
-    advice: fix ?? 'README.md lists the variables.',
+    advice: fix ?? 'docs/reference/configuration.md lists the variables.',
   });
 }
 
