@@ -72,7 +72,7 @@ describe('an address that Gmail refused for good', () => {
     });
     expect((await app.service.send(HELLO)).body).toMatchObject({
       code: 'recipient_suppressed',
-      errors: [{ detail: expect.stringContaining(`Somebody entered ${NOBODY}`) }],
+      errors: [{ detail: expect.stringContaining(`${NOBODY} was added manually`) }],
     });
   });
 });

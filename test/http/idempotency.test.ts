@@ -449,7 +449,7 @@ describe('a request of which it is not known what came', () => {
       suppressions: createSuppressions({
         store: backend.suppressions,
         events: createEvents(),
-        learn: true,
+        suppressRefused: true,
         onError() {},
       }),
       templates: NO_TEMPLATES,
