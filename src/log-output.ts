@@ -1,6 +1,9 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 
-/** Lines are written in batches: each write wakes the reader, which costs more than formatting a line. */
+/**
+ * Lines are written in batches: each write wakes the reader, which costs more than formatting a
+ * line.
+ */
 const BATCH_BYTES = 4096;
 /** Maximum delay of a line. Also the interval between attempts after a write failed. */
 const FLUSH_EVERY_MS = 100;
@@ -37,13 +40,19 @@ export function openLogOutput(descriptor: number, describeGap: (dropped: number)
   const fd = openNonBlocking(descriptor);
   const waiting: string[] = [];
   let waitingBytes = 0;
-  /** Bytes being written. A partial write leaves the rest here, and the next write completes the line. */
+  /**
+   * Bytes being written. A partial write leaves the rest here, and the next write completes the
+   * line.
+   */
   let batch: Buffer = NOTHING;
   /** Whether the first line of `batch` has been written in part. */
   let isPartial = false;
   /** Number of dropped lines that `batch` reports; 0 if it holds ordinary lines. */
   let reported = 0;
-  /** Lines dropped since the last report. Until it is 0, further lines are dropped too: the report goes first. */
+  /**
+   * Lines dropped since the last report. Until it is 0, further lines are dropped too: the report
+   * goes first.
+   */
   let dropped = 0;
   let isFull = false;
 

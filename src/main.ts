@@ -8,7 +8,9 @@ const oldestNode = Number.parseInt(engines.node.replace('>=', ''), 10);
 /** Runs a command and returns the exit code. `signal` is aborted by SIGTERM or SIGINT. */
 type Command = (args: string[], context: { version: string; signal: AbortSignal }) => Promise<number>;
 
-/** Each command is loaded only when called: `healthcheck` runs every few seconds and needs little. */
+/**
+ * Each command is loaded only when called: `healthcheck` runs every few seconds and needs little.
+ */
 const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Command> }>> = {
   serve: {
     about: 'run the service (the default)',

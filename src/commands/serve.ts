@@ -65,8 +65,8 @@ function describeSource(envFile: string | null): string {
 }
 
 /**
- * Returns a function that reloads the API keys. Overlapping calls run one after the other. If the new
- * keys cannot be used, the previous ones stay in effect.
+ * Returns a function that reloads the API keys. Overlapping calls run one after the other. If the
+ * new keys cannot be used, the previous ones stay in effect.
  */
 function createReload(service: Pick<Service, 'reloadKeys'>, logger: Logger): () => void {
   let last = Promise.resolve();

@@ -112,7 +112,10 @@ function toLimits(values: z.infer<typeof account>, common: Limits): Pick<Account
   };
 }
 
-/** Parses the account to log in as. Gmail requires the whole address, not only the part before the @. */
+/**
+ * Parses the account to log in as. Gmail requires the whole address, not only the part before the
+ * @.
+ */
 function parseUser(text: string): string {
   const fix = 'It must be the full address of the account, also for Workspace domains: name@yourdomain.';
   return parseEmailSetting(text, (reason) => `${reason} ${fix}`);

@@ -8,7 +8,9 @@ const EXAMPLE = '[{"user": "you@gmail.com", "app_password": "abcd efgh ijkl mnop
 const text = z.string('It must be a string.').optional();
 const count = z.number('It must be a number, without quotes.').optional();
 
-/** One account in GMAIL_ACCOUNTS. The values themselves are parsed later, like those of variables. */
+/**
+ * One account in GMAIL_ACCOUNTS. The values themselves are parsed later, like those of variables.
+ */
 const accountEntry = z.strictObject({
   user: z
     .string('It is required: the full address of the account, as a string.')

@@ -17,7 +17,8 @@ export interface ParsedApiKeys {
 /**
  * Parses API_KEYS: `name:secret` pairs, or a JSON list.
  *
- * @param checkWebhook Returns the problem of an endpoint with the rest of the configuration, or null.
+ * @param checkWebhook Returns the problem of an endpoint with the rest of the configuration, or
+ *   null.
  */
 export function parseApiKeys(setting: Setting, checkWebhook: (url: string) => string | null): ParsedApiKeys {
   const problems: Problem[] = [];
@@ -53,8 +54,8 @@ function parseEntries({ text, problem }: Setting, report: (message: string) => v
 }
 
 /**
- * Parses `name:secret` or `name:sha256:<hex>`, either followed by `:admin`. Errors repeat no part of
- * it: in a malformed pair, any part may be the secret.
+ * Parses `name:secret` or `name:sha256:<hex>`, either followed by `:admin`. Errors repeat no part
+ * of it: in a malformed pair, any part may be the secret.
  */
 function parsePair(pair: string): KeyEntry {
   const [name = '', ...parts] = pair.split(':');

@@ -138,8 +138,8 @@ const environment = z.object({
 const WEBHOOK_VARIABLES = { WEBHOOK_URL: true, WEBHOOK_SECRET: true, WEBHOOK_ALLOWED_HOSTS: true } as const;
 
 /**
- * Reads the whole configuration: the environment, and the files that `…_FILE` variables name. Each of
- * the `warnings` should be logged.
+ * Reads the whole configuration: the environment, and the files that `…_FILE` variables name. Each
+ * of the `warnings` should be logged.
  *
  * @throws {ConfigError} Naming every variable that is missing or invalid.
  */
@@ -256,7 +256,9 @@ function toValidKeys({ keys, problems }: ParsedApiKeys): readonly ApiKey[] {
   return freezeDeep(keys);
 }
 
-/** Freezes a value at all depths, except typed arrays such as key digests, which cannot be frozen. */
+/**
+ * Freezes a value at all depths, except typed arrays such as key digests, which cannot be frozen.
+ */
 function freezeDeep<T>(value: T): T {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
   for (const child of Object.values(value)) freezeDeep(child);

@@ -39,8 +39,8 @@ function otherForm(name: string): string {
 }
 
 /**
- * Reads a file as UTF-8 with `\n` line ends. Drops a byte order mark, which parseEnv would make part
- * of the first name.
+ * Reads a file as UTF-8 with `\n` line ends. Drops a byte order mark, which parseEnv would make
+ * part of the first name.
  */
 function readText(path: string): string {
   let bytes: Buffer;

@@ -2,7 +2,9 @@ import { distance } from 'fastest-levenshtein';
 import { type Environment, isSet, type Problem, type Settings } from './environment.ts';
 import { VARIABLES, type VariableName } from './variables.ts';
 
-/** A name in the environment that is not a variable of Outtray, and the variable most likely meant. */
+/**
+ * A name in the environment that is not a variable of Outtray, and the variable most likely meant.
+ */
 export interface Misspelling {
   readonly name: string;
   /** A variable, or the `_FILE` of one. */
@@ -49,7 +51,10 @@ const SYNONYMS: readonly { readonly match: RegExp; readonly meant: VariableName 
 /** Names that other programs may use. They count as misspelt only while the variable is not set. */
 const FOREIGN = /^(?:E?MAIL(?!APP|OAUTH)|GOOGLE|APPP[AW]|API[ST])/;
 
-/** Finds every name in the environment that looks like a misspelt variable. An empty value does not count. */
+/**
+ * Finds every name in the environment that looks like a misspelt variable. An empty value does not
+ * count.
+ */
 export function findMisspellings(env: Environment, settings: Settings): Misspelling[] {
   return Object.entries(env).flatMap(([name, value = '']) => {
     if (KNOWN.includes(name) || value.trim() === '' || isServiceLink(name, value)) return [];
@@ -58,7 +63,10 @@ export function findMisspellings(env: Environment, settings: Settings): Misspell
   });
 }
 
-/** Kubernetes and Docker set these per service, such as SMTP_PORT=tcp://10.0.0.1:25 for one named smtp. */
+/**
+ * Kubernetes and Docker set these per service, such as SMTP_PORT=tcp://10.0.0.1:25 for one named
+ * smtp.
+ */
 function isServiceLink(name: string, value: string): boolean {
   return /_SERVICE_(?:HOST|PORT)|_PORT_\d+_/.test(name) || /^(?:tcp|udp|sctp):\/\//.test(value);
 }
@@ -116,8 +124,8 @@ export function describeMisspelling({ name, meant }: Misspelling): string {
 }
 
 /**
- * Adds each misspelling to the problem that it causes: the problem of the variable that was meant, or
- * those that mention this variable.
+ * Adds each misspelling to the problem that it causes: the problem of the variable that was meant,
+ * or those that mention this variable.
  *
  * @returns The problems, and the misspellings that cause none of them.
  */

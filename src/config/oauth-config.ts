@@ -19,7 +19,9 @@ const key = z.object({
   token_uri: z.string().optional(),
 });
 
-/** Parses the JSON key of a service account from the Google Cloud console. Ignores unused fields. */
+/**
+ * Parses the JSON key of a service account from the Google Cloud console. Ignores unused fields.
+ */
 export function parseServiceAccount(text: string): ServiceAccountKey {
   const { data, error } = key.safeParse(parseJson(text));
   if (error) {
@@ -90,8 +92,8 @@ function isLoopback(hostname: string): boolean {
 }
 
 /**
- * Parses a client id, client secret or refresh token. Google specifies no format, but they are ASCII
- * without white space.
+ * Parses a client id, client secret or refresh token. Google specifies no format, but they are
+ * ASCII without white space.
  */
 export function parseOAuthWord(text: string): string {
   if (!/^[\x21-\x7e]+$/.test(text))

@@ -1,8 +1,8 @@
 import { InvalidValue, isHost, splitList } from './value-parsers.ts';
 
 /**
- * One server of SMTP_URL. `starttls` and `implicit` are always encrypted. `never` is unencrypted and
- * never logs in.
+ * One server of SMTP_URL. `starttls` and `implicit` are always encrypted. `never` is unencrypted
+ * and never logs in.
  */
 export interface SmtpServer {
   readonly host: string;
@@ -13,8 +13,8 @@ export interface SmtpServer {
 const DEFAULT_PORTS = { 'smtp:': 587, 'smtps:': 465 } as const;
 
 /**
- * Parses `smtp://host:587,smtps://host:465`, servers in order of preference. Errors repeat no entry,
- * as it may contain a password.
+ * Parses `smtp://host:587,smtps://host:465`, servers in order of preference. Errors repeat no
+ * entry, as it may contain a password.
  */
 export function parseSmtpUrl(text: string): SmtpServer[] {
   const entries = splitList(text);
@@ -24,7 +24,8 @@ export function parseSmtpUrl(text: string): SmtpServer[] {
 }
 
 function parseServer(entry: string, label: string): SmtpServer {
-  // Checked before parsing: a password with "/" or "#" makes the URL malformed, and this error is better.
+  // Checked before parsing: a password with "/" or "#" makes the URL malformed, and this error is
+  // better.
   if (entry.includes('@')) throw new InvalidValue(`${label} ${credentialsReason(entry)}`);
   const url = URL.parse(entry);
   if (url === null)

@@ -2,7 +2,9 @@ import { InvalidValue, isHost, splitList } from './value-parsers.ts';
 
 /** Endpoints of events, and the rules for calling them. */
 export interface WebhookConfig {
-  /** Receives the events of every message and account. Null: only the endpoints of keys receive any. */
+  /**
+   * Receives the events of every message and account. Null: only the endpoints of keys receive any.
+   */
   readonly url: string | null;
   /** One secret, or two during a rotation. Calls are signed with each. */
   readonly secrets: readonly Uint8Array[];

@@ -58,7 +58,9 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
     return delivery;
   }
 
-  /** Applies `next` to the stored delivery. Repeats it if the delivery changed since it was read. */
+  /**
+   * Applies `next` to the stored delivery. Repeats it if the delivery changed since it was read.
+   */
   async function change(
     id: string,
     caller: Caller,

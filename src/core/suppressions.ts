@@ -89,7 +89,8 @@ export function createSuppressions({
 
   if (suppressRefused) {
     events.on('message.attempted', (delivery, attempt, { refused }) => {
-      // The simulator refuses the recipients that a test chooses; that says nothing about real mailboxes.
+      // The simulator refuses the recipients that a test chooses; that says nothing about real
+      // mailboxes.
       if (delivery.test) return;
       for (const { email, fault } of refused) {
         if (!isMailboxGone(fault)) continue;

@@ -5,8 +5,8 @@ import type { DeliveryStore } from './ports/delivery-store.ts';
 /** Lets a request wait until its message is settled. */
 export interface Waiters {
   /**
-   * Resolves with the delivery once it is settled. Resolves with null when `ms` passed, `signal` was
-   * aborted, the account is paused, or the service is shutting down. Never rejects.
+   * Resolves with the delivery once it is settled. Resolves with null when `ms` passed, `signal`
+   * was aborted, the account is paused, or the service is shutting down. Never rejects.
    *
    * @param options `throughPauses`: keep waiting while the account is paused.
    */

@@ -18,7 +18,9 @@ export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' |
   readonly absentAfterMs: number | undefined;
 }
 
-/** Everything that sends: the configured accounts, the sandbox of test keys, and their dispatchers. */
+/**
+ * Everything that sends: the configured accounts, the sandbox of test keys, and their dispatchers.
+ */
 export interface DeliveryEngine {
   readonly accounts: Accounts;
   /** Starts taking due deliveries. */

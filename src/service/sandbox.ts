@@ -20,8 +20,8 @@ export interface Sandbox {
 }
 
 /**
- * Opens the account that sends the mail of test keys. It takes the whole delivery path to a built-in
- * simulator and leads nowhere.
+ * Opens the account that sends the mail of test keys. It takes the whole delivery path to a
+ * built-in simulator and leads nowhere.
  */
 export async function openSandbox({
   connections,

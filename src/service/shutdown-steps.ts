@@ -2,7 +2,9 @@ import type { Logger } from 'pino';
 import type { Backend } from '../core/ports/backend.ts';
 import type { ServiceParts } from './parts.ts';
 
-/** Shares of SHUTDOWN_TIMEOUT: for attempts, then connections, then the queue. The rest is spare. */
+/**
+ * Shares of SHUTDOWN_TIMEOUT: for attempts, then connections, then the queue. The rest is spare.
+ */
 const ATTEMPTS_SHARE = 0.8;
 const CONNECTIONS_SHARE = 0.06;
 const QUEUE_SHARE = 0.04;
@@ -11,7 +13,10 @@ const QUEUE_SHARE = 0.04;
 const IDS_PER_LINE = 200;
 
 export interface ShutdownSteps {
-  /** Runs the steps once, and resolves within SHUTDOWN_TIMEOUT. Further calls return the same promise. */
+  /**
+   * Runs the steps once, and resolves within SHUTDOWN_TIMEOUT. Further calls return the same
+   * promise.
+   */
   close(): Promise<void>;
   /** Returns the names of the parts that `close` still waits for or has given up. */
   unfinished(): string[];

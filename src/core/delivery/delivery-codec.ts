@@ -3,8 +3,8 @@ import type { Delivery } from './delivery.ts';
 
 /**
  * Encodes a delivery for storage that outlives the process: its record, which changes with every
- * transition. Its content, which never changes, is stored separately. Records of older versions stay
- * readable: fields are only ever added, with a default for records that lack them.
+ * transition. Its content, which never changes, is stored separately. Records of older versions
+ * stay readable: fields are only ever added, with a default for records that lack them.
  */
 export function encodeRecord(delivery: Delivery): string {
   return JSON.stringify({ ...delivery, content: null });

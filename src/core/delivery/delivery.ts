@@ -74,7 +74,9 @@ export interface SmtpReply {
   readonly response: string;
 }
 
-/** Why a delivery, an attempt or a recipient failed: a row of ERRORS with the detail of this case. */
+/**
+ * Why a delivery, an attempt or a recipient failed: a row of ERRORS with the detail of this case.
+ */
 export interface DeliveryError {
   readonly code: ErrorCode;
   /** `account`: a fault of the sending account, so every message of that account waits. */

@@ -17,7 +17,9 @@ export interface Job {
 /** Why an attempt failed, and what follows. */
 export interface Fault {
   readonly error: DeliveryError;
-  /** `account` pauses the account and fails no message. `connection` is unrelated to the message. */
+  /**
+   * `account` pauses the account and fails no message. `connection` is unrelated to the message.
+   */
   readonly scope: 'message' | 'recipient' | 'connection' | 'account';
   readonly retryable: boolean;
   /** Waits before the 1st, 2nd, … retry, in ms; the last one repeats. Null: the usual back-off. */

@@ -145,7 +145,9 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
   }
 }
 
-/** Requeues a delivery that changed after it was read: it was canceled or rescheduled, for example. */
+/**
+ * Requeues a delivery that changed after it was read: it was canceled or rescheduled, for example.
+ */
 function requeueNow(id: string, { queue, account }: DispatcherDeps): Promise<void> {
   return queue.retry(id, account.user, 0);
 }

@@ -15,7 +15,9 @@ export interface QueueWorkersOptions {
   readonly channel: string;
   /** Number of workers: ids handled at once. */
   readonly count: number;
-  /** Resolves when this worker, numbered from 0, may take an id. Without it a worker never waits. */
+  /**
+   * Resolves when this worker, numbered from 0, may take an id. Without it a worker never waits.
+   */
   readonly ready?: (worker: number, stopping: AbortSignal) => Promise<void>;
   /** Handles a due id. Once it resolves, the id is done or back in the queue. */
   readonly handle: (id: string, stopping: AbortSignal) => Promise<void>;

@@ -140,7 +140,9 @@ function splitNotice(fault: Fault | null): DeliveryError {
   };
 }
 
-/** Returns the fault of the first recipient to retry. Such a fault is certain: the server replied. */
+/**
+ * Returns the fault of the first recipient to retry. Such a fault is certain: the server replied.
+ */
 function findTemporaryRefusal({ refused }: Outcome): Fault | null {
   return refused.find(({ fault }) => fault.retryable)?.fault ?? null;
 }

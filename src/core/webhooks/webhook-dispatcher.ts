@@ -8,7 +8,9 @@ import { DAY, HOUR } from '../time.ts';
 
 /** Waits after the 1st, 2nd, … failed call. */
 const WEBHOOK_BACKOFF_MS = [...BACKOFF_MS, 2 * HOUR];
-/** Total time that a notice is retried, counted in waits, so that a clock jump does not use it up. */
+/**
+ * Total time that a notice is retried, counted in waits, so that a clock jump does not use it up.
+ */
 const RETRY_FOR_MS = DAY;
 
 /** Calls at once per endpoint. Each endpoint has its own workers: a slow one delays no other. */
@@ -32,8 +34,8 @@ export interface WebhookDispatcherOptions {
 /** Delivers notices to their endpoints, with retries for a day. */
 export interface WebhookDispatcher {
   /**
-   * Stores a notice and calls its endpoint as soon as a worker is free. Never rejects: a notice that
-   * cannot be stored is reported as `webhook.dropped`.
+   * Stores a notice and calls its endpoint as soon as a worker is free. Never rejects: a notice
+   * that cannot be stored is reported as `webhook.dropped`.
    */
   enqueue(notice: Notice): Promise<void>;
   /** Whether the endpoint has responded 410 Gone. */
@@ -41,8 +43,8 @@ export interface WebhookDispatcher {
   /** Lets endpoints that responded 410 receive new notices again. */
   resetGone(): void;
   /**
-   * Resumes the notices in an outbox that outlived the process, and takes those that other instances
-   * store for these endpoints. Drops notices for endpoints that are no longer configured.
+   * Resumes the notices in an outbox that outlived the process, and takes those that other
+   * instances store for these endpoints. Drops notices for endpoints that are no longer configured.
    */
   recover(urls: readonly string[]): Promise<void>;
   /** Makes no more calls. Resolves when the calls under way have ended. Still stores notices. */
