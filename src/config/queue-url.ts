@@ -15,7 +15,7 @@ export function parseQueueUrl(text: string): QueueUrl {
   const [, scheme = '', rest = ''] = /^([a-z]+):(.*)$/s.exec(text) ?? [];
   switch (scheme) {
     case 'memory':
-      if (rest !== '') throw new InvalidValue('It must be just memory:, with nothing after the colon.');
+      if (rest !== '') throw new InvalidValue('It has something after the colon: write just memory:.');
       return { kind: 'memory' };
     case 'sqlite':
       return { kind: 'sqlite', file: toFile(rest) };
@@ -47,7 +47,9 @@ function toRedisUrl(text: string): string {
     );
   }
   if (!/^\/?\d{0,5}$/.test(url.pathname))
-    throw new InvalidValue('Only a database number, such as /0, may follow the host and port.');
+    throw new InvalidValue(
+      'It has a path that is not a database number: write a number such as /0 after the host and port.',
+    );
   if (url.search !== '' || url.hash !== '')
     throw new InvalidValue('It has something after the database number: write only redis://host:6379/0.');
   return text;

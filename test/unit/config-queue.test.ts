@@ -40,9 +40,9 @@ describe('QUEUE_URL', () => {
     ['redis://', 'It is not a URL'],
     ['redis://redis:port', 'It is not a URL'],
     ['redis://:p/ss@redis:6379', 'It is not a URL'],
-    ['redis://redis/queue', 'Only a database number'],
-    ['redis://redis/0/1', 'Only a database number'],
-    ['redis://redis/123456', 'Only a database number'],
+    ['redis://redis/queue', 'not a database number'],
+    ['redis://redis/0/1', 'not a database number'],
+    ['redis://redis/123456', 'not a database number'],
     ['redis://redis/0?db=1', 'after the database number'],
     ['redis://redis/0#1', 'after the database number'],
   ])('refuses %j', (value, reason) => {
