@@ -89,11 +89,11 @@ describe('an address that Gmail refuses', () => {
   });
 
   test('for two accounts at once is suppressed for both, even with a slow store', async () => {
-    const kept = createMemorySuppressions();
+    const memory = createMemorySuppressions();
     const slowly = () => new Promise((resolve) => setTimeout(resolve, 5));
     const store: SuppressionStore = {
-      ...kept,
-      replace: (from, to) => slowly().then(() => kept.replace(from, to)),
+      ...memory,
+      replace: (from, to) => slowly().then(() => memory.replace(from, to)),
     };
     const suppressions = startSuppressions({ store });
     const outcome = refusing('bob@example.com', NO_SUCH_USER);
@@ -167,8 +167,8 @@ describe('an address added manually', () => {
     'is suppressed for every account, with SUPPRESS=hard: %s',
     async (suppressRefused) => {
       const suppressions = startSuppressions({ suppressRefused });
-      const entered = await suppressions.add('bob@example.com', 'Asked us to stop');
-      expect(entered).toMatchObject({
+      const added = await suppressions.add('bob@example.com', 'Asked us to stop');
+      expect(added).toMatchObject({
         reason: 'manual',
         accounts: null,
         smtp: null,
@@ -176,24 +176,24 @@ describe('an address added manually', () => {
         note: 'Asked us to stop',
       });
       expect(await suppressions.find('any@acme.com', ['bob@example.com'])).toEqual(
-        new Map([['bob@example.com', entered]]),
+        new Map([['bob@example.com', added]]),
       );
     },
   );
 
   test('stays unchanged when Gmail refuses it', async () => {
     const suppressions = startSuppressions();
-    const entered = await suppressions.add('bob@example.com', null);
+    const added = await suppressions.add('bob@example.com', null);
     await suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
-    expect(await suppressions.get('bob@example.com')).toEqual(entered);
+    expect(await suppressions.get('bob@example.com')).toEqual(added);
     expect(suppressions.errors).toEqual([]);
   });
 
   test('replaces a refusal that is being stored at the same time', async () => {
     const suppressions = startSuppressions();
-    const kept = suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
-    const [entered] = await Promise.all([suppressions.add('bob@example.com', null), kept]);
-    expect(await suppressions.get('bob@example.com')).toEqual(entered);
+    const attempted = suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
+    const [added] = await Promise.all([suppressions.add('bob@example.com', null), attempted]);
+    expect(await suppressions.get('bob@example.com')).toEqual(added);
   });
 
   test('is no longer suppressed once removed', async () => {
