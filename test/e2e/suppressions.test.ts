@@ -15,7 +15,9 @@ describe('an address that Gmail refused for good', () => {
       422,
       {
         code: 'recipient_suppressed',
-        errors: [{ pointer: '/to/0', detail: expect.stringContaining(`Gmail permanently refused ${NOBODY}`) }],
+        errors: [
+          { pointer: '/to/0', detail: expect.stringContaining(`Gmail permanently refused ${NOBODY}`) },
+        ],
       },
     ]);
     expect(app.gmail.transactions).toHaveLength(1);
