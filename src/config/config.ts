@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { FromPolicy } from '../core/accounts/accounts.ts';
+import { FROM_POLICIES, type FromPolicy } from '../core/accounts/accounts.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
 import { ON_UNCERTAIN, type OnUncertain } from '../core/dispatch/retry-policy.ts';
 import type { AccountConfig } from './account-config.ts';
@@ -106,7 +106,7 @@ const environment = z.object({
   HOST: defaulted('HOST', parseHost),
   PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
   GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
-  FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, ['reject', 'rewrite', 'allow'])),
+  FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, FROM_POLICIES)),
   SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
   SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_CONNECTIONS_PER_INSTANCE: optional((text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),

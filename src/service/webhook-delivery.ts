@@ -6,7 +6,7 @@ import type { ApiKey } from '../core/auth/caller.ts';
 import type { Events } from '../core/events.ts';
 import type { Backend } from '../core/ports/backend.ts';
 import { createWebhooks } from '../core/webhooks/webhooks.ts';
-import { toAccountResource, toResource } from '../http/presenters/resources.ts';
+import { createEventPresenter } from '../http/presenters/event-presenter.ts';
 
 export interface WebhookDeliveryOptions {
   readonly config: Pick<Config, 'webhooks'>;
@@ -50,8 +50,7 @@ export function openWebhookDelivery({
     events,
     urlsFor: (owner) => urlsOf(apiKeys.get(owner)),
     accountUrls: () => urlsOf(null),
-    toMessageData: (delivery) => toResource(delivery, durability, null),
-    toAccountData: (user) => toAccountResource(accounts.state(user)),
+    presenter: createEventPresenter(accounts, durability),
     now: sharedState.now,
     backoffScale,
     random: Math.random,

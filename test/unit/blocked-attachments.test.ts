@@ -9,7 +9,7 @@ test.each([
   ['image.iso', 'iso'],
   ['.bat', 'bat'],
   ['addin.xll', 'xll'],
-])('%s is blocked for its extension .%s', (filename, extension) => {
+])('%s is blocked, because Gmail blocks .%s', (filename, extension) => {
   expect(blockedExtensionOf(filename)).toBe(extension);
 });
 
@@ -27,7 +27,7 @@ test.each([
   'setup.exe.gz.bz2',
   'setup.exe.gz. ',
   'setup.exe..gz',
-])('the extension of a compressed file counts: %j', (filename) => {
+])('a compressed file is checked by the name inside: %j', (filename) => {
   expect(blockedExtensionOf(filename)).toBe('exe');
 });
 
@@ -42,7 +42,7 @@ test.each([
   expect(blockedExtensionOf(filename)).toBe('exe');
 });
 
-test('only the end of a very long name counts', () => {
+test('only the end of a very long name is checked', () => {
   expect(blockedExtensionOf(`${'. '.repeat(100_000)}x.exe`)).toBe('exe');
   expect(blockedExtensionOf(`setup.exe${'.gz'.repeat(100_000)}`)).toBeNull();
 });

@@ -1,5 +1,6 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import { createId } from '../id.ts';
+import type { EventPresenter } from '../ports/event-presenter.ts';
 import {
   createWebhookDispatcher,
   type WebhookDispatcher,
@@ -11,10 +12,7 @@ export interface WebhooksOptions extends WebhookDispatcherOptions {
   readonly urlsFor: (owner: string) => readonly string[];
   /** Returns the endpoints for the events of accounts. */
   readonly accountUrls: () => readonly string[];
-  /** Returns the JSON value that describes a message to an endpoint. */
-  readonly toMessageData: (delivery: Delivery) => unknown;
-  /** Returns the JSON value that describes an account to an endpoint. */
-  readonly toAccountData: (user: string) => unknown;
+  readonly presenter: EventPresenter;
 }
 
 /** Notifies endpoints of events of messages and accounts. */
@@ -37,7 +35,7 @@ interface WebhookEvent {
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#payload-structure
  */
 export function createWebhooks(options: WebhooksOptions): Webhooks {
-  const { events, urlsFor, accountUrls, toMessageData, toAccountData } = options;
+  const { events, urlsFor, accountUrls, presenter } = options;
   const dispatcher = createWebhookDispatcher(options);
 
   /** @param describe Called only if there is an endpoint to notify. */
@@ -70,12 +68,12 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       type: `message.${status}`,
       about: id,
       sequence: revision,
-      data: toMessageData(delivery),
+      data: presenter.message(delivery),
     }));
   }
 
   function notifyOfAccount(type: string, user: string) {
-    notify(accountUrls(), () => ({ type, about: user, data: toAccountData(user) }));
+    notify(accountUrls(), () => ({ type, about: user, data: presenter.account(user) }));
   }
 
   events.on('message.settled', notifyOfMessage);
