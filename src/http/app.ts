@@ -86,7 +86,7 @@ export async function openApiDocument(version: string): Promise<string> {
     messages: { get: unused, list: unused, cancel: unused, retry: unused, reschedule: unused },
     templates: { list: unused, render: unused },
     toText: unused,
-    suppressions: { get: unused, list: unused, enter: unused, remove: unused },
+    suppressions: { get: unused, list: unused, add: unused, remove: unused },
     waiters: { wait: unused },
     store: { get: unused, tombstone: unused, refusal: unused },
     freeBytes: unused,

@@ -156,6 +156,6 @@ test('what webhooks have not been told when the service stops is named in the lo
   });
   await app.service.send(HELLO, { wait: 10 });
   await app.service.close();
-  const line = app.service.logs.find(({ msg }) => String(msg).startsWith('webhooks were not told'));
+  const line = app.service.logs.find(({ msg }) => String(msg).startsWith('undelivered webhook events lost'));
   expect(line).toMatchObject({ level: 40, lost: [expect.stringMatching(/^evt_/)] });
 });

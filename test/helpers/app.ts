@@ -146,7 +146,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       events: createEvents(),
       isDraining: overrides.isDraining ?? (() => false),
     }),
-    suppressions: { get: async () => null, list: async () => [], enter: never, remove: async () => false },
+    suppressions: { get: async () => null, list: async () => [], add: never, remove: async () => false },
     templates: NO_TEMPLATES,
     toText: String,
     idempotency: createLedger(),

@@ -34,7 +34,7 @@ export interface CoreSetup {
   readonly fromPolicy?: AccountsOptions['fromPolicy'];
   readonly allowance?: Allowance;
   readonly rate?: number;
-  readonly lanes?: number;
+  readonly workers?: number;
   readonly backend?: Backend;
   /** Whether sessions come about, or every attempt ends before. */
   readonly login?: boolean;
@@ -54,7 +54,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     senders = [{ user: 'bot@acme.com' }],
     fromPolicy = 'reject',
     allowance = AMPLE,
-    lanes = 1,
+    workers = 1,
     backend = aBackend(setup.retainMs),
     login = true,
     backoffScale = 0.0005,
@@ -64,14 +64,14 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const events = createEvents().setMaxListeners(0);
   const jobs: (Job & { readonly user: string })[] = [];
   const failures: unknown[] = [];
-  events.on('lane.failed', (_id, error) => failures.push(error));
+  events.on('worker.failed', (_id, error) => failures.push(error));
 
   const members = senders.map(({ user, aliases = [], from = { email: user, name: null } }) => {
     const account = createAccount(user, {
       events,
       backoffScale,
-      connections: lanes,
-      connectionsHere: lanes,
+      connections: workers,
+      connectionsHere: workers,
       allowance,
       rate: setup.rate ?? null,
       sharedState,
@@ -99,7 +99,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     random: () => 0.5,
   } as const;
   const dispatchers = members.map(({ account, transport }) =>
-    createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes }),
+    createDispatcher({ queue, store, events, policy, accounts, account, transport, workers }),
   );
   let draining = false;
   const composer = {
@@ -111,7 +111,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const suppressions = createSuppressions({
     store: backend.suppressions,
     events,
-    learn: true,
+    suppressRefused: true,
     onError: (error) => failures.push(error),
   });
   const intake = createIntake({

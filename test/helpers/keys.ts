@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DEFAULT_SCOPES, UNRESTRICTED } from '../../src/config/api-key.ts';
+import { DEFAULT_SCOPES, UNRESTRICTED } from '../../src/config/api-key-config.ts';
 import type { ApiKey, Caller } from '../../src/core/auth/caller.ts';
 
 /** A caller that may send and read all it likes, with what the test cares about put over it. */

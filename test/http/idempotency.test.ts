@@ -463,7 +463,7 @@ describe('a repeated request after an unknown outcome', () => {
       suppressions: createSuppressions({
         store: backend.suppressions,
         events: createEvents(),
-        learn: true,
+        suppressRefused: true,
         onError() {},
       }),
       templates: NO_TEMPLATES,

@@ -104,7 +104,7 @@ function failing(makeError: () => Error): Partial<AppOptions> {
     },
     idempotency: { claim: reject, accept: reject, release: reject, markUnknown: reject },
     messages: { get: reject, list: reject, cancel: reject, retry: reject, reschedule: reject },
-    suppressions: { get: reject, list: reject, enter: reject, remove: reject },
+    suppressions: { get: reject, list: reject, add: reject, remove: reject },
     templates: { list: fail, render: fail },
   };
 }

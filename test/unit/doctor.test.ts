@@ -94,7 +94,7 @@ describe('readConfiguration', () => {
       {
         target: 'GMAIL_APP_PASSWORD',
         detail: 'An app password has exactly 16 letters, apart from spaces.',
-        advice: expect.stringContaining('make an app password'),
+        advice: expect.stringContaining('create an app password'),
       },
       { target: 'GMAIL_USR', status: 'warn', advice: 'The nearest name is GMAIL_USER.' },
     ]);

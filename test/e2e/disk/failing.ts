@@ -48,5 +48,5 @@ export async function startFailing(setup: InstanceSetup, folder: string, seed: s
 
 /** How often it found that nothing could be written any more. */
 export function failuresOf({ printed }: Instance): number {
-  return printed().split('the queue cannot be used').length - 1;
+  return printed().split('queue unavailable').length - 1;
 }

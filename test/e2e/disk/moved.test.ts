@@ -8,7 +8,7 @@ import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
 import { type Instance, startInstance } from './instance.ts';
 
 const SOON = { timeout: 10_000, interval: 50 };
-const CANNOT_BE_USED = 'the queue cannot be used';
+const CANNOT_BE_USED = 'queue unavailable';
 
 /** A service whose path to its file leads through a folder and a symbolic link, with one message that waits. */
 async function start() {
