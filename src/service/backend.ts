@@ -27,7 +27,7 @@ export async function openBackend(
 ): Promise<OpenBackend> {
   const { url, maxMessages, maxBytes } = queue;
   const limits = { maxMessages, maxBytes, retainMs };
-  const onTrouble = (reason: string | null) => {
+  const onAvailabilityChange = (reason: string | null) => {
     if (reason === null) logger.info('the queue can be used again');
     else logger.error({ reason }, 'the queue cannot be used: requests are refused until it can');
   };
@@ -51,13 +51,23 @@ export async function openBackend(
     case 'sqlite': {
       const { openSqliteBackend } = await import('../adapters/sqlite/index.ts');
       const { SqliteFileError } = await import('../adapters/sqlite/sqlite-errors.ts');
-      const opening = openSqliteBackend({ ...limits, file: url.file, queue: createMemoryQueue(), onTrouble });
+      const opening = openSqliteBackend({
+        ...limits,
+        file: url.file,
+        queue: createMemoryQueue(),
+        onAvailabilityChange,
+      });
       return { backend: await opening.catch(refuse(SqliteFileError)), rates: createMemoryRateCounter() };
     }
     case 'redis': {
       const { openRedisBackend } = await import('../adapters/redis/index.ts');
       const { RedisOpenError } = await import('../adapters/redis/connection/redis-errors.ts');
-      const opening = openRedisBackend({ ...limits, url: url.url, onTrouble, absentAfterMs });
+      const opening = openRedisBackend({
+        ...limits,
+        url: url.url,
+        onAvailabilityChange,
+        absentAfterMs,
+      });
       const backend = await opening.catch((error: unknown) => {
         throw error instanceof RedisOpenError
           ? new Error(`Redis at ${addressOf(url.url)} cannot be used: ${error.message}`)

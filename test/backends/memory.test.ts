@@ -7,10 +7,10 @@ import { advance } from '../../src/core/delivery/delivery.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
-import { type BackendLimits, backendContract } from './backend.ts';
-import { outboxContract } from './outbox.ts';
-import { rateContract } from './rate-counter.ts';
-import { suppressionContract } from './suppressions.ts';
+import { type BackendLimits, backendContract } from './backend-contract.ts';
+import { outboxContract } from './outbox-contract.ts';
+import { rateContract } from './rate-counter-contract.ts';
+import { suppressionContract } from './suppression-contract.ts';
 
 const MANUAL = { reason: 'manual', accounts: null } as const;
 
@@ -34,7 +34,7 @@ test('what is retained is bounded by count and by bytes: the oldest goes first, 
     forMs: 60_000,
     maxCount: 3,
     maxBytes: 100,
-    onEarly: (value) => early.push(value),
+    onEarlyDrop: (value) => early.push(value),
   });
   for (let n = 0; n < 4; n += 1) kept.set(`k${n}`, n, owned('crm', 10));
   expect([kept.get('k0'), kept.get('k1')]).toEqual([undefined, 1]);
@@ -44,7 +44,7 @@ test('what is retained is bounded by count and by bytes: the oldest goes first, 
 });
 
 test('what one owner retains never costs another its values, as long as that one holds no more than an equal share', () => {
-  const kept = createRetained<number>({ forMs: 60_000, maxCount: 10, maxBytes: 1000, onEarly() {} });
+  const kept = createRetained<number>({ forMs: 60_000, maxCount: 10, maxBytes: 1000, onEarlyDrop() {} });
   for (let n = 0; n < 5; n += 1) kept.set(`small${n}`, n, owned('shop', 10));
   for (let n = 0; n < 1000; n += 1) kept.set(`flood${n}`, n, owned('crm', n === 999 ? 900 : 1));
   expect([0, 1, 2, 3, 4].map((n) => kept.get(`small${n}`))).toEqual([0, 1, 2, 3, 4]);
@@ -53,7 +53,7 @@ test('what one owner retains never costs another its values, as long as that one
 });
 
 test('a key that is set again is counted once, under its new owner', () => {
-  const kept = createRetained<number>({ forMs: 60_000, maxCount: 2, maxBytes: 100, onEarly() {} });
+  const kept = createRetained<number>({ forMs: 60_000, maxCount: 2, maxBytes: 100, onEarlyDrop() {} });
   for (let n = 0; n < 5; n += 1) kept.set('same', n, owned('crm', 60));
   kept.set('other', 1, owned('shop', 30));
   expect([kept.get('same'), kept.get('other')]).toEqual([4, 1]);

@@ -6,16 +6,16 @@ import { advance } from '../../src/core/delivery/delivery.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
-import { backendContract } from './backend.ts';
-import { durableContract, type Place } from './durable.ts';
-import { outboxContract } from './outbox.ts';
-import { rateContract } from './rate-counter.ts';
-import { sharedContract } from './shared.ts';
-import { suppressionContract } from './suppressions.ts';
+import { backendContract } from './backend-contract.ts';
+import { durableContract, type Place } from './durability-contract.ts';
+import { sharedContract } from './multi-instance-contract.ts';
+import { outboxContract } from './outbox-contract.ts';
+import { rateContract } from './rate-counter-contract.ts';
+import { suppressionContract } from './suppression-contract.ts';
 
 const ROOMY = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
-const PATIENT = { ...ROOMY, onTrouble() {} };
-const QUICK = { absentAfterMs: 500, onTrouble() {} };
+const PATIENT = { ...ROOMY, onAvailabilityChange() {} };
+const QUICK = { absentAfterMs: 500, onAvailabilityChange() {} };
 /** Where what is taken must stay its owner's, however busy the machine is when Redis comes back. */
 const SLOW_TO_LEAVE = { absentAfterMs: 5000 };
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
@@ -43,7 +43,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
   afterAll(() => server[Symbol.asyncDispose]());
 
   const open = (limits: Partial<typeof ROOMY>): Promise<RedisBackend> =>
-    openRedisBackend({ ...ROOMY, ...limits, url: server.url(databases++), onTrouble() {} });
+    openRedisBackend({ ...ROOMY, ...limits, url: server.url(databases++), onAvailabilityChange() {} });
 
   backendContract('redis', open);
   outboxContract('redis', open);
@@ -113,7 +113,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
       .poll(
         () =>
           Promise.all(
-            [KEYS.timeline, KEYS.leaving, KEYS.delivery(delivery.id)].map((key) => client.exists(key)),
+            [KEYS.timeline, KEYS.expiring, KEYS.delivery(delivery.id)].map((key) => client.exists(key)),
           ),
         SOON,
       )
@@ -192,13 +192,15 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         await expect(book.change((value) => ++value.count)).rejects.toMatchObject({
           code: 'queue_unavailable',
         });
-        expect(one.store.refusal()).toBe('queue_unavailable');
+        expect(one.store.refusalCode()).toBe('queue_unavailable');
         await expect(one.queue.done(delivery.id, NOW.channel)).rejects.toMatchObject({
           code: 'queue_unavailable',
         });
 
         await start(redis);
-        await expect.poll(() => [one.store.refusal(), other.store.refusal()], SOON).toEqual([null, null]);
+        await expect
+          .poll(() => [one.store.refusalCode(), other.store.refusalCode()], SOON)
+          .toEqual([null, null]);
         expect(await one.store.update(delivery, advance(delivery, 'canceled', { finishedAt: 5 }))).toBe(true);
         await one.queue.done(delivery.id, NOW.channel);
         await one.queue.push('next', NOW);
@@ -243,17 +245,17 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
           ...ROOMY,
           ...QUICK,
           url: redis.url(),
-          onTrouble: (reason) => told.push(reason !== null),
+          onAvailabilityChange: (reason) => told.push(reason !== null),
         });
         const [operator] = [await openRedisBackend({ ...ROOMY, ...QUICK, url: redis.url() })];
         const order = (...[name, ...args]: readonly string[]) =>
           operator.client.call(name as string, ...args);
-        expect(backend.store.refusal()).toBeNull();
+        expect(backend.store.refusalCode()).toBeNull();
         await order(...spoil);
-        await expect.poll(() => backend.store.refusal(), SOON).toBe('queue_unavailable');
+        await expect.poll(() => backend.store.refusalCode(), SOON).toBe('queue_unavailable');
         await expect(backend.store.insert(aDelivery())).rejects.toMatchObject({ code: 'queue_unavailable' });
         await expect.poll(() => order(...mend).catch(() => null), SOON).toBe('OK');
-        await expect.poll(() => backend.store.refusal(), SOON).toBeNull();
+        await expect.poll(() => backend.store.refusalCode(), SOON).toBeNull();
         await backend.store.insert(aDelivery());
         expect([told[0], told.at(-1)]).toEqual([true, false]);
         await Promise.all([backend.close(), operator.close()]);

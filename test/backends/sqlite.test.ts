@@ -8,10 +8,10 @@ import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
-import { backendContract } from './backend.ts';
-import { durableContract, type Place } from './durable.ts';
-import { outboxContract } from './outbox.ts';
-import { suppressionContract } from './suppressions.ts';
+import { backendContract } from './backend-contract.ts';
+import { durableContract, type Place } from './durability-contract.ts';
+import { outboxContract } from './outbox-contract.ts';
+import { suppressionContract } from './suppression-contract.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ot5-contract-'));
 const opened: Backend[] = [];
@@ -35,7 +35,7 @@ function placeIn(path: string): Place {
         ...limits,
         file: join(path, 'queue.db'),
         queue: createMemoryQueue(),
-        onTrouble() {},
+        onAvailabilityChange() {},
       }),
     async afterCrash() {
       // By another process: if this one opened and closed the file, it would give up its lock.

@@ -305,8 +305,8 @@ describe('a repeated request that waits', () => {
 describe('a repeated request whose answer is not stored any more', () => {
   /** A ledger in which answers are dropped at once. */
   function withoutAnswers() {
-    const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
-    return createMemoryIdempotency({ claims: bounds, answers: { ...bounds, maxBytes: 0 } });
+    const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarlyDrop() {} };
+    return createMemoryIdempotency({ claims: bounds, responses: { ...bounds, maxBytes: 0 } });
   }
 
   const post = (app: AppUnderTest, url: string, body: unknown, headers: object = {}) =>
@@ -339,7 +339,7 @@ describe('a repeated request whose answer is not stored any more', () => {
     ],
     ['its id', null, null, null],
   ])('gets %s if the message is not kept any more either', async (_, tombstone, status, finished_at) => {
-    const store = { get: async () => null, tombstone: async () => tombstone, refusal: () => null };
+    const store = { get: async () => null, tombstone: async () => tombstone, refusalCode: () => null };
     await using app = await startApp({ idempotency: withoutAnswers(), store });
     const { id } = (await app.send(MAIL, KEY)).json();
     for (const headers of [KEY, { ...KEY, prefer: 'wait=10' }]) {
@@ -386,7 +386,7 @@ describe('a repeated request whose answer is not stored any more', () => {
     const store = {
       get: async () => null,
       tombstone: async (id: string) => ({ id, status: 'sent', finishedAt: 0 }) as const,
-      refusal: () => null,
+      refusalCode: () => null,
     };
     await using app = await startApp({ idempotency: withoutAnswers(), store });
     const first = await post(app, '/send/batch', { messages: [MAIL] });

@@ -2,7 +2,7 @@ import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { createArchiveInspector } from '../../src/adapters/archive/archive-inspector.ts';
-import { createBudget } from '../../src/adapters/archive/scan-budget.ts';
+import { createScanBudget } from '../../src/adapters/archive/scan-budget.ts';
 import type { Attachment } from '../../src/core/message/message.ts';
 import { tar, zip } from '../helpers/archives.ts';
 
@@ -204,7 +204,7 @@ describe('a bomb', () => {
   const BUDGET = 64 * MIB;
 
   async function spentOn(...attachments: Attachment[]) {
-    const budget = createBudget();
+    const budget = createScanBudget();
     const found = await createArchiveInspector(() => budget).findBlocked(attachments);
     return { spent: budget.spent, found: found.map(({ entry }) => entry) };
   }

@@ -301,7 +301,7 @@ describe('a request that waits', () => {
       let tell = (_id: string) => {};
       const get = vi.fn(async () => now);
       const waiters = createWaiters({
-        store: { get, onChangeElsewhere: (listener) => (tell = listener) },
+        store: { get, onRemoteChange: (listener) => (tell = listener) },
         events: createEvents(),
       });
       return {

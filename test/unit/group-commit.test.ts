@@ -17,7 +17,7 @@ const UNAVAILABLE = { code: 'queue_unavailable' };
 const LIMITS = { maxMessages: 5, maxBytes: 1e6, retainMs: 60_000 };
 
 /** There is no file that could be moved. */
-const IN_PLACE = { check() {}, keepLog() {}, foldLog() {} };
+const IN_PLACE = { check() {}, ensureLog() {}, checkpointLog() {} };
 const RECEIPT = { ids: ['msg_1'], refused: [] };
 
 let db: DatabaseSync;
@@ -32,7 +32,7 @@ beforeEach(() => {
   commits = createGroupCommit(db, {
     openFile: IN_PLACE,
     now: Date.now,
-    onTrouble: (reason) => troubles.push(reason),
+    onAvailabilityChange: (reason) => troubles.push(reason),
   });
   store = createSqliteStore(db, commits, LIMITS);
 });
@@ -98,11 +98,11 @@ test('on a full disk all writes of the turn are refused, and nothing of them is 
     expect(result).toMatchObject({ status: 'rejected', reason: UNAVAILABLE });
   // Who read meanwhile is shown what there is without it.
   expect(seen).toEqual({ status: 'fulfilled', value: null });
-  expect(store.refusal()).toBe('queue_unavailable');
+  expect(store.refusalCode()).toBe('queue_unavailable');
   expect(await store.get(early.id)).toBeNull();
   freeDisk();
   for (const delivery of [read, early, aDelivery(), aDelivery()]) await store.insert(delivery);
-  expect(store.refusal()).toBe('queue_full');
+  expect(store.refusalCode()).toBe('queue_full');
   expect(await store.get(kept.id)).toEqual(kept);
 });
 
@@ -140,7 +140,7 @@ test('a commit that fails takes back what its turn had counted: messages, claims
   expect(await outbox.get(replaced.id)).toEqual(replaced);
   expect([await outbox.put(aNotice()), await outbox.put(aNotice())]).toEqual([true, false]);
   for (let i = 0; i < 4; i++) await store.insert(aDelivery());
-  expect(store.refusal()).toBe('queue_full');
+  expect(store.refusalCode()).toBe('queue_full');
 });
 
 test('after a failure it tries again by itself, is ready once that works, and tells of both once', async () => {
@@ -150,12 +150,12 @@ test('after a failure it tries again by itself, is ready once that works, and te
   db.exec('PRAGMA query_only = ON');
   await vi.advanceTimersByTimeAsync(1000);
   await nextTurn();
-  expect(store.refusal()).toBe('queue_unavailable');
+  expect(store.refusalCode()).toBe('queue_unavailable');
   db.exec('PRAGMA query_only = OFF');
   freeDisk();
   await vi.advanceTimersByTimeAsync(1000);
   await nextTurn();
-  expect(store.refusal()).toBeNull();
+  expect(store.refusalCode()).toBeNull();
   expect(troubles).toEqual(['database or disk is full', null]);
 });
 

@@ -5,7 +5,7 @@ import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/in
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 
 const PASSWORD = 'correct-horse-battery';
-const OPTIONS = { maxMessages: 10, maxBytes: 1e6, retainMs: 60_000, onTrouble() {} };
+const OPTIONS = { maxMessages: 10, maxBytes: 1e6, retainMs: 60_000, onAvailabilityChange() {} };
 
 async function withBackend(url: string, run: (backend: RedisBackend) => Promise<void>): Promise<void> {
   const backend = await openRedisBackend({ ...OPTIONS, url });

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Gunzip, InflateRaw } from 'node:zlib';
-import type { Budget } from './scan-budget.ts';
+import type { ScanBudget } from './scan-budget.ts';
 
 /** The bytes of a file, as they come. Whoever has them may stop early by `return()`, which also stops what makes them. */
 export type Chunks = AsyncGenerator<Uint8Array, void, undefined>;
@@ -13,7 +13,7 @@ export interface Entry {
   readonly content: Chunks | null;
 }
 
-export async function* oneChunk(bytes: Uint8Array): Chunks {
+export async function* toChunks(bytes: Uint8Array): Chunks {
   yield bytes;
 }
 
@@ -64,7 +64,7 @@ export async function* sliced(chunks: Chunks): Chunks {
 const START_COST = 64 * 1024;
 
 /** What comes out of the inflater, as far as the budget goes. */
-export async function* inflate(chunks: Chunks, inflater: Gunzip | InflateRaw, budget: Budget): Chunks {
+export async function* inflate(chunks: Chunks, inflater: Gunzip | InflateRaw, budget: ScanBudget): Chunks {
   budget.spend(START_COST);
   const feeding = feed(chunks, inflater);
   try {
@@ -97,7 +97,7 @@ export async function feed(chunks: Chunks, sink: Sink): Promise<void> {
   try {
     for await (const chunk of chunks) {
       if (sink.destroyed) return;
-      if (!sink.write(chunk)) await roomIn(sink);
+      if (!sink.write(chunk)) await waitForDrain(sink);
     }
     sink.end(null);
   } catch (error) {
@@ -105,7 +105,7 @@ export async function feed(chunks: Chunks, sink: Sink): Promise<void> {
   }
 }
 
-function roomIn(sink: Sink): Promise<void> {
+function waitForDrain(sink: Sink): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       sink.off('drain', done);

@@ -1,13 +1,13 @@
 import { createGunzip } from 'node:zlib';
 import { type Chunks, type Entry, inflate } from './chunks.ts';
-import type { Budget } from './scan-budget.ts';
+import type { ScanBudget } from './scan-budget.ts';
 
 /** The one file in a gzip: under the name in its header, if it has one, and under its own name without `.gz`. */
 export async function* readGzip(
   name: string,
   head: Buffer,
   chunks: Chunks,
-  budget: Budget,
+  budget: ScanBudget,
 ): AsyncGenerator<Entry> {
   const stored = storedName(head);
   if (stored !== null) yield { name: stored, content: null };

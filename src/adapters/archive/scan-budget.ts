@@ -1,5 +1,5 @@
 /** How much work the archives of one message may cause. */
-export interface Budget {
+export interface ScanBudget {
   /** Bytes that have come out of decompression so far, and what it took to start. */
   readonly spent: number;
   /** @throws {RangeError} when there is not as much left; nothing is spent then */
@@ -12,7 +12,7 @@ export interface Budget {
 const MAX_SPENT = 64 * 1024 * 1024;
 const MAX_ENTRIES = 10_000;
 
-export function createBudget(): Budget {
+export function createScanBudget(): ScanBudget {
   let spent = 0;
   let entries = 0;
   return {

@@ -9,7 +9,7 @@ const RECEIPT_ITEM_BYTES = 64;
 
 export interface MemoryIdempotencyOptions {
   readonly claims: RetainedOptions;
-  readonly answers: RetainedOptions;
+  readonly responses: RetainedOptions;
 }
 
 interface Claim {
@@ -24,7 +24,7 @@ interface Claim {
 export function createMemoryIdempotency(options: MemoryIdempotencyOptions): IdempotencyStore {
   const inProgress = new Map<string, Claim>();
   const ended = createRetained<Claim>(options.claims);
-  const answers = createRetained<CachedResponse>(options.answers);
+  const answers = createRetained<CachedResponse>(options.responses);
 
   /** Ends a claim that is in progress. */
   function end(name: string, receipt: Receipt | null) {

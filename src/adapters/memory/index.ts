@@ -36,20 +36,20 @@ export function createMemoryBackend({
     forMs: retainMs,
     maxCount: Math.max(MIN_RETAINED, maxMessages),
     maxBytes,
-    onEarly: () => onEarlyDrop('record'),
+    onEarlyDrop: () => onEarlyDrop('record'),
   };
   const claims: RetainedOptions = {
     forMs: retainMs,
     maxCount: MAX_CLAIMS,
     maxBytes: MAX_CLAIM_BYTES,
-    onEarly: () => onEarlyDrop('claim'),
+    onEarlyDrop: () => onEarlyDrop('claim'),
   };
   const queue = createMemoryQueue();
   return {
     durability: 'memory',
     queue,
     store: createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones: MAX_CLAIMS }),
-    idempotency: createMemoryIdempotency({ claims, answers: retained }),
+    idempotency: createMemoryIdempotency({ claims, responses: retained }),
     suppressions: createMemorySuppressions(),
     outbox: createMemoryOutbox(outboxLimits({ maxMessages, maxBytes })),
     sharedState: createMemorySharedState(),

@@ -28,7 +28,7 @@ interface Channel {
 /** A Queue in memory: ids that are due in one heap for each channel, by urgency, the others in another for all, by time. */
 export function createMemoryQueue(): Queue & { close(): void } {
   /** The entry that counts for an id, taken or waiting; one in a heap that is not here was rescheduled or is done. */
-  const known = new Map<string, Entry>();
+  const current = new Map<string, Entry>();
   const taken = new Set<Entry>();
   /** Ids that were pushed while they were taken. */
   const pushedAgain = new Map<string, PushOptions>();
@@ -45,10 +45,10 @@ export function createMemoryQueue(): Queue & { close(): void } {
 
   function put(id: string, { channel, priority, afterMs }: PushOptions) {
     const entry = { id, channel, priority, dueAt: performance.now() + Math.max(0, afterMs), seq: seq++ };
-    known.set(id, entry);
+    current.set(id, entry);
     if (afterMs > 0) {
       later.push(entry);
-      if (later.peek() === entry) arm();
+      if (later.peek() === entry) scheduleTimer();
     } else {
       makeDue(entry);
     }
@@ -67,7 +67,7 @@ export function createMemoryQueue(): Queue & { close(): void } {
 
   function next(due: TinyQueue<Entry>): string | null {
     for (let entry = due.pop(); entry; entry = due.pop()) {
-      if (known.get(entry.id) !== entry) continue;
+      if (current.get(entry.id) !== entry) continue;
       taken.add(entry);
       return entry.id;
     }
@@ -80,10 +80,10 @@ export function createMemoryQueue(): Queue & { close(): void } {
       later.pop();
       makeDue(first);
     }
-    arm();
+    scheduleTimer();
   }
 
-  function arm() {
+  function scheduleTimer() {
     clearTimeout(timer);
     const first = later.peek();
     if (!first) return;
@@ -95,7 +95,7 @@ export function createMemoryQueue(): Queue & { close(): void } {
 
   return {
     async push(id, options) {
-      const entry = known.get(id);
+      const entry = current.get(id);
       if (!entry) put(id, options);
       else if (taken.has(entry)) pushedAgain.set(id, options);
     },
@@ -118,26 +118,26 @@ export function createMemoryQueue(): Queue & { close(): void } {
       });
     },
     async done(id) {
-      const entry = known.get(id);
+      const entry = current.get(id);
       if (entry) taken.delete(entry);
-      known.delete(id);
+      current.delete(id);
       const again = pushedAgain.get(id);
       pushedAgain.delete(id);
       if (again) put(id, again);
     },
     async retry(id, channel, afterMs, to = channel) {
-      const entry = known.get(id);
+      const entry = current.get(id);
       if (!entry) return;
       taken.delete(entry);
       pushedAgain.delete(id);
       put(id, { channel: to, priority: entry.priority, afterMs });
     },
     async reschedule(id, channel, afterMs) {
-      const entry = known.get(id);
+      const entry = current.get(id);
       if (entry && !taken.has(entry)) put(id, { channel, priority: entry.priority, afterMs });
     },
     async bringForward(id, channel, afterMs) {
-      const entry = known.get(id);
+      const entry = current.get(id);
       if (!entry || taken.has(entry) || entry.dueAt <= performance.now() + afterMs) return;
       put(id, { channel, priority: entry.priority, afterMs });
     },

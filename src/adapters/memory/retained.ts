@@ -7,7 +7,7 @@ export interface RetainedOptions<Value = unknown> {
   readonly maxCount: number;
   readonly maxBytes: number;
   /** Called with each value that is dropped before its time. */
-  readonly onEarly: (value: Value) => void;
+  readonly onEarlyDrop: (value: Value) => void;
 }
 
 export interface Retained<Value> {
@@ -36,7 +36,7 @@ export function createRetained<Value>({
   forMs,
   maxCount,
   maxBytes,
-  onEarly,
+  onEarlyDrop: onEarly,
 }: RetainedOptions<Value>): Retained<Value> {
   const entries = new Map<string, Entry<Value>>();
   const shares = new Map<string, Share<Value>>();

@@ -22,22 +22,22 @@ export function createMemoryStore({
   retained,
   maxTombstones,
 }: MemoryStoreOptions): DeliveryStore {
-  const open = new Map<string, Delivery>();
-  const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarly() {} });
+  const unsettled = new Map<string, Delivery>();
+  const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
   const settled = createRetained<Delivery>({
     ...retained,
-    onEarly({ id, owner, status, finishedAt }) {
+    onEarlyDrop({ id, owner, status, finishedAt }) {
       tombstones.set(id, { id, status, finishedAt }, { owner, bytes: 0 });
-      retained.onEarly(id);
+      retained.onEarlyDrop(id);
     },
   });
   /** Of what may be tried again. Apart, so that large ones that have to go do not take the records of others with them. */
   const contents = createRetained<Content>(retained);
-  const timeline = createTimeline((id) => open.has(id) || settled.get(id) !== undefined);
+  const timeline = createTimeline((id) => unsettled.has(id) || settled.get(id) !== undefined);
   let bytes = 0;
 
   function find(id: string): Delivery | null {
-    const waiting = open.get(id);
+    const waiting = unsettled.get(id);
     if (waiting) return waiting;
     const record = settled.get(id);
     if (!record) return null;
@@ -45,17 +45,17 @@ export function createMemoryStore({
     return content ? { ...record, content } : record;
   }
 
-  function admit(delivery: Delivery) {
-    if (open.size >= maxMessages)
-      throw full(`It holds ${open.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
+  function add(delivery: Delivery) {
+    if (unsettled.size >= maxMessages)
+      throw full(`It holds ${unsettled.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
     if (bytes + delivery.bytes > maxBytes)
       throw full(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
-    open.set(delivery.id, delivery);
+    unsettled.set(delivery.id, delivery);
     bytes += delivery.bytes;
   }
 
-  function retire(delivery: Delivery) {
-    if (open.delete(delivery.id)) bytes -= delivery.bytes;
+  function settle(delivery: Delivery) {
+    if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
     const { content } = delivery;
     const { id, owner } = delivery;
     settled.set(id, { ...delivery, content: null }, { owner, bytes: recordBytes(delivery) });
@@ -66,7 +66,7 @@ export function createMemoryStore({
     async insert(delivery) {
       const known = find(delivery.id);
       if (known) return known;
-      admit(delivery);
+      add(delivery);
       timeline.add(delivery);
       return delivery;
     },
@@ -79,11 +79,11 @@ export function createMemoryStore({
     async update(from, to) {
       if (find(to.id)?.revision !== from.revision) return false;
       if (isSettled(to.status)) {
-        retire(to);
-      } else if (open.has(to.id)) {
-        open.set(to.id, to);
+        settle(to);
+      } else if (unsettled.has(to.id)) {
+        unsettled.set(to.id, to);
       } else {
-        admit(to);
+        add(to);
         settled.delete(to.id);
         contents.delete(to.id);
       }
@@ -91,7 +91,7 @@ export function createMemoryStore({
     },
     async list(query) {
       const found: Delivery[] = [];
-      for (const { id, createdAt } of timeline.backwards(query.after)) {
+      for (const { id, createdAt } of timeline.newestFirst(query.after)) {
         if (found.length >= query.limit || createdAt < (query.createdAfter ?? 0)) break;
         const delivery = find(id);
         if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
@@ -99,15 +99,15 @@ export function createMemoryStore({
       return found;
     },
     async *unsettled() {
-      yield* [...open.values()];
+      yield* [...unsettled.values()];
     },
-    refusal() {
-      return open.size < maxMessages && bytes < maxBytes ? null : 'queue_full';
+    refusalCode() {
+      return unsettled.size < maxMessages && bytes < maxBytes ? null : 'queue_full';
     },
     freeBytes() {
       return maxBytes - bytes;
     },
-    onChangeElsewhere() {},
+    onRemoteChange() {},
   };
 }
 

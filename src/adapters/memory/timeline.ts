@@ -6,21 +6,21 @@ const MIN_BEFORE_COMPACTION = 1024;
 export interface Timeline {
   add(place: ListPosition): void;
   /** From the newest, or from the one before `after`, to the oldest. */
-  backwards(after: ListPosition | null): Iterable<ListPosition>;
+  newestFirst(after: ListPosition | null): Iterable<ListPosition>;
 }
 
 /** @param isKept whether there still is such a delivery */
 export function createTimeline(isKept: (id: string) => boolean): Timeline {
-  let places: ListPosition[] = [];
+  let positions: ListPosition[] = [];
   let compactAt = MIN_BEFORE_COMPACTION;
 
   /** How many places come before this one. */
   function rank(place: ListPosition): number {
     let low = 0;
-    let high = places.length;
+    let high = positions.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const other = places[middle];
+      const other = positions[middle];
       if (other && compare(other, place) < 0) low = middle + 1;
       else high = middle;
     }
@@ -30,17 +30,17 @@ export function createTimeline(isKept: (id: string) => boolean): Timeline {
   return {
     add({ createdAt, id }) {
       const place = { createdAt, id };
-      const last = places.at(-1);
-      if (last === undefined || compare(last, place) < 0) places.push(place);
-      else places.splice(rank(place), 0, place);
-      if (places.length < compactAt) return;
-      places = places.filter((known) => isKept(known.id));
-      compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * places.length);
+      const last = positions.at(-1);
+      if (last === undefined || compare(last, place) < 0) positions.push(place);
+      else positions.splice(rank(place), 0, place);
+      if (positions.length < compactAt) return;
+      positions = positions.filter((known) => isKept(known.id));
+      compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * positions.length);
     },
-    *backwards(after) {
+    *newestFirst(after) {
       // A copy would cost too much; what is added or compacted meanwhile does not disturb a walk without pauses.
-      for (let i = (after === null ? places.length : rank(after)) - 1; i >= 0; i--) {
-        const place = places[i];
+      for (let i = (after === null ? positions.length : rank(after)) - 1; i >= 0; i--) {
+        const place = positions[i];
         if (place) yield place;
       }
     },

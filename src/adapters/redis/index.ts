@@ -4,8 +4,8 @@ import type { Backend } from '../../core/ports/backend.ts';
 import type { RateCounters } from '../../core/ports/rate-counter.ts';
 import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { type Connection, openConnection } from './connection/connection.ts';
-import { inspect } from './connection/inspect.ts';
 import { RedisOpenError, reasonOf } from './connection/redis-errors.ts';
+import { checkServer } from './connection/server-check.ts';
 import { openRedisQueue } from './queue/queue.ts';
 import { createRedisRateCounter } from './rate-counter.ts';
 import { createRedisSharedState } from './shared-state.ts';
@@ -16,8 +16,8 @@ import { createRedisStore } from './store/store.ts';
 import { createRedisSuppressions } from './store/suppressions.ts';
 
 /** In that time an instance gives so many signs of life, and somebody looks so often for what instances that have died had taken. */
-const BEATS = 15;
-const SEARCHES = 3;
+const HEARTBEATS_PER_LEASE = 15;
+const RECLAIMS_PER_LEASE = 3;
 
 export interface RedisBackendOptions {
   /** `redis:` or `rediss:`, with user, password and database if need be. */
@@ -26,7 +26,7 @@ export interface RedisBackendOptions {
   readonly maxBytes: number;
   readonly retainMs: number;
   /** Told when Redis cannot be used any more, and with null when it can again. */
-  readonly onTrouble: (reason: string | null) => void;
+  readonly onAvailabilityChange: (reason: string | null) => void;
   /** {@connection ABSENT_AFTER_MS}, or less to make tests quick: what an instance has taken stays its own for so long without a sign of life. */
   readonly absentAfterMs?: number | undefined;
 }
@@ -45,12 +45,12 @@ export interface RedisBackend extends Backend {
  * @throws {RedisOpenError} Redis cannot be reached, refuses us, or is too old
  */
 export async function openRedisBackend(options: RedisBackendOptions): Promise<RedisBackend> {
-  const { url, absentAfterMs = ABSENT_AFTER_MS, onTrouble } = options;
+  const { url, absentAfterMs = ABSENT_AFTER_MS, onAvailabilityChange } = options;
   const connection = await openConnection({
     url,
-    aliveMs: absentAfterMs,
-    beatMs: Math.ceil(absentAfterMs / BEATS),
-    onTrouble,
+    absentAfterMs: absentAfterMs,
+    heartbeatMs: Math.ceil(absentAfterMs / HEARTBEATS_PER_LEASE),
+    onAvailabilityChange,
   });
   try {
     return await assemble(connection, options);
@@ -62,10 +62,10 @@ export async function openRedisBackend(options: RedisBackendOptions): Promise<Re
 
 async function assemble(connection: Connection, options: RedisBackendOptions): Promise<RedisBackend> {
   const { maxMessages, maxBytes, retainMs, absentAfterMs = ABSENT_AFTER_MS } = options;
-  const warnings = await inspect(connection.redis);
+  const warnings = await checkServer(connection.redis);
   const queue = await openRedisQueue(connection, {
     lockMs: absentAfterMs,
-    stalledMs: Math.ceil(absentAfterMs / SEARCHES),
+    reclaimEveryMs: Math.ceil(absentAfterMs / RECLAIMS_PER_LEASE),
   });
   const retention = startRetention(connection);
   return {

@@ -14,9 +14,9 @@ export const KEYS = {
   /** Sorted set, in the order of their bytes: see places.ts. */
   timeline: key('store:timeline'),
   /** Sorted set of the places of settled ones, by when they leave. */
-  leaving: key('store:leaving'),
+  expiring: key('store:leaving'),
   /** Hash: what is to be in the queue, and is not known to be yet, by id. */
-  unqueued: key('queue:unqueued'),
+  pendingPushes: key('queue:unqueued'),
   /** Hash: in which channel an id stands, taken or not. */
   channels: key('queue:channels'),
   /** Hash: a claim, its receipt once it is accepted, and the answer if one is stored. */
@@ -24,7 +24,7 @@ export const KEYS = {
   /** Hash: the time that all instances go by, and the time of day of Redis when it was written down. */
   clock: key('clock'),
   /** Exists while the instance lives. */
-  alive: (instance: string) => key('alive', instance),
+  heartbeat: (instance: string) => key('alive', instance),
   /** Hash: suppressions by mailbox key. */
   suppressions: key('suppressions'),
   /** Sorted set of the mailbox keys. */
@@ -36,19 +36,19 @@ export const KEYS = {
   /** Hash: what they occupy together, and for each endpoint. */
   noticeUsage: key('outbox:usage'),
   /** Hash: revision and value. */
-  book: (name: string) => key('book', name),
+  sharedValue: (name: string) => key('book', name),
   /** What is spent in the window of a rate limit. It expires with the window. */
   rate: (kind: string, name: string) => key('rate', kind, name),
 } as const;
 
 /** What instances tell each other, by name. Unlike keys, these are the same in every database of a Redis. */
-export interface PubSubMessage {
+export interface PubSubChannels {
   /** An instance, and the id of a delivery that it has settled or deferred. */
   readonly changed: string;
   /** An instance, and a channel in which something may be due. */
   readonly due: string;
 }
 
-export function parsePubSub(db: number): PubSubMessage {
+export function toPubSubChannels(db: number): PubSubChannels {
   return { changed: key(`${db}`, 'changed'), due: key(`${db}`, 'due') };
 }

@@ -25,7 +25,7 @@ const SPEND: Script = {
 export function createRedisRateCounter(connection: Connection): RateCounters {
   const counter = (kind: string): RateCounter => ({
     async spend(name, cost, { max, windowMs }) {
-      const result = await connection.run(SPEND, KEYS.rate(kind, name), cost, max, Math.ceil(windowMs));
+      const result = await connection.runScript(SPEND, KEYS.rate(kind, name), cost, max, Math.ceil(windowMs));
       const [fits = 0, used = 0, resetMs = 0] = result as readonly number[];
       return { fits: fits === 1, left: Math.max(0, max - used), resetMs };
     },

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { GroupCommit } from './group-commit.ts';
 
 const NAME = 'clock';
-const LOOK_EVERY_MS = 1000;
+const CHECK_EVERY_MS = 1000;
 /** Change of the wall clock, compared with this one, after which both are written down again, in ms. */
 const JUMP_MS = 1000;
 
@@ -15,7 +15,7 @@ export interface FileClock {
 }
 
 /** Both clocks at one moment, as they are kept: among the books. */
-interface Kept {
+interface StoredClock {
   readonly file: number;
   readonly wall: number;
 }
@@ -23,13 +23,17 @@ interface Kept {
 export function openFileClock(db: DatabaseSync): FileClock {
   const row = db.prepare('SELECT value FROM books WHERE name = ?').get(NAME);
   const wall = Date.now();
-  const kept: Kept = row ? JSON.parse(String(row.value)) : { file: wall, wall };
+  const kept: StoredClock = row ? JSON.parse(String(row.value)) : { file: wall, wall };
   const start = kept.file + Math.max(0, wall - kept.wall) - performance.now();
   return { now: () => Math.floor(start + performance.now()) };
 }
 
 /** Writes down what the wall clock is by the clock of the file, now and whenever that has changed. */
-export function keepFileClock(db: DatabaseSync, { now }: FileClock, commits: GroupCommit): { stop(): void } {
+export function persistFileClock(
+  db: DatabaseSync,
+  { now }: FileClock,
+  commits: GroupCommit,
+): { stop(): void } {
   const write = db.prepare('INSERT OR REPLACE INTO books VALUES (?, ?)');
   let known: number | null = null;
 
@@ -37,7 +41,7 @@ export function keepFileClock(db: DatabaseSync, { now }: FileClock, commits: Gro
     const wall = Date.now();
     const difference = wall - now();
     if (known !== null && Math.abs(difference - known) < JUMP_MS) return;
-    const kept: Kept = { file: now(), wall };
+    const kept: StoredClock = { file: now(), wall };
     commits
       .write(() => write.run(NAME, JSON.stringify(kept)))
       .then(
@@ -49,7 +53,7 @@ export function keepFileClock(db: DatabaseSync, { now }: FileClock, commits: Gro
   }
 
   keep();
-  const timer = setInterval(keep, LOOK_EVERY_MS).unref();
+  const timer = setInterval(keep, CHECK_EVERY_MS).unref();
   return {
     stop() {
       clearInterval(timer);

@@ -3,10 +3,10 @@ import { resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import {
   type FileId,
-  identify,
   isSameFile,
   LOG_LIMIT_BYTES,
   type OpenFile,
+  readFileId,
   watchFile,
 } from './file-watch.ts';
 import { migrate } from './schema.ts';
@@ -48,12 +48,12 @@ export function openDatabase(file: string): { readonly db: DatabaseSync; readonl
     let opened: FileId | null;
     do {
       db?.close();
-      opened = identify(path);
+      opened = readFileId(path);
       db = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
       db.exec(PRAGMAS);
       db.exec('BEGIN IMMEDIATE; COMMIT');
       // Another file may have taken its place meanwhile.
-    } while (opened === null || !isSameFile(opened, identify(path)));
+    } while (opened === null || !isSameFile(opened, readFileId(path)));
     migrate(db, path);
     return { db, openFile: watchFile(db, path, opened) };
   } catch (error) {

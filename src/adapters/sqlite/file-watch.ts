@@ -20,7 +20,7 @@ export interface FileId {
 }
 
 /** Null if the path leads to nothing that can be reached. */
-export function identify(path: string): FileId | null {
+export function readFileId(path: string): FileId | null {
   try {
     return statSync(path, { bigint: true });
   } catch {
@@ -44,12 +44,12 @@ export interface OpenFile {
    *
    * @throws {FileLostError} it was truncated
    */
-  keepLog(): void;
+  ensureLog(): void;
   /**
    * After `check` has failed: writes what the log holds into the file, wherever that is now, and empties the log. So neither a file that is put
    * in its place nor the moved file meets a log that is not its own. To be called outside a transaction.
    */
-  foldLog(): void;
+  checkpointLog(): void;
 }
 
 /** @param opened the file as it was when SQLite opened it */
@@ -57,29 +57,29 @@ export function watchFile(db: DatabaseSync, path: string, opened: FileId): OpenF
   // SQLite follows symbolic links before it names the log.
   const logPath = `${realpathSync(path)}-wal`;
   let file = opened;
-  let log = identify(logPath);
+  let log = readFileId(logPath);
 
   return {
     check() {
-      const found = identify(path);
+      const found = readFileId(path);
       if (found === null) throw new FileLostError(REMOVED);
       if (!isSameFile(found, file)) throw new FileLostError(REPLACED);
       if (found.size < file.size) throw new FileLostError(TRUNCATED);
       file = found;
     },
-    keepLog() {
-      const found = identify(logPath);
+    ensureLog() {
+      const found = readFileId(logPath);
       if (found === null || !isSameFile(found, log)) {
         db.exec('PRAGMA journal_mode = DELETE; PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; COMMIT');
-        log = identify(logPath);
+        log = readFileId(logPath);
         return;
       }
       if (log !== null && found.size < log.size && found.size < LOG_LIMIT_BYTES)
         throw new FileLostError(TRUNCATED);
       log = found;
     },
-    foldLog() {
-      if (isSameFile(identify(path), file)) return;
+    checkpointLog() {
+      if (isSameFile(readFileId(path), file)) return;
       db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
       log = log && { ...log, size: 0n };
     },

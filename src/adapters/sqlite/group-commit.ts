@@ -34,7 +34,7 @@ export interface GroupCommit {
   close(): void;
 }
 
-interface Turn {
+interface Transaction {
   readonly synced: PromiseWithResolvers<void>;
   readonly undo: (() => void)[];
 }
@@ -44,59 +44,59 @@ export interface GroupCommitOptions {
   /** Epoch ms by the clock of the file. */
   readonly now: () => number;
   /** Told when nothing can be written any more, and with null when it can again. */
-  readonly onTrouble: (reason: string | null) => void;
+  readonly onAvailabilityChange: (reason: string | null) => void;
 }
 
 export function createGroupCommit(
   db: DatabaseSync,
-  { openFile, now, onTrouble }: GroupCommitOptions,
+  { openFile, now, onAvailabilityChange }: GroupCommitOptions,
 ): GroupCommit {
   const begin = db.prepare('BEGIN IMMEDIATE');
   const commit = db.prepare('COMMIT');
   const rollback = db.prepare('ROLLBACK');
-  const touch = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
-  const leftovers: ((onRollback: OnRollback) => void)[] = [];
-  let turn: Turn | null = null;
+  const writeProbe = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
+  const commitHooks: ((onRollback: OnRollback) => void)[] = [];
+  let transaction: Transaction | null = null;
   let failure: unknown = null;
   let closed = false;
   let probe: NodeJS.Timeout | undefined;
 
-  function join(): Turn {
-    if (turn) return turn;
+  function joinTransaction(): Transaction {
+    if (transaction) return transaction;
     openFile.check();
-    openFile.keepLog();
+    openFile.ensureLog();
     begin.run();
-    turn = { synced: Promise.withResolvers(), undo: [] };
+    transaction = { synced: Promise.withResolvers(), undo: [] };
     // Those who wait hear of a failure each by its own promise; if nobody does, it is no unhandled rejection.
-    turn.synced.promise.catch(() => {});
+    transaction.synced.promise.catch(() => {});
     setImmediate(finish);
-    return turn;
+    return transaction;
   }
 
   function finish() {
-    if (!turn) return;
+    if (!transaction) return;
     try {
-      for (const write of leftovers) write((undo) => turn?.undo.push(undo));
+      for (const write of commitHooks) write((undo) => transaction?.undo.push(undo));
       openFile.check();
       commit.run();
     } catch (error) {
       fail(error);
       return;
     }
-    if (failure !== null) onTrouble(null);
+    if (failure !== null) onAvailabilityChange(null);
     failure = null;
-    turn.synced.resolve();
-    turn = null;
+    transaction.synced.resolve();
+    transaction = null;
   }
 
   /** Takes back the whole turn: what remains of it is not known. */
   function fail(error: unknown) {
     const former = failure;
     failure = error;
-    if (former === null) onTrouble(reasonOf(error));
-    arm();
-    const failed = turn;
-    turn = null;
+    if (former === null) onAvailabilityChange(reasonOf(error));
+    scheduleProbe();
+    const failed = transaction;
+    transaction = null;
     // SQLite has taken it back by itself after some errors.
     if (db.isOpen && db.isTransaction) rollback.run();
     // Once: another process may have the log by the next time.
@@ -108,7 +108,7 @@ export function createGroupCommit(
   /** As well as it can be done: a log that cannot be folded now stays as it is. */
   function foldLog() {
     try {
-      openFile.foldLog();
+      openFile.checkpointLog();
     } catch {}
   }
 
@@ -121,15 +121,15 @@ export function createGroupCommit(
     }
   }
 
-  function arm() {
+  function scheduleProbe() {
     if (closed) return;
     clearTimeout(probe);
-    probe = setTimeout(() => write(() => touch.run(Date.now())).catch(() => {}), PROBE_AFTER_MS).unref();
+    probe = setTimeout(() => write(() => writeProbe.run(Date.now())).catch(() => {}), PROBE_AFTER_MS).unref();
   }
 
   async function write<Result>(work: (onRollback: OnRollback) => Result): Promise<Result> {
     try {
-      const { undo, synced } = join();
+      const { undo, synced } = joinTransaction();
       const result = work((step) => undo.push(step));
       await synced.promise;
       return result;
@@ -144,8 +144,8 @@ export function createGroupCommit(
     write,
     async read(work) {
       for (;;) {
-        const seen = turn;
-        const result = look(work);
+        const seen = transaction;
+        const result = runRead(work);
         const isSynced = await seen?.synced.promise.then(
           () => true,
           () => false,
@@ -154,7 +154,7 @@ export function createGroupCommit(
       }
     },
     beforeCommit(write) {
-      leftovers.push(write);
+      commitHooks.push(write);
     },
     isFailing: () => failure !== null,
     checkFile() {
@@ -171,7 +171,7 @@ export function createGroupCommit(
   };
 }
 
-function look<Result>(work: () => Result): Result {
+function runRead<Result>(work: () => Result): Result {
   try {
     return work();
   } catch (error) {

@@ -38,7 +38,7 @@ export function createSqliteIdempotency(
     write();
   }
 
-  function judge(row: Row | undefined, key: string, fingerprint: string): IdempotencyClaim {
+  function toClaim(row: Row | undefined, key: string, fingerprint: string): IdempotencyClaim {
     if (row === undefined) return { kind: 'new', seed: randomBytes(SEED_BYTES).toString('hex') };
     if (row.fingerprint !== fingerprint) return { kind: 'mismatch' };
     const given = row.answer && JSON.parse(row.answer);
@@ -50,7 +50,7 @@ export function createSqliteIdempotency(
   return {
     claim(key, fingerprint) {
       return commits.write((onRollback) => {
-        const claim = judge(find.get(key, commits.now()) as Row | undefined, key, fingerprint);
+        const claim = toClaim(find.get(key, commits.now()) as Row | undefined, key, fingerprint);
         if (claim.kind !== 'new') return claim;
         insert.run(key, fingerprint, claim.seed);
         inProgress.add(key);

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Backend } from '../../core/ports/backend.ts';
 import type { Queue } from '../../core/ports/queue.ts';
 import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
-import { keepFileClock, openFileClock } from './clock.ts';
+import { openFileClock, persistFileClock } from './clock.ts';
 import { openDatabase } from './database.ts';
 import type { OpenFile } from './file-watch.ts';
 import { createGroupCommit } from './group-commit.ts';
@@ -24,7 +24,7 @@ export interface SqliteBackendOptions {
   readonly maxBytes: number;
   readonly retainMs: number;
   /** Told when nothing can be written any more, and with null when it can again. */
-  readonly onTrouble: (reason: string | null) => void;
+  readonly onAvailabilityChange: (reason: string | null) => void;
 }
 
 /**
@@ -47,10 +47,10 @@ export async function openSqliteBackend(options: SqliteBackendOptions): Promise<
 async function assemble(
   db: DatabaseSync,
   openFile: OpenFile,
-  { queue, maxMessages, maxBytes, retainMs, onTrouble }: SqliteBackendOptions,
+  { queue, maxMessages, maxBytes, retainMs, onAvailabilityChange }: SqliteBackendOptions,
 ): Promise<Backend> {
   const clock = openFileClock(db);
-  const commits = createGroupCommit(db, { openFile, now: clock.now, onTrouble });
+  const commits = createGroupCommit(db, { openFile, now: clock.now, onAvailabilityChange });
   const backend = {
     durability: 'disk',
     queue,
@@ -61,7 +61,7 @@ async function assemble(
     sharedState: createSqliteSharedState(db, commits),
   } as const;
   await refillQueue(db, queue, clock.now());
-  const clockwork = keepFileClock(db, clock, commits);
+  const clockwork = persistFileClock(db, clock, commits);
   const retention = startRetention(db, commits);
   return {
     ...backend,

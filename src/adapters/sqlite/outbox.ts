@@ -18,14 +18,14 @@ interface Row {
 }
 
 /** An Outbox in a file. What each endpoint holds is counted in memory, from the file at the start. */
-export function createSqliteOutbox(db: DatabaseSync, commits: GroupCommit, bounds: Usage): Outbox {
+export function createSqliteOutbox(db: DatabaseSync, commits: GroupCommit, limits: Usage): Outbox {
   const get = db.prepare('SELECT notice FROM notices WHERE id = ?');
   const insert = db.prepare('INSERT INTO notices (id, url, bytes, notice) VALUES (?, ?, ?, ?)');
   const replace = db.prepare('UPDATE notices SET url = ?, bytes = ?, notice = ? WHERE place = ?');
   const remove = db.prepare('DELETE FROM notices WHERE id = ? RETURNING url, bytes');
   const held = db.prepare('SELECT place, url, bytes FROM notices WHERE id = ?');
   const page = db.prepare(`SELECT place, notice FROM notices WHERE place > ? ORDER BY place LIMIT ${PAGE}`);
-  const room = roomOf(db, bounds);
+  const capacity = readCapacity(db, limits);
 
   return {
     put(notice) {
@@ -33,17 +33,17 @@ export function createSqliteOutbox(db: DatabaseSync, commits: GroupCommit, bound
       const usage = usageOf(notice);
       return commits.write((onRollback) => {
         const former = held.get(id) as { place: number; url: string; bytes: number } | undefined;
-        if (!former && !room.hasFor(url, usage)) return false;
+        if (!former && !capacity.hasFor(url, usage)) return false;
         if (former) {
           const given = { notices: 1, bytes: former.bytes };
           replace.run(url, usage.bytes, JSON.stringify(notice), former.place);
-          room.remove(former.url, given);
-          onRollback(() => room.add(former.url, given));
+          capacity.remove(former.url, given);
+          onRollback(() => capacity.add(former.url, given));
         } else {
           insert.run(id, url, usage.bytes, JSON.stringify(notice));
         }
-        room.add(url, usage);
-        onRollback(() => room.remove(url, usage));
+        capacity.add(url, usage);
+        onRollback(() => capacity.remove(url, usage));
         return true;
       });
     },
@@ -55,8 +55,8 @@ export function createSqliteOutbox(db: DatabaseSync, commits: GroupCommit, bound
         const gone = remove.get(id) as { url: string; bytes: number } | undefined;
         if (!gone) return;
         const usage = { notices: 1, bytes: gone.bytes };
-        room.remove(gone.url, usage);
-        onRollback(() => room.add(gone.url, usage));
+        capacity.remove(gone.url, usage);
+        onRollback(() => capacity.add(gone.url, usage));
       });
     },
     async *pending() {
@@ -72,7 +72,7 @@ export function createSqliteOutbox(db: DatabaseSync, commits: GroupCommit, bound
   };
 }
 
-function roomOf(db: DatabaseSync, bounds: Usage): OutboxCapacity {
+function readCapacity(db: DatabaseSync, bounds: Usage): OutboxCapacity {
   const room = createOutboxCapacity(bounds);
   for (const { url, notices, bytes } of db
     .prepare('SELECT url, count(*) AS notices, sum(bytes) AS bytes FROM notices GROUP BY url')

@@ -1,8 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Queue } from '../../core/ports/queue.ts';
-import { waitOf } from './rows.ts';
+import { toDelay } from './delivery-rows.ts';
 
-interface Waiting {
+interface UnsettledRow {
   readonly id: string;
   readonly account: string;
   readonly priority: string;
@@ -21,13 +21,13 @@ export async function refillQueue(db: DatabaseSync, queue: Queue, fileNow: numbe
   // Each row brings strings of its own; of these there are few.
   const channels = new Map<string, string>();
   for (const row of waiting.iterate()) {
-    const { id, account, priority, due_at } = row as unknown as Waiting;
+    const { id, account, priority, due_at } = row as unknown as UnsettledRow;
     const channel = channels.get(account) ?? account;
     channels.set(channel, channel);
     await queue.push(id, {
       channel,
       priority: priority === 'high' ? 'high' : 'normal',
-      afterMs: waitOf(due_at, fileNow),
+      afterMs: toDelay(due_at, fileNow),
     });
   }
 }

@@ -2,9 +2,9 @@ import type { DatabaseSync } from 'node:sqlite';
 import { isSettled } from '../../core/delivery/delivery.ts';
 import { AppError } from '../../core/errors.ts';
 import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import { prepareDeliveryRows } from './delivery-rows.ts';
 import type { GroupCommit, OnRollback } from './group-commit.ts';
 import { createListing } from './listing.ts';
-import { prepareRows } from './rows.ts';
 
 export interface SqliteStoreOptions {
   /** What may wait at once: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
@@ -24,8 +24,8 @@ export function createSqliteStore(
   commits: GroupCommit,
   { maxMessages, maxBytes, retainMs }: SqliteStoreOptions,
 ): DeliveryStore {
-  const rows = prepareRows(db, retainMs, commits.now);
-  let open = totalsOf(db);
+  const rows = prepareDeliveryRows(db, retainMs, commits.now);
+  let open = readTotals(db);
 
   function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
     const before = open;
@@ -35,7 +35,7 @@ export function createSqliteStore(
     });
   }
 
-  function refuseWithoutRoom(bytes: number) {
+  function assertCapacity(bytes: number) {
     const { messages, bytes: held } = open;
     if (messages >= maxMessages)
       throw full(`It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
@@ -47,7 +47,7 @@ export function createSqliteStore(
       return commits.write((onRollback) => {
         const known = rows.find(delivery.id);
         if (known) return known;
-        refuseWithoutRoom(delivery.bytes);
+        assertCapacity(delivery.bytes);
         rows.insert(delivery);
         count(delivery.bytes, 1, onRollback);
         return delivery;
@@ -58,10 +58,10 @@ export function createSqliteStore(
     },
     update(from, to) {
       return commits.write((onRollback) => {
-        const head = rows.head(to.id);
+        const head = rows.findHead(to.id);
         if (head?.revision !== from.revision) return false;
         const [wasSettled, settles] = [head.leaves_at !== null, isSettled(to.status)];
-        if (wasSettled && !settles) refuseWithoutRoom(head.bytes);
+        if (wasSettled && !settles) assertCapacity(head.bytes);
         rows.update(head.place, to);
         if (wasSettled !== settles) count(head.bytes, settles ? -1 : 1, onRollback);
         return true;
@@ -70,19 +70,19 @@ export function createSqliteStore(
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
     ...createListing(db, commits),
-    refusal() {
+    refusalCode() {
       if (commits.isFailing()) return 'queue_unavailable';
       return open.messages < maxMessages && open.bytes < maxBytes ? null : 'queue_full';
     },
     freeBytes() {
       return maxBytes - open.bytes;
     },
-    trouble: () => commits.checkFile(),
-    onChangeElsewhere() {},
+    healthProblem: () => commits.checkFile(),
+    onRemoteChange() {},
   };
 }
 
-function totalsOf(db: DatabaseSync): Totals {
+function readTotals(db: DatabaseSync): Totals {
   const totals = db
     .prepare(
       'SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL',

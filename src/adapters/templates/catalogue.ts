@@ -1,6 +1,6 @@
 import type { TemplateInfo } from '../../core/ports/templates.ts';
 import { type Block, createCompiler } from './compile.ts';
-import { TemplatesError, tryEach } from './file-errors.ts';
+import { collectProblems, TemplatesError } from './file-errors.ts';
 import { PART_FILES, type TemplateFiles } from './files.ts';
 
 /** The parts of a template, ready to be filled in; null for one that it does not have. */
@@ -40,7 +40,7 @@ export function parseTemplates({ ids, texts }: TemplateFiles): Catalogue {
   }
 
   // Each file by itself too: a template tells of the first mistake in it, and some partials are in none.
-  tryEach([
+  collectProblems([
     ...[...texts.keys()].map((path) => () => compile(path)),
     ...ids.map((id) => () => parseTemplate(id)),
   ]);

@@ -1,12 +1,17 @@
 import mustache, { type TemplateSpans } from 'mustache';
 import { TemplatesError } from './file-errors.ts';
 import { PARTIALS } from './files.ts';
-import { type Name, parseName } from './variable-name.ts';
+import { parseVariableName, type VariableName } from './variable-name.ts';
 
 export type Node =
   | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'variable'; readonly name: Name; readonly escaped: boolean }
-  | { readonly kind: 'section'; readonly name: Name; readonly inverted: boolean; readonly block: Block }
+  | { readonly kind: 'variable'; readonly name: VariableName; readonly escaped: boolean }
+  | {
+      readonly kind: 'section';
+      readonly name: VariableName;
+      readonly inverted: boolean;
+      readonly block: Block;
+    }
   | { readonly kind: 'partial'; readonly block: Block };
 
 /** A file, or what stands in a section of it. */
@@ -25,7 +30,7 @@ interface Source {
   readonly path: string;
   readonly text: string;
   /** The files that include it, the outermost first. */
-  readonly within: readonly string[];
+  readonly includedFrom: readonly string[];
 }
 
 /**
@@ -58,7 +63,7 @@ export function createCompiler(texts: ReadonlyMap<string, string>): (path: strin
     function nest(block: Block, start: number, isSection: boolean): Block {
       height = Math.max(height, 1 + block.height);
       if (depth + height > MAX_DEPTH)
-        throw mistake(
+        throw syntaxError(
           source,
           start,
           `sections and partials are nested deeper than ${MAX_DEPTH}: flatten them`,
@@ -72,14 +77,14 @@ export function createCompiler(texts: ReadonlyMap<string, string>): (path: strin
       if (type === 'text') {
         nodes.push({ kind: 'text', text: value });
       } else if (type === 'name' || type === '&') {
-        const name = nameOf(value, source, start);
+        const name = parseTag(value, source, start);
         mention(name.text, !name.optional);
         nodes.push({ kind: 'variable', name, escaped: type === 'name' && source.path.endsWith('.html') });
       } else if (span.length === 6) {
-        const name = nameOf(value, source, start);
+        const name = parseTag(value, source, start);
         mention(name.text, !name.optional);
         if (depth === MAX_DEPTH)
-          throw mistake(source, start, `sections are nested deeper than ${MAX_DEPTH}: flatten them`);
+          throw syntaxError(source, start, `sections are nested deeper than ${MAX_DEPTH}: flatten them`);
         const block = nest(toBlock(span[4], source, depth + 1), start, true);
         nodes.push({ kind: 'section', name, inverted: type === '^', block });
       } else if (span.length === 7) {
@@ -96,12 +101,16 @@ export function createCompiler(texts: ReadonlyMap<string, string>): (path: strin
   ): Source {
     const path = `${PARTIALS}/${name}${source.path.slice(source.path.lastIndexOf('.'))}`;
     const text = texts.get(path);
-    const within = [...source.within, source.path];
+    const within = [...source.includedFrom, source.path];
     if (text === undefined)
-      throw mistake(source, start, `there is no partial ${path}: add it, or remove the tag {{> ${name}}}`);
+      throw syntaxError(
+        source,
+        start,
+        `there is no partial ${path}: add it, or remove the tag {{> ${name}}}`,
+      );
     if (within.includes(path)) {
       const circle = [...within.slice(within.indexOf(path)), path].join(' includes ');
-      throw mistake(
+      throw syntaxError(
         source,
         start,
         `the partial includes itself, which has no end (${circle}): remove the tag`,
@@ -111,11 +120,11 @@ export function createCompiler(texts: ReadonlyMap<string, string>): (path: strin
     return {
       path,
       text: isIndented ? new mustache.Writer().indentPartial(text, indentation, lineHasText) : text,
-      within,
+      includedFrom: within,
     };
   }
 
-  return (path) => compile({ path, text: texts.get(path) ?? '', within: [] });
+  return (path) => compile({ path, text: texts.get(path) ?? '', includedFrom: [] });
 }
 
 type PartialSpan = Extract<TemplateSpans[number], { readonly length: 7 }>;
@@ -128,17 +137,17 @@ function parse(source: Source): TemplateSpans {
     const { message } = error as Error;
     const [, what, section = '', at] =
       /^(Unclosed|Unopened) (?:tag|section "(.*)") at (\d+)$/s.exec(message) ?? [];
-    if (what === undefined) throw mistake(source, null, `${message}: mend the tag`);
+    if (what === undefined) throw syntaxError(source, null, `${message}: mend the tag`);
     // Of a tag that is never closed, the parser knows only that the file has ended.
     if (section === '')
-      throw mistake(source, null, 'a tag is opened and never closed: look for a "{{" without its "}}"');
+      throw syntaxError(source, null, 'a tag is opened and never closed: look for a "{{" without its "}}"');
     if (what === 'Unopened')
-      throw mistake(
+      throw syntaxError(
         source,
         Number(at),
         `{{/${section}}} closes what is not open: remove it, or open it before`,
       );
-    throw mistake(
+    throw syntaxError(
       source,
       Number(at),
       `the section {{#${section}}} should be closed before this: add {{/${section}}}`,
@@ -146,17 +155,17 @@ function parse(source: Source): TemplateSpans {
   }
 }
 
-function nameOf(tag: string, source: Source, start: number): Name {
-  const name = parseName(tag);
+function parseTag(tag: string, source: Source, start: number): VariableName {
+  const name = parseVariableName(tag);
   if (name !== null) return name;
-  throw mistake(
+  throw syntaxError(
     source,
     start,
     'a tag holds no name of a variable: write it as {{name}} or {{user.name}}, and see that the tag is closed',
   );
 }
 
-function mistake({ path, text }: Source, at: number | null, problem: string): TemplatesError {
+function syntaxError({ path, text }: Source, at: number | null, problem: string): TemplatesError {
   const line = at === null ? '' : `, line ${text.slice(0, at).split('\n').length}`;
   return new TemplatesError([`${path}${line}: ${problem}.`]);
 }

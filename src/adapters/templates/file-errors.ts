@@ -18,7 +18,7 @@ export class TemplatesError extends Error {
  *
  * @throws {TemplatesError} with the problems of all of them, each once, by file
  */
-export function tryEach(attempts: Iterable<() => void>): void {
+export function collectProblems(attempts: Iterable<() => void>): void {
   const problems = new Set<string>();
   for (const attempt of attempts) {
     try {

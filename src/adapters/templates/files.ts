@@ -56,11 +56,11 @@ function isPartial(name: string): boolean {
 
 /** The names in a directory, sorted, so that the same directory is always read in the same order. */
 async function list(dir: string, path: string): Promise<string[]> {
-  return (await readdir(join(dir, path)).catch(refuse(path))).sort();
+  return (await readdir(join(dir, path)).catch(rejectUnreadable(path))).sort();
 }
 
 function statOf(dir: string, path: string) {
-  return stat(join(dir, path)).catch(refuse(path));
+  return stat(join(dir, path)).catch(rejectUnreadable(path));
 }
 
 async function readText(dir: string, path: string): Promise<string> {
@@ -73,7 +73,7 @@ async function readText(dir: string, path: string): Promise<string> {
       `has ${stats.size} bytes, and at most ${MAX_FILE_BYTES} are read: shorten it. Gmail clips mail at 102 KB`,
     );
   }
-  const bytes = await readFile(join(dir, path)).catch(refuse(path));
+  const bytes = await readFile(join(dir, path)).catch(rejectUnreadable(path));
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
@@ -81,7 +81,7 @@ async function readText(dir: string, path: string): Promise<string> {
   }
 }
 
-function refuse(path: string) {
+function rejectUnreadable(path: string) {
   return (error: Error): never => {
     const what = path === '.' ? 'The directory' : path;
     throw unreadable(

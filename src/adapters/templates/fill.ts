@@ -1,15 +1,15 @@
 import mustache from 'mustache';
 import { hasControlCharacters } from '../../core/message/address.ts';
 import type { Block, Node } from './compile.ts';
-import type { Budget } from './render-budget.ts';
-import type { Complaints } from './render-errors.ts';
-import { type Found, type Frame, lookUp } from './variable-lookup.ts';
-import type { Name } from './variable-name.ts';
+import type { RenderBudget } from './render-budget.ts';
+import type { VariableErrors } from './render-errors.ts';
+import { type Frame, type LookupResult, lookUp } from './variable-lookup.ts';
+import type { VariableName } from './variable-name.ts';
 
 /** What holds for a whole part of a template. */
-export interface Filling {
-  readonly budget: Budget;
-  readonly complaints: Complaints;
+export interface RenderContext {
+  readonly budget: RenderBudget;
+  readonly errors: VariableErrors;
   /** The text becomes a header. */
   readonly isHeader: boolean;
 }
@@ -20,7 +20,7 @@ export interface Filling {
  *
  * @throws {AppError} `template_failed` when it is too much
  */
-export function fill(block: Block, frame: Frame, filling: Filling): string {
+export function fill(block: Block, frame: Frame, filling: RenderContext): string {
   let text = '';
   for (const node of block.nodes) {
     filling.budget.step();
@@ -29,7 +29,7 @@ export function fill(block: Block, frame: Frame, filling: Filling): string {
   return text;
 }
 
-function fillNode(node: Node, frame: Frame, filling: Filling): string {
+function fillNode(node: Node, frame: Frame, filling: RenderContext): string {
   switch (node.kind) {
     case 'text':
       filling.budget.grow(node.text.length);
@@ -37,7 +37,7 @@ function fillNode(node: Node, frame: Frame, filling: Filling): string {
     case 'variable':
       return fillVariable(node.name, node.escaped, frame, filling);
     case 'section': {
-      const found = find(node.name, frame, filling);
+      const found = resolve(node.name, frame, filling);
       if (isEmpty(found.value) !== node.inverted) return '';
       return node.inverted
         ? fill(node.block, frame, filling)
@@ -53,7 +53,12 @@ function isEmpty(value: unknown): boolean {
   return !value || (Array.isArray(value) && value.length === 0);
 }
 
-function fillSection(block: Block, { value, pointer }: Found, parent: Frame, filling: Filling): string {
+function fillSection(
+  block: Block,
+  { value, pointer }: LookupResult,
+  parent: Frame,
+  filling: RenderContext,
+): string {
   if (value === true) return fill(block, parent, filling);
   if (!Array.isArray(value)) return fill(block, { value, pointer, parent }, filling);
   let text = '';
@@ -64,12 +69,12 @@ function fillSection(block: Block, { value, pointer }: Found, parent: Frame, fil
   return text;
 }
 
-function fillVariable(name: Name, isEscaped: boolean, frame: Frame, filling: Filling): string {
-  const { value, pointer } = find(name, frame, filling);
+function fillVariable(name: VariableName, isEscaped: boolean, frame: Frame, filling: RenderContext): string {
+  const { value, pointer } = resolve(name, frame, filling);
   if (value === undefined || value === null) return '';
   const problem = typeof value === 'object' ? describeKind(value) : describeText(String(value), filling);
   if (problem !== null) {
-    filling.complaints.add({ pointer, ...problem });
+    filling.errors.add({ pointer, ...problem });
     return '';
   }
   const text = String(value);
@@ -86,7 +91,7 @@ function describeKind(value: object): Problem {
   return { code: 'not_a_text', detail: `The template wants a text or a number here, and this is ${kind}.` };
 }
 
-function describeText(text: string, { isHeader }: Filling): Problem | null {
+function describeText(text: string, { isHeader }: RenderContext): Problem | null {
   if (!text.isWellFormed())
     return { code: 'invalid_unicode', detail: 'Has half of a surrogate pair: send whole characters.' };
   if (text.includes('\0'))
@@ -98,7 +103,7 @@ function describeText(text: string, { isHeader }: Filling): Problem | null {
   };
 }
 
-function find(name: Name, frame: Frame, { complaints }: Filling): Found {
+function resolve(name: VariableName, frame: Frame, { errors: complaints }: RenderContext): LookupResult {
   const found = lookUp(name, frame);
   if (found.value === undefined && !name.optional) {
     const detail = `The template needs it: give it, or have it marked as optional in the template, as {{${name.text}?}}.`;

@@ -1,7 +1,7 @@
 import { templateFailed } from './render-errors.ts';
 
 /** What one message may cost to fill in, all its parts together. */
-export interface Budget {
+export interface RenderBudget {
   /**
    * One more tag, text or item.
    *
@@ -20,7 +20,7 @@ export interface Budget {
 const MAX_STEPS = 250_000;
 const MAX_CHARACTERS = 1_000_000;
 
-export function createBudget(): Budget {
+export function createRenderBudget(): RenderBudget {
   let steps = 0;
   let length = 0;
   return {

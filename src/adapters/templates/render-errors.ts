@@ -16,12 +16,12 @@ export function toTemplateFailed(errors: readonly FieldError[]): AppError {
 }
 
 /** What is wrong with the variables, each told once. */
-export interface Complaints {
+export interface VariableErrors {
   readonly all: readonly FieldError[];
   add(error: FieldError): void;
 }
 
-export function createComplaints(): Complaints {
+export function createVariableErrors(): VariableErrors {
   const byPointer = new Map<string, FieldError>();
   return {
     get all() {

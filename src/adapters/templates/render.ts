@@ -3,8 +3,8 @@ import type { Rendered } from '../../core/ports/templates.ts';
 import type { TemplateParts } from './catalogue.ts';
 import type { Block } from './compile.ts';
 import { fill } from './fill.ts';
-import { createBudget } from './render-budget.ts';
-import { createComplaints, templateFailed, toTemplateFailed, VARIABLES } from './render-errors.ts';
+import { createRenderBudget } from './render-budget.ts';
+import { createVariableErrors, templateFailed, toTemplateFailed, VARIABLES } from './render-errors.ts';
 
 /** RFC 5322, section 2.1.1. */
 const MAX_SUBJECT_LENGTH = 998;
@@ -15,13 +15,17 @@ const MAX_SUBJECT_LENGTH = 998;
  * @throws {AppError} `template_failed` with every variable that is missing or cannot be written
  */
 export function render(parts: TemplateParts, variables: Readonly<Record<string, unknown>>): Rendered {
-  const budget = createBudget();
-  const complaints = createComplaints();
+  const budget = createRenderBudget();
+  const complaints = createVariableErrors();
 
   function fillPart(block: Block | null, isHeader: boolean): string | null {
     return (
       block &&
-      fill(block, { value: variables, pointer: VARIABLES, parent: null }, { budget, complaints, isHeader })
+      fill(
+        block,
+        { value: variables, pointer: VARIABLES, parent: null },
+        { budget, errors: complaints, isHeader },
+      )
     );
   }
 

@@ -1,4 +1,4 @@
-import type { Name } from './variable-name.ts';
+import type { VariableName } from './variable-name.ts';
 
 /** A value to look names up in, and the ones around it. */
 export interface Frame {
@@ -9,7 +9,7 @@ export interface Frame {
 }
 
 /** What a name stands for, and where that was found. Undefined if it is missing. */
-export interface Found {
+export interface LookupResult {
   readonly value: unknown;
   readonly pointer: string;
 }
@@ -18,7 +18,7 @@ export interface Found {
  * Looks a name up as Mustache does, from the innermost frame outwards. Unlike mustache's own lookup it sees own properties only, and none of
  * a text: what a caller did not give is missing, whatever it is called.
  */
-export function lookUp(name: Name, frame: Frame): Found {
+export function lookUp(name: VariableName, frame: Frame): LookupResult {
   for (let at: Frame | null = frame; at !== null; at = at.parent) {
     const value = valueAt(at.value, name.segments);
     if (value !== undefined) return { value, pointer: at.pointer + name.pointer };

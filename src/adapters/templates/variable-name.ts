@@ -1,5 +1,5 @@
 /** What stands in a tag, where a variable is named. */
-export interface Name {
+export interface VariableName {
   /** As it is written, without a `?` at its end: `user.name`, or `.` for the item itself. */
   readonly text: string;
   /** The way to it, from the object it is looked up in. Empty for the item itself. */
@@ -13,7 +13,7 @@ export interface Name {
 const MAX_LENGTH = 200;
 
 /** Reads the name in a tag; null if it is none. */
-export function parseName(tag: string): Name | null {
+export function parseVariableName(tag: string): VariableName | null {
   const optional = tag.endsWith('?');
   const text = optional ? tag.slice(0, -1) : tag;
   if (text === '.') return { text, segments: [], pointer: '', optional };

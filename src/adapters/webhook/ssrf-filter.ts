@@ -25,12 +25,12 @@ export interface SsrfFilter {
 /** @param allowedHosts names and addresses, in lower case, that are called whatever their address, and by http if the URL says so */
 export function createSsrfFilter(allowedHosts: readonly string[], resolve: Resolve): SsrfFilter {
   const isAllowed = (host: string) => allowedHosts.includes(host);
-  const asking = new Map<string, ReturnType<Resolve>>();
+  const lookups = new Map<string, ReturnType<Resolve>>();
 
   /** Few names are looked up at once in the whole process: one that gets no answer must not take every place. */
   function resolveOnce(host: string): ReturnType<Resolve> {
-    const asked = asking.get(host) ?? resolve(host).finally(() => asking.delete(host));
-    asking.set(host, asked);
+    const asked = lookups.get(host) ?? resolve(host).finally(() => lookups.delete(host));
+    lookups.set(host, asked);
     return asked;
   }
 
@@ -73,7 +73,7 @@ function checkAddresses(host: string, addresses: readonly Pick<LookupAddress, 'a
 
 const PUBLIC = 'unicast';
 /** Azure's "wire server": a public address that leads to the host of a virtual machine. */
-const METADATA = '168.63.129.16';
+const AZURE_METADATA = '168.63.129.16';
 /** The only part of IPv6 that is given out: https://www.iana.org/assignments/ipv6-address-space */
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
 /** RFC 6052: where a network has only IPv6, DNS64 gives such an address for every IPv4 one. */
@@ -83,7 +83,8 @@ const NAT64 = ipaddr.IPv6.parseCIDR('64:ff9b::/96');
 export function rangeOf(text: string): string {
   const address = parseAddress(text);
   if (address === null) return 'unreadable';
-  if (address instanceof ipaddr.IPv4) return address.toString() === METADATA ? 'metadata' : address.range();
+  if (address instanceof ipaddr.IPv4)
+    return address.toString() === AZURE_METADATA ? 'metadata' : address.range();
   if (address.isIPv4MappedAddress()) return rangeOf(address.toIPv4Address().toString());
   if (address.match(NAT64)) return rangeOf(address.toByteArray().slice(-4).join('.'));
   const range = address.range();

@@ -19,7 +19,7 @@ export interface WebhookSenderOptions {
 
 const TIMEOUT_MS = 15_000;
 /** What is read of an answer, so that its connection can be used again. Nobody looks at it. */
-const MAX_ANSWER_BYTES = 64 * 1024;
+const MAX_RESPONSE_BYTES = 64 * 1024;
 /** Shorter than what servers have: one that closes an idle connection while a call goes out on it would lose the call. */
 const IDLE_MS = 4000;
 const MAX_IDLE = 4;
@@ -27,12 +27,12 @@ const MAX_IDLE = 4;
 /** Calls endpoints over HTTP(S). A few connections stay open between calls; certificates are always checked. */
 export function createWebhookSender(options: WebhookSenderOptions): WebhookSender {
   const { secrets, allowedHosts, version, timeoutMs = TIMEOUT_MS, resolve = resolveAll } = options;
-  const guard = createSsrfFilter(allowedHosts, resolve);
+  const ssrfFilter = createSsrfFilter(allowedHosts, resolve);
   const pooled = {
     keepAlive: true,
     timeout: IDLE_MS,
     maxFreeSockets: MAX_IDLE,
-    lookup: guard.lookup,
+    lookup: ssrfFilter.lookup,
     autoSelectFamily: true,
   };
   const agents = {
@@ -57,7 +57,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     try {
       const response = await responseOf(outgoing);
       await discard(response);
-      return toAnswer(response);
+      return toResult(response);
     } catch (error) {
       // A connection that was found dead when it was to be used again says nothing about the endpoint.
       if (outgoing.reusedSocket && codeOf(error) === 'ECONNRESET' && !signal.aborted)
@@ -71,7 +71,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       const deadline = AbortSignal.timeout(timeoutMs);
       try {
         const url = new URL(call.url);
-        guard.check(url);
+        ssrfFilter.check(url);
         return await request(call, url, AbortSignal.any([closing.signal, deadline]));
       } catch (error) {
         if (closing.signal.aborted) return failed('Outtray stopped before the answer came');
@@ -106,13 +106,13 @@ function discard(response: IncomingMessage): Promise<void> {
   let bytes = 0;
   response.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes > MAX_ANSWER_BYTES) response.destroy();
+    if (bytes > MAX_RESPONSE_BYTES) response.destroy();
   });
   response.on('error', () => {});
   return new Promise((resolve) => response.once('close', resolve));
 }
 
-function toAnswer({ statusCode = 0, headers }: IncomingMessage): WebhookResult {
+function toResult({ statusCode = 0, headers }: IncomingMessage): WebhookResult {
   if (statusCode >= 200 && statusCode < 300) return { kind: 'taken' };
   if (statusCode === 410) return { kind: 'gone' };
   const redirect = statusCode >= 300 && statusCode < 400;

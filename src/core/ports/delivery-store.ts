@@ -27,13 +27,13 @@ export interface DeliveryStore {
   /** Every delivery that is not settled: to wake what waits for an account or for the wall clock, and for the farewell at shutdown. */
   unsettled(): AsyncIterable<Unsettled>;
   /** Why `insert` would be refused now, if it would: cheap enough to ask on every request. */
-  refusal(): 'queue_full' | 'queue_unavailable' | null;
+  refusalCode(): 'queue_full' | 'queue_unavailable' | null;
   /** Bytes that QUEUE_MAX_BYTES has left, as far as this instance knows. Negative if it was lowered. As cheap as `refusal`. */
   freeBytes(): number;
   /** Checks what `refusal` is too cheap to check. Returns what is wrong and how to fix it, fit for any client, or null if `refusal` says it all. */
-  trouble?(): string | null;
+  healthProblem?(): string | null;
   /** Calls the listener when another instance has settled or deferred a delivery. */
-  onChangeElsewhere(listener: (id: string) => void): void;
+  onRemoteChange(listener: (id: string) => void): void;
 }
 
 /** What a store remembers of a delivery that it had to drop. */

@@ -21,7 +21,7 @@ export async function checkQueueBackend(url: QueueUrl): Promise<Check[]> {
 
 async function inspectSqlite(file: string): Promise<Finding> {
   const path = resolve(file);
-  const { inspectFile } = await import('../../adapters/sqlite/inspect.ts');
+  const { inspectFile } = await import('../../adapters/sqlite/file-check.ts');
   try {
     switch (inspectFile(path)) {
       case 'ready':
@@ -38,7 +38,7 @@ async function inspectSqlite(file: string): Promise<Finding> {
 
 async function examineRedis(url: string): Promise<Check[]> {
   const { connect, disconnect } = await import('../../adapters/redis/connection/connect.ts');
-  const { inspect } = await import('../../adapters/redis/connection/inspect.ts');
+  const { checkServer: inspect } = await import('../../adapters/redis/connection/server-check.ts');
   const { host } = new URL(url);
   let warnings: readonly string[] = [];
   const check = await timed(ABOUT, async () => {

@@ -14,7 +14,7 @@ import { type IdempotentRequest, parseIdempotencyKey, runIdempotent, toFingerpri
 
 export interface SubmissionOptions {
   readonly intake: Intake;
-  readonly store: Pick<DeliveryStore, 'refusal' | 'get' | 'tombstone'>;
+  readonly store: Pick<DeliveryStore, 'refusalCode' | 'get' | 'tombstone'>;
   readonly idempotency: IdempotencyStore;
   readonly accounts: Pick<Accounts, 'defaultFrom' | 'budget'>;
   readonly limits: Pick<RateLimits, 'spendBatch'>;
@@ -87,7 +87,7 @@ export function createSubmission({
         reply.header('connection', 'close');
         return done(SHUTTING_DOWN);
       }
-      const refusal = store.refusal();
+      const refusal = store.refusalCode();
       if (refusal !== null) {
         setTimeout(done, FULL_QUEUE_HOLD_MS, NO_QUEUE[refusal]);
         return;

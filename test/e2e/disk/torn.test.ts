@@ -134,7 +134,7 @@ function open(file: string): Promise<Backend> {
     maxMessages: 100,
     maxBytes: 1e6,
     retainMs: 60_000,
-    onTrouble() {},
+    onAvailabilityChange() {},
   });
 }
 

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { KEYS } from '../keys.ts';
-import { runScript, type Script } from './scripts.ts';
+import { evalScript, type Script } from './scripts.ts';
 
 /** The shared clock goes on by the time of day of Redis between two signs of life, but by no more than this, in ms: that may jump. */
 const MAX_STEP_MS = 2000;
@@ -49,7 +49,7 @@ export function createClock(): Clock {
     async sync(redis) {
       const now = performance.now() + offsetMs;
       const args = [KEYS.clock, Number.isFinite(now) ? now : '', MAX_STEP_MS];
-      const [sharedMs, redisMs] = (await runScript(redis, { script: SYNC, args })) as readonly [
+      const [sharedMs, redisMs] = (await evalScript(redis, { script: SYNC, args })) as readonly [
         string,
         string,
       ];

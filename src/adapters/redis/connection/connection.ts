@@ -1,50 +1,50 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { AppError } from '../../../core/errors.ts';
-import { KEYS, type PubSubMessage, parsePubSub } from '../keys.ts';
+import { KEYS, type PubSubChannels, toPubSubChannels } from '../keys.ts';
 import { type Clock, createClock } from './clock.ts';
 import { type Connections, connect, disconnect } from './connect.ts';
 import { RedisOpenError, reasonOf, toUnavailable } from './redis-errors.ts';
-import { type Argument, adoptScripts, type Call, joinCalls, runScript, type Script } from './scripts.ts';
+import { type Argument, adoptScripts, type Call, evalScript, joinCalls, type Script } from './scripts.ts';
 
 export interface ConnectionOptions {
   readonly url: string;
   /** For how long after its last sign of life an instance is taken to be alive. */
-  readonly aliveMs: number;
+  readonly absentAfterMs: number;
   /** How often it gives one. */
-  readonly beatMs: number;
+  readonly heartbeatMs: number;
   /** Told when Redis cannot be used any more, and with null when it can again. */
-  readonly onTrouble: (reason: string | null) => void;
+  readonly onAvailabilityChange: (reason: string | null) => void;
 }
 
 /** Redis, as the parts of the backend use it. */
 export interface Connection {
   readonly redis: Redis;
   readonly clock: Clock;
-  readonly news: PubSubMessage;
+  readonly pubSub: PubSubChannels;
   /** The name of this instance, unlike that of any other, also of one that ran here before. */
   readonly instance: string;
   /** Whether what is written now would most likely be taken. */
   isUsable(): boolean;
   /** @throws {AppError} `queue_unavailable`, for whatever reason it fails */
-  ask<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result>;
+  execute<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result>;
   /** The same for a script: its keys, and then what else it is given. */
-  run(script: Script, ...args: readonly Argument[]): Promise<unknown>;
+  runScript(script: Script, ...args: readonly Argument[]): Promise<unknown>;
   /** Runs several scripts as one step, and returns the result of the last. */
-  together(calls: readonly Call[]): Promise<unknown>;
+  runAtomically(calls: readonly Call[]): Promise<unknown>;
   /** Finds a script that a library has defined on the connection. */
-  scriptOf(name: string): Script;
+  findScript(name: string): Script;
   /** Calls the listener at every connection but the first. */
   onReconnect(listener: () => void): void;
   /** Calls the listener with what another instance has said. */
-  onNews(topic: keyof PubSubMessage, listener: (about: string) => void): void;
+  onMessage(topic: keyof PubSubChannels, listener: (about: string) => void): void;
   /** Calls the listener with every sign of life: how many messages are not settled, and their bytes. */
-  onBeat(listener: (usage: unknown) => void): void;
+  onHeartbeat(listener: (usage: unknown) => void): void;
   close(): Promise<void>;
 }
 
 /** Says that the instance lives, and so finds out whether Redis takes what is written; answers what waits, of all instances. */
-const BEAT: Script = {
+const HEARTBEAT: Script = {
   name: 'outtrayBeat',
   keys: 2,
   lua: `
@@ -69,10 +69,10 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
 function connection(
   { redis, subscriber }: Connections,
   clock: Clock,
-  { aliveMs, beatMs, onTrouble }: ConnectionOptions,
+  { absentAfterMs: aliveMs, heartbeatMs: beatMs, onAvailabilityChange }: ConnectionOptions,
 ): Connection {
   const instance = randomBytes(8).toString('hex');
-  const news = parsePubSub(redis.options.db ?? 0);
+  const news = toPubSubChannels(redis.options.db ?? 0);
   const reconnected = new Set<() => void>();
   const beaten = new Set<(usage: unknown) => void>();
   const scriptOf = adoptScripts(redis);
@@ -83,7 +83,7 @@ function connection(
   function tell(reason: string | null) {
     if (closed || (trouble === null) === (reason === null)) return;
     trouble = reason;
-    onTrouble(reason);
+    onAvailabilityChange(reason);
   }
 
   function fail(error: unknown): AppError {
@@ -92,7 +92,7 @@ function connection(
   }
 
   async function ask<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
-    gather(redis.stream);
+    corkWrites(redis.stream);
     try {
       return await work(redis);
     } catch (error) {
@@ -101,18 +101,18 @@ function connection(
   }
 
   function run(script: Script, ...args: readonly Argument[]): Promise<unknown> {
-    return ask(() => runScript(redis, { script, args }));
+    return ask(() => evalScript(redis, { script, args }));
   }
 
   function together(calls: readonly Call[]): Promise<unknown> {
-    return ask(() => runScript(redis, joinCalls(calls)));
+    return ask(() => evalScript(redis, joinCalls(calls)));
   }
 
   async function beat() {
     clearTimeout(timer);
     try {
       const [usage] = await Promise.all([
-        run(BEAT, KEYS.alive(instance), KEYS.usage, aliveMs),
+        run(HEARTBEAT, KEYS.heartbeat(instance), KEYS.usage, aliveMs),
         ask(() => clock.sync(redis)),
       ]);
       tell(null);
@@ -139,33 +139,33 @@ function connection(
   return {
     redis,
     clock,
-    news,
+    pubSub: news,
     instance,
     // After READONLY a connection is being closed while its status is still `ready`.
     isUsable: () => trouble === null && redis.status === 'ready' && redis.stream.writable,
-    ask,
-    run,
-    together,
-    scriptOf,
+    execute: ask,
+    runScript: run,
+    runAtomically: together,
+    findScript: scriptOf,
     onReconnect: (listener) => void reconnected.add(listener),
-    onNews(topic, listener) {
+    onMessage(topic, listener) {
       subscriber.on('message', (channel: string, message: string) => {
         const from = message.slice(0, instance.length);
         if (channel === news[topic] && from !== instance) listener(message.slice(instance.length + 1));
       });
     },
-    onBeat: (listener) => void beaten.add(listener),
+    onHeartbeat: (listener) => void beaten.add(listener),
     async close() {
       closed = true;
       clearTimeout(timer);
-      await redis.del(KEYS.alive(instance)).catch(() => {});
+      await redis.del(KEYS.heartbeat(instance)).catch(() => {});
       disconnect({ redis, subscriber });
     },
   };
 }
 
 /** Lets what is sent in one turn go out together: a message costs a dozen commands, and writing each by itself costs more than the command. */
-function gather(stream: Redis['stream'] | undefined) {
+function corkWrites(stream: Redis['stream'] | undefined) {
   if (!stream || stream.writableCorked > 0) return;
   stream.cork();
   process.nextTick(() => stream.uncork());

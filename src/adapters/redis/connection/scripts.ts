@@ -27,7 +27,7 @@ const joined = new Map<string, Script>();
  *
  * ioredis' own custom commands do the same only outside MULTI, and fail if the cache is emptied again before the second run.
  */
-export async function runScript(redis: Redis, { script, args }: Call): Promise<unknown> {
+export async function evalScript(redis: Redis, { script, args }: Call): Promise<unknown> {
   try {
     return await redis.evalsha(hashOf(script), script.keys, ...args);
   } catch (error) {
@@ -95,7 +95,7 @@ export function adoptScripts(redis: Redis): (name: string) => Script {
     defined.set(name, script);
     const command = (...args: unknown[]) => {
       const callback = typeof args.at(-1) === 'function' ? (args.pop() as Callback) : null;
-      const result = runScript(redis, { script, args: args.flat() as Argument[] });
+      const result = evalScript(redis, { script, args: args.flat() as Argument[] });
       if (callback === null) return result;
       result.then(
         (value) => callback(null, value),

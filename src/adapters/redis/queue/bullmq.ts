@@ -16,13 +16,13 @@ import { PREFIX } from '../keys.ts';
 /** BullMQ’s: the lower goes first; what has none would go before all. */
 const PRIORITIES: Readonly<Record<Priority, number>> = { high: 1, normal: 2 };
 /** BullMQ writes a stream of events that nobody reads here; it trims that to about this, a hundred at least. */
-const KEPT_EVENTS = 1;
+const MAX_EVENTS = 1;
 /** Where BullMQ hands its script `moveToActive` the time of day. */
 const TIME_IN_MOVE_TO_ACTIVE = 12;
 /** A message whose instances keep dying is still not failed by the queue. */
-const ANY_NUMBER = Number.MAX_SAFE_INTEGER;
+const UNLIMITED = Number.MAX_SAFE_INTEGER;
 
-export type Next =
+export type NextJob =
   | { readonly id: string; readonly priority: Priority }
   | { readonly id: null; readonly dueAt: number | null };
 
@@ -33,7 +33,7 @@ export type Next =
  * This goes a step below BullMQ’s Worker: whoever takes an id here is a lane that comes for it by itself, works on it for as long as it needs and
  * settles it in its own way, and some of that must be one step with what is ours: methods that return a Call leave it to the caller to run it.
  */
-export interface BullMq {
+export interface BullMqQueue {
   /** Fit for a key. */
   readonly name: string;
   readonly keys: Readonly<
@@ -48,7 +48,7 @@ export interface BullMq {
   /** Removes an id that waits; does nothing if it is taken. */
   remove(id: string): Call;
   /** Takes the next id that is due; or says when the next one will be. */
-  next(token: string): Promise<Next>;
+  next(token: string): Promise<NextJob>;
   /** Gives back what was taken with the token, due later; does nothing if it is taken otherwise. */
   delay(id: string, token: string, dueAt: number): Promise<void>;
   /** Gives back what was taken with the token and never worked on: it goes before the others of its priority. */
@@ -62,16 +62,16 @@ export interface BullMqOptions {
   /** How long an id stays taken by an instance that has died. */
   readonly lockMs: number;
   /** How often somebody looks for such ids, whoever does. */
-  readonly stalledMs: number;
+  readonly reclaimEveryMs: number;
 }
 
 /** Answers what opens the queue for a channel. */
 export async function connectBullMq({
   connection,
   lockMs,
-  stalledMs,
-}: BullMqOptions): Promise<(channel: string) => BullMq> {
-  const { redis, clock, scriptOf } = connection;
+  reclaimEveryMs,
+}: BullMqOptions): Promise<(channel: string) => BullMqQueue> {
+  const { redis, clock, findScript } = connection;
   const shared = new RedisConnection(redis, { shared: true, blocking: false, skipVersionCheck: true });
   shared.on('error', () => {});
   const client = await shared.client;
@@ -93,14 +93,14 @@ export async function connectBullMq({
       undefined,
       false,
     );
-    goByClock(backend, clock);
-    backend.setQueueMeta({ 'opts.maxLenEvents': KEPT_EVENTS }).catch(() => {});
-    return bind(name, backend, client, { clock, scriptOf, stalledMs });
+    useSharedClock(backend, clock);
+    backend.setQueueMeta({ 'opts.maxLenEvents': MAX_EVENTS }).catch(() => {});
+    return toQueue(name, backend, client, { clock, findScript, reclaimEveryMs });
   };
 }
 
 /** BullMQ goes by the wall clock of whoever asks. Where that jumps, or is off, messages would be due early, or hours late. */
-function goByClock(backend: RedisQueueBackend, clock: Clock) {
+function useSharedClock(backend: RedisQueueBackend, clock: Clock) {
   const run = backend.execCommand.bind(backend);
   backend.execCommand = (client, command, args) =>
     run(
@@ -110,36 +110,40 @@ function goByClock(backend: RedisQueueBackend, clock: Clock) {
     );
 }
 
-function bind(
+function toQueue(
   name: string,
   backend: RedisQueueBackend,
   client: IRedisClient,
-  { clock, scriptOf, stalledMs }: Pick<Connection, 'clock' | 'scriptOf'> & Pick<BullMqOptions, 'stalledMs'>,
-): BullMq {
+  {
+    clock,
+    findScript,
+    reclaimEveryMs,
+  }: Pick<Connection, 'clock' | 'findScript'> & Pick<BullMqOptions, 'reclaimEveryMs'>,
+): BullMqQueue {
   /** Whole milliseconds from now, rounded so that nothing is due too early. */
-  function waitUntil(dueAt: number): number {
+  function delayUntil(dueAt: number): number {
     const now = clock.now();
     return dueAt > now ? Math.ceil(dueAt) - Math.floor(now) : 0;
   }
 
   return {
     name,
-    keys: backend.keys as unknown as BullMq['keys'],
+    keys: backend.keys as unknown as BullMqQueue['keys'],
     job: (id) => backend.toKey(id),
     add(id, priority, dueAt) {
       const timestamp = Math.floor(clock.now());
-      const opts = { priority: PRIORITIES[priority], delay: waitUntil(dueAt) };
-      return record(scriptOf, (recorder) =>
-        backend.addJobToTransaction(recorder, { ...JOB, id, opts, timestamp }, id),
+      const opts = { priority: PRIORITIES[priority], delay: delayUntil(dueAt) };
+      return captureCall(findScript, (recorder) =>
+        backend.addJobToTransaction(recorder, { ...EMPTY_JOB, id, opts, timestamp }, id),
       );
     },
     finish(id, token) {
       const args = backend.moveToCompletedArgs({ id, opts: {} } as MinimalJob, null, true, token, false);
-      return record(scriptOf, (recorder) => backend.execCommand(recorder, 'moveToFinished', args));
+      return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'moveToFinished', args));
     },
     remove(id) {
       const args = [backend.toKey(id), backend.toKey('repeat'), id, 0, backend.toKey('')];
-      return record(scriptOf, (recorder) => backend.execCommand(recorder, 'removeJob', args));
+      return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'removeJob', args));
     },
     async next(token) {
       const [job, id, , dueAt] = await backend.moveToActive(token);
@@ -147,7 +151,7 @@ function bind(
       return { id, priority: Number(job.opts.priority) === PRIORITIES.high ? 'high' : 'normal' };
     },
     async delay(id, token, dueAt) {
-      const args = backend.moveToDelayedArgs(id, Math.floor(clock.now()), token, waitUntil(dueAt), {
+      const args = backend.moveToDelayedArgs(id, Math.floor(clock.now()), token, delayUntil(dueAt), {
         skipAttempt: true,
       });
       await backend.execCommand(client, 'moveToDelayed', args);
@@ -168,21 +172,23 @@ function bind(
         events,
         repeat,
       ];
-      const args = [...keys, ANY_NUMBER, backend.toKey(''), Math.floor(clock.now()), stalledMs];
-      return record(scriptOf, (recorder) => backend.execCommand(recorder, 'moveStalledJobsToWait', args));
+      const args = [...keys, UNLIMITED, backend.toKey(''), Math.floor(clock.now()), reclaimEveryMs];
+      return captureCall(findScript, (recorder) =>
+        backend.execCommand(recorder, 'moveStalledJobsToWait', args),
+      );
     },
   };
 }
 
 /** Records the script that BullMQ would send, without sending it. */
-function record(
-  scriptOf: (name: string) => Script,
+function captureCall(
+  findScript: (name: string) => Script,
   send: (recorder: IRedisClient) => Promise<unknown>,
 ): Call {
   const calls: Call[] = [];
   const recorder: Pick<IRedisClient, 'runCommand'> = {
     async runCommand(name, args) {
-      calls.push({ script: scriptOf(name), args: args as Argument[] });
+      calls.push({ script: findScript(name), args: args as Argument[] });
     },
   };
   void send(recorder as IRedisClient);
@@ -192,7 +198,7 @@ function record(
 }
 
 /** What BullMQ keeps of an id besides. */
-const JOB: Omit<JobJson, 'id' | 'opts' | 'timestamp'> = {
+const EMPTY_JOB: Omit<JobJson, 'id' | 'opts' | 'timestamp'> = {
   name: '',
   data: '{}',
   progress: 0,

@@ -1,22 +1,22 @@
-import type { BullMq, Next } from './bullmq.ts';
+import type { BullMqQueue, NextJob } from './bullmq.ts';
 
 /** At least so often somebody looks whether something is due: news from other instances may be lost. */
-const LOOK_EVERY_MS = 5000;
+const MAX_WAIT_MS = 5000;
 /** How soon to look again when Redis could not be asked. */
-const AGAIN_AFTER_MS = 500;
+const RETRY_AFTER_MS = 500;
 
 export interface ConsumerOptions {
-  readonly bull: BullMq;
+  readonly bull: BullMqQueue;
   readonly now: () => number;
   /** Takes what is next. */
-  readonly next: () => Promise<Next>;
+  readonly next: () => Promise<NextJob>;
   /** Gives back what nobody waits for any more. */
   readonly giveBack: (id: string) => Promise<void>;
 }
 
 /** Those who wait for what is due in one channel. */
 export interface Consumer {
-  readonly bull: BullMq;
+  readonly queue: BullMqQueue;
   take(signal: AbortSignal): Promise<string>;
   /** Something may be due. */
   wake(): void;
@@ -30,36 +30,36 @@ export interface Consumer {
  */
 export function createConsumer({ bull, now, next, giveBack }: ConsumerOptions): Consumer {
   const takers = new Set<(id: string) => void>();
-  const asking = new Set<Promise<void>>();
-  let isDry = false;
+  const fetches = new Set<Promise<void>>();
+  let isEmpty = false;
   let isWoken = false;
   let isClosed = false;
   let timer: NodeJS.Timeout | undefined;
 
-  function ask() {
-    while (!isClosed && asking.size < takers.size && !(isDry && asking.size > 0)) {
+  function fetchMore() {
+    while (!isClosed && fetches.size < takers.size && !(isEmpty && fetches.size > 0)) {
       isWoken = false;
-      const asked = look().finally(() => {
-        asking.delete(asked);
-        if (!isDry || isWoken) ask();
+      const asked = fetchOne().finally(() => {
+        fetches.delete(asked);
+        if (!isEmpty || isWoken) fetchMore();
       });
-      asking.add(asked);
+      fetches.add(asked);
     }
   }
 
-  async function look(): Promise<void> {
+  async function fetchOne(): Promise<void> {
     try {
       const found = await next();
-      isDry = found.id === null;
-      if (found.id === null) wakeAfter(found.dueAt === null ? LOOK_EVERY_MS : found.dueAt - now());
-      else await hand(found.id);
+      isEmpty = found.id === null;
+      if (found.id === null) wakeAfter(found.dueAt === null ? MAX_WAIT_MS : found.dueAt - now());
+      else await handOver(found.id);
     } catch {
-      isDry = true;
-      wakeAfter(AGAIN_AFTER_MS);
+      isEmpty = true;
+      wakeAfter(RETRY_AFTER_MS);
     }
   }
 
-  async function hand(id: string): Promise<void> {
+  async function handOver(id: string): Promise<void> {
     const [taker] = takers;
     if (!taker || isClosed) return giveBack(id);
     takers.delete(taker);
@@ -68,16 +68,16 @@ export function createConsumer({ bull, now, next, giveBack }: ConsumerOptions): 
 
   function wake() {
     isWoken = true;
-    ask();
+    fetchMore();
   }
 
   function wakeAfter(ms: number) {
     clearTimeout(timer);
-    if (!isClosed) timer = setTimeout(wake, Math.max(1, Math.min(ms, LOOK_EVERY_MS)));
+    if (!isClosed) timer = setTimeout(wake, Math.max(1, Math.min(ms, MAX_WAIT_MS)));
   }
 
   return {
-    bull,
+    queue: bull,
     take(signal) {
       return new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason);
@@ -99,7 +99,7 @@ export function createConsumer({ bull, now, next, giveBack }: ConsumerOptions): 
     async close() {
       isClosed = true;
       clearTimeout(timer);
-      await Promise.all(asking);
+      await Promise.all(fetches);
     },
   };
 }

@@ -1,11 +1,11 @@
 import type { Priority } from '../../../core/message/message.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
-import type { BullMq } from './bullmq.ts';
+import type { BullMqQueue } from './bullmq.ts';
 
 /** An id that was taken here and is not settled. */
 export interface Lease {
-  readonly bull: BullMq;
+  readonly queue: BullMqQueue;
   readonly token: string;
   readonly priority: Priority;
 }
@@ -44,11 +44,11 @@ export function createLeases(connection: Connection, lockMs: number, everyMs: nu
   const held = new Map<string, Lease>();
 
   async function renew() {
-    const byBull = Map.groupBy(held, ([, { bull }]) => bull);
+    const byBull = Map.groupBy(held, ([, { queue: bull }]) => bull);
     for (const [bull, entries] of byBull) {
       const tokens = entries.flatMap(([id, { token }]) => [id, token]);
       await connection
-        .run(RENEW, bull.keys.active, bull.keys.stalled, bull.job(''), lockMs, ...tokens)
+        .runScript(RENEW, bull.keys.active, bull.keys.stalled, bull.job(''), lockMs, ...tokens)
         .catch(() => {});
     }
   }

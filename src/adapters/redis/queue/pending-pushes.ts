@@ -7,7 +7,7 @@ import { KEYS } from '../keys.ts';
  * What an id needs to be pushed. It is written down with what makes the push necessary, in one step, and crossed out with the push: so a crash between
  * the two loses nothing. The same is done for an id that is pushed while it is taken.
  */
-export interface PendingPushes {
+export interface PendingPush {
   readonly channel: string;
   readonly priority: Priority;
   /** By the clock of the connection. */
@@ -19,7 +19,7 @@ export interface PendingPushes {
 export function pendingPushesOf(
   { account, priority, scheduledAt, nextAttemptAt, expiresAt }: Delivery,
   now: number,
-): PendingPushes {
+): PendingPush {
   const dueAt =
     nextAttemptAt === null ? (scheduledAt ?? 0) : Math.min(nextAttemptAt, expiresAt ?? nextAttemptAt);
   const afterMs = dueAt - Date.now();
@@ -31,10 +31,10 @@ export function pendingPushesOf(
  *
  * @param everyMs and for how long
  */
-export function startSweep(
+export function startPushRecovery(
   connection: Connection,
   everyMs: number,
-  push: (id: string, unqueued: PendingPushes) => Promise<void>,
+  push: (id: string, unqueued: PendingPush) => Promise<void>,
 ): { stop(): void } {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -48,9 +48,9 @@ export function startSweep(
     const missedBefore = connection.clock.now() - everyMs;
     let cursor = '0';
     do {
-      const [next, entries] = await connection.ask((redis) => redis.hscan(KEYS.unqueued, cursor));
+      const [next, entries] = await connection.execute((redis) => redis.hscan(KEYS.pendingPushes, cursor));
       for (let i = 0; i < entries.length && !stopped; i += 2) {
-        const unqueued: PendingPushes = JSON.parse(entries[i + 1] as string);
+        const unqueued: PendingPush = JSON.parse(entries[i + 1] as string);
         if (unqueued.writtenAt < missedBefore) await push(entries[i] as string, unqueued);
       }
       cursor = next;

@@ -7,7 +7,7 @@ import type { Script } from '../connection/scripts.ts';
  * KEYS: the channels, the unqueued, the id’s job, and its channel’s `active`, `prioritized` and `delayed`.
  * ARGV: the id, its channel, its entry among the unqueued, BullMQ’s prefix, where to say that something may be due, and what.
  */
-export const ENTER: Script = {
+export const CONFIRM_PUSH: Script = {
   name: 'outtrayEnter',
   keys: 6,
   lua: `
@@ -39,7 +39,7 @@ export const ENTER: Script = {
  *
  * KEYS: the channels, the unqueued, the id’s job. ARGV: the id, its channel.
  */
-export const LEAVE: Script = {
+export const CONFIRM_REMOVAL: Script = {
   name: 'outtrayLeave',
   keys: 3,
   lua: `
@@ -72,7 +72,7 @@ export const RESCHEDULE: Script = {
  *
  * KEYS: its channel’s `delayed` and `marker`. ARGV: the id, epoch ms.
  */
-export const HASTEN: Script = {
+export const BRING_FORWARD: Script = {
   name: 'outtrayHasten',
   keys: 2,
   lua: `

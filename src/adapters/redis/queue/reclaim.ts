@@ -2,7 +2,7 @@ import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
 
 /** A request that took longer says nothing of now: Redis may have hung, and so kept those who live from saying so. */
-const FRESH_MS = 2000;
+const MAX_AGE_MS = 2000;
 
 /**
  * Before BullMQ looks for ids whose instances have died, in the same step: keeps it from that if the request is old by now. It looks no sooner
@@ -19,8 +19,8 @@ export const ALLOW_RECLAIM: Script = {
   `,
 };
 
-export function freshUntil(connection: Connection): number {
-  return Math.ceil(connection.clock.redisNow()) + FRESH_MS;
+export function toDeadline(connection: Connection): number {
+  return Math.ceil(connection.clock.redisNow()) + MAX_AGE_MS;
 }
 
 /**

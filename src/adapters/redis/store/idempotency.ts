@@ -64,27 +64,27 @@ const ACCEPT: Script = {
 /** An IdempotencyLedger that all instances share. */
 export function createRedisIdempotency(connection: Connection, retainMs: number): IdempotencyStore {
   const end = async (key: string, how: 'forget' | 'suspend') => {
-    await connection.run(END, KEYS.claim(key), connection.instance, how);
+    await connection.runScript(END, KEYS.claim(key), connection.instance, how);
   };
 
   return {
     async claim(key, fingerprint) {
       const seed = randomBytes(SEED_BYTES).toString('hex');
       const keptMs = Math.max(retainMs, MIN_KEPT_MS);
-      const answer = await connection.run(
+      const answer = await connection.runScript(
         CLAIM,
         KEYS.claim(key),
         fingerprint,
         seed,
         connection.instance,
-        KEYS.alive(''),
+        KEYS.heartbeat(''),
         keptMs,
       );
       return toClaim(answer as Answer);
     },
     async accept(key, receipt, answer) {
       const given = answer === null ? '' : JSON.stringify(answer);
-      await connection.run(
+      await connection.runScript(
         ACCEPT,
         KEYS.claim(key),
         connection.instance,

@@ -5,7 +5,7 @@ import type { DeliveryStore } from '../../../core/ports/delivery-store.ts';
 import type { Connection } from '../connection/connection.ts';
 import { KEYS } from '../keys.ts';
 import { PAGE } from './store-scripts.ts';
-import { toTimelineRange } from './timeline.ts';
+import { toTimelineRange } from './timeline-member.ts';
 
 /** Read in one step, during which Redis does nothing else. */
 const PER_PAGE = 100;
@@ -17,10 +17,14 @@ export function createListing(connection: Connection): Pick<DeliveryStore, 'list
       const found: Delivery[] = [];
       let [from, to] = toTimelineRange(query);
       for (;;) {
-        const page = (await connection.run(PAGE, KEYS.timeline, KEYS.delivery(''), from, to, PER_PAGE)) as (
-          | string
-          | null
-        )[];
+        const page = (await connection.runScript(
+          PAGE,
+          KEYS.timeline,
+          KEYS.delivery(''),
+          from,
+          to,
+          PER_PAGE,
+        )) as (string | null)[];
         for (let i = 0; i < page.length; i += 2) {
           const record = page[i + 1];
           if (!record) continue;
@@ -35,14 +39,14 @@ export function createListing(connection: Connection): Pick<DeliveryStore, 'list
     async *unsettled() {
       let cursor = '0';
       do {
-        const [next, ids] = await connection.ask((redis) =>
+        const [next, ids] = await connection.execute((redis) =>
           redis.sscan(KEYS.unsettled, cursor, 'COUNT', PER_PAGE),
         );
         const reading = ids.reduce(
           (all, id) => all.hget(KEYS.delivery(id), 'record'),
           connection.redis.pipeline(),
         );
-        const records = (await connection.ask(() => reading.exec())) ?? [];
+        const records = (await connection.execute(() => reading.exec())) ?? [];
         for (const [, record] of records) if (typeof record === 'string') yield decodeRecord(record, null);
         cursor = next;
       } while (cursor !== '0');

@@ -67,21 +67,23 @@ export function createRedisOutbox(connection: Connection, bounds: Usage): Outbox
     async put(notice) {
       const { id, url } = notice;
       const values = [id, JSON.stringify(notice), usageOf(notice).bytes, url];
-      return (await connection.run(PUT, ...keys, ...values, bounds.notices, Math.floor(bounds.bytes))) === 1;
+      return (
+        (await connection.runScript(PUT, ...keys, ...values, bounds.notices, Math.floor(bounds.bytes))) === 1
+      );
     },
     async get(id) {
-      const notice = await connection.ask((redis) => redis.hget(KEYS.notices, id));
+      const notice = await connection.execute((redis) => redis.hget(KEYS.notices, id));
       return notice === null ? null : JSON.parse(notice);
     },
     async remove(id) {
-      await connection.run(REMOVE, ...keys, id);
+      await connection.runScript(REMOVE, ...keys, id);
     },
     async *pending() {
       // A hash that is resized meanwhile may show one of them twice.
       const seen = new Set<string>();
       let cursor = '0';
       do {
-        const [next, entries] = await connection.ask((redis) =>
+        const [next, entries] = await connection.execute((redis) =>
           redis.hscan(KEYS.notices, cursor, 'COUNT', PER_PAGE),
         );
         for (let i = 0; i < entries.length; i += 2) {

@@ -19,9 +19,9 @@ export function startRetention(connection: Connection): { stop(): void } {
   async function pruneAll() {
     let left: unknown = PER_STEP;
     while (left === PER_STEP && !stopped) {
-      left = await connection.run(
+      left = await connection.runScript(
         PRUNE,
-        KEYS.leaving,
+        KEYS.expiring,
         KEYS.timeline,
         Math.floor(connection.clock.now()),
         PER_STEP,

@@ -1,5 +1,5 @@
 import type { Script } from '../connection/scripts.ts';
-import { BEFORE_ID } from './timeline.ts';
+import { BEFORE_ID } from './timeline-member.ts';
 
 /**
  * KEYS: the delivery, the unsettled, the usage, the timeline, the unqueued.

@@ -13,7 +13,7 @@ import { KEYS } from '../keys.ts';
 import { pendingPushesOf } from '../queue/pending-pushes.ts';
 import { createListing } from './listing.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
-import { toTimelineMember } from './timeline.ts';
+import { toTimelineMember } from './timeline-member.ts';
 
 export interface RedisStoreOptions {
   readonly maxMessages: number;
@@ -26,7 +26,7 @@ export function createRedisStore(
   connection: Connection,
   { maxMessages, maxBytes, retainMs }: RedisStoreOptions,
 ): DeliveryStore {
-  const { clock, redis, news } = connection;
+  const { clock, redis, pubSub: news } = connection;
   let messages = 0;
   let bytes = 0;
 
@@ -52,7 +52,7 @@ export function createRedisStore(
   }
 
   async function get(id: string): Promise<Delivery | null> {
-    const [record, content] = await connection.ask(() =>
+    const [record, content] = await connection.execute(() =>
       redis.hmgetBuffer(KEYS.delivery(id), 'record', 'content'),
     );
     return record ? decodeRecord(record.toString(), content?.length ? decodeContent(content) : null) : null;
@@ -67,7 +67,7 @@ export function createRedisStore(
     return ['open'];
   }
 
-  connection.onBeat((usage) => note(usage as readonly unknown[]));
+  connection.onHeartbeat((usage) => note(usage as readonly unknown[]));
   return {
     ...createListing(connection),
     get,
@@ -75,7 +75,7 @@ export function createRedisStore(
     tombstone: async () => null,
     async insert(delivery) {
       const { id, revision, content } = delivery;
-      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline, KEYS.unqueued];
+      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline, KEYS.pendingPushes];
       const encoded = content === null ? '' : Buffer.from(encodeContent(content));
       const values = [
         id,
@@ -86,12 +86,12 @@ export function createRedisStore(
         toTimelineMember(delivery),
       ];
       const entry = JSON.stringify(pendingPushesOf(delivery, clock.now()));
-      const answer = await connection.run(INSERT, ...keys, ...values, maxMessages, maxBytes, entry);
+      const answer = await connection.runScript(INSERT, ...keys, ...values, maxMessages, maxBytes, entry);
       return outcomeOf(answer) === 'known' ? ((await get(id)) ?? delivery) : delivery;
     },
     async update(from, to) {
       const { id } = to;
-      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.leaving, KEYS.unqueued];
+      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
       const topic = isSettled(to.status) || to.status === 'deferred' ? news.changed : '';
       const values = [
         id,
@@ -102,17 +102,19 @@ export function createRedisStore(
         topic,
         `${connection.instance} ${id}`,
       ];
-      return outcomeOf(await connection.run(UPDATE, ...keys, ...values, ...effectOf(from, to))) === 'kept';
+      return (
+        outcomeOf(await connection.runScript(UPDATE, ...keys, ...values, ...effectOf(from, to))) === 'kept'
+      );
     },
-    refusal() {
+    refusalCode() {
       if (!connection.isUsable()) return 'queue_unavailable';
       return messages < maxMessages && bytes < maxBytes ? null : 'queue_full';
     },
     freeBytes() {
       return maxBytes - bytes;
     },
-    onChangeElsewhere(listener) {
-      connection.onNews('changed', listener);
+    onRemoteChange(listener) {
+      connection.onMessage('changed', listener);
     },
   };
 }

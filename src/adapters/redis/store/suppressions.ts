@@ -31,25 +31,27 @@ export function createRedisSuppressions(connection: Connection): SuppressionStor
   const keys = [KEYS.suppressions, KEYS.mailboxes];
   return {
     async get(email) {
-      const kept = await connection.ask(() => redis.hget(KEYS.suppressions, toMailboxKey(email)));
+      const kept = await connection.execute(() => redis.hget(KEYS.suppressions, toMailboxKey(email)));
       return kept === null ? null : JSON.parse(kept);
     },
     async replace(from, to) {
       const key = toMailboxKey(to.email);
       const former = from === null ? '' : JSON.stringify(from);
-      return (await connection.run(REPLACE, ...keys, key, toOrder(key), former, JSON.stringify(to))) === 1;
+      return (
+        (await connection.runScript(REPLACE, ...keys, key, toOrder(key), former, JSON.stringify(to))) === 1
+      );
     },
     async remove(email) {
       const key = toMailboxKey(email);
-      return (await connection.run(REMOVE, ...keys, key, toOrder(key))) === 1;
+      return (await connection.runScript(REMOVE, ...keys, key, toOrder(key))) === 1;
     },
     async list({ limit, after }) {
       const from = after === null ? '-' : Buffer.concat([Buffer.from('('), toOrder(after)]);
-      const places = await connection.ask(() =>
+      const places = await connection.execute(() =>
         redis.zrangeBuffer(KEYS.mailboxes, from, '+', 'BYLEX', 'LIMIT', 0, limit),
       );
       if (places.length === 0) return [];
-      const kept = await connection.ask(() => redis.hmget(KEYS.suppressions, ...places.map(fromOrder)));
+      const kept = await connection.execute(() => redis.hmget(KEYS.suppressions, ...places.map(fromOrder)));
       return kept.flatMap((each) => (each === null ? [] : JSON.parse(each)));
     },
   };

@@ -5,7 +5,7 @@ import type { IdempotencyClaim } from '../../src/core/ports/idempotency-store.ts
 import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
-import type { BackendLimits } from './backend.ts';
+import type { BackendLimits } from './backend-contract.ts';
 
 /** Where a backend keeps things. */
 export interface Place {
@@ -100,9 +100,9 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
           await become(store, first, 'sent');
         },
         async ({ store }) => {
-          expect(store.refusal()).toBeNull();
+          expect(store.refusalCode()).toBeNull();
           await store.insert(aDelivery());
-          expect(store.refusal()).toBe('queue_full');
+          expect(store.refusalCode()).toBe('queue_full');
           await expect(store.insert(aDelivery())).rejects.toMatchObject({ code: 'queue_full' });
         },
         { maxMessages: 3 },

@@ -8,16 +8,16 @@ import {
 } from '../../core/delivery/delivery-codec.ts';
 
 /** The statements on deliveries and their contents, one delivery each. They run in whatever transaction is open. */
-export interface Rows {
+export interface DeliveryRows {
   /** Null also once its time is over. */
   find(id: string): Delivery | null;
   /** What there is to know of a delivery before it is changed. Null also once its time is over. */
-  head(id: string): Head | null;
+  findHead(id: string): DeliveryHead | null;
   insert(delivery: Delivery): void;
   update(place: number, to: Delivery): void;
 }
 
-export interface Head {
+export interface DeliveryHead {
   readonly place: number;
   readonly revision: number;
   readonly bytes: number;
@@ -29,7 +29,7 @@ export interface Head {
  * @param retainMs how long settled deliveries stay
  * @param now epoch ms by the clock of the file
  */
-export function prepareRows(db: DatabaseSync, retainMs: number, now: () => number): Rows {
+export function prepareDeliveryRows(db: DatabaseSync, retainMs: number, now: () => number): DeliveryRows {
   const kept = 'id = ? AND coalesce(leaves_at > ?, 1)';
   const find = db.prepare(
     `SELECT record, content FROM deliveries LEFT JOIN contents USING (place) WHERE ${kept}`,
@@ -48,7 +48,7 @@ export function prepareRows(db: DatabaseSync, retainMs: number, now: () => numbe
   function changing(delivery: Delivery) {
     const { revision, status, account } = delivery;
     const leavesAt = isSettled(status) ? now() + retainMs : null;
-    return [revision, status, account, toDue(delivery, now()), leavesAt, encodeRecord(delivery)];
+    return [revision, status, account, toDueAt(delivery, now()), leavesAt, encodeRecord(delivery)];
   }
 
   return {
@@ -56,8 +56,8 @@ export function prepareRows(db: DatabaseSync, retainMs: number, now: () => numbe
       const row = find.get(id, now()) as { record: string; content: Uint8Array | null } | undefined;
       return row ? toDelivery(row) : null;
     },
-    head(id) {
-      return (head.get(id, now()) as Head | undefined) ?? null;
+    findHead(id) {
+      return (head.get(id, now()) as DeliveryHead | undefined) ?? null;
     },
     insert(delivery) {
       const { id, owner, priority, createdAt, bytes, content } = delivery;
@@ -79,7 +79,10 @@ export function toDelivery({ record, content }: { record: string; content: Uint8
  * When the queue is to give it, after a restart: null is at once. In epoch ms: by the wall clock for what the client has set; by the clock of the file,
  * and negative, for a back-off.
  */
-function toDue({ status, scheduledAt, nextAttemptAt, expiresAt }: Delivery, fileNow: number): number | null {
+function toDueAt(
+  { status, scheduledAt, nextAttemptAt, expiresAt }: Delivery,
+  fileNow: number,
+): number | null {
   if (status === 'scheduled') return scheduledAt === null ? null : Math.ceil(scheduledAt);
   if (nextAttemptAt === null) return null;
   if (expiresAt !== null && expiresAt <= nextAttemptAt) return Math.ceil(expiresAt);
@@ -87,7 +90,7 @@ function toDue({ status, scheduledAt, nextAttemptAt, expiresAt }: Delivery, file
 }
 
 /** How long an id waits after a restart, in ms. */
-export function waitOf(due: number | null, fileNow: number): number {
+export function toDelay(due: number | null, fileNow: number): number {
   if (due === null) return 0;
   return Math.max(0, due < 0 ? -due - fileNow : due - Date.now());
 }

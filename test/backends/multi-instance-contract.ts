@@ -4,7 +4,7 @@ import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression } from '../helpers/suppression.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
-import type { BackendLimits } from './backend.ts';
+import type { BackendLimits } from './backend-contract.ts';
 
 const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
@@ -176,7 +176,7 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
         const refused = (await Promise.allSettled(inserts)).filter(({ status }) => status === 'rejected');
         expect(refused).toHaveLength(20);
         await expect
-          .poll(() => [one.store.refusal(), other.store.refusal()])
+          .poll(() => [one.store.refusalCode(), other.store.refusalCode()])
           .toEqual(['queue_full', 'queue_full']);
       }),
     );
@@ -200,8 +200,8 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
       'tells the others, and not oneself, what was settled or deferred',
       withTwo({}, async ({ one, other }) => {
         const told: Record<'here' | 'there', string[]> = { here: [], there: [] };
-        one.store.onChangeElsewhere((id) => told.here.push(id));
-        other.store.onChangeElsewhere((id) => told.there.push(id));
+        one.store.onRemoteChange((id) => told.here.push(id));
+        other.store.onRemoteChange((id) => told.there.push(id));
         const [settled, deferred, begun] = [aDelivery(), aDelivery(), aDelivery()];
         for (const delivery of [settled, deferred, begun]) await one.store.insert(delivery);
         await one.store.update(begun, advance(begun, 'sending'));

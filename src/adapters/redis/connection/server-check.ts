@@ -2,24 +2,24 @@ import type { Redis } from 'ioredis';
 import { RedisOpenError } from './redis-errors.ts';
 
 /** ZRANGE … BYLEX REV, LPOS and what BullMQ needs. */
-const OLDEST = [6, 2] as const;
+const MIN_VERSION = [6, 2] as const;
 
 /**
  * What an operator should know of how this Redis is set up: each a sentence that says what may be lost.
  *
  * @throws {RedisOpenError} when it is too old
  */
-export async function inspect(redis: Redis): Promise<readonly string[]> {
+export async function checkServer(redis: Redis): Promise<readonly string[]> {
   const info = parseInfo(await redis.info());
   const version = info.get('redis_version') ?? '0';
   const [major = 0, minor = 0] = version.split('.').map(Number);
-  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
-    throw new RedisOpenError(`it is Redis ${version}; at least ${OLDEST.join('.')} is needed`);
+  if (major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1])) {
+    throw new RedisOpenError(`it is Redis ${version}; at least ${MIN_VERSION.join('.')} is needed`);
   }
-  return [aboutPersistence(info, await appendfsync(redis)), aboutEviction(info)].flat();
+  return [toPersistenceWarnings(info, await readAppendFsync(redis)), toEvictionWarnings(info)].flat();
 }
 
-function aboutPersistence(info: ReadonlyMap<string, string>, fsync: string | null): readonly string[] {
+function toPersistenceWarnings(info: ReadonlyMap<string, string>, fsync: string | null): readonly string[] {
   if (info.get('aof_enabled') === '0') {
     return [
       'Redis keeps no append-only file (appendonly no): if it stops, messages that were accepted since its last snapshot are lost.',
@@ -31,7 +31,7 @@ function aboutPersistence(info: ReadonlyMap<string, string>, fsync: string | nul
   ];
 }
 
-function aboutEviction(info: ReadonlyMap<string, string>): readonly string[] {
+function toEvictionWarnings(info: ReadonlyMap<string, string>): readonly string[] {
   const policy = info.get('maxmemory_policy') ?? 'noeviction';
   if (policy === 'noeviction') return [];
   return [
@@ -40,7 +40,7 @@ function aboutEviction(info: ReadonlyMap<string, string>): readonly string[] {
 }
 
 /** Null if Redis does not tell: managed ones often do not. */
-async function appendfsync(redis: Redis): Promise<string | null> {
+async function readAppendFsync(redis: Redis): Promise<string | null> {
   try {
     const [, value] = (await redis.config('GET', 'appendfsync')) as string[];
     return value ?? null;

@@ -243,7 +243,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
           status: 'canceled',
           revision: canceled.revision,
         });
-        expect(store.refusal()).toBeNull();
+        expect(store.refusalCode()).toBeNull();
         expect(await store.list(ALL)).toHaveLength(1);
       }),
     );
@@ -275,14 +275,14 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
       withBackend({ maxMessages: 2 }, async ({ store }) => {
         const first = aDelivery();
         await store.insert(first);
-        expect(store.refusal()).toBeNull();
+        expect(store.refusalCode()).toBeNull();
         await store.insert(aDelivery());
-        expect(store.refusal()).toBe('queue_full');
+        expect(store.refusalCode()).toBe('queue_full');
         const refused = aDelivery();
         await expect(store.insert(refused)).rejects.toMatchObject({ code: 'queue_full' });
         expect(await store.get(refused.id)).toBeNull();
         await store.update(first, settled(first));
-        expect(store.refusal()).toBeNull();
+        expect(store.refusalCode()).toBeNull();
         await store.insert(refused);
       }),
     );
@@ -295,9 +295,9 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         await expect(store.insert(aDelivery({ bytes: 501 }))).rejects.toMatchObject({ code: 'queue_full' });
         expect(store.freeBytes()).toBe(500);
         await store.insert(aDelivery({ bytes: 500 }));
-        expect([store.refusal(), store.freeBytes()]).toEqual(['queue_full', 0]);
+        expect([store.refusalCode(), store.freeBytes()]).toEqual(['queue_full', 0]);
         await store.update(first, settled(first));
-        expect([store.refusal(), store.freeBytes()]).toEqual([null, 2000]);
+        expect([store.refusalCode(), store.freeBytes()]).toEqual([null, 2000]);
       }),
     );
 
@@ -325,7 +325,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         const again = advance(failed, 'queued', { finishedAt: null });
         expect(await store.update(failed, again)).toBe(true);
         expect(await store.get(delivery.id)).toEqual(again);
-        expect(store.refusal()).toBe('queue_full');
+        expect(store.refusalCode()).toBe('queue_full');
       }),
     );
 
