@@ -10,6 +10,8 @@ const RETRY_OPEN_MS = 300;
 const CONNECT_TIMEOUT_MS = 5000;
 const RECONNECT_AFTER_MS = 50;
 const RECONNECT_AT_LATEST_MS = 1000;
+/** Minimum interval between reconnects because of READONLY: a connection that is ready sends a heartbeat at once, which a replica refuses. */
+const RECONNECT_READONLY_MS = 1000;
 
 /** Reconnects for ever. */
 const PATIENT = {
@@ -17,8 +19,6 @@ const PATIENT = {
   lazyConnect: true,
   connectTimeout: CONNECT_TIMEOUT_MS,
   retryStrategy: (times: number) => Math.min(times * RECONNECT_AFTER_MS, RECONNECT_AT_LATEST_MS),
-  // A failover may have made a replica of it: the name may lead to the new master.
-  reconnectOnError: ({ message }: Error) => message.startsWith('READONLY'),
 } satisfies RedisOptions;
 
 /** What cannot be sent now fails now, and what was sent and not answered is never sent again. */
@@ -50,7 +50,7 @@ export async function connect(url: string): Promise<Connections> {
   const secure = url.startsWith('rediss:')
     ? { tls: { rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const }
     : {};
-  const redis = new Redis(url, { ...COMMANDS, ...secure });
+  const redis = new Redis(url, { ...COMMANDS, ...secure, reconnectOnError: reconnectsOnReadOnly() });
   const subscriber = new Redis(url, { ...NEWS, ...secure });
   // Who uses a connection meets its errors. Without a listener they would be told on standard error too.
   for (const connection of [redis, subscriber]) connection.on('error', () => {});
@@ -61,6 +61,17 @@ export async function connect(url: string): Promise<Connections> {
     disconnect({ redis, subscriber });
     throw error;
   }
+}
+
+/** After a failover the server may be a replica: reconnecting resolves its name again, which may lead to the new master. */
+function reconnectsOnReadOnly(): (error: Error) => boolean {
+  let reconnectedAt = Number.NEGATIVE_INFINITY;
+  return ({ message }) => {
+    if (!message.startsWith('READONLY') || performance.now() - reconnectedAt < RECONNECT_READONLY_MS)
+      return false;
+    reconnectedAt = performance.now();
+    return true;
+  };
 }
 
 export function disconnect({ redis, subscriber }: Connections): void {
