@@ -1,7 +1,7 @@
 import type { Notice, Outbox } from '../../core/ports/outbox.ts';
 import { createOutboxCapacity, type Usage, usageOf } from '../../core/webhooks/outbox-capacity.ts';
 
-/** An Outbox in memory. Notices are immutable, so it hands out the ones it holds. */
+/** Creates an Outbox in memory. Notices are immutable, so it returns the stored objects. */
 export function createMemoryOutbox(limits: Usage): Outbox {
   const notices = new Map<string, Notice>();
   const capacity = createOutboxCapacity(limits);

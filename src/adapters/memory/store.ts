@@ -7,15 +7,19 @@ import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
 
 export interface MemoryStoreOptions {
-  /** What may wait at once: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
+  /** Limits of unsettled deliveries: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retained: RetainedOptions;
-  /** How many deliveries that were dropped before RETAIN are still known by their status. */
+  /**
+   * Maximum number of deliveries that were dropped before RETAIN and whose status is still known.
+   */
   readonly maxTombstones: number;
 }
 
-/** A Store in memory. Deliveries are immutable, so it hands out the ones it holds. */
+/**
+ * Creates a DeliveryStore in memory. Deliveries are immutable, so it returns the stored objects.
+ */
 export function createMemoryStore({
   maxMessages,
   maxBytes,
@@ -31,7 +35,10 @@ export function createMemoryStore({
       retained.onEarlyDrop(id);
     },
   });
-  /** Of what may be tried again. Apart, so that large ones that have to go do not take the records of others with them. */
+  /**
+   * Content of settled deliveries that can be retried. Bounded separately, so that dropping large
+   * content does not drop records too.
+   */
   const contents = createRetained<Content>(retained);
   const timeline = createTimeline((id) => unsettled.has(id) || settled.get(id) !== undefined);
   let bytes = 0;
@@ -45,19 +52,20 @@ export function createMemoryStore({
     return content ? { ...record, content } : record;
   }
 
+  /** Adds an unsettled delivery, within the limits. */
   function add(delivery: Delivery) {
     if (unsettled.size >= maxMessages)
-      throw full(`It holds ${unsettled.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
+      throw queueFull(`It holds ${unsettled.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
     if (bytes + delivery.bytes > maxBytes)
-      throw full(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
+      throw queueFull(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
     unsettled.set(delivery.id, delivery);
     bytes += delivery.bytes;
   }
 
-  function settle(delivery: Delivery) {
+  /** Moves a delivery to the settled ones. */
+  function retain(delivery: Delivery) {
     if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
-    const { content } = delivery;
-    const { id, owner } = delivery;
+    const { id, owner, content } = delivery;
     settled.set(id, { ...delivery, content: null }, { owner, bytes: recordBytes(delivery) });
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
   }
@@ -79,7 +87,7 @@ export function createMemoryStore({
     async update(from, to) {
       if (find(to.id)?.revision !== from.revision) return false;
       if (isSettled(to.status)) {
-        settle(to);
+        retain(to);
       } else if (unsettled.has(to.id)) {
         unsettled.set(to.id, to);
       } else {
@@ -111,6 +119,6 @@ export function createMemoryStore({
   };
 }
 
-function full(detail: string): AppError {
+function queueFull(detail: string): AppError {
   return new AppError('queue_full', { detail });
 }

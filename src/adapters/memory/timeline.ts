@@ -2,26 +2,29 @@ import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 
 const MIN_BEFORE_COMPACTION = 1024;
 
-/** The places of all deliveries, in order. It holds on to those that are gone until there are as many as of the others. */
+/**
+ * The positions of all deliveries, sorted. Positions of dropped deliveries stay until they may make
+ * up half of the list.
+ */
 export interface Timeline {
-  add(place: ListPosition): void;
-  /** From the newest, or from the one before `after`, to the oldest. */
+  add(position: ListPosition): void;
+  /** Iterates from the newest, or from the one before `after`, to the oldest. */
   newestFirst(after: ListPosition | null): Iterable<ListPosition>;
 }
 
-/** @param isKept whether there still is such a delivery */
-export function createTimeline(isKept: (id: string) => boolean): Timeline {
+/** @param exists returns whether the store still has a delivery */
+export function createTimeline(exists: (id: string) => boolean): Timeline {
   let positions: ListPosition[] = [];
   let compactAt = MIN_BEFORE_COMPACTION;
 
-  /** How many places come before this one. */
-  function rank(place: ListPosition): number {
+  /** Returns the number of positions before this one. */
+  function rank(position: ListPosition): number {
     let low = 0;
     let high = positions.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
       const other = positions[middle];
-      if (other && compare(other, place) < 0) low = middle + 1;
+      if (other && compare(other, position) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -29,19 +32,20 @@ export function createTimeline(isKept: (id: string) => boolean): Timeline {
 
   return {
     add({ createdAt, id }) {
-      const place = { createdAt, id };
+      const position = { createdAt, id };
       const last = positions.at(-1);
-      if (last === undefined || compare(last, place) < 0) positions.push(place);
-      else positions.splice(rank(place), 0, place);
+      if (last === undefined || compare(last, position) < 0) positions.push(position);
+      else positions.splice(rank(position), 0, position);
       if (positions.length < compactAt) return;
-      positions = positions.filter((known) => isKept(known.id));
+      positions = positions.filter((each) => exists(each.id));
       compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * positions.length);
     },
     *newestFirst(after) {
-      // A copy would cost too much; what is added or compacted meanwhile does not disturb a walk without pauses.
+      // Not copied, which would be expensive. The caller must iterate without pauses: a change of
+      // the list meanwhile would disturb it.
       for (let i = (after === null ? positions.length : rank(after)) - 1; i >= 0; i--) {
-        const place = positions[i];
-        if (place) yield place;
+        const position = positions[i];
+        if (position) yield position;
       }
     },
   };

@@ -7,34 +7,35 @@ import {
   encodeRecord,
 } from '../../core/delivery/delivery-codec.ts';
 
-/** The statements on deliveries and their contents, one delivery each. They run in whatever transaction is open. */
+/** Statements on single deliveries and their contents. They run in the open transaction. */
 export interface DeliveryRows {
-  /** Null also once its time is over. */
+  /** Returns null if there is none, or it has expired. */
   find(id: string): Delivery | null;
-  /** What there is to know of a delivery before it is changed. Null also once its time is over. */
+  /** Returns what an update needs to know. Null if there is no delivery, or it has expired. */
   findHead(id: string): DeliveryHead | null;
   insert(delivery: Delivery): void;
   update(place: number, to: Delivery): void;
 }
 
 export interface DeliveryHead {
+  /** Primary key of the row. */
   readonly place: number;
   readonly revision: number;
   readonly bytes: number;
-  /** Null: not settled. */
+  /** Epoch ms by the clock of the file; null while the delivery is unsettled. */
   readonly leaves_at: number | null;
 }
 
 /**
- * @param retainMs how long settled deliveries stay
+ * @param retainMs lifetime of settled deliveries, in ms
  * @param now epoch ms by the clock of the file
  */
 export function prepareDeliveryRows(db: DatabaseSync, retainMs: number, now: () => number): DeliveryRows {
-  const kept = 'id = ? AND coalesce(leaves_at > ?, 1)';
+  const isStored = 'id = ? AND coalesce(leaves_at > ?, 1)';
   const find = db.prepare(
-    `SELECT record, content FROM deliveries LEFT JOIN contents USING (place) WHERE ${kept}`,
+    `SELECT record, content FROM deliveries LEFT JOIN contents USING (place) WHERE ${isStored}`,
   );
-  const head = db.prepare(`SELECT place, revision, bytes, leaves_at FROM deliveries WHERE ${kept}`);
+  const findHead = db.prepare(`SELECT place, revision, bytes, leaves_at FROM deliveries WHERE ${isStored}`);
   const insert = db.prepare(
     `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, due_at, leaves_at, record)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -45,7 +46,8 @@ export function prepareDeliveryRows(db: DatabaseSync, retainMs: number, now: () 
   const insertContent = db.prepare('INSERT OR REPLACE INTO contents VALUES (?, ?)');
   const deleteContent = db.prepare('DELETE FROM contents WHERE place = ?');
 
-  function changing(delivery: Delivery) {
+  /** Returns the values of the columns that an update changes, in the order of the statements. */
+  function mutableColumns(delivery: Delivery) {
     const { revision, status, account } = delivery;
     const leavesAt = isSettled(status) ? now() + retainMs : null;
     return [revision, status, account, toDueAt(delivery, now()), leavesAt, encodeRecord(delivery)];
@@ -54,30 +56,27 @@ export function prepareDeliveryRows(db: DatabaseSync, retainMs: number, now: () 
   return {
     find(id) {
       const row = find.get(id, now()) as { record: string; content: Uint8Array | null } | undefined;
-      return row ? toDelivery(row) : null;
+      return row ? decodeRecord(row.record, row.content && decodeContent(row.content)) : null;
     },
     findHead(id) {
-      return (head.get(id, now()) as DeliveryHead | undefined) ?? null;
+      return (findHead.get(id, now()) as DeliveryHead | undefined) ?? null;
     },
     insert(delivery) {
       const { id, owner, priority, createdAt, bytes, content } = delivery;
-      const { lastInsertRowid } = insert.run(id, owner, priority, createdAt, bytes, ...changing(delivery));
+      const fixedColumns = [id, owner, priority, createdAt, bytes];
+      const { lastInsertRowid } = insert.run(...fixedColumns, ...mutableColumns(delivery));
       if (content) insertContent.run(lastInsertRowid, encodeContent(content));
     },
     update(place, to) {
-      update.run(...changing(to), place);
+      update.run(...mutableColumns(to), place);
       if (to.content === null) deleteContent.run(place);
     },
   };
 }
 
-export function toDelivery({ record, content }: { record: string; content: Uint8Array | null }): Delivery {
-  return decodeRecord(record, content && decodeContent(content));
-}
-
 /**
- * When the queue is to give it, after a restart: null is at once. In epoch ms: by the wall clock for what the client has set; by the clock of the file,
- * and negative, for a back-off.
+ * When a delivery is due after a restart. Null: at once. Positive: epoch ms by the wall clock, for
+ * a time that the client has set. Negative: epoch ms by the clock of the file, for a back-off.
  */
 function toDueAt(
   { status, scheduledAt, nextAttemptAt, expiresAt }: Delivery,
@@ -89,8 +88,8 @@ function toDueAt(
   return -Math.ceil(fileNow + nextAttemptAt - Date.now());
 }
 
-/** How long an id waits after a restart, in ms. */
-export function toDelay(due: number | null, fileNow: number): number {
-  if (due === null) return 0;
-  return Math.max(0, due < 0 ? -due - fileNow : due - Date.now());
+/** Converts a stored due time into a delay from now, in ms. */
+export function toDelay(dueAt: number | null, fileNow: number): number {
+  if (dueAt === null) return 0;
+  return Math.max(0, dueAt < 0 ? -dueAt - fileNow : dueAt - Date.now());
 }

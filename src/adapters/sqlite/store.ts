@@ -7,7 +7,7 @@ import type { GroupCommit, OnRollback } from './group-commit.ts';
 import { createListing } from './listing.ts';
 
 export interface SqliteStoreOptions {
-  /** What may wait at once: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
+  /** Limits of unsettled deliveries: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
@@ -18,33 +18,38 @@ interface Totals {
   readonly bytes: number;
 }
 
-/** A Store in a file. What waits is counted in memory, from the file at the start. */
+/**
+ * Creates a DeliveryStore in a file. The totals of unsettled deliveries are read at startup and
+ * counted in memory.
+ */
 export function createSqliteStore(
   db: DatabaseSync,
-  commits: GroupCommit,
+  groupCommit: GroupCommit,
   { maxMessages, maxBytes, retainMs }: SqliteStoreOptions,
 ): DeliveryStore {
-  const rows = prepareDeliveryRows(db, retainMs, commits.now);
-  let open = readTotals(db);
+  const rows = prepareDeliveryRows(db, retainMs, groupCommit.now);
+  let unsettled = readTotals(db);
 
   function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
-    const before = open;
-    open = { messages: open.messages + sign, bytes: open.bytes + sign * bytes };
+    const before = unsettled;
+    unsettled = { messages: unsettled.messages + sign, bytes: unsettled.bytes + sign * bytes };
     onRollback(() => {
-      open = before;
+      unsettled = before;
     });
   }
 
+  /** @throws {AppError} `queue_full` if another delivery of this size would exceed a limit */
   function assertCapacity(bytes: number) {
-    const { messages, bytes: held } = open;
+    const { messages, bytes: used } = unsettled;
     if (messages >= maxMessages)
-      throw full(`It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
-    if (held + bytes > maxBytes) throw full(`It holds ${held} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
+      throw queueFull(`It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
+    if (used + bytes > maxBytes)
+      throw queueFull(`It holds ${used} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
   }
 
   return {
     insert(delivery) {
-      return commits.write((onRollback) => {
+      return groupCommit.write((onRollback) => {
         const known = rows.find(delivery.id);
         if (known) return known;
         assertCapacity(delivery.bytes);
@@ -54,13 +59,14 @@ export function createSqliteStore(
       });
     },
     get(id) {
-      return commits.read(() => rows.find(id));
+      return groupCommit.read(() => rows.find(id));
     },
     update(from, to) {
-      return commits.write((onRollback) => {
+      return groupCommit.write((onRollback) => {
         const head = rows.findHead(to.id);
         if (head?.revision !== from.revision) return false;
-        const [wasSettled, settles] = [head.leaves_at !== null, isSettled(to.status)];
+        const wasSettled = head.leaves_at !== null;
+        const settles = isSettled(to.status);
         if (wasSettled && !settles) assertCapacity(head.bytes);
         rows.update(head.place, to);
         if (wasSettled !== settles) count(head.bytes, settles ? -1 : 1, onRollback);
@@ -69,15 +75,15 @@ export function createSqliteStore(
     },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
-    ...createListing(db, commits),
+    ...createListing(db, groupCommit),
     refusalCode() {
-      if (commits.isFailing()) return 'queue_unavailable';
-      return open.messages < maxMessages && open.bytes < maxBytes ? null : 'queue_full';
+      if (groupCommit.isFailing()) return 'queue_unavailable';
+      return unsettled.messages < maxMessages && unsettled.bytes < maxBytes ? null : 'queue_full';
     },
     freeBytes() {
-      return maxBytes - open.bytes;
+      return maxBytes - unsettled.bytes;
     },
-    healthProblem: () => commits.checkFile(),
+    healthProblem: () => groupCommit.checkFile(),
     onRemoteChange() {},
   };
 }
@@ -91,6 +97,6 @@ function readTotals(db: DatabaseSync): Totals {
   return totals as unknown as Totals;
 }
 
-function full(detail: string): AppError {
+function queueFull(detail: string): AppError {
   return new AppError('queue_full', { detail });
 }

@@ -5,8 +5,9 @@ import type { Queue } from './queue.ts';
 import type { SharedState } from './shared-state.ts';
 import type { SuppressionStore } from './suppression-store.ts';
 
-/** One way to keep things: memory, a file, Redis. */
+/** One storage implementation: memory, SQLite or Redis. */
 export interface Backend {
+  /** What a `202` guarantees. */
   readonly durability: 'memory' | 'disk' | 'redis';
   readonly queue: Queue;
   readonly store: DeliveryStore;

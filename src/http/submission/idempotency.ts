@@ -144,8 +144,8 @@ export async function runIdempotent<T>(
     throw error;
   });
   switch (claim.kind) {
-    case 'answered':
-      return replayed(claim.answer);
+    case 'responded':
+      return replayed(claim.response);
     case 'accepted':
       return replayed(await answerAgain(ledger, request, key, claim));
     case 'in_progress':
@@ -179,7 +179,7 @@ async function answerAgain<T>(
   ledger: IdempotencyStore,
   request: IdempotentRequest<T>,
   key: string,
-  { receipt, answer: stored }: AcceptedClaim,
+  { receipt, response: stored }: AcceptedClaim,
 ): Promise<CachedResponse> {
   if (stored !== null && suffices(stored, request)) return stored;
   const answer = await request.answer(await request.restore(receipt));

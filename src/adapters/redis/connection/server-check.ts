@@ -1,20 +1,21 @@
 import type { Redis } from 'ioredis';
 import { RedisOpenError } from './redis-errors.ts';
 
-/** ZRANGE … BYLEX REV, LPOS and what BullMQ needs. */
+/** Redis 6.2 has `ZRANGE … BYLEX REV`, LPOS and everything that BullMQ needs. */
 const MIN_VERSION = [6, 2] as const;
 
 /**
- * What an operator should know of how this Redis is set up: each a sentence that says what may be lost.
+ * Checks the version and the configuration of the server.
  *
- * @throws {RedisOpenError} when it is too old
+ * @returns warnings for the operator: sentences that say which data the configuration puts at risk
+ * @throws {RedisOpenError} when the server is too old
  */
 export async function checkServer(redis: Redis): Promise<readonly string[]> {
   const info = parseInfo(await redis.info());
   const version = info.get('redis_version') ?? '0';
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major < MIN_VERSION[0] || (major === MIN_VERSION[0] && minor < MIN_VERSION[1])) {
-    throw new RedisOpenError(`it is Redis ${version}; at least ${MIN_VERSION.join('.')} is needed`);
+    throw new RedisOpenError(`it is Redis ${version}. Upgrade it to ${MIN_VERSION.join('.')} or later.`);
   }
   return [toPersistenceWarnings(info, await readAppendFsync(redis)), toEvictionWarnings(info)].flat();
 }
@@ -22,12 +23,12 @@ export async function checkServer(redis: Redis): Promise<readonly string[]> {
 function toPersistenceWarnings(info: ReadonlyMap<string, string>, fsync: string | null): readonly string[] {
   if (info.get('aof_enabled') === '0') {
     return [
-      'Redis keeps no append-only file (appendonly no): if it stops, messages that were accepted since its last snapshot are lost.',
+      'Redis has no append-only file (appendonly no): if it stops, messages accepted since its last snapshot are lost.',
     ];
   }
   if (fsync === null || fsync === 'always') return [];
   return [
-    `Redis syncs its append-only file later (appendfsync ${fsync}): if its machine stops, messages of the last second or more are lost.`,
+    `Redis does not sync its append-only file at once (appendfsync ${fsync}): if its machine stops, messages of the last second or more are lost.`,
   ];
 }
 
@@ -35,11 +36,11 @@ function toEvictionWarnings(info: ReadonlyMap<string, string>): readonly string[
   const policy = info.get('maxmemory_policy') ?? 'noeviction';
   if (policy === 'noeviction') return [];
   return [
-    `Redis may evict what it holds (maxmemory-policy ${policy}): when its memory is full, messages that wait are lost. Set noeviction.`,
+    `Redis may evict data (maxmemory-policy ${policy}): when its memory is full, waiting messages are lost. Set noeviction.`,
   ];
 }
 
-/** Null if Redis does not tell: managed ones often do not. */
+/** Null if Redis does not allow CONFIG, as managed services often do not. */
 async function readAppendFsync(redis: Redis): Promise<string | null> {
   try {
     const [, value] = (await redis.config('GET', 'appendfsync')) as string[];

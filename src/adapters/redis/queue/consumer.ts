@@ -1,34 +1,35 @@
 import type { BullMqQueue, NextJob } from './bullmq.ts';
 
-/** At least so often somebody looks whether something is due: news from other instances may be lost. */
+/** Maximum wait between two fetches, in ms: messages from other instances may be lost. */
 const MAX_WAIT_MS = 5000;
-/** How soon to look again when Redis could not be asked. */
+/** Wait before the next fetch after one failed, in ms. */
 const RETRY_AFTER_MS = 500;
 
 export interface ConsumerOptions {
-  readonly bull: BullMqQueue;
+  readonly queue: BullMqQueue;
+  /** Epoch ms by the clock of the connection. */
   readonly now: () => number;
-  /** Takes what is next. */
+  /** Takes the next due id. */
   readonly next: () => Promise<NextJob>;
-  /** Gives back what nobody waits for any more. */
+  /** Returns an id to the queue that no taker waits for. */
   readonly giveBack: (id: string) => Promise<void>;
 }
 
-/** Those who wait for what is due in one channel. */
+/** Hands the due ids of one channel to the takers of this instance. */
 export interface Consumer {
   readonly queue: BullMqQueue;
   take(signal: AbortSignal): Promise<string>;
-  /** Something may be due. */
+  /** Fetches again, because an id may be due. */
   wake(): void;
-  /** Takes no more, and resolves when what was on its way is given back. */
+  /** Fetches no more, and resolves when every id that was being fetched is back in the queue. */
   close(): Promise<void>;
 }
 
 /**
- * Asks for the next id as long as somebody waits for one. While ids come, as many are asked for at once as there are takers; when there is none, nobody
- * asks until a timer or {@connection Consumer.wake} says that there may be one.
+ * Fetches ids while takers wait. While the channel has due ids, as many fetches run at once as
+ * there are takers. When it has none, the next fetch starts by a timer or by {@link Consumer.wake}.
  */
-export function createConsumer({ bull, now, next, giveBack }: ConsumerOptions): Consumer {
+export function createConsumer({ queue, now, next, giveBack }: ConsumerOptions): Consumer {
   const takers = new Set<(id: string) => void>();
   const fetches = new Set<Promise<void>>();
   let isEmpty = false;
@@ -39,11 +40,11 @@ export function createConsumer({ bull, now, next, giveBack }: ConsumerOptions): 
   function fetchMore() {
     while (!isClosed && fetches.size < takers.size && !(isEmpty && fetches.size > 0)) {
       isWoken = false;
-      const asked = fetchOne().finally(() => {
-        fetches.delete(asked);
+      const fetching = fetchOne().finally(() => {
+        fetches.delete(fetching);
         if (!isEmpty || isWoken) fetchMore();
       });
-      fetches.add(asked);
+      fetches.add(fetching);
     }
   }
 
@@ -77,20 +78,20 @@ export function createConsumer({ bull, now, next, giveBack }: ConsumerOptions): 
   }
 
   return {
-    queue: bull,
+    queue,
     take(signal) {
       return new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason);
         const taker = (id: string) => {
-          signal.removeEventListener('abort', leave);
+          signal.removeEventListener('abort', onAbort);
           resolve(id);
         };
-        const leave = () => {
+        const onAbort = () => {
           takers.delete(taker);
           if (takers.size === 0) clearTimeout(timer);
           reject(signal.reason);
         };
-        signal.addEventListener('abort', leave, { once: true });
+        signal.addEventListener('abort', onAbort, { once: true });
         takers.add(taker);
         wake();
       });

@@ -10,40 +10,44 @@ import type { DeliveryStore } from '../../../core/ports/delivery-store.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
-import { pendingPushesOf } from '../queue/pending-pushes.ts';
+import { toPendingPush } from '../pending-push.ts';
 import { createListing } from './listing.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
 import { toTimelineMember } from './timeline-member.ts';
 
 export interface RedisStoreOptions {
+  /** Limits of unsettled deliveries: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
 }
 
-/** A Store that all instances share: each change is one step in Redis, so that its bounds hold whoever inserts. */
+/**
+ * Creates the DeliveryStore that all instances share. Each change is one script, so the limits hold
+ * however many instances insert.
+ */
 export function createRedisStore(
   connection: Connection,
   { maxMessages, maxBytes, retainMs }: RedisStoreOptions,
 ): DeliveryStore {
-  const { clock, redis, pubSub: news } = connection;
+  const { clock, redis, pubSub } = connection;
   let messages = 0;
   let bytes = 0;
 
-  function note([countedMessages, countedBytes]: readonly unknown[]) {
-    messages = Number(countedMessages ?? 0);
-    bytes = Number(countedBytes ?? 0);
+  function setUsage([usedMessages, usedBytes]: readonly unknown[]) {
+    messages = Number(usedMessages ?? 0);
+    bytes = Number(usedBytes ?? 0);
   }
 
-  /** What the last step of a script was, having noted the usage that it tells too. */
-  function outcomeOf(answer: unknown): string {
-    const [outcome, ...usage] = answer as readonly unknown[];
-    note(usage);
-    if (outcome === 'full') throw full();
+  /** Stores the usage that a script reports, and returns its outcome. */
+  function toOutcome(result: unknown): string {
+    const [outcome, ...usage] = result as readonly unknown[];
+    setUsage(usage);
+    if (outcome === 'full') throw queueFull();
     return String(outcome);
   }
 
-  function full(): AppError {
+  function queueFull(): AppError {
     const detail =
       messages >= maxMessages
         ? `It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`
@@ -58,16 +62,16 @@ export function createRedisStore(
     return record ? decodeRecord(record.toString(), content?.length ? decodeContent(content) : null) : null;
   }
 
-  /** What becomes of it besides being replaced. */
-  function effectOf(from: Delivery, to: Delivery): readonly Argument[] {
+  /** Returns the transition of an update and its arguments, as {@link UPDATE} expects them. */
+  function transitionOf(from: Delivery, to: Delivery): readonly Argument[] {
     if (isSettled(to.status))
       return ['settled', Math.ceil(clock.now() + retainMs), retainMs, to.content === null ? 1 : 0];
     if (isSettled(from.status))
-      return ['reopened', maxMessages, maxBytes, JSON.stringify(pendingPushesOf(to, clock.now()))];
+      return ['reopened', maxMessages, maxBytes, JSON.stringify(toPendingPush(to, clock.now()))];
     return ['open'];
   }
 
-  connection.onHeartbeat((usage) => note(usage as readonly unknown[]));
+  connection.onHeartbeat((usage) => setUsage(usage as readonly unknown[]));
   return {
     ...createListing(connection),
     get,
@@ -76,35 +80,23 @@ export function createRedisStore(
     async insert(delivery) {
       const { id, revision, content } = delivery;
       const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline, KEYS.pendingPushes];
-      const encoded = content === null ? '' : Buffer.from(encodeContent(content));
-      const values = [
-        id,
-        revision,
-        delivery.bytes,
-        encodeRecord(delivery),
-        encoded,
-        toTimelineMember(delivery),
-      ];
-      const entry = JSON.stringify(pendingPushesOf(delivery, clock.now()));
-      const answer = await connection.runScript(INSERT, ...keys, ...values, maxMessages, maxBytes, entry);
-      return outcomeOf(answer) === 'known' ? ((await get(id)) ?? delivery) : delivery;
+      const encodedContent = content === null ? '' : Buffer.from(encodeContent(content));
+      const values = [id, revision, delivery.bytes, encodeRecord(delivery), encodedContent];
+      const pending = JSON.stringify(toPendingPush(delivery, clock.now()));
+      const limits = [maxMessages, maxBytes];
+      const member = toTimelineMember(delivery);
+      const result = await connection.runScript(INSERT, ...keys, ...values, member, ...limits, pending);
+      return toOutcome(result) === 'known' ? ((await get(id)) ?? delivery) : delivery;
     },
     async update(from, to) {
       const { id } = to;
       const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
-      const topic = isSettled(to.status) || to.status === 'deferred' ? news.changed : '';
-      const values = [
-        id,
-        from.revision,
-        to.revision,
-        encodeRecord(to),
-        toTimelineMember(to),
-        topic,
-        `${connection.instance} ${id}`,
-      ];
-      return (
-        outcomeOf(await connection.runScript(UPDATE, ...keys, ...values, ...effectOf(from, to))) === 'kept'
-      );
+      const isNews = isSettled(to.status) || to.status === 'deferred';
+      const values = [id, from.revision, to.revision, encodeRecord(to), toTimelineMember(to)];
+      const message = [isNews ? pubSub.channels.changed : '', pubSub.encode(id)];
+      const transition = transitionOf(from, to);
+      const result = await connection.runScript(UPDATE, ...keys, ...values, ...message, ...transition);
+      return toOutcome(result) === 'done';
     },
     refusalCode() {
       if (!connection.isUsable()) return 'queue_unavailable';
@@ -114,7 +106,7 @@ export function createRedisStore(
       return maxBytes - bytes;
     },
     onRemoteChange(listener) {
-      connection.onMessage('changed', listener);
+      pubSub.onMessage('changed', listener);
     },
   };
 }

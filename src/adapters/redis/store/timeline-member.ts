@@ -1,34 +1,37 @@
 import type { DeliveryQuery, ListPosition } from '../../../core/delivery/delivery-query.ts';
 
-/** Until the year 33658. */
-const DIGITS = 15;
+/** Digits of the time: enough until the year 33658. */
+const TIME_DIGITS = 15;
 
-/** A place as a member of a sorted set whose members all have the same score: Redis keeps them in the order of their bytes, which is that of places. */
+/** Number of bytes of a member before the id. */
+export const ID_OFFSET = TIME_DIGITS + 1;
+
+/**
+ * Encodes a position as a member of the timeline. All members have the same score, so Redis sorts
+ * them by their bytes, which is the order of positions.
+ */
 export function toTimelineMember({ createdAt, id }: ListPosition): string {
-  return `${timeOf(createdAt)}:${id}`;
+  return `${encodeTime(createdAt)}:${id}`;
 }
 
-/** What a list begins before, and where it ends at the latest: as Redis has the ends of such a range. */
+/** Returns the bounds for ZRANGE BYLEX REV that select what a query may match, newest first. */
 export function toTimelineRange({
   after,
   createdAfter,
   createdBefore,
 }: DeliveryQuery): readonly [from: string, to: string] {
-  const befores = [
+  const upperBounds = [
     after === null ? [] : toTimelineMember(after),
-    createdBefore === null ? [] : timeOf(createdBefore),
+    createdBefore === null ? [] : encodeTime(createdBefore),
   ]
     .flat()
     .sort();
   return [
-    befores[0] === undefined ? '+' : `(${befores[0]}`,
-    createdAfter === null ? '-' : `[${timeOf(createdAfter)}`,
+    upperBounds[0] === undefined ? '+' : `(${upperBounds[0]}`,
+    createdAfter === null ? '-' : `[${encodeTime(createdAfter)}`,
   ];
 }
 
-/** How many bytes of a member come before the id. */
-export const BEFORE_ID = DIGITS + 1;
-
-function timeOf(epochMs: number): string {
-  return String(epochMs).padStart(DIGITS, '0');
+function encodeTime(epochMs: number): string {
+  return String(epochMs).padStart(TIME_DIGITS, '0');
 }
