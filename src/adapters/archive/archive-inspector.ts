@@ -7,15 +7,15 @@ import { createScanBudget, type ScanBudget } from './scan-budget.ts';
 import { readTar } from './tar.ts';
 import { readZip } from './zip.ts';
 
-/** An archive, and three more inside it. A .tar.gz is two. */
+/** Maximum depth: an archive and three levels inside it. A .tar.gz counts as two. */
 const MAX_DEPTH = 4;
 
 type Match = Pick<BlockedEntry, 'entry' | 'extension'>;
 
 /**
- * Looks into zip, gzip and tar, and into those inside them.
+ * Creates an inspector of zip, gzip and tar archives, and of those inside them.
  *
- * @param openBudget what the attachments of one message may cost, together
+ * @param openBudget creates the budget that the attachments of one message share
  */
 export function createArchiveInspector(openBudget: () => ScanBudget = createScanBudget): AttachmentInspector {
   return {
@@ -23,7 +23,7 @@ export function createArchiveInspector(openBudget: () => ScanBudget = createScan
       const budget = openBudget();
       const blocked: BlockedEntry[] = [];
       for (const [index, { filename, content }] of attachments.entries()) {
-        const found = await findIn(filename, toChunks(content), 1, budget);
+        const found = await findBlockedIn(filename, toChunks(content), 1, budget);
         if (found !== null) blocked.push({ index, filename, ...found });
       }
       return blocked;
@@ -31,7 +31,7 @@ export function createArchiveInspector(openBudget: () => ScanBudget = createScan
   };
 }
 
-async function findIn(
+async function findBlockedIn(
   name: string,
   content: Chunks,
   depth: number,
@@ -45,7 +45,8 @@ async function findIn(
       if (found !== null) return found;
     }
   } catch {
-    // Damaged, or more than the budget has. No one is told: whether such a file may pass is for Gmail to say.
+    // The archive is damaged or exceeds the budget. It passes, because Gmail decides about such
+    // files.
   } finally {
     await content.return();
   }
@@ -69,11 +70,11 @@ async function inspectEntry(
   depth: number,
   budget: ScanBudget,
 ): Promise<Match | null> {
-  // A directory may be called example.com.
+  // A directory is not blocked: its name may be example.com.
   if (name.endsWith('/')) return null;
   const filename = name.slice(name.lastIndexOf('/') + 1);
   const extension = blockedExtensionOf(filename);
   if (extension !== null) return { entry: name, extension };
-  const found = content && (await findIn(filename, content, depth + 1, budget));
+  const found = content && (await findBlockedIn(filename, content, depth + 1, budget));
   return found && { ...found, entry: `${name}/${found.entry}` };
 }

@@ -6,13 +6,14 @@ import type { ScanBudget } from './scan-budget.ts';
 const STORED = 0;
 
 /**
- * What a zip's central directory lists. An encrypted zip tells its names too, as Gmail sees them.
+ * Reads the entries that the central directory of a zip lists. The names in an encrypted zip can be
+ * read too, and Gmail reads them.
  *
- * @throws {Error} when it is damaged, also after some entries
+ * @throws {Error} when the zip is damaged, possibly after some entries
  */
 export async function* readZip(chunks: Chunks, budget: ScanBudget): AsyncGenerator<Entry> {
   const bytes = await collect(chunks);
-  // Names are decoded here: yauzl would give up at those that try to leave the directory, and they are only looked at.
+  // Names are decoded here, because yauzl rejects names that lead out of the directory.
   const zip = await fromBufferPromise(bytes, { decodeStrings: false, validateEntrySizes: false });
   for await (const record of zip.eachEntry()) {
     const name = getFileNameLowLevel(
