@@ -17,6 +17,7 @@ const PACKED_FROM = [
   'tsconfig.build.json',
   'openapi.yaml',
   'README.md',
+  'docs',
   'LICENSE',
 ];
 const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT/;
@@ -62,10 +63,17 @@ beforeEach(({ skip }) =>
   skip(!installed, 'the npm registry cannot be reached, and the package needs its dependencies'),
 );
 
-test('the package holds the program, the client with its types, and the contract, but no sources and no tests', async () => {
+test('the package holds the program, the client with its types, the contract and the docs, but no sources and no tests', async () => {
   const files = await readdir(join(home, 'node_modules/outtray'), { recursive: true });
   expect(files).toEqual(
-    expect.arrayContaining(['README.md', 'LICENSE', 'openapi.yaml', 'dist/main.js', 'dist/client/client.js']),
+    expect.arrayContaining([
+      'README.md',
+      'LICENSE',
+      'openapi.yaml',
+      'docs/reference/configuration.md',
+      'dist/main.js',
+      'dist/client/client.js',
+    ]),
   );
   expect(files.filter((file) => /\.ts$/.test(file)).sort()).toEqual([
     'dist/client/client.d.ts',

@@ -1,15 +1,17 @@
 import { type Delivery, isSettled } from '../../core/delivery/delivery.ts';
 import { matchesQuery } from '../../core/delivery/delivery-query.ts';
-import { AppError } from '../../core/errors.ts';
+import {
+  checkQueueCapacity,
+  isQueueFull,
+  type QueueLimits,
+  type QueueUsage,
+} from '../../core/delivery/queue-capacity.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
 import type { DeliveryStore, Tombstone } from '../../core/ports/delivery-store.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
 
-export interface MemoryStoreOptions {
-  /** Limits of unsettled deliveries: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
-  readonly maxMessages: number;
-  readonly maxBytes: number;
+export interface MemoryStoreOptions extends QueueLimits {
   readonly retained: RetainedOptions;
   /**
    * Maximum number of deliveries that were dropped before RETAIN and whose status is still known.
@@ -17,15 +19,8 @@ export interface MemoryStoreOptions {
   readonly maxTombstones: number;
 }
 
-/**
- * Creates a DeliveryStore in memory. Deliveries are immutable, so it returns the stored objects.
- */
-export function createMemoryStore({
-  maxMessages,
-  maxBytes,
-  retained,
-  maxTombstones,
-}: MemoryStoreOptions): DeliveryStore {
+/** Creates a DeliveryStore in memory. Deliveries are immutable, so it returns the stored objects. */
+export function createMemoryStore({ retained, maxTombstones, ...limits }: MemoryStoreOptions): DeliveryStore {
   const unsettled = new Map<string, Delivery>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
   const settled = createRetained<Delivery>({
@@ -52,12 +47,13 @@ export function createMemoryStore({
     return content ? { ...record, content } : record;
   }
 
+  function usage(): QueueUsage {
+    return { messages: unsettled.size, bytes };
+  }
+
   /** Adds an unsettled delivery, within the limits. */
   function add(delivery: Delivery) {
-    if (unsettled.size >= maxMessages)
-      throw queueFull(`It holds ${unsettled.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
-    if (bytes + delivery.bytes > maxBytes)
-      throw queueFull(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
+    checkQueueCapacity(usage(), limits, delivery.bytes);
     unsettled.set(delivery.id, delivery);
     bytes += delivery.bytes;
   }
@@ -110,15 +106,11 @@ export function createMemoryStore({
       yield* [...unsettled.values()];
     },
     refusalCode() {
-      return unsettled.size < maxMessages && bytes < maxBytes ? null : 'queue_full';
+      return isQueueFull(usage(), limits) ? 'queue_full' : null;
     },
     freeBytes() {
-      return maxBytes - bytes;
+      return limits.maxBytes - bytes;
     },
     onRemoteChange() {},
   };
-}
-
-function queueFull(detail: string): AppError {
-  return new AppError('queue_full', { detail });
 }

@@ -1,34 +1,31 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { isSettled } from '../../core/delivery/delivery.ts';
-import { AppError } from '../../core/errors.ts';
+import {
+  checkQueueCapacity,
+  isQueueFull,
+  type QueueLimits,
+  type QueueUsage,
+} from '../../core/delivery/queue-capacity.ts';
 import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
 import { prepareDeliveryRows } from './delivery-rows.ts';
 import type { GroupCommit, OnRollback } from './group-commit.ts';
 import { createListing } from './listing.ts';
 
-export interface SqliteStoreOptions {
-  /** Limits of unsettled deliveries: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
-  readonly maxMessages: number;
-  readonly maxBytes: number;
+export interface SqliteStoreOptions extends QueueLimits {
   readonly retainMs: number;
 }
 
-interface Totals {
-  readonly messages: number;
-  readonly bytes: number;
-}
-
 /**
- * Creates a DeliveryStore in a file. The totals of unsettled deliveries are read at startup and
+ * Creates a DeliveryStore in a file. The usage of unsettled deliveries is read at startup and
  * counted in memory.
  */
 export function createSqliteStore(
   db: DatabaseSync,
   groupCommit: GroupCommit,
-  { maxMessages, maxBytes, retainMs }: SqliteStoreOptions,
+  { retainMs, ...limits }: SqliteStoreOptions,
 ): DeliveryStore {
   const rows = prepareDeliveryRows(db, retainMs, groupCommit.now);
-  let unsettled = readTotals(db);
+  let unsettled = readUsage(db);
 
   function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
     const before = unsettled;
@@ -38,21 +35,12 @@ export function createSqliteStore(
     });
   }
 
-  /** @throws {AppError} `queue_full` if another delivery of this size would exceed a limit */
-  function assertCapacity(bytes: number) {
-    const { messages, bytes: used } = unsettled;
-    if (messages >= maxMessages)
-      throw queueFull(`It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
-    if (used + bytes > maxBytes)
-      throw queueFull(`It holds ${used} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
-  }
-
   return {
     insert(delivery) {
       return groupCommit.write((onRollback) => {
         const known = rows.find(delivery.id);
         if (known) return known;
-        assertCapacity(delivery.bytes);
+        checkQueueCapacity(unsettled, limits, delivery.bytes);
         rows.insert(delivery);
         count(delivery.bytes, 1, onRollback);
         return delivery;
@@ -67,7 +55,7 @@ export function createSqliteStore(
         if (head?.revision !== from.revision) return false;
         const wasSettled = head.leaves_at !== null;
         const settles = isSettled(to.status);
-        if (wasSettled && !settles) assertCapacity(head.bytes);
+        if (wasSettled && !settles) checkQueueCapacity(unsettled, limits, head.bytes);
         rows.update(head.place, to);
         if (wasSettled !== settles) count(head.bytes, settles ? -1 : 1, onRollback);
         return true;
@@ -78,25 +66,21 @@ export function createSqliteStore(
     ...createListing(db, groupCommit),
     refusalCode() {
       if (groupCommit.isFailing()) return 'queue_unavailable';
-      return unsettled.messages < maxMessages && unsettled.bytes < maxBytes ? null : 'queue_full';
+      return isQueueFull(unsettled, limits) ? 'queue_full' : null;
     },
     freeBytes() {
-      return maxBytes - unsettled.bytes;
+      return limits.maxBytes - unsettled.bytes;
     },
     healthProblem: () => groupCommit.checkFile(),
     onRemoteChange() {},
   };
 }
 
-function readTotals(db: DatabaseSync): Totals {
-  const totals = db
+function readUsage(db: DatabaseSync): QueueUsage {
+  const usage = db
     .prepare(
       'SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL',
     )
     .get();
-  return totals as unknown as Totals;
-}
-
-function queueFull(detail: string): AppError {
-  return new AppError('queue_full', { detail });
+  return usage as unknown as QueueUsage;
 }

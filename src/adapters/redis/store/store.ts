@@ -5,7 +5,7 @@ import {
   encodeContent,
   encodeRecord,
 } from '../../../core/delivery/delivery-codec.ts';
-import { AppError } from '../../../core/errors.ts';
+import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
 import type { DeliveryStore } from '../../../core/ports/delivery-store.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
@@ -15,10 +15,7 @@ import { createListing } from './listing.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
 import { toTimelineMember } from './timeline-member.ts';
 
-export interface RedisStoreOptions {
-  /** Limits of unsettled deliveries: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
-  readonly maxMessages: number;
-  readonly maxBytes: number;
+export interface RedisStoreOptions extends QueueLimits {
   readonly retainMs: number;
 }
 
@@ -28,8 +25,9 @@ export interface RedisStoreOptions {
  */
 export function createRedisStore(
   connection: Connection,
-  { maxMessages, maxBytes, retainMs }: RedisStoreOptions,
+  { retainMs, ...limits }: RedisStoreOptions,
 ): DeliveryStore {
+  const { maxMessages, maxBytes } = limits;
   const { clock, redis, pubSub } = connection;
   let messages = 0;
   let bytes = 0;
@@ -43,16 +41,8 @@ export function createRedisStore(
   function toOutcome(result: unknown): string {
     const [outcome, ...usage] = result as readonly unknown[];
     setUsage(usage);
-    if (outcome === 'full') throw queueFull();
+    if (outcome === 'full') throw queueFull({ messages, bytes }, limits);
     return String(outcome);
-  }
-
-  function queueFull(): AppError {
-    const detail =
-      messages >= maxMessages
-        ? `It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`
-        : `It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`;
-    return new AppError('queue_full', { detail });
   }
 
   async function get(id: string): Promise<Delivery | null> {
@@ -100,7 +90,7 @@ export function createRedisStore(
     },
     refusalCode() {
       if (!connection.isUsable()) return 'queue_unavailable';
-      return messages < maxMessages && bytes < maxBytes ? null : 'queue_full';
+      return isQueueFull({ messages, bytes }, limits) ? 'queue_full' : null;
     },
     freeBytes() {
       return maxBytes - bytes;
