@@ -19,7 +19,9 @@ export interface MemoryStoreOptions extends QueueLimits {
   readonly maxTombstones: number;
 }
 
-/** Creates a DeliveryStore in memory. Deliveries are immutable, so it returns the stored objects. */
+/**
+ * Creates a DeliveryStore in memory. Deliveries are immutable, so it returns the stored objects.
+ */
 export function createMemoryStore({ retained, maxTombstones, ...limits }: MemoryStoreOptions): DeliveryStore {
   const unsettled = new Map<string, Delivery>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
