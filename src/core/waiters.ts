@@ -29,7 +29,7 @@ export function createWaiters({
   store,
   events,
 }: {
-  store: Pick<DeliveryStore, 'get' | 'onChangeElsewhere'>;
+  store: Pick<DeliveryStore, 'get' | 'onRemoteChange'>;
   events: Events;
 }): Waiters {
   const waiting = new Map<string, Set<Waiter>>();
@@ -45,7 +45,7 @@ export function createWaiters({
   }
   events.on('message.settled', notify);
   events.on('message.deferred', notify);
-  store.onChangeElsewhere((id) => {
+  store.onRemoteChange((id) => {
     if (waiting.has(id)) check(id, () => {});
   });
 

@@ -88,7 +88,7 @@ export async function openApiDocument(version: string): Promise<string> {
     toText: unused,
     suppressions: { get: unused, list: unused, add: unused, remove: unused },
     waiters: { wait: unused },
-    store: { get: unused, tombstone: unused, refusal: unused },
+    store: { get: unused, tombstone: unused, refusalCode: unused },
     freeBytes: unused,
     idempotency: { claim: unused, accept: unused, release: unused, markUnknown: unused },
     isDraining: unused,

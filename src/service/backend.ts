@@ -62,8 +62,8 @@ function openMemory(limits: Limits, logger: Logger): OpenedBackend {
 async function openSqlite(file: string, limits: Limits, logger: Logger): Promise<OpenedBackend> {
   const { openSqliteBackend } = await import('../adapters/sqlite/index.ts');
   const { SqliteFileError } = await import('../adapters/sqlite/sqlite-errors.ts');
-  const onTrouble = logTrouble(logger);
-  const opening = openSqliteBackend({ ...limits, file, queue: createMemoryQueue(), onTrouble });
+  const onAvailabilityChange = logTrouble(logger);
+  const opening = openSqliteBackend({ ...limits, file, queue: createMemoryQueue(), onAvailabilityChange });
   const backend = await opening.catch((error: unknown) => {
     if (!(error instanceof SqliteFileError)) throw error;
     throw new ConfigError([{ variable: 'QUEUE_URL', message: error.message }]);
@@ -79,7 +79,12 @@ async function openRedis(
 ): Promise<OpenedBackend> {
   const { openRedisBackend } = await import('../adapters/redis/index.ts');
   const { RedisOpenError } = await import('../adapters/redis/connection/redis-errors.ts');
-  const opening = openRedisBackend({ ...limits, url, onTrouble: logTrouble(logger), absentAfterMs });
+  const opening = openRedisBackend({
+    ...limits,
+    url,
+    onAvailabilityChange: logTrouble(logger),
+    absentAfterMs,
+  });
   const backend = await opening.catch((error: unknown) => {
     if (!(error instanceof RedisOpenError)) throw error;
     throw new Error(`Redis at ${toAddress(url)} cannot be used: ${error.message}`);

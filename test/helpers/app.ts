@@ -81,7 +81,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       if (isCurrent) deliveries.set(to.id, to);
       return isCurrent;
     },
-    refusal: () => null,
+    refusalCode: () => null,
   };
 
   function toDelivery(
@@ -213,8 +213,8 @@ function collectLines(lines: Record<string, unknown>[]): Writable {
 
 /** The ledger of the memory backend: one that is away or slow is made of it. */
 export function createLedger(): IdempotencyStore {
-  const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
-  return createMemoryIdempotency({ claims: bounds, answers: bounds });
+  const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarlyDrop() {} };
+  return createMemoryIdempotency({ claims: bounds, responses: bounds });
 }
 
 /** Sends bytes over a connection of its own; resolves with all that came back when the server has closed it. */

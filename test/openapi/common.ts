@@ -85,7 +85,11 @@ const HASTY = { requestTimeoutMs: 200 };
 const ONCE = { headers: { 'idempotency-key': '1' } };
 const UNREACHABLE = {
   ...failing(() => new AppError('queue_unavailable')),
-  store: { get: async () => null, tombstone: async () => null, refusal: () => 'queue_unavailable' as const },
+  store: {
+    get: async () => null,
+    tombstone: async () => null,
+    refusalCode: () => 'queue_unavailable' as const,
+  },
 };
 const BROKEN = failing(() => new Error('A bug'));
 

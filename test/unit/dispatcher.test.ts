@@ -301,7 +301,7 @@ describe('a waiting request', () => {
       let notify = (_id: string) => {};
       const get = vi.fn(async () => current);
       const waiters = createWaiters({
-        store: { get, onChangeElsewhere: (listener) => (notify = listener) },
+        store: { get, onRemoteChange: (listener) => (notify = listener) },
         events: createEvents(),
       });
       return {

@@ -8,9 +8,12 @@ import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
 import { type Instance, startInstance } from './instance.ts';
 
 const SOON = { timeout: 10_000, interval: 50 };
-const CANNOT_BE_USED = 'queue unavailable';
+const UNAVAILABLE = 'queue unavailable';
 
-/** A service whose path to its file leads through a folder and a symbolic link, with one message that waits. */
+/**
+ * Starts a service whose path to its file contains a folder and a symbolic link, with one waiting
+ * message.
+ */
 async function start() {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'outtray-moved-'));
@@ -21,10 +24,10 @@ async function start() {
   const file = join(folder, 'data', 'queue.db');
   const serve = () => startInstance({ smtp: gmail, file });
   const service = stack.use(await serve());
-  const kept = await accept(service);
+  const accepted = await accept(service);
   const owned = stack.move();
   onTestFinished(() => owned.disposeAsync());
-  return { folder, file, gmail, service, serve, kept };
+  return { folder, file, gmail, service, serve, accepted };
 }
 
 type Paths = Pick<Awaited<ReturnType<typeof start>>, 'folder' | 'file'>;
@@ -63,7 +66,7 @@ const MISHAPS = [
     reason: /Another file is at the path.*Restart Outtray/,
   },
   {
-    what: 'is reached by a symbolic link that leads elsewhere now',
+    what: 'is at a symbolic link that leads elsewhere now',
     async harm({ folder }: Paths) {
       await mkdir(join(folder, 'other'));
       await copyFile(join(folder, 'real', 'queue.db'), join(folder, 'other', 'queue.db'));
@@ -71,8 +74,8 @@ const MISHAPS = [
       await rename(join(folder, 'next'), join(folder, 'data'));
     },
     async undo({ folder }: Paths) {
-      await symlink('real', join(folder, 'former'));
-      await rename(join(folder, 'former'), join(folder, 'data'));
+      await symlink('real', join(folder, 'restored'));
+      await rename(join(folder, 'restored'), join(folder, 'data'));
     },
     reason: /Another file is at the path/,
   },
@@ -92,7 +95,7 @@ const MISHAPS = [
 
 describe('a service whose file', { timeout: 60_000 }, () => {
   test.each(MISHAPS)(
-    '$what refuses messages, is not ready, says why, and sends nothing',
+    '$what refuses messages, is not ready, reports the reason, and sends nothing',
     async ({ harm, reason, ...rest }) => {
       const { gmail, service, ...paths } = await start();
       const soon = await accept(service, 500);
@@ -106,8 +109,8 @@ describe('a service whose file', { timeout: 60_000 }, () => {
       await expect.poll(() => Date.now() > due + 300, SOON).toBe(true);
       expect((await service.request('/readyz')).status).toBe(503);
       expect(gmail.transactions).toHaveLength(0);
-      expect(service.printed().split(CANNOT_BE_USED)).toHaveLength(2);
-      expect(service.printed()).toMatch(reason);
+      expect(service.output().split(UNAVAILABLE)).toHaveLength(2);
+      expect(service.output()).toMatch(reason);
 
       if (rest.undo === null) return;
       await rest.undo(paths);
@@ -117,9 +120,9 @@ describe('a service whose file', { timeout: 60_000 }, () => {
   );
 
   test.each(MISHAPS.slice(0, 2))(
-    '$what and put back keeps what it accepts before and after',
+    '$what and restored keeps messages accepted before and after',
     async ({ harm, undo }) => {
-      const { service, serve, kept, ...paths } = await start();
+      const { service, serve, accepted, ...paths } = await start();
       await harm(paths);
       await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(503);
       await undo?.(paths);
@@ -127,18 +130,18 @@ describe('a service whose file', { timeout: 60_000 }, () => {
       const more = await accept(service);
       await service.kill();
       await using again = await serve();
-      expect(await listed(again)).toEqual([kept, more].toSorted());
+      expect(await listed(again)).toEqual([accepted, more].toSorted());
     },
   );
 
-  test('is moved notices it without a request', async () => {
+  test('is moved detects it without a request', async () => {
     const { service, ...paths } = await start();
     await moveAway(paths);
-    await expect.poll(() => service.printed(), SOON).toContain(CANNOT_BE_USED);
+    await expect.poll(() => service.output(), SOON).toContain(UNAVAILABLE);
   });
 
-  test('is moved refuses messages by the time that another service uses the path, and the moved file keeps what it accepted', async () => {
-    const { service, serve, kept, ...paths } = await start();
+  test('is moved refuses messages while another service uses the path, and the moved file keeps accepted messages', async () => {
+    const { service, serve, accepted, ...paths } = await start();
     await moveAway(paths);
     await using other = await serve();
     expect((await service.send(later())).status).toBe(503);
@@ -146,11 +149,11 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     expect(await listed(other)).toEqual([more]);
     await service.kill();
     await other.kill();
-    await using former = await startInstance({
+    await using moved = await startInstance({
       smtp: { url: 'smtp://127.0.0.1:1', ca: '' },
       file: away(paths),
     });
-    expect(await listed(former)).toEqual([kept]);
+    expect(await listed(moved)).toEqual([accepted]);
     await using again = await serve();
     expect(await listed(again)).toEqual([more]);
   });
@@ -162,7 +165,7 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     await copyFile(away(paths), paths.file);
     await using other = await serve();
     const more = await accept(other);
-    // Each is another try of the first service to use its file.
+    // With each request the first service tries to use its file again.
     for (let i = 0; i < 3; i++) expect((await service.send(later())).status).toBe(503);
     await other.kill();
     await using again = await serve();
@@ -176,13 +179,13 @@ describe('a service whose file', { timeout: 60_000 }, () => {
       ({ file }: Paths) =>
         copyFile(`${file}-wal`, `${file}-copy`).then(() => rename(`${file}-copy`, `${file}-wal`)),
     ],
-  ])('loses its log, which is %s, keeps what it accepts before and after', async (_how, harm) => {
-    const { service, serve, kept, ...paths } = await start();
+  ])('has its log %s keeps messages accepted before and after', async (_how, harm) => {
+    const { service, serve, accepted, ...paths } = await start();
     await harm(paths);
     const more = await accept(service);
     await service.kill();
     await using again = await serve();
-    expect(await listed(again)).toEqual([kept, more].toSorted());
+    expect(await listed(again)).toEqual([accepted, more].toSorted());
   });
 
   test('has a truncated log refuses messages', async () => {
