@@ -4,7 +4,7 @@ import type { Copy, Fault, Plan, Stage } from '../helpers/smtp/faulty-session.ts
 import { startWithFaults } from '../helpers/smtp/faulty-smtp.ts';
 
 const MESSAGES = 40;
-/** Faults struck at each stage that an attempt comes to: about every third attempt meets one. */
+/** Probability of a fault at each stage of an attempt. About every third attempt meets one. */
 const RATE = 0.05;
 
 const BROKEN = ['drop', 'reset', 'half', 'garble', '421 4.3.0 Service closing transmission channel'] as const;
@@ -28,7 +28,7 @@ const FAULTS: Readonly<Record<Stage, readonly Fault[]>> = {
   rset: [...BROKEN, 'hang'],
 };
 
-/** The same numbers from 0 to 1 for the same seed (mulberry32). */
+/** Returns the same numbers from 0 to 1 for the same seed (mulberry32). */
 function createRandom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -46,7 +46,7 @@ function randomPlan(random: () => number): Plan {
   };
 }
 
-/** What promises 2, 4 and 6 say of one message and of the copies that the server has of it. */
+/** Checks promises 2, 4 and 6 for one message and the copies that the server has of it. */
 function expectTruth(message: MessageAnswer, copies: readonly Copy[]): void {
   const { status, recipients, possible_duplicate } = message;
   const told = JSON.stringify(
@@ -73,45 +73,48 @@ function expectTruth(message: MessageAnswer, copies: readonly Copy[]): void {
   if (!possible_duplicate && status !== 'uncertain') expect(unanswered, told).toHaveLength(0);
 }
 
-describe.concurrent('whatever breaks, whenever', { timeout: 120_000 }, () => {
+describe.concurrent('random faults at random stages', { timeout: 120_000 }, () => {
   test.each([
     [1, {}],
     [2, {}],
     [3, { ON_UNCERTAIN: 'hold' }],
     [4, { RETRY_FOR: '30ms' }],
     [5, { RETRY_FOR: '0ms' }],
-  ])('every message ends, and ends as it says (seed %i, %o)', async (seed, env) => {
-    const random = createRandom(seed);
-    await using app = await startWithFaults(randomPlan(random), {
-      env,
-      backoffScale: 0.0005,
-      deadlines: { connectMs: 1500, greetingMs: 1000, setupMs: 1500, bodyMs: 1500 },
-    });
-    const people = ['ada@example.com', 'bob@example.com', 'carol@example.com', 'dave@example.com'];
-    const answers = await Promise.all(
-      Array.from({ length: MESSAGES }, (_, index) => {
-        const to = people.slice(0, 1 + Math.floor(random() * people.length));
-        return app.service.send({
-          to,
-          subject: `Message ${index}`,
-          text: 'Hello.\n'.repeat(1 + Math.floor(random() * 2000)),
-        });
-      }),
-    );
-    const ids = answers.map(({ body }) => body.id);
-    for (const id of ids) {
-      const message = await app.service.settled(id);
-      expectTruth(
-        message,
-        app.gmail.journal.copies.filter(({ messageId }) => messageId === message.message_id),
+  ])(
+    'leave every message settled, with a status that matches the copies (seed %i, %o)',
+    async (seed, env) => {
+      const random = createRandom(seed);
+      await using app = await startWithFaults(randomPlan(random), {
+        env,
+        backoffScale: 0.0005,
+        deadlines: { connectMs: 1500, greetingMs: 1000, setupMs: 1500, bodyMs: 1500 },
+      });
+      const people = ['ada@example.com', 'bob@example.com', 'carol@example.com', 'dave@example.com'];
+      const answers = await Promise.all(
+        Array.from({ length: MESSAGES }, (_, index) => {
+          const to = people.slice(0, 1 + Math.floor(random() * people.length));
+          return app.service.send({
+            to,
+            subject: `Message ${index}`,
+            text: 'Hello.\n'.repeat(1 + Math.floor(random() * 2000)),
+          });
+        }),
       );
-    }
-    const tally = await app.service.tally(ids);
-    expect(Object.values(tally).reduce((sum, count) => sum + count)).toBe(MESSAGES);
-    expect(tally.waiting).toBeUndefined();
-    const strange = app.gmail.journal.copies.filter(
-      ({ messageId }) => !answers.some(({ body }) => body.message_id === messageId),
-    );
-    expect(strange).toEqual([]);
-  });
+      const ids = answers.map(({ body }) => body.id);
+      for (const id of ids) {
+        const message = await app.service.settled(id);
+        expectTruth(
+          message,
+          app.gmail.journal.copies.filter(({ messageId }) => messageId === message.message_id),
+        );
+      }
+      const tally = await app.service.tally(ids);
+      expect(Object.values(tally).reduce((sum, count) => sum + count)).toBe(MESSAGES);
+      expect(tally.waiting).toBeUndefined();
+      const strange = app.gmail.journal.copies.filter(
+        ({ messageId }) => !answers.some(({ body }) => body.message_id === messageId),
+      );
+      expect(strange).toEqual([]);
+    },
+  );
 });
