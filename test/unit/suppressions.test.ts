@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
@@ -82,7 +83,7 @@ describe('what Gmail refuses', () => {
 
   test('for two accounts at once loses neither, however slow the store', async () => {
     const kept = createMemorySuppressions();
-    const slowly = () => new Promise((resolve) => setTimeout(resolve, 5));
+    const slowly = () => nextTurn();
     const store: SuppressionStore = {
       ...kept,
       replace: (from, to) => slowly().then(() => kept.replace(from, to)),
