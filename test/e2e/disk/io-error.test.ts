@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Simulator } from '../../../src/simulator/simulator.ts';
 import { between, type Random } from '../../crash/random.ts';
-import { reckon, weather } from '../../crash/run.ts';
-import type { World } from '../../crash/world.ts';
+import { runUnderFaults, settleAndReport } from '../../crash/run.ts';
+import type { TestBed } from '../../crash/test-bed.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
 import { type Faults, failuresOf, startFailing } from './failing.ts';
@@ -22,12 +22,12 @@ describe.runIf(isThere('fiu-run'))(
       const folder = await mkdtemp(join(tmpdir(), 'ot5-eio-'));
       onTestFinished(() => rm(folder, { recursive: true }));
       await using gmail = await startSimulator({ password: APP_PASSWORD, retain: Number.POSITIVE_INFINITY });
-      await using world = await openWorld(folder, gmail, seed);
-      const crowd = await weather(world, seed);
-      const { violations, tally } = await reckon(world, crowd, seed);
+      await using testBed = await openTestBed(folder, gmail, seed);
+      const clients = await runUnderFaults(testBed, seed);
+      const { violations, tally } = await settleAndReport(testBed, clients, seed);
       expect(violations).toEqual([]);
       expect(tally.sent).toBeGreaterThan(0);
-      expect(world.failures()).toBeGreaterThan(0);
+      expect(testBed.failures()).toBeGreaterThan(0);
     });
 
     test('nor is anything when the log is folded into the database meanwhile', {
@@ -78,11 +78,11 @@ describe.runIf(isThere('fiu-run'))(
 const OFTEN: Faults = { fsync: 0.2, pwrite: 0.02, 'pwrite/reduce': 0.05 };
 
 /** The disk fails when it is struck, and sometimes the service is killed before that is over. */
-async function openWorld(
+async function openTestBed(
   folder: string,
   gmail: Simulator,
   seed: string,
-): Promise<World & { readonly failures: () => number }> {
+): Promise<TestBed & { readonly failures: () => number }> {
   const start = () => startFailing({ smtp: gmail, file: join(folder, 'queue.db') }, folder, seed);
   let service = await start();
   let failures = 0;
@@ -95,9 +95,9 @@ async function openWorld(
 
   return {
     gmail,
-    pulse: { acknowledged() {}, rest: (ms) => sleep(ms) },
+    timing: { acknowledged() {}, rest: (ms) => sleep(ms) },
     url: () => service.url,
-    async strike(random: Random) {
+    async injectFault(random: Random) {
       await sleep(between(random, 100, 500));
       service.fail(OFTEN);
       await sleep(between(random, 500, 1500));
