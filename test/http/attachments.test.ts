@@ -12,12 +12,12 @@ describe('attachments', () => {
     ['line breaks and other characters', 'JVB*\nRi0=', 'Must be base64'],
     ['a data URL', 'data:application/pdf;base64,JVBERi0=', 'data:'],
     ['the URL alphabet', '-_-_', 'standard alphabet'],
-    ['the URL alphabet somewhere', 'YW-jYWJj', 'standard alphabet'],
+    ['one character of the URL alphabet', 'YW-jYWJj', 'standard alphabet'],
     ['missing padding', 'JVBERi0', 'padded'],
     ['too much padding', 'JVBERi0==', 'padded'],
     ['padding in the middle', 'YQ==YWJj', 'Must be base64'],
     ['stray bits at the end', 'YR==', 'Must be base64'],
-    ['characters that are no base64', 'JVB*Ri0=', 'Must be base64'],
+    ['characters outside base64', 'JVB*Ri0=', 'Must be base64'],
     ['padding alone', '====', 'Must be base64'],
   ])('base64 with %s is refused', async (_, content, words) => {
     await using app = await startApp();
@@ -27,7 +27,7 @@ describe('attachments', () => {
     ]);
   });
 
-  test('every byte arrives as it was sent, whatever the length', async () => {
+  test('bytes arrive unchanged for every length', async () => {
     await using app = await startApp();
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
     const files = [0, 1, 2, 3, 255, 256].map((length) => bytes.subarray(0, length));
@@ -36,21 +36,18 @@ describe('attachments', () => {
     expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual(files);
   });
 
-  test.each(['\r\n', '\n', '\r\n\t', '\n    '])(
-    'base64 in lines that end in %j is the file that was encoded',
-    async (end) => {
-      await using app = await startApp();
-      const file = Buffer.from(Array.from({ length: 200 }, (_, i) => i));
-      const lines = file.toString('base64').match(/.{1,76}/g) ?? [];
-      const answer = await app.send(
-        withFiles({ content: lines.join(end) }, { content: `${lines.join(end)}${end}` }),
-      );
-      expect(answer.statusCode).toBe(202);
-      expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual([file, file]);
-    },
-  );
+  test.each(['\r\n', '\n', '\r\n\t', '\n    '])('base64 in lines that end in %j is decoded', async (end) => {
+    await using app = await startApp();
+    const file = Buffer.from(Array.from({ length: 200 }, (_, i) => i));
+    const lines = file.toString('base64').match(/.{1,76}/g) ?? [];
+    const answer = await app.send(
+      withFiles({ content: lines.join(end) }, { content: `${lines.join(end)}${end}` }),
+    );
+    expect(answer.statusCode).toBe(202);
+    expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual([file, file]);
+  });
 
-  test('a type that Gmail blocks is told by its own code, the file and the pointer', async () => {
+  test('a type that Gmail blocks has its own code, with the file and the pointer', async () => {
     await using app = await startApp();
     const answer = await app.send(withFiles({}, { filename: 'setup.EXE' }));
     expect(answer.statusCode).toBe(422);
@@ -68,7 +65,7 @@ describe('attachments', () => {
     });
   });
 
-  test('a blocked file among other mistakes is one of the errors', async () => {
+  test('a blocked file is listed together with other errors', async () => {
     await using app = await startApp();
     const answer = await app.send({ ...withFiles({ filename: 'a.bat' }), subject: '' });
     expect(answer.json()).toMatchObject({
@@ -87,7 +84,7 @@ describe('attachments', () => {
     ['a line break in the filename', { filename: 'a\r\nX: y.pdf' }, '/filename', 'control_character'],
     ['a word as media type', { content_type: 'pdf' }, '/content_type', 'invalid_format'],
     ['a multipart', { content_type: 'multipart/mixed; boundary=x' }, '/content_type', 'invalid_format'],
-    ['a quote that does not end', { content_type: 'text/plain; a="b' }, '/content_type', 'invalid_format'],
+    ['an unterminated quote', { content_type: 'text/plain; a="b' }, '/content_type', 'invalid_format'],
     ['brackets around the content_id', { content_id: '<logo>' }, '/content_id', 'invalid_format'],
     ['a space in the content_id', { content_id: 'the logo' }, '/content_id', 'invalid_format'],
   ])('%s is refused', async (_, file, pointer, code) => {
@@ -105,19 +102,19 @@ describe('attachments', () => {
     );
   });
 
-  test('two inline images of one content_id are refused', async () => {
+  test('two inline images with the same content_id are refused', async () => {
     await using app = await startApp();
     const answer = await app.send(withFiles({ content_id: 'logo' }, { content_id: 'logo' }));
     expect(answer.json().errors).toMatchObject([{ pointer: '/attachments', code: 'duplicate_content_id' }]);
   });
 
-  test('more than 100 are refused', async () => {
+  test('more than 100 attachments are refused', async () => {
     await using app = await startApp();
     const answer = await app.send(withFiles(...Array(101).fill({})));
     expect(answer.json().errors).toMatchObject([{ pointer: '/attachments', code: 'too_many' }]);
   });
 
-  test('there is no attachment by path or URL', async () => {
+  test('an attachment by path or URL is refused', async () => {
     await using app = await startApp();
     for (const field of ['path', 'url', 'href', 'raw']) {
       const answer = await app.send(withFiles({ [field]: 'https://a.example/' }));

@@ -15,7 +15,7 @@ const numbered = (count: number) =>
   Array.from({ length: count }, (_, i) => ({ ...MAIL, subject: `Number ${i}` }));
 
 describe('POST /send/batch', () => {
-  test('accepts a hundred messages, and answers with them in order', async () => {
+  test('accepts a hundred messages and returns them in order', async () => {
     await using app = await startApp();
     const answer = await post(app, numbered(100));
     expect(answer.statusCode).toBe(202);
@@ -29,7 +29,7 @@ describe('POST /send/batch', () => {
     );
   });
 
-  test('judges each on its own: what is wrong with one is told at its place, and the others are accepted', async () => {
+  test('reports the errors of an invalid message in its place and accepts the rest', async () => {
     await using app = await startApp();
     const answer = await post(app, [
       MAIL,
@@ -63,7 +63,7 @@ describe('POST /send/batch', () => {
     expect(app.accepted).toHaveLength(2);
   });
 
-  test('tells of what the intake refuses, each with its own code and status, and logs a bug', async () => {
+  test('returns a code and status for each message that intake refuses, and logs a bug', async () => {
     const refusals = [
       new AppError('queue_full'),
       new AppError('sender_not_allowed'),
@@ -87,7 +87,7 @@ describe('POST /send/batch', () => {
     expect(app.logs).toMatchObject([{ code: 'internal_error', err: { type: 'TypeError' } }]);
   });
 
-  test('makes a dry run of those that ask for one', async () => {
+  test('makes a dry run of each message with dry_run', async () => {
     await using app = await startApp();
     const answer = await post(app, [{ ...MAIL, dry_run: true }, MAIL]);
     expect(answer.statusCode).toBe(202);
@@ -102,7 +102,7 @@ describe('POST /send/batch', () => {
   test.each([
     ['none', [], '/messages', 'too_short'],
     ['more than a hundred', numbered(101), '/messages', 'too_many'],
-    ['something else', MAIL, '/messages', 'invalid_type'],
+    ['a message in place of a batch', MAIL, '/messages', 'invalid_type'],
   ])('refuses %s as a whole', async (_, messages, pointer, code) => {
     await using app = await startApp();
     const answer = await post(app, messages);
@@ -110,7 +110,7 @@ describe('POST /send/batch', () => {
     expect(answer.json()).toMatchObject({ code: 'validation_failed', errors: [{ pointer, code }] });
   });
 
-  test('takes as many values as a hundred messages to many recipients have', async () => {
+  test('accepts the number of JSON values that a hundred messages to many recipients have', async () => {
     await using app = await startApp();
     const to = Array.from({ length: 100 }, (_, i) => ({ email: `user${i}@example.com`, name: `User ${i}` }));
     expect((await post(app, Array(100).fill({ ...MAIL, to }))).statusCode).toBe(202);
@@ -120,7 +120,7 @@ describe('POST /send/batch', () => {
 describe('an Idempotency-Key of a batch', () => {
   const key = { 'idempotency-key': 'batch-1' };
 
-  test('gets the same results again, refusals and all, and accepts nothing twice', async () => {
+  test('returns the same results again, including refusals, and accepts nothing twice', async () => {
     await using app = await startApp();
     const batch = [MAIL, { ...MAIL, to: 'ada' }];
     const first = await post(app, batch, key);
@@ -137,7 +137,7 @@ describe('an Idempotency-Key of a batch', () => {
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('is refused with another batch, also if only a message differs that is refused', async () => {
+  test('is refused with another batch, even if only a refused message differs', async () => {
     await using app = await startApp();
     await post(app, [MAIL, { ...MAIL, to: 'ada' }], key);
     for (const other of [[MAIL], [{ ...MAIL, to: 'ada' }, MAIL], [MAIL, { ...MAIL, to: 'bob' }]]) {
@@ -149,13 +149,13 @@ describe('an Idempotency-Key of a batch', () => {
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('is not remembered if every message was refused', async () => {
+  test('is released if every message was refused', async () => {
     await using app = await startApp();
     expect((await post(app, [{ ...MAIL, to: 'ada' }], key)).statusCode).toBe(207);
     expect((await post(app, [MAIL], key)).statusCode).toBe(202);
   });
 
-  test('is another one with another API key, and with POST /send', async () => {
+  test('is separate for each API key and from POST /send', async () => {
     await using app = await startApp();
     await post(app, [MAIL], key);
     expect((await post(app, [MAIL], { ...SHOP, ...key })).headers['idempotency-replayed']).toBeUndefined();
@@ -163,7 +163,7 @@ describe('an Idempotency-Key of a batch', () => {
     expect(app.accepted).toHaveLength(3);
   });
 
-  test('of fifty equal batches at once lets one through', async () => {
+  test('accepts one of fifty concurrent equal batches', async () => {
     await using app = await startApp();
     const answers = await Promise.all(Array.from({ length: 50 }, () => post(app, [MAIL, MAIL], key)));
     expect(app.accepted).toHaveLength(2);

@@ -16,7 +16,7 @@ const KEY = { 'idempotency-key': '6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11' };
 const later = (ms: number) => new Date(Date.now() + ms).toISOString();
 
 describe('Idempotency-Key', () => {
-  test('the same request again gets the same answer, word for word, and sends nothing', async () => {
+  test('a repeated request gets the identical response and sends nothing', async () => {
     await using app = await startApp();
     const first = await app.send(MAIL, KEY);
     const second = await app.send(MAIL, KEY);
@@ -29,7 +29,7 @@ describe('Idempotency-Key', () => {
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('another order of the keys, and another way to write the same, is the same request', async () => {
+  test('a request with another order of keys or another notation is the same request', async () => {
     await using app = await startApp();
     await app.send({ ...MAIL, tags: { a: '1', b: '2' } }, KEY);
     const { to, subject, text } = MAIL;
@@ -45,7 +45,7 @@ describe('Idempotency-Key', () => {
     ['recipient', { to: 'bob@example.com' }],
     ['attachment', { attachments: [{ filename: 'a.txt', content: 'YQ==' }] }],
     ['tag', { tags: { a: '1' } }],
-  ])('another %s under the same key is refused', async (_, change) => {
+  ])('another %s with the same key is refused', async (_, change) => {
     await using app = await startApp();
     await app.send(MAIL, KEY);
     const answer = await app.send({ ...MAIL, ...change }, KEY);
@@ -53,7 +53,7 @@ describe('Idempotency-Key', () => {
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('the bytes of an attachment count', async () => {
+  test('the bytes of attachments are compared', async () => {
     await using app = await startApp();
     const withFile = (content: string) => ({ ...MAIL, attachments: [{ filename: 'a.txt', content }] });
     await app.send(withFile('YQ=='), KEY);
@@ -61,7 +61,7 @@ describe('Idempotency-Key', () => {
     expect((await app.send(withFile('Yg=='), KEY)).json().code).toBe('idempotency_key_reused');
   });
 
-  test('until the first request is accepted a second is told to wait', async () => {
+  test('a second request gets idempotency_in_progress until the first is accepted', async () => {
     const begun = Promise.withResolvers<void>();
     const hang = () => {
       begun.resolve();
@@ -78,7 +78,7 @@ describe('Idempotency-Key', () => {
     ]);
   });
 
-  test('while the first request waits a second gets the state of now, and once the outcome is known that, word for word', async () => {
+  test('a second request gets the current state while the first waits, and the identical response after the outcome', async () => {
     await using app = await startApp();
     const first = app.send(MAIL, { ...KEY, prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
@@ -93,7 +93,7 @@ describe('Idempotency-Key', () => {
     expect(third.headers['preference-applied']).toBe('wait=10');
   });
 
-  test('a delivery that failed while the caller waited is an answer, and is given again', async () => {
+  test('a failure during the wait is a response that is repeated', async () => {
     await using app = await startApp();
     const first = app.send(MAIL, { ...KEY, prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
@@ -107,7 +107,7 @@ describe('Idempotency-Key', () => {
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('refusals are not remembered', async () => {
+  test('a refusal releases the key', async () => {
     let full = true;
     const taken: unknown[] = [];
     const fake = await startApp();
@@ -135,7 +135,7 @@ describe('Idempotency-Key', () => {
     await fake[Symbol.asyncDispose]();
   });
 
-  test('a repeated request gets its answer even when its times have passed since', async () => {
+  test('a repeated request gets its response even after its times have passed', async () => {
     await using app = await startApp();
     const body = { ...MAIL, expires_at: later(60_000) };
     await app.send(body, KEY);
@@ -148,13 +148,13 @@ describe('Idempotency-Key', () => {
     }
   });
 
-  test('a request refused by the clock is not remembered', async () => {
+  test('a request refused for its times releases the key', async () => {
     await using app = await startApp();
     expect((await app.send({ ...MAIL, expires_at: '2020-01-01T00:00:00Z' }, KEY)).statusCode).toBe(422);
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
   });
 
-  test('if the answer cannot be kept it is given all the same, and nothing is sent twice', async () => {
+  test('a response that cannot be stored is returned anyway, and nothing is sent twice', async () => {
     const ledger = createLedger();
     await using app = await startApp({
       idempotency: { ...ledger, accept: () => Promise.reject(new Error('the ledger is gone')) },
@@ -167,7 +167,7 @@ describe('Idempotency-Key', () => {
     );
   });
 
-  test('if the wait breaks down after the message was accepted, a repeated request gets its state', async () => {
+  test('a repeated request gets the state of its message if the first failed while it waited', async () => {
     await using app = await startApp({ waiters: { wait: () => Promise.reject(new Error('a bug')) } });
     expect((await app.send(MAIL, { ...KEY, prefer: 'wait=10' })).statusCode).toBe(500);
     expect((await app.send(MAIL, KEY)).json()).toMatchObject({
@@ -177,21 +177,21 @@ describe('Idempotency-Key', () => {
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('two keys of the API do not share it', async () => {
+  test('is separate for each API key', async () => {
     await using app = await startApp();
     await app.send(MAIL, KEY);
     expect((await app.send(MAIL, { ...KEY, ...SHOP })).headers).not.toHaveProperty('idempotency-replayed');
     expect(app.accepted).toHaveLength(2);
   });
 
-  test('a dry run neither uses it nor uses it up', async () => {
+  test('a dry run ignores it', async () => {
     await using app = await startApp();
     await app.send({ ...MAIL, dry_run: true }, KEY);
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
     expect((await app.send({ ...MAIL, dry_run: true }, KEY)).json()).toMatchObject({ dry_run: true });
   });
 
-  test('in quotes it is the same key', async () => {
+  test('is the same with and without quotes', async () => {
     await using app = await startApp();
     await app.send(MAIL, { 'idempotency-key': 'a"b\\c' });
     expect(
@@ -200,7 +200,7 @@ describe('Idempotency-Key', () => {
   });
 
   test.each(['', 'a b', 'ä', 'x'.repeat(257), '"', '"a', '"a"b"', '""', '"a b"'])(
-    '%j is no key',
+    '%j is refused',
     async (key) => {
       await using app = await startApp();
       const answer = await app.send(MAIL, { 'idempotency-key': key });
@@ -212,7 +212,7 @@ describe('Idempotency-Key', () => {
     },
   );
 
-  test('it may have 256 characters', async () => {
+  test('can have 256 characters', async () => {
     await using app = await startApp();
     expect((await app.send(MAIL, { 'idempotency-key': '~'.repeat(256) })).statusCode).toBe(202);
   });
@@ -221,7 +221,7 @@ describe('Idempotency-Key', () => {
 describe('a repeated request that waits', () => {
   const WAIT = { ...KEY, prefer: 'wait=20' };
 
-  /** A first request whose caller leaves before the outcome is known. */
+  /** Sends a first request and disconnects before its outcome. */
   async function leaveEarly(app: AppUnderTest): Promise<string> {
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
@@ -244,7 +244,7 @@ describe('a repeated request that waits', () => {
     return id;
   }
 
-  test('learns the outcome, also if the caller of the first one left early, and nothing is sent twice', async () => {
+  test('gets the outcome, even if the first client disconnected, and nothing is sent twice', async () => {
     await using app = await startApp();
     const id = await leaveEarly(app);
     const again = app.send(MAIL, WAIT);
@@ -260,7 +260,7 @@ describe('a repeated request that waits', () => {
     }
   });
 
-  test('learns that it failed, as a first request would', async () => {
+  test('gets a failure like a first request', async () => {
     await using app = await startApp();
     const id = await leaveEarly(app);
     const again = app.send(MAIL, WAIT);
@@ -277,7 +277,7 @@ describe('a repeated request that waits', () => {
     expect((await app.send(MAIL, WAIT)).body).toBe(answer.body);
   });
 
-  test('may run out of time any number of times, each with the state of then', async () => {
+  test('can time out repeatedly, each time with the current state', async () => {
     await using app = await startApp();
     const id = await leaveEarly(app);
     for (const status of ['sending', 'deferred'] as const) {
@@ -290,7 +290,7 @@ describe('a repeated request that waits', () => {
     }
   });
 
-  test('waits where the first one did not', async () => {
+  test('waits even if the first one did not', async () => {
     await using app = await startApp();
     const first = await app.send(MAIL, KEY);
     expect((await app.send(MAIL, KEY)).body).toBe(first.body);
@@ -302,8 +302,8 @@ describe('a repeated request that waits', () => {
   });
 });
 
-describe('a repeated request whose answer is not stored any more', () => {
-  /** A ledger in which answers are dropped at once. */
+describe('a repeated request whose response is no longer stored', () => {
+  /** An idempotency store that drops responses at once. */
   function withoutAnswers() {
     const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
     return createMemoryIdempotency({ claims: bounds, answers: { ...bounds, maxBytes: 0 } });
@@ -317,7 +317,7 @@ describe('a repeated request whose answer is not stored any more', () => {
       body: JSON.stringify(body),
     });
 
-  test('gets the id of its message and its state of now', async () => {
+  test('gets the id of its message and its current state', async () => {
     await using app = await startApp({ idempotency: withoutAnswers() });
     const { id } = (await app.send(MAIL, KEY)).json();
     app.settle(id, {
@@ -332,13 +332,13 @@ describe('a repeated request whose answer is not stored any more', () => {
 
   test.each([
     [
-      'what is left of it',
+      'its tombstone',
       { id: 'kept', status: 'sent', finishedAt: 1_800_000_000_000 } as const,
       'sent',
       '2027-01-15T08:00:00.000Z',
     ],
     ['its id', null, null, null],
-  ])('gets %s if the message is not kept any more either', async (_, tombstone, status, finished_at) => {
+  ])('gets %s if the message is no longer stored either', async (_, tombstone, status, finished_at) => {
     const store = { get: async () => null, tombstone: async () => tombstone, refusal: () => null };
     await using app = await startApp({ idempotency: withoutAnswers(), store });
     const { id } = (await app.send(MAIL, KEY)).json();
@@ -353,7 +353,7 @@ describe('a repeated request whose answer is not stored any more', () => {
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('for many gets what became of each, in its place', async () => {
+  test('for a batch gets the outcome of each message in its place', async () => {
     await using app = await startApp({ idempotency: withoutAnswers() });
     const messages = [
       MAIL,
@@ -382,7 +382,7 @@ describe('a repeated request whose answer is not stored any more', () => {
     expect(app.accepted).toHaveLength(2);
   });
 
-  test('for many gets what is left of those that are not kept any more', async () => {
+  test('for a batch gets the tombstones of messages that are no longer stored', async () => {
     const store = {
       get: async () => null,
       tombstone: async (id: string) => ({ id, status: 'sent', finishedAt: 0 }) as const,
@@ -398,31 +398,28 @@ describe('a repeated request whose answer is not stored any more', () => {
     ]);
   });
 
-  test.each(['strict', 'permissive'])(
-    'gets the same ids in the shapes of Resend, one or many (%s)',
-    async (mode) => {
-      await using app = await startApp({ idempotency: withoutAnswers() });
-      const email = { from: 'a@acme.com', ...MAIL };
-      const one = await post(app, '/emails', email);
-      expect((await post(app, '/emails', email)).json()).toEqual(one.json());
-      const headers = { 'x-batch-validation': mode };
-      const emails = mode === 'strict' ? [email, email] : [email, { ...email, to: 'nobody' }, email];
-      const many = await post(app, '/emails/batch', emails, headers);
-      const again = await post(app, '/emails/batch', emails, headers);
-      expect([again.statusCode, again.json().data, again.headers['idempotency-replayed']]).toEqual([
-        200,
-        many.json().data,
-        'true',
-      ]);
-      expect(again.json().errors?.map(({ index }: { index: number }) => index)).toEqual(
-        mode === 'strict' ? undefined : [1],
-      );
-      expect(app.accepted).toHaveLength(3);
-    },
-  );
+  test.each(['strict', 'permissive'])('gets the same ids in the shape of Resend’s API (%s)', async (mode) => {
+    await using app = await startApp({ idempotency: withoutAnswers() });
+    const email = { from: 'a@acme.com', ...MAIL };
+    const one = await post(app, '/emails', email);
+    expect((await post(app, '/emails', email)).json()).toEqual(one.json());
+    const headers = { 'x-batch-validation': mode };
+    const emails = mode === 'strict' ? [email, email] : [email, { ...email, to: 'nobody' }, email];
+    const many = await post(app, '/emails/batch', emails, headers);
+    const again = await post(app, '/emails/batch', emails, headers);
+    expect([again.statusCode, again.json().data, again.headers['idempotency-replayed']]).toEqual([
+      200,
+      many.json().data,
+      'true',
+    ]);
+    expect(again.json().errors?.map(({ index }: { index: number }) => index)).toEqual(
+      mode === 'strict' ? undefined : [1],
+    );
+    expect(app.accepted).toHaveLength(3);
+  });
 });
 
-describe('a request of which it is not known what came', () => {
+describe('a request with an unknown outcome', () => {
   const ALL = {
     owner: null,
     statuses: null,
@@ -435,7 +432,7 @@ describe('a request of which it is not known what came', () => {
   };
   const unavailable = () => Promise.reject(new AppError('queue_unavailable'));
 
-  /** The way in as it is, over a backend in memory that the test breaks. */
+  /** Starts a real intake over a memory backend that the test can break. */
   async function start({ keys = [aKey(CRM_SECRET, { name: 'crm' })] }: { keys?: readonly ApiKey[] } = {}) {
     const backend = aBackend();
     const { queue, store, idempotency, sharedState } = backend;
@@ -482,7 +479,7 @@ describe('a request of which it is not known what came', () => {
     };
   }
 
-  /** The message is kept, and whoever asked is not told. */
+  /** Stores the message, but fails the request. */
   function loseAnswers({ store }: Pick<Awaited<ReturnType<typeof start>>, 'store'>) {
     const { insert } = store;
     vi.spyOn(store, 'insert').mockImplementationOnce(async (delivery) => {
@@ -493,7 +490,7 @@ describe('a request of which it is not known what came', () => {
   }
 
   test.each(['was', 'was not'] as const)(
-    'may be made again, and makes one message (it %s kept the first time)',
+    'can be repeated and creates one message (which %s stored the first time)',
     async (what) => {
       const app = await start();
       if (what === 'was') loseAnswers(app);
@@ -509,7 +506,7 @@ describe('a request of which it is not known what came', () => {
     },
   );
 
-  test('is accepted if the message was kept after all: only the answer of the store was lost', async () => {
+  test('is accepted if the message was stored and only the reply of the store was lost', async () => {
     const app = await start();
     const { insert } = app.store;
     vi.spyOn(app.store, 'insert').mockImplementationOnce(async (delivery) => {
@@ -522,7 +519,7 @@ describe('a request of which it is not known what came', () => {
     expect(await app.kept()).toEqual([first.json().id]);
   });
 
-  test('is still not another one', async () => {
+  test('still refuses another request with its key', async () => {
     const app = await start();
     loseAnswers(app);
     await app.send(MAIL, KEY);
@@ -530,7 +527,7 @@ describe('a request of which it is not known what came', () => {
     expect(await app.kept()).toHaveLength(1);
   });
 
-  test('makes one message also if what it asks for would be refused by now', async () => {
+  test('creates one message even if it would be refused by now', async () => {
     const app = await start({ keys: [aKey(CRM_SECRET, { name: 'crm', dailyLimit: 1 })] });
     loseAnswers(app);
     await app.send(MAIL, KEY);
@@ -539,7 +536,7 @@ describe('a request of which it is not known what came', () => {
     expect((await app.send(MAIL)).json().code).toBe('rate_limited');
   });
 
-  test('makes one message also if its times have passed since', async () => {
+  test('creates one message even if its times have passed', async () => {
     const app = await start();
     const body = { ...MAIL, expires_at: later(60_000) };
     loseAnswers(app);
@@ -551,7 +548,7 @@ describe('a request of which it is not known what came', () => {
     expect(await app.kept()).toEqual([second.json().id]);
   });
 
-  test('makes one message also if it is asked about while the service shuts down', async () => {
+  test('creates one message even if it is repeated during shutdown', async () => {
     const app = await start();
     loseAnswers(app);
     await app.send(MAIL, KEY);
@@ -562,7 +559,7 @@ describe('a request of which it is not known what came', () => {
     expect(await app.kept()).toHaveLength(1);
   });
 
-  test('for many makes each once: those that were kept, those that were not, in their places', async () => {
+  test('for a batch creates each message once, stored before or not, in its place', async () => {
     const app = await start();
     const messages = ['a', 'b', 'c', 'd'].map((subject) => ({ ...MAIL, subject }));
     const { insert } = app.store;
@@ -584,7 +581,7 @@ describe('a request of which it is not known what came', () => {
     expect((await app.sendAll(messages)).headers['idempotency-replayed']).toBe('true');
   });
 
-  test('is taken up also if the ledger itself was away when it ended', async () => {
+  test('can be repeated even if the idempotency store was unavailable when it ended', async () => {
     const app = await start();
     loseAnswers(app);
     vi.spyOn(app.idempotency, 'markUnknown').mockImplementationOnce(unavailable);
@@ -593,7 +590,7 @@ describe('a request of which it is not known what came', () => {
     expect(await app.kept()).toHaveLength(1);
   });
 
-  test('has its answer kept later if the ledger is away just then', async () => {
+  test('stores its response later if the idempotency store is unavailable', async () => {
     const app = await start();
     const answer = vi
       .spyOn(app.idempotency, 'accept')
@@ -606,7 +603,7 @@ describe('a request of which it is not known what came', () => {
     expect([second.body, second.headers['idempotency-replayed']]).toEqual([first.body, 'true']);
   });
 
-  test('is accepted once it is kept, whatever keeps it from the queue: it gets there later', async () => {
+  test('is accepted once it is stored, and reaches the queue later', async () => {
     const app = await start();
     const push = vi.spyOn(app.queue, 'push').mockImplementationOnce(unavailable);
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);

@@ -3,7 +3,7 @@ import { ADMIN, CRM, SHOP, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
 describe('GET /messages/{id}', () => {
-  test('gives the message resource, its times in ISO 8601', async () => {
+  test('returns the message resource, with times in ISO 8601', async () => {
     await using app = await startApp();
     const at = Date.UTC(2027, 0, 1, 9);
     const smtp = { code: 421, enhanced: '4.7.0', response: 'Try again later' };
@@ -72,7 +72,7 @@ describe('GET /messages/{id}', () => {
     });
   });
 
-  test('shows nothing of the content, the owner or the request', async () => {
+  test('omits the content, the owner and the request', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ requestId: 'req_of_sending' }));
     const { body } = await app.get(`/messages/${id}`);
@@ -99,7 +99,7 @@ describe('GET /messages/{id}', () => {
   });
 
   test.each([`/messages/${'x'.repeat(5000)}`, '/messages/__proto__', '/messages/%2Fetc%2Fpasswd'])(
-    '%s is no message',
+    '%s returns 404',
     async (url) => {
       await using app = await startApp();
       expect((await app.get(url)).json().code).toBe('message_not_found');

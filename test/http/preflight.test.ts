@@ -14,7 +14,7 @@ import { NO_TEMPLATES } from '../helpers/core.ts';
 
 const GMAIL_SIZE = 35_882_577;
 
-/** The HTTP layer over the true way in, in memory. */
+/** Starts the HTTP layer over an intake with the real composer and archive inspector. */
 function startPreflight(maxMessageBytes = GMAIL_SIZE): Promise<AppUnderTest> {
   const { queue, store, suppressions } = createMemoryBackend({
     maxMessages: 100,
@@ -55,7 +55,7 @@ function withFiles(files: Readonly<Record<string, Buffer>>) {
 }
 
 describe('an attachment', () => {
-  test('with something in it that Gmail blocks is refused, naming both and what to do', async () => {
+  test('that contains a blocked file is refused, with both names and the fix', async () => {
     await using app = await startPreflight();
     const tools = zip([['readme.txt'], ['bin/setup.exe']]);
     const answer = await app.send(withFiles({ 'a.pdf': Buffer.from('%PDF'), 'tools.zip': tools }));
@@ -76,7 +76,7 @@ describe('an attachment', () => {
     });
   });
 
-  test('is looked into by a dry run too', async () => {
+  test('is inspected by a dry run, too', async () => {
     await using app = await startPreflight();
     const answer = await app.send({
       ...withFiles({ 'a.tgz': gzipSync(await tar([['x.js']])) }),
@@ -88,7 +88,7 @@ describe('an attachment', () => {
     });
   });
 
-  test('is refused together with all others that are, each at its place', async () => {
+  test('is listed with every other blocked attachment, each with its pointer', async () => {
     await using app = await startPreflight();
     const answer = await app.send(
       withFiles({ 'a.zip': zip([['x.exe']]), 'b.zip': zip([['x.txt']]), 'c.zip': zip([['x.msi']]) }),
@@ -104,7 +104,7 @@ describe('an attachment', () => {
     ['is fine', zip(report)],
     ['is damaged', zip(report).subarray(0, 40)],
     ['is encrypted', zip(report, { flags: 1 })],
-  ])('that %s goes its way', async (_, bytes) => {
+  ])('that %s is accepted', async (_, bytes) => {
     await using app = await startPreflight();
     expect((await app.send(withFiles({ 'report.zip': bytes }))).statusCode).toBe(202);
   });
@@ -115,9 +115,9 @@ describe('an attachment', () => {
     ['a dot at its end', 'setup.exe.'],
     ['spaces at its end', 'setup.exe  . '],
     ['a full-width dot', 'setup\uff0eexe'],
-    ['text that runs the other way', 'invoice\u202efdp.exe'],
+    ['right-to-left text', 'invoice\u202efdp.exe'],
     ['invisible characters', 'setup.e\u200bxe\u2069'],
-  ])('is refused by its name, whatever hides it: %s', async (_, filename) => {
+  ])('is refused by its name, disguised by %s', async (_, filename) => {
     await using app = await startPreflight();
     const answer = await app.send(withFiles({ [filename]: Buffer.from('MZ') }));
     expect(answer.json()).toMatchObject({
@@ -126,12 +126,12 @@ describe('an attachment', () => {
     });
   });
 
-  test('whose name only mentions a blocked type goes its way', async () => {
+  test('whose name only mentions a blocked type is accepted', async () => {
     await using app = await startPreflight();
     expect((await app.send(withFiles({ 'setup.exe.txt': Buffer.from('MZ') }))).statusCode).toBe(202);
   });
 
-  test('cannot put control characters or a flood of text into the answer', async () => {
+  test('cannot put control characters or a long text into the response', async () => {
     await using app = await startPreflight();
     const answer = await app.send(
       withFiles({ 'a.zip': zip([[`${'d/'.repeat(30_000)}\u001b[31m\u202e.exe`]]) }),
@@ -144,7 +144,7 @@ describe('an attachment', () => {
 describe('the size of a message', () => {
   const LONG = { ...MAIL, text: 'Grüße. '.repeat(10_000) };
 
-  test('may be the limit exactly, and not one byte more', async () => {
+  test('can equal the limit, and not exceed it by one byte', async () => {
     await using measure = await startPreflight();
     const { size } = (await measure.send({ ...LONG, dry_run: true })).json();
     expect(size).toBeGreaterThan(80_000);
@@ -161,7 +161,7 @@ describe('the size of a message', () => {
     }
   });
 
-  test('is measured with its headers, however long they are', async () => {
+  test('includes its headers, however long', async () => {
     await using app = await startPreflight();
     const attachments = [{ filename: 'a.bin', content: Buffer.alloc(26_085_000).toString('base64') }];
     const to = Array.from({ length: 100 }, (_, i) => ({
@@ -174,7 +174,7 @@ describe('the size of a message', () => {
     expect(answer.json().detail).toMatch(new RegExp(`has \\d{8} bytes; at most ${GMAIL_SIZE} are taken`));
   });
 
-  test('is told with the limit when the body alone is too large', async () => {
+  test('is in the error, with the limit, when the body alone is too large', async () => {
     await using app = await startPreflight(1000);
     const body = JSON.stringify({ ...MAIL, text: 'x'.repeat(1024 * 1024 + 1000) });
     const answer = await app.send(body);
@@ -184,7 +184,7 @@ describe('the size of a message', () => {
     );
   });
 
-  test('is told by the limit alone when the caller did not say how much would come', async () => {
+  test('is missing from the error, which has only the limit, when the request declared no length', async () => {
     await using app = await startPreflight(1000);
     const url = await app.listen();
     async function* parts() {
@@ -208,12 +208,12 @@ describe('a From', () => {
   test.each([
     ['a list', { from: ['a@acme.com', 'b@acme.com'] }, '/from'],
     ['a list of one', { from: ['a@acme.com'] }, '/from'],
-    ['two addresses in a text', { from: 'a@acme.com, b@acme.com' }, '/from'],
-    ['two named addresses in a text', { from: 'A <a@acme.com>; B <b@acme.com>' }, '/from'],
+    ['two addresses in a string', { from: 'a@acme.com, b@acme.com' }, '/from'],
+    ['two named addresses in a string', { from: 'A <a@acme.com>; B <b@acme.com>' }, '/from'],
     ['two addresses in an object', { from: { email: 'a@acme.com,b@acme.com' } }, '/from/email'],
     ['a header', { headers: { From: 'a@acme.com' } }, '/headers/From'],
     ['a header in another case', { headers: { fROM: 'a@acme.com' } }, '/headers/fROM'],
-  ])('that is %s is refused, since Gmail takes one', async (_, fields, pointer) => {
+  ])('that is %s is refused, since Gmail accepts one address', async (_, fields, pointer) => {
     await using app = await startPreflight();
     const answer = await app.send({ ...MAIL, ...fields });
     expect(answer.statusCode).toBe(422);
@@ -222,14 +222,14 @@ describe('a From', () => {
     ]);
   });
 
-  test('may have commas in a quoted name', async () => {
+  test('can have commas in a quoted name', async () => {
     await using app = await startPreflight();
     expect((await app.send({ ...MAIL, from: '"Acme, a@b, and more" <a@acme.com>' })).statusCode).toBe(202);
     const answer = await app.send({ ...MAIL, from: '"Acme, a@b" <a@acme>' });
     expect(answer.json().errors[0].detail).toContain('no dot');
   });
 
-  test('that is wrong otherwise is told so', async () => {
+  test('that is invalid for another reason gets the usual error', async () => {
     await using app = await startPreflight();
     expect((await app.send({ ...MAIL, from: 'acme.com' })).json().errors).toMatchObject([
       { detail: expect.stringContaining('no @') },
@@ -241,9 +241,9 @@ describe('a From', () => {
   });
 });
 
-describe('a header that Gmail refuses', () => {
+describe('a header that Gmail refuses is', () => {
   test.each(['Auto-Submitted', 'feedback-id', 'Importance', 'Precedence', 'Sensitivity'])(
-    '%s in other than ASCII',
+    '%s with a value beyond ASCII',
     async (name) => {
       await using app = await startPreflight();
       for (const value of ['dringend!ü', '=?utf-8?q?bulk?=']) {
@@ -261,7 +261,7 @@ describe('a header that Gmail refuses', () => {
   );
 
   test.each(['Message-ID', 'Date', 'Sender', 'Subject', 'MIME-Version', 'Content-Type', 'DKIM-Signature'])(
-    '%s, which would stand there twice',
+    '%s, which would be duplicated',
     async (name) => {
       await using app = await startPreflight();
       expect((await app.send({ ...MAIL, headers: { [name]: 'x' } })).json().errors).toMatchObject([
@@ -270,7 +270,7 @@ describe('a header that Gmail refuses', () => {
     },
   );
 
-  test('Reply-To of more than 32 KiB', async () => {
+  test('a Reply-To above 32 KiB', async () => {
     await using app = await startPreflight();
     const people = (count: number) =>
       Array.from({ length: count }, (_, i) => ({ email: `a${i}@example.com`, name: '漢'.repeat(250) }));
@@ -280,7 +280,7 @@ describe('a header that Gmail refuses', () => {
     expect((await app.send({ ...MAIL, reply_to: people(20) })).statusCode).toBe(202);
   });
 
-  test('headers of more than 64 KiB in all', async () => {
+  test('one of several headers above 64 KiB in total', async () => {
     await using app = await startPreflight();
     const map = (value: string) =>
       Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`X-${i}`, value]));
@@ -290,7 +290,7 @@ describe('a header that Gmail refuses', () => {
     expect((await app.send({ ...MAIL, headers: map('x'.repeat(900)) })).statusCode).toBe(202);
   });
 
-  test('is none of those that the largest request makes: each once, 32 KiB at most, 500 KB in all', async () => {
+  test('not produced by the largest request, which has unique headers of 32 KiB at most and 500 KB in total', async () => {
     await using app = await startPreflight();
     const people = Array.from({ length: 100 }, (_, i) => ({
       email: `${'a'.repeat(60)}${i}@${'d'.repeat(60)}.example.com`,

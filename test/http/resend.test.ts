@@ -13,7 +13,7 @@ import { aKey } from '../helpers/keys.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 const KEY = { 'idempotency-key': 'once' };
-/** More than what JSON may add to a message. */
+/** More than the overhead that JSON may add to a message. */
 const HUGE = 'x'.repeat(2 * 1024 * 1024);
 const PERMISSIVE = { 'x-batch-validation': 'permissive' };
 
@@ -26,7 +26,7 @@ function post(app: AppUnderTest, url: string, body: unknown, headers: Record<str
   });
 }
 
-/** An intake that throws these, by the turn of the message; the others it takes. */
+/** An intake that throws these errors by the index of the message, and accepts every other message. */
 function failingAt(
   failures: Record<number, Error>,
 ): Pick<AppOptions, 'intake'> & { readonly taken: string[] } {
@@ -50,7 +50,7 @@ function failingAt(
 }
 
 describe('an error of /emails', () => {
-  test('has Resend’s three members, and ours where they have none', async () => {
+  test('has the three members of Resend, and additional ones of Outtray', async () => {
     await using app = await startApp();
     const answer = await post(app, '/emails', { ...MAIL, to: 'ada', subject: undefined });
     expect([answer.statusCode, answer.headers['content-type']]).toEqual([
@@ -75,15 +75,21 @@ describe('an error of /emails', () => {
   test.each<[string, InjectOptions, number, string, ErrorCode]>([
     ['no key', { headers: JSON_TYPE }, 401, 'missing_api_key', 'missing_api_key'],
     ['a wrong key', { headers: { authorization: 'Bearer x' } }, 403, 'invalid_api_key', 'invalid_api_key'],
-    ['no JSON', { headers: { ...CRM, ...JSON_TYPE }, body: '{' }, 400, 'validation_error', 'invalid_json'],
     [
-      'another type',
+      'invalid JSON',
+      { headers: { ...CRM, ...JSON_TYPE }, body: '{' },
+      400,
+      'validation_error',
+      'invalid_json',
+    ],
+    [
+      'another media type',
       { headers: { ...CRM, 'content-type': 'text/plain' }, body: '' },
       415,
       'validation_error',
       'unsupported_media_type',
     ],
-  ])('is of that shape for %s', async (_, request, status, name, code) => {
+  ])('has that shape for %s', async (_, request, status, name, code) => {
     await using app = await startApp();
     const answer = await app.inject({ method: 'POST', url: '/emails', ...request });
     expect([answer.statusCode, answer.json()]).toEqual([
@@ -95,23 +101,18 @@ describe('an error of /emails', () => {
   });
 
   test.each<[string, InjectOptions, number, string]>([
-    ['a route that there is not', { url: '/emails/a/b/c', headers: CRM }, 404, 'not_found'],
-    ['a route that there is not, in any spelling', { url: '//emails/a/b/c', headers: CRM }, 404, 'not_found'],
-    [
-      'a method that there is not',
-      { method: 'DELETE', url: '/emails', headers: CRM },
-      405,
-      'method_not_allowed',
-    ],
-    ['a route that there is not, without a key', { url: '/emails/a/b/c' }, 404, 'not_found'],
-    ['a path that cannot be read', { url: '/emails/%zz', headers: CRM }, 400, 'validation_error'],
+    ['an unknown route', { url: '/emails/a/b/c', headers: CRM }, 404, 'not_found'],
+    ['an unknown route in another spelling', { url: '//emails/a/b/c', headers: CRM }, 404, 'not_found'],
+    ['an unknown method', { method: 'DELETE', url: '/emails', headers: CRM }, 405, 'method_not_allowed'],
+    ['an unknown route without a key', { url: '/emails/a/b/c' }, 404, 'not_found'],
+    ['an undecodable path', { url: '/emails/%zz', headers: CRM }, 400, 'validation_error'],
     [
       'a body that is too large',
       { method: 'POST', url: '/emails', headers: { ...CRM, ...JSON_TYPE }, body: HUGE },
       413,
       'validation_error',
     ],
-  ])('is of that shape for %s', async (_, request, status, name) => {
+  ])('has that shape for %s', async (_, request, status, name) => {
     await using app = await startApp({ maxMessageBytes: 1 });
     const answer = await app.inject(request);
     expect([answer.statusCode, answer.json()]).toMatchObject([status, { statusCode: status, name }]);
@@ -125,7 +126,7 @@ describe('an error of /emails', () => {
     'resend-go/2.1',
     'resend-php/1.0',
     'resend-ruby:1.0.0',
-  ])('is of that shape for %s wherever it asks', async (agent) => {
+  ])('has that shape for %s on every route', async (agent) => {
     await using app = await startApp();
     const headers = { ...CRM, ...JSON_TYPE, 'user-agent': agent };
     const asked = await Promise.all([
@@ -140,7 +141,7 @@ describe('an error of /emails', () => {
     ]);
   });
 
-  test('is a problem for other clients and routes', async () => {
+  test('is a problem document for other clients and routes', async () => {
     await using app = await startApp();
     for (const request of [{ url: '/domains' }, { url: '/emailsx' }, { url: '/send/emails' }]) {
       const answer = await app.inject({ ...request, headers: { ...CRM, 'user-agent': 'my-resend-app' } });
@@ -158,7 +159,7 @@ describe('an error of /emails', () => {
     ['template_failed', 422, 'validation_error'],
     ['attachment_blocked', 422, 'invalid_attachment'],
     ['message_too_large', 413, 'validation_error'],
-  ])('says %s in Resend’s words', async (code, status, name) => {
+  ])('maps %s to Resend’s name', async (code, status, name) => {
     const { intake } = failingAt({ 0: new AppError(code, { retryAfter: 7 }) });
     await using app = await startApp({ intake });
     const answer = await post(app, '/emails', MAIL);
@@ -166,7 +167,7 @@ describe('an error of /emails', () => {
     expect(answer.json()).toMatchObject({ statusCode: status, name, code });
   });
 
-  test('keeps what happened to itself when it is a fault of ours', async () => {
+  test('omits details of an internal error', async () => {
     const { intake } = failingAt({ 0: new Error('secret of ada@example.com') });
     await using app = await startApp({ intake });
     const answer = await post(app, '/emails', MAIL);
@@ -178,7 +179,7 @@ describe('an error of /emails', () => {
     expect(answer.body).not.toContain('ada@');
   });
 
-  test('says that the first request with the key is not answered yet', async () => {
+  test('reports that the first request with the key is still in progress', async () => {
     const [started, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const { intake } = failingAt({});
     const slow: typeof intake = {
@@ -204,7 +205,7 @@ describe('an error of /emails', () => {
 });
 
 describe('POST /emails', () => {
-  test('takes mail without from, which is then GMAIL_FROM, and tells what the account may still send', async () => {
+  test('uses GMAIL_FROM without a from, and returns the remaining budget of the account', async () => {
     await using app = await startApp();
     const answer = await post(app, '/emails', MAIL);
     expect(answer.json()).toEqual({ id: app.accepted[0]?.delivery.id });
@@ -213,8 +214,8 @@ describe('POST /emails', () => {
   });
 
   test.each([
-    ['an unknown field, by the nearest', { replyTo: 'a@b.example' }, '/replyTo', /"reply_to"/],
-    ['a tag that is no pair', { tags: { flow: 'x' } }, '/tags', /a list/],
+    ['an unknown field, with the nearest name', { replyTo: 'a@b.example' }, '/replyTo', /"reply_to"/],
+    ['a tag that is not a pair', { tags: { flow: 'x' } }, '/tags', /a list/],
     [
       'a tag without a value',
       { tags: [{ name: 'a', value: 'b' }, { name: 'flow' }] },
@@ -223,7 +224,7 @@ describe('POST /emails', () => {
     ],
     ['a tag twice', { tags: Array(2).fill({ name: 'a', value: 'b' }) }, '/tags', /same name/],
     [
-      'more tags than are kept',
+      'too many tags',
       { tags: Array.from({ length: 51 }, (_, i) => ({ name: `t${i}`, value: 'x' })) },
       '/tags',
       /at most 50/,
@@ -241,7 +242,7 @@ describe('POST /emails', () => {
       /one of the two/,
     ],
     ['a header that is not allowed', { headers: { DKIM: 'x' } }, '/headers/DKIM', /may be set/],
-    ['a thread that is none', { headers: { 'In-Reply-To': 'x y' } }, '/in_reply_to', /Message-ID/],
+    ['an invalid In-Reply-To', { headers: { 'In-Reply-To': 'x y' } }, '/in_reply_to', /Message-ID/],
     [
       'one header twice',
       { headers: { References: '<a@b>', references: '<a@b>' } },
@@ -249,19 +250,19 @@ describe('POST /emails', () => {
       /"references"/,
     ],
     [
-      'two addresses to unsubscribe at',
+      'two addresses in List-Unsubscribe',
       { headers: { 'List-Unsubscribe': '<mailto:a@b.c>, <mailto:d@b.c>' } },
       '/headers/List-Unsubscribe',
       /use/,
     ],
     [
-      'one click to nowhere',
+      'one-click without a link',
       { headers: { 'List-Unsubscribe-Post': 'List-Unsubscribe=One-Click' } },
       '/headers/List-Unsubscribe-Post',
       /use/,
     ],
     [
-      'a list to leave twice',
+      'two List-Unsubscribe headers',
       { headers: { 'List-Unsubscribe': '<https://a.b>', 'list-unsubscribe': '<https://a.c>' } },
       '/headers/list-unsubscribe',
       /use/,
@@ -272,7 +273,7 @@ describe('POST /emails', () => {
       '/headers/References',
       /"references"/,
     ],
-    ['headers that are none', { headers: 'X-A: b' }, '/headers', /an object/],
+    ['headers that are not an object', { headers: 'X-A: b' }, '/headers', /an object/],
   ])('refuses %s', async (_, patch, pointer, detail) => {
     await using app = await startApp();
     const answer = await post(app, '/emails', { ...MAIL, ...patch });
@@ -283,7 +284,7 @@ describe('POST /emails', () => {
     expect(app.accepted).toEqual([]);
   });
 
-  test.each([[null], ['mail'], [[MAIL]]])('refuses a body that is no object: %j', async (body) => {
+  test.each([[null], ['mail'], [[MAIL]]])('refuses a body that is not an object: %j', async (body) => {
     await using app = await startApp();
     expect((await post(app, '/emails', body)).json()).toMatchObject({
       statusCode: 422,
@@ -291,7 +292,7 @@ describe('POST /emails', () => {
     });
   });
 
-  test('looks at the clock only when it is no repeat', async () => {
+  test('checks the schedule only of a first request', async () => {
     await using app = await startApp();
     const tooFar = await post(app, '/emails', { ...MAIL, scheduled_at: '2999-01-01T00:00:00Z' }, KEY);
     expect(tooFar.json().errors).toEqual([
@@ -306,7 +307,7 @@ describe('POST /emails/batch', () => {
   test.each([
     ['none', []],
     ['too many', Array(101).fill(MAIL)],
-    ['no list', { emails: [MAIL] }],
+    ['an object in place of a list', { emails: [MAIL] }],
   ])('refuses %s', async (_, body) => {
     await using app = await startApp();
     expect((await post(app, '/emails/batch', body)).json()).toMatchObject({
@@ -315,7 +316,7 @@ describe('POST /emails/batch', () => {
     });
   });
 
-  test('refuses a mode that it does not know', async () => {
+  test('refuses an unknown mode', async () => {
     await using app = await startApp();
     const answer = await post(app, '/emails/batch', THREE, { 'x-batch-validation': 'lax' });
     expect(answer.json()).toMatchObject({
@@ -324,7 +325,7 @@ describe('POST /emails/batch', () => {
     });
   });
 
-  test('is strict unless it is told otherwise: what is wrong with one refuses all, and is told by its place', async () => {
+  test('is strict by default: one invalid email refuses the batch, with its index', async () => {
     await using app = await startApp();
     const answer = await post(app, '/emails/batch', [MAIL, { ...MAIL, to: 'ada', cc: 'bob' }]);
     expect(answer.json()).toMatchObject({
@@ -335,7 +336,7 @@ describe('POST /emails/batch', () => {
     expect(app.accepted).toEqual([]);
   });
 
-  test('that fails half-way says what was accepted, and the same again sends nothing twice', async () => {
+  test('that fails halfway reports the accepted ids, and a repeat sends nothing twice', async () => {
     const { intake, taken } = failingAt({ 2: new AppError('queue_full', { retryAfter: 5 }) });
     await using app = await startApp({ intake });
     const answer = await post(app, '/emails/batch', THREE, KEY);
@@ -357,7 +358,7 @@ describe('POST /emails/batch', () => {
     expect(taken).toHaveLength(2);
   });
 
-  test('that fails at the first may be sent again with its key', async () => {
+  test('that fails at the first email can be repeated with its key', async () => {
     const { intake, taken } = failingAt({ 0: new AppError('queue_full', { retryAfter: 5 }) });
     await using app = await startApp({ intake });
     const refused = await post(app, '/emails/batch', THREE, KEY);
@@ -371,7 +372,7 @@ describe('POST /emails/batch', () => {
     expect(taken).toHaveLength(3);
   });
 
-  test('permissively takes what it can, whatever happens to the others', async () => {
+  test('accepts the valid emails in permissive mode', async () => {
     const { intake, taken } = failingAt({ 1: new Error('secret') });
     await using app = await startApp({ intake });
     const answer = await post(app, '/emails/batch', [...THREE, { ...MAIL, to: [] }], PERMISSIVE);
@@ -386,7 +387,7 @@ describe('POST /emails/batch', () => {
     expect(app.logs.at(-1)).toMatchObject({ status: 200, code: 'internal_error' });
   });
 
-  test('permissively with nothing to take is not remembered, and another mode is another request', async () => {
+  test('releases its key in permissive mode if nothing was accepted, and treats another mode as another request', async () => {
     const { intake, taken } = failingAt({ 0: new AppError('queue_full') });
     await using app = await startApp({ intake });
     expect((await post(app, '/emails/batch', [MAIL], { ...KEY, ...PERMISSIVE })).json()).toMatchObject({
@@ -415,7 +416,7 @@ describe('GET /emails/{id}', () => {
     ['uncertain', 'delivery_delayed'],
     ['canceled', 'canceled'],
     ['expired', 'failed'],
-  ])('calls %s %s', async (status, last_event) => {
+  ])('maps the status %s to the event %s', async (status, last_event) => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ status }));
     expect((await app.get(`/emails/${id}`)).json()).toMatchObject({ id, last_event });
@@ -449,9 +450,9 @@ describe('GET /emails', () => {
 describe('POST /emails/{id}/cancel', () => {
   test.each<[string, InjectOptions]>([
     ['nothing', {}],
-    ['JSON that does not come', { headers: { ...CRM, ...JSON_TYPE } }],
+    ['an empty JSON body', { headers: { ...CRM, ...JSON_TYPE } }],
     ['an empty object', { headers: { ...CRM, ...JSON_TYPE }, body: '{}' }],
-  ])('takes %s for a body', async (_, request) => {
+  ])('accepts %s as body', async (_, request) => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ status: 'scheduled', scheduledAt: Date.now() + 60_000 }));
     const answer = await app.inject({
@@ -485,7 +486,7 @@ describe('every operation of /emails', () => {
       );
   }
 
-  test('wants a scope, and says so in Resend’s words', async () => {
+  test('requires a scope, and reports a missing one with Resend’s name', async () => {
     const all = await operations();
     expect(all).toHaveLength(6);
     for (const { name, scope, request, responses } of all) {
@@ -505,7 +506,7 @@ describe('every operation of /emails', () => {
     }
   });
 
-  test('documents its errors by Resend’s statuses, all in one shape', async () => {
+  test('documents its errors by Resend’s statuses in one shape', async () => {
     for (const { responses } of await operations()) {
       for (const [status, { content }] of Object.entries(responses)) {
         if (Number(status) < 400) continue;

@@ -25,7 +25,7 @@ const FULL = {
 };
 
 describe('POST /send', () => {
-  test('answers 202 with the message resource and its Location', async () => {
+  test('returns 202 with the message resource and its Location', async () => {
     await using app = await startApp();
     const answer = await app.send({ ...MAIL, tags: { flow: 'welcome' }, metadata: { crm_id: '42' } });
     const [taken] = app.accepted;
@@ -63,7 +63,7 @@ describe('POST /send', () => {
     });
   });
 
-  test('hands every field to the intake, in canonical form', async () => {
+  test('passes every field to the intake in canonical form', async () => {
     await using app = await startApp();
     const scheduledAt = Date.now() + 3_600_000;
     const times = {
@@ -117,7 +117,7 @@ describe('POST /send', () => {
     });
   });
 
-  test('tells the intake which key sent the message', async () => {
+  test('passes the key of the request to the intake', async () => {
     await using app = await startApp();
     await app.send(MAIL, SHOP);
     await app.send(MAIL, ADMIN);
@@ -127,7 +127,7 @@ describe('POST /send', () => {
     ]);
   });
 
-  test('takes a time with an offset as the instant it names', async () => {
+  test('converts a time with an offset to its instant', async () => {
     await using app = await startApp();
     const nextYear = new Date().getUTCFullYear() + 1;
     const answer = await app.send({ ...MAIL, scheduled_at: `${nextYear}-01-01T09:30:00+01:00` });
@@ -137,7 +137,7 @@ describe('POST /send', () => {
     });
   });
 
-  test('a dry run answers with what would be sent, and queues nothing', async () => {
+  test('returns the composed message of a dry run and queues nothing', async () => {
     await using app = await startApp();
     const answer = await app.send({
       ...MAIL,
@@ -161,7 +161,7 @@ describe('POST /send', () => {
     expect(app.accepted).toEqual([]);
   });
 
-  test('never repeats a secret, whatever it answers', async () => {
+  test('never returns a secret', async () => {
     await using app = await startApp();
     const answers = [await app.send(MAIL), await app.send({}), await app.send('{')];
     for (const { body, headers } of answers) expect(body + JSON.stringify(headers)).not.toContain(CRM_SECRET);

@@ -8,7 +8,7 @@ import { aDelivery } from '../helpers/delivery.ts';
 
 const REPLY = { code: 250, enhanced: '2.0.0', response: 'OK  1722933305 a1b2 - gsmtp' };
 
-/** Sends with Prefer: wait, then lets the message come to this end. */
+/** Sends with Prefer: wait, and settles the message with this patch. */
 async function sendAndSettle(
   app: AppUnderTest,
   end: Partial<Delivery>,
@@ -21,7 +21,7 @@ async function sendAndSettle(
 }
 
 describe('Prefer: wait', () => {
-  test('answers 200 with the message once it is sent', async () => {
+  test('returns 200 with the message once it is sent', async () => {
     await using app = await startApp();
     const recipients = [{ email: 'ada@example.com', status: 'accepted', smtp: REPLY } as const];
     const { id, answer } = await sendAndSettle(app, { status: 'sent', recipients });
@@ -30,7 +30,7 @@ describe('Prefer: wait', () => {
     expect(answer.json()).toMatchObject({ id, status: 'sent', recipients });
   });
 
-  test('answers 200 also if it was sent to some recipients only, and says why', async () => {
+  test('returns 200 with the reason if it was sent to some recipients only', async () => {
     await using app = await startApp();
     const error = {
       code: 'recipients_rejected',
@@ -51,7 +51,7 @@ describe('Prefer: wait', () => {
     ['uncertain', 'delivery_uncertain', 502],
     ['expired', 'expired', 504],
   ] as const)(
-    'answers as the error does when the message is %s with %s',
+    'returns the status of the error when the message is %s with %s',
     async (status, code, httpStatus) => {
       await using app = await startApp();
       const smtp = { code: 550, enhanced: '5.1.1', response: 'No such user' };
@@ -80,7 +80,7 @@ describe('Prefer: wait', () => {
     },
   );
 
-  test('leaves smtp out where no server said anything', async () => {
+  test('omits smtp if no server replied', async () => {
     await using app = await startApp();
     const { answer } = await sendAndSettle(app, {
       status: 'expired',
@@ -89,7 +89,7 @@ describe('Prefer: wait', () => {
     expect(answer.json()).not.toHaveProperty('smtp');
   });
 
-  test('answers 202 with the latest state when there is no use in waiting longer', async () => {
+  test('returns 202 with the latest state when the wait ends early', async () => {
     await using app = await startApp();
     const pending = app.send(MAIL, { prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
@@ -106,7 +106,7 @@ describe('Prefer: wait', () => {
     });
   });
 
-  test('answers 202 even if the store cannot tell the latest state', async () => {
+  test('returns 202 even if the store cannot be read', async () => {
     const get = async () => Promise.reject(new Error('the store is gone'));
     await using app = await startApp({
       waiters: { wait: async () => null },
@@ -117,7 +117,7 @@ describe('Prefer: wait', () => {
     expect(answer.json()).toMatchObject({ status: 'queued' });
   });
 
-  test('waits as long as was asked for', async () => {
+  test('waits for the requested time', async () => {
     const waits: number[] = [];
     const wait = async (_id: string, ms: number) => {
       waits.push(ms);
@@ -139,7 +139,7 @@ describe('Prefer: wait', () => {
     expect(answer.headers).not.toHaveProperty('preference-applied');
   });
 
-  test('stops waiting when the caller is gone', async () => {
+  test('stops waiting when the client disconnects', async () => {
     await using app = await startApp();
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
@@ -179,13 +179,13 @@ describe('Prefer: wait', () => {
     expect(parseWait(header)).toBe(seconds);
   });
 
-  test('waits a minute for who would wait longer, and says so', async () => {
+  test('limits the wait to a minute and reports it', async () => {
     await using app = await startApp();
     const { answer } = await sendAndSettle(app, { status: 'sent' }, { prefer: 'wait=3600' });
     expect([answer.statusCode, answer.headers['preference-applied']]).toEqual([200, 'wait=60']);
   });
 
-  test('ignores what it cannot honour, and does not say that it did', async () => {
+  test('ignores unsupported preferences without reporting them as applied', async () => {
     await using app = await startApp();
     const answer = await app.send(MAIL, { prefer: 'wait=0' });
     expect(answer.statusCode).toBe(202);
@@ -194,7 +194,7 @@ describe('Prefer: wait', () => {
 });
 
 describe('GET /messages/{id} with Prefer: wait', () => {
-  test('responds once the message is settled', async () => {
+  test('returns the message once it is settled', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ status: 'sending' }));
     const pending = app.get(`/messages/${id}`, { ...CRM, prefer: 'wait=120' });
@@ -208,7 +208,7 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     ]);
   });
 
-  test('responds with the state of then when it is let go, by time or at shutdown', async () => {
+  test('returns the current state when the time is up or the service shuts down', async () => {
     await using app = await startApp();
     const delivery = app.keep(aDelivery({ status: 'queued' }));
     const pending = app.get(`/messages/${delivery.id}`, { ...CRM, prefer: 'wait=5' });
@@ -218,7 +218,7 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     expect((await pending).json().status).toBe('deferred');
   });
 
-  test('waits on while the sender is paused', async () => {
+  test('keeps waiting while the account is paused', async () => {
     const asked: unknown[] = [];
     const wait = async (...given: unknown[]) => {
       asked.push(given[1], given[3]);
@@ -230,7 +230,7 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     expect(asked).toEqual([5000, { throughPauses: true }]);
   });
 
-  test('does not wait without it, nor for a message of another key', async () => {
+  test('does not wait without the header, or for a message of another key', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ status: 'queued' }));
     const answer = await app.get(`/messages/${id}`);
@@ -239,7 +239,7 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     expect(app.waiting.size).toBe(0);
   });
 
-  test('stops waiting when the caller is gone', async () => {
+  test('stops waiting when the client disconnects', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ status: 'queued' }));
     const { port } = new URL(await app.listen());
