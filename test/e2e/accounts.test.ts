@@ -96,13 +96,13 @@ describe('an account whose login is refused', { timeout: 60_000 }, () => {
   test('is probed once for a hundred concurrent verify requests', async () => {
     await using app = await startWithGmail({ backoffScale: 1 });
     app.gmail.setLoginFault('bad-credentials');
-    const answers = await Promise.all(
+    const responses = await Promise.all(
       Array.from({ length: 100 }, () => verify(app.service, 'bot@simulator.test')),
     );
-    expect(answers.filter(({ status }) => status === 200)).toMatchObject([
+    expect(responses.filter(({ status }) => status === 200)).toMatchObject([
       { body: { status: 'paused', code: 'bad_credentials' } },
     ]);
-    const refusals = answers.filter(({ status }) => status === 429);
+    const refusals = responses.filter(({ status }) => status === 429);
     expect(refusals).toHaveLength(99);
     expect(refusals[0]?.headers.get('retry-after')).toMatch(/^[1-6]\d?$/);
     expect(app.gmail.counters.failedLogins).toBe(1);

@@ -131,9 +131,9 @@ describe('examples/crm-webhook.mjs', () => {
   test('sends one message when the CRM repeats an event, also concurrently', async () => {
     const event = invoiceFor('repeated@example.com', 'evt-repeated');
     await Promise.all([tellCrm(event), tellCrm(event), tellCrm(event)]);
-    const answers = [await tellCrm(event), await tellCrm(event)];
-    expect(answers.map(({ status }) => status)).toEqual([202, 202]);
-    const [first, second] = (await Promise.all(answers.map((answer) => answer.json()))) as {
+    const responses = [await tellCrm(event), await tellCrm(event)];
+    expect(responses.map(({ status }) => status)).toEqual([202, 202]);
+    const [first, second] = (await Promise.all(responses.map((answer) => answer.json()))) as {
       message_id: string;
     }[];
     expect(second).toEqual(first);

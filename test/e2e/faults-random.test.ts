@@ -49,7 +49,7 @@ function randomPlan(random: () => number): Plan {
 /** Checks promises 2, 4 and 6 for one message and the copies that the server has of it. */
 function expectTruth(message: MessageAnswer, copies: readonly Copy[]): void {
   const { status, recipients, possible_duplicate } = message;
-  const told = JSON.stringify(
+  const details = JSON.stringify(
     { message, copies: copies.map(({ recipients, answered }) => ({ recipients, answered })) },
     null,
     2,
@@ -58,19 +58,19 @@ function expectTruth(message: MessageAnswer, copies: readonly Copy[]): void {
   const accepted = recipients.filter((recipient) => recipient.status === 'accepted');
   const unanswered = copies.filter(({ answered }) => !answered);
 
-  expect(new Set(copies.map(({ wire }) => wire)).size, told).toBeLessThanOrEqual(1);
-  expect(emails, told).toEqual(expect.arrayContaining(copies.flatMap((copy) => copy.recipients)));
+  expect(new Set(copies.map(({ wire }) => wire)).size, details).toBeLessThanOrEqual(1);
+  expect(emails, details).toEqual(expect.arrayContaining(copies.flatMap((copy) => copy.recipients)));
   for (const { email, status: outcome } of recipients) {
     const got = copies.filter((copy) => copy.recipients.includes(email)).length;
-    if (outcome === 'accepted') expect(got, told).toBeGreaterThanOrEqual(1);
+    if (outcome === 'accepted') expect(got, details).toBeGreaterThanOrEqual(1);
     if (possible_duplicate) continue;
-    if (status === 'uncertain') expect(got, told).toBeLessThanOrEqual(1);
-    else expect(got, told).toBe(outcome === 'accepted' ? 1 : 0);
+    if (status === 'uncertain') expect(got, details).toBeLessThanOrEqual(1);
+    else expect(got, details).toBe(outcome === 'accepted' ? 1 : 0);
   }
-  if (status === 'sent') expect(accepted, told).toHaveLength(recipients.length);
-  if (status === 'failed') expect(accepted, told).toHaveLength(0);
-  if (status === 'partially_sent') expect(accepted.length % recipients.length, told).toBeGreaterThan(0);
-  if (!possible_duplicate && status !== 'uncertain') expect(unanswered, told).toHaveLength(0);
+  if (status === 'sent') expect(accepted, details).toHaveLength(recipients.length);
+  if (status === 'failed') expect(accepted, details).toHaveLength(0);
+  if (status === 'partially_sent') expect(accepted.length % recipients.length, details).toBeGreaterThan(0);
+  if (!possible_duplicate && status !== 'uncertain') expect(unanswered, details).toHaveLength(0);
 }
 
 describe.concurrent('random faults at random stages', { timeout: 120_000 }, () => {
@@ -90,7 +90,7 @@ describe.concurrent('random faults at random stages', { timeout: 120_000 }, () =
         deadlines: { connectMs: 1500, greetingMs: 1000, setupMs: 1500, bodyMs: 1500 },
       });
       const people = ['ada@example.com', 'bob@example.com', 'carol@example.com', 'dave@example.com'];
-      const answers = await Promise.all(
+      const responses = await Promise.all(
         Array.from({ length: MESSAGES }, (_, index) => {
           const to = people.slice(0, 1 + Math.floor(random() * people.length));
           return app.service.send({
@@ -100,7 +100,7 @@ describe.concurrent('random faults at random stages', { timeout: 120_000 }, () =
           });
         }),
       );
-      const ids = answers.map(({ body }) => body.id);
+      const ids = responses.map(({ body }) => body.id);
       for (const id of ids) {
         const message = await app.service.settled(id);
         expectTruth(
@@ -112,7 +112,7 @@ describe.concurrent('random faults at random stages', { timeout: 120_000 }, () =
       expect(Object.values(tally).reduce((sum, count) => sum + count)).toBe(MESSAGES);
       expect(tally.waiting).toBeUndefined();
       const strange = app.gmail.journal.copies.filter(
-        ({ messageId }) => !answers.some(({ body }) => body.message_id === messageId),
+        ({ messageId }) => !responses.some(({ body }) => body.message_id === messageId),
       );
       expect(strange).toEqual([]);
     },

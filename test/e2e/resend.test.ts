@@ -328,12 +328,12 @@ describe('the Resend SDK gets a typed error', () => {
   test('for an unknown email', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
-    const answers = [
+    const responses = [
       emails.get('msg_x'),
       emails.cancel('msg_x'),
       emails.update({ id: 'msg_x', scheduledAt: inAnHour() }),
     ];
-    for (const { error } of await Promise.all(answers))
+    for (const { error } of await Promise.all(responses))
       expect(error).toMatchObject({ name: 'not_found', statusCode: 404 });
   });
 

@@ -154,10 +154,12 @@ test('an unsubscribe field becomes the pair of headers of RFC 8058', async () =>
 test('a hundred concurrent equal requests with one Idempotency-Key send one message', async () => {
   await using app = await startWithGmail();
   const headers = { 'idempotency-key': 'invoice-42' };
-  const answers = await Promise.all(Array.from({ length: 100 }, () => app.service.send(HELLO, { headers })));
-  const accepted = answers.filter(({ status }) => status === 202);
+  const responses = await Promise.all(
+    Array.from({ length: 100 }, () => app.service.send(HELLO, { headers })),
+  );
+  const accepted = responses.filter(({ status }) => status === 202);
   expect(new Set(accepted.map(({ body }) => body.id)).size).toBe(1);
-  for (const { status, body } of answers) expect([202, body.code && 409]).toContain(status);
+  for (const { status, body } of responses) expect([202, body.code && 409]).toContain(status);
   await app.service.settled(accepted[0]?.body.id ?? '');
   expect(app.gmail.counters.accepted).toBe(1);
 });

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
@@ -7,19 +7,19 @@ import { mayMount, openLimited, openMounted } from './rooms.ts';
 
 const ROOMS = [
   {
-    where: 'whose files may not grow (skipped where there is no prlimit)',
+    where: 'with a file size limit (skipped without prlimit)',
     open: openLimited,
     runs: isThere('prlimit'),
   },
-  { where: 'that is full (skipped where none may be mounted)', open: openMounted, runs: mayMount },
+  { where: 'that is full (skipped where mounting is not permitted)', open: openMounted, runs: mayMount },
 ];
 
-/** The service tries by itself every second. */
+/** The service retries every second. */
 const SOON = { timeout: 5000, interval: 50 };
 
 for (const { where, open, runs } of ROOMS) {
-  describe.runIf(runs)(`on a file system ${where}`, () => {
-    test('refuses what it cannot keep, keeps what it has taken, and takes more as soon as there is room', async () => {
+  describe.runIf(runs)(`on a file system ${where}`, { timeout: 60_000, concurrent: true }, () => {
+    test('refuses messages it cannot store, keeps the accepted ones, and accepts more once there is space', async () => {
       await using room = await open();
       await using gmail = await startSimulator({ password: APP_PASSWORD });
       const setup = { smtp: gmail, file: room.file, under: room.under };
@@ -37,18 +37,21 @@ for (const { where, open, runs } of ROOMS) {
         while (refusal.status === 202) refusal = await accept();
         expectUnavailable(refusal);
         expect(kept.length).toBeGreaterThan(3);
-        await expect.poll(() => listed(service)).toEqual(kept.toSorted());
+        await vi.waitFor(async () => expect(await listed(service)).toEqual(kept.toSorted()));
         await room.fill(service.pid, 0);
         for (const refused of await Promise.all(Array.from({ length: 8 }, accept)))
           expectUnavailable(refused);
-        // There may be room for less than a message yet.
-        await expect
-          .poll(async () => [(await accept()).status, (await service.request('/readyz')).body.code])
-          .toEqual([503, 'queue_unavailable']);
-        await expect.poll(() => listed(service)).toEqual(kept.toSorted());
+        // There may still be space for less than a message.
+        await vi.waitFor(async () =>
+          expect([(await accept()).status, (await service.request('/readyz')).body.code]).toEqual([
+            503,
+            'queue_unavailable',
+          ]),
+        );
+        await vi.waitFor(async () => expect(await listed(service)).toEqual(kept.toSorted()));
 
         await room.free(service.pid);
-        await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
+        await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(200), SOON);
         expect((await accept()).status).toBe(202);
         await service.kill();
       }
@@ -56,7 +59,7 @@ for (const { where, open, runs } of ROOMS) {
       expect(await listed(again)).toEqual(kept.toSorted());
     });
 
-    test('records how an attempt ended once there is room again, starts none meanwhile, and sends each message once', async () => {
+    test('records the outcome of an attempt once there is space, starts none before, and sends each message once', async () => {
       await using room = await open();
       await using gmail = await startSimulator({ password: APP_PASSWORD });
       const setup = { smtp: gmail, file: room.file, under: room.under };
@@ -73,11 +76,11 @@ for (const { where, open, runs } of ROOMS) {
         await room.fill(service.pid, 0);
         expectUnavailable(await service.send(later()));
         await gmail.waitFor(({ messages }) => messages.some(({ answered }) => answered));
-        await expect.poll(() => statuses(service)).toEqual(['sending', 'scheduled']);
+        await vi.waitFor(async () => expect(await statuses(service)).toEqual(['sending', 'scheduled']));
         expect(gmail.transactions).toHaveLength(1);
 
         await room.free(service.pid);
-        await expect.poll(() => statuses(service), SOON).toEqual(['sent', 'sent']);
+        await vi.waitFor(async () => expect(await statuses(service)).toEqual(['sent', 'sent']), SOON);
         await service.kill();
       }
       await using again = await startInstance(setup);
@@ -93,7 +96,7 @@ for (const { where, open, runs } of ROOMS) {
       ]);
     });
 
-    test('is started on it all the same, refuses messages, and takes them as soon as there is room', async () => {
+    test('starts, refuses messages, and accepts them once there is space', async () => {
       await using room = await open();
       await using gmail = await startSimulator({ password: APP_PASSWORD });
       const { file } = room;
@@ -106,14 +109,14 @@ for (const { where, open, runs } of ROOMS) {
       }
       await using again = await startInstance({ smtp: gmail, file, under: room.under });
       expectUnavailable(await again.send(later()));
-      await expect.poll(() => listed(again)).toEqual([id]);
+      await vi.waitFor(async () => expect(await listed(again)).toEqual([id]));
       await room.free(again.pid);
-      await expect.poll(async () => (await again.send(later())).status, SOON).toBe(202);
+      await vi.waitFor(async () => expect((await again.send(later())).status).toBe(202), SOON);
     });
   });
 }
 
-/** A message that stays where it is. */
+/** A message that stays scheduled. */
 function later(): object {
   return {
     to: 'ada@example.com',
@@ -132,7 +135,7 @@ function expectUnavailable({ status, headers, body }: Awaited<ReturnType<Instanc
   expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
 }
 
-/** The ids of all that there is, in order; nothing while it cannot be read. */
+/** Returns the sorted ids of all messages, or none while they cannot be read. */
 async function listed(service: Instance): Promise<string[]> {
   const { body } = await service.request('/messages?limit=100');
   const { messages = [] } = body as { messages?: readonly MessageResource[] };

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, mkdtemp, rename, rm, symlink, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, type TestContext, test, vi } from 'vitest';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
@@ -10,8 +10,11 @@ import { type Instance, startInstance } from './instance.ts';
 const SOON = { timeout: 10_000, interval: 50 };
 const CANNOT_BE_USED = 'the queue cannot be used';
 
-/** A service whose path to its file leads through a folder and a symbolic link, with one message that waits. */
-async function start() {
+/**
+ * Starts a service whose path to its file contains a folder and a symbolic link, with one waiting message.
+ * It is closed when the test ends.
+ */
+async function start({ onTestFinished }: TestContext) {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'outtray-moved-'));
   stack.defer(() => rm(folder, { recursive: true }));
@@ -36,7 +39,7 @@ const moveBack = (paths: Paths) => rename(away(paths), paths.file);
 const MISHAPS = [
   { what: 'is moved', harm: moveAway, undo: moveBack, reason: /no longer at the path/ },
   {
-    what: 'is moved with its log',
+    what: 'is moved with its write-ahead log',
     async harm(paths: Paths) {
       await moveAway(paths);
       await rename(`${paths.file}-wal`, `${away(paths)}-wal`);
@@ -63,7 +66,7 @@ const MISHAPS = [
     reason: /Another file is at the path.*Restart Outtray/,
   },
   {
-    what: 'is reached by a symbolic link that leads elsewhere now',
+    what: 'is behind a symbolic link that changes its target',
     async harm({ folder }: Paths) {
       await mkdir(join(folder, 'other'));
       await copyFile(join(folder, 'real', 'queue.db'), join(folder, 'other', 'queue.db'));
@@ -90,11 +93,12 @@ const MISHAPS = [
   },
 ];
 
-describe('a service whose file', { timeout: 60_000 }, () => {
-  test.each(MISHAPS)(
-    '$what refuses messages, is not ready, says why, and sends nothing',
-    async ({ harm, reason, ...rest }) => {
-      const { gmail, service, ...paths } = await start();
+// Each test waits for the service to check its file, which it does every second.
+describe('a service whose file', { timeout: 60_000, concurrent: true }, () => {
+  test.for(MISHAPS)(
+    '$what refuses messages, is not ready, reports the reason, and sends nothing',
+    async ({ harm, reason, ...rest }, context) => {
+      const { gmail, service, ...paths } = await start(context);
       const soon = await accept(service, 500);
       await harm(paths);
       expect(await service.send(later())).toMatchObject({ status: 503, body: { code: 'queue_unavailable' } });
@@ -103,7 +107,7 @@ describe('a service whose file', { timeout: 60_000 }, () => {
         body: { code: 'queue_unavailable', detail: expect.stringMatching(reason) },
       });
       const due = Date.parse((await service.get(soon)).body.scheduled_at as string);
-      await expect.poll(() => Date.now() > due + 300, SOON).toBe(true);
+      await vi.waitFor(() => expect(Date.now() > due + 300).toBe(true), SOON);
       expect((await service.request('/readyz')).status).toBe(503);
       expect(gmail.transactions).toHaveLength(0);
       expect(service.printed().split(CANNOT_BE_USED)).toHaveLength(2);
@@ -111,19 +115,19 @@ describe('a service whose file', { timeout: 60_000 }, () => {
 
       if (rest.undo === null) return;
       await rest.undo(paths);
-      await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
-      await expect.poll(async () => (await service.get(soon)).body.status, SOON).toBe('sent');
+      await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(200), SOON);
+      await vi.waitFor(async () => expect((await service.get(soon)).body.status).toBe('sent'), SOON);
     },
   );
 
-  test.each(MISHAPS.slice(0, 2))(
-    '$what and put back keeps what it accepts before and after',
-    async ({ harm, undo }) => {
-      const { service, serve, kept, ...paths } = await start();
+  test.for(MISHAPS.slice(0, 2))(
+    '$what and put back keeps the messages accepted before and after',
+    async ({ harm, undo }, context) => {
+      const { service, serve, kept, ...paths } = await start(context);
       await harm(paths);
-      await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(503);
+      await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(503), SOON);
       await undo?.(paths);
-      await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
+      await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(200), SOON);
       const more = await accept(service);
       await service.kill();
       await using again = await serve();
@@ -131,14 +135,14 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     },
   );
 
-  test('is moved notices it without a request', async () => {
-    const { service, ...paths } = await start();
+  test('is moved logs it without a request', async (context) => {
+    const { service, ...paths } = await start(context);
     await moveAway(paths);
-    await expect.poll(() => service.printed(), SOON).toContain(CANNOT_BE_USED);
+    await vi.waitFor(() => expect(service.printed()).toContain(CANNOT_BE_USED), SOON);
   });
 
-  test('is moved refuses messages by the time that another service uses the path, and the moved file keeps what it accepted', async () => {
-    const { service, serve, kept, ...paths } = await start();
+  test('is moved refuses messages while another service uses the path, and the moved file keeps its messages', async (context) => {
+    const { service, serve, kept, ...paths } = await start(context);
     await moveAway(paths);
     await using other = await serve();
     expect((await service.send(later())).status).toBe(503);
@@ -155,38 +159,41 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     expect(await listed(again)).toEqual([more]);
   });
 
-  test('is replaced leaves the log to another service that uses the new file', async () => {
-    const { service, serve, ...paths } = await start();
+  test('is replaced does not touch the write-ahead log of another service on the new file', async (context) => {
+    const { service, serve, ...paths } = await start(context);
     await moveAway(paths);
-    await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(503);
+    await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(503), SOON);
     await copyFile(away(paths), paths.file);
     await using other = await serve();
     const more = await accept(other);
-    // Each is another try of the first service to use its file.
+    // Each request makes the first service try to use its file again.
     for (let i = 0; i < 3; i++) expect((await service.send(later())).status).toBe(503);
     await other.kill();
     await using again = await serve();
     expect(await listed(again)).toContain(more);
   });
 
-  test.each([
+  test.for<[string, (paths: Paths) => Promise<void>]>([
     ['removed', ({ file }: Paths) => rm(`${file}-wal`)],
     [
       'replaced',
       ({ file }: Paths) =>
         copyFile(`${file}-wal`, `${file}-copy`).then(() => rename(`${file}-copy`, `${file}-wal`)),
     ],
-  ])('loses its log, which is %s, keeps what it accepts before and after', async (_how, harm) => {
-    const { service, serve, kept, ...paths } = await start();
-    await harm(paths);
-    const more = await accept(service);
-    await service.kill();
-    await using again = await serve();
-    expect(await listed(again)).toEqual([kept, more].toSorted());
-  });
+  ])(
+    'has its write-ahead log %s keeps the messages accepted before and after',
+    async ([_how, harm], context) => {
+      const { service, serve, kept, ...paths } = await start(context);
+      await harm(paths);
+      const more = await accept(service);
+      await service.kill();
+      await using again = await serve();
+      expect(await listed(again)).toEqual([kept, more].toSorted());
+    },
+  );
 
-  test('has a truncated log refuses messages', async () => {
-    const { service, file } = await start();
+  test('has a truncated write-ahead log refuses messages', async (context) => {
+    const { service, file } = await start(context);
     await truncate(`${file}-wal`);
     expect(await service.send(later())).toMatchObject({
       status: 503,
