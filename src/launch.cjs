@@ -1,8 +1,9 @@
 'use strict';
 
 // Plain JavaScript for any Node: one that cannot run TypeScript would fail on main.ts with a stack trace.
-const { engines } = require('../package.json');
-const oldest = Number.parseInt(engines.node.replace('>=', ''), 10);
+// `engines` is the Node that the client needs; `devEngines` is the one that the service needs.
+const { devEngines } = require('../package.json');
+const oldest = Number.parseInt(devEngines.runtime.version.replace('>=', ''), 10);
 
 if (Number.parseInt(process.versions.node, 10) < oldest) {
   fail(

@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { abortOnSignal, endNow } from './service/shutdown.ts';
 
-const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-const oldestNode = Number.parseInt(engines.node.replace('>=', ''), 10);
+const { version, devEngines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+/** `engines` is the Node that the client needs; the service needs a newer one. */
+const oldestNode = Number.parseInt(devEngines.runtime.version.replace('>=', ''), 10);
 
 /** What a command gets: its arguments, and a signal that is aborted by SIGTERM or SIGINT. Answers with the exit code. */
 type Command = (args: string[], context: { version: string; signal: AbortSignal }) => Promise<number>;
@@ -62,7 +63,7 @@ function usage(): string {
     '',
     ...lines,
     '',
-    'serve is configured by environment variables and a .env file in the working directory: see README.md.',
+    'serve is configured by environment variables and a .env file in the working directory: see docs/reference/configuration.md.',
   ].join('\n');
 }
 

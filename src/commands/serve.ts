@@ -7,7 +7,7 @@ import { openService, type Service } from '../service/service.ts';
 import { endNow, endWithin } from '../service/shutdown.ts';
 
 export const SERVE_USAGE =
-  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables, and by a .env file in the working directory: see README.md or .env.example.\nOn SIGHUP it reads the API keys again that stand in files.';
+  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables, and by a .env file in the working directory: see docs/reference/configuration.md or .env.example.\nOn SIGHUP it reads the API keys again that stand in files.';
 
 /** Runs the service until the signal is aborted. */
 export async function serve(

@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { FROM_POLICIES, type FromPolicy } from '../core/accounts/accounts.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
+import { ON_UNCERTAIN, type OnUncertain } from '../core/dispatch/retry-policy.ts';
 import type { AccountConfig } from './account-config.ts';
 import { parseAccounts } from './accounts-config.ts';
 import { type ParsedApiKeys, parseApiKeys } from './api-keys-config.ts';
@@ -51,7 +53,7 @@ export interface Config {
   readonly reloadApiKeys: () => readonly ApiKey[] | null;
   /** At least one; the first is the one to use where nothing else decides. */
   readonly accounts: readonly AccountConfig[];
-  readonly fromPolicy: 'reject' | 'rewrite' | 'allow';
+  readonly fromPolicy: FromPolicy;
   readonly smtp: {
     readonly servers: readonly SmtpServer[];
     /** For each account: of all instances, and of this one. */
@@ -60,7 +62,7 @@ export interface Config {
     /** Messages per second for each account; null: no limit. */
     readonly rate: number | null;
   };
-  readonly onUncertain: 'retry' | 'hold';
+  readonly onUncertain: OnUncertain;
   readonly retryForMs: number;
   readonly queue: { readonly url: QueueUrl; readonly maxMessages: number; readonly maxBytes: number };
   readonly retainMs: number;
@@ -103,12 +105,12 @@ const environment = z.object({
   HOST: defaulted('HOST', parseHost),
   PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
   GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
-  FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, ['reject', 'rewrite', 'allow'])),
+  FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, FROM_POLICIES)),
   SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
   SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_CONNECTIONS_PER_INSTANCE: optional((text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_RATE: optional(parsePerSecond),
-  ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ['retry', 'hold'])),
+  ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ON_UNCERTAIN)),
   RETRY_FOR: defaulted('RETRY_FOR', parseDuration),
   QUEUE_URL: defaulted('QUEUE_URL', parseQueueUrl),
   QUEUE_MAX_MESSAGES: defaulted('QUEUE_MAX_MESSAGES', (text) =>

@@ -1,5 +1,12 @@
 import { type Caller, isAdmin } from './auth/caller.ts';
-import { advance, amend, type Delivery, type DeliveryPatch, mayBecome } from './delivery/delivery.ts';
+import {
+  advance,
+  amend,
+  type Delivery,
+  type DeliveryPatch,
+  isRetryable,
+  mayBecome,
+} from './delivery/delivery.ts';
 import type { DeliveryQuery } from './delivery/delivery-query.ts';
 import { AppError, type ErrorCode } from './errors.ts';
 import type { Events } from './events.ts';
@@ -78,7 +85,7 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
       if (isDraining()) throw new AppError('shutting_down');
       const queued = await change(id, caller, (delivery) => {
         const { status, content } = delivery;
-        if (!RETRYABLE.has(status) || content === null) throw refusal('not_retryable', delivery);
+        if (!isRetryable(status) || content === null) throw refusal('not_retryable', delivery);
         return advance(delivery, 'queued', afresh(delivery));
       });
       await runOrRetryInBackground(() =>
@@ -101,8 +108,6 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
   };
 }
 
-const RETRYABLE: ReadonlySet<Delivery['status']> = new Set(['failed', 'uncertain', 'expired']);
-
 /** As if it had just been accepted, for those who did not get it. */
 function afresh({ status, recipients, expiresAt, possibleDuplicate }: Delivery): DeliveryPatch {
   return {
@@ -119,7 +124,7 @@ function afresh({ status, recipients, expiresAt, possibleDuplicate }: Delivery):
 }
 
 function refusal(code: ErrorCode, { status, content }: Delivery): AppError {
-  const gone = code === 'not_retryable' && RETRYABLE.has(status) && content === null;
+  const gone = code === 'not_retryable' && isRetryable(status) && content === null;
   const detail = gone
     ? 'What it said is no longer kept: send a new message.'
     : `The message is ${status.replace('_', ' ')}.`;

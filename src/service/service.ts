@@ -18,7 +18,7 @@ import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
 import { createWebhooks } from '../core/webhooks/webhooks.ts';
 import { buildApp } from '../http/app.ts';
-import { toAccountResource, toResource } from '../http/presenters/resources.ts';
+import { createEventPresenter } from '../http/presenters/event-presenter.ts';
 import { logEvents } from '../log.ts';
 import { openBackend } from './backend.ts';
 import { openDeliveryEngine } from './delivery-engine.ts';
@@ -107,8 +107,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     events,
     urlsFor: (owner) => urlsOf(apiKeys.get(owner)),
     accountUrls: () => (webhookUrl === null ? [] : [webhookUrl]),
-    toMessageData: (delivery) => toResource(delivery, durability, null),
-    toAccountData: (user) => toAccountResource(accounts.state(user)),
+    presenter: createEventPresenter(accounts, durability),
     now: sharedState.now,
     backoffScale,
     random: Math.random,

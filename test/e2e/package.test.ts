@@ -17,6 +17,7 @@ const PACKED_FROM = [
   'tsconfig.build.json',
   'openapi.yaml',
   'README.md',
+  'docs',
   'LICENSE',
 ];
 const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT/;
@@ -62,10 +63,17 @@ beforeEach(({ skip }) =>
   skip(!installed, 'the npm registry cannot be reached, and the package needs its dependencies'),
 );
 
-test('the package contains the program, the typed client and openapi.yaml, but no sources or tests', async () => {
+test('the package contains the program, the typed client, openapi.yaml and the docs, but no sources or tests', async () => {
   const files = await readdir(join(home, 'node_modules/outtray'), { recursive: true });
   expect(files).toEqual(
-    expect.arrayContaining(['README.md', 'LICENSE', 'openapi.yaml', 'dist/main.js', 'dist/client/client.js']),
+    expect.arrayContaining([
+      'README.md',
+      'LICENSE',
+      'openapi.yaml',
+      'docs/reference/configuration.md',
+      'dist/main.js',
+      'dist/client/client.js',
+    ]),
   );
   expect(files.filter((file) => /\.ts$/.test(file)).sort()).toEqual([
     'dist/client/client.d.ts',

@@ -7,6 +7,7 @@ import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import type { Fault, Job, Outcome } from '../../src/core/delivery/outcome.ts';
 import { createDispatcher } from '../../src/core/dispatch/dispatcher.ts';
+import type { OnUncertain } from '../../src/core/dispatch/retry-policy.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { createIntake, type IntakeDeps } from '../../src/core/intake/intake.ts';
@@ -45,7 +46,7 @@ export interface CoreSetup {
   readonly dispatch?: boolean;
   /** Randomness of the back-off, from 0 to 1. Default: always 0.5. */
   readonly random?: () => number;
-  readonly onUncertain?: 'retry' | 'hold';
+  readonly onUncertain?: OnUncertain;
   readonly verify?: (user: string) => Promise<Fault | null>;
 }
 

@@ -89,7 +89,7 @@ describe('the forms of credentials', () => {
     expect([answer.statusCode, answer.headers['www-authenticate']]).toEqual([401, 'Bearer']);
     expect(answer.json()).toMatchObject({
       code: 'invalid_api_key',
-      detail: 'The Authorization and X-API-Key headers have different credentials: send one of the two.',
+      detail: 'The Authorization and X-API-Key headers have different credentials: send only one of them.',
     });
   });
 
@@ -108,7 +108,7 @@ describe('the forms of credentials', () => {
     expect(answer.json()).toMatchObject({
       code: 'invalid_api_key',
       detail:
-        'No key has this name and this secret: the Basic user name must be the name of the key, the password its secret.',
+        'No API key has this name and secret: the Basic user name must be the name of the key, the password its secret.',
     });
   });
 
@@ -142,37 +142,37 @@ describe('an authentication error', () => {
     ['Basic', `${MUST}it has the scheme \`Basic\` and no secret.`],
     ['', `${MUST}it is empty.`],
     [`Bearer: ${SECRET}`, `${MUST}\`Bearer\` must be followed by a space, not by ":".`],
-    [`Bearer Bearer ${SECRET}`, `${MUST}after \`Bearer\`, it has \`Bearer\` again.`],
+    [`Bearer Bearer ${SECRET}`, `${MUST}after \`Bearer\`, it repeats \`Bearer\`.`],
     [`Bearer ${SECRET} ${SECRET}`, `${MUST}after \`Bearer\`, it has spaces.`],
     [
       `Bearer \u201c${SECRET}\u201d`,
-      `${MUST}after \`Bearer\`, it has characters beyond ASCII, such as curly quotes.`,
+      `${MUST}after \`Bearer\`, it has non-ASCII characters, such as curly quotes.`,
     ],
-    [`Bearer "${SECRET}"`, 'The secret is not the secret of any key. It is in quotes: remove them.'],
+    [`Bearer "${SECRET}"`, 'The secret matches no API key. It is in quotes: remove them.'],
     [
       `Bearer <${SECRET}>`,
-      'The secret is not the secret of any key. It is in angle brackets: send the secret without them.',
+      'The secret matches no API key. It is in angle brackets: send the secret without them.',
     ],
     [
       'Bearer $API_KEY',
-      'The secret is not the secret of any key. It looks like the name of a variable: put the value of the variable in its place.',
+      'The secret matches no API key. It looks like the name of a variable: send the value of the variable.',
     ],
     [
       'Bearer undefined',
-      'The secret is not the secret of any key. It looks like an unset variable: check how the client reads the secret.',
+      'The secret matches no API key. It looks like an unset variable: check how the client reads the secret.',
     ],
     [
       `Bearer crm:${SECRET}`,
-      'The secret is not the secret of any key. It has a colon: if that is `name:secret` as in API_KEYS, send only what follows the colon.',
+      'The secret matches no API key. It has a colon: if it is `name:secret` from API_KEYS, send only the part after the colon.',
     ],
     [
       `Bearer sha256:${'0'.repeat(64)}`,
-      'The secret is not the secret of any key. It looks like a digest: send the secret itself.',
+      'The secret matches no API key. It looks like a digest: send the secret itself.',
     ],
-    [`Basic crm:${SECRET}`, 'Basic credentials must be the base64 of `name:secret`, both as in API_KEYS.'],
+    [`Basic crm:${SECRET}`, 'Basic credentials must be `name:secret` in base64, both as in API_KEYS.'],
     [
       `Basic ${btoa(`crm:${SECRET}\n`)}`,
-      'Basic credentials must be the base64 of `name:secret`, both as in API_KEYS. There is a line break at the end: encode it with `printf`, not `echo`.',
+      'Basic credentials must be `name:secret` in base64, both as in API_KEYS. It ends with a line break: encode it with `printf`, not `echo`.',
     ],
   ])('for "Authorization: %s" describes the mistake without the secret', async (authorization, detail) => {
     await using app = await startApp();
@@ -183,9 +183,9 @@ describe('an authentication error', () => {
   });
 
   test.each([
-    [`Bearer ${SECRET}`, 'The X-API-Key header must be the secret alone, without `Bearer`.'],
-    [`${SECRET} ${SECRET}`, 'The X-API-Key header must be the secret alone: it has spaces.'],
-    [`"${SECRET}"`, 'The secret is not the secret of any key. It is in quotes: remove them.'],
+    [`Bearer ${SECRET}`, 'The X-API-Key header must contain only the secret, without `Bearer`.'],
+    [`${SECRET} ${SECRET}`, 'The X-API-Key header must contain only the secret: it has spaces.'],
+    [`"${SECRET}"`, 'The secret matches no API key. It is in quotes: remove them.'],
     ['', 'The X-API-Key header is empty.'],
   ])('for "X-API-Key: %s" describes the mistake without the secret', async (key, detail) => {
     await using app = await startApp();
@@ -200,7 +200,7 @@ describe('an authentication error', () => {
     const { code, detail, hint } = (await app.get('/accounts', {})).json();
     expect([code, detail]).toEqual([
       'missing_api_key',
-      'There is no Authorization header and no X-API-Key header.',
+      'The request has neither an Authorization nor an X-API-Key header.',
     ]);
     expect(hint).toMatch(/Authorization: Bearer <secret>.*X-API-Key: <secret>/);
   });

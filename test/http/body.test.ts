@@ -31,7 +31,7 @@ describe('the JSON of a body', () => {
         const keys = Object.keys(map);
         const again = write(keys[pick % keys.length] ?? '');
         expect(() => parse(`{"outer":[${JSON.stringify(map).slice(0, -1)},${again} : 1}]}`)).toThrow(
-          'stands more than once',
+          'is repeated in an object',
         );
       }),
     );
@@ -44,7 +44,7 @@ describe('the JSON of a body', () => {
     ['{"a\\"b":1,"a\\"b":2}', '"a\\"b"'],
     ['{"1":1,"1":2}', '"1"'],
   ])('names the repeated key in %s', (text, key) => {
-    expect(() => parse(text)).toThrow(`The key ${key} stands more than once`);
+    expect(() => parse(text)).toThrow(`The key ${key} is repeated in an object`);
   });
 
   test('can repeat a key in different objects, and contain colons and quotes in strings', () => {
@@ -194,11 +194,11 @@ describe('POST /send', () => {
     ],
     [
       'application/x-www-form-urlencoded',
-      "The Content-Type is `application/x-www-form-urlencoded`; only `application/json` is accepted. With curl, add `-H 'Content-Type: application/json'` or use `--json` in place of `-d`.",
+      "The Content-Type is `application/x-www-form-urlencoded`; only `application/json` is accepted. With curl, add `-H 'Content-Type: application/json'` or use `--json` instead of `-d`.",
     ],
     [
       'Multipart/Form-Data; boundary=x',
-      'The Content-Type is `Multipart/Form-Data; boundary=x`; only `application/json` is accepted. Files go into `attachments`, as base64.',
+      'The Content-Type is `Multipart/Form-Data; boundary=x`; only `application/json` is accepted. Send files as base64 in `attachments`.',
     ],
     [
       `text/${'x'.repeat(300)}`,

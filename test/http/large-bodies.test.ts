@@ -72,7 +72,7 @@ describe('a large body', () => {
 
   test.each([
     ['is not JSON', `{"text": "${content}"`, 'is not valid JSON, at line 1'],
-    ['repeats a key', `{"text": "${content}", "text": ""}`, 'The key "text" stands more than once'],
+    ['repeats a key', `{"text": "${content}", "text": ""}`, 'The key "text" is repeated in an object'],
     [
       'is not UTF-8',
       Buffer.concat([Buffer.from(`{"text": "${content}`), Buffer.from([0xff])]),

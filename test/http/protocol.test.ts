@@ -89,7 +89,7 @@ describe('a malformed request', () => {
     const answer = await ask(app, `${HEAD}${line}\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
     expectProblem(answer, 400, 'invalid_json');
     expect(JSON.parse(answer.body).detail).toMatch(
-      new RegExp(`^The ${name} header was sent more than once`, 'i'),
+      new RegExp(`^The ${name} header is repeated: send it once\\.$`, 'i'),
     );
     expect(app.accepted).toEqual([]);
   });

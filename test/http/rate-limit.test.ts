@@ -135,7 +135,7 @@ describe('a batch', () => {
         true,
       ]);
       expect(refused.body).toContain(
-        'The batch counts as 9 messages, more than the window has left. Nothing was accepted.',
+        'The batch counts as 9 messages, more than remain in this window. Nothing was accepted.',
       );
       expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
       expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(60);

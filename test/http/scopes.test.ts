@@ -5,7 +5,7 @@ import { createMemorySharedState } from '../../src/adapters/memory/shared-state.
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Scope } from '../../src/core/auth/caller.ts';
 import { openApiDocument } from '../../src/http/app.ts';
-import { demandScope } from '../../src/http/request/auth.ts';
+import { requireScope } from '../../src/http/request/auth.ts';
 import { ADMIN_SECRET, CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
 
@@ -94,7 +94,7 @@ describe('a scope', () => {
   });
 
   test('must be declared by a route that needs a key, or the service does not start', () => {
-    const app = fastify().addHook('onRoute', demandScope);
+    const app = fastify().addHook('onRoute', requireScope);
     expect(() => app.get('/mail', { config: { scope: 'read' } }, async () => '')).not.toThrow();
     expect(() => app.get('/forgotten', async () => '')).toThrow('/forgotten has no scope in its config');
   });

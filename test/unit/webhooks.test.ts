@@ -8,6 +8,7 @@ import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { createWebhookSender } from '../../src/adapters/webhook/webhook-sender.ts';
 import type { Delivery, DeliveryError } from '../../src/core/delivery/delivery.ts';
 import { createEvents } from '../../src/core/events.ts';
+import type { EventPresenter } from '../../src/core/ports/event-presenter.ts';
 import type { Notice } from '../../src/core/ports/outbox.ts';
 import type { WebhookCall, WebhookResult } from '../../src/core/ports/webhook-sender.ts';
 import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks/webhooks.ts';
@@ -43,6 +44,10 @@ const paused = (code: DeliveryError['code']): DeliveryError => ({
   hint: '',
   smtp: null,
 });
+const PRESENTER: EventPresenter = {
+  message: ({ id, status }) => ({ id, status }),
+  account: (user) => ({ user }),
+};
 const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', revision: 3, ...patch });
 
 /** Webhooks with a queue, an outbox and events of their own; the endpoints answer as the test says. */
@@ -65,8 +70,7 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
     events,
     urlsFor: () => [A],
     accountUrls: () => [A],
-    toMessageData: ({ id, status }) => ({ id, status }),
-    toAccountData: (user) => ({ user }),
+    presenter: PRESENTER,
     now: Date.now,
     backoffScale: SCALE,
     random: () => 0.5,
@@ -173,10 +177,13 @@ describe('an endpoint is told', () => {
   });
 
   test('of nothing where there is none: nothing is put into words', async () => {
-    const toMessageData = vi.fn();
-    const { settle, pending } = start(() => TAKEN, { urlsFor: () => [], toMessageData });
+    const message = vi.fn();
+    const { settle, pending } = start(() => TAKEN, {
+      urlsFor: () => [],
+      presenter: { ...PRESENTER, message },
+    });
     settle();
-    expect(toMessageData).not.toHaveBeenCalled();
+    expect(message).not.toHaveBeenCalled();
     expect(await pending()).toEqual([]);
   });
 
@@ -421,7 +428,7 @@ test('a notice is tried again when a lane breaks down over it', async () => {
 test('the log names the host of an endpoint, never its path, its query or what was sent', async () => {
   const lines: string[] = [];
   const { settle, events } = start((_call, nth) => (nth === 1 ? failed() : GONE), {
-    toMessageData: () => ({ subject: 'body-secret' }),
+    presenter: { ...PRESENTER, message: () => ({ subject: 'body-secret' }) },
   });
   logEvents(events, pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }));
   settle({ id: 'msg_7' });

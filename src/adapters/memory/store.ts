@@ -1,27 +1,24 @@
 import { type Delivery, isSettled } from '../../core/delivery/delivery.ts';
 import { matchesQuery } from '../../core/delivery/delivery-query.ts';
-import { AppError } from '../../core/errors.ts';
+import {
+  checkQueueCapacity,
+  isQueueFull,
+  type QueueLimits,
+  type QueueUsage,
+} from '../../core/delivery/queue-capacity.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
 import type { DeliveryStore, Tombstone } from '../../core/ports/delivery-store.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
 
-export interface MemoryStoreOptions {
-  /** What may wait at once: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
-  readonly maxMessages: number;
-  readonly maxBytes: number;
+export interface MemoryStoreOptions extends QueueLimits {
   readonly retained: RetainedOptions;
   /** How many deliveries that were dropped before RETAIN are still known by their status. */
   readonly maxTombstones: number;
 }
 
 /** A Store in memory. Deliveries are immutable, so it hands out the ones it holds. */
-export function createMemoryStore({
-  maxMessages,
-  maxBytes,
-  retained,
-  maxTombstones,
-}: MemoryStoreOptions): DeliveryStore {
+export function createMemoryStore({ retained, maxTombstones, ...limits }: MemoryStoreOptions): DeliveryStore {
   const open = new Map<string, Delivery>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarly() {} });
   const settled = createRetained<Delivery>({
@@ -45,11 +42,12 @@ export function createMemoryStore({
     return content ? { ...record, content } : record;
   }
 
+  function usage(): QueueUsage {
+    return { messages: open.size, bytes };
+  }
+
   function admit(delivery: Delivery) {
-    if (open.size >= maxMessages)
-      throw full(`It holds ${open.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
-    if (bytes + delivery.bytes > maxBytes)
-      throw full(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
+    checkQueueCapacity(usage(), limits, delivery.bytes);
     open.set(delivery.id, delivery);
     bytes += delivery.bytes;
   }
@@ -102,15 +100,11 @@ export function createMemoryStore({
       yield* [...open.values()];
     },
     refusal() {
-      return open.size < maxMessages && bytes < maxBytes ? null : 'queue_full';
+      return isQueueFull(usage(), limits) ? 'queue_full' : null;
     },
     freeBytes() {
-      return maxBytes - bytes;
+      return limits.maxBytes - bytes;
     },
     onChangeElsewhere() {},
   };
-}
-
-function full(detail: string): AppError {
-  return new AppError('queue_full', { detail });
 }

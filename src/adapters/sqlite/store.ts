@@ -1,28 +1,25 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { isSettled } from '../../core/delivery/delivery.ts';
-import { AppError } from '../../core/errors.ts';
+import {
+  checkQueueCapacity,
+  isQueueFull,
+  type QueueLimits,
+  type QueueUsage,
+} from '../../core/delivery/queue-capacity.ts';
 import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
 import type { GroupCommit, OnRollback } from './group-commit.ts';
 import { createListing } from './listing.ts';
 import { prepareRows } from './rows.ts';
 
-export interface SqliteStoreOptions {
-  /** What may wait at once: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
-  readonly maxMessages: number;
-  readonly maxBytes: number;
+export interface SqliteStoreOptions extends QueueLimits {
   readonly retainMs: number;
-}
-
-interface Totals {
-  readonly messages: number;
-  readonly bytes: number;
 }
 
 /** A Store in a file. What waits is counted in memory, from the file at the start. */
 export function createSqliteStore(
   db: DatabaseSync,
   commits: GroupCommit,
-  { maxMessages, maxBytes, retainMs }: SqliteStoreOptions,
+  { retainMs, ...limits }: SqliteStoreOptions,
 ): DeliveryStore {
   const rows = prepareRows(db, retainMs, commits.now);
   let open = totalsOf(db);
@@ -35,19 +32,12 @@ export function createSqliteStore(
     });
   }
 
-  function refuseWithoutRoom(bytes: number) {
-    const { messages, bytes: held } = open;
-    if (messages >= maxMessages)
-      throw full(`It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
-    if (held + bytes > maxBytes) throw full(`It holds ${held} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
-  }
-
   return {
     insert(delivery) {
       return commits.write((onRollback) => {
         const known = rows.find(delivery.id);
         if (known) return known;
-        refuseWithoutRoom(delivery.bytes);
+        checkQueueCapacity(open, limits, delivery.bytes);
         rows.insert(delivery);
         count(delivery.bytes, 1, onRollback);
         return delivery;
@@ -61,7 +51,7 @@ export function createSqliteStore(
         const head = rows.head(to.id);
         if (head?.revision !== from.revision) return false;
         const [wasSettled, settles] = [head.leaves_at !== null, isSettled(to.status)];
-        if (wasSettled && !settles) refuseWithoutRoom(head.bytes);
+        if (wasSettled && !settles) checkQueueCapacity(open, limits, head.bytes);
         rows.update(head.place, to);
         if (wasSettled !== settles) count(head.bytes, settles ? -1 : 1, onRollback);
         return true;
@@ -72,25 +62,21 @@ export function createSqliteStore(
     ...createListing(db, commits),
     refusal() {
       if (commits.isFailing()) return 'queue_unavailable';
-      return open.messages < maxMessages && open.bytes < maxBytes ? null : 'queue_full';
+      return isQueueFull(open, limits) ? 'queue_full' : null;
     },
     freeBytes() {
-      return maxBytes - open.bytes;
+      return limits.maxBytes - open.bytes;
     },
     trouble: () => commits.checkFile(),
     onChangeElsewhere() {},
   };
 }
 
-function totalsOf(db: DatabaseSync): Totals {
+function totalsOf(db: DatabaseSync): QueueUsage {
   const totals = db
     .prepare(
       'SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL',
     )
     .get();
-  return totals as unknown as Totals;
-}
-
-function full(detail: string): AppError {
-  return new AppError('queue_full', { detail });
+  return totals as unknown as QueueUsage;
 }

@@ -54,6 +54,11 @@ export function isSettled(status: Status): boolean {
   return SETTLED.has(status);
 }
 
+/** Whether a settled delivery of this status can be retried on request. */
+export function isRetryable(status: Status): boolean {
+  return isSettled(status) && mayBecome(status, 'queued');
+}
+
 /** Whether a delivery may go from the one status to the other. */
 export function mayBecome(from: Status, to: Status): boolean {
   return NEXT[from].includes(to);
@@ -190,7 +195,7 @@ export function advance(delivery: Delivery, status: Status, patch: DeliveryPatch
     throw new Error(`${delivery.id} cannot go from ${delivery.status} to ${status}`);
   const next = { ...amend(delivery, { nextAttemptAt: null, ...patch }), status };
   if (!isSettled(status)) return next;
-  return { ...next, content: mayBecome(status, 'queued') ? next.content : null, nextAttemptAt: null };
+  return { ...next, content: isRetryable(status) ? next.content : null, nextAttemptAt: null };
 }
 
 /** Another revision of the same status. */

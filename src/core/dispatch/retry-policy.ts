@@ -17,10 +17,14 @@ const HOUR = 60 * MINUTE;
 /** Waits after the 1st, 2nd, … failed attempt, where the reply does not suggest its own; the last one repeats. */
 const BACKOFF_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR] as const;
 
+export const ON_UNCERTAIN = ['retry', 'hold'] as const;
+/** What follows an attempt with an uncertain outcome (ON_UNCERTAIN). */
+export type OnUncertain = (typeof ON_UNCERTAIN)[number];
+
 export interface RetryPolicy {
   /** How long a message is retried, counted in waits (RETRY_FOR). */
   readonly retryForMs: number;
-  readonly onUncertain: 'retry' | 'hold';
+  readonly onUncertain: OnUncertain;
   /** Multiplies every wait: 1, or less to make tests quick. */
   readonly backoffScale: number;
   /** A number from 0 to 1, to spread the waits. */

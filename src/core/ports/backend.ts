@@ -5,9 +5,13 @@ import type { Queue } from './queue.ts';
 import type { SharedState } from './shared-state.ts';
 import type { SuppressionStore } from './suppression-store.ts';
 
+export const DURABILITIES = ['memory', 'disk', 'redis'] as const;
+/** Where an accepted message is stored, and so what it survives. */
+export type Durability = (typeof DURABILITIES)[number];
+
 /** One way to keep things: memory, a file, Redis. */
 export interface Backend {
-  readonly durability: 'memory' | 'disk' | 'redis';
+  readonly durability: Durability;
   readonly queue: Queue;
   readonly store: DeliveryStore;
   readonly idempotency: IdempotencyStore;

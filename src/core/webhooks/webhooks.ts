@@ -1,5 +1,6 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import { createId } from '../id.ts';
+import type { EventPresenter } from '../ports/event-presenter.ts';
 import {
   createWebhookDispatcher,
   type WebhookDispatcher,
@@ -11,9 +12,7 @@ export interface WebhooksOptions extends WebhookDispatcherOptions {
   readonly urlsFor: (owner: string) => readonly string[];
   /** Where the events of accounts go. */
   readonly accountUrls: () => readonly string[];
-  /** What is told of a message, and of an account, as it crosses the wire. */
-  readonly toMessageData: (delivery: Delivery) => unknown;
-  readonly toAccountData: (user: string) => unknown;
+  readonly presenter: EventPresenter;
 }
 
 /** Tells endpoints what becomes of messages and accounts. */
@@ -35,7 +34,7 @@ interface Happening {
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#payload-structure
  */
 export function createWebhooks(options: WebhooksOptions): Webhooks {
-  const { events, urlsFor, accountUrls, toMessageData, toAccountData } = options;
+  const { events, urlsFor, accountUrls, presenter } = options;
   const notifier = createWebhookDispatcher(options);
 
   /** @param describe called only if there is somebody to tell */
@@ -68,12 +67,12 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       type: `message.${status}`,
       about: id,
       sequence: revision,
-      data: toMessageData(delivery),
+      data: presenter.message(delivery),
     }));
   }
 
   function announceAccount(type: string, user: string) {
-    announce(accountUrls(), () => ({ type, about: user, data: toAccountData(user) }));
+    announce(accountUrls(), () => ({ type, about: user, data: presenter.account(user) }));
   }
 
   events.on('message.settled', announceMessage);

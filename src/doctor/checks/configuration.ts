@@ -81,7 +81,7 @@ function toVariable(name: string): string {
 
 function toFailure({ variable, message }: Problem): Check {
   const { what, mend } = split(message);
-  const advice = mend ?? `Mend ${variable}: README.md says how.`;
+  const advice = mend ?? `Fix ${variable}: see docs/reference/configuration.md.`;
   return line(variable, { status: 'fail', detail: what, code: 'configuration', advice });
 }
 
@@ -92,7 +92,7 @@ function toWarning(warning: string): Check {
     status: 'warn',
     detail: what,
     code: 'configuration',
-    advice: mend ?? 'README.md lists the variables.',
+    advice: mend ?? 'docs/reference/configuration.md lists the variables.',
   });
 }
 

@@ -1,7 +1,7 @@
 import type { FastifySchema } from 'fastify';
 import { z } from 'zod';
 import { AppError, ERRORS, type ErrorCode } from '../../core/errors.ts';
-import { toProblem } from '../errors/problem.ts';
+import { toProblem } from '../presenters/problem.ts';
 import type { Problem } from '../schemas/problem.ts';
 import type { Answer } from '../schemas/responses.ts';
 import { validate } from '../validation/validation.ts';

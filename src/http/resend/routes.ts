@@ -4,17 +4,17 @@ import { z } from 'zod';
 import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Messages } from '../../core/messages.ts';
-import { callerOf } from '../request/caller.ts';
-import { reschedule } from '../schemas/message.ts';
+import { callerOf, messageIdOf } from '../request/request-context.ts';
+import { messageParams, reschedule } from '../schemas/message.ts';
 import { answer, BODY_CODES, KEY_CODES, REPLAYED } from '../schemas/responses.ts';
 import { idempotencyKey } from '../schemas/send.ts';
-import { sendCached, toJsonResponse } from '../submission/idempotency.ts';
-import type { Accepted, Submission } from '../submission/submission.ts';
-import { idOf, messageParams } from '../validation/message-param.ts';
+import { MAX_BATCH_VALUES } from '../submission/batch.ts';
+import { sendCached, toJsonResponse } from '../submission/cached-response.ts';
+import type { Submission } from '../submission/submission.ts';
 import { invalidFields } from '../validation/validation.ts';
-import { acceptBatch } from './batch.ts';
+import { submitBatch } from './batch.ts';
 import { resendAnswers } from './errors.ts';
-import { toEmail, toEntry } from './presenters.ts';
+import { toEmail, toEmailEntry } from './presenters.ts';
 import {
   email,
   emailBatchAnswer,
@@ -27,17 +27,14 @@ import {
 } from './schemas.ts';
 
 export interface ResendOptions {
-  readonly acceptance: Submission;
+  readonly submission: Submission;
   readonly messages: Pick<Messages, 'get' | 'list' | 'cancel' | 'reschedule'>;
 }
 
-/** As many as a hundred emails of many recipients take. */
-const MAX_BATCH_VALUES = 200_000;
-
-/** Of a request with a body. */
+/** Codes of requests with a body. */
 const BODY = [...BODY_CODES, 'validation_failed'] as const;
 
-/** Of a request that sends. */
+/** Codes of requests that send. */
 const SENDING = [
   ...KEY_CODES,
   ...BODY,
@@ -134,32 +131,34 @@ const cancelSchema = {
   ]),
 };
 
-/** /emails: Resend's API (https://resend.com/docs/api-reference/emails), so that its SDKs work once their base URL is this service. */
-export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { acceptance, messages }) => {
+/**
+ * /emails: Resend's API (https://resend.com/docs/api-reference/emails). Its SDKs work with this
+ * service as their base URL.
+ */
+export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { submission, messages }) => {
+  const onRequest = submission.refuseEarly;
+
   app.post(
     '/emails',
-    { schema: sendSchema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly },
+    { schema: sendSchema, config: { scope: 'send' }, onRequest },
     async (request, reply) => {
-      const draft = acceptance.toDraft(request.body);
-      const answer = ({ id }: Accepted) => toJsonResponse(200, { id });
-      return sendCached(await acceptance.acceptOnce(draft, request, reply, { waits: false, answer }), reply);
+      const draft = submission.toDraft(request.body);
+      const response = await submission.submitOne(draft, request, reply, {
+        waits: false,
+        toResponse: async ({ id }) => toJsonResponse(200, { id }),
+      });
+      return sendCached(response, reply);
     },
   );
 
   app.post(
     '/emails/batch',
-    {
-      schema: batchSchema,
-      config: { scope: 'send', maxValues: MAX_BATCH_VALUES },
-      onRequest: acceptance.refuseEarly,
-    },
-    async (request, reply) => {
-      return sendCached(await acceptBatch(request.body, request, reply, acceptance), reply);
-    },
+    { schema: batchSchema, config: { scope: 'send', maxValues: MAX_BATCH_VALUES }, onRequest },
+    async (request, reply) => sendCached(await submitBatch(request.body, request, reply, submission), reply),
   );
 
   app.get('/emails/:id', { schema: getSchema, config: { scope: 'read' } }, async (request) =>
-    toEmail(await messages.get(idOf(request), callerOf(request))),
+    toEmail(await messages.get(messageIdOf(request), callerOf(request))),
   );
 
   app.get('/emails', { schema: listSchema, config: { scope: 'read' } }, async (request) => {
@@ -172,28 +171,33 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
         createdAfter: null,
         createdBefore: null,
         limit: limit + 1,
-        after: after === undefined ? null : await placeOf(after, request),
+        after: after === undefined ? null : await positionOf(after, request),
       },
       callerOf(request),
     );
-    return { object: 'list', has_more: found.length > limit, data: found.slice(0, limit).map(toEntry) };
+    return { object: 'list', has_more: found.length > limit, data: found.slice(0, limit).map(toEmailEntry) };
   });
 
-  async function placeOf(id: string, request: FastifyRequest): Promise<ListPosition> {
+  /** @throws {AppError} `validation_failed` if there is no such email */
+  async function positionOf(id: string, request: FastifyRequest): Promise<ListPosition> {
     return messages.get(id, callerOf(request)).catch((error) => {
       if (!(error instanceof AppError && error.code === 'message_not_found')) throw error;
-      const detail = 'There is no such email, or it is no longer kept: start again at the first page.';
+      const detail = 'There is no such email, or it is no longer stored: start again at the first page.';
       throw invalidFields([{ pointer: 'query:after', code: 'invalid_value', detail }]);
     });
   }
 
   app.patch('/emails/:id', { schema: updateSchema, config: { scope: 'send' } }, async (request) => {
-    const { id } = await messages.reschedule(idOf(request), request.body.scheduled_at, callerOf(request));
+    const { id } = await messages.reschedule(
+      messageIdOf(request),
+      request.body.scheduled_at,
+      callerOf(request),
+    );
     return { object: 'email', id };
   });
 
   app.post('/emails/:id/cancel', { schema: cancelSchema, config: { scope: 'send' } }, async (request) => {
-    const { id } = await messages.cancel(idOf(request), callerOf(request));
+    const { id } = await messages.cancel(messageIdOf(request), callerOf(request));
     return { object: 'email', id };
   });
 };

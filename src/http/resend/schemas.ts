@@ -17,8 +17,8 @@ function notHere(mend: string) {
 const emailAttachment = strictObject({
   // The first, since what is wrong with it is told before the content that is missing.
   path: notHere('No file is fetched from a path or URL: read it, and give its bytes as base64 in content.'),
-  ...attachment.in.shape,
-}).pipe(attachment.out);
+  ...attachment.shape,
+});
 
 const tag = strictObject({ name: labelName, value: labelValue });
 
@@ -200,13 +200,10 @@ export const resendError = z.object({
   errors: z
     .array(fieldError)
     .meta({ description: 'Everything that is wrong with the request, part by part.' }),
-  accepted: z
-    .array(emailId)
-    .optional()
-    .meta({
-      description:
-        'The first emails of the batch, which were accepted before it failed. They are sent: do not send them again.',
-    }),
+  accepted: z.array(emailId).optional().meta({
+    description:
+      'The first emails of the batch, which were accepted before it failed. They are sent: do not send them again.',
+  }),
 });
 
 export type Email = Immutable<z.output<typeof email>>;

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import type { Accounts } from '../../core/accounts/accounts.ts';
-import { toAccountResource } from '../presenters/resources.ts';
-import { toSignal } from '../request/signal.ts';
+import { toAccountResource } from '../presenters/account.ts';
+import { toSignal } from '../request/request-context.ts';
 import { account, accountList } from '../schemas/account.ts';
 import { answer, answersToKey, BODY_CODES } from '../schemas/responses.ts';
 
@@ -10,7 +10,7 @@ export interface AccountOptions {
   readonly accounts: Pick<Accounts, 'list' | 'verify'>;
 }
 
-/** GET /accounts, POST /accounts/{user}/verify: how each sender is. */
+/** GET /accounts, POST /accounts/{user}/verify: the state of the sending accounts. */
 export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, { accounts }) => {
   app.get(
     '/accounts',

@@ -9,7 +9,10 @@ export interface HealthOptions {
   readonly isDraining: () => boolean;
 }
 
-/** GET /livez, /readyz. Neither asks whether Gmail is reachable: restarting Outtray would not mend that. */
+/**
+ * GET /livez, /readyz. Neither checks whether Gmail is reachable, because a restart would not fix
+ * that.
+ */
 export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { store, isDraining }) => {
   app.get(
     '/livez',

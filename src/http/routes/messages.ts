@@ -3,31 +3,31 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Delivery } from '../../core/delivery/delivery.ts';
 import type { Messages } from '../../core/messages.ts';
-import type { Backend } from '../../core/ports/backend.ts';
+import type { Durability } from '../../core/ports/backend.ts';
 import type { Waiters } from '../../core/waiters.ts';
-import { toResource } from '../presenters/resources.ts';
-import { callerOf } from '../request/caller.ts';
+import { toMessageResource } from '../presenters/message.ts';
 import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
-import { toSignal } from '../request/signal.ts';
-import { messageList, messageQuery, messageResource, reschedule } from '../schemas/message.ts';
+import { callerOf, headerOf, messageIdOf, toSignal } from '../request/request-context.ts';
+import { messageList, messageParams, messageQuery, messageResource, reschedule } from '../schemas/message.ts';
 import { answer, answersToKey, BODY_CODES, LOCATION } from '../schemas/responses.ts';
-import { headerOf } from '../submission/submission.ts';
-import { idOf, messageParams } from '../validation/message-param.ts';
 import { toPage } from '../validation/pagination.ts';
 
 export interface MessageOptions {
   readonly messages: Messages;
   readonly waiters: Pick<Waiters, 'wait'>;
-  readonly durability: Backend['durability'];
+  readonly durability: Durability;
 }
 
-/** /messages: what became of them, and what can still be changed. Another key's message is as unknown as one that never was. */
+/**
+ * /messages: their state, and the changes that are still possible. Messages of other keys are
+ * reported as unknown.
+ */
 export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (
   app,
   { messages, waiters, durability },
 ) => {
   const present = (delivery: Delivery, request: FastifyRequest) =>
-    toResource(delivery, durability, callerOf(request));
+    toMessageResource(delivery, durability, callerOf(request));
 
   app.get(
     '/messages/:id',
@@ -50,7 +50,7 @@ With \`Prefer: wait\` the answer comes when the message is settled, or after tha
     },
     async (request, reply) => {
       const caller = callerOf(request);
-      const id = idOf(request);
+      const id = messageIdOf(request);
       const delivery = await messages.get(id, caller);
       const seconds = parseWait(headerOf(request, 'prefer'));
       if (seconds === null) return present(delivery, request);
@@ -100,7 +100,7 @@ With \`Prefer: wait\` the answer comes when the message is settled, or after tha
         ]),
       },
     },
-    async (request) => present(await messages.cancel(idOf(request), callerOf(request)), request),
+    async (request) => present(await messages.cancel(messageIdOf(request), callerOf(request)), request),
   );
 
   app.post(
@@ -121,7 +121,7 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
       },
     },
     async (request, reply) => {
-      const delivery = await messages.retry(idOf(request), callerOf(request));
+      const delivery = await messages.retry(messageIdOf(request), callerOf(request));
       return reply.code(202).header('location', `/messages/${delivery.id}`).send(present(delivery, request));
     },
   );
@@ -147,7 +147,7 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
     },
     async (request) => {
       const rescheduled = await messages.reschedule(
-        idOf(request),
+        messageIdOf(request),
         request.body.scheduled_at,
         callerOf(request),
       );

@@ -9,7 +9,7 @@ const STYLE =
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
-/** GET /problems/{code}: what the `type` of each problem points to. */
+/** GET /problems/{code}: the page that the `type` of a problem links to. */
 export const problemRoutes: FastifyPluginAsyncZod = async (app) => {
   const pages = new Map<string, string>(ERROR_CODES.map((code) => [code, renderPage(code)]));
 

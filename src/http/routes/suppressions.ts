@@ -2,16 +2,11 @@ import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
-import type { Suppression } from '../../core/ports/suppression-store.ts';
 import type { Suppressions } from '../../core/suppressions.ts';
+import { toSuppressionResource } from '../presenters/suppression.ts';
 import { bareAddress } from '../schemas/mailbox.ts';
 import { type Answer, answer, answersToKey, BODY_CODES } from '../schemas/responses.ts';
-import {
-  type SuppressionResource,
-  suppression,
-  suppressionList,
-  suppressionRequest,
-} from '../schemas/suppression.ts';
+import { suppression, suppressionList, suppressionRequest } from '../schemas/suppression.ts';
 import { cursor, limit, toPage } from '../validation/pagination.ts';
 import { strictObject } from '../validation/validation.ts';
 
@@ -20,12 +15,14 @@ export interface SuppressionOptions {
 }
 
 const PARAMS = z.object({ email: bareAddress });
-/** With an example, since a PUT creates what it names. */
+/** With an example: unlike the other methods, PUT needs no existing address. */
 const PUT_PARAMS = z.object({ email: bareAddress.meta({ examples: ['nobody@example.com'] }) });
 
 const REMOVED: Answer = { description: 'It is sent to again.', headers: {}, content: {} };
 
-/** GET /suppressions; GET, PUT and DELETE /suppressions/{email}: addresses not to send to, and why. */
+/**
+ * GET /suppressions; GET, PUT and DELETE /suppressions/{email}: addresses that mail is not sent to.
+ */
 export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = async (app, { suppressions }) => {
   app.get(
     '/suppressions',
@@ -116,24 +113,4 @@ It takes the place of what there is for the address, and is answered alike wheth
 
 function notSuppressed(address: string): AppError {
   return new AppError('not_found', { detail: `Mail to ${address} is not suppressed.` });
-}
-
-function toSuppressionResource({
-  email,
-  reason,
-  accounts,
-  smtp,
-  messageId,
-  note,
-  createdAt,
-}: Suppression): SuppressionResource {
-  return {
-    email,
-    reason,
-    accounts: accounts && [...accounts],
-    smtp,
-    message: messageId,
-    note,
-    created_at: new Date(createdAt).toISOString(),
-  };
 }

@@ -8,11 +8,11 @@ import { templateList, templatePreview, templatePreviewRequest } from '../schema
 
 export interface TemplateOptions {
   readonly templates: Templates;
-  /** The text that goes with HTML which has none. */
+  /** Makes the text part for HTML without one. */
   readonly toText: (html: string) => string;
 }
 
-/** GET /templates, POST /templates/{id}/preview: what the operator has put into TEMPLATES_DIR. */
+/** GET /templates, POST /templates/{id}/preview: the templates in TEMPLATES_DIR. */
 export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app, { templates, toText }) => {
   app.get(
     '/templates',
@@ -51,23 +51,26 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
       config: { scope: 'read' },
     },
     async ({ params: { id }, body: { variables = {} } }) => {
-      const { subject, html, text } = renderHere(templates, { id, variables });
+      const { subject, html, text } = renderPreview(templates, { id, variables });
       return { id, subject, html, text: text ?? (html === null ? null : toText(html)) };
     },
   );
 };
 
-/** Renders, and points at what is wrong where it is in this request, which is not where a request to send has it. */
-function renderHere(templates: Templates, use: TemplateUse): Rendered {
+/**
+ * Renders a template. Errors point into this request, whose fields differ from those of a request
+ * to send.
+ */
+function renderPreview(templates: Templates, use: TemplateUse): Rendered {
   try {
     return templates.render(use);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    const errors = error.errors.map((found) => ({ ...found, pointer: toPointerHere(found.pointer) }));
+    const errors = error.errors.map((field) => ({ ...field, pointer: toPreviewPointer(field.pointer) }));
     throw new AppError(error.code, { detail: summarize(errors), errors });
   }
 }
 
-function toPointerHere(pointer: string): string {
+function toPreviewPointer(pointer: string): string {
   return pointer === '/template/id' ? 'path:id' : pointer.replace(/^\/template/, '');
 }

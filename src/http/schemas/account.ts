@@ -6,23 +6,19 @@ const timeOrNull = z.iso.datetime().nullable();
 const budget = z.object({
   limit: z.int().meta({ description: 'What the configuration allows in 24 hours.', examples: [2000] }),
   learned: z.int().nullable().meta({ description: 'What Gmail has shown to be the limit, if that is less.' }),
-  used: z
-    .int()
-    .meta({
-      description: 'What Gmail accepted in the last 24 hours, as far as it was counted.',
-      examples: [12],
-    }),
+  used: z.int().meta({
+    description: 'What Gmail accepted in the last 24 hours, as far as it was counted.',
+    examples: [12],
+  }),
   left: z.int().meta({ examples: [1988] }),
 });
 
 /** A sending account, and how it is. */
 export const account = z.object({
   user: z.string().meta({ examples: ['bot@acme.com'] }),
-  status: z
-    .enum(['ready', 'paused'])
-    .meta({
-      description: 'Paused: mail is accepted and waits; it goes out by itself when the cause is gone.',
-    }),
+  status: z.enum(['ready', 'paused']).meta({
+    description: 'Paused: mail is accepted and waits; it goes out by itself when the cause is gone.',
+  }),
   code: errorCode.nullable().meta({ description: 'Why it is paused.', examples: ['bad_credentials'] }),
   detail: z.string().nullable(),
   hint: z.string().nullable().meta({ description: 'What mends it.' }),
@@ -42,12 +38,10 @@ export const account = z.object({
   }),
   connections: z.object({
     max: z.int().meta({ description: 'SMTP_CONNECTIONS.', examples: [3] }),
-    allowed: z
-      .int()
-      .meta({
-        description: 'How many may be busy at once now: fewer after Gmail asked to slow down.',
-        examples: [3],
-      }),
+    allowed: z.int().meta({
+      description: 'How many may be busy at once now: fewer after Gmail asked to slow down.',
+      examples: [3],
+    }),
     busy: z.int(),
   }),
 });

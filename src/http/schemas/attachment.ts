@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { blockedExtensionOf } from '../../core/intake/blocked-attachments.ts';
-import type { Attachment } from '../../core/message/message.ts';
-import { decodeBase64 } from '../request/body/base64.ts';
+import { decodeBase64 } from '../validation/json-values.ts';
 import { optional } from '../validation/leniency.ts';
 import { strictObject } from '../validation/validation.ts';
 import { line } from './text.ts';
@@ -70,11 +69,4 @@ export const attachment = strictObject({
     description: 'Makes it an inline image, which the HTML names as cid:<content_id>.',
     examples: ['logo'],
   }),
-}).transform(
-  (file): Attachment => ({
-    filename: file.filename,
-    content: file.content,
-    contentType: file.content_type ?? null,
-    contentId: file.content_id ?? null,
-  }),
-);
+});

@@ -4,6 +4,7 @@ import type { DeliveryQuery, ListPosition } from '../../core/delivery/delivery-q
 import { ERROR_CODES } from '../../core/errors.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
 import { PRIORITIES } from '../../core/message/message.ts';
+import { DURABILITIES } from '../../core/ports/backend.ts';
 import { cursor, limit, nextCursor } from '../validation/pagination.ts';
 import { strictObject } from '../validation/validation.ts';
 import { bareAddress } from './mailbox.ts';
@@ -26,12 +27,10 @@ export const smtpReply = z.object({
     .string()
     .nullable()
     .meta({ description: 'The enhanced status code (RFC 3463).', examples: ['2.0.0'] }),
-  response: z
-    .string()
-    .meta({
-      description: 'What the server said, its lines joined.',
-      examples: ['OK  1722933305 a1b2 - gsmtp'],
-    }),
+  response: z.string().meta({
+    description: 'What the server said, its lines joined.',
+    examples: ['OK  1722933305 a1b2 - gsmtp'],
+  }),
 });
 
 export const errorCode = z
@@ -81,13 +80,11 @@ export const attachmentInfo = z.object({
 
 export const warning = z.object({
   code: z.enum(WARNING_CODES),
-  detail: z
-    .string()
-    .meta({
-      examples: [
-        'No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com.',
-      ],
-    }),
+  detail: z.string().meta({
+    examples: [
+      'No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com.',
+    ],
+  }),
 });
 
 const warnings = z.array(warning).meta({ description: 'What the service changed about the message.' });
@@ -95,11 +92,9 @@ const warnings = z.array(warning).meta({ description: 'What the service changed 
 /** One accepted message and all that became of it. */
 export const messageResource = z.object({
   id: z.string().meta({ examples: ['msg_01k7m4q2'] }),
-  status: z
-    .enum(STATUSES)
-    .meta({
-      description: 'Sent means that Gmail took it for every recipient, not that it was delivered or read.',
-    }),
+  status: z.enum(STATUSES).meta({
+    description: 'Sent means that Gmail took it for every recipient, not that it was delivered or read.',
+  }),
   message_id: z
     .string()
     .meta({ description: 'The Message-ID header, to thread by.', examples: ['<msg_01k7m4q2@acme.com>'] }),
@@ -134,7 +129,7 @@ export const messageResource = z.object({
     .boolean()
     .meta({ description: 'Sent with a test key: it goes to the built-in simulator, never to Gmail.' }),
   durability: z
-    .enum(['memory', 'disk', 'redis'])
+    .enum(DURABILITIES)
     .meta({ description: 'What an accepted message survives: memory is lost in a crash or restart.' }),
   key: z
     .string()
@@ -169,11 +164,9 @@ const statuses = z
 /** Which messages to list, as {@link DeliveryQuery} has it. */
 export const messageQuery = strictObject({
   status: statuses.optional(),
-  tag: portable(z.string().min(1))
-    .optional()
-    .meta({
-      description: 'The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B.',
-    }),
+  tag: portable(z.string().min(1)).optional().meta({
+    description: 'The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B.',
+  }),
   to: bareAddress
     .optional()
     .meta({ description: 'A recipient, in to, cc or bcc: a bare address. In a URL a + is written %2B.' }),
@@ -196,6 +189,11 @@ export const messageQuery = strictObject({
 function toPlace([createdAt = '', id = '']: readonly string[]): ListPosition | null {
   return /^\d{1,15}$/.test(createdAt) ? { createdAt: Number(createdAt), id } : null;
 }
+
+/** The path of one message. Without an example, because Swagger UI would put it into the form. */
+export const messageParams = z.object({
+  id: z.string().meta({ description: 'The `id` of an accepted message.' }),
+});
 
 export const reschedule = strictObject({
   scheduled_at: instant.meta({ description: 'When to send it.' }),

@@ -2,12 +2,10 @@ import { z } from 'zod';
 import { errorCode, type Immutable, messageResource, smtpReply } from './message.ts';
 
 export const fieldError = z.object({
-  pointer: z
-    .string()
-    .meta({
-      description: 'A JSON Pointer into the body; or header:Name, query:name or path:name.',
-      examples: ['/to/0'],
-    }),
+  pointer: z.string().meta({
+    description: 'A JSON Pointer into the body; or header:Name, query:name or path:name.',
+    examples: ['/to/0'],
+  }),
   code: z.string().meta({ examples: ['invalid_address'] }),
   detail: z.string().meta({ description: 'What is wrong, and how to mend it.' }),
 });

@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import type { Address } from '../../core/message/address.ts';
-import { type Draft, PRIORITIES } from '../../core/message/message.ts';
+import { PRIORITIES } from '../../core/message/message.ts';
 import { findScheduleErrors } from '../../core/message/schedule.ts';
-import { isRecord } from '../request/body/strict-json.ts';
+import { isRecord } from '../validation/json-values.ts';
 import { objectOrEmptyList, optional, optionalOrNull } from '../validation/leniency.ts';
 import { strictObject } from '../validation/validation.ts';
 import { attachment } from './attachment.ts';
@@ -135,34 +134,6 @@ export const sendRequest = fields
 
 function hasTwins(attachments: SendRequest['attachments']): boolean {
   if (!Array.isArray(attachments)) return false;
-  const ids = attachments.flatMap((file) => file?.contentId ?? []);
+  const ids = attachments.flatMap((file) => file?.content_id ?? []);
   return new Set(ids).size < ids.length;
-}
-
-export function toDraft(request: SendRequest, defaultFrom: Address): Draft {
-  return {
-    template: request.template ?? null,
-    envelope: {
-      from: request.from ?? defaultFrom,
-      to: request.to,
-      cc: request.cc ?? [],
-      bcc: request.bcc ?? [],
-      subject: request.subject ?? '',
-    },
-    content: {
-      replyTo: request.reply_to ?? [],
-      html: request.html ?? null,
-      text: request.text ?? null,
-      attachments: request.attachments ?? [],
-      headers: request.headers ?? {},
-      inReplyTo: request.in_reply_to ?? null,
-      references: request.references ?? [],
-      unsubscribe: request.unsubscribe ?? null,
-    },
-    tags: request.tags ?? {},
-    metadata: request.metadata ?? {},
-    priority: request.priority ?? 'normal',
-    scheduledAt: request.scheduled_at ?? null,
-    expiresAt: request.expires_at ?? null,
-  };
 }

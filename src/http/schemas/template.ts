@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import type { TemplateUse } from '../../core/message/message.ts';
 import { isTemplateId } from '../../core/message/template-id.ts';
 import { objectOrEmptyList, optional } from '../validation/leniency.ts';
 import { optionalBody, strictObject } from '../validation/validation.ts';
@@ -31,7 +30,7 @@ export const templateUse = strictObject({
     })
     .meta({ examples: ['invoice'] }),
   variables: optional(variables),
-}).transform(({ id, variables = {} }): TemplateUse => ({ id, variables }));
+});
 
 export const templatePreviewRequest = optionalBody(strictObject({ variables: optional(variables) })).meta({
   examples: [{ variables: VARIABLES_EXAMPLE }],
@@ -48,12 +47,10 @@ export const template = z.object({
   variables: z.array(
     z.object({
       name: z.string().meta({ description: 'A dot leads into an object.', examples: ['customer.name'] }),
-      required: z
-        .boolean()
-        .meta({
-          description:
-            'False if it may be missing, or is wanted only where a section is shown, or of the items of a list.',
-        }),
+      required: z.boolean().meta({
+        description:
+          'False if it may be missing, or is wanted only where a section is shown, or of the items of a list.',
+      }),
     }),
   ),
 });

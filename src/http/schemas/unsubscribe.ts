@@ -1,6 +1,5 @@
 import { z } from 'zod';
 import { AddressError, hasControlCharacters, parseEmail } from '../../core/message/address.ts';
-import type { Unsubscribe } from '../../core/message/message.ts';
 import { optional } from '../validation/leniency.ts';
 import { strictObject } from '../validation/validation.ts';
 import { parsed } from './mailbox.ts';
@@ -64,18 +63,10 @@ export const unsubscribe = strictObject({
   one_click: optional(z.boolean()).meta({
     description: 'Whether a POST to the url unsubscribes without asking (RFC 8058).',
   }),
-})
-  .superRefine(({ url, email, one_click }, context) => {
-    const refuse = (path: string[], message: string) =>
-      context.addIssue({ code: 'custom', path, message, params: { code: 'required' } });
-    if (url === undefined && email === undefined) refuse([], 'Give a url, an email, or both.');
-    if (url === undefined && one_click)
-      refuse(['one_click'], 'One click needs a url to post to: give the url.');
-  })
-  .transform(
-    ({ url, email, one_click }): Unsubscribe => ({
-      url: url ?? null,
-      email: email ?? null,
-      oneClick: one_click ?? false,
-    }),
-  );
+}).superRefine(({ url, email, one_click }, context) => {
+  const refuse = (path: string[], message: string) =>
+    context.addIssue({ code: 'custom', path, message, params: { code: 'required' } });
+  if (url === undefined && email === undefined) refuse([], 'Give a url, an email, or both.');
+  if (url === undefined && one_click)
+    refuse(['one_click'], 'One click needs a url to post to: give the url.');
+});

@@ -9,17 +9,17 @@ export function alsoTakenBy(schema: z.core.$ZodType): z.core.JSONSchema.BaseSche
   return ALSO_TAKEN.get(schema) ?? (parent && alsoTakenBy(parent));
 }
 
-/** Makes a field of a body optional: `null` and `""` mean the same as no field, since many clients cannot leave a field out. */
+/** Makes a field of a body optional. `null` and `""` count as absent, because many clients cannot omit a field. */
 export function optional<Schema extends z.ZodType>(schema: Schema) {
   return absentIf([null, ''], schema);
 }
 
-/** Whether the value of an {@link optional} field says nothing. */
+/** Whether the value of an {@link optional} field counts as absent. */
 export function isAbsent(value: unknown): boolean {
   return value === undefined || value === null || value === '';
 }
 
-/** Makes a field of a body optional where `""` must not mean the same as no field. `null` does. */
+/** Makes a field of a body optional where `""` is a value. `null` counts as absent. */
 export function optionalOrNull<Schema extends z.ZodType>(schema: Schema) {
   return absentIf([null], schema);
 }
@@ -33,7 +33,7 @@ function absentIf<Schema extends z.ZodType>(values: readonly (null | '')[], sche
   return lenient;
 }
 
-/** Takes an empty list for an empty object: PHP's `json_encode` writes `[]` for both. */
+/** Accepts an empty list as an empty object: PHP's `json_encode` writes `[]` for both. */
 export function objectOrEmptyList<Schema extends z.ZodType>(schema: Schema) {
   const lenient = z.preprocess((value) => (Array.isArray(value) && value.length === 0 ? {} : value), schema);
   ALSO_TAKEN.set(lenient, { type: 'array', maxItems: 0 });

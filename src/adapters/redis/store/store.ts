@@ -5,7 +5,7 @@ import {
   encodeContent,
   encodeRecord,
 } from '../../../core/delivery/delivery-codec.ts';
-import { AppError } from '../../../core/errors.ts';
+import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
 import type { DeliveryStore } from '../../../core/ports/delivery-store.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
@@ -15,17 +15,16 @@ import { createListing } from './listing.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
 import { toTimelineMember } from './timeline.ts';
 
-export interface RedisStoreOptions {
-  readonly maxMessages: number;
-  readonly maxBytes: number;
+export interface RedisStoreOptions extends QueueLimits {
   readonly retainMs: number;
 }
 
 /** A Store that all instances share: each change is one step in Redis, so that its bounds hold whoever inserts. */
 export function createRedisStore(
   connection: Connection,
-  { maxMessages, maxBytes, retainMs }: RedisStoreOptions,
+  { retainMs, ...limits }: RedisStoreOptions,
 ): DeliveryStore {
+  const { maxMessages, maxBytes } = limits;
   const { clock, redis, news } = connection;
   let messages = 0;
   let bytes = 0;
@@ -39,16 +38,8 @@ export function createRedisStore(
   function outcomeOf(answer: unknown): string {
     const [outcome, ...usage] = answer as readonly unknown[];
     note(usage);
-    if (outcome === 'full') throw full();
+    if (outcome === 'full') throw queueFull({ messages, bytes }, limits);
     return String(outcome);
-  }
-
-  function full(): AppError {
-    const detail =
-      messages >= maxMessages
-        ? `It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`
-        : `It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`;
-    return new AppError('queue_full', { detail });
   }
 
   async function get(id: string): Promise<Delivery | null> {
@@ -106,7 +97,7 @@ export function createRedisStore(
     },
     refusal() {
       if (!connection.isUsable()) return 'queue_unavailable';
-      return messages < maxMessages && bytes < maxBytes ? null : 'queue_full';
+      return isQueueFull({ messages, bytes }, limits) ? 'queue_full' : null;
     },
     freeBytes() {
       return maxBytes - bytes;

@@ -1,22 +1,21 @@
-import type { AccountState } from '../../core/accounts/account.ts';
 import { type Caller, isAdmin } from '../../core/auth/caller.ts';
 import { type Attempt, type Delivery, type DeliveryError, namedOf } from '../../core/delivery/delivery.ts';
 import { ERRORS } from '../../core/errors.ts';
 import type { Preview } from '../../core/intake/intake.ts';
-import type { Backend } from '../../core/ports/backend.ts';
+import type { Durability } from '../../core/ports/backend.ts';
 import type { Tombstone } from '../../core/ports/delivery-store.ts';
-import type { Usage } from '../../core/quota.ts';
-import type { AccountResource } from '../schemas/account.ts';
 import type { DroppedMessage, MessageResource, PreviewResource } from '../schemas/message.ts';
+import { toIso, toIsoOrNull } from './time.ts';
 
 /**
- * What callers see of a delivery: snake_case, times in ISO 8601. The fields are put together in the order the docs give them.
+ * The message resource of a delivery: snake_case, times in ISO 8601, fields in the order of the
+ * docs.
  *
- * @param caller who sees it; null: an endpoint
+ * @param caller The API key that reads it; null: a webhook endpoint.
  */
-export function toResource(
+export function toMessageResource(
   delivery: Delivery,
-  durability: Backend['durability'],
+  durability: Durability,
   caller: Caller | null,
 ): MessageResource {
   const { from, to, cc, bcc, subject } = delivery.envelope;
@@ -56,22 +55,11 @@ export function toResource(
   };
 }
 
-/** Null, too, if it expires before. */
+/** Epoch ms of the next attempt; null if there is none, or the message expires first. */
 function nextAttemptOf({ nextAttemptAt, expiresAt }: Delivery): number | null {
   return nextAttemptAt !== null && nextAttemptAt < (expiresAt ?? Number.POSITIVE_INFINITY)
     ? nextAttemptAt
     : null;
-}
-
-/** What callers see of a message that is no longer kept. */
-export function toDropped({
-  id,
-  tombstone,
-}: {
-  readonly id: string;
-  readonly tombstone: Tombstone | null;
-}): DroppedMessage {
-  return { id, status: tombstone?.status ?? null, finished_at: toIsoOrNull(tombstone?.finishedAt ?? null) };
 }
 
 function toAttempt(attempt: Attempt): MessageResource['attempts'][number] {
@@ -99,47 +87,19 @@ function toError(error: DeliveryError | null): MessageResource['error'] {
   };
 }
 
-/** The second that was formatted last, up to its dot: nearly always the same one again, and formatting it is dear. */
-let lastSecond = { at: Number.NaN, text: '' };
-
-function toIso(at: number): string {
-  const ms = at % 1000;
-  if (lastSecond.at !== at - ms)
-    lastSecond = { at: at - ms, text: new Date(at - ms).toISOString().slice(0, -4) };
-  return `${lastSecond.text}${String(ms).padStart(3, '0')}Z`;
+/** What remains of a message that is no longer stored. */
+export function toDroppedMessage({
+  id,
+  tombstone,
+}: {
+  readonly id: string;
+  readonly tombstone: Tombstone | null;
+}): DroppedMessage {
+  return { id, status: tombstone?.status ?? null, finished_at: toIsoOrNull(tombstone?.finishedAt ?? null) };
 }
 
-function toIsoOrNull(at: number | null): string | null {
-  return at === null ? null : toIso(at);
-}
-
-/** How a sending account is. */
-export function toAccountResource({ user, pause, quota, connections }: AccountState): AccountResource {
-  return {
-    user,
-    status: pause ? 'paused' : 'ready',
-    code: pause?.error.code ?? null,
-    detail: pause?.error.detail ?? null,
-    hint: pause?.error.hint ?? null,
-    smtp: pause?.error.smtp ?? null,
-    since: toIsoOrNull(pause?.since ?? null),
-    until: toIsoOrNull(pause?.until ?? null),
-    quota: {
-      messages: toBudget(quota.messages),
-      recipients: toBudget(quota.recipients),
-      reserve: quota.reserve,
-      counted_since: toIso(quota.countedSince),
-      frees_at: toIsoOrNull(quota.freesAt),
-    },
-    connections: { ...connections },
-  };
-}
-
-function toBudget({ limit, learned, used }: Usage): AccountResource['quota']['messages'] {
-  return { limit, learned, used, left: Math.max(0, (learned ?? limit) - used) };
-}
-
-export function toPreview({ delivery, composed }: Preview): PreviewResource {
+/** The result of a dry run. */
+export function toPreviewResource({ delivery, composed }: Preview): PreviewResource {
   return {
     dry_run: true,
     envelope: { from: delivery.envelope.from.email, to: namedOf(delivery) },

@@ -1,14 +1,17 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { AppError } from '../../core/errors.ts';
-import { quote } from '../validation/quote.ts';
+import { quote } from '../validation/validation.ts';
 
-/** Whether a body is compressed, or encoded in some other way: it is never decoded. */
+/** Whether a body is compressed or encoded in another way. Such bodies are never decoded. */
 export function isEncoded({ 'content-encoding': encoding = '' }: IncomingHttpHeaders): boolean {
   return !['', 'identity'].includes(encoding.toLowerCase());
 }
 
-/** The refusal of a body that is not uncompressed JSON. Its text names what came, and how to send JSON with the client that it probably is. */
-export function refuseMediaType(headers: IncomingHttpHeaders): AppError {
+/**
+ * The error for a body that is not uncompressed JSON. Its text names the actual type, and how to
+ * send JSON with the client that was probably used.
+ */
+export function unsupportedMediaType(headers: IncomingHttpHeaders): AppError {
   return new AppError('unsupported_media_type', { detail: describe(headers) });
 }
 
@@ -24,7 +27,7 @@ function describe(headers: IncomingHttpHeaders): string {
 const ADVICE: readonly (readonly [start: string, advice: string])[] = [
   [
     'application/x-www-form-urlencoded',
-    " With curl, add `-H 'Content-Type: application/json'` or use `--json` in place of `-d`.",
+    " With curl, add `-H 'Content-Type: application/json'` or use `--json` instead of `-d`.",
   ],
-  ['multipart/form-data', ' Files go into `attachments`, as base64.'],
+  ['multipart/form-data', ' Send files as base64 in `attachments`.'],
 ];
