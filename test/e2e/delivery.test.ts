@@ -139,7 +139,7 @@ describe('a message', () => {
     expect(status).toBe(413);
     expect(body).toMatchObject({
       code: 'message_too_large',
-      detail: expect.stringMatching(/\d+ bytes; at most 307200/),
+      detail: expect.stringMatching(/\d+ bytes; the maximum is 307200/),
     });
   });
 });
