@@ -4,10 +4,10 @@ import { createClock } from '../../src/adapters/redis/connection/clock.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 
 const HOUR_MS = 3_600_000;
-/** What a sign of life adds at most, and what a busy machine needs. */
+/** Tolerance: the maximum advance at a heartbeat, and delays on a busy machine. */
 const LITTLE_MS = 5000;
 
-describe.skipIf(!hasRedis)('the clock that instances share (with redis-server)', () => {
+describe.skipIf(!hasRedis)('the clock shared by all instances (with redis-server)', () => {
   let server: RedisServer;
   let client: Redis;
   beforeAll(async () => {
@@ -20,7 +20,7 @@ describe.skipIf(!hasRedis)('the clock that instances share (with redis-server)',
     await server[Symbol.asyncDispose]();
   });
 
-  /** The same Redis with another time of day. */
+  /** Returns the same Redis with another time of day. */
   function redisAt(offsetMs: number): Redis {
     const time = `{ redis.call('TIME')[1] + ${offsetMs / 1000}, 0 }`;
     const fake = {
@@ -31,7 +31,7 @@ describe.skipIf(!hasRedis)('the clock that instances share (with redis-server)',
     return fake as unknown as Redis;
   }
 
-  test('begins as the time of day of Redis', async () => {
+  test('starts at the time of day of Redis', async () => {
     const clock = createClock();
     await clock.sync(redisAt(HOUR_MS));
     expect(Math.abs(clock.now() - Date.now() - HOUR_MS)).toBeLessThan(LITTLE_MS);
@@ -41,7 +41,7 @@ describe.skipIf(!hasRedis)('the clock that instances share (with redis-server)',
     ['ahead', HOUR_MS],
     ['back', -HOUR_MS],
   ])(
-    'stays as it is when that jumps %s, also for an instance that joins afterwards',
+    'does not change when the time of day of Redis jumps %s, even for an instance that joins afterwards',
     async (_how, jumpMs) => {
       const [one, other, third] = [createClock(), createClock(), createClock()];
       for (const clock of [one, other]) await clock.sync(redisAt(0));
@@ -52,7 +52,7 @@ describe.skipIf(!hasRedis)('the clock that instances share (with redis-server)',
     },
   );
 
-  test('goes on by the time of day of Redis after the last instance has stopped, and never back', async () => {
+  test('continues by the time of day of Redis after the last instance has stopped, and never goes back', async () => {
     await createClock().sync(redisAt(0));
     const later = createClock();
     await later.sync(redisAt(2 * HOUR_MS));
@@ -62,7 +62,7 @@ describe.skipIf(!hasRedis)('the clock that instances share (with redis-server)',
     expect(Math.abs(last.now() - Date.now() - 2 * HOUR_MS)).toBeLessThan(LITTLE_MS);
   });
 
-  test('is set ahead for an instance that fell behind the others', async () => {
+  test('is advanced for an instance that is behind the others', async () => {
     const [behind, ahead] = [createClock(), createClock()];
     await behind.sync(redisAt(-HOUR_MS));
     await client.flushall();

@@ -5,7 +5,7 @@ import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/in
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 
 const PASSWORD = 'correct-horse-battery';
-const OPTIONS = { maxMessages: 10, maxBytes: 1e6, retainMs: 60_000, onTrouble() {} };
+const OPTIONS = { maxMessages: 10, maxBytes: 1e6, retainMs: 60_000, onAvailabilityChange() {} };
 
 async function withBackend(url: string, run: (backend: RedisBackend) => Promise<void>): Promise<void> {
   const backend = await openRedisBackend({ ...OPTIONS, url });
@@ -17,7 +17,7 @@ async function withBackend(url: string, run: (backend: RedisBackend) => Promise<
 }
 
 describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
-  test('goes by the password and the database of the URL, and names neither when it is refused', async () => {
+  test('uses the password and the database of the URL, and reports neither when the login is refused', async () => {
     await using redis = await startRedis([`requirepass ${PASSWORD}`]);
     await withBackend(`redis://:${PASSWORD}@127.0.0.1:${redis.port}/3`, async ({ client }) => {
       expect(await client.dbsize()).toBeGreaterThan(0);
@@ -36,7 +36,7 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
     }
   });
 
-  test('gives up when nobody answers', async () => {
+  test('gives up when no server listens', async () => {
     await using redis = await startRedis();
     await redis.kill();
     const startedAt = performance.now();
@@ -48,7 +48,7 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
     expect(performance.now() - startedAt).toBeLessThan(2000);
   });
 
-  test('connects again when the first connection breaks, as to a Redis that is starting', async () => {
+  test('retries when the first connection breaks, as it does while Redis is starting', async () => {
     await using redis = await startRedis();
     let refused = 0;
     const proxy = createServer((client) => {
@@ -67,15 +67,15 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
   });
 
   test.each([
-    ['nothing about one that syncs every write', ['appendonly yes', 'appendfsync always'], []],
-    ['that one without an append-only file loses messages', ['appendonly no'], [/appendonly no.*lost/]],
+    ['nothing if Redis syncs every write', ['appendonly yes', 'appendfsync always'], []],
+    ['lost messages if Redis has no append-only file', ['appendonly no'], [/appendonly no.*lost/]],
     [
-      'that one that syncs later loses the last second',
+      'the loss of the last second if Redis syncs later',
       ['appendonly yes', 'appendfsync everysec'],
       [/appendfsync everysec.*lost/],
     ],
     [
-      'that one that evicts loses messages, also if it does not tell the rest',
+      'lost messages if Redis evicts keys, even if it does not allow CONFIG',
       ['appendonly yes', 'maxmemory-policy allkeys-lru', 'rename-command CONFIG ""'],
       [/maxmemory-policy allkeys-lru.*lost/],
     ],
@@ -86,7 +86,7 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
     });
   });
 
-  test('leaves no connection behind when it is closed', async () => {
+  test('leaves no connection open when it is closed', async () => {
     await using redis = await startRedis();
     await withBackend(redis.url(), async ({ queue }) => {
       await queue.push('a', { channel: 'a', afterMs: 0, priority: 'normal' });
@@ -99,7 +99,7 @@ describe.skipIf(!hasRedis)('opening Redis (with redis-server)', () => {
     });
   });
 
-  test('a delay goes neither by the clock of this machine nor by another’s, which may jump', async () => {
+  test('delays do not depend on the wall clock of any instance', async () => {
     await using redis = await startRedis();
     await withBackend(redis.url(), async ({ queue, sharedState }) => {
       await queue.push('later', { channel: 'a', afterMs: 60_000, priority: 'high' });

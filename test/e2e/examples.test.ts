@@ -40,11 +40,11 @@ beforeAll(async () => {
     WEBHOOK_SECRET,
     WEBHOOK_ALLOWED_HOSTS: '127.0.0.1',
   });
-  [, url = ''] = await demo.saw(/is up at (\S+),/);
+  [, url = ''] = await demo.saw(/is running at (\S+),/);
   [, key = ''] = await demo.saw(/API key: (\S+)/);
   crm = await startCrm({ PORT: '0', OUTTRAY_URL: url, OUTTRAY_KEY: key, CRM_SECRET, WEBHOOK_SECRET });
   crmUrl.resolve(crm.url);
-  [, mailbox = ''] = await demo.saw(/What the simulator got.*: (http\S+)/);
+  [, mailbox = ''] = await demo.saw(/Messages received by the simulator.*: (http\S+)/);
 }, START_TIMEOUT_MS);
 
 afterAll(async () => {

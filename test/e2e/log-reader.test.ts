@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { parseLines, readLog, serveLoggingTo } from '../helpers/log-file.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
-import { mayMount, openMounted } from './disk/rooms.ts';
+import { canMount, openTmpfs } from './disk/limited-disk.ts';
 
 /** The line that reports the number of dropped lines. */
 const GAP = { level: 'warn', dropped: expect.any(Number), msg: 'log lines dropped' };
@@ -129,13 +129,13 @@ test('a stopped reader does not delay the exit', async () => {
   expect(performance.now() - askedAt).toBeLessThan(5000);
 });
 
-test.runIf(mayMount)(
+test.runIf(canMount)(
   'a full disk drops lines, and the log continues with their number once there is space (skipped where mounting is not permitted)',
   async () => {
-    await using room = await openMounted();
+    await using room = await openTmpfs();
     await using gmail = await startSimulator();
     const log = join(dirname(room.file), 'log');
-    await using service = await serveLoggingTo({ gmail, log, redirect: '>> "$LOG"', under: room.under });
+    await using service = await serveLoggingTo({ gmail, log, redirect: '>> "$LOG"', under: room.command });
     await service.ready();
     const lines = () => parseLines(readFileSync(`/proc/${service.pid}/root${log}`, 'utf8'));
     await room.fill(service.pid, 0);

@@ -33,7 +33,7 @@ describe('on SIGHUP, outtray serve', () => {
       ]),
     );
     service.signal('SIGHUP');
-    expect(await lineOf(service, 'API keys read again')).toMatchObject({ level: 'info', api_keys: 2 });
+    expect(await lineOf(service, 'API keys reloaded')).toMatchObject({ level: 'info', api_keys: 2 });
     expect(await statusOf(service.url, CRM_SECRET)).toBe(401);
     expect(await statusOf(service.url, SHOP_SECRET)).toBe(200);
     expect(await statusOf(service.url, TILL_SECRET)).toBe(403);
@@ -50,7 +50,7 @@ describe('on SIGHUP, outtray serve', () => {
 
     file.write(JSON.stringify([{ name: 'shop', secret: SHOP_SECRET, scope: ['send'] }]));
     service.signal('SIGHUP');
-    expect(await lineOf(service, 'the API keys cannot be used')).toMatchObject({
+    expect(await lineOf(service, 'API key reload failed')).toMatchObject({
       level: 'error',
       problems: ['API_KEYS_FILE: Key 1: "scope" is not a field. The nearest name is scopes.'],
     });
@@ -59,7 +59,7 @@ describe('on SIGHUP, outtray serve', () => {
 
     file.write(`crm:${CRM_SECRET},shop:${SHOP_SECRET}`);
     service.signal('SIGHUP');
-    expect(await lineOf(service, 'API keys read again')).toMatchObject({ api_keys: 2 });
+    expect(await lineOf(service, 'API keys reloaded')).toMatchObject({ api_keys: 2 });
     expect(await statusOf(service.url, SHOP_SECRET)).toBe(200);
   });
 

@@ -91,7 +91,7 @@ describe('the message resource', () => {
     });
     const mail = { to: ['ada@example.com', 'left@example.com'], subject: 'Hello', text: 'Hello.' };
     const warnings = [
-      { code: 'recipients_suppressed', detail: 'Suppressed, so not sent to: left@example.com.' },
+      { code: 'recipients_suppressed', detail: 'Not sent to suppressed addresses: left@example.com.' },
     ];
     expect((await service.send({ ...mail, dry_run: true })).body).toMatchObject({
       warnings,

@@ -15,7 +15,9 @@ describe('an address that Gmail refused permanently', () => {
       422,
       {
         code: 'recipient_suppressed',
-        errors: [{ pointer: '/to/0', detail: expect.stringContaining(`Gmail refused ${NOBODY}`) }],
+        errors: [
+          { pointer: '/to/0', detail: expect.stringContaining(`Gmail permanently refused ${NOBODY}`) },
+        ],
       },
     ]);
     expect(app.gmail.transactions).toHaveLength(1);
@@ -72,7 +74,7 @@ describe('an address that Gmail refused permanently', () => {
     });
     expect((await app.service.send(HELLO)).body).toMatchObject({
       code: 'recipient_suppressed',
-      errors: [{ detail: expect.stringContaining(`Somebody entered ${NOBODY}`) }],
+      errors: [{ detail: expect.stringContaining(`${NOBODY} was added manually`) }],
     });
   });
 });

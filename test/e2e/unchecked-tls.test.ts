@@ -87,7 +87,7 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment', () => {
       maxMessages: 10,
       maxBytes: 1e6,
       retainMs: 60_000,
-      onTrouble() {},
+      onAvailabilityChange() {},
     });
     await expect(opened).rejects.toMatchObject({ message: expect.stringMatching(/self-signed|SELF_SIGNED/) });
     expect(listener.heard).toEqual([]);

@@ -159,6 +159,6 @@ test('webhook events that are undelivered at shutdown are logged', async () => {
   });
   await app.service.send(HELLO, { wait: 10 });
   await app.service.close();
-  const line = app.service.logs.find(({ msg }) => String(msg).startsWith('webhooks were not told'));
+  const line = app.service.logs.find(({ msg }) => String(msg).startsWith('undelivered webhook events lost'));
   expect(line).toMatchObject({ level: 40, lost: [expect.stringMatching(/^evt_/)] });
 });

@@ -213,8 +213,8 @@ function collectLines(lines: Record<string, unknown>[]): Writable {
 
 /** The idempotency store of the memory backend. */
 export function createLedger(): IdempotencyStore {
-  const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
-  return createMemoryIdempotency({ claims: bounds, answers: bounds });
+  const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarlyDrop() {} };
+  return createMemoryIdempotency({ claims: bounds, responses: bounds });
 }
 
 /** Sends bytes over a new connection. Resolves with everything received once the server closes it. */

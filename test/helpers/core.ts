@@ -34,7 +34,7 @@ export interface CoreSetup {
   readonly fromPolicy?: AccountsOptions['fromPolicy'];
   readonly allowance?: Allowance;
   readonly rate?: number;
-  readonly lanes?: number;
+  readonly workers?: number;
   readonly backend?: Backend;
   /** Whether attempts reach the message, or end before a session is ready. Default: true. */
   readonly login?: boolean;
@@ -61,7 +61,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     senders = [{ user: 'bot@acme.com' }],
     fromPolicy = 'reject',
     allowance = AMPLE,
-    lanes = 1,
+    workers = 1,
     backend = aBackend(setup.retainMs),
     login = true,
     backoffScale = 0.0005,
@@ -73,14 +73,14 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const events = createEvents().setMaxListeners(0);
   const jobs: (Job & { readonly user: string })[] = [];
   const failures: unknown[] = [];
-  events.on('lane.failed', (_id, error) => failures.push(error));
+  events.on('worker.failed', (_id, error) => failures.push(error));
 
   const members = senders.map(({ user, aliases = [], from = { email: user, name: null } }) => {
     const account = createAccount(user, {
       events,
       backoffScale,
-      connections: lanes,
-      connectionsHere: lanes,
+      connections: workers,
+      connectionsHere: workers,
       allowance,
       rate: setup.rate ?? null,
       sharedState,
@@ -108,7 +108,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     random,
   } as const;
   const dispatchers = members.map(({ account, transport }) =>
-    createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes }),
+    createDispatcher({ queue, store, events, policy, accounts, account, transport, workers }),
   );
   let draining = false;
   const composer = {
@@ -120,7 +120,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const suppressions = createSuppressions({
     store: backend.suppressions,
     events,
-    learn: true,
+    suppressRefused: true,
     onError: (error) => failures.push(error),
   });
   const intake = createIntake({

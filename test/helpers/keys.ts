@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { DEFAULT_SCOPES, UNRESTRICTED } from '../../src/config/api-key.ts';
+import { DEFAULT_SCOPES, UNRESTRICTED } from '../../src/config/api-key-config.ts';
 import type { ApiKey, Caller } from '../../src/core/auth/caller.ts';
 
 /** A caller without restrictions, with the patch of the test. */

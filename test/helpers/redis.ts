@@ -5,7 +5,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Whether redis-server is installed. Always true with CI=true, so that its tests fail where it is missing. */
+/** Whether redis-server is installed. Without it the tests are skipped, but fail if CI=true. */
 export const hasRedis = spawnSync('redis-server', ['--version']).status === 0 || process.env.CI === 'true';
 
 /** A real Redis with its own port and folder. */
@@ -14,14 +14,16 @@ export interface RedisServer extends AsyncDisposable {
   readonly dir: string;
   /** Returns the URL of a database. */
   url(db?: number): string;
-  /** Sends SIGKILL, like a power failure for the process. */
+  /** Ends the process with SIGKILL. */
   kill(): Promise<void>;
-  /** Restarts it on the same port, with the data in its folder. */
+  /** Starts it again on the same port, with the data in its folder. */
   restart(): Promise<void>;
   signal(name: NodeJS.Signals): void;
 }
 
-/** @param config lines of redis.conf, such as `appendonly yes`; by default nothing is written to disk */
+/**
+ * @param config lines of redis.conf, such as `appendonly yes`; by default it stores nothing on disk
+ */
 export async function startRedis(config: readonly string[] = []): Promise<RedisServer> {
   const dir = await mkdtemp(join(tmpdir(), 'ot5-redis-'));
   const port = await freePort();

@@ -319,8 +319,8 @@ describe('a repeated request with Prefer: wait', () => {
 describe('a repeated request whose cached response is gone', () => {
   /** An idempotency store that drops responses at once. */
   function withoutResponses() {
-    const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
-    return createMemoryIdempotency({ claims: bounds, answers: { ...bounds, maxBytes: 0 } });
+    const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarlyDrop() {} };
+    return createMemoryIdempotency({ claims: bounds, responses: { ...bounds, maxBytes: 0 } });
   }
 
   const post = (app: AppUnderTest, url: string, body: unknown, headers: object = {}) =>
@@ -353,7 +353,7 @@ describe('a repeated request whose cached response is gone', () => {
     ],
     ['only the id', null, null, null],
   ])('returns %s if the message is gone too', async (_, tombstone, status, finished_at) => {
-    const store = { get: async () => null, tombstone: async () => tombstone, refusal: () => null };
+    const store = { get: async () => null, tombstone: async () => tombstone, refusalCode: () => null };
     await using app = await startApp({ idempotency: withoutResponses(), store });
     const { id } = (await app.send(MAIL, KEY)).json();
     for (const headers of [KEY, { ...KEY, prefer: 'wait=10' }]) {
@@ -400,7 +400,7 @@ describe('a repeated request whose cached response is gone', () => {
     const store = {
       get: async () => null,
       tombstone: async (id: string) => ({ id, status: 'sent', finishedAt: 0 }) as const,
-      refusal: () => null,
+      refusalCode: () => null,
     };
     await using app = await startApp({ idempotency: withoutResponses(), store });
     const first = await post(app, '/send/batch', { messages: [MAIL] });
@@ -463,7 +463,7 @@ describe('a repeated request after an unknown outcome', () => {
       suppressions: createSuppressions({
         store: backend.suppressions,
         events: createEvents(),
-        learn: true,
+        suppressRefused: true,
         onError() {},
       }),
       templates: NO_TEMPLATES,

@@ -138,7 +138,9 @@ describe('the log', () => {
 
   test('has a bug at error level, with its stack', async () => {
     const get = () => Promise.reject(new TypeError(SECRET));
-    await using app = await startApp({ store: { get, tombstone: async () => null, refusal: () => null } });
+    await using app = await startApp({
+      store: { get, tombstone: async () => null, refusalCode: () => null },
+    });
     await app.get('/messages/msg_1');
     expect(await lines(app, 1)).toMatchObject([
       {

@@ -30,7 +30,7 @@ function startPreflight(maxMessageBytes = GMAIL_SIZE): Promise<AppUnderTest> {
     suppressions: createSuppressions({
       store: suppressions,
       events: createEvents(),
-      learn: true,
+      suppressRefused: true,
       onError() {},
     }),
     templates: NO_TEMPLATES,

@@ -11,7 +11,7 @@ function post(headers: string): string {
   return `${head}${headers}Content-Length: ${BODY.length}\r\n\r\n${BODY}`;
 }
 
-const full = { get: async () => null, tombstone: async () => null, refusal: () => 'queue_full' as const };
+const full = { get: async () => null, tombstone: async () => null, refusalCode: () => 'queue_full' as const };
 
 describe('while the service shuts down', () => {
   test('POST /send is refused with 503 and Connection: close', async () => {
@@ -137,7 +137,7 @@ describe('a problem', () => {
     ['nothing', undefined],
   ])('for a bug (%s) is internal_error without details', async (_, thrown) => {
     await using app = await startApp({
-      store: { get: () => Promise.reject(thrown), tombstone: async () => null, refusal: () => null },
+      store: { get: () => Promise.reject(thrown), tombstone: async () => null, refusalCode: () => null },
     });
     const answer = await app.get('/messages/msg_1');
     expect(answer.statusCode).toBe(500);

@@ -10,7 +10,12 @@ const MANUAL = { reason: 'manual', accounts: null, smtp: null, message: null, no
 
 async function startWithSuppressions(scopes?: readonly ('send' | 'read')[]) {
   const store = createMemorySuppressions();
-  const suppressions = createSuppressions({ store, events: createEvents(), learn: true, onError() {} });
+  const suppressions = createSuppressions({
+    store,
+    events: createEvents(),
+    suppressRefused: true,
+    onError() {},
+  });
   const apiKeys = scopes && { apiKeys: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
   const app = await startApp({ suppressions, ...apiKeys });
   return {

@@ -100,7 +100,7 @@ describe('POST /templates/{id}/preview', () => {
       422,
       {
         code: 'template_failed',
-        detail: expect.stringMatching(/^\/variables\/name: The template needs it/),
+        detail: expect.stringMatching(/^\/variables\/name: The template requires this variable/),
         errors: [
           { pointer: '/variables/name', code: 'missing_variable' },
           { pointer: '/variables/items/0/price', code: 'missing_variable' },

@@ -113,7 +113,7 @@ describe('Prefer: wait', () => {
     const get = async () => Promise.reject(new Error('the store is gone'));
     await using app = await startApp({
       waiters: { wait: async () => null },
-      store: { get, tombstone: async () => null, refusal: () => null },
+      store: { get, tombstone: async () => null, refusalCode: () => null },
     });
     const response = await app.send(MAIL, { prefer: 'wait=10' });
     expect(response.statusCode).toBe(202);

@@ -85,7 +85,11 @@ const HASTY = { requestTimeoutMs: 200 };
 const ONCE = { headers: { 'idempotency-key': '1' } };
 const UNREACHABLE = {
   ...failing(() => new AppError('queue_unavailable')),
-  store: { get: async () => null, tombstone: async () => null, refusal: () => 'queue_unavailable' as const },
+  store: {
+    get: async () => null,
+    tombstone: async () => null,
+    refusalCode: () => 'queue_unavailable' as const,
+  },
 };
 const BROKEN = failing(() => new Error('A bug'));
 
@@ -104,7 +108,7 @@ function failing(makeError: () => Error): Partial<AppOptions> {
     },
     idempotency: { claim: reject, accept: reject, release: reject, markUnknown: reject },
     messages: { get: reject, list: reject, cancel: reject, retry: reject, reschedule: reject },
-    suppressions: { get: reject, list: reject, enter: reject, remove: reject },
+    suppressions: { get: reject, list: reject, add: reject, remove: reject },
     templates: { list: fail, render: fail },
   };
 }

@@ -19,7 +19,7 @@ const CROWDED = {
   suppressions: createSuppressions({
     store: createMemorySuppressions(1),
     events: createEvents(),
-    learn: true,
+    suppressRefused: true,
     onError: () => {},
   }),
 };

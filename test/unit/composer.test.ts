@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse, Scalar } from 'yaml';
 import { parseConfig } from '../../src/config/config.ts';
-import { parseDuration } from '../../src/config/values.ts';
+import { parseDuration } from '../../src/config/value-parsers.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
 import { parseWait } from '../../src/http/request/prefer.ts';
 import { configOf, REQUIRED, SECRET } from '../helpers/config.ts';

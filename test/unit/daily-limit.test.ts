@@ -67,7 +67,7 @@ async function queue(
   return ids;
 }
 
-const REAL = { backoffScale: 1, lanes: 3, retryForMs: 24 * HOUR, retainMs: 30 * 24 * HOUR };
+const REAL = { backoffScale: 1, workers: 3, retryForMs: 24 * HOUR, retainMs: 30 * 24 * HOUR };
 
 describe('the daily limit, over days', () => {
   test('told by Gmail in the middle of the queue: no message fails, and all are sent as the window frees', async () => {

@@ -93,7 +93,7 @@ describe('the configuration', () => {
       {
         target: 'GMAIL_APP_PASSWORD',
         detail: 'An app password has exactly 16 letters, apart from spaces.',
-        advice: expect.stringContaining('make an app password'),
+        advice: expect.stringContaining('create an app password'),
       },
       { target: 'GMAIL_USR', status: 'warn', advice: 'The nearest name is GMAIL_USER.' },
     ]);

@@ -38,7 +38,7 @@ export function createRedisSharedState(connection: Connection): SharedState {
     shared: true,
     now: connection.clock.now,
     async open<Value extends object>(name: string, initial: () => Value) {
-      return openBook(connection, KEYS.book(name), initial);
+      return openBook(connection, KEYS.sharedValue(name), initial);
     },
   };
 }
@@ -62,7 +62,7 @@ async function openBook<Value extends object>(
 
   /** Also when Redis has lost it. */
   async function reopen(): Promise<void> {
-    adopt((await connection.run(OPEN, key, JSON.stringify(initial()))) as string[]);
+    adopt((await connection.runScript(OPEN, key, JSON.stringify(initial()))) as string[]);
   }
 
   /** Makes all changes that wait in one, until no more wait. */
@@ -85,7 +85,7 @@ async function openBook<Value extends object>(
     for (;;) {
       const { value, made } = apply(json, edits);
       const changed = JSON.stringify(value);
-      const kept = (await connection.run(CHANGE, key, revision, changed === json ? '' : changed)) as
+      const kept = (await connection.runScript(CHANGE, key, revision, changed === json ? '' : changed)) as
         | readonly (string | null)[]
         | null;
       if (kept === null) {

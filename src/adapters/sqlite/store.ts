@@ -7,51 +7,55 @@ import {
   type QueueUsage,
 } from '../../core/delivery/queue-capacity.ts';
 import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import { prepareDeliveryRows } from './delivery-rows.ts';
 import type { GroupCommit, OnRollback } from './group-commit.ts';
 import { createListing } from './listing.ts';
-import { prepareRows } from './rows.ts';
 
 export interface SqliteStoreOptions extends QueueLimits {
   readonly retainMs: number;
 }
 
-/** A Store in a file. What waits is counted in memory, from the file at the start. */
+/**
+ * Creates a DeliveryStore in a file. The usage of unsettled deliveries is read at startup and
+ * counted in memory.
+ */
 export function createSqliteStore(
   db: DatabaseSync,
-  commits: GroupCommit,
+  groupCommit: GroupCommit,
   { retainMs, ...limits }: SqliteStoreOptions,
 ): DeliveryStore {
-  const rows = prepareRows(db, retainMs, commits.now);
-  let open = totalsOf(db);
+  const rows = prepareDeliveryRows(db, retainMs, groupCommit.now);
+  let unsettled = readUsage(db);
 
   function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
-    const before = open;
-    open = { messages: open.messages + sign, bytes: open.bytes + sign * bytes };
+    const before = unsettled;
+    unsettled = { messages: unsettled.messages + sign, bytes: unsettled.bytes + sign * bytes };
     onRollback(() => {
-      open = before;
+      unsettled = before;
     });
   }
 
   return {
     insert(delivery) {
-      return commits.write((onRollback) => {
+      return groupCommit.write((onRollback) => {
         const known = rows.find(delivery.id);
         if (known) return known;
-        checkQueueCapacity(open, limits, delivery.bytes);
+        checkQueueCapacity(unsettled, limits, delivery.bytes);
         rows.insert(delivery);
         count(delivery.bytes, 1, onRollback);
         return delivery;
       });
     },
     get(id) {
-      return commits.read(() => rows.find(id));
+      return groupCommit.read(() => rows.find(id));
     },
     update(from, to) {
-      return commits.write((onRollback) => {
-        const head = rows.head(to.id);
+      return groupCommit.write((onRollback) => {
+        const head = rows.findHead(to.id);
         if (head?.revision !== from.revision) return false;
-        const [wasSettled, settles] = [head.leaves_at !== null, isSettled(to.status)];
-        if (wasSettled && !settles) checkQueueCapacity(open, limits, head.bytes);
+        const wasSettled = head.leaves_at !== null;
+        const settles = isSettled(to.status);
+        if (wasSettled && !settles) checkQueueCapacity(unsettled, limits, head.bytes);
         rows.update(head.place, to);
         if (wasSettled !== settles) count(head.bytes, settles ? -1 : 1, onRollback);
         return true;
@@ -59,24 +63,24 @@ export function createSqliteStore(
     },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
-    ...createListing(db, commits),
-    refusal() {
-      if (commits.isFailing()) return 'queue_unavailable';
-      return isQueueFull(open, limits) ? 'queue_full' : null;
+    ...createListing(db, groupCommit),
+    refusalCode() {
+      if (groupCommit.isFailing()) return 'queue_unavailable';
+      return isQueueFull(unsettled, limits) ? 'queue_full' : null;
     },
     freeBytes() {
-      return limits.maxBytes - open.bytes;
+      return limits.maxBytes - unsettled.bytes;
     },
-    trouble: () => commits.checkFile(),
-    onChangeElsewhere() {},
+    healthProblem: () => groupCommit.checkFile(),
+    onRemoteChange() {},
   };
 }
 
-function totalsOf(db: DatabaseSync): QueueUsage {
-  const totals = db
+function readUsage(db: DatabaseSync): QueueUsage {
+  const usage = db
     .prepare(
       'SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL',
     )
     .get();
-  return totals as unknown as QueueUsage;
+  return usage as unknown as QueueUsage;
 }

@@ -6,11 +6,12 @@ import type { SharedState } from './shared-state.ts';
 import type { SuppressionStore } from './suppression-store.ts';
 
 export const DURABILITIES = ['memory', 'disk', 'redis'] as const;
-/** Where an accepted message is stored, and so what it survives. */
+/** Where an accepted message is stored, which decides the failures that it survives. */
 export type Durability = (typeof DURABILITIES)[number];
 
-/** One way to keep things: memory, a file, Redis. */
+/** One storage implementation: memory, SQLite or Redis. */
 export interface Backend {
+  /** What a `202` guarantees. */
   readonly durability: Durability;
   readonly queue: Queue;
   readonly store: DeliveryStore;

@@ -1,8 +1,8 @@
 import type { Delivery } from '../delivery/delivery.ts';
 
 /**
- * Presents the subject of an event as the public JSON that `http` defines. It is a port because core
- * stores the body of a notice at the time of the event, and must not know the wire format.
+ * Presents the subject of an event as the public JSON that `http` defines. It is a port because
+ * core stores the body of a notice at the time of the event, and must not know the wire format.
  */
 export interface EventPresenter {
   /** Returns the message resource of a delivery. */

@@ -21,9 +21,9 @@ export async function checkQueueBackend(url: QueueUrl): Promise<Check[]> {
 
 async function inspectSqlite(file: string): Promise<Finding> {
   const path = resolve(file);
-  const { inspectFile } = await import('../../adapters/sqlite/inspect.ts');
+  const { checkFile } = await import('../../adapters/sqlite/file-check.ts');
   try {
-    switch (inspectFile(path)) {
+    switch (checkFile(path)) {
       case 'ready':
         return pass(`${path} can be read and written`);
       case 'new':
@@ -38,14 +38,14 @@ async function inspectSqlite(file: string): Promise<Finding> {
 
 async function examineRedis(url: string): Promise<Check[]> {
   const { connect, disconnect } = await import('../../adapters/redis/connection/connect.ts');
-  const { inspect } = await import('../../adapters/redis/connection/inspect.ts');
+  const { checkServer } = await import('../../adapters/redis/connection/server-check.ts');
   const { host } = new URL(url);
   let warnings: readonly string[] = [];
   const check = await timed(ABOUT, async () => {
     try {
       const connections = await connect(url);
       try {
-        warnings = await inspect(connections.redis);
+        warnings = await checkServer(connections.redis);
         return pass(`Redis at ${host} responds, and its version can be used`);
       } finally {
         disconnect(connections);

@@ -5,7 +5,7 @@ import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
 import { answer, answers } from '../schemas/responses.ts';
 
 export interface HealthOptions {
-  readonly store: Pick<DeliveryStore, 'refusal' | 'trouble'>;
+  readonly store: Pick<DeliveryStore, 'refusalCode' | 'healthProblem'>;
   readonly isDraining: () => boolean;
 }
 
@@ -49,8 +49,8 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
     },
     async () => {
       if (isDraining()) throw new AppError('shutting_down');
-      const detail = store.trouble?.();
-      const refusal = store.refusal();
+      const detail = store.healthProblem?.();
+      const refusal = store.refusalCode();
       if (refusal !== null) throw new AppError(refusal, detail ? { detail } : {});
       return { status: 'ready' as const };
     },

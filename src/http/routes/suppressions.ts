@@ -11,7 +11,7 @@ import { cursor, limit, toPage } from '../validation/pagination.ts';
 import { strictObject } from '../validation/validation.ts';
 
 export interface SuppressionOptions {
-  readonly suppressions: Pick<Suppressions, 'get' | 'list' | 'enter' | 'remove'>;
+  readonly suppressions: Pick<Suppressions, 'get' | 'list' | 'add' | 'remove'>;
 }
 
 const PARAMS = z.object({ email: bareAddress });
@@ -88,7 +88,7 @@ It takes the place of what there is for the address, and is answered alike wheth
       },
     },
     async ({ params, body }) =>
-      toSuppressionResource(await suppressions.enter(params.email, body.note ?? null)),
+      toSuppressionResource(await suppressions.add(params.email, body.note ?? null)),
   );
 
   app.delete(

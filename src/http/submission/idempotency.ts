@@ -73,8 +73,8 @@ export async function runIdempotent<Result>(
       return execute(request, claim.seed, cache, (completion) => release(store, key, completion));
     case 'accepted':
       return markReplayed(await replay(request, claim, cache));
-    case 'answered':
-      return markReplayed(claim.answer);
+    case 'responded':
+      return markReplayed(claim.response);
     case 'in_progress':
       throw new AppError('idempotency_in_progress', { retryAfter: 1 });
     case 'mismatch':
@@ -116,7 +116,7 @@ async function execute<Result>(
 /** Builds the response to a request that an earlier one has executed. */
 async function replay<Result>(
   request: SubmissionRequest<Result>,
-  { receipt, answer: cached }: Extract<IdempotencyClaim, { kind: 'accepted' }>,
+  { receipt, response: cached }: Extract<IdempotencyClaim, { kind: 'accepted' }>,
   cache: Cache,
 ): Promise<CachedResponse> {
   if (cached !== null && isFinal(cached, request)) return cached;

@@ -16,7 +16,7 @@ import { parseIdempotencyKey, toFingerprint } from './idempotency-key.ts';
 
 export interface SubmissionOptions {
   readonly intake: Intake;
-  readonly store: Pick<DeliveryStore, 'refusal' | 'get' | 'tombstone'>;
+  readonly store: Pick<DeliveryStore, 'refusalCode' | 'get' | 'tombstone'>;
   readonly idempotency: IdempotencyStore;
   readonly accounts: Pick<Accounts, 'defaultFrom' | 'budget'>;
   readonly limits: Pick<RateLimits, 'spendBatch'>;
@@ -84,7 +84,7 @@ export function createSubmission(options: SubmissionOptions): Submission {
       reply.header('connection', 'close');
       return done(SHUTTING_DOWN);
     }
-    const refusal = store.refusal();
+    const refusal = store.refusalCode();
     if (refusal !== null) {
       setTimeout(done, QUEUE_FULL_DELAY_MS, REFUSALS[refusal]);
       return;

@@ -8,11 +8,11 @@ import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
 import { type Instance, startInstance } from './instance.ts';
 
 const SOON = { timeout: 10_000, interval: 50 };
-const CANNOT_BE_USED = 'the queue cannot be used';
+const UNAVAILABLE = 'queue unavailable';
 
 /**
- * Starts a service whose path to its file contains a folder and a symbolic link, with one waiting message.
- * It is closed when the test ends.
+ * Starts a service whose path to its file contains a folder and a symbolic link, with one waiting
+ * message.
  */
 async function start({ onTestFinished }: TestContext) {
   await using stack = new AsyncDisposableStack();
@@ -24,10 +24,10 @@ async function start({ onTestFinished }: TestContext) {
   const file = join(folder, 'data', 'queue.db');
   const serve = () => startInstance({ smtp: gmail, file });
   const service = stack.use(await serve());
-  const kept = await accept(service);
+  const accepted = await accept(service);
   const owned = stack.move();
   onTestFinished(() => owned.disposeAsync());
-  return { folder, file, gmail, service, serve, kept };
+  return { folder, file, gmail, service, serve, accepted };
 }
 
 type Paths = Pick<Awaited<ReturnType<typeof start>>, 'folder' | 'file'>;
@@ -39,7 +39,7 @@ const moveBack = (paths: Paths) => rename(away(paths), paths.file);
 const MISHAPS = [
   { what: 'is moved', harm: moveAway, undo: moveBack, reason: /no longer at the path/ },
   {
-    what: 'is moved with its write-ahead log',
+    what: 'is moved with its log',
     async harm(paths: Paths) {
       await moveAway(paths);
       await rename(`${paths.file}-wal`, `${away(paths)}-wal`);
@@ -66,7 +66,7 @@ const MISHAPS = [
     reason: /Another file is at the path.*Restart Outtray/,
   },
   {
-    what: 'is behind a symbolic link that changes its target',
+    what: 'is at a symbolic link that leads elsewhere now',
     async harm({ folder }: Paths) {
       await mkdir(join(folder, 'other'));
       await copyFile(join(folder, 'real', 'queue.db'), join(folder, 'other', 'queue.db'));
@@ -74,8 +74,8 @@ const MISHAPS = [
       await rename(join(folder, 'next'), join(folder, 'data'));
     },
     async undo({ folder }: Paths) {
-      await symlink('real', join(folder, 'former'));
-      await rename(join(folder, 'former'), join(folder, 'data'));
+      await symlink('real', join(folder, 'restored'));
+      await rename(join(folder, 'restored'), join(folder, 'data'));
     },
     reason: /Another file is at the path/,
   },
@@ -110,8 +110,8 @@ describe('a service whose file', { timeout: 60_000, concurrent: true }, () => {
       await vi.waitFor(() => expect(Date.now() > due + 300).toBe(true), SOON);
       expect((await service.request('/readyz')).status).toBe(503);
       expect(gmail.transactions).toHaveLength(0);
-      expect(service.printed().split(CANNOT_BE_USED)).toHaveLength(2);
-      expect(service.printed()).toMatch(reason);
+      expect(service.output().split(UNAVAILABLE)).toHaveLength(2);
+      expect(service.output()).toMatch(reason);
 
       if (rest.undo === null) return;
       await rest.undo(paths);
@@ -121,9 +121,9 @@ describe('a service whose file', { timeout: 60_000, concurrent: true }, () => {
   );
 
   test.for(MISHAPS.slice(0, 2))(
-    '$what and put back keeps the messages accepted before and after',
+    '$what and restored keeps messages accepted before and after',
     async ({ harm, undo }, context) => {
-      const { service, serve, kept, ...paths } = await start(context);
+      const { service, serve, accepted, ...paths } = await start(context);
       await harm(paths);
       await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(503), SOON);
       await undo?.(paths);
@@ -131,18 +131,18 @@ describe('a service whose file', { timeout: 60_000, concurrent: true }, () => {
       const more = await accept(service);
       await service.kill();
       await using again = await serve();
-      expect(await listed(again)).toEqual([kept, more].toSorted());
+      expect(await listed(again)).toEqual([accepted, more].toSorted());
     },
   );
 
-  test('is moved logs it without a request', async (context) => {
+  test('is moved detects it without a request', async (context) => {
     const { service, ...paths } = await start(context);
     await moveAway(paths);
-    await vi.waitFor(() => expect(service.printed()).toContain(CANNOT_BE_USED), SOON);
+    await vi.waitFor(() => expect(service.output()).toContain(UNAVAILABLE), SOON);
   });
 
-  test('is moved refuses messages while another service uses the path, and the moved file keeps its messages', async (context) => {
-    const { service, serve, kept, ...paths } = await start(context);
+  test('is moved refuses messages while another service uses the path, and the moved file keeps accepted messages', async (context) => {
+    const { service, serve, accepted, ...paths } = await start(context);
     await moveAway(paths);
     await using other = await serve();
     expect((await service.send(later())).status).toBe(503);
@@ -150,23 +150,23 @@ describe('a service whose file', { timeout: 60_000, concurrent: true }, () => {
     expect(await listed(other)).toEqual([more]);
     await service.kill();
     await other.kill();
-    await using former = await startInstance({
+    await using moved = await startInstance({
       smtp: { url: 'smtp://127.0.0.1:1', ca: '' },
       file: away(paths),
     });
-    expect(await listed(former)).toEqual([kept]);
+    expect(await listed(moved)).toEqual([accepted]);
     await using again = await serve();
     expect(await listed(again)).toEqual([more]);
   });
 
-  test('is replaced does not touch the write-ahead log of another service on the new file', async (context) => {
+  test('is replaced leaves the log to another service that uses the new file', async (context) => {
     const { service, serve, ...paths } = await start(context);
     await moveAway(paths);
     await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(503), SOON);
     await copyFile(away(paths), paths.file);
     await using other = await serve();
     const more = await accept(other);
-    // Each request makes the first service try to use its file again.
+    // With each request the first service tries to use its file again.
     for (let i = 0; i < 3; i++) expect((await service.send(later())).status).toBe(503);
     await other.kill();
     await using again = await serve();
@@ -180,19 +180,16 @@ describe('a service whose file', { timeout: 60_000, concurrent: true }, () => {
       ({ file }: Paths) =>
         copyFile(`${file}-wal`, `${file}-copy`).then(() => rename(`${file}-copy`, `${file}-wal`)),
     ],
-  ])(
-    'has its write-ahead log %s keeps the messages accepted before and after',
-    async ([_how, harm], context) => {
-      const { service, serve, kept, ...paths } = await start(context);
-      await harm(paths);
-      const more = await accept(service);
-      await service.kill();
-      await using again = await serve();
-      expect(await listed(again)).toEqual([kept, more].toSorted());
-    },
-  );
+  ])('has its log %s keeps messages accepted before and after', async ([_how, harm], context) => {
+    const { service, serve, accepted, ...paths } = await start(context);
+    await harm(paths);
+    const more = await accept(service);
+    await service.kill();
+    await using again = await serve();
+    expect(await listed(again)).toEqual([accepted, more].toSorted());
+  });
 
-  test('has a truncated write-ahead log refuses messages', async (context) => {
+  test('has a truncated log refuses messages', async (context) => {
     const { service, file } = await start(context);
     await truncate(`${file}-wal`);
     expect(await service.send(later())).toMatchObject({

@@ -5,25 +5,28 @@ import { mkdtemp, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Somewhere to put a database, that can run out of room. */
-export interface Room extends AsyncDisposable {
-  /** As the service names it. */
+/** A place for a database that can run out of space. */
+export interface LimitedDisk extends AsyncDisposable {
+  /** Path of the database, as the service sees it. */
   readonly file: string;
-  /** The command that runs the service where the room is. */
-  readonly under: readonly string[];
-  /** Leaves the service no more than these bytes. */
+  /** Command that runs the service with the limit. */
+  readonly command: readonly string[];
+  /** Leaves at most `spare` bytes free for the service. */
   fill(pid: number, spare: number): Promise<void>;
-  /** Makes room again. */
+  /** Removes the limit. */
   free(pid: number): Promise<void>;
 }
 
-/** The kernel lets no file of the service grow any more: EFBIG, in the middle of a page if need be. */
-export async function openLimited(): Promise<Room> {
+/**
+ * Limits the size of every file of the service: a write beyond it fails with EFBIG, possibly in the
+ * middle of a page.
+ */
+export async function openSizeLimit(): Promise<LimitedDisk> {
   const folder = await mkdtemp(join(tmpdir(), 'ot5-limited-'));
   const file = join(folder, 'queue.db');
   let limit = 'unlimited';
-  // The soft limit alone, which may be raised again without privileges.
-  const set = (pid: number, bytes: string) => {
+  // Only the soft limit, which can be raised again without privileges.
+  const setLimit = (pid: number, bytes: string) => {
     limit = bytes;
     const { status, stderr } = spawnSync('prlimit', ['--pid', String(pid), `--fsize=${limit}:`], {
       encoding: 'utf8',
@@ -32,11 +35,11 @@ export async function openLimited(): Promise<Room> {
   };
   return {
     file,
-    get under() {
+    get command() {
       return ['prlimit', `--fsize=${limit}:`];
     },
-    fill: async (pid, spare) => set(pid, String(statSync(`${file}-wal`).size + spare)),
-    free: async (pid) => set(pid, 'unlimited'),
+    fill: async (pid, spare) => setLimit(pid, String(statSync(`${file}-wal`).size + spare)),
+    free: async (pid) => setLimit(pid, 'unlimited'),
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
   };
 }
@@ -44,11 +47,14 @@ export async function openLimited(): Promise<Room> {
 const MOUNT = 'mount -t tmpfs -o size=16m none "$0"';
 const UNSHARE = ['--user', '--map-root-user', '--mount', 'sh', '-c'];
 
-/** Whether this process may have a file system of its own, in a namespace that no other sees. */
-export const mayMount = spawnSync('unshare', [...UNSHARE, MOUNT, tmpdir()]).status === 0;
+/** Whether this process may mount a file system in its own namespace. */
+export const canMount = spawnSync('unshare', [...UNSHARE, MOUNT, tmpdir()]).status === 0;
 
-/** A file system of 16 MB, in memory: ENOSPC. It goes with the process that holds it. */
-export async function openMounted(): Promise<Room> {
+/**
+ * Mounts a file system of 16 MB in memory: a write beyond it fails with ENOSPC. It ends with the
+ * process that holds it.
+ */
+export async function openTmpfs(): Promise<LimitedDisk> {
   const folder = await mkdtemp(join(tmpdir(), 'ot5-mounted-'));
   const holder = spawn('unshare', [...UNSHARE, `${MOUNT} && echo mounted && cat`, folder], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -57,7 +63,7 @@ export async function openMounted(): Promise<Room> {
   const ballast = join('/proc', String(holder.pid), 'root', folder, 'ballast');
   return {
     file: join(folder, 'queue.db'),
-    under: ['nsenter', '--preserve-credentials', '--user', '--mount', '--target', String(holder.pid)],
+    command: ['nsenter', '--preserve-credentials', '--user', '--mount', '--target', String(holder.pid)],
     fill: async (_, spare) => fillUp(ballast, spare),
     free: () => truncate(ballast),
     async [Symbol.asyncDispose]() {

@@ -1,23 +1,27 @@
 import { isIP } from 'node:net';
 import { AddressError, parseEmail } from '../core/message/address.ts';
+import { DAY, HOUR, MINUTE, SECOND } from '../core/time.ts';
 
-/** A value that cannot be used. The message says how to write it and never repeats it: it may be a secret in the wrong place. */
+/**
+ * A value that cannot be used. The message says how to write it and never repeats it: it may be a
+ * secret in the wrong place.
+ */
 export class InvalidValue extends Error {
   override readonly name = 'InvalidValue';
 }
 
 const DURATION_UNITS: Readonly<Record<string, number>> = {
   ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
+  s: SECOND,
+  m: MINUTE,
+  h: HOUR,
+  d: DAY,
 };
-/** Node's timers run for 2^31 ms, 24.8 days, at most; a longer one fires at once. */
-const MAX_DURATION_MS = 24 * 86_400_000;
+/** Node's timers run for at most 2^31 ms, 24.8 days. A longer timer fires at once. */
+const MAX_DURATION_MS = 24 * DAY;
 const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 };
 
-/** `250ms`, `30s`, `5m`, `24h`, `7d`, in milliseconds. */
+/** Parses `250ms`, `30s`, `5m`, `24h` or `7d` into ms. */
 export function parseDuration(text: string): number {
   const ms = parseQuantity(text, DURATION_UNITS);
   if (ms === null)
@@ -26,14 +30,14 @@ export function parseDuration(text: string): number {
   return ms;
 }
 
-/** {@link parseDuration}, but zero is refused. */
+/** Like {@link parseDuration}, but refuses zero. */
 export function parsePositiveDuration(text: string): number {
   const ms = parseDuration(text);
   if (ms === 0) throw new InvalidValue('It must be more than zero, such as 30s.');
   return ms;
 }
 
-/** `35882577`, `256kb`, `25mb`, `1gb` in bytes, from 1 to `max`; a kb has 1024. */
+/** Parses `35882577`, `256kb`, `25mb` or `1gb` into bytes, from 1 to `max`. A kb is 1024 bytes. */
 export function parseSize(text: string, max = Number.MAX_SAFE_INTEGER): number {
   const bytes = parseQuantity(text, SIZE_UNITS);
   if (bytes === null)
@@ -48,7 +52,7 @@ function parseQuantity(text: string, units: Readonly<Record<string, number>>): n
   return digits === undefined || factor === undefined ? null : Number(digits) * factor;
 }
 
-/** A decimal number without sign or fraction, from `min` to `max`. */
+/** Parses a decimal number without sign or fraction, from `min` to `max`. */
 export function parseWholeNumber(text: string, min: number, max: number): number {
   const number = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN;
   if (!(number >= min && number <= max))
@@ -56,7 +60,7 @@ export function parseWholeNumber(text: string, min: number, max: number): number
   return number;
 }
 
-/** Messages per second, such as `20` or `0.5`: more than 0, at most 1000. */
+/** Parses messages per second, such as `20` or `0.5`: more than 0, at most 1000. */
 export function parsePerSecond(text: string): number {
   const rate = /^\d{1,4}(\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
   if (!(rate > 0 && rate <= 1000))
@@ -66,7 +70,7 @@ export function parsePerSecond(text: string): number {
   return rate;
 }
 
-/** `10%` or `12.5%`, from 0% to `max`, as a part of 1. */
+/** Parses `10%` or `12.5%`, from 0% to `max`, into a share of 1. */
 export function parsePercentage(text: string, max: number): number {
   const [, digits] = /^(\d{1,3}(?:\.\d{1,6})?)%$/.exec(text) ?? [];
   const percent = Number(digits ?? Number.NaN);
@@ -75,22 +79,22 @@ export function parsePercentage(text: string, max: number): number {
   return percent / 100;
 }
 
-/** One of a few words, in lower case. */
+/** Parses one of a few words, in lower case. */
 export function parseChoice<const T extends string>(text: string, choices: readonly T[]): T {
-  const choice = choices.find((one) => one === text);
+  const choice = choices.find((candidate) => candidate === text);
   if (choice === undefined) throw new InvalidValue(`It must be one of ${choices.join(', ')}.`);
   return choice;
 }
 
-/** `600/1m`: so many in each window of that length. */
+/** Parses a rate such as `600/1m`: a maximum number, and the window it applies to. */
 export function parseRate(text: string): { max: number; windowMs: number } {
   const [, max, window] = /^([^/]+)\/([^/]+)$/.exec(text) ?? [];
   if (max === undefined || window === undefined)
-    throw new InvalidValue('It must be a number and a window of time, such as 600/1m.');
+    throw new InvalidValue('It must be a number and a time window, such as 600/1m.');
   return { max: parseWholeNumber(max, 1, 1_000_000), windowMs: parsePositiveDuration(window) };
 }
 
-/** An IP address (IPv6 without brackets) or a host name. */
+/** Parses an IP address (IPv6 without brackets) or a host name. */
 export function parseHost(text: string): string {
   if (!isHost(text))
     throw new InvalidValue('It must be an IP address (IPv6 without brackets) or a host name.');
@@ -101,13 +105,13 @@ export function isHost(text: string): boolean {
   return isIP(text) !== 0 || /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i.test(text);
 }
 
-/** A comma-separated list of IP addresses and CIDRs. */
+/** Parses a comma-separated list of IP addresses and CIDRs. */
 export function parseProxies(text: string): string[] {
   const entries = splitList(text);
   if (!entries.every(isAddressOrCidr)) {
     throw new InvalidValue(
-      'It must name the proxies by IP address or CIDR, such as 10.0.0.5,192.168.0.0/16. What trusts everyone, such as true, a number of hops or ' +
-        '0.0.0.0/0, is refused: anyone could then choose the address they are limited by. Leave it unset if there is no proxy.',
+      'It must list the proxies by IP address or CIDR, such as 10.0.0.5,192.168.0.0/16. Values that trust any client, such as true, a number of ' +
+        'hops or 0.0.0.0/0, are refused: clients could then choose the address that they are rate-limited by. Leave it unset if there is no proxy.',
     );
   }
   return entries;
@@ -122,17 +126,21 @@ function isAddressOrCidr(text: string): boolean {
   return bits >= 1 && bits <= (version === 4 ? 32 : 128);
 }
 
-/** An email address; `say` makes of what is wrong with one what is said of the setting. */
-export function parseEmailSetting(text: string, say: (reason: string) => string): string {
+/**
+ * Parses an email address.
+ *
+ * @param describe Returns the error message for a reason.
+ */
+export function parseEmailSetting(text: string, describe: (reason: string) => string): string {
   try {
     return parseEmail(text);
   } catch (error) {
     if (!(error instanceof AddressError)) throw error;
-    throw new InvalidValue(say(error.reason));
+    throw new InvalidValue(describe(error.reason));
   }
 }
 
-/** The parts between commas or line ends, without the white space around them; empty ones are dropped. */
+/** Splits at commas and line ends, trims the parts and drops empty ones. */
 export function splitList(text: string): string[] {
   return text
     .split(/[,\n]/)

@@ -2,12 +2,12 @@ import { describe, expect, test } from 'vitest';
 import type { Suppression, SuppressionStore } from '../../src/core/ports/suppression-store.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 
-/** What every SuppressionStore promises, whatever it keeps things in. */
+/** Tests of the SuppressionStore contract. */
 export function suppressionContract(name: string, open: () => Promise<SuppressionStore>): void {
   const emailsOf = (page: readonly Suppression[]) => page.map(({ email }) => email);
 
-  describe(`the suppressions of ${name}`, () => {
-    test('keep each as it was put, and know no other', async () => {
+  describe(`the suppression store of ${name}`, () => {
+    test('returns each suppression as it was put, and null for other addresses', async () => {
       const store = await open();
       const manual = aSuppression('ada@example.com', {
         reason: 'manual',
@@ -26,7 +26,7 @@ export function suppressionContract(name: string, open: () => Promise<Suppressio
       ]).toEqual([manual, refused, null]);
     });
 
-    test('are one for each mailbox, whatever its case, and the last put is the one', async () => {
+    test('stores one suppression for each mailbox, ignoring case; the last put wins', async () => {
       const store = await open();
       await put(store, aSuppression('Ada@example.com'));
       const last = aSuppression('ada@example.com', { reason: 'manual', accounts: null });
@@ -37,7 +37,7 @@ export function suppressionContract(name: string, open: () => Promise<Suppressio
       expect(await store.list({ limit: 10, after: null })).toHaveLength(1);
     });
 
-    test('are replaced by one of those who knew the same', async () => {
+    test('applies one of two replacements of the same suppression', async () => {
       const store = await open();
       const email = 'ada@example.com';
       const [first, second] = [
@@ -56,7 +56,7 @@ export function suppressionContract(name: string, open: () => Promise<Suppressio
       expect(await store.get(email)).toBeNull();
     });
 
-    test('are gone when removed, and say whether there was one', async () => {
+    test('removes a suppression, and returns whether there was one', async () => {
       const store = await open();
       await put(store, aSuppression('ada@example.com'));
       expect(await store.remove('Ada@example.com')).toBe(true);
@@ -67,7 +67,7 @@ export function suppressionContract(name: string, open: () => Promise<Suppressio
       ]);
     });
 
-    test('are listed by mailbox key in code unit order, page by page', async () => {
+    test('lists suppressions by mailbox key in code unit order, page by page', async () => {
       const store = await open();
       const inOrder = [
         '1@example.com',
@@ -88,7 +88,7 @@ export function suppressionContract(name: string, open: () => Promise<Suppressio
       expect(await store.list({ limit: 2, after: '😀@example.com' })).toEqual([]);
     });
 
-    test('go on after a key that was removed meanwhile', async () => {
+    test('continues a list after a key that was removed meanwhile', async () => {
       const store = await open();
       for (const email of ['a@example.com', 'b@example.com', 'c@example.com'])
         await put(store, aSuppression(email));

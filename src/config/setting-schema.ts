@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import { AddressError } from '../core/message/address.ts';
 import type { Problem, Setting } from './environment.ts';
-import { InvalidValue } from './values.ts';
+import { InvalidValue } from './value-parsers.ts';
 import { VARIABLES, type VariableName } from './variables.ts';
 
-/** Turns what a setting says into its value; what the parser throws becomes an issue of the schema. */
-export function parsed<Said, T>(parse: (said: Said) => T) {
-  return (said: Said, context: z.RefinementCtx): T => {
+/** Adapts a parser to a schema: an error that it throws becomes an issue. */
+export function parsed<Input, T>(parse: (input: Input) => T) {
+  return (input: Input, context: z.RefinementCtx): T => {
     try {
-      return parse(said);
+      return parse(input);
     } catch (error) {
       if (!(error instanceof InvalidValue || error instanceof AddressError)) throw error;
       context.addIssue(error.message);
@@ -17,7 +17,7 @@ export function parsed<Said, T>(parse: (said: Said) => T) {
   };
 }
 
-/** @param howToSet what is said when it is missing */
+/** @param howToSet The message if it is missing. */
 export function required<T>(howToSet: string, parse: (text: string) => T) {
   return z.string({ error: howToSet }).transform(parsed(parse));
 }
@@ -26,17 +26,20 @@ export function optional<T>(parse: (text: string) => T) {
   return z.string().transform(parsed(parse)).optional();
 }
 
-/** The default is the one that VARIABLES gives. */
+/** The default is that of VARIABLES. */
 export function defaulted<T>(name: VariableName, parse: (text: string) => T) {
   return z.string().prefault(defaultOf(name)).transform(parsed(parse));
 }
 
-/** As one would write it; empty if there is none. */
+/** Returns the default of a variable as text; empty if there is none. */
 export function defaultOf(name: VariableName): string {
   return VARIABLES.find((variable) => variable.name === name)?.default ?? '';
 }
 
-/** The values of all settings that the schema names, or null; and one problem for each that is missing or wrong. */
+/**
+ * Parses the settings that the schema names. Returns their values, or null and a problem for each
+ * setting that is missing or invalid.
+ */
 export function parseSettings<S extends z.ZodRawShape>(
   schema: z.ZodObject<S>,
   settings: Readonly<Record<keyof S & string, Setting>>,

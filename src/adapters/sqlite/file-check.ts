@@ -5,12 +5,15 @@ import { readVersion } from './schema.ts';
 import { isBusy, SqliteFileError, toFileError } from './sqlite-errors.ts';
 
 /**
- * Whether a file can hold the queue: it is ready, it would be created, or another process has it. Changes no data and creates no file. For a
- * process that does not run the service: closing the file would give up the lock of the service.
+ * Checks whether a file can store the queue, without changing data or creating the file.
  *
- * @throws {SqliteFileError} if it cannot hold the queue
+ * Only for a process that does not run the service: closing the file releases the lock of the
+ * service in the same process.
+ *
+ * @returns `ready`, `new` if it would be created, or `in_use` if another process has it open
+ * @throws {SqliteFileError} if it cannot store the queue
  */
-export function inspectFile(file: string): 'ready' | 'new' | 'in_use' {
+export function checkFile(file: string): 'ready' | 'new' | 'in_use' {
   const path = resolve(file);
   if (!existsSync(path)) {
     checkFolder(path);
@@ -19,7 +22,8 @@ export function inspectFile(file: string): 'ready' | 'new' | 'in_use' {
   let db: DatabaseSync | undefined;
   try {
     db = new DatabaseSync(path, { timeout: 0 });
-    // The exclusive mode needs no shared memory, so no -shm file is left. A transaction shows whether the file can be written.
+    // The exclusive mode uses no shared memory, so it leaves no -shm file. The transaction shows
+    // whether the file is writable.
     db.exec('PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE; ROLLBACK');
     readVersion(db, path);
     return 'ready';
@@ -40,6 +44,6 @@ function checkFolder(path: string): void {
     // Reported below.
   }
   throw new SqliteFileError(
-    `${path} cannot be created. See that the folder ${folder} exists, and that this user may write to it.`,
+    `${path} cannot be created. Check that the folder ${folder} exists and that this user can write to it.`,
   );
 }

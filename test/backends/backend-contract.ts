@@ -24,9 +24,9 @@ const ALL: DeliveryQuery = {
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
 const HIGH = { ...NOW, priority: 'high' } as const;
 
-/** What every backend promises, whatever it keeps things in. */
+/** Tests of the contracts in core/ports that every backend must pass. */
 export function backendContract(name: string, open: (limits: BackendLimits) => Promise<Backend>): void {
-  /** Runs the test against a backend that is closed afterwards. */
+  /** Runs the test with a backend, and closes it afterwards. */
   const withBackend =
     (limits: Partial<BackendLimits>, run: (backend: Backend) => Promise<void>) => async () => {
       const backend = await open({ ...ROOMY, ...limits });
@@ -40,7 +40,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
 
   describe(`the queue of ${name}`, () => {
     test(
-      'gives ids that are due in the order they were pushed',
+      'returns due ids in the order they were pushed',
       withBackend({}, async ({ queue }) => {
         for (const id of ['a', 'b', 'c']) await queue.push(id, NOW);
         expect([
@@ -52,7 +52,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'gives urgent ids first',
+      'returns ids of high priority first',
       withBackend({}, async ({ queue }) => {
         await queue.push('normal', NOW);
         await queue.push('high', HIGH);
@@ -62,7 +62,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'gives an id no sooner than it is due, and what is due sooner before it',
+      'returns an id no sooner than it is due, and ids in the order they become due',
       withBackend({}, async ({ queue }) => {
         const pushedAt = performance.now();
         await queue.push('later', { ...HIGH, afterMs: 60 });
@@ -75,7 +75,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'takes a push of a known id for the same one',
+      'ignores a push of an id that waits or is taken',
       withBackend({}, async ({ queue }) => {
         await queue.push('a', NOW);
         await queue.push('a', NOW);
@@ -87,7 +87,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'makes an id that is pushed while it is taken due again once it is done',
+      'makes an id that was pushed while it was taken due again once it is done',
       withBackend({}, async ({ queue }) => {
         await queue.push('a', NOW);
         await queue.take(NOW.channel, never);
@@ -101,7 +101,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'hides a taken id until it is given back, with its priority',
+      'hides a taken id until it is retried, and keeps its priority',
       withBackend({}, async ({ queue }) => {
         await queue.push('high', HIGH);
         await queue.take(NOW.channel, never);
@@ -112,7 +112,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'forgets an id that is done, which may then be pushed anew',
+      'removes an id that is done, and accepts another push of it',
       withBackend({}, async ({ queue }) => {
         await queue.push('a', NOW);
         await queue.done(await queue.take(NOW.channel, never), NOW.channel);
@@ -125,7 +125,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'forgets an id that is done while it waits',
+      'removes an id that is done while it waits',
       withBackend({}, async ({ queue }) => {
         for (const [id, afterMs] of [
           ['due', 0],
@@ -141,7 +141,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'wakes a taker that waits',
+      'resolves a waiting take when an id is pushed',
       withBackend({}, async ({ queue }) => {
         const taken = queue.take(NOW.channel, never);
         await queue.push('a', NOW);
@@ -150,7 +150,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'loses nothing when a taker leaves',
+      'loses no id when a take is aborted',
       withBackend({}, async ({ queue }) => {
         const controller = new AbortController();
         const left = queue.take(NOW.channel, controller.signal);
@@ -164,7 +164,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'keeps channels apart, and moves an id to another when it is given back',
+      'keeps channels apart, and moves an id to another channel on retry',
       withBackend({}, async ({ queue }) => {
         await queue.push('a', NOW);
         await queue.push('b', { ...NOW, channel: 'other@acme.com' });
@@ -178,7 +178,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'gives an id sooner that is hastened, never later, and leaves a taken one alone',
+      'bringForward makes a waiting id due sooner, never later, and ignores a taken one',
       withBackend({}, async ({ queue }) => {
         await queue.push('taken', NOW);
         await queue.take(NOW.channel, never);
@@ -199,7 +199,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'gives an id sooner or later that is rescheduled, once, and leaves a taken one alone',
+      'reschedule makes a waiting id due sooner or later, once, and ignores a taken one',
       withBackend({}, async ({ queue }) => {
         await queue.push('late', { ...NOW, afterMs: 60_000 });
         await queue.push('soon', { ...NOW, afterMs: 20 });
@@ -219,7 +219,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
 
   describe(`the store of ${name}`, () => {
     test(
-      'gives back what was inserted and what it was updated to',
+      'returns a delivery as it was inserted and updated',
       withBackend({}, async ({ store }) => {
         const delivery = aDelivery();
         await store.insert(delivery);
@@ -232,7 +232,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'keeps one delivery of an id, and answers a second insert with what became of it',
+      'stores one delivery for each id, and returns the stored one from a second insert',
       withBackend({ maxMessages: 1 }, async ({ store }) => {
         const delivery = aDelivery();
         expect(await store.insert(delivery)).toEqual(delivery);
@@ -243,66 +243,66 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
           status: 'canceled',
           revision: canceled.revision,
         });
-        expect(store.refusal()).toBeNull();
+        expect(store.refusalCode()).toBeNull();
         expect(await store.list(ALL)).toHaveLength(1);
       }),
     );
 
     test(
-      'gives back content byte by byte, with all that may be in it',
+      'returns content byte for byte, with any bytes and characters in it',
       withBackend({}, async ({ store }) => {
         const bytes = Uint8Array.from({ length: 70_000 }, (_, i) => i % 251);
         const file = { filename: 'größe.bin', content: bytes, contentType: null, contentId: 'logo' };
         const empty = { filename: '', content: new Uint8Array(), contentType: 'text/plain', contentId: null };
         const delivery = aDelivery();
-        if (delivery.content === null) throw new Error('it has content');
+        if (delivery.content === null) throw new Error('the delivery has no content');
         const content = {
           ...delivery.content,
           html: '<p>\u{1F600}\u0000</p>',
           attachments: [file, empty, file],
         };
         await store.insert({ ...delivery, content });
-        const kept = await store.get(delivery.id);
-        expect(kept?.content?.attachments.map(({ content: found }) => Buffer.from(found))).toEqual(
+        const stored = await store.get(delivery.id);
+        expect(stored?.content?.attachments.map(({ content: found }) => Buffer.from(found))).toEqual(
           content.attachments.map(({ content: given }) => Buffer.from(given)),
         );
-        expect({ ...kept?.content, attachments: [] }).toEqual({ ...content, attachments: [] });
+        expect({ ...stored?.content, attachments: [] }).toEqual({ ...content, attachments: [] });
       }),
     );
 
     test(
-      'refuses with queue_full past the number of messages, and has room again when one settles',
+      'throws queue_full beyond the maximum number of messages, until one settles',
       withBackend({ maxMessages: 2 }, async ({ store }) => {
         const first = aDelivery();
         await store.insert(first);
-        expect(store.refusal()).toBeNull();
+        expect(store.refusalCode()).toBeNull();
         await store.insert(aDelivery());
-        expect(store.refusal()).toBe('queue_full');
+        expect(store.refusalCode()).toBe('queue_full');
         const refused = aDelivery();
         await expect(store.insert(refused)).rejects.toMatchObject({ code: 'queue_full' });
         expect(await store.get(refused.id)).toBeNull();
         await store.update(first, settled(first));
-        expect(store.refusal()).toBeNull();
+        expect(store.refusalCode()).toBeNull();
         await store.insert(refused);
       }),
     );
 
     test(
-      'refuses with queue_full past the number of bytes, and has room again when one settles',
+      'throws queue_full beyond the maximum number of bytes, until one settles',
       withBackend({ maxBytes: 2500 }, async ({ store }) => {
         const first = aDelivery({ bytes: 2000 });
         await store.insert(first);
         await expect(store.insert(aDelivery({ bytes: 501 }))).rejects.toMatchObject({ code: 'queue_full' });
         expect(store.freeBytes()).toBe(500);
         await store.insert(aDelivery({ bytes: 500 }));
-        expect([store.refusal(), store.freeBytes()]).toEqual(['queue_full', 0]);
+        expect([store.refusalCode(), store.freeBytes()]).toEqual(['queue_full', 0]);
         await store.update(first, settled(first));
-        expect([store.refusal(), store.freeBytes()]).toEqual([null, 2000]);
+        expect([store.refusalCode(), store.freeBytes()]).toEqual([null, 2000]);
       }),
     );
 
     test(
-      'keeps a settled delivery for RETAIN, without its content, and then no longer',
+      'stores a settled delivery for RETAIN, without its content',
       withBackend({ retainMs: 50 }, async ({ store }) => {
         const delivery = aDelivery();
         await store.insert(delivery);
@@ -313,7 +313,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'keeps the content of what may be tried again, and takes it back into the queue',
+      'stores the content of a delivery that can be retried, and reopens the delivery',
       withBackend({ maxMessages: 1 }, async ({ store }) => {
         const delivery = aDelivery();
         const sending = advance(delivery, 'sending');
@@ -325,12 +325,12 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         const again = advance(failed, 'queued', { finishedAt: null });
         expect(await store.update(failed, again)).toBe(true);
         expect(await store.get(delivery.id)).toEqual(again);
-        expect(store.refusal()).toBe('queue_full');
+        expect(store.refusalCode()).toBe('queue_full');
       }),
     );
 
     test(
-      'refuses with queue_full to take back what there is no room for, and keeps it as it was',
+      'throws queue_full when there is no capacity to reopen a delivery, and does not change it',
       withBackend({ maxMessages: 1 }, async ({ store }) => {
         const delivery = aDelivery();
         const expired = advance(delivery, 'expired', { finishedAt: 5 });
@@ -345,7 +345,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'lets one of several who change the same revision have their way, and tells the others',
+      'applies one of several updates of the same revision, and returns false from the others',
       withBackend({}, async ({ store }) => {
         const delivery = aDelivery();
         await store.insert(delivery);
@@ -354,10 +354,10 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
           advance(delivery, 'sending'),
           amend(delivery, { account: 'other@acme.com' }),
         ];
-        const had = await Promise.all(changes.map((change) => store.update(delivery, change)));
-        expect(had.filter(Boolean)).toHaveLength(1);
+        const updated = await Promise.all(changes.map((change) => store.update(delivery, change)));
+        expect(updated.filter(Boolean)).toHaveLength(1);
         expect(await store.get(delivery.id)).toMatchObject({
-          status: changes[had.indexOf(true)]?.status,
+          status: changes[updated.indexOf(true)]?.status,
           revision: delivery.revision + 1,
         });
         expect(await store.update(aDelivery(), aDelivery())).toBe(false);
@@ -365,7 +365,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'lists newest first, by what is asked for',
+      'lists the deliveries that match a query, newest first',
       withBackend({}, async ({ store }) => {
         const old = aDelivery({ id: 'msg_old', createdAt: 1000, owner: 'shop', tags: { flow: 'welcome' } });
         const twin = aDelivery({ id: 'msg_b', createdAt: 2000, tags: { flow: 'invoice', region: 'eu' } });
@@ -374,7 +374,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
           createdAt: 2000,
           recipients: [{ email: 'Bob@example.com', status: 'pending', smtp: null }],
         });
-        // Not in the order of their times: a message may be looked into for long before it is kept.
+        // Not in the order of creation: inspecting a message before it is stored may take long.
         for (const delivery of [twin, other, old]) await store.insert(delivery);
         await store.update(other, settled(other));
         const list = async (query: Partial<DeliveryQuery>) =>
@@ -395,7 +395,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'gives every delivery once to a reader who turns pages while others come and go',
+      'lists every delivery exactly once on consecutive pages, while others are added and settled',
       withBackend({ maxMessages: 100 }, async ({ store }) => {
         const all = Array.from({ length: 60 }, (_, i) => aDelivery({ createdAt: 1000 + Math.floor(i / 3) }));
         for (const delivery of all) await store.insert(delivery);
@@ -418,7 +418,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'names every delivery that is not settled',
+      'iterates over every unsettled delivery',
       withBackend({}, async ({ store }) => {
         const [waiting, done] = [aDelivery(), aDelivery()];
         await store.insert(waiting);
@@ -431,12 +431,12 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
   });
 
-  describe(`the idempotency ledger of ${name}`, () => {
-    const answer = { status: 202, headers: { location: '/messages/msg_1' }, body: '{"größe":1}' };
+  describe(`the idempotency store of ${name}`, () => {
+    const response = { status: 202, headers: { location: '/messages/msg_1' }, body: '{"größe":1}' };
     const receipt = { ids: ['msg_1'], refused: [{ index: 1, code: 'recipient_suppressed' }] } as const;
 
     test(
-      'lets one of many equal claims through',
+      'returns new to one of many concurrent claims',
       withBackend({}, async ({ idempotency }) => {
         const claims = await Promise.all(
           Array.from({ length: 100 }, () => idempotency.claim('k', 'f', 'crm')),
@@ -447,41 +447,45 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'gives the answer again, word for word',
+      'returns the stored response unchanged',
       withBackend({}, async ({ idempotency }) => {
         await idempotency.claim('k', 'f', 'crm');
-        await idempotency.accept('k', receipt, answer);
-        expect(await idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer });
+        await idempotency.accept('k', receipt, response);
+        expect(await idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, response });
       }),
     );
 
     test(
-      'returns the receipt of an accepted request while it has no answer, and takes the answer later',
+      'returns the receipt of an accepted request without a response, and stores a response later',
       withBackend({}, async ({ idempotency }) => {
         await idempotency.claim('k', 'f', 'crm');
         await idempotency.accept('k', receipt, null);
-        expect(await idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer: null });
+        expect(await idempotency.claim('k', 'f', 'crm')).toEqual({
+          kind: 'accepted',
+          receipt,
+          response: null,
+        });
         for (const body of ['first', 'second']) {
-          await idempotency.accept('k', receipt, { ...answer, body });
+          await idempotency.accept('k', receipt, { ...response, body });
           await idempotency.accept('k', receipt, null);
           expect(await idempotency.claim('k', 'f', 'crm')).toEqual({
             kind: 'accepted',
             receipt,
-            answer: { ...answer, body },
+            response: { ...response, body },
           });
         }
       }),
     );
 
     test(
-      'counts RETAIN from when the request was accepted, not from its answer',
+      'counts RETAIN from when the request was accepted, not from its response',
       withBackend({ retainMs: 300 }, async ({ idempotency }) => {
         await idempotency.claim('k', 'f', 'crm');
         await idempotency.accept('k', receipt, null);
         await expect
           .poll(
             async () => {
-              await idempotency.accept('k', receipt, answer);
+              await idempotency.accept('k', receipt, response);
               return (await idempotency.claim('k', 'f', 'crm')).kind;
             },
             { timeout: 5000 },
@@ -491,29 +495,33 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'starts anew after RETAIN, without the answer of before',
+      'forgets a claim and its response after RETAIN',
       withBackend({ retainMs: 50 }, async ({ idempotency }) => {
         await idempotency.claim('k', 'f', 'crm');
-        await idempotency.accept('k', receipt, answer);
+        await idempotency.accept('k', receipt, response);
         await expect.poll(async () => (await idempotency.claim('k', 'f', 'crm')).kind).toBe('new');
         await idempotency.accept('k', receipt, null);
-        expect(await idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer: null });
+        expect(await idempotency.claim('k', 'f', 'crm')).toEqual({
+          kind: 'accepted',
+          receipt,
+          response: null,
+        });
       }),
     );
 
     test(
-      'tells another request from the same one, before and after the answer',
+      'returns mismatch for another fingerprint, before and after the response',
       withBackend({}, async ({ idempotency }) => {
         await idempotency.claim('k', 'f', 'crm');
         expect(await idempotency.claim('k', 'g', 'crm')).toEqual({ kind: 'mismatch' });
-        await idempotency.accept('k', receipt, answer);
+        await idempotency.accept('k', receipt, response);
         expect(await idempotency.claim('k', 'g', 'crm')).toEqual({ kind: 'mismatch' });
         expect(await idempotency.claim('other', 'g', 'crm')).toMatchObject({ kind: 'new' });
       }),
     );
 
     test(
-      'forgets a claim that came to nothing',
+      'forgets a released claim',
       withBackend({}, async ({ idempotency }) => {
         const first = await idempotency.claim('k', 'f', 'crm');
         await idempotency.release('k');
@@ -524,13 +532,13 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
   });
 
-  describe(`the sharedState of ${name}`, () => {
+  describe(`the shared state of ${name}`, () => {
     test(
-      'hold what they were changed to, whoever opens them',
+      'returns a changed value to every reader',
       withBackend({}, async ({ sharedState }) => {
-        const book = await sharedState.open('a', () => ({ count: 1, more: [1] }));
-        expect(await book.change((value) => ++value.count)).toBe(2);
-        expect(book.value).toEqual({ count: 2, more: [1] });
+        const counter = await sharedState.open('a', () => ({ count: 1, more: [1] }));
+        expect(await counter.change((value) => ++value.count)).toBe(2);
+        expect(counter.value).toEqual({ count: 2, more: [1] });
         const again = await sharedState.open('a', () => ({ count: 9, more: [] }));
         expect(await again.read()).toEqual({ count: 2, more: [1] });
         expect((await sharedState.open('b', () => ({ count: 9 }))).value).toEqual({ count: 9 });
@@ -538,7 +546,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'lose no change of those made at once',
+      'loses no concurrent change',
       withBackend({}, async ({ sharedState }) => {
         const opened = await Promise.all([1, 2, 3].map(() => sharedState.open('a', () => ({ count: 0 }))));
         const results = await Promise.all(
@@ -550,7 +558,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
-      'tell the time of day, and never backwards',
+      'has a clock that shows the time of day and never goes backwards',
       withBackend({}, async ({ sharedState }) => {
         const times = Array.from({ length: 1000 }, () => sharedState.now());
         expect(times).toEqual(times.toSorted((a, b) => a - b));

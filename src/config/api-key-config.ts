@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { ApiKey } from '../core/auth/caller.ts';
-import { InvalidValue } from './values.ts';
+import { InvalidValue } from './value-parsers.ts';
 
 const MIN_SECRET_LENGTH = 24;
 
-/** What a key may that says no more than its name and secret. */
+/** The permissions and limits of a key that sets only a name and a secret. */
 export const UNRESTRICTED = {
   allowedFrom: null,
   allowedRecipients: null,
@@ -19,7 +19,7 @@ export const DEFAULT_SCOPES: ApiKey['scopes'] = ['send', 'read'];
 export const KEY_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
 /**
- * The digest of a secret, which is given itself or as `sha256:<hex>`.
+ * Returns the digest of a secret, which is given itself or as `sha256:<hex>`.
  *
  * @throws {InvalidValue}
  */
@@ -37,13 +37,13 @@ function parseDigest(hex: string): Uint8Array {
 }
 
 function digestOf(secret: string): Uint8Array {
-  // What can stand in an Authorization header (RFC 9110, section 5.5), less white space.
+  // The characters of an Authorization header (RFC 9110, section 5.5), without white space.
   if (!/^[\x21-\x7e]*$/.test(secret)) {
-    throw new InvalidValue('The secret has white space or letters beyond ASCII: make another one.');
+    throw new InvalidValue('The secret has white space or non-ASCII characters: generate another one.');
   }
   if (secret.length < MIN_SECRET_LENGTH) {
     throw new InvalidValue(
-      `The secret has fewer than ${MIN_SECRET_LENGTH} characters: make a longer one, such as with openssl rand -hex 24.`,
+      `The secret has fewer than ${MIN_SECRET_LENGTH} characters: generate a longer one, for example with openssl rand -hex 24.`,
     );
   }
   return createHash('sha256').update(secret).digest();

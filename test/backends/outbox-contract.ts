@@ -6,7 +6,10 @@ import { aNotice } from '../helpers/webhook-notice.ts';
 const ROOMY = { maxMessages: 1000, maxBytes: 1e6 };
 const MORE_THAN_FITS = 200;
 
-/** What every outbox promises. `maxMessages` and `maxBytes` are those of the backend: how many notices that makes is its own business. */
+/**
+ * Tests of the Outbox contract. `maxMessages` and `maxBytes` are the limits of the backend, which
+ * derives those of the outbox from them.
+ */
 export function outboxContract(
   name: string,
   open: (limits: typeof ROOMY) => Promise<Pick<Backend, 'outbox' | 'close'>>,
@@ -27,20 +30,20 @@ export function outboxContract(
     return ids.toSorted();
   }
 
-  /** Notices for the endpoint until one is refused; answers those that were taken. */
+  /** Puts notices for an endpoint until one is refused. Returns the accepted ones. */
   async function fill(outbox: Backend['outbox'], patch: Partial<Notice>): Promise<Notice[]> {
-    const taken: Notice[] = [];
+    const accepted: Notice[] = [];
     for (let i = 0; i < MORE_THAN_FITS; i++) {
       const notice = aNotice(patch);
-      if (!(await outbox.put(notice))) return taken;
-      taken.push(notice);
+      if (!(await outbox.put(notice))) return accepted;
+      accepted.push(notice);
     }
-    throw new Error('there is no bound');
+    throw new Error('the outbox is not bounded');
   }
 
   describe(`the outbox of ${name}`, () => {
     test(
-      'gives back what was put, and what it was replaced by, until it is removed',
+      'returns a notice as it was put or replaced, until it is removed',
       withOutbox({}, async (outbox) => {
         const notice = aNotice();
         expect(await outbox.put(notice)).toBe(true);
@@ -55,7 +58,7 @@ export function outboxContract(
     );
 
     test(
-      'names all that are pending',
+      'iterates over all pending notices',
       withOutbox({}, async (outbox) => {
         const [first, second, third] = [aNotice(), aNotice({ url: 'https://b.test/' }), aNotice()];
         for (const notice of [first, second, third]) await outbox.put(notice);
@@ -68,13 +71,13 @@ export function outboxContract(
       ['number', { maxMessages: 4 }, {}],
       ['bytes', { maxBytes: 20_000 }, { body: 'x'.repeat(1000) }],
     ])(
-      'refuses another past its %s and keeps nothing of it, still replaces, and has room again when one is removed',
+      'refuses another notice beyond its maximum %s, still replaces one, and accepts another after a removal',
       async (_what, limits, patch) =>
         withOutbox(limits, async (outbox) => {
-          const taken = await fill(outbox, patch);
-          const [first] = taken;
-          if (!first) throw new Error('there is no room at all');
-          expect(await idsIn(outbox)).toEqual(taken.map(({ id }) => id).toSorted());
+          const accepted = await fill(outbox, patch);
+          const [first] = accepted;
+          if (!first) throw new Error('the outbox accepted no notice');
+          expect(await idsIn(outbox)).toEqual(accepted.map(({ id }) => id).toSorted());
           expect(await outbox.put({ ...first, failures: 1 })).toBe(true);
           expect(await outbox.put(aNotice(patch))).toBe(false);
           await outbox.remove(first.id);
@@ -86,13 +89,15 @@ export function outboxContract(
     test.each([
       ['number', { maxMessages: 8 }, {}],
       ['bytes', { maxBytes: 40_000 }, { body: 'x'.repeat(1000) }],
-    ])('keeps room for others whatever one endpoint takes of its %s', async (_what, limits, patch) =>
-      withOutbox(limits, async (outbox) => {
-        for (const url of ['https://down.test/', 'https://down-too.test/']) {
-          expect((await fill(outbox, { ...patch, url })).length).toBeGreaterThan(0);
-        }
-        expect(await outbox.put(aNotice({ ...patch, url: 'https://up.test/' }))).toBe(true);
-      })(),
+    ])(
+      'leaves capacity for other endpoints when two use all they can of its %s',
+      async (_what, limits, patch) =>
+        withOutbox(limits, async (outbox) => {
+          for (const url of ['https://down.test/', 'https://down-too.test/']) {
+            expect((await fill(outbox, { ...patch, url })).length).toBeGreaterThan(0);
+          }
+          expect(await outbox.put(aNotice({ ...patch, url: 'https://up.test/' }))).toBe(true);
+        })(),
     );
   });
 }

@@ -3,7 +3,7 @@ import { createTransport } from 'nodemailer';
 import { answerQuestions, readSetup } from './children.ts';
 import type { GmailHello } from './gmail.ts';
 
-/** The other yardstick: nodemailer's own pool, fed with the same messages. */
+/** Baseline: nodemailer's own pool with the same messages. */
 const { port, ca, user, password, connections } = readSetup<GmailHello & { connections: number }>();
 const pool = createTransport({
   pool: true,

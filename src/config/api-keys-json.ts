@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { type ApiKey, SCOPES } from '../core/auth/caller.ts';
-import { DEFAULT_SCOPES, KEY_NAME, parseSecret } from './api-key.ts';
+import { parsePatterns } from './address-patterns.ts';
+import { DEFAULT_SCOPES, KEY_NAME, parseSecret } from './api-key-config.ts';
 import { readSetting } from './environment.ts';
 import { parseJsonList, toProblems } from './json-list.ts';
-import { parsePatterns } from './patterns.ts';
-import { parsed } from './schema.ts';
-import { InvalidValue, parseRate } from './values.ts';
+import { parsed } from './setting-schema.ts';
+import { InvalidValue, parseRate } from './value-parsers.ts';
 import { parseWebhookUrl } from './webhook-config.ts';
 
 const EXAMPLE = '[{"name": "crm", "secret_file": "/run/secrets/crm"}]';
@@ -19,11 +19,11 @@ const patterns = z
     z.string('It must be a list of strings.'),
     'It must be a list of addresses, and of domains as @example.com.',
   )
-  .min(1, 'It is empty, which would forbid everything: leave it out, or name what is allowed.')
+  .min(1, 'It is empty, which would forbid everything: remove it, or list the allowed addresses.')
   .transform(parsed(parsePatterns));
 
-/** One key as the JSON form of API_KEYS writes it. */
-const listed = z.strictObject({
+/** One key in the JSON form of API_KEYS. */
+const keyEntry = z.strictObject({
   name: z.string(HOW_TO_NAME).regex(KEY_NAME, HOW_TO_NAME),
   secret: text.optional(),
   secret_file: text.optional(),
@@ -39,26 +39,31 @@ const listed = z.strictObject({
   test: z.boolean('It must be true or false, without quotes.').optional(),
   webhook_url: text.transform(parsed(parseWebhookUrl)).optional(),
 });
-const FIELDS: readonly string[] = listed.keyof().options;
+const FIELDS: readonly string[] = keyEntry.keyof().options;
 
-/** One entry of API_KEYS: a key, and whether its secret stands in a file; or what is wrong with it. */
-export type ListedKey =
-  | { readonly key: ApiKey; readonly inFile: boolean }
-  | { readonly problems: readonly string[] };
+/** One entry of API_KEYS: a key, or the problems of the entry. */
+export type KeyEntry =
+  | {
+      readonly kind: 'key';
+      readonly key: ApiKey;
+      /** Whether its secret is stored in its own file. */
+      readonly inFile: boolean;
+    }
+  | { readonly kind: 'invalid'; readonly problems: readonly string[] };
 
 /**
- * The entries of the JSON form of API_KEYS, in their order.
+ * Returns the entries of the JSON form of API_KEYS, in their order.
  *
- * @throws {InvalidValue} when it is not a list of anything
+ * @throws {InvalidValue} If the text is not a JSON list, or the list is empty.
  */
-export function parseApiKeyList(json: string): ListedKey[] {
-  return parseJsonList(json, 'key', EXAMPLE).map(toListed);
+export function parseApiKeysJson(json: string): KeyEntry[] {
+  return parseJsonList(json, 'key', EXAMPLE).map(toEntry);
 }
 
-function toListed(entry: unknown): ListedKey {
-  const { data, error } = listed.safeParse(entry);
-  if (error) return { problems: toProblems(error, FIELDS, 'a name and a secret') };
-  const { label, text, problem, again } = readSetting(
+function toEntry(entry: unknown): KeyEntry {
+  const { data, error } = keyEntry.safeParse(entry);
+  if (error) return { kind: 'invalid', problems: toProblems(error, FIELDS, 'a name and a secret') };
+  const { label, text, problem, reread } = readSetting(
     { secret: data.secret, secret_file: data.secret_file },
     'secret',
     'secret_file',
@@ -68,14 +73,14 @@ function toListed(entry: unknown): ListedKey {
       throw new InvalidValue(
         problem ?? 'It is required, or a secret_file: "secret": "$(openssl rand -hex 24)".',
       );
-    return { key: toKey(data, parseSecret(text)), inFile: again !== undefined };
+    return { kind: 'key', key: toKey(data, parseSecret(text)), inFile: reread !== undefined };
   } catch (error) {
     if (!(error instanceof InvalidValue)) throw error;
-    return { problems: [`${label}: ${error.message}`] };
+    return { kind: 'invalid', problems: [`${label}: ${error.message}`] };
   }
 }
 
-function toKey(data: z.infer<typeof listed>, digest: Uint8Array): ApiKey {
+function toKey(data: z.infer<typeof keyEntry>, digest: Uint8Array): ApiKey {
   return {
     name: data.name,
     digest,

@@ -5,47 +5,48 @@ import type { IdempotencyClaim } from '../../src/core/ports/idempotency-store.ts
 import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
-import type { BackendLimits } from './backend.ts';
+import type { BackendLimits } from './backend-contract.ts';
 
-/** Where a backend keeps things. */
-export interface Place {
-  /** What is kept there, whoever had it open before. */
+/** The storage of a backend: a file, or a Redis. */
+export interface Storage {
   open(limits: BackendLimits): Promise<Backend>;
-  /** The place as it is found after the process that has it open has died at this moment. */
-  afterCrash(): Promise<Place>;
+  /** Returns the storage as it would be if the process that has it open died now. */
+  afterCrash(): Promise<Storage>;
 }
 
 const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
 const CHANNEL = 'bot@acme.com';
 const OTHER = 'other@acme.com';
-/** A backend may need a while to find that another instance is dead. */
+/** A backend may need some seconds to detect that another instance has died. */
 const PATIENCE = { timeout: 15_000 };
 
-/** What every backend promises that outlives its process: all that was acknowledged is there when it is opened again. */
-export function durableContract(name: string, newPlace: () => Promise<Place>): void {
+/** Tests that a durable backend still has everything it acknowledged when it is opened again. */
+export function durabilityContract(name: string, createStorage: () => Promise<Storage>): void {
   describe.each([
-    ['is closed', async (backend: Backend, place: Place) => backend.close().then(() => place)],
-    ['dies', (_backend: Backend, place: Place) => place.afterCrash()],
-  ])(`what ${name} keeps when it %s`, (how, leave) => {
-    /** Runs the one against a new place, and the other once it is opened again. */
-    async function reopened<Kept>(
-      before: (backend: Backend) => Promise<Kept>,
-      after: (backend: Backend, kept: Kept) => Promise<void>,
+    ['close', async (backend: Backend, storage: Storage) => backend.close().then(() => storage)],
+    ['crash', (_backend: Backend, storage: Storage) => storage.afterCrash()],
+  ])(`${name} after a %s`, (how, stop) => {
+    /**
+     * Runs `before` with new storage, and `after` with its result once the storage is opened again.
+     */
+    async function reopened<Result>(
+      before: (backend: Backend) => Promise<Result>,
+      after: (backend: Backend, result: Result) => Promise<void>,
       limits: Partial<BackendLimits> = {},
     ) {
-      const place = await newPlace();
-      const first = await place.open({ ...ROOMY, ...limits });
-      const kept = await before(first);
-      const second = await (await leave(first, place)).open({ ...ROOMY, ...limits });
+      const storage = await createStorage();
+      const first = await storage.open({ ...ROOMY, ...limits });
+      const result = await before(first);
+      const second = await (await stop(first, storage)).open({ ...ROOMY, ...limits });
       try {
-        await after(second, kept);
+        await after(second, result);
       } finally {
         await second.close();
-        if (how === 'dies') await first.close();
+        if (how === 'crash') await first.close();
       }
     }
 
-    test('are deliveries, with their content byte by byte and all that became of them', () =>
+    test('has the deliveries with their content byte for byte and all their changes', () =>
       reopened(
         async ({ store }) => {
           const waiting = aDelivery({
@@ -60,15 +61,15 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
           await store.update(fresh, sending);
           return [waiting, sending, await become(store, failing, 'failed')];
         },
-        async ({ store }, kept) => {
-          for (const delivery of kept)
+        async ({ store }, stored) => {
+          for (const delivery of stored)
             expect(withBuffers(await store.get(delivery.id))).toEqual(withBuffers(delivery));
-          const [waiting] = kept;
+          const [waiting] = stored;
           if (waiting) expect(await store.update(waiting, advance(waiting, 'canceled'))).toBe(true);
         },
       ));
 
-    test('is not the content of what has settled for good', () =>
+    test('has no content of deliveries that cannot be retried', () =>
       reopened(
         async ({ store }) => {
           const delivery = aDelivery();
@@ -78,7 +79,7 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
         async ({ store }, sent) => expect(await store.get(sent.id)).toEqual({ ...sent, content: null }),
       ));
 
-    test('are all that were acknowledged of many at once', () =>
+    test('has every delivery of many that were inserted at once', () =>
       reopened(
         async ({ store }) => {
           const deliveries = Array.from({ length: 300 }, () => aDelivery());
@@ -92,7 +93,7 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
         },
       ));
 
-    test('fills the queue as before', () =>
+    test('still counts the unsettled deliveries against its limits', () =>
       reopened(
         async ({ store }) => {
           const first = aDelivery();
@@ -100,15 +101,15 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
           await become(store, first, 'sent');
         },
         async ({ store }) => {
-          expect(store.refusal()).toBeNull();
+          expect(store.refusalCode()).toBeNull();
           await store.insert(aDelivery());
-          expect(store.refusal()).toBe('queue_full');
+          expect(store.refusalCode()).toBe('queue_full');
           await expect(store.insert(aDelivery())).rejects.toMatchObject({ code: 'queue_full' });
         },
         { maxMessages: 3 },
       ));
 
-    test('is due again in its order, urgent ones first, each in its channel', () =>
+    test('returns due ids in their order, high priority first, each in its channel', () =>
       reopened(
         async (backend) => {
           const ids = ['msg_c', 'msg_a', 'msg_b'];
@@ -129,7 +130,7 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
         },
       ));
 
-    test('is due no sooner than it was to be', () =>
+    test('returns an id no sooner than it was due', () =>
       reopened(
         async (backend) => {
           const at = Date.now() + 1000;
@@ -153,13 +154,13 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
           });
           const [now, scheduled, deferred] = [await take(), await take(), await take()];
           expect([now.id, scheduled.id, deferred.id]).toEqual(['msg_now', 'msg_scheduled', 'msg_deferred']);
-          // The queue counts on another clock than the one that tells these times.
+          // The queue measures delays by another clock than `Date.now`.
           expect(scheduled.at).toBeGreaterThan(at - 20);
           expect(deferred.at).toBeGreaterThan(at + 280);
         },
       ));
 
-    test('is due again if it was taken and never settled', () =>
+    test('returns an id again that was taken and not done', () =>
       reopened(
         async (backend) => {
           await accept(backend, aDelivery({ id: 'msg_taken' }));
@@ -169,11 +170,11 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
           expect(await queue.take(CHANNEL, AbortSignal.timeout(PATIENCE.timeout))).toBe('msg_taken'),
       ));
 
-    test('are answers by idempotency key, and the seeds of requests that nobody ended', () =>
+    test('has the responses of idempotency keys, and the seeds of unfinished requests', () =>
       reopened(
         async ({ idempotency }) => {
-          await idempotency.claim('answered', 'f', 'crm');
-          await idempotency.accept('answered', RECEIPT, ANSWER);
+          await idempotency.claim('responded', 'f', 'crm');
+          await idempotency.accept('responded', RECEIPT, RESPONSE);
           await idempotency.claim('waiting', 'f', 'crm');
           await idempotency.accept('waiting', RECEIPT, null);
           await idempotency.claim('forgotten', 'f', 'crm');
@@ -181,87 +182,87 @@ export function durableContract(name: string, newPlace: () => Promise<Place>): v
           return seedOf(await idempotency.claim('open', 'f', 'crm'));
         },
         async ({ idempotency }, seed) => {
-          expect(await idempotency.claim('answered', 'f', 'crm')).toEqual({
+          expect(await idempotency.claim('responded', 'f', 'crm')).toEqual({
             kind: 'accepted',
             receipt: RECEIPT,
-            answer: ANSWER,
+            response: RESPONSE,
           });
           expect(await idempotency.claim('waiting', 'f', 'crm')).toEqual({
             kind: 'accepted',
             receipt: RECEIPT,
-            answer: null,
+            response: null,
           });
-          expect(await idempotency.claim('answered', 'g', 'crm')).toEqual({ kind: 'mismatch' });
+          expect(await idempotency.claim('responded', 'g', 'crm')).toEqual({ kind: 'mismatch' });
           expect(await idempotency.claim('forgotten', 'g', 'crm')).toMatchObject({ kind: 'new' });
           expect(await idempotency.claim('open', 'g', 'crm')).toEqual({ kind: 'mismatch' });
           await expect
             .poll(() => idempotency.claim('open', 'f', 'crm'), PATIENCE)
             .toEqual({ kind: 'new', seed });
           expect(await idempotency.claim('open', 'f', 'crm')).toEqual({ kind: 'in_progress' });
-          await idempotency.accept('open', RECEIPT, ANSWER);
+          await idempotency.accept('open', RECEIPT, RESPONSE);
           expect(await idempotency.claim('open', 'f', 'crm')).toEqual({
             kind: 'accepted',
             receipt: RECEIPT,
-            answer: ANSWER,
+            response: RESPONSE,
           });
         },
       ));
 
-    test('are suppressions', () =>
+    test('has the suppressions', () =>
       reopened(
         async ({ suppressions }) => {
-          const kept = aSuppression('Ada@example.com');
-          await put(suppressions, kept);
+          const suppression = aSuppression('Ada@example.com');
+          await put(suppressions, suppression);
           await put(suppressions, aSuppression('bob@example.com'));
           await suppressions.remove('bob@example.com');
-          return kept;
+          return suppression;
         },
-        async ({ suppressions }, kept) =>
-          expect(await suppressions.list({ limit: 10, after: null })).toEqual([kept]),
+        async ({ suppressions }, suppression) =>
+          expect(await suppressions.list({ limit: 10, after: null })).toEqual([suppression]),
       ));
 
-    test('are notices that are still to be delivered, and the room they take', () =>
+    test('has the pending notices, and counts them against the capacity of the outbox', () =>
       reopened(
         async ({ outbox }) => {
-          const [kept, gone] = [aNotice(), aNotice()];
-          for (const notice of [kept, gone]) await outbox.put(notice);
-          await outbox.remove(gone.id);
-          const again = { ...kept, failures: 1, dueAt: 5000 };
-          await outbox.put(again);
+          const [pending, removed] = [aNotice(), aNotice()];
+          for (const notice of [pending, removed]) await outbox.put(notice);
+          await outbox.remove(removed.id);
+          const replaced = { ...pending, failures: 1, dueAt: 5000 };
+          await outbox.put(replaced);
           await outbox.put(aNotice());
-          return again;
+          return replaced;
         },
-        async ({ outbox }, kept) => {
+        async ({ outbox }, notice) => {
           const found: string[] = [];
           for await (const { id } of outbox.pending()) found.push(id);
           expect(found).toHaveLength(2);
-          expect(await outbox.get(kept.id)).toEqual(kept);
-          // One endpoint may hold half of the four that fit.
+          expect(await outbox.get(notice.id)).toEqual(notice);
+          // The capacity is four notices, of which one endpoint may hold half.
           expect(await outbox.put(aNotice())).toBe(false);
           expect(await outbox.put(aNotice({ url: 'https://b.test/' }))).toBe(true);
         },
         { maxMessages: 1 },
       ));
 
-    test('are sharedState, as they were when the last thing was written after them', () =>
+    test('has the shared values, with every change made before the last write', () =>
       reopened(
         async ({ sharedState, store }) => {
-          const book = await sharedState.open<{ spent: number[] }>('quota', () => ({ spent: [] }));
-          for (const at of [1, 2, 3]) await book.change(({ spent }) => spent.push(at));
+          const value = await sharedState.open<{ spent: number[] }>('quota', () => ({ spent: [] }));
+          for (const at of [1, 2, 3]) await value.change(({ spent }) => spent.push(at));
           await store.insert(aDelivery());
         },
         async ({ sharedState }) => {
-          const book = await sharedState.open<{ spent: number[] }>('quota', () => ({ spent: [] }));
-          expect(book.value).toEqual({ spent: [1, 2, 3] });
+          const { value } = await sharedState.open<{ spent: number[] }>('quota', () => ({ spent: [] }));
+          expect(value).toEqual({ spent: [1, 2, 3] });
         },
       ));
   });
 }
 
 const RECEIPT = { ids: ['msg_1'], refused: [] };
-const ANSWER = { status: 202, headers: { location: '/messages/msg_1' }, body: '{"größe":1}' };
+const RESPONSE = { status: 202, headers: { location: '/messages/msg_1' }, body: '{"größe":1}' };
 
-/** As intake does: stored, then pushed. */
+/** Stores a delivery and then pushes it, as intake does. */
 async function accept({ store, queue }: Backend, delivery: Delivery): Promise<void> {
   await store.insert(delivery);
   const afterMs = delivery.scheduledAt === null ? 0 : delivery.scheduledAt - Date.now();
@@ -306,7 +307,7 @@ function contentOf(bytes: number): Delivery['content'] {
   return { ...rest, attachments };
 }
 
-/** Bytes are the same whatever they are held in. */
+/** Converts attachments to Buffers, so that equal bytes compare as equal. */
 function withBuffers(delivery: Delivery | null) {
   const attachments = delivery?.content?.attachments.map((attachment) => ({
     ...attachment,
@@ -316,6 +317,6 @@ function withBuffers(delivery: Delivery | null) {
 }
 
 function seedOf(claim: IdempotencyClaim): string {
-  if (claim.kind !== 'new') throw new Error(`it is ${claim.kind}`);
+  if (claim.kind !== 'new') throw new Error(`the claim is ${claim.kind}, not new`);
   return claim.seed;
 }

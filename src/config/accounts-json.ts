@@ -8,8 +8,10 @@ const EXAMPLE = '[{"user": "you@gmail.com", "app_password": "abcd efgh ijkl mnop
 const text = z.string('It must be a string.').optional();
 const count = z.number('It must be a number, without quotes.').optional();
 
-/** One account as GMAIL_ACCOUNTS writes it; what its texts say is judged later, as that of variables is. */
-const listed = z.strictObject({
+/**
+ * One account in GMAIL_ACCOUNTS. The values themselves are parsed later, like those of variables.
+ */
+const accountEntry = z.strictObject({
   user: z
     .string('It is required: the full address of the account, as a string.')
     .regex(/\S/, 'It is empty: write the full address of the account.'),
@@ -33,31 +35,34 @@ const listed = z.strictObject({
   daily_recipients: count,
   reserve: text,
 });
-const FIELDS: readonly string[] = listed.keyof().options;
+const FIELDS: readonly string[] = accountEntry.keyof().options;
 
-/** One entry of the list: its settings, or what is wrong with its form. */
-export type ListedAccount = { readonly settings: AccountSettings } | { readonly problems: readonly string[] };
+/** One entry of the list: its settings, or the problems of its form. */
+export type AccountEntry =
+  | { readonly kind: 'settings'; readonly settings: AccountSettings }
+  | { readonly kind: 'malformed'; readonly problems: readonly string[] };
 
 /**
- * The entries of GMAIL_ACCOUNTS, in their order.
+ * Returns the entries of GMAIL_ACCOUNTS, in their order.
  *
- * @throws {InvalidValue} when it is not a list of anything
+ * @throws {InvalidValue} If the text is not a JSON list, or the list is empty.
  */
-export function parseAccountList(json: string): ListedAccount[] {
-  return parseJsonList(json, 'account', EXAMPLE).map(toListed);
+export function parseAccountsJson(json: string): AccountEntry[] {
+  return parseJsonList(json, 'account', EXAMPLE).map(toEntry);
 }
 
-function toListed(entry: unknown): ListedAccount {
-  const { data, error } = listed.safeParse(entry);
-  if (error) return { problems: toProblems(error, FIELDS, 'a user and a way to log in') };
+function toEntry(entry: unknown): AccountEntry {
+  const { data, error } = accountEntry.safeParse(entry);
+  if (error) return { kind: 'malformed', problems: toProblems(error, FIELDS, 'a user and a way to log in') };
   const texts = Object.fromEntries(Object.entries(data).map(([field, value]) => [field, toText(value)]));
   const settings = ACCOUNT_FIELDS.map((field) => {
     const file = `${field}_file`;
     return [field, readSetting(texts, field, FIELDS.includes(file) ? file : null)];
   });
-  return { settings: Object.fromEntries(settings) as AccountSettings };
+  return { kind: 'settings', settings: Object.fromEntries(settings) as AccountSettings };
 }
 
+/** Returns a JSON value as the text of a variable. */
 function toText(value: unknown): string {
   if (Array.isArray(value)) return value.join(',');
   return typeof value === 'object' ? JSON.stringify(value) : String(value);

@@ -4,31 +4,31 @@ import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression } from '../helpers/suppression.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
-import type { BackendLimits } from './backend.ts';
+import type { BackendLimits } from './backend-contract.ts';
 
 const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
 const NEVER = new AbortController().signal;
 
-/** A store, and instances on it. */
+/** A shared storage and the instances that use it. */
 export interface Shared extends AsyncDisposable {
-  /** Another instance. */
+  /** Opens another instance. */
   join(limits: BackendLimits): Promise<Backend>;
-  /** Lets an instance die without a word: nothing of it reaches the store any more. */
+  /** Cuts an instance off from the storage, as if it had died. */
   kill(instance: Backend): void;
-  /** For how long an instance is taken to live without a sign of it. */
+  /** Time without a heartbeat after which an instance counts as dead, in ms. */
   readonly lockMs: number;
 }
 
-/** What several instances on one store promise each other. */
-export function sharedContract(name: string, start: () => Promise<Shared>): void {
+/** Tests of the contracts that backends with several instances must pass. */
+export function multiInstanceContract(name: string, start: () => Promise<Shared>): void {
   interface Scene {
     readonly one: Backend;
     readonly other: Backend;
     readonly shared: Shared;
   }
 
-  /** Runs the test with two instances, which are closed afterwards. */
+  /** Runs the test with two instances, and closes them afterwards. */
   const withTwo = (limits: Partial<BackendLimits>, run: (scene: Scene) => Promise<void>) => async () => {
     await using shared = await start();
     const [one, other] = [
@@ -42,14 +42,14 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     }
   };
 
-  describe(`the queue that instances on ${name} share`, () => {
+  describe(`the shared queue of ${name}`, () => {
     test(
-      'gives each id to one of them',
+      'returns each id to one instance only',
       withTwo({}, async ({ one, other }) => {
         const ids = Array.from({ length: 200 }, (_, i) => `id-${i}`);
         const taken: string[] = [];
         const all = new AbortController();
-        const lane = async ({ queue }: Backend) => {
+        const work = async ({ queue }: Backend) => {
           while (taken.length < ids.length) {
             const id = await queue.take(NOW.channel, all.signal);
             taken.push(id);
@@ -57,15 +57,15 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
             if (taken.length === ids.length) all.abort();
           }
         };
-        const lanes = [one, other].flatMap((each) => [lane(each), lane(each), lane(each)]);
+        const workers = [one, other].flatMap((each) => [work(each), work(each), work(each)]);
         for (const [i, id] of ids.entries()) await (i % 2 ? one : other).queue.push(id, NOW);
-        await Promise.allSettled(lanes);
+        await Promise.allSettled(workers);
         expect(taken.toSorted()).toEqual(ids.toSorted());
       }),
     );
 
     test(
-      'wakes a taker at another instance',
+      'resolves a waiting take when another instance pushes an id',
       withTwo({}, async ({ one, other }) => {
         const taken = one.queue.take(NOW.channel, AbortSignal.timeout(2000));
         await other.queue.push('a', NOW);
@@ -74,7 +74,7 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     );
 
     test(
-      'gives the id of an instance that has died to another, and never that of one that lives',
+      'returns an id taken by a dead instance to another instance, never one taken by a living instance',
       withTwo({}, async ({ one, other, shared }) => {
         await one.queue.push('a', NOW);
         expect(await one.queue.take(NOW.channel, NEVER)).toBe('a');
@@ -85,7 +85,7 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     );
 
     test(
-      'settles and reschedules at one what was pushed at another',
+      'removes and reschedules ids that another instance pushed',
       withTwo({}, async ({ one, other }) => {
         await one.queue.push('canceled', { ...NOW, afterMs: 20 });
         await one.queue.push('due', NOW);
@@ -101,7 +101,7 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     );
 
     test(
-      'keeps an id that one has taken from being taken elsewhere, whoever pushes it and into which channel',
+      'hides a taken id from other instances, even if they push it, in any channel',
       withTwo({}, async ({ one, other }) => {
         const elsewhere = { ...NOW, channel: 'other@acme.com' };
         await one.queue.push('a', NOW);
@@ -118,7 +118,7 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     );
 
     test(
-      'gives what a taker who left was about to get to another',
+      'returns the id of an aborted take to another instance',
       withTwo({}, async ({ one, other }) => {
         await one.queue.push('a', NOW);
         const leaving = new AbortController();
@@ -130,7 +130,7 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     );
 
     test(
-      'loses nothing of what takers who leave were about to get',
+      'loses no id when takes are aborted at any moment',
       withTwo({}, async ({ one, other }) => {
         const ids = Array.from({ length: 100 }, (_, i) => `id-${i}`);
         const taken: string[] = [];
@@ -151,115 +151,115 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     );
 
     test(
-      'gets what was kept by an instance that died before it could push it',
+      'pushes deliveries that an instance stored but died before pushing',
       withTwo({}, async ({ one, other, shared }) => {
-        const [kept, again] = [aDelivery(), aDelivery()];
-        const expired = advance(again, 'expired', { finishedAt: 5 });
-        await one.store.insert(again);
-        await one.queue.push(again.id, NOW);
-        await one.queue.done(again.id, NOW.channel);
-        await one.store.update(again, expired);
+        const [inserted, reopened] = [aDelivery(), aDelivery()];
+        const expired = advance(reopened, 'expired', { finishedAt: 5 });
+        await one.store.insert(reopened);
+        await one.queue.push(reopened.id, NOW);
+        await one.queue.done(reopened.id, NOW.channel);
+        await one.store.update(reopened, expired);
         await one.store.update(expired, advance(expired, 'queued', { finishedAt: null }));
-        await one.store.insert(kept);
+        await one.store.insert(inserted);
         shared.kill(one);
-        const take = () => other.queue.take(kept.account, AbortSignal.timeout(10_000));
-        expect([await take(), await take()].toSorted()).toEqual([kept.id, again.id].toSorted());
+        const take = () => other.queue.take(inserted.account, AbortSignal.timeout(10_000));
+        expect([await take(), await take()].toSorted()).toEqual([inserted.id, reopened.id].toSorted());
       }),
     );
   });
 
-  describe(`the store that instances on ${name} share`, () => {
+  describe(`the shared store of ${name}`, () => {
     test(
-      'holds no more than may wait, whoever inserts',
+      'applies its limits to all instances together',
       withTwo({ maxMessages: 20 }, async ({ one, other }) => {
         const inserts = Array.from({ length: 40 }, (_, i) => (i % 2 ? one : other).store.insert(aDelivery()));
         const refused = (await Promise.allSettled(inserts)).filter(({ status }) => status === 'rejected');
         expect(refused).toHaveLength(20);
         await expect
-          .poll(() => [one.store.refusal(), other.store.refusal()])
+          .poll(() => [one.store.refusalCode(), other.store.refusalCode()])
           .toEqual(['queue_full', 'queue_full']);
       }),
     );
 
     test(
-      'lets one of them change a revision, and shows all what it has become',
+      'applies one of two updates of the same revision, and returns the result to all instances',
       withTwo({}, async ({ one, other }) => {
         const delivery = aDelivery();
         await one.store.insert(delivery);
         const canceled = advance(delivery, 'canceled', { finishedAt: 5 });
-        const had = await Promise.all([
+        const updated = await Promise.all([
           one.store.update(delivery, canceled),
           other.store.update(delivery, advance(delivery, 'sending')),
         ]);
-        expect(had.filter(Boolean)).toHaveLength(1);
+        expect(updated.filter(Boolean)).toHaveLength(1);
         expect(await one.store.get(delivery.id)).toEqual(await other.store.get(delivery.id));
       }),
     );
 
     test(
-      'tells the others, and not oneself, what was settled or deferred',
+      'notifies other instances, and not the writer, of settled and deferred deliveries',
       withTwo({}, async ({ one, other }) => {
-        const told: Record<'here' | 'there', string[]> = { here: [], there: [] };
-        one.store.onChangeElsewhere((id) => told.here.push(id));
-        other.store.onChangeElsewhere((id) => told.there.push(id));
+        const notified: Record<'here' | 'there', string[]> = { here: [], there: [] };
+        one.store.onRemoteChange((id) => notified.here.push(id));
+        other.store.onRemoteChange((id) => notified.there.push(id));
         const [settled, deferred, begun] = [aDelivery(), aDelivery(), aDelivery()];
         for (const delivery of [settled, deferred, begun]) await one.store.insert(delivery);
         await one.store.update(begun, advance(begun, 'sending'));
         await one.store.update(settled, advance(settled, 'canceled', { finishedAt: 5 }));
         await one.store.update(deferred, advance(deferred, 'deferred', { nextAttemptAt: 5 }));
-        await expect.poll(() => told).toEqual({ here: [], there: [settled.id, deferred.id] });
+        await expect.poll(() => notified).toEqual({ here: [], there: [settled.id, deferred.id] });
       }),
     );
 
     test(
-      'lists and names what any of them keeps',
+      'iterates over unsettled deliveries of all instances',
       withTwo({}, async ({ one, other }) => {
         const delivery: Delivery = aDelivery();
         await one.store.insert(delivery);
-        const names: string[] = [];
-        for await (const { id } of other.store.unsettled()) names.push(id);
-        expect(names).toEqual([delivery.id]);
+        const ids: string[] = [];
+        for await (const { id } of other.store.unsettled()) ids.push(id);
+        expect(ids).toEqual([delivery.id]);
       }),
     );
   });
 
-  describe(`the idempotency ledger that instances on ${name} share`, () => {
+  describe(`the shared idempotency store of ${name}`, () => {
     test(
-      'lets one of many equal claims through, and gives all its answer',
+      'returns new to one of many concurrent claims, and its response to all instances',
       withTwo({}, async ({ one, other }) => {
         const claims = await Promise.all(
           Array.from({ length: 50 }, (_, i) => (i % 2 ? one : other).idempotency.claim('k', 'f', 'crm')),
         );
         expect(claims.filter(({ kind }) => kind === 'new')).toHaveLength(1);
         const claimant = claims.findIndex(({ kind }) => kind === 'new') % 2 ? one : other;
-        const answer = { status: 202, headers: {}, body: '{}' };
+        const response = { status: 202, headers: {}, body: '{}' };
         const receipt = { ids: ['msg_1'], refused: [] };
-        await claimant.idempotency.accept('k', receipt, answer);
+        await claimant.idempotency.accept('k', receipt, response);
         for (const each of [one, other])
           expect(await each.idempotency.claim('k', 'f', 'crm')).toEqual({
             kind: 'accepted',
             receipt,
-            answer,
+            response,
           });
       }),
     );
 
     test(
-      'takes the answer of a request from another instance than the one that accepted it',
+      'stores a response from another instance than the one that accepted the request',
       withTwo({}, async ({ one, other }) => {
         const receipt = { ids: ['msg_1'], refused: [] };
-        const answer = { status: 200, headers: {}, body: '{}' };
+        const response = { status: 200, headers: {}, body: '{}' };
         await one.idempotency.claim('k', 'f', 'crm');
-        await other.idempotency.accept('k', receipt, answer);
+        await other.idempotency.accept('k', receipt, response);
         expect(await other.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'in_progress' });
         await one.idempotency.accept('k', receipt, null);
-        await other.idempotency.accept('k', receipt, answer);
-        expect(await one.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, answer });
+        await other.idempotency.accept('k', receipt, response);
+        expect(await one.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'accepted', receipt, response });
       }),
     );
 
     test(
-      'lets another take up, with the same seed, the claim of an instance that has died, and never that of one that lives',
+      'returns the claim of a dead instance as new with the same seed, never that of a living instance',
       withTwo({}, async ({ one, other, shared }) => {
         const first = await one.idempotency.claim('k', 'f', 'crm');
         await expect(
@@ -277,28 +277,28 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     );
   });
 
-  describe(`what else instances on ${name} share`, () => {
+  describe(`other shared data of ${name}`, () => {
     test(
-      'books lose no change, whoever makes it',
+      'shared values lose no concurrent change of any instance',
       withTwo({}, async ({ one, other }) => {
-        const sharedState = await Promise.all(
+        const values = await Promise.all(
           [one, other].map((each) =>
             each.sharedState.open('a', () => ({ count: 0, by: {} as Record<string, number> })),
           ),
         );
         const change = (i: number) =>
-          sharedState[i % 2]?.change((value) => {
+          values[i % 2]?.change((value) => {
             value.by[i] = i;
             return ++value.count;
           });
         const results = await Promise.all(Array.from({ length: 300 }, (_, i) => change(i)));
         expect(new Set(results).size).toBe(300);
-        for (const book of sharedState) expect(Object.keys((await book.read()).by)).toHaveLength(300);
+        for (const value of values) expect(Object.keys((await value.read()).by)).toHaveLength(300);
       }),
     );
 
     test(
-      'books are kept when all have gone',
+      'shared values survive when all instances have closed',
       withTwo({}, async ({ one, other, shared }) => {
         await (await one.sharedState.open('a', () => ({ count: 0 }))).change((value) => ++value.count);
         await Promise.all([one.close(), other.close()]);
@@ -309,7 +309,7 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     );
 
     test(
-      'their clocks agree',
+      'the clocks of all instances agree',
       withTwo({}, async ({ one, other }) => {
         expect(one.sharedState.shared).toBe(true);
         expect(Math.abs(one.sharedState.now() - other.sharedState.now())).toBeLessThan(50);
@@ -317,7 +317,7 @@ export function sharedContract(name: string, start: () => Promise<Shared>): void
     );
 
     test(
-      'suppressions and notices are everybody’s',
+      'all instances see the same suppressions and notices',
       withTwo({}, async ({ one, other }) => {
         const [suppression, notice] = [aSuppression('ada@example.com'), aNotice()];
         await one.suppressions.replace(null, suppression);

@@ -4,7 +4,10 @@ import { type Instance, type InstanceSetup, startInstance } from './instance.ts'
 
 const EIO = 5;
 
-/** How likely each of these calls is to fail; `reduce`: to do less than it was asked to, without failing. Only the database is written by them. */
+/**
+ * Probability that each of these calls fails, or, for `reduce`, that it writes less than requested
+ * without failing. Only the database is written by these calls.
+ */
 export type Faults = Readonly<Record<'fsync' | 'pwrite' | 'pwrite/reduce', number>>;
 
 const POINTS: Readonly<Record<keyof Faults, string>> = {
@@ -13,21 +16,25 @@ const POINTS: Readonly<Record<keyof Faults, string>> = {
   'pwrite/reduce': 'posix/io/rw/pwrite/reduce',
 };
 
-/** The service on a disk that can be made to fail with EIO. */
-export interface Failing extends Instance {
+/** The service on a disk that can fail with EIO. */
+export interface FaultyInstance extends Instance {
   fail(faults: Faults): void;
   heal(): void;
 }
 
-/** @param folder where it is told what to do */
-export async function startFailing(setup: InstanceSetup, folder: string, seed: string): Promise<Failing> {
+/** @param folder folder of the pipe that controls the faults */
+export async function startWithFaults(
+  setup: InstanceSetup,
+  folder: string,
+  seed: string,
+): Promise<FaultyInstance> {
   const control = join(folder, 'fiu');
   const instance = await startInstance({
     ...setup,
-    under: ['env', `FIU_PRNG_SEED=${seed}`, 'fiu-run', '-x', '-f', control],
+    command: ['env', `FIU_PRNG_SEED=${seed}`, 'fiu-run', '-x', '-f', control],
   });
 
-  function tell(commands: readonly string[]): void {
+  function sendCommands(commands: readonly string[]): void {
     const args = ['-f', control, ...commands.flatMap((command) => ['-c', command]), String(instance.pid)];
     const { status, stdout } = spawnSync('fiu-ctrl', args, { encoding: 'utf8' });
     if (status !== 0 || stdout !== '') throw new Error(`fiu-ctrl ended with ${status}: ${stdout}`);
@@ -37,16 +44,16 @@ export async function startFailing(setup: InstanceSetup, folder: string, seed: s
   return {
     ...instance,
     fail: (faults) =>
-      tell(
+      sendCommands(
         points.map(
           ([call, name]) => `enable_random name=${name},probability=${faults[call]},failinfo=${EIO}`,
         ),
       ),
-    heal: () => tell(points.map(([, name]) => `disable name=${name}`)),
+    heal: () => sendCommands(points.map(([, name]) => `disable name=${name}`)),
   };
 }
 
-/** How often it found that nothing could be written any more. */
-export function failuresOf({ printed }: Instance): number {
-  return printed().split('the queue cannot be used').length - 1;
+/** Counts how many times the queue became unavailable, by its log lines. */
+export function countFailures({ output: printed }: Instance): number {
+  return printed().split('queue unavailable').length - 1;
 }
