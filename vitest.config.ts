@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 // Each folder of test/ is a Vitest project of the same name:
 //
 //   unit      one module at a time, in memory, with injected clock, delay and randomness
-//   http      the HTTP layer over a fake core
+//   http      the HTTP layer over core in memory
 //   backends  one contract suite, run against memory, SQLite and Redis
 //   openapi   every documented response of openapi.yaml, checked against the running service
 //   e2e       the whole service, often as a process, against the simulator or a faulty SMTP server
@@ -15,8 +15,8 @@ import { defineConfig } from 'vitest/config';
 //   npx vitest run --project e2e  one project
 //   npx vitest run e2e/clock      files whose path contains this text
 //
-// `npm test` names its files on the command line, see package.json. Tests that need Redis, Chromium, strace, fiu-run, faketime
-// or mount permission are skipped where these are missing, and fail there if CI=true.
+// `npm test` names its files on the command line, see package.json. Tests that need Redis, Chromium, curl, Python,
+// strace, fiu-run or faketime are skipped where the program is missing, and fail there if CI=true.
 const PROJECTS = ['unit', 'http', 'backends', 'openapi', 'e2e', 'crash'];
 
 export default defineConfig({
