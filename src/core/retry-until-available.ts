@@ -3,8 +3,15 @@ import { AppError } from './errors.ts';
 
 const RETRY_EVERY_MS = 1000;
 
-/** Retries `run` every second while the backend is unavailable. Rethrows any other error. */
-export async function retryUntilAvailable<Result>(run: () => Promise<Result>): Promise<Result> {
+/**
+ * Retries `run` every second while the backend is unavailable. Rethrows any other error.
+ *
+ * @param wait waits between two tries; tests replace it
+ */
+export async function retryUntilAvailable<Result>(
+  run: () => Promise<Result>,
+  wait: typeof delay = delay,
+): Promise<Result> {
   for (;;) {
     try {
       return await run();
@@ -12,7 +19,7 @@ export async function retryUntilAvailable<Result>(run: () => Promise<Result>): P
       if (!isUnavailable(error)) throw error;
     }
     // The timer does not keep an otherwise idle process alive.
-    await delay(RETRY_EVERY_MS, undefined, { ref: false });
+    await wait(RETRY_EVERY_MS, undefined, { ref: false });
   }
 }
 

@@ -1,5 +1,5 @@
 import { Command, Redis } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/index.ts';
 import { KEYS } from '../../src/adapters/redis/keys.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
@@ -148,7 +148,8 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     });
   });
 
-  describe('when Redis fails', () => {
+  // Each test waits for its own Redis to fail and come back. Unlike expect.poll, vi.waitFor works in concurrent tests.
+  describe('when Redis fails', { timeout: 60_000, concurrent: true }, () => {
     /** One call of each part of the backend. */
     const attempts = ({ store, queue, sharedState, idempotency, suppressions, outbox }: Backend) =>
       [
@@ -200,9 +201,10 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         });
 
         await start(redis);
-        await expect
-          .poll(() => [one.store.refusalCode(), other.store.refusalCode()], SOON)
-          .toEqual([null, null]);
+        await vi.waitFor(
+          () => expect([one.store.refusalCode(), other.store.refusalCode()]).toEqual([null, null]),
+          SOON,
+        );
         expect(await one.store.update(delivery, advance(delivery, 'canceled', { finishedAt: 5 }))).toBe(true);
         await one.queue.done(delivery.id, NOW.channel);
         await one.queue.push('next', NOW);
@@ -227,7 +229,10 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         .catch(() => 'nothing');
       await redis.kill();
       const killedAt = performance.now();
-      await expect.poll(() => performance.now() - killedAt).toBeGreaterThan(1.5 * QUICK.absentAfterMs);
+      await vi.waitFor(
+        () => expect(performance.now() - killedAt).toBeGreaterThan(1.5 * QUICK.absentAfterMs),
+        SOON,
+      );
       await redis.restart();
       expect(await taken).toBe('nothing');
       await one.queue.retry('a', NOW.channel, 0);
@@ -253,10 +258,10 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         const sendCommand = (...[name, ...args]: readonly string[]) => operator.call(name as string, ...args);
         expect(backend.store.refusalCode()).toBeNull();
         await sendCommand(...degrade);
-        await expect.poll(() => backend.store.refusalCode(), SOON).toBe('queue_unavailable');
+        await vi.waitFor(() => expect(backend.store.refusalCode()).toBe('queue_unavailable'), SOON);
         await expect(backend.store.insert(aDelivery())).rejects.toMatchObject({ code: 'queue_unavailable' });
         await sendCommand(...restore);
-        await expect.poll(() => backend.store.refusalCode(), SOON).toBeNull();
+        await vi.waitFor(() => expect(backend.store.refusalCode()).toBeNull(), SOON);
         await backend.store.insert(aDelivery());
         expect([reports[0], reports.at(-1)]).toEqual([true, false]);
 

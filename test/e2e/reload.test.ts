@@ -13,14 +13,14 @@ async function statusOf(url: string, secret: string): Promise<number> {
   return answer.status;
 }
 
-/** The log line with this message. */
+/** Resolves with the first log line that has this message. */
 async function lineOf(service: Running, message: string): Promise<Record<string, unknown>> {
   const [line] = await service.saw(new RegExp(`^\\{.*"msg":"${message}.*\\}$`, 'm'));
   return JSON.parse(line);
 }
 
 describe('on SIGHUP, outtray serve', () => {
-  test('takes the keys that API_KEYS_FILE has now, without a restart', async () => {
+  test('loads the keys of API_KEYS_FILE without a restart', async () => {
     using file = fileOf(`crm:${CRM_SECRET}`);
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, { API_KEYS_FILE: file.path });
@@ -43,7 +43,7 @@ describe('on SIGHUP, outtray serve', () => {
       expect(service.output().out).not.toContain(secret);
   });
 
-  test('keeps the keys it has when those of the file cannot be used, and says what is wrong', async () => {
+  test('keeps its keys and logs the reason when those of the file are invalid', async () => {
     using file = fileOf(`crm:${CRM_SECRET}`);
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, { API_KEYS_FILE: file.path });
@@ -63,7 +63,7 @@ describe('on SIGHUP, outtray serve', () => {
     expect(await statusOf(service.url, SHOP_SECRET)).toBe(200);
   });
 
-  test('says so when the keys stand in the environment, which cannot change', async () => {
+  test('logs that keys in the environment cannot be reloaded', async () => {
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, { API_KEYS: `crm:${CRM_SECRET}` });
     service.signal('SIGHUP');

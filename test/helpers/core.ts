@@ -25,30 +25,37 @@ import { aCaller } from './keys.ts';
 export const CALLER = aCaller();
 export const AMPLE: Allowance = { messages: 1_000_000, recipients: 1_000_000, reserve: 0 };
 
-/** What a transport would say. `user` is the account that sends. */
+/** Returns the outcome of an attempt in place of a transport. `user` is the account that sends. */
 export type Send = (job: Job, user: string) => Promise<Outcome> | Outcome;
 
 export interface CoreSetup {
-  /** The accounts; their From is their own address, or the one given. */
+  /** The accounts. The default From of each is its own address. */
   readonly senders?: readonly { user: string; aliases?: readonly string[]; from?: Address }[];
   readonly fromPolicy?: AccountsOptions['fromPolicy'];
   readonly allowance?: Allowance;
   readonly rate?: number;
   readonly workers?: number;
   readonly backend?: Backend;
-  /** Whether sessions come about, or every attempt ends before. */
+  /** Whether attempts reach the message, or end before a session is ready. Default: true. */
   readonly login?: boolean;
   readonly backoffScale?: number;
   readonly retryForMs?: number;
   readonly retainMs?: number;
   readonly intake?: Partial<IntakeDeps>;
+  /** Whether dispatchers make attempts. Otherwise messages stay queued. Default: true. */
+  readonly dispatch?: boolean;
+  /** Randomness of the back-off, from 0 to 1. Default: always 0.5. */
+  readonly random?: () => number;
   readonly onUncertain?: OnUncertain;
   readonly verify?: (user: string) => Promise<Fault | null>;
 }
 
 export type Core = ReturnType<typeof startCore>;
 
-/** Core with its real parts and the memory backend, and transports that do what the test says. Close it with `await using`. */
+/**
+ * Starts core with its real modules and the memory backend, and with transports that the test controls.
+ * Close it with `await using`.
+ */
 export function startCore(send: Send, setup: CoreSetup = {}) {
   const {
     senders = [{ user: 'bot@acme.com' }],
@@ -59,6 +66,8 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     login = true,
     backoffScale = 0.0005,
     retryForMs = 10_000,
+    dispatch = true,
+    random = () => 0.5,
   } = setup;
   const { queue, store, sharedState } = backend;
   const events = createEvents().setMaxListeners(0);
@@ -96,7 +105,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     retryForMs,
     onUncertain: setup.onUncertain ?? 'retry',
     backoffScale: backoffScale * 2,
-    random: () => 0.5,
+    random,
   } as const;
   const dispatchers = members.map(({ account, transport }) =>
     createDispatcher({ queue, store, events, policy, accounts, account, transport, workers }),
@@ -132,7 +141,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const messages = createMessages({ queue, store, events, isDraining });
   const waiters = createWaiters({ store, events });
   for (const { account } of members) void account.join();
-  for (const dispatcher of dispatchers) dispatcher.start();
+  if (dispatch) for (const dispatcher of dispatchers) dispatcher.start();
   const drain = () => Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
 
   return {
@@ -142,6 +151,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     waiters,
     intake,
     messages,
+    suppressions,
     queue,
     accounts,
     events,
@@ -151,7 +161,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     async outcomeOf(id: string): Promise<Delivery> {
       for (;;) {
         const delivery = await store.get(id);
-        if (!delivery) throw new Error(`${id} is lost`);
+        if (!delivery) throw new Error(`${id} does not exist`);
         if (delivery.finishedAt !== null) return delivery;
         await new Promise((resolve) => events.once('message.settled', resolve));
       }
@@ -163,7 +173,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   };
 }
 
-/** A book in memory. */
+/** A shared value in memory. */
 export function aSharedValue<Value>(value: Value): SharedValue<Value> {
   return { value: value, read: async () => value, change: async (edit) => edit(value) };
 }

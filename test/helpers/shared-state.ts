@@ -1,17 +1,19 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 
-/** A value that several instances have a book of, each its own. */
+/** A value that several simulated instances share. */
 export interface SimulatedSharedValue<Value> {
-  /** What is kept now. */
+  /** The stored value. */
   readonly kept: Value;
-  /** As one instance has it. */
+  /** Opens it as another instance. */
   open(): SharedValue<Value>;
 }
 
 /**
- * Changes are made one at a time, and take a while. With `conflicting`, another instance is always first: each `edit` runs once on what was known
- * here, to no effect, and then on what is kept.
+ * Creates a shared value whose changes run one at a time and take a turn of the event loop.
+ *
+ * @param options.conflicting another instance always changes the value first: each `edit` runs once on the
+ *   last known value, without effect, and then on the stored one
  */
 export function shareValue<Value extends object>(
   initial: Value,

@@ -55,7 +55,7 @@ function readDocument() {
 }
 
 describe('the OpenAPI document', () => {
-  test('is what GET /openapi.yaml serves, and the same each time', async () => {
+  test('is served by GET /openapi.yaml and does not change between requests', async () => {
     await using app = await startApp();
     const answer = await app.get('/openapi.yaml', {});
     expect(answer.headers['content-type']).toBe('application/yaml');
@@ -63,7 +63,7 @@ describe('the OpenAPI document', () => {
     expect(answer.body).toBe(await openApiDocument('1.2.3'));
   });
 
-  test('has every route, each with a name, a tag and a summary', async () => {
+  test('has every route, with a name, a tag and a summary', async () => {
     const { document, operations } = readDocument();
     expect(document.openapi).toMatch(/^3\.1\./);
     expect(document.info).toMatchObject({ title: 'Outtray', version: '1.2.3', license: { name: 'MIT' } });
@@ -98,7 +98,7 @@ describe('the OpenAPI document', () => {
     for (const { tags, summary } of operations) expect([tags.length, summary.length > 0]).toEqual([1, true]);
   });
 
-  test('wants a key for all but the open routes', async () => {
+  test('requires a key for all but the public routes', async () => {
     const { document, operations } = readDocument();
     expect(document.security).toEqual([{ bearer: [] }, { apiKey: [] }, { basic: [] }]);
     expect(document.components.securitySchemes).toMatchObject({
@@ -110,7 +110,7 @@ describe('the OpenAPI document', () => {
     expect(open.sort()).toEqual(['/livez', '/openapi.yaml', '/problems/{code}', '/readyz']);
   });
 
-  test('describes POST /send: every field, the headers it reads and those it answers with', async () => {
+  test('describes POST /send with every field and its request and response headers', async () => {
     const { document, operations } = readDocument();
     const send = operations.find(({ operationId }) => operationId === 'send');
     expect(send?.requestBody?.content['application/json']?.schema).toEqual({
@@ -139,7 +139,7 @@ describe('the OpenAPI document', () => {
       'null within fields',
       { unsubscribe: { url: null, email: 'a@b.co', one_click: '' }, template: { id: 'x', variables: null } },
     ],
-    ['an empty list for an object', { headers: [], tags: [], metadata: [] }],
+    ['an empty list in place of an object', { headers: [], tags: [], metadata: [] }],
     ['numbers and booleans in tags', { tags: { a: 1, b: true, c: 'x' }, scheduled_at: null }],
     ['a References header', { references: '<a@b> <c@d>' }],
   ])('allows a request with %s', async (_, patch) => {
@@ -156,7 +156,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  test('has every code of the table in the answers of its status, and no other', async () => {
+  test('has exactly the codes of the error table in the responses of each status', async () => {
     const { document, operations } = readDocument();
     const told = new Set<string>();
     for (const { responses, tags } of operations) {
@@ -170,13 +170,13 @@ describe('the OpenAPI document', () => {
         }
       }
     }
-    // These are of no route (405, 431), or pass while a message is retried.
+    // These belong to no route (405, 431), or occur only while a message is retried.
     const untold = ERROR_CODES.filter((code) => !told.has(code) && ERRORS[code].scope === 'request');
     expect(untold.sort()).toEqual(['headers_too_large', 'method_not_allowed']);
     expect(document.components.schemas.ErrorCode.enum).toEqual(ERROR_CODES);
   });
 
-  test('has an example of each error, which is made of its row of the table', async () => {
+  test('has an example of each error, generated from its row of the table', async () => {
     const { document, operations } = readDocument();
     for (const { path, responses } of operations) {
       for (const [status, { content }] of Object.entries(responses)) {
@@ -210,7 +210,7 @@ describe('the OpenAPI document', () => {
     });
   });
 
-  test('leaves answers open for fields to come', async () => {
+  test('allows additional fields in responses', async () => {
     const { document } = readDocument();
     expect(document.components.schemas.Message).not.toHaveProperty('additionalProperties');
   });

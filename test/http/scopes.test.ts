@@ -28,7 +28,7 @@ interface Operation {
   readonly responses: Readonly<Record<string, { readonly description: string }>>;
 }
 
-/** Every operation that needs a key, with the scope it should take: what looks takes `read`, what sends or steers takes `send`. */
+/** Every operation that needs a key, with the scope it should require: `read` for reading, `send` for sending and changing. */
 async function operations(): Promise<
   { name: string; scope: Scope; request: InjectOptions; forbidden: string }[]
 > {
@@ -49,7 +49,7 @@ async function operations(): Promise<
 }
 
 describe('a scope', () => {
-  test('is asked for by every operation that needs a key, and documented', async () => {
+  test('is required and documented by every operation that needs a key', async () => {
     await using app = await startApp({ apiKeys: KEYRING });
     const all = await operations();
     expect(all.map(({ name }) => name)).toEqual(
@@ -72,28 +72,28 @@ describe('a scope', () => {
     }
   });
 
-  test('is that of GET where a route answers HEAD', async () => {
+  test('of HEAD is that of GET', async () => {
     await using app = await startApp({ apiKeys: KEYRING });
     const ask = async (scope: Scope) =>
       (await app.inject({ method: 'HEAD', url: '/accounts', headers: keyFor(scope) })).statusCode;
     expect([await ask('send'), await ask('read')]).toEqual([403, 200]);
   });
 
-  test('is looked at after the key and before the body', async () => {
+  test('is checked after the key and before the body', async () => {
     await using app = await startApp({ apiKeys: KEYRING });
     expect((await app.send(MAIL, { authorization: 'Bearer wrong' })).statusCode).toBe(401);
     expect((await app.send('{ not JSON', keyFor('read'))).statusCode).toBe(403);
     expect(app.accepted).toEqual([]);
   });
 
-  test('is no way around the limit of a key: a refusal counts', async () => {
+  test('that is missing still counts against the rate limit', async () => {
     await using app = await startApp({ apiKeys: KEYRING, rateLimit: { max: 2, windowMs: 60_000 } });
     const statuses: number[] = [];
     for (let i = 0; i < 3; i++) statuses.push((await app.send(MAIL, keyFor('read'))).statusCode);
     expect(statuses).toEqual([403, 403, 429]);
   });
 
-  test('must be said by a route behind a key: else the service does not start', () => {
+  test('must be declared by a route that needs a key, or the service does not start', () => {
     const app = fastify().addHook('onRoute', requireScope);
     expect(() => app.get('/mail', { config: { scope: 'read' } }, async () => '')).not.toThrow();
     expect(() => app.get('/forgotten', async () => '')).toThrow('/forgotten has no scope in its config');
@@ -101,7 +101,7 @@ describe('a scope', () => {
 });
 
 describe('keys that are replaced while the service runs', () => {
-  test('hold from the next request on: the new ones, and only these', async () => {
+  test('apply from the next request on, and replaced ones are refused', async () => {
     const apiKeys = createApiKeys([aKey(CRM_SECRET, { scopes: ['send'] })], createMemorySharedState());
     await using app = await startApp({ apiKeys });
     const statusOf = async (secret: string) =>

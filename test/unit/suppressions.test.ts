@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
@@ -90,7 +91,7 @@ describe('an address that Gmail refuses', () => {
 
   test('for two accounts at once is suppressed for both, even with a slow store', async () => {
     const memory = createMemorySuppressions();
-    const slowly = () => new Promise((resolve) => setTimeout(resolve, 5));
+    const slowly = () => nextTurn();
     const store: SuppressionStore = {
       ...memory,
       replace: (from, to) => slowly().then(() => memory.replace(from, to)),

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
@@ -18,7 +18,7 @@ const DISKS = [
 const SOON = { timeout: 5000, interval: 50 };
 
 for (const { where, open, runs } of DISKS) {
-  describe.runIf(runs)(`on a file system ${where}`, () => {
+  describe.runIf(runs)(`on a file system ${where}`, { timeout: 60_000, concurrent: true }, () => {
     test('refuses messages that it cannot store, keeps accepted ones, and accepts more once there is space', async () => {
       await using disk = await open();
       await using gmail = await startSimulator({ password: APP_PASSWORD });
@@ -37,18 +37,21 @@ for (const { where, open, runs } of DISKS) {
         while (refusal.status === 202) refusal = await accept();
         expectUnavailable(refusal);
         expect(accepted.length).toBeGreaterThan(3);
-        await expect.poll(() => listed(service)).toEqual(accepted.toSorted());
+        await vi.waitFor(async () => expect(await listed(service)).toEqual(accepted.toSorted()));
         await disk.fill(service.pid, 0);
         for (const refused of await Promise.all(Array.from({ length: 8 }, accept)))
           expectUnavailable(refused);
         // There may still be space for part of a message.
-        await expect
-          .poll(async () => [(await accept()).status, (await service.request('/readyz')).body.code])
-          .toEqual([503, 'queue_unavailable']);
-        await expect.poll(() => listed(service)).toEqual(accepted.toSorted());
+        await vi.waitFor(async () =>
+          expect([(await accept()).status, (await service.request('/readyz')).body.code]).toEqual([
+            503,
+            'queue_unavailable',
+          ]),
+        );
+        await vi.waitFor(async () => expect(await listed(service)).toEqual(accepted.toSorted()));
 
         await disk.free(service.pid);
-        await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
+        await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(200), SOON);
         expect((await accept()).status).toBe(202);
         await service.kill();
       }
@@ -73,11 +76,11 @@ for (const { where, open, runs } of DISKS) {
         await disk.fill(service.pid, 0);
         expectUnavailable(await service.send(later()));
         await gmail.waitFor(({ messages }) => messages.some(({ answered }) => answered));
-        await expect.poll(() => statuses(service)).toEqual(['sending', 'scheduled']);
+        await vi.waitFor(async () => expect(await statuses(service)).toEqual(['sending', 'scheduled']));
         expect(gmail.transactions).toHaveLength(1);
 
         await disk.free(service.pid);
-        await expect.poll(() => statuses(service), SOON).toEqual(['sent', 'sent']);
+        await vi.waitFor(async () => expect(await statuses(service)).toEqual(['sent', 'sent']), SOON);
         await service.kill();
       }
       await using again = await startInstance(setup);
@@ -106,9 +109,9 @@ for (const { where, open, runs } of DISKS) {
       }
       await using again = await startInstance({ smtp: gmail, file, command: disk.command });
       expectUnavailable(await again.send(later()));
-      await expect.poll(() => listed(again)).toEqual([id]);
+      await vi.waitFor(async () => expect(await listed(again)).toEqual([id]));
       await disk.free(again.pid);
-      await expect.poll(async () => (await again.send(later())).status, SOON).toBe(202);
+      await vi.waitFor(async () => expect((await again.send(later())).status).toBe(202), SOON);
     });
   });
 }

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Simulator } from '../../../src/simulator/simulator.ts';
 import { between, type Random } from '../../crash/random.ts';
-import { reckon, weather } from '../../crash/run.ts';
-import type { World } from '../../crash/world.ts';
+import { runUnderFaults, settleAndReport } from '../../crash/run.ts';
+import type { TestBed } from '../../crash/test-bed.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
 import { countFailures, type Faults, startWithFaults } from './faulty-disk.ts';
@@ -22,12 +22,12 @@ describe.runIf(isInstalled('fiu-run'))(
       const folder = await mkdtemp(join(tmpdir(), 'ot5-eio-'));
       onTestFinished(() => rm(folder, { recursive: true }));
       await using gmail = await startSimulator({ password: APP_PASSWORD, retain: Number.POSITIVE_INFINITY });
-      await using world = await openWorld(folder, gmail, seed);
-      const crowd = await weather(world, seed);
-      const { violations, tally } = await reckon(world, crowd, seed);
+      await using testBed = await openTestBed(folder, gmail, seed);
+      const clients = await runUnderFaults(testBed, seed);
+      const { violations, tally } = await settleAndReport(testBed, clients, seed);
       expect(violations).toEqual([]);
       expect(tally.sent).toBeGreaterThan(0);
-      expect(world.failures()).toBeGreaterThan(0);
+      expect(testBed.failures()).toBeGreaterThan(0);
     });
 
     test('no accepted message is lost when the log is checkpointed meanwhile', {
@@ -78,14 +78,14 @@ describe.runIf(isInstalled('fiu-run'))(
 const FREQUENT: Faults = { fsync: 0.2, pwrite: 0.02, 'pwrite/reduce': 0.05 };
 
 /**
- * Makes the disk fail for a while at each strike. Sometimes the service is killed before the disk
+ * Makes the disk fail for a while at each fault. Sometimes the service is killed before the disk
  * recovers.
  */
-async function openWorld(
+async function openTestBed(
   folder: string,
   gmail: Simulator,
   seed: string,
-): Promise<World & { readonly failures: () => number }> {
+): Promise<TestBed & { readonly failures: () => number }> {
   const start = () => startWithFaults({ smtp: gmail, file: join(folder, 'queue.db') }, folder, seed);
   let service = await start();
   let failures = 0;
@@ -98,9 +98,9 @@ async function openWorld(
 
   return {
     gmail,
-    pulse: { acknowledged() {}, rest: (ms) => sleep(ms) },
+    timing: { acknowledged() {}, rest: (ms) => sleep(ms) },
     url: () => service.url,
-    async strike(random: Random) {
+    async injectFault(random: Random) {
       await sleep(between(random, 100, 500));
       service.fail(FREQUENT);
       await sleep(between(random, 500, 1500));

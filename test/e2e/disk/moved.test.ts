@@ -1,7 +1,7 @@
 import { copyFile, mkdir, mkdtemp, rename, rm, symlink, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, type TestContext, test, vi } from 'vitest';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
@@ -14,7 +14,7 @@ const UNAVAILABLE = 'queue unavailable';
  * Starts a service whose path to its file contains a folder and a symbolic link, with one waiting
  * message.
  */
-async function start() {
+async function start({ onTestFinished }: TestContext) {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'outtray-moved-'));
   stack.defer(() => rm(folder, { recursive: true }));
@@ -93,11 +93,12 @@ const MISHAPS = [
   },
 ];
 
-describe('a service whose file', { timeout: 60_000 }, () => {
-  test.each(MISHAPS)(
+// Each test waits for the service to check its file, which it does every second.
+describe('a service whose file', { timeout: 60_000, concurrent: true }, () => {
+  test.for(MISHAPS)(
     '$what refuses messages, is not ready, reports the reason, and sends nothing',
-    async ({ harm, reason, ...rest }) => {
-      const { gmail, service, ...paths } = await start();
+    async ({ harm, reason, ...rest }, context) => {
+      const { gmail, service, ...paths } = await start(context);
       const soon = await accept(service, 500);
       await harm(paths);
       expect(await service.send(later())).toMatchObject({ status: 503, body: { code: 'queue_unavailable' } });
@@ -106,7 +107,7 @@ describe('a service whose file', { timeout: 60_000 }, () => {
         body: { code: 'queue_unavailable', detail: expect.stringMatching(reason) },
       });
       const due = Date.parse((await service.get(soon)).body.scheduled_at as string);
-      await expect.poll(() => Date.now() > due + 300, SOON).toBe(true);
+      await vi.waitFor(() => expect(Date.now() > due + 300).toBe(true), SOON);
       expect((await service.request('/readyz')).status).toBe(503);
       expect(gmail.transactions).toHaveLength(0);
       expect(service.output().split(UNAVAILABLE)).toHaveLength(2);
@@ -114,19 +115,19 @@ describe('a service whose file', { timeout: 60_000 }, () => {
 
       if (rest.undo === null) return;
       await rest.undo(paths);
-      await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
-      await expect.poll(async () => (await service.get(soon)).body.status, SOON).toBe('sent');
+      await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(200), SOON);
+      await vi.waitFor(async () => expect((await service.get(soon)).body.status).toBe('sent'), SOON);
     },
   );
 
-  test.each(MISHAPS.slice(0, 2))(
+  test.for(MISHAPS.slice(0, 2))(
     '$what and restored keeps messages accepted before and after',
-    async ({ harm, undo }) => {
-      const { service, serve, accepted, ...paths } = await start();
+    async ({ harm, undo }, context) => {
+      const { service, serve, accepted, ...paths } = await start(context);
       await harm(paths);
-      await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(503);
+      await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(503), SOON);
       await undo?.(paths);
-      await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
+      await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(200), SOON);
       const more = await accept(service);
       await service.kill();
       await using again = await serve();
@@ -134,14 +135,14 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     },
   );
 
-  test('is moved detects it without a request', async () => {
-    const { service, ...paths } = await start();
+  test('is moved detects it without a request', async (context) => {
+    const { service, ...paths } = await start(context);
     await moveAway(paths);
-    await expect.poll(() => service.output(), SOON).toContain(UNAVAILABLE);
+    await vi.waitFor(() => expect(service.output()).toContain(UNAVAILABLE), SOON);
   });
 
-  test('is moved refuses messages while another service uses the path, and the moved file keeps accepted messages', async () => {
-    const { service, serve, accepted, ...paths } = await start();
+  test('is moved refuses messages while another service uses the path, and the moved file keeps accepted messages', async (context) => {
+    const { service, serve, accepted, ...paths } = await start(context);
     await moveAway(paths);
     await using other = await serve();
     expect((await service.send(later())).status).toBe(503);
@@ -158,10 +159,10 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     expect(await listed(again)).toEqual([more]);
   });
 
-  test('is replaced leaves the log to another service that uses the new file', async () => {
-    const { service, serve, ...paths } = await start();
+  test('is replaced leaves the log to another service that uses the new file', async (context) => {
+    const { service, serve, ...paths } = await start(context);
     await moveAway(paths);
-    await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(503);
+    await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(503), SOON);
     await copyFile(away(paths), paths.file);
     await using other = await serve();
     const more = await accept(other);
@@ -172,15 +173,15 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     expect(await listed(again)).toContain(more);
   });
 
-  test.each([
+  test.for<[string, (paths: Paths) => Promise<void>]>([
     ['removed', ({ file }: Paths) => rm(`${file}-wal`)],
     [
       'replaced',
       ({ file }: Paths) =>
         copyFile(`${file}-wal`, `${file}-copy`).then(() => rename(`${file}-copy`, `${file}-wal`)),
     ],
-  ])('has its log %s keeps messages accepted before and after', async (_how, harm) => {
-    const { service, serve, accepted, ...paths } = await start();
+  ])('has its log %s keeps messages accepted before and after', async ([_how, harm], context) => {
+    const { service, serve, accepted, ...paths } = await start(context);
     await harm(paths);
     const more = await accept(service);
     await service.kill();
@@ -188,8 +189,8 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     expect(await listed(again)).toEqual([accepted, more].toSorted());
   });
 
-  test('has a truncated log refuses messages', async () => {
-    const { service, file } = await start();
+  test('has a truncated log refuses messages', async (context) => {
+    const { service, file } = await start(context);
     await truncate(`${file}-wal`);
     expect(await service.send(later())).toMatchObject({
       status: 503,

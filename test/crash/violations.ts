@@ -2,16 +2,16 @@ import { isSettled, STATUSES, type Status } from '../../src/core/delivery/delive
 import { ERRORS } from '../../src/core/errors.ts';
 import type { MessageResource } from '../../src/http/schemas/message.ts';
 
-/** One message that a client asked for, under a label of its own: by one request, or by one that it repeated with its key. */
-export interface Asked {
+/** One message that a client requested under a unique label, once or repeatedly with its Idempotency-Key. */
+export interface ClientRequest {
   readonly label: string;
-  /** All ids it was acknowledged with. */
+  /** Every id that an acknowledgment named. */
   readonly ids: ReadonlySet<string>;
-  /** Whether it was told that the message is canceled. */
+  /** Whether a response confirmed its cancellation. */
   readonly canceled: boolean;
 }
 
-/** A message as Gmail took it. */
+/** A message as Gmail accepted it. */
 export interface Copy {
   readonly label: string;
   readonly messageId: string;
@@ -23,26 +23,26 @@ export type Shown = Pick<
   'id' | 'status' | 'message_id' | 'subject' | 'possible_duplicate' | 'attempts'
 >;
 
-/** What is to be seen when all has come to rest. Labels are subjects. */
+/** The state that is visible once every message is settled. Labels are subjects. */
 export interface Evidence {
-  readonly asked: readonly Asked[];
-  /** What GET /messages/{id} says of each id that was acknowledged; those it does not know are not among them. */
+  readonly asked: readonly ClientRequest[];
+  /** The response to GET /messages/{id} for each acknowledged id, without unknown ids. */
   readonly found: ReadonlyMap<string, Shown>;
-  /** All that GET /messages lists. */
+  /** Every message that GET /messages lists. */
   readonly listed: readonly Shown[];
   readonly copies: readonly Copy[];
 }
 
 export type Tally = Record<Status | 'missing', number>;
 
-/** The equation: what has become of what was acknowledged. */
+/** Counts acknowledged messages by status, and those that are missing. */
 export function tallyOf({ asked, found }: Evidence): Tally {
   const tally = Object.fromEntries([...STATUSES, 'missing'].map((status) => [status, 0])) as Tally;
   for (const id of acknowledged(asked)) tally[found.get(id)?.status ?? 'missing'] += 1;
   return tally;
 }
 
-/** Whatever breaks one of the promises 1 to 4, in words. */
+/** Describes everything that breaks one of the promises 1 to 4. */
 export function findViolations(evidence: Evidence): string[] {
   const { asked, found, listed, copies } = evidence;
   const copiesOf = Map.groupBy(copies, ({ messageId }) => messageId);
@@ -52,19 +52,19 @@ export function findViolations(evidence: Evidence): string[] {
       .filter((id) => !found.has(id))
       .map((id) => `${id} was acknowledged and is missing`),
     ...unlisted(evidence).map((id) => `${id} was acknowledged and is not listed`),
-    ...[...seen.values()].flatMap((message) => judge(message, copiesOf.get(message.message_id) ?? [])),
-    ...asked.flatMap((one) => judgeRequest(one, evidence)),
-    ...strangers(evidence, seen).map((label) => `Gmail has ${label}, and the service knows nothing of it`),
-    ...impossible(evidence).map((label) => `${label} was sent, and nobody asked for it`),
+    ...[...seen.values()].flatMap((message) => checkMessage(message, copiesOf.get(message.message_id) ?? [])),
+    ...asked.flatMap((one) => checkRequest(one, evidence)),
+    ...unknownCopies(evidence, seen).map((label) => `Gmail has ${label}, and the service does not know it`),
+    ...unrequested(evidence).map((label) => `${label} was sent, and no client requested it`),
   ];
 }
 
-/** Whether nobody can know if Gmail took it: the connection broke after the message, or the process died in the middle. */
+/** Whether Gmail may have accepted the message: the connection broke after it, or the process died during the attempt. */
 export function isUncertain({ error }: Shown['attempts'][number]): boolean {
   return error?.hint === ERRORS.delivery_uncertain.hint;
 }
 
-function acknowledged(asked: readonly Asked[]): Set<string> {
+function acknowledged(asked: readonly ClientRequest[]): Set<string> {
   return new Set(asked.flatMap(({ ids }) => [...ids]));
 }
 
@@ -73,29 +73,32 @@ function unlisted({ found, listed }: Evidence): string[] {
   return [...found.keys()].filter((id) => !ids.has(id));
 }
 
-/** What its attempts and its status say of the copies there are. */
-function judge(message: Shown, copies: readonly Copy[]): string[] {
+/** Compares the status and attempts of a message with its copies. */
+function checkMessage(message: Shown, copies: readonly Copy[]): string[] {
   const { id, status, attempts, possible_duplicate } = message;
   const wrong: string[] = [];
   const uncertain = attempts.filter(isUncertain).length;
   const answered = attempts.filter(({ ended_at, error }) => ended_at !== null && error === null).length;
-  if (!STATUSES.includes(status)) wrong.push(`${id} is ${status}, which is no status`);
+  if (!STATUSES.includes(status)) wrong.push(`${id} has the unknown status ${status}`);
   else if (!isSettled(status)) wrong.push(`${id} is still ${status}`);
-  if (status === 'sent' && answered === 0) wrong.push(`${id} is sent by no attempt`);
-  if (answered > 0 && copies.length === 0) wrong.push(`${id} is ${status}, and Gmail has no copy`);
+  if (status === 'sent' && answered === 0) wrong.push(`${id} is sent without a successful attempt`);
+  if (answered > 0 && copies.length === 0) wrong.push(`${id} is ${status}, but Gmail has no copy`);
   if (copies.length > answered + uncertain) {
     wrong.push(
-      `${id} is ${status}, and has ${copies.length} copies by ${answered} answered and ${uncertain} uncertain attempts`,
+      `${id} is ${status}, but has ${copies.length} copies from ${answered} answered and ${uncertain} uncertain attempts`,
     );
   }
   if (copies.length > 1 && !possible_duplicate)
-    wrong.push(`${id} has ${copies.length} copies and does not say possible_duplicate`);
-  if (new Set(copies.map(({ raw }) => raw)).size > 1) wrong.push(`${id} has copies that differ`);
+    wrong.push(`${id} has ${copies.length} copies without possible_duplicate`);
+  if (new Set(copies.map(({ raw }) => raw)).size > 1) wrong.push(`${id} has different copies`);
   return wrong;
 }
 
-/** One request is one message at most, whatever was repeated; and what a client was told holds. */
-function judgeRequest({ label, ids, canceled }: Asked, { found, listed, copies }: Evidence): string[] {
+/** Checks that a request created one message at most, and that its responses are true. */
+function checkRequest(
+  { label, ids, canceled }: ClientRequest,
+  { found, listed, copies }: Evidence,
+): string[] {
   const wrong: string[] = [];
   const made = new Set(listed.filter(({ subject }) => subject === label).map(({ id }) => id)).union(ids);
   const sent = new Set(copies.filter((copy) => copy.label === label).map(({ messageId }) => messageId));
@@ -112,14 +115,14 @@ function judgeRequest({ label, ids, canceled }: Asked, { found, listed, copies }
   return wrong;
 }
 
-function strangers({ copies }: Evidence, seen: ReadonlyMap<string, Shown>): string[] {
+function unknownCopies({ copies }: Evidence, seen: ReadonlyMap<string, Shown>): string[] {
   const known = new Set([...seen.values()].map(({ message_id }) => message_id));
   return copies
     .filter(({ messageId }) => !known.has(messageId))
     .map(({ label, messageId }) => `${label} (${messageId})`);
 }
 
-function impossible({ asked, listed, copies }: Evidence): string[] {
+function unrequested({ asked, listed, copies }: Evidence): string[] {
   const labels = new Set(asked.map(({ label }) => label));
   return [...listed.map(({ subject }) => subject), ...copies.map(({ label }) => label)].filter(
     (label) => !labels.has(label),

@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { ERRORS } from '../../src/core/errors.ts';
-import { type Asked, type Copy, type Evidence, findViolations, type Shown, tallyOf } from './verdict.ts';
+import {
+  type ClientRequest,
+  type Copy,
+  type Evidence,
+  findViolations,
+  type Shown,
+  tallyOf,
+} from './violations.ts';
 
 type AttemptShown = Shown['attempts'][number];
 
@@ -33,7 +40,7 @@ const shown = (patch: Partial<Shown> = {}): Shown => ({
   attempts: [ANSWERED],
   ...patch,
 });
-const asked = (patch: Partial<Asked> = {}): Asked => ({
+const asked = (patch: Partial<ClientRequest> = {}): ClientRequest => ({
   label: 'm1',
   ids: new Set(['msg_1']),
   canceled: false,
@@ -46,7 +53,7 @@ const copy = (patch: Partial<Copy> = {}): Copy => ({
   ...patch,
 });
 
-/** One message that was asked for, acknowledged and sent, with what the test puts in its place. */
+/** Evidence of one message that was requested, acknowledged and sent, with the patch of the test. */
 const evidence = (message: Shown | null, patch: Partial<Evidence> = {}): Evidence => ({
   asked: [asked()],
   found: new Map(message ? [[message.id, message]] : []),
@@ -55,11 +62,11 @@ const evidence = (message: Shown | null, patch: Partial<Evidence> = {}): Evidenc
   ...patch,
 });
 
-describe('nothing is said of', () => {
+describe('findViolations accepts', () => {
   test.each<[string, Evidence]>([
     ['a message that was sent once', evidence(shown())],
     [
-      'a second copy after an uncertain attempt, told',
+      'a reported second copy after an uncertain attempt',
       evidence(shown({ attempts: [UNCERTAIN, ANSWERED], possible_duplicate: true }), {
         copies: [copy(), copy()],
       }),
@@ -70,7 +77,7 @@ describe('nothing is said of', () => {
     ],
     ['an uncertain message with a copy', evidence(shown({ status: 'uncertain', attempts: [UNCERTAIN] }))],
     [
-      'an uncertain message without one',
+      'an uncertain message without a copy',
       evidence(shown({ status: 'uncertain', attempts: [UNCERTAIN] }), { copies: [] }),
     ],
     [
@@ -85,11 +92,11 @@ describe('nothing is said of', () => {
       }),
     ],
     [
-      'a message whose caller was not told of it',
+      'a message whose client got no acknowledgment',
       evidence(shown(), { asked: [asked({ ids: new Set() })], found: new Map() }),
     ],
     [
-      'a request that came to nothing',
+      'a request that created no message',
       { asked: [asked({ ids: new Set() })], found: new Map(), listed: [], copies: [] },
     ],
   ])('%s', (_, all) => {
@@ -97,85 +104,85 @@ describe('nothing is said of', () => {
   });
 });
 
-describe('it is found', () => {
+describe('findViolations reports', () => {
   test.each<[string, Evidence, RegExp]>([
     [
-      'that an acknowledged message is missing',
+      'a missing acknowledged message',
       evidence(null, { copies: [] }),
       /^msg_1 was acknowledged and is missing$/,
     ],
     [
-      'that an acknowledged message is not listed',
+      'an unlisted acknowledged message',
       evidence(shown(), { listed: [] }),
       /^msg_1 was acknowledged and is not listed$/,
     ],
     [
-      'that a message has a status that there is not',
+      'an unknown status',
       evidence(shown({ status: 'lost' as never })),
-      /^msg_1 is lost, which is no status$/,
+      /^msg_1 has the unknown status lost$/,
     ],
     [
-      'that a message waits for ever',
+      'a message that is never settled',
       evidence(shown({ status: 'queued', attempts: [] }), { copies: [] }),
       /^msg_1 is still queued$/,
     ],
     [
-      'that a sent message was never sent',
+      'a sent message without a copy',
       evidence(shown(), { copies: [] }),
-      /^msg_1 is sent, and Gmail has no copy$/,
+      /^msg_1 is sent, but Gmail has no copy$/,
     ],
     [
-      'that a message is sent by no attempt',
+      'a sent message without a successful attempt',
       evidence(shown({ attempts: [UNCERTAIN] })),
-      /^msg_1 is sent by no attempt$/,
+      /^msg_1 is sent without a successful attempt$/,
     ],
     [
-      'that there is a copy too many',
+      'more copies than attempts',
       evidence(shown(), { copies: [copy(), copy()] }),
-      /has 2 copies by 1 answered and 0 uncertain attempts$/,
+      /has 2 copies from 1 answered and 0 uncertain attempts$/,
     ],
     [
-      'that a canceled message was sent',
+      'a canceled message with a copy',
       evidence(shown({ status: 'canceled', attempts: [] })),
-      /^msg_1 is canceled, and has 1 copies/,
+      /^msg_1 is canceled, but has 1 copies/,
     ],
     [
-      'that a failed message was sent',
+      'a failed message with a copy',
       evidence(shown({ status: 'failed', attempts: [REFUSED] })),
-      /^msg_1 is failed, and has 1 copies/,
+      /^msg_1 is failed, but has 1 copies/,
     ],
     [
-      'that a second copy is not told of',
+      'a second copy without possible_duplicate',
       evidence(shown({ attempts: [UNCERTAIN, ANSWERED] }), { copies: [copy(), copy()] }),
-      /does not say possible_duplicate$/,
+      /has 2 copies without possible_duplicate$/,
     ],
     [
-      'that two copies differ',
+      'two different copies',
       evidence(shown({ attempts: [UNCERTAIN, ANSWERED], possible_duplicate: true }), {
         copies: [copy(), copy({ raw: 'y' })],
       }),
-      /^msg_1 has copies that differ$/,
+      /^msg_1 has different copies$/,
     ],
     [
-      'that a cancellation was forgotten',
+      'a lost cancellation',
       evidence(shown(), { asked: [asked({ canceled: true })] }),
       /^m1 was canceled and is sent$/,
     ],
     [
-      'that a message nobody was told of has a copy too many',
+      'a copy of an unacknowledged message that was not sent',
       evidence(shown({ status: 'expired', attempts: [] }), {
         asked: [asked({ ids: new Set() })],
         found: new Map(),
       }),
-      /^msg_1 is expired, and has 1 copies/,
+      /^msg_1 is expired, but has 1 copies/,
     ],
     [
-      'that Gmail has what the service does not know',
+      'a copy that the service does not know',
       evidence(null, { asked: [asked({ ids: new Set() })] }),
       /^Gmail has m1/,
     ],
     [
-      'that something was sent that nobody asked for',
+      'a copy that no client requested',
       evidence(shown(), {
         asked: [asked(), asked({ label: 'm2' })],
         copies: [copy(), copy({ label: 'm3' })],
@@ -186,7 +193,7 @@ describe('it is found', () => {
     expect(findViolations(all)).toContainEqual(expect.stringMatching(words));
   });
 
-  test('that one request became two messages, whether its caller was told of both, of one, or of none', () => {
+  test('two messages from one request, whether both, one or none were acknowledged', () => {
     const [one, other] = [shown(), shown({ id: 'msg_2', message_id: '<msg_2@acme.test>' })];
     const listed = [one, other];
     for (const ids of [['msg_1', 'msg_2'], ['msg_1'], []]) {
@@ -204,7 +211,7 @@ describe('it is found', () => {
   });
 });
 
-test('the equation counts each message that was acknowledged once, and those that are missing', () => {
+test('tallyOf counts each acknowledged message once, and the missing ones', () => {
   const repeated = [
     asked(),
     asked({ label: 'm2', ids: new Set(['msg_2']) }),

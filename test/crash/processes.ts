@@ -7,22 +7,22 @@ import type { ServiceSetup } from './service.ts';
 
 const SERVICE = new URL('./service.ts', import.meta.url);
 
-/** A process that may be killed at any moment, and started again on what it left behind. */
-export interface Part extends AsyncDisposable {
+/** A process that can be killed at any moment and restarted on the data it left. */
+export interface KillableProcess extends AsyncDisposable {
   readonly name: string;
-  /** Resolves when it is ready. */
+  /** Starts it. Resolves when it is ready. */
   start(): Promise<void>;
-  /** SIGKILL. Resolves when the process is gone. An instance that has ended by itself is an error. */
+  /** Sends SIGKILL. Resolves when the process has ended. Rejects if it had ended before. */
   kill(): Promise<void>;
 }
 
 /** The service. */
-export interface Instance extends Part {
-  /** Null while it is not there. */
+export interface Instance extends KillableProcess {
+  /** Null while it is not running. */
   readonly url: string | null;
 }
 
-/** @param folder for what it logs, life after life, and for its compiled code: it starts in half the time with it */
+/** @param folder for its log and its compiled code, which halves the time of a start */
 export function createInstance(name: string, setup: ServiceSetup, folder: string): Instance {
   let url: string | null = null;
   const env = { PATH: process.env.PATH, NODE_COMPILE_CACHE: join(folder, 'compiled') };
@@ -30,23 +30,23 @@ export function createInstance(name: string, setup: ServiceSetup, folder: string
     withLog(join(folder, `${name}.log`), (log) =>
       fork(SERVICE, [JSON.stringify(setup)], { stdio: ['ignore', log, log, 'ipc'], execArgv: [], env }),
     );
-  const part = createPart(name, launch, async (child, signal) => {
+  const each = createProcess(name, launch, async (child, signal) => {
     [url] = await once(child, 'message', { signal });
   });
   return {
-    ...part,
+    ...each,
     get url() {
       return url;
     },
     kill() {
       url = null;
-      return part.kill();
+      return each.kill();
     },
   };
 }
 
-/** Redis as it must be for nothing to be lost: each write is synced before it is answered. */
-export async function openRedis(): Promise<Part & { readonly url: string }> {
+/** Starts Redis in the mode that loses nothing: each write is synced before its reply. */
+export async function openRedis(): Promise<KillableProcess & { readonly url: string }> {
   const redis = await startRedis(['appendonly yes', 'appendfsync always']);
   return {
     name: 'redis',
@@ -57,12 +57,12 @@ export async function openRedis(): Promise<Part & { readonly url: string }> {
   };
 }
 
-/** @param untilReady gives up when the signal is aborted */
-function createPart(
+/** @param untilReady stops waiting when the signal is aborted */
+function createProcess(
   name: string,
   launch: () => ChildProcess,
   untilReady: (child: ChildProcess, signal: AbortSignal) => Promise<void>,
-): Part {
+): KillableProcess {
   let child: ChildProcess | null = null;
   let killed = true;
 
@@ -81,7 +81,7 @@ function createPart(
       killed = false;
       const stop = new AbortController();
       const early = once(started, 'exit', { signal: stop.signal }).then(([code]) => {
-        throw new Error(`${name} ended with ${code} before it was ready`);
+        throw new Error(`${name} exited with ${code} before it was ready`);
       });
       try {
         await Promise.race([untilReady(started, stop.signal), early]);
@@ -92,7 +92,7 @@ function createPart(
     },
     async kill() {
       if (child !== null && !killed && hasEnded(child))
-        throw new Error(`${name} ended by itself, with ${child.exitCode ?? child.signalCode}`);
+        throw new Error(`${name} exited unexpectedly with ${child.exitCode ?? child.signalCode}`);
       killed = true;
       await end();
     },
