@@ -6,6 +6,7 @@ import type { DeliveryStore } from '../core/ports/delivery-store.ts';
 import type { Rate, RateCounters } from '../core/ports/rate-counter.ts';
 import { answerClientError, newRequestId, sendProblem } from './errors/problem.ts';
 import { documentApi } from './openapi/openapi.ts';
+import { toYaml } from './openapi/yaml.ts';
 import { logRequests, observe } from './request/access-log.ts';
 import { createAuthenticator, demandScope, requireKey } from './request/auth.ts';
 import { createBodyCapacity } from './request/body/body-capacity.ts';
@@ -172,5 +173,5 @@ export async function openApiDocument(version: string): Promise<string> {
     idempotency: { claim: unused, accept: unused, release: unused, markUnknown: unused },
     isDraining: unused,
   });
-  return app.swagger({ yaml: true });
+  return toYaml(app.swagger());
 }

@@ -218,7 +218,7 @@ describe('a From', () => {
     const answer = await app.send({ ...MAIL, ...fields });
     expect(answer.statusCode).toBe(422);
     expect(answer.json().errors).toEqual([
-      expect.objectContaining({ pointer, detail: expect.stringContaining('Gmail takes one From') }),
+      expect.objectContaining({ pointer, detail: expect.stringContaining('Gmail accepts only one From') }),
     ]);
   });
 

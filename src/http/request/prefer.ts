@@ -5,18 +5,15 @@ const MAX_WAIT_SECONDS = 60;
 const MAX_HEADER_LENGTH = 500;
 
 /** The `Prefer` header. It has no example here: `/docs` would fill it in. */
-export const preferWait = z
-  .string()
-  .optional()
-  .meta({
-    description:
-      'wait=N: respond when the message is settled, or after N seconds (1 to 60; more counts as 60; RFC 7240).',
-  });
+export const preferWait = z.string().optional().meta({
+  description:
+    '`wait=N` (RFC 7240): responds when the message is settled, or after N seconds. N is 1 to 60; higher values count as 60.',
+});
 
 export const PREFERENCE_APPLIED = {
   'Preference-Applied': {
     type: 'string',
-    description: 'The preference that was honoured.',
+    description: 'The preference that was applied.',
     examples: ['wait=10'],
   },
 };

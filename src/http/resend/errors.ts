@@ -1,23 +1,14 @@
 import type { FastifyRequest } from 'fastify';
-import { AppError, ERRORS, type ErrorCode } from '../../core/errors.ts';
+import { ERRORS, type ErrorCode } from '../../core/errors.ts';
 import type { Problem } from '../schemas/problem.ts';
-import {
-  type Answer,
-  answer,
-  answers,
-  headersOf,
-  RATE_LIMIT_HEADERS,
-  withCodes,
-} from '../schemas/responses.ts';
-import { parseIdempotencyKey } from '../submission/idempotency.ts';
-import { type ResendError, type ResendName, resendError } from './schemas.ts';
+import type { ResendError, ResendName } from './schemas.ts';
 
 type CodesOf<Scope> = {
   [Code in ErrorCode]: (typeof ERRORS)[Code]['scope'] extends Scope ? Code : never;
 }[ErrorCode];
 
 /** What a request can be refused with. The other codes are of deliveries, and no answer here waits for one. */
-type RefusalCode = CodesOf<'request'> | 'message_too_large' | 'attachment_blocked';
+export type RefusalCode = CodesOf<'request'> | 'message_too_large' | 'attachment_blocked';
 
 /** What Resend calls it. Where it has no name for it, the one that its callers expect of such a failure. */
 const NAMES: Readonly<Record<RefusalCode, ResendName>> = {
@@ -60,11 +51,11 @@ const STATUSES: Partial<Record<ResendName, number>> = {
   invalid_idempotent_request: 409,
 };
 
-function nameOf(code: ErrorCode): ResendName {
+export function nameOf(code: ErrorCode): ResendName {
   return code in NAMES ? NAMES[code as RefusalCode] : 'application_error';
 }
 
-function statusOf(code: ErrorCode, name = nameOf(code)): number {
+export function statusOf(code: ErrorCode, name = nameOf(code)): number {
   return STATUSES[name] ?? ERRORS[code].status;
 }
 
@@ -113,46 +104,4 @@ export function speaksResend({ url, headers, routeOptions }: FastifyRequest): bo
 /** Whether a request target is a part of Resend's API. */
 export function isResendPath(target: string): boolean {
   return /^\/+emails(?:[/?]|$)/.test(target);
-}
-
-/** The `validation_failed` that has a status of its own, for the examples of the document. */
-function toInvalidKey(problem: Problem): Problem {
-  if (problem.code !== 'validation_failed') return problem;
-  try {
-    parseIdempotencyKey('');
-  } catch (error) {
-    if (error instanceof AppError) return { ...problem, detail: error.message, errors: error.errors };
-  }
-  return problem;
-}
-
-/** The documented answers of a route, as {@link answers} has them, with errors of Resend's shape and status. */
-export function resendAnswers(
-  own: Parameters<typeof answers>[0],
-  codes: readonly RefusalCode[],
-): Record<string, Answer> {
-  const refusals = codes.map((code) => ({ code, name: nameOf(code) }));
-  if (codes.includes('idempotency_key_reused'))
-    refusals.push({ code: 'validation_failed', name: 'invalid_idempotency_key' });
-  const errors = [...Map.groupBy(refusals, ({ code, name }) => statusOf(code, name))].map(
-    ([status, group]) => {
-      const description = group
-        .map(({ code, name }) => `\`${name}\`, \`${code}\`: ${ERRORS[code].title}.`)
-        .join('\n\n');
-      const codesOfStatus = group.map(({ code }) => code);
-      return [
-        status,
-        {
-          ...answer(description, withCodes(resendError, codesOfStatus), {
-            headers: headersOf(status, RATE_LIMIT_HEADERS),
-          }),
-          errors: {
-            codes: codesOfStatus,
-            toBody: (problem: Problem) => toResendError(status === 400 ? toInvalidKey(problem) : problem),
-          },
-        },
-      ] as const;
-    },
-  );
-  return { ...answers(own, [], RATE_LIMIT_HEADERS), ...Object.fromEntries(errors) };
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 /** The path of one message. Without an example: Swagger UI would put it into the form, and no message has it. */
 export const messageParams = z.object({
-  id: z.string().meta({ description: 'The `id` of an accepted message.' }),
+  id: z.string().meta({ description: 'The `id` of a message.' }),
 });
 
 /** What the log calls `msg_id`. Anything else in its place is in the path of the log line. */

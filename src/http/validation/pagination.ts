@@ -16,7 +16,7 @@ export function wholeNumber(min: number, max: number) {
 /** How many items a page of a list has at most. */
 export const limit = wholeNumber(1, MAX_LIMIT)
   .default(DEFAULT_LIMIT)
-  .meta({ description: `How many to list at most; ${DEFAULT_LIMIT} if it is left out.` });
+  .meta({ description: `The maximum number of items, ${DEFAULT_LIMIT} by default.` });
 
 /** The place where a page ends, as text that means nothing to callers. */
 export function toCursor(parts: readonly string[]): string {
@@ -47,19 +47,19 @@ export function cursor<Place>(read: (parts: readonly string[]) => Place | null) 
       if (place !== null) return place;
       context.addIssue({
         code: 'custom',
-        message: 'Must be the next_cursor of another page of this list: leave it out for the first.',
+        message: 'Must be the next_cursor of a page of this list: omit it for the first page.',
       });
       return z.NEVER;
     })
     .optional()
-    .meta({ description: 'The next_cursor of the page before.' });
+    .meta({ description: 'The `next_cursor` of the previous page.' });
 }
 
 /** What follows a page, or null at the end of the list. */
 export const nextCursor = z
   .string()
   .nullable()
-  .meta({ description: 'Give it as cursor for the next page; null on the last one.' });
+  .meta({ description: 'The `cursor` of the next page. Null on the last page.' });
 
 /**
  * One page of a list, out of one item more than it may have.
