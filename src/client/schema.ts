@@ -482,9 +482,11 @@ export interface components {
         SendRequest: {
             /** @description The default is GMAIL_FROM. The account that owns the address sends the message. FROM_POLICY decides about an address that no account owns, which Gmail would replace silently. */
             from?: components["schemas"]["Mailbox"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
             to: components["schemas"]["Mailboxes"];
             cc?: components["schemas"]["Mailboxes"] | (null | "");
             bcc?: components["schemas"]["Mailboxes"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
             reply_to?: components["schemas"]["Mailboxes"] | (null | "");
             /**
              * @description Required unless the template has a subject, which this one overrides.
@@ -545,9 +547,11 @@ export interface components {
         EmailRequest: {
             /** @description The default is GMAIL_FROM. The account that owns the address sends the message. FROM_POLICY decides about an address that no account owns, which Gmail would replace silently. */
             from?: components["schemas"]["Mailbox"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
             to: components["schemas"]["Mailboxes"];
             cc?: components["schemas"]["Mailboxes"] | (null | "");
             bcc?: components["schemas"]["Mailboxes"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
             reply_to?: components["schemas"]["Mailboxes"] | (null | "");
             /**
              * @description Required unless the template has a subject, which this one overrides.
@@ -636,6 +640,16 @@ export interface components {
              */
             name?: string | null;
         };
+        /**
+         * @description One mailbox, or a list of mailboxes.
+         * @example [
+         *       "ada@example.com",
+         *       {
+         *         "email": "bob@example.com",
+         *         "name": "Bob"
+         *       }
+         *     ]
+         */
         Mailboxes: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
         Attachment: {
             /** @example invoice.pdf */
@@ -3171,7 +3185,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Any other response, or none within 15 seconds: retried for 24 hours, at intervals from 5 seconds to 2 hours. `Retry-After` is honoured. */
+            /** @description Any other response, or none within 15 seconds: retried for 24 hours, at intervals from 5 seconds to 2 hours. `Retry-After` is honored. */
             default: {
                 headers: {
                     [name: string]: unknown;
@@ -3214,7 +3228,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Any other response, or none within 15 seconds: retried for 24 hours, at intervals from 5 seconds to 2 hours. `Retry-After` is honoured. */
+            /** @description Any other response, or none within 15 seconds: retried for 24 hours, at intervals from 5 seconds to 2 hours. `Retry-After` is honored. */
             default: {
                 headers: {
                     [name: string]: unknown;

@@ -44,7 +44,9 @@ describe('the form of each operation in /docs', () => {
     return (await service.send({ ...MAIL, scheduled_at: TOMORROW })).body.id;
   }
 
-  /** Sends what Swagger UI sends: the examples, and nothing for an optional parameter without one. */
+  /**
+   * Sends what Swagger UI sends: the examples, and nothing for an optional parameter without one.
+   */
   async function execute(
     { operationId, method, path, parameters = [] }: Operation,
     example: unknown,

@@ -76,7 +76,10 @@ export async function openServiceClient(
   };
 }
 
-/** Starts the HTTP layer with parts that replace the real ones, for failures that the real ones cannot be made to have. */
+/**
+ * Starts the HTTP layer with parts that replace the real ones, for failures that the real ones
+ * cannot be made to have.
+ */
 export async function openAppClient(
   contract: Contract,
   parts: Partial<AppOptions>,

@@ -17,14 +17,18 @@ export interface ReceivedResponse {
   readonly body: string;
 }
 
-/** The status of a successful response, or the code of an error. The status precedes the code if it differs from the one in ERRORS. */
+/**
+ * The status of a successful response, or the code of an error. The status precedes the code if it
+ * differs from the one in ERRORS.
+ */
 export type Outcome = number | ErrorCode | `${number} ${ErrorCode}`;
 
 export interface Contract {
   readonly operations: readonly Operation[];
   operation(id: string): Operation;
   /**
-   * Checks a response against the document. Stricter than a client should be: undocumented fields are errors.
+   * Checks a response against the document. Stricter than a client should be: undocumented fields
+   * are errors.
    *
    * @throws {Error} if the response is not as documented
    */
@@ -110,7 +114,10 @@ function absolute(schema: Media['schema']): Media['schema'] {
   );
 }
 
-/** Forbids fields that a schema does not name. The parts of an allOf stay open, since each names only some fields. */
+/**
+ * Forbids fields that a schema does not name. The parts of an allOf stay open, since each names
+ * only some fields.
+ */
 function closed<Part>(schema: Part): Part {
   if (typeof schema !== 'object' || schema === null) return schema;
   if (Array.isArray(schema)) return schema.map(closed) as Part;
@@ -156,7 +163,10 @@ function readCode(
   return error.code;
 }
 
-/** Headers of some responses only: to repeated requests, to waiting requests, or about a stored message. */
+/**
+ * Headers of some responses only: to repeated requests, to waiting requests, or about a stored
+ * message.
+ */
 const OPTIONAL_HEADERS: ReadonlySet<string> = new Set([
   'Idempotency-Replayed',
   'Preference-Applied',

@@ -22,7 +22,10 @@ function keyFor(scope: Scope): Record<string, string> {
   return { authorization: `Bearer ${SECRETS[scope]}`, 'content-type': 'application/json' };
 }
 
-/** Every operation that needs a key, with its scope: `read` for operations that only read, `send` for all others. */
+/**
+ * Every operation that needs a key, with its scope: `read` for operations that only read, `send`
+ * for all others.
+ */
 async function keyedOperations(): Promise<
   { name: string; scope: Scope; request: InjectOptions; forbidden: string }[]
 > {

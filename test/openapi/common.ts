@@ -74,7 +74,10 @@ export function commonRows(contract: Contract): Row[] {
 const LITTLE_CAPACITY = { maxMessageBytes: 1, freeBytes: () => 0 };
 const MIB = 1024 * 1024;
 
-/** Calls the operation with a large body until an unfinished upload of the same key has taken the capacity. */
+/**
+ * Calls the operation with a large body until an unfinished upload of the same key has taken the
+ * capacity.
+ */
 async function afterUpload(client: OperationClient, operation: string): Promise<ReceivedResponse> {
   const upload = ['Host: x', JSON_TYPE, `Content-Length: ${MIB}`, '', ' '.repeat(MIB - 100)];
   client.callRaw('send', upload).catch(() => {});
@@ -85,7 +88,10 @@ async function afterUpload(client: OperationClient, operation: string): Promise<
 }
 
 const SHORT_TIMEOUT = { requestTimeoutMs: 200 };
-/** A batch handles each message separately. It fails as a whole only in the check of its Idempotency-Key. */
+/**
+ * A batch handles each message separately. It fails as a whole only in the check of its
+ * Idempotency-Key.
+ */
 const WITH_KEY = { headers: { 'idempotency-key': '1' } };
 const UNREACHABLE = {
   ...failing(() => new AppError('queue_unavailable')),

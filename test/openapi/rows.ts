@@ -29,7 +29,9 @@ export interface Row {
 export interface Clients extends AsyncDisposable {
   readonly contract: Contract;
   readonly shared: ServiceClient;
-  /** The HTTP layer with these parts instead of the real ones; one instance for each set of parts. */
+  /**
+   * The HTTP layer with these parts instead of the real ones; one instance for each set of parts.
+   */
   withParts(parts: Partial<AppOptions>): Promise<OperationClient>;
 }
 
@@ -108,7 +110,10 @@ export function against(
   };
 }
 
-/** Calls an operation while a first request with the same key hangs, since a normal request would end too soon. */
+/**
+ * Calls an operation while a first request with the same key hangs, since a normal request would
+ * end too soon.
+ */
 export function whileInProgress(operation: string): Row {
   return {
     operation,

@@ -8,7 +8,8 @@ export interface Reference {
 export interface Components {
   readonly byKind: Readonly<Record<Kind, Readonly<Record<string, object>>>>;
   /**
-   * Returns a reference to a component with this value, which is added with this name if there is none.
+   * Returns a reference to a component with this value, which is added with this name if there is
+   * none.
    *
    * @throws {Error} if another component of this kind has the name
    */
@@ -35,7 +36,9 @@ export function createComponents(): Components {
   };
 }
 
-/** Moves parameters that several operations have into components. The lists are changed in place. */
+/**
+ * Moves parameters that several operations have into components. The lists are changed in place.
+ */
 export function shareParameters(
   lists: readonly (Reference | { readonly name: string })[][],
   components: Components,

@@ -22,8 +22,8 @@ const PATH: Readonly<Record<string, string>> = {
 };
 
 /**
- * Makes an example of an error from its row of ERRORS. A code has one example for all operations: that of POST /send if
- * the route documents the code, else that of the first route that does.
+ * Makes an example of an error from its row of ERRORS. A code has one example for all operations:
+ * that of POST /send if the route documents the code, else that of the first route that does.
  */
 export function errorExample(code: ErrorCode, routes: readonly DocumentedRoute[]): Problem {
   const candidates = routes.filter((route) => hasCode(route, code));

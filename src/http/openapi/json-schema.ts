@@ -139,8 +139,8 @@ function refine(conversion: Conversion, root: z.ZodType, direction: Direction): 
 }
 
 /**
- * Replaces a schema that has a name by a reference to it; returns false if it has none. A schema that was derived
- * from a named one by `.meta()` keeps its own description and examples.
+ * Replaces a schema that has a name by a reference to it; returns false if it has none. A schema
+ * that was derived from a named one by `.meta()` keeps its own description and examples.
  */
 function replaceByReference({ zodSchema, jsonSchema }: Conversion, direction: Direction): boolean {
   const own = NAMES[direction].get(zodSchema);
@@ -158,7 +158,10 @@ function inheritedName({ _zod: { parent } }: z.core.$ZodType, direction: Directi
   return parent && (NAMES[direction].get(parent) ?? inheritedName(parent, direction));
 }
 
-/** Adds another form of the value. The description and the examples apply to all forms, so they stay outside. */
+/**
+ * Adds another form of the value. The description and the examples apply to all forms, so they stay
+ * outside.
+ */
 function addAlternative(jsonSchema: z.core.JSONSchema.BaseSchema, other: z.core.JSONSchema.BaseSchema): void {
   const isAnyText =
     jsonSchema.type === 'string' && !jsonSchema.pattern && !jsonSchema.format && !jsonSchema.enum;

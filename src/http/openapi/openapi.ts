@@ -34,8 +34,8 @@ const SERVER = {
 };
 
 /**
- * Any one of these authenticates a request. A 401 only ever asks for Bearer: browsers would store Basic credentials and
- * send them with every request.
+ * Any one of these authenticates a request. A 401 only ever asks for Bearer: browsers would store
+ * Basic credentials and send them with every request.
  */
 const SECURITY_SCHEMES = {
   bearer: { type: 'http', scheme: 'bearer', description: 'A secret from API_KEYS.' },

@@ -21,7 +21,10 @@ export interface Operation {
 /** A response with more codes than this is named after an operation instead of its codes. */
 const MAX_CODES_IN_NAME = 3;
 
-/** Adds to an operation what @fastify/swagger cannot: the responses, examples, and whether the body is required. */
+/**
+ * Adds to an operation what @fastify/swagger cannot: the responses, examples, and whether the body
+ * is required.
+ */
 export function completeOperation(
   operation: Operation,
   schema: FastifySchema,
@@ -92,7 +95,10 @@ function toExamples(
   return Object.fromEntries(codes.map((code) => [code, toReference(code)]));
 }
 
-/** Distinguishes responses with the same codes: Resend's have another shape, and public routes other headers. */
+/**
+ * Distinguishes responses with the same codes: Resend's have another shape, and public routes other
+ * headers.
+ */
 function prefixOf({ tags, security }: FastifySchema): string {
   if (tags?.includes('resend')) return 'Resend';
   return security?.length === 0 ? 'Public' : '';

@@ -19,8 +19,8 @@ const VARIABLES = {
 };
 
 /**
- * Bodies by operation. Each is accepted as it is. `/docs` puts the first into the form, so it needs no template and
- * no particular account.
+ * Bodies by operation. Each is accepted as it is. `/docs` puts the first into the form, so it needs
+ * no template and no particular account.
  */
 export const REQUEST_EXAMPLES: Readonly<Record<string, Readonly<Record<string, RequestExample>>>> = {
   send: {

@@ -36,11 +36,14 @@ const RESPONSES = {
   },
   default: {
     description:
-      'Any other response, or none within 15 seconds: retried for 24 hours, at intervals from 5 seconds to 2 hours. `Retry-After` is honoured.',
+      'Any other response, or none within 15 seconds: retried for 24 hours, at intervals from 5 seconds to 2 hours. `Retry-After` is honored.',
   },
 };
 
-/** What the service sends to WEBHOOK_URL and to the `webhook_url` of a key, for the `webhooks` of the document. */
+/**
+ * What the service sends to WEBHOOK_URL and to the `webhook_url` of a key, for the `webhooks` of
+ * the document.
+ */
 export function describeWebhooks(): Record<string, { readonly post: Operation }> {
   return {
     message: describe(

@@ -44,8 +44,8 @@ const { from, to, cc, bcc, reply_to, subject, html, text, template, headers, sch
 const { in_reply_to, references, unsubscribe } = sendRequest.shape;
 
 /**
- * One email as Resend's SDKs send it (https://resend.com/docs/api-reference/emails/send-email). The rules for fields and
- * their combinations are those of POST /send.
+ * One email as Resend's SDKs send it (https://resend.com/docs/api-reference/emails/send-email). The
+ * rules for fields and their combinations are those of POST /send.
  */
 export const emailRequest = z.preprocess(
   liftHeaders,

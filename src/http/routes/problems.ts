@@ -55,7 +55,7 @@ function renderPage(code: ErrorCode): string {
 <dt>Code</dt><dd><code>${code}</code></dd>
 <dt>HTTP status</dt><dd>${status}</dd>
 <dt>What to do</dt><dd>${escapeHtml(hint)}</dd>
-<dt>May the same request succeed later?</dt><dd>${retryable ? 'Yes' : 'No, not without a change'}</dd>
+<dt>Can the same request succeed later?</dt><dd>${retryable ? 'Yes' : 'No, it has to be changed'}</dd>
 </dl>
 </body>
 </html>

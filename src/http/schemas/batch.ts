@@ -5,7 +5,10 @@ import { problem } from './problem.ts';
 
 const MAX_MESSAGES = 100;
 
-/** One message of a batch. The schema allows anything: each message is validated separately, so that an invalid one does not affect the rest. */
+/**
+ * One message of a batch. The schema allows anything: each message is validated separately, so that
+ * an invalid one does not affect the rest.
+ */
 export const batchItem = z.unknown();
 
 export const batchRequest = strictObject({

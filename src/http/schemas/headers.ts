@@ -16,7 +16,10 @@ const ALLOWED_HEADERS = [
 
 const ALLOWED: ReadonlySet<string> = new Set(ALLOWED_HEADERS.map((name) => name.toLowerCase()));
 
-/** Headers that consist of tokens. Other characters would become encoded words, which Gmail refuses there (550 5.7.1). */
+/**
+ * Headers that consist of tokens. Other characters would become encoded words, which Gmail refuses
+ * there (550 5.7.1).
+ */
 const ASCII_ONLY: ReadonlySet<string> = new Set([
   'auto-submitted',
   'feedback-id',
@@ -44,8 +47,9 @@ const MAX_NAME_LENGTH = 76;
 /** Leaves room for the name on the same line. */
 const MAX_VALUE_LENGTH = 900;
 /**
- * Total of all names and values. Gmail accepts 500 KB of headers (https://support.google.com/a/answer/14016360). This limit
- * leaves room for encoded words and for the longest values of the other fields.
+ * Total of all names and values. Gmail accepts 500 KB of headers
+ * (https://support.google.com/a/answer/14016360). This limit leaves room for encoded words and for
+ * the longest values of the other fields.
  */
 const MAX_TOTAL_BYTES = 64 * 1024;
 

@@ -61,18 +61,21 @@ export const mailbox = z.union(formsOf(parseAddress, parseEmail), { error: mustB
   examples: ['Ada <ada@example.com>'],
 });
 
-/** A mailbox with more specific errors: Gmail refuses a From with several addresses (550 5.7.1), which RFC 5322 allows. */
+/**
+ * A mailbox with more specific errors: Gmail refuses a From with several addresses (550 5.7.1),
+ * which RFC 5322 allows.
+ */
 export const sender = mailbox.clone(
   {
     ...mailbox.def,
-    options: formsOf(aloneInFrom(parseAddress), aloneInFrom(parseEmail)),
+    options: formsOf(requireSingle(parseAddress), requireSingle(parseEmail)),
     error: mustBe('one address, since Gmail accepts only one From'),
   },
   // Documents it as a mailbox in OpenAPI.
   { parent: true },
 );
 
-function aloneInFrom<T>(parse: (text: string) => T): (text: string) => T {
+function requireSingle<T>(parse: (text: string) => T): (text: string) => T {
   return (text) => {
     try {
       return parse(text);
@@ -96,9 +99,16 @@ export const mailboxes = z
         ? undefined
         : 'Must be an address such as "Ada <ada@example.com>", an object with email and name, or a list of these.',
   })
-  .transform((value): readonly Address[] => (Array.isArray(value) ? value : [value]));
+  .transform((value): readonly Address[] => (Array.isArray(value) ? value : [value]))
+  .meta({
+    description: 'One mailbox, or a list of mailboxes.',
+    examples: [['ada@example.com', { email: 'bob@example.com', name: 'Bob' }]],
+  });
 
-/** Gmail's limit for one header except To, Cc and References, in bytes: https://support.google.com/a/answer/14016360. */
+/**
+ * Gmail's limit for one header except To, Cc and References, in bytes:
+ * https://support.google.com/a/answer/14016360.
+ */
 const MAX_HEADER_BYTES = 32 * 1024;
 
 export const replyTo = mailboxes.refine(
@@ -109,7 +119,10 @@ export const replyTo = mailboxes.refine(
   },
 );
 
-/** An upper bound in bytes: base64 grows by a third, and each encoded word (RFC 2047) adds 15 bytes to at most 45. */
+/**
+ * An upper bound in bytes: base64 grows by a third, and each encoded word (RFC 2047) adds 15 bytes
+ * to at most 45.
+ */
 function encodedLength({ email, name }: Address): number {
   const separators = 8;
   return Buffer.byteLength(email) + separators + Buffer.byteLength(name ?? '') * 2;

@@ -183,7 +183,7 @@ export const messageQuery = strictObject({
   created_after: instant.optional().meta({ description: 'Only messages created at this time or later.' }),
   created_before: instant.optional().meta({ description: 'Only messages created before this time.' }),
   limit,
-  cursor: cursor(toPlace),
+  cursor: cursor(toPosition),
 }).transform(
   (query): Omit<DeliveryQuery, 'owner'> => ({
     statuses: query.status ?? null,
@@ -196,7 +196,7 @@ export const messageQuery = strictObject({
   }),
 );
 
-function toPlace([createdAt = '', id = '']: readonly string[]): ListPosition | null {
+function toPosition([createdAt = '', id = '']: readonly string[]): ListPosition | null {
   return /^\d{1,15}$/.test(createdAt) ? { createdAt: Number(createdAt), id } : null;
 }
 

@@ -2,7 +2,10 @@ import type { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../core/errors.ts';
 import { problem } from './problem.ts';
 
-/** What a route documents of its responses, by status; `src/http/openapi` turns it into the OpenAPI document. */
+/**
+ * What a route documents of its responses, by status; `src/http/openapi` turns it into the OpenAPI
+ * document.
+ */
 export type DocumentedResponses = Readonly<Record<string, DocumentedResponse>>;
 
 export interface DocumentedResponse {
@@ -86,7 +89,10 @@ export function success(
   return { description, headers, content: { [type]: { schema } } };
 }
 
-/** Documents the responses of a route that needs no key: `successes` by status, and an error for each code. */
+/**
+ * Documents the responses of a route that needs no key: `successes` by status, and an error for
+ * each code.
+ */
 export function publicResponses(
   successes: Readonly<Record<number, DocumentedResponse>>,
   codes: readonly ErrorCode[],
@@ -94,7 +100,10 @@ export function publicResponses(
   return { ...successes, ...problemResponses(codes, {}) };
 }
 
-/** Documents the responses of a route that needs a key, including the errors and headers of every such route. */
+/**
+ * Documents the responses of a route that needs a key, including the errors and headers of every
+ * such route.
+ */
 export function keyedResponses(
   successes: Readonly<Record<number, DocumentedResponse>>,
   codes: readonly ErrorCode[] = [],

@@ -29,12 +29,10 @@ const fields = strictObject({
     description:
       'The default is GMAIL_FROM. The account that owns the address sends the message. FROM_POLICY decides about an address that no account owns, which Gmail would replace silently.',
   }),
-  to: mailboxes
-    .refine((list) => list.length > 0, {
-      error: 'Must have at least one recipient.',
-      params: { code: 'too_few' },
-    })
-    .meta({ examples: [['ada@example.com', { email: 'bob@example.com', name: 'Bob' }]] }),
+  to: mailboxes.refine((list) => list.length > 0, {
+    error: 'Must have at least one recipient.',
+    params: { code: 'too_few' },
+  }),
   cc: optional(mailboxes),
   bcc: optional(mailboxes),
   reply_to: optional(replyTo),
@@ -125,7 +123,8 @@ export function checkTogether(
   if (Number(request.expires_at) <= Number(request.scheduled_at)) {
     add(context, ['expires_at'], 'out_of_range', 'Must be later than scheduled_at.');
   }
-  // For a valid request the intake checks the schedule, once it is known that this is no repeated request.
+  // For a valid request the intake checks the schedule, once it is known that this is no repeated
+  // request.
   if (context.issues.length === 0) return;
   const times = { scheduledAt: request.scheduled_at ?? null, expiresAt: request.expires_at ?? null };
   for (const { pointer, code, detail } of findScheduleErrors(times, Date.now()))

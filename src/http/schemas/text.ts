@@ -16,7 +16,10 @@ export function line(maxLength = MAX_LINE_LENGTH, minLength = 1) {
     });
 }
 
-/** Refuses text that not every program can store: lone surrogates, which UTF-8 cannot encode, and NUL. */
+/**
+ * Refuses text that not every program can store: lone surrogates, which UTF-8 cannot encode, and
+ * NUL.
+ */
 export function portable(text: z.ZodString) {
   return text
     .refine((value) => value.isWellFormed(), {
@@ -45,7 +48,10 @@ const MAX_LABELS = 50;
 
 export const labelName = portable(z.string().min(1).max(64));
 
-/** Stores a number as JavaScript prints it. Larger integers lost digits when the body was parsed, so they are refused. */
+/**
+ * Stores a number as JavaScript prints it. Larger integers lost digits when the body was parsed, so
+ * they are refused.
+ */
 export const labelValue = z
   .preprocess(
     (value: string | number | boolean, context) => {

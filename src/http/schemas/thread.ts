@@ -2,16 +2,19 @@ import { z } from 'zod';
 
 /** One line of a header (RFC 5322, section 2.1.1) without its leading space. */
 const MAX_ID_LENGTH = 997;
-/** Threads rarely have more. With 100 ids of maximum length the headers stay within the 500 KB that Gmail accepts. */
+/**
+ * Threads rarely have more. With 100 ids of maximum length the headers stay within the 500 KB that
+ * Gmail accepts.
+ */
 const MAX_REFERENCES = 100;
 const MAX_HEADER_LENGTH = 128 * 1024;
 
 const ONE_MESSAGE_ID = `one Message-ID in angle brackets, such as "<1234@example.com>": visible ASCII without spaces, at most ${MAX_ID_LENGTH} characters`;
 
 /**
- * Parses the Message-ID of a message from another program, and returns it in one pair of angle brackets. Many of these ids
- * violate RFC 5322, section 3.6.4, but a reply joins its thread only by the exact id. So any visible ASCII is accepted;
- * returns null for anything else.
+ * Parses the Message-ID of a message from another program, and returns it in one pair of angle
+ * brackets. Many of these ids violate RFC 5322, section 3.6.4, but a reply joins its thread only by
+ * the exact id. So any visible ASCII is accepted; returns null for anything else.
  */
 function parseMessageId(text: string): string | null {
   let start = 0;
@@ -38,7 +41,10 @@ export const messageId = z
   })
   .meta({ examples: ['<1234@example.com>'] });
 
-/** A References header as copied from a message: ids separated by spaces, possibly folded (RFC 5322, section 2.2.3). */
+/**
+ * A References header as copied from a message: ids separated by spaces, possibly folded (RFC 5322,
+ * section 2.2.3).
+ */
 const referencesHeader = z
   .string()
   .max(MAX_HEADER_LENGTH)
@@ -62,7 +68,10 @@ export const references = z.union([z.array(messageId).transform(shorten), refere
       : 'Must be a list of Message-IDs, or a string of Message-IDs separated by spaces.',
 });
 
-/** Keeps the first message of a long thread and the latest ones, which mail programs need to find the thread. */
+/**
+ * Keeps the first message of a long thread and the latest ones, which mail programs need to find
+ * the thread.
+ */
 function shorten(ids: string[]): string[] {
   return ids.length > MAX_REFERENCES ? [...ids.slice(0, 1), ...ids.slice(1 - MAX_REFERENCES)] : ids;
 }

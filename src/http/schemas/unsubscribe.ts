@@ -7,7 +7,10 @@ import { parsed } from './mailbox.ts';
 import { line } from './text.ts';
 
 const MAX_URL_LENGTH = 2000;
-/** A URL cannot be folded: with its angle brackets it must fit on one line (RFC 5322, section 2.1.1). */
+/**
+ * A URL cannot be folded: with its angle brackets it must fit on one line (RFC 5322, section
+ * 2.1.1).
+ */
 const MAX_MAILTO_LENGTH = 900;
 
 const httpsUrl = line(MAX_URL_LENGTH)
@@ -18,8 +21,9 @@ const httpsUrl = line(MAX_URL_LENGTH)
   .transform((text) => new URL(text).href);
 
 /**
- * Parses the target of an unsubscribe email: an address, optionally followed by the query of a mailto URL, such as
- * `leave@acme.com?subject=leave`. Both can also be a mailto URL, whose address is percent-encoded.
+ * Parses the target of an unsubscribe email: an address, optionally followed by the query of a
+ * mailto URL, such as `leave@acme.com?subject=leave`. Both can also be a mailto URL, whose address
+ * is percent-encoded.
  *
  * @throws {AddressError} if the text is neither
  */
@@ -50,7 +54,9 @@ function decode(text: string): string {
   }
 }
 
-/** Encodes characters that RFC 6068, section 2, does not allow in a query. Existing escapes stay. */
+/**
+ * Encodes characters that RFC 6068, section 2, does not allow in a query. Existing escapes stay.
+ */
 function encodeQuery(query: string): string {
   return query.replace(/%(?![\da-f]{2})|[^\w.!$'*+;:@/&=%~-]/giu, encodeURIComponent);
 }
