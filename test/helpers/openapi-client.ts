@@ -22,7 +22,7 @@ export interface Call {
 export interface OperationClient extends AsyncDisposable {
   call(operationId: string, call?: Call): Promise<ReceivedResponse>;
   /** Calls, and parses the body of the response. */
-  ask(
+  callJson(
     operationId: string,
     call?: Call,
   ): Promise<{
@@ -101,10 +101,10 @@ function createClient(contract: Contract, url: string): Omit<OperationClient, ke
     );
   }
 
-  async function call(operationId: string, asked: Call = {}): Promise<ReceivedResponse> {
+  async function call(operationId: string, request: Call = {}): Promise<ReceivedResponse> {
     const { method } = contract.operation(operationId);
-    const { key = API_KEY, body = BODIES[operationId] ?? null, headers } = asked;
-    const response = await fetch(`${url}${toPath(operationId, asked)}`, {
+    const { key = API_KEY, body = BODIES[operationId] ?? null, headers } = request;
+    const response = await fetch(`${url}${toPath(operationId, request)}`, {
       method,
       headers: {
         ...(key !== null && { authorization: `Bearer ${key}` }),
@@ -118,7 +118,7 @@ function createClient(contract: Contract, url: string): Omit<OperationClient, ke
 
   return {
     call,
-    ask: async (operationId, asked) => JSON.parse((await call(operationId, asked)).body),
+    callJson: async (operationId, request) => JSON.parse((await call(operationId, request)).body),
     async callRaw(operationId, headers) {
       const start = `${contract.operation(operationId).method} ${toPath(operationId, {})} HTTP/1.1`;
       return parseResponse(

@@ -36,9 +36,9 @@ export function commonRows(contract: Contract): Row[] {
       onService(operation.operationId, outcome, async ({ call }) => {
         const key = limitedKey(operation);
         // An existing page needs no key.
-        const asked = { key, path: { code: 'unknown' } };
-        await call(operation.operationId, asked);
-        return asked;
+        const request = { key, path: { code: 'unknown' } };
+        await call(operation.operationId, request);
+        return request;
       }),
     ),
     ...forEach(contract, 'message_too_large', ({ operationId }, outcome) =>

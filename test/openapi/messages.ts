@@ -3,18 +3,18 @@ import { type ServiceClient, TOMORROW } from '../helpers/openapi-client.ts';
 import { ADMIN, onService, type Row, SMALL_QUEUE, whileDraining, withEnv } from './rows.ts';
 
 /** Sends a message and waits until it is settled. */
-async function settled({ ask }: ServiceClient, to = 'ada@example.com') {
-  const { id } = await ask('send', { body: { ...MAIL, to }, headers: { prefer: 'wait=15' } });
+async function settled({ callJson }: ServiceClient, to = 'ada@example.com') {
+  const { id } = await callJson('send', { body: { ...MAIL, to }, headers: { prefer: 'wait=15' } });
   return { path: { id } };
 }
 
-async function failed({ ask }: ServiceClient, to: string) {
-  const problem = await ask('send', { body: { ...MAIL, to }, headers: { prefer: 'wait=15' } });
+async function failed({ callJson }: ServiceClient, to: string) {
+  const problem = await callJson('send', { body: { ...MAIL, to }, headers: { prefer: 'wait=15' } });
   return { path: { id: problem.message.id } };
 }
 
-async function scheduled({ ask }: ServiceClient) {
-  const { id } = await ask('send', { body: { ...MAIL, scheduled_at: TOMORROW } });
+async function scheduled({ callJson }: ServiceClient) {
+  const { id } = await callJson('send', { body: { ...MAIL, scheduled_at: TOMORROW } });
   return { path: { id } };
 }
 
@@ -32,7 +32,7 @@ export const messageRows: Row[] = [
   onService('listMessages', 200, async (client) => {
     await scheduled(client);
     await settled(client);
-    const { next_cursor } = await client.ask('listMessages', { query: '?limit=1' });
+    const { next_cursor } = await client.callJson('listMessages', { query: '?limit=1' });
     return { query: `?limit=1&cursor=${next_cursor}` };
   }),
   onService('listMessages', 200, { query: '?status=failed,canceled&tag=flow&to=nobody@example.com' }),
@@ -50,9 +50,9 @@ export const messageRows: Row[] = [
   onService('retryMessage', 'message_not_found'),
   onService('retryMessage', 'not_retryable', (client) => settled(client)),
   withEnv(SMALL_QUEUE, 'retryMessage', 'queue_full', async (client) => {
-    const asked = await failed(client, 'no-such-user@simulator.test');
+    const request = await failed(client, 'no-such-user@simulator.test');
     await scheduled(client);
-    return asked;
+    return request;
   }),
   whileDraining('retryMessage'),
 

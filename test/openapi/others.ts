@@ -43,10 +43,10 @@ const suppressions: Row[] = [
   onService('getSuppression', 'not_found', { path: { email: 'unknown@example.com' } }),
   onService('getSuppression', 'validation_failed', { path: { email: 'nobody' } }),
 
-  onService('listSuppressions', 200, async ({ call, ask }) => {
+  onService('listSuppressions', 200, async ({ call, callJson }) => {
     for (const email of ['list-1@example.com', 'list-2@example.com'])
       await call('putSuppression', { path: { email } });
-    const { next_cursor } = await ask('listSuppressions', { query: '?limit=1' });
+    const { next_cursor } = await callJson('listSuppressions', { query: '?limit=1' });
     return { query: `?cursor=${next_cursor}` };
   }),
   onService('listSuppressions', 'validation_failed', { query: '?cursor=unknown' }),

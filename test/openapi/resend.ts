@@ -8,13 +8,13 @@ const LATER = { ...EMAIL, scheduled_at: TOMORROW };
 
 const withKey = (key: string) => ({ headers: { 'idempotency-key': key } });
 
-async function scheduled({ ask }: ServiceClient) {
-  const { id } = await ask('sendEmail', { body: LATER });
+async function scheduled({ callJson }: ServiceClient) {
+  const { id } = await callJson('sendEmail', { body: LATER });
   return { path: { id } };
 }
 
-async function sent({ ask }: ServiceClient) {
-  const { id } = await ask('send', { headers: { prefer: 'wait=15' } });
+async function sent({ callJson }: ServiceClient) {
+  const { id } = await callJson('send', { headers: { prefer: 'wait=15' } });
   return { path: { id } };
 }
 

@@ -66,8 +66,8 @@ export function withEnv(
 
 /** Calls a separate service while it waits for an attempt to end before it stops. */
 export function whileDraining(operation: string): Row {
-  return withEnv({}, operation, 'shutting_down', async ({ ask, gmail, drain }) => {
-    await ask('send', { body: { ...MAIL, to: 'slow+5s@simulator.test' } });
+  return withEnv({}, operation, 'shutting_down', async ({ callJson, gmail, drain }) => {
+    await callJson('send', { body: { ...MAIL, to: 'slow+5s@simulator.test' } });
     await gmail.waitFor(({ transactions }) => transactions.length > 0);
     drain();
     return {};
@@ -127,10 +127,10 @@ export function whileInProgress(operation: string): Row {
       await using client = await openAppClient(contract, {
         intake: { accept: hang, preview: hang, check: hang },
       });
-      const asked = { headers: { 'idempotency-key': '1' } };
-      client.call(operation, asked).catch(() => {});
+      const request = { headers: { 'idempotency-key': '1' } };
+      client.call(operation, request).catch(() => {});
       await begun.promise;
-      return await client.call(operation, asked);
+      return await client.call(operation, request);
     },
   };
 }

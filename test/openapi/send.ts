@@ -78,12 +78,12 @@ const single: Row[] = [
     return { ...withKey('reused'), ...to('bob@example.com') };
   }),
   onService('send', 200, async ({ call, gmail }) => {
-    const asked = { ...to('slow+1s@simulator.test'), headers: { ...WAIT, 'idempotency-key': 'slow' } };
-    call('send', asked).catch(() => {});
+    const request = { ...to('slow+1s@simulator.test'), headers: { ...WAIT, 'idempotency-key': 'slow' } };
+    call('send', request).catch(() => {});
     await gmail.waitFor(({ transactions }) =>
-      transactions.some(({ recipients }) => recipients[0]?.email === asked.body.to),
+      transactions.some(({ recipients }) => recipients[0]?.email === request.body.to),
     );
-    return asked;
+    return request;
   }),
   whileInProgress('send'),
   withEnv(SMALL_QUEUE, 'send', 'queue_full', fill),

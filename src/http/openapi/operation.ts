@@ -10,12 +10,19 @@ import { REQUEST_EXAMPLES } from './request-examples.ts';
 /** An operation in the document, as far as it is read and changed here. */
 export interface Operation {
   readonly operationId?: string;
-  readonly parameters?: (Reference | { readonly name: string })[];
+  parameters?: (Reference | Parameter)[];
   readonly requestBody?: {
     required?: boolean;
     readonly content: Readonly<Record<string, { readonly schema?: unknown; examples?: unknown }>>;
   };
   responses?: object;
+}
+
+interface Parameter {
+  readonly name: string;
+  readonly in?: string;
+  readonly required?: boolean;
+  readonly description?: string;
 }
 
 /** A response with more codes than this is named after an operation instead of its codes. */
@@ -36,6 +43,7 @@ export function completeOperation(
     requestBody.required = !isOptionalBody(schema.body);
     for (const media of Object.values(requestBody.content)) media.examples = REQUEST_EXAMPLES[operationId];
   }
+  if (operation.parameters) operation.parameters = operation.parameters.map(inOrder);
   const responses = Object.entries(schema.response as DocumentedResponses);
   operation.responses = Object.fromEntries(
     responses.map(([status, response]) => {
@@ -52,6 +60,19 @@ export function completeOperation(
       return [status, components.add('responses', name, documented)];
     }),
   );
+}
+
+/** Puts the name of a parameter first, and omits `required: false`, which is the default. */
+function inOrder(parameter: Reference | Parameter): Reference | Parameter {
+  if (!('name' in parameter)) return parameter;
+  const { name, in: location, required, description, ...rest } = parameter;
+  return {
+    name,
+    ...(location && { in: location }),
+    ...(required && { required }),
+    ...(description && { description }),
+    ...rest,
+  };
 }
 
 /** Joins the lines of each paragraph, which are wrapped in the source. */
