@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import type { ApiKeys } from '../core/auth/api-keys.ts';
 import type { Rate, RateCounters } from '../core/ports/rate-counter.ts';
 import { documentApi } from './openapi/openapi.ts';
+import { toYaml } from './openapi/yaml.ts';
 import { createAuthenticator, requireKey, requireScope } from './request/auth.ts';
 import { createRateLimits } from './request/rate-limit.ts';
 import { presentError } from './resend/errors.ts';
@@ -50,7 +51,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const submission = createSubmission({ ...options, limits });
   await app.register(unknownRoutes, { authenticate, limits, routes });
   await app.register(healthRoutes, options);
-  await app.register(docsRoutes);
+  await app.register(docsRoutes, { toYaml });
   await app.register(problemRoutes);
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
@@ -93,5 +94,5 @@ export async function openApiDocument(version: string): Promise<string> {
     idempotency: { claim: unused, accept: unused, release: unused, markUnknown: unused },
     isDraining: unused,
   });
-  return app.swagger({ yaml: true });
+  return toYaml(app.swagger());
 }

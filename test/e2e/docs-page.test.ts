@@ -7,14 +7,17 @@ import { aDelivery } from '../helpers/delivery.ts';
 import { startStrippingProxy } from '../helpers/stripping-proxy.ts';
 
 const CHROMIUM = '/usr/bin/chromium';
-const isThere = existsSync(CHROMIUM);
-/** Switches off background activity of the browser. */
+const isInstalled = existsSync(CHROMIUM);
+/** Turns off what a browser does in the background. */
 const ARGUMENTS = [
   ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-dev-shm-usage', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
 ];
 
-/** Opens a page and collects its errors: refused by the content security policy, not found, thrown. */
+/**
+ * Opens a page, and collects what the browser reports: policy violations, failed requests and
+ * exceptions.
+ */
 async function openPage(
   browser: Browser,
   url: string,
@@ -43,20 +46,20 @@ async function authorize(page: Page): Promise<void> {
   await page.click('.auth-btn-wrapper button.btn-done');
 }
 
-test('Chromium is installed when CI=true', () => {
-  expect(isThere || process.env.CI !== 'true', `CI needs ${CHROMIUM}`).toBe(true);
+test('Chromium is installed in CI', () => {
+  expect(isInstalled || process.env.CI !== 'true', `CI needs ${CHROMIUM}`).toBe(true);
 });
 
-describe.runIf(isThere)('in a browser (skipped without /usr/bin/chromium)', { timeout: 120_000 }, () => {
+describe.runIf(isInstalled)('in a browser (skipped without /usr/bin/chromium)', { timeout: 120_000 }, () => {
   let browser: Browser;
   beforeAll(async () => {
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
   }, 60_000);
-  // Open pages slow down later ones.
+  // Open pages slow down the next tests.
   afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
   afterAll(() => browser?.close());
 
-  test('/docs shows the operations without violating its content security policy', async () => {
+  test('/docs shows the operations, and its content security policy blocks nothing', async () => {
     await using app = await startApp();
     const { page, complaints, foreign } = await openPage(browser, `${await app.listen()}/docs`);
     for (const id of ['send', 'getMessage', 'livez', 'readyz', 'explainProblem', 'getOpenApi']) {
@@ -67,7 +70,7 @@ describe.runIf(isThere)('in a browser (skipped without /usr/bin/chromium)', { ti
     expect(foreign).toEqual([]);
   });
 
-  test('/docs can request a message with a key', async () => {
+  test('/docs looks up a message with a key', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery());
     const { page, complaints } = await openPage(browser, `${await app.listen()}/docs`);
@@ -97,14 +100,14 @@ describe.runIf(isThere)('in a browser (skipped without /usr/bin/chromium)', { ti
     expect(foreign).toEqual([]);
   });
 
-  test('/problems/{code} is styled without violating its content security policy', async () => {
+  test('/problems shows each code with its style, and its content security policy blocks nothing', async () => {
     await using app = await startApp();
     const url = await app.listen();
     for (const code of ERROR_CODES.slice(0, 3)) {
       const { page, complaints } = await openPage(browser, `${url}/problems/${code}`);
       expect(await page.textContent('code')).toBe(code);
       expect(await page.evaluate("getComputedStyle(document.querySelector('dt')).fontWeight")).toBe('600');
-      // Chromium requests a favicon automatically.
+      // Chromium requests an icon automatically.
       expect(complaints.filter((text) => !text.includes('404'))).toEqual([]);
     }
   });

@@ -218,7 +218,7 @@ describe('a From', () => {
     const response = await app.send({ ...MAIL, ...fields });
     expect(response.statusCode).toBe(422);
     expect(response.json().errors).toEqual([
-      expect.objectContaining({ pointer, detail: expect.stringContaining('Gmail takes one From') }),
+      expect.objectContaining({ pointer, detail: expect.stringContaining('Gmail accepts only one From') }),
     ]);
   });
 

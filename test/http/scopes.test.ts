@@ -1,13 +1,12 @@
 import { fastify, type InjectOptions } from 'fastify';
 import { describe, expect, test } from 'vitest';
-import { parse } from 'yaml';
 import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Scope } from '../../src/core/auth/caller.ts';
-import { openApiDocument } from '../../src/http/app.ts';
 import { requireScope } from '../../src/http/request/auth.ts';
 import { ADMIN_SECRET, CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
+import { readServedDocument } from '../helpers/openapi-document.ts';
 
 const SECRETS: Readonly<Record<Scope, string>> = { send: CRM_SECRET, read: SHOP_SECRET, admin: ADMIN_SECRET };
 const KEYRING = createApiKeys(
@@ -23,35 +22,28 @@ function keyFor(scope: Scope): Record<string, string> {
   return { authorization: `Bearer ${SECRETS[scope]}`, 'content-type': 'application/json' };
 }
 
-interface Operation {
-  readonly security?: readonly object[];
-  readonly responses: Readonly<Record<string, { readonly description: string }>>;
-}
-
-/** Every operation that needs a key, with the scope it should require: `read` for reading, `send` for sending and changing. */
-async function operations(): Promise<
+/**
+ * Every operation that needs a key, with its scope: `read` for operations that only read, `send`
+ * for all others.
+ */
+async function keyedOperations(): Promise<
   { name: string; scope: Scope; request: InjectOptions; forbidden: string }[]
 > {
-  const { paths } = parse(await openApiDocument('1.2.3'));
-  const ours = Object.entries<Record<string, Operation>>(paths).filter(
-    ([path]) => !path.startsWith('/emails'),
-  );
-  return ours.flatMap(([path, methods]) =>
-    Object.entries(methods)
-      .filter(([, { security }]) => security?.length !== 0)
-      .map(([method, { responses }]) => ({
-        name: `${method} ${path}`,
-        scope: method === 'get' || path.endsWith('/preview') ? ('read' as const) : ('send' as const),
-        request: { method: method.toUpperCase() as 'GET', url: path.replace(/\{\w+\}/g, 'x') },
-        forbidden: responses['403']?.description ?? '',
-      })),
-  );
+  const { operations } = await readServedDocument();
+  return operations
+    .filter(({ path, security }) => !path.startsWith('/emails') && security?.length !== 0)
+    .map(({ method, path, responses }) => ({
+      name: `${method.toLowerCase()} ${path}`,
+      scope: method === 'GET' || path.endsWith('/preview') ? ('read' as const) : ('send' as const),
+      request: { method: method as 'GET', url: path.replace(/\{\w+\}/g, 'x') },
+      forbidden: responses['403']?.description ?? '',
+    }));
 }
 
 describe('a scope', () => {
   test('is required and documented by every operation that needs a key', async () => {
     await using app = await startApp({ apiKeys: KEYRING });
-    const all = await operations();
+    const all = await keyedOperations();
     expect(all.map(({ name }) => name)).toEqual(
       expect.arrayContaining(['post /send', 'get /messages/{id}', 'get /accounts']),
     );

@@ -154,12 +154,7 @@ describe('GET /suppressions', () => {
     ['limit=1e1', 'query:limit', 'invalid_value', 'Must be a whole number from 1 to 100.'],
     ['limit=', 'query:limit', 'invalid_value', 'Must be a whole number from 1 to 100.'],
     ['limit=1&limit=2', 'query:limit', 'invalid_type', 'Must be a string, not a list.'],
-    [
-      'cursor=nonsense',
-      'query:cursor',
-      'invalid_value',
-      'Must be the next_cursor of another page of this list',
-    ],
+    ['cursor=nonsense', 'query:cursor', 'invalid_value', 'Must be the next_cursor of a page of this list'],
     [`cursor=${btoa('{}')}`, 'query:cursor', 'invalid_value', 'Must be the next_cursor'],
     [`cursor=${btoa('[1]')}`, 'query:cursor', 'invalid_value', 'Must be the next_cursor'],
     [`cursor=${btoa('["a","b"]')}`, 'query:cursor', 'invalid_value', 'Must be the next_cursor'],

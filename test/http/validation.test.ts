@@ -125,7 +125,7 @@ describe('what POST /send refuses', () => {
       { ...MAIL, text: undefined },
       '',
       'required',
-      'Give html, text, or both; or a template.',
+      'Set html, text or both; or a template.',
     ],
     [
       'an unknown priority',
@@ -160,7 +160,7 @@ describe('what POST /send refuses', () => {
       { ...MAIL, unsubscribe: {} },
       '/unsubscribe',
       'required',
-      'Give a url, an email, or both.',
+      'Set url, email or both.',
     ],
     [
       'an unsubscribe link without TLS',

@@ -4,16 +4,16 @@ const MAX_WAIT_SECONDS = 60;
 /** Longer than any reasonable header. Bounds the cost of parsing. */
 const MAX_HEADER_LENGTH = 500;
 
-/** The `Prefer` header. Without an example, because `/docs` would send it. */
+/** The `Prefer` header. It has no example here: `/docs` would fill it in. */
 export const preferWait = z.string().optional().meta({
   description:
-    'wait=N: respond when the message is settled, or after N seconds (1 to 60; more counts as 60; RFC 7240).',
+    '`wait=N` (RFC 7240): responds when the message is settled, or after N seconds. N is 1 to 60; higher values count as 60.',
 });
 
 export const PREFERENCE_APPLIED = {
   'Preference-Applied': {
     type: 'string',
-    description: 'The preference that was honoured.',
+    description: 'The preference that was applied.',
     examples: ['wait=10'],
   },
 };

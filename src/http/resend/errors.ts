@@ -1,16 +1,7 @@
-import { AppError, ERRORS, type ErrorCode } from '../../core/errors.ts';
+import { ERRORS, type ErrorCode } from '../../core/errors.ts';
 import { type ErrorClient, type ErrorPresenter, presentProblem } from '../errors/error-handler.ts';
 import type { Problem } from '../schemas/problem.ts';
-import {
-  type Answer,
-  answer,
-  answers,
-  headersOf,
-  RATE_LIMIT_HEADERS,
-  withCodes,
-} from '../schemas/responses.ts';
-import { parseIdempotencyKey } from '../submission/idempotency-key.ts';
-import { type ResendError, type ResendName, resendError } from './schemas.ts';
+import type { ResendError, ResendName } from './schemas.ts';
 
 type CodesOf<Scope> = {
   [Code in ErrorCode]: (typeof ERRORS)[Code]['scope'] extends Scope ? Code : never;
@@ -20,7 +11,7 @@ type CodesOf<Scope> = {
  * Codes that a request can be refused with. The rest belong to deliveries, and no route here waits
  * for one.
  */
-type RefusalCode = CodesOf<'request'> | 'message_too_large' | 'attachment_blocked';
+export type RefusalCode = CodesOf<'request'> | 'message_too_large' | 'attachment_blocked';
 
 /** Resend's name for each code, or the name that its clients expect for such a failure. */
 const NAMES: Readonly<Record<RefusalCode, ResendName>> = {
@@ -63,11 +54,11 @@ const STATUSES: Partial<Record<ResendName, number>> = {
   invalid_idempotent_request: 409,
 };
 
-function nameOf(code: ErrorCode): ResendName {
+export function nameOf(code: ErrorCode): ResendName {
   return code in NAMES ? NAMES[code as RefusalCode] : 'application_error';
 }
 
-function statusOf(code: ErrorCode, name = nameOf(code)): number {
+export function statusOf(code: ErrorCode, name = nameOf(code)): number {
   return STATUSES[name] ?? ERRORS[code].status;
 }
 
@@ -122,49 +113,4 @@ export const presentError: ErrorPresenter = (problem, client) => {
  */
 function expectsResendErrors({ path, userAgent = '' }: ErrorClient): boolean {
   return /^\/+emails(?:[/?]|$)/.test(path) || /^resend-/i.test(userAgent);
-}
-
-/**
- * Turns a `validation_failed` into that of an invalid Idempotency-Key, which has another status,
- * for the examples of the document.
- */
-function toInvalidKey(problem: Problem): Problem {
-  if (problem.code !== 'validation_failed') return problem;
-  try {
-    parseIdempotencyKey('');
-  } catch (error) {
-    if (error instanceof AppError) return { ...problem, detail: error.message, errors: error.errors };
-  }
-  return problem;
-}
-
-/** The documented responses of a route, as in {@link answers}, with errors in Resend's format. */
-export function resendAnswers(
-  own: Parameters<typeof answers>[0],
-  codes: readonly RefusalCode[],
-): Record<string, Answer> {
-  const refusals = codes.map((code) => ({ code, name: nameOf(code) }));
-  if (codes.includes('idempotency_key_reused'))
-    refusals.push({ code: 'validation_failed', name: 'invalid_idempotency_key' });
-  const errors = [...Map.groupBy(refusals, ({ code, name }) => statusOf(code, name))].map(
-    ([status, group]) => {
-      const description = group
-        .map(({ code, name }) => `\`${name}\`, \`${code}\`: ${ERRORS[code].title}.`)
-        .join('\n\n');
-      const codesOfStatus = group.map(({ code }) => code);
-      return [
-        status,
-        {
-          ...answer(description, withCodes(resendError, codesOfStatus), {
-            headers: headersOf(status, RATE_LIMIT_HEADERS),
-          }),
-          errors: {
-            codes: codesOfStatus,
-            toBody: (problem: Problem) => toResendError(status === 400 ? toInvalidKey(problem) : problem),
-          },
-        },
-      ] as const;
-    },
-  );
-  return { ...answers(own, [], RATE_LIMIT_HEADERS), ...Object.fromEntries(errors) };
 }

@@ -10,7 +10,7 @@ import { toRequestProblem, withPointerPrefix } from '../errors/error-handler.ts'
 import { toDroppedMessage, toMessageResource, toPreviewResource } from '../presenters/message.ts';
 import { callerOf } from '../request/request-context.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
-import { answer, answersToKey, BODY_CODES, REPLAYED } from '../schemas/responses.ts';
+import { BODY_CODES, keyedResponses, REPLAYED, success } from '../schemas/responses.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
 import {
   type BatchItem,
@@ -34,17 +34,19 @@ const schema = {
   operationId: 'sendBatch',
   tags: ['messages'],
   summary: 'Send up to 100 messages',
-  description: `Each is judged on its own, as by POST /send; results stand in the order of the messages. With 207 at least one was refused: its result says why.
-The body may be as large as that of one message. In the rate limit a batch counts as its messages, dry runs included.
+  description: `Handles each message separately, as POST /send does. The results are in the order of the
+messages. Status 207 means that at least one message was refused; its result has the reason. The size limit
+of the body is that of one message. A batch counts as its messages towards the rate limit, dry runs
+included.
 
-A repeated request with the same \`Idempotency-Key\` gets the same answer, refusals and all, unless every message was refused. Send what was refused
-in a batch of its own, with a key of its own.`,
+A repeated request with the same \`Idempotency-Key\` gets the same response, including refusals, unless
+every message was refused. To resend refused messages, use a new batch with a new key.`,
   headers: z.object({ 'Idempotency-Key': idempotencyKey }),
   body: batchRequest,
-  response: answersToKey(
+  response: keyedResponses(
     {
-      202: answer('All are accepted.', batchAnswer, { headers: REPLAYED }),
-      207: answer('Some are accepted, or none.', batchAnswer, { headers: REPLAYED }),
+      202: success('Every message was accepted.', batchAnswer, { headers: REPLAYED }),
+      207: success('At least one message was refused.', batchAnswer, { headers: REPLAYED }),
     },
     [
       'idempotency_in_progress',

@@ -3,7 +3,7 @@ import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { onRequestHookHandler } from 'fastify';
 import { z } from 'zod';
 import { pathOf } from '../errors/error-handler.ts';
-import { answer, answers } from '../schemas/responses.ts';
+import { publicResponses, success } from '../schemas/responses.ts';
 
 /** The page loads everything from /docs, and sends requests only to this service. */
 const CONTENT_SECURITY_POLICY = [
@@ -17,22 +17,34 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
+export interface DocsOptions {
+  readonly toYaml: (document: object) => string;
+}
+
 /** GET /openapi.yaml, and GET /docs: a page to read and try the API. */
-export const docsRoutes: FastifyPluginAsyncZod = async (app) => {
+export const docsRoutes: FastifyPluginAsyncZod<DocsOptions> = async (app, { toYaml }) => {
+  /** Formatted once, at the first request: every route is registered by then. */
+  let yaml: string | undefined;
+
   app.get(
     '/openapi.yaml',
     {
       schema: {
         operationId: 'getOpenApi',
         tags: ['docs'],
-        summary: 'This document',
+        summary: 'Get the OpenAPI document',
+        description: 'The description of this API. `/docs` shows it as a page.',
         security: [],
-        response: answers({ 200: answer('OpenAPI 3.1.', z.string(), { type: 'application/yaml' }) }, [
-          'invalid_json',
-        ]),
+        response: publicResponses(
+          { 200: success('The document, in OpenAPI 3.1.', z.string(), { type: 'application/yaml' }) },
+          ['invalid_json'],
+        ),
       },
     },
-    async (_request, reply) => reply.type('application/yaml').send(app.swagger({ yaml: true })),
+    async (_request, reply) => {
+      yaml ??= toYaml(app.swagger());
+      return reply.type('application/yaml').send(yaml);
+    },
   );
 
   await app.register(swaggerUi, {

@@ -13,7 +13,7 @@ import { toProblem } from '../presenters/problem.ts';
 import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
 import { callerOf, headerOf, toSignal } from '../request/request-context.ts';
 import { messageResource, sendResult } from '../schemas/message.ts';
-import { answer, answersToKey, BODY_CODES, LOCATION, REPLAYED } from '../schemas/responses.ts';
+import { BODY_CODES, keyedResponses, LOCATION, REPLAYED, success } from '../schemas/responses.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
 import { sendCached, toJsonResponse } from '../submission/cached-response.ts';
 import type { Accepted, Submission } from '../submission/submission.ts';
@@ -27,28 +27,29 @@ export interface SendOptions {
 
 const HEADERS = { ...LOCATION, ...PREFERENCE_APPLIED, ...REPLAYED };
 
-const SETTLED = `It was sent, partially sent or canceled while the caller waited; or what a dry run would send. For a repeated request: what is left of a
-finished message that is no longer kept.`;
+const SETTLED = `The message was sent, partially sent or canceled while the request waited. For a dry run:
+what would be sent. For a repeated request: what remains of a finished message that is no longer stored.`;
 
 const schema = {
   operationId: 'send',
   tags: ['messages'],
-  summary: 'Send one message',
-  description: `Accepts one message, and answers at once, before it is sent. With \`Prefer: wait\` the answer tells what became of it.
+  summary: 'Send a message',
+  description: `Accepts one message and responds before it is sent. With \`Prefer: wait\` the response has
+the outcome.
 
-A repeated request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice. With \`Prefer: wait\` it waits again, until the
-outcome is known.`,
+A repeated request with the same \`Idempotency-Key\` gets the same response, and nothing is sent twice. With
+\`Prefer: wait\` it waits again until the outcome is known.`,
   headers: z.object({
     Prefer: preferWait,
     'Idempotency-Key': idempotencyKey,
   }),
   body: sendRequest,
-  response: answersToKey(
+  response: keyedResponses(
     {
-      200: answer(SETTLED, sendResult, {
+      200: success(SETTLED, sendResult, {
         headers: HEADERS,
       }),
-      202: answer('Accepted. It will be tried.', messageResource, { headers: HEADERS }),
+      202: success('The message was accepted.', messageResource, { headers: HEADERS }),
     },
     [
       'sender_not_allowed',

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { AppError, summarize } from '../../core/errors.ts';
 import type { TemplateUse } from '../../core/message/message.ts';
 import type { Rendered, Templates } from '../../core/ports/templates.ts';
-import { answer, answersToKey, BODY_CODES } from '../schemas/responses.ts';
+import { BODY_CODES, keyedResponses, success } from '../schemas/responses.ts';
 import { templateList, templatePreview, templatePreviewRequest } from '../schemas/template.ts';
 
 export interface TemplateOptions {
@@ -20,10 +20,9 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
       schema: {
         operationId: 'listTemplates',
         tags: ['templates'],
-        summary: 'List the templates',
-        description:
-          'What the operator has put into TEMPLATES_DIR, by id, and the variables that each wants.',
-        response: answersToKey({ 200: answer('The templates.', templateList) }),
+        summary: 'List templates',
+        description: 'The templates in TEMPLATES_DIR, ordered by id, with their variables.',
+        response: keyedResponses({ 200: success('The templates.', templateList) }),
       },
       config: { scope: 'read' },
     },
@@ -36,12 +35,14 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
       schema: {
         operationId: 'previewTemplate',
         tags: ['templates'],
-        summary: 'See a template filled in',
+        summary: 'Preview a template',
         description:
-          'Sends nothing. An unknown id is `template_not_found` with the status 422, as it is in a request to send: a code has one status.',
-        params: z.object({ id: z.string().meta({ description: 'An id of GET /templates.' }) }),
+          'Renders a template without sending anything. An unknown id is `template_not_found` with status 422, as in POST /send, since each code has one status.',
+        params: z.object({
+          id: z.string().meta({ description: 'The `id` of a template, as in GET /templates.' }),
+        }),
         body: templatePreviewRequest,
-        response: answersToKey({ 200: answer('What a message would say.', templatePreview) }, [
+        response: keyedResponses({ 200: success('The rendered template.', templatePreview) }, [
           ...BODY_CODES,
           'validation_failed',
           'template_not_found',

@@ -16,7 +16,7 @@ export function wholeNumber(min: number, max: number) {
 /** Maximum number of items on a page. */
 export const limit = wholeNumber(1, MAX_LIMIT)
   .default(DEFAULT_LIMIT)
-  .meta({ description: `How many to list at most; ${DEFAULT_LIMIT} if it is left out.` });
+  .meta({ description: `The maximum number of items, ${DEFAULT_LIMIT} by default.` });
 
 /** Encodes the position at the end of a page as text that is opaque to clients. */
 export function toCursor(parts: readonly string[]): string {
@@ -48,19 +48,19 @@ export function cursor<Position>(parse: (parts: readonly string[]) => Position |
       if (position !== null) return position;
       context.addIssue({
         code: 'custom',
-        message: 'Must be the next_cursor of another page of this list: leave it out for the first.',
+        message: 'Must be the next_cursor of a page of this list: omit it for the first page.',
       });
       return z.NEVER;
     })
     .optional()
-    .meta({ description: 'The next_cursor of the page before.' });
+    .meta({ description: 'The `next_cursor` of the previous page.' });
 }
 
 /** Cursor of the next page; null on the last one. */
 export const nextCursor = z
   .string()
   .nullable()
-  .meta({ description: 'Give it as cursor for the next page; null on the last one.' });
+  .meta({ description: 'The `cursor` of the next page. Null on the last page.' });
 
 /**
  * Makes a page of at most `max` items from a result that was queried with a limit of `max + 1`.

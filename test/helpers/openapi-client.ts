@@ -1,28 +1,28 @@
 import type { AppOptions } from '../../src/http/app.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { exchange, MAIL, startApp } from './app.ts';
-import type { Answer, Contract } from './openapi-contract.ts';
+import type { Contract, ReceivedResponse } from './openapi-contract.ts';
 import { API_KEY } from './service.ts';
 import { startWithGmail } from './smtp/gmail.ts';
 
-/** What to ask of an operation, where that is not the usual request. */
+/** A request to an operation, as far as it differs from the default one. */
 export interface Call {
-  /** What stands in the path for `{id}` and the like. */
+  /** Values of path parameters such as `{id}`. */
   readonly path?: Readonly<Record<string, string>>;
-  /** With its question mark. */
+  /** With the question mark. */
   readonly query?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Becomes JSON, unless it is a text; null: none. */
+  /** Sent as JSON, or as it is if it is a string. Null: no body. */
   readonly body?: unknown;
-  /** A secret; null: none. */
+  /** The secret of an API key. Null: none. */
   readonly key?: string | null;
 }
 
-/** A service that is asked by the names of its operations. */
-export interface Stage extends AsyncDisposable {
-  call(operationId: string, call?: Call): Promise<Answer>;
-  /** The JSON of the answer. */
-  ask(
+/** Calls a service by operation id. */
+export interface OperationClient extends AsyncDisposable {
+  call(operationId: string, call?: Call): Promise<ReceivedResponse>;
+  /** Calls, and parses the body of the response. */
+  callJson(
     operationId: string,
     call?: Call,
   ): Promise<{
@@ -30,21 +30,21 @@ export interface Stage extends AsyncDisposable {
     readonly next_cursor: string;
     readonly message: { readonly id: string };
   }>;
-  /** Sends the beginning of a request, with a good key and no more headers than these. */
-  callRaw(operationId: string, headers: readonly string[]): Promise<Answer>;
+  /** Sends the beginning of a request, with a valid key and only these headers. */
+  callRaw(operationId: string, headers: readonly string[]): Promise<ReceivedResponse>;
 }
 
-/** The whole service and its Gmail. */
-export interface ServiceStage extends Stage {
+/** A client of the whole service, with its simulated Gmail. */
+export interface ServiceClient extends OperationClient {
   readonly gmail: Simulator;
-  /** Begins to close the service. */
+  /** Starts to close the service. */
   drain(): void;
 }
 
 export const TOMORROW = new Date(Date.now() + 24 * 3_600_000).toISOString();
 const EMAIL = { from: 'bot@simulator.test', ...MAIL };
 
-/** Bodies that nothing is wrong with. */
+/** Valid bodies by operation id. */
 const BODIES: Readonly<Record<string, unknown>> = {
   send: MAIL,
   sendBatch: { messages: [MAIL] },
@@ -58,34 +58,40 @@ const BODIES: Readonly<Record<string, unknown>> = {
 
 const PATH = { id: 'msg_unknown', email: 'eve@example.com', user: 'bot@simulator.test', code: 'queue_full' };
 
-/** The whole service, with this in its environment besides what tests give any service. */
-export async function openServiceStage(
+/** Starts the whole service, with these additional environment variables. */
+export async function openServiceClient(
   contract: Contract,
   env: Readonly<Record<string, string>> = {},
-): Promise<ServiceStage> {
+): Promise<ServiceClient> {
   const { service, gmail } = await startWithGmail({ env });
   return {
-    ...createStage(contract, service.url),
+    ...createClient(contract, service.url),
     gmail,
     drain: () => void service.close(),
     async [Symbol.asyncDispose]() {
-      // First, so that no attempt holds up the end of the service.
+      // Closed first, so that no attempt delays the shutdown of the service.
       await gmail.close();
       await service.close();
     },
   };
 }
 
-/** The HTTP layer over other parts than the real ones: for what the real ones cannot be brought to from outside. */
-export async function openAppStage(contract: Contract, parts: Partial<AppOptions>): Promise<Stage> {
+/**
+ * Starts the HTTP layer with parts that replace the real ones, for failures that the real ones
+ * cannot be made to have.
+ */
+export async function openAppClient(
+  contract: Contract,
+  parts: Partial<AppOptions>,
+): Promise<OperationClient> {
   const app = await startApp(parts);
   return {
-    ...createStage(contract, await app.listen()),
+    ...createClient(contract, await app.listen()),
     [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
   };
 }
 
-function createStage(contract: Contract, url: string): Omit<Stage, keyof AsyncDisposable> {
+function createClient(contract: Contract, url: string): Omit<OperationClient, keyof AsyncDisposable> {
   function toPath(operationId: string, { path = {}, query = '' }: Call): string {
     const parts: Readonly<Record<string, string>> = { ...PATH, ...path };
     return (
@@ -95,10 +101,10 @@ function createStage(contract: Contract, url: string): Omit<Stage, keyof AsyncDi
     );
   }
 
-  async function call(operationId: string, asked: Call = {}): Promise<Answer> {
+  async function call(operationId: string, request: Call = {}): Promise<ReceivedResponse> {
     const { method } = contract.operation(operationId);
-    const { key = API_KEY, body = BODIES[operationId] ?? null, headers } = asked;
-    const response = await fetch(`${url}${toPath(operationId, asked)}`, {
+    const { key = API_KEY, body = BODIES[operationId] ?? null, headers } = request;
+    const response = await fetch(`${url}${toPath(operationId, request)}`, {
       method,
       headers: {
         ...(key !== null && { authorization: `Bearer ${key}` }),
@@ -112,17 +118,17 @@ function createStage(contract: Contract, url: string): Omit<Stage, keyof AsyncDi
 
   return {
     call,
-    ask: async (operationId, asked) => JSON.parse((await call(operationId, asked)).body),
+    callJson: async (operationId, request) => JSON.parse((await call(operationId, request)).body),
     async callRaw(operationId, headers) {
       const start = `${contract.operation(operationId).method} ${toPath(operationId, {})} HTTP/1.1`;
-      return parseAnswer(
+      return parseResponse(
         await exchange(url, [start, `Authorization: Bearer ${API_KEY}`, ...headers, '', ''].join('\r\n')),
       );
     },
   };
 }
 
-function parseAnswer(text: string): Answer {
+function parseResponse(text: string): ReceivedResponse {
   const [head = '', ...body] = text.split('\r\n\r\n');
   const [start = '', ...fields] = head.split('\r\n');
   const headers = new Headers(
