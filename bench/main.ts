@@ -1,6 +1,7 @@
 /**
- * npm run bench [-- <name> …]: ratios to baselines, both sides measured in this run, alternating, since machines are noisy. Prints a table and exits 1
- * if a value misses its aim. Loopback only; ends by itself.
+ * npm run bench [-- <name> …]: measures ratios to baselines. Both sides are measured in the same
+ * run, alternating, since machines are noisy. Prints a table and exits with 1 if a value misses its
+ * aim. Uses only loopback connections.
  */
 import { tmpdir } from 'node:os';
 import { acceptRate } from './accept.ts';
@@ -45,6 +46,6 @@ function print({ what, ours, baseline, value, aim, atLeast }: Row): void {
   const shown = atLeast || baseline !== '' ? value.toFixed(2) : '';
   const bound = aim === null ? '' : atLeast ? `≥ ${aim.toFixed(2)}` : `≤ ${aim}`;
   console.log(
-    `| ${what} | ${ours} | ${baseline} | ${shown} | ${bound} | ${aim === null ? '' : holds ? 'holds' : 'missed'} |`,
+    `| ${what} | ${ours} | ${baseline} | ${shown} | ${bound} | ${aim === null ? '' : holds ? 'met' : 'missed'} |`,
   );
 }

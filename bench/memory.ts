@@ -3,7 +3,7 @@ import { atMost, type Row } from './report-row.ts';
 
 const COUNT = 50_000;
 
-/** Memory for each queued message of 1 KB, while the server never greets. */
+/** Memory per queued message of 1 KB, while the server never greets. */
 export async function queuedBytes(): Promise<Row[]> {
   await using silence = await startSilence();
   await using outtray = await startOuttray(
@@ -17,5 +17,5 @@ export async function queuedBytes(): Promise<Row[]> {
   const before = await outtray.ask<number>('memory');
   await post(load, { ...shape, requests: COUNT });
   const bytes = ((await outtray.ask<number>('memory')) - before) / COUNT;
-  return [atMost('memory for each queued message of 1 KB', `${Math.round(bytes)} B`, bytes, 4096)];
+  return [atMost('memory per queued message of 1 KB', `${Math.round(bytes)} B`, bytes, 4096)];
 }

@@ -1,4 +1,4 @@
-/** Who takes part in a bench, each in a process of its own, and what they do in more than one of them. */
+/** The processes of a bench, and the operations that several benches share. */
 import { once } from 'node:events';
 import net from 'node:net';
 import { type Child, startChild } from './parts/children.ts';
@@ -15,10 +15,10 @@ export const MESSAGE = {
 };
 export const BODY = JSON.stringify(MESSAGE);
 
-/** For benches in which much more is accepted than is sent. */
+/** Queue limits for benches that accept many more messages than they deliver. */
 export const ROOMY = { QUEUE_MAX_MESSAGES: '10000000', QUEUE_MAX_BYTES: '16gb' };
 
-/** Of the account and the server, no more than where it is and how to log in. */
+/** The address of a server and the login of its account. */
 export type Login = Pick<GmailHello, 'url' | 'user' | 'password'>;
 
 export function environment(
@@ -40,7 +40,7 @@ export const startLoad = () => startChild<string>('./load.ts', {});
 export const startOuttray = (env: Record<string, string>, ca?: string, nodeArgs?: string[]) =>
   startChild<{ port: number }>('./outtray.ts', { env, ca }, nodeArgs);
 
-/** A server that takes connections and never greets, with a login to give it. */
+/** Starts a server that accepts connections and never greets. */
 export async function startSilence(
   user = 'bench@simulator.test',
   password = 'abcdefghijklmnop',
@@ -63,9 +63,9 @@ export async function startSilence(
   };
 }
 
-/** What 64 connections get accepted in a second, over four of them. */
+/** Returns the messages accepted per second over 64 connections, measured for 4 s. */
 export async function acceptedPerSecond(load: Child, port: number): Promise<number> {
-  const { answers, seconds } = await post(load, {
+  const { statuses, seconds } = await post(load, {
     path: '/send',
     body: BODY,
     connections: 64,
@@ -73,10 +73,13 @@ export async function acceptedPerSecond(load: Child, port: number): Promise<numb
     port,
     key: KEY,
   });
-  return (answers['202'] ?? 0) / seconds;
+  return (statuses['202'] ?? 0) / seconds;
 }
 
-/** Posts so many messages and waits until the simulator has taken them all, too: how many that is in a second. */
+/**
+ * Posts `count` messages, waits until the simulator has accepted all, and returns the rate per
+ * second.
+ */
 export async function deliveredPerSecond(
   count: number,
   gmail: Child,
@@ -90,10 +93,10 @@ export async function deliveredPerSecond(
   return count / ((performance.now() - startedAt) / 1000);
 }
 
-/** @throws {Error} when anything but a 202 was answered */
+/** @throws {Error} If any response is not 202. */
 export async function post(load: Child, shape: Load): Promise<LoadResult> {
   const result = await load.ask<LoadResult>('run', shape);
-  const others = Object.keys(result.answers).filter((status) => status !== '202');
-  if (others.length > 0) throw new Error(`answers other than 202: ${JSON.stringify(result.answers)}`);
+  const unexpected = Object.keys(result.statuses).filter((status) => status !== '202');
+  if (unexpected.length > 0) throw new Error(`responses other than 202: ${JSON.stringify(result.statuses)}`);
   return result;
 }

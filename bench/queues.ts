@@ -16,7 +16,7 @@ const AIMS = { accepted: { sqlite: 0.5, redis: 0.3 }, delivered: { sqlite: 0.8, 
 
 type Rates = Readonly<Record<BackingName, number[]>>;
 
-/** The queues that survive a crash over the one in memory. */
+/** Rates of the queues that survive a crash, compared with the one in memory. */
 export async function queueRates(): Promise<Row[]> {
   const names: BackingName[] = hasRedis() ? ['memory', 'sqlite', 'redis'] : ['memory', 'sqlite'];
   return [
@@ -27,13 +27,13 @@ export async function queueRates(): Promise<Row[]> {
 
 function toRows(what: keyof typeof AIMS, rates: Rates): Row[] {
   return (['sqlite', 'redis'] as const).map((name) => {
-    const title = `${what} on ${name}, over memory`;
+    const title = `${what} on ${name}, vs memory`;
     if (rates[name].length === 0) return leftOut(title, 'needs redis-server');
     return over(title, median(rates[name]), median(rates.memory), AIMS[what][name]);
   });
 }
 
-/** The queue draining. Each time a new service with an empty queue. */
+/** Accept rates while the queue drains, each with a new service and an empty queue. */
 async function acceptRates(names: readonly BackingName[]): Promise<Rates> {
   const rates: Rates = { memory: [], sqlite: [], redis: [] };
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -51,7 +51,7 @@ async function acceptRates(names: readonly BackingName[]): Promise<Rates> {
   return rates;
 }
 
-/** From HTTP to the simulator's 250. */
+/** Delivery rates from HTTP to the simulator's 250. */
 async function deliveryRates(names: readonly BackingName[]): Promise<Rates> {
   const rates: Rates = { memory: [], sqlite: [], redis: [] };
   await using stack = new AsyncDisposableStack();
@@ -68,7 +68,7 @@ async function deliveryRates(names: readonly BackingName[]): Promise<Rates> {
   for (let round = 0; round < ROUNDS + 1; round += 1) {
     for (const [name, port] of ports) {
       const rate = await deliveredPerSecond(COUNT, gmail, load, port);
-      // The first round warms them up.
+      // The first round is a warm-up.
       if (round > 0) rates[name].push(rate);
     }
   }

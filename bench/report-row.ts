@@ -1,17 +1,17 @@
-/** One line of the table. */
+/** One row of the table. */
 export interface Row {
   readonly what: string;
   readonly ours: string;
-  /** Empty: the value stands by itself. */
+  /** Empty if there is no baseline. */
   readonly baseline: string;
   readonly value: number;
-  /** Null: it is told, and not judged. */
+  /** Null: reported only. */
   readonly aim: number | null;
-  /** Whether more is better. */
+  /** Whether the aim is a minimum; otherwise it is a maximum. */
   readonly atLeast: boolean;
 }
 
-/** Our rate over another. */
+/** Compares a rate of Outtray with a baseline. The aim is a minimum ratio. */
 export function over(what: string, ours: number, baseline: number, aim: number | null): Row {
   return {
     what,
@@ -23,14 +23,14 @@ export function over(what: string, ours: number, baseline: number, aim: number |
   };
 }
 
-/** What is not to be exceeded. */
+/** A value without a baseline. The aim is a maximum. */
 export function atMost(what: string, ours: string, value: number, aim: number | null): Row {
   return { what, ours, baseline: '', value, aim, atLeast: false };
 }
 
-/** What could not be measured here. */
-export function leftOut(what: string, why: string): Row {
-  return atMost(what, `left out: ${why}`, Number.NaN, null);
+/** A row that could not be measured here. */
+export function leftOut(what: string, reason: string): Row {
+  return atMost(what, `skipped: ${reason}`, Number.NaN, null);
 }
 
 export const median = (values: readonly number[]) =>

@@ -1,43 +1,43 @@
 import { once } from 'node:events';
 import net from 'node:net';
 
-/** Sessions: from the client's first word until one of the two hangs up. */
-export interface Passed {
+/** Number of sessions. A session lasts from the client's first bytes until either side closes. */
+export interface SessionCounts {
   readonly open: number;
   readonly atMostOpen: number;
 }
 
-/** A port in front of another, which counts: what stands behind it need not be trusted to know. */
-export async function openTurnstile(
+/** Opens a proxy that counts the sessions of a port, independently of the server behind it. */
+export async function openCountingProxy(
   target: number,
-): Promise<{ readonly port: number; readonly passed: Passed }> {
-  const passed = { open: 0, atMostOpen: 0 };
-  const server = net.createServer({ noDelay: true }, (inside) => {
-    const outside = net.connect({ port: target, host: '127.0.0.1', noDelay: true });
-    inside.pipe(outside).pipe(inside);
-    let place: 'before' | 'inside' | 'gone' = 'before';
-    inside.once('data', () => {
-      if (place !== 'before') return;
-      place = 'inside';
-      passed.open += 1;
-      passed.atMostOpen = Math.max(passed.atMostOpen, passed.open);
+): Promise<{ readonly port: number; readonly sessions: SessionCounts }> {
+  const sessions = { open: 0, atMostOpen: 0 };
+  const server = net.createServer({ noDelay: true }, (client) => {
+    const upstream = net.connect({ port: target, host: '127.0.0.1', noDelay: true });
+    client.pipe(upstream).pipe(client);
+    let state: 'new' | 'open' | 'closed' = 'new';
+    client.once('data', () => {
+      if (state !== 'new') return;
+      state = 'open';
+      sessions.open += 1;
+      sessions.atMostOpen = Math.max(sessions.atMostOpen, sessions.open);
     });
-    const leave = () => {
-      if (place === 'inside') passed.open -= 1;
-      place = 'gone';
+    const close = () => {
+      if (state === 'open') sessions.open -= 1;
+      state = 'closed';
     };
-    // Whoever hangs up, that is the end of it.
+    // The session ends when either side closes.
     for (const [socket, other] of [
-      [inside, outside],
-      [outside, inside],
+      [client, upstream],
+      [upstream, client],
     ] as const) {
-      socket.on('end', leave).on('error', () => {});
+      socket.on('end', close).on('error', () => {});
       socket.on('close', () => {
-        leave();
+        close();
         other.destroy();
       });
     }
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');
-  return { port: (server.address() as net.AddressInfo).port, passed };
+  return { port: (server.address() as net.AddressInfo).port, sessions };
 }

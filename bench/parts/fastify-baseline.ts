@@ -2,7 +2,10 @@ import type { AddressInfo } from 'node:net';
 import Fastify from 'fastify';
 import { answerQuestions } from './children.ts';
 
-/** The yardstick: one Fastify route with the same body, an ajv schema and a response schema. No key, no limit, no log, no queue. */
+/**
+ * Baseline: one Fastify route with the same body, an ajv schema and a response schema, but no API
+ * key, rate limit, log or queue.
+ */
 const text = { type: 'string' } as const;
 const app = Fastify();
 app.post(

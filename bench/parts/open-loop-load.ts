@@ -1,8 +1,8 @@
 import http from 'node:http';
 import { answerQuestions } from './children.ts';
 
-/** Requests at a steady pace, whatever becomes of those before. */
-export interface Pace {
+/** Open-loop load: requests at a constant rate, independent of earlier responses. */
+export interface OpenLoopLoad {
   readonly port: number;
   readonly path: string;
   readonly key: string;
@@ -11,13 +11,14 @@ export interface Pace {
   readonly ms: number;
 }
 
-export interface PacedResult {
-  /** Milliseconds from when each request was due to the end of its answer, ascending. */
+export interface OpenLoopResult {
+  /** Time from when each request was due to the end of its response, in ms, ascending. */
   readonly latencies: readonly number[];
-  readonly answers: Readonly<Record<string, number>>;
+  /** Number of responses by status. */
+  readonly statuses: Readonly<Record<string, number>>;
 }
 
-export async function pace({ port, path, key, body, everyMs, ms }: Pace): Promise<PacedResult> {
+export async function run({ port, path, key, body, everyMs, ms }: OpenLoopLoad): Promise<OpenLoopResult> {
   const agent = new http.Agent({ keepAlive: true });
   const headers = {
     authorization: `Bearer ${key}`,
@@ -25,14 +26,14 @@ export async function pace({ port, path, key, body, everyMs, ms }: Pace): Promis
     'content-length': Buffer.byteLength(body),
   };
   const latencies: number[] = [];
-  const answers: Record<string, number> = {};
+  const statuses: Record<string, number> = {};
   const startedAt = performance.now();
 
   function send(dueAt: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const request = http.request({ port, path, method: 'POST', agent, headers }, (response) => {
         const { statusCode = 0 } = response;
-        answers[statusCode] = (answers[statusCode] ?? 0) + 1;
+        statuses[statusCode] = (statuses[statusCode] ?? 0) + 1;
         response.resume().on('end', () => {
           latencies.push(performance.now() - dueAt);
           resolve();
@@ -51,7 +52,7 @@ export async function pace({ port, path, key, body, everyMs, ms }: Pace): Promis
   }
   await Promise.all(sent);
   agent.destroy();
-  return { latencies: latencies.sort((a, b) => a - b), answers };
+  return { latencies: latencies.sort((a, b) => a - b), statuses };
 }
 
-answerQuestions('ready', { pace });
+answerQuestions('ready', { run });

@@ -8,11 +8,12 @@ export interface OuttraySetup {
   readonly ca?: string;
 }
 
-/** What the process has used since its start. */
+/** Resources that the process has used since its start. */
 export interface Usage {
   readonly cpuMs: number;
-  /** Resident now, and at most so far. */
+  /** Resident memory now. */
   readonly rssBytes: number;
+  /** Peak resident memory so far. */
   readonly peakBytes: number;
 }
 
@@ -20,7 +21,7 @@ const monotonicNow = performance.now.bind(performance);
 let passedMs = 0;
 performance.now = () => monotonicNow() + passedMs;
 
-/** The real service, logging as it does by default; its standard output is the null device. */
+/** The real service with its default log level. Its standard output is the null device. */
 const { env, ca } = readSetup<OuttraySetup>();
 const { config } = parseConfig({ PORT: '0', ...env });
 const logger = createLogger(config.logLevel);
@@ -29,7 +30,7 @@ const service = await openService({ config, version: 'bench', logger, ...(ca ? {
 answerQuestions(
   { port: service.port },
   {
-    /** Bytes in use after a full collection, in and beside the heap. */
+    /** Bytes in use after a full collection, on and off the heap. */
     memory() {
       globalThis.gc?.();
       const { heapUsed, external } = process.memoryUsage();

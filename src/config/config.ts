@@ -1,7 +1,10 @@
 import { z } from 'zod';
+import { FROM_POLICIES, type FromPolicy } from '../core/accounts/accounts.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
+import { ON_UNCERTAIN, type OnUncertain } from '../core/dispatch/retry-policy.ts';
 import type { AccountConfig } from './account-config.ts';
 import { parseAccounts } from './accounts-config.ts';
+import { parsePatterns } from './address-patterns.ts';
 import { type ParsedApiKeys, parseApiKeys } from './api-keys-config.ts';
 import {
   type Environment,
@@ -12,9 +15,8 @@ import {
 } from './environment.ts';
 import { describeMisspelling, explainProblems, findMisspellings } from './misspelling.ts';
 import { parseTokenUrl } from './oauth-config.ts';
-import { parsePatterns } from './patterns.ts';
 import { parseQueueUrl, type QueueUrl } from './queue-url.ts';
-import { defaulted, optional, parseSettings } from './schema.ts';
+import { defaulted, optional, parseSettings } from './setting-schema.ts';
 import { parseSmtpUrl, type SmtpServer } from './smtp-url.ts';
 import {
   parseChoice,
@@ -28,13 +30,13 @@ import {
   parseSize,
   parseWholeNumber,
   splitList,
-} from './values.ts';
+} from './value-parsers.ts';
 import { VARIABLES } from './variables.ts';
 import {
+  findWebhookProblem,
   parseHosts,
   parseWebhookSecrets,
   parseWebhookUrl,
-  refuseWebhook,
   type WebhookConfig,
 } from './webhook-config.ts';
 
@@ -44,71 +46,72 @@ export interface Config {
   readonly port: number;
   readonly apiKeys: readonly ApiKey[];
   /**
-   * Reads again what of API_KEYS stands in files, and gives the keys as they are now. Null if nothing of it stands in a file.
+   * Reads API keys in files again and returns all keys. Returns null if no key is in a file.
    *
-   * @throws {ConfigError} when they cannot be used
+   * @throws {ConfigError} If the new keys cannot be used.
    */
   readonly reloadApiKeys: () => readonly ApiKey[] | null;
-  /** At least one; the first is the one to use where nothing else decides. */
+  /** At least one. The first is the default. */
   readonly accounts: readonly AccountConfig[];
-  readonly fromPolicy: 'reject' | 'rewrite' | 'allow';
+  readonly fromPolicy: FromPolicy;
   readonly smtp: {
     readonly servers: readonly SmtpServer[];
-    /** For each account: of all instances, and of this one. */
+    /** Maximum connections per account, of all instances together. */
     readonly connections: number;
+    /** Maximum connections per account of this instance. */
     readonly connectionsHere: number;
-    /** Messages per second for each account; null: no limit. */
+    /** Messages per second and account. Null: no limit. */
     readonly rate: number | null;
   };
-  readonly onUncertain: 'retry' | 'hold';
+  readonly onUncertain: OnUncertain;
   readonly retryForMs: number;
   readonly queue: { readonly url: QueueUrl; readonly maxMessages: number; readonly maxBytes: number };
   readonly retainMs: number;
   readonly maxMessageBytes: number;
   readonly rateLimit: { readonly max: number; readonly windowMs: number };
-  /** Addresses and CIDRs of proxies whose X-Forwarded-For is believed. */
+  /** Addresses and CIDRs of proxies whose X-Forwarded-For is trusted. */
   readonly trustProxy: readonly string[];
   readonly templatesDir: string | null;
   readonly webhooks: WebhookConfig;
-  /** Addresses and `@domains`; null: any. */
+  /** Addresses and `@domains` that mail may be sent to. Null: any. */
   readonly allowedRecipients: readonly string[] | null;
-  /** Whom everything goes to in place of its recipients. */
+  /** Receives all mail instead of its recipients. */
   readonly redirectAllTo: string | null;
   readonly suppress: 'hard' | 'never';
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   readonly shutdownTimeoutMs: number;
 }
 
-/** Every variable that is wrong, each with its mend. No value is repeated. */
+/** Invalid configuration: every invalid variable with its fix. Repeats no value. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   readonly problems: readonly Problem[];
 
-  /** @param warnings Printed after the problems: misspelt names that cause none of them. */
+  /** @param warnings Misspelt names that cause none of the problems, printed after them. */
   constructor(problems: readonly Problem[], warnings: readonly string[] = []) {
     const lines = [...problems.map(({ variable, message }) => `${variable}: ${message}`), ...warnings];
-    super(['The configuration cannot be used.', ...lines.map((line) => `  ${line}`)].join('\n'));
+    super(['The configuration is invalid.', ...lines.map((line) => `  ${line}`)].join('\n'));
     this.problems = problems;
   }
 }
 
-/** SIZE, as smtp.gmail.com announces it. */
+/** The SIZE that smtp.gmail.com announces. */
 const GMAIL_SIZE = 35_882_577;
-/** Gmail's own limit is not published; past a few connections it answers logins with 454. */
+/** Gmail's limit is not published. Beyond a few connections it refuses logins with 454. */
 const MAX_CONNECTIONS = 20;
 const MAX_QUEUED_MESSAGES = 10_000_000;
 
-/** All but the keys and the accounts. */
+/** All variables except those of keys and accounts. */
 const environment = z.object({
   HOST: defaulted('HOST', parseHost),
   PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
   GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
-  FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, ['reject', 'rewrite', 'allow'])),
+  FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, FROM_POLICIES)),
   SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
   SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_CONNECTIONS_PER_INSTANCE: optional((text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_RATE: optional(parsePerSecond),
-  ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ['retry', 'hold'])),
+  ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ON_UNCERTAIN)),
   RETRY_FOR: defaulted('RETRY_FOR', parseDuration),
   QUEUE_URL: defaulted('QUEUE_URL', parseQueueUrl),
   QUEUE_MAX_MESSAGES: defaulted('QUEUE_MAX_MESSAGES', (text) =>
@@ -135,26 +138,27 @@ const environment = z.object({
 const WEBHOOK_VARIABLES = { WEBHOOK_URL: true, WEBHOOK_SECRET: true, WEBHOOK_ALLOWED_HOSTS: true } as const;
 
 /**
- * Reads the whole configuration: the environment, and the files that `…_FILE` variables name. `warnings` are worth a log line each.
+ * Reads the whole configuration: the environment, and the files that `…_FILE` variables name. Each
+ * of the `warnings` should be logged.
  *
- * @throws {ConfigError} naming every variable that is missing or wrong
+ * @throws {ConfigError} Naming every variable that is missing or invalid.
  */
 export function parseConfig(env: Environment): { config: Config; warnings: string[] } {
   const settings = readSettings(env);
   const { values, problems } = parseSettings(environment, settings);
-  // Checked even where other variables are wrong.
+  // Also checked if other variables are invalid.
   const webhookValues = parseSettings(environment.pick(WEBHOOK_VARIABLES), settings).values;
   const webhooks = webhookValues && toWebhooks(webhookValues);
-  const keys = parseApiKeys(settings.API_KEYS, (url) => webhooks && refuseWebhook(url, webhooks));
+  const keys = parseApiKeys(settings.API_KEYS, (url) => webhooks && findWebhookProblem(url, webhooks));
   const { accounts, problems: accountProblems } = parseAccounts(settings, {
-    logsIn: logsIn(settings),
-    // A wrong one is told of by `problems`.
+    loginRequired: isLoginRequired(settings),
+    // An invalid value is reported in `problems`.
     tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
   });
   const all = [
     ...findUncheckedTls(env),
     ...problems,
-    ...findWebhookProblems(webhooks),
+    ...checkWebhookUrl(webhooks),
     ...keys.problems,
     ...accountProblems,
   ];
@@ -167,44 +171,44 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
   return { config, warnings: [...misspellings.map(describeMisspelling), ...warnOfRewriting(config)] };
 }
 
-/** With a bad SMTP_URL, a login is to be expected. */
-function logsIn({ SMTP_URL }: Settings): boolean {
+/** Whether a server requires a login. True if SMTP_URL is invalid. */
+function isLoginRequired({ SMTP_URL }: Settings): boolean {
   const { data } = environment.shape.SMTP_URL.safeParse(SMTP_URL.text);
   return data?.every(({ tls }) => tls === 'never') !== true;
 }
 
-/** Each variable by itself is well-formed; these need one another. */
-function findWebhookProblems(webhooks: WebhookConfig | null): Problem[] {
-  const refusal = webhooks?.url ? refuseWebhook(webhooks.url, webhooks) : null;
-  return refusal === null ? [] : [{ variable: 'WEBHOOK_URL', message: refusal }];
+/** Checks WEBHOOK_URL against the other webhook variables. */
+function checkWebhookUrl(webhooks: WebhookConfig | null): Problem[] {
+  const message = webhooks?.url ? findWebhookProblem(webhooks.url, webhooks) : null;
+  return message === null ? [] : [{ variable: 'WEBHOOK_URL', message }];
 }
 
-/** In that of VARIABLES, which groups what belongs together. */
+/** Sorts problems in the order of VARIABLES, which groups related variables. */
 function inOrder(problems: readonly Problem[]): Problem[] {
   const names: readonly string[] = VARIABLES.map(({ name }) => name);
   const rank = ({ variable }: Problem) => names.indexOf(variable.replace(/_FILE$/, ''));
   return problems.toSorted((a, b) => rank(a) - rank(b));
 }
 
-/** Workspace's relay, and servers that are not logged in to, leave the From as it is. */
+/** Warns that Gmail rewrites From. Workspace's relay and servers without a login do not. */
 function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
   const rewrites = smtp.servers.some(({ host, tls }) => tls !== 'never' && host !== 'smtp-relay.gmail.com');
   if (fromPolicy !== 'allow' || !rewrites) return [];
   return [
-    'FROM_POLICY is allow: Gmail rewrites a From that is not verified, silently. List verified addresses in GMAIL_ALIASES and use reject or rewrite.',
+    'FROM_POLICY is allow: Gmail silently rewrites a From that is not verified. List verified addresses in GMAIL_ALIASES and use reject or rewrite.',
   ];
 }
 
 function toConfig(
   values: z.infer<typeof environment>,
   accounts: readonly AccountConfig[],
-  { keys, again }: ParsedApiKeys,
+  { keys, reread }: ParsedApiKeys,
 ): Config {
   return {
     host: values.HOST,
     port: values.PORT,
     apiKeys: keys,
-    reloadApiKeys: () => again && usableKeys(again()),
+    reloadApiKeys: () => reread && toValidKeys(reread()),
     accounts,
     fromPolicy: values.FROM_POLICY,
     smtp: {
@@ -247,12 +251,14 @@ function toWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS }: Webh
   };
 }
 
-function usableKeys({ keys, problems }: ParsedApiKeys): readonly ApiKey[] {
+function toValidKeys({ keys, problems }: ParsedApiKeys): readonly ApiKey[] {
   if (problems.length > 0) throw new ConfigError(problems);
   return freezeDeep(keys);
 }
 
-/** Typed arrays, such as the digests of keys, cannot be frozen: they stay as they are. */
+/**
+ * Freezes a value at all depths, except typed arrays such as key digests, which cannot be frozen.
+ */
 function freezeDeep<T>(value: T): T {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
   for (const child of Object.values(value)) freezeDeep(child);

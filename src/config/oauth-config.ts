@@ -1,14 +1,14 @@
 import { createPrivateKey } from 'node:crypto';
 import { isIPv4 } from 'node:net';
 import { z } from 'zod';
-import { InvalidValue, parseEmailSetting } from './values.ts';
+import { InvalidValue, parseEmailSetting } from './value-parsers.ts';
 
-/** What of a service account's JSON key is needed to get access tokens. */
+/** The fields of a service account's JSON key that are needed to get access tokens. */
 export interface ServiceAccountKey {
   readonly clientEmail: string;
-  /** PEM, RSA. */
+  /** An RSA key in PEM. */
   readonly privateKey: string;
-  /** Where the key says that tokens are to be had. */
+  /** The token endpoint that the key names. */
   readonly tokenUri: string | null;
 }
 
@@ -19,14 +19,16 @@ const key = z.object({
   token_uri: z.string().optional(),
 });
 
-/** The JSON text that the Google Cloud console gives for a service account. Fields that are not needed are left alone. */
+/**
+ * Parses the JSON key of a service account from the Google Cloud console. Ignores unused fields.
+ */
 export function parseServiceAccount(text: string): ServiceAccountKey {
   const { data, error } = key.safeParse(parseJson(text));
   if (error) {
     const missing = [...new Set(error.issues.map(({ path }) => path[0]))];
     throw new InvalidValue(
       missing.includes('type') || missing.includes(undefined)
-        ? 'It is not the key of a service account, whose type is service_account: in the Google Cloud console choose the service account, Keys, Add key, JSON.'
+        ? 'It is not the key of a service account, whose type is service_account: create one in the Google Cloud console, under the service account, Keys, Add key, JSON.'
         : `The key has no usable ${missing.join(', ')}: download it again.`,
     );
   }
@@ -45,7 +47,7 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch {
     throw new InvalidValue(
-      'It is not valid JSON: it must be the whole text of the key file, in single quotes if it stands in a shell or an .env file. To give its path instead, put _FILE after the name of the setting.',
+      'It is not valid JSON: it must be the whole text of the key file, in single quotes in a shell or a .env file. To set its path instead, append _FILE to the name of the setting.',
     );
   }
 }
@@ -54,10 +56,10 @@ function parsePrivateKey(pem: string): string {
   try {
     if (createPrivateKey({ key: pem, format: 'pem' }).asymmetricKeyType === 'rsa') return pem;
   } catch {
-    // Said below, without what OpenSSL says, which helps nobody.
+    // Reported below, without the message of OpenSSL, which does not help.
   }
   throw new InvalidValue(
-    'The private_key of the key is not an RSA key in PEM: use the file as it was downloaded, with its \\n as they are.',
+    'The private_key of the key is not an RSA key in PEM: use the downloaded file unchanged, including its \\n sequences.',
   );
 }
 
@@ -70,7 +72,7 @@ function parseTokenUri(text: string): string {
   }
 }
 
-/** Where access tokens are to be had. In the clear only on this machine: what is sent there is as good as a password. */
+/** Parses a token endpoint. Only on this machine may it be unencrypted: it receives credentials. */
 export function parseTokenUrl(text: string): string {
   const url = URL.parse(text);
   const encrypted = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname));
@@ -89,11 +91,14 @@ function isLoopback(hostname: string): boolean {
   );
 }
 
-/** A client id, client secret or refresh token: Google promises nothing about them, but they go into a form and are ASCII. */
+/**
+ * Parses a client id, client secret or refresh token. Google specifies no format, but they are
+ * ASCII without white space.
+ */
 export function parseOAuthWord(text: string): string {
   if (!/^[\x21-\x7e]+$/.test(text))
     throw new InvalidValue(
-      'It has white space or letters beyond ASCII: copy it again, without what stands around it.',
+      'It has white space or non-ASCII characters: copy it again, without the text around it.',
     );
   return text;
 }

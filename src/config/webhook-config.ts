@@ -1,12 +1,14 @@
-import { InvalidValue, isHost, splitList } from './values.ts';
+import { InvalidValue, isHost, splitList } from './value-parsers.ts';
 
-/** Where events go, and how. */
+/** Endpoints of events, and the rules for calling them. */
 export interface WebhookConfig {
-  /** For the events of every message and account; null: only those of keys with a webhook_url are told. */
+  /**
+   * Receives the events of every message and account. Null: only the endpoints of keys receive any.
+   */
   readonly url: string | null;
-  /** One, or two while they are being changed: calls are signed with each. */
+  /** One secret, or two during a rotation. Calls are signed with each. */
   readonly secrets: readonly Uint8Array[];
-  /** Hosts whose address may be private, and which may be called by http. */
+  /** Hosts that may have private addresses and be called over http. */
   readonly allowedHosts: readonly string[];
 }
 
@@ -20,7 +22,7 @@ export function parseWebhookUrl(text: string): string {
     throw new InvalidValue('It must be a complete URL, such as https://crm.example.com/hooks/mail.');
   if (url.username !== '' || url.password !== '') {
     throw new InvalidValue(
-      'It must have no user name or password: the receiver checks the signature in their place.',
+      'It must not contain a user name or password: the endpoint authenticates calls by their signature.',
     );
   }
   url.hash = '';
@@ -30,7 +32,7 @@ export function parseWebhookUrl(text: string): string {
 export function parseWebhookSecrets(text: string): Uint8Array[] {
   const secrets = splitList(text).map(parseWebhookSecret);
   if (secrets.length > MAX_SECRETS)
-    throw new InvalidValue('It must have at most two secrets: the new one and the one before it.');
+    throw new InvalidValue('It must have at most two secrets: the new one and the previous one.');
   return secrets;
 }
 
@@ -54,8 +56,8 @@ export function parseHosts(text: string): string[] {
   return hosts;
 }
 
-/** What is wrong with where events are to go, as the rest of the configuration has it; null if nothing is. */
-export function refuseWebhook(
+/** Returns the problem of an endpoint with the rest of the webhook configuration, or null. */
+export function findWebhookProblem(
   url: string,
   { secrets, allowedHosts }: Pick<WebhookConfig, 'secrets' | 'allowedHosts'>,
 ): string | null {

@@ -1,5 +1,12 @@
 import { type Caller, isAdmin } from './auth/caller.ts';
-import { advance, amend, type Delivery, type DeliveryPatch, mayBecome } from './delivery/delivery.ts';
+import {
+  advance,
+  amend,
+  type Delivery,
+  type DeliveryPatch,
+  isRetryable,
+  mayBecome,
+} from './delivery/delivery.ts';
 import type { DeliveryQuery } from './delivery/delivery-query.ts';
 import { AppError, type ErrorCode } from './errors.ts';
 import type { Events } from './events.ts';
@@ -9,10 +16,11 @@ import type { Queue } from './ports/queue.ts';
 import { runOrRetryInBackground } from './retry-until-available.ts';
 
 /**
- * What a caller may see and change of the messages there are: those of its key, or all if it is an admin.
+ * Reads and changes accepted messages on behalf of a caller: those of its API key, or all messages
+ * for an admin.
  *
- * A change and an attempt that starts exclude each other: one of them wins, and the other finds out. All of these throw AppError
- * `message_not_found` for an id that is unknown, or another key's.
+ * A change and the start of an attempt exclude each other: one succeeds, the other sees the new
+ * state. Every method throws AppError `message_not_found` for an unknown id, or one of another key.
  */
 export interface Messages {
   get(id: string, caller: Caller): Promise<Delivery>;
@@ -21,13 +29,14 @@ export interface Messages {
   /** @throws {AppError} `not_cancelable` */
   cancel(id: string, caller: Caller): Promise<Delivery>;
   /**
-   * Queues it once more, with the same Message-ID and a new allowance of time, for everybody who did not get it.
+   * Queues a settled message again for every recipient that did not get it, with the same
+   * Message-ID and RETRY_FOR starting over.
    *
    * @throws {AppError} `not_retryable`, `queue_full`, `shutting_down`
    */
   retry(id: string, caller: Caller): Promise<Delivery>;
   /**
-   * Gives a scheduled message another time (epoch ms); one in the past is now.
+   * Changes the time of a scheduled message (epoch ms). A time in the past means now.
    *
    * @throws {AppError} `not_reschedulable`, `validation_failed`
    */
@@ -49,7 +58,9 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
     return delivery;
   }
 
-  /** Makes the change; made anew if the delivery has changed since it was read. */
+  /**
+   * Applies `next` to the stored delivery. Repeats it if the delivery changed since it was read.
+   */
   async function change(
     id: string,
     caller: Caller,
@@ -78,8 +89,8 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
       if (isDraining()) throw new AppError('shutting_down');
       const queued = await change(id, caller, (delivery) => {
         const { status, content } = delivery;
-        if (!RETRYABLE.has(status) || content === null) throw refusal('not_retryable', delivery);
-        return advance(delivery, 'queued', afresh(delivery));
+        if (!isRetryable(status) || content === null) throw refusal('not_retryable', delivery);
+        return advance(delivery, 'queued', resetForRetry(delivery));
       });
       await runOrRetryInBackground(() =>
         queue.push(id, { channel: queued.account, afterMs: 0, priority: queued.priority }),
@@ -101,10 +112,8 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
   };
 }
 
-const RETRYABLE: ReadonlySet<Delivery['status']> = new Set(['failed', 'uncertain', 'expired']);
-
-/** As if it had just been accepted, for those who did not get it. */
-function afresh({ status, recipients, expiresAt, possibleDuplicate }: Delivery): DeliveryPatch {
+/** Returns the changes that make a settled delivery like a new one for its remaining recipients. */
+function resetForRetry({ status, recipients, expiresAt, possibleDuplicate }: Delivery): DeliveryPatch {
   return {
     error: null,
     finishedAt: null,
@@ -113,15 +122,17 @@ function afresh({ status, recipients, expiresAt, possibleDuplicate }: Delivery):
     possibleDuplicate: possibleDuplicate || status === 'uncertain',
     recipients:
       status === 'failed'
-        ? recipients.map((one) => (one.status === 'rejected' ? { ...one, status: 'pending' } : one))
+        ? recipients.map((recipient) =>
+            recipient.status === 'rejected' ? { ...recipient, status: 'pending' } : recipient,
+          )
         : recipients,
   };
 }
 
 function refusal(code: ErrorCode, { status, content }: Delivery): AppError {
-  const gone = code === 'not_retryable' && RETRYABLE.has(status) && content === null;
-  const detail = gone
-    ? 'What it said is no longer kept: send a new message.'
+  const isContentGone = code === 'not_retryable' && isRetryable(status) && content === null;
+  const detail = isContentGone
+    ? 'The content of the message has been dropped: send a new message.'
     : `The message is ${status.replace('_', ' ')}.`;
   return new AppError(code, { detail });
 }

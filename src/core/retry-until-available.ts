@@ -1,29 +1,36 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from './errors.ts';
 
-const AGAIN_MS = 1000;
+const RETRY_EVERY_MS = 1000;
 
-/** Does what must be done in the end, whatever becomes of the backend meanwhile: tried again for as long as that cannot be reached. */
-export async function retryUntilAvailable<Result>(run: () => Promise<Result>): Promise<Result> {
+/**
+ * Retries `run` every second while the backend is unavailable. Rethrows any other error.
+ *
+ * @param wait waits between two tries; tests replace it
+ */
+export async function retryUntilAvailable<Result>(
+  run: () => Promise<Result>,
+  wait: typeof delay = delay,
+): Promise<Result> {
   for (;;) {
     try {
       return await run();
     } catch (error) {
       if (!isUnavailable(error)) throw error;
     }
-    // A process that has nothing else to do may end.
-    await delay(AGAIN_MS, undefined, { ref: false });
+    // The timer does not keep an otherwise idle process alive.
+    await wait(RETRY_EVERY_MS, undefined, { ref: false });
   }
 }
 
-/** The same, besides what the caller goes on with: then there is nobody to be told of any other failure. */
+/** Starts {@link retryUntilAvailable} without waiting for it. Ignores any other error. */
 export function retryInBackground(run: () => Promise<unknown>): void {
   void retryUntilAvailable(run).catch(() => {});
 }
 
 /**
- * Tries it, and goes on; if the backend cannot be reached, it is tried again for as long, besides. For what follows from a change that is made: whoever
- * asked for that is not told that it failed.
+ * Runs `run` once. If the backend is unavailable, retries in the background and resolves. For the
+ * follow-up of a change that is already stored: its caller must not see a failure.
  */
 export async function runOrRetryInBackground(run: () => Promise<unknown>): Promise<void> {
   try {

@@ -3,258 +3,260 @@ import { ERRORS } from '../core/errors.ts';
 export interface TroubleshootingRow {
   readonly id: string;
   readonly symptom: string;
-  /** How it shows: a reply, or an error code, as Markdown. */
+  /** Where it shows: a reply or an error code, as Markdown. */
   readonly seenAs: string;
-  readonly mend: string;
+  /** What to do. */
+  readonly fix: string;
 }
 
 /**
- * What the doctor knows, once: the mend on its lines, and the README's section on troubleshooting. Where the service meets the same thing, the
- * words are the hint it gives then; an id that is a code of ERRORS stands for that code.
+ * Problems and their fixes, for the doctor's advice and the README's troubleshooting table. A
+ * problem that the service also reports has the hint of its error code as its fix. An id that is a
+ * code of ERRORS is that code.
  */
 export const TROUBLESHOOTING = [
   {
     id: 'no_credentials',
     symptom: 'There are no credentials',
     seenAs: 'the AUTH line, before any login',
-    mend: 'The variable is unset or misspelt: set GMAIL_USER and GMAIL_APP_PASSWORD, or the settings of OAuth. A name with a typing error has a warning of its own.',
+    fix: 'Set GMAIL_USER and GMAIL_APP_PASSWORD, or the OAuth variables. A misspelled variable has its own warning.',
   },
   {
     id: 'bad_credentials',
     symptom: 'Gmail refuses the login',
     seenAs: '`535 5.7.8`',
-    mend: ERRORS.bad_credentials.hint,
+    fix: ERRORS.bad_credentials.hint,
   },
   {
     id: 'app_password_required',
-    symptom: 'Gmail wants an app password',
+    symptom: 'Gmail requires an app password',
     seenAs: '`534 5.7.9`',
-    mend: ERRORS.app_password_required.hint,
+    fix: ERRORS.app_password_required.hint,
   },
   {
     id: 'web_login_required',
-    symptom: 'Gmail wants a sign-in in a browser',
+    symptom: 'Gmail requires a sign-in in a browser',
     seenAs: '`534 5.7.14`',
-    mend: ERRORS.web_login_required.hint,
+    fix: ERRORS.web_login_required.hint,
   },
   {
     id: 'login_throttled',
-    symptom: 'Gmail counts too many logins',
+    symptom: 'Gmail reports too many logins',
     seenAs: '`454 4.7.0`',
-    mend: ERRORS.login_throttled.hint,
+    fix: ERRORS.login_throttled.hint,
   },
   {
     id: 'ports_blocked',
     symptom: 'The mail ports time out, and port 443 works',
     seenAs: '`CONNECT_TIMEOUT` on 587 and 465',
-    mend: 'The host blocks outgoing mail ports (most clouds do): ask it to open 587 or 465, or name a relay inside its network in SMTP_URL.',
+    fix: 'The hosting provider blocks outgoing mail ports, as most clouds do. Ask it to open 587 or 465, or set SMTP_URL to a relay inside its network.',
   },
   {
     id: 'no_network',
     symptom: 'The mail ports time out, and so does port 443',
     seenAs: '`CONNECT_TIMEOUT` on every port',
-    mend: 'Nothing gets out of this machine: check its network, its routes and its firewall. SMTP does not go through an HTTP proxy.',
+    fix: 'This machine has no outgoing connections: check its network, routes and firewall. SMTP does not use an HTTP proxy.',
   },
   {
     id: 'connection_refused',
     symptom: 'The connection is refused',
     seenAs: '`ECONNREFUSED`',
-    mend: 'Wrong host or port in SMTP_URL, or a firewall that refuses: Gmail is smtp://smtp.gmail.com:587 or smtps://smtp.gmail.com:465.',
+    fix: 'SMTP_URL has the wrong host or port, or a firewall refuses the connection. Gmail is smtp://smtp.gmail.com:587 or smtps://smtp.gmail.com:465.',
   },
   {
     id: 'unreachable',
-    symptom: 'There is no way to the server',
+    symptom: 'There is no route to the server',
     seenAs: '`ENETUNREACH`, `EHOSTUNREACH`',
-    mend: 'This machine has no route to the address: check its network, and that of the container it runs in.',
+    fix: 'This machine has no route to the address: check its network, and the network of its container.',
   },
   {
     id: 'ipv6_unreachable',
     symptom: 'IPv6 does not reach the server, IPv4 does',
-    seenAs: '`ENETUNREACH` on the line of IPv6',
-    mend: 'IPv4 still works, so mail is sent. Give this machine a route for IPv6, or turn IPv6 off, to save the detour at each new connection.',
+    seenAs: '`ENETUNREACH` on the IPv6 line',
+    fix: 'Mail is sent over IPv4. Add an IPv6 route, or disable IPv6, to avoid a delay at each new connection.',
   },
   {
     id: 'ipv4_unreachable',
     symptom: 'IPv4 does not reach the server, IPv6 does',
-    seenAs: 'a failure on the line of IPv4',
-    mend: 'IPv6 still works, so mail is sent. Check the route and the firewall for IPv4 to save the detour at each new connection.',
+    seenAs: 'a failure on the IPv4 line',
+    fix: 'Mail is sent over IPv6. Check the IPv4 route and firewall to avoid a delay at each new connection.',
   },
   {
     id: 'dns_failed',
-    symptom: 'The name of the server is not found',
+    symptom: 'The server name cannot be resolved',
     seenAs: '`ENOTFOUND`, `EAI_AGAIN`',
-    mend: 'Check the host name in SMTP_URL, and DNS on this machine (in a container: the DNS of its network).',
+    fix: 'Check the host name in SMTP_URL and the DNS of this machine (in a container, the DNS of its network).',
   },
   {
     id: 'tls_on_starttls_port',
-    symptom: 'The server does not answer in TLS',
+    symptom: 'The server does not respond in TLS',
     seenAs: '`ERR_SSL_WRONG_VERSION_NUMBER`',
-    mend: '"smtps:" is for port 465; on port 587 the server begins in the clear. Write smtp:// in SMTP_URL for port 587: it is encrypted all the same.',
+    fix: 'Use smtp:// in SMTP_URL for port 587, where the connection starts unencrypted and then switches to TLS. smtps:// is for port 465.',
   },
   {
     id: 'no_greeting',
-    symptom: 'The server connects and says nothing',
+    symptom: 'The server accepts the connection but sends no greeting',
     seenAs: '`GREETING_TIMEOUT`',
-    mend: '"smtp:" on port 465 waits for a greeting that comes only after TLS. Write smtps:// in SMTP_URL for port 465. On port 587, something in between holds SMTP up.',
+    fix: 'Use smtps:// in SMTP_URL for port 465, where the greeting comes only after TLS. On port 587, a firewall or proxy delays SMTP.',
   },
   {
     id: 'connect_timeout',
-    symptom: 'The server connects, and TLS never begins',
+    symptom: 'The server accepts the connection but TLS does not start',
     seenAs: '`CONNECT_TIMEOUT` on the TLS line',
-    mend: 'A firewall or a proxy in between holds the handshake up, or SMTP_URL names another service. Compare with another network, and try the other port (587, 465).',
+    fix: 'A firewall or proxy blocks the handshake, or SMTP_URL names another service. Compare with another network, and try the other port (587 or 465).',
   },
   {
     id: 'tls_intercepted',
-    symptom: 'The certificate comes from an authority that this machine does not know',
+    symptom: 'The certificate was issued by an unknown authority',
     seenAs: '`SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_GET_ISSUER_CERT_LOCALLY`',
-    mend: 'Something intercepts TLS: a company proxy, an antivirus, or SMTP_URL names another server. If you trust the issuer, put its CA certificate into a file and name that in NODE_EXTRA_CA_CERTS; never check less.',
+    fix: 'A company proxy or antivirus intercepts TLS, or SMTP_URL names another server. If you trust the issuer, save its CA certificate in a file and set NODE_EXTRA_CA_CERTS to its path. Never disable certificate checks.',
   },
   {
     id: 'certificate_expired',
     symptom: 'The certificate has expired',
     seenAs: '`CERT_HAS_EXPIRED`',
-    mend: 'If the date of this machine is right, the server must renew its certificate; if not, set the clock and keep it right with NTP.',
+    fix: 'If the clock of this machine is correct, the server must renew its certificate. If not, set the clock and synchronize it with NTP.',
   },
   {
     id: 'clock_wrong',
     symptom: 'The certificate is not valid yet',
     seenAs: '`CERT_NOT_YET_VALID`',
-    mend: 'The clock of this machine is behind: set it, and keep it right with NTP.',
+    fix: 'The clock of this machine is slow: set it, and synchronize it with NTP.',
   },
   {
     id: 'certificate_ends_soon',
-    symptom: 'The certificate ends within 14 days',
+    symptom: 'The certificate expires within 14 days',
     seenAs: 'a warning on the TLS line',
-    mend: 'Whoever runs the server must renew it before that day, else no mail can be sent from then on.',
+    fix: 'The operator of the server must renew it before that day, or mail can no longer be sent.',
   },
   {
     id: 'wrong_name',
     symptom: 'The certificate is for another name',
     seenAs: '`ERR_TLS_CERT_ALTNAME_INVALID`',
-    mend: 'SMTP_URL must say the name that is in the certificate: smtp.gmail.com, not an address or a name of your own that points to it. If it does, something intercepts TLS.',
+    fix: 'SMTP_URL must contain the name in the certificate: smtp.gmail.com, not an IP address or an alias for it. If it does, a proxy intercepts TLS.',
   },
   {
     id: 'tls_failed',
     symptom: 'TLS cannot be set up',
     seenAs: 'another error on the TLS line',
-    mend: ERRORS.tls_failed.hint,
+    fix: ERRORS.tls_failed.hint,
   },
   {
     id: 'starttls_missing',
     symptom: 'The server does not offer STARTTLS',
     seenAs: 'EHLO without `STARTTLS`',
-    mend: 'Gmail always offers it, so something in between strips it, or SMTP_URL names another server. Try smtps:// on port 465; Outtray never logs in without encryption.',
+    fix: 'Gmail always offers it: a proxy removes it, or SMTP_URL names another server. Try smtps:// on port 465. Outtray never logs in without encryption.',
   },
   {
     id: 'auth_missing',
-    symptom: 'The server does not offer the login',
+    symptom: 'The server does not offer the login mechanism',
     seenAs: 'EHLO without `AUTH PLAIN` or `AUTH XOAUTH2`',
-    mend: 'SMTP_URL names a server that does not take logins this way: Gmail is smtp://smtp.gmail.com:587. For a relay without login in your own network, write ?tls=never.',
+    fix: 'SMTP_URL names a server that does not support this login mechanism. Gmail is smtp://smtp.gmail.com:587. For a relay without login in your own network, add ?tls=never.',
   },
   {
     id: 'size_smaller',
-    symptom: 'The server takes smaller messages than Outtray',
+    symptom: 'The server accepts only smaller messages than Outtray',
     seenAs: '`SIZE` below `MAX_MESSAGE_BYTES`',
-    mend: 'Set MAX_MESSAGE_BYTES to what the server takes, so that a larger message is refused at once, with a reason.',
+    fix: 'Set MAX_MESSAGE_BYTES to the limit of the server, so that a larger message is rejected at once, with a reason.',
   },
   {
     id: 'connection_lost',
-    symptom: 'The connection breaks before the session is ready',
-    seenAs: '`ECONNRESET`, or the server hangs up',
-    mend: 'A firewall or a proxy in between may cut SMTP, or the server does not want this machine. Compare with another network, and try the other port (587, 465).',
+    symptom: 'The connection is lost before the session is ready',
+    seenAs: '`ECONNRESET`, or the server closes the connection',
+    fix: 'A firewall or proxy may cut SMTP connections, or the server rejects this machine. Compare with another network, and try the other port (587 or 465).',
   },
   {
     id: 'smtp_protocol_error',
-    symptom: 'The server says something that is not SMTP',
-    seenAs: 'a strange first line',
-    mend: 'SMTP_URL names another service, or something in between rewrites SMTP (a firewall, a proxy). Check host and port.',
+    symptom: 'The server sends something that is not SMTP',
+    seenAs: 'an unexpected first line',
+    fix: 'SMTP_URL names another service, or a firewall or proxy rewrites SMTP. Check the host and port.',
   },
-  { id: 'throttled', symptom: 'Gmail asks to slow down', seenAs: '`421 4.7.0`', mend: ERRORS.throttled.hint },
+  { id: 'throttled', symptom: 'Gmail asks to slow down', seenAs: '`421 4.7.0`', fix: ERRORS.throttled.hint },
   {
     id: 'smtp_temporary_failure',
-    symptom: 'The server refuses for now',
+    symptom: 'The server refuses temporarily',
     seenAs: 'another `421` or `4yz`',
-    mend: 'Wait a few minutes, then run the doctor again. The service retries by itself.',
+    fix: 'Wait a few minutes, then run the doctor again. The service retries automatically.',
   },
   {
     id: 'oauth_grant_revoked',
-    symptom: 'The refresh token is dead',
+    symptom: 'The refresh token has expired or was revoked',
     seenAs: '`invalid_grant`',
-    mend: ERRORS.oauth_grant_revoked.hint,
+    fix: ERRORS.oauth_grant_revoked.hint,
   },
   {
     id: 'oauth_client_unauthorized',
     symptom: 'The OAuth client may not act for the account',
     seenAs: '`unauthorized_client`',
-    mend: ERRORS.oauth_client_unauthorized.hint,
+    fix: ERRORS.oauth_client_unauthorized.hint,
   },
   {
     id: 'oauth_clock_skew',
-    symptom: 'Google finds the request dated wrong',
-    seenAs: '`invalid_grant`, with words about iat and exp',
-    mend: ERRORS.oauth_clock_skew.hint,
+    symptom: 'Google rejects the time of the token request',
+    seenAs: '`invalid_grant` with a text about iat and exp',
+    fix: ERRORS.oauth_clock_skew.hint,
   },
   {
     id: 'oauth_unreachable',
-    symptom: 'The token endpoint does not answer',
-    seenAs: 'the line of the OAuth token',
-    mend: ERRORS.oauth_unreachable.hint,
+    symptom: 'The token endpoint does not respond',
+    seenAs: 'the OAuth token line',
+    fix: ERRORS.oauth_unreachable.hint,
   },
   {
     id: 'oauth_failed',
-    symptom: 'Any other trouble with OAuth',
-    seenAs: 'the line of the OAuth token, or `535`',
-    mend: ERRORS.oauth_failed.hint,
+    symptom: 'Any other problem with OAuth',
+    seenAs: 'the OAuth token line, or `535`',
+    fix: ERRORS.oauth_failed.hint,
   },
   {
     id: 'from_replaced',
-    symptom: 'Mail arrives from another address than it was sent from',
+    symptom: 'Mail arrives with a different From address',
     seenAs: 'only in the delivered mail',
-    mend: 'Gmail replaces it silently: add the address under "Send mail as" in Gmail\'s settings, then name it in GMAIL_ALIASES.',
+    fix: 'Gmail replaces From silently: add the address under "Send mail as" in Gmail\'s settings, then list it in GMAIL_ALIASES.',
   },
   {
     id: 'any_from_allowed',
-    symptom: 'Callers may send from any address',
+    symptom: 'Clients may send from any address',
     seenAs: '`FROM_POLICY=allow`',
-    mend: 'Gmail silently replaces each From that is not a verified "Send mail as" address. FROM_POLICY=reject says so to the caller, rewrite moves the address to Reply-To.',
+    fix: 'Gmail silently replaces a From that is not a verified "Send mail as" address. FROM_POLICY=reject rejects the request instead, and rewrite moves the address to Reply-To.',
   },
   {
     id: 'sqlite_unusable',
     symptom: 'The queue file cannot be used, so the service does not start',
     seenAs: 'the Queue line',
-    mend: 'Name a file in QUEUE_URL whose folder exists, and to which this user may write.',
+    fix: 'Set QUEUE_URL to a file that this user may write, in a directory that exists.',
   },
   {
     id: 'redis_unusable',
     symptom: 'Redis cannot be used, so the service does not start',
     seenAs: 'the Queue line',
-    mend: 'Check host, port and password in QUEUE_URL, and that Redis is running.',
+    fix: 'Check the host, port and password in QUEUE_URL, and that Redis is running.',
   },
   {
     id: 'redis_unsafe',
     symptom: 'Redis may lose messages',
     seenAs: 'a warning on the Queue line',
-    mend: 'Set appendonly yes, appendfsync always and maxmemory-policy noeviction in the configuration of Redis, or accept what may be lost.',
+    fix: 'Set appendonly yes, appendfsync always and maxmemory-policy noeviction in the configuration of Redis, or accept that messages may be lost.',
   },
   {
     id: 'templates_unusable',
     symptom: 'A template cannot be used, so the service does not start',
     seenAs: 'the Templates line',
-    mend: 'Fix the file that the line names, or the path in TEMPLATES_DIR.',
+    fix: 'Fix the file named on that line, or the path in TEMPLATES_DIR.',
   },
   {
     id: 'webhook_unreachable',
-    symptom: 'An endpoint of webhooks cannot be reached; mail is sent all the same',
+    symptom: 'A webhook endpoint cannot be reached; mail is still sent',
     seenAs: 'the Webhook line',
-    mend: 'Check the URL, and that this machine may connect to its host. List a host with a private address, or without https, in WEBHOOK_ALLOWED_HOSTS.',
+    fix: 'Check the URL, and that this machine may connect to its host. A host with a private address, or without https, must be listed in WEBHOOK_ALLOWED_HOSTS.',
   },
 ] as const satisfies readonly TroubleshootingRow[];
 
 export type TroubleshootingId = (typeof TROUBLESHOOTING)[number]['id'];
 
-const MENDS: ReadonlyMap<string, string> = new Map(TROUBLESHOOTING.map(({ id, mend }) => [id, mend]));
+const FIXES: ReadonlyMap<string, string> = new Map(TROUBLESHOOTING.map(({ id, fix }) => [id, fix]));
 
-/** What to do about it; undefined for an id that has no row. */
+/** Returns the fix; undefined for an id without a row. */
 export function fixOf(id: string): string | undefined {
-  return MENDS.get(id);
+  return FIXES.get(id);
 }

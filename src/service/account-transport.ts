@@ -1,5 +1,4 @@
-import { ehloName } from '../adapters/smtp/connection/ehlo-name.ts';
-import { DEADLINES, type Deadlines } from '../adapters/smtp/server-options.ts';
+import { DEADLINES, type Deadlines, defaultEhloName } from '../adapters/smtp/server-options.ts';
 import { openTransport } from '../adapters/smtp/transport.ts';
 import type { AccountConfig } from '../config/account-config.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
@@ -13,16 +12,17 @@ import type { Transport } from '../core/ports/transport.ts';
 
 export interface AccountTransportOptions {
   readonly events: Events;
-  /** Where what is known of accounts is kept. */
+  /** Holds the account state. */
   readonly sharedState: SharedState;
   /** In order of preference. */
   readonly servers: readonly SmtpServer[];
-  /** Of all instances, and of this one. */
+  /** Maximum connections of all instances together. */
   readonly connections: number;
+  /** Maximum connections of this instance. */
   readonly connectionsHere: number;
-  /** Messages per second; null: no limit. */
+  /** Messages per second. Null: no limit. */
   readonly rate: number | null;
-  /** A CA to trust besides those of Node, as PEM. */
+  /** A CA to trust in addition to those of Node, as PEM. */
   readonly ca?: string | null | undefined;
   /** Multiplies every pause of the account. */
   readonly backoffScale?: number | undefined;
@@ -30,18 +30,24 @@ export interface AccountTransportOptions {
   readonly absentAfterMs?: number | undefined;
 }
 
-/** A sender and its way out, which must be closed. */
+/** An account with its transport, which must be closed. */
 export interface AccountTransport extends Sender {
   readonly transport: Transport;
 }
 
-/** An account with its limits, and its way to the server, which must be closed. */
 export async function openAccountTransport(
   { user, credentials, from, aliases, daily, reserve }: AccountConfig,
   { servers, ca = null, backoffScale = 1, deadlines = DEADLINES, ...shared }: AccountTransportOptions,
 ): Promise<AccountTransport> {
   const { sharedState } = shared;
-  const transport = openTransport({ servers, user, credentials, ehloName: ehloName(user), ca, deadlines });
+  const transport = openTransport({
+    servers,
+    user,
+    credentials,
+    ehloName: defaultEhloName(user),
+    ca,
+    deadlines,
+  });
   const account = createAccount(user, {
     ...shared,
     backoffScale,

@@ -2,6 +2,7 @@ import type { Deadlines } from '../adapters/smtp/server-options.ts';
 import type { Config } from '../config/config.ts';
 import { type Accounts, createAccounts } from '../core/accounts/accounts.ts';
 import { createDispatcher, type Dispatcher } from '../core/dispatch/dispatcher.ts';
+import type { RetryPolicy } from '../core/dispatch/retry-policy.ts';
 import { watchWallClock } from '../core/dispatch/wall-clock.ts';
 import type { Events } from '../core/events.ts';
 import type { Backend } from '../core/ports/backend.ts';
@@ -17,35 +18,25 @@ export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' |
   readonly absentAfterMs: number | undefined;
 }
 
-/** All that sends: the accounts of the configuration, the sandbox of test keys, and the lanes of each. */
+/**
+ * Everything that sends: the configured accounts, the sandbox of test keys, and their dispatchers.
+ */
 export interface DeliveryEngine {
   readonly accounts: Accounts;
-  /** Begins to take what is due. */
+  /** Starts taking due deliveries. */
   start(): Promise<void>;
-  /** Sees to it that test keys, if there are some among these, have where to send to. */
+  /** Opens the sandbox if one of these keys is a test key and the sandbox is not open yet. */
   prepareFor(keys: Config['apiKeys']): Promise<void>;
-  /** Takes no more and resolves when the attempts under way have ended and are recorded. */
+  /** Takes no more deliveries. Resolves when the attempts under way have ended and are recorded. */
   drain(): Promise<void>;
-  /** Ends attempts that still run, and frees what they ran on. */
+  /** Aborts running attempts and closes all connections. */
   close(): Promise<void>;
 }
 
 export async function openDeliveryEngine(options: DeliveryEngineOptions): Promise<DeliveryEngine> {
-  const { config, queue, store, sharedState, events, ca, backoffScale, deadlines, absentAfterMs } = options;
-  const { connections, connectionsHere } = config.smtp;
-  const senders = await Promise.all(
-    config.accounts.map((account) =>
-      openAccountTransport(account, {
-        ...config.smtp,
-        sharedState,
-        events,
-        ca,
-        backoffScale,
-        deadlines,
-        absentAfterMs,
-      }),
-    ),
-  );
+  const { config, queue, store, events, backoffScale, deadlines } = options;
+  const { connections, connectionsHere: workers } = config.smtp;
+  const senders = await openSenders(options);
   let sandbox: Sandbox | null = null;
   const accounts = createAccounts({
     senders,
@@ -54,26 +45,13 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
     queue,
     store,
   });
-  const policy = {
-    retryForMs: config.retryForMs,
-    onUncertain: config.onUncertain,
-    backoffScale,
-    random: Math.random,
-  };
+  const policy = toRetryPolicy(config, backoffScale);
   const dispatchers: Dispatcher[] = [];
   const wallClock = watchWallClock({ queue, store });
 
-  async function startLanesOf({ account, transport }: AccountTransport): Promise<void> {
-    const dispatcher = createDispatcher({
-      queue,
-      store,
-      events,
-      policy,
-      accounts,
-      account,
-      transport,
-      lanes: connectionsHere,
-    });
+  async function startDispatcher({ account, transport }: AccountTransport): Promise<void> {
+    const shared = { queue, store, events, policy, accounts, workers };
+    const dispatcher = createDispatcher({ ...shared, account, transport });
     await account.join();
     dispatchers.push(dispatcher);
     dispatcher.start();
@@ -82,14 +60,14 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
   return {
     accounts,
     async start() {
-      await Promise.all(senders.map(startLanesOf));
+      await Promise.all(senders.map(startDispatcher));
     },
     async prepareFor(keys) {
       if (sandbox !== null || !keys.some(({ test }) => test)) return;
-      // Few have test keys: the simulator is loaded for those who do.
+      // Few services have test keys: the simulator is loaded only for them.
       const { openSandbox } = await import('./sandbox.ts');
       sandbox = await openSandbox({ connections, backoffScale, deadlines });
-      await startLanesOf(sandbox.sender);
+      await startDispatcher(sandbox.sender);
     },
     async drain() {
       wallClock.stop();
@@ -97,9 +75,19 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
     },
     async close() {
       await Promise.all(senders.map(({ transport }) => transport.close()));
-      // Who does not say so is found to be gone before long.
+      // An instance that fails to leave counts as gone once its heartbeat is missing.
       await Promise.allSettled(senders.map(({ account }) => account.leave()));
       await sandbox?.close();
     },
   };
+}
+
+function openSenders(options: DeliveryEngineOptions): Promise<AccountTransport[]> {
+  const { config, sharedState, events, ca, backoffScale, deadlines, absentAfterMs } = options;
+  const shared = { ...config.smtp, sharedState, events, ca, backoffScale, deadlines, absentAfterMs };
+  return Promise.all(config.accounts.map((account) => openAccountTransport(account, shared)));
+}
+
+function toRetryPolicy({ retryForMs, onUncertain }: Config, backoffScale: number): RetryPolicy {
+  return { retryForMs, onUncertain, backoffScale, random: Math.random };
 }

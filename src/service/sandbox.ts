@@ -7,25 +7,28 @@ import {
   openAccountTransport,
 } from './account-transport.ts';
 
-/** Who sends the mail of test keys. An account of nobody's, so that it is never mistaken for one of the operator's. */
+/** The account that sends the mail of test keys. Never the address of a real account. */
 const USER = 'test-key@simulator.test';
 const UNLIMITED = Number.MAX_SAFE_INTEGER;
-/** Messages the simulator keeps: nobody looks at them there. */
-const RETAIN = 10;
+/** Messages that the simulator keeps. Few, as no client can read them. */
+const RETAINED_MESSAGES = 10;
 
-/** Whose mail goes nowhere. */
+/** The account of test keys, with a simulator as its server. */
 export interface Sandbox {
   readonly sender: AccountTransport;
   close(): Promise<void>;
 }
 
-/** A Gmail of our own for the mail of test keys: it goes the whole way, and nowhere. */
+/**
+ * Opens the account that sends the mail of test keys. It takes the whole delivery path to a
+ * built-in simulator and leads nowhere.
+ */
 export async function openSandbox({
   connections,
   backoffScale,
   deadlines,
 }: Pick<AccountTransportOptions, 'connections' | 'backoffScale' | 'deadlines'>): Promise<Sandbox> {
-  const gmail = await openSimulator({ user: USER, retain: RETAIN });
+  const gmail = await openSimulator({ user: USER, retain: RETAINED_MESSAGES });
   const sender = await openAccountTransport(
     {
       user: USER,
@@ -43,9 +46,9 @@ export async function openSandbox({
       ca: gmail.ca,
       backoffScale,
       deadlines,
-      // What befalls this account is nobody's concern: neither the log nor a webhook tells of it.
+      // Events of this account appear neither in the log nor in webhooks.
       events: createEvents(),
-      // Each instance has a simulator of its own, and so an account.
+      // Each instance has its own simulator, so the state of this account is not shared.
       sharedState: createMemorySharedState(),
     },
   );

@@ -1,12 +1,12 @@
 /** The exit code of a shutdown that did not complete in time, as that of timeout(1). */
 export const EXIT_TIMED_OUT = 124;
-/** The part of the time for a shutdown that ending the process may take. */
+/** Share of the shutdown time that is left for ending the process. */
 const SPARE_SHARE = 0.05;
 
 /** Maximum duration of a shutdown that has nothing to save. */
 export const STOP_WITHIN_MS = 3000;
 
-/** Aborts at the first SIGTERM or SIGINT. A second one, of either kind, ends the process at once. */
+/** Aborts the controller at the first SIGTERM or SIGINT. A second one ends the process at once. */
 export function abortOnSignal(controller: AbortController): void {
   for (const [name, code] of [
     ['SIGTERM', 143],
@@ -17,9 +17,9 @@ export function abortOnSignal(controller: AbortController): void {
 }
 
 /**
- * Ends the process within a time after the signal was aborted, whatever still runs.
+ * Ends the process within `ms` after the signal was aborted, even if work is still running.
  *
- * @param onTimeout Called just before the end
+ * @param onTimeout Called just before the process ends.
  */
 export function endWithin(ms: number, signal: AbortSignal, onTimeout: () => void = () => {}): void {
   const start = () =>
@@ -35,18 +35,20 @@ export function endWithin(ms: number, signal: AbortSignal, onTimeout: () => void
 }
 
 /**
- * Ends the process, whatever is still open or running. process.exit() alone waits for every thread of libuv's pool, and one that looks up a name
- * or reads a pipe may not return for minutes, or ever. Replacing the process image ends all threads and keeps the exit code; a signal to itself
- * has no effect on process 1 of a container.
+ * Ends the process at once, even if work is still running.
+ *
+ * process.exit() alone waits for every thread of libuv's pool, and a thread that looks up a name or
+ * reads a pipe may block for minutes or forever. Replacing the process image ends all threads and
+ * keeps the exit code. A signal to itself has no effect on process 1 of a container.
  */
 export function endNow(code: number): never {
-  // The last of the exit listeners: those before it write what the log holds.
+  // The last exit listener: earlier ones flush the log.
   process.once('exit', () => replaceProcess(code));
   process.exit(code);
 }
 
 function replaceProcess(code: number): void {
-  // What these options load has no part in returning an exit code.
+  // The replacement only returns an exit code, so it needs none of these options.
   const { NODE_OPTIONS: _, ...env } = process.env;
   try {
     process.execve?.(process.execPath, [process.execPath, '--eval', `process.exit(${code})`], env);

@@ -1,59 +1,71 @@
-/** What the simulator saw and took, for tests and people to look at. */
+/** Records what the simulator received, for tests and people to inspect. */
 
 export interface AcceptedMessage {
   /** The id in the 250 reply. */
   readonly id: string;
   readonly acceptedAt: number;
-  /** Who was logged in. */
+  /** User name of the login. */
   readonly user: string;
   readonly authMethod: string;
   /** Whether the session was encrypted. */
   readonly secure: boolean;
   readonly from: string;
-  /** Those that were accepted at RCPT. */
+  /** The recipients accepted at RCPT. */
   readonly recipients: readonly string[];
-  /** The message as received, without the dots that SMTP adds, read as UTF-8. */
+  /** The message as received, without dot-stuffing, decoded as UTF-8. */
   readonly raw: string;
   readonly bytes: number;
-  /** The address Gmail would silently have put into From, in place of what is in `raw`. Null if From may stay. */
+  /**
+   * The address that Gmail would silently write into From instead of the one in `raw`. Null if it
+   * keeps From.
+   */
   readonly rewrittenFrom: string | null;
-  /** False if the message was taken but no 250 went out, so that the client cannot know. */
+  /**
+   * False if the message was stored but no 250 was sent, so that its outcome is uncertain for the
+   * client.
+   */
   readonly answered: boolean;
 }
 
-/** One MAIL FROM that was accepted, and what followed. Replies are whole, their lines parted by CRLF. */
+/**
+ * One accepted MAIL FROM, and the replies that followed. The lines of a reply are separated by
+ * CRLF.
+ */
 export interface Transaction {
   readonly at: number;
   readonly from: string;
   readonly recipients: readonly { readonly email: string; readonly reply: string }[];
-  /** What ended it: the reply to DATA or to the message. Null while it runs, and for ever if the connection went away. */
+  /**
+   * The final reply, to DATA or to the message. Null while the transaction runs, and if the
+   * connection was lost.
+   */
   readonly reply: string | null;
 }
 
 export interface Counters {
-  /** TCP connections, also those that never got as far as TLS or a login. */
+  /** TCP connections, including those without TLS or login. */
   readonly connections: number;
   readonly logins: number;
   readonly failedLogins: number;
   readonly transactions: number;
-  /** Transactions turned away at MAIL, which are not among the others. */
+  /** Transactions refused at MAIL. `transactions` does not include them. */
   readonly throttled: number;
-  /** Messages answered with 250. */
+  /** Messages for which 250 was sent. */
   readonly accepted: number;
 }
 
-/** A transaction while it runs. */
+/** A running transaction. */
 export interface OpenTransaction extends Transaction {
   readonly recipients: { email: string; reply: string }[];
   reply: string | null;
 }
 
-interface Wait {
+interface Waiter {
   readonly check: () => void;
   readonly reject: (reason: Error) => void;
 }
 
-/** Keeps the newest messages and transactions, up to `retain` of each; counts all. */
+/** Keeps the newest messages and transactions, at most `retain` of each, and counts all of them. */
 export class MessageLog {
   readonly messages: AcceptedMessage[] = [];
   readonly transactions: OpenTransaction[] = [];
@@ -66,7 +78,7 @@ export class MessageLog {
     accepted: 0,
   };
   readonly #retain: number;
-  readonly #waits = new Set<Wait>();
+  readonly #waiters = new Set<Waiter>();
 
   constructor(retain: number) {
     this.#retain = retain;
@@ -74,33 +86,39 @@ export class MessageLog {
 
   count(event: keyof Counters): void {
     this.counters[event] += 1;
-    this.changed();
+    this.notifyWaiters();
   }
 
-  begin(from: string): OpenTransaction {
+  beginTransaction(from: string): OpenTransaction {
     const transaction: OpenTransaction = { at: Date.now(), from, recipients: [], reply: null };
     this.#append(this.transactions, transaction);
     this.count('transactions');
     return transaction;
   }
 
-  keep(message: AcceptedMessage): void {
+  addMessage(message: AcceptedMessage): void {
     this.#append(this.messages, message);
     if (message.answered) this.count('accepted');
-    else this.changed();
+    else this.notifyWaiters();
   }
 
-  forgetMessages(): void {
+  clearMessages(): void {
     this.messages.length = 0;
-    this.changed();
+    this.notifyWaiters();
   }
 
-  /** To be called after each change made from outside, as to a reply. */
-  changed(): void {
-    for (const wait of this.#waits) wait.check();
+  /**
+   * Rechecks the conditions of all waiters. Must be called after changing an entry, such as the
+   * reply of a transaction.
+   */
+  notifyWaiters(): void {
+    for (const waiter of this.#waiters) waiter.check();
   }
 
-  /** Resolves as soon as the condition holds, asked now and after each change. Rejects with what it throws, and when the simulator closes. */
+  /**
+   * Resolves once the condition is true; it is checked now and after each change. Rejects with what
+   * it throws, and when the simulator closes.
+   */
   waitFor(condition: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const check = () => {
@@ -110,17 +128,18 @@ export class MessageLog {
         } catch (error) {
           reject(error);
         }
-        this.#waits.delete(wait);
+        this.#waiters.delete(waiter);
       };
-      const wait: Wait = { check, reject };
-      this.#waits.add(wait);
+      const waiter: Waiter = { check, reject };
+      this.#waiters.add(waiter);
       check();
     });
   }
 
   close(): void {
-    for (const wait of this.#waits) wait.reject(new Error('The simulator was closed before that happened'));
-    this.#waits.clear();
+    for (const waiter of this.#waiters)
+      waiter.reject(new Error('The simulator was closed before the condition was met'));
+    this.#waiters.clear();
   }
 
   #append<T>(list: T[], item: T): void {

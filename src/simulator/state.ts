@@ -1,19 +1,19 @@
 import { Authenticator } from './auth/authenticator.ts';
 import { TokenIssuer } from './auth/token-issuer.ts';
+import { DailyLimiter, Throttle } from './gmail/sending-limits.ts';
 import { MessageLog } from './message-log.ts';
-import { DailyLimiter, Throttle } from './smtp/sending-limits.ts';
 
-/** What the ports share. */
+/** The state that all ports share. */
 export interface SimulatorState {
-  readonly journal: MessageLog;
+  readonly messageLog: MessageLog;
   readonly authenticator: Authenticator;
   readonly tokens: TokenIssuer;
   readonly dailyLimiter: DailyLimiter;
   readonly throttle: Throttle;
-  /** Addresses that every login may put into From. */
+  /** Addresses that every login may use in From. */
   readonly aliases: readonly string[];
-  /** Whether it is asked for the first time about these words. */
-  readonly firstTime: (...words: readonly string[]) => boolean;
+  /** Returns true for the first call with these arguments, and false for every later one. */
+  readonly isFirst: (...key: readonly string[]) => boolean;
 }
 
 export function createState(
@@ -24,14 +24,14 @@ export function createState(
 ): SimulatorState {
   const seen = new Set<string>();
   return {
-    journal: new MessageLog(retain),
+    messageLog: new MessageLog(retain),
     authenticator: new Authenticator(secret),
     tokens: new TokenIssuer(user),
     dailyLimiter: new DailyLimiter(),
     throttle: new Throttle(),
     aliases,
-    firstTime(...words) {
-      const key = JSON.stringify(words);
+    isFirst(...parts) {
+      const key = JSON.stringify(parts);
       const isNew = !seen.has(key);
       seen.add(key);
       return isNew;

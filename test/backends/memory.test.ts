@@ -7,10 +7,10 @@ import { advance } from '../../src/core/delivery/delivery.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
-import { type BackendLimits, backendContract } from './backend.ts';
-import { outboxContract } from './outbox.ts';
-import { rateContract } from './rate-counter.ts';
-import { suppressionContract } from './suppressions.ts';
+import { type BackendLimits, backendContract } from './backend-contract.ts';
+import { outboxContract } from './outbox-contract.ts';
+import { rateCounterContract } from './rate-counter-contract.ts';
+import { suppressionContract } from './suppression-contract.ts';
 import { usageContract } from './usage-contract.ts';
 
 const MANUAL = { reason: 'manual', accounts: null } as const;
@@ -25,43 +25,43 @@ suppressionContract(
   'memory',
   async () => (await open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 })).suppressions,
 );
-rateContract('memory', async () => createMemoryRateCounter());
+rateCounterContract('memory', async () => createMemoryRateCounter());
 usageContract('memory', () => open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 }));
 
 const owned = (owner: string, bytes: number) => ({ owner, bytes });
 
-test('what is retained is bounded by count and by bytes: the oldest goes first, and that is told', () => {
-  const early: number[] = [];
-  const kept = createRetained<number>({
+test('retained values are bounded by count and by bytes: the oldest is dropped first and reported', () => {
+  const dropped: number[] = [];
+  const values = createRetained<number>({
     forMs: 60_000,
     maxCount: 3,
     maxBytes: 100,
-    onEarly: (value) => early.push(value),
+    onEarlyDrop: (value) => dropped.push(value),
   });
-  for (let n = 0; n < 4; n += 1) kept.set(`k${n}`, n, owned('crm', 10));
-  expect([kept.get('k0'), kept.get('k1')]).toEqual([undefined, 1]);
-  kept.set('big', 9, owned('crm', 85));
-  expect([kept.get('k2'), kept.get('k3'), kept.get('big')]).toEqual([undefined, 3, 9]);
-  expect(early).toEqual([0, 1, 2]);
+  for (let n = 0; n < 4; n += 1) values.set(`k${n}`, n, owned('crm', 10));
+  expect([values.get('k0'), values.get('k1')]).toEqual([undefined, 1]);
+  values.set('big', 9, owned('crm', 85));
+  expect([values.get('k2'), values.get('k3'), values.get('big')]).toEqual([undefined, 3, 9]);
+  expect(dropped).toEqual([0, 1, 2]);
 });
 
-test('what one owner retains never costs another its values, as long as that one holds no more than an equal share', () => {
-  const kept = createRetained<number>({ forMs: 60_000, maxCount: 10, maxBytes: 1000, onEarly() {} });
-  for (let n = 0; n < 5; n += 1) kept.set(`small${n}`, n, owned('shop', 10));
-  for (let n = 0; n < 1000; n += 1) kept.set(`flood${n}`, n, owned('crm', n === 999 ? 900 : 1));
-  expect([0, 1, 2, 3, 4].map((n) => kept.get(`small${n}`))).toEqual([0, 1, 2, 3, 4]);
-  expect([kept.get('flood995'), kept.get('flood999')]).toEqual([995, 999]);
-  expect(kept.get('flood994')).toBeUndefined();
+test('an owner within its equal share loses no retained value because of another owner', () => {
+  const values = createRetained<number>({ forMs: 60_000, maxCount: 10, maxBytes: 1000, onEarlyDrop() {} });
+  for (let n = 0; n < 5; n += 1) values.set(`small${n}`, n, owned('shop', 10));
+  for (let n = 0; n < 1000; n += 1) values.set(`flood${n}`, n, owned('crm', n === 999 ? 900 : 1));
+  expect([0, 1, 2, 3, 4].map((n) => values.get(`small${n}`))).toEqual([0, 1, 2, 3, 4]);
+  expect([values.get('flood995'), values.get('flood999')]).toEqual([995, 999]);
+  expect(values.get('flood994')).toBeUndefined();
 });
 
-test('a key that is set again is counted once, under its new owner', () => {
-  const kept = createRetained<number>({ forMs: 60_000, maxCount: 2, maxBytes: 100, onEarly() {} });
-  for (let n = 0; n < 5; n += 1) kept.set('same', n, owned('crm', 60));
-  kept.set('other', 1, owned('shop', 30));
-  expect([kept.get('same'), kept.get('other')]).toEqual([4, 1]);
+test('a retained key that is set again counts once, for its new owner', () => {
+  const values = createRetained<number>({ forMs: 60_000, maxCount: 2, maxBytes: 100, onEarlyDrop() {} });
+  for (let n = 0; n < 5; n += 1) values.set('same', n, owned('crm', 60));
+  values.set('other', 1, owned('shop', 30));
+  expect([values.get('same'), values.get('other')]).toEqual([4, 1]);
 });
 
-test('10,000 messages of one key leave the idempotency keys and the finished messages of another', async () => {
+test('10,000 messages of one key drop no idempotency keys and settled messages of another', async () => {
   const { store, idempotency } = await open({ maxMessages: 10_000, maxBytes: 256e6, retainMs: 60_000 });
   const finish = async (owner: string, n: number) => {
     const delivery = aDelivery({ owner });
@@ -78,33 +78,34 @@ test('10,000 messages of one key leave the idempotency keys and the finished mes
 
   expect(await idempotency.claim('shop 0', 'f', 'shop')).toMatchObject({
     kind: 'accepted',
-    answer: { status: 202 },
+    response: { status: 202 },
   });
   expect(await store.get(quiet)).toMatchObject({ status: 'canceled' });
   expect(await store.tombstone(quiet)).toBeNull();
-  // The flood costs its own key the oldest record and answer, and never what a repeated request needs to send nothing.
+  // The flooding key loses its oldest record and response. It keeps the claim, so a repeated
+  // request sends nothing.
   expect(await idempotency.claim('crm 0', 'f', 'crm')).toEqual({
     kind: 'accepted',
     receipt: { ids: [oldest], refused: [] },
-    answer: null,
+    response: null,
   });
   expect(await store.get(oldest)).toBeNull();
   expect(await store.tombstone(oldest)).toEqual({ id: oldest, status: 'canceled', finishedAt: 0 });
 });
 
-test('what is suppressed is bounded: the oldest that Gmail refused goes first, and none that was entered by hand', async () => {
+test('suppressions are bounded: the oldest refused one is dropped first, and no manual one', async () => {
   const store = createMemorySuppressions(3);
   await put(store, aSuppression('manual@example.com', MANUAL));
   for (const name of ['old', 'young', 'new']) await put(store, aSuppression(`${name}@example.com`));
-  const kept = await store.list({ limit: 10, after: null });
-  expect(kept.map(({ email }) => email)).toEqual([
+  const listed = await store.list({ limit: 10, after: null });
+  expect(listed.map(({ email }) => email)).toEqual([
     'manual@example.com',
     'new@example.com',
     'young@example.com',
   ]);
 });
 
-test('a full list of entries by hand refuses another, and still takes a change of one', async () => {
+test('a suppression list full of manual entries refuses another, and still accepts a change of one', async () => {
   const store = createMemorySuppressions(1);
   await put(store, aSuppression('ada@example.com', MANUAL));
   await expect(put(store, aSuppression('bob@example.com', MANUAL))).rejects.toMatchObject({
@@ -116,7 +117,7 @@ test('a full list of entries by hand refuses another, and still takes a change o
   ]);
 });
 
-test('rate counters of addresses are bounded: the oldest goes first, and no key is forgotten', async () => {
+test('rate counters of addresses are bounded: the oldest is dropped first, and no counter of a key', async () => {
   const { keys, addresses } = createMemoryRateCounter();
   const rate = { max: 1, windowMs: 60_000 };
   await keys.spend('crm', 1, rate);

@@ -1,5 +1,5 @@
-import { Command } from 'ioredis';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Command, Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/index.ts';
 import { KEYS } from '../../src/adapters/redis/keys.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
@@ -9,12 +9,12 @@ import { HOUR } from '../../src/core/time.ts';
 import { addUsage } from '../../src/core/usage.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
-import { backendContract } from './backend.ts';
-import { durableContract, type Place } from './durable.ts';
-import { outboxContract } from './outbox.ts';
-import { rateContract } from './rate-counter.ts';
-import { sharedContract } from './shared.ts';
-import { suppressionContract } from './suppressions.ts';
+import { backendContract } from './backend-contract.ts';
+import { durabilityContract, type Storage } from './durability-contract.ts';
+import { multiInstanceContract } from './multi-instance-contract.ts';
+import { outboxContract } from './outbox-contract.ts';
+import { rateCounterContract } from './rate-counter-contract.ts';
+import { suppressionContract } from './suppression-contract.ts';
 import {
   durableUsageContract,
   sharedUsageContract,
@@ -23,14 +23,16 @@ import {
 } from './usage-contract.ts';
 
 const ROOMY = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
-const PATIENT = { ...ROOMY, onTrouble() {} };
-const QUICK = { absentAfterMs: 500, onTrouble() {} };
-/** Where what is taken must stay its owner's, however busy the machine is when Redis comes back. */
+const PATIENT = { ...ROOMY, onAvailabilityChange() {} };
+const QUICK = { absentAfterMs: 500, onAvailabilityChange() {} };
+/** Long enough for an instance on a busy machine to renew its locks after Redis comes back. */
 const SLOW_TO_LEAVE = { absentAfterMs: 5000 };
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
 const SOON = { timeout: 8000 };
 
-/** Empties the script cache of Redis right before each command of this backend, on the same connection. */
+/**
+ * Empties the script cache of Redis before each command of this backend, on the same connection.
+ */
 function withEmptyScriptCache(backend: RedisBackend): RedisBackend {
   const { client } = backend;
   const send = client.sendCommand.bind(client);
@@ -52,12 +54,12 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
   afterAll(() => server[Symbol.asyncDispose]());
 
   const open = (limits: Partial<typeof ROOMY>): Promise<RedisBackend> =>
-    openRedisBackend({ ...ROOMY, ...limits, url: server.url(databases++), onTrouble() {} });
+    openRedisBackend({ ...ROOMY, ...limits, url: server.url(databases++), onAvailabilityChange() {} });
 
   backendContract('redis', open);
   outboxContract('redis', open);
   suppressionContract('redis', async () => (await open({})).suppressions);
-  rateContract('redis', async () => (await open({})).rates);
+  rateCounterContract('redis', async () => (await open({})).rates);
 
   const share = (prepare: (backend: RedisBackend) => RedisBackend) => async () => {
     const url = server.url(databases++);
@@ -73,18 +75,18 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
       async [Symbol.asyncDispose]() {},
     };
   };
-  sharedContract(
+  multiInstanceContract(
     'redis',
     share((backend) => backend),
   );
 
-  const FORGETFUL = 'redis with a script cache that is always empty';
+  const FORGETFUL = 'redis with an empty script cache';
   backendContract(FORGETFUL, async (limits) => withEmptyScriptCache(await open(limits)));
   outboxContract(FORGETFUL, async (limits) => withEmptyScriptCache(await open(limits)));
   suppressionContract(FORGETFUL, async () => withEmptyScriptCache(await open({})).suppressions);
-  sharedContract(FORGETFUL, share(withEmptyScriptCache));
+  multiInstanceContract(FORGETFUL, share(withEmptyScriptCache));
 
-  const newPlace = async () => {
+  const newDatabase = async () => {
     const url = server.url(databases++);
     return () => openRedisBackend({ ...PATIENT, url });
   };
@@ -93,14 +95,14 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     client.hset(KEYS.formerSharedValue(name), { revision: 7, value: JSON.stringify(value) });
 
   usageContract('redis', () => open({}));
-  durableUsageContract('redis', newPlace);
-  sharedUsageContract('redis', newPlace);
+  durableUsageContract('redis', newDatabase);
+  sharedUsageContract('redis', newDatabase);
   sharedUsageContract(FORGETFUL, async () => {
-    const next = await newPlace();
+    const next = await newDatabase();
     return async () => withEmptyScriptCache(await next());
   });
   upgradeContract('redis', async (values) => {
-    const next = await newPlace();
+    const next = await newDatabase();
     const former = await next();
     for (const [name, value] of Object.entries(values)) await storeFormer(former, name, value);
     await former.close();
@@ -125,7 +127,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
   });
 
   test('a shared value that Redis has lost is created again, and every instance sees the new one', async () => {
-    const next = await newPlace();
+    const next = await newDatabase();
     const [one, other] = [await next(), await next()];
     const values = await Promise.all(
       [one, other].map(({ sharedState }) => sharedState.open('a', () => ({ count: 0 }))),
@@ -166,22 +168,22 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     await close();
   });
 
-  test('an idempotency key that a former version wrote gets its answer', async () => {
+  test('returns the stored response of an idempotency key from version 0.1', async () => {
     const backend = await open({});
-    const answer = { status: 202, headers: {}, body: '{}' };
+    const response = { status: 202, headers: {}, body: '{}' };
     await backend.client.hset(KEYS.claim('k'), {
       fingerprint: 'f',
       seed: 's',
       instance: '',
-      answer: JSON.stringify(answer),
+      answer: JSON.stringify(response),
     });
     await backend.client.hset(KEYS.claim('suspended'), { fingerprint: 'f', seed: 's', instance: '' });
-    expect(await backend.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'answered', answer });
+    expect(await backend.idempotency.claim('k', 'f', 'crm')).toEqual({ kind: 'responded', response });
     expect(await backend.idempotency.claim('suspended', 'f', 'crm')).toEqual({ kind: 'new', seed: 's' });
     await backend.close();
   });
 
-  test('what an instance had taken when it closed is due at another at once', async () => {
+  test('an id that an instance has taken is due at once when the instance closes', async () => {
     const url = server.url(databases++);
     const [one, other] = [
       await openRedisBackend({ ...PATIENT, url }),
@@ -195,7 +197,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     await other.close();
   });
 
-  test('what has left is in no list any more, and takes no room', async () => {
+  test('removes an expired delivery from all of its keys', async () => {
     const { store, client, close } = await open({ retainMs: 50 });
     const delivery = aDelivery();
     await store.insert(delivery);
@@ -204,7 +206,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
       .poll(
         () =>
           Promise.all(
-            [KEYS.timeline, KEYS.leaving, KEYS.delivery(delivery.id)].map((key) => client.exists(key)),
+            [KEYS.timeline, KEYS.expiring, KEYS.delivery(delivery.id)].map((key) => client.exists(key)),
           ),
         SOON,
       )
@@ -212,16 +214,16 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     await close();
   });
 
-  describe('each on a Redis of its own', () => {
+  describe('each on a separate Redis', () => {
     const servers: RedisServer[] = [];
     afterAll(() => Promise.all(servers.map((each) => each[Symbol.asyncDispose]())));
 
-    /** Redis is killed as well before what it keeps is opened again. */
-    durableContract('redis', async () => {
+    // Redis is killed and restarted too before the storage is opened again.
+    durabilityContract('redis', async () => {
       const redis = await startRedis(['appendonly yes', 'appendfsync always']);
       servers.push(redis);
       const clients: RedisBackend['client'][] = [];
-      const place: Place = {
+      const storage: Storage = {
         async open(limits) {
           if (clients.length > 0) await redis.restart();
           const backend = await openRedisBackend({ ...QUICK, ...limits, url: redis.url() });
@@ -230,15 +232,16 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         },
         async afterCrash() {
           for (const client of clients) client.disconnect();
-          return place;
+          return storage;
         },
       };
-      return place;
+      return storage;
     });
   });
 
-  describe('when Redis fails', () => {
-    /** What a caller of the API would meet. */
+  // Each test waits for its own Redis to fail and come back. Unlike expect.poll, vi.waitFor works in concurrent tests.
+  describe('when Redis fails', { timeout: 60_000, concurrent: true }, () => {
+    /** One call of each part of the backend. */
     const attempts = ({ store, queue, sharedState, idempotency, suppressions, outbox }: Backend) =>
       [
         () => store.insert(aDelivery()),
@@ -259,7 +262,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         async (redis: RedisServer) => redis.signal('SIGCONT'),
       ],
     ])(
-      'calls fail soon while it %s, and what was taken is settled when it is back',
+      'calls fail quickly while it %s, and taken ids can be finished when it is back',
       async (_how, withinMs, stop, start) => {
         await using redis = await startRedis(['appendonly yes', 'appendfsync always']);
         const [one, other] = [
@@ -271,7 +274,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         await one.queue.push(delivery.id, NOW);
         await one.queue.take(NOW.channel, AbortSignal.timeout(2000));
         const waiting = other.queue.take(NOW.channel, AbortSignal.timeout(20_000));
-        const book = await one.sharedState.open('a', () => ({ count: 0 }));
+        const shared = await one.sharedState.open('a', () => ({ count: 0 }));
 
         await stop(redis);
         const startedAt = performance.now();
@@ -280,28 +283,31 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         expect(outcomes.map((each) => (each.status === 'rejected' ? each.reason.code : each))).toEqual(
           outcomes.map(() => 'queue_unavailable'),
         );
-        await expect(book.change((value) => ++value.count)).rejects.toMatchObject({
+        await expect(shared.change((value) => ++value.count)).rejects.toMatchObject({
           code: 'queue_unavailable',
         });
-        expect(one.store.refusal()).toBe('queue_unavailable');
+        expect(one.store.refusalCode()).toBe('queue_unavailable');
         await expect(one.queue.done(delivery.id, NOW.channel)).rejects.toMatchObject({
           code: 'queue_unavailable',
         });
 
         await start(redis);
-        await expect.poll(() => [one.store.refusal(), other.store.refusal()], SOON).toEqual([null, null]);
+        await vi.waitFor(
+          () => expect([one.store.refusalCode(), other.store.refusalCode()]).toEqual([null, null]),
+          SOON,
+        );
         expect(await one.store.update(delivery, advance(delivery, 'canceled', { finishedAt: 5 }))).toBe(true);
         await one.queue.done(delivery.id, NOW.channel);
         await one.queue.push('next', NOW);
         let taken = await waiting;
-        // A push that nobody was told of may have been made all the same.
+        // The failed push may have reached Redis all the same.
         if (taken === 'x') taken = await other.queue.take(NOW.channel, AbortSignal.timeout(2000));
         expect(taken).toBe('next');
         await Promise.all([one.close(), other.close()]);
       },
     );
 
-    test('what is taken stays taken when Redis was away for longer than locks last', async () => {
+    test('a taken id stays taken when Redis was away for longer than locks last', async () => {
       await using redis = await startRedis(['appendonly yes', 'appendfsync always']);
       const [one, other] = [
         await openRedisBackend({ ...ROOMY, ...QUICK, url: redis.url() }),
@@ -314,7 +320,10 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
         .catch(() => 'nothing');
       await redis.kill();
       const killedAt = performance.now();
-      await expect.poll(() => performance.now() - killedAt).toBeGreaterThan(1.5 * QUICK.absentAfterMs);
+      await vi.waitFor(
+        () => expect(performance.now() - killedAt).toBeGreaterThan(1.5 * QUICK.absentAfterMs),
+        SOON,
+      );
       await redis.restart();
       expect(await taken).toBe('nothing');
       await one.queue.retry('a', NOW.channel, 0);
@@ -326,28 +335,29 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
       ['is read-only', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
       ['is out of memory', ['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0']],
     ] as const)(
-      'it is told without anybody asking when it %s, and when that is over',
-      async (_what, spoil, mend) => {
+      'reports without any call that it %s, and that it is available again',
+      async (_what, degrade, restore) => {
         await using redis = await startRedis();
-        const told: boolean[] = [];
+        const reports: boolean[] = [];
         const backend = await openRedisBackend({
           ...ROOMY,
           ...QUICK,
           url: redis.url(),
-          onTrouble: (reason) => told.push(reason !== null),
+          onAvailabilityChange: (reason) => reports.push(reason !== null),
         });
-        const [operator] = [await openRedisBackend({ ...ROOMY, ...QUICK, url: redis.url() })];
-        const order = (...[name, ...args]: readonly string[]) =>
-          operator.client.call(name as string, ...args);
-        expect(backend.store.refusal()).toBeNull();
-        await order(...spoil);
-        await expect.poll(() => backend.store.refusal(), SOON).toBe('queue_unavailable');
+        const operator = new Redis(redis.url());
+        const sendCommand = (...[name, ...args]: readonly string[]) => operator.call(name as string, ...args);
+        expect(backend.store.refusalCode()).toBeNull();
+        await sendCommand(...degrade);
+        await vi.waitFor(() => expect(backend.store.refusalCode()).toBe('queue_unavailable'), SOON);
         await expect(backend.store.insert(aDelivery())).rejects.toMatchObject({ code: 'queue_unavailable' });
-        await expect.poll(() => order(...mend).catch(() => null), SOON).toBe('OK');
-        await expect.poll(() => backend.store.refusal(), SOON).toBeNull();
+        await sendCommand(...restore);
+        await vi.waitFor(() => expect(backend.store.refusalCode()).toBeNull(), SOON);
         await backend.store.insert(aDelivery());
-        expect([told[0], told.at(-1)]).toEqual([true, false]);
-        await Promise.all([backend.close(), operator.close()]);
+        expect([reports[0], reports.at(-1)]).toEqual([true, false]);
+
+        operator.disconnect();
+        await backend.close();
       },
     );
   });

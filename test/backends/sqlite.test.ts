@@ -10,15 +10,15 @@ import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
 import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/schema.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
-import { backendContract } from './backend.ts';
-import { durableContract, type Place } from './durable.ts';
-import { outboxContract } from './outbox.ts';
-import { suppressionContract } from './suppressions.ts';
+import { backendContract } from './backend-contract.ts';
+import { durabilityContract, type Storage } from './durability-contract.ts';
+import { outboxContract } from './outbox-contract.ts';
+import { suppressionContract } from './suppression-contract.ts';
 import { durableUsageContract, upgradeContract, usageContract } from './usage-contract.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ot5-contract-'));
 const opened: Backend[] = [];
-let places = 0;
+let folders = 0;
 
 afterAll(async () => {
   for (const backend of opened) await backend.close();
@@ -26,49 +26,49 @@ afterAll(async () => {
 });
 
 async function newFolder(): Promise<string> {
-  const path = join(folder, `${places++}`);
+  const path = join(folder, `${folders++}`);
   await mkdir(path);
   return path;
 }
 
-function placeIn(path: string): Place {
+function storageIn(path: string): Storage {
   return {
     open: (limits) =>
       openSqliteBackend({
         ...limits,
         file: join(path, 'queue.db'),
         queue: createMemoryQueue(),
-        onTrouble() {},
+        onAvailabilityChange() {},
       }),
     async afterCrash() {
-      // By another process: if this one opened and closed the file, it would give up its lock.
+      // Copied by another process: closing the file in this one would release its lock.
       const copy = await newFolder();
       await promisify(execFile)('cp', ['-r', `${path}/.`, copy]);
-      return placeIn(copy);
+      return storageIn(copy);
     },
   };
 }
 
-async function newPlace(): Promise<Place> {
-  return placeIn(await newFolder());
+async function createStorage(): Promise<Storage> {
+  return storageIn(await newFolder());
 }
 
 async function newSuppressions(): Promise<Backend['suppressions']> {
-  const backend = await (await newPlace()).open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 });
+  const backend = await (await createStorage()).open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 });
   opened.push(backend);
   return backend.suppressions;
 }
 
-backendContract('sqlite', async (limits) => (await newPlace()).open(limits));
-outboxContract('sqlite', async (limits) => (await newPlace()).open({ ...limits, retainMs: 60_000 }));
+backendContract('sqlite', async (limits) => (await createStorage()).open(limits));
+outboxContract('sqlite', async (limits) => (await createStorage()).open({ ...limits, retainMs: 60_000 }));
 suppressionContract('sqlite', newSuppressions);
-durableContract('sqlite', newPlace);
+durabilityContract('sqlite', createStorage);
 
 const ROOMY = { maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 };
-usageContract('sqlite', async () => (await newPlace()).open(ROOMY));
+usageContract('sqlite', async () => (await createStorage()).open(ROOMY));
 durableUsageContract('sqlite', async () => {
-  const place = await newPlace();
-  return () => place.open(ROOMY);
+  const storage = await createStorage();
+  return () => storage.open(ROOMY);
 });
 upgradeContract('sqlite', async (values) => {
   const path = await newFolder();
@@ -78,10 +78,10 @@ upgradeContract('sqlite', async (values) => {
   const write = db.prepare('INSERT INTO books VALUES (?, ?)');
   for (const [name, value] of Object.entries(values)) write.run(name, JSON.stringify(value));
   db.close();
-  return () => placeIn(path).open(ROOMY);
+  return () => storageIn(path).open(ROOMY);
 });
 
-test('suppressions come in code unit order also where the order of UTF-8 is another', async () => {
+test('lists suppressions in code unit order even where UTF-8 sorts differently', async () => {
   const store = await newSuppressions();
   const inOrder = ['é@example.com', '😀@example.com', '\uff42@example.com'];
   for (const email of inOrder.toReversed()) await put(store, aSuppression(email));

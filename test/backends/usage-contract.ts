@@ -21,11 +21,8 @@ const ONE = { messages: 1, recipients: 2 };
 const MISTAKE = new Error('mistake');
 const KEY = aKey('secret-0123456789-abcdefghijklmn', { name: 'crm', dailyLimit: 4 });
 
-/**
- * Opens what is stored in one place, again and again: with other instances at once, or one after
- * the other.
- */
-export type OpenPlace = () => Promise<() => Promise<Backend>>;
+/** Creates empty storage. Returns a function that opens one more backend on it. */
+export type CreateStorage = () => Promise<() => Promise<Backend>>;
 
 const openCounted = (sharedState: SharedState) => sharedState.open('account:a', () => ({ edits: 0 }));
 
@@ -102,10 +99,10 @@ export function usageContract(name: string, open: () => Promise<Backend>): void 
 }
 
 /** What durable backends promise as well. */
-export function durableUsageContract(name: string, newPlace: OpenPlace): void {
+export function durableUsageContract(name: string, createStorage: CreateStorage): void {
   describe(`the usage that ${name} keeps`, () => {
     test('is there when it is opened again, without what was dropped or taken back', async () => {
-      const open = await newPlace();
+      const open = await createStorage();
       const first = await open();
       const value = await openCounted(first.sharedState);
       const now = first.sharedState.now();
@@ -126,10 +123,10 @@ export function durableUsageContract(name: string, newPlace: OpenPlace): void {
 }
 
 /** What instances on one backend promise each other. */
-export function sharedUsageContract(name: string, newPlace: OpenPlace): void {
+export function sharedUsageContract(name: string, createStorage: CreateStorage): void {
   describe(`the usage that instances on ${name} share`, () => {
     test('never exceeds a limit, whichever instances count at the same time', async () => {
-      const open = await newPlace();
+      const open = await createStorage();
       const backends = await Promise.all([open(), open(), open()]);
       const values = await Promise.all(backends.map(({ sharedState }) => openCounted(sharedState)));
       const admitted = await Promise.all(
@@ -150,7 +147,7 @@ export function sharedUsageContract(name: string, newPlace: OpenPlace): void {
     });
 
     test('is seen in full by an instance that changes the value, whatever another one changed before', async () => {
-      const open = await newPlace();
+      const open = await createStorage();
       const backends = await Promise.all([open(), open()]);
       const values = await Promise.all(backends.map(({ sharedState }) => openCounted(sharedState)));
       const start = backends[0]?.sharedState.now() ?? 0;
@@ -174,7 +171,7 @@ export function sharedUsageContract(name: string, newPlace: OpenPlace): void {
     });
 
     test('is not changed by an edit that throws, also where another edit is made with it', async () => {
-      const open = await newPlace();
+      const open = await createStorage();
       const { sharedState, close } = await open();
       const value = await openCounted(sharedState);
       const edits = Array.from({ length: 6 }, (_, i) =>
@@ -190,7 +187,7 @@ export function sharedUsageContract(name: string, newPlace: OpenPlace): void {
     });
 
     test('lets an account keep to its quota at all instances together, attempts under way included', async () => {
-      const open = await newPlace();
+      const open = await createStorage();
       const backends = await Promise.all([open(), open(), open()]);
       const accounts = await Promise.all(
         backends.map(({ sharedState }) => openAccount(sharedState, { ...AMPLE, messages: 20 })),
@@ -221,7 +218,7 @@ export function sharedUsageContract(name: string, newPlace: OpenPlace): void {
     });
 
     test('lets API keys keep to their daily limit at all instances together', async () => {
-      const open = await newPlace();
+      const open = await createStorage();
       const backends = await Promise.all([open(), open()]);
       const keys = backends.map(({ sharedState }) => createApiKeys([KEY], sharedState));
       const reserved = await Promise.allSettled(
@@ -238,20 +235,20 @@ export function sharedUsageContract(name: string, newPlace: OpenPlace): void {
 /**
  * What becomes of data that version 0.1 stored.
  *
- * @param newPlace stores each value under its name, as version 0.1 did, and opens the place with
+ * @param createStorage stores each value under its name, as version 0.1 did. Opens the storage with
  *   today's code
  */
 export function upgradeContract(
   name: string,
-  newPlace: (values: Readonly<Record<string, object>>) => ReturnType<OpenPlace>,
+  createStorage: (values: Readonly<Record<string, object>>) => ReturnType<CreateStorage>,
 ): void {
   describe(`what version 0.1 stored in ${name}`, () => {
-    /** Opens the place twice: as it was left, and once more after that. */
+    /** Opens the storage twice: as version 0.1 left it, and after the upgrade. */
     async function eachTime(
       values: Readonly<Record<string, object>>,
       check: (sharedState: SharedState) => Promise<void>,
     ) {
-      const open = await newPlace(values);
+      const open = await createStorage(values);
       for (let i = 0; i < 2; i++) {
         const backend = await open();
         await check(backend.sharedState);

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { playSeed, SEVERAL } from './seeds.ts';
+import { CONCURRENT, runSeed } from './seeds.ts';
 
 const inMemory = async () => ({ instances: 1, stores: [], env: { QUEUE_URL: 'memory:' } });
 
-test('the harness finds what memory loses', SEVERAL, () =>
-  playSeed(1, inMemory, ({ violations, tally }, told) => {
-    expect(tally.missing, told).toBeGreaterThan(0);
-    expect(violations, told).toContainEqual(expect.stringContaining('was acknowledged and is missing'));
+test('the crash harness detects messages lost by the memory backend', CONCURRENT, () =>
+  runSeed(1, inMemory, ({ violations, tally }, details) => {
+    expect(tally.missing, details).toBeGreaterThan(0);
+    expect(violations, details).toContainEqual(expect.stringContaining('was acknowledged and is missing'));
   }),
 );

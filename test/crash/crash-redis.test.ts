@@ -1,7 +1,7 @@
 import { describe, test } from 'vitest';
 import { hasRedis } from '../helpers/redis.ts';
-import { openRedis } from './parts.ts';
-import { expectTruth, playSeed, SEEDS, SEVERAL } from './seeds.ts';
+import { openRedis } from './processes.ts';
+import { CONCURRENT, expectNoViolation, runSeed, SEEDS } from './seeds.ts';
 
 async function onRedis() {
   const redis = await openRedis();
@@ -9,11 +9,11 @@ async function onRedis() {
 }
 
 describe.skipIf(!hasRedis)(
-  'two instances on a Redis, whichever of the three is killed, and whenever',
-  SEVERAL,
+  'two instances on Redis, with any of the three killed at random moments (skipped without redis-server)',
+  CONCURRENT,
   () => {
-    test.each(SEEDS)('nothing acknowledged is lost, and no second copy goes untold (seed %i)', (seed) =>
-      playSeed(seed, onRedis, expectTruth),
+    test.each(SEEDS)('lose no acknowledged message and report every possible duplicate (seed %i)', (seed) =>
+      runSeed(seed, onRedis, expectNoViolation),
     );
   },
 );

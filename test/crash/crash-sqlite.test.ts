@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { describe, test } from 'vitest';
-import { expectTruth, playSeed, SEEDS, SEVERAL } from './seeds.ts';
+import { CONCURRENT, expectNoViolation, runSeed, SEEDS } from './seeds.ts';
 
 const onFile = async (folder: string) => ({
   instances: 1,
@@ -8,8 +8,8 @@ const onFile = async (folder: string) => ({
   env: { QUEUE_URL: `sqlite:${join(folder, 'outtray.db')}` },
 });
 
-describe('on a file, whenever the service is killed', SEVERAL, () => {
-  test.each(SEEDS)('nothing acknowledged is lost, and no second copy goes untold (seed %i)', (seed) =>
-    playSeed(seed, onFile, expectTruth),
+describe('the service on SQLite, killed at random moments', CONCURRENT, () => {
+  test.each(SEEDS)('loses no acknowledged message and reports every possible duplicate (seed %i)', (seed) =>
+    runSeed(seed, onFile, expectNoViolation),
   );
 });

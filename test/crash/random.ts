@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
 
-/** The same numbers, from 0 to 1, for the same seed. */
+/** Returns numbers from 0 to 1, the same ones for the same seed. */
 export type Random = () => number;
 
 export function createRandom(seed: string): Random {
@@ -8,13 +8,13 @@ export function createRandom(seed: string): Random {
   return () => hash('sha256', `${seed} ${drawn++}`, 'buffer').readUInt32BE() / 2 ** 32;
 }
 
-/** A whole number, from the one to the other, both included. */
+/** Returns an integer from `least` to `most`, both included. */
 export function between(random: Random, least: number, most: number): number {
   return least + Math.floor(random() * (most - least + 1));
 }
 
 export function oneOf<T>(random: Random, choices: readonly T[]): T {
   const choice = choices[Math.floor(random() * choices.length)];
-  if (choice === undefined) throw new Error('There is nothing to choose from');
+  if (choice === undefined) throw new Error('no choices');
   return choice;
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MessageResource } from '../../src/http/schemas/message.ts';
-import { type Crowd, call, type Reply, startClients } from './clients.ts';
+import { type Clients, call, type Reply, startClients } from './clients.ts';
 import { between, createRandom, type Random } from './random.ts';
+import type { TestBed } from './test-bed.ts';
 import {
   type Copy,
   type Evidence,
@@ -10,67 +11,66 @@ import {
   type Shown,
   type Tally,
   tallyOf,
-} from './verdict.ts';
-import type { World } from './world.ts';
+} from './violations.ts';
 
-/** Long after all that waits is due, also what an instance held that has died. */
+/** Maximum time until every message is settled. Far above any wait, including the lease of a dead instance. */
 const SETTLE_WITHIN_MS = 60_000;
 const POLL_MS = 200;
 const READ_WITHIN_MS = 20_000;
-/** How many ask at once for what became of it all. */
+/** Number of concurrent readers of the final state. */
 const READERS = 8;
 
-/** What came of one seed. */
+/** The result of one seed. */
 export interface Report {
   readonly violations: readonly string[];
   readonly tally: Tally;
-  /** How often the kills hit something: messages that are kept, but whose caller was never told; attempts without an end; second copies. */
-  readonly untold: number;
+  /** What the kills hit: stored messages that no client was acknowledged, attempts without an end, second copies. */
+  readonly unacknowledged: number;
   readonly uncertain: number;
   readonly duplicates: number;
 }
 
-/** Clients call while what they call falls down and gets up again. Resolves when that is over. */
-export async function weather(world: World, seed: string): Promise<Crowd> {
+/** Runs clients while the processes are killed and restarted. Resolves after the last restart. */
+export async function runUnderFaults(testBed: TestBed, seed: string): Promise<Clients> {
   const random = createRandom(seed);
-  const crowd = startClients(world, seed);
+  const clients = startClients(testBed, seed);
   try {
-    for (let left = between(random, 3, 5); left > 0; left--) await world.strike(random);
-    return crowd;
+    for (let left = between(random, 3, 5); left > 0; left--) await testBed.injectFault(random);
+    return clients;
   } catch (error) {
-    await crowd.stop();
+    await clients.stop();
     throw error;
   }
 }
 
-/** Waits until all has come to rest, and counts. */
-export async function reckon(world: World, crowd: Crowd, seed: string): Promise<Report> {
-  const random = createRandom(`${seed} reckoning`);
-  await crowd.stop();
-  const stuck = await unsettled(world, random);
-  // What is told from memory, and was never kept, is gone now.
-  await world.restart();
-  const stuckAgain = await unsettled(world, random);
-  return report(crowd, await collect(world, crowd, random), [...stuck, ...stuckAgain]);
+/** Waits until every message is settled, and compares the final state with the responses that clients got. */
+export async function settleAndReport(testBed: TestBed, clients: Clients, seed: string): Promise<Report> {
+  const random = createRandom(`${seed} settling`);
+  await clients.stop();
+  const stuck = await unsettled(testBed, random);
+  // The restart drops everything that was only in memory.
+  await testBed.restart();
+  const stuckAgain = await unsettled(testBed, random);
+  return report(clients, await collect(testBed, clients, random), [...stuck, ...stuckAgain]);
 }
 
-function report({ asked, strange }: Crowd, evidence: Evidence, stuck: readonly string[]): Report {
-  const told = new Set(asked.flatMap(({ ids }) => [...ids]));
+function report({ asked, unexpected }: Clients, evidence: Evidence, stuck: readonly string[]): Report {
+  const acknowledged = new Set(asked.flatMap(({ ids }) => [...ids]));
   const attempts = evidence.listed.flatMap((message) => message.attempts);
   return {
-    violations: [...findViolations(evidence), ...strange, ...stuck],
+    violations: [...findViolations(evidence), ...unexpected, ...stuck],
     tally: tallyOf(evidence),
-    untold: evidence.listed.filter(({ id }) => !told.has(id)).length,
+    unacknowledged: evidence.listed.filter(({ id }) => !acknowledged.has(id)).length,
     uncertain: attempts.filter(isUncertain).length,
     duplicates: evidence.copies.length - new Set(evidence.copies.map(({ messageId }) => messageId)).size,
   };
 }
 
-/** Waits until nothing waits any more. Answers what still does when that takes too long. */
-async function unsettled(world: World, random: Random): Promise<string[]> {
+/** Waits until every message is settled. Returns a violation for each that is not in time. */
+async function unsettled(testBed: TestBed, random: Random): Promise<string[]> {
   const until = performance.now() + SETTLE_WITHIN_MS;
   for (;;) {
-    const { messages } = await page(world, random, 'status=scheduled,queued,sending,deferred&limit=100');
+    const { messages } = await page(testBed, random, 'status=scheduled,queued,sending,deferred&limit=100');
     if (messages.length === 0) return [];
     if (performance.now() > until)
       return messages.map(
@@ -80,12 +80,12 @@ async function unsettled(world: World, random: Random): Promise<string[]> {
   }
 }
 
-async function collect(world: World, { asked }: Crowd, random: Random): Promise<Evidence> {
+async function collect(testBed: TestBed, { asked }: Clients, random: Random): Promise<Evidence> {
   const ids = [...new Set(asked.flatMap((one) => [...one.ids]))];
   const found = new Map<string, Shown>();
   const reader = async () => {
     for (let id = ids.pop(); id !== undefined; id = ids.pop()) {
-      const reply = await read(world, random, `/messages/${id}`);
+      const reply = await read(testBed, random, `/messages/${id}`);
       if (reply?.status === 200) found.set(id, reply.body as MessageResource);
       else if (reply?.status !== 404) throw new Error(`GET /messages/${id}: ${JSON.stringify(reply)}`);
     }
@@ -93,29 +93,29 @@ async function collect(world: World, { asked }: Crowd, random: Random): Promise<
   await Promise.all(Array.from({ length: READERS }, reader));
   const listed: Shown[] = [];
   for (let query: string | null = 'limit=100'; query !== null; ) {
-    const { messages, next_cursor } = await page(world, random, query);
+    const { messages, next_cursor } = await page(testBed, random, query);
     listed.push(...messages);
     query = next_cursor && `limit=100&cursor=${encodeURIComponent(next_cursor)}`;
   }
-  return { asked, found, listed, copies: world.gmail.messages.map(({ raw }) => toCopy(raw)) };
+  return { asked, found, listed, copies: testBed.gmail.messages.map(({ raw }) => toCopy(raw)) };
 }
 
-/** What may be answered late: where all processes of a small machine start at once, even Redis takes longer than a caller is kept waiting. */
-async function read(world: World, random: Random, path: string): Promise<Reply | null> {
+/** Reads with retries on 503: right after a restart of every process, even Redis responds late. */
+async function read(testBed: TestBed, random: Random, path: string): Promise<Reply | null> {
   const until = performance.now() + READ_WITHIN_MS;
   for (;;) {
-    const reply = await call(world, random, path);
+    const reply = await call(testBed, random, path);
     if (reply?.status !== 503 || performance.now() > until) return reply;
     await sleep(POLL_MS);
   }
 }
 
 async function page(
-  world: World,
+  testBed: TestBed,
   random: Random,
   query: string,
 ): Promise<{ messages: MessageResource[]; next_cursor: string | null }> {
-  const reply = await read(world, random, `/messages?${query}`);
+  const reply = await read(testBed, random, `/messages?${query}`);
   if (reply?.status !== 200) throw new Error(`GET /messages: ${JSON.stringify(reply)}`);
   return reply.body as { messages: MessageResource[]; next_cursor: string | null };
 }

@@ -2,45 +2,45 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import { type Report, reckon, weather } from './run.ts';
-import { openWorld, type WorldSetup } from './world.ts';
+import { type Report, runUnderFaults, settleAndReport } from './run.ts';
+import { openTestBed, type TestBedSetup } from './test-bed.ts';
 
-/** CRASH_SEED repeats that one; CRASH_SEEDS is how many: `npm run crash` plays twenty of each kind. */
+/** CRASH_SEED selects one seed; CRASH_SEEDS is the number of seeds. `npm run crash` uses 20 for each backend. */
 export const SEEDS: readonly number[] = process.env.CRASH_SEED
   ? [Number(process.env.CRASH_SEED)]
   : Array.from({ length: Number(process.env.CRASH_SEEDS ?? 1) }, (_, index) => index + 1);
 
-/** Most of the time of a seed is waiting: for its turn, and until all has come to rest. */
-export const SEVERAL = { concurrent: true, timeout: 300_000 };
+/** A seed mostly waits: for its turn, and until every message is settled. */
+export const CONCURRENT = { concurrent: true, timeout: 300_000 };
 
-/** Every fourth leaves it to a person what to do about an attempt that may have been one too many. */
+/** Every fourth seed runs with ON_UNCERTAIN=hold. */
 function onUncertain(seed: number): Record<string, string> {
   return seed % 4 === 0 ? { ON_UNCERTAIN: 'hold' } : {};
 }
 
-export type Setting = (folder: string) => Promise<Omit<WorldSetup, 'folder'>>;
+export type Setting = (folder: string) => Promise<Omit<TestBedSetup, 'folder'>>;
 
-/** Runs one seed in a folder of its own, which stays if anything is not as expected: the data and the logs are in it. */
-export async function playSeed(
+/** Runs one seed in a new folder with its data and logs. The folder stays if `expected` throws. */
+export async function runSeed(
   seed: number,
   setting: Setting,
-  expected: (report: Report, told: string) => void,
+  expected: (report: Report, details: string) => void,
 ): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'ot5-crash-'));
   const { env, ...others } = await setting(folder);
-  const report = await inWorld({ ...others, folder, env: { ...env, ...onUncertain(seed) } }, String(seed));
+  const report = await onTestBed({ ...others, folder, env: { ...env, ...onUncertain(seed) } }, String(seed));
   expected(report, `CRASH_SEED=${seed}, see ${folder}: ${JSON.stringify(report, null, 2)}`);
   await rm(folder, { recursive: true });
 }
 
-/** One world at a time has bad weather, as it takes all of a small machine; many may wait until they have come to rest. */
-async function inWorld(setup: WorldSetup, seed: string): Promise<Report> {
+/** Runs one test bed under faults at a time, because it uses all of a small machine. Several may settle concurrently. */
+async function onTestBed(setup: TestBedSetup, seed: string): Promise<Report> {
   await using stack = new AsyncDisposableStack();
-  const { world, crowd } = await inTurn(async () => {
-    const opened = stack.use(await openWorld(setup));
-    return { world: opened, crowd: await weather(opened, seed) };
+  const { testBed, clients } = await inTurn(async () => {
+    const opened = stack.use(await openTestBed(setup));
+    return { testBed: opened, clients: await runUnderFaults(opened, seed) };
   });
-  return await reckon(world, crowd, seed);
+  return await settleAndReport(testBed, clients, seed);
 }
 
 let lastTurn: Promise<unknown> = Promise.resolve();
@@ -51,8 +51,8 @@ function inTurn<T>(work: () => Promise<T>): Promise<T> {
   return turn;
 }
 
-/** All promises held, and there was something to keep. */
-export function expectTruth(report: Report, told: string): void {
-  expect(report.violations, told).toEqual([]);
-  expect(report.tally.sent, told).toBeGreaterThan(0);
+/** Expects that no promise was broken and that at least one message was sent. */
+export function expectNoViolation(report: Report, details: string): void {
+  expect(report.violations, details).toEqual([]);
+  expect(report.tally.sent, details).toBeGreaterThan(0);
 }

@@ -3,7 +3,7 @@ import { parseConfig } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { openService } from '../../src/service/service.ts';
 
-/** Run as a process of its own: `outtray serve` with this environment, save that what is tried again is tried soon. Says its URL when it serves. */
+/** Argument of this program, which runs `outtray serve` with short back-offs and sends its URL to its parent. */
 export interface ServiceSetup {
   readonly env: Record<string, string>;
   readonly ca: string;
@@ -20,8 +20,8 @@ const { url } = await openService({
   ...options,
 });
 
-// By itself it is written at the end of a process, and this one has no end of its own.
+// Node writes the compile cache when a process exits, but this process gets killed.
 flushCompileCache();
-// Nobody is left to be served.
+// Exits when its parent is gone.
 process.on('disconnect', () => process.exit());
 process.send?.(url);

@@ -10,7 +10,7 @@ import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const HELLO: SendRequest = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 
-test('the typed client sends a message and reads what became of it', async () => {
+test('the typed client sends a message and reads its outcome', async () => {
   await using gmail = await startSimulator();
   await using service = await startService({ smtp: gmail.url, ca: gmail.ca });
   const outtray = createOuttrayClient({ baseUrl: service.url, apiKey: API_KEY });
@@ -26,7 +26,7 @@ test('the typed client sends a message and reads what became of it', async () =>
   });
 });
 
-test('the typed client gives a refusal as a problem, without an exception', async () => {
+test('the typed client returns a refusal as a problem without throwing', async () => {
   await using gmail = await startSimulator();
   await using service = await startService({ smtp: gmail.url, ca: gmail.ca });
   const outtray = createOuttrayClient({ baseUrl: service.url, apiKey: 'not-a-secret-of-this-service' });
@@ -40,7 +40,7 @@ test('the typed client gives a refusal as a problem, without an exception', asyn
   });
 });
 
-test('the typed client takes a fetch in place of the global one, and gives it the key', async () => {
+test('the typed client uses a given fetch and passes it the key', async () => {
   const seen: Request[] = [];
   const outtray = createOuttrayClient({
     baseUrl: 'http://outtray.test',

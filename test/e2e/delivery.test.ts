@@ -8,8 +8,8 @@ import { startWithGmail } from '../helpers/smtp/gmail.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 
-describe('a message', () => {
-  test('is accepted at once with its Message-ID, and then sent with Gmail’s own reply', async () => {
+describe('message', () => {
+  test('is accepted at once with its Message-ID, then sent with Gmail’s reply', async () => {
     await using app = await startWithGmail();
     const accepted = await app.service.send(HELLO);
     expect(accepted.status).toBe(202);
@@ -39,7 +39,7 @@ describe('a message', () => {
     });
   });
 
-  test('arrives as it was asked for, whatever it has in it', async () => {
+  test('arrives with every requested field', async () => {
     await using app = await startWithGmail({ env: { GMAIL_ALIASES: 'no-reply@acme.com' } });
     const { status } = await app.service.send(
       {
@@ -99,7 +99,7 @@ describe('a message', () => {
     expect(header('list-unsubscribe-post')).toBe('List-Unsubscribe=One-Click');
   });
 
-  test('can be composed and measured without being sent', async () => {
+  test('is composed and measured by a dry run without being sent', async () => {
     await using app = await startWithGmail();
     const { status, body } = await app.service.send({ ...HELLO, bcc: 'bob@example.com', dry_run: true });
     expect(status).toBe(200);
@@ -113,7 +113,7 @@ describe('a message', () => {
     expect(real.status).toBe('sent');
   });
 
-  test('waits for its time when it is scheduled, and goes first when it is urgent', async () => {
+  test('waits until scheduled_at, and is sent first with high priority', async () => {
     await using app = await startWithGmail({ env: { SMTP_CONNECTIONS: '1' } });
     const scheduled = await app.service.send({
       ...HELLO,
@@ -129,7 +129,7 @@ describe('a message', () => {
     expect(subjects).toEqual(['slow', 'urgent', 'normal', 'later']);
   });
 
-  test('that cannot be encoded within the limit is refused with both numbers', async () => {
+  test('is refused with both sizes if its encoded form exceeds the limit', async () => {
     await using app = await startWithGmail({ env: { MAX_MESSAGE_BYTES: '300kb' } });
     const content = Buffer.alloc(260 * 1024).toString('base64');
     const { status, body } = await app.service.send({
@@ -139,19 +139,19 @@ describe('a message', () => {
     expect(status).toBe(413);
     expect(body).toMatchObject({
       code: 'message_too_large',
-      detail: expect.stringMatching(/\d+ bytes; at most 307200/),
+      detail: expect.stringMatching(/\d+ bytes; the maximum is 307200/),
     });
   });
 });
 
-describe('a caller that waits', () => {
+describe('Prefer: wait', () => {
   test.each([
     ['no-such-user', 422, 'recipients_rejected', 550, '5.1.1'],
     ['mailbox-full', 422, 'mailbox_full', 552, '5.2.2'],
     ['blocked-content', 422, 'attachment_blocked', 552, '5.7.0'],
     ['too-large', 413, 'message_too_large', 552, '5.3.4'],
   ])(
-    'gets for %s@ a %i problem with code %s, Gmail’s reply and the message, after one attempt',
+    'returns for %s@ a %i problem with code %s, Gmail’s reply and the message, after one attempt',
     async (local, status, code, smtp, enhanced) => {
       await using app = await startWithGmail();
       const answer = await app.service.send({ ...HELLO, to: `${local}@simulator.test` }, { wait: 20 });
@@ -170,7 +170,7 @@ describe('a caller that waits', () => {
     },
   );
 
-  test('gets a message that some recipients were refused for, with each one’s reply', async () => {
+  test('returns a partially refused message with the reply for each recipient', async () => {
     await using app = await startWithGmail();
     const to = ['ada@example.com', 'no-such-user@simulator.test'];
     const { status, body } = await app.service.send({ ...HELLO, to }, { wait: 20 });
@@ -185,7 +185,7 @@ describe('a caller that waits', () => {
     });
   });
 
-  test('gets its 202 when the time is up, and at once when the sender is paused', async () => {
+  test('returns 202 when the time is up, and at once if the account is paused', async () => {
     await using app = await startWithGmail({ backoffScale: 1 });
     const late = await app.service.send({ ...HELLO, to: 'slow+3s@simulator.test' }, { wait: 1 });
     expect(late.status).toBe(202);
@@ -209,8 +209,8 @@ describe('a caller that waits', () => {
   });
 });
 
-describe('a temporary refusal', () => {
-  test('is tried again alone: the recipients that were accepted get no second copy', async () => {
+describe('temporary refusal', () => {
+  test('is retried only for the refused recipients', async () => {
     await using app = await startWithGmail({ backoffScale: 0.00005 });
     const { body } = await app.service.send(
       { ...HELLO, to: ['ada@example.com', 'greylisted@simulator.test'] },
@@ -224,7 +224,7 @@ describe('a temporary refusal', () => {
     expect(new Set(app.gmail.messages.map(({ raw }) => raw)).size).toBe(1);
   });
 
-  test('shows when and why it is tried again', async () => {
+  test('reports the reason and the time of the next attempt', async () => {
     await using app = await startWithGmail({ backoffScale: 1 });
     const { body } = await app.service.send({ ...HELLO, to: 'greylisted@simulator.test' });
     await expect.poll(async () => (await app.service.get(body.id)).status).toBe('deferred');
@@ -236,7 +236,7 @@ describe('a temporary refusal', () => {
     expect(Date.parse(deferred.next_attempt_at ?? '')).toBeGreaterThan(Date.now());
   });
 
-  test('ends with retries_exhausted when RETRY_FOR is over, naming the last failure', async () => {
+  test('ends with retries_exhausted after RETRY_FOR, with the last failure', async () => {
     await using app = await startWithGmail({ env: { RETRY_FOR: '20ms' }, backoffScale: 0.00001 });
     await app.gmail.close();
     const { status, body } = await app.service.send(HELLO, { wait: 20 });
@@ -245,7 +245,7 @@ describe('a temporary refusal', () => {
     expect(body.detail).toContain('connect_failed');
   });
 
-  test('ends with expired when expires_at comes first', async () => {
+  test('ends with expired if expires_at comes first', async () => {
     await using app = await startWithGmail({ backoffScale: 1 });
     const soon = new Date(Date.now() + 700).toISOString();
     const { status, body } = await app.service.send(
@@ -260,10 +260,10 @@ describe('a temporary refusal', () => {
   });
 });
 
-describe('the same request again', () => {
+describe('repeated request with an Idempotency-Key', () => {
   const KEY = { 'idempotency-key': 'order-42' };
 
-  test('gets the same answer, and nothing is sent twice', async () => {
+  test('gets the same response, and sends nothing twice', async () => {
     await using app = await startWithGmail();
     const first = await app.service.send(HELLO, { headers: KEY });
     await app.service.settled(first.body.id);
@@ -279,7 +279,7 @@ describe('the same request again', () => {
     expect(app.gmail.messages).toHaveLength(1);
   });
 
-  test('a hundred times at once sends once', async () => {
+  test('sends once for a hundred concurrent requests', async () => {
     await using app = await startWithGmail();
     const answers = await Promise.all(
       Array.from({ length: 100 }, () => app.service.send(HELLO, { headers: KEY })),
@@ -291,14 +291,14 @@ describe('the same request again', () => {
     expect(app.gmail.messages).toHaveLength(1);
   });
 
-  test('with another body is refused', async () => {
+  test('is refused with a different body', async () => {
     await using app = await startWithGmail();
     await app.service.send(HELLO, { headers: KEY });
     const other = await app.service.send({ ...HELLO, subject: 'Another' }, { headers: KEY });
     expect(other).toMatchObject({ status: 422, body: { code: 'idempotency_key_reused' } });
   });
 
-  test('waits with the first one while that waits, and gets the same answer', async () => {
+  test('waits together with the first one, and gets the same response', async () => {
     await using app = await startWithGmail();
     const first = app.service.send({ ...HELLO, to: 'slow+1s@simulator.test' }, { wait: 20, headers: KEY });
     await app.gmail.waitFor(({ transactions }) => transactions.length > 0);
@@ -316,7 +316,7 @@ describe('the same request again', () => {
   });
 
   test.each(['memory', 'sqlite'])(
-    'waits again, and learns the outcome, when the caller of the first one left early (%s)',
+    'waits again and returns the outcome if the first client disconnected early (%s)',
     async (queue) => {
       await using folder = await mkdtempDisposable(join(tmpdir(), 'outtray-'));
       const env = queue === 'memory' ? {} : { QUEUE_URL: `sqlite:${join(folder.path, 'queue.db')}` };
@@ -342,13 +342,13 @@ describe('the same request again', () => {
     },
   );
 
-  test('is answered anew when the first one was refused', async () => {
+  test('is executed again if the first one was refused', async () => {
     await using app = await startWithGmail();
     expect((await app.service.send({ ...HELLO, to: 'nobody' }, { headers: KEY })).status).toBe(422);
     expect((await app.service.send(HELLO, { headers: KEY })).status).toBe(202);
   });
 
-  test('is remembered when it was accepted and then failed', async () => {
+  test('gets the same response if the message was accepted and then failed', async () => {
     await using app = await startWithGmail();
     const lost = { ...HELLO, to: 'no-such-user@simulator.test' };
     const first = await app.service.send(lost, { wait: 20, headers: KEY });
@@ -359,23 +359,23 @@ describe('the same request again', () => {
   });
 });
 
-describe('a full queue', () => {
-  test('refuses with Retry-After, loses nothing it took, and takes again when there is room', async () => {
+describe('full queue', () => {
+  test('refuses with Retry-After, loses no accepted message, and accepts again once there is room', async () => {
     await using app = await startWithGmail({ env: { QUEUE_MAX_MESSAGES: '2', SMTP_CONNECTIONS: '1' } });
     const slow = { ...HELLO, to: 'slow+500ms@simulator.test' };
-    const taken = [await app.service.send(slow), await app.service.send(slow)];
+    const accepted = [await app.service.send(slow), await app.service.send(slow)];
     const refused = await app.service.send(slow);
     expect(refused).toMatchObject({ status: 503, body: { code: 'queue_full', retryable: true } });
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await app.service.request('/readyz')).status).toBe(503);
-    for (const { body } of taken) expect((await app.service.settled(body.id)).status).toBe('sent');
+    for (const { body } of accepted) expect((await app.service.settled(body.id)).status).toBe('sent');
     expect((await app.service.send(HELLO, { wait: 20 })).body.status).toBe('sent');
     expect((await app.service.request('/readyz')).status).toBe(200);
   });
 });
 
-describe('keys', () => {
-  test('a key sees its own messages only, an admin key sees all', async () => {
+describe('API keys', () => {
+  test('show a key only its own messages, and an admin key all of them', async () => {
     await using app = await startWithGmail();
     const { body } = await app.service.send(HELLO);
     const asAdmin = { headers: { authorization: `Bearer ${ADMIN_KEY}` } };
@@ -388,8 +388,8 @@ describe('keys', () => {
   });
 });
 
-describe('the log', () => {
-  test('has one line a request and one an attempt, tied by their ids, and neither a body nor a secret', async () => {
+describe('log', () => {
+  test('has one line per request and per attempt, linked by ids, without bodies and secrets', async () => {
     await using app = await startWithGmail({ env: { LOG_LEVEL: 'trace' } });
     const secrets = ['the-subject-is-secret', 'the-body-is-secret', 'the-attachment-is-secret'];
     const [subject = '', text = '', attached = ''] = secrets;

@@ -7,7 +7,7 @@ import { run } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
-/** A working directory with a `.env` that names the simulator, whose CA it trusts. */
+/** A working directory with a `.env` for the simulator, and the environment that trusts its CA. */
 function workAgainst(gmail: Simulator, more = '') {
   const folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
   writeFileSync(join(folder.path, 'ca.pem'), gmail.ca);
@@ -20,7 +20,7 @@ function workAgainst(gmail: Simulator, more = '') {
 }
 
 describe('.env in the working directory', () => {
-  test('is the whole configuration of serve, and the log names it', async () => {
+  test('configures serve, and the log names it', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail);
     await using service = run(['serve'], {}, folder.path);
@@ -34,7 +34,7 @@ describe('.env in the working directory', () => {
     expect(await response.json()).toMatchObject({ status: 'sent' });
   });
 
-  test('is read by the doctor, which has a line for it', async () => {
+  test('is read by the doctor, which reports it in a line', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail);
     await using doctor = run(['doctor'], {}, folder.path);
@@ -44,7 +44,7 @@ describe('.env in the working directory', () => {
     );
   });
 
-  test('tells healthcheck which port to ask', async () => {
+  test('gives healthcheck the port', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail);
     await using service = run(['serve'], {}, folder.path);
@@ -54,14 +54,14 @@ describe('.env in the working directory', () => {
     expect(await healthcheck.ended).toBe(0);
   });
 
-  test('yields to the environment', async () => {
+  test('is overridden by the environment', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail, 'LOG_LEVEL=loud\r\n');
     await using service = run(['serve'], { LOG_LEVEL: 'info' }, folder.path);
     await service.saw(/"msg":"listening"/);
   });
 
-  test('is named beside the problems of the configuration', async () => {
+  test('is named with configuration problems', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail, 'LOG_LEVEL=loud\r\n');
     await using service = run(['serve'], {}, folder.path);
@@ -72,7 +72,7 @@ describe('.env in the working directory', () => {
   });
 
   test.each(['serve', 'doctor'])(
-    'that cannot be read ends %s with exit code 2 and its name',
+    'that is unreadable makes %s exit with code 2 and name it',
     async (command) => {
       using folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
       mkdirSync(join(folder.path, '.env'));
@@ -93,7 +93,7 @@ describe('.env in the working directory', () => {
   });
 });
 
-test('the error about a missing variable says that there is no .env', async () => {
+test('an error about a missing variable mentions that there is no .env', async () => {
   await using service = run(['serve']);
   expect(await service.ended).toBe(2);
   expect(service.output().err).toContain('there is no .env file in the working directory');

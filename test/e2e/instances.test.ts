@@ -14,10 +14,10 @@ interface Setup {
   readonly count?: number;
 }
 
-/** Two instances, or more, on one Redis and before one Gmail. */
+/** Starts two or more instances that share one Redis and one Gmail. */
 async function start({ env = {}, password = APP_PASSWORD, count = 2 }: Setup = {}) {
   await using stack = new AsyncDisposableStack();
-  const redis = stack.use(await startRedis(['appendonly yes']));
+  const redis = stack.use(await startRedis(['appendonly yes', 'appendfsync always']));
   const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
   const options = {
     smtp: gmail.url,
@@ -41,14 +41,14 @@ async function accounts(service: ServiceUnderTest) {
   ).accounts;
 }
 
-/** Kills Redis, lets the test look, starts it again, and waits until all are ready. */
+/** Kills Redis, runs `check`, restarts Redis, and waits until all instances are ready. */
 async function without(
   redis: RedisServer,
   services: readonly ServiceUnderTest[],
-  look: () => Promise<void>,
+  check: () => Promise<void>,
 ): Promise<void> {
   await redis.kill();
-  await look();
+  await check();
   await redis.restart();
   for (const service of services) {
     await expect.poll(async () => (await service.request('/readyz')).status, { timeout: 10_000 }).toBe(200);
@@ -56,7 +56,7 @@ async function without(
 }
 
 describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', () => {
-  test('answer for, list and cancel what another has accepted, and say that Redis has it', async () => {
+  test('return, list and cancel messages that another accepted, with durability redis', async () => {
     const { one, other } = await start();
     const later = { ...HELLO, scheduled_at: new Date(Date.now() + 3_600_000).toISOString() };
     const { body } = await one.send(later);
@@ -67,8 +67,8 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect([canceled.status, (await one.get(body.id)).status]).toEqual([200, 'canceled']);
   });
 
-  test('let a request wait at one for what another sends', async () => {
-    // The first has the only connection; whoever accepts, it sends.
+  test('let a request wait at one instance for a message that another sends', async () => {
+    // The first instance has the only connection, so it sends all messages.
     const { one, other, gmail } = await start({ env: { SMTP_CONNECTIONS: '1' } });
     const [here, there] = await Promise.all([one.send(SLOW, { wait: 20 }), other.send(SLOW, { wait: 20 })]);
     expect([here.status, here.body.status, there.status, there.body.status]).toEqual([
@@ -80,7 +80,7 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect(gmail.counters).toMatchObject({ connections: 1, logins: 1 });
   });
 
-  test('make one message of a request that comes to both with the same Idempotency-Key', async () => {
+  test('create one message when both get a request with the same Idempotency-Key', async () => {
     const { one, other, gmail } = await start();
     const headers = { 'idempotency-key': 'k' };
     const first = await one.send(HELLO, { headers });
@@ -94,7 +94,7 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect(gmail.messages).toHaveLength(1);
   });
 
-  test('let a repeated request wait at one for what another has accepted, also if its first caller left early', async () => {
+  test('let a repeated request wait for a message that another accepted, even if the first client left', async () => {
     const { one, other, gmail } = await start();
     const headers = { 'idempotency-key': 'k' };
     const impatient = new AbortController();
@@ -113,28 +113,28 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect(gmail.messages).toHaveLength(1);
   });
 
-  test('let a GET wait at one for what another sends', async () => {
+  test('let a GET wait at one instance for a message that another sends', async () => {
     const { one, other } = await start();
     const { body } = await one.send(SLOW);
-    const told = await Promise.all(
+    const responses = await Promise.all(
       [one, other].map((each) => each.request(`/messages/${body.id}`, { headers: { prefer: 'wait=20' } })),
     );
-    expect(told.map(({ body: message }) => message.status)).toEqual(['sent', 'sent']);
+    expect(responses.map(({ body: message }) => message.status)).toEqual(['sent', 'sent']);
   });
 
-  test('count requests of a key, and its messages of a day, together', async () => {
+  test('count the requests and the daily messages of a key together', async () => {
     const keys = JSON.stringify([
       { name: 'crm', secret: 'crm-secret-0123456789-abcdefghij', scopes: ['send', 'read'], daily_limit: 3 },
     ]);
     const { one, other } = await start({ env: { RATE_LIMIT: '5/1m', API_KEYS: keys } });
-    const answers = [
+    const responses = [
       await one.send(HELLO),
       await other.send(HELLO),
       await one.send(HELLO),
       await other.send(HELLO),
     ];
-    expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 429]);
-    expect(answers[3]?.body.detail).toContain('daily_limit');
+    expect(responses.map(({ status }) => status)).toEqual([202, 202, 202, 429]);
+    expect(responses[3]?.body.detail).toContain('daily_limit');
     expect((await one.send(HELLO)).headers.get('ratelimit')).toMatch(/"key";r=0/);
     const sixth = await other.request('/accounts');
     expect([sixth.status, sixth.body.code]).toEqual([429, 'rate_limited']);
@@ -144,17 +144,17 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     const { one, other } = await start({ env: { RATE_LIMIT: '20/1m' } });
     const headers = { 'content-type': 'application/json' };
     const body = JSON.stringify({ messages: Array(6).fill({ ...HELLO, dry_run: true }) });
-    const answers = await Promise.all(
+    const responses = await Promise.all(
       Array.from({ length: 5 }, (_, i) =>
         (i % 2 ? one : other).request('/send/batch', { method: 'POST', headers, body }),
       ),
     );
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([202, 202, 202, 429, 429]);
+    expect(responses.map(({ status }) => status).toSorted()).toEqual([202, 202, 202, 429, 429]);
     expect((await one.request('/accounts')).headers.get('ratelimit')).toMatch(/^"key";r=0/);
     expect((await other.request('/accounts')).status).toBe(429);
   });
 
-  test('log in once with a password that is refused, and both wait', async () => {
+  test('try a wrong password once, and both pause', async () => {
     const { one, other, gmail } = await start({ password: 'wrongwrongwrongw' });
     const [here, there] = await Promise.all([one.send(HELLO, { wait: 20 }), other.send(HELLO, { wait: 20 })]);
     expect([here.status, here.body.status, there.status, there.body.status]).toEqual([
@@ -168,7 +168,7 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect(gmail.counters.failedLogins).toBeLessThanOrEqual(2);
   });
 
-  test('send no more together than the account may in a day', async () => {
+  test('send no more together than the daily quota of the account', async () => {
     const { one, other, gmail } = await start({ env: { GMAIL_DAILY_MESSAGES: '5', GMAIL_RESERVE: '0%' } });
     const sent = await Promise.all(Array.from({ length: 12 }, (_, i) => (i % 2 ? one : other).send(HELLO)));
     const ids = sent.map(({ body }) => body.id);
@@ -184,7 +184,7 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect((await accounts(other))[0].quota.messages.used).toBe(5);
   });
 
-  test('tell an endpoint of each event once', async () => {
+  test('deliver each event to an endpoint once', async () => {
     await using endpoint = await startEndpoint();
     const url = `http://127.0.0.1:${endpoint.port}/hooks`;
     const { one, other } = await start({
@@ -193,12 +193,14 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     const sent = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? one : other).send(HELLO)));
     await expect.poll(() => endpoint.heard.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(10);
     await Promise.all([one.close(), other.close()]);
-    const told = endpoint.heard.map(({ body }) => JSON.parse(body) as { type: string; data: { id: string } });
-    expect(told.map(({ data }) => data.id).toSorted()).toEqual(sent.map(({ body }) => body.id).toSorted());
-    expect(new Set(told.map(({ type }) => type))).toEqual(new Set(['message.sent']));
+    const events = endpoint.heard.map(
+      ({ body }) => JSON.parse(body) as { type: string; data: { id: string } },
+    );
+    expect(events.map(({ data }) => data.id).toSorted()).toEqual(sent.map(({ body }) => body.id).toSorted());
+    expect(new Set(events.map(({ type }) => type))).toEqual(new Set(['message.sent']));
   });
 
-  test('share what a third leaves behind when it stops', async () => {
+  test('send the remaining messages of an instance that stops', async () => {
     const { services, one, other, gmail } = await start({ count: 3, env: { SMTP_CONNECTIONS: '3' } });
     const third = services[2] as ServiceUnderTest;
     const sent = await Promise.all(
@@ -214,7 +216,7 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect(gmail.messages).toHaveLength(9);
   });
 
-  test('refuse at once while Redis is away, and go on by themselves when it is back', async () => {
+  test('refuse requests at once while Redis is away, and recover when it is back', async () => {
     const { redis, one, other, gmail } = await start();
     const before = await one.send({ ...HELLO, scheduled_at: new Date(Date.now() + 1500).toISOString() });
     await without(redis, [one, other], async () => {
@@ -233,7 +235,7 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect(gmail.messages).toHaveLength(2);
   });
 
-  test('write down what became of an attempt that ended while Redis was away, and do not send it again', async () => {
+  test('record the outcome of an attempt that ended while Redis was away, and do not send it again', async () => {
     const { redis, one, other, gmail } = await start();
     const { body } = await one.send({ ...HELLO, to: 'slow+800ms@simulator.test' });
     await expect.poll(async () => (await other.get(body.id)).status).toBe('sending');
@@ -250,7 +252,8 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
 });
 
 test.skipIf(!hasRedis)(
-  'a Redis that may lose what it holds is warned about at the start (with redis-server)',
+  'a Redis that may lose data causes warnings at startup (with redis-server)',
+
   async () => {
     await using redis = await startRedis(['appendonly no', 'maxmemory-policy allkeys-lru']);
     await using gmail = await startSimulator({ password: APP_PASSWORD });

@@ -6,8 +6,8 @@ import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
 
-describe('the same mailbox in upper and lower case', () => {
-  test('is one recipient across to, cc and bcc, spelled as it is first written', async () => {
+describe('same mailbox in upper and lower case', () => {
+  test('is one recipient across to, cc and bcc, in its first spelling', async () => {
     await using app = await startWithGmail();
     const { body } = await app.service.send(
       {
@@ -30,7 +30,7 @@ describe('the same mailbox in upper and lower case', () => {
     expect(found.body).toMatchObject({ messages: [{ id: body.id }] });
   });
 
-  test('is suppressed in each place where it stands', async () => {
+  test('is suppressed in every field', async () => {
     await using app = await startWithGmail();
     await app.service.request('/suppressions/ADA@example.com', { method: 'PUT' });
     const { status, body } = await app.service.send({
@@ -41,7 +41,7 @@ describe('the same mailbox in upper and lower case', () => {
     expect([status, body.errors?.map(({ pointer }) => pointer)]).toEqual([422, ['/to/0', '/to/1', '/cc/0']]);
   });
 
-  test('is told as one where everything is redirected', async () => {
+  test('is listed once if all mail is redirected', async () => {
     await using app = await startWithGmail({ env: { REDIRECT_ALL_TO: 'qa@example.com' } });
     await app.service.send(
       { ...HELLO, to: ['Ada@example.com', 'ada@example.com'], cc: 'Bob@example.com' },
@@ -52,8 +52,8 @@ describe('the same mailbox in upper and lower case', () => {
   });
 });
 
-describe('a local part with two dots in a row or one at its end', () => {
-  test('stands in quotes on the wire, and without them wherever callers see it', async () => {
+describe('local part with consecutive or trailing dots', () => {
+  test('is quoted in SMTP, and unquoted in the API', async () => {
     const commands: string[] = [];
     let data = '';
     await using server = await startRawSmtp(async (io) => {
@@ -90,7 +90,7 @@ describe('a local part with two dots in a row or one at its end', () => {
     expect(to).toBe('<"a..b"@docomo.ne.jp>, Abc <"abc."@ezweb.ne.jp>');
   });
 
-  test('is found, and suppressed, in either form', async () => {
+  test('is found and suppressed in either form', async () => {
     await using app = await startWithGmail();
     const { body } = await app.service.send(
       { ...HELLO, to: '"a..b"@docomo.ne.jp', bcc: 'A..b@docomo.ne.jp' },
@@ -111,8 +111,8 @@ describe('a local part with two dots in a row or one at its end', () => {
   });
 });
 
-describe('a thread of other programs', () => {
-  test('stands in the headers word for word, on lines of at most 998 bytes', async () => {
+describe('thread started by other programs', () => {
+  test('is kept verbatim in the headers, on lines of at most 998 bytes', async () => {
     await using app = await startWithGmail();
     const odd = [
       '<no-at-sign>',
@@ -140,7 +140,7 @@ describe('a thread of other programs', () => {
   });
 });
 
-test('an address to unsubscribe at may have a query, as in a mailto URL', async () => {
+test('an unsubscribe address may have a query, as in a mailto URL', async () => {
   await using app = await startWithGmail();
   const headerOf = async (email: string) => {
     const { status } = await app.service.send({ ...HELLO, unsubscribe: { email } }, { wait: 20 });

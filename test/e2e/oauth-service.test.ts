@@ -19,7 +19,7 @@ const refreshToken: Env = ({ oauth }) => ({
 });
 const serviceAccount: Env = ({ oauth }) => ({ GMAIL_SERVICE_ACCOUNT: oauth.serviceAccount });
 
-/** The service, with this login in place of the app password. */
+/** Starts the service with this login instead of the app password. */
 function start(gmail: Simulator, env: Record<string, string>): Promise<ServiceUnderTest> {
   return startService({
     smtp: gmail.url,
@@ -28,11 +28,11 @@ function start(gmail: Simulator, env: Record<string, string>): Promise<ServiceUn
   });
 }
 
-describe.concurrent('the service with OAuth', () => {
+describe.concurrent('service with OAuth', () => {
   test.each([
     ['a refresh token', refreshToken],
     ['a service account', serviceAccount],
-  ])('sends by %s, and asks for one token', async (_, env) => {
+  ])('sends with %s and requests one token', async (_, env) => {
     await using gmail = await startSimulator();
     await using service = await start(gmail, env(gmail));
     for (const id of await sendMany(service, 20, HELLO))
@@ -41,7 +41,7 @@ describe.concurrent('the service with OAuth', () => {
     expect(gmail.oauth.requests).toBe(1);
   });
 
-  test('waits while there is no token, and sends everything once there is', async () => {
+  test('defers messages while no token can be obtained, and then sends all of them', async () => {
     await using gmail = await startSimulator();
     gmail.oauth.setFault('invalid_grant');
     await using service = await start(gmail, serviceAccount(gmail));
@@ -63,7 +63,7 @@ describe.concurrent('the service with OAuth', () => {
   });
 });
 
-test('a password that is rotated in its file heals the account without a restart', async () => {
+test('a password rotated in its file resumes the account without a restart', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'outtray-password-'));
   await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
   const file = join(folder, 'password');

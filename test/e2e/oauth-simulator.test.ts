@@ -1,12 +1,12 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { base64, dial, startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { base64, connectTo, startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { serviceAccountOf } from '../helpers/smtp/transport.ts';
 
 const JWT_BEARER = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 
-async function ask({ oauth }: Simulator, form: Record<string, string>) {
+async function requestToken({ oauth }: Simulator, form: Record<string, string>) {
   const response = await fetch(oauth.tokenUrl, { method: 'POST', body: new URLSearchParams(form) });
   return { status: response.status, body: (await response.json()) as Record<string, unknown> };
 }
@@ -19,10 +19,10 @@ function refresh(gmail: Simulator, patch: Record<string, string> = {}) {
     client_secret: clientSecret,
     refresh_token: refreshToken,
   };
-  return ask(gmail, { ...form, ...patch });
+  return requestToken(gmail, { ...form, ...patch });
 }
 
-/** An assertion as a service account signs it, with what the test cares about put over it. */
+/** Signs an assertion of the service account, with the given claims replaced. */
 function assertion(
   gmail: Simulator,
   patch: Record<string, unknown> = {},
@@ -46,14 +46,16 @@ function assertion(
 }
 
 async function logIn(gmail: Simulator, user: string, token: unknown): Promise<string> {
-  using session = await dial(gmail, 'implicit');
-  await session.say('EHLO client.test');
-  const reply = await session.say(`AUTH XOAUTH2 ${base64(`user=${user}\x01auth=Bearer ${token}\x01\x01`)}`);
-  return reply.startsWith('334') ? await session.say('') : reply;
+  using session = await connectTo(gmail, 'implicit');
+  await session.command('EHLO client.test');
+  const reply = await session.command(
+    `AUTH XOAUTH2 ${base64(`user=${user}\x01auth=Bearer ${token}\x01\x01`)}`,
+  );
+  return reply.startsWith('334') ? await session.command('') : reply;
 }
 
-describe.concurrent('the token endpoint', () => {
-  test('answers as Google does, and its token logs in its own user alone', async () => {
+describe.concurrent('token endpoint', () => {
+  test('responds as Google does, with a token that logs in only its own user', async () => {
     await using gmail = await startSimulator();
     const { status, body } = await refresh(gmail);
     expect(status).toBe(200);
@@ -105,26 +107,31 @@ describe.concurrent('the token endpoint', () => {
     ['without a user', { sub: undefined }, 'invalid_grant', /claims/],
   ])('refuses an assertion %s', async (_, patch, error, description) => {
     await using gmail = await startSimulator();
-    const { body } = await ask(gmail, { grant_type: JWT_BEARER, assertion: assertion(gmail, patch) });
+    const { body } = await requestToken(gmail, {
+      grant_type: JWT_BEARER,
+      assertion: assertion(gmail, patch),
+    });
     expect(body).toEqual({ error, error_description: expect.stringMatching(description) });
   });
 
-  test('refuses an assertion that another key has signed', async () => {
+  test('refuses an assertion signed by another key', async () => {
     await using gmail = await startSimulator();
     const { privateKey } = generateKeyPairSync('rsa', {
       modulusLength: 2048,
       publicKeyEncoding: { type: 'spki', format: 'pem' },
       privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
     });
-    expect((await ask(gmail, { grant_type: JWT_BEARER, assertion: assertion(gmail) })).status).toBe(200);
-    const { body } = await ask(gmail, {
+    expect((await requestToken(gmail, { grant_type: JWT_BEARER, assertion: assertion(gmail) })).status).toBe(
+      200,
+    );
+    const { body } = await requestToken(gmail, {
       grant_type: JWT_BEARER,
       assertion: assertion(gmail, {}, privateKey),
     });
     expect(body).toEqual({ error: 'invalid_grant', error_description: 'Invalid JWT Signature.' });
   });
 
-  test('can be made to fail and to heal over HTTP, and its tokens to end', async ({ expect }) => {
+  test('has faults and revokes tokens by HTTP', async ({ expect }) => {
     await using gmail = await startSimulator();
     const control = (path: string, body: unknown) =>
       fetch(`${gmail.httpUrl}${path}`, {
@@ -146,16 +153,16 @@ describe.concurrent('the token endpoint', () => {
     await expect.poll(() => logIn(gmail, gmail.user, body.access_token)).toMatch(/^535/);
   });
 
-  test('ends a session with its token: 421, and the connection is closed', async () => {
+  test('ends a session with its token: 421 and a closed connection', async () => {
     await using gmail = await startSimulator();
     const { body } = await refresh(gmail);
-    using session = await dial(gmail, 'implicit');
-    await session.say('EHLO client.test');
-    await session.say(
+    using session = await connectTo(gmail, 'implicit');
+    await session.command('EHLO client.test');
+    await session.command(
       `AUTH XOAUTH2 ${base64(`user=${gmail.user}\x01auth=Bearer ${body.access_token}\x01\x01`)}`,
     );
     gmail.oauth.revoke();
-    expect(await session.say(`MAIL FROM:<${gmail.user}>`)).toMatch(/^421 4\.7\.0 Connection expired/);
-    await session.hungUp;
+    expect(await session.command(`MAIL FROM:<${gmail.user}>`)).toMatch(/^421 4\.7\.0 Connection expired/);
+    await session.closed;
   });
 });

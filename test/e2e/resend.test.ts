@@ -7,14 +7,14 @@ import { startWithGmail, type WithGmail } from '../helpers/smtp/gmail.ts';
 const FROM = 'Bot <bot@simulator.test>';
 const HELLO = { from: FROM, to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 
-/** The public SDK, as it is, with nothing but its base URL set. */
+/** The unmodified public SDK with this service as its base URL. */
 function sdkOf({ service }: WithGmail, key = API_KEY): Resend {
   return new Resend(key, { baseUrl: service.url });
 }
 
 const inAnHour = (hours = 1) => new Date(Date.now() + hours * 3_600_000).toISOString();
 
-/** The id of what was accepted. Rejects with the error if it was not. */
+/** Returns the id of an accepted email. Rejects with the error otherwise. */
 async function idOf(answer: Promise<{ data: { id: string } | null; error: unknown }>): Promise<string> {
   const { data, error } = await answer;
   if (data === null) throw new Error(JSON.stringify(error));
@@ -22,7 +22,7 @@ async function idOf(answer: Promise<{ data: { id: string } | null; error: unknow
 }
 
 describe('the Resend SDK sends', () => {
-  test('one email, which arrives as it was asked for', async () => {
+  test('one email, which arrives as requested', async () => {
     await using app = await startWithGmail();
     const id = await idOf(
       sdkOf(app).emails.send({
@@ -77,7 +77,7 @@ describe('the Resend SDK sends', () => {
     expect(files).toHaveLength(2);
   });
 
-  test('with the headers for threads and for unsubscribing, for which Resend has no fields', async () => {
+  test('with threading and unsubscribe headers, for which Resend has no fields', async () => {
     await using app = await startWithGmail();
     const id = await idOf(
       sdkOf(app).emails.send({
@@ -100,7 +100,7 @@ describe('the Resend SDK sends', () => {
     });
   });
 
-  test('once only with one idempotency key, and learns when the key was used for something else', async () => {
+  test('once per idempotency key, and gets an error when the key was used for another email', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
     const options = { idempotencyKey: 'welcome/42' };
@@ -126,7 +126,7 @@ describe('the Resend SDK sends a batch', () => {
   const GOOD = [HELLO, { ...HELLO, to: ['bob@example.com'] }];
   const BAD = { ...HELLO, to: 'bob at example.com' };
 
-  test('and gets the ids in its order', async () => {
+  test('and gets the ids in the same order', async () => {
     await using app = await startWithGmail();
     const options = { idempotencyKey: 'batch-1' };
     const { data, error } = await sdkOf(app).batch.send(GOOD, options);
@@ -140,10 +140,10 @@ describe('the Resend SDK sends a batch', () => {
   });
 
   test.each([
-    ['an address that is none', BAD, 'validation_error', 422, /^\/2\/to: /],
-    ['a sender that is none', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422, /^\/2\/from: /],
+    ['an invalid address', BAD, 'validation_error', 422, /^\/2\/to: /],
+    ['an invalid sender', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422, /^\/2\/from: /],
     [
-      'a sender that is not the account’s',
+      'a sender that the account does not own',
       { ...HELLO, from: 'boss@elsewhere.example' },
       'validation_error',
       403,
@@ -163,7 +163,7 @@ describe('the Resend SDK sends a batch', () => {
       422,
       /^\/2\/template\/id: /,
     ],
-  ])('strictly: with %s nothing of it is sent', async (_, bad, name, statusCode, message) => {
+  ])('strictly: %s refuses the whole batch', async (_, bad, name, statusCode, message) => {
     await using app = await startWithGmail();
     const { data, error } = await sdkOf(app).batch.send([...GOOD, bad as typeof HELLO]);
     expect(data).toBeNull();
@@ -171,7 +171,7 @@ describe('the Resend SDK sends a batch', () => {
     expect((await sdkOf(app).emails.list()).data?.data).toEqual([]);
   });
 
-  test('permissively: what is right is sent, and the rest is told by its index', async () => {
+  test('permissively: valid emails are sent, and invalid ones are reported by index', async () => {
     await using app = await startWithGmail();
     const { data, error } = await sdkOf(app).batch.send([HELLO, BAD, HELLO], {
       batchValidation: 'permissive',
@@ -192,7 +192,7 @@ describe('the Resend SDK sends a batch', () => {
 });
 
 describe('the Resend SDK schedules an email', () => {
-  test('reads it, gives it another time, and cancels it', async () => {
+  test('reads, reschedules and cancels it', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
     const [first, second] = [inAnHour(1), inAnHour(2)];
@@ -233,7 +233,7 @@ describe('the Resend SDK schedules an email', () => {
     expect(app.gmail.messages).toHaveLength(0);
   });
 
-  test('but not in words: the error asks for ISO 8601', async () => {
+  test('but not in natural language: the error asks for ISO 8601', async () => {
     await using app = await startWithGmail();
     const { error } = await sdkOf(app).emails.send({ ...HELLO, scheduledAt: 'in 1 hour' });
     expect(error).toMatchObject({
@@ -245,7 +245,7 @@ describe('the Resend SDK schedules an email', () => {
 });
 
 describe('the Resend SDK reads', () => {
-  test('what became of an email that was sent', async () => {
+  test('the outcome of a sent email', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
     const id = await idOf(
@@ -263,7 +263,7 @@ describe('the Resend SDK reads', () => {
     });
   });
 
-  test('a list of its emails page by page, newest first', async () => {
+  test('its emails page by page, newest first', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
     const ids: string[] = [];
@@ -284,12 +284,12 @@ describe('the Resend SDK gets a typed error', () => {
   const { to: __, ...WITHOUT_TO } = HELLO;
 
   test.each([
-    ['for a recipient that is none', { ...HELLO, to: 'ada' }, 'validation_error', 422],
-    ['for a recipient that is missing', WITHOUT_TO, 'missing_required_field', 422],
-    ['for nothing to say', WITHOUT_BODY, 'missing_required_field', 422],
-    ['for a sender that is none', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422],
+    ['for an invalid recipient', { ...HELLO, to: 'ada' }, 'validation_error', 422],
+    ['for a missing recipient', WITHOUT_TO, 'missing_required_field', 422],
+    ['for a missing body', WITHOUT_BODY, 'missing_required_field', 422],
+    ['for an invalid sender', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422],
     [
-      'for a sender that is not the account’s',
+      'for a sender that the account does not own',
       { ...HELLO, from: 'boss@elsewhere.example' },
       'validation_error',
       403,
@@ -309,7 +309,7 @@ describe('the Resend SDK gets a typed error', () => {
     expect(app.gmail.messages).toHaveLength(0);
   });
 
-  test('for a key that is wrong, and for one that may not do this', async () => {
+  test('for an unknown key and for a key without the scope', async () => {
     const secret = 'look-secret-0123456789-abcdefghi';
     const keys = JSON.stringify([{ name: 'look', secret, scopes: ['read'] }]);
     await using app = await startWithGmail({ env: { API_KEYS: keys } });
@@ -325,19 +325,19 @@ describe('the Resend SDK gets a typed error', () => {
     expect((await sdkOf(app, secret).emails.list()).error).toBeNull();
   });
 
-  test('for an email that there is not', async () => {
+  test('for an unknown email', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
-    const answers = [
+    const responses = [
       emails.get('msg_x'),
       emails.cancel('msg_x'),
       emails.update({ id: 'msg_x', scheduledAt: inAnHour() }),
     ];
-    for (const { error } of await Promise.all(answers))
+    for (const { error } of await Promise.all(responses))
       expect(error).toMatchObject({ name: 'not_found', statusCode: 404 });
   });
 
-  test('for too many requests, with the seconds to wait', async () => {
+  test('for too many requests, with Retry-After', async () => {
     await using app = await startWithGmail({ env: { RATE_LIMIT: '1/1m' } });
     const { emails } = sdkOf(app);
     await emails.list();

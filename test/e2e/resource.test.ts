@@ -6,7 +6,7 @@ import { makeTemplatesDir } from '../helpers/templates.ts';
 const BOSS = { headers: { authorization: `Bearer ${ADMIN_KEY}` } };
 
 describe('the message resource', () => {
-  test('says what was asked for, also when the content is dropped, and wherever it is shown', async () => {
+  test('shows the request everywhere it appears, also after the content is dropped', async () => {
     await using templates = await makeTemplatesDir({
       'invoice/subject.txt': 'Your invoice',
       'invoice/body.html': '<p>{{name}}, pay.</p>',
@@ -36,7 +36,7 @@ describe('the message resource', () => {
       attachments: [
         { filename: 'invoice.pdf', size: 1000, content_type: 'application/pdf' },
         { filename: 'data', size: 3, content_type: 'text/csv' },
-        // It may not be encoded as what it is.
+        // RFC 2046 forbids base64 for message/rfc822, so the generic type replaces it.
         { filename: 'mail.eml', size: 0, content_type: 'application/octet-stream' },
       ],
       priority: 'high',
@@ -51,7 +51,7 @@ describe('the message resource', () => {
       expect(app.gmail.messages[0]?.raw).toContain(`Content-Type: ${content_type};`);
   });
 
-  test('has nothing where nothing was asked for', async () => {
+  test('has empty fields where the request had none', async () => {
     await using app = await startWithGmail();
     const { body } = await app.service.send({ to: 'ada@example.com', subject: 'Hello', text: 'Hello.' });
     expect(body).toMatchObject({
@@ -64,7 +64,7 @@ describe('the message resource', () => {
     });
   });
 
-  test('names the key that sent it to an admin, and to nobody else', async () => {
+  test('names the sending key only to an admin', async () => {
     await using app = await startWithGmail();
     const { service } = app;
     const { body } = await service.send(
@@ -81,7 +81,7 @@ describe('the message resource', () => {
     expect(list.messages).toMatchObject([{ id: body.id, key: 'crm' }]);
   });
 
-  test('says whom it is not sent to because they are suppressed', async () => {
+  test('lists the recipients that are skipped because they are suppressed', async () => {
     await using app = await startWithGmail();
     const { service } = app;
     await service.request('/suppressions/left@example.com', {
@@ -91,7 +91,7 @@ describe('the message resource', () => {
     });
     const mail = { to: ['ada@example.com', 'left@example.com'], subject: 'Hello', text: 'Hello.' };
     const warnings = [
-      { code: 'recipients_suppressed', detail: 'Suppressed, so not sent to: left@example.com.' },
+      { code: 'recipients_suppressed', detail: 'Not sent to suppressed addresses: left@example.com.' },
     ];
     expect((await service.send({ ...mail, dry_run: true })).body).toMatchObject({
       warnings,

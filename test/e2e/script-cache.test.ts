@@ -25,7 +25,10 @@ async function start() {
   return { redis, gmail, services, operator };
 }
 
-/** Sends MESSAGES messages by CLIENTS clients, each with an Idempotency-Key, until each is accepted. Returns their ids, and the statuses of all answers. */
+/**
+ * Sends MESSAGES messages with CLIENTS clients, and repeats each with its Idempotency-Key until it
+ * is accepted. Returns their ids, and the statuses of all responses.
+ */
 async function sendAll(
   services: readonly ServiceUnderTest[],
 ): Promise<{ readonly ids: readonly string[]; readonly statuses: readonly number[] }> {
@@ -51,7 +54,7 @@ async function sendAll(
   return { ids, statuses };
 }
 
-/** Runs `work` again and again until the result is aborted. */
+/** Repeats `work` until the result is disposed of. */
 function repeat(work: () => Promise<unknown>): AsyncDisposable {
   let stopped = false;
   const running = (async () => {
@@ -65,17 +68,17 @@ function repeat(work: () => Promise<unknown>): AsyncDisposable {
   };
 }
 
-/** How often Redis is harmed. */
-const TIMES = 3;
+/** Number of failures of Redis in a test. */
+const FAILURES = 3;
 
 describe.skipIf(!hasRedis)(
   'with redis-server, while its script cache is emptied',
   { timeout: 60_000 },
   () => {
     test.each([
-      ['all the time', 0],
+      ['continuously', 0],
       ['every 50 ms', 50],
-    ])('%s, every request is accepted at once and every message is sent once', async (_often, pauseMs) => {
+    ])('%s, every request is accepted at once and every message is sent once', async (_interval, pauseMs) => {
       const { gmail, services, operator } = await start();
       let sent: Awaited<ReturnType<typeof sendAll>>;
       {
@@ -98,15 +101,15 @@ describe.skipIf(!hasRedis)(
         (_: RedisServer, operator: Redis) =>
           operator.call('CLIENT', 'KILL', 'TYPE', 'normal').catch(() => {}),
       ],
-      ['it is killed and started again', (redis: RedisServer) => redis.restart()],
-    ])('and %s, what was accepted is sent, once', async (_how, harm) => {
+      ['it is killed and restarted', (redis: RedisServer) => redis.restart()],
+    ])('and %s, every accepted message is sent once', async (_how, fail) => {
       const { redis, gmail, services, operator } = await start();
-      let harmed = 0;
+      let failures = 0;
       let sent: Awaited<ReturnType<typeof sendAll>>;
       {
-        await using _harming = repeat(async () => {
-          if (harmed < TIMES) await harm(redis, operator);
-          harmed += 1;
+        await using _failing = repeat(async () => {
+          if (failures < FAILURES) await fail(redis, operator);
+          failures += 1;
           await operator.script('FLUSH', 'SYNC').catch(() => {});
           await delay(200);
         });

@@ -22,7 +22,7 @@ const KEYS = JSON.stringify([
 ]);
 
 describe('a test key', () => {
-  test('sends to the built-in simulator, never to Gmail, and says so', async () => {
+  test('sends to the built-in simulator and marks the message as a test', async () => {
     await using app = await startWithGmail({ env: { API_KEYS: KEYS } });
     const sent = await app.service.send(HELLO, { wait: 10, ...as(TEST_SECRET) });
     expect([sent.status, sent.body.status, sent.body.test]).toEqual([200, 'sent', true]);
@@ -40,7 +40,7 @@ describe('a test key', () => {
     expect(app.gmail.counters.accepted).toBe(1);
   });
 
-  test('leaves nothing behind: no suppression, nothing of the quota, and no pause of an account', async () => {
+  test('adds no suppression, uses no quota and pauses no account', async () => {
     await using app = await startWithGmail({ env: { API_KEYS: KEYS } });
     for (const to of ['no-such-user@simulator.test', 'daily-limit@simulator.test']) {
       await app.service.send({ ...HELLO, to }, { wait: 10, ...as(TEST_SECRET) });
@@ -54,7 +54,7 @@ describe('a test key', () => {
     expect(app.service.logs.filter(({ msg }) => msg === 'account paused')).toEqual([]);
   });
 
-  test('is told by FROM_POLICY what Gmail would do to its From, as any other', async () => {
+  test('is subject to FROM_POLICY like any other key', async () => {
     await using app = await startWithGmail({ env: { API_KEYS: KEYS } });
     const answer = await app.service.send({ ...HELLO, from: 'ceo@acme.com' }, as(TEST_SECRET));
     expect(answer.body.code).toBe('sender_not_allowed');
@@ -62,7 +62,7 @@ describe('a test key', () => {
 });
 
 describe('a key with limits', () => {
-  test('sends only from and to what it may, and only so many messages a day', async () => {
+  test('sends only from and to allowed addresses, up to its daily limit', async () => {
     await using app = await startWithGmail({ env: { API_KEYS: KEYS } });
     const send = (patch: object) => app.service.send({ ...HELLO, ...patch }, as(LIMITED_SECRET));
     expect((await send({ from: 'ceo@acme.com' })).body).toMatchObject({
@@ -92,8 +92,8 @@ describe('a key with limits', () => {
   });
 });
 
-describe('on a staging system', () => {
-  test('ALLOWED_RECIPIENTS refuses mail to all others', async () => {
+describe('a staging system', () => {
+  test('with ALLOWED_RECIPIENTS refuses mail to any other recipient', async () => {
     await using app = await startWithGmail({ env: { ALLOWED_RECIPIENTS: '@acme.com, ada@example.com' } });
     expect((await app.service.send({ ...HELLO, cc: 'Team@acme.com' }, { wait: 10 })).body.status).toBe(
       'sent',
@@ -106,7 +106,7 @@ describe('on a staging system', () => {
     });
   });
 
-  test('REDIRECT_ALL_TO is the only recipient, on the wire and in the headers, whoever was asked for', async () => {
+  test('with REDIRECT_ALL_TO sends only to that address, on the wire and in the headers', async () => {
     await using app = await startWithGmail({
       env: { REDIRECT_ALL_TO: 'tester@acme.com', ALLOWED_RECIPIENTS: '@acme.com' },
     });
@@ -139,7 +139,7 @@ describe('on a staging system', () => {
   });
 });
 
-test('an unsubscribe field is RFC 8058’s pair of headers on the wire', async () => {
+test('an unsubscribe field becomes the pair of headers of RFC 8058', async () => {
   await using app = await startWithGmail();
   const unsubscribe = { url: 'https://acme.com/u/42?t=a%2Bb', email: 'leave@acme.com', one_click: true };
   await app.service.send({ ...HELLO, unsubscribe }, { wait: 10 });
@@ -151,13 +151,15 @@ test('an unsubscribe field is RFC 8058’s pair of headers on the wire', async (
   expect(unfolded).toMatch(/^List-Unsubscribe-Post: List-Unsubscribe=One-Click\r?$/m);
 });
 
-test('a hundred equal requests at once with one Idempotency-Key send one message', async () => {
+test('a hundred concurrent equal requests with one Idempotency-Key send one message', async () => {
   await using app = await startWithGmail();
   const headers = { 'idempotency-key': 'invoice-42' };
-  const answers = await Promise.all(Array.from({ length: 100 }, () => app.service.send(HELLO, { headers })));
-  const accepted = answers.filter(({ status }) => status === 202);
+  const responses = await Promise.all(
+    Array.from({ length: 100 }, () => app.service.send(HELLO, { headers })),
+  );
+  const accepted = responses.filter(({ status }) => status === 202);
   expect(new Set(accepted.map(({ body }) => body.id)).size).toBe(1);
-  for (const { status, body } of answers) expect([202, body.code && 409]).toContain(status);
+  for (const { status, body } of responses) expect([202, body.code && 409]).toContain(status);
   await app.service.settled(accepted[0]?.body.id ?? '');
   expect(app.gmail.counters.accepted).toBe(1);
 });
@@ -176,7 +178,7 @@ describe('a batch', () => {
       body: JSON.stringify({ messages }),
     });
 
-  test('of a hundred messages with attachments goes out, each once and whole', async () => {
+  test('of a hundred messages with attachments sends each once and complete', async () => {
     await using app = await startWithGmail();
     const { status, body } = await post(app.service, hundred);
     expect([status, body]).toMatchObject([202, { accepted: 100, refused: 0 }]);
@@ -185,10 +187,10 @@ describe('a batch', () => {
     for (const { bytes } of app.gmail.messages) expect(bytes).toBeGreaterThan(200_000 * (78 / 57));
   });
 
-  test('fills the queue up to QUEUE_MAX_BYTES and no further: the rest is refused, each by itself', async () => {
+  test('fills the queue up to QUEUE_MAX_BYTES and refuses each of the remaining messages', async () => {
     await using app = await startWithGmail({ env: { QUEUE_MAX_BYTES: '5mb' } });
-    await app.gmail.blockPort('starttls', 'silent');
-    await app.gmail.blockPort('tls', 'silent');
+    await app.gmail.blockPort('starttls', 'refused');
+    await app.gmail.blockPort('tls', 'refused');
     const { status, body } = await post(app.service, hundred);
     expect(status).toBe(207);
     const { accepted, results } = body as unknown as {
@@ -202,7 +204,7 @@ describe('a batch', () => {
     ]);
   });
 
-  test('may be as large as one message, and is refused whole past that', async () => {
+  test('larger than MAX_MESSAGE_BYTES is refused as a whole', async () => {
     await using app = await startWithGmail({ env: { MAX_MESSAGE_BYTES: '2mb' } });
     const { status, body } = await post(app.service, hundred.slice(0, 15));
     expect([status, body.code]).toEqual([413, 'message_too_large']);

@@ -3,8 +3,8 @@ import type { ErrorCode } from '../../src/core/errors.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { startEndpoint } from '../helpers/endpoint.ts';
 import { type ServiceUnderTest, startService } from '../helpers/service.ts';
-import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
-import type { Fault, Plan, Stage } from '../helpers/smtp/faulty-session.ts';
+import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
+import type { FaultPlan, FaultStage, ServerFault } from '../helpers/smtp/faulty-session.ts';
 import { startWithFaults } from '../helpers/smtp/faulty-smtp.ts';
 import { accountsOf, sendMany, startWithGmail } from '../helpers/smtp/gmail.ts';
 import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
@@ -12,22 +12,22 @@ import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 const CLOSING = '421 4.3.0 Service closing transmission channel';
 const TIMEOUT_MS = 60_000;
-/** With waits as long as in production the first pause lasts longer than a test looks. */
+/** Waits as in production, so the first pause lasts longer than a test takes. */
 const REAL_TIME = 1;
 /** Pauses of 25 ms to 1.5 s. */
 const QUICK = 0.005;
 
 const always =
-  (stage: Stage, fault: Fault): Plan =>
+  (stage: FaultStage, fault: ServerFault): FaultPlan =>
   (at) =>
     at === stage ? fault : null;
 
-/** Looks until it holds. */
+/** Polls until `holds` returns true. */
 async function until(holds: () => Promise<boolean> | boolean): Promise<void> {
   while (!(await holds())) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
-/** Waits until every message waits for that reason. Returns how many attempts all of them have made. */
+/** Waits until every message is deferred for this reason. Returns the total number of attempts. */
 async function attemptsOnceDeferred(
   service: ServiceUnderTest,
   ids: readonly string[],
@@ -51,7 +51,7 @@ async function attemptsOnceDeferred(
 const pausesOf = ({ logs }: ServiceUnderTest) =>
   logs.filter(({ msg }) => msg === 'account paused').map(({ code }) => code);
 
-describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, () => {
+describe.concurrent('an unreachable server', { timeout: TIMEOUT_MS }, () => {
   test.each<[ErrorCode, string, (deaf: number) => string]>([
     ['connect_failed', 'every port is closed', () => 'smtp://127.0.0.1:1,smtps://127.0.0.1:2'],
     [
@@ -60,15 +60,15 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
       () => 'smtp://no-such-host.invalid:587,smtps://no-such-host.invalid:465',
     ],
     ['connect_timeout', 'no SYN is answered', (deaf) => `smtp://127.0.0.1:${deaf}`],
-  ])('is found out by one attempt, and all messages wait with %s: %s', async (code, _, smtpFor) => {
-    await using deaf = await openDeafPort();
+  ])('is detected by one attempt, and all messages wait with %s when %s', async (code, _, smtpFor) => {
+    await using deaf = await openBlackHolePort();
     await using service = await startService({
       smtp: smtpFor(deaf.port),
       backoffScale: REAL_TIME,
       deadlines: { connectMs: 1000 },
     });
     const ids = await sendMany(service, 20, HELLO);
-    // One that is due again may have made another.
+    // A message that is due again may have made a second attempt.
     expect(await attemptsOnceDeferred(service, ids, code, 'message')).toBeLessThanOrEqual(2);
     expect(await accountsOf(service)).toMatchObject([
       { status: 'paused', code, since: expect.any(String), until: expect.any(String) },
@@ -76,7 +76,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
     expect((await service.request('/readyz')).status).toBe(200);
   });
 
-  test.each<[Stage, Fault, ErrorCode]>([
+  test.each<[FaultStage, ServerFault, ErrorCode]>([
     ['connect', 'drop', 'connection_lost'],
     ['greeting', CLOSING, 'smtp_temporary_failure'],
     ['greeting', '554 5.7.1 No service', 'connect_failed'],
@@ -88,17 +88,17 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
     ['rcpt', 'reset', 'connection_lost'],
     ['data', '250 2.0.0 OK', 'smtp_protocol_error'],
   ])(
-    'a session that always ends at %s by %s costs one connection for twenty messages (%s)',
+    'that ends every session at %s by %s costs one connection for twenty messages (%s)',
     async (stage, fault, code) => {
       await using app = await startWithFaults(always(stage, fault), { backoffScale: REAL_TIME });
       const ids = await sendMany(app.service, 20, HELLO);
       expect(await attemptsOnceDeferred(app.service, ids, code, 'message')).toBeLessThanOrEqual(2);
-      expect(app.gmail.journal.connections).toBeLessThanOrEqual(2);
-      expect(app.gmail.journal.copies).toEqual([]);
+      expect(app.gmail.log.connections).toBeLessThanOrEqual(2);
+      expect(app.gmail.log.copies).toEqual([]);
     },
   );
 
-  test('gets every message once when it is back, and one account.paused and one account.resumed are emitted', async () => {
+  test('gets every message once when it is back, with one account.paused and one account.resumed event', async () => {
     let isDown = true;
     await using endpoint = await startEndpoint();
     const env = {
@@ -111,11 +111,11 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
       env,
     });
     const ids = await sendMany(app.service, 50, HELLO);
-    await app.gmail.until(({ connections }) => connections >= 4);
+    await app.gmail.waitFor(({ connections }) => connections >= 4);
     isDown = false;
     for (const id of ids)
       expect(await app.service.settled(id)).toMatchObject({ status: 'sent', possible_duplicate: false });
-    expect(app.gmail.journal.copies).toHaveLength(50);
+    expect(app.gmail.log.copies).toHaveLength(50);
     expect(await accountsOf(app.service)).toMatchObject([{ status: 'ready', code: null }]);
     const types = () =>
       endpoint.heard.map(({ body }) => JSON.parse(body).type).filter((type) => type.startsWith('account.'));
@@ -123,7 +123,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
     expect(types()).toEqual(['account.paused', 'account.resumed']);
   });
 
-  test('emits no account.paused while only one connection has failed', async () => {
+  test('emits no account.paused when only one connection failed', async () => {
     await using app = await startWithFaults((stage, { connection }) =>
       stage === 'connect' && connection === 1 ? 'drop' : null,
     );
@@ -133,7 +133,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
     expect(app.service.logs.filter(({ msg }) => msg === 'account resumed')).toEqual([]);
   });
 
-  test('costs no more attempts than there are connections when a working server goes away', async () => {
+  test('that worked before costs at most one attempt per connection', async () => {
     let isDown = false;
     await using app = await startWithFaults(
       (stage) => (isDown && (stage === 'connect' || stage === 'mail') ? 'drop' : null),
@@ -148,7 +148,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
     expect(await attemptsOnceDeferred(app.service, ids, 'connection_lost', 'message')).toBeLessThanOrEqual(4);
   });
 
-  test('for as long as RETRY_FOR fails every message with retries_exhausted', async () => {
+  test('fails every message with retries_exhausted after RETRY_FOR', async () => {
     const env = { RETRY_FOR: '300ms' };
     await using service = await startService({ smtp: 'smtp://127.0.0.1:1', backoffScale: QUICK, env });
     let attempts = 0;
@@ -165,7 +165,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
     expect(attempts).toBeLessThan(20);
   });
 
-  test('with RETRY_FOR=0s lets a message wait once, and then fails it', async () => {
+  test('with RETRY_FOR=0s defers a message once and then fails it', async () => {
     await using service = await startService({
       smtp: 'smtp://127.0.0.1:1',
       backoffScale: QUICK,
@@ -179,7 +179,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
     }
   });
 
-  test('until expires_at leaves a message expired', async () => {
+  test('expires a message at its expires_at', async () => {
     await using service = await startService({ smtp: 'smtp://127.0.0.1:1', backoffScale: REAL_TIME });
     const ids = await sendMany(service, 5, {
       ...HELLO,
@@ -189,7 +189,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
       expect(await service.settled(id)).toMatchObject({ status: 'expired', error: { code: 'expired' } });
   });
 
-  test('is asked at once by POST /accounts/{user}/verify, and if it is back everything goes out', async () => {
+  test('is probed at once by POST /accounts/{user}/verify, and everything is sent if it is back', async () => {
     await using app = await startWithGmail({ backoffScale: 1000 });
     await app.gmail.blockPort('starttls', 'refused');
     await app.gmail.blockPort('tls', 'refused');
@@ -205,7 +205,7 @@ describe.concurrent('no server that can be reached', { timeout: TIMEOUT_MS }, ()
 });
 
 describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
-  test.each<[Fault, ErrorCode]>([
+  test.each<[ServerFault, ErrorCode]>([
     ['drop', 'connection_lost'],
     ['reset', 'connection_lost'],
     ['half', 'connection_lost'],
@@ -213,15 +213,15 @@ describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
     ['250 2.0.0 OK', 'smtp_protocol_error'],
     ['220 2.0.0 OK', 'smtp_protocol_error'],
     ['354 Go ahead', 'smtp_protocol_error'],
-  ])('by %s is one login for twenty messages, and pauses the account with %s', async (fault, code) => {
+  ])('by %s costs one login for twenty messages and pauses the account with %s', async (fault, code) => {
     await using app = await startWithFaults(always('auth', fault), { backoffScale: REAL_TIME });
     const ids = await sendMany(app.service, 20, HELLO);
     expect(await attemptsOnceDeferred(app.service, ids, code, 'account')).toBe(0);
-    expect(app.gmail.journal.connections).toBeLessThanOrEqual(2);
+    expect(app.gmail.log.connections).toBeLessThanOrEqual(2);
     expect(await accountsOf(app.service)).toMatchObject([{ status: 'paused', code }]);
   });
 
-  /** What the server does once AUTH has come. */
+  /** What the server does after AUTH. */
   const AFTER_AUTH: readonly (readonly [string, ErrorCode, (io: RawSession) => Promise<void>])[] = [
     [
       'a drop in the middle of a dialogue',
@@ -233,7 +233,7 @@ describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
       },
     ],
     [
-      'one challenge after the other',
+      'one challenge after another',
       'smtp_protocol_error',
       async (io) => {
         io.send('334 \r\n');
@@ -252,7 +252,7 @@ describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
     ],
   ];
 
-  test.each(AFTER_AUTH)('by %s is one login for twenty messages (%s)', async (_, code, afterAuth) => {
+  test.each(AFTER_AUTH)('by %s costs one login for twenty messages (%s)', async (_, code, afterAuth) => {
     const certificate = createCertificate(['localhost']);
     let logins = 0;
     const script = async (io: RawSession) => {
@@ -273,14 +273,14 @@ describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
     expect(await accountsOf(service)).toMatchObject([{ status: 'paused', code }]);
   });
 
-  test('heals: one login a probe, and then everything is sent once', async () => {
+  test('costs one login per probe until it works, and then each message is sent once', async () => {
     let breaks = true;
     await using app = await startWithFaults((stage) => (breaks && stage === 'auth' ? 'drop' : null), {
       backoffScale: QUICK,
     });
     const ids = await sendMany(app.service, 20, HELLO);
-    await app.gmail.until(({ connections }) => connections >= 3);
-    const probes = app.gmail.journal.connections;
+    await app.gmail.waitFor(({ connections }) => connections >= 3);
+    const probes = app.gmail.log.connections;
     breaks = false;
     for (const id of ids) {
       expect(await app.service.settled(id)).toMatchObject({
@@ -290,6 +290,6 @@ describe.concurrent('a login that breaks', { timeout: TIMEOUT_MS }, () => {
       });
     }
     expect(pausesOf(app.service).length).toBeGreaterThanOrEqual(probes - 1);
-    expect(app.gmail.journal.copies).toHaveLength(20);
+    expect(app.gmail.log.copies).toHaveLength(20);
   });
 });

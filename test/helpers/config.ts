@@ -18,7 +18,7 @@ export function configOf(env: Environment): Config {
   return parseConfig({ ...REQUIRED, ...env }).config;
 }
 
-/** The only account there is. */
+/** Returns the only account. */
 export function accountOf(env: Environment): AccountConfig {
   const { accounts } = configOf(env);
   expect(accounts).toHaveLength(1);
@@ -29,7 +29,7 @@ export function credentialsOf(env: Environment): Credentials | null {
   return accountOf(env).credentials?.() ?? null;
 }
 
-/** What is read by functions stands in their place, so that configurations can be compared. */
+/** Replaces functions by what they return, so that configurations can be compared. */
 export function plain({ reloadApiKeys, ...config }: Config) {
   return {
     ...config,
@@ -41,7 +41,7 @@ export function plain({ reloadApiKeys, ...config }: Config) {
   };
 }
 
-/** The error for an environment that is otherwise right. */
+/** Returns the error for an otherwise valid environment. */
 export function errorOf(env: Environment): ConfigError {
   try {
     parseConfig({ ...REQUIRED, ...env });
@@ -49,17 +49,17 @@ export function errorOf(env: Environment): ConfigError {
     if (error instanceof ConfigError) return error;
     throw error;
   }
-  throw new Error('the configuration was taken');
+  throw new Error('the configuration was accepted');
 }
 
-/** What is said about the one variable that is wrong. */
+/** Returns the problem of the only invalid variable. */
 export function problemOf(variable: string, value: string, env: Environment = {}): string {
   const { problems } = errorOf({ ...env, [variable]: value });
   expect(problems).toEqual([{ variable, message: expect.any(String) }]);
   return problems[0]?.message ?? '';
 }
 
-/** A file that is gone when the test ends. */
+/** Creates a file that is removed when the test ends. */
 export function fileOf(
   content: string,
 ): Disposable & { readonly path: string; write(content: string): void; remove(): void } {

@@ -7,6 +7,7 @@ import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import type { Fault, Job, Outcome } from '../../src/core/delivery/outcome.ts';
 import { createDispatcher } from '../../src/core/dispatch/dispatcher.ts';
+import type { OnUncertain } from '../../src/core/dispatch/retry-policy.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { createIntake, type IntakeDeps } from '../../src/core/intake/intake.ts';
@@ -25,53 +26,62 @@ import { aCaller } from './keys.ts';
 export const CALLER = aCaller();
 export const AMPLE: Allowance = { messages: 1_000_000, recipients: 1_000_000, reserve: 0 };
 
-/** What a transport would say. `user` is the account that sends. */
+/** Returns the outcome of an attempt in place of a transport. `user` is the account that sends. */
 export type Send = (job: Job, user: string) => Promise<Outcome> | Outcome;
 
 export interface CoreSetup {
-  /** The accounts; their From is their own address, or the one given. */
+  /** The accounts. The default From of each is its own address. */
   readonly senders?: readonly { user: string; aliases?: readonly string[]; from?: Address }[];
   readonly fromPolicy?: AccountsOptions['fromPolicy'];
   readonly allowance?: Allowance;
   readonly rate?: number;
-  readonly lanes?: number;
+  readonly workers?: number;
   readonly backend?: Backend;
-  /** Whether sessions come about, or every attempt ends before. */
+  /** Whether attempts reach the message, or end before a session is ready. Default: true. */
   readonly login?: boolean;
   readonly backoffScale?: number;
   readonly retryForMs?: number;
   readonly retainMs?: number;
   readonly intake?: Partial<IntakeDeps>;
-  readonly onUncertain?: 'retry' | 'hold';
+  /** Whether dispatchers make attempts. Otherwise messages stay queued. Default: true. */
+  readonly dispatch?: boolean;
+  /** Randomness of the back-off, from 0 to 1. Default: always 0.5. */
+  readonly random?: () => number;
+  readonly onUncertain?: OnUncertain;
   readonly verify?: (user: string) => Promise<Fault | null>;
 }
 
 export type Core = ReturnType<typeof startCore>;
 
-/** Core with its real parts and the memory backend, and transports that do what the test says. Close it with `await using`. */
+/**
+ * Starts core with its real modules and the memory backend, and with transports that the test controls.
+ * Close it with `await using`.
+ */
 export function startCore(send: Send, setup: CoreSetup = {}) {
   const {
     senders = [{ user: 'bot@acme.com' }],
     fromPolicy = 'reject',
     allowance = AMPLE,
-    lanes = 1,
+    workers = 1,
     backend = aBackend(setup.retainMs),
     login = true,
     backoffScale = 0.0005,
     retryForMs = 10_000,
+    dispatch = true,
+    random = () => 0.5,
   } = setup;
   const { queue, store, sharedState } = backend;
   const events = createEvents().setMaxListeners(0);
   const jobs: (Job & { readonly user: string })[] = [];
   const failures: unknown[] = [];
-  events.on('lane.failed', (_id, error) => failures.push(error));
+  events.on('worker.failed', (_id, error) => failures.push(error));
 
   const members = senders.map(({ user, aliases = [], from = { email: user, name: null } }) => {
     const account = createAccount(user, {
       events,
       backoffScale,
-      connections: lanes,
-      connectionsHere: lanes,
+      connections: workers,
+      connectionsHere: workers,
       allowance,
       rate: setup.rate ?? null,
       sharedState,
@@ -96,10 +106,10 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     retryForMs,
     onUncertain: setup.onUncertain ?? 'retry',
     backoffScale: backoffScale * 2,
-    random: () => 0.5,
+    random,
   } as const;
   const dispatchers = members.map(({ account, transport }) =>
-    createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes }),
+    createDispatcher({ queue, store, events, policy, accounts, account, transport, workers }),
   );
   let draining = false;
   const composer = {
@@ -111,7 +121,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const suppressions = createSuppressions({
     store: backend.suppressions,
     events,
-    learn: true,
+    suppressRefused: true,
     onError: (error) => failures.push(error),
   });
   const intake = createIntake({
@@ -132,7 +142,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const messages = createMessages({ queue, store, events, isDraining });
   const waiters = createWaiters({ store, events });
   for (const { account } of members) void account.join();
-  for (const dispatcher of dispatchers) dispatcher.start();
+  if (dispatch) for (const dispatcher of dispatchers) dispatcher.start();
   const drain = () => Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
 
   return {
@@ -142,6 +152,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     waiters,
     intake,
     messages,
+    suppressions,
     queue,
     accounts,
     events,
@@ -151,7 +162,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     async outcomeOf(id: string): Promise<Delivery> {
       for (;;) {
         const delivery = await store.get(id);
-        if (!delivery) throw new Error(`${id} is lost`);
+        if (!delivery) throw new Error(`${id} does not exist`);
         if (delivery.finishedAt !== null) return delivery;
         await new Promise((resolve) => events.once('message.settled', resolve));
       }

@@ -8,7 +8,7 @@ import {
   type Socket,
 } from 'node:net';
 
-/** A call as an endpoint got it. */
+/** A request as the endpoint received it. */
 export interface Heard {
   readonly method: string;
   readonly path: string;
@@ -19,19 +19,19 @@ export interface Heard {
 export interface Endpoint extends AsyncDisposable {
   readonly port: number;
   readonly heard: readonly Heard[];
-  /** How many connections were made to it. */
+  /** Number of connections so far. */
   readonly connections: number;
 }
 
 export interface EndpointOptions {
-  /** 204 if absent. */
+  /** Sends the response. Default: 204. */
   readonly answer?: (response: ServerResponse, heard: Heard) => void;
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly host?: string;
   readonly port?: number;
 }
 
-/** An HTTP server that takes webhooks. */
+/** An HTTP server that receives webhooks. */
 export async function startEndpoint({ answer, tls, host, port }: EndpointOptions = {}): Promise<Endpoint> {
   const heard: Heard[] = [];
   const server: Server = tls ? createTlsServer(tls) : createServer();
@@ -50,7 +50,7 @@ export async function startEndpoint({ answer, tls, host, port }: EndpointOptions
   }) as unknown as Endpoint;
 }
 
-/** Answers whatever is sent with these bytes. */
+/** A TCP server that calls `answer` for each chunk it receives. */
 export async function startRawEndpoint(
   answer: (socket: Socket, request: string, connection: number) => void,
 ) {

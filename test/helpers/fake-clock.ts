@@ -5,15 +5,15 @@ import { join } from 'node:path';
 
 const [LIBRARY] = globSync('/usr/lib/*/faketime/libfaketimeMT.so.1');
 
-/** Whether libfaketime is installed. A machine of ours without it fails its tests; a newcomer’s skips them. */
+/** Whether libfaketime is installed. Always true with CI=true, so that its tests fail where it is missing. */
 export const hasFaketime = LIBRARY !== undefined || process.env.CI === 'true';
 
-/** A wall clock for processes that are started with this environment. Their monotonic clock stays the real one. */
+/** A wall clock for processes with this environment. Their monotonic clock stays real. */
 export interface FakeClock extends AsyncDisposable {
   readonly env: Record<string, string>;
-  /** Makes it jump to this many seconds from the real time. */
+  /** Sets the clock to the real time plus this offset, in seconds. */
   jumpTo(offsetS: number): Promise<void>;
-  /** What it says, in epoch ms. */
+  /** The fake time, in epoch ms. */
   now(): number;
 }
 

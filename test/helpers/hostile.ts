@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/** What would end a header, a command or an address if it got there as it is. */
+/** Characters that would end a header, a command or an address. */
 const BREAKS = ['\r\n', '\n', '\r', '\0', '\u0085', '\u2028', '\u2029', '\v', '\x7f', '\x1b', '\t', '\ud800'];
 const INJECTIONS = [
   'Bcc: eve@evil.test',
@@ -9,7 +9,7 @@ const INJECTIONS = [
   'X: y\r\n\r\n<b>',
 ];
 
-/** A break somewhere, and what one would want to come after it. Never fit for a header. */
+/** Text with a line break and often an injection after it. Never valid in a header. */
 const breaking = fc
   .tuple(
     fc.string({ maxLength: 12 }),
@@ -19,10 +19,10 @@ const breaking = fc
   )
   .map((parts) => parts.join(''));
 
-/** Letters that mean something to someone, and some that nobody sees. */
+/** Characters with a meaning in some syntax, and invisible ones. */
 const TRICKY = [
   ...'"\\\'<>()[],;:@%=?#&/.-_|`$ ',
-  // Invisible, turned around, full-width, combining
+  // Invisible, bidirectional, full-width, combining
   ...'\u200b\u200d\u2060\ufeff\u00ad\u202e\u2066\u200f\u{e0041}\uff20\uff0e\u3002\uff1c\u0338\u0301\u00a0',
   ...['é', 'ß', 'ñ', '日本語', 'עברית', '😀', '👩‍👩‍👧', 'ﬁ', 'Ⅸ', 'ı', 'İ', '..', '   '],
   ...[
@@ -42,7 +42,7 @@ const piece = fc.oneof(
   fc.string({ unit: 'grapheme', minLength: 1, maxLength: 4 }),
 );
 
-/** Text of one line that a header can hold, however odd. */
+/** Unusual text of one line that is valid in a header. */
 const oddText = fc
   .array(piece, { minLength: 1, maxLength: 8 })
   .map((pieces) => pieces.join('').replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/gu, '') || 'odd');
@@ -104,7 +104,7 @@ const MISFITS = [
   ...[`ada@${'x'.repeat(64)}.com`, `ada@${'x.'.repeat(130)}com`, `${'a'.repeat(20_000)}@example.com`],
 ];
 
-/** An address with something in it, or around it, that should not be there. */
+/** An address with something invalid in it or around it. */
 const badEmail = fc.oneof(
   fc.constantFrom(...MISFITS),
   fc.tuple(goodEmail, fc.nat(), fc.oneof(fc.constantFrom(...TRICKY), breaking)).map(([address, at, odd]) => {
@@ -115,7 +115,7 @@ const badEmail = fc.oneof(
 
 const email = fc.oneof({ weight: 4, arbitrary: goodEmail }, { weight: 1, arbitrary: badEmail });
 
-/** One address, written in one of the ways there are. */
+/** One address in any of the accepted notations. */
 const mailbox = fc.oneof(
   email,
   fc.tuple(oddText, email).map(([name, address]) => `"${name.replace(/["\\]/g, '\\$&')}" <${address}>`),
@@ -130,7 +130,7 @@ const goodMailbox = fc.oneof(goodEmail, fc.record({ email: goodEmail, name: disp
 
 export type Item = string | { email: string; name: string };
 
-/** What POST /send takes, as far as it becomes headers and addresses. */
+/** The fields of POST /send that become headers and addresses. */
 export interface Request {
   from?: Item;
   to: Item[];
@@ -148,7 +148,7 @@ export interface Request {
   tags?: Record<string, string>;
 }
 
-/** Never to be found in a mail. */
+/** Must never appear in a mail. */
 export const TAG = 'a-tag-that-stays-here';
 
 const few = <T>(item: fc.Arbitrary<T>, minLength = 0) => fc.array(item, { minLength, maxLength: 3 });
@@ -175,7 +175,7 @@ const text = fc
   )
   .map((lines) => `Hello.\n${lines.join('\n')}\nBye.`);
 
-/** Odd from end to end, and nothing wrong with it. */
+/** A valid request with unusual text in every field. */
 export const goodRequest: fc.Arbitrary<Request> = fc.record(
   {
     from: goodMailbox,
@@ -206,7 +206,7 @@ const badHeaderName = fc.oneof(
   line,
 );
 
-/** One field that is to be refused, or to do no harm. */
+/** One field that must be refused or be harmless. */
 export const hostilePatch: fc.Arbitrary<Partial<Request>> = fc.oneof(
   fc.record({ from: mailbox }),
   fc.record({ to: few(mailbox, 1) }),

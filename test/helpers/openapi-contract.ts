@@ -1,62 +1,43 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
-import { parse } from 'yaml';
 import { ERRORS, type ErrorCode } from '../../src/core/errors.ts';
-import { openApiDocument } from '../../src/http/app.ts';
+import {
+  type DocumentedResponse,
+  type Media,
+  type Operation,
+  readServedDocument,
+} from './openapi-document.ts';
 
-interface Schema {
-  readonly allOf?: readonly {
-    readonly properties?: { readonly code?: { readonly enum: readonly ErrorCode[] } };
-  }[];
-}
+export type { Operation } from './openapi-document.ts';
 
-interface DocumentedAnswer {
-  readonly headers?: Readonly<Record<string, { readonly schema: { readonly type: string } }>>;
-  readonly content?: Readonly<Record<string, { readonly schema: Schema }>>;
-}
-
-export interface Operation {
-  readonly operationId: string;
-  readonly method: string;
-  /** As `/messages/{id}`. */
-  readonly path: string;
-  /** Empty: it takes no key. */
-  readonly security?: readonly object[];
-  readonly responses: Readonly<Record<string, DocumentedAnswer>>;
-}
-
-/** An answer as it came over the wire. */
-export interface Answer {
+/** A response as it was received. */
+export interface ReceivedResponse {
   readonly status: number;
   readonly headers: Headers;
   readonly body: string;
 }
 
-/** What an answer comes to: a status of success, or the code of an error, with its status where that is another than the code has in ERRORS. */
+/**
+ * The status of a successful response, or the code of an error. The status precedes the code if it
+ * differs from the one in ERRORS.
+ */
 export type Outcome = number | ErrorCode | `${number} ${ErrorCode}`;
 
 export interface Contract {
   readonly operations: readonly Operation[];
   operation(id: string): Operation;
   /**
-   * Holds an answer against what the document says of its operation, and more strictly than a client should: a field that is not documented is wrong.
+   * Checks a response against the document. Stricter than a client should be: undocumented fields
+   * are errors.
    *
-   * @throws {Error} that says what is wrong
+   * @throws {Error} if the response is not as documented
    */
-  check(operation: Operation, answer: Answer): Outcome;
+  check(operation: Operation, response: ReceivedResponse): Outcome;
 }
 
-/** The OpenAPI document that the service serves, to hold its answers against. */
+/** Reads the OpenAPI document that the service serves. */
 export async function readContract(): Promise<Contract> {
-  const document = parse(await openApiDocument('0.0.0-test'));
-  const operations = Object.entries<Readonly<Record<string, Operation>>>(document.paths).flatMap(
-    ([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => ({
-        ...operation,
-        path,
-        method: method.toUpperCase(),
-      })),
-  );
+  const { document, operations } = await readServedDocument();
   const validate = createValidator(document.components);
 
   return {
@@ -66,25 +47,29 @@ export async function readContract(): Promise<Contract> {
       if (!operation) throw new Error(`There is no operation ${id}.`);
       return operation;
     },
-    check({ operationId, responses }, answer) {
+    check({ operationId, responses }, response) {
       try {
-        const documented = responses[answer.status];
-        if (!documented) throw new Error('Its status is not documented.');
-        const value = readBody(documented, answer, validate);
-        const code = answer.status < 400 ? null : readCode(documented, answer, value as ErrorBody);
-        expectHeaders(documented, answer, code);
-        return code === null ? answer.status : toOutcome(answer.status, code);
+        const documented = responses[response.status];
+        if (!documented) throw new Error('The status is not documented.');
+        const value = readBody(documented, response, validate);
+        const code = response.status < 400 ? null : readCode(documented, response, value as ErrorBody);
+        expectHeaders(documented, response, code);
+        return code === null ? response.status : toOutcome(response.status, code);
       } catch (error) {
-        throw new Error(`${operationId} ${answer.status} ${answer.body.slice(0, 1000)}`, { cause: error });
+        throw new Error(`${operationId} ${response.status} ${response.body.slice(0, 1000)}`, {
+          cause: error,
+        });
       }
     },
   };
 }
 
-/** Every outcome that the document promises of an operation. */
+/** Every outcome that the document lists for an operation. */
 export function outcomesOf({ responses }: Operation): Outcome[] {
-  return Object.entries(responses).flatMap(([status, answer]) =>
-    Number(status) < 400 ? [Number(status)] : codesOf(answer).map((code) => toOutcome(Number(status), code)),
+  return Object.entries(responses).flatMap(([status, response]) =>
+    Number(status) < 400
+      ? [Number(status)]
+      : codesOf(response).map((code) => toOutcome(Number(status), code)),
   );
 }
 
@@ -92,20 +77,22 @@ function toOutcome(status: number, code: ErrorCode): Outcome {
   return ERRORS[code].status === status ? code : `${status} ${code}`;
 }
 
-function codesOf({ content = {} }: DocumentedAnswer): readonly ErrorCode[] {
+function codesOf({ content = {} }: DocumentedResponse): readonly ErrorCode[] {
   return Object.values(content).flatMap(
     ({ schema }) => schema.allOf?.flatMap(({ properties }) => properties?.code?.enum ?? []) ?? [],
   );
 }
 
-type Validate = (schema: Schema, value: unknown) => void;
+/** @throws {Error} if the value does not match the schema */
+type Validate = (schema: Media['schema'], value: unknown) => void;
 
-function createValidator(components: object): Validate {
+/** Validates against schemas of the document, without allowing undocumented fields. */
+export function createValidator({ schemas }: { readonly schemas: object }): Validate {
   const ajv = new Ajv2020({ allErrors: true, strict: false });
   addFormats.default(ajv);
-  // Compiled once, and not with each schema that refers to them.
-  ajv.addSchema({ $id: DOCUMENT, components: closed(components) });
-  const compiled = new Map<Schema, ValidateFunction>();
+  // Compiled once instead of with each schema that refers to it.
+  ajv.addSchema({ $id: DOCUMENT, components: { schemas: closed(schemas) } });
+  const compiled = new Map<Media['schema'], ValidateFunction>();
 
   return (schema, value) => {
     const isValid = compiled.get(schema) ?? ajv.compile(absolute(closed(schema)));
@@ -114,20 +101,23 @@ function createValidator(components: object): Validate {
     const errors = isValid.errors?.map(
       ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
     );
-    throw new Error(`Its body is not as documented: ${errors?.join('; ')}`);
+    throw new Error(`The body is not as documented: ${errors?.join('; ')}`);
   };
 }
 
 const DOCUMENT = 'https://outtray.test/openapi.yaml';
 
-/** The same schema with references that lead into the document from outside. */
-function absolute(schema: Schema): Schema {
+/** Makes the references of a schema absolute, so that they resolve from outside the document. */
+function absolute(schema: Media['schema']): Media['schema'] {
   return JSON.parse(JSON.stringify(schema), (keyword, value) =>
     keyword === '$ref' ? DOCUMENT + value : value,
   );
 }
 
-/** The same schema without room for fields that it does not name. What stands in an allOf has each only a part of them. */
+/**
+ * Forbids fields that a schema does not name. The parts of an allOf stay open, since each names
+ * only some fields.
+ */
 function closed<Part>(schema: Part): Part {
   if (typeof schema !== 'object' || schema === null) return schema;
   if (Array.isArray(schema)) return schema.map(closed) as Part;
@@ -140,20 +130,20 @@ function closed<Part>(schema: Part): Part {
 }
 
 function readBody(
-  { content = {} }: DocumentedAnswer,
-  { headers, body }: Answer,
+  { content = {} }: DocumentedResponse,
+  { headers, body }: ReceivedResponse,
   validate: Validate,
 ): unknown {
   const type = headers.get('content-type')?.split(';')[0] ?? '';
   if (Object.keys(content).length === 0 && type === '' && body === '') return null;
   const documented = content[type];
-  if (!documented) throw new Error(`Its media type is not documented: ${type}`);
+  if (!documented) throw new Error(`The media type is not documented: ${type}`);
   const value: unknown = type.endsWith('json') ? JSON.parse(body) : body;
   validate(documented.schema, value);
   return value;
 }
 
-/** A problem, or an error as Resend's. */
+/** A problem, or an error in Resend's shape. */
 interface ErrorBody {
   readonly code: ErrorCode;
   readonly status?: number;
@@ -161,20 +151,28 @@ interface ErrorBody {
   readonly request_id: string;
 }
 
-function readCode(documented: DocumentedAnswer, { status, headers }: Answer, error: ErrorBody): ErrorCode {
-  if (!codesOf(documented).includes(error.code)) throw new Error(`Its code is not documented: ${error.code}`);
-  if ((error.status ?? error.statusCode) !== status) throw new Error('It is told with another status.');
-  if (error.request_id !== headers.get('x-request-id')) throw new Error('It has another id in X-Request-Id.');
+function readCode(
+  documented: DocumentedResponse,
+  { status, headers }: ReceivedResponse,
+  error: ErrorBody,
+): ErrorCode {
+  if (!codesOf(documented).includes(error.code)) throw new Error(`The code is not documented: ${error.code}`);
+  if ((error.status ?? error.statusCode) !== status) throw new Error('The body has a different status.');
+  if (error.request_id !== headers.get('x-request-id'))
+    throw new Error('X-Request-Id differs from the request_id of the body.');
   return error.code;
 }
 
-/** Of what only some answers are: repeated, waited for, or of a message that is kept. */
+/**
+ * Headers of some responses only: to repeated requests, to waiting requests, or about a stored
+ * message.
+ */
 const OPTIONAL_HEADERS: ReadonlySet<string> = new Set([
   'Idempotency-Replayed',
   'Preference-Applied',
   'Location 200',
 ]);
-/** What a key may do is not told where the key was not looked at. */
+/** Errors that precede the check of the key, and so have no rate limit headers. */
 const WITHOUT_KEY: ReadonlySet<ErrorCode | null> = new Set([
   'invalid_json',
   'missing_api_key',
@@ -182,15 +180,19 @@ const WITHOUT_KEY: ReadonlySet<ErrorCode | null> = new Set([
   'request_timeout',
 ]);
 
-function expectHeaders({ headers = {} }: DocumentedAnswer, answer: Answer, code: ErrorCode | null): void {
+function expectHeaders(
+  { headers = {} }: DocumentedResponse,
+  response: ReceivedResponse,
+  code: ErrorCode | null,
+): void {
   for (const [name, { schema }] of Object.entries(headers)) {
-    const value = answer.headers.get(name);
+    const value = response.headers.get(name);
     const isOptional =
       OPTIONAL_HEADERS.has(name) ||
-      OPTIONAL_HEADERS.has(`${name} ${answer.status}`) ||
+      OPTIONAL_HEADERS.has(`${name} ${response.status}`) ||
       (name.startsWith('RateLimit') && WITHOUT_KEY.has(code));
-    if (value === null && !isOptional) throw new Error(`It has no ${name}.`);
+    if (value === null && !isOptional) throw new Error(`The header ${name} is missing.`);
     if (value !== null && schema.type === 'integer' && !/^\d+$/.test(value))
-      throw new Error(`Its ${name} is no number: ${value}`);
+      throw new Error(`The header ${name} is not a number: ${value}`);
   }
 }

@@ -11,7 +11,7 @@ export const API_KEY = 'crm-secret-0123456789-abcdefghij';
 export const ADMIN_KEY = 'boss-secret-0123456789-abcdefghi';
 export const APP_PASSWORD = 'abcdefghijklmnop';
 
-/** Short enough for tests, long enough for a loaded machine. */
+/** Short enough for tests, and long enough for a loaded machine. */
 const DEADLINES: Deadlines = {
   dnsMs: 2000,
   connectMs: 3000,
@@ -25,16 +25,16 @@ export interface ServiceUnderTest extends AsyncDisposable {
   readonly url: string;
   /** Every log line so far, parsed. */
   readonly logs: readonly Record<string, unknown>[];
-  /** POST /send, with Prefer: wait if asked for. */
+  /** POST /send, with `Prefer: wait` if `wait` is given, in seconds. */
   send(
     body: unknown,
     options?: { wait?: number; headers?: Record<string, string>; signal?: AbortSignal },
   ): Promise<Answer>;
   /** GET /messages/{id}. */
   get(id: string): Promise<MessageAnswer>;
-  /** The message once it is settled, by asking for it again and again. Rejects if there is no such message. */
+  /** Polls until the message is settled. Rejects if it does not exist. */
   settled(id: string): Promise<MessageAnswer>;
-  /** How many of these messages have each status; those on their way count as `waiting`. Rejects if one has disappeared. */
+  /** Counts these messages by status, and unsettled ones as `waiting`. Rejects if one does not exist. */
   tally(ids: readonly string[]): Promise<Tally>;
   request(path: string, init?: RequestInit): Promise<Answer>;
   close(): Promise<void>;
@@ -46,7 +46,7 @@ export interface Answer {
   readonly body: MessageAnswer;
 }
 
-/** A message resource, a problem, or the preview of a dry run: the test knows which it asked for. */
+/** A message resource, a problem, or the preview of a dry run. */
 export type MessageAnswer = MessageResource & Partial<Omit<Problem, 'status'>> & Partial<PreviewResource>;
 
 export type Tally = Partial<Record<Status | 'waiting', number>>;
@@ -60,7 +60,7 @@ export interface ServiceSetup {
   readonly deadlines?: Partial<Deadlines>;
 }
 
-/** The whole service on an ephemeral port, as `outtray serve` starts it. */
+/** Starts the whole service on an ephemeral port, as `outtray serve` does. */
 export async function startService(setup: ServiceSetup): Promise<ServiceUnderTest> {
   const logs: Record<string, unknown>[] = [];
   const { config } = parseConfig({

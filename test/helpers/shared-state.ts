@@ -2,19 +2,20 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import { copyUsage, type Usage } from '../../src/core/usage.ts';
 
-/** A value that several instances share, each with its own view of it. */
+/** A value that several simulated instances share, each with its own view of it. */
 export interface SimulatedSharedValue<Value> {
-  /** As it is stored now. */
+  /** The stored value and usage. */
   readonly stored: Value;
   readonly storedUsage: Usage;
-  /** The view of one instance. */
+  /** Opens the view of another instance. */
   open(): SharedValue<Value>;
 }
 
 /**
- * Changes are made one at a time, and take a while. With `conflicting`, another instance is always
- * faster: each `edit` runs once on what this instance knows, to no effect, and then on what is
- * stored.
+ * Creates a shared value whose changes run one at a time and take a turn of the event loop.
+ *
+ * @param options.conflicting another instance is always faster: each `edit` runs once on the last
+ *   known value, without effect, and then on the stored one
  */
 export function shareValue<Value extends object>(
   initial: Value,

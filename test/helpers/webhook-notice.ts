@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Notice } from '../../src/core/ports/outbox.ts';
 
-/** A notice as the core makes it, with what the test cares about put over it. */
+/** Returns a notice as core creates it, with the given fields replaced. */
 export function aNotice(patch: Partial<Notice> = {}): Notice {
   return {
     id: `ntc_${randomBytes(16).toString('hex')}`,

@@ -7,7 +7,7 @@ const content = FILE.toString('base64');
 const withFile = (file: object) => ({ ...MAIL, attachments: [{ filename: 'a.bin', content, ...file }] });
 
 describe('a large body', () => {
-  test('is read like any other: attachments of any size, text and names', async () => {
+  test('is read like a small one: attachments of any size, text and names', async () => {
     await using app = await startApp();
     const text = 'Zwölf Boxkämpfer 🥊 '.repeat(20_000);
     const small = { filename: 'b.txt', content: Buffer.from('b').toString('base64') };
@@ -22,7 +22,7 @@ describe('a large body', () => {
     });
   });
 
-  test('may have base64 with line breaks, and a byte order mark', async () => {
+  test('can have base64 with line breaks, and a byte order mark', async () => {
     await using app = await startApp();
     const wrapped = content.replace(/.{76}/g, '$&\r\n');
     const answer = await app.send(Buffer.from(`\ufeff${JSON.stringify(withFile({ content: wrapped }))}`));
@@ -30,7 +30,7 @@ describe('a large body', () => {
     expect(app.accepted[0]?.draft.content.attachments).toMatchObject([{ content: new Uint8Array(FILE) }]);
   });
 
-  test('may come in chunks without a length', async () => {
+  test('can arrive in chunks without a length', async () => {
     await using app = await startApp();
     const url = await app.listen();
     const body = JSON.stringify(withFile({}));
@@ -50,27 +50,35 @@ describe('a large body', () => {
   });
 
   test.each([
-    ['no base64', { content: `${content.slice(4)}?===` }, '/attachments/0/content', 'invalid_base64'],
-    ['line breaks and no base64', { content: `${content}\r\n=` }, '/attachments/0/content', 'invalid_base64'],
-    ['no text', { content: [content] }, '/attachments/0/content', 'invalid_type'],
+    ['invalid base64', { content: `${content.slice(4)}?===` }, '/attachments/0/content', 'invalid_base64'],
+    [
+      'line breaks and invalid base64',
+      { content: `${content}\r\n=` },
+      '/attachments/0/content',
+      'invalid_base64',
+    ],
+    ['a list', { content: [content] }, '/attachments/0/content', 'invalid_type'],
     ['nothing', { content: undefined, filename: `${content}` }, '/attachments/0/content', 'required'],
-    ['in a field that takes less', { filename: content }, '/attachments/0/filename', 'too_long'],
-  ])('with %s for the content of an attachment is refused, naming it', async (_, file, pointer, code) => {
-    await using app = await startApp();
-    const answer = await app.send(withFile(file));
-    expect(answer.statusCode).toBe(422);
-    expect(answer.json().errors).toContainEqual(expect.objectContaining({ pointer, code }));
-  });
+    ['in a shorter field', { filename: content }, '/attachments/0/filename', 'too_long'],
+  ])(
+    'is refused with %s as the content of an attachment, with its pointer',
+    async (_, file, pointer, code) => {
+      await using app = await startApp();
+      const answer = await app.send(withFile(file));
+      expect(answer.statusCode).toBe(422);
+      expect(answer.json().errors).toContainEqual(expect.objectContaining({ pointer, code }));
+    },
+  );
 
   test.each([
     ['is not JSON', `{"text": "${content}"`, 'is not valid JSON, at line 1'],
-    ['repeats a key', `{"text": "${content}", "text": ""}`, 'The key "text" stands more than once'],
+    ['repeats a key', `{"text": "${content}", "text": ""}`, 'The key "text" is repeated in an object'],
     [
-      'is no UTF-8',
+      'is not UTF-8',
       Buffer.concat([Buffer.from(`{"text": "${content}`), Buffer.from([0xff])]),
       'not valid UTF-8',
     ],
-  ])('that %s is refused, saying why', async (_, body, detail) => {
+  ])('that %s is refused with the reason', async (_, body, detail) => {
     await using app = await startApp();
     const answer = await app.send(body);
     expect(answer.json()).toMatchObject({
@@ -80,7 +88,7 @@ describe('a large body', () => {
     });
   });
 
-  test('of a batch has its attachments decoded as well, and each message is judged on its own', async () => {
+  test('of a batch has its attachments decoded, and each message is validated separately', async () => {
     await using app = await startApp();
     const messages = [withFile({}), withFile({ content: '?'.repeat(100_000) }), MAIL];
     const answer = await app.inject({ method: 'POST', url: '/send/batch', headers: CRM, body: { messages } });
@@ -92,7 +100,7 @@ describe('a large body', () => {
     expect(app.accepted[0]?.draft.content.attachments).toMatchObject([{ content: new Uint8Array(FILE) }]);
   });
 
-  test('is the same request with the same Idempotency-Key, and another if a byte of an attachment differs', async () => {
+  test('is the same request for an Idempotency-Key, and a different one if a byte of an attachment differs', async () => {
     await using app = await startApp();
     const key = { 'idempotency-key': 'k1' };
     const first = await app.send(withFile({}), key);
@@ -103,7 +111,7 @@ describe('a large body', () => {
     );
   });
 
-  test('and many others beside it are all answered', async () => {
+  test('and many concurrent ones all get a response', async () => {
     await using app = await startApp();
     const answers = await Promise.all(
       Array.from({ length: 30 }, (_, i) => app.send(i % 3 === 0 ? withFile({}) : MAIL)),

@@ -28,14 +28,14 @@ describe('null and the empty string', () => {
     expect(others).toEqual([bare, bare]);
   });
 
-  test('mean that there is no text, which is then made from the html', async () => {
+  test('mean that text is absent, which is then derived from html', async () => {
     await using app = await startApp();
     for (const text of [null, ''])
       expect((await app.send({ ...MAIL, html: '<p>Hello.</p>', text })).statusCode).toBe(202);
     expect(app.accepted.map(({ draft }) => draft.content.text)).toEqual([null, null]);
   });
 
-  test('are an absent part of a field', async () => {
+  test('mean that a part of a field is absent', async () => {
     await using app = await startApp();
     for (const value of [null, '']) {
       const answer = await app.send({
@@ -53,7 +53,7 @@ describe('null and the empty string', () => {
     }
   });
 
-  test('are absent variables of a template, but data within them', async () => {
+  test('mean absent template variables, but are data within variables', async () => {
     await using app = await startApp();
     const use = (template: object) => app.send({ to: MAIL.to, template: { id: 'note', ...template } });
     for (const variables of [null, '', []]) expect((await use({ variables })).statusCode).toBe(202);
@@ -66,7 +66,7 @@ describe('null and the empty string', () => {
     ]);
   });
 
-  test('null is no time to send it, and the empty string is refused, or it would go out now', async () => {
+  test('null means no scheduled_at, but the empty string is refused, since the message would be sent now', async () => {
     await using app = await startApp();
     expect((await app.send({ ...MAIL, scheduled_at: null })).json().status).toBe('queued');
     const answer = await app.send({ ...MAIL, scheduled_at: '' });
@@ -75,7 +75,7 @@ describe('null and the empty string', () => {
     ]);
   });
 
-  test.each([null, ''])('%j is no new time for a scheduled message', async (scheduled_at) => {
+  test.each([null, ''])('%j is refused as the new time of a scheduled message', async (scheduled_at) => {
     await using app = await startApp();
     const { id } = app.keep(
       aDelivery({ owner: 'crm', status: 'scheduled', scheduledAt: Date.now() + 3_600_000 }),
@@ -108,7 +108,7 @@ describe('null and the empty string', () => {
     ['a header', { headers: { 'X-A': null } }, '/headers/X-A'],
     ['the name of a tag', { tags: { '': 'x' } }, '/tags/'],
     ['a tag', { tags: { a: null } }, '/tags/a'],
-  ])('do not stand for %s, which is required: %j', async (_, patch, pointer) => {
+  ])('are refused for %s, which is required: %j', async (_, patch, pointer) => {
     await using app = await startApp();
     const answer = await app.send({ ...MAIL, ...patch });
     expect(answer.statusCode).toBe(422);
@@ -123,7 +123,7 @@ describe('null and the empty string', () => {
     expect(app.accepted[0]?.draft).toMatchObject({ tags: { a: '' }, metadata: { b: '' } });
   });
 
-  test('mean the same in a batch and in the shapes of Resend', async () => {
+  test('mean the same in a batch and in Resend’s API', async () => {
     await using app = await startApp();
     const empty = {
       ...MAIL,
@@ -152,7 +152,7 @@ describe('null and the empty string', () => {
     expect(app.accepted[1]?.draft.content.inReplyTo).toBe('<a@b>');
   });
 
-  test('are the same request as one without the field, for an Idempotency-Key', async () => {
+  test('make the same request as an absent field, for an Idempotency-Key', async () => {
     await using app = await startApp();
     const key = { 'idempotency-key': 'k1' };
     const first = await app.send(MAIL, key);
@@ -161,7 +161,7 @@ describe('null and the empty string', () => {
 });
 
 describe('tags and metadata', () => {
-  test('keep numbers and booleans as text', async () => {
+  test('store numbers and booleans as text', async () => {
     await using app = await startApp();
     const text =
       '{"a":1,"b":-0.5,"c":true,"d":false,"e":0,"f":-0,"g":1.50,"h":9007199254740991,"i":-9007199254740991,"j":1e-7,"k":12e1,"l":"007"}';
@@ -191,7 +191,7 @@ describe('tags and metadata', () => {
     '1e400',
     '-1e400',
     '9007199254740993.0',
-  ])('refuse %s, which would not be kept exactly', async (number) => {
+  ])('refuse %s, which would lose precision', async (number) => {
     await using app = await startApp();
     const answer = await app.send(JSON.stringify(MAIL).replace(/}$/, `,"tags":{"id":${number}}}`));
     expect(answer.json()).toMatchObject({
@@ -202,7 +202,7 @@ describe('tags and metadata', () => {
     });
   });
 
-  test('refuse lists and objects, and nothing else takes a number for a text', async () => {
+  test('refuse lists and objects, while no other field accepts a number as text', async () => {
     await using app = await startApp();
     for (const patch of [
       { tags: { a: [] } },
@@ -215,7 +215,7 @@ describe('tags and metadata', () => {
     }
   });
 
-  test('take numbers from Resend’s tags too', async () => {
+  test('accept numbers in Resend’s tags, too', async () => {
     await using app = await startApp();
     const body = { ...MAIL, tags: [{ name: 'order', value: 42 }] };
     await app.inject({ method: 'POST', url: '/emails', headers: { ...CRM, ...JSON_TYPE }, body });
@@ -223,7 +223,7 @@ describe('tags and metadata', () => {
   });
 });
 
-test('an empty list is an empty object, as PHP writes it', async () => {
+test('an empty list means an empty object, as PHP encodes it', async () => {
   await using app = await startApp();
   expect((await app.send({ ...MAIL, headers: [], tags: [], metadata: [] })).statusCode).toBe(202);
   expect(app.accepted[0]?.draft).toMatchObject({ tags: {}, metadata: {}, content: { headers: {} } });
@@ -242,7 +242,7 @@ describe('a + in a query', () => {
     ['/messages?status=sent+failed', 'query:status'],
     ['/suppressions?cursor=a+b', 'query:cursor'],
     ['/emails?limit=1+1', 'query:limit'],
-  ])('that makes %s invalid is explained', async (url, pointer) => {
+  ])('that makes %s invalid is explained in the error', async (url, pointer) => {
     await using app = await startApp();
     const { errors } = (await app.get(url)).json();
     expect(errors).toEqual([
@@ -250,7 +250,7 @@ describe('a + in a query', () => {
     ]);
   });
 
-  test('is not spoken of where there is none, nor in a path, where it is a plus sign', async () => {
+  test('is not mentioned where there is none, or in a path, where it is a literal plus', async () => {
     await using app = await startApp();
     expect((await app.get('/messages?to=ada')).json().detail).not.toContain('%2B');
     expect((await app.get('/messages?a+b=1')).json().detail).not.toContain('%2B');

@@ -12,7 +12,7 @@ async function lines(app: AppUnderTest, count: number) {
 }
 
 describe('the log', () => {
-  test('has one line for each request, with all that finds it again', async () => {
+  test('has one line for each request, with its ids, key, route and status', async () => {
     await using app = await startApp();
     const answer = await app.send(MAIL);
     expect(await lines(app, 1)).toEqual([
@@ -31,7 +31,7 @@ describe('the log', () => {
     ]);
   });
 
-  test('names the code of a refusal, the pattern of the route, and the message that was looked up', async () => {
+  test('has the code of a refusal, the pattern of the route, and the requested message', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery());
     await app.get(`/messages/${id}?q=${SECRET}`);
@@ -46,7 +46,7 @@ describe('the log', () => {
     ]);
   });
 
-  test('shows where a refused request went and came from: its path without the query, and the address of the client', async () => {
+  test('has the path without the query and the client address of a refused request', async () => {
     await using app = await startApp({ trustProxy: ['127.0.0.1'] });
     await app.get('/messages?limit=x', { 'x-forwarded-for': '203.0.113.7' });
     await app.get(`/${'x'.repeat(300)}?q=${SECRET}`, {});
@@ -58,7 +58,7 @@ describe('the log', () => {
     ]);
   });
 
-  test('shows the same of a request that the HTTP parser or the router refuses, in visible ASCII and without a password', async () => {
+  test('has the same for a request refused by the HTTP parser or the router, in visible ASCII and without a password', async () => {
     await using app = await startApp();
     const { port } = new URL(await app.listen());
     for (const [target, headers] of [
@@ -85,7 +85,7 @@ describe('the log', () => {
     ]);
   });
 
-  test('shows the same of a body that does not arrive in time', async () => {
+  test('has the same for a body that times out', async () => {
     await using app = await startApp({ requestTimeoutMs: 300, trustProxy: ['127.0.0.1'] });
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
@@ -109,7 +109,7 @@ describe('the log', () => {
     expect(request).toMatchObject({ request_id: timeout?.request_id, aborted: true, path: '/send' });
   });
 
-  test('has successful requests for health and docs at debug level only, and their failures as any other', async () => {
+  test('has successful requests for health and docs at debug level, and their failures at the usual level', async () => {
     let isDraining = false;
     await using app = await startApp({ isDraining: () => isDraining });
     for (const path of ['/livez', '/readyz', '/docs', '/docs/', '/openapi.yaml', '/problems/not_found'])
@@ -124,7 +124,7 @@ describe('the log', () => {
     ]);
   });
 
-  test('names the code of a delivery that failed while the caller waited', async () => {
+  test('has the code of a delivery that failed while the client waited', async () => {
     await using app = await startApp();
     const answer = app.send(MAIL, { prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
@@ -136,9 +136,11 @@ describe('the log', () => {
     expect(await lines(app, 1)).toMatchObject([{ level: 30, status: 422, code: 'mailbox_full', msg_id: id }]);
   });
 
-  test('tells of a bug at error level, and where it is', async () => {
+  test('has a bug at error level, with its stack', async () => {
     const get = () => Promise.reject(new TypeError(SECRET));
-    await using app = await startApp({ store: { get, tombstone: async () => null, refusal: () => null } });
+    await using app = await startApp({
+      store: { get, tombstone: async () => null, refusalCode: () => null },
+    });
     await app.get('/messages/msg_1');
     expect(await lines(app, 1)).toMatchObject([
       {
@@ -150,7 +152,7 @@ describe('the log', () => {
     ]);
   });
 
-  test('never has a secret, a header, a body or an address in it', async () => {
+  test('contains no secret, header, body or email address', async () => {
     await using app = await startApp();
     const headers = {
       'x-api-key': SECRET,
@@ -174,7 +176,7 @@ describe('the log', () => {
       expect(text).not.toContain(word);
   });
 
-  test('gives each request an id of its own, which the caller cannot choose', async () => {
+  test('has a unique id for each request, which the client cannot choose', async () => {
     await using app = await startApp();
     const ids = await Promise.all(
       [1, 2, 3].map(
@@ -187,7 +189,7 @@ describe('the log', () => {
   });
 });
 
-describe('every answer', () => {
+describe('every response', () => {
   test('forbids caching and sniffing', async () => {
     await using app = await startApp();
     const answers = [

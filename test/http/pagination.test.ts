@@ -5,7 +5,7 @@ import { createMessages } from '../../src/core/messages.ts';
 import { ADMIN, type AppUnderTest, CRM, SHOP, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
-/** The HTTP layer over messages that a true store keeps. */
+/** Starts the HTTP layer over stored messages. */
 async function startWith(...deliveries: Parameters<typeof aDelivery>[0][]): Promise<AppUnderTest> {
   const { store, queue } = createMemoryBackend({
     maxMessages: 1000,
@@ -29,7 +29,7 @@ async function idsOf(app: AppUnderTest, query: string, headers = CRM): Promise<s
 const at = (day: number) => Date.UTC(2027, 0, day);
 
 describe('GET /messages', () => {
-  test('lists the messages of the key, newest first, and an admin sees those of every key', async () => {
+  test('lists the messages of the key, newest first, and those of every key for an admin', async () => {
     await using app = await startWith(
       { id: 'msg_1', createdAt: at(1) },
       { id: 'msg_3', createdAt: at(3) },
@@ -40,7 +40,7 @@ describe('GET /messages', () => {
     expect(await idsOf(app, '', ADMIN)).toEqual(['msg_3', 'msg_2', 'msg_1']);
   });
 
-  test('finds by status, tag, recipient and time', async () => {
+  test('filters by status, tag, recipient and time', async () => {
     await using app = await startWith(
       { id: 'msg_1', createdAt: at(1), status: 'deferred', tags: { flow: 'welcome' } },
       {
@@ -60,7 +60,7 @@ describe('GET /messages', () => {
     expect(await idsOf(app, '?status=queued&tag=flow')).toEqual([]);
   });
 
-  test('goes on after the cursor, page by page, to the end', async () => {
+  test('returns every page up to the last with next_cursor', async () => {
     const all = Array.from({ length: 45 }, (_, i) => ({
       id: `msg_${10 + i}`,
       createdAt: at(1) + Math.floor(i / 4),
@@ -81,7 +81,7 @@ describe('GET /messages', () => {
     expect(seen).toEqual(all.map(({ id }) => id).reverse());
   });
 
-  test('has 20 on a page unless asked otherwise', async () => {
+  test('has 20 messages per page by default', async () => {
     await using app = await startWith(...Array.from({ length: 21 }, () => ({})));
     expect(await idsOf(app, '')).toHaveLength(20);
     expect(await idsOf(app, '?limit=21')).toHaveLength(21);
@@ -100,7 +100,7 @@ describe('GET /messages', () => {
     ['cursor=msg_1', 'query:cursor', 'next_cursor'],
     ['cursor=WyIxIl0x', 'query:cursor', 'next_cursor'],
     ['tags=x', 'query:tags', 'Did you mean "tag"?'],
-  ])('refuses %s, and names what is wrong', async (query, pointer, detail) => {
+  ])('refuses %s and names the parameter', async (query, pointer, detail) => {
     await using app = await startWith();
     const answer = await app.get(`/messages?${query}`);
     expect(answer.statusCode).toBe(422);
@@ -115,7 +115,7 @@ describe('a message', () => {
   const change = (app: AppUnderTest, method: 'POST' | 'PATCH', path: string, body?: object) =>
     app.inject({ method, url: path, headers: CRM, ...(body && { body }) });
 
-  test('that waits can be canceled, once', async () => {
+  test('that waits can be canceled once', async () => {
     await using app = await startWith({ id: 'msg_1', status: 'deferred' });
     const canceled = await change(app, 'POST', '/messages/msg_1/cancel');
     expect([canceled.statusCode, canceled.json().status, canceled.json().finished_at]).toEqual([
@@ -131,7 +131,7 @@ describe('a message', () => {
     });
   });
 
-  test('that failed can be tried again', async () => {
+  test('that failed can be retried', async () => {
     await using app = await startWith({ id: 'msg_1', status: 'failed' }, { id: 'msg_2', status: 'sent' });
     const retried = await change(app, 'POST', '/messages/msg_1/retry');
     expect([retried.statusCode, retried.json().status, retried.headers.location]).toEqual([
@@ -145,7 +145,7 @@ describe('a message', () => {
     });
   });
 
-  test('that is scheduled can get another time, in a year at the latest', async () => {
+  test('that is scheduled can be rescheduled, up to a year ahead', async () => {
     await using app = await startWith(
       { id: 'msg_1', status: 'scheduled', scheduledAt: at(1) },
       { id: 'msg_2' },
@@ -174,7 +174,7 @@ describe('a message', () => {
     }
   });
 
-  test('of another key cannot be changed, and is as unknown as one that never was', async () => {
+  test('of another key returns the same 404 as an unknown one', async () => {
     await using app = await startWith({ id: 'msg_1', owner: 'shop' });
     const answers = [
       await change(app, 'POST', '/messages/msg_1/cancel'),

@@ -18,7 +18,7 @@ function from(app: AppUnderTest, remoteAddress: string, headers: Record<string, 
 }
 
 describe('the limit of a key', () => {
-  test('is told on every answer to a good key, as structured fields', async () => {
+  test('is in every response to a valid key, as structured fields', async () => {
     await using app = await startApp({ rateLimit: { max: 600, windowMs: 60_000 } });
     const answers = [
       await app.send(MAIL),
@@ -39,7 +39,7 @@ describe('the limit of a key', () => {
     expect(parseDictionary('a=1').size).toBe(1);
   });
 
-  test('refuses what is over it, and says when to come again', async () => {
+  test('refuses requests above it with Retry-After', async () => {
     await using app = await startApp({ rateLimit: { max: 2, windowMs: 60_000 } });
     expect(await repeat(2, () => app.send(MAIL))).toEqual([202, 202]);
     const answer = await app.send('not even JSON');
@@ -51,14 +51,14 @@ describe('the limit of a key', () => {
     expect(app.accepted).toHaveLength(2);
   });
 
-  test('is its own: another key goes on', async () => {
+  test('is separate for each key', async () => {
     await using app = await startApp({ rateLimit: { max: 1, windowMs: 60_000 } });
     await app.send(MAIL);
     expect((await app.send(MAIL)).statusCode).toBe(429);
     expect((await app.send(MAIL, SHOP)).statusCode).toBe(202);
   });
 
-  test('is the one that API_KEYS gives it, if it does', async () => {
+  test('can be set in API_KEYS', async () => {
     const crm = aKey(CRM_SECRET, { rateLimit: { max: 1, windowMs: 90_500 } });
     const apiKeys = createApiKeys([crm, aKey(SHOP_SECRET, { name: 'shop' })], createMemorySharedState());
     await using app = await startApp({ apiKeys, rateLimit: { max: 600, windowMs: 60_000 } });
@@ -70,7 +70,7 @@ describe('the limit of a key', () => {
     expect((await app.get('/accounts', SHOP)).headers['ratelimit-policy']).toBe('"key";q=600;w=60');
   });
 
-  test('is another one as soon as the key is given another one', async () => {
+  test('changes as soon as the key gets another limit', async () => {
     const apiKeys = createApiKeys(
       [aKey(CRM_SECRET, { rateLimit: { max: 1, windowMs: 60_000 } })],
       createMemorySharedState(),
@@ -88,7 +88,7 @@ describe('the limit of a key', () => {
     expect([refused.statusCode, refused.headers['ratelimit-policy']]).toEqual([429, '"key";q=2;w=60']);
   });
 
-  test('does not count what needs no key', async () => {
+  test('does not count requests that need no key', async () => {
     await using app = await startApp({ rateLimit: { max: 1, windowMs: 60_000 } });
     expect(await repeat(100, () => app.get('/livez', {}))).toEqual(Array(100).fill(200));
     expect((await app.get('/readyz', CRM)).headers).not.toHaveProperty('ratelimit');
@@ -113,7 +113,7 @@ describe('a batch', () => {
     return left?.[1]?.get('r');
   }
 
-  test('costs its messages, dry runs and refused ones included', async () => {
+  test('costs one request per message, including dry runs and refused messages', async () => {
     await using app = await start();
     expect(leftIn(await batch(app, [MAIL, DRY, DRY, { ...MAIL, to: 'ada' }]))).toBe(MAX - 4);
     expect(leftIn(await batch(app, [MAIL]))).toBe(MAX - 5);
@@ -122,7 +122,7 @@ describe('a batch', () => {
   });
 
   test.each(['/send/batch', '/emails/batch'])(
-    'to %s that does not fit gets 429, is not accepted, and costs one request',
+    'to %s that exceeds the rest of the window gets 429, accepts nothing and costs one request',
     async (url) => {
       await using app = await start();
       const send = (count: number) =>
@@ -135,7 +135,7 @@ describe('a batch', () => {
         true,
       ]);
       expect(refused.body).toContain(
-        'The batch counts as 9 messages, more than the window has left. Nothing was accepted.',
+        'The batch counts as 9 messages, more than remain in this window. Nothing was accepted.',
       );
       expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
       expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(60);
@@ -146,7 +146,7 @@ describe('a batch', () => {
     },
   );
 
-  test('that no window has room for gets 422, which names the messages and the limit', async () => {
+  test('above the limit of a whole window gets 422 with the number of messages and the limit', async () => {
     await using app = await start();
     const refused = await batch(app, Array(MAX + 1).fill(DRY));
     expect(refused.statusCode).toBe(422);
@@ -166,13 +166,13 @@ describe('a batch', () => {
     expect(app.accepted).toEqual([]);
   });
 
-  test('as large as the window passes when the window is new', async () => {
+  test('equal to the limit passes in a new window', async () => {
     await using app = await start();
     expect((await batch(app, Array(MAX).fill(MAIL))).statusCode).toBe(202);
     expect((await app.send(MAIL)).statusCode).toBe(429);
   });
 
-  test('has the limit that API_KEYS gives its key', async () => {
+  test('is subject to the limit of its key in API_KEYS', async () => {
     const crm = aKey(CRM_SECRET, { rateLimit: { max: 3, windowMs: 1000 } });
     const apiKeys = createApiKeys([crm, aKey(SHOP_SECRET, { name: 'shop' })], createMemorySharedState());
     await using app = await startApp({ apiKeys, rateLimit: { max: 600, windowMs: 60_000 } });
@@ -182,7 +182,7 @@ describe('a batch', () => {
     ]);
   });
 
-  test('that is refused as a whole, or repeated with its Idempotency-Key, costs one request', async () => {
+  test('that is refused as a whole, or repeated with its Idempotency-Key, costs one request only', async () => {
     await using app = await start();
     const key = { 'idempotency-key': 'k' };
     const other = [EMAIL, { ...EMAIL, to: 'ada' }, EMAIL];
@@ -193,7 +193,7 @@ describe('a batch', () => {
     expect([replayed.headers['idempotency-replayed'], leftIn(replayed)]).toEqual(['true', MAX - 8]);
   });
 
-  test('refused for want of room frees its Idempotency-Key', async () => {
+  test('refused by the limit releases its Idempotency-Key', async () => {
     const apiKeys = createApiKeys(
       [aKey(CRM_SECRET, { rateLimit: { max: 5, windowMs: 60_000 } })],
       createMemorySharedState(),
@@ -206,7 +206,7 @@ describe('a batch', () => {
     expect((await batch(app, Array(5).fill(MAIL), key)).statusCode).toBe(202);
   });
 
-  test('and others at once pass as far as they fit', async () => {
+  test('and concurrent ones pass until the limit', async () => {
     await using app = await start();
     const answers = await Promise.all(Array.from({ length: 5 }, () => batch(app, Array(6).fill(MAIL))));
     expect(answers.map(({ statusCode }) => statusCode).toSorted()).toEqual([202, 202, 202, 429, 429]);
@@ -215,7 +215,7 @@ describe('a batch', () => {
 });
 
 describe('the limit of an address', () => {
-  test('ends a flood of bad keys', async () => {
+  test('stops a flood of invalid keys', async () => {
     await using app = await startApp();
     expect(await repeat(61, () => app.get('/messages/msg_1', WRONG))).toEqual([...Array(60).fill(401), 429]);
     const answer = await app.get('/messages/msg_1', WRONG);
@@ -226,22 +226,22 @@ describe('the limit of an address', () => {
 
   test.each([
     ['requests without a key', () => ({ method: 'POST', url: '/send' }) as const, 401],
-    ['addresses that lead nowhere', () => ({ method: 'GET', url: `/${Math.random()}` }) as const, 404],
-    ['methods that are not taken', () => ({ method: 'DELETE', url: '/livez' }) as const, 405],
-    ['problems that there are not', () => ({ method: 'GET', url: '/problems/none' }) as const, 404],
-  ])('ends a flood of %s', async (_, request, status) => {
+    ['unknown routes', () => ({ method: 'GET', url: `/${Math.random()}` }) as const, 404],
+    ['methods that are not allowed', () => ({ method: 'DELETE', url: '/livez' }) as const, 405],
+    ['unknown problems', () => ({ method: 'GET', url: '/problems/none' }) as const, 404],
+  ])('stops a flood of %s', async (_, request, status) => {
     await using app = await startApp();
     expect(await repeat(61, () => app.inject(request()))).toEqual([...Array(60).fill(status), 429]);
   });
 
-  test('never holds for a good key', async () => {
+  test('does not apply to a valid key', async () => {
     await using app = await startApp();
     await repeat(61, () => app.get('/messages/msg_1', WRONG));
     expect((await app.send(MAIL)).statusCode).toBe(202);
     expect(await repeat(70, () => app.get('/nowhere'))).toEqual(Array(70).fill(404));
   });
 
-  test('is one for a whole IPv6 /64, and its own for the next', async () => {
+  test('is shared by an IPv6 /64 and separate for the next one', async () => {
     await using app = await startApp();
     await repeat(30, from(app, '2001:db8::1'));
     await repeat(30, from(app, '2001:db8::ffff:2'));
@@ -249,14 +249,14 @@ describe('the limit of an address', () => {
     expect((await from(app, '2001:db8:0:1::1')()).statusCode).toBe(401);
   });
 
-  test('is the same for an IPv4 address in IPv6 clothes', async () => {
+  test('is shared by an IPv4 address and its IPv4-mapped IPv6 address', async () => {
     await using app = await startApp();
     await repeat(60, from(app, '192.0.2.1'));
     expect((await from(app, '::ffff:192.0.2.1')()).statusCode).toBe(429);
     expect((await from(app, '::ffff:192.0.2.2')()).statusCode).toBe(401);
   });
 
-  test('cannot be dodged with X-Forwarded-For', async () => {
+  test('cannot be avoided with X-Forwarded-For', async () => {
     await using app = await startApp();
     const statuses = await repeat(61, () =>
       from(app, '192.0.2.1', { ...WRONG, 'x-forwarded-for': `198.51.100.${Math.random()}` })(),
@@ -264,14 +264,14 @@ describe('the limit of an address', () => {
     expect(statuses.at(-1)).toBe(429);
   });
 
-  test('is that of the client behind a proxy that is trusted', async () => {
+  test('applies to the client behind a trusted proxy', async () => {
     await using app = await startApp({ trustProxy: ['192.0.2.0/24', '::1'] });
     const behind = (client: string, proxy = '192.0.2.1') =>
       from(app, proxy, { ...WRONG, 'x-forwarded-for': client });
     await repeat(60, behind('203.0.113.1'));
     expect((await behind('203.0.113.1', '::1')()).statusCode).toBe(429);
     expect((await behind('203.0.113.2')()).statusCode).toBe(401);
-    // What stands before the address that the proxy saw is the client's own invention.
+    // The client controls everything before the address that the proxy appended.
     expect((await behind('203.0.113.9, 203.0.113.1')()).statusCode).toBe(429);
     await repeat(60, behind('203.0.113.3', '198.51.100.1'));
     expect((await behind('203.0.113.4', '198.51.100.1')()).statusCode).toBe(429);

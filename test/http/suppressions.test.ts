@@ -10,7 +10,12 @@ const MANUAL = { reason: 'manual', accounts: null, smtp: null, message: null, no
 
 async function startWithSuppressions(scopes?: readonly ('send' | 'read')[]) {
   const store = createMemorySuppressions();
-  const suppressions = createSuppressions({ store, events: createEvents(), learn: true, onError() {} });
+  const suppressions = createSuppressions({
+    store,
+    events: createEvents(),
+    suppressRefused: true,
+    onError() {},
+  });
   const apiKeys = scopes && { apiKeys: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
   const app = await startApp({ suppressions, ...apiKeys });
   return {
@@ -28,7 +33,7 @@ async function startWithSuppressions(scopes?: readonly ('send' | 'read')[]) {
 }
 
 describe('GET /suppressions/{email}', () => {
-  test('says why an address is not sent to', async () => {
+  test('returns why an address is suppressed', async () => {
     await using app = await startWithSuppressions();
     await put(app.store, aSuppression('bob@example.com'));
     const answer = await app.get('/suppressions/Bob%40example.com');
@@ -46,7 +51,7 @@ describe('GET /suppressions/{email}', () => {
     ]);
   });
 
-  test('is 404 for one that is sent to', async () => {
+  test('returns 404 for an address that is not suppressed', async () => {
     await using app = await startWithSuppressions();
     const answer = await app.get('/suppressions/ada@example.com');
     expect([answer.statusCode, answer.json()]).toMatchObject([
@@ -57,7 +62,7 @@ describe('GET /suppressions/{email}', () => {
 });
 
 describe('PUT /suppressions/{email}', () => {
-  test('enters an address for all accounts, without a body too', async () => {
+  test('suppresses an address for all accounts, also without a body', async () => {
     await using app = await startWithSuppressions();
     const answer = await app.ask('PUT', 'bob%40bücher.example');
     expect([answer.statusCode, answer.json()]).toMatchObject([
@@ -67,7 +72,7 @@ describe('PUT /suppressions/{email}', () => {
     expect((await app.get('/suppressions/bob@xn--bcher-kva.example')).json()).toEqual(answer.json());
   });
 
-  test('keeps a note, in place of what there was for the address', async () => {
+  test('stores a note in place of the previous suppression of the address', async () => {
     await using app = await startWithSuppressions();
     await put(app.store, aSuppression('bob@example.com'));
     const answer = await app.ask('PUT', 'BOB@example.com', { note: 'Asked us to stop' });
@@ -82,7 +87,7 @@ describe('PUT /suppressions/{email}', () => {
     ['an unknown field', { notes: 'x' }, '/notes', 'unknown_field'],
     ['a note of two lines', { note: 'a\nb' }, '/note', 'control_character'],
     ['a note that is too long', { note: 'x'.repeat(501) }, '/note', 'too_long'],
-    ['a list for a body', [], '', 'invalid_type'],
+    ['a list as body', [], '', 'invalid_type'],
   ])('refuses %s', async (_, body, pointer, code) => {
     await using app = await startWithSuppressions();
     const answer = await app.ask('PUT', 'bob@example.com', body);
@@ -95,7 +100,7 @@ describe('PUT /suppressions/{email}', () => {
 });
 
 describe('DELETE /suppressions/{email}', () => {
-  test('lets an address be sent to again, once, and answers without a body', async () => {
+  test('removes a suppression once, and responds without a body', async () => {
     await using app = await startWithSuppressions();
     await put(app.store, aSuppression('bob@example.com'));
     const answer = await app.ask('DELETE', 'bob%40example.com');
@@ -109,7 +114,7 @@ describe('DELETE /suppressions/{email}', () => {
 });
 
 test.each(['GET', 'PUT', 'DELETE'] as const)(
-  '%s names the path when what it has is no address',
+  '%s names the path parameter when it is not an address',
   async (method) => {
     await using app = await startWithSuppressions();
     const answer = method === 'GET' ? await app.get('/suppressions/ada') : await app.ask(method, 'ada');
@@ -121,7 +126,7 @@ test.each(['GET', 'PUT', 'DELETE'] as const)(
 );
 
 describe('GET /suppressions', () => {
-  test('lists all by address, page by page, each once, while some go and some come', async () => {
+  test('lists every suppression once, by address and page by page, while others are added and removed', async () => {
     await using app = await startWithSuppressions();
     for (const name of ['e', 'B', 'a', 'd']) await put(app.store, aSuppression(`${name}@example.com`));
     const first = (await app.get('/suppressions?limit=2')).json();
@@ -135,7 +140,7 @@ describe('GET /suppressions', () => {
     expect(third.next_cursor).toBeNull();
   });
 
-  test('has 20 on a page unless asked, and no cursor when they are all', async () => {
+  test('has 20 entries per page by default, and no cursor on the last page', async () => {
     await using app = await startWithSuppressions();
     for (let n = 0; n < 21; n += 1) await put(app.store, aSuppression(`n${n}@example.com`));
     const page = (await app.get('/suppressions')).json();
@@ -149,17 +154,12 @@ describe('GET /suppressions', () => {
     ['limit=1e1', 'query:limit', 'invalid_value', 'Must be a whole number from 1 to 100.'],
     ['limit=', 'query:limit', 'invalid_value', 'Must be a whole number from 1 to 100.'],
     ['limit=1&limit=2', 'query:limit', 'invalid_type', 'Must be a string, not a list.'],
-    [
-      'cursor=nonsense',
-      'query:cursor',
-      'invalid_value',
-      'Must be the next_cursor of another page of this list',
-    ],
+    ['cursor=nonsense', 'query:cursor', 'invalid_value', 'Must be the next_cursor of a page of this list'],
     [`cursor=${btoa('{}')}`, 'query:cursor', 'invalid_value', 'Must be the next_cursor'],
     [`cursor=${btoa('[1]')}`, 'query:cursor', 'invalid_value', 'Must be the next_cursor'],
     [`cursor=${btoa('["a","b"]')}`, 'query:cursor', 'invalid_value', 'Must be the next_cursor'],
     ['cursr=x', 'query:cursr', 'unknown_field', 'Did you mean "cursor"?'],
-  ])('refuses ?%s, and names the parameter', async (query, pointer, code, detail) => {
+  ])('refuses ?%s and names the parameter', async (query, pointer, code, detail) => {
     await using app = await startWithSuppressions();
     const answer = await app.get(`/suppressions?${query}`);
     expect([answer.statusCode, answer.json()]).toMatchObject([
@@ -168,7 +168,7 @@ describe('GET /suppressions', () => {
     ]);
   });
 
-  test('refuses several things at once, each named', async () => {
+  test('names every invalid parameter', async () => {
     await using app = await startWithSuppressions();
     const { errors } = (await app.get('/suppressions?limit=x&cursor=y')).json();
     expect(errors.map(({ pointer }: { pointer: string }) => pointer)).toEqual([
@@ -178,7 +178,7 @@ describe('GET /suppressions', () => {
   });
 });
 
-test('a key that may only read changes nothing, one that may only send sees nothing', async () => {
+test('requires the scope read to list, and send to change', async () => {
   await using reader = await startWithSuppressions(['read']);
   expect((await reader.get('/suppressions')).statusCode).toBe(200);
   for (const method of ['PUT', 'DELETE'] as const) {

@@ -10,7 +10,7 @@ const FILES = {
   'welcome/body.html': '<p>Hello <b>{{name}}</b>{{#nick?}} or {{.}}{{/nick?}}</p>',
 };
 
-/** The HTTP layer over templates in a directory of their own. */
+/** Starts the HTTP layer over a new directory of templates. */
 async function startWithTemplates(
   files: Readonly<Record<string, string>> = FILES,
   scopes?: readonly ('send' | 'read')[],
@@ -35,7 +35,7 @@ async function startWithTemplates(
 }
 
 describe('GET /templates', () => {
-  test('lists what there is, and the variables that each wants', async () => {
+  test('lists the templates and their variables', async () => {
     await using app = await startWithTemplates();
     const answer = await app.list();
     expect([answer.statusCode, answer.json()]).toEqual([
@@ -64,7 +64,7 @@ describe('GET /templates', () => {
     ]);
   });
 
-  test('wants a key that may read', async () => {
+  test('requires the scope read', async () => {
     await using app = await startWithTemplates(FILES, ['send']);
     expect((await app.list({})).json()).toMatchObject({ status: 401, code: 'missing_api_key' });
     expect((await app.list()).json()).toMatchObject({ status: 403, code: 'insufficient_scope' });
@@ -73,7 +73,7 @@ describe('GET /templates', () => {
 });
 
 describe('POST /templates/{id}/preview', () => {
-  test('fills a template in, and makes the text that it does not have', async () => {
+  test('renders a template, and derives a missing text from the HTML', async () => {
     await using app = await startWithTemplates();
     const answer = await app.preview('welcome', { variables: { name: 'Ada <3' } });
     expect([answer.statusCode, answer.json()]).toEqual([
@@ -87,20 +87,20 @@ describe('POST /templates/{id}/preview', () => {
     ]);
   });
 
-  test('has null for a subject and HTML that a template does not have', async () => {
+  test('returns null for a missing subject and HTML', async () => {
     await using app = await startWithTemplates();
     const answer = await app.preview('note', { variables: { name: 'Ada' } });
     expect(answer.json()).toEqual({ id: 'note', subject: null, html: null, text: 'Hello Ada.' });
   });
 
-  test('points at what is missing where it belongs in this request', async () => {
+  test('points at the missing variables in the request', async () => {
     await using app = await startWithTemplates({ 'a/body.txt': '{{name}} {{#items}}{{price}}{{/items}}' });
     const answer = await app.preview('a', { variables: { items: [{}] } });
     expect([answer.statusCode, answer.json()]).toMatchObject([
       422,
       {
         code: 'template_failed',
-        detail: expect.stringMatching(/^\/variables\/name: The template needs it/),
+        detail: expect.stringMatching(/^\/variables\/name: The template requires this variable/),
         errors: [
           { pointer: '/variables/name', code: 'missing_variable' },
           { pointer: '/variables/items/0/price', code: 'missing_variable' },
@@ -112,7 +112,7 @@ describe('POST /templates/{id}/preview', () => {
     });
   });
 
-  test('knows no other id, whatever it is', async () => {
+  test('returns 404 for any other id', async () => {
     await using app = await startWithTemplates();
     for (const id of ['nothing', '..%2Fnote', 'x'.repeat(5000), '__proto__']) {
       const answer = await app.preview(id, {});
@@ -124,7 +124,7 @@ describe('POST /templates/{id}/preview', () => {
     }
   });
 
-  test('takes nothing but variables, in an object', async () => {
+  test('accepts only variables, as an object', async () => {
     await using app = await startWithTemplates();
     const wrong = [
       [{ variable: { name: 'Ada' } }, '/variable', 'unknown_field'],
@@ -142,7 +142,7 @@ describe('POST /templates/{id}/preview', () => {
 });
 
 describe('the template of a request to send', () => {
-  test('goes to the intake, with no variables if none are given', async () => {
+  test('is passed to the intake, with empty variables by default', async () => {
     await using app = await startApp();
     const template = { id: 'invoice', variables: { name: 'Ada', list: [1, null, { a: true }] } };
     expect((await app.send({ to: 'ada@example.com', template })).statusCode).toBe(202);
@@ -153,7 +153,7 @@ describe('the template of a request to send', () => {
     ]);
   });
 
-  test('has an id that can be one', async () => {
+  test('must have a valid id', async () => {
     await using app = await startApp();
     for (const id of ['', '_partials', '.git', '../a', 'a b', 'x'.repeat(65)]) {
       const answer = await app.send({ to: 'ada@example.com', template: { id } });

@@ -33,7 +33,7 @@ describe('an unknown route', () => {
     ['GET', '/openapi.json', 'GET /openapi.yaml'],
     ['GET', '/swagger', 'GET /docs'],
     ['GET', '/', 'GET /docs'],
-  ] as const)('%s %s is 404 and names %s', async (method, url, nearest) => {
+  ] as const)('%s %s returns 404 and names %s', async (method, url, nearest) => {
     const { status, code, detail } = await detailOf(method, url);
     expect([status, code, detail]).toEqual([
       404,
@@ -48,17 +48,14 @@ describe('an unknown route', () => {
     ['DELETE', '/messages/msg_1', 'POST /messages/{id}/cancel'],
     ['PUT', '/messages/msg_1', 'PATCH /messages/{id}'],
     ['POST', '/livez', 'GET /livez'],
-  ] as const)(
-    '%s %s, of which only the method is unknown, is 405 and names %s',
-    async (method, url, nearest) => {
-      const { status, code, detail } = await detailOf(method, url);
-      expect([status, code, detail]).toEqual([
-        405,
-        'method_not_allowed',
-        `\`${url}\` does not accept ${method}. Did you mean ${nearest}?`,
-      ]);
-    },
-  );
+  ] as const)('%s %s with an unknown method returns 405 and names %s', async (method, url, nearest) => {
+    const { status, code, detail } = await detailOf(method, url);
+    expect([status, code, detail]).toEqual([
+      405,
+      'method_not_allowed',
+      `\`${url}\` does not accept ${method}. Did you mean ${nearest}?`,
+    ]);
+  });
 
   test("under /emails names the nearest in the shape of Resend's errors", async () => {
     await using app = await startApp();
@@ -72,21 +69,21 @@ describe('an unknown route', () => {
 
   test.each([
     ['another word', '/nowhere'],
-    ['what browsers ask for', '/favicon.ico'],
+    ['a path that browsers request', '/favicon.ico'],
     ['a long path', `/${'send'.repeat(60)}`],
     ['a deep path', `/${'a/'.repeat(5000)}`],
-  ])('that is near none (%s) names none', async (_, url) => {
+  ])('far from every route (%s) names none', async (_, url) => {
     expect((await detailOf('GET', url)).detail).not.toContain('Did you mean');
   });
 
-  test('is named without a key as well', async () => {
+  test('is reported without a key as well', async () => {
     expect(await detailOf('POST', '/sends', {})).toMatchObject({
       status: 404,
       detail: expect.stringContaining('Did you mean POST /send?'),
     });
   });
 
-  test('is repeated as one short line without backticks', async () => {
+  test('is quoted as one short line without backticks', async () => {
     await using app = await startApp();
     const path = `/s\`${'x'.repeat(300)}`;
     const answer = await exchange(
@@ -98,8 +95,8 @@ describe('an unknown route', () => {
   });
 });
 
-describe('slashes too many', () => {
-  test.each(['//send', '/send/', '///send//', '/send?'])('POST %s is POST /send', async (url) => {
+describe('extra slashes', () => {
+  test.each(['//send', '/send/', '///send//', '/send?'])('are ignored in POST %s', async (url) => {
     await using app = await startApp();
     const request = {
       method: 'POST',
@@ -110,7 +107,7 @@ describe('slashes too many', () => {
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('are routed for a client of Resend whose base URL ends in a slash', async () => {
+  test('are ignored for a client of Resend whose base URL ends in a slash', async () => {
     await using app = await startApp();
     const url = await app.listen();
     const request = { method: 'POST', headers: { ...CRM, 'content-type': 'application/json' } };
@@ -126,7 +123,7 @@ describe('slashes too many', () => {
     });
   });
 
-  test('are routed around a part of the path, which stays as it is', async () => {
+  test('are ignored without changing path parameters', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery());
     expect((await app.get(`//messages//${id}/`)).json()).toMatchObject({ id });
@@ -141,7 +138,7 @@ describe('slashes too many', () => {
     '/docs//static/index.html',
     '//docs?x=1',
     '/docs/?x=1',
-  ])('GET %s never leads to another host', async (url) => {
+  ])('do not redirect GET %s to another host', async (url) => {
     await using app = await startApp();
     const answer = await exchange(
       await app.listen(),

@@ -4,29 +4,29 @@ import { commonRows } from './common.ts';
 import { messageRows } from './messages.ts';
 import { otherRows } from './others.ts';
 import { resendRows } from './resend.ts';
-import { openStages, type Row, type Stages } from './rows.ts';
+import { type Clients, openClients, type Row } from './rows.ts';
 import { sendRows } from './send.ts';
 
 const contract = await readContract();
 const rows: Row[] = [...commonRows(contract), ...sendRows, ...messageRows, ...otherRows, ...resendRows];
 
-describe('the service answers as openapi.yaml says', () => {
-  let stages: Stages;
+describe('the service responds as openapi.yaml documents', () => {
+  let clients: Clients;
   beforeAll(async () => {
-    stages = await openStages(contract);
+    clients = await openClients(contract);
   });
-  afterAll(() => stages[Symbol.asyncDispose]());
+  afterAll(() => clients[Symbol.asyncDispose]());
 
-  test.concurrent.each(rows)('$operation with $gives', async ({ operation, gives, provoke }) => {
-    const answer = await provoke(stages);
-    expect(contract.check(contract.operation(operation), answer)).toBe(gives);
+  test.concurrent.each(rows)('$operation with $outcome', async ({ operation, outcome, run }) => {
+    const response = await run(clients);
+    expect(contract.check(contract.operation(operation), response)).toBe(outcome);
   });
 });
 
-test('each answer that openapi.yaml documents is brought about here', () => {
-  const seen = new Set(rows.map(({ operation, gives }) => `${operation} ${gives}`));
+test('every response that openapi.yaml documents is tested here', () => {
+  const seen = new Set(rows.map(({ operation, outcome }) => `${operation} ${outcome}`));
   const documented = contract.operations.flatMap((operation) =>
-    outcomesOf(operation).map((gives) => `${operation.operationId} ${gives}`),
+    outcomesOf(operation).map((outcome) => `${operation.operationId} ${outcome}`),
   );
   expect(documented.filter((outcome) => !seen.has(outcome))).toEqual([]);
 });

@@ -1,63 +1,63 @@
 import { MAIL } from '../helpers/app.ts';
-import { type ServiceStage, TOMORROW } from '../helpers/openapi-stage.ts';
-import { ADMIN, type Row, SMALL_QUEUE, usually, whileDraining, within } from './rows.ts';
+import { type ServiceClient, TOMORROW } from '../helpers/openapi-client.ts';
+import { ADMIN, onService, type Row, SMALL_QUEUE, whileDraining, withEnv } from './rows.ts';
 
-/** Sends this, and waits until it is settled. */
-async function settled({ ask }: ServiceStage, to = 'ada@example.com') {
-  const { id } = await ask('send', { body: { ...MAIL, to }, headers: { prefer: 'wait=15' } });
+/** Sends a message and waits until it is settled. */
+async function settled({ callJson }: ServiceClient, to = 'ada@example.com') {
+  const { id } = await callJson('send', { body: { ...MAIL, to }, headers: { prefer: 'wait=15' } });
   return { path: { id } };
 }
 
-async function failed({ ask }: ServiceStage, to: string) {
-  const answer = await ask('send', { body: { ...MAIL, to }, headers: { prefer: 'wait=15' } });
-  return { path: { id: answer.message.id } };
+async function failed({ callJson }: ServiceClient, to: string) {
+  const problem = await callJson('send', { body: { ...MAIL, to }, headers: { prefer: 'wait=15' } });
+  return { path: { id: problem.message.id } };
 }
 
-async function scheduled({ ask }: ServiceStage) {
-  const { id } = await ask('send', { body: { ...MAIL, scheduled_at: TOMORROW } });
+async function scheduled({ callJson }: ServiceClient) {
+  const { id } = await callJson('send', { body: { ...MAIL, scheduled_at: TOMORROW } });
   return { path: { id } };
 }
 
 export const messageRows: Row[] = [
-  usually('getMessage', 200, (stage) => settled(stage)),
-  usually('getMessage', 200, scheduled),
-  usually('getMessage', 200, async (stage) => ({
-    ...(await scheduled(stage)),
+  onService('getMessage', 200, (client) => settled(client)),
+  onService('getMessage', 200, scheduled),
+  onService('getMessage', 200, async (client) => ({
+    ...(await scheduled(client)),
     headers: { prefer: 'wait=1' },
   })),
-  usually('getMessage', 200, async (stage) => ({ ...(await settled(stage)), key: ADMIN })),
-  usually('getMessage', 200, (stage) => failed(stage, 'no-such-user+get@simulator.test')),
-  usually('getMessage', 'message_not_found'),
+  onService('getMessage', 200, async (client) => ({ ...(await settled(client)), key: ADMIN })),
+  onService('getMessage', 200, (client) => failed(client, 'no-such-user+get@simulator.test')),
+  onService('getMessage', 'message_not_found'),
 
-  usually('listMessages', 200, async (stage) => {
-    await scheduled(stage);
-    await settled(stage);
-    const { next_cursor } = await stage.ask('listMessages', { query: '?limit=1' });
+  onService('listMessages', 200, async (client) => {
+    await scheduled(client);
+    await settled(client);
+    const { next_cursor } = await client.callJson('listMessages', { query: '?limit=1' });
     return { query: `?limit=1&cursor=${next_cursor}` };
   }),
-  usually('listMessages', 200, { query: '?status=failed,canceled&tag=flow&to=nobody@example.com' }),
-  usually('listMessages', 200, async (stage) => {
-    await scheduled(stage);
+  onService('listMessages', 200, { query: '?status=failed,canceled&tag=flow&to=nobody@example.com' }),
+  onService('listMessages', 200, async (client) => {
+    await scheduled(client);
     return { key: ADMIN };
   }),
-  usually('listMessages', 'validation_failed', { query: '?limit=0' }),
+  onService('listMessages', 'validation_failed', { query: '?limit=0' }),
 
-  usually('cancelMessage', 200, scheduled),
-  usually('cancelMessage', 'message_not_found'),
-  usually('cancelMessage', 'not_cancelable', (stage) => settled(stage)),
+  onService('cancelMessage', 200, scheduled),
+  onService('cancelMessage', 'message_not_found'),
+  onService('cancelMessage', 'not_cancelable', (client) => settled(client)),
 
-  usually('retryMessage', 202, (stage) => failed(stage, 'no-such-user+retry@simulator.test')),
-  usually('retryMessage', 'message_not_found'),
-  usually('retryMessage', 'not_retryable', (stage) => settled(stage)),
-  within(SMALL_QUEUE, 'retryMessage', 'queue_full', async (stage) => {
-    const asked = await failed(stage, 'no-such-user@simulator.test');
-    await scheduled(stage);
-    return asked;
+  onService('retryMessage', 202, (client) => failed(client, 'no-such-user+retry@simulator.test')),
+  onService('retryMessage', 'message_not_found'),
+  onService('retryMessage', 'not_retryable', (client) => settled(client)),
+  withEnv(SMALL_QUEUE, 'retryMessage', 'queue_full', async (client) => {
+    const request = await failed(client, 'no-such-user@simulator.test');
+    await scheduled(client);
+    return request;
   }),
   whileDraining('retryMessage'),
 
-  usually('rescheduleMessage', 200, scheduled),
-  usually('rescheduleMessage', 'message_not_found'),
-  usually('rescheduleMessage', 'not_reschedulable', (stage) => settled(stage)),
-  usually('rescheduleMessage', 'validation_failed', { body: { scheduled_at: 'tomorrow' } }),
+  onService('rescheduleMessage', 200, scheduled),
+  onService('rescheduleMessage', 'message_not_found'),
+  onService('rescheduleMessage', 'not_reschedulable', (client) => settled(client)),
+  onService('rescheduleMessage', 'validation_failed', { body: { scheduled_at: 'tomorrow' } }),
 ];

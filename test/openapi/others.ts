@@ -2,95 +2,95 @@ import { createMemorySuppressions } from '../../src/adapters/memory/suppressions
 import { createEvents } from '../../src/core/events.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { MAIL } from '../helpers/app.ts';
-import { type Stage, TOMORROW } from '../helpers/openapi-stage.ts';
-import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
+import { type OperationClient, TOMORROW } from '../helpers/openapi-client.ts';
+import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
-import { against, type Row, SMALL_QUEUE, usually, whileDraining, within, withParts } from './rows.ts';
+import { against, onService, type Row, SMALL_QUEUE, whileDraining, withEnv, withParts } from './rows.ts';
 
 const suppressed =
   (email: string) =>
-  async ({ call }: Stage) => {
+  async ({ call }: OperationClient) => {
     await call('putSuppression', { path: { email } });
     return { path: { email } };
   };
 
-/** Room for one address in place of 100,000. */
-const CROWDED = {
+/** Has room for one address instead of 100,000. */
+const FULL = {
   suppressions: createSuppressions({
     store: createMemorySuppressions(1),
     events: createEvents(),
-    learn: true,
+    suppressRefused: true,
     onError: () => {},
   }),
 };
 
 const suppressions: Row[] = [
-  usually('putSuppression', 200),
-  usually('putSuppression', 200, { body: null }),
-  usually('putSuppression', 200, { body: '' }),
-  usually('putSuppression', 'validation_failed', { path: { email: 'nobody' } }),
-  withParts(CROWDED, 'putSuppression', 'queue_full', async ({ call }) => {
+  onService('putSuppression', 200),
+  onService('putSuppression', 200, { body: null }),
+  onService('putSuppression', 200, { body: '' }),
+  onService('putSuppression', 'validation_failed', { path: { email: 'nobody' } }),
+  withParts(FULL, 'putSuppression', 'queue_full', async ({ call }) => {
     await call('putSuppression', { path: { email: 'first@example.com' } });
     return {};
   }),
 
-  usually('getSuppression', 200, suppressed('get@example.com')),
-  usually('getSuppression', 200, async ({ call }) => {
+  onService('getSuppression', 200, suppressed('get@example.com')),
+  onService('getSuppression', 200, async ({ call }) => {
     const email = 'no-such-user+suppressed@simulator.test';
     await call('send', { body: { ...MAIL, to: email }, headers: { prefer: 'wait=15' } });
     return { path: { email } };
   }),
-  usually('getSuppression', 'not_found', { path: { email: 'unknown@example.com' } }),
-  usually('getSuppression', 'validation_failed', { path: { email: 'nobody' } }),
+  onService('getSuppression', 'not_found', { path: { email: 'unknown@example.com' } }),
+  onService('getSuppression', 'validation_failed', { path: { email: 'nobody' } }),
 
-  usually('listSuppressions', 200, async ({ call, ask }) => {
+  onService('listSuppressions', 200, async ({ call, callJson }) => {
     for (const email of ['list-1@example.com', 'list-2@example.com'])
       await call('putSuppression', { path: { email } });
-    const { next_cursor } = await ask('listSuppressions', { query: '?limit=1' });
+    const { next_cursor } = await callJson('listSuppressions', { query: '?limit=1' });
     return { query: `?cursor=${next_cursor}` };
   }),
-  usually('listSuppressions', 'validation_failed', { query: '?cursor=unknown' }),
+  onService('listSuppressions', 'validation_failed', { query: '?cursor=unknown' }),
 
-  usually('deleteSuppression', 204, suppressed('delete@example.com')),
-  usually('deleteSuppression', 'not_found', { path: { email: 'unknown@example.com' } }),
-  usually('deleteSuppression', 'validation_failed', { path: { email: 'nobody' } }),
+  onService('deleteSuppression', 204, suppressed('delete@example.com')),
+  onService('deleteSuppression', 'not_found', { path: { email: 'unknown@example.com' } }),
+  onService('deleteSuppression', 'validation_failed', { path: { email: 'nobody' } }),
 ];
 
 const templates: Row[] = [
-  usually('listTemplates', 200),
-  usually('previewTemplate', 200, { path: { id: 'invoice' } }),
-  usually('previewTemplate', 'template_failed', { path: { id: 'invoice' }, body: null }),
-  usually('previewTemplate', 'validation_failed', { body: { variables: 'Ada' } }),
-  usually('previewTemplate', 'template_not_found'),
-  usually('previewTemplate', 'template_failed', { path: { id: 'invoice' }, body: {} }),
+  onService('listTemplates', 200),
+  onService('previewTemplate', 200, { path: { id: 'invoice' } }),
+  onService('previewTemplate', 'template_failed', { path: { id: 'invoice' }, body: null }),
+  onService('previewTemplate', 'validation_failed', { body: { variables: 'Ada' } }),
+  onService('previewTemplate', 'template_not_found'),
+  onService('previewTemplate', 'template_failed', { path: { id: 'invoice' }, body: {} }),
 ];
 
 const greeting = (bytes: string) => () => startRawSmtp(async (io) => io.send(bytes));
 
 const accounts: Row[] = [
-  usually('listAccounts', 200),
-  within({}, 'verifyAccount', 200),
-  usually('verifyAccount', 'not_found', { path: { user: 'nobody@simulator.test' } }),
-  within({}, 'verifyAccount', 'rate_limited', async ({ call }) => {
+  onService('listAccounts', 200),
+  withEnv({}, 'verifyAccount', 200),
+  onService('verifyAccount', 'not_found', { path: { user: 'nobody@simulator.test' } }),
+  withEnv({}, 'verifyAccount', 'rate_limited', async ({ call }) => {
     await call('verifyAccount');
     return {};
   }),
-  within({}, 'verifyAccount', 200, async ({ gmail }) => {
+  withEnv({}, 'verifyAccount', 200, async ({ gmail }) => {
     gmail.setLoginFault('bad-credentials');
     return {};
   }),
-  within({ SMTP_URL: 'smtp://gmail.invalid:587' }, 'verifyAccount', 'dns_failed'),
-  within({ SMTP_URL: 'smtp://127.0.0.1:1' }, 'verifyAccount', 'connect_failed'),
-  against(openDeafPort, 'verifyAccount', 'connect_timeout'),
+  withEnv({ SMTP_URL: 'smtp://gmail.invalid:587' }, 'verifyAccount', 'dns_failed'),
+  withEnv({ SMTP_URL: 'smtp://127.0.0.1:1' }, 'verifyAccount', 'connect_failed'),
+  against(openBlackHolePort, 'verifyAccount', 'connect_timeout'),
   against(() => startRawSmtp(async (io) => io.drop()), 'verifyAccount', 'connection_lost'),
   against(greeting('SSH-2.0-OpenSSH_10.0\r\n'), 'verifyAccount', 'smtp_protocol_error'),
   against(greeting('421 4.3.0 Temporary System Problem.\r\n'), 'verifyAccount', 'smtp_temporary_failure'),
 ];
 
 const health: Row[] = [
-  usually('livez', 200, { key: null }),
-  usually('readyz', 200, { key: null }),
-  within(SMALL_QUEUE, 'readyz', 'queue_full', async ({ call }) => {
+  onService('livez', 200, { key: null }),
+  onService('readyz', 200, { key: null }),
+  withEnv(SMALL_QUEUE, 'readyz', 'queue_full', async ({ call }) => {
     await call('send', { body: { ...MAIL, scheduled_at: TOMORROW } });
     return { key: null };
   }),
@@ -98,9 +98,9 @@ const health: Row[] = [
 ];
 
 const docs: Row[] = [
-  usually('getOpenApi', 200, { key: null }),
-  usually('explainProblem', 200, { key: null }),
-  usually('explainProblem', 'not_found', { path: { code: 'unknown' } }),
+  onService('getOpenApi', 200, { key: null }),
+  onService('explainProblem', 200, { key: null }),
+  onService('explainProblem', 'not_found', { path: { code: 'unknown' } }),
 ];
 
 export const otherRows = [...suppressions, ...templates, ...accounts, ...health, ...docs];

@@ -2,132 +2,145 @@ import type { ErrorCode } from '../../src/core/errors.ts';
 import type { AppOptions } from '../../src/http/app.ts';
 import { MAIL } from '../helpers/app.ts';
 import {
-  type Answer,
+  type Call,
+  type OperationClient,
+  openAppClient,
+  openServiceClient,
+  type ServiceClient,
+} from '../helpers/openapi-client.ts';
+import {
   type Contract,
   type Operation,
   type Outcome,
   outcomesOf,
+  type ReceivedResponse,
 } from '../helpers/openapi-contract.ts';
-import {
-  type Call,
-  openAppStage,
-  openServiceStage,
-  type ServiceStage,
-  type Stage,
-} from '../helpers/openapi-stage.ts';
 import { API_KEY } from '../helpers/service.ts';
 import { makeTemplatesDir } from '../helpers/templates.ts';
 
-/** How an outcome of an operation is brought about. */
+/** A documented outcome of an operation, and how to provoke it. */
 export interface Row {
   readonly operation: string;
-  readonly gives: Outcome;
-  provoke(stages: Stages): Promise<Answer>;
+  readonly outcome: Outcome;
+  run(clients: Clients): Promise<ReceivedResponse>;
 }
 
-/** Stages that rows share. */
-export interface Stages extends AsyncDisposable {
+/** The services that rows share. */
+export interface Clients extends AsyncDisposable {
   readonly contract: Contract;
-  readonly usual: ServiceStage;
-  /** One without the real parts; the same for the same parts. */
-  withParts(parts: Partial<AppOptions>): Promise<Stage>;
+  readonly shared: ServiceClient;
+  /**
+   * The HTTP layer with these parts instead of the real ones; one instance for each set of parts.
+   */
+  withParts(parts: Partial<AppOptions>): Promise<OperationClient>;
 }
 
-/** What to ask, once what must happen first has happened. */
-type Ask<On> = Call | ((stage: On) => Promise<Call>);
+/** The call to make, or a function that prepares it. */
+type Preparation<On> = Call | ((client: On) => Promise<Call>);
 
-/** On the stage that all share. */
-export function usually(operation: string, gives: Outcome, ask: Ask<ServiceStage> = {}): Row {
-  return { operation, gives, provoke: ({ usual }) => answer(usual, operation, ask) };
+/** Calls the shared service. */
+export function onService(
+  operation: string,
+  outcome: Outcome,
+  prepare: Preparation<ServiceClient> = {},
+): Row {
+  return { operation, outcome, run: ({ shared }) => callPrepared(shared, operation, prepare) };
 }
 
-/** On a service of its own, with this environment. */
-export function within(
+/** Calls a separate service with this environment. */
+export function withEnv(
   env: Readonly<Record<string, string>>,
   operation: string,
-  gives: Outcome,
-  ask: Ask<ServiceStage> = {},
+  outcome: Outcome,
+  prepare: Preparation<ServiceClient> = {},
 ): Row {
   return {
     operation,
-    gives,
-    async provoke({ contract }) {
-      await using stage = await openServiceStage(contract, env);
-      return await answer(stage, operation, ask);
+    outcome,
+    async run({ contract }) {
+      await using client = await openServiceClient(contract, env);
+      return await callPrepared(client, operation, prepare);
     },
   };
 }
 
-/** On a service that waits for an attempt to end before it ends itself. */
+/** Calls a separate service while it waits for an attempt to end before it stops. */
 export function whileDraining(operation: string): Row {
-  return within({}, operation, 'shutting_down', async ({ ask, gmail, drain }) => {
-    await ask('send', { body: { ...MAIL, to: 'slow+5s@simulator.test' } });
+  return withEnv({}, operation, 'shutting_down', async ({ callJson, gmail, drain }) => {
+    await callJson('send', { body: { ...MAIL, to: 'slow+5s@simulator.test' } });
     await gmail.waitFor(({ transactions }) => transactions.length > 0);
     drain();
     return {};
   });
 }
 
-/** Over parts that fail as the real ones cannot be made to from outside. */
+/** Calls the HTTP layer with parts that fail in ways that the real ones cannot be made to. */
 export function withParts(
   parts: Partial<AppOptions>,
   operation: string,
-  gives: Outcome,
-  ask: Ask<Stage> = {},
+  outcome: Outcome,
+  prepare: Preparation<OperationClient> = {},
 ): Row {
   return {
     operation,
-    gives,
-    provoke: async (stages) => answer(await stages.withParts(parts), operation, ask),
+    outcome,
+    run: async (clients) => callPrepared(await clients.withParts(parts), operation, prepare),
   };
 }
 
-/** On a service of its own that talks to this in place of Gmail, in the clear. */
+/** Calls a separate service that uses the opened server instead of Gmail, without TLS. */
 export function against(
   open: () => Promise<AsyncDisposable & { readonly port: number }>,
   operation: string,
-  gives: Outcome,
-  ask: Ask<ServiceStage> = {},
+  outcome: Outcome,
+  prepare: Preparation<ServiceClient> = {},
 ): Row {
   return {
     operation,
-    gives,
-    async provoke(stages) {
+    outcome,
+    async run(clients) {
       await using server = await open();
-      return await within(
+      return await withEnv(
         { SMTP_URL: `smtp://127.0.0.1:${server.port}?tls=never` },
         operation,
-        gives,
-        ask,
-      ).provoke(stages);
+        outcome,
+        prepare,
+      ).run(clients);
     },
   };
 }
 
-/** While the first request of its kind is being answered: for ever, since those that wait for nothing are answered too soon. */
+/**
+ * Calls an operation while a first request with the same key hangs, since a normal request would
+ * end too soon.
+ */
 export function whileInProgress(operation: string): Row {
   return {
     operation,
-    gives: 'idempotency_in_progress',
-    async provoke({ contract }) {
+    outcome: 'idempotency_in_progress',
+    async run({ contract }) {
       const begun = Promise.withResolvers<void>();
       const hang = () => {
         begun.resolve();
         return new Promise<never>(() => {});
       };
-      await using stage = await openAppStage(contract, {
+      await using client = await openAppClient(contract, {
         intake: { accept: hang, preview: hang, check: hang },
       });
-      const asked = { headers: { 'idempotency-key': '1' } };
-      stage.call(operation, asked).catch(() => {});
+      const request = { headers: { 'idempotency-key': '1' } };
+      client.call(operation, request).catch(() => {});
       await begun.promise;
-      return await stage.call(operation, asked);
+      return await client.call(operation, request);
     },
   };
 }
 
-async function answer<On extends Stage>(stage: On, operation: string, ask: Ask<On>): Promise<Answer> {
-  return stage.call(operation, typeof ask === 'function' ? await ask(stage) : ask);
+async function callPrepared<On extends OperationClient>(
+  client: On,
+  operation: string,
+  prepare: Preparation<On>,
+): Promise<ReceivedResponse> {
+  return client.call(operation, typeof prepare === 'function' ? await prepare(client) : prepare);
 }
 
 export const SMALL_QUEUE = { QUEUE_MAX_MESSAGES: '1' };
@@ -136,12 +149,12 @@ export const SENDER = 'send-secret-0123456789-abcdefghi';
 export const READER = 'read-secret-0123456789-abcdefghi';
 export const ADMIN = 'boss-secret-0123456789-abcdefghi';
 
-/** The key that may be used for one request an hour, and that only this operation is asked with. */
+/** A key that is limited to one request an hour, and used for this operation only. */
 export function limitedKey({ operationId }: Operation): string {
   return `once-secret-0123456789-${operationId}`;
 }
 
-export async function openStages(contract: Contract): Promise<Stages> {
+export async function openClients(contract: Contract): Promise<Clients> {
   const stack = new AsyncDisposableStack();
   const templates = stack.use(
     await makeTemplatesDir({
@@ -161,26 +174,26 @@ export async function openStages(contract: Contract): Promise<Stages> {
     })),
   ];
   const env = { API_KEYS: JSON.stringify(keys), TEMPLATES_DIR: templates.dir, MAX_MESSAGE_BYTES: '64kb' };
-  const usual = stack.use(await openServiceStage(contract, env));
-  const open = new Map<Partial<AppOptions>, Promise<Stage>>();
+  const shared = stack.use(await openServiceClient(contract, env));
+  const open = new Map<Partial<AppOptions>, Promise<OperationClient>>();
 
   return {
     contract,
-    usual,
+    shared,
     withParts(parts) {
-      const stage = open.get(parts) ?? openAppStage(contract, parts).then((opened) => stack.use(opened));
-      open.set(parts, stage);
-      return stage;
+      const client = open.get(parts) ?? openAppClient(contract, parts).then((opened) => stack.use(opened));
+      open.set(parts, client);
+      return client;
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 }
 
-/** A row for each operation that promises this error, under whatever status. */
+/** Makes a row for each operation that documents this error, with any status. */
 export function forEach(
   { operations }: Contract,
   code: ErrorCode,
-  toRow: (operation: Operation, gives: Outcome) => Row,
+  toRow: (operation: Operation, outcome: Outcome) => Row,
 ): Row[] {
   return operations.flatMap((operation) =>
     outcomesOf(operation)

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
 import { type Account, createAccount } from '../../src/core/accounts/account.ts';
 import { newAccountState } from '../../src/core/accounts/account-state.ts';
@@ -11,6 +11,15 @@ import { WINDOW_MS } from '../../src/core/usage.ts';
 import { AMPLE, aSharedValue } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance', 'Date'],
+  });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 const REFUSED = refusal('bad_credentials', [20, 40]);
 const SENT = anAcceptance(['ada@example.com']);
@@ -60,7 +69,7 @@ async function permitWhenDue(account: Account): Promise<Permit> {
     const admission = await account.admit(DELIVERY, never);
     if (!admission) throw new Error('aborted');
     if (admission.kind === 'admitted') return admission.permit;
-    await new Promise((resolve) => setTimeout(resolve, admission.pause.forMs));
+    await vi.advanceTimersByTimeAsync(Math.ceil(admission.pause.forMs));
   }
 }
 

@@ -9,12 +9,12 @@ test.each([
   ['image.iso', 'iso'],
   ['.bat', 'bat'],
   ['addin.xll', 'xll'],
-])('%s is blocked, as Gmail blocks .%s', (filename, extension) => {
+])('%s is blocked, because Gmail blocks .%s', (filename, extension) => {
   expect(blockedExtensionOf(filename)).toBe(extension);
 });
 
 test.each(['setup.exe.', 'setup.exe ', 'setup.exe. . '])(
-  'dots and spaces at the end do not hide an extension: %j',
+  'trailing dots and spaces do not hide an extension: %j',
   (filename) => {
     expect(blockedExtensionOf(filename)).toBe('exe');
   },
@@ -27,7 +27,7 @@ test.each([
   'setup.exe.gz.bz2',
   'setup.exe.gz. ',
   'setup.exe..gz',
-])('a compressed form is judged by what it is made of: %j', (filename) => {
+])('a compressed file is checked by the name inside: %j', (filename) => {
   expect(blockedExtensionOf(filename)).toBe('exe');
 });
 
@@ -38,11 +38,11 @@ test.each([
   'invoice\u202efdp.exe',
   'setup.exe\u3000',
   'setup.exe\uff0e\u00a0',
-])('what cannot be seen does not hide an extension: %j', (filename) => {
+])('invisible characters do not hide an extension: %j', (filename) => {
   expect(blockedExtensionOf(filename)).toBe('exe');
 });
 
-test('a very long name is judged by its end', () => {
+test('only the end of a very long name is checked', () => {
   expect(blockedExtensionOf(`${'. '.repeat(100_000)}x.exe`)).toBe('exe');
   expect(blockedExtensionOf(`setup.exe${'.gz'.repeat(100_000)}`)).toBeNull();
 });

@@ -66,7 +66,7 @@ async function queue(
   return ids;
 }
 
-const REAL = { backoffScale: 1, lanes: 3, retryForMs: 24 * HOUR, retainMs: 30 * 24 * HOUR };
+const REAL = { backoffScale: 1, workers: 3, retryForMs: 24 * HOUR, retainMs: 30 * 24 * HOUR };
 
 describe('the daily limit over several days', () => {
   test('fails no message when Gmail reports it: all are sent as slots free up', async () => {

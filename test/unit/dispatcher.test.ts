@@ -19,19 +19,19 @@ function start(send: Send, setup: CoreSetup = {}): Core {
 }
 
 describe('the dispatcher', () => {
-  test('tells once that a message waits for its account, however often it looks', async () => {
+  test('emits message.deferred once per pause of the account', async () => {
     let refusals = 8;
     const refused = aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [4000] }));
     const core = start((job) => (refusals-- > 0 ? refused : anAcceptance(job.recipients)));
-    let told = 0;
-    core.events.on('message.deferred', () => told++);
+    let emitted = 0;
+    core.events.on('message.deferred', () => emitted++);
     const messages = await Promise.all(Array.from({ length: 20 }, () => core.accept()));
     for (const { id } of messages) await core.outcomeOf(id);
-    // Each message once, and the one that was the probe once more.
-    expect(told).toBeLessThanOrEqual(20 + 8);
+    // Once per message, and once more for each message that was a probe.
+    expect(emitted).toBeLessThanOrEqual(20 + 8);
   });
 
-  test('records that an attempt began before anything goes out', async () => {
+  test('records the start of an attempt before the transport sends', async () => {
     const seen: (Status | undefined)[] = [];
     const core = start(async (job) => {
       const delivery = await core.store.get(job.id);
@@ -47,7 +47,7 @@ describe('the dispatcher', () => {
     expect(seen).toEqual(['sending']);
   });
 
-  test('tries again after a transient failure, naming only the recipients still pending', async () => {
+  test('retries after a transient failure, with pending recipients only', async () => {
     const core = start((job) => {
       const [first, second = ''] = job.recipients;
       if (core.jobs.length > 1) return anAcceptance(job.recipients);
@@ -67,7 +67,7 @@ describe('the dispatcher', () => {
     ]);
   });
 
-  test('every attempt carries the same Message-ID and date', async () => {
+  test('uses the same Message-ID and date for every attempt', async () => {
     const core = start((job) =>
       core.jobs.length < 3 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients),
     );
@@ -76,13 +76,13 @@ describe('the dispatcher', () => {
     expect(new Set(core.jobs.map(({ messageId, date }) => `${messageId} ${date}`)).size).toBe(1);
   });
 
-  test('a fault of the account costs no attempt: everyone waits deferred with its error, and all are sent once it is gone', async () => {
+  test('defers all messages on a fault of the account without counting attempts, and sends them once it works', async () => {
     let loginWorks = false;
     const core = start(
       (job) =>
         loginWorks ? anAcceptance(job.recipients) : aFailure(aFault('bad_credentials', { scope: 'account' })),
       {
-        lanes: 3,
+        workers: 3,
       },
     );
     const accepted = await Promise.all(Array.from({ length: 50 }, () => core.accept()));
@@ -111,9 +111,9 @@ describe('the dispatcher', () => {
     expect([...sentTimes.values()].every((times) => times === 1)).toBe(true);
   });
 
-  test('a refused login is met by one lane only', async () => {
+  test('only one worker attempts a login that is refused', async () => {
     const gate = Promise.withResolvers<Outcome>();
-    const core = start(() => gate.promise, { lanes: 3, login: false });
+    const core = start(() => gate.promise, { workers: 3, login: false });
     const accepted = await Promise.all(Array.from({ length: 20 }, () => core.accept()));
     gate.resolve(aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })));
     await expect
@@ -122,7 +122,7 @@ describe('the dispatcher', () => {
     expect(core.jobs).toHaveLength(1);
   });
 
-  test('an attempt that was recorded as begun and never as ended is uncertain', async () => {
+  test('treats an attempt without a recorded end as uncertain', async () => {
     const backend = aBackend();
     const attempt = {
       number: 1,
@@ -150,7 +150,7 @@ describe('the dispatcher', () => {
     });
   });
 
-  test('a message that runs out of time is expired, not sent', async () => {
+  test('expires a message instead of sending it after expires_at', async () => {
     const core = start(() => aFailure(aFault('connection_lost', { backoffMs: [LONG * 1000] })));
     const { id } = await core.accept({ expiresAt: Date.now() + 40 });
     expect(await core.outcomeOf(id)).toMatchObject({
@@ -161,7 +161,7 @@ describe('the dispatcher', () => {
     expect(core.jobs).toHaveLength(1);
   });
 
-  test('a message that would expire before its next attempt goes out as soon as a probe reaches the server', async () => {
+  test('sends a message that would expire during its back-off as soon as a probe reaches the server', async () => {
     const unreachable = aFault('connect_failed', {
       scope: 'connection',
       noSession: true,
@@ -184,7 +184,7 @@ describe('the dispatcher', () => {
     });
   });
 
-  test('a scheduled message goes out when its time has come', async () => {
+  test('sends a scheduled message at its time', async () => {
     const core = start((job) => anAcceptance(job.recipients));
     const scheduledAt = Date.now() + 60;
     const delivery = await core.accept({ scheduledAt });
@@ -193,7 +193,7 @@ describe('the dispatcher', () => {
     expect(sent.attempts[0]?.startedAt).toBeGreaterThanOrEqual(scheduledAt - 5);
   });
 
-  test('a lane that breaks down says so, and the message is tried again as uncertain', async () => {
+  test('reports a failed worker and leaves the message sending', async () => {
     const core = start((job) => {
       if (core.jobs.length === 1) throw new Error('a bug');
       return anAcceptance(job.recipients);
@@ -203,7 +203,7 @@ describe('the dispatcher', () => {
     expect(await core.store.get(id)).toMatchObject({ status: 'sending' });
   });
 
-  test('draining lets the attempt under way end and takes no more', async () => {
+  test('draining waits for the attempt under way and takes no more messages', async () => {
     const gate = Promise.withResolvers<Outcome>();
     const core = start(() => gate.promise);
     const first = await core.accept();
@@ -217,9 +217,9 @@ describe('the dispatcher', () => {
   });
 });
 
-describe('a store that is away for a while', () => {
-  /** A backend whose store does with each update from `sending` to something else what the test says. */
-  function withUpdate(update: (keep: () => Promise<boolean>, nth: number) => Promise<boolean>) {
+describe('while the store is unavailable, the dispatcher', () => {
+  /** A backend whose store calls `update` for each transition from `sending`. */
+  function withUpdate(update: (persist: () => Promise<boolean>, nth: number) => Promise<boolean>) {
     const backend = aBackend();
     const { store } = backend;
     let ends = 0;
@@ -233,8 +233,8 @@ describe('a store that is away for a while', () => {
 
   const unavailable = () => Promise.reject(new AppError('queue_unavailable'));
 
-  test('is told what came of an attempt once it is back, and nothing is sent twice', async () => {
-    const { backend, ends } = withUpdate((keep, nth) => (nth <= 2 ? unavailable() : keep()));
+  test('keeps the outcome of an attempt and stores it later, without sending twice', async () => {
+    const { backend, ends } = withUpdate((persist, nth) => (nth <= 2 ? unavailable() : persist()));
     const core = start((job) => anAcceptance(job.recipients), { backend });
     const { id } = await core.accept();
     expect(await core.outcomeOf(id)).toMatchObject({
@@ -245,10 +245,10 @@ describe('a store that is away for a while', () => {
     expect([core.jobs.length, ends(), core.failures]).toEqual([1, 3, []]);
   });
 
-  test('is told once, also if it has kept it and the answer was lost', async () => {
-    const { backend, ends } = withUpdate(async (keep, nth) => {
-      const kept = await keep();
-      return nth === 1 ? unavailable() : kept;
+  test('stores an outcome once even if the reply to the write was lost', async () => {
+    const { backend, ends } = withUpdate(async (persist, nth) => {
+      const persisted = await persist();
+      return nth === 1 ? unavailable() : persisted;
     });
     const core = start((job) => anAcceptance(job.recipients), { backend });
     const settled: string[] = [];
@@ -262,7 +262,7 @@ describe('a store that is away for a while', () => {
     expect(ends()).toBe(3);
   });
 
-  test('lets no attempt begin that it cannot write down', async () => {
+  test('starts no attempt that it cannot record', async () => {
     const backend = aBackend();
     const { store } = backend;
     let left = 1;
@@ -278,7 +278,7 @@ describe('a store that is away for a while', () => {
   });
 });
 
-describe('a request that waits', () => {
+describe('a waiting request', () => {
   test('gets the settled delivery', async () => {
     const core = start((job) => anAcceptance(job.recipients));
     const { id } = await core.accept();
@@ -294,42 +294,42 @@ describe('a request that waits', () => {
     expect(await core.waiters.wait(id, LONG, never)).toMatchObject({ status: 'sent', attempts: [{}, {}] });
   });
 
-  describe('for a message that another instance has', () => {
+  describe('for a message that another instance sends', () => {
     function elsewhere() {
-      const kept = aDelivery({ status: 'sending' });
-      let now: Delivery = kept;
-      let tell = (_id: string) => {};
-      const get = vi.fn(async () => now);
+      const first = aDelivery({ status: 'sending' });
+      let current: Delivery = first;
+      let notify = (_id: string) => {};
+      const get = vi.fn(async () => current);
       const waiters = createWaiters({
-        store: { get, onChangeElsewhere: (listener) => (tell = listener) },
+        store: { get, onRemoteChange: (listener) => (notify = listener) },
         events: createEvents(),
       });
       return {
-        id: kept.id,
+        id: first.id,
         get,
-        waiting: waiters.wait(kept.id, LONG, never),
+        waiting: waiters.wait(first.id, LONG, never),
         become(patch: Partial<Delivery>) {
-          now = { ...kept, ...patch };
-          tell(kept.id);
+          current = { ...first, ...patch };
+          notify(first.id);
         },
-        tell: (id: string) => tell(id),
+        notify: (id: string) => notify(id),
       };
     }
 
-    test('gets it once that has settled it', async () => {
+    test('gets it once that instance has settled it', async () => {
       const { become, waiting, id } = elsewhere();
       become({ status: 'sent', finishedAt: 1 });
       expect(await waiting).toMatchObject({ id, status: 'sent' });
     });
 
-    test('is let go once that has found the sender paused', async () => {
+    test('ends without it once that instance has paused the account', async () => {
       const { become, waiting } = elsewhere();
       const { error } = aFault('bad_credentials', { scope: 'account' });
       become({ status: 'deferred', error });
       expect(await waiting).toBeNull();
     });
 
-    test('waits on when that has put it off for a reason of its own', async () => {
+    test('keeps waiting when that instance has deferred it for another reason', async () => {
       const { become, waiting } = elsewhere();
       become({ status: 'deferred', error: aFault('smtp_temporary_failure').error });
       expect(await Promise.race([waiting, new Promise((later) => setImmediate(later, 'waits'))])).toBe(
@@ -339,17 +339,17 @@ describe('a request that waits', () => {
       expect(await waiting).toMatchObject({ status: 'sent' });
     });
 
-    test('looks up only what it waits for', async () => {
-      const { get, tell, become, waiting } = elsewhere();
+    test('reads only the message it waits for', async () => {
+      const { get, notify, become, waiting } = elsewhere();
       get.mockClear();
-      tell('msg_other');
+      notify('msg_other');
       expect(get).not.toHaveBeenCalled();
       become({ status: 'sent', finishedAt: 1 });
       await waiting;
     });
   });
 
-  test('is let go at once when the sender is paused', async () => {
+  test('ends at once when the account is paused', async () => {
     const core = start(() =>
       aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })),
     );
@@ -357,7 +357,7 @@ describe('a request that waits', () => {
     expect(await core.waiters.wait((await core.accept()).id, LONG, never)).toBeNull();
   });
 
-  test('may wait through a pause of the sender', async () => {
+  test('can wait through a pause of the account', async () => {
     let paused = true;
     const core = start((job) =>
       paused
@@ -372,7 +372,7 @@ describe('a request that waits', () => {
     expect(await waiting).toMatchObject({ id, status: 'sent' });
   });
 
-  test('is let go when its time is up, when it leaves, and when the service stops', async () => {
+  test('ends when its time is up, when its signal is aborted, and when the service stops', async () => {
     const core = start(
       () =>
         new Promise<Outcome>((resolve) =>
@@ -394,7 +394,7 @@ describe('a request that waits', () => {
 });
 
 describe('intake', () => {
-  test('gives each message an id of 128 random bits and a Message-ID in the domain of its sender', async () => {
+  test('assigns an id of 128 random bits and a Message-ID in the domain of the sender', async () => {
     const core = start((job) => anAcceptance(job.recipients));
     const { id, messageId } = await core.accept();
     expect(id).toMatch(/^msg_[0-9a-f]{32}$/);
@@ -409,7 +409,7 @@ describe('intake', () => {
     await expect(core.accept()).rejects.toMatchObject({ code: 'shutting_down' });
   });
 
-  test('names each mailbox once among the recipients', async () => {
+  test('lists each mailbox once among the recipients', async () => {
     const core = start((job) => anAcceptance(job.recipients));
     const { recipients } = await core.accept({
       to: ['ada@example.com', 'bob@example.com', 'ada@example.com'],

@@ -16,43 +16,43 @@ import { aNotice } from '../helpers/webhook-notice.ts';
 const UNAVAILABLE = { code: 'queue_unavailable' };
 const LIMITS = { maxMessages: 5, maxBytes: 1e6, retainMs: 60_000 };
 
-/** There is no file that could be moved. */
-const IN_PLACE = { check() {}, keepLog() {}, foldLog() {} };
+/** The database is in memory, so no file can be moved. */
+const IN_PLACE = { check() {}, ensureLog() {}, checkpointLog() {} };
 const RECEIPT = { ids: ['msg_1'], refused: [] };
 
 let db: DatabaseSync;
-let commits: GroupCommit;
+let groupCommit: GroupCommit;
 let store: DeliveryStore;
-let troubles: (string | null)[];
+let reports: (string | null)[];
 
 beforeEach(() => {
   db = new DatabaseSync(':memory:');
   migrate(db, 'test');
-  troubles = [];
-  commits = createGroupCommit(db, {
+  reports = [];
+  groupCommit = createGroupCommit(db, {
     openFile: IN_PLACE,
     now: Date.now,
-    onTrouble: (reason) => troubles.push(reason),
+    onAvailabilityChange: (reason) => reports.push(reason),
   });
-  store = createSqliteStore(db, commits, LIMITS);
+  store = createSqliteStore(db, groupCommit, LIMITS);
 });
 
 afterEach(() => {
   vi.useRealTimers();
-  commits.close();
+  groupCommit.close();
   db.close();
 });
 
-/** From now on there is no room for another page in the file, and then there is. */
+// The file cannot grow by another page from now on; then it can again.
 const fillDisk = () => db.exec('PRAGMA max_page_count = 1');
 const freeDisk = () => db.exec('PRAGMA max_page_count = 100000');
 const big = () => aDelivery({ content: aMessage({ text: 'x'.repeat(100_000) }).content });
 
-test('what is written in one turn of the event loop is one transaction, and nothing of it is acknowledged before that', async () => {
+test('groupCommit all writes of one turn of the event loop in one transaction before acknowledging any', async () => {
   const acknowledged: string[] = [];
   const order = Promise.all([
     store.insert(aDelivery()).then(() => acknowledged.push('insert')),
-    commits.write(() => 1).then(() => acknowledged.push('write')),
+    groupCommit.write(() => 1).then(() => acknowledged.push('write')),
   ]);
   await Promise.resolve();
   expect([db.isTransaction, acknowledged]).toEqual([true, []]);
@@ -62,18 +62,18 @@ test('what is written in one turn of the event loop is one transaction, and noth
   expect(acknowledged).toEqual(['insert', 'write']);
 });
 
-test('what is not synced yet is shown to nobody', async () => {
+test('a read does not resolve before the writes it has seen are synced', async () => {
   const delivery = aDelivery();
   const seen: string[] = [];
-  const inserted = store.insert(delivery).then(() => seen.push('kept'));
+  const inserted = store.insert(delivery).then(() => seen.push('stored'));
   const read = store.get(delivery.id).then((found) => seen.push(`read ${found?.id}`));
   await Promise.resolve();
   expect(seen).toEqual([]);
   await Promise.all([inserted, read]);
-  expect(seen).toEqual(['kept', `read ${delivery.id}`]);
+  expect(seen).toEqual(['stored', `read ${delivery.id}`]);
 });
 
-test('a write that is refused spoils no other of its turn', async () => {
+test('a refused write does not affect the other writes of its turn', async () => {
   const deliveries = Array.from({ length: 7 }, () => aDelivery());
   const results = await Promise.allSettled(deliveries.map((delivery) => store.insert(delivery)));
   expect(results.map(({ status }) => status)).toEqual([
@@ -85,9 +85,9 @@ test('a write that is refused spoils no other of its turn', async () => {
   expect(await store.get(deliveries[4]?.id ?? '')).not.toBeNull();
 });
 
-test('on a full disk all writes of the turn are refused, and nothing of them is kept or counted', async () => {
-  const [kept, early, read] = [aDelivery(), aDelivery(), aDelivery()];
-  await store.insert(kept);
+test('on a full disk all writes of the turn are rejected, and none is stored or counted', async () => {
+  const [stored, early, read] = [aDelivery(), aDelivery(), aDelivery()];
+  await store.insert(stored);
   fillDisk();
   const [first, seen, second] = await Promise.allSettled([
     store.insert(early),
@@ -96,34 +96,34 @@ test('on a full disk all writes of the turn are refused, and nothing of them is 
   ]);
   for (const result of [first, second])
     expect(result).toMatchObject({ status: 'rejected', reason: UNAVAILABLE });
-  // Who read meanwhile is shown what there is without it.
+  // The read is repeated without the rolled-back write.
   expect(seen).toEqual({ status: 'fulfilled', value: null });
-  expect(store.refusal()).toBe('queue_unavailable');
+  expect(store.refusalCode()).toBe('queue_unavailable');
   expect(await store.get(early.id)).toBeNull();
   freeDisk();
   for (const delivery of [read, early, aDelivery(), aDelivery()]) await store.insert(delivery);
-  expect(store.refusal()).toBe('queue_full');
-  expect(await store.get(kept.id)).toEqual(kept);
+  expect(store.refusalCode()).toBe('queue_full');
+  expect(await store.get(stored.id)).toEqual(stored);
 });
 
-test('a commit that fails takes back what its turn had counted: messages, claims, and the room of endpoints; a book stands', async () => {
-  const idempotency = createSqliteIdempotency(db, commits, LIMITS.retainMs);
-  const outbox = createSqliteOutbox(db, commits, { notices: 4, bytes: 1e6 });
-  const book = await createSqliteSharedState(db, commits).open('quota', () => ({ count: 0 }));
-  const kept = aDelivery();
+test('a failed commit reverts the counts of its turn: messages, claims and outbox usage; shared values keep their change', async () => {
+  const idempotency = createSqliteIdempotency(db, groupCommit, LIMITS.retainMs);
+  const outbox = createSqliteOutbox(db, groupCommit, { notices: 4, bytes: 1e6 });
+  const shared = await createSqliteSharedState(db, groupCommit).open('quota', () => ({ count: 0 }));
+  const stored = aDelivery();
   const replaced = aNotice();
-  const suspended = await idempotency.claim('suspended', 'f', 'crm');
-  await idempotency.markUnknown('suspended');
-  await Promise.all([store.insert(kept), idempotency.claim('held', 'f', 'crm'), outbox.put(replaced)]);
+  const unknown = await idempotency.claim('unknown', 'f', 'crm');
+  await idempotency.markUnknown('unknown');
+  await Promise.all([store.insert(stored), idempotency.claim('held', 'f', 'crm'), outbox.put(replaced)]);
   let failures = 1;
-  commits.beforeCommit(() => {
+  groupCommit.beforeCommit(() => {
     if (failures-- > 0) db.exec('INSERT INTO contents VALUES (999, 1)');
   });
-  await book.change((value) => ++value.count);
+  await shared.change((value) => ++value.count);
   const turn = [
-    store.update(kept, advance(kept, 'canceled')),
+    store.update(stored, advance(stored, 'canceled')),
     idempotency.claim('new', 'f', 'crm'),
-    idempotency.claim('suspended', 'f', 'crm'),
+    idempotency.claim('unknown', 'f', 'crm'),
     idempotency.accept('held', RECEIPT, { status: 202, headers: {}, body: '' }),
     outbox.put(aNotice()),
     outbox.put({ ...replaced, failures: 1 }),
@@ -131,85 +131,85 @@ test('a commit that fails takes back what its turn had counted: messages, claims
   ];
   for (const result of await Promise.allSettled(turn))
     expect(result).toMatchObject({ status: 'rejected', reason: UNAVAILABLE });
-  expect(await store.get(kept.id)).toEqual(kept);
+  expect(await store.get(stored.id)).toEqual(stored);
   await idempotency.claim('other', 'f', 'crm');
   expect(db.prepare('SELECT value FROM books').get()).toEqual({ value: '{"count":1}' });
   expect((await idempotency.claim('new', 'f', 'crm')).kind).toBe('new');
-  expect(await idempotency.claim('suspended', 'f', 'crm')).toEqual(suspended);
+  expect(await idempotency.claim('unknown', 'f', 'crm')).toEqual(unknown);
   expect((await idempotency.claim('held', 'f', 'crm')).kind).toBe('in_progress');
   expect(await outbox.get(replaced.id)).toEqual(replaced);
   expect([await outbox.put(aNotice()), await outbox.put(aNotice())]).toEqual([true, false]);
   for (let i = 0; i < 4; i++) await store.insert(aDelivery());
-  expect(store.refusal()).toBe('queue_full');
+  expect(store.refusalCode()).toBe('queue_full');
 });
 
-test('after a failure it tries again by itself, is ready once that works, and tells of both once', async () => {
+test('tries a write every second after a failure, and reports failure and recovery once', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   fillDisk();
   await expect(store.insert(big())).rejects.toMatchObject(UNAVAILABLE);
   db.exec('PRAGMA query_only = ON');
   await vi.advanceTimersByTimeAsync(1000);
   await nextTurn();
-  expect(store.refusal()).toBe('queue_unavailable');
+  expect(store.refusalCode()).toBe('queue_unavailable');
   db.exec('PRAGMA query_only = OFF');
   freeDisk();
   await vi.advanceTimersByTimeAsync(1000);
   await nextTurn();
-  expect(store.refusal()).toBeNull();
-  expect(troubles).toEqual(['database or disk is full', null]);
+  expect(store.refusalCode()).toBeNull();
+  expect(reports).toEqual(['database or disk is full', null]);
 });
 
-test('a book is written once for all its changes of a turn, with what is written then or alone, and again after a failure', async () => {
-  const sharedState = createSqliteSharedState(db, commits);
-  const book = await sharedState.open('quota', () => ({ count: 0 }));
-  const kept = () => db.prepare('SELECT value FROM books').get()?.value;
-  for (let i = 0; i < 3; i++) await book.change((value) => ++value.count);
-  expect(kept()).toBeUndefined();
+test('writes a shared value once for all its changes of a turn, and again after a failure', async () => {
+  const sharedState = createSqliteSharedState(db, groupCommit);
+  const shared = await sharedState.open('quota', () => ({ count: 0 }));
+  const stored = () => db.prepare('SELECT value FROM books').get()?.value;
+  for (let i = 0; i < 3; i++) await shared.change((value) => ++value.count);
+  expect(stored()).toBeUndefined();
   await store.insert(aDelivery());
-  expect(kept()).toBe('{"count":3}');
-  await book.change((value) => ++value.count);
+  expect(stored()).toBe('{"count":3}');
+  await shared.change((value) => ++value.count);
   await nextTurn();
-  expect(kept()).toBe('{"count":4}');
+  expect(stored()).toBe('{"count":4}');
   fillDisk();
   const failed = store.insert(big());
-  await book.change((value) => ++value.count);
+  await shared.change((value) => ++value.count);
   await expect(failed).rejects.toMatchObject(UNAVAILABLE);
   freeDisk();
   await store.insert(aDelivery());
-  expect([kept(), book.value]).toEqual(['{"count":5}', { count: 5 }]);
+  expect([stored(), shared.value]).toEqual(['{"count":5}', { count: 5 }]);
 });
 
-test('after it was closed it is unavailable', async () => {
-  commits.close();
+test('rejects reads and writes with queue_unavailable after it was closed', async () => {
+  groupCommit.close();
   db.close();
   await expect(store.get('msg_1')).rejects.toMatchObject(UNAVAILABLE);
   await expect(store.insert(aDelivery())).rejects.toMatchObject(UNAVAILABLE);
   db = new DatabaseSync(':memory:');
 });
 
-test('what has been kept for RETAIN is removed from the file, with its content, and nothing else', async () => {
-  const retention = startRetention(db, commits);
-  const brief = createSqliteStore(db, commits, { ...LIMITS, maxMessages: 1000, retainMs: 0 });
-  const answers = createSqliteIdempotency(db, commits, 0);
-  const lasting = createSqliteStore(db, commits, { ...LIMITS, maxMessages: 1000 });
-  const left = Array.from({ length: 250 }, () => aDelivery());
+test('removes from the file what has been stored for RETAIN, with its content, and nothing else', async () => {
+  const retention = startRetention(db, groupCommit);
+  const brief = createSqliteStore(db, groupCommit, { ...LIMITS, maxMessages: 1000, retainMs: 0 });
+  const idempotency = createSqliteIdempotency(db, groupCommit, 0);
+  const lasting = createSqliteStore(db, groupCommit, { ...LIMITS, maxMessages: 1000 });
+  const expired = Array.from({ length: 250 }, () => aDelivery());
   const [stays, waits] = [aDelivery(), aDelivery()];
-  await Promise.all([...left, stays, waits].map((delivery) => brief.insert(delivery)));
-  await Promise.all(left.map((delivery) => brief.update(delivery, advance(delivery, 'expired'))));
+  await Promise.all([...expired, stays, waits].map((delivery) => brief.insert(delivery)));
+  await Promise.all(expired.map((delivery) => brief.update(delivery, advance(delivery, 'expired'))));
   await lasting.update(stays, advance(stays, 'expired'));
-  await answers.claim('gone', 'f', 'crm');
-  await answers.accept('gone', RECEIPT, { status: 202, headers: {}, body: '' });
-  await answers.claim('suspended', 'f', 'crm');
-  await answers.markUnknown('suspended');
-  await answers.claim('open', 'f', 'crm');
+  await idempotency.claim('accepted', 'f', 'crm');
+  await idempotency.accept('accepted', RECEIPT, { status: 202, headers: {}, body: '' });
+  await idempotency.claim('unknown', 'f', 'crm');
+  await idempotency.markUnknown('unknown');
+  await idempotency.claim('open', 'f', 'crm');
   await retention.prune();
   retention.stop();
   const remaining = (table: string) => db.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.rows;
   expect([remaining('deliveries'), remaining('contents'), remaining('idempotency')]).toEqual([2, 2, 1]);
 });
 
-test('a list reaches past pages of what is not asked for, and lets the event loop turn meanwhile', async () => {
-  const roomy = createSqliteStore(db, commits, { ...LIMITS, maxMessages: 2000, maxBytes: 1e9 });
+test('lists matches behind many pages without any, and yields to the event loop between pages', async () => {
+  const roomy = createSqliteStore(db, groupCommit, { ...LIMITS, maxMessages: 2000, maxBytes: 1e9 });
   const old = aDelivery({ owner: 'shop', createdAt: 1 });
   const others = Array.from({ length: 1000 }, (_, i) => aDelivery({ createdAt: 1000 + Math.floor(i / 10) }));
   await Promise.all([old, ...others].map((delivery) => roomy.insert(delivery)));

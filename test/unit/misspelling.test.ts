@@ -12,7 +12,7 @@ function warningsFor(env: Environment): readonly string[] {
   return parseConfig({ ...REQUIRED, ...env }).warnings;
 }
 
-/** The typing errors that people make in a name, except those that result in another variable. */
+/** Common typos of a name, except those that give another variable. */
 function typingErrors(name: string): string[] {
   const places = [...name].map((_, i) => i);
   const errors = [
@@ -29,11 +29,11 @@ function typingErrors(name: string): string[] {
   return [...new Set(errors)].filter((error) => !KNOWN.includes(error));
 }
 
-/** The name of another mail program while GMAIL_USER or GMAIL_FROM is set. */
+/** Names that may belong to another program while GMAIL_USER or GMAIL_FROM is set. */
 const FOREIGN = ['MAIL_USER', 'MAIL_FROM', 'MAIL_ALIASES', 'MAILUSER'];
 
 test.each(KNOWN)(
-  'a letter dropped, doubled or swapped in %s, another case and other separators are noticed',
+  'detects a dropped, doubled or swapped letter, other case and other separators in %s',
   (name) => {
     for (const wrong of typingErrors(name).filter((error) => !FOREIGN.includes(error))) {
       expect(warningsFor({ [wrong]: SECRET })).toEqual([
@@ -43,7 +43,7 @@ test.each(KNOWN)(
   },
 );
 
-describe('a required variable that is missing', () => {
+describe('the error for a missing required variable', () => {
   test.each([
     ['GMAIL_PASSWORD', 'GMAIL_APP_PASSWORD'],
     ['GMAIL_PASS', 'GMAIL_APP_PASSWORD'],
@@ -73,9 +73,9 @@ describe('a required variable that is missing', () => {
     ['GMAIL_ACOUNTS', 'GMAIL_USER', 'GMAIL_ACCOUNTS'],
     ['GMAIL_SERVICE_ACOUNT_FILE', 'GMAIL_APP_PASSWORD', 'GMAIL_SERVICE_ACCOUNT_FILE'],
     ['GMAIL_OAUTH_CLIENT', 'GMAIL_APP_PASSWORD', 'GMAIL_OAUTH_CLIENT_ID'],
-  ])('names %s, which would have made %s unnecessary', (wrong, variable, meant) => {
+  ])('names %s, which makes %s unnecessary', (wrong, variable, meant) => {
     const { problems } = errorOf({ GMAIL_USER: '', GMAIL_APP_PASSWORD: '', [wrong]: 'x' });
-    const problem = problems.find((one) => one.variable === variable);
+    const problem = problems.find((candidate) => candidate.variable === variable);
     expect(problem?.message).toContain(`${wrong} is set: did you mean ${meant}?`);
   });
 
@@ -85,7 +85,7 @@ describe('a required variable that is missing', () => {
   });
 });
 
-test('a variable that needs another names the misspelling of that one', () => {
+test('the error for a variable that needs another names the misspelling of the other', () => {
   expect(problemOf('WEBHOOK_URL', 'https://crm.example.com', { WEBHOOK_SECRT: 'x' })).toContain(
     'WEBHOOK_SECRT is set: did you mean WEBHOOK_SECRET?',
   );
@@ -100,14 +100,14 @@ test('a misspelling that causes no problem is listed after the problems', () => 
   ]);
 });
 
-test('a name with control characters is not printed as it is', () => {
+test('control characters in a name are replaced in the warning', () => {
   expect(warningsFor({ '\u001bGMAIL_USER': 'x' })).toEqual([expect.stringMatching(/^\?GMAIL_USER /)]);
 });
 
 describe('a variable of another program', () => {
   test.each([
     [
-      'is often set',
+      'is common',
       [
         'PATH',
         'HOME',
@@ -125,7 +125,7 @@ describe('a variable of another program', () => {
       ],
     ],
     [
-      'has a name of our kind',
+      'has a similar name',
       [
         'HTTP_URL',
         'FTP_URL',
@@ -143,11 +143,11 @@ describe('a variable of another program', () => {
       ['MAIL_USER', 'MAIL_PASSWORD', 'EMAIL_ADDRESS', 'APP_PASSWORD', 'API_TOKEN', 'MAIL_HOST'],
     ],
     ['is for a client of Outtray', ['OUTTRAY_URL', 'OUTTRAY_KEY']],
-  ])('that %s is left alone', (_, names) => {
+  ])('that %s is ignored', (_, names) => {
     expect(warningsFor(Object.fromEntries(names.map((name) => [name, 'x'])))).toEqual([]);
   });
 
-  test('that Kubernetes sets for a service is left alone', () => {
+  test('that Kubernetes sets for a service is ignored', () => {
     const links = ['SMTP', 'OUTTRAY', 'QUEUE'].flatMap((service) => [
       [`${service}_SERVICE_HOST`, '10.0.0.1'],
       [`${service}_SERVICE_PORT`, '25'],

@@ -46,7 +46,7 @@ function refusalOf(
 
 describe('allowed_from', () => {
   test.each(['bot@acme.com', 'Bot@acme.com', 'anyone@shop.acme.com'])(
-    'lets %s send that is listed, or whose domain is',
+    'allows %s, which is listed or has a listed domain',
     (from) => {
       expect(refusalOf(mail({ from }), { allowedFrom: ['BOT@acme.com', '@shop.acme.com'] })).toBeNull();
     },
@@ -58,14 +58,14 @@ describe('allowed_from', () => {
     'bot@x.shop.acme.com',
     'bot@notshop.acme.com',
     'shop.acme.com@example.com',
-  ])('refuses %s, and says what is allowed', (from) => {
+  ])('refuses %s and lists the allowed senders', (from) => {
     const refusal = refusalOf(mail({ from }), { allowedFrom: ['bot@acme.com', '@shop.acme.com'] });
     const detail = `This key may not send from ${from}. Its allowed_from: bot@acme.com, @shop.acme.com.`;
     expect(refusal).toMatchObject({ code: 'sender_not_allowed', message: detail });
     expect(refusal?.errors).toEqual([{ pointer: '/from', code: 'sender_not_allowed', detail }]);
   });
 
-  test('says no more of a long list than fits', () => {
+  test('shortens a long list of allowed senders', () => {
     const allowedFrom = Array.from({ length: 200 }, (_, i) => `sender-${i}@acme.com`);
     const { message = '' } = refusalOf(mail({}), { allowedFrom }) ?? {};
     expect(message).toMatch(/sender-0@acme\.com, .*, and \d+ more\.$/);
@@ -74,12 +74,12 @@ describe('allowed_from', () => {
 });
 
 describe('allowed_recipients', () => {
-  test('lets addresses and domains in that are listed, whatever their case', () => {
+  test('allows listed addresses and domains in any case', () => {
     const message = mail({ to: ['ADA@example.com'], cc: ['bob@acme.com'], bcc: ['ada@example.com'] });
     expect(refusalOf(message, { allowedRecipients: ['ada@example.com', '@acme.com'] })).toBeNull();
   });
 
-  test('refuses each other recipient, by its place in the request', () => {
+  test('reports each other recipient with its pointer', () => {
     const message = mail({
       to: ['ada@example.com', 'bob@example.com'],
       cc: ['carol@sub.acme.com', 'dave@acme.com'],
@@ -88,27 +88,27 @@ describe('allowed_recipients', () => {
     const refusal = refusalOf(message, { allowedRecipients: ['ada@example.com', '@acme.com'] });
     expect(refusal?.code).toBe('recipient_not_allowed');
     expect(refusal?.errors.map(({ pointer, detail }) => [pointer, detail])).toEqual([
-      ['/to/1', 'bob@example.com is not among the allowed_recipients of this key.'],
-      ['/cc/0', 'carol@sub.acme.com is not among the allowed_recipients of this key.'],
-      ['/bcc/0', 'erin@example.com is not among the allowed_recipients of this key.'],
+      ['/to/1', 'bob@example.com is not in the allowed_recipients of this key.'],
+      ['/cc/0', 'carol@sub.acme.com is not in the allowed_recipients of this key.'],
+      ['/bcc/0', 'erin@example.com is not in the allowed_recipients of this key.'],
     ]);
     expect(refusal?.message).toContain('/to/1: bob@example.com');
   });
 
-  test('of the key and of the service both count, and the refusal says whose it is', () => {
+  test('applies in addition to ALLOWED_RECIPIENTS, and the error says which one refuses', () => {
     const message = mail({ to: ['ada@example.com', 'bob@example.com', 'carol@acme.com', 'dave@other.test'] });
     const refusal = refusalOf(message, { allowedRecipients: ['@example.com'] }, [
       '@acme.com',
       'ada@example.com',
     ]);
     expect(refusal?.errors.map(({ pointer, detail }) => [pointer, detail])).toEqual([
-      ['/to/1', 'bob@example.com is not among the ALLOWED_RECIPIENTS of this service.'],
-      ['/to/2', 'carol@acme.com is not among the allowed_recipients of this key.'],
-      ['/to/3', 'dave@other.test is not among the allowed_recipients of this key.'],
+      ['/to/1', 'bob@example.com is not in ALLOWED_RECIPIENTS.'],
+      ['/to/2', 'carol@acme.com is not in the allowed_recipients of this key.'],
+      ['/to/3', 'dave@other.test is not in the allowed_recipients of this key.'],
     ]);
   });
 
-  test('hold for an admin key too', () => {
+  test('applies to admin keys too', () => {
     expect(refusalOf(mail({}), { scopes: ['admin'], allowedRecipients: ['@acme.com'] })?.code).toBe(
       'recipient_not_allowed',
     );
@@ -116,12 +116,12 @@ describe('allowed_recipients', () => {
   });
 });
 
-test('where nothing is listed, everything goes', () => {
+test('any sender and recipient is allowed without lists', () => {
   expect(refusalOf(mail({ from: 'anyone@any.test', to: ['anybody@any.test'] }), {})).toBeNull();
 });
 
-describe('a redirected message', () => {
-  test('goes to one address only, and names its recipients in a header, each once', () => {
+describe('redirectRecipients', () => {
+  test('sends to one address, and lists each original recipient once in a header', () => {
     const message = mail({
       to: ['ada@example.com', 'bob@example.com'],
       cc: ['ada@example.com'],
@@ -140,7 +140,7 @@ describe('a redirected message', () => {
     });
   });
 
-  test("keeps the caller's headers, but for one that says the same", () => {
+  test('preserves the headers of the message, except X-Original-To', () => {
     const message = mail({});
     const headers = { 'X-Entity-Ref': '42', 'x-original-TO': 'forged@example.com' };
     const redirected = redirectRecipients(
@@ -150,7 +150,7 @@ describe('a redirected message', () => {
     expect(redirected.content.headers).toEqual({ 'X-Entity-Ref': '42', 'X-Original-To': 'ada@example.com' });
   });
 
-  test('leaves the message itself as it was', () => {
+  test('does not modify the message', () => {
     const message = mail({ to: ['ada@example.com'], bcc: ['bob@example.com'] });
     const before = structuredClone(message);
     redirectRecipients(message, 'dev@acme.com');
@@ -158,7 +158,7 @@ describe('a redirected message', () => {
   });
 
   test.each([1, 20, 35, 36, 37, 100])(
-    'names as many of %i recipients as a header holds, and counts the others',
+    'lists as many of %i recipients as fit into the header, and counts the rest',
     (count) => {
       const to = Array.from({ length: count }, (_, i) => `recipient-${i}@example.com`);
       const value = redirectRecipients(mail({ to }), 'dev@acme.com').content.headers['X-Original-To'] ?? '';
@@ -166,7 +166,7 @@ describe('a redirected message', () => {
       const [named = '', more = '0'] = value.split(/, and (\d+) more$/);
       expect(named.split(', ')).toEqual(to.slice(0, to.length - Number(more)));
       if (count <= 35) expect(more).toBe('0');
-      // No room is wasted.
+      // The header is filled.
       else expect(value.length).toBeGreaterThan(900 - 50);
     },
   );

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { parseReply } from '../../src/adapters/smtp/errors/reply-parser.ts';
 
-describe('a reply of the server', () => {
-  test('becomes one line of text, with its codes beside it', () => {
+describe('parseReply', () => {
+  test('returns the codes, and the text on one line', () => {
     const reply = [
       '550-5.4.5 Daily user sending limit exceeded. For more information on Gmail',
       '550-5.4.5 sending limits go to',
@@ -16,7 +16,7 @@ describe('a reply of the server', () => {
     });
   });
 
-  test('keeps the blanks that Gmail puts inside a line', () => {
+  test('keeps blanks inside a line', () => {
     expect(parseReply('250 2.0.0 OK  1722933305 2adb3069b0e04-530bba1100asm1393398e87.90 - gsmtp')).toEqual({
       code: 250,
       enhanced: '2.0.0',
@@ -24,7 +24,7 @@ describe('a reply of the server', () => {
     });
   });
 
-  test('need not have an enhanced code, nor any text', () => {
+  test('accepts replies without an enhanced code or text', () => {
     expect(parseReply('354  Go ahead x - gsmtp')).toEqual({
       code: 354,
       enhanced: null,
@@ -41,17 +41,17 @@ describe('a reply of the server', () => {
     },
   );
 
-  test('loses its control characters and its excess', () => {
+  test('removes control characters and cuts long text', () => {
     expect(parseReply('550 5.7.1 no\u0000way\u001b\u007f\tnow').response).toBe('no way   now');
     expect(parseReply(`550 ${'x'.repeat(1_000_000)}`).response).toHaveLength(1000);
     expect(parseReply(`550 x${'😀'.repeat(999)}`).response.isWellFormed()).toBe(true);
   });
 });
 
-describe('the sign-in URL of Gmail', () => {
+describe('redaction of Gmail’s sign-in URL', () => {
   const token = 'AKgnsbvSECRETTOKENW5W';
 
-  test('is redacted as Gmail wraps it', () => {
+  test('redacts the URL as Gmail wraps it', () => {
     const reply = [
       '534-5.7.14 <https://accounts.google.com/signin/continue?sarp=1&scc=1&plt=AKg',
       '534-5.7.14 W5W> Please log',
@@ -72,7 +72,7 @@ describe('the sign-in URL of Gmail', () => {
     ['bare', `https://accounts.google.com/signin/continue?plt=${token} Please log in`],
     ['at the end', `Sign in at https://accounts.google.com/signin/continue?plt=${token}`],
     ['twice', `<https://accounts.google.com/a?${token}> or <https://accounts.google.com/b?${token}>`],
-  ])('%s is redacted wherever the line breaks', (_, text) => {
+  ])('redacts %s wherever the line breaks', (_, text) => {
     for (let at = 0; at <= text.length; at += 1) {
       const { response } = parseReply(`534-5.7.14 ${text.slice(0, at)}\n534 5.7.14 ${text.slice(at)}`);
       expect(response.replaceAll(' ', '')).not.toMatch(/SECRET|TOKEN/);
@@ -80,21 +80,21 @@ describe('the sign-in URL of Gmail', () => {
     }
   });
 
-  test('does not take what follows it along', () => {
+  test('keeps the text after the URL', () => {
     const { response } = parseReply(
       `534 5.7.14 https://accounts.google.com/signin?plt=${token} Please log in`,
     );
     expect(response).toBe('https://accounts.google.com/[redacted] Please log in');
   });
 
-  test('is the only address that is', () => {
+  test('keeps other URLs', () => {
     expect(
       parseReply('535 5.7.8 go to https://support.google.com/mail/?p=BadCredentials x - gsmtp').response,
     ).toContain('p=BadCredentials');
   });
 });
 
-test('a login that the server quotes back is redacted', () => {
+test('redacts a login that the server quotes', () => {
   const secret = Buffer.from('\0bot@acme.com\0abcdefghijklmnop').toString('base64');
   const { response } = parseReply(`500 5.5.1 Command unrecognized: "AUTH PLAIN ${secret}"`);
   expect(response).toBe('Command unrecognized: "AUTH PLAIN [redacted]');

@@ -23,45 +23,45 @@ function sending(attempts: number, patch: Partial<Delivery> = {}): Delivery {
   });
 }
 
-describe('what follows from an attempt', () => {
-  test('a 250 for every recipient is sent, each with the final reply', () => {
-    const verdict = decideAfterAttempt(
+describe('after an attempt', () => {
+  test('a 250 for every recipient settles as sent, each with the final reply', () => {
+    const decision = decideAfterAttempt(
       sending(1),
       anAcceptance(['ada@example.com', 'bob@example.com']),
       policy,
     );
-    expect(verdict).toMatchObject({ kind: 'settle', status: 'sent', error: null });
-    expect(verdict.recipients.map(({ status, smtp }) => [status, smtp?.code])).toEqual([
+    expect(decision).toMatchObject({ kind: 'settle', status: 'sent', error: null });
+    expect(decision.recipients.map(({ status, smtp }) => [status, smtp?.code])).toEqual([
       ['accepted', 250],
       ['accepted', 250],
     ]);
   });
 
-  test('a 250 with one recipient refused for good is partially sent and names the refused one', () => {
+  test('a 250 with one permanent refusal settles as partially_sent and names the refused recipient', () => {
     const refusal = {
       email: 'bob@example.com',
       fault: aFault('recipients_rejected', { retryable: false, scope: 'recipient' }),
     };
-    const verdict = decideAfterAttempt(sending(1), anAcceptance(['ada@example.com'], [refusal]), policy);
-    expect(verdict).toMatchObject({
+    const decision = decideAfterAttempt(sending(1), anAcceptance(['ada@example.com'], [refusal]), policy);
+    expect(decision).toMatchObject({
       kind: 'settle',
       status: 'partially_sent',
       error: { code: 'recipients_rejected' },
     });
-    expect(verdict.error?.detail).toContain('bob@example.com');
+    expect(decision.error?.detail).toContain('bob@example.com');
   });
 
-  test('a recipient refused for now is tried again, the accepted one is not', () => {
+  test('a temporarily refused recipient is retried, an accepted one is not', () => {
     const refusal = {
       email: 'bob@example.com',
       fault: aFault('smtp_temporary_failure', { scope: 'recipient' }),
     };
-    const verdict = decideAfterAttempt(sending(1), anAcceptance(['ada@example.com'], [refusal]), policy);
-    expect(verdict).toMatchObject({ kind: 'again', afterMs: 5000 });
-    expect(verdict.recipients.map(({ status }) => status)).toEqual(['accepted', 'pending']);
+    const decision = decideAfterAttempt(sending(1), anAcceptance(['ada@example.com'], [refusal]), policy);
+    expect(decision).toMatchObject({ kind: 'again', afterMs: 5000 });
+    expect(decision.recipients.map(({ status }) => status)).toEqual(['accepted', 'pending']);
   });
 
-  test('all refused, one of them for now: the others are settled, that one is tried again', () => {
+  test('of refused recipients, only the temporarily refused one is retried', () => {
     const forGood = {
       email: 'ada@example.com',
       fault: aFault('recipients_rejected', { retryable: false, scope: 'recipient' }),
@@ -70,12 +70,12 @@ describe('what follows from an attempt', () => {
       email: 'bob@example.com',
       fault: aFault('smtp_temporary_failure', { scope: 'recipient' }),
     };
-    const verdict = decideAfterAttempt(sending(1), aFailure(forNow.fault, [forGood, forNow]), policy);
-    expect(verdict.kind).toBe('again');
-    expect(verdict.recipients.map(({ status }) => status)).toEqual(['rejected', 'pending']);
+    const decision = decideAfterAttempt(sending(1), aFailure(forNow.fault, [forGood, forNow]), policy);
+    expect(decision.kind).toBe('again');
+    expect(decision.recipients.map(({ status }) => status)).toEqual(['rejected', 'pending']);
   });
 
-  test('all refused for good for the same reason fails with that reason', () => {
+  test('permanent refusals for the same reason settle as failed with that reason', () => {
     const fault = aFault('mailbox_full', { retryable: false, scope: 'recipient' });
     const refused = ['ada@example.com', 'bob@example.com'].map((email) => ({ email, fault }));
     expect(decideAfterAttempt(sending(1), aFailure(fault, refused), policy)).toMatchObject({
@@ -84,7 +84,7 @@ describe('what follows from an attempt', () => {
     });
   });
 
-  test('all refused for good for different reasons fails with recipients_rejected', () => {
+  test('permanent refusals for different reasons settle as failed with recipients_rejected', () => {
     const full = {
       email: 'ada@example.com',
       fault: aFault('mailbox_full', { retryable: false, scope: 'recipient' }),
@@ -99,7 +99,7 @@ describe('what follows from an attempt', () => {
     });
   });
 
-  describe('with a recipient who is suppressed', () => {
+  describe('a message with a suppressed recipient', () => {
     const smtp = { code: 550, enhanced: '5.1.1', response: 'No such user' };
     const suppressed = { email: 'eve@example.com', status: 'suppressed' as const, smtp };
     const delivery = sending(1, {
@@ -110,58 +110,58 @@ describe('what follows from an attempt', () => {
       fault: aFault('mailbox_full', { retryable: false, scope: 'recipient' }),
     };
 
-    test('all others accepted is partially sent, and says who is missed and why', () => {
-      const verdict = decideAfterAttempt(
+    test('settles as partially_sent when all others are accepted, and names the suppressed one', () => {
+      const decision = decideAfterAttempt(
         delivery,
         anAcceptance(['ada@example.com', 'bob@example.com']),
         policy,
       );
-      expect(verdict).toMatchObject({
+      expect(decision).toMatchObject({
         kind: 'settle',
         status: 'partially_sent',
         error: { code: 'recipient_suppressed', smtp },
       });
-      expect(verdict.error?.detail).toBe('Not sent to: eve@example.com (1 of 3 recipients).');
-      expect(verdict.recipients.at(-1)).toEqual(suppressed);
+      expect(decision.error?.detail).toBe('Not sent to: eve@example.com (1 of 3 recipients).');
+      expect(decision.recipients.at(-1)).toEqual(suppressed);
     });
 
-    test('and another refused has one error, of the refusal, that names both', () => {
-      const verdict = decideAfterAttempt(delivery, anAcceptance(['ada@example.com'], [gone]), policy);
-      expect(verdict).toMatchObject({
+    test('has one error that names the refused and the suppressed recipient', () => {
+      const decision = decideAfterAttempt(delivery, anAcceptance(['ada@example.com'], [gone]), policy);
+      expect(decision).toMatchObject({
         kind: 'settle',
         status: 'partially_sent',
         error: { code: 'mailbox_full' },
       });
-      expect(verdict.error?.detail).toBe(
+      expect(decision.error?.detail).toBe(
         'Refused: bob@example.com (1 of 3 recipients). Not sent to: eve@example.com (1 of 3 recipients).',
       );
     });
 
-    test('and the only other refused has failed', () => {
+    test('settles as failed when the only other recipient is refused', () => {
       const recipients = [...pending('bob@example.com'), suppressed];
-      const verdict = decideAfterAttempt(sending(1, { recipients }), aFailure(gone.fault, [gone]), policy);
-      expect(verdict).toMatchObject({ kind: 'settle', status: 'failed', error: { code: 'mailbox_full' } });
-      expect(verdict.error?.detail).toContain('Not sent to: eve@example.com (1 of 2 recipients).');
+      const decision = decideAfterAttempt(sending(1, { recipients }), aFailure(gone.fault, [gone]), policy);
+      expect(decision).toMatchObject({ kind: 'settle', status: 'failed', error: { code: 'mailbox_full' } });
+      expect(decision.error?.detail).toContain('Not sent to: eve@example.com (1 of 2 recipients).');
     });
 
-    test('waits with the others for another try', () => {
-      const verdict = decideAfterAttempt(delivery, aFailure(aFault('connection_lost')), policy);
-      expect(verdict.kind).toBe('again');
-      expect(verdict.recipients.map(({ status }) => status)).toEqual(['pending', 'pending', 'suppressed']);
+    test('keeps its suppressed recipient when the others are retried', () => {
+      const decision = decideAfterAttempt(delivery, aFailure(aFault('connection_lost')), policy);
+      expect(decision.kind).toBe('again');
+      expect(decision.recipients.map(({ status }) => status)).toEqual(['pending', 'pending', 'suppressed']);
     });
   });
 
-  test('a message refused for good rejects everyone still pending and keeps those accepted before', () => {
+  test('a permanent refusal of the message rejects pending recipients and keeps accepted ones', () => {
     const recipients = [
       { email: 'ada@example.com', status: 'accepted' as const, smtp: null },
       ...pending('bob@example.com'),
     ];
-    const verdict = decideAfterAttempt(
+    const decision = decideAfterAttempt(
       sending(2, { recipients }),
       aFailure(aFault('content_rejected', { retryable: false })),
       policy,
     );
-    expect(verdict).toMatchObject({
+    expect(decision).toMatchObject({
       kind: 'settle',
       status: 'partially_sent',
       error: { code: 'content_rejected' },
@@ -176,48 +176,52 @@ describe('what follows from an attempt', () => {
     [5, 1_800_000],
     [6, 3_600_000],
     [20, 3_600_000],
-  ])('after attempt %i a connection fault waits %i ms', (attempts, afterMs) => {
+  ])('the back-off after attempt %i with a connection fault is %i ms', (attempts, afterMs) => {
     expect(decideAfterAttempt(sending(attempts), aFailure(aFault('connection_lost')), policy)).toMatchObject({
       kind: 'again',
       afterMs,
     });
   });
 
-  test('a reply may suggest its own waits, the last of which repeats', () => {
+  test('a reply may suggest its own waits, and the last one repeats', () => {
     const fault = aFault('mailbox_full', { backoffMs: [1000, 2000] });
     const waits = [1, 2, 3].map((attempts) => decideAfterAttempt(sending(attempts), aFailure(fault), policy));
-    expect(waits.map((verdict) => 'afterMs' in verdict && verdict.afterMs)).toEqual([1000, 2000, 2000]);
+    expect(waits.map((decision) => 'afterMs' in decision && decision.afterMs)).toEqual([1000, 2000, 2000]);
   });
 
-  test('a reply that says to come back at once is believed once', () => {
+  test('a suggested immediate retry is honoured once', () => {
     const fault = aFault('smtp_temporary_failure', { backoffMs: [0] });
     const waits = [1, 2].map((attempts) => decideAfterAttempt(sending(attempts), aFailure(fault), policy));
-    expect(waits.map((verdict) => 'afterMs' in verdict && verdict.afterMs)).toEqual([0, 30_000]);
+    expect(waits.map((decision) => 'afterMs' in decision && decision.afterMs)).toEqual([0, 30_000]);
   });
 
-  test('waits are spread by a fifth either way', () => {
+  test('jitter spreads waits by a fifth either way', () => {
     const waits = [0, 1].map((random) =>
       decideAfterAttempt(sending(1), aFailure(aFault('connection_lost')), {
         ...policy,
         random: () => random,
       }),
     );
-    expect(waits.map((verdict) => 'afterMs' in verdict && verdict.afterMs)).toEqual([4000, 6000]);
+    expect(waits.map((decision) => 'afterMs' in decision && decision.afterMs)).toEqual([4000, 6000]);
   });
 
-  test('the last wait is cut to what RETRY_FOR leaves, and then it gives up with retries_exhausted', () => {
+  test('the last wait is cut to the rest of RETRY_FOR, then the message fails with retries_exhausted', () => {
     const fault = aFault('connect_failed');
     const short = { ...policy, retryForMs: 8000 };
     expect(decideAfterAttempt(sending(2, { retriedForMs: 5000 }), aFailure(fault), short)).toMatchObject({
       kind: 'again',
       afterMs: 3000,
     });
-    const verdict = decideAfterAttempt(sending(3, { retriedForMs: 8000 }), aFailure(fault), short);
-    expect(verdict).toMatchObject({ kind: 'settle', status: 'failed', error: { code: 'retries_exhausted' } });
-    expect(verdict.error?.detail).toContain('connect_failed');
+    const decision = decideAfterAttempt(sending(3, { retriedForMs: 8000 }), aFailure(fault), short);
+    expect(decision).toMatchObject({
+      kind: 'settle',
+      status: 'failed',
+      error: { code: 'retries_exhausted' },
+    });
+    expect(decision.error?.detail).toContain('connect_failed');
   });
 
-  test('an uncertain attempt is tried again and says that there may be two', () => {
+  test('an uncertain attempt is retried with possibleDuplicate', () => {
     const lost = aFailure(aFault('connection_lost', { certain: false }));
     expect(decideAfterAttempt(sending(1), lost, policy)).toMatchObject({
       kind: 'again',
@@ -225,7 +229,7 @@ describe('what follows from an attempt', () => {
     });
   });
 
-  test('with ON_UNCERTAIN=hold an uncertain attempt waits for a person', () => {
+  test('an uncertain attempt settles as uncertain with ON_UNCERTAIN=hold', () => {
     const lost = aFailure(aFault('connection_lost', { certain: false }));
     expect(decideAfterAttempt(sending(1), lost, { ...policy, onUncertain: 'hold' })).toMatchObject({
       kind: 'settle',
@@ -234,12 +238,12 @@ describe('what follows from an attempt', () => {
     });
   });
 
-  test('once there may be two, later attempts do not unsay it', () => {
-    const verdict = decideAfterAttempt(
+  test('later attempts keep possibleDuplicate', () => {
+    const decision = decideAfterAttempt(
       sending(2, { possibleDuplicate: true }),
       aFailure(aFault('connection_lost')),
       policy,
     );
-    expect(verdict).toMatchObject({ kind: 'again', possibleDuplicate: true });
+    expect(decision).toMatchObject({ kind: 'again', possibleDuplicate: true });
   });
 });

@@ -12,7 +12,7 @@ const PUBLIC = [
   '2a00:1450::1',
 ];
 
-const REFUSED: Readonly<Record<string, readonly string[]>> = {
+const NOT_PUBLIC: Readonly<Record<string, readonly string[]>> = {
   unspecified: ['0.0.0.0', '0.1.2.3', '::', '::ffff:0.0.0.0'],
   loopback: [
     '127.0.0.1',
@@ -62,24 +62,24 @@ describe('an address', () => {
   });
 
   test.each(['::ffff:8.8.8.8', '::ffff:808:808', '64:ff9b::8.8.8.8', '64:ff9b::808:808'])(
-    '%s is public: it stands for 8.8.8.8',
+    '%s is public, because it maps to 8.8.8.8',
     (address) => {
       expect(rangeOf(address)).toBe('unicast');
     },
   );
 
   test.each(
-    Object.entries(REFUSED).flatMap(([range, addresses]) =>
+    Object.entries(NOT_PUBLIC).flatMap(([range, addresses]) =>
       addresses.map((address) => [address, range] as const),
     ),
-  )('"%s" is not: %s', (address, range) => {
+  )('"%s" is not public: %s', (address, range) => {
     expect(rangeOf(address)).toBe(range);
   });
 });
 
 describe('a URL', () => {
-  const guard = createSsrfFilter(['crm.internal', '10.0.0.9', 'fd00::9'], async () => []);
-  const check = (url: string) => () => guard.check(new URL(url));
+  const filter = createSsrfFilter(['crm.internal', '10.0.0.9', 'fd00::9'], async () => []);
+  const check = (url: string) => () => filter.check(new URL(url));
 
   test.each([
     'https://127.0.0.1/',
@@ -101,7 +101,7 @@ describe('a URL', () => {
     'https://[2002:7f00:1::]/',
     'https://169.254.169.254/latest/meta-data/',
     'https://10.0.0.8/',
-  ])('%s is refused at once: for an address nothing is looked up', (url) => {
+  ])('%s is rejected without a lookup', (url) => {
     expect(check(url)).toThrow(BlockedUrlError);
     expect(check(url)).toThrow(/not a public address/);
   });
@@ -111,14 +111,14 @@ describe('a URL', () => {
     'https://8.8.8.8/',
     'https://[2606:4700::1111]/',
     'https://localhost/',
-  ])('%s is not refused by its looks', (url) => {
+  ])('%s passes the check before the lookup', (url) => {
     expect(check(url)).not.toThrow();
   });
 
   test.each(['http://crm.example.com/', 'http://8.8.8.8/', 'http://sub.crm.internal/', 'http://10.0.0.8/'])(
-    '%s is refused: it is http, and its host is not allowed by name',
+    '%s is rejected, because it uses http and its host is not in the allowed list',
     (url) => {
-      expect(check(url)).toThrow('https only');
+      expect(check(url)).toThrow('only be called over https');
     },
   );
 
@@ -127,20 +127,20 @@ describe('a URL', () => {
     'https://CRM.internal:8443/',
     'http://10.0.0.9:8080/',
     'http://[fd00::9]/',
-  ])('%s is taken: its host is allowed by name', (url) => {
+  ])('%s passes, because its host is in the allowed list', (url) => {
     expect(check(url)).not.toThrow();
   });
 
-  test('what is refused is told without path and query', () => {
+  test('an error contains neither the path nor the query of the URL', () => {
     expect(check('https://127.0.0.1/path-secret?token=query-secret')).not.toThrow(/secret/);
   });
 });
 
-describe('a name', () => {
+describe('a host name', () => {
   const publicOne = { address: '93.184.215.14', family: 4 };
   const privateOne = { address: '10.0.0.1', family: 4 };
 
-  /** What a connection to the host gets. */
+  /** Resolves a host as a connection does. */
   function lookUp(
     host: string,
     resolve: Parameters<typeof createSsrfFilter>[1],
@@ -153,12 +153,12 @@ describe('a name', () => {
     });
   }
 
-  test('leads to the addresses that were checked, which are asked for once', async () => {
-    const answers = [[publicOne], [privateOne]];
-    let asked = 0;
-    const resolve = async () => answers[asked++] ?? [];
+  test('resolves to the addresses that were checked, with one lookup', async () => {
+    const results = [[publicOne], [privateOne]];
+    let lookups = 0;
+    const resolve = async () => results[lookups++] ?? [];
     expect(await lookUp('rebinding.test', resolve)).toEqual([publicOne]);
-    expect(asked).toBe(1);
+    expect(lookups).toBe(1);
     await expect(lookUp('rebinding.test', resolve)).rejects.toThrow(
       'rebinding.test resolves to 10.0.0.1, which is not a public address (private)',
     );
@@ -167,34 +167,36 @@ describe('a name', () => {
   test.each([
     ['first', [privateOne, publicOne]],
     ['last', [publicOne, { address: '::ffff:10.0.0.1', family: 6 }]],
-  ])('is refused if one of its addresses is not public, be it the %s', async (_which, addresses) => {
+  ])('is rejected if the %s of its addresses is not public', async (_which, addresses) => {
     await expect(lookUp('both.test', async () => addresses)).rejects.toThrow(BlockedUrlError);
   });
 
-  test('is looked up once for all who ask at the same time, and anew for who asks later', async () => {
-    const answers: PromiseWithResolvers<[typeof publicOne]>[] = [];
-    const guard = createSsrfFilter([], () => {
-      const answer = Promise.withResolvers<[typeof publicOne]>();
-      answers.push(answer);
-      return answer.promise;
+  test('is looked up once for concurrent connections, and again for a later one', async () => {
+    const lookups: PromiseWithResolvers<[typeof publicOne]>[] = [];
+    const filter = createSsrfFilter([], () => {
+      const lookup = Promise.withResolvers<[typeof publicOne]>();
+      lookups.push(lookup);
+      return lookup.promise;
     });
-    const ask = () =>
-      new Promise((done) => guard.lookup('slow.test', { all: true }, (_error, addresses) => done(addresses)));
-    const both = [ask(), ask()];
-    expect(answers).toHaveLength(1);
-    answers[0]?.resolve([publicOne]);
+    const connect = () =>
+      new Promise((done) =>
+        filter.lookup('slow.test', { all: true }, (_error, addresses) => done(addresses)),
+      );
+    const both = [connect(), connect()];
+    expect(lookups).toHaveLength(1);
+    lookups[0]?.resolve([publicOne]);
     expect(await Promise.all(both)).toEqual([[publicOne], [publicOne]]);
-    const later = ask();
-    expect(answers).toHaveLength(2);
-    answers[1]?.resolve([publicOne]);
+    const later = connect();
+    expect(lookups).toHaveLength(2);
+    lookups[1]?.resolve([publicOne]);
     await later;
   });
 
-  test('leads anywhere if it is allowed', async () => {
+  test('resolves to any address if it is in the allowed list', async () => {
     expect(await lookUp('crm.internal', async () => [privateOne], ['crm.internal'])).toEqual([privateOne]);
   });
 
-  test('that is not known fails as DNS says', async () => {
+  test('that is unknown fails with the error of DNS', async () => {
     const unknown = Object.assign(new Error('getaddrinfo ENOTFOUND'), { code: 'ENOTFOUND' });
     await expect(lookUp('unknown.test', () => Promise.reject(unknown))).rejects.toBe(unknown);
   });

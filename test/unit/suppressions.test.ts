@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
@@ -19,14 +20,22 @@ const DISABLED: SmtpReply = {
   response: 'The email account that you tried to reach is disabled.',
 };
 
-function startSuppressions({ learn = true, store = createMemorySuppressions() as SuppressionStore } = {}) {
+function startSuppressions({
+  suppressRefused = true,
+  store = createMemorySuppressions() as SuppressionStore,
+} = {}) {
   const events = createEvents();
   const errors: unknown[] = [];
-  const suppressions = createSuppressions({ store, events, learn, onError: (error) => errors.push(error) });
+  const suppressions = createSuppressions({
+    store,
+    events,
+    suppressRefused,
+    onError: (error) => errors.push(error),
+  });
   return {
     ...suppressions,
     errors,
-    /** An attempt of the account ends so. */
+    /** Emits the end of an attempt of the account. */
     async attempted(
       outcome: Outcome,
       { account = BOT, delivery = aDelivery({ id: 'msg_1' }) as Delivery } = {},
@@ -43,11 +52,11 @@ function refusing(email: string, smtp: SmtpReply, retryable = false): Outcome {
   return anAcceptance(['ada@example.com'], [{ email, fault: { ...fault, error: { ...fault.error, smtp } } }]);
 }
 
-describe('what Gmail refuses', () => {
+describe('an address that Gmail refuses', () => {
   test.each([
     ['no such mailbox', NO_SUCH_USER],
     ['a disabled mailbox', DISABLED],
-  ])('as %s is not sent to again from that account', async (_, smtp) => {
+  ])('as %s is suppressed for that account', async (_, smtp) => {
     const suppressions = startSuppressions();
     await suppressions.attempted(refusing('bob@example.com', smtp));
     const found = await suppressions.find(BOT, ['ada@example.com', 'Bob@example.com']);
@@ -57,18 +66,18 @@ describe('what Gmail refuses', () => {
   });
 
   test.each([
-    ['for now', { ...DISABLED, response: 'is receiving mail at a rate that prevents' }, true],
+    ['temporarily', { ...DISABLED, response: 'is receiving mail at a rate that prevents' }, true],
     ['with another code', { ...NO_SUCH_USER, code: 553 }, false],
     ['as a full mailbox', { code: 552, enhanced: '5.2.2', response: 'over quota' }, false],
     ['by policy', { code: 550, enhanced: '5.7.1', response: 'a policy that prohibited' }, false],
     ['without an enhanced code', { ...NO_SUCH_USER, enhanced: null }, false],
-  ])('%s is sent to again', async (_, smtp, retryable) => {
+  ])('%s is not suppressed', async (_, smtp, retryable) => {
     const suppressions = startSuppressions();
     await suppressions.attempted(refusing('bob@example.com', smtp, retryable));
     expect(await suppressions.get('bob@example.com')).toBeNull();
   });
 
-  test('for another account too is not sent to from either, and keeps its first day and reply', async () => {
+  test('for a second account is suppressed for both, with its first date and reply', async () => {
     const suppressions = startSuppressions();
     await suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
     const first = await suppressions.get('bob@example.com');
@@ -80,12 +89,12 @@ describe('what Gmail refuses', () => {
     });
   });
 
-  test('for two accounts at once loses neither, however slow the store', async () => {
-    const kept = createMemorySuppressions();
-    const slowly = () => new Promise((resolve) => setTimeout(resolve, 5));
+  test('for two accounts at once is suppressed for both, even with a slow store', async () => {
+    const memory = createMemorySuppressions();
+    const slowly = () => nextTurn();
     const store: SuppressionStore = {
-      ...kept,
-      replace: (from, to) => slowly().then(() => kept.replace(from, to)),
+      ...memory,
+      replace: (from, to) => slowly().then(() => memory.replace(from, to)),
     };
     const suppressions = startSuppressions({ store });
     const outcome = refusing('bob@example.com', NO_SUCH_USER);
@@ -93,7 +102,7 @@ describe('what Gmail refuses', () => {
     expect(await suppressions.get('bob@example.com')).toMatchObject({ accounts: [BOT, 'other@acme.com'] });
   });
 
-  test('by the simulator, in place of Gmail, is not remembered', async () => {
+  test('is not suppressed if the simulator refused it', async () => {
     const suppressions = startSuppressions();
     await suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER), {
       delivery: aDelivery({ test: true }),
@@ -101,7 +110,7 @@ describe('what Gmail refuses', () => {
     expect(await suppressions.get('bob@example.com')).toBeNull();
   });
 
-  test('as the only recipient of a message is remembered, as the transport tells it', async () => {
+  test('is suppressed if it was the only recipient, with a real transport', async () => {
     await using gmail = await startSimulator();
     const transport = openTransport({
       servers: [{ host: 'localhost', port: gmail.starttlsPort, tls: 'starttls' }],
@@ -135,7 +144,7 @@ describe('what Gmail refuses', () => {
     });
   });
 
-  test('is told to whoever listens when it cannot be kept', async () => {
+  test('is reported to onError if it cannot be stored', async () => {
     const broken = new AppError('queue_unavailable');
     const suppressions = startSuppressions({
       store: { ...createMemorySuppressions(), get: () => Promise.reject(broken) },
@@ -144,56 +153,59 @@ describe('what Gmail refuses', () => {
     expect(suppressions.errors).toEqual([broken]);
   });
 
-  test('is neither remembered nor minded with SUPPRESS=never', async () => {
+  test('is neither stored nor suppressed with SUPPRESS=never', async () => {
     const store = createMemorySuppressions();
     await put(store, aSuppression('old@example.com'));
-    const suppressions = startSuppressions({ learn: false, store });
+    const suppressions = startSuppressions({ suppressRefused: false, store });
     await suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
     expect(await suppressions.find(BOT, ['bob@example.com', 'old@example.com'])).toEqual(new Map());
     expect(await suppressions.get('bob@example.com')).toBeNull();
   });
 });
 
-describe('what is entered by hand', () => {
-  test.each([true, false])('holds for every account, when learning is %s', async (learn) => {
-    const suppressions = startSuppressions({ learn });
-    const entered = await suppressions.enter('bob@example.com', 'Asked us to stop');
-    expect(entered).toMatchObject({
-      reason: 'manual',
-      accounts: null,
-      smtp: null,
-      messageId: null,
-      note: 'Asked us to stop',
-    });
-    expect(await suppressions.find('any@acme.com', ['bob@example.com'])).toEqual(
-      new Map([['bob@example.com', entered]]),
-    );
-  });
+describe('an address added manually', () => {
+  test.each([true, false])(
+    'is suppressed for every account, with SUPPRESS=hard: %s',
+    async (suppressRefused) => {
+      const suppressions = startSuppressions({ suppressRefused });
+      const added = await suppressions.add('bob@example.com', 'Asked us to stop');
+      expect(added).toMatchObject({
+        reason: 'manual',
+        accounts: null,
+        smtp: null,
+        messageId: null,
+        note: 'Asked us to stop',
+      });
+      expect(await suppressions.find('any@acme.com', ['bob@example.com'])).toEqual(
+        new Map([['bob@example.com', added]]),
+      );
+    },
+  );
 
-  test('stays as it is when Gmail refuses the address', async () => {
+  test('stays unchanged when Gmail refuses it', async () => {
     const suppressions = startSuppressions();
-    const entered = await suppressions.enter('bob@example.com', null);
+    const added = await suppressions.add('bob@example.com', null);
     await suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
-    expect(await suppressions.get('bob@example.com')).toEqual(entered);
+    expect(await suppressions.get('bob@example.com')).toEqual(added);
     expect(suppressions.errors).toEqual([]);
   });
 
-  test('is in place of a refusal that is being kept at that moment', async () => {
+  test('replaces a refusal that is being stored at the same time', async () => {
     const suppressions = startSuppressions();
-    const kept = suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
-    const [entered] = await Promise.all([suppressions.enter('bob@example.com', null), kept]);
-    expect(await suppressions.get('bob@example.com')).toEqual(entered);
+    const attempted = suppressions.attempted(refusing('bob@example.com', NO_SUCH_USER));
+    const [added] = await Promise.all([suppressions.add('bob@example.com', null), attempted]);
+    expect(await suppressions.get('bob@example.com')).toEqual(added);
   });
 
-  test('is sent to again once it is removed', async () => {
+  test('is no longer suppressed once removed', async () => {
     const suppressions = startSuppressions();
-    await suppressions.enter('bob@example.com', null);
+    await suppressions.add('bob@example.com', null);
     expect(await suppressions.remove('bob@example.com')).toBe(true);
     expect(await suppressions.find(BOT, ['bob@example.com'])).toEqual(new Map());
   });
 });
 
-describe('a message that is to be accepted', () => {
+describe('a new message', () => {
   const toDelivery = (to: string[], rest: Partial<Delivery['envelope']> = {}) => {
     const envelope = { ...aMessage({ to }).envelope, ...rest };
     const emails = [...envelope.to, ...envelope.cc, ...envelope.bcc].map(({ email }) => email);
@@ -206,12 +218,12 @@ describe('a message that is to be accepted', () => {
     new Map(suppressions.map((suppression) => [suppression.email, suppression]));
   const named = (email: string) => ({ email, name: null });
 
-  test('is as it was when nobody is suppressed', () => {
+  test('is unchanged if no recipient is suppressed', () => {
     const delivery = toDelivery(['ada@example.com']);
     expect(applySuppressions(delivery, new Map())).toBe(delivery);
   });
 
-  test('goes to the others when some are, each with the reply that Gmail gave', () => {
+  test('goes to the remaining recipients; suppressed ones carry the reply of Gmail', () => {
     const delivery = toDelivery(['ada@example.com', 'bob@example.com']);
     expect(applySuppressions(delivery, foundOf(aSuppression('bob@example.com')))).toEqual({
       ...delivery,
@@ -219,19 +231,21 @@ describe('a message that is to be accepted', () => {
         { email: 'ada@example.com', status: 'pending', smtp: null },
         { email: 'bob@example.com', status: 'suppressed', smtp: NO_SUCH_USER },
       ],
-      warnings: [{ code: 'recipients_suppressed', detail: 'Suppressed, so not sent to: bob@example.com.' }],
+      warnings: [
+        { code: 'recipients_suppressed', detail: 'Not sent to suppressed addresses: bob@example.com.' },
+      ],
     });
   });
 
-  test('is refused when all are, with why, since when and the mend for each place in the request', () => {
+  test('is refused if all recipients are suppressed, with reason, date and fix per field', () => {
     const delivery = toDelivery(['bob@example.com'], {
       cc: [named('Eve@example.com')],
       bcc: [named('bob@example.com')],
     });
     const manual = aSuppression('Eve@example.com', { reason: 'manual', accounts: null, smtp: null });
-    const refused = 'Gmail refused bob@example.com for good on 2027-01-01T09:00:00.000Z (550 5.1.1).';
-    const entered = 'Somebody entered Eve@example.com on 2027-01-01T09:00:00.000Z.';
-    const mend = (email: string) => ` Once it works again, DELETE /suppressions/${email}.`;
+    const refused = 'Gmail permanently refused bob@example.com on 2027-01-01T09:00:00.000Z (550 5.1.1).';
+    const added = 'Eve@example.com was added manually on 2027-01-01T09:00:00.000Z.';
+    const fix = (email: string) => ` To send to it again, DELETE /suppressions/${email}.`;
     let error: unknown;
     try {
       applySuppressions(delivery, foundOf(aSuppression('bob@example.com'), manual));
@@ -240,17 +254,17 @@ describe('a message that is to be accepted', () => {
     }
     expect(error).toMatchObject({
       code: 'recipient_suppressed',
-      message: expect.stringMatching(/^\/to\/0: Gmail refused .*\(and 2 more, see errors\)$/),
+      message: expect.stringMatching(/^\/to\/0: Gmail permanently refused .*\(and 2 more, see errors\)$/),
       errors: [
-        { pointer: '/to/0', code: 'recipient_suppressed', detail: refused + mend('bob%40example.com') },
-        { pointer: '/cc/0', code: 'recipient_suppressed', detail: entered + mend('Eve%40example.com') },
-        { pointer: '/bcc/0', code: 'recipient_suppressed', detail: refused + mend('bob%40example.com') },
+        { pointer: '/to/0', code: 'recipient_suppressed', detail: refused + fix('bob%40example.com') },
+        { pointer: '/cc/0', code: 'recipient_suppressed', detail: added + fix('Eve%40example.com') },
+        { pointer: '/bcc/0', code: 'recipient_suppressed', detail: refused + fix('bob%40example.com') },
       ],
     });
   });
 });
 
-test('a failure of the whole attempt without refusals suppresses nobody', async () => {
+test('a failed attempt without refused recipients suppresses no address', async () => {
   const suppressions = startSuppressions();
   await suppressions.attempted(aFailure(aFault('content_rejected', { retryable: false })));
   expect(await suppressions.list({ limit: 1, after: null })).toEqual([]);

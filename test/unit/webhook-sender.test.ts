@@ -7,7 +7,7 @@ import { createWebhookSender, type WebhookSenderOptions } from '../../src/adapte
 import type { WebhookResult } from '../../src/core/ports/webhook-sender.ts';
 import { createCertificates } from '../../src/simulator/tls/certificate.ts';
 import { type EndpointOptions, startEndpoint, startRawEndpoint } from '../helpers/endpoint.ts';
-import { openDeafPort } from '../helpers/smtp/deaf-port.ts';
+import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 
 const SECRET = randomBytes(32);
 const HOST = 'crm.test';
@@ -15,7 +15,7 @@ const LOOPBACK = [{ address: '127.0.0.1', family: 4 }];
 const certificates = createCertificates([HOST]);
 setDefaultCACertificates([...getCACertificates(), certificates.trusted.ca]);
 
-/** A sender that may call crm.test, which is this machine. */
+/** Creates a sender that may call crm.test, which resolves to this machine. */
 function aSender(options: Partial<WebhookSenderOptions> = {}) {
   const sender = createWebhookSender({
     secrets: [SECRET],
@@ -37,9 +37,9 @@ function aCall(port: number, { scheme = 'http', host = HOST, path = '/hooks' } =
   };
 }
 
-/** What a sender makes of an endpoint's answer. */
-async function answerTo(answer: EndpointOptions['answer']): Promise<WebhookResult> {
-  await using endpoint = await startEndpoint(answer ? { answer } : {});
+/** Returns the result of a call to an endpoint that responds in this way. */
+async function resultOf(respond: EndpointOptions['answer']): Promise<WebhookResult> {
+  await using endpoint = await startEndpoint(respond ? { answer: respond } : {});
   return await aSender().post(aCall(endpoint.port));
 }
 
@@ -69,20 +69,20 @@ describe('a call', () => {
   });
 
   test.each(['intercepted', 'expired', 'wrong-name'] as const)(
-    'does not go out to a server whose certificate is %s',
+    'is not sent to a server whose certificate is %s',
     async (kind) => {
       await using endpoint = await startEndpoint({ tls: certificates[kind] });
-      const answer = await aSender().post(aCall(endpoint.port, { scheme: 'https' }));
-      expect(answer).toMatchObject({
+      const result = await aSender().post(aCall(endpoint.port, { scheme: 'https' }));
+      expect(result).toMatchObject({
         kind: 'failed',
         reason: expect.stringMatching(/^the call failed \((?=.*CERT|ERR_TLS|SELF|UNABLE)/),
       });
-      expect(JSON.stringify(answer)).not.toContain('wrong-name.test');
+      expect(JSON.stringify(result)).not.toContain('wrong-name.test');
       expect(endpoint.heard).toEqual([]);
     },
   );
 
-  test('shares a connection with those before it', async () => {
+  test('reuses the connection of earlier calls', async () => {
     await using endpoint = await startEndpoint({ answer: (response) => response.end('thanks') });
     const sender = aSender();
     for (let i = 0; i < 3; i++) await sender.post(aCall(endpoint.port));
@@ -90,7 +90,7 @@ describe('a call', () => {
     expect(endpoint.connections).toBe(1);
   });
 
-  test('goes out again at once when the connection it would share turns out to be dead', async () => {
+  test('is sent again at once when the reused connection turns out to be closed', async () => {
     await using endpoint = await startRawEndpoint((socket, request, connection) => {
       if (connection === 1 && request.includes('evt_2')) socket.destroy();
       else socket.write('HTTP/1.1 204 No Content\r\n\r\n');
@@ -101,7 +101,7 @@ describe('a call', () => {
     expect(endpoint.sockets).toHaveLength(2);
   });
 
-  test('that is broken off on a connection of its own has failed', async () => {
+  test('fails when its new connection is closed', async () => {
     await using endpoint = await startRawEndpoint((socket) => socket.destroy());
     expect(await aSender().post(aCall(endpoint.port))).toMatchObject({
       kind: 'failed',
@@ -111,27 +111,30 @@ describe('a call', () => {
   });
 });
 
-describe('the answer', () => {
-  test.each([200, 201, 202, 204, 299])('%i takes it', async (status) => {
-    expect(await answerTo((response) => response.writeHead(status).end())).toEqual({ kind: 'taken' });
+describe('a response', () => {
+  test.each([200, 201, 202, 204, 299])('%i accepts the call', async (status) => {
+    expect(await resultOf((response) => response.writeHead(status).end())).toEqual({ kind: 'taken' });
   });
 
-  test('410 wants no more', async () => {
-    expect(await answerTo((response) => response.writeHead(410).end())).toEqual({ kind: 'gone' });
+  test('410 ends all calls to the endpoint', async () => {
+    expect(await resultOf((response) => response.writeHead(410).end())).toEqual({ kind: 'gone' });
   });
 
-  test.each([400, 401, 404, 429, 500, 503])('%i has failed, and its body is not told', async (status) => {
-    const answer = await answerTo((response) => response.writeHead(status).end('body-secret'));
-    expect(answer).toEqual({ kind: 'failed', reason: `HTTP ${status}`, retryAfterMs: null });
-  });
+  test.each([400, 401, 404, 429, 500, 503])(
+    '%i fails the call, without its body in the reason',
+    async (status) => {
+      const result = await resultOf((response) => response.writeHead(status).end('body-secret'));
+      expect(result).toEqual({ kind: 'failed', reason: `HTTP ${status}`, retryAfterMs: null });
+    },
+  );
 
-  test.each([300, 301, 302, 303, 307, 308])('%i is not followed', async (status) => {
+  test.each([300, 301, 302, 303, 307, 308])('%i fails the call, and is not followed', async (status) => {
     await using inside = await startEndpoint();
     const location = `http://127.0.0.1:${inside.port}/`;
-    const answer = await answerTo((response) => response.writeHead(status, { location }).end());
-    expect(answer).toEqual({
+    const result = await resultOf((response) => response.writeHead(status, { location }).end());
+    expect(result).toEqual({
       kind: 'failed',
-      reason: `HTTP ${status}: no redirect is followed`,
+      reason: `HTTP ${status}: redirects are not followed`,
       retryAfterMs: null,
     });
     expect(inside.connections).toBe(0);
@@ -147,23 +150,23 @@ describe('the answer', () => {
     ['soon 5', null],
     ['99999999999', null],
     ['', null],
-  ])('says with Retry-After "%s" when to come back', async (text, retryAfterMs) => {
-    const answer = await answerTo((response) => response.writeHead(503, { 'retry-after': text }).end());
-    expect(answer).toEqual({ kind: 'failed', reason: 'HTTP 503', retryAfterMs });
+  ])('with Retry-After "%s" sets retryAfterMs', async (text, retryAfterMs) => {
+    const result = await resultOf((response) => response.writeHead(503, { 'retry-after': text }).end());
+    expect(result).toEqual({ kind: 'failed', reason: 'HTTP 503', retryAfterMs });
   });
 
-  test('says with a date in Retry-After when to come back', async () => {
+  test('with a date in Retry-After sets retryAfterMs', async () => {
     const inAnHour = new Date(Date.now() + 3_600_000).toUTCString();
-    const answer = await answerTo((response) => response.writeHead(429, { 'retry-after': inAnHour }).end());
-    const { retryAfterMs = 0 } = answer as { retryAfterMs?: number };
+    const result = await resultOf((response) => response.writeHead(429, { 'retry-after': inAnHour }).end());
+    const { retryAfterMs = 0 } = result as { retryAfterMs?: number };
     expect(retryAfterMs).toBeGreaterThan(3_500_000);
     expect(retryAfterMs).toBeLessThanOrEqual(3_600_000);
   });
 
-  test('that never ends is read no further than need be, and counts by its status', async () => {
+  test('that never ends is read up to a limit, and counts by its status', async () => {
     let written = 0;
     const flood = (status: number) =>
-      answerTo((response) => {
+      resultOf((response) => {
         response.writeHead(status);
         const chunk = Buffer.alloc(16_384);
         const pour = () => {
@@ -183,11 +186,8 @@ describe('the answer', () => {
   test.each([
     ['is not HTTP', '220 mail.test ESMTP\r\n'],
     ['has endless headers', `HTTP/1.1 200 OK\r\n${'X-Filler: 0123456789\r\n'.repeat(5000)}\r\n`],
-    [
-      'speaks another protocol',
-      'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n',
-    ],
-  ])('that %s has failed', async (_what, bytes) => {
+    ['switches protocols', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'],
+  ])('that %s fails the call', async (_what, bytes) => {
     await using endpoint = await startRawEndpoint((socket) => socket.write(bytes));
     expect(await aSender().post(aCall(endpoint.port))).toMatchObject({
       kind: 'failed',
@@ -198,29 +198,29 @@ describe('the answer', () => {
 
 describe('the deadline', () => {
   const timeoutMs = 100;
-  const LATE = { kind: 'failed', reason: 'it did not answer within 0.1 s', retryAfterMs: null };
+  const LATE = { kind: 'failed', reason: 'no response within 0.1 s', retryAfterMs: null };
 
-  test('holds while the name is looked up', async () => {
+  test('applies to the DNS lookup', async () => {
     const sender = aSender({ timeoutMs, resolve: () => new Promise(() => {}) });
     expect(await sender.post(aCall(9))).toEqual(LATE);
   });
 
-  test('holds while connecting', async () => {
-    await using deaf = await openDeafPort();
+  test('applies to connecting', async () => {
+    await using deaf = await openBlackHolePort();
     expect(await aSender({ timeoutMs }).post(aCall(deaf.port))).toEqual(LATE);
   });
 
-  test('holds in the TLS handshake', async () => {
+  test('applies to the TLS handshake', async () => {
     await using endpoint = await startRawEndpoint(() => {});
     expect(await aSender({ timeoutMs }).post(aCall(endpoint.port, { scheme: 'https' }))).toEqual(LATE);
   });
 
-  test('holds while waiting for the answer', async () => {
+  test('applies to the wait for a response', async () => {
     await using endpoint = await startEndpoint({ answer() {} });
     expect(await aSender({ timeoutMs }).post(aCall(endpoint.port))).toEqual(LATE);
   });
 
-  test('holds for an answer that comes in drops', async () => {
+  test('applies to a response that arrives slowly', async () => {
     await using endpoint = await startRawEndpoint((socket) => {
       const dropping = setInterval(() => socket.write('HTTP/1.1 100 Continue\r\n\r\n'), 10);
       socket.on('close', () => clearInterval(dropping));
@@ -228,7 +228,7 @@ describe('the deadline', () => {
     expect(await aSender({ timeoutMs }).post(aCall(endpoint.port))).toEqual(LATE);
   });
 
-  test('holds for the body, after a status that counts', async () => {
+  test('applies to the body, and the status counts if it arrived before', async () => {
     await using endpoint = await startEndpoint({
       answer: (response) => response.writeHead(200).write('and'),
     });
@@ -246,25 +246,28 @@ describe('an endpoint inside the network', () => {
     ['a name that resolves to it', { host: 'rebinding.test' }],
   ])('is not called by %s', async (_how, where) => {
     await using endpoint = await startEndpoint({ tls: certificates.trusted });
-    const answer = await aSender().post(
+    const result = await aSender().post(
       aCall(endpoint.port, { scheme: 'https', path: '/path-secret?q=query-secret', ...where }),
     );
-    expect(answer).toMatchObject({
+    expect(result).toMatchObject({
       kind: 'failed',
       reason: expect.stringContaining('not a public address (loopback)'),
     });
-    expect(JSON.stringify(answer)).not.toContain('secret');
+    expect(JSON.stringify(result)).not.toContain('secret');
     expect(endpoint.connections).toBe(0);
   });
 
-  test('is not called by http either', async () => {
+  test('is not called over http either', async () => {
     await using endpoint = await startEndpoint();
-    const answer = await aSender().post(aCall(endpoint.port, { host: 'rebinding.test' }));
-    expect(answer).toMatchObject({ kind: 'failed', reason: expect.stringContaining('by https only') });
+    const result = await aSender().post(aCall(endpoint.port, { host: 'rebinding.test' }));
+    expect(result).toMatchObject({
+      kind: 'failed',
+      reason: expect.stringContaining('only be called over https'),
+    });
     expect(endpoint.connections).toBe(0);
   });
 
-  test('is called at the address that its name had when it was checked', async () => {
+  test('is called at the address that was checked', async () => {
     await using checked = await startEndpoint();
     await using other = await startEndpoint({ host: '127.0.0.2', port: checked.port });
     const addresses = ['127.0.0.1', '127.0.0.2'];
@@ -274,7 +277,7 @@ describe('an endpoint inside the network', () => {
     expect([checked.connections, other.connections]).toEqual([1, 0]);
   });
 
-  test('that cannot be reached has failed, on the first of its addresses and on the next', async () => {
+  test('is tried at each of its addresses before the call fails', async () => {
     const endpoint = await startEndpoint();
     const sender = aSender({ resolve: async () => [{ address: '127.0.0.3', family: 4 }, ...LOOPBACK] });
     expect(await sender.post(aCall(endpoint.port))).toEqual({ kind: 'taken' });
@@ -286,16 +289,20 @@ describe('an endpoint inside the network', () => {
   });
 });
 
-test('closing ends the calls under way, which have failed', async () => {
+test('close ends running calls, which then have failed', async () => {
   const arrived = Promise.withResolvers<void>();
   await using endpoint = await startRawEndpoint(() => arrived.resolve());
   const sender = aSender();
-  const answer = sender.post(aCall(endpoint.port));
+  const call = sender.post(aCall(endpoint.port));
   await arrived.promise;
   const [socket] = endpoint.sockets;
   const closed = socket && once(socket, 'close');
   await sender.close();
-  expect(await answer).toMatchObject({ kind: 'failed', reason: 'Outtray stopped before the answer came' });
+  expect(await call).toMatchObject({
+    kind: 'failed',
+    reason: 'Outtray stopped before the response arrived',
+  });
+
   await closed;
   expect(await sender.post(aCall(endpoint.port))).toMatchObject({ kind: 'failed' });
 });

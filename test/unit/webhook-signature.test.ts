@@ -19,7 +19,7 @@ const vectors: Vector[] = JSON.parse(
 const aSecret = () => `whsec_${randomBytes(32).toString('base64')}`;
 
 test.each(vectors)(
-  'the signature is that of the vector $webhook_id',
+  'matches the signature of the test vector $webhook_id',
   ({ secret, webhook_id, webhook_timestamp, payload, signature }) => {
     const call = { id: webhook_id, sentAt: webhook_timestamp * 1000 + 999, body: payload };
     expect(signatureHeaders(call, parseWebhookSecrets(secret))).toEqual({
@@ -30,25 +30,25 @@ test.each(vectors)(
   },
 );
 
-describe('the public package standardwebhooks', () => {
-  const [former, current, stranger] = [aSecret(), aSecret(), aSecret()];
+describe('the package standardwebhooks', () => {
+  const [previous, current, unknown] = [aSecret(), aSecret(), aSecret()];
   const body = JSON.stringify({ type: 'message.sent', data: { subject: 'Grüße, 東京 🎉' } });
   const call = { id: 'evt_1', sentAt: Date.now(), body };
 
-  test('verifies what is signed, and finds the body in it', () => {
+  test('verifies a signed call and returns its body', () => {
     expect(new Webhook(current).verify(body, signatureHeaders(call, parseWebhookSecrets(current)))).toEqual(
       JSON.parse(body),
     );
   });
 
-  test('verifies with either of two secrets while they are being changed, and with no other', () => {
-    const headers = signatureHeaders(call, parseWebhookSecrets(`${current},${former}`));
-    for (const secret of [current, former])
+  test('verifies a call with either of two secrets during a rotation, and with no other secret', () => {
+    const headers = signatureHeaders(call, parseWebhookSecrets(`${current},${previous}`));
+    for (const secret of [current, previous])
       expect(new Webhook(secret).verify(body, headers)).toEqual(JSON.parse(body));
-    expect(() => new Webhook(stranger).verify(body, headers)).toThrow('No matching signature');
+    expect(() => new Webhook(unknown).verify(body, headers)).toThrow('No matching signature');
   });
 
-  test('refuses another body and another id', () => {
+  test('rejects a changed body and a changed id', () => {
     const headers = signatureHeaders(call, parseWebhookSecrets(current));
     expect(() => new Webhook(current).verify(`${body} `, headers)).toThrow('No matching signature');
     expect(() => new Webhook(current).verify(body, { ...headers, 'webhook-id': 'evt_2' })).toThrow(

@@ -1,29 +1,29 @@
 import { blockedExtensionOf } from '../../core/intake/blocked-attachments.ts';
 import type { AttachmentInspector, BlockedEntry } from '../../core/ports/attachment-inspector.ts';
-import { HEAD_BYTES, kindOf, mayBeArchive } from './archive-type.ts';
-import { type Chunks, type Entry, oneChunk, peek } from './chunks.ts';
+import { detectKind, HEAD_BYTES, mayBeArchive } from './archive-type.ts';
+import { type Chunks, type Entry, peek, toChunks } from './chunks.ts';
 import { readGzip } from './gzip.ts';
-import { type Budget, createBudget } from './scan-budget.ts';
+import { createScanBudget, type ScanBudget } from './scan-budget.ts';
 import { readTar } from './tar.ts';
 import { readZip } from './zip.ts';
 
-/** An archive, and three more inside it. A .tar.gz is two. */
+/** Maximum depth: an archive and three levels inside it. A .tar.gz counts as two. */
 const MAX_DEPTH = 4;
 
-type Found = Pick<BlockedEntry, 'entry' | 'extension'>;
+type Match = Pick<BlockedEntry, 'entry' | 'extension'>;
 
 /**
- * Looks into zip, gzip and tar, and into those inside them.
+ * Creates an inspector of zip, gzip and tar archives, and of those inside them.
  *
- * @param openBudget what the attachments of one message may cost, together
+ * @param openBudget creates the budget that the attachments of one message share
  */
-export function createArchiveInspector(openBudget: () => Budget = createBudget): AttachmentInspector {
+export function createArchiveInspector(openBudget: () => ScanBudget = createScanBudget): AttachmentInspector {
   return {
     async findBlocked(attachments) {
       const budget = openBudget();
       const blocked: BlockedEntry[] = [];
       for (const [index, { filename, content }] of attachments.entries()) {
-        const found = await findIn(filename, oneChunk(content), 1, budget);
+        const found = await findBlockedIn(filename, toChunks(content), 1, budget);
         if (found !== null) blocked.push({ index, filename, ...found });
       }
       return blocked;
@@ -31,25 +31,31 @@ export function createArchiveInspector(openBudget: () => Budget = createBudget):
   };
 }
 
-async function findIn(name: string, content: Chunks, depth: number, budget: Budget): Promise<Found | null> {
+async function findBlockedIn(
+  name: string,
+  content: Chunks,
+  depth: number,
+  budget: ScanBudget,
+): Promise<Match | null> {
   if (depth > MAX_DEPTH || !mayBeArchive(name)) return null;
   try {
-    for await (const entry of entriesOf(name, content, budget)) {
+    for await (const entry of readEntries(name, content, budget)) {
       budget.countEntry();
-      const found = await judge(entry, depth, budget);
+      const found = await inspectEntry(entry, depth, budget);
       if (found !== null) return found;
     }
   } catch {
-    // Damaged, or more than the budget has. No one is told: whether such a file may pass is for Gmail to say.
+    // The archive is damaged or exceeds the budget. It passes, because Gmail decides about such
+    // files.
   } finally {
     await content.return();
   }
   return null;
 }
 
-async function* entriesOf(name: string, content: Chunks, budget: Budget): AsyncGenerator<Entry> {
+async function* readEntries(name: string, content: Chunks, budget: ScanBudget): AsyncGenerator<Entry> {
   const { head, all } = await peek(content, HEAD_BYTES);
-  switch (kindOf(name, head)) {
+  switch (detectKind(name, head)) {
     case 'zip':
       return yield* readZip(all, budget);
     case 'gzip':
@@ -59,12 +65,16 @@ async function* entriesOf(name: string, content: Chunks, budget: Budget): AsyncG
   }
 }
 
-async function judge({ name, content }: Entry, depth: number, budget: Budget): Promise<Found | null> {
-  // A directory may be called example.com.
+async function inspectEntry(
+  { name, content }: Entry,
+  depth: number,
+  budget: ScanBudget,
+): Promise<Match | null> {
+  // A directory is not blocked: its name may be example.com.
   if (name.endsWith('/')) return null;
   const filename = name.slice(name.lastIndexOf('/') + 1);
   const extension = blockedExtensionOf(filename);
   if (extension !== null) return { entry: name, extension };
-  const found = content && (await findIn(filename, content, depth + 1, budget));
+  const found = content && (await findBlockedIn(filename, content, depth + 1, budget));
   return found && { ...found, entry: `${name}/${found.entry}` };
 }

@@ -1,13 +1,16 @@
 import { createGunzip } from 'node:zlib';
 import { type Chunks, type Entry, inflate } from './chunks.ts';
-import type { Budget } from './scan-budget.ts';
+import type { ScanBudget } from './scan-budget.ts';
 
-/** The one file in a gzip: under the name in its header, if it has one, and under its own name without `.gz`. */
+/**
+ * Reads the single file of a gzip. Yields it under the name in the header, if there is one, and
+ * then with its content under the name of the gzip without `.gz`.
+ */
 export async function* readGzip(
   name: string,
   head: Buffer,
   chunks: Chunks,
-  budget: Budget,
+  budget: ScanBudget,
 ): AsyncGenerator<Entry> {
   const stored = storedName(head);
   if (stored !== null) yield { name: stored, content: null };
@@ -18,7 +21,7 @@ export async function* readGzip(
 const HAS_EXTRA = 4;
 const HAS_NAME = 8;
 
-/** FNAME of RFC 1952, section 2.3.1; null if it is not there, or further on than can be seen. */
+/** Returns FNAME (RFC 1952, section 2.3.1), or null if there is none within the head. */
 function storedName(head: Buffer): string | null {
   const flags = head[3] ?? 0;
   if ((flags & HAS_NAME) === 0) return null;

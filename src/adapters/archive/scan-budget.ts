@@ -1,18 +1,18 @@
-/** How much work the archives of one message may cause. */
-export interface Budget {
-  /** Bytes that have come out of decompression so far, and what it took to start. */
+/** Limits the work that the archives of one message may cause. */
+export interface ScanBudget {
+  /** Bytes inflated so far, and the cost of starting inflaters. */
   readonly spent: number;
-  /** @throws {RangeError} when there is not as much left; nothing is spent then */
+  /** @throws {RangeError} when less is left; then nothing is spent */
   spend(bytes: number): void;
-  /** @throws {RangeError} when it is one entry too many */
+  /** @throws {RangeError} when there are too many entries */
   countEntry(): void;
 }
 
-/** More than twice what one message may carry. */
+/** More than twice the maximum size of a message. */
 const MAX_SPENT = 64 * 1024 * 1024;
 const MAX_ENTRIES = 10_000;
 
-export function createBudget(): Budget {
+export function createScanBudget(): ScanBudget {
   let spent = 0;
   let entries = 0;
   return {
@@ -20,11 +20,11 @@ export function createBudget(): Budget {
       return spent;
     },
     spend(bytes) {
-      if (spent + bytes > MAX_SPENT) throw new RangeError('The archives inflate to more than is looked at');
+      if (spent + bytes > MAX_SPENT) throw new RangeError('the archives inflate to more than the budget');
       spent += bytes;
     },
     countEntry() {
-      if (++entries > MAX_ENTRIES) throw new RangeError('The archives have more entries than are looked at');
+      if (++entries > MAX_ENTRIES) throw new RangeError('the archives have too many entries');
     },
   };
 }

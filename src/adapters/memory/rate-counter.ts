@@ -1,16 +1,19 @@
 import { performance } from 'node:perf_hooks';
 import type { RateCounter, RateCounters } from '../../core/ports/rate-counter.ts';
 
-/** Windows kept at most: past that, the oldest goes first. */
+/** Maximum number of windows. Beyond it, the oldest is dropped first. */
 const MAX_WINDOWS = 5000;
 
 interface Window {
-  /** When the first cost was spent in it, on the monotonic clock, in ms. */
+  /** When the first cost was spent in it, in ms of the monotonic clock. */
   readonly startedAt: number;
   used: number;
 }
 
-/** RateCounters of one process. Keys and addresses are bounded apart, so that a flood of addresses never resets a key. */
+/**
+ * Creates rate counters for one process. Keys and addresses are bounded separately, so that many
+ * addresses never reset the counter of a key.
+ */
 export function createMemoryRateCounter(): RateCounters {
   return { keys: createCounter(), addresses: createCounter() };
 }
@@ -26,9 +29,9 @@ function createCounter(): RateCounter {
       if (windows.size < MAX_WINDOWS) break;
       windows.delete(oldest);
     }
-    const fresh = { startedAt: now, used: 0 };
-    windows.set(name, fresh);
-    return fresh;
+    const opened = { startedAt: now, used: 0 };
+    windows.set(name, opened);
+    return opened;
   }
 
   return {

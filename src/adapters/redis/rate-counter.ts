@@ -3,7 +3,13 @@ import type { Connection } from './connection/connection.ts';
 import type { Script } from './connection/scripts.ts';
 import { KEYS } from './keys.ts';
 
-/** KEYS: what is spent in the window. ARGV: cost, max, window in ms. A window that has become shorter ends earlier. */
+/**
+ * Spends a cost if it fits. A window that was opened with a longer length than it has now ends
+ * earlier.
+ *
+ * KEYS: the amount spent in the window. ARGV: cost, max, window in ms.
+ * Returns 1 if the cost fits, else 0; the amount spent; ms until the window ends.
+ */
 const SPEND: Script = {
   name: 'outtraySpend',
   keys: 1,
@@ -21,14 +27,14 @@ const SPEND: Script = {
   `,
 };
 
-/** RateCounters that all instances share. */
+/** Creates the rate counters that all instances share. */
 export function createRedisRateCounter(connection: Connection): RateCounters {
-  const counter = (kind: string): RateCounter => ({
+  const createCounter = (kind: string): RateCounter => ({
     async spend(name, cost, { max, windowMs }) {
-      const result = await connection.run(SPEND, KEYS.rate(kind, name), cost, max, Math.ceil(windowMs));
+      const result = await connection.runScript(SPEND, KEYS.rate(kind, name), cost, max, Math.ceil(windowMs));
       const [fits = 0, used = 0, resetMs = 0] = result as readonly number[];
       return { fits: fits === 1, left: Math.max(0, max - used), resetMs };
     },
   });
-  return { keys: counter('key'), addresses: counter('address') };
+  return { keys: createCounter('key'), addresses: createCounter('address') };
 }

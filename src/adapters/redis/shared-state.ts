@@ -40,14 +40,20 @@ export function createRedisSharedState(connection: Connection): SharedState {
 
       /** Creates the value, too, also when Redis has lost it. */
       async function read(): Promise<Snapshot<Value>> {
-        const [fields, formerJson] = (await connection.run(READ, ...keys)) as [string[], string?];
+        const [fields, formerJson] = (await connection.runScript(READ, ...keys)) as [string[], string?];
         if (fields.length > 0) return toSnapshot(fields);
         const former = formerJson ? upgrade?.(JSON.parse(formerJson)) : null;
         const { value, usage } = former ?? { value: initial(), usage: [] };
         // Microseconds are above every revision that the value had before Redis lost it.
         const revision = String(Math.ceil(connection.clock.now() * 1000));
         const head = ['revision', revision, 'value', JSON.stringify(value), 'buckets', revision];
-        const stored = await connection.run(CREATE, ...keys, FORMER_LIFETIME_MS, ...head, ...toFields(usage));
+        const stored = await connection.runScript(
+          CREATE,
+          ...keys,
+          FORMER_LIFETIME_MS,
+          ...head,
+          ...toFields(usage),
+        );
         return toSnapshot(stored as string[]);
       }
 
@@ -93,7 +99,7 @@ function createSharedValue<Value extends object>(
       const newJson = json === base.json ? '' : json;
       const buckets = toFields(changedBuckets(base.usage, usage));
       const newest = String(base.usage.at(-1)?.leavesAt ?? '');
-      const fields = await connection.run(CHANGE, key, base.revision, newest, newJson, ...buckets);
+      const fields = await connection.runScript(CHANGE, key, base.revision, newest, newJson, ...buckets);
       if (fields === null) {
         const isChanged = newJson !== '' || buckets.length > 0;
         const revision = isChanged ? String(Number(base.revision) + 1) : base.revision;

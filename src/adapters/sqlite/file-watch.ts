@@ -2,25 +2,28 @@ import { realpathSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 import { FileLostError } from './sqlite-errors.ts';
 
-/** Size of the log that SQLite itself shortens it to, in bytes. */
+/** Size to which SQLite truncates the log, in bytes. */
 export const LOG_LIMIT_BYTES = 32 * 1024 * 1024;
 
 const REMOVED =
-  'The database file is no longer at the path that QUEUE_URL names. Move it back, or restart Outtray to start with a new file.';
+  'The database file is no longer at the path in QUEUE_URL. Move it back, or restart Outtray to start with a new file.';
 const REPLACED =
-  'Another file is at the path that QUEUE_URL names. Restart Outtray to use it, or move the former file back.';
+  'Another file is at the path in QUEUE_URL. Restart Outtray to use it, or move the previous file back.';
 const TRUNCATED =
   'The database file was truncated by another program. Restore it from a backup, and restart Outtray.';
 
-/** A file as the file system knows it. Big integers: an inode number may be larger than a double holds. */
+/**
+ * Identity and size of a file. Bigints, because an inode number may exceed the precision of a
+ * double.
+ */
 export interface FileId {
   readonly dev: bigint;
   readonly ino: bigint;
   readonly size: bigint;
 }
 
-/** Null if the path leads to nothing that can be reached. */
-export function identify(path: string): FileId | null {
+/** Returns null if there is no file at the path, or it cannot be reached. */
+export function readFileId(path: string): FileId | null {
   try {
     return statSync(path, { bigint: true });
   } catch {
@@ -33,53 +36,57 @@ export function isSameFile(a: FileId | null, b: FileId | null): boolean {
 }
 
 /**
- * A database file that is open. SQLite goes on writing to a file that was moved, removed or replaced, and to a log that was: what is written then
- * is on no disk that a restart reads. Only stat is used: to open the file would give up SQLite's lock when it is closed again.
+ * Detects that the open database file, or its log, was moved, removed, replaced or truncated.
+ * SQLite would continue writing to it, and a restart would not read what it writes.
+ *
+ * Uses only stat: opening and closing the file would release SQLite's lock.
  */
 export interface OpenFile {
-  /** @throws {FileLostError} the path does not lead to the open file any more, or the file was truncated */
+  /** @throws {FileLostError} the open file is no longer at its path, or it was truncated */
   check(): void;
   /**
-   * Makes a new log, with what the former one held in the file, if the log was removed or replaced. To be called outside a transaction.
+   * Creates a new log if the log was removed or replaced, after writing its content to the file.
+   * Call it outside a transaction.
    *
-   * @throws {FileLostError} it was truncated
+   * @throws {FileLostError} the log was truncated
    */
-  keepLog(): void;
+  ensureLog(): void;
   /**
-   * After `check` has failed: writes what the log holds into the file, wherever that is now, and empties the log. So neither a file that is put
-   * in its place nor the moved file meets a log that is not its own. To be called outside a transaction.
+   * Writes the content of the log to the file, wherever that is now, and empties the log. Call it
+   * after `check` has failed and outside a transaction. Then neither a file that replaces this one
+   * nor the moved file is opened with a log that belongs to the other.
    */
-  foldLog(): void;
+  checkpointLog(): void;
 }
 
-/** @param opened the file as it was when SQLite opened it */
+/** @param opened id of the file when SQLite opened it */
 export function watchFile(db: DatabaseSync, path: string, opened: FileId): OpenFile {
-  // SQLite follows symbolic links before it names the log.
+  // SQLite resolves symbolic links before it derives the name of the log.
   const logPath = `${realpathSync(path)}-wal`;
   let file = opened;
-  let log = identify(logPath);
+  let log = readFileId(logPath);
 
   return {
     check() {
-      const found = identify(path);
+      const found = readFileId(path);
       if (found === null) throw new FileLostError(REMOVED);
       if (!isSameFile(found, file)) throw new FileLostError(REPLACED);
       if (found.size < file.size) throw new FileLostError(TRUNCATED);
       file = found;
     },
-    keepLog() {
-      const found = identify(logPath);
+    ensureLog() {
+      const found = readFileId(logPath);
       if (found === null || !isSameFile(found, log)) {
         db.exec('PRAGMA journal_mode = DELETE; PRAGMA journal_mode = WAL; BEGIN IMMEDIATE; COMMIT');
-        log = identify(logPath);
+        log = readFileId(logPath);
         return;
       }
       if (log !== null && found.size < log.size && found.size < LOG_LIMIT_BYTES)
         throw new FileLostError(TRUNCATED);
       log = found;
     },
-    foldLog() {
-      if (isSameFile(identify(path), file)) return;
+    checkpointLog() {
+      if (isSameFile(readFileId(path), file)) return;
       db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
       log = log && { ...log, size: 0n };
     },

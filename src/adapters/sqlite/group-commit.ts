@@ -2,39 +2,46 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { OpenFile } from './file-watch.ts';
 import { FileLostError, isSqliteFailure, reasonOf, toUnavailable } from './sqlite-errors.ts';
 
-/** How soon to try again by itself after a failure. */
+/** Wait before a write is tried again after a failure, in ms. */
 const PROBE_AFTER_MS = 1000;
-/** Interval of checks that the file is in its place while nothing is written, in ms. */
+/** Interval between checks of the file while nothing is written, in ms. */
 const CHECK_EVERY_MS = 1000;
 
-/** Says how to take something back that is in memory, should the transaction fail. */
+/** Registers a function that reverts a change in memory if the transaction fails. */
 export type OnRollback = (undo: () => void) => void;
 
 /**
- * Group commit: all that is written in one turn of the event loop is one transaction, and shares one sync.
+ * Group commit: all writes of one turn of the event loop are one transaction and share one sync.
  *
- * - A promise to write resolves once its transaction is synced. If that fails, every write of it is rejected with AppError `queue_unavailable`, and
- *   nothing of it is kept.
- * - A promise to read resolves once all that it may have seen is synced; if that fails, what is left is read again.
+ * - The promise of a write resolves once its transaction is synced. If that fails, all its writes
+ *   are rejected with AppError `queue_unavailable`, and none is stored.
+ * - The promise of a read resolves once everything it may have seen is synced. If that fails, it
+ *   reads again.
  */
 export interface GroupCommit {
-  /** Runs `work` at once. It may throw what is the caller’s affair (AppError, say) as long as it has written nothing: that spoils no other write. */
+  /**
+   * Runs `work` at once. It may throw an error of the caller, such as an AppError, if it has
+   * written nothing. Other writes of the transaction are not affected.
+   */
   write<Result>(work: (onRollback: OnRollback) => Result): Promise<Result>;
-  /** Runs `work` at once, and again if it saw what was taken back. */
+  /** Runs `work` at once, and again if what it saw was rolled back. */
   read<Result>(work: () => Result): Promise<Result>;
-  /** Called before every commit, to write what was left for it. */
+  /** Registers a function that writes deferred changes before every commit. */
   beforeCommit(write: (onRollback: OnRollback) => void): void;
-  /** Whether the last transaction or check failed. Until one works again, one is tried every second. */
+  /**
+   * Whether the last transaction or check failed. Then a write is tried every second until it
+   * succeeds.
+   */
   isFailing(): boolean;
-  /** Checks that the file is in its place. Returns what is wrong with it, fit for any client, or null. */
+  /** Checks that the file is at its path. Returns the problem, fit for any client, or null. */
   checkFile(): string | null;
-  /** Epoch ms by the clock of the file: see clock.ts. */
+  /** Epoch ms by the clock of the file, see clock.ts. */
   now(): number;
-  /** Commits what is open. */
+  /** Commits the open transaction. */
   close(): void;
 }
 
-interface Turn {
+interface Transaction {
   readonly synced: PromiseWithResolvers<void>;
   readonly undo: (() => void)[];
 }
@@ -43,72 +50,74 @@ export interface GroupCommitOptions {
   readonly openFile: OpenFile;
   /** Epoch ms by the clock of the file. */
   readonly now: () => number;
-  /** Told when nothing can be written any more, and with null when it can again. */
-  readonly onTrouble: (reason: string | null) => void;
+  /** Called with the reason when writing fails, and with null when it works again. */
+  readonly onAvailabilityChange: (reason: string | null) => void;
 }
 
 export function createGroupCommit(
   db: DatabaseSync,
-  { openFile, now, onTrouble }: GroupCommitOptions,
+  { openFile, now, onAvailabilityChange }: GroupCommitOptions,
 ): GroupCommit {
   const begin = db.prepare('BEGIN IMMEDIATE');
   const commit = db.prepare('COMMIT');
   const rollback = db.prepare('ROLLBACK');
-  const touch = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
-  const leftovers: ((onRollback: OnRollback) => void)[] = [];
-  let turn: Turn | null = null;
+  const writeProbe = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
+  const commitHooks: ((onRollback: OnRollback) => void)[] = [];
+  let transaction: Transaction | null = null;
   let failure: unknown = null;
   let closed = false;
   let probe: NodeJS.Timeout | undefined;
 
-  function join(): Turn {
-    if (turn) return turn;
+  /** Returns the transaction of this turn; begins it if there is none. */
+  function joinTransaction(): Transaction {
+    if (transaction) return transaction;
     openFile.check();
-    openFile.keepLog();
+    openFile.ensureLog();
     begin.run();
-    turn = { synced: Promise.withResolvers(), undo: [] };
-    // Those who wait hear of a failure each by its own promise; if nobody does, it is no unhandled rejection.
-    turn.synced.promise.catch(() => {});
-    setImmediate(finish);
-    return turn;
+    transaction = { synced: Promise.withResolvers(), undo: [] };
+    // Each write reports a failure to its caller. Without this handler, a transaction that no
+    // caller waits for would cause an unhandled rejection.
+    transaction.synced.promise.catch(() => {});
+    setImmediate(commitTransaction);
+    return transaction;
   }
 
-  function finish() {
-    if (!turn) return;
+  function commitTransaction() {
+    if (!transaction) return;
     try {
-      for (const write of leftovers) write((undo) => turn?.undo.push(undo));
+      for (const write of commitHooks) write((undo) => transaction?.undo.push(undo));
       openFile.check();
       commit.run();
     } catch (error) {
       fail(error);
       return;
     }
-    if (failure !== null) onTrouble(null);
+    if (failure !== null) onAvailabilityChange(null);
     failure = null;
-    turn.synced.resolve();
-    turn = null;
+    transaction.synced.resolve();
+    transaction = null;
   }
 
-  /** Takes back the whole turn: what remains of it is not known. */
+  /** Rolls the whole transaction back: after an error, the state of its other writes is unknown. */
   function fail(error: unknown) {
-    const former = failure;
+    const previous = failure;
     failure = error;
-    if (former === null) onTrouble(reasonOf(error));
-    arm();
-    const failed = turn;
-    turn = null;
-    // SQLite has taken it back by itself after some errors.
+    if (previous === null) onAvailabilityChange(reasonOf(error));
+    scheduleProbe();
+    const failed = transaction;
+    transaction = null;
+    // After some errors, SQLite has rolled back already.
     if (db.isOpen && db.isTransaction) rollback.run();
-    // Once: another process may have the log by the next time.
-    if (error instanceof FileLostError && !(former instanceof FileLostError)) foldLog();
+    // Only once: later, another process may use the log.
+    if (error instanceof FileLostError && !(previous instanceof FileLostError)) checkpointLog();
     for (const undo of failed?.undo.reverse() ?? []) undo();
     failed?.synced.reject(toUnavailable(error));
   }
 
-  /** As well as it can be done: a log that cannot be folded now stays as it is. */
-  function foldLog() {
+  /** Leaves the log as it is if it cannot be written to the file now. */
+  function checkpointLog() {
     try {
-      openFile.foldLog();
+      openFile.checkpointLog();
     } catch {}
   }
 
@@ -121,15 +130,15 @@ export function createGroupCommit(
     }
   }
 
-  function arm() {
+  function scheduleProbe() {
     if (closed) return;
     clearTimeout(probe);
-    probe = setTimeout(() => write(() => touch.run(Date.now())).catch(() => {}), PROBE_AFTER_MS).unref();
+    probe = setTimeout(() => write(() => writeProbe.run(Date.now())).catch(() => {}), PROBE_AFTER_MS).unref();
   }
 
   async function write<Result>(work: (onRollback: OnRollback) => Result): Promise<Result> {
     try {
-      const { undo, synced } = join();
+      const { undo, synced } = joinTransaction();
       const result = work((step) => undo.push(step));
       await synced.promise;
       return result;
@@ -144,8 +153,8 @@ export function createGroupCommit(
     write,
     async read(work) {
       for (;;) {
-        const seen = turn;
-        const result = look(work);
+        const seen = transaction;
+        const result = runRead(work);
         const isSynced = await seen?.synced.promise.then(
           () => true,
           () => false,
@@ -154,7 +163,7 @@ export function createGroupCommit(
       }
     },
     beforeCommit(write) {
-      leftovers.push(write);
+      commitHooks.push(write);
     },
     isFailing: () => failure !== null,
     checkFile() {
@@ -166,12 +175,12 @@ export function createGroupCommit(
       closed = true;
       clearInterval(checking);
       clearTimeout(probe);
-      finish();
+      commitTransaction();
     },
   };
 }
 
-function look<Result>(work: () => Result): Result {
+function runRead<Result>(work: () => Result): Result {
   try {
     return work();
   } catch (error) {

@@ -1,21 +1,26 @@
 import { AppError } from '../../core/errors.ts';
 
-/** The file cannot serve as a queue: the operator must see to it. The message says what is wrong with it, and the mend. */
+/** The file cannot store the queue. The message names the file, the problem and the fix. */
 export class SqliteFileError extends Error {
   override readonly name = 'SqliteFileError';
 }
 
-/** The file that is open is not the one that a restart would read. The message says so to the operator, and how to fix it; it names no path. */
+/**
+ * A restart would not read the open file. The message states the problem and the fix for the
+ * operator, without a path.
+ */
 export class FileLostError extends Error {
   override readonly name = 'FileLostError';
 }
 
-/** Of SQLite’s result codes (https://sqlite.org/rescode.html), those that an operator meets. */
+/** Result codes of SQLite that an operator may meet (https://sqlite.org/rescode.html). */
 const BUSY = 5;
 const CORRUPT = 11;
 const NOT_A_DATABASE = 26;
 
-/** Why the file could not be opened, in words for the operator. What SQLite did not say is a bug, and stays what it is. */
+/**
+ * Maps an error of SQLite to a SqliteFileError. Returns any other error, which is a bug, unchanged.
+ */
 export function toFileError(error: unknown, file: string): unknown {
   const code = codeOf(error);
   if (code === null) return error;
@@ -24,22 +29,22 @@ export function toFileError(error: unknown, file: string): unknown {
 
 function explain(code: number, error: unknown): string {
   if (code === BUSY)
-    return 'is in use by another process. A file serves one Outtray: stop the other one, or give this one a file of its own.';
+    return 'is in use by another process. Only one Outtray can use a file: stop the other process, or name another file in QUEUE_URL.';
   if (code === NOT_A_DATABASE)
-    return 'is not an SQLite database. Name another file; one that does not exist is made.';
+    return 'is not an SQLite database. Name another file in QUEUE_URL; it is created if it does not exist.';
   if (code === CORRUPT)
-    return 'is damaged. Restore it from a backup, or move it away with its -wal file and start with a new one.';
-  return `cannot be opened (${reasonOf(error)}). See that its folder exists, that this user may write to both, and that the disk has room.`;
+    return 'is damaged. Restore it from a backup, or move it and its -wal file away to start with a new one.';
+  return `cannot be opened (${reasonOf(error)}). Check that its folder exists, that this user can write to both, and that the disk has free space.`;
 }
 
-/** What to tell a caller of an operation that failed: `queue_unavailable` where SQLite failed, else what was thrown. */
+/** Maps a failure of SQLite to AppError `queue_unavailable`; returns any other error unchanged. */
 export function toUnavailable(error: unknown): unknown {
   if (error instanceof FileLostError)
     return new AppError('queue_unavailable', { cause: error, detail: error.message });
   return isSqliteFailure(error) ? new AppError('queue_unavailable', { cause: error }) : error;
 }
 
-/** Whether another process has the file. */
+/** Returns whether another process holds the lock of the file. */
 export function isBusy(error: unknown): boolean {
   return codeOf(error) === BUSY;
 }
@@ -52,14 +57,14 @@ export function isSqliteFailure(error: unknown): boolean {
   );
 }
 
-/** The primary result code; extended ones have it in their last byte. */
+/** Returns the primary result code, which is the last byte of an extended one. */
 function codeOf(error: unknown): number | null {
   return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number'
     ? error.errcode & 0xff
     : null;
 }
 
-/** What SQLite says of it: it never quotes what was to be written. */
+/** Returns SQLite's message. It never contains the data of a statement. */
 export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,9 +1,9 @@
 import type { TemplateInfo } from '../../core/ports/templates.ts';
 import { type Block, createCompiler } from './compile.ts';
-import { TemplatesError, tryEach } from './file-errors.ts';
+import { runAll, TemplatesError } from './file-errors.ts';
 import { PART_FILES, type TemplateFiles } from './files.ts';
 
-/** The parts of a template, ready to be filled in; null for one that it does not have. */
+/** The compiled parts of a template. A part that it does not have is null. */
 export type TemplateParts = Readonly<Record<keyof typeof PART_FILES, Block | null>>;
 
 export interface Template {
@@ -15,9 +15,9 @@ export interface Template {
 export type Catalogue = ReadonlyMap<string, Template>;
 
 /**
- * Makes templates of files.
+ * Compiles all templates.
  *
- * @throws {TemplatesError} naming every file that has a mistake, also of partials that nobody includes
+ * @throws {TemplatesError} listing every file with an error, including partials that are never used
  */
 export function parseTemplates({ ids, texts }: TemplateFiles): Catalogue {
   const compile = createCompiler(texts);
@@ -31,16 +31,15 @@ export function parseTemplates({ ids, texts }: TemplateFiles): Catalogue {
       text: toPart(PART_FILES.text),
     };
     if (parts.html === null && parts.text === null) {
-      const mend = 'or begin the name of the directory with "_" to leave it out';
-      throw new TemplatesError([
-        `${id} has neither ${PART_FILES.html} nor ${PART_FILES.text}: add one of them, ${mend}.`,
-      ]);
+      const fix = 'add one of them, or begin the name of the directory with "_" to exclude it';
+      throw new TemplatesError([`${id} has neither ${PART_FILES.html} nor ${PART_FILES.text}: ${fix}.`]);
     }
     templates.set(id, { info: toInfo(id, parts), parts });
   }
 
-  // Each file by itself too: a template tells of the first mistake in it, and some partials are in none.
-  tryEach([
+  // Files are also compiled individually: a template reports only its first error, and some
+  // partials are not used by any template.
+  runAll([
     ...[...texts.keys()].map((path) => () => compile(path)),
     ...ids.map((id) => () => parseTemplate(id)),
   ]);

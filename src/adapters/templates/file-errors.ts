@@ -1,4 +1,7 @@
-/** What is wrong with the operator's templates, file by file, each with its mend. Nothing of their text is in it but names of tags. */
+/**
+ * The problems in the operator's templates, sorted by file, each with its fix. They quote only
+ * names of tags from the files.
+ */
 export class TemplatesError extends Error {
   override readonly name = 'TemplatesError';
   readonly problems: readonly string[];
@@ -14,15 +17,15 @@ export class TemplatesError extends Error {
 }
 
 /**
- * Makes each attempt, and goes on where one fails, so that all there is to mend is told at once.
+ * Runs all steps even if some fail, so that all problems are reported together.
  *
- * @throws {TemplatesError} with the problems of all of them, each once, by file
+ * @throws {TemplatesError} with the problems of all steps, without duplicates, sorted by file
  */
-export function tryEach(attempts: Iterable<() => void>): void {
+export function runAll(steps: Iterable<() => void>): void {
   const problems = new Set<string>();
-  for (const attempt of attempts) {
+  for (const step of steps) {
     try {
-      attempt();
+      step();
     } catch (error) {
       if (!(error instanceof TemplatesError)) throw error;
       for (const problem of error.problems) problems.add(problem);

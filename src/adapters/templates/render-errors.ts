@@ -1,12 +1,12 @@
 import { AppError, type FieldError, summarize } from '../../core/errors.ts';
 
-/** Where the variables of a template are in a request to send. */
+/** JSON Pointer of the template variables in a send request. */
 export const VARIABLES = '/template/variables';
 
-/** More would help nobody. */
+/** Maximum number of errors in a response: more would not help. */
 const MAX_ERRORS = 100;
 
-/** `template_failed`, for all of the variables at once. */
+/** Creates `template_failed` for all variables together. */
 export function templateFailed(code: string, detail: string): AppError {
   return toTemplateFailed([{ pointer: VARIABLES, code, detail }]);
 }
@@ -15,13 +15,13 @@ export function toTemplateFailed(errors: readonly FieldError[]): AppError {
   return new AppError('template_failed', { detail: summarize(errors), errors });
 }
 
-/** What is wrong with the variables, each told once. */
-export interface Complaints {
+/** Errors of the variables, one for each pointer. */
+export interface VariableErrors {
   readonly all: readonly FieldError[];
   add(error: FieldError): void;
 }
 
-export function createComplaints(): Complaints {
+export function createVariableErrors(): VariableErrors {
   const byPointer = new Map<string, FieldError>();
   return {
     get all() {

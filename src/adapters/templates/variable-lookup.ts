@@ -1,24 +1,25 @@
-import type { Name } from './variable-name.ts';
+import type { VariableName } from './variable-name.ts';
 
-/** A value to look names up in, and the ones around it. */
+/** A value in which names are looked up, and the frames around it. */
 export interface Frame {
   readonly value: unknown;
-  /** Where it is in the request: a JSON Pointer. */
+  /** JSON Pointer of the value in the request. */
   readonly pointer: string;
   readonly parent: Frame | null;
 }
 
-/** What a name stands for, and where that was found. Undefined if it is missing. */
-export interface Found {
+/** The value of a name and its JSON Pointer. The value is undefined if the variable is missing. */
+export interface LookupResult {
   readonly value: unknown;
   readonly pointer: string;
 }
 
 /**
- * Looks a name up as Mustache does, from the innermost frame outwards. Unlike mustache's own lookup it sees own properties only, and none of
- * a text: what a caller did not give is missing, whatever it is called.
+ * Looks a name up as Mustache does, from the innermost frame outwards. Unlike the package mustache,
+ * it finds only own properties of objects. So a variable that was not provided is missing even if
+ * JavaScript has a property of that name.
  */
-export function lookUp(name: Name, frame: Frame): Found {
+export function lookUp(name: VariableName, frame: Frame): LookupResult {
   for (let at: Frame | null = frame; at !== null; at = at.parent) {
     const value = valueAt(at.value, name.segments);
     if (value !== undefined) return { value, pointer: at.pointer + name.pointer };
@@ -35,7 +36,7 @@ function valueAt(value: unknown, segments: readonly string[]): unknown {
   return at;
 }
 
-/** Where what is missing could be added: an item that is a mere text has no room for it. */
+/** Returns the frame to which a missing variable could be added. It must be an object. */
 function nearestObject(frame: Frame): Frame {
   let at = frame;
   while (at.parent !== null && (typeof at.value !== 'object' || at.value === null || Array.isArray(at.value)))

@@ -1,24 +1,25 @@
-/** What stands in a tag, where a variable is named. */
-export interface Name {
-  /** As it is written, without a `?` at its end: `user.name`, or `.` for the item itself. */
+/** The variable name in a tag. */
+export interface VariableName {
+  /** The name as written, without a final `?`: `user.name`, or `.` for the current item. */
   readonly text: string;
-  /** The way to it, from the object it is looked up in. Empty for the item itself. */
+  /** Property names from the frame to the variable. Empty for the current item. */
   readonly segments: readonly string[];
   /** The same as a JSON Pointer (RFC 6901). */
   readonly pointer: string;
-  /** Marked by the `?`: it may be missing. */
+  /** Whether the tag has the `?`, so the variable may be missing. */
   readonly optional: boolean;
 }
 
 const MAX_LENGTH = 200;
 
-/** Reads the name in a tag; null if it is none. */
-export function parseName(tag: string): Name | null {
+/** Parses the name in a tag. Returns null if it is invalid. */
+export function parseVariableName(tag: string): VariableName | null {
   const optional = tag.endsWith('?');
   const text = optional ? tag.slice(0, -1) : tag;
   if (text === '.') return { text, segments: [], pointer: '', optional };
   const segments = text.split('.');
-  // Braces and line breaks get into a name when the tag before is not closed.
+  // A name contains braces and line breaks if the tag before it is not closed.
+
   if (text.length > MAX_LENGTH || segments.includes('') || /[{}\p{Cc}]/u.test(text)) return null;
   return {
     text,

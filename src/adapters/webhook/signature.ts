@@ -2,7 +2,8 @@ import { createHmac } from 'node:crypto';
 import type { WebhookCall } from '../../core/ports/webhook-sender.ts';
 
 /**
- * The headers by which a receiver knows that a call is ours and new: Standard Webhooks, with one `v1` signature for each secret.
+ * Returns the headers of Standard Webhooks, by which a receiver verifies the sender and age of a
+ * call. There is one `v1` signature for each secret.
  *
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme
  */

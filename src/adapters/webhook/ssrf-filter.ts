@@ -2,36 +2,52 @@ import type { LookupAddress } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
-/** A URL that must not be called. The message is fit for a log: it names the host and its address, no more. */
+/**
+ * A URL that must not be called. The message is fit for a log: it names only the host and its
+ * address.
+ */
 export class BlockedUrlError extends Error {
-  override readonly name = 'RefusedUrl';
+  override readonly name = 'BlockedUrlError';
 }
 
-/** All addresses of a host, as `getaddrinfo` gives them. */
+/** Resolves all addresses of a host, as `getaddrinfo` returns them. */
 export type Resolve = (hostname: string) => Promise<readonly LookupAddress[]>;
 
-/** Keeps calls from what is not on the public Internet: a URL may come from somebody who cannot reach our network, but we can. */
+/**
+ * Blocks calls to addresses outside the public Internet. The author of a URL may have no access to
+ * the internal network, but Outtray has.
+ */
 export interface SsrfFilter {
   /**
-   * What a URL shows by itself. An address in place of a name is checked here: for those nothing is looked up.
+   * Checks the URL without resolving its name. An address in place of a name is checked here,
+   * because `lookup` is never called for it.
    *
    * @throws {BlockedUrlError}
    */
   check(url: URL): void;
-  /** Resolves for a connection, which then goes to an address that was checked: it asks DNS once, and nobody asks again. */
+  /**
+   * Resolves and checks the host of a connection. The connection uses the checked address: DNS is
+   * not queried again, so it cannot return another one.
+   */
   readonly lookup: LookupFunction;
 }
 
-/** @param allowedHosts names and addresses, in lower case, that are called whatever their address, and by http if the URL says so */
+/**
+ * @param allowedHosts names and addresses in lower case. They may be called at any address, and
+ *   over http if the URL says so
+ */
 export function createSsrfFilter(allowedHosts: readonly string[], resolve: Resolve): SsrfFilter {
   const isAllowed = (host: string) => allowedHosts.includes(host);
-  const asking = new Map<string, ReturnType<Resolve>>();
+  const lookups = new Map<string, ReturnType<Resolve>>();
 
-  /** Few names are looked up at once in the whole process: one that gets no answer must not take every place. */
+  /**
+   * Joins concurrent lookups of the same host. The process can run few lookups at once, so a name
+   * whose lookup hangs must not use all of them.
+   */
   function resolveOnce(host: string): ReturnType<Resolve> {
-    const asked = asking.get(host) ?? resolve(host).finally(() => asking.delete(host));
-    asking.set(host, asked);
-    return asked;
+    const running = lookups.get(host) ?? resolve(host).finally(() => lookups.delete(host));
+    lookups.set(host, running);
+    return running;
   }
 
   async function resolveChecked(host: string): Promise<LookupAddress[]> {
@@ -46,7 +62,7 @@ export function createSsrfFilter(allowedHosts: readonly string[], resolve: Resol
       if (isAllowed(host)) return;
       if (protocol !== 'https:')
         throw new BlockedUrlError(
-          `${host} is called by https only: list it in WEBHOOK_ALLOWED_HOSTS for http`,
+          `${host} may only be called over https: list it in WEBHOOK_ALLOWED_HOSTS to allow http`,
         );
       if (isIP(host) !== 0) checkAddresses(host, [{ address: host }]);
     },
@@ -59,40 +75,47 @@ export function createSsrfFilter(allowedHosts: readonly string[], resolve: Resol
   };
 }
 
-/** One bad address is enough: which of them is called would be chance, and a name with both is how a guard is tricked. */
+/**
+ * Rejects a host if any of its addresses is not public. It would be chance which of them is called,
+ * and attackers use names with both kinds to bypass filters.
+ */
 function checkAddresses(host: string, addresses: readonly Pick<LookupAddress, 'address'>[]): void {
   for (const { address } of addresses) {
     const range = rangeOf(address);
     if (range === PUBLIC) continue;
     const where = host === address ? 'is' : `resolves to ${address}, which is`;
     throw new BlockedUrlError(
-      `${host} ${where} not a public address (${range}): list it in WEBHOOK_ALLOWED_HOSTS if it is yours`,
+      `${host} ${where} not a public address (${range}): list it in WEBHOOK_ALLOWED_HOSTS if you trust it`,
     );
   }
 }
 
 const PUBLIC = 'unicast';
-/** Azure's "wire server": a public address that leads to the host of a virtual machine. */
-const METADATA = '168.63.129.16';
-/** The only part of IPv6 that is given out: https://www.iana.org/assignments/ipv6-address-space */
+/** Azure's "wire server": a public address that reaches the host of a virtual machine. */
+const AZURE_METADATA = '168.63.129.16';
+/** The only part of IPv6 that is assigned: https://www.iana.org/assignments/ipv6-address-space */
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
-/** RFC 6052: where a network has only IPv6, DNS64 gives such an address for every IPv4 one. */
+/** RFC 6052: in a network with only IPv6, DNS64 returns such an address for every IPv4 address. */
 const NAT64 = ipaddr.IPv6.parseCIDR('64:ff9b::/96');
 
-/** The kind of network an address lies in: `unicast` if it is on the public Internet. */
+/** Returns the range of an address: `unicast` if it is on the public Internet. */
 export function rangeOf(text: string): string {
   const address = parseAddress(text);
   if (address === null) return 'unreadable';
-  if (address instanceof ipaddr.IPv4) return address.toString() === METADATA ? 'metadata' : address.range();
+  if (address instanceof ipaddr.IPv4)
+    return address.toString() === AZURE_METADATA ? 'metadata' : address.range();
   if (address.isIPv4MappedAddress()) return rangeOf(address.toIPv4Address().toString());
   if (address.match(NAT64)) return rangeOf(address.toByteArray().slice(-4).join('.'));
   const range = address.range();
   return range === PUBLIC && !address.match(GLOBAL_UNICAST) ? 'reserved' : range;
 }
 
-/** Ipaddr.js takes `::a.b.c.d` for `::ffff:a.b.c.d`. A URL spells an address without dots, and knows no zones. */
+/**
+ * Normalizes an IPv6 address as part of a URL first, which writes it without dots and rejects
+ * zones. ipaddr.js would parse `::a.b.c.d` as `::ffff:a.b.c.d`.
+ */
 function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | null {
   if (isIP(text) === 4) return ipaddr.IPv4.parse(text);
-  const spelled = URL.parse(`http://[${text}]`)?.hostname.slice(1, -1);
-  return spelled === undefined ? null : ipaddr.IPv6.parse(spelled);
+  const normalized = URL.parse(`http://[${text}]`)?.hostname.slice(1, -1);
+  return normalized === undefined ? null : ipaddr.IPv6.parse(normalized);
 }

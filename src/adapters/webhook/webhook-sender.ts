@@ -6,33 +6,42 @@ import { signatureHeaders } from './signature.ts';
 import { BlockedUrlError, createSsrfFilter, type Resolve } from './ssrf-filter.ts';
 
 export interface WebhookSenderOptions {
-  /** Each call is signed with each. */
+  /** Each call has a signature by each secret. */
   readonly secrets: readonly Uint8Array[];
-  /** Hosts whose address may be private, and which may be called by http. */
+  /** Hosts whose address may be private, and which may be called over http. */
   readonly allowedHosts: readonly string[];
-  /** Outtray's own. */
+  /** Version of Outtray. */
   readonly version: string;
-  /** For all of a call: DNS, connection, answer. */
+  /** Deadline of a call, from DNS to the end of the response. */
   readonly timeoutMs?: number;
   readonly resolve?: Resolve;
 }
 
 const TIMEOUT_MS = 15_000;
-/** What is read of an answer, so that its connection can be used again. Nobody looks at it. */
-const MAX_ANSWER_BYTES = 64 * 1024;
-/** Shorter than what servers have: one that closes an idle connection while a call goes out on it would lose the call. */
+/**
+ * Maximum size of a response body that is read, and discarded, so that the connection can be
+ * reused.
+ */
+const MAX_RESPONSE_BYTES = 64 * 1024;
+/**
+ * Lifetime of an idle connection, in ms. Shorter than that of servers: a call is lost if the server
+ * closes the connection while it is being sent.
+ */
 const IDLE_MS = 4000;
 const MAX_IDLE = 4;
 
-/** Calls endpoints over HTTP(S). A few connections stay open between calls; certificates are always checked. */
+/**
+ * Creates a sender that calls endpoints over HTTP(S). It keeps a few connections open between
+ * calls, and always verifies certificates.
+ */
 export function createWebhookSender(options: WebhookSenderOptions): WebhookSender {
   const { secrets, allowedHosts, version, timeoutMs = TIMEOUT_MS, resolve = resolveAll } = options;
-  const guard = createSsrfFilter(allowedHosts, resolve);
+  const ssrfFilter = createSsrfFilter(allowedHosts, resolve);
   const pooled = {
     keepAlive: true,
     timeout: IDLE_MS,
     maxFreeSockets: MAX_IDLE,
-    lookup: guard.lookup,
+    lookup: ssrfFilter.lookup,
     autoSelectFamily: true,
   };
   const agents = {
@@ -57,9 +66,9 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     try {
       const response = await responseOf(outgoing);
       await discard(response);
-      return toAnswer(response);
+      return toResult(response);
     } catch (error) {
-      // A connection that was found dead when it was to be used again says nothing about the endpoint.
+      // The server had closed the idle connection, which is no failure of the endpoint.
       if (outgoing.reusedSocket && codeOf(error) === 'ECONNRESET' && !signal.aborted)
         return request(call, url, signal);
       throw error;
@@ -71,11 +80,11 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       const deadline = AbortSignal.timeout(timeoutMs);
       try {
         const url = new URL(call.url);
-        guard.check(url);
+        ssrfFilter.check(url);
         return await request(call, url, AbortSignal.any([closing.signal, deadline]));
       } catch (error) {
-        if (closing.signal.aborted) return failed('Outtray stopped before the answer came');
-        return failed(deadline.aborted ? `it did not answer within ${timeoutMs / 1000} s` : toReason(error));
+        if (closing.signal.aborted) return failed('Outtray stopped before the response arrived');
+        return failed(deadline.aborted ? `no response within ${timeoutMs / 1000} s` : toReason(error));
       }
     },
     async close() {
@@ -92,40 +101,43 @@ function resolveAll(hostname: string) {
 function responseOf(outgoing: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     outgoing.once('response', resolve);
-    // It stays for as long as the request: an error after the answer must find a listener.
+    // Stays registered, because the request may emit an error after the response.
     outgoing.on('error', reject);
-    // An answer that asks to speak another protocol (101) ends the request without a word.
+    // A response that switches protocols (101) closes the request without any other event.
     outgoing.once('close', () =>
-      reject(Object.assign(new Error('closed without an answer'), { code: 'NO_ANSWER' })),
+      reject(Object.assign(new Error('closed without a response'), { code: 'NO_RESPONSE' })),
     );
   });
 }
 
-/** Resolves when there is no more, or enough: what counts has been said before. */
+/** Reads the body and discards it. Resolves at its end, or at the maximum size. */
 function discard(response: IncomingMessage): Promise<void> {
   let bytes = 0;
   response.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
-    if (bytes > MAX_ANSWER_BYTES) response.destroy();
+    if (bytes > MAX_RESPONSE_BYTES) response.destroy();
   });
   response.on('error', () => {});
   return new Promise((resolve) => response.once('close', resolve));
 }
 
-function toAnswer({ statusCode = 0, headers }: IncomingMessage): WebhookResult {
+function toResult({ statusCode = 0, headers }: IncomingMessage): WebhookResult {
   if (statusCode >= 200 && statusCode < 300) return { kind: 'taken' };
   if (statusCode === 410) return { kind: 'gone' };
   const redirect = statusCode >= 300 && statusCode < 400;
   return failed(
-    `HTTP ${statusCode}${redirect ? ': no redirect is followed' : ''}`,
+    `HTTP ${statusCode}${redirect ? ': redirects are not followed' : ''}`,
     parseRetryAfter(headers['retry-after']),
   );
 }
 
-/** Milliseconds from now: RFC 9110, 10.2.3. Null if there is none, or none that can be read. */
+/**
+ * Parses Retry-After (RFC 9110, section 10.2.3). Returns ms from now, or null if it is missing or
+ * invalid.
+ */
 function parseRetryAfter(text = ''): number | null {
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
-  // Date.parse by itself takes nearly anything for a date.
+  // Checked first, because Date.parse accepts almost any text.
   const at = /^[A-Z][a-z]+, .+ GMT$/.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
 }
@@ -134,7 +146,8 @@ function failed(reason: string, retryAfterMs: number | null = null): WebhookResu
   return { kind: 'failed', reason, retryAfterMs };
 }
 
-/** No message but our own: others may quote what a certificate or an answer says. */
+/** Omits messages of other libraries: they may quote a certificate or a response. */
+
 function toReason(error: unknown): string {
   return error instanceof BlockedUrlError ? error.message : `the call failed (${codeOf(error)})`;
 }

@@ -24,7 +24,9 @@ export interface Sender {
   readonly aliases: readonly string[];
 }
 
-export type FromPolicy = 'reject' | 'rewrite' | 'allow';
+export const FROM_POLICIES = ['reject', 'rewrite', 'allow'] as const;
+/** What happens to a message whose From no account owns (FROM_POLICY). */
+export type FromPolicy = (typeof FROM_POLICIES)[number];
 
 /** A message as it will be sent, and the account that sends it. */
 export interface Routed {

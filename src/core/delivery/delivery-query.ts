@@ -1,7 +1,7 @@
 import { toMailboxKey } from '../message/address.ts';
 import type { Delivery, Status } from './delivery.ts';
 
-/** Whether a delivery is asked for, wherever in the list it stands. */
+/** Whether a delivery matches the filters of a query. Ignores `limit` and `after`. */
 export function matchesQuery(
   delivery: Delivery,
   { owner, statuses, tag, recipient, createdAfter, createdBefore }: DeliveryQuery,
@@ -17,23 +17,24 @@ export function matchesQuery(
   );
 }
 
-/** Which deliveries to list. Null: any. */
+/** Filters and page of a listing. A filter that is null matches any delivery. */
 export interface DeliveryQuery {
   readonly owner: string | null;
   readonly statuses: readonly Status[] | null;
   /** The name of a tag, or `name:value`. */
   readonly tag: string | null;
-  /** Somebody it is addressed to, as {@link toMailboxKey} has it. */
+  /** One of its recipients, as {@link toMailboxKey} returns it. */
   readonly recipient: string | null;
-  /** At this time or later, and before that one. */
+  /** Inclusive, in epoch ms. */
   readonly createdAfter: number | null;
+  /** Exclusive, in epoch ms. */
   readonly createdBefore: number | null;
   readonly limit: number;
-  /** Only what comes after this place in the list. */
+  /** Only deliveries after this position in the list. */
   readonly after: ListPosition | null;
 }
 
-/** A place in the list of all deliveries, that stays right while deliveries come and go. */
+/** A position in the list of all deliveries. Stays valid while deliveries are added and dropped. */
 export interface ListPosition {
   readonly createdAt: number;
   readonly id: string;

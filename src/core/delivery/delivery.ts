@@ -3,15 +3,15 @@ import type { Address } from '../message/address.ts';
 import type { Content, Envelope, Priority } from '../message/message.ts';
 
 /**
- * A delivery is one accepted message and all that became of it. It is an immutable value: {@link advance} and {@link amend} return the next one.
+ * A delivery is one accepted message and everything that has happened to it. It is an immutable
+ * value: {@link advance} and {@link amend} return the next revision.
  *
  *     scheduled ─▶ queued ─▶ sending ─▶ sent | partially_sent | failed | uncertain
  *                    ▲          │
- *                    └ deferred ◀┘        canceled, expired: out of scheduled, queued and deferred
+ *                    └ deferred ◀┘        canceled, expired: from scheduled, queued and deferred
  *
- * A deferred message also ends failed or partially_sent, if no server can be reached for as long as RETRY_FOR.
- *
- * Failed, uncertain and expired are queued again if somebody asks for it.
+ * A deferred delivery also becomes failed or partially_sent if no server can be reached for
+ * RETRY_FOR. A failed, uncertain or expired delivery is queued again when a client retries it.
  */
 export const STATUSES = [
   'scheduled',
@@ -49,27 +49,37 @@ const SETTLED: ReadonlySet<Status> = new Set([
   'expired',
 ]);
 
-/** Whether nothing more happens to a delivery of this status by itself. */
+/** Whether a status is final: nothing more happens automatically. */
 export function isSettled(status: Status): boolean {
   return SETTLED.has(status);
 }
 
-/** Whether a delivery may go from the one status to the other. */
+/** Whether the state machine has a transition from one status to the other. */
 export function mayBecome(from: Status, to: Status): boolean {
   return NEXT[from].includes(to);
 }
 
-/** A reply of the SMTP server, its lines joined, any sign-in URL redacted. `enhanced` is the RFC 3463 code. */
+/** Whether a settled delivery of this status can be retried by a client. It keeps its content. */
+export function isRetryable(status: Status): boolean {
+  return isSettled(status) && mayBecome(status, 'queued');
+}
+
+/**
+ * A reply of the SMTP server, its lines joined and any sign-in URL redacted. `enhanced` is the
+ * RFC 3463 code.
+ */
 export interface SmtpReply {
   readonly code: number;
   readonly enhanced: string | null;
   readonly response: string;
 }
 
-/** Why a delivery, an attempt or a recipient failed: a row of ERRORS and what this time adds to it. */
+/**
+ * Why a delivery, an attempt or a recipient failed: a row of ERRORS with the detail of this case.
+ */
 export interface DeliveryError {
   readonly code: ErrorCode;
-  /** `account`: the sender’s, so that every message of its waits. */
+  /** `account`: a fault of the sending account, so every message of that account waits. */
   readonly scope: 'message' | 'account';
   readonly detail: string;
   readonly hint: string;
@@ -78,28 +88,31 @@ export interface DeliveryError {
 
 export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected', 'suppressed'] as const;
 
-/** `pending` until the server answers for good; `smtp` is its last word on this recipient. `suppressed`: never tried. */
+/**
+ * `pending` until the server accepts or refuses the recipient permanently. `smtp` is its latest
+ * reply about this recipient. `suppressed`: never attempted.
+ */
 export interface Recipient {
   readonly email: string;
   readonly status: (typeof RECIPIENT_STATUSES)[number];
   readonly smtp: SmtpReply | null;
 }
 
-/** What is known of an attachment once its content is dropped. */
+/** What is kept of an attachment once its content is dropped. */
 export interface AttachmentInfo {
   readonly filename: string;
-  /** Of the decoded content, in bytes. */
+  /** Size of the decoded content, in bytes. */
   readonly size: number;
-  /** The media type that it is sent with. Null: not known, in records of version 0.1. */
+  /** Media type in the mail. Null in records of version 0.1, where it is unknown. */
   readonly contentType: string | null;
 }
 
 /**
- * What the service changed about a message:
+ * Changes that the service made to a message:
  *
- * - `from_rewritten`: its From, by FROM_POLICY=rewrite;
- * - `recipients_redirected`: its recipients, by REDIRECT_ALL_TO;
- * - `recipients_suppressed`: some recipients are left out.
+ * - `from_rewritten`: replaced From, because of FROM_POLICY=rewrite;
+ * - `recipients_redirected`: replaced the recipients, because of REDIRECT_ALL_TO;
+ * - `recipients_suppressed`: left out suppressed recipients.
  */
 export const WARNING_CODES = ['from_rewritten', 'recipients_redirected', 'recipients_suppressed'] as const;
 
@@ -108,7 +121,7 @@ export interface Warning {
   readonly detail: string;
 }
 
-/** One try that reached, or meant to reach, the server. `endedAt` is null while it runs. */
+/** One try to hand a delivery to a server. `endedAt` is null while it runs. */
 export interface Attempt {
   readonly number: number;
   readonly startedAt: number;
@@ -121,31 +134,31 @@ export interface Attempt {
 /** Times are epoch milliseconds, `…Ms` durations. */
 export interface Delivery {
   readonly id: string;
-  /** Grows with every change. */
+  /** Incremented by every change. */
   readonly revision: number;
-  /** The name of the API key that sent it. */
+  /** Name of the API key that sent it. */
   readonly owner: string;
-  /** The request that brought it, to find its log line. */
+  /** Id of the request that submitted it, as in the access log. */
   readonly requestId: string;
-  /** It goes to the built-in simulator. */
+  /** Whether it goes to the built-in simulator. */
   readonly test: boolean;
   readonly status: Status;
-  /** The account whose turn it is to send it. */
+  /** The account that makes the next attempt. */
   readonly account: string;
-  /** The Message-ID header, with its angle brackets; the same on every attempt. */
+  /** The Message-ID header with its angle brackets; the same for every attempt. */
   readonly messageId: string;
   readonly envelope: Envelope;
   readonly replyTo: readonly Address[];
-  /** The id of the template that it was made from. */
+  /** Id of the template that it was rendered from. */
   readonly template: string | null;
   readonly attachments: readonly AttachmentInfo[];
   readonly warnings: readonly Warning[];
-  /** Null once settled, unless it may be tried again. */
+  /** Null once settled, unless the status can be retried. */
   readonly content: Content | null;
   readonly tags: Readonly<Record<string, string>>;
   readonly metadata: Readonly<Record<string, string>>;
   readonly priority: Priority;
-  /** What it counts for against QUEUE_MAX_BYTES. */
+  /** Its share of QUEUE_MAX_BYTES. */
   readonly bytes: number;
   readonly createdAt: number;
   readonly scheduledAt: number | null;
@@ -155,11 +168,11 @@ export interface Delivery {
   readonly recipients: readonly Recipient[];
   readonly attempts: readonly Attempt[];
   readonly error: DeliveryError | null;
-  /** An attempt ended without an answer and another followed: a second copy may exist. */
+  /** An attempt with an unknown outcome was retried: a second copy may exist. */
   readonly possibleDuplicate: boolean;
-  /** How many recipients are named in one transaction at most, once the server has found them too many. */
+  /** Maximum recipients per transaction, once the server has refused more as too many. */
   readonly perAttempt: number | null;
-  /** How much of RETRY_FOR is spent. Counted in waits, so that a jump of the clock does not use it up. */
+  /** Part of RETRY_FOR that is spent. Counted in waits, so that a clock jump does not use it up. */
   readonly retriedForMs: number;
 }
 
@@ -181,29 +194,30 @@ export type DeliveryPatch = Partial<
 >;
 
 /**
- * The only way a status changes. A settled delivery gives up its next attempt, and its content unless it may be tried again.
+ * Moves a delivery to another status; nothing else changes one. A settled delivery loses its next
+ * attempt, and its content unless it can be retried.
  *
- * @throws {Error} when the state machine has no such step: always a bug.
+ * @throws {Error} If the state machine has no such transition, which is always a bug.
  */
 export function advance(delivery: Delivery, status: Status, patch: DeliveryPatch = {}): Delivery {
   if (!mayBecome(delivery.status, status))
     throw new Error(`${delivery.id} cannot go from ${delivery.status} to ${status}`);
   const next = { ...amend(delivery, { nextAttemptAt: null, ...patch }), status };
   if (!isSettled(status)) return next;
-  return { ...next, content: mayBecome(status, 'queued') ? next.content : null, nextAttemptAt: null };
+  return { ...next, content: isRetryable(status) ? next.content : null, nextAttemptAt: null };
 }
 
-/** Another revision of the same status. */
+/** Returns the next revision in the same status. */
 export function amend(delivery: Delivery, patch: DeliveryPatch): Delivery {
   return { ...delivery, ...patch, revision: delivery.revision + 1 };
 }
 
-/** Whom the server has not answered for good. */
+/** Returns the recipients that the server has neither accepted nor refused permanently. */
 export function pendingOf({ recipients }: Delivery): string[] {
   return recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);
 }
 
-/** Whom an attempt names: all who are pending, or as many of them as go at once. */
+/** Returns the recipients that an attempt names: all pending ones, or at most `perAttempt`. */
 export function namedOf(delivery: Delivery): string[] {
   const pending = pendingOf(delivery);
   return pending.slice(0, delivery.perAttempt ?? pending.length);

@@ -14,8 +14,8 @@ import {
   type Status,
 } from '../delivery/delivery.ts';
 import { encodeRecord } from '../delivery/delivery-codec.ts';
-import type { Job, Outcome } from '../delivery/outcome.ts';
-import { ERRORS, type ErrorCode } from '../errors.ts';
+import { CONNECTION_FAILURE_CODES, type Job, type Outcome } from '../delivery/outcome.ts';
+import { ERRORS } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { DeliveryStore } from '../ports/delivery-store.ts';
 import type { Queue } from '../ports/queue.ts';
@@ -29,10 +29,16 @@ import {
   type RetryPolicy,
 } from './retry-policy.ts';
 
-/** How much longer than the others a message waits that met a fault of the account: if it is alone in meeting it, they must get past it. */
-const AFTER_THE_OTHERS = 1.1;
+/**
+ * A message that opened a circuit breaker waits longer than the pause by this factor. If only this
+ * message causes the fault, the other messages get past it.
+ */
+const PROBE_WAIT_FACTOR = 1.1;
 
-/** The queue counts on a monotonic clock, `scheduledAt` is wall-clock time: they may differ a little. */
+/**
+ * Tolerance for `scheduledAt`, in ms: the queue waits on a monotonic clock, `scheduledAt` is wall
+ * clock time, and the two may differ a little.
+ */
 const CLOCK_SLACK_MS = 1000;
 
 export interface DispatcherDeps {
@@ -43,11 +49,14 @@ export interface DispatcherDeps {
   readonly accounts: Pick<Accounts, 'findFallback'>;
   readonly events: Events;
   readonly policy: RetryPolicy;
-  /** How many attempts run at once: one for each pooled connection, so that nothing queues below. */
-  readonly lanes: number;
+  /** Attempts at once: one for each pooled connection, so that the transport never queues. */
+  readonly workers: number;
 }
 
-/** What is known of an attempt that was recorded as begun and never as ended: the process, or a lane, broke down in the middle of it. */
+/**
+ * The outcome of an attempt that was recorded as begun and never as ended: the process, or its
+ * worker, failed during the attempt.
+ */
 const INTERRUPTED: Outcome = {
   accepted: [],
   refused: [],
@@ -56,7 +65,7 @@ const INTERRUPTED: Outcome = {
     error: {
       code: 'connection_lost',
       scope: 'message',
-      detail: 'Outtray stopped in the middle of the attempt.',
+      detail: 'Outtray stopped during the attempt.',
       hint: ERRORS.delivery_uncertain.hint,
       smtp: null,
     },
@@ -68,20 +77,20 @@ const INTERRUPTED: Outcome = {
   server: '',
 };
 
-/** Takes what is due for one account and sends it: lanes that each do one delivery at a time. */
+/** Takes the due deliveries of one account and attempts them, each queue worker one at a time. */
 export interface Dispatcher {
   start(): void;
-  /** Takes no more and resolves when the attempts under way have ended and are recorded. */
+  /** Takes no more deliveries. Resolves when the attempts under way have ended and are recorded. */
   drain(): Promise<void>;
 }
 
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
-  let lanes: QueueWorkers | null = null;
+  let workers: QueueWorkers | null = null;
 
   return {
     start() {
-      const { queue, events, account, lanes: count } = deps;
-      lanes = startQueueWorkers({
+      const { queue, events, account, workers: count } = deps;
+      workers = startQueueWorkers({
         queue,
         events,
         channel: account.user,
@@ -91,12 +100,12 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
       });
     },
     async drain() {
-      await lanes?.drain();
+      await workers?.drain();
     },
   };
 }
 
-/** One delivery that is due: leave it for later, or make one attempt and record what came of it. */
+/** Handles a due delivery: postpones it, or makes one attempt and records the outcome. */
 async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): Promise<void> {
   const { queue, store, account } = deps;
   const { user } = account;
@@ -104,9 +113,9 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
   if (!delivery || isSettled(delivery.status)) return queue.done(id, user);
   if (delivery.status === 'sending') {
     await account.countInterrupted(delivery);
-    return conclude(delivery, INTERRUPTED, null, 0, deps);
+    return recordOutcome(delivery, INTERRUPTED, null, 0, deps);
   }
-  if (expired(delivery)) return settle(delivery, 'expired', { error: expiry() }, deps);
+  if (isExpired(delivery)) return expire(delivery, deps);
   const untilAttemptMs = waitPastExpiry(delivery);
   if (untilAttemptMs !== null) return defer(delivery, {}, untilAttemptMs, deps);
   const earlyMs = (delivery.scheduledAt ?? 0) - Date.now();
@@ -115,146 +124,155 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
   const admission = await account.admit(delivery, stopping);
   if (admission === null) return queue.retry(id, user, 0);
   if (admission.kind === 'deferred') {
-    if (expired(delivery)) return settle(delivery, 'expired', { error: expiry() }, deps);
+    if (isExpired(delivery)) return expire(delivery, deps);
     const { pause } = admission;
     if (pause.error.scope !== 'account') return waitForServer(delivery, pause, deps);
-    const other = deps.accounts.findFallback(delivery);
-    return other === null ? deferForAccount(delivery, pause, deps) : moveTo(other, delivery, deps);
+    const fallback = deps.accounts.findFallback(delivery);
+    return fallback === null ? deferForAccount(delivery, pause, deps) : reassign(delivery, fallback, deps);
   }
   const { permit } = admission;
   try {
     if (stopping.aborted) return await queue.retry(id, user, 0);
-    if (expired(delivery)) return await settle(delivery, 'expired', { error: expiry() }, deps);
+    if (isExpired(delivery)) return await expire(delivery, deps);
     const startedAt = performance.now();
-    const sending = begin(delivery, user);
-    if (!(await keep(delivery, sending, deps))) return await lookAgain(id, deps);
-    const outcome = await deps.transport.send(jobOf(sending), permit);
+    const sending = beginAttempt(delivery, user);
+    if (!(await persist(delivery, sending, deps))) return await requeueNow(id, deps);
+    const outcome = await deps.transport.send(toJob(sending), permit);
     const pause = await permit.settle(outcome);
-    await conclude(sending, outcome, pause, performance.now() - startedAt, deps);
+    await recordOutcome(sending, outcome, pause, performance.now() - startedAt, deps);
   } finally {
     await permit.release();
   }
 }
 
-/** Somebody changed the delivery after it was read: it was canceled, say, or has another time now. */
-function lookAgain(id: string, { queue, account }: DispatcherDeps): Promise<void> {
+/**
+ * Requeues a delivery that changed after it was read: it was canceled or rescheduled, for example.
+ */
+function requeueNow(id: string, { queue, account }: DispatcherDeps): Promise<void> {
   return queue.retry(id, account.user, 0);
 }
 
-/** Writes down what has happened, and does not give up. A try that worked may not have been answered: then the next one finds its work done. */
-function keep(from: Delivery, to: Delivery, { store }: DispatcherDeps): Promise<boolean> {
+/**
+ * Persists a transition, retrying while the backend is unavailable. A write can succeed although
+ * its reply was lost. The next try then finds the same record and returns true.
+ *
+ * @returns False if the delivery has changed since it was read.
+ */
+function persist(from: Delivery, to: Delivery, { store }: DispatcherDeps): Promise<boolean> {
   return retryUntilAvailable(async () => {
     if (await store.update(from, to)) return true;
-    const kept = await store.get(to.id);
-    return kept !== null && kept.revision === to.revision && encodeRecord(kept) === encodeRecord(to);
+    const stored = await store.get(to.id);
+    return stored !== null && stored.revision === to.revision && encodeRecord(stored) === encodeRecord(to);
   });
 }
 
-/** Records the end of the attempt that runs, and what follows. */
-async function conclude(
+/** Records the end of the running attempt and what follows from it. */
+async function recordOutcome(
   sending: Delivery,
   outcome: Outcome,
   pause: Pause | null,
   tookMs: number,
   deps: DispatcherDeps,
 ): Promise<void> {
-  const attempt = endOf(sending, outcome);
-  const before = sending.attempts.slice(0, -1);
-  if (pause && outcome.fault?.scope === 'account') {
+  const attempt = endAttempt(sending, outcome);
+  const earlier = sending.attempts.slice(0, -1);
+  const pauseMs = pause && Math.ceil(pause.forMs * PROBE_WAIT_FACTOR);
+  if (pause && pauseMs !== null && outcome.fault?.scope === 'account') {
     // A fault of the account costs the message nothing: the attempt is not counted.
-    await defer(
-      sending,
-      { attempts: before, error: pause.error },
-      Math.ceil(pause.forMs * AFTER_THE_OTHERS),
-      deps,
-    );
+    await defer(sending, { attempts: earlier, error: pause.error }, pauseMs, deps);
   } else {
-    const attempts = [...before, attempt];
-    const waitMs = pause && outcome.fault?.noSession ? Math.ceil(pause.forMs * AFTER_THE_OTHERS) : null;
-    await follow(
-      sending,
-      attempts,
-      tookMs,
-      decideAfterAttempt({ ...sending, attempts }, outcome, deps.policy, waitMs),
-      deps,
-    );
+    const attempts = [...earlier, attempt];
+    const waitMs = outcome.fault?.noSession ? pauseMs : null;
+    const decision = decideAfterAttempt({ ...sending, attempts }, outcome, deps.policy, waitMs);
+    await applyDecision(sending, attempts, tookMs, decision, deps);
   }
   deps.events.emit('message.attempted', sending, attempt, outcome);
 }
 
-async function follow(
-  kept: Delivery,
+async function applyDecision(
+  delivery: Delivery,
   attempts: readonly Attempt[],
   tookMs: number,
-  verdict: RetryDecision,
+  decision: RetryDecision,
   deps: DispatcherDeps,
 ): Promise<void> {
-  const { recipients, error } = verdict;
-  if (verdict.kind === 'settle') return settle(kept, verdict.status, { attempts, recipients, error }, deps);
-  const { possibleDuplicate, perAttempt, afterMs } = verdict;
-  const retriedForMs = kept.retriedForMs + tookMs + afterMs;
+  const { recipients, error } = decision;
+  if (decision.kind === 'settle')
+    return settle(delivery, decision.status, { attempts, recipients, error }, deps);
+  const { possibleDuplicate, perAttempt, afterMs } = decision;
+  const retriedForMs = delivery.retriedForMs + tookMs + afterMs;
   await defer(
-    kept,
+    delivery,
     { attempts, recipients, error, possibleDuplicate, perAttempt, retriedForMs },
     afterMs,
     deps,
   );
 }
 
-/** No server can be reached: what one probe found holds for every message, without an attempt of its own. */
+/**
+ * Applies the result of a probe to a message that is due while no server can be reached. The
+ * message makes no attempt.
+ */
 async function waitForServer(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {
-  await follow(delivery, delivery.attempts, 0, decideWhileUnreachable(delivery, pause, deps.policy), deps);
+  const decision = decideWhileUnreachable(delivery, pause, deps.policy);
+  await applyDecision(delivery, delivery.attempts, 0, decision, deps);
   await nextTurn();
 }
 
 async function deferForAccount(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {
   await defer(delivery, { error: pause.error }, pause.forMs, deps);
-  // Thousands may be waiting for this account: let the event loop breathe between them.
+  // Thousands of messages may wait for this account: give the event loop a turn between them.
   await nextTurn();
 }
 
-/** Another account owns the address as well, and can send now. */
-async function moveTo(account: string, delivery: Delivery, deps: DispatcherDeps): Promise<void> {
-  if (!(await keep(delivery, amend(delivery, { account }), deps))) return lookAgain(delivery.id, deps);
+/** Hands a delivery to another account, which owns the same address and can send now. */
+async function reassign(delivery: Delivery, account: string, deps: DispatcherDeps): Promise<void> {
+  if (!(await persist(delivery, amend(delivery, { account }), deps))) return requeueNow(delivery.id, deps);
   await deps.queue.retry(delivery.id, deps.account.user, 0, account);
 }
 
 async function defer(
-  kept: Delivery,
+  delivery: Delivery,
   patch: DeliveryPatch,
   afterMs: number,
   deps: DispatcherDeps,
 ): Promise<void> {
-  const leftMs = (kept.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
+  const untilExpiryMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const nextAttemptAt = Date.now() + afterMs;
-  const deferred = advance(requeue(kept), 'deferred', { ...patch, nextAttemptAt });
-  if (!(await keep(kept, deferred, deps))) return lookAgain(kept.id, deps);
-  await deps.queue.retry(kept.id, deps.account.user, Math.max(0, Math.min(afterMs, leftMs)));
-  // One that waits on for the same reason is no news.
-  if (kept.status !== 'deferred' || kept.error?.code !== deferred.error?.code)
+  const deferred = advance(makeDue(delivery), 'deferred', { ...patch, nextAttemptAt });
+  if (!(await persist(delivery, deferred, deps))) return requeueNow(delivery.id, deps);
+  await deps.queue.retry(delivery.id, deps.account.user, Math.max(0, Math.min(afterMs, untilExpiryMs)));
+  // A message that keeps waiting for the same reason is reported once.
+  if (delivery.status !== 'deferred' || delivery.error?.code !== deferred.error?.code)
     deps.events.emit('message.deferred', deferred);
 }
 
 async function settle(
-  kept: Delivery,
+  delivery: Delivery,
   status: Status,
   patch: DeliveryPatch,
   deps: DispatcherDeps,
 ): Promise<void> {
-  const settled = advance(kept, status, { ...patch, finishedAt: Date.now() });
-  if (!(await keep(kept, settled, deps))) return lookAgain(kept.id, deps);
-  await deps.queue.done(kept.id, deps.account.user);
+  const settled = advance(delivery, status, { ...patch, finishedAt: Date.now() });
+  if (!(await persist(delivery, settled, deps))) return requeueNow(delivery.id, deps);
+  await deps.queue.done(delivery.id, deps.account.user);
   deps.events.emit('message.settled', settled);
 }
 
-/** As what has its turn: an attempt may start, or be put off. */
-function requeue(delivery: Delivery): Delivery {
+function expire(delivery: Delivery, deps: DispatcherDeps): Promise<void> {
+  const { title, hint } = ERRORS.expired;
+  const error = { code: 'expired', scope: 'message', detail: title, hint, smtp: null } as const;
+  return settle(delivery, 'expired', { error }, deps);
+}
+
+/** Returns the delivery in a status from which it can be sent or deferred. */
+function makeDue(delivery: Delivery): Delivery {
   return mayBecome(delivery.status, 'deferred')
     ? delivery
     : advance(delivery, 'queued', { error: delivery.error });
 }
 
-function begin(delivery: Delivery, account: string): Delivery {
+function beginAttempt(delivery: Delivery, account: string): Delivery {
   const attempt: Attempt = {
     number: delivery.attempts.length + 1,
     startedAt: Date.now(),
@@ -263,44 +281,34 @@ function begin(delivery: Delivery, account: string): Delivery {
     smtp: null,
     error: null,
   };
-  return advance(requeue(delivery), 'sending', { attempts: [...delivery.attempts, attempt], error: null });
+  return advance(makeDue(delivery), 'sending', { attempts: [...delivery.attempts, attempt], error: null });
 }
 
-function endOf(sending: Delivery, outcome: Outcome): Attempt {
+function endAttempt(sending: Delivery, outcome: Outcome): Attempt {
   const running = sending.attempts.at(-1);
   if (!running) throw new Error(`${sending.id} is sending without an attempt`);
   return { ...running, endedAt: Date.now(), smtp: outcome.reply, error: outcome.fault?.error ?? null };
 }
 
-function jobOf(delivery: Delivery): Job {
+function toJob(delivery: Delivery): Job {
   const { id, messageId, createdAt, envelope, content } = delivery;
-  if (!content) throw new Error(`${id} is to be sent but its content is gone`);
+  if (!content) throw new Error(`${id} is due but has no content`);
   return { id, messageId, date: createdAt, envelope, content, recipients: namedOf(delivery) };
 }
 
-/** A message with one of these may wait for a server that can be reached, and be given as soon as there is one. */
-const UNREACHABLE: readonly ErrorCode[] = [
-  'dns_failed',
-  'connect_failed',
-  'connect_timeout',
-  'connection_lost',
-];
-
 /**
- * How much longer a delivery waits that the queue gave because it expires before its back-off ends, in ms. Null if its back-off has ended. It has
- * not expired if the wall clock went back meanwhile. What waits for its account or a server may be given sooner, when that works again.
+ * Returns how much longer a delivery waits that the queue returned at its expiry, before the end of
+ * its back-off, in ms. It has not expired if the wall clock went back meanwhile.
+ *
+ * Null if its back-off has ended, or if it waits for its account or a server: such a delivery is
+ * returned early once the account or the server works again.
  */
 function waitPastExpiry({ status, error, nextAttemptAt, expiresAt }: Delivery): number | null {
   if (status !== 'deferred' || error === null || nextAttemptAt === null || expiresAt === null) return null;
-  if (error.scope === 'account' || UNREACHABLE.includes(error.code)) return null;
+  if (error.scope === 'account' || CONNECTION_FAILURE_CODES.includes(error.code)) return null;
   return nextAttemptAt >= expiresAt ? nextAttemptAt - expiresAt : null;
 }
 
-function expired({ expiresAt }: Delivery): boolean {
+function isExpired({ expiresAt }: Delivery): boolean {
   return expiresAt !== null && expiresAt <= Date.now();
-}
-
-function expiry() {
-  const { title, hint } = ERRORS.expired;
-  return { code: 'expired', scope: 'message', detail: title, hint, smtp: null } as const;
 }

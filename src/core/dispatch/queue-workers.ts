@@ -3,27 +3,29 @@ import type { Events } from '../events.ts';
 import type { Queue } from '../ports/queue.ts';
 import { retryUntilAvailable } from '../retry-until-available.ts';
 
-/** How long an id rests when a lane broke down over it. */
-const AFTER_BREAKDOWN_MS = 5000;
+/** Delay before an id is tried again after its handler threw. */
+const AFTER_FAILURE_MS = 5000;
 
-/** How long a lane rests when there was nothing to be had of the queue. */
-const AFTER_REFUSAL_MS = 1000;
+/** Pause of a worker after the queue failed to return an id. */
+const AFTER_FAILED_TAKE_MS = 1000;
 
 export interface QueueWorkersOptions {
   readonly queue: Pick<Queue, 'take' | 'retry'>;
   readonly events: Events;
   readonly channel: string;
-  /** How many ids are dealt with at once. */
+  /** Number of workers: ids handled at once. */
   readonly count: number;
-  /** Resolves when the lane of that number, from 0, may take an id. At once, if there is none. */
-  readonly ready?: (lane: number, stopping: AbortSignal) => Promise<void>;
-  /** Deals with an id that is due: when it resolves, the id is done or given back. */
+  /**
+   * Resolves when this worker, numbered from 0, may take an id. Without it a worker never waits.
+   */
+  readonly ready?: (worker: number, stopping: AbortSignal) => Promise<void>;
+  /** Handles a due id. Once it resolves, the id is done or back in the queue. */
   readonly handle: (id: string, stopping: AbortSignal) => Promise<void>;
 }
 
-/** Take what is due in a channel, each one id at a time. */
+/** Loops that each take one due id at a time from a channel and handle it. */
 export interface QueueWorkers {
-  /** Takes no more and resolves when what was taken is dealt with. */
+  /** Takes no more ids. Resolves when every id taken so far has been handled. */
   drain(): Promise<void>;
 }
 
@@ -43,31 +45,31 @@ export function startQueueWorkers({
       return await queue.take(channel, signal);
     } catch (error) {
       if (signal.aborted) return null;
-      events.emit('lane.failed', '', error);
-      await delay(AFTER_REFUSAL_MS, undefined, { signal }).catch(() => {});
+      events.emit('worker.failed', '', error);
+      await delay(AFTER_FAILED_TAKE_MS, undefined, { signal }).catch(() => {});
       return null;
     }
   }
 
-  async function lane(number: number): Promise<void> {
+  async function runWorker(worker: number): Promise<void> {
     while (!signal.aborted) {
-      await ready?.(number, signal);
+      await ready?.(worker, signal);
       const id = await take();
       if (id === null) continue;
       try {
         await handle(id, signal);
       } catch (error) {
-        events.emit('lane.failed', id, error);
-        await retryUntilAvailable(() => queue.retry(id, channel, AFTER_BREAKDOWN_MS)).catch(() => {});
+        events.emit('worker.failed', id, error);
+        await retryUntilAvailable(() => queue.retry(id, channel, AFTER_FAILURE_MS)).catch(() => {});
       }
     }
   }
 
-  const lanes = Array.from({ length: count }, (_, number) => lane(number));
+  const workers = Array.from({ length: count }, (_, worker) => runWorker(worker));
   return {
     async drain() {
       stop.abort();
-      await Promise.all(lanes);
+      await Promise.all(workers);
     },
   };
 }

@@ -9,21 +9,19 @@ import {
 } from '../delivery/delivery.ts';
 import type { Fault, Outcome } from '../delivery/outcome.ts';
 import { ERRORS } from '../errors.ts';
+import { BACKOFF_MS, backoffStep, withJitter } from './backoff.ts';
 
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-
-/** Waits after the 1st, 2nd, … failed attempt, where the reply does not suggest its own; the last one repeats. */
-const BACKOFF_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR] as const;
+/** Values of ON_UNCERTAIN: what follows an attempt whose outcome cannot be known. */
+export const ON_UNCERTAIN = ['retry', 'hold'] as const;
+export type OnUncertain = (typeof ON_UNCERTAIN)[number];
 
 export interface RetryPolicy {
-  /** How long a message is retried, counted in waits (RETRY_FOR). */
+  /** Total time that a message is retried, counted in waits (RETRY_FOR). */
   readonly retryForMs: number;
-  readonly onUncertain: 'retry' | 'hold';
-  /** Multiplies every wait: 1, or less to make tests quick. */
+  readonly onUncertain: OnUncertain;
+  /** Multiplies every wait: 1, or less in tests. */
   readonly backoffScale: number;
-  /** A number from 0 to 1, to spread the waits. */
+  /** Returns a number from 0 to 1, for jitter. */
   readonly random: () => number;
 }
 
@@ -44,10 +42,11 @@ export type RetryDecision =
     };
 
 /**
- * What follows from an attempt: settle, or try again after a wait. Faults of the account are not judged here: they cost no attempt.
+ * Decides what follows an attempt: settle the delivery, or retry it after a wait. Does not handle
+ * faults of the account: they cost no attempt.
  *
- * @param delivery as it was sent, the attempt that just ended included in `attempts`
- * @param waitMs in place of the back-off, if the account is paused
+ * @param delivery As it was sent. `attempts` includes the attempt that just ended.
+ * @param waitMs Replaces the back-off if the account is paused.
  */
 export function decideAfterAttempt(
   delivery: Delivery,
@@ -55,19 +54,26 @@ export function decideAfterAttempt(
   policy: RetryPolicy,
   waitMs: number | null = null,
 ): RetryDecision {
-  const recipients = record(delivery.recipients, outcome);
-  const fault = outcome.fault ?? reasonToRetry(outcome);
-  const perAttempt = fault?.splits ? half(delivery, outcome) : delivery.perAttempt;
+  const recipients = applyOutcome(delivery.recipients, outcome);
+  const fault = outcome.fault ?? findTemporaryRefusal(outcome);
+  const perAttempt = fault?.splits ? reducePerAttempt(delivery, outcome) : delivery.perAttempt;
   if (fault === null || (perAttempt !== null && madeProgress(delivery, outcome, perAttempt))) {
-    const rest = recipients.some(({ status }) => status === 'pending');
-    if (!rest) return settle(recipients, refusalOf(recipients, outcome));
+    const hasPending = recipients.some(({ status }) => status === 'pending');
+    if (!hasPending) return settle(recipients, refusalOf(recipients, outcome));
     const { possibleDuplicate } = delivery;
-    return { kind: 'again', afterMs: 0, recipients, error: inParts(fault), possibleDuplicate, perAttempt };
+    return {
+      kind: 'again',
+      afterMs: 0,
+      recipients,
+      error: splitNotice(fault),
+      possibleDuplicate,
+      perAttempt,
+    };
   }
 
-  const left = policy.retryForMs - delivery.retriedForMs;
-  // Out of time, too: failed would say that it was not taken.
-  if (!fault.certain && (policy.onUncertain === 'hold' || left <= 0)) {
+  const leftMs = policy.retryForMs - delivery.retriedForMs;
+  // Also when the time is up: `failed` would claim that the server did not accept the message.
+  if (!fault.certain && (policy.onUncertain === 'hold' || leftMs <= 0)) {
     return {
       kind: 'settle',
       status: 'uncertain',
@@ -82,15 +88,15 @@ export function decideAfterAttempt(
       outcome.refused.length > 0 ? refusalOf(recipients, outcome) : fault.error,
     );
   }
-  if (left <= 0)
+  if (leftMs <= 0)
     return settle(rejectPending(recipients, fault.error.smtp), restate('retries_exhausted', fault.error));
-  const afterMs = Math.min(waitMs ?? waitAfter(delivery.attempts.length, fault, policy), left);
+  const afterMs = Math.min(waitMs ?? backoffAfter(delivery.attempts.length, fault, policy), leftMs);
   return { kind: 'again', afterMs, recipients, error: fault.error, possibleDuplicate, perAttempt };
 }
 
 /**
- * What follows for a message that is due while no server can be reached: it waits for the probe, as after an attempt of its own, until RETRY_FOR is
- * spent. Only a message that has waited is given up.
+ * Decides about a message that is due while no server can be reached. It waits for the probe, as
+ * after an attempt, until RETRY_FOR is spent. Only a message that has already waited is given up.
  */
 export function decideWhileUnreachable(
   delivery: Delivery,
@@ -98,19 +104,22 @@ export function decideWhileUnreachable(
   { retryForMs }: RetryPolicy,
 ): RetryDecision {
   const { recipients, possibleDuplicate, perAttempt, status, retriedForMs } = delivery;
-  const left = retryForMs - retriedForMs;
-  if (left <= 0 && status === 'deferred')
+  const leftMs = retryForMs - retriedForMs;
+  if (leftMs <= 0 && status === 'deferred')
     return settle(rejectPending(recipients, error.smtp), restate('retries_exhausted', error));
-  const afterMs = left > 0 ? Math.min(forMs, left) : forMs;
+  const afterMs = leftMs > 0 ? Math.min(forMs, leftMs) : forMs;
   return { kind: 'again', afterMs, recipients, error, possibleDuplicate, perAttempt };
 }
 
-/** How many recipients to name next time, where so many were too many: as many as were taken, or half. */
-function half(delivery: Delivery, { accepted }: Outcome): number {
+/**
+ * Returns the number of recipients for the next attempt after the server found them too many: as
+ * many as it accepted, or half.
+ */
+function reducePerAttempt(delivery: Delivery, { accepted }: Outcome): number {
   return Math.max(1, accepted.length || Math.floor(namedOf(delivery).length / 2));
 }
 
-/** A message that goes in parts goes on at once, as long as each attempt brings it nearer to its end. */
+/** Whether a split message may continue at once: this attempt brought it closer to completion. */
 function madeProgress(
   delivery: Delivery,
   { accepted, refused, fault }: Outcome,
@@ -121,37 +130,34 @@ function madeProgress(
   return fault?.splits === true && perAttempt < namedOf(delivery).length;
 }
 
-function inParts(fault: Fault | null): DeliveryError {
-  const detail = 'It has more recipients than the server takes at once, and goes in parts.';
+function splitNotice(fault: Fault | null): DeliveryError {
   return {
     code: 'smtp_temporary_failure',
     scope: 'message',
-    detail,
+    detail: 'It has more recipients than the server accepts at once, so it is sent in several transactions.',
     hint: ERRORS.smtp_temporary_failure.hint,
     smtp: fault?.error.smtp ?? null,
   };
 }
 
-/** Of the refusals that call for another try, one that may have been none comes first: the others were told for certain. */
-function reasonToRetry({ refused }: Outcome): Fault | null {
-  const temporary = refused.map(({ fault }) => fault).filter(({ retryable }) => retryable);
-  return temporary.find(({ certain }) => !certain) ?? temporary[0] ?? null;
+/**
+ * Returns the fault of the first recipient to retry. Such a fault is certain: the server replied.
+ */
+function findTemporaryRefusal({ refused }: Outcome): Fault | null {
+  return refused.find(({ fault }) => fault.retryable)?.fault ?? null;
 }
 
-/** The wait after the attempt of that number (from 1), with up to a fifth of jitter either way. */
-function waitAfter(attempt: number, fault: Fault, policy: RetryPolicy): number {
-  const usual = stepOf(BACKOFF_MS, attempt);
-  const suggested = fault.backoffMs ? stepOf(fault.backoffMs, attempt) : usual;
-  // A reply may suggest to come back at once; if that did not help the first time, it is no longer taken at its word.
-  const base = suggested === 0 && attempt > 1 ? usual : suggested;
-  return Math.round(base * (0.8 + 0.4 * policy.random()) * policy.backoffScale);
+/** Returns the wait after an attempt, in ms, with jitter. `attempt` counts from 1. */
+function backoffAfter(attempt: number, fault: Fault, policy: RetryPolicy): number {
+  const usualMs = backoffStep(BACKOFF_MS, attempt);
+  const suggestedMs = fault.backoffMs ? backoffStep(fault.backoffMs, attempt) : usualMs;
+  // A reply may suggest an immediate retry. If the first one did not help, the usual step applies.
+  const waitMs = suggestedMs === 0 && attempt > 1 ? usualMs : suggestedMs;
+  return Math.round(withJitter(waitMs, policy.random) * policy.backoffScale);
 }
 
-function stepOf(steps: readonly number[], attempt: number): number {
-  return steps[Math.min(attempt, steps.length) - 1] ?? 0;
-}
-
-function record(recipients: readonly Recipient[], outcome: Outcome): Recipient[] {
+/** Updates the status of each recipient that the attempt named. */
+function applyOutcome(recipients: readonly Recipient[], outcome: Outcome): Recipient[] {
   const accepted = new Set(outcome.accepted);
   const refused = new Map(outcome.refused.map(({ email, fault }) => [email, fault]));
   return recipients.map((recipient) => {
@@ -174,7 +180,10 @@ function settle(recipients: readonly Recipient[], error: DeliveryError | null): 
   return { kind: 'settle', status: accepted > 0 ? 'partially_sent' : 'failed', recipients, error };
 }
 
-/** One error for all who do not get it: the reason those refused for good have in common, or `recipients_rejected`. */
+/**
+ * Returns one error for all recipients that do not get the message: the reason that the permanent
+ * refusals share, or `recipients_rejected`.
+ */
 function refusalOf(recipients: readonly Recipient[], outcome: Outcome): DeliveryError | null {
   const rejected = recipients.filter(({ status }) => status === 'rejected');
   if (rejected.length === 0) return suppressionOf(recipients);
@@ -188,13 +197,13 @@ function refusalOf(recipients: readonly Recipient[], outcome: Outcome): Delivery
   return {
     code: sameForAll ? first.code : 'recipients_rejected',
     scope: 'message',
-    detail: nameMissed(recipients),
+    detail: listMissed(recipients),
     hint: sameForAll ? first.hint : ERRORS.recipients_rejected.hint,
     smtp,
   };
 }
 
-/** Everyone who was tried was accepted. */
+/** Returns the error of a message that was accepted for all recipients but suppressed ones. */
 function suppressionOf(recipients: readonly Recipient[]): DeliveryError | null {
   const suppressed = recipients.find(({ status }) => status === 'suppressed');
   if (!suppressed) return null;
@@ -202,23 +211,24 @@ function suppressionOf(recipients: readonly Recipient[]): DeliveryError | null {
   return {
     code: 'recipient_suppressed',
     scope: 'message',
-    detail: nameMissed(recipients),
+    detail: listMissed(recipients),
     hint,
     smtp: suppressed.smtp,
   };
 }
 
-/** Who does not get it. */
-function nameMissed(recipients: readonly Recipient[]): string {
-  const name = (what: string, status: Recipient['status']) => {
+/** Lists the recipients that do not get the message. */
+function listMissed(recipients: readonly Recipient[]): string {
+  const list = (label: string, status: Recipient['status']) => {
     const emails = recipients.filter((recipient) => recipient.status === status).map(({ email }) => email);
     return emails.length === 0
       ? []
-      : [`${what}: ${emails.join(', ')} (${emails.length} of ${recipients.length} recipients).`];
+      : [`${label}: ${emails.join(', ')} (${emails.length} of ${recipients.length} recipients).`];
   };
-  return [...name('Refused', 'rejected'), ...name('Not sent to', 'suppressed')].join(' ');
+  return [...list('Refused', 'rejected'), ...list('Not sent to', 'suppressed')].join(' ');
 }
 
+/** Returns the final error of a delivery, with its last failure in the detail. */
 function restate(code: 'delivery_uncertain' | 'retries_exhausted', last: DeliveryError): DeliveryError {
   return {
     code,

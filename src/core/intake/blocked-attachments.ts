@@ -1,7 +1,8 @@
 import { AppError, type FieldError, summarize } from '../errors.ts';
-import type { BlockedEntry } from '../ports/attachment-inspector.ts';
+import type { Attachment } from '../message/message.ts';
+import type { AttachmentInspector, BlockedEntry } from '../ports/attachment-inspector.ts';
 
-/** What Gmail refuses to carry: https://support.google.com/mail/answer/6590. */
+/** Extensions of files that Gmail blocks: https://support.google.com/mail/answer/6590. */
 const BLOCKED_EXTENSIONS: ReadonlySet<string> = new Set(
   `ade adp apk appx appxbundle bat cab chm cmd com cpl diagcab diagcfg diagpkg dll dmg ex ex_ exe hta img ins iso isp jar jnlp js jse lib
   lnk mde mjs msc msi msix msixbundle msp mst nsh pif ps1 scr sct shb sys vb vbe vbs vhd vxd wsc wsf wsh xll`.split(
@@ -9,38 +10,42 @@ const BLOCKED_EXTENSIONS: ReadonlySet<string> = new Set(
   ),
 );
 
-/** One file, compressed. Gmail judges it by the name without this. */
+/** Extensions of single compressed files. Gmail checks the name without them. */
 const COMPRESSED_EXTENSIONS: ReadonlySet<string> = new Set(['gz', 'bz2', 'z']);
 
-/** Longer names are judged by their end. */
-const MAX_JUDGED_LENGTH = 255;
+/** Of longer names only the end is checked. */
+const MAX_CHECKED_LENGTH = 255;
 
 /**
- * The extension, in lower case, for which Gmail would refuse an attachment of this name; null if the name is fine. Only the last extension
- * counts, save those of compressed files: `invoice.pdf.EXE. ` is an `exe`, and so is `setup.exe.gz`. `setup.exe.txt` is a text: Gmail takes
- * it, and what Gmail takes is not refused here.
+ * Returns the extension, in lower case, for which Gmail blocks an attachment with this name; null
+ * if Gmail accepts it.
+ *
+ * Only the last extension counts, after those of compressed files: `invoice.pdf.EXE. ` is an `exe`,
+ * and so is `setup.exe.gz`. Gmail accepts `setup.exe.txt` as a text file, so it is not blocked
+ * here.
  */
 export function blockedExtensionOf(filename: string): string | null {
-  let name = plainName(filename);
-  while (COMPRESSED_EXTENSIONS.has(extensionOf(name))) name = plainName(name.slice(0, name.lastIndexOf('.')));
+  let name = toVisibleName(filename);
+  while (COMPRESSED_EXTENSIONS.has(extensionOf(name)))
+    name = toVisibleName(name.slice(0, name.lastIndexOf('.')));
   const extension = extensionOf(name);
   return BLOCKED_EXTENSIONS.has(extension) ? extension : null;
 }
 
-/** The last extension of a file's name, in lower case; empty if there is none. */
+/** Returns the last extension of a file name, in lower case; empty if it has none. */
 export function extensionOf(filename: string): string {
-  const name = plainName(filename);
+  const name = toVisibleName(filename);
   const dot = name.lastIndexOf('.');
   return dot === -1 ? '' : name.slice(dot + 1).toLowerCase();
 }
 
 /**
- * A name without what hides its end: invisible characters, among them those that turn the direction of text, full-width dots, and the dots
- * and spaces at the end that Windows drops.
+ * Removes what can hide the end of a name: invisible characters such as those that change the
+ * direction of text, full-width dots, and trailing dots and spaces, which Windows drops.
  */
-function plainName(filename: string): string {
+function toVisibleName(filename: string): string {
   const visible = filename
-    .slice(-MAX_JUDGED_LENGTH)
+    .slice(-MAX_CHECKED_LENGTH)
     .replace(/\p{Cf}/gu, '')
     .replaceAll('\uff0e', '.');
   let end = visible.length;
@@ -48,13 +53,27 @@ function plainName(filename: string): string {
   return visible.slice(0, end);
 }
 
-/** The refusal of attachments that are fine by name, and have in them what Gmail blocks: `attachment_blocked`. */
-export function toBlockedEntriesError(found: readonly BlockedEntry[]): AppError {
-  const errors = found.map(
+/**
+ * Refuses attachments that contain files which Gmail blocks. Their own names were checked when the
+ * request was validated.
+ *
+ * @throws {AppError} `attachment_blocked`
+ */
+export async function checkAttachments(
+  attachments: readonly Attachment[],
+  inspector: AttachmentInspector,
+): Promise<void> {
+  if (attachments.length === 0) return;
+  const blocked = await inspector.findBlocked(attachments);
+  if (blocked.length > 0) throw toBlockedEntriesError(blocked);
+}
+
+function toBlockedEntriesError(blocked: readonly BlockedEntry[]): AppError {
+  const errors = blocked.map(
     ({ index, filename, entry, extension }): FieldError => ({
       pointer: `/attachments/${index}`,
       code: 'attachment_blocked',
-      detail: `Gmail does not carry ".${extension}" files, also not in an archive, and "${filename}" has "${toReadable(entry)}" in it: take it out, or link to it.`,
+      detail: `Gmail blocks ".${extension}" files, also inside archives, and "${filename}" contains "${toPrintable(entry)}": remove it, or link to it instead.`,
     }),
   );
   return new AppError('attachment_blocked', { detail: summarize(errors), errors });
@@ -62,8 +81,11 @@ export function toBlockedEntriesError(found: readonly BlockedEntry[]): AppError 
 
 const MAX_SHOWN = 200;
 
-/** A name from inside an archive can be anything: only its end is shown, and nothing that a log or a terminal would act upon. */
-function toReadable(entry: string): string {
+/**
+ * The name of an archive entry can be anything. Shows its end only, without characters that a log
+ * or terminal would interpret.
+ */
+function toPrintable(entry: string): string {
   const shown = entry.length > MAX_SHOWN ? `…${entry.slice(-MAX_SHOWN)}` : entry;
   return shown.toWellFormed().replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd');
 }

@@ -2,20 +2,28 @@ import type { Routed } from '../accounts/accounts.ts';
 import type { Caller } from '../auth/caller.ts';
 import type { AttachmentInfo, Delivery, Warning } from '../delivery/delivery.ts';
 import { joinWithin, MAX_LIST_LENGTH } from '../errors.ts';
-import { contentBytes, type Message, recipientsOf, recordBytes } from '../message/message.ts';
+import { type Content, contentBytes, type Message, recipientsOf, recordBytes } from '../message/message.ts';
+import type { Composer } from '../ports/composer.ts';
 
-/** What the message is made from, besides its fields. */
+/** Where a message comes from, and the id it gets. */
 export interface Origin {
+  readonly caller: Caller;
+  readonly requestId: string;
+  readonly id: string;
+}
+
+/** A message that has passed every check. */
+interface CheckedMessage extends Routed {
+  /** Id of the template it was made from. */
   readonly template: string | null;
   readonly attachments: readonly AttachmentInfo[];
   readonly warnings: readonly Warning[];
 }
 
+/** Returns the first revision of the delivery of a message. */
 export function toNewDelivery(
-  { message, account, template, attachments, warnings }: Routed & Origin,
-  caller: Caller,
-  requestId: string,
-  id: string,
+  { message, account, template, attachments, warnings }: CheckedMessage,
+  { caller, requestId, id }: Origin,
 ): Delivery {
   const { envelope, content, tags, metadata, priority, scheduledAt, expiresAt } = message;
   const { replyTo } = content;
@@ -54,15 +62,31 @@ export function toNewDelivery(
   };
 }
 
-/** @param asked the message before it was redirected and routed */
-export function warningsOf(asked: Message, redirected: Message, routed: Message): Warning[] {
+/** Describes the attachments of a message, for the time after their content is dropped. */
+export function describeAttachments(
+  { attachments }: Content,
+  composer: Pick<Composer, 'typeOf'>,
+): AttachmentInfo[] {
+  return attachments.map((file) => ({
+    filename: file.filename,
+    size: file.content.length,
+    contentType: composer.typeOf(file),
+  }));
+}
+
+/**
+ * Lists what the service changed about a message.
+ *
+ * @param requested The message before it was redirected and routed.
+ */
+export function warningsOf(requested: Message, redirected: Message, routed: Message): Warning[] {
   const warnings: Warning[] = [];
-  if (redirected !== asked) {
-    const meant = joinWithin(recipientsOf(asked.envelope), MAX_LIST_LENGTH);
-    const detail = `REDIRECT_ALL_TO is set: the message goes to ${recipientsOf(redirected.envelope)} instead of ${meant}.`;
+  if (redirected !== requested) {
+    const original = joinWithin(recipientsOf(requested.envelope), MAX_LIST_LENGTH);
+    const detail = `REDIRECT_ALL_TO is set: the message goes to ${recipientsOf(redirected.envelope)} instead of ${original}.`;
     warnings.push({ code: 'recipients_redirected', detail });
   }
-  const [from, sentFrom] = [asked.envelope.from.email, routed.envelope.from.email];
+  const [from, sentFrom] = [requested.envelope.from.email, routed.envelope.from.email];
   if (from !== sentFrom) {
     const detail = `No account owns ${from}, and FROM_POLICY is rewrite: the message is sent from ${sentFrom}.`;
     warnings.push({ code: 'from_rewritten', detail });

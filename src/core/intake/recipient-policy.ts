@@ -6,10 +6,12 @@ import type { Message } from '../message/message.ts';
 const FIELDS = ['to', 'cc', 'bcc'] as const;
 
 /**
- * Refuses a message whose sender or recipients its key may not use, or whose recipients this service does not write to.
+ * Refuses a message if its sender or a recipient is not allowed, by the API key or by
+ * ALLOWED_RECIPIENTS.
  *
- * @param allowedRecipients addresses and `@domains`; null: any
- * @throws {AppError} `sender_not_allowed`, and `recipient_not_allowed` with each recipient that is refused
+ * @param allowedRecipients Addresses and `@domains`; null: any.
+ * @throws {AppError} `sender_not_allowed`; `recipient_not_allowed` with an error for each refused
+ *   recipient
  */
 export function checkRecipientPolicy(
   { envelope }: Message,
@@ -17,31 +19,26 @@ export function checkRecipientPolicy(
   allowedRecipients: readonly string[] | null,
 ): void {
   const { email } = envelope.from;
-  if (caller.allowedFrom !== null && !matcherOf(caller.allowedFrom)(email))
+  if (caller.allowedFrom !== null && !toMatcher(caller.allowedFrom)(email))
     throw senderNotAllowed(email, caller.allowedFrom);
 
   if (caller.allowedRecipients === null && allowedRecipients === null) return;
-  const ofKey = matcherOf(caller.allowedRecipients);
-  const ofService = matcherOf(allowedRecipients);
+  const keyAllows = toMatcher(caller.allowedRecipients);
+  const serviceAllows = toMatcher(allowedRecipients);
   const errors = FIELDS.flatMap((field) =>
     envelope[field].flatMap((recipient, i): FieldError[] => {
-      const refusal = !ofKey(recipient.email)
-        ? NOT_OF_KEY
-        : !ofService(recipient.email)
-          ? NOT_OF_SERVICE
-          : null;
-      if (refusal === null) return [];
-      return [
-        { pointer: `/${field}/${i}`, code: 'recipient_not_allowed', detail: `${recipient.email} ${refusal}` },
-      ];
+      const keyRefuses = !keyAllows(recipient.email);
+      if (!keyRefuses && serviceAllows(recipient.email)) return [];
+      const reason = keyRefuses ? NOT_ALLOWED_BY_KEY : NOT_ALLOWED_BY_SERVICE;
+      const detail = `${recipient.email} ${reason}`;
+      return [{ pointer: `/${field}/${i}`, code: 'recipient_not_allowed', detail }];
     }),
   );
   if (errors.length > 0) throw new AppError('recipient_not_allowed', { detail: summarize(errors), errors });
 }
 
-const NOT_OF_KEY = 'is not among the allowed_recipients of this key.';
-
-const NOT_OF_SERVICE = 'is not among the ALLOWED_RECIPIENTS of this service.';
+const NOT_ALLOWED_BY_KEY = 'is not in the allowed_recipients of this key.';
+const NOT_ALLOWED_BY_SERVICE = 'is not in ALLOWED_RECIPIENTS.';
 
 function senderNotAllowed(email: string, allowedFrom: readonly string[]): AppError {
   const detail = `This key may not send from ${email}. Its allowed_from: ${joinWithin(allowedFrom, MAX_LIST_LENGTH)}.`;
@@ -51,8 +48,8 @@ function senderNotAllowed(email: string, allowedFrom: readonly string[]): AppErr
   });
 }
 
-/** Whether an address is one of these, or in one of these domains; a domain's subdomains are others. */
-function matcherOf(patterns: readonly string[] | null): (email: string) => boolean {
+/** Returns a test for addresses: listed, or in a listed `@domain`. Subdomains do not match. */
+function toMatcher(patterns: readonly string[] | null): (email: string) => boolean {
   if (patterns === null) return () => true;
   const keys = new Set(patterns.map(toMailboxKey));
   return (email) => {

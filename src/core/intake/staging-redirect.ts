@@ -3,13 +3,18 @@ import { type Message, recipientsOf } from '../message/message.ts';
 
 const ORIGINAL_TO = 'X-Original-To';
 
-/** The same message to this address in place of its recipients, whom it names in X-Original-To. */
-export function redirectRecipients({ envelope, content, ...rest }: Message, to: string): Message {
+/**
+ * Replaces all recipients with the address `to` and lists the original ones in X-Original-To.
+ * Without `to` nothing changes.
+ */
+export function redirectRecipients(message: Message, to: string | null): Message {
+  if (to === null) return message;
+  const { envelope, content } = message;
   const headers = Object.entries(content.headers).filter(
     ([name]) => name.toLowerCase() !== ORIGINAL_TO.toLowerCase(),
   );
   return {
-    ...rest,
+    ...message,
     envelope: { ...envelope, to: [{ email: to, name: null }], cc: [], bcc: [] },
     content: {
       ...content,

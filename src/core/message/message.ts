@@ -11,12 +11,15 @@ export interface Attachment {
 /** RFC 8058 and RFC 2369: becomes List-Unsubscribe and, with `oneClick`, List-Unsubscribe-Post. */
 export interface Unsubscribe {
   readonly url: string | null;
-  /** An address, perhaps with the query of a mailto URL after it (RFC 6068), percent-encoded: `leave@acme.com?subject=leave`. */
+  /**
+   * An address, optionally followed by the percent-encoded query of a mailto URL (RFC 6068):
+   * `leave@acme.com?subject=leave`.
+   */
   readonly email: string | null;
   readonly oneClick: boolean;
 }
 
-/** Who and what, small enough to keep after the mail is gone. */
+/** Sender, recipients and subject: small enough to keep after the content is dropped. */
 export interface Envelope {
   readonly from: Address;
   readonly to: readonly Address[];
@@ -25,7 +28,7 @@ export interface Envelope {
   readonly subject: string;
 }
 
-/** What the mail says; dropped when the delivery settles. At least one of `html` and `text` is set. */
+/** The content of a message. At least one of `html` and `text` is set. */
 export interface Content {
   readonly replyTo: readonly Address[];
   readonly html: string | null;
@@ -40,7 +43,7 @@ export interface Content {
 export const PRIORITIES = ['high', 'normal'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
-/** One accepted request to send, validated and normalised. Times are epoch milliseconds. */
+/** One accepted request to send, validated and normalised. Times are in epoch ms. */
 export interface Message {
   readonly envelope: Envelope;
   readonly content: Content;
@@ -51,18 +54,21 @@ export interface Message {
   readonly expiresAt: number | null;
 }
 
-/** A template, and what to fill it in with: plain JSON. */
+/** A template and the values of its variables: plain JSON. */
 export interface TemplateUse {
   readonly id: string;
   readonly variables: Readonly<Record<string, unknown>>;
 }
 
-/** A message as it was asked for: with a template its words are still to be made. */
+/** A message as requested. With a template, its content has not been rendered yet. */
 export interface Draft extends Message {
   readonly template: TemplateUse | null;
 }
 
-/** Every address the envelope names, each mailbox once as it is first written, in the order to, cc, bcc. */
+/**
+ * Returns the recipients of an envelope in the order to, cc, bcc: each mailbox once, as first
+ * written.
+ */
 export function recipientsOf(envelope: Envelope): string[] {
   const found = new Map<string, string>();
   for (const { email } of [...envelope.to, ...envelope.cc, ...envelope.bcc]) {
@@ -72,15 +78,15 @@ export function recipientsOf(envelope: Envelope): string[] {
   return [...found.values()];
 }
 
-/** What stays of a message when its content is gone. */
-interface Kept extends Pick<Message, 'envelope' | 'tags' | 'metadata'> {
+/** The part of a message that is kept after its content is dropped. */
+interface KeptPart extends Pick<Message, 'envelope' | 'tags' | 'metadata'> {
   readonly replyTo: readonly unknown[];
   readonly attachments: readonly unknown[];
   readonly warnings: readonly { readonly detail: string }[];
 }
 
-/** Roughly what stays in memory of a message when its content is gone, in bytes. */
-export function recordBytes({ envelope, replyTo, attachments, warnings, tags, metadata }: Kept): number {
+/** Estimates the memory of a message without its content, in bytes. */
+export function recordBytes({ envelope, replyTo, attachments, warnings, tags, metadata }: KeptPart): number {
   const fixed = 1024;
   const perItem = 256;
   const items =
@@ -89,7 +95,7 @@ export function recordBytes({ envelope, replyTo, attachments, warnings, tags, me
   return fixed + perItem * items + envelope.subject.length + details + lengthOf(tags) + lengthOf(metadata);
 }
 
-/** Roughly what the content of a message occupies while it waits, in bytes. */
+/** Estimates the memory of the content of a message, in bytes. */
 export function contentBytes({ html, text, attachments, headers, references }: Content): number {
   const bodies = (html?.length ?? 0) + (text?.length ?? 0) + lengthOf(headers);
   const thread = references.reduce((sum, id) => sum + id.length, 0);

@@ -1,11 +1,12 @@
 import { AppError, type FieldError, summarize } from '../errors.ts';
+import { DAY } from '../time.ts';
 import type { Message } from './message.ts';
 
-const MAX_AHEAD_MS = 366 * 24 * 60 * 60_000;
+const MAX_AHEAD_MS = 366 * DAY;
 
 type Times = Pick<Message, 'scheduledAt' | 'expiresAt'>;
 
-/** What is wrong with the times of a message only because of what time it is now. */
+/** Returns the errors in the times of a message that depend on the current time. */
 export function findScheduleErrors({ scheduledAt, expiresAt }: Times, now: number): FieldError[] {
   const errors: FieldError[] = [];
   if (Number(scheduledAt) > now + MAX_AHEAD_MS) {
@@ -21,7 +22,7 @@ export function findScheduleErrors({ scheduledAt, expiresAt }: Times, now: numbe
   return errors;
 }
 
-/** @throws {AppError} `validation_failed` */
+/** @throws {AppError} `validation_failed` if {@link findScheduleErrors} finds any. */
 export function checkSchedule(times: Times): void {
   const errors = findScheduleErrors(times, Date.now());
   if (errors.length > 0) throw new AppError('validation_failed', { detail: summarize(errors), errors });

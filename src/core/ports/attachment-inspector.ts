@@ -1,21 +1,27 @@
 import type { Attachment } from '../message/message.ts';
 
-/** What Gmail blocks, found inside an attachment. */
+/** A file of a type that Gmail blocks, found inside an attachment. */
 export interface BlockedEntry {
-  /** Of the attachment, from 0. */
+  /** Index of the attachment, from 0. */
   readonly index: number;
+  /** Name of the attachment. */
   readonly filename: string;
-  /** The name inside the archive, after those of the archives it lies in: `tools.zip/bin/setup.exe`. Any text at all. */
+  /**
+   * Name of the blocked file, with the names of the archives around it: `tools.zip/bin/setup.exe`.
+   * It may contain any characters.
+   */
   readonly entry: string;
-  /** Without its dot, in lower case. */
+  /** Its extension in lower case, without the dot. */
   readonly extension: string;
 }
 
-/** Looks into archives. */
+/** Inspects archives. */
 export interface AttachmentInspector {
   /**
-   * The first file in each attachment that Gmail would not carry. Bounded in time and memory whatever it is given, and never rejects: what
-   * is damaged, encrypted or too large to look into is left to Gmail's own judgement.
+   * Finds the first blocked file in each attachment.
+   *
+   * Time and memory are bounded for any input, and it never rejects. An archive that is damaged,
+   * encrypted or too large to inspect passes: Gmail decides about it.
    */
   findBlocked(attachments: readonly Attachment[]): Promise<readonly BlockedEntry[]>;
 }

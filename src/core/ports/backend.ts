@@ -5,9 +5,14 @@ import type { Queue } from './queue.ts';
 import type { SharedState } from './shared-state.ts';
 import type { SuppressionStore } from './suppression-store.ts';
 
-/** One way to keep things: memory, a file, Redis. */
+export const DURABILITIES = ['memory', 'disk', 'redis'] as const;
+/** Where an accepted message is stored, which decides the failures that it survives. */
+export type Durability = (typeof DURABILITIES)[number];
+
+/** One storage implementation: memory, SQLite or Redis. */
 export interface Backend {
-  readonly durability: 'memory' | 'disk' | 'redis';
+  /** What a `202` guarantees. */
+  readonly durability: Durability;
   readonly queue: Queue;
   readonly store: DeliveryStore;
   readonly idempotency: IdempotencyStore;

@@ -2,42 +2,56 @@ import type { Delivery } from '../delivery/delivery.ts';
 import type { DeliveryQuery } from '../delivery/delivery-query.ts';
 
 /**
- * Keeps deliveries by id.
+ * Stores deliveries by id.
  *
- * - Bounded: `insert` refuses with AppError `queue_full` when the unsettled deliveries would exceed QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES.
- *   Nothing refused is kept.
- * - What cannot be kept or read now is refused with AppError `queue_unavailable`.
- * - What `insert` and `update` have resolved is as durable as the backend's `durability` says; nobody is ever shown what is not.
- * - Settled deliveries stay readable for RETAIN, then go.
- * - What is kept and due gets into the queue, also if its `push` is prevented: by a crash, say.
+ * - Bounded: `insert` throws AppError `queue_full` when the unsettled deliveries would exceed
+ *   QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES, and stores nothing.
+ * - A read or write that fails now throws AppError `queue_unavailable`.
+ * - Once `insert` or `update` resolves, the change is as durable as the backend's `durability`
+ *   says. Reads never expose a change that is less durable.
+ * - Settled deliveries stay readable for RETAIN, and are then removed.
+ * - A stored delivery that is due gets into the queue even if its `push` never happens, for
+ *   instance because of a crash.
  */
 export interface DeliveryStore {
-  /** Answers what is kept from now on: the delivery; or, if it was inserted before, what has become of it. */
+  /** Inserts a delivery and returns it. Returns the stored one if the id is known already. */
   insert(delivery: Delivery): Promise<Delivery>;
   get(id: string): Promise<Delivery | null>;
-  /** Returns what is still known of a settled delivery that was dropped before RETAIN, to keep memory flat. */
+  /** Returns what is left of a settled delivery that was dropped before RETAIN to limit memory. */
   tombstone(id: string): Promise<Tombstone | null>;
   /**
-   * Puts `to` in the place of `from`, unless what is kept is another revision by now, or gone: then nothing changes, and it answers false.
-   * Of any number of callers with the same `from`, one succeeds.
+   * Replaces `from` by `to` if the stored revision is still that of `from` (compare-and-set).
+   * Returns false, and changes nothing, if the stored delivery has another revision or is gone. Of
+   * concurrent calls with the same `from`, exactly one returns true.
    */
   update(from: Delivery, to: Delivery): Promise<boolean>;
-  /** Newest first, by `createdAt` and then by `id`. Without content: that of a page might not fit into memory. */
+  /**
+   * Lists deliveries, newest first, by `createdAt` and then by `id`. The result omits their
+   * content: that of a whole page might not fit into memory.
+   */
   list(query: DeliveryQuery): Promise<readonly Delivery[]>;
-  /** Every delivery that is not settled: to wake what waits for an account or for the wall clock, and for the farewell at shutdown. */
+  /** Iterates over all unsettled deliveries. */
   unsettled(): AsyncIterable<Unsettled>;
-  /** Why `insert` would be refused now, if it would: cheap enough to ask on every request. */
-  refusal(): 'queue_full' | 'queue_unavailable' | null;
-  /** Bytes that QUEUE_MAX_BYTES has left, as far as this instance knows. Negative if it was lowered. As cheap as `refusal`. */
+  /**
+   * Returns the code that `insert` would fail with now, or null. Cheap enough for every request.
+   */
+  refusalCode(): 'queue_full' | 'queue_unavailable' | null;
+  /**
+   * Returns how many bytes QUEUE_MAX_BYTES leaves free, as far as this instance knows. Negative if
+   * the limit was lowered. As cheap as `refusalCode`.
+   */
   freeBytes(): number;
-  /** Checks what `refusal` is too cheap to check. Returns what is wrong and how to fix it, fit for any client, or null if `refusal` says it all. */
-  trouble?(): string | null;
-  /** Calls the listener when another instance has settled or deferred a delivery. */
-  onChangeElsewhere(listener: (id: string) => void): void;
+  /**
+   * Runs checks that are too expensive for `refusalCode`. Returns a problem and its fix, fit for
+   * any client, or null if there is no further problem.
+   */
+  healthProblem?(): string | null;
+  /** Calls the listener with the id of each delivery that another instance settles or defers. */
+  onRemoteChange(listener: (id: string) => void): void;
 }
 
 /** What a store remembers of a delivery that it had to drop. */
 export type Tombstone = Pick<Delivery, 'id' | 'status' | 'finishedAt'>;
 
-/** What can be said of a delivery without reading what it says. */
+/** The fields of a delivery that are known without reading its message. */
 export type Unsettled = Pick<Delivery, 'id' | 'account' | 'status' | 'error' | 'scheduledAt' | 'expiresAt'>;

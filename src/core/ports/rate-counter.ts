@@ -1,19 +1,20 @@
-/** How much may be spent in each window of time. */
+/** A rate limit: the maximum sum of costs in each window of time. */
 export interface Rate {
   readonly max: number;
   readonly windowMs: number;
 }
 
-/** A window of a rate limit, after a cost was spent or refused. */
+/** State of a window after a cost was spent or refused. */
 export interface RateState {
-  /** Whether the cost fitted. If not, nothing of it was spent. */
+  /** Whether the cost fitted. If not, none of it was spent. */
   readonly fits: boolean;
+  /** What is left in the window. */
   readonly left: number;
-  /** When the window ends, in ms from now. */
+  /** Time until the window ends, in ms. */
   readonly resetMs: number;
 }
 
-/** Counts what is spent in windows of time. A window begins with the first cost in it. */
+/** Counts costs in windows of time. A window begins with the first cost in it. */
 export interface RateCounter {
   /**
    * Spends the whole cost in one step, or nothing.
@@ -23,7 +24,7 @@ export interface RateCounter {
   spend(name: string, cost: number, rate: Rate): Promise<RateState>;
 }
 
-/** Counters of API keys by name, and of client addresses. */
+/** Separate counters for API keys, by name, and for client addresses. */
 export interface RateCounters {
   readonly keys: RateCounter;
   readonly addresses: RateCounter;

@@ -3,35 +3,39 @@ import type { SmtpReply } from '../delivery/delivery.ts';
 /** An address that mail is not sent to. */
 export interface Suppression {
   readonly email: string;
-  /** `refused`: Gmail refused it for good. `manual`: somebody entered it. */
+  /** `refused`: Gmail refused the address permanently. `manual`: entered by a client of the API. */
   readonly reason: 'refused' | 'manual';
-  /** The accounts that do not send to it; null: none does. */
+  /** Accounts that do not send to it. Null: no account does. */
   readonly accounts: readonly string[] | null;
-  /** What Gmail said. */
+  /** Gmail's reply. */
   readonly smtp: SmtpReply | null;
-  /** The id of the message that Gmail refused. */
+  /** Id of the message that Gmail refused. */
   readonly messageId: string | null;
-  /** What the person who entered it wrote. */
+  /** Free text of a manual suppression. */
   readonly note: string | null;
   readonly createdAt: number;
 }
 
 /**
- * Keeps suppressions, one for each mailbox: addresses are compared by {@link toMailboxKey}.
+ * Stores suppressions, one for each mailbox. Addresses are compared by `toMailboxKey`.
  *
- * - In memory it is bounded: past that, the oldest that Gmail refused go first.
+ * In memory it is bounded: the oldest suppressions with reason `refused` are dropped first.
  */
 export interface SuppressionStore {
   get(email: string): Promise<Suppression | null>;
   /**
-   * Puts `to` in the place of `from` (null: of none), for the same mailbox, unless something else is kept by now: then nothing changes, and it
-   * answers false.
+   * Replaces `from` by `to`, for the same mailbox, if `from` is still stored (compare-and-set).
+   * Null means no suppression. Returns false, and changes nothing, if another one is stored.
    *
-   * @throws {AppError} `queue_full` when there is no room for another, `queue_unavailable`
+   * @throws {AppError} `queue_full` when there is no capacity for another, `queue_unavailable`
    */
   replace(from: Suppression | null, to: Suppression): Promise<boolean>;
-  /** Answers whether there was one. */
+  /** Returns whether there was one. */
   remove(email: string): Promise<boolean>;
-  /** By address, in code unit order of their mailbox keys; only those after that one, if there is one. */
+  /**
+   * Lists suppressions by their mailbox keys in code unit order.
+   *
+   * @param query `after`: only mailbox keys after this one; null for all
+   */
   list(query: { readonly limit: number; readonly after: string | null }): Promise<readonly Suppression[]>;
 }

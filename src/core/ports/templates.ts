@@ -1,16 +1,16 @@
 import type { TemplateUse } from '../message/message.ts';
 
-/** What there is to fill in. */
+/** Describes a template. */
 export interface TemplateInfo {
   readonly id: string;
-  /** Which of its parts it has. */
+  /** Whether it has this part. */
   readonly subject: boolean;
   readonly html: boolean;
   readonly text: boolean;
   readonly variables: readonly { readonly name: string; readonly required: boolean }[];
 }
 
-/** What a template became; null for a part that it does not have. */
+/** A rendered template. A part that it does not have is null. */
 export interface Rendered {
   readonly subject: string | null;
   readonly html: string | null;

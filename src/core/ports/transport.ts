@@ -1,24 +1,32 @@
 import type { Fault, Job, Outcome } from '../delivery/outcome.ts';
 
-/** Hears how far an attempt has come. */
+/** Observes the progress of an attempt. */
 export interface AttemptObserver {
-  /** A session is logged in, and the message goes out now. */
+  /** Called when a session is logged in and the message is about to be sent. */
   messageStarted(): void;
-  /** The server has answered to the envelope, and wants the message. */
+  /** Called when the server has replied to the envelope and accepts the message. */
   envelopeAccepted(): void;
 }
 
-/** The way out. */
+/** Sends mail. */
 export interface Transport {
   /**
-   * One attempt. Never rejects: whatever happens is an Outcome. Never retries, save that a pooled connection found dead before anything
-   * was read is replaced at once, and the next server is tried when one cannot be reached.
+   * Makes one attempt. Never rejects: any result is an Outcome.
+   *
+   * Never retries, with two exceptions. A pooled connection found dead before anything was read is
+   * replaced at once, and the next server is tried when one cannot be reached.
    */
   send(job: Job, watch?: AttemptObserver): Promise<Outcome>;
-  /** Connects and logs in on a connection of its own, and sends nothing. Null if that worked. Never rejects. */
+  /**
+   * Connects and logs in on a separate connection, and sends nothing. Null on success. Never
+   * rejects.
+   */
   verify(): Promise<Fault | null>;
-  /** Ends connections that are free, until there are no more than so many in all; answers how many there are. */
+  /**
+   * Closes idle connections until at most `atMost` connections are open, busy ones included.
+   * Returns the number that are open.
+   */
   closeIdleConnections(atMost: number): number;
-  /** Ends attempts that still run (their outcome says so) and closes idle connections. */
+  /** Ends running attempts, as their outcomes report, and closes idle connections. */
   close(): Promise<void>;
 }

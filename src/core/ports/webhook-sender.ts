@@ -1,24 +1,29 @@
 /** One POST to an endpoint. */
 export interface WebhookCall {
   readonly url: string;
-  /** `webhook-id`. */
+  /** Sent as `webhook-id`. */
   readonly id: string;
-  /** Epoch ms, becomes `webhook-timestamp`. */
+  /** Epoch ms. Sent as `webhook-timestamp`. */
   readonly sentAt: number;
   readonly body: string;
 }
 
+/** How a call ended. It is logged as it is. */
 export type WebhookResult =
+  /** The endpoint responded 2xx. */
   | { readonly kind: 'taken' }
-  /** 410: the endpoint wants no more, ever. */
+  /** The endpoint responded 410: it must not be called again. */
   | { readonly kind: 'gone' }
-  /** `reason` is fit for a log: it holds no part of the URL's path or query, and nothing of the answer's body. */
+  /**
+   * `reason` is fit for a log: it contains no part of the URL's path or query, and nothing of the
+   * response's body.
+   */
   | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs: number | null };
 
-/** Calls endpoints, signed. */
+/** Calls webhook endpoints with signed requests. */
 export interface WebhookSender {
-  /** One attempt, with a deadline of its own. Never rejects. */
+  /** Makes one attempt, with a deadline. Never rejects. */
   post(call: WebhookCall): Promise<WebhookResult>;
-  /** Ends calls under way (they have failed) and closes idle connections. */
+  /** Ends running calls, which then have failed, and closes idle connections. */
   close(): Promise<void>;
 }

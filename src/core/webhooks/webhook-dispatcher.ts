@@ -1,51 +1,53 @@
+import { BACKOFF_MS, backoffStep, withJitter } from '../dispatch/backoff.ts';
 import { type QueueWorkers, startQueueWorkers } from '../dispatch/queue-workers.ts';
 import type { Events } from '../events.ts';
 import type { Notice, Outbox } from '../ports/outbox.ts';
 import type { Queue } from '../ports/queue.ts';
 import type { WebhookSender } from '../ports/webhook-sender.ts';
+import { DAY, HOUR } from '../time.ts';
 
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
+/** Waits after the 1st, 2nd, … failed call. */
+const WEBHOOK_BACKOFF_MS = [...BACKOFF_MS, 2 * HOUR];
+/**
+ * Total time that a notice is retried, counted in waits, so that a clock jump does not use it up.
+ */
+const RETRY_FOR_MS = DAY;
 
-/** Waits after the 1st, 2nd, … call that failed, and after every other. */
-const FIRST_WAITS_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR] as const;
-const THEN_MS = 2 * HOUR;
-/** How long a notice is retried, counted in waits, so that a jump of the clock does not use it up. */
-const RETRY_FOR_MS = 24 * HOUR;
+/** Calls at once per endpoint. Each endpoint has its own workers: a slow one delays no other. */
+const WORKERS_PER_ENDPOINT = 4;
 
-/** Calls of one endpoint at once. Each endpoint has its own: one that is slow holds up no other. */
-const LANES = 4;
-
-const WANTS_NO_MORE = 'the endpoint has answered 410 and wants no more';
+const ENDPOINT_GONE = 'the endpoint responded 410 Gone';
 
 export interface WebhookDispatcherOptions {
   readonly queue: Queue;
   readonly outbox: Outbox;
   readonly sender: Pick<WebhookSender, 'post'>;
   readonly events: Events;
-  /** Epoch ms by the clock of the books: see `Books.now`. */
+  /** Returns epoch ms by the clock of the shared state. */
   readonly now: () => number;
-  /** Multiplies every wait: 1, or less to make tests quick. */
+  /** Multiplies every wait: 1, or less in tests. */
   readonly backoffScale: number;
-  /** A number from 0 to 1, to spread the waits. */
+  /** Returns a number from 0 to 1, for jitter. */
   readonly random: () => number;
 }
 
-/** Sees to it that endpoints get their notices: tries for a day, and says so where it gives up. */
+/** Delivers notices to their endpoints, with retries for a day. */
 export interface WebhookDispatcher {
-  /** Keeps a notice, and calls its endpoint as soon as a lane is free. Never rejects: what cannot be kept is told as `webhook.dropped`. */
-  tell(notice: Notice): Promise<void>;
-  /** Whether the endpoint has said that it wants no more (410). */
-  isGone(url: string): boolean;
-  /** Lets those that wanted no more have what comes from now on. */
-  forgetGone(): void;
   /**
-   * Goes on with what an outbox that outlived the process still holds, and with what other instances keep for these endpoints. What is for an endpoint
-   * that is not among them any more is dropped.
+   * Stores a notice and calls its endpoint as soon as a worker is free. Never rejects: a notice
+   * that cannot be stored is reported as `webhook.dropped`.
+   */
+  enqueue(notice: Notice): Promise<void>;
+  /** Whether the endpoint has responded 410 Gone. */
+  isGone(url: string): boolean;
+  /** Lets endpoints that responded 410 receive new notices again. */
+  resetGone(): void;
+  /**
+   * Resumes the notices in an outbox that outlived the process, and takes those that other
+   * instances store for these endpoints. Drops notices for endpoints that are no longer configured.
    */
   recover(urls: readonly string[]): Promise<void>;
-  /** Makes no more calls and resolves when those under way have ended. Notices are still kept. */
+  /** Makes no more calls. Resolves when the calls under way have ended. Still stores notices. */
   drain(): Promise<void>;
 }
 
@@ -58,21 +60,21 @@ export function createWebhookDispatcher({
   backoffScale,
   random,
 }: WebhookDispatcherOptions): WebhookDispatcher {
-  const lanes = new Map<string, QueueWorkers>();
+  const workers = new Map<string, QueueWorkers>();
   const gone = new Set<string>();
-  const underWay = new Set<string>();
-  const telling = new Set<Promise<void>>();
+  const inFlight = new Set<string>();
+  const pendingWrites = new Set<Promise<void>>();
   let draining = false;
 
-  function serve(url: string) {
-    if (draining || lanes.has(url)) return;
-    lanes.set(
+  function startWorkers(url: string) {
+    if (draining || workers.has(url)) return;
+    workers.set(
       url,
       startQueueWorkers({
         queue,
         events,
         channel: channelOf(url),
-        count: LANES,
+        count: WORKERS_PER_ENDPOINT,
         handle: (id) => handle(id, channelOf(url)),
       }),
     );
@@ -84,54 +86,51 @@ export function createWebhookDispatcher({
       afterMs: Math.max(0, dueAt - now()),
       priority: 'normal',
     });
-    serve(url);
+    startWorkers(url);
   }
 
-  async function keep(notice: Notice): Promise<void> {
+  async function store(notice: Notice): Promise<void> {
     try {
       if (await outbox.put(notice)) await push(notice);
       else
         events.emit(
           'webhook.dropped',
           notice,
-          'there is no room: too many notices wait, most of them for endpoints that do not answer',
+          'the outbox is full: too many notices wait, most of them for endpoints that do not respond',
         );
     } catch (error) {
-      events.emit(
-        'webhook.dropped',
-        notice,
-        `it could not be kept: ${error instanceof Error ? error.message : error}`,
-      );
+      const reason = error instanceof Error ? error.message : error;
+      events.emit('webhook.dropped', notice, `it could not be stored: ${reason}`);
     }
   }
 
   async function handle(id: string, channel: string): Promise<void> {
-    underWay.add(id);
+    inFlight.add(id);
     try {
       const notice = await outbox.get(id);
       if (notice) await attempt(notice);
       else await queue.done(id, channel);
     } finally {
-      underWay.delete(id);
+      inFlight.delete(id);
     }
   }
 
   async function attempt(notice: Notice): Promise<void> {
     const { eventId, url, body } = notice;
-    if (gone.has(url)) return drop(notice, WANTS_NO_MORE);
-    const answer = await sender.post({ url, id: eventId, sentAt: Date.now(), body });
-    events.emit('webhook.attempted', notice, answer);
-    if (answer.kind === 'taken') return forget(notice);
-    if (gone.has(url)) return drop(notice, WANTS_NO_MORE);
-    return answer.kind === 'gone' ? abandon(notice) : defer(notice, answer.retryAfterMs ?? 0);
+    if (gone.has(url)) return drop(notice, ENDPOINT_GONE);
+    const result = await sender.post({ url, id: eventId, sentAt: Date.now(), body });
+    events.emit('webhook.attempted', notice, result);
+    if (result.kind === 'taken') return remove(notice);
+    if (gone.has(url)) return drop(notice, ENDPOINT_GONE);
+    return result.kind === 'gone' ? abandonEndpoint(notice) : defer(notice, result.retryAfterMs ?? 0);
   }
 
-  async function defer(notice: Notice, atLeastMs: number): Promise<void> {
+  async function defer(notice: Notice, minWaitMs: number): Promise<void> {
     const leftMs = RETRY_FOR_MS - notice.retriedForMs;
-    if (leftMs <= 0) return drop(notice, 'the endpoint has not taken it for a day');
+    if (leftMs <= 0) return drop(notice, 'the endpoint did not accept it within a day');
     const failures = notice.failures + 1;
-    const usualMs = (FIRST_WAITS_MS[failures - 1] ?? THEN_MS) * (0.8 + 0.4 * random());
-    const waitMs = Math.round(Math.min(leftMs, Math.max(usualMs, atLeastMs)));
+    const usualMs = withJitter(backoffStep(WEBHOOK_BACKOFF_MS, failures), random);
+    const waitMs = Math.round(Math.min(leftMs, Math.max(usualMs, minWaitMs)));
     const afterMs = waitMs * backoffScale;
     await outbox.put({
       ...notice,
@@ -142,56 +141,56 @@ export function createWebhookDispatcher({
     await queue.retry(notice.id, channelOf(notice.url), afterMs);
   }
 
-  /** The endpoint wants no more: what waits for it goes. What is under way ends by itself. */
-  async function abandon(notice: Notice): Promise<void> {
+  /** Drops all waiting notices of an endpoint that responded 410. Calls in flight end normally. */
+  async function abandonEndpoint(notice: Notice): Promise<void> {
     gone.add(notice.url);
-    await forget(notice);
+    await remove(notice);
     let dropped = 1;
-    for await (const other of outbox.pending()) {
-      if (other.url !== notice.url || underWay.has(other.id)) continue;
-      await forget(other);
+    for await (const waiting of outbox.pending()) {
+      if (waiting.url !== notice.url || inFlight.has(waiting.id)) continue;
+      await remove(waiting);
       dropped += 1;
     }
     events.emit('webhook.gone', notice.url, dropped);
   }
 
   async function drop(notice: Notice, reason: string): Promise<void> {
-    await forget(notice);
+    await remove(notice);
     events.emit('webhook.dropped', notice, reason);
   }
 
-  async function forget({ id, url }: Notice): Promise<void> {
+  async function remove({ id, url }: Notice): Promise<void> {
     await outbox.remove(id);
     await queue.done(id, channelOf(url));
   }
 
   return {
-    async tell(notice) {
-      const told = keep(notice);
-      telling.add(told);
-      await told;
-      telling.delete(told);
+    async enqueue(notice) {
+      const write = store(notice);
+      pendingWrites.add(write);
+      await write;
+      pendingWrites.delete(write);
     },
     isGone: (url) => gone.has(url),
-    forgetGone() {
+    resetGone() {
       gone.clear();
     },
     async recover(urls) {
-      for (const url of urls) serve(url);
+      for (const url of urls) startWorkers(url);
       for await (const notice of outbox.pending()) {
         if (urls.includes(notice.url)) await push(notice);
-        else await drop(notice, 'its endpoint is not configured any more');
+        else await drop(notice, 'its endpoint is no longer configured');
       }
     },
     async drain() {
-      await Promise.all(telling);
+      await Promise.all(pendingWrites);
       draining = true;
-      await Promise.all([...lanes.values()].map((each) => each.drain()));
+      await Promise.all([...workers.values()].map((each) => each.drain()));
     },
   };
 }
 
-/** The channel of the queue in which the notices for an endpoint stand. */
+/** Returns the channel of the queue for the notices of an endpoint. */
 function channelOf(url: string): string {
   return `webhook:${url}`;
 }

@@ -1,5 +1,6 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import { createId } from '../id.ts';
+import type { EventPresenter } from '../ports/event-presenter.ts';
 import {
   createWebhookDispatcher,
   type WebhookDispatcher,
@@ -7,47 +8,46 @@ import {
 } from './webhook-dispatcher.ts';
 
 export interface WebhooksOptions extends WebhookDispatcherOptions {
-  /** Where the events of this key's messages go. */
+  /** Returns the endpoints for the events of the messages of an API key. */
   readonly urlsFor: (owner: string) => readonly string[];
-  /** Where the events of accounts go. */
+  /** Returns the endpoints for the events of accounts. */
   readonly accountUrls: () => readonly string[];
-  /** What is told of a message, and of an account, as it crosses the wire. */
-  readonly toMessageData: (delivery: Delivery) => unknown;
-  readonly toAccountData: (user: string) => unknown;
+  readonly presenter: EventPresenter;
 }
 
-/** Tells endpoints what becomes of messages and accounts. */
-export type Webhooks = Pick<WebhookDispatcher, 'forgetGone' | 'recover' | 'drain'>;
+/** Notifies endpoints of events of messages and accounts. */
+export type Webhooks = Pick<WebhookDispatcher, 'resetGone' | 'recover' | 'drain'>;
 
-interface Happening {
+interface WebhookEvent {
   readonly type: string;
+  /** The id of the message, or the account. */
   readonly about: string;
-  /** Grows with each event of a message. */
+  /** Increases with each event of a message. */
   readonly sequence?: number;
   readonly data: unknown;
 }
 
 /**
- * Listens, and makes one notice for each endpoint of what it hears:
+ * Listens to internal events and enqueues a notice of each for every endpoint:
  *
  *     {"type": "message.sent", "timestamp": "2026-11-22T09:00:00.000Z", "sequence": 4, "data": {…}}
  *
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#payload-structure
  */
 export function createWebhooks(options: WebhooksOptions): Webhooks {
-  const { events, urlsFor, accountUrls, toMessageData, toAccountData } = options;
-  const notifier = createWebhookDispatcher(options);
+  const { events, urlsFor, accountUrls, presenter } = options;
+  const dispatcher = createWebhookDispatcher(options);
 
-  /** @param describe called only if there is somebody to tell */
-  function announce(urls: readonly string[], describe: () => Happening) {
-    const endpoints = [...new Set(urls)].filter((url) => !notifier.isGone(url));
+  /** @param describe Called only if there is an endpoint to notify. */
+  function notify(urls: readonly string[], describe: () => WebhookEvent) {
+    const endpoints = [...new Set(urls)].filter((url) => !dispatcher.isGone(url));
     if (endpoints.length === 0) return;
     const createdAt = Date.now();
     const { type, about, sequence, data } = describe();
     const body = JSON.stringify({ type, timestamp: new Date(createdAt).toISOString(), sequence, data });
     const eventId = createId('evt');
     for (const url of endpoints) {
-      void notifier.tell({
+      void dispatcher.enqueue({
         id: createId('ntc'),
         eventId,
         type,
@@ -62,26 +62,26 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     }
   }
 
-  function announceMessage(delivery: Delivery) {
+  function notifyOfMessage(delivery: Delivery) {
     const { id, owner, status, revision } = delivery;
-    announce(urlsFor(owner), () => ({
+    notify(urlsFor(owner), () => ({
       type: `message.${status}`,
       about: id,
       sequence: revision,
-      data: toMessageData(delivery),
+      data: presenter.message(delivery),
     }));
   }
 
-  function announceAccount(type: string, user: string) {
-    announce(accountUrls(), () => ({ type, about: user, data: toAccountData(user) }));
+  function notifyOfAccount(type: string, user: string) {
+    notify(accountUrls(), () => ({ type, about: user, data: presenter.account(user) }));
   }
 
-  events.on('message.settled', announceMessage);
-  events.on('message.deferred', announceMessage);
+  events.on('message.settled', notifyOfMessage);
+  events.on('message.deferred', notifyOfMessage);
   events.on('account.paused', (user, _error, _untilAt, isNews) => {
-    if (isNews) announceAccount('account.paused', user);
+    if (isNews) notifyOfAccount('account.paused', user);
   });
-  events.on('account.resumed', (user) => announceAccount('account.resumed', user));
-  const { forgetGone, recover, drain } = notifier;
-  return { forgetGone, recover, drain };
+  events.on('account.resumed', (user) => notifyOfAccount('account.resumed', user));
+  const { resetGone, recover, drain } = dispatcher;
+  return { resetGone, recover, drain };
 }

@@ -1,78 +1,96 @@
 import { type Config, ConfigError, parseConfig } from '../../config/config.ts';
 import { type Environment, isSet, type Problem, readSettings } from '../../config/environment.ts';
 import { describeMisspelling, findMisspellings } from '../../config/misspelling.ts';
-import { type Check, type Finding, pass, toCheck } from '../report.ts';
+import { type Check, type CheckResult, pass, toCheck } from '../check.ts';
 
 export interface ReadConfiguration {
   readonly checks: readonly Check[];
-  /** What can be checked all the same. No accounts where there are no usable credentials. */
+  /** The valid part of the configuration. Without accounts if there are no usable credentials. */
   readonly config: Pick<
     Config,
     'accounts' | 'smtp' | 'maxMessageBytes' | 'fromPolicy' | 'queue' | 'templatesDir' | 'webhooks' | 'apiKeys'
   >;
-  /** The variables that are wrong: the configuration has defaults in their place. */
-  readonly wrong: ReadonlySet<string>;
+  /** The invalid variables. The configuration has their defaults. */
+  readonly invalid: ReadonlySet<string>;
 }
 
-/** Stand-ins for what is required and plays no part here. They are never sent anywhere: no account that has one is checked. */
-const STAND_IN_KEYS = { API_KEYS: `doctor:sha256:${'0'.repeat(64)}` };
-const STAND_IN_ACCOUNT = { GMAIL_USER: 'nobody@outtray.invalid', GMAIL_APP_PASSWORD: 'aaaaaaaaaaaaaaaa' };
+/**
+ * Placeholders for required variables. They are never sent: no account with a placeholder is
+ * checked.
+ */
+const PLACEHOLDER_KEYS = { API_KEYS: `doctor:sha256:${'0'.repeat(64)}` };
+const PLACEHOLDER_ACCOUNT = { GMAIL_USER: 'nobody@outtray.invalid', GMAIL_APP_PASSWORD: 'aaaaaaaaaaaaaaaa' };
 
 /**
- * Reads the environment as `serve` does, and names all that is wrong with it; then goes on with what is right.
+ * Reads the environment as `serve` does, reports every problem, and returns the valid part of the
+ * configuration for the other checks.
  *
- * @param envFile the `.env` file that was loaded into it, if any
+ * @param envFile the `.env` file that was loaded into `env`, if any
  */
 export function readConfiguration(env: Environment, envFile: string | null = null): ReadConfiguration {
-  const loaded = envFile === null ? [] : [line('.env', pass(`loaded from ${envFile}; the environment wins`))];
+  const envFileChecks =
+    envFile === null
+      ? []
+      : [configurationCheck('.env', pass(`loaded from ${envFile}; the environment takes precedence`))];
   try {
     const { config, warnings } = parseConfig(env);
     return {
-      checks: [...loaded, line('', pass(describeSet(env))), ...warnings.map(toWarning)],
+      checks: [
+        ...envFileChecks,
+        configurationCheck('', pass(describeSettings(env))),
+        ...warnings.map(toWarning),
+      ],
       config,
-      wrong: new Set(),
+      invalid: new Set(),
     };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const misspellings = findMisspellings(env, readSettings(env)).map(describeMisspelling);
-    const checks = [...loaded, ...error.problems.map(toFailure), ...misspellings.map(toWarning)];
-    return { checks, ...salvage(env) };
+    const checks = [...envFileChecks, ...error.problems.map(toFailure), ...misspellings.map(toWarning)];
+    return { checks, ...parseValidPart(env) };
   }
 }
 
-function describeSet(env: Environment): string {
+function describeSettings(env: Environment): string {
   const settings = Object.values(readSettings(env)).filter(isSet);
-  return `the ${settings.length} variables that are set are well-formed; what they name is checked below`;
+  return `the ${settings.length} variables that are set are well-formed; the resources they name are checked below`;
 }
 
-/** The configuration without the variables that are wrong; without accounts or servers, if it is theirs. */
-function salvage(env: Environment): Pick<ReadConfiguration, 'config' | 'wrong'> {
-  const wrong = new Set<string>();
+/**
+ * Parses the configuration without the invalid variables. Has no accounts or servers if their
+ * variables are invalid.
+ */
+function parseValidPart(env: Environment): Pick<ReadConfiguration, 'config' | 'invalid'> {
+  const invalid = new Set<string>();
   for (;;) {
-    const rest = Object.entries(env).filter(([name]) => !wrong.has(toVariable(name)));
-    const keys = wrong.has('API_KEYS') ? STAND_IN_KEYS : {};
+    const validEntries = Object.entries(env).filter(([name]) => !invalid.has(toVariable(name)));
+    const keys = invalid.has('API_KEYS') ? PLACEHOLDER_KEYS : {};
     try {
       return {
-        config: withoutServers(parseConfig({ ...Object.fromEntries(rest), ...keys }).config, wrong),
-        wrong,
+        config: withoutServers(parseConfig({ ...Object.fromEntries(validEntries), ...keys }).config, invalid),
+        invalid,
       };
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       const names = error.problems.map(({ variable }) => toVariable(variable));
-      // Nothing new is wrong: what is missing is an account.
-      if (names.every((name) => wrong.has(name))) {
-        const others = rest.filter(([name]) => !name.startsWith('GMAIL_'));
-        const { config } = parseConfig({ ...Object.fromEntries(others), ...keys, ...STAND_IN_ACCOUNT });
-        return { config: { ...withoutServers(config, wrong), accounts: [] }, wrong };
+      // No new variable is invalid: an account is missing.
+      if (names.every((name) => invalid.has(name))) {
+        const withoutAccounts = validEntries.filter(([name]) => !name.startsWith('GMAIL_'));
+        const { config } = parseConfig({
+          ...Object.fromEntries(withoutAccounts),
+          ...keys,
+          ...PLACEHOLDER_ACCOUNT,
+        });
+        return { config: { ...withoutServers(config, invalid), accounts: [] }, invalid };
       }
-      for (const name of names) wrong.add(name);
+      for (const name of names) invalid.add(name);
     }
   }
 }
 
-/** The default servers are not the ones that were meant. */
-function withoutServers(config: Config, wrong: ReadonlySet<string>): Config {
-  return wrong.has('SMTP_URL') ? { ...config, smtp: { ...config.smtp, servers: [] } } : config;
+/** Removes the default servers if SMTP_URL is invalid: the operator means different ones. */
+function withoutServers(config: Config, invalid: ReadonlySet<string>): Config {
+  return invalid.has('SMTP_URL') ? { ...config, smtp: { ...config.smtp, servers: [] } } : config;
 }
 
 function toVariable(name: string): string {
@@ -80,28 +98,28 @@ function toVariable(name: string): string {
 }
 
 function toFailure({ variable, message }: Problem): Check {
-  const { what, mend } = split(message);
-  const advice = mend ?? `Mend ${variable}: README.md says how.`;
-  return line(variable, { status: 'fail', detail: what, code: 'configuration', advice });
+  const { problem, fix } = splitProblem(message);
+  const advice = fix ?? `Fix ${variable}: see docs/reference/configuration.md.`;
+  return configurationCheck(variable, { status: 'fail', detail: problem, code: 'configuration', advice });
 }
 
 function toWarning(warning: string): Check {
-  const { what, mend } = split(warning);
+  const { problem, fix } = splitProblem(warning);
   const target = /^[A-Z][A-Z0-9_]+/.exec(warning)?.[0] ?? '';
-  return line(target, {
+  return configurationCheck(target, {
     status: 'warn',
-    detail: what,
+    detail: problem,
     code: 'configuration',
-    advice: mend ?? 'README.md lists the variables.',
+    advice: fix ?? 'docs/reference/configuration.md lists the variables.',
   });
 }
 
-/** The messages of the configuration say what is wrong, then how to mend it. */
-export function split(message: string): { what: string; mend: string | null } {
-  const [, what = message, mend = null] = /^(.*?[^.]\.|.*?:) (.+)$/s.exec(message) ?? [];
-  return { what, mend };
+/** Splits a message, which states the problem and then the fix. */
+export function splitProblem(message: string): { problem: string; fix: string | null } {
+  const [, problem = message, fix = null] = /^(.*?[^.]\.|.*?:) (.+)$/s.exec(message) ?? [];
+  return { problem, fix };
 }
 
-function line(target: string, finding: Finding): Check {
-  return toCheck({ id: 'configuration', name: 'Configuration', target }, finding);
+function configurationCheck(target: string, result: CheckResult): Check {
+  return toCheck({ id: 'configuration', name: 'Configuration', target }, result);
 }

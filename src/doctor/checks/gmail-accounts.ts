@@ -1,38 +1,38 @@
-import { ehloName } from '../../adapters/smtp/connection/ehlo-name.ts';
+import { defaultEhloName } from '../../adapters/smtp/server-options.ts';
 import type { AccountConfig } from '../../config/account-config.ts';
 import type { Config } from '../../config/config.ts';
-import { type Check, type Finding, fail, skip, toCheck, warn } from '../report.ts';
-import type { Wire } from '../wire/sockets.ts';
+import { type Check, type CheckResult, fail, runCheck, skip, toCheck, warn } from '../check.ts';
+import type { NetworkOptions } from '../net/sockets.ts';
 import { checkFrom, checkLogin, skipLoginChecks } from './gmail-login.ts';
-import { timed } from './network.ts';
-import type { Host } from './smtp-session.ts';
-import { sendMessage } from './test-message.ts';
+import type { ReachableServer } from './smtp-session.ts';
+import { sendTestMessage } from './test-message.ts';
 
-export interface SenderOptions {
-  /** Where a real message goes; null sends none. */
+export interface AccountCheckOptions {
+  /** Recipient of a test message; null sends none. */
   readonly sendTo: string | null;
-  readonly wire: Wire;
+  readonly network: NetworkOptions;
   readonly version: string;
 }
 
-type Senders = Pick<Config, 'accounts' | 'smtp' | 'fromPolicy'>;
+type AccountsConfig = Pick<Config, 'accounts' | 'smtp' | 'fromPolicy'>;
 
 /**
- * Every account, one after the other, on the first server that works: one login each, and none after a 454, since Gmail counts them.
+ * Checks every account, one after the other, on the first server that works. Logs in once per
+ * account, and not at all after a 454, since Gmail counts logins.
  *
- * @param host null if no server works
+ * @param reachable null if no server works
  */
 export async function checkGmailAccounts(
-  config: Senders,
-  host: Host | null,
-  options: SenderOptions,
+  config: AccountsConfig,
+  reachable: ReachableServer | null,
+  options: AccountCheckOptions,
 ): Promise<Check[]> {
   const checks: Check[] = [];
   if (config.fromPolicy === 'allow') {
     checks.push(
       toCheck(
         { id: 'from', name: 'From', target: 'FROM_POLICY' },
-        warn('any_from_allowed', 'callers may send from any address'),
+        warn('any_from_allowed', 'clients may send from any address'),
       ),
     );
   }
@@ -46,27 +46,28 @@ export async function checkGmailAccounts(
   }
   for (const account of config.accounts) {
     const throttled = checks.some(({ code }) => code === 'login_throttled');
-    checks.push(await timed({ id: 'from', name: 'From', target: account.user }, () => checkFrom(account)));
-    if (throttled) checks.push(...skipLoginChecks(account, 'Gmail counts too many logins'));
-    else checks.push(...(await examineSender(account, host, config, options)));
+    checks.push(await runCheck({ id: 'from', name: 'From', target: account.user }, () => checkFrom(account)));
+    if (throttled) checks.push(...skipLoginChecks(account, 'Gmail reports too many logins'));
+    else checks.push(...(await checkAccount(account, reachable, config, options)));
   }
   return checks;
 }
 
-async function examineSender(
+async function checkAccount(
   account: AccountConfig,
-  host: Host | null,
-  { smtp }: Senders,
-  options: SenderOptions,
+  reachable: ReachableServer | null,
+  { smtp }: AccountsConfig,
+  options: AccountCheckOptions,
 ): Promise<Check[]> {
-  const { sendTo, wire, version } = options;
-  const name = ehloName(account.user);
-  const checks = await checkLogin(account, host, { ehloName: name, recipient: sendTo ?? account.user }, wire);
+  const { sendTo, network, version } = options;
+  const ehloName = defaultEhloName(account.user);
+  const loginOptions = { ehloName, recipient: sendTo ?? account.user };
+  const checks = await checkLogin(account, reachable, loginOptions, network);
   if (sendTo === null) return checks;
-  const works = host !== null && checks.every(({ status }) => status !== 'fail');
-  const send = (): Finding | Promise<Finding> =>
-    works
-      ? sendMessage(account, sendTo, { servers: smtp.servers, ehloName: name, ca: wire.ca, version })
-      : skip('not tried: the checks before it failed');
-  return [...checks, await timed({ id: 'send', name: 'Send', target: account.user }, send)];
+  const canSend = reachable !== null && checks.every(({ status }) => status !== 'fail');
+  const send = (): CheckResult | Promise<CheckResult> =>
+    canSend
+      ? sendTestMessage(account, sendTo, { servers: smtp.servers, ehloName, ca: network.ca, version })
+      : skip('not tried: an earlier check failed');
+  return [...checks, await runCheck({ id: 'send', name: 'Send', target: account.user }, send)];
 }

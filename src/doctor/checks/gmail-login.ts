@@ -2,63 +2,66 @@ import { createTokenSource } from '../../adapters/smtp/auth/token-source.ts';
 import type { AccountConfig } from '../../config/account-config.ts';
 import type { Credentials } from '../../core/accounts/credentials.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
-import { type Check, type Finding, pass, skip, toCheck, warn } from '../report.ts';
-import { explain } from '../wire/connection-errors.ts';
-import { type Dialogue, openDialogue } from '../wire/smtp-dialogue.ts';
-import type { Wire } from '../wire/sockets.ts';
-import { timed } from './network.ts';
-import { begin, type Host } from './smtp-session.ts';
+import { type Check, type CheckResult, pass, runCheck, skip, toCheck, warn } from '../check.ts';
+import { diagnoseError } from '../net/error-diagnosis.ts';
+import { openSmtpClient, type SmtpClient } from '../net/smtp-client.ts';
+import type { NetworkOptions } from '../net/sockets.ts';
+import { type ReachableServer, startSession } from './smtp-session.ts';
 
-/** How an account logs in, in the words of EHLO. */
+/** The authentication mechanism of an account, as EHLO names it; null if it has no credentials. */
 export function mechanismOf({ credentials }: AccountConfig): string | null {
   if (!credentials) return null;
   return credentials().kind === 'app_password' ? 'PLAIN' : 'XOAUTH2';
 }
 
-/** Whether Gmail will keep the account's From. Asks nobody: only the operator and Gmail know. */
-export function checkFrom({ user, from, aliases }: AccountConfig): Finding {
-  const same = (email: string) => toMailboxKey(email) === toMailboxKey(from.email);
-  if ([user, ...aliases].some(same))
-    return pass(same(user) ? 'the account itself' : `${from.email}, one of the aliases`);
+/**
+ * Checks whether Gmail will keep the From address of the account. Compares the configuration only.
+ */
+export function checkFrom({ user, from, aliases }: AccountConfig): CheckResult {
+  const isFrom = (email: string) => toMailboxKey(email) === toMailboxKey(from.email);
+  if ([user, ...aliases].some(isFrom))
+    return pass(isFrom(user) ? 'the account itself' : `${from.email}, one of the aliases`);
   return warn('from_replaced', `${from.email} is neither the account nor one of its aliases`);
 }
 
-export interface LoginNeeds {
+export interface LoginOptions {
   readonly ehloName: string;
-  /** Whom the dry run names in RCPT TO. */
+  /** The address that the dry run names in RCPT TO. */
   readonly recipient: string;
 }
 
 /**
- * A token if the account needs one, the login, and a dry MAIL and RCPT. One login at most, never in the clear; nothing is sent.
+ * Checks the access token, if the account needs one, then the login, then MAIL and RCPT. Logs in at
+ * most once, and never without encryption. Sends nothing.
  *
- * @param host null if no server works
+ * @param reachable null if no server works
  */
 export async function checkLogin(
   account: AccountConfig,
-  host: Host | null,
-  needs: LoginNeeds,
-  wire: Wire,
+  reachable: ReachableServer | null,
+  options: LoginOptions,
+  network: NetworkOptions,
 ): Promise<Check[]> {
-  if (!host) return skipLoginChecks(account, 'no server works');
+  if (!reachable) return skipLoginChecks(account, 'no server works');
   const { user, credentials } = account;
-  if (!credentials || host.server.tls === 'never') return rehearse(account, host, null, needs, wire);
-  const { token, line } = await prepareLogin(user, credentials(), wire.limitMs);
-  const rest =
-    line === null
+  if (!credentials || reachable.server.tls === 'never')
+    return checkDryRun(account, reachable, null, options, network);
+  const { tokenCheck, command } = await prepareLogin(user, credentials(), network.limitMs);
+  const checks =
+    command === null
       ? skipLoginChecks(account, 'there is no token')
-      : await rehearse(account, host, line, needs, wire);
-  return token ? [token, ...rest] : rest;
+      : await checkDryRun(account, reachable, command, options, network);
+  return tokenCheck ? [tokenCheck, ...checks] : checks;
 }
 
-/** The lines of an account that is not tried, and why. */
-export function skipLoginChecks({ user }: AccountConfig, why: string): Check[] {
-  const { auth, envelope } = aboutOf(user);
-  const finding = skip(`not tried: ${why}`);
-  return [toCheck(auth, finding), toCheck(envelope, finding)];
+/** The checks of an account that is not tried, and the reason. */
+export function skipLoginChecks({ user }: AccountConfig, reason: string): Check[] {
+  const { auth, envelope } = subjectsOf(user);
+  const result = skip(`not tried: ${reason}`);
+  return [toCheck(auth, result), toCheck(envelope, result)];
 }
 
-function aboutOf(target: string) {
+function subjectsOf(target: string) {
   return {
     token: { id: 'oauth_token', name: 'OAuth token', target },
     auth: { id: 'auth', name: 'AUTH', target },
@@ -66,79 +69,79 @@ function aboutOf(target: string) {
   } as const;
 }
 
-/** The line that logs in, and the check of the token in it. */
+/** Returns the AUTH command, and the check of the access token in it. */
 async function prepareLogin(
   user: string,
   credentials: Credentials,
   limitMs: number,
-): Promise<{ token: Check | null; line: string | null }> {
+): Promise<{ tokenCheck: Check | null; command: string | null }> {
   if (credentials.kind === 'app_password')
-    return { token: null, line: `AUTH PLAIN ${base64(`\0${user}\0${credentials.password}`)}` };
-  let line: string | null = null;
-  const check = await timed(aboutOf(user).token, async () => {
+    return { tokenCheck: null, command: `AUTH PLAIN ${toBase64(`\0${user}\0${credentials.password}`)}` };
+  let command: string | null = null;
+  const tokenCheck = await runCheck(subjectsOf(user).token, async () => {
     try {
-      const { token } = await createTokenSource(user, credentials, limitMs).take(null);
-      line = `AUTH XOAUTH2 ${base64(`user=${user}\x01auth=Bearer ${token}\x01\x01`)}`;
+      const { token } = await createTokenSource(user, credentials, limitMs).getToken(null);
+      command = `AUTH XOAUTH2 ${toBase64(`user=${user}\x01auth=Bearer ${token}\x01\x01`)}`;
       return pass('an access token was issued');
     } catch (error) {
-      return explain(error);
+      return diagnoseError(error);
     }
   });
-  return { token: check, line };
+  return { tokenCheck, command };
 }
 
-/** AUTH, MAIL and RCPT in one session, which RSET ends. */
-async function rehearse(
+/** Runs AUTH, MAIL and RCPT in one session, then RSET and QUIT. */
+async function checkDryRun(
   account: AccountConfig,
-  host: Host,
-  login: string | null,
-  needs: LoginNeeds,
-  wire: Wire,
+  { server, address }: ReachableServer,
+  authCommand: string | null,
+  options: LoginOptions,
+  network: NetworkOptions,
 ): Promise<Check[]> {
-  const about = aboutOf(account.user);
-  using opened = new DisposableStack();
-  let session: Dialogue | null = null;
-  const auth = await timed(about.auth, async () => {
+  const subjects = subjectsOf(account.user);
+  using resources = new DisposableStack();
+  let session: SmtpClient | null = null;
+  const auth = await runCheck(subjects.auth, async () => {
     try {
-      const dialogue = opened.use(await openDialogue(host.server, host.address, wire));
-      await begin(dialogue, host.server, needs.ehloName);
-      session = dialogue;
-      return login === null ? skip('tls=never: nobody logs in') : await logIn(dialogue, login);
+      const client = resources.use(await openSmtpClient(server, address, network));
+      await startSession(client, server, options.ehloName);
+      session = client;
+      return authCommand === null ? skip('no login: tls=never') : await logIn(client, authCommand);
     } catch (error) {
-      return explain(error);
+      return diagnoseError(error);
     }
   });
   if (auth.status === 'fail' || !session)
-    return [auth, toCheck(about.envelope, skip('not tried: there is no session'))];
-  const dialogue: Dialogue = session;
+    return [auth, toCheck(subjects.envelope, skip('not tried: there is no session'))];
+  const client: SmtpClient = session;
   return [
     auth,
-    await timed(about.envelope, () => tryEnvelope(dialogue, account.from.email, needs.recipient)),
+    await runCheck(subjects.envelope, () => tryEnvelope(client, account.from.email, options.recipient)),
   ];
 }
 
-async function logIn(dialogue: Dialogue, login: string): Promise<Finding> {
-  const mechanism = login.split(' ')[1];
+async function logIn(client: SmtpClient, authCommand: string): Promise<CheckResult> {
+  const mechanism = authCommand.split(' ')[1];
   const stage = mechanism === 'XOAUTH2' ? 'oauth' : 'auth';
-  const reply = await dialogue.say(login, stage);
-  // A challenge is how XOAUTH2 says no: an empty line asks for the refusal itself.
-  const last = reply.code === 334 ? await dialogue.say('', stage) : reply;
-  return pass(`logged in with ${mechanism}: ${last.code} ${last.response}`);
+  const reply = await client.sendCommand(authCommand, stage);
+  // XOAUTH2 refuses with a challenge: an empty line requests the error reply itself.
+  const finalReply = reply.code === 334 ? await client.sendCommand('', stage) : reply;
+  return pass(`logged in with ${mechanism}: ${finalReply.code} ${finalReply.response}`);
 }
 
-async function tryEnvelope(dialogue: Dialogue, from: string, recipient: string): Promise<Finding> {
+async function tryEnvelope(client: SmtpClient, from: string, recipient: string): Promise<CheckResult> {
   try {
-    const utf8 = /^\p{ASCII}*$/u.test(from + recipient) ? '' : ' SMTPUTF8';
-    await dialogue.say(`MAIL FROM:<${from}>${utf8}`, 'mail');
-    await dialogue.say(`RCPT TO:<${recipient}>`, 'rcpt');
-    await dialogue.say('RSET', 'session');
-    await dialogue.say('QUIT', 'session');
-    return pass(`${from} may write to ${recipient}; nothing was sent`);
+    const smtpUtf8 = /^\p{ASCII}*$/u.test(from + recipient) ? '' : ' SMTPUTF8';
+    await client.sendCommand(`MAIL FROM:<${from}>${smtpUtf8}`, 'mail');
+    await client.sendCommand(`RCPT TO:<${recipient}>`, 'rcpt');
+    await client.sendCommand('RSET', 'session');
+    await client.sendCommand('QUIT', 'session');
+    return pass(`${from} may send to ${recipient}; nothing was sent`);
   } catch (error) {
-    return explain(error);
+    return diagnoseError(error);
   }
 }
 
-function base64(text: string): string {
+function toBase64(text: string): string {
   return Buffer.from(text).toString('base64');
 }

@@ -1,29 +1,28 @@
 import { resolve } from 'node:path';
 import type { QueueUrl } from '../../config/queue-url.ts';
-import { type Check, type Finding, fail, pass, skip, toCheck, warn } from '../report.ts';
+import { type Check, type CheckResult, fail, pass, runCheck, skip, toCheck, warn } from '../check.ts';
 import type { TroubleshootingId } from '../troubleshooting.ts';
-import { split } from './configuration.ts';
-import { timed } from './network.ts';
+import { splitProblem } from './configuration.ts';
 
-const ABOUT = { id: 'queue', name: 'Queue', target: 'QUEUE_URL' } as const;
+const SUBJECT = { id: 'queue', name: 'Queue', target: 'QUEUE_URL' } as const;
 
-/** Whether the service could use what QUEUE_URL names. Changes nothing there. */
+/** Checks whether the service can use the queue backend of QUEUE_URL. Writes nothing to it. */
 export async function checkQueueBackend(url: QueueUrl): Promise<Check[]> {
   switch (url.kind) {
     case 'memory':
-      return [toCheck(ABOUT, skip('nothing to check: the queue is in memory'))];
+      return [toCheck(SUBJECT, skip('nothing to check: the queue is in memory'))];
     case 'sqlite':
-      return [await timed(ABOUT, () => inspectSqlite(url.file))];
+      return [await runCheck(SUBJECT, () => checkSqlite(url.file))];
     case 'redis':
-      return examineRedis(url.url);
+      return checkRedis(url.url);
   }
 }
 
-async function inspectSqlite(file: string): Promise<Finding> {
+async function checkSqlite(file: string): Promise<CheckResult> {
   const path = resolve(file);
-  const { inspectFile } = await import('../../adapters/sqlite/inspect.ts');
+  const { checkFile } = await import('../../adapters/sqlite/file-check.ts');
   try {
-    switch (inspectFile(path)) {
+    switch (checkFile(path)) {
       case 'ready':
         return pass(`${path} can be read and written`);
       case 'new':
@@ -36,16 +35,16 @@ async function inspectSqlite(file: string): Promise<Finding> {
   }
 }
 
-async function examineRedis(url: string): Promise<Check[]> {
+async function checkRedis(url: string): Promise<Check[]> {
   const { connect, disconnect } = await import('../../adapters/redis/connection/connect.ts');
-  const { inspect } = await import('../../adapters/redis/connection/inspect.ts');
+  const { checkServer } = await import('../../adapters/redis/connection/server-check.ts');
   const { host } = new URL(url);
   let warnings: readonly string[] = [];
-  const check = await timed(ABOUT, async () => {
+  const check = await runCheck(SUBJECT, async () => {
     try {
       const connections = await connect(url);
       try {
-        warnings = await inspect(connections.redis);
+        warnings = await checkServer(connections.redis);
         return pass(`Redis at ${host} responds, and its version can be used`);
       } finally {
         disconnect(connections);
@@ -54,12 +53,12 @@ async function examineRedis(url: string): Promise<Check[]> {
       return unusable('redis_unusable', error);
     }
   });
-  return [check, ...warnings.map((warning) => toCheck(ABOUT, warn('redis_unsafe', warning)))];
+  return [check, ...warnings.map((warning) => toCheck(SUBJECT, warn('redis_unsafe', warning)))];
 }
 
-/** No message of an adapter has the URL, which may hold a password. */
-function unusable(id: TroubleshootingId, error: unknown): Finding {
-  const { what, mend } = split(error instanceof Error ? error.message : String(error));
-  const finding = fail(id, what);
-  return { ...finding, advice: mend ?? finding.advice };
+/** Messages of adapters never contain the URL, which may include a password. */
+function unusable(id: TroubleshootingId, error: unknown): CheckResult {
+  const { problem, fix } = splitProblem(error instanceof Error ? error.message : String(error));
+  const result = fail(id, problem);
+  return { ...result, advice: fix ?? result.advice };
 }

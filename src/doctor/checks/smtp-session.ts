@@ -1,114 +1,121 @@
 import type { SmtpServer } from '../../config/smtp-url.ts';
-import { type Finding, fail, pass, skip, warn } from '../report.ts';
-import { explain, NO_STARTTLS, type Trouble } from '../wire/connection-errors.ts';
-import { type Dialogue, openDialogue } from '../wire/smtp-dialogue.ts';
-import { certificateOf, type PresentedCertificate, type Wire } from '../wire/sockets.ts';
+import { type CheckResult, fail, pass, skip, warn } from '../check.ts';
+import { diagnoseError, type FailedResult, NO_STARTTLS } from '../net/error-diagnosis.ts';
+import { openSmtpClient, type SmtpClient } from '../net/smtp-client.ts';
+import { certificateOf, type NetworkOptions, type PresentedCertificate } from '../net/sockets.ts';
 
-/** A server and the address that takes its connections. */
-export interface Host {
+/** A server, and one of its addresses that accepts connections. */
+export interface ReachableServer {
   readonly server: SmtpServer;
   readonly address: string;
 }
 
-export interface SessionNeeds {
+export interface SessionRequirements {
   readonly ehloName: string;
-  /** How the accounts log in: `PLAIN`, `XOAUTH2`. */
+  /** The authentication mechanisms that the accounts need: `PLAIN`, `XOAUTH2`. */
   readonly mechanisms: readonly string[];
   readonly maxMessageBytes: number;
 }
 
-export interface SessionFindings {
-  readonly tls: Finding & { readonly durationMs: number };
-  readonly ehlo: Finding & { readonly durationMs: number };
-  /** Why there is no session; null if there is one. */
-  readonly trouble: Trouble | null;
+export interface SessionResult {
+  readonly tls: CheckResult & { readonly durationMs: number };
+  readonly ehlo: CheckResult & { readonly durationMs: number };
+  /** Null if the session works. */
+  readonly failure: FailedResult | null;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-const ENDS_SOON_DAYS = 14;
+const EXPIRES_SOON_DAYS = 14;
 
-/** TLS, EHLO and what the server offers. Does not log in. */
-export async function checkSession(host: Host, needs: SessionNeeds, wire: Wire): Promise<SessionFindings> {
-  const { server, address } = host;
-  const findings = { tls: skip('not tried'), ehlo: skip('not tried') };
-  if (server.tls === 'never') findings.tls = skip('tls=never: mail goes in the clear, and nobody logs in');
-  const spent = { tls: 0, ehlo: 0 };
-  let at: keyof typeof findings = server.tls === 'implicit' ? 'tls' : 'ehlo';
-  let since = performance.now();
-  const goOnTo = (step: typeof at) => {
-    spent[at] += performance.now() - since;
-    since = performance.now();
-    at = step;
+/** Checks TLS, EHLO and the offered extensions. Does not log in. */
+export async function checkSession(
+  reachable: ReachableServer,
+  requirements: SessionRequirements,
+  network: NetworkOptions,
+): Promise<SessionResult> {
+  const { server, address } = reachable;
+  const results = { tls: skip('not tried'), ehlo: skip('not tried') };
+  if (server.tls === 'never')
+    results.tls = skip('tls=never: the connection is not encrypted, and there is no login');
+  const durations = { tls: 0, ehlo: 0 };
+  let step: keyof typeof results = server.tls === 'implicit' ? 'tls' : 'ehlo';
+  let stepStartedAt = performance.now();
+  const startStep = (next: typeof step) => {
+    durations[step] += performance.now() - stepStartedAt;
+    stepStartedAt = performance.now();
+    step = next;
   };
-  let trouble: Trouble | null = null;
+  let failure: FailedResult | null = null;
   try {
-    using dialogue = await openDialogue(server, address, wire);
-    const capabilities = await begin(dialogue, server, needs.ehloName, (step, certificate) => {
-      goOnTo(step);
-      if (certificate) findings.tls = toTlsFinding(certificate);
+    using client = await openSmtpClient(server, address, network);
+    const extensions = await startSession(client, server, requirements.ehloName, (next, certificate) => {
+      startStep(next);
+      if (certificate) results.tls = toTlsResult(certificate);
     });
-    findings.ehlo = toEhloFinding(capabilities, server, needs);
-    if (findings.ehlo.status === 'fail')
-      trouble = { ...findings.ehlo, status: 'fail', error: 'bad_credentials' };
+    results.ehlo = toEhloResult(extensions, server, requirements);
+    if (results.ehlo.status === 'fail')
+      failure = { ...results.ehlo, status: 'fail', error: 'bad_credentials' };
   } catch (error) {
-    trouble = explain(error);
-    if (at === 'tls' && trouble.error === 'tls_failed')
-      trouble = await nameIssuer(trouble, host, needs, wire);
-    findings[at] = trouble;
+    failure = diagnoseError(error);
+    if (step === 'tls' && failure.error === 'tls_failed')
+      failure = await addIssuer(failure, reachable, requirements, network);
+    results[step] = failure;
   }
-  goOnTo(at);
+  startStep(step);
   return {
-    tls: { ...findings.tls, durationMs: spent.tls },
-    ehlo: { ...findings.ehlo, durationMs: spent.ehlo },
-    trouble,
+    tls: { ...results.tls, durationMs: durations.tls },
+    ehlo: { ...results.ehlo, durationMs: durations.ehlo },
+    failure,
   };
 }
 
 /**
- * Greeting, TLS and EHLO, in the order of the server: from there on it would take a login. Resolves to what the last EHLO offers.
+ * Runs greeting, TLS and EHLO, in the order that the server needs. The session is then ready for a
+ * login.
  *
- * @param onStep told what is tried next, and the certificate once it is verified
+ * @param onStep called with the next step, and with the certificate once it is verified
+ * @returns the extensions that the last EHLO offers
  */
-export async function begin(
-  dialogue: Dialogue,
+export async function startSession(
+  client: SmtpClient,
   { tls }: SmtpServer,
-  name: string,
+  ehloName: string,
   onStep: (step: 'tls' | 'ehlo', certificate: PresentedCertificate | null) => void = () => {},
 ): Promise<string[]> {
-  if (tls === 'implicit') onStep('ehlo', certificateOf(await dialogue.encrypt()));
-  await dialogue.greeting();
-  const capabilities = await dialogue.ehlo(name);
-  if (tls !== 'starttls') return capabilities;
+  if (tls === 'implicit') onStep('ehlo', certificateOf(await client.startTls()));
+  await client.readGreeting();
+  const extensions = await client.sendEhlo(ehloName);
+  if (tls !== 'starttls') return extensions;
   onStep('tls', null);
-  if (!capabilities.includes('STARTTLS')) {
+  if (!extensions.includes('STARTTLS')) {
     throw Object.assign(new Error('EHLO does not offer STARTTLS'), {
       code: 'ETLS',
       originalCode: NO_STARTTLS,
     });
   }
-  onStep('ehlo', certificateOf(await dialogue.encrypt()));
-  return dialogue.ehlo(name);
+  onStep('ehlo', certificateOf(await client.startTls()));
+  return client.sendEhlo(ehloName);
 }
 
-function toTlsFinding({ issuer, validTo }: PresentedCertificate): Finding {
+function toTlsResult({ issuer, validTo }: PresentedCertificate): CheckResult {
   const days = Math.floor((validTo.getTime() - Date.now()) / DAY_MS);
-  const detail = `the certificate is trusted, made by ${issuer}, and has ${days === 1 ? 'one day' : `${days} days`} left`;
-  return days < ENDS_SOON_DAYS ? warn('certificate_ends_soon', detail) : pass(detail);
+  const detail = `the certificate is trusted, was issued by ${issuer}, and expires in ${days === 1 ? 'one day' : `${days} days`}`;
+  return days < EXPIRES_SOON_DAYS ? warn('certificate_ends_soon', detail) : pass(detail);
 }
 
-function toEhloFinding(
-  capabilities: readonly string[],
+function toEhloResult(
+  extensions: readonly string[],
   { tls }: SmtpServer,
-  { mechanisms, maxMessageBytes }: SessionNeeds,
-): Finding {
-  const offered = capabilities.find((line) => /^AUTH[ =]/.test(line))?.split(/[ =]+/) ?? [];
+  { mechanisms, maxMessageBytes }: SessionRequirements,
+): CheckResult {
+  const offered = extensions.find((line) => /^AUTH[ =]/.test(line))?.split(/[ =]+/) ?? [];
   const missing = tls === 'never' ? [] : mechanisms.filter((mechanism) => !offered.includes(mechanism));
   if (missing.length > 0) return fail('auth_missing', `EHLO does not offer AUTH ${missing.join(' or ')}`);
-  const size = Number(capabilities.find((line) => /^SIZE \d+$/.test(line))?.slice(5) ?? 0);
+  const size = Number(extensions.find((line) => /^SIZE \d+$/.test(line))?.slice(5) ?? 0);
   if (size > 0 && size < maxMessageBytes) {
     return warn(
       'size_smaller',
-      `the server takes ${size} bytes, MAX_MESSAGE_BYTES allows ${maxMessageBytes}`,
+      `the server accepts ${size} bytes, MAX_MESSAGE_BYTES allows ${maxMessageBytes}`,
     );
   }
   const offers = [
@@ -116,31 +123,31 @@ function toEhloFinding(
     offered.length > 0 && offered.join(' '),
     size > 0 && `SIZE ${size}`,
   ];
-  return pass(`it offers ${offers.filter(Boolean).join(', ') || 'nothing that Outtray uses'}`);
+  return pass(`it offers ${offers.filter(Boolean).join(', ') || 'no extension that Outtray uses'}`);
 }
 
-const NO_CERTIFICATE = ['tls_on_starttls_port', 'starttls_missing'];
+const WITHOUT_CERTIFICATE = ['tls_on_starttls_port', 'starttls_missing'];
 
-/** Who made the certificate that is not trusted: the first thing one wants to know of an interception. */
-async function nameIssuer(
-  trouble: Trouble,
-  { server, address }: Host,
-  { ehloName }: SessionNeeds,
-  wire: Wire,
-): Promise<Trouble> {
-  if (NO_CERTIFICATE.includes(trouble.code ?? '')) return trouble;
+/** Adds the issuer of the untrusted certificate to the detail: it shows what intercepts TLS. */
+async function addIssuer(
+  failure: FailedResult,
+  { server, address }: ReachableServer,
+  { ehloName }: SessionRequirements,
+  network: NetworkOptions,
+): Promise<FailedResult> {
+  if (WITHOUT_CERTIFICATE.includes(failure.code ?? '')) return failure;
   try {
-    using dialogue = await openDialogue(server, address, wire);
+    using client = await openSmtpClient(server, address, network);
     if (server.tls === 'starttls') {
-      await dialogue.greeting();
-      await dialogue.ehlo(ehloName);
+      await client.readGreeting();
+      await client.sendEhlo(ehloName);
     }
-    const { issuer, validTo } = await dialogue.look();
-    const until = Number.isNaN(validTo.getTime())
+    const { issuer, validTo } = await client.readCertificate();
+    const validity = Number.isNaN(validTo.getTime())
       ? ''
       : `, valid until ${validTo.toISOString().slice(0, 10)}`;
-    return { ...trouble, detail: `${trouble.detail} It was made by ${issuer}${until}.` };
+    return { ...failure, detail: `${failure.detail} It was issued by ${issuer}${validity}.` };
   } catch {
-    return trouble;
+    return failure;
   }
 }

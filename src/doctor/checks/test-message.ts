@@ -4,31 +4,33 @@ import type { AccountConfig } from '../../config/account-config.ts';
 import type { SmtpServer } from '../../config/smtp-url.ts';
 import type { Job } from '../../core/delivery/outcome.ts';
 import { createId } from '../../core/id.ts';
-import { type Finding, pass } from '../report.ts';
-import { toTrouble } from '../wire/connection-errors.ts';
+import { type CheckResult, pass } from '../check.ts';
+import { diagnoseFault } from '../net/error-diagnosis.ts';
 
-/** As the service has them, save that a person waits. */
-const DEADLINES_HERE = { ...DEADLINES, bodyMs: 60_000 };
+/** The deadlines of the service, with a shorter body limit, since a person is waiting. */
+const TEST_DEADLINES = { ...DEADLINES, bodyMs: 60_000 };
 
-export interface DeliveryOptions {
+export interface TestMessageOptions {
   readonly servers: readonly SmtpServer[];
   readonly ehloName: string;
   readonly ca: string | null;
-  /** Says which version wrote the message. */
+  /** Version of Outtray to name in the message. */
   readonly version: string;
 }
 
-/** Sends a real message, through the very transport that the service uses, and tells what the server answered. */
-export async function sendMessage(
+/**
+ * Sends a real message through the transport that the service uses, and reports the server's reply.
+ */
+export async function sendTestMessage(
   { user, credentials, from }: AccountConfig,
   to: string,
-  options: DeliveryOptions,
-): Promise<Finding> {
+  options: TestMessageOptions,
+): Promise<CheckResult> {
   const { servers, ehloName, ca, version } = options;
-  const transport = openTransport({ servers, user, credentials, ehloName, ca, deadlines: DEADLINES_HERE });
+  const transport = openTransport({ servers, user, credentials, ehloName, ca, deadlines: TEST_DEADLINES });
   try {
     const { fault, reply } = await transport.send(toJob(from, to, version));
-    if (fault) return toTrouble(fault);
+    if (fault) return diagnoseFault(fault);
     return pass(
       `sent to ${to}: ${[reply?.code, reply?.enhanced, reply?.response].filter(Boolean).join(' ')}`,
     );
@@ -40,14 +42,20 @@ export async function sendMessage(
 function toJob(from: AccountConfig['from'], to: string, version: string): Job {
   const id = createId('msg');
   const text = [
-    `This message was sent by outtray doctor, version ${version}: mail goes out.`,
-    `It was sent from ${from.email}. If another address stands in From, Gmail replaced it: add the first one under "Send mail as".`,
+    `This message was sent by outtray doctor, version ${version}. If you can read it, sending works.`,
+    `It was sent from ${from.email}. If From shows another address, Gmail has replaced it: add ${from.email} under "Send mail as".`,
   ].join('\n\n');
   return {
     id,
     messageId: `<${id}@${from.email.slice(from.email.lastIndexOf('@') + 1)}>`,
     date: Date.now(),
-    envelope: { from, to: [{ email: to, name: null }], cc: [], bcc: [], subject: 'Outtray doctor: a test' },
+    envelope: {
+      from,
+      to: [{ email: to, name: null }],
+      cc: [],
+      bcc: [],
+      subject: 'Outtray doctor: test message',
+    },
     content: {
       replyTo: [],
       html: null,

@@ -1,21 +1,21 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { AppError } from '../../core/errors.ts';
 
-/** What a request presents as its API key. */
+/** The API key that a request presents. */
 export interface Credentials {
   readonly secret: string;
-  /** The user name of Basic credentials, which must be the name of the key. Null for the other forms. */
+  /** User name of Basic credentials, which must be the name of the key; null for other schemes. */
   readonly name: string | null;
 }
 
-/** Every set of credentials in the headers: one, or two for a request with both headers. */
+/** All credentials in the headers: one, or two if both headers are present. */
 export type CredentialsList = readonly [Credentials, ...Credentials[]];
 
 /**
  * Reads the credentials from `Authorization` (Bearer, RFC 6750; Basic, RFC 7617) and `X-API-Key`.
  *
- * @throws {AppError} `missing_api_key` without both headers; `invalid_api_key` if one of them is malformed. No text repeats any part of a
- * secret.
+ * @throws {AppError} `missing_api_key` if neither header is present; `invalid_api_key` if one is
+ *   malformed. No error text repeats any part of a secret.
  */
 export function readCredentials(headers: IncomingHttpHeaders): CredentialsList {
   const { authorization, 'x-api-key': apiKey } = headers;
@@ -24,12 +24,12 @@ export function readCredentials(headers: IncomingHttpHeaders): CredentialsList {
     authorization === undefined ? fromApiKey : [readAuthorization(authorization), ...fromApiKey];
   if (first === undefined)
     throw new AppError('missing_api_key', {
-      detail: 'There is no Authorization header and no X-API-Key header.',
+      detail: 'The request has neither an Authorization nor an X-API-Key header.',
     });
   return [first, ...rest];
 }
 
-/** Any visible ASCII, which is more than RFC 6750, section 2.1, allows. */
+/** Any visible ASCII: more than RFC 6750, section 2.1, allows. */
 const SECRET = /^[!-~]+$/;
 const SCHEME_AND_SECRET = /^(Bearer|Basic)[ \t]+([!-~]+)[ \t]*$/i;
 
@@ -44,7 +44,7 @@ function readApiKey(header: string): Credentials {
   if (SECRET.test(header)) return { secret: header, name: null };
   if (header === '') throw invalid('The X-API-Key header is empty.');
   const reason = /^Bearer /i.test(header) ? ', without `Bearer`' : `: ${describeText(header)}`;
-  throw invalid(`The X-API-Key header must be the secret alone${reason}.`);
+  throw invalid(`The X-API-Key header must contain only the secret${reason}.`);
 }
 
 function readBasic(base64: string): Credentials {
@@ -52,12 +52,15 @@ function readBasic(base64: string): Credentials {
   const [, name, secret] = /^([^:]*):([!-~]+)$/.exec(text) ?? [];
   if (name !== undefined && secret !== undefined) return { secret, name };
   const reason = /[\r\n]$/.test(text)
-    ? ' There is a line break at the end: encode it with `printf`, not `echo`.'
+    ? ' It ends with a line break: encode it with `printf`, not `echo`.'
     : '';
-  throw invalid(`Basic credentials must be the base64 of \`name:secret\`, both as in API_KEYS.${reason}`);
+  throw invalid(`Basic credentials must be \`name:secret\` in base64, both as in API_KEYS.${reason}`);
 }
 
-/** Schemes that clients send. Others are not named: the first word of such a header may be part of a secret. */
+/**
+ * Schemes that clients send. Unknown ones are not repeated in errors, because the first word may be
+ * part of a secret.
+ */
 const KNOWN_SCHEMES = [
   ...[
     'Bearer',
@@ -87,7 +90,7 @@ const KNOWN_SCHEMES = [
   ],
 ];
 
-/** What came in place of `Bearer <secret>`, as the end of a sentence. */
+/** Describes what a header contains instead of `Bearer <secret>`, as the end of a sentence. */
 function describeHeader(header: string): string {
   if (header === '') return '; it is empty.';
   const [first = '', ...rest] = header.split(/[ \t]+/).filter(Boolean);
@@ -104,20 +107,17 @@ function describeHeader(header: string): string {
   return `; after \`${scheme}\`, ${describeText(rest.join(' '))}.`;
 }
 
-/** What is wrong with a text that is no {@link SECRET}. */
+/** Describes why a text does not match {@link SECRET}. */
 function describeText(text: string): string {
-  if (/[^ -~]/.test(text)) return 'it has characters beyond ASCII, such as curly quotes';
-  return /^Bearer /i.test(text) ? 'it has `Bearer` again' : 'it has spaces';
+  if (/[^ -~]/.test(text)) return 'it has non-ASCII characters, such as curly quotes';
+  return /^Bearer /i.test(text) ? 'it repeats `Bearer`' : 'it has spaces';
 }
 
-/** Forms of a well-formed secret that no key has, and what the client probably did. */
+/** Well-formed values that no key can have, and the probable mistake. */
 const MISTAKES: readonly (readonly [pattern: RegExp, advice: string])[] = [
   [/^(["'`]).*\1$/, 'It is in quotes: remove them.'],
   [/^<.*>$/, 'It is in angle brackets: send the secret without them.'],
-  [
-    /^\$|^%\w+%$|\{\{.*\}\}/,
-    'It looks like the name of a variable: put the value of the variable in its place.',
-  ],
+  [/^\$|^%\w+%$|\{\{.*\}\}/, 'It looks like the name of a variable: send the value of the variable.'],
   [
     /^(?:undefined|null|None|nil|NaN|true|false|\[object.*)$/,
     'It looks like an unset variable: check how the client reads the secret.',
@@ -125,26 +125,29 @@ const MISTAKES: readonly (readonly [pattern: RegExp, advice: string])[] = [
   [/^sha256:/, 'It looks like a digest: send the secret itself.'],
   [
     /^[\w.-]{1,64}:/,
-    'It has a colon: if that is `name:secret` as in API_KEYS, send only what follows the colon.',
+    'It has a colon: if it is `name:secret` from API_KEYS, send only the part after the colon.',
   ],
 ];
 
 /**
- * The refusal of well-formed credentials that belong to no key. It depends only on their form, never on the keys: a caller who guesses does
- * not learn whether the name or the secret was wrong.
+ * The error for well-formed credentials that match no key. It depends only on their form, never on
+ * the keys, so that guessing does not reveal whether the name or the secret was wrong.
  */
-export function describeUnknown({ secret, name }: Credentials): AppError {
+export function unknownCredentials({ secret, name }: Credentials): AppError {
   const [, advice] = MISTAKES.find(([pattern]) => pattern.test(secret)) ?? [];
-  if (advice !== undefined) return invalid(`The secret is not the secret of any key. ${advice}`);
+  if (advice !== undefined) return invalid(`The secret matches no API key. ${advice}`);
   if (name !== null)
     return invalid(
-      'No key has this name and this secret: the Basic user name must be the name of the key, the password its secret.',
+      'No API key has this name and secret: the Basic user name must be the name of the key, the password its secret.',
     );
   return new AppError('invalid_api_key');
 }
 
-export function describeDifference(): AppError {
-  return invalid('The Authorization and X-API-Key headers have different credentials: send one of the two.');
+/** The error for two headers with different secrets. */
+export function conflictingCredentials(): AppError {
+  return invalid(
+    'The Authorization and X-API-Key headers have different credentials: send only one of them.',
+  );
 }
 
 function invalid(detail: string): AppError {

@@ -1,8 +1,9 @@
 import type { Delivery, Status } from '../../core/delivery/delivery.ts';
 import type { Address } from '../../core/message/address.ts';
+import { toIso, toIsoOrNull } from '../presenters/time.ts';
 import type { Email, EmailEntry } from './schemas.ts';
 
-/** What each status is among Resend's events: https://resend.com/docs/dashboard/emails/introduction. */
+/** The event of Resend for each status: https://resend.com/docs/dashboard/emails/introduction. */
 const LAST_EVENTS: Readonly<Record<Status, Email['last_event']>> = {
   scheduled: 'scheduled',
   queued: 'queued',
@@ -11,14 +12,14 @@ const LAST_EVENTS: Readonly<Record<Status, Email['last_event']>> = {
   sent: 'sent',
   partially_sent: 'sent',
   failed: 'failed',
-  // Nobody knows, and it waits for a person to decide. Called failed it would be sent again, and might arrive twice.
+  // The operator has to decide. Clients would send a failed email again, and it might arrive twice.
   uncertain: 'delivery_delayed',
   canceled: 'canceled',
   expired: 'failed',
 };
 
-/** A delivery as an item of a list. */
-export function toEntry({
+/** A delivery as an entry of a list. */
+export function toEmailEntry({
   id,
   messageId,
   envelope,
@@ -36,23 +37,24 @@ export function toEntry({
     bcc: envelope.bcc.map(toText),
     reply_to: content?.replyTo.map(toText) ?? null,
     subject: envelope.subject,
-    created_at: new Date(createdAt).toISOString(),
-    scheduled_at: scheduledAt === null ? null : new Date(scheduledAt).toISOString(),
+    created_at: toIso(createdAt),
+    scheduled_at: toIsoOrNull(scheduledAt),
     last_event: LAST_EVENTS[status],
   };
 }
 
+/** A delivery with its content. */
 export function toEmail(delivery: Delivery): Email {
   return {
     object: 'email',
-    ...toEntry(delivery),
+    ...toEmailEntry(delivery),
     html: delivery.content?.html ?? null,
     text: delivery.content?.text ?? null,
     tags: Object.entries(delivery.tags).map(([name, value]) => ({ name, value })),
   };
 }
 
-/** RFC 5322, section 3.2.3: what may stand in a name only between quotes. */
+/** Characters that a display name may contain only in quotes (RFC 5322, section 3.2.3). */
 const SPECIALS = /[()<>[\]:;@\\,."]/;
 
 function toText({ email, name }: Address): string {

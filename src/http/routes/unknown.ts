@@ -1,29 +1,32 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../../core/errors.ts';
+import { pathOf } from '../errors/error-handler.ts';
 import { findNearestRoute, type KnownRoute } from '../errors/nearest-route.ts';
-import { pathOf } from '../errors/problem.ts';
 import { type Authenticate, identify } from '../request/auth.ts';
 import type { RateLimits } from '../request/rate-limit.ts';
-import { quote } from '../validation/quote.ts';
+import { quote } from '../validation/validation.ts';
 
 export interface UnknownOptions {
   readonly authenticate: Authenticate;
   readonly limits: RateLimits;
-  /** The documented routes, complete once the app is ready. */
+  /** The documented routes. Complete once the app is ready. */
   readonly routes: readonly KnownRoute[];
 }
 
-/** Requests that no route takes: 405 where another method would do, else 404. Both name the nearest route. */
+/**
+ * Responds to requests without a route: 405 if the path has other methods, else 404. Both suggest
+ * the nearest route.
+ */
 export const unknownRoutes: FastifyPluginAsync<UnknownOptions> = async (
   app,
   { authenticate, limits, routes },
 ) => {
   const refuse = async (request: FastifyRequest, reply: FastifyReply): Promise<never> => {
     if (identify(request, authenticate) === null) await limits.spend(request, reply);
-    else await limits.strike(request);
+    else await limits.countFailure(request);
     const path = pathOf(request);
     const methods = app.supportedMethods.filter((method) => app.findRoute({ method, url: path }) !== null);
-    // A route that takes the method, but found nothing, sends its requests here as well.
+    // Routes also delegate here if they find nothing for a request that they match.
     if (methods.includes(request.method)) throw new AppError('not_found');
     const nearest = findNearestRoute(request.method, path, routes);
     const advice = nearest === null ? '' : ` Did you mean ${nearest}?`;
@@ -37,12 +40,15 @@ export const unknownRoutes: FastifyPluginAsync<UnknownOptions> = async (
     });
   };
 
-  // As a hook too, so that no body is read for nothing.
+  // Also as a hook, so that no body is read for nothing.
   app.addHook('onRequest', refuse);
   app.setNotFoundHandler(refuse);
 };
 
-/** Collects the routes that are registered after it, by path: those of the OpenAPI document, and `/docs`, which shows it. */
+/**
+ * Collects the routes that are registered afterwards, by path: those of the OpenAPI document, and
+ * `/docs`.
+ */
 export function collectRoutes(app: FastifyInstance): readonly KnownRoute[] {
   const routes: { readonly path: string; readonly methods: string[] }[] = [];
   app.addHook('onRoute', ({ url, method, schema }) => {

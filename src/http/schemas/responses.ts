@@ -1,22 +1,36 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../core/errors.ts';
-import { type Problem, problem } from './problem.ts';
+import { problem } from './problem.ts';
 
-/** Documented headers, by name. */
+/**
+ * What a route documents of its responses, by status; `src/http/openapi` turns it into the OpenAPI
+ * document.
+ */
+export type DocumentedResponses = Readonly<Record<string, DocumentedResponse>>;
+
+export interface DocumentedResponse {
+  readonly description: string;
+  readonly headers: Headers;
+  /** By media type; empty for a response without a body. */
+  readonly content: Readonly<Record<string, { readonly schema: z.ZodType }>>;
+  /** The codes that an error can have. Undefined for other responses. */
+  readonly codes?: readonly ErrorCode[];
+}
+
 type Headers = Readonly<Record<string, { type: string; description: string; examples?: readonly unknown[] }>>;
 
-/** Every answer to a request with a good key has these. */
+/** The headers of every response to a request with a valid key. */
 export const RATE_LIMIT_HEADERS = {
   'RateLimit-Policy': {
     type: 'string',
     description:
-      'What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds.',
+      'Limits of the key: q requests in w seconds, where a batch counts as its messages. For a message, also the limit of its account: q messages in w seconds.',
     examples: ['"key";q=3000;w=60, "account";q=2000;w=86400'],
   },
   RateLimit: {
     type: 'string',
     description:
-      'What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits.',
+      'What remains of the limits: r requests, until the window ends in t seconds; for the account, r messages of this priority, and more in t seconds. Mail beyond the limit of the account waits.',
     examples: ['"key";r=2999;t=42, "account";r=1788;t=3600'],
   },
 } as const satisfies Headers;
@@ -24,26 +38,30 @@ export const RATE_LIMIT_HEADERS = {
 export const LOCATION = {
   Location: {
     type: 'string',
-    description: 'Where to see what becomes of it.',
+    description: 'The path of the message.',
     examples: ['/messages/msg_01k7m4q2'],
   },
 } as const satisfies Headers;
 export const REPLAYED = {
   'Idempotency-Replayed': {
     type: 'string',
-    description: 'Present if this is the answer to an earlier request.',
+    description: 'Present if this is the response to an earlier request with the same key.',
     examples: ['true'],
   },
 } as const satisfies Headers;
 
 const RETRY_AFTER = {
-  'Retry-After': { type: 'integer', description: 'Seconds to wait.', examples: [5] },
+  'Retry-After': { type: 'integer', description: 'Time to wait, in seconds.', examples: [5] },
 } as const satisfies Headers;
 const WWW_AUTHENTICATE = {
-  'WWW-Authenticate': { type: 'string', description: 'Bearer.', examples: ['Bearer'] },
+  'WWW-Authenticate': {
+    type: 'string',
+    description: 'The authentication scheme.',
+    examples: ['Bearer'],
+  },
 } as const satisfies Headers;
 
-/** What any request with a key may be answered. */
+/** Errors of any request that needs a key. */
 export const KEY_CODES = [
   'invalid_json',
   'missing_api_key',
@@ -54,7 +72,7 @@ export const KEY_CODES = [
   'queue_unavailable',
 ] as const satisfies ErrorCode[];
 
-/** What any request with a body may be answered, whether the route reads the body or not. */
+/** Errors of any request that can have a body, whether the route reads the body or not. */
 export const BODY_CODES = [
   'request_timeout',
   'message_too_large',
@@ -62,68 +80,70 @@ export const BODY_CODES = [
   'queue_full',
 ] as const satisfies ErrorCode[];
 
-/** One documented answer, in its media type. */
-export interface Answer {
-  readonly description: string;
-  readonly headers: Headers;
-  readonly content: Readonly<Record<string, { readonly schema: z.ZodType }>>;
-  /** Of an error: its codes, and the body that is sent for a problem. */
-  readonly errors?: { readonly codes: readonly ErrorCode[]; readonly toBody: (problem: Problem) => unknown };
-}
-
-export function answer(
+/** Documents one successful response. */
+export function success(
   description: string,
   schema: z.ZodType,
-  options: { headers?: Headers; type?: string } = {},
-): Answer {
+  { headers = {}, type = 'application/json' }: { headers?: Headers; type?: string } = {},
+): DocumentedResponse {
+  return { description, headers, content: { [type]: { schema } } };
+}
+
+/**
+ * Documents the responses of a route that needs no key: `successes` by status, and an error for
+ * each code.
+ */
+export function publicResponses(
+  successes: Readonly<Record<number, DocumentedResponse>>,
+  codes: readonly ErrorCode[],
+): DocumentedResponses {
+  return { ...successes, ...problemResponses(codes, {}) };
+}
+
+/**
+ * Documents the responses of a route that needs a key, including the errors and headers of every
+ * such route.
+ */
+export function keyedResponses(
+  successes: Readonly<Record<number, DocumentedResponse>>,
+  codes: readonly ErrorCode[] = [],
+): DocumentedResponses {
   return {
-    description,
-    headers: options.headers ?? {},
-    content: { [options.type ?? 'application/json']: { schema } },
+    ...withHeaders(successes, RATE_LIMIT_HEADERS),
+    ...problemResponses([...KEY_CODES, ...codes], RATE_LIMIT_HEADERS),
   };
 }
 
-/** The documented answers of a route by status, its own and its problems; `common` are the headers that all of these have. */
-export function answers(
-  own: Readonly<Record<number, Answer>>,
-  codes: readonly ErrorCode[],
-  common: Headers = {},
-): Record<string, Answer> {
-  const successes = Object.entries(own).map(
-    ([status, given]) => [status, { ...given, headers: { ...given.headers, ...common } }] as const,
+/** Adds headers to each response. */
+export function withHeaders(responses: DocumentedResponses, added: Headers): DocumentedResponses {
+  return Object.fromEntries(
+    Object.entries(responses).map(([status, response]) => [
+      status,
+      { ...response, headers: { ...response.headers, ...added } },
+    ]),
   );
-  const problems = [...Map.groupBy(codes, (code) => ERRORS[code].status)].map(
-    ([status, group]) => [status, toProblems(status, group, common)] as const,
+}
+
+/** One response for each status that the codes have. */
+function problemResponses(codes: readonly ErrorCode[], common: Headers): DocumentedResponses {
+  const byStatus = Map.groupBy(codes, (code) => ERRORS[code].status);
+  return Object.fromEntries(
+    [...byStatus].map(([status, codesOfStatus]) => [
+      status,
+      {
+        description: codesOfStatus.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join('\n\n'),
+        headers: errorHeaders(status, common),
+        content: { 'application/problem+json': { schema: problem } },
+        codes: codesOfStatus,
+      },
+    ]),
   );
-  return Object.fromEntries([...successes, ...problems]);
 }
 
-/** The same for a route that needs a key: with what any of these may be answered. */
-export function answersToKey(
-  own: Readonly<Record<number, Answer>>,
-  codes: readonly ErrorCode[] = [],
-): Record<string, Answer> {
-  return answers(own, [...KEY_CODES, ...codes], RATE_LIMIT_HEADERS);
-}
-
-function toProblems(status: number, codes: readonly ErrorCode[], common: Headers): Answer {
-  const description = codes.map((code) => `\`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
-  const documented = answer(description, withCodes(problem, codes), {
-    headers: headersOf(status, common),
-    type: 'application/problem+json',
-  });
-  return { ...documented, errors: { codes, toBody: (found) => found } };
-}
-
-/** The documented headers of an error of this status. */
-export function headersOf(status: number, common: Headers = {}): Headers {
+/** The documented headers of an error of this status; `common` are those of the route. */
+export function errorHeaders(status: number, common: Headers): Headers {
   if (status === 401) return WWW_AUTHENTICATE;
-  // The parser gives up on a request that takes too long, and knows nothing of its key.
+  // The HTTP parser rejects a request that takes too long, before its key is known.
   if (status === 408) return {};
   return status === 429 || status === 503 ? { ...common, ...RETRY_AFTER } : common;
-}
-
-/** An error that has one of these codes: what a client can branch on, told by the schema and not by its description only. */
-export function withCodes(error: z.ZodType, codes: readonly ErrorCode[]): z.ZodType {
-  return z.intersection(error, z.object({ code: z.enum(codes) }));
 }

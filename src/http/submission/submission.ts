@@ -6,159 +6,152 @@ import type { Intake, Preview } from '../../core/intake/intake.ts';
 import type { Draft } from '../../core/message/message.ts';
 import type { DeliveryStore, Tombstone } from '../../core/ports/delivery-store.ts';
 import type { CachedResponse, IdempotencyStore } from '../../core/ports/idempotency-store.ts';
-import { callerOf } from '../request/caller.ts';
-import { isEncoded, refuseMediaType } from '../request/media-type.ts';
-import { type RateLimits, setRateLimitHeaders } from '../request/rate-limit.ts';
-import { type SendRequest, toDraft } from '../schemas/send.ts';
-import { type IdempotentRequest, parseIdempotencyKey, runIdempotent, toFingerprint } from './idempotency.ts';
+import { isEncoded, unsupportedMediaType } from '../errors/media-type.ts';
+import { addAccountBudget, type RateLimits } from '../request/rate-limit.ts';
+import { callerOf, headerOf } from '../request/request-context.ts';
+import type { SendRequest } from '../schemas/send.ts';
+import { toDraft } from './draft.ts';
+import { runIdempotent, type SubmissionRequest } from './idempotency.ts';
+import { parseIdempotencyKey, toFingerprint } from './idempotency-key.ts';
 
 export interface SubmissionOptions {
   readonly intake: Intake;
-  readonly store: Pick<DeliveryStore, 'refusal' | 'get' | 'tombstone'>;
+  readonly store: Pick<DeliveryStore, 'refusalCode' | 'get' | 'tombstone'>;
   readonly idempotency: IdempotencyStore;
   readonly accounts: Pick<Accounts, 'defaultFrom' | 'budget'>;
   readonly limits: Pick<RateLimits, 'spendBatch'>;
   readonly isDraining: () => boolean;
 }
 
-/** A message that was accepted: as it is kept, or what is left of it. */
+/** An accepted message: as it is stored, or what remains of it. */
 export type Accepted =
-  | { readonly kind: 'kept'; readonly id: string; readonly delivery: Delivery }
+  | { readonly kind: 'stored'; readonly id: string; readonly delivery: Delivery }
   | { readonly kind: 'dropped'; readonly id: string; readonly tombstone: Tombstone | null };
 
-/** What the routes that take mail have in common. */
+/** What the routes that send mail share. */
 export interface Submission {
-  /** Refuses before the body is read: a refusal must cost less than what it refuses. */
+  /** Refuses requests before their body is read, so that a refusal costs less than a delivery. */
   readonly refuseEarly: onRequestHookHandler;
   toDraft(body: SendRequest): Draft;
-  /** @param id of the message, if it may be accepted already */
+  /** @param id Id for the message, if it may have been accepted before. */
   accept(draft: Draft, request: FastifyRequest, id: string | undefined): Promise<Delivery>;
-  /** Refuses what `accept` would refuse of the message itself. */
+  /** Throws if `accept` would refuse the message itself. */
   check(draft: Draft, request: FastifyRequest): Promise<void>;
   preview(draft: Draft, request: FastifyRequest): Promise<Preview>;
-  /** A message that an earlier request has had accepted. */
+  /** Finds a message that an earlier request submitted. */
   find(id: string, request: FastifyRequest): Promise<Accepted>;
-  /** Tells the budget of the account that the delivery is for. */
-  tellBudget(delivery: Delivery, reply: FastifyReply): void;
-  /** Spends the other messages of a batch, as {@link RateLimits} has it. */
+  /** Adds the remaining quota of the delivery's account to the rate limit headers. */
+  addBudget(delivery: Delivery, reply: FastifyReply): void;
   readonly spendBatch: RateLimits['spendBatch'];
   /**
-   * Accepts the message of the request, as `once` does, and tells the budget of its account.
-   *
-   * @param respond `waits`: see {@link IdempotentRequest}
+   * Accepts one message, as {@link Submission.submit} does, and adds the quota of its account to
+   * the headers.
    */
-  acceptOnce(
+  submitOne(
     draft: Draft,
     request: FastifyRequest,
     reply: FastifyReply,
     respond: {
       readonly waits: boolean;
-      answer(accepted: Accepted): CachedResponse | Promise<CachedResponse>;
+      toResponse(accepted: Accepted): Promise<CachedResponse>;
     },
   ): Promise<CachedResponse>;
-  /** Does it, and once only if the request has an Idempotency-Key: that of another API key or route is another one. */
-  once<T>(
-    request: FastifyRequest,
-    what: Omit<IdempotentRequest<T>, 'key' | 'owner' | 'onUnkept'>,
-  ): Promise<CachedResponse>;
+  /**
+   * Executes a request and returns its response; at most once if it has an Idempotency-Key. Keys
+   * are separate by API key and route.
+   */
+  submit<Result>(request: FastifyRequest, submission: SubmissionRequest<Result>): Promise<CachedResponse>;
 }
 
-/** A refusal for want of room is held back for so long: who hammers a full queue must not take from delivery the time that makes room. */
-const FULL_QUEUE_HOLD_MS = 100;
+/**
+ * Delay of a `queue_full` response, in ms, so that clients hammering a full queue do not starve
+ * delivery.
+ */
+const QUEUE_FULL_DELAY_MS = 100;
 
-/** Made once: an error for each would cost more than all else that a refusal does. */
+/** Created once, because creating errors takes longer than the rest of a refusal. */
 const SHUTTING_DOWN = new AppError('shutting_down');
-const NO_QUEUE = {
+const REFUSALS = {
   queue_full: new AppError('queue_full'),
   queue_unavailable: new AppError('queue_unavailable'),
 };
 
-export function createSubmission({
-  intake,
-  store,
-  idempotency,
-  accounts,
-  limits,
-  isDraining,
-}: SubmissionOptions): Submission {
-  const acceptance: Submission = {
-    refuseEarly(request, reply, done) {
-      if (isDraining()) {
-        reply.header('connection', 'close');
-        return done(SHUTTING_DOWN);
-      }
-      const refusal = store.refusal();
-      if (refusal !== null) {
-        setTimeout(done, FULL_QUEUE_HOLD_MS, NO_QUEUE[refusal]);
-        return;
-      }
-      const { headers } = request;
-      done(
-        headers['content-type'] === undefined || isEncoded(headers) ? refuseMediaType(headers) : undefined,
-      );
-    },
+export function createSubmission(options: SubmissionOptions): Submission {
+  const { intake, store, idempotency, accounts, limits, isDraining } = options;
+
+  const refuseEarly: onRequestHookHandler = ({ headers }, reply, done) => {
+    if (isDraining()) {
+      reply.header('connection', 'close');
+      return done(SHUTTING_DOWN);
+    }
+    const refusal = store.refusalCode();
+    if (refusal !== null) {
+      setTimeout(done, QUEUE_FULL_DELAY_MS, REFUSALS[refusal]);
+      return;
+    }
+    const isUnsupported = headers['content-type'] === undefined || isEncoded(headers);
+    done(isUnsupported ? unsupportedMediaType(headers) : undefined);
+  };
+
+  async function accept(draft: Draft, request: FastifyRequest, id: string | undefined): Promise<Delivery> {
+    const delivery = await intake.accept(draft, callerOf(request), request.id, id);
+    request.messageId = delivery.id;
+    return delivery;
+  }
+
+  async function find(id: string, request: FastifyRequest): Promise<Accepted> {
+    request.messageId = id;
+    const delivery = await store.get(id);
+    return delivery
+      ? { kind: 'stored', id, delivery }
+      : { kind: 'dropped', id, tombstone: await store.tombstone(id) };
+  }
+
+  function addBudget(delivery: Delivery, reply: FastifyReply): void {
+    addAccountBudget(reply, accounts.budget(delivery));
+  }
+
+  async function submit<Result>(
+    request: FastifyRequest,
+    submission: SubmissionRequest<Result>,
+  ): Promise<CachedResponse> {
+    const header = headerOf(request, 'idempotency-key');
+    if (header === undefined) return submission.toResponse(await submission.submit(() => undefined));
+
+    const owner = callerOf(request).name;
+    const key = `${owner} ${request.method} ${request.routeOptions.url} ${parseIdempotencyKey(header)}`;
+    return runIdempotent(idempotency, { key, owner }, submission, () =>
+      request.log.error(
+        { request_id: request.id, msg_id: request.messageId },
+        'response could not be stored for its Idempotency-Key',
+      ),
+    );
+  }
+
+  return {
+    refuseEarly,
     toDraft: (body) => toDraft(body, accounts.defaultFrom),
-    async accept(draft, request, id) {
-      const delivery = await intake.accept(draft, callerOf(request), request.id, id);
-      request.messageId = delivery.id;
-      return delivery;
-    },
+    accept,
     check: (draft, request) => intake.check(draft, callerOf(request), request.id),
     preview: (draft, request) => intake.preview(draft, callerOf(request), request.id),
-    tellBudget: (delivery, reply) => setRateLimitHeaders(reply, accounts.budget(delivery)),
-    async find(id, request) {
-      request.messageId = id;
-      const delivery = await store.get(id);
-      return delivery
-        ? { kind: 'kept', id, delivery }
-        : { kind: 'dropped', id, tombstone: await store.tombstone(id) };
-    },
-    acceptOnce(draft, request, reply, { waits, answer }) {
-      return acceptance.once<Accepted>(request, {
-        waits,
-        fingerprint: () => toFingerprint(draft),
-        async accept(idAt) {
-          const delivery = await acceptance.accept(draft, request, idAt(0));
-          // From now on it counts as a message that waits, also while the client waits for it.
-          request.bodyHold?.release();
-          acceptance.tellBudget(delivery, reply);
-          return { kind: 'kept', id: delivery.id, delivery };
-        },
-        receiptOf: ({ id }) => ({ ids: [id], refused: [] }),
-        restore: ({ ids: [id = ''] }) => acceptance.find(id, request),
-        answer: async (accepted) => answer(accepted),
-      });
-    },
+    find,
+    addBudget,
     spendBatch: limits.spendBatch,
-    async once(request, what) {
-      const key = parseIdempotencyKey(headerOf(request, 'idempotency-key'));
-      const owner = callerOf(request).name;
-      return runIdempotent(idempotency, {
-        ...what,
-        owner,
-        key: key === null ? null : `${owner} ${request.method} ${request.routeOptions.url} ${key}`,
-        onUnkept: () =>
-          request.log.error(
-            { request_id: request.id, msg_id: request.messageId },
-            'the answer could not be kept',
-          ),
-      });
-    },
+    submitOne: (draft, request, reply, { waits, toResponse }) =>
+      submit<Accepted>(request, {
+        waits,
+        toResponse,
+        async submit(idAt) {
+          const delivery = await accept(draft, request, idAt(0));
+          // From now on the queue counts its bytes, also while the client waits for the outcome.
+          request.bodyHold?.release();
+          addBudget(delivery, reply);
+          return { kind: 'stored', id: delivery.id, delivery };
+        },
+        fingerprint: () => toFingerprint(draft),
+        toReceipt: ({ id }) => ({ ids: [id], refused: [] }),
+        restore: ({ ids: [id = ''] }) => find(id, request),
+      }),
+    submit,
   };
-  return acceptance;
-}
-
-/** What `read` makes of one message of many; or why that one is refused. */
-export function orRefusal<T extends object>(read: () => T): T | { readonly refusal: AppError } {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof AppError) return { refusal: error };
-    throw error;
-  }
-}
-
-export function headerOf(request: FastifyRequest, name: string): string | undefined {
-  const value = request.headers[name];
-  return Array.isArray(value) ? value.join(', ') : value;
 }

@@ -1,25 +1,25 @@
 import { z } from 'zod';
 
-/** JSON Schemas of the values that a schema made here takes besides those of the schema it wraps, for the OpenAPI document. */
-const ALSO_TAKEN = new WeakMap<z.core.$ZodType, z.core.JSONSchema.BaseSchema>();
+/** JSON Schemas of the values that a lenient schema accepts in addition to the schema it wraps, for the OpenAPI document. */
+const ALTERNATIVES = new WeakMap<z.core.$ZodType, z.core.JSONSchema.BaseSchema>();
 
-/** Returns the JSON Schema of the values that this module adds to a schema; undefined for other schemas. `.meta()` makes a child of a schema. */
-export function alsoTakenBy(schema: z.core.$ZodType): z.core.JSONSchema.BaseSchema | undefined {
+/** Returns the JSON Schema of the values that this module adds to a schema, also after `.meta()`; undefined for other schemas. */
+export function alternativeOf(schema: z.core.$ZodType): z.core.JSONSchema.BaseSchema | undefined {
   const { parent } = schema._zod;
-  return ALSO_TAKEN.get(schema) ?? (parent && alsoTakenBy(parent));
+  return ALTERNATIVES.get(schema) ?? (parent && alternativeOf(parent));
 }
 
-/** Makes a field of a body optional: `null` and `""` mean the same as no field, since many clients cannot leave a field out. */
+/** Makes a field of a body optional. `null` and `""` count as absent, because many clients cannot omit a field. */
 export function optional<Schema extends z.ZodType>(schema: Schema) {
   return absentIf([null, ''], schema);
 }
 
-/** Whether the value of an {@link optional} field says nothing. */
+/** Whether the value of an {@link optional} field counts as absent. */
 export function isAbsent(value: unknown): boolean {
   return value === undefined || value === null || value === '';
 }
 
-/** Makes a field of a body optional where `""` must not mean the same as no field. `null` does. */
+/** Makes a field of a body optional where `""` is a value. `null` counts as absent. */
 export function optionalOrNull<Schema extends z.ZodType>(schema: Schema) {
   return absentIf([null], schema);
 }
@@ -29,13 +29,13 @@ function absentIf<Schema extends z.ZodType>(values: readonly (null | '')[], sche
     (value) => ((values as readonly unknown[]).includes(value) ? undefined : value),
     schema.optional(),
   );
-  ALSO_TAKEN.set(lenient, { enum: [...values] });
+  ALTERNATIVES.set(lenient, { enum: [...values] });
   return lenient;
 }
 
-/** Takes an empty list for an empty object: PHP's `json_encode` writes `[]` for both. */
+/** Accepts an empty list as an empty object: PHP's `json_encode` writes `[]` for both. */
 export function objectOrEmptyList<Schema extends z.ZodType>(schema: Schema) {
   const lenient = z.preprocess((value) => (Array.isArray(value) && value.length === 0 ? {} : value), schema);
-  ALSO_TAKEN.set(lenient, { type: 'array', maxItems: 0 });
+  ALTERNATIVES.set(lenient, { type: 'array', items: {}, maxItems: 0 });
   return lenient;
 }

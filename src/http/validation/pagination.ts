@@ -3,7 +3,7 @@ import { z } from 'zod';
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 100;
 
-/** A whole number in a query string, where everything is text. */
+/** A whole number in a query string, which holds only text. */
 export function wholeNumber(min: number, max: number) {
   const isFit = (text: string) => /^\d{1,15}$/.test(text) && Number(text) >= min && Number(text) <= max;
   return z
@@ -13,17 +13,17 @@ export function wholeNumber(min: number, max: number) {
     .meta({ type: 'integer', minimum: min, maximum: max });
 }
 
-/** How many items a page of a list has at most. */
+/** Maximum number of items on a page. */
 export const limit = wholeNumber(1, MAX_LIMIT)
   .default(DEFAULT_LIMIT)
-  .meta({ description: `How many to list at most; ${DEFAULT_LIMIT} if it is left out.` });
+  .meta({ description: `The maximum number of items, ${DEFAULT_LIMIT} by default.` });
 
-/** The place where a page ends, as text that means nothing to callers. */
+/** Encodes the position at the end of a page as text that is opaque to clients. */
 export function toCursor(parts: readonly string[]): string {
   return Buffer.from(JSON.stringify(parts)).toString('base64url');
 }
 
-/** What {@link toCursor} was given; null if the text is none of its making. */
+/** Decodes the text of {@link toCursor}; null if it has another form. */
 function parseCursor(text: string): readonly string[] | null {
   try {
     const parts: unknown = JSON.parse(Buffer.from(text, 'base64url').toString());
@@ -34,37 +34,38 @@ function parseCursor(text: string): readonly string[] | null {
 }
 
 /**
- * Where a page begins: after the place where another ended.
+ * Query parameter for the position after which a page begins.
  *
- * @param read makes a place of the parts that {@link toCursor} was given; null if they are none of this list
+ * @param parse Turns the parts given to {@link toCursor} into a position; returns null for parts of
+ *   another list.
  */
-export function cursor<Place>(read: (parts: readonly string[]) => Place | null) {
+export function cursor<Position>(parse: (parts: readonly string[]) => Position | null) {
   return z
     .string()
     .transform((text, context) => {
       const parts = parseCursor(text);
-      const place = parts && read(parts);
-      if (place !== null) return place;
+      const position = parts && parse(parts);
+      if (position !== null) return position;
       context.addIssue({
         code: 'custom',
-        message: 'Must be the next_cursor of another page of this list: leave it out for the first.',
+        message: 'Must be the next_cursor of a page of this list: omit it for the first page.',
       });
       return z.NEVER;
     })
     .optional()
-    .meta({ description: 'The next_cursor of the page before.' });
+    .meta({ description: 'The `next_cursor` of the previous page.' });
 }
 
-/** What follows a page, or null at the end of the list. */
+/** Cursor of the next page; null on the last one. */
 export const nextCursor = z
   .string()
   .nullable()
-  .meta({ description: 'Give it as cursor for the next page; null on the last one.' });
+  .meta({ description: 'The `cursor` of the next page. Null on the last page.' });
 
 /**
- * One page of a list, out of one item more than it may have.
+ * Makes a page of at most `max` items from a result that was queried with a limit of `max + 1`.
  *
- * @param locate what a cursor must hold to find the place of an item
+ * @param locate Returns the parts of a cursor that continues after an item.
  */
 export function toPage<Item>(found: readonly Item[], max: number, locate: (item: Item) => readonly string[]) {
   const items = found.slice(0, max);

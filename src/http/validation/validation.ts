@@ -1,39 +1,44 @@
 import { distance } from 'fastest-levenshtein';
 import { z } from 'zod';
 import { AppError, type FieldError, summarize } from '../../core/errors.ts';
-import { isRecord } from '../request/body/strict-json.ts';
+import { isRecord } from './json-values.ts';
 
-/** More would help nobody, and an answer must stay small whatever was sent. */
+/** Keeps the response small, whatever the request contains. */
 const MAX_ERRORS = 100;
 const MAX_SEGMENT_LENGTH = 100;
 
-/** An object without other fields than these. A field it does not know is refused, and the nearest it knows is named. */
+/**
+ * An object with only these fields. The error for an unknown field suggests the most similar known
+ * one.
+ */
 export function strictObject<Shape extends z.core.$ZodShape>(shape: Shape) {
-  // The names travel in the message, which is all that zod hands on: toFieldErrors makes a sentence of them.
+  // zod passes on only the message, so it carries the field names. toFieldErrors turns them into a
+  // sentence.
   const known = Object.keys(shape).join(' ');
   return z.strictObject(shape, {
     error: (issue) => (issue.code === 'unrecognized_keys' ? known : undefined),
   });
 }
 
-/** A body that may be left out: then it is an object without fields. */
+/** A body that may be absent. It then counts as an empty object. */
 export function optionalBody<Schema extends z.ZodType>(schema: Schema) {
   return z.preprocess((body) => body ?? {}, schema);
 }
 
-/** Whether a request may come without a body, by the schema of its body. */
+/** Whether the schema of a body accepts a request without one. */
 export function isOptionalBody(schema: unknown): boolean {
   return schema instanceof z.ZodType && schema.safeParse(undefined).success;
 }
 
-/** What a pointer begins with where it does not point into the body. */
+/** Prefixes of pointers into parts of a request other than the body. */
 const PREFIXES: Readonly<Record<string, string>> = { querystring: 'query:', params: 'path:' };
 
 /**
- * Validates a part of a request.
+ * Validates one part of a request.
  *
- * @param part which it is, as Fastify names them
- * @throws {AppError} `validation_failed` or, if nothing else is wrong, `attachment_blocked`, with all there is to mend
+ * @param part The name Fastify gives the part: `body`, `querystring` or `params`.
+ * @throws {AppError} `validation_failed`, or `attachment_blocked` if every error is one; lists all
+ *   errors
  */
 export function validate<Schema extends z.ZodType>(
   schema: Schema,
@@ -49,13 +54,20 @@ export function validate<Schema extends z.ZodType>(
   return result.data;
 }
 
-/** Adds to an error of a query parameter with a space what a client may have done: URLs are often put together without encoding a "+". */
+/**
+ * Adds a hint to errors of query parameters that contain a space: clients often forget to encode a
+ * "+" in a URL.
+ */
 function explainPlus(error: FieldError, query: unknown): FieldError {
   const value = isRecord(query) ? query[error.pointer.slice(1)] : undefined;
   if (error.code === 'unknown_field' || !String(value).includes(' ')) return error;
   return { ...error, detail: `${error.detail} A + in a query means a space: write %2B for a plus sign.` };
 }
 
+/**
+ * The error for a request with invalid fields: `validation_failed`, or `attachment_blocked` if
+ * every error is one.
+ */
 export function invalidFields(found: readonly FieldError[]): AppError {
   const errors = found.slice(0, MAX_ERRORS);
   const blocked = errors.every(({ code }) => code === 'attachment_blocked');
@@ -65,7 +77,7 @@ export function invalidFields(found: readonly FieldError[]): AppError {
   });
 }
 
-/** RFC 6901. */
+/** A JSON Pointer (RFC 6901). */
 function toPointer(path: readonly PropertyKey[]): string {
   return path
     .map(
@@ -75,13 +87,13 @@ function toPointer(path: readonly PropertyKey[]): string {
     .join('');
 }
 
-/** A pointer into a part, as one into the request: `query:limit`, `path:email`. */
+/** Turns a pointer into a part into one into the request: `query:limit`, `path:email`. */
 function locate(pointer: string, part: string): string {
   const prefix = PREFIXES[part];
   return prefix === undefined ? pointer : prefix + pointer.slice(1);
 }
 
-/** What zod found, in our words. An issue may be several errors: each unknown field is one. */
+/** Converts an issue found by zod. An issue can be several errors: one for each unknown field. */
 function toFieldErrors(issue: z.core.$ZodIssue): FieldError[] {
   switch (issue.code) {
     case 'unrecognized_keys': {
@@ -93,7 +105,7 @@ function toFieldErrors(issue: z.core.$ZodIssue): FieldError[] {
       }));
     }
     case 'invalid_union': {
-      // The branch that is of the right type says best what is wrong.
+      // The only branch of the right type has the most helpful errors.
       const [branch, another] = issue.errors.filter((issues) => !issues.some(isOtherType));
       if (branch === undefined || another !== undefined) break;
       return branch.flatMap((inner) => toFieldErrors({ ...inner, path: [...issue.path, ...inner.path] }));
@@ -105,7 +117,7 @@ function toFieldErrors(issue: z.core.$ZodIssue): FieldError[] {
   return [{ pointer: toPointer(issue.path), code: toReason(issue), detail: issue.message }];
 }
 
-/** Whether the value itself is of another type than the schema, and not only some part of it. */
+/** Whether the value itself, not just a part of it, has another type than the schema expects. */
 function isOtherType(issue: z.core.$ZodIssue): boolean {
   if (issue.path.length > 0) return false;
   if (issue.code === 'invalid_union') return issue.errors.every((issues) => issues.some(isOtherType));
@@ -128,7 +140,7 @@ function toReason(issue: z.core.$ZodIssue): string {
   }
 }
 
-/** What is said where a schema has no words of its own. */
+/** Error texts for schemas that do not define their own. */
 const describe: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'invalid_type':
@@ -162,6 +174,19 @@ function nameValue(value: unknown): string {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'a list';
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
+/** Maximum length of a quoted part of a request, in characters. */
+const MAX_QUOTE_LENGTH = 100;
+
+/**
+ * Quotes a part of a request for an error text: visible ASCII on one line, in backticks, at most
+ * 100 characters.
+ */
+export function quote(text: string): string {
+  const visible = text.replace(/[^ -_a-~]/g, '?');
+  const shown = visible.length > MAX_QUOTE_LENGTH ? `${visible.slice(0, MAX_QUOTE_LENGTH - 1)}…` : visible;
+  return `\`${shown}\``;
 }
 
 function describeUnknown(field: string, known: readonly string[]): string {

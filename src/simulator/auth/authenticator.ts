@@ -1,8 +1,11 @@
-/** Who may log in: any user name with the one secret, save those that are scripted to fail. */
-import type { ReplyName } from '../smtp/replies.ts';
-import { parseCount, parseScripted } from '../smtp/scripted-recipients.ts';
+/**
+ * Accepts logins: any user name with the one secret, except for user names that are scripted to
+ * fail.
+ */
+import type { ReplyName } from '../gmail/replies.ts';
+import { parseCount, parseScriptedAddress } from '../gmail/scripted-recipients.ts';
 
-const FAULTS = {
+const FAULT_REPLIES = {
   'authentication-required': 'authenticationRequired',
   'bad-credentials': 'badCredentials',
   'app-password-required': 'appPasswordRequired',
@@ -13,15 +16,15 @@ const FAULTS = {
   'unknown-mechanism': 'unknownMechanism',
 } as const satisfies Record<string, ReplyName>;
 
-export type LoginFault = keyof typeof FAULTS;
+export type LoginFault = keyof typeof FAULT_REPLIES;
 
-export const LOGIN_FAULTS = Object.keys(FAULTS) as LoginFault[];
+export const LOGIN_FAULTS = Object.keys(FAULT_REPLIES) as LoginFault[];
 
 interface ScriptedLogin {
   readonly name: string;
   readonly summary: string;
   readonly fault: LoginFault;
-  /** How many logins of each name fail before it works; for ever if not given. */
+  /** Number of logins per user name that fail before one succeeds; all if not given. */
   readonly times?: number;
 }
 
@@ -31,7 +34,7 @@ export const SCRIPTED_LOGINS: readonly ScriptedLogin[] = [
   { name: 'too-many-logins', summary: '454 4.7.0', fault: 'too-many-logins' },
   {
     name: 'heals-after',
-    summary: '535 5.7.8 twice, then it works; heals-after+5 fails five times',
+    summary: '535 5.7.8 twice, then success; heals-after+5 fails five times',
     fault: 'bad-credentials',
     times: 2,
   },
@@ -39,47 +42,47 @@ export const SCRIPTED_LOGINS: readonly ScriptedLogin[] = [
 
 const BY_NAME = new Map(SCRIPTED_LOGINS.map((login) => [login.name, login]));
 
-/** Decides about logins. Its settings may change while the simulator runs, so that an account can break and heal. */
+/** Checks logins. Its settings can change at any time, so that an account can fail and recover. */
 export class Authenticator {
-  /** The app password, for XOAUTH2 the access token. */
+  /** The app password; for XOAUTH2 also an access token. */
   secret: string;
   #fault: LoginFault | null = null;
-  /** How many more logins fail by it. */
-  #left = 0;
-  /** How often each user name of a script that heals has failed. */
-  readonly #failed = new Map<string, number>();
+  /** Number of logins that still fail with `#fault`. */
+  #remainingFailures = 0;
+  /** Number of failed logins for each user name that recovers. */
+  readonly #failedLogins = new Map<string, number>();
 
   constructor(secret: string) {
     this.secret = secret;
   }
 
-  /** Makes the next `times` logins fail so, whoever tries; null lets them in again. */
-  fail(fault: LoginFault | null, times: number): void {
+  /** Makes the next `times` logins fail for every user; null ends the fault. */
+  setFault(fault: LoginFault | null, times: number): void {
     this.#fault = fault;
-    this.#left = times;
+    this.#remainingFailures = times;
   }
 
-  /** The reply that refuses the login; null lets it in. */
+  /** Returns the reply that refuses the login; null accepts it. */
   refusal(username: string, secret: string): ReplyName | null {
-    const fault = this.#takeFault() ?? this.#scriptedFault(username);
-    if (fault) return FAULTS[fault];
+    const fault = this.#nextFault() ?? this.#scriptedFault(username);
+    if (fault) return FAULT_REPLIES[fault];
     return secret === this.secret ? null : 'badCredentials';
   }
 
-  #takeFault(): LoginFault | null {
-    if (this.#left <= 0) return null;
-    this.#left -= 1;
+  #nextFault(): LoginFault | null {
+    if (this.#remainingFailures <= 0) return null;
+    this.#remainingFailures -= 1;
     return this.#fault;
   }
 
   #scriptedFault(username: string): LoginFault | null {
-    const address = parseScripted(username);
+    const address = parseScriptedAddress(username);
     const login = address && BY_NAME.get(address.name);
     if (!login) return null;
     if (login.times === undefined) return login.fault;
-    const failed = this.#failed.get(username) ?? 0;
+    const failed = this.#failedLogins.get(username) ?? 0;
     if (failed >= (parseCount(address.detail) ?? login.times)) return null;
-    this.#failed.set(username, failed + 1);
+    this.#failedLogins.set(username, failed + 1);
     return login.fault;
   }
 }

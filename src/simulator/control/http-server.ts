@@ -1,31 +1,33 @@
-/** A small HTTP server over a table of routes. */
+/** A small HTTP server for a table of routes. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { z } from 'zod';
 
 const MAX_BODY_BYTES = 64 * 1024;
 
-/** What a handler is asked. */
-export interface Ask {
-  /** The JSON of the body, or the fields of a form. Empty for GET and DELETE. */
+export interface RouteRequest {
+  /** The parsed JSON, or the fields of the form. Empty for GET and DELETE. */
   readonly body: unknown;
-  /** What stands in the path where the route has `{id}`. */
+  /** The part of the path that matches `{id}`. */
   readonly id: string;
   readonly headers: IncomingMessage['headers'];
 }
 
-/** A handler returns what is answered with 200 as JSON, a PlainText, or undefined for 204. It refuses by throwing an HttpError. */
+/**
+ * Handlers return a value to send as JSON, a PlainText, or undefined for 204. They throw an
+ * HttpError for other statuses.
+ */
 export interface Route<Context> {
   readonly method: 'GET' | 'POST' | 'DELETE';
-  /** As `/messages/{id}`. */
+  /** Such as `/messages/{id}`. */
   readonly path: string;
-  /** For people, in one line. */
+  /** One line for the list of routes. */
   readonly summary: string;
-  /** Takes a body of application/x-www-form-urlencoded in place of JSON. */
+  /** The body is application/x-www-form-urlencoded instead of JSON. */
   readonly form?: true;
-  readonly handle: (context: Context, ask: Ask) => unknown;
+  readonly handle: (context: Context, request: RouteRequest) => unknown;
 }
 
-/** A refusal, with its HTTP status; `body` stands in place of `{"error": message}`. */
+/** An error response. `body` replaces the default `{"error": message}`. */
 export class HttpError extends Error {
   readonly status: number;
   readonly body: unknown;
@@ -37,7 +39,7 @@ export class HttpError extends Error {
   }
 }
 
-/** An answer that is text and nothing else, whatever is in it. */
+/** A response of type text/plain. */
 export class PlainText {
   readonly text: string;
 
@@ -46,11 +48,11 @@ export class PlainText {
   }
 }
 
-/** A route that takes a JSON body of this shape. */
+/** Defines a POST route with a JSON body of this schema. */
 export function post<Context, Body>(
   path: string,
   summary: string,
-  shape: z.ZodType<Body>,
+  schema: z.ZodType<Body>,
   handle: (context: Context, body: Body) => unknown,
 ): Route<Context> {
   return {
@@ -58,14 +60,14 @@ export function post<Context, Body>(
     path,
     summary,
     handle: (context, { body }) => {
-      const parsed = shape.safeParse(body);
+      const parsed = schema.safeParse(body);
       if (parsed.success) return handle(context, parsed.data);
       throw new HttpError(400, z.prettifyError(parsed.error));
     },
   };
 }
 
-/** Answers `GET /` with the table itself. Does not listen yet. */
+/** Creates a server that does not listen yet. `GET /` lists the routes. */
 export function createHttpServer<Context>(routes: readonly Route<Context>[], context: Context): Server {
   const index = { routes: routes.map(({ method, path, summary }) => ({ method, path, summary })) };
   const table: readonly Route<Context>[] = [
@@ -73,32 +75,32 @@ export function createHttpServer<Context>(routes: readonly Route<Context>[], con
     ...routes,
   ];
   return createServer((request, response) => {
-    answer(table, context, request, response).catch((error: unknown) => {
-      const refusal =
+    handleRequest(table, context, request, response).catch((error: unknown) => {
+      const httpError =
         error instanceof HttpError
           ? error
           : new HttpError(500, error instanceof Error ? error.message : String(error));
-      send(response, refusal.status, 'application/json', JSON.stringify(refusal.body));
+      send(response, httpError.status, 'application/json', JSON.stringify(httpError.body));
     });
   });
 }
 
-async function answer<Context>(
+async function handleRequest<Context>(
   routes: readonly Route<Context>[],
   context: Context,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const { pathname } = new URL(request.url ?? '/', 'http://simulator.test');
-  const { route, id } = find(routes, request.method, pathname);
+  const { route, id } = findRoute(routes, request.method, pathname);
   const body = route.method === 'POST' ? await readBody(request, route.form ?? false) : {};
-  const answered = await route.handle(context, { body, id, headers: request.headers });
-  if (answered === undefined) response.writeHead(204).end();
-  else if (answered instanceof PlainText) send(response, 200, 'text/plain', answered.text);
-  else send(response, 200, 'application/json', JSON.stringify(answered));
+  const result = await route.handle(context, { body, id, headers: request.headers });
+  if (result === undefined) response.writeHead(204).end();
+  else if (result instanceof PlainText) send(response, 200, 'text/plain', result.text);
+  else send(response, 200, 'application/json', JSON.stringify(result));
 }
 
-function find<Context>(
+function findRoute<Context>(
   routes: readonly Route<Context>[],
   method: string | undefined,
   pathname: string,
@@ -109,10 +111,13 @@ function find<Context>(
     if (route.method === method && pathname === route.path.replace('{id}', () => id) && !id.includes('/'))
       return { route, id };
   }
-  throw new HttpError(404, 'No such route: GET / lists what there is');
+  throw new HttpError(404, 'No such route: GET / lists the routes');
 }
 
-/** JSON by its content type only: a page in a browser cannot send that to another origin unasked. */
+/**
+ * Requires the content type of JSON, which a page in a browser cannot send to another origin
+ * without CORS.
+ */
 async function readBody(request: IncomingMessage, form: boolean): Promise<unknown> {
   const type = form ? 'application/x-www-form-urlencoded' : 'application/json';
   if (!request.headers['content-type']?.startsWith(type)) throw new HttpError(415, `Send ${type}`);

@@ -1,13 +1,19 @@
 import { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
 import { GmailConnection, SIZE } from './gmail-connection.ts';
-import { dropsInBody, refusalAtData, settle } from './reply-rules.ts';
+import { dropsInBody, finishMessage, refusalAtData } from './reply-rules.ts';
 
-/** Adds BDAT (RFC 3030) to a session: Gmail offers CHUNKING, and some clients, such as Exim, take every server up on that. */
+/**
+ * Adds BDAT (RFC 3030) to a connection: Gmail offers CHUNKING, and clients such as Exim use it
+ * whenever it is offered.
+ */
 export class ChunkingConnection extends GmailConnection {
   #chunks: Buffer[] = [];
   #bytes = 0;
 
-  /** `BDAT <size> [LAST]`: the message comes in chunks, each with a reply of its own, and ends with the one that says so. */
+  /**
+   * `BDAT <size> [LAST]`: each chunk of the message has its own reply. The last one ends the
+   * message.
+   */
   handler_BDAT(command: Buffer, callback: () => void): void {
     const [, digits, last] = /^BDAT\s+(\d{1,12})(\s+LAST)?\s*$/i.exec(command.toString()) ?? [];
     if (digits === undefined || !this._parser) {
@@ -15,18 +21,19 @@ export class ChunkingConnection extends GmailConnection {
       callback();
       return;
     }
-    const arrived = (octets: Buffer, resume: () => void) => this.#arrived(octets, last !== undefined, resume);
+    const onChunk = (octets: Buffer, resume: () => void) =>
+      this.#handleChunk(octets, last !== undefined, resume);
     const size = Number(digits);
     this.#bytes += size;
     if (size > 0) {
-      takeOctets(this._parser, size, this.#bytes <= SIZE, arrived);
+      readOctets(this._parser, size, this.#bytes <= SIZE, onChunk);
       callback();
     } else {
-      arrived(Buffer.alloc(0), callback);
+      onChunk(Buffer.alloc(0), callback);
     }
   }
 
-  #arrived(octets: Buffer, isLast: boolean, resume: () => void): void {
+  #handleChunk(octets: Buffer, isLast: boolean, resume: () => void): void {
     const refusal =
       this.session.envelope.rcptTo.length === 0 ? 'recipientFirst' : refusalAtData(this.state, this);
     this.#chunks.push(octets);
@@ -46,7 +53,7 @@ export class ChunkingConnection extends GmailConnection {
 
   #finish(resume: () => void): void {
     const content = this.#bytes <= SIZE ? Buffer.concat(this.#chunks) : null;
-    settle(this.state, this, content, (reply) => {
+    finishMessage(this.state, this, content, (reply) => {
       this.send(250, reply);
       this._transactionCounter += 1;
       this._resetSession();
@@ -62,25 +69,27 @@ export class ChunkingConnection extends GmailConnection {
 }
 
 /**
- * Takes the next `size` octets of the input as they are, past smtp-server's command parser. The parser stands still until `resume` is called.
+ * Reads the next `size` octets of the input, bypassing smtp-server's command parser. The parser is
+ * paused until `resume` is called.
  *
- * @param keep whether `done` gets the octets, or only learns that they have gone by
+ * @param keep false discards the octets: `done` then gets an empty buffer
  */
-function takeOctets(
+function readOctets(
   parser: SMTPStream,
   size: number,
   keep: boolean,
   done: (octets: Buffer, resume: () => void) => void,
 ): void {
   const parts: Buffer[] = [];
-  let missing = size;
-  // In data mode the parser hands what is left of the input after the current command to its own _write.
+  let remaining = size;
+  // In data mode the parser passes the rest of the input after the current command to its own
+  // _write.
   parser._dataMode = true;
   parser._write = (chunk, encoding, next) => {
-    const octets = chunk.subarray(0, missing);
-    missing -= octets.length;
+    const octets = chunk.subarray(0, remaining);
+    remaining -= octets.length;
     if (keep) parts.push(octets);
-    if (missing > 0) {
+    if (remaining > 0) {
       next();
       return;
     }

@@ -2,33 +2,29 @@ import { randomBytes, randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { SMTPServer } from 'smtp-server';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import { closesConnection, type ReplyName, toWire } from '../gmail/replies.ts';
+import type { Script } from '../gmail/scripted-recipients.ts';
 import type { OpenTransaction } from '../message-log.ts';
 import type { SimulatorState } from '../state.ts';
-import { endsSession, type ReplyName, toWire } from './replies.ts';
-import { refusalAtData } from './reply-rules.ts';
-import type { Script } from './scripted-recipients.ts';
+import { OFFERED_MECHANISMS } from './auth-extension.ts';
+import { type RuleSubject, refusalAtData } from './reply-rules.ts';
 import { toReplyName } from './wording.ts';
 
-/** 25 MiB in base64 lines of 76 columns and CRLF, and 10 KiB. */
+/**
+ * Maximum message size in bytes: 25 MiB as base64 in lines of 76 columns with CRLF, plus 10 KiB.
+ */
 export const SIZE = 35_882_577;
 
-const MECHANISMS = 'LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN OAUTHBEARER XOAUTH';
-
-/** What `session.user` is. */
-export interface Login {
-  readonly username: string;
-  readonly method: string;
-  /** What it logged in with, if that may end: then the session ends, too. */
-  readonly token: string | null;
-}
-
-/** One session. smtp-server knows the protocol; what is here makes it sound like Gmail. */
-export class GmailConnection extends SMTPConnection {
+/**
+ * One connection. smtp-server implements the protocol; this class adds the replies and habits of
+ * Gmail.
+ */
+export class GmailConnection extends SMTPConnection implements RuleSubject {
   readonly state: SimulatorState;
   transaction: OpenTransaction | null = null;
-  /** Those of the recipients accepted so far. */
+  /** The scripts of the recipients accepted so far. */
   scripts: Script[] = [];
-  readonly #stem = createStem();
+  readonly #idPrefix = createIdPrefix();
   #address = '';
   #onReply: ((reply: string) => void) | null = null;
 
@@ -42,26 +38,29 @@ export class GmailConnection extends SMTPConnection {
     this.state = state;
   }
 
-  /** The id Gmail puts in its replies: the same from the first command of a transaction to the last. */
+  /** The id in Gmail's replies, which is the same throughout a transaction. */
   get replyId(): string {
-    return `${this.#stem}.${this.session.transaction}`;
+    return `${this.#idPrefix}.${this.session.transaction}`;
   }
 
   get isOpen(): boolean {
     return !this._socket.destroyed && this._socket.readyState === 'open';
   }
 
-  /** Cuts the connection without a word. */
+  /** Closes the connection without a reply. */
   drop(): void {
     this._socket.destroy();
   }
 
-  /** Hands the very next reply to `listener`, if it goes out. */
+  /** Passes the next reply to `listener`, if it is sent. */
   onceReplied(listener: (reply: string) => void): void {
     this.#onReply = listener;
   }
 
-  /** Gmail greets at once; smtp-server would first wait 100 ms for clients that talk too soon. */
+  /**
+   * Gmail sends its greeting at once. smtp-server would first wait 100 ms for clients that send too
+   * early.
+   */
   override init(): void {
     this._setListeners(() => this.connectionReady());
   }
@@ -70,22 +69,24 @@ export class GmailConnection extends SMTPConnection {
     this.send(220, 'greeting');
   }
 
-  /** Every reply goes through here. Those of smtp-server's that Gmail words otherwise are replaced whole, code and all. */
+  /**
+   * Sends every reply. Replaces replies of smtp-server, including their codes, with those of Gmail.
+   */
   override send(code: number, data?: string | string[] | null, context?: string | false): void {
     const name = typeof data === 'string' ? toReplyName(code, data, context) : null;
     if (name === null) {
       super.send(code, data, context);
       return;
     }
-    // Before TLS there is nothing to log in to: Gmail asks for that first.
+    // Before TLS, Gmail requires STARTTLS instead of a login.
     this.#write(name === 'authenticationRequired' && !this.secure ? 'starttlsFirst' : name);
-    if (code === 421 || endsSession(name)) this.close();
+    if (code === 421 || closesConnection(name)) this.close();
   }
 
   #write(name: ReplyName): void {
     const listener = this.#onReply;
     this.#onReply = null;
-    // While TLS is being set up the socket is still the bare one, on which not a word may be said.
+    // During the TLS handshake the socket is still the plain one, to which nothing must be written.
     if (this._upgrading || !this.isOpen) return;
     const reply = toWire(name, { id: this.replyId, address: this.#address });
     listener?.(reply);
@@ -93,22 +94,26 @@ export class GmailConnection extends SMTPConnection {
   }
 
   override handler_HELO(command: Buffer, callback: () => void): void {
-    this.#hello(command, ['smtp.gmail.com at your service'], callback);
+    this.#replyToHello(command, ['smtp.gmail.com at your service'], callback);
   }
 
   override handler_EHLO(command: Buffer, callback: () => void): void {
     const greeting = `smtp.gmail.com at your service, [${this.remoteAddress}]`;
-    const door = this.secure ? [`AUTH ${MECHANISMS}`] : this.#offersStarttls ? ['STARTTLS'] : [];
+    const authOrStarttls = this.secure
+      ? [`AUTH ${OFFERED_MECHANISMS}`]
+      : this.#offersStarttls
+        ? ['STARTTLS']
+        : [];
     const extensions = [
       `SIZE ${SIZE}`,
       '8BITMIME',
-      ...door,
+      ...authOrStarttls,
       'ENHANCEDSTATUSCODES',
       'PIPELINING',
       'CHUNKING',
       'SMTPUTF8',
     ];
-    this.#hello(command, [greeting, ...extensions], callback);
+    this.#replyToHello(command, [greeting, ...extensions], callback);
   }
 
   override handler_STARTTLS(command: Buffer, callback: () => void): void {
@@ -124,7 +129,7 @@ export class GmailConnection extends SMTPConnection {
     return !this._server.options.hideSTARTTLS;
   }
 
-  #hello(command: Buffer, lines: string[], callback: () => void): void {
+  #replyToHello(command: Buffer, lines: string[], callback: () => void): void {
     const name = command.toString().trim().split(/\s+/)[1];
     if (name) {
       this.hostNameAppearsAs = name.toLowerCase();
@@ -137,7 +142,10 @@ export class GmailConnection extends SMTPConnection {
     callback();
   }
 
-  /** smtp-server reads a quoted local part (RFC 5321, section 4.1.2) as if it had no quotes, and refuses what only they allow. */
+  /**
+   * Supports quoted local parts (RFC 5321, section 4.1.2): smtp-server ignores the quotes and
+   * refuses what they allow.
+   */
   override _parseAddressCommand(
     name: string,
     command: Buffer | string,
@@ -180,13 +188,19 @@ export class GmailConnection extends SMTPConnection {
   }
 }
 
-/** Looks like Gmail's own: `2adb3069b0e04-530bba1100asm1393398e87`. */
-function createStem(): string {
+/**
+ * Creates the constant part of a reply id in Gmail's format:
+ * `2adb3069b0e04-530bba1100asm1393398e87`.
+ */
+function createIdPrefix(): string {
   const hex = randomBytes(13).toString('hex');
   return `${hex.slice(0, 13)}-${hex.slice(13, 24)}sm${randomInt(1_000_000, 10_000_000)}${hex.slice(24)}`;
 }
 
-/** What stands between the brackets of MAIL and RCPT, safe to repeat in a reply. */
+/**
+ * Returns the address in the brackets of MAIL or RCPT, without control characters, for use in a
+ * reply.
+ */
 function addressIn(command: Buffer): string {
   return (/<([^<>]*)>/.exec(command.toString())?.[1] ?? '').replace(/\p{Cc}/gu, ' ');
 }

@@ -1,121 +1,150 @@
-/** What becomes of senders, recipients and messages: accepted, unless a limit or a scripted recipient says otherwise. */
+/**
+ * Decides the replies to senders, recipients and messages: acceptance, unless a limit or a scripted
+ * recipient applies.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SMTPServerSession } from 'smtp-server';
+import type { ReplyName } from '../gmail/replies.ts';
+import { rewrittenFrom } from '../gmail/rewrite-from.ts';
+import { findScript, type Script } from '../gmail/scripted-recipients.ts';
+import type { OpenTransaction } from '../message-log.ts';
 import type { SimulatorState } from '../state.ts';
-import type { GmailConnection, Login } from './gmail-connection.ts';
-import type { ReplyName } from './replies.ts';
-import { rewrittenFrom } from './rewrite-from.ts';
-import { scriptFor } from './scripted-recipients.ts';
+import type { Login } from './auth-extension.ts';
 
-/** The reply that refuses the transaction; null lets it begin. */
+/** The part of a connection that the rules use. */
+export interface RuleSubject {
+  readonly session: SMTPServerSession;
+  readonly transaction: OpenTransaction | null;
+  /** The scripts of the recipients accepted so far. */
+  readonly scripts: Script[];
+  /** The id in Gmail's replies. */
+  readonly replyId: string;
+  readonly isOpen: boolean;
+  /** Closes the connection without a reply. */
+  drop(): void;
+  /** Passes the next reply to `listener`, if it is sent. */
+  onceReplied(listener: (reply: string) => void): void;
+}
+
+/** Returns the reply that refuses the transaction; null begins it. */
 export function refusalAtMail(
-  { throttle, journal, tokens }: SimulatorState,
+  { throttle, messageLog, tokens }: SimulatorState,
   login: Login | undefined,
 ): ReplyName | null {
   if (login?.token && !tokens.accepts(login.username, login.token)) return 'connectionExpired';
-  const refusal = throttle.take();
-  if (refusal !== null) journal.count('throttled');
+  const refusal = throttle.nextRefusal();
+  if (refusal !== null) messageLog.count('throttled');
   return refusal;
 }
 
-/** The reply that refuses the recipient; null accepts it. */
+/** Returns the reply that refuses the recipient; null accepts it. */
 export function refusalAtRcpt(
   state: SimulatorState,
-  connection: GmailConnection,
+  connection: RuleSubject,
   recipient: string,
 ): ReplyName | null {
-  const script = scriptFor(recipient);
-  if (script?.does === 'refuse' && script.stage === 'RCPT') return script.reply;
-  if (script?.does === 'refuse-once') {
+  const script = findScript(recipient);
+  if (script?.kind === 'refuse' && script.stage === 'RCPT') return script.reply;
+  if (script?.kind === 'refuse-once') {
     const sender = connection.transaction?.from ?? '';
-    return state.firstTime('refuse-once', sender, recipient.toLowerCase()) ? script.reply : null;
+    return state.isFirst('refuse-once', sender, recipient.toLowerCase()) ? script.reply : null;
   }
   if (script) connection.scripts.push(script);
-  return exceededLimit(connection, 'RCPT', connection.session.envelope.rcptTo.length + 1);
+  return refusalByLimit(connection, 'RCPT', connection.session.envelope.rcptTo.length + 1);
 }
 
-/** The reply in place of 354; null goes ahead. */
-export function refusalAtData(state: SimulatorState, connection: GmailConnection): ReplyName | null {
+/** Returns the reply that replaces 354; null accepts DATA. */
+export function refusalAtData(state: SimulatorState, connection: RuleSubject): ReplyName | null {
   const refusal =
     scriptedRefusal(connection) ??
-    exceededLimit(connection, 'DATA', connection.session.envelope.rcptTo.length) ??
+    refusalByLimit(connection, 'DATA', connection.session.envelope.rcptTo.length) ??
     (state.dailyLimiter.isReached(userOf(connection)) ? 'dailyLimit' : null);
   if (refusal !== null) recordFinalReply(state, connection);
   return refusal;
 }
 
-function scriptedRefusal({ scripts }: GmailConnection): ReplyName | null {
-  for (const script of scripts) if (script.does === 'refuse' && script.stage === 'DATA') return script.reply;
+function scriptedRefusal({ scripts }: RuleSubject): ReplyName | null {
+  for (const script of scripts) if (script.kind === 'refuse' && script.stage === 'DATA') return script.reply;
   return null;
 }
 
-/** The reply, if so many recipients are more than one of them allows. */
-function exceededLimit(
-  { scripts }: GmailConnection,
+/** Returns the reply of the first scripted limit that the number of recipients exceeds. */
+function refusalByLimit(
+  { scripts }: RuleSubject,
   stage: 'RCPT' | 'DATA',
   recipients: number,
 ): ReplyName | null {
   for (const script of scripts) {
-    if (script.does === 'limit' && script.stage === stage && recipients > script.recipients)
+    if (script.kind === 'limit' && script.stage === stage && recipients > script.recipients)
       return script.reply;
   }
   return null;
 }
 
 /**
- * Whether to cut the connection on the first bytes of the message. All of a short message, dot included, may be on its way by then, so that
- * its sender cannot be certain. Of a long one the dot never leaves: measured on loopback with nodemailer 10.6, 64 KB and 256 KB.
+ * Returns true if the connection is to be cut at the first bytes of the message. A short message
+ * may have been sent in full by then, dot included, so that its sender cannot be certain. The dot
+ * of a long one is never sent: measured on loopback with nodemailer 10.6, 64 KB and 256 KB.
  */
-export function dropsInBody(connection: GmailConnection): boolean {
-  return connection.scripts.some((script) => script.does === 'drop' && script.stage === 'body');
+export function dropsInBody(connection: RuleSubject): boolean {
+  return connection.scripts.some((script) => script.kind === 'drop' && script.stage === 'body');
 }
 
 /**
- * The whole message has arrived: keeps it, or not.
+ * Finishes a message that has arrived completely: stores or refuses it.
  *
- * @param content null if it was larger than SIZE
- * @param answer sends the final reply; not called if the connection is cut instead
+ * @param content null if the message exceeded SIZE
+ * @param reply sends the final reply; not called if the connection is cut instead
  */
-export async function settle(
+export async function finishMessage(
   state: SimulatorState,
-  connection: GmailConnection,
+  connection: RuleSubject,
   content: Buffer | null,
-  answer: (reply: ReplyName) => void,
+  reply: (name: ReplyName) => void,
 ): Promise<void> {
-  const reply = content === null ? 'messageTooLarge' : await verdict(state, connection, content);
-  if (reply === null) return connection.drop();
+  const name = content === null ? 'messageTooLarge' : await decideReply(state, connection, content);
+  if (name === null) return connection.drop();
   recordFinalReply(state, connection);
-  answer(reply);
+  reply(name);
 }
 
-/** Null to cut the connection. A message whose reply never comes, or cannot be read, is kept: a real server may have taken it too. */
-async function verdict(
+/**
+ * Returns the final reply; null cuts the connection. A message whose reply is never sent, or is not
+ * SMTP, is stored: a real server may have accepted it, too.
+ */
+async function decideReply(
   state: SimulatorState,
-  connection: GmailConnection,
+  connection: RuleSubject,
   content: Buffer,
 ): Promise<ReplyName | null> {
-  const script = connection.scripts.find(({ does }) => does !== 'limit');
-  if (script?.does === 'refuse') return script.reply;
-  if (script?.does === 'drop' && state.firstTime('drop', messageIdOf(content))) {
-    keep(state, connection, content, false);
+  const script = connection.scripts.find(({ kind }) => kind !== 'limit');
+  if (script?.kind === 'refuse') return script.reply;
+  if (script?.kind === 'drop' && state.isFirst('drop', messageIdOf(content))) {
+    storeMessage(state, connection, content, false);
     return null;
   }
-  if (script?.does === 'garble') {
-    keep(state, connection, content, false);
+  if (script?.kind === 'garble') {
+    storeMessage(state, connection, content, false);
     return 'notSmtp';
   }
-  if (script?.does === 'wait') await sleep(script.ms, undefined, { ref: false });
-  // Asked again, since messages on other connections may have come in before this one was complete.
+  if (script?.kind === 'wait') await sleep(script.ms, undefined, { ref: false });
+  // Checked again: other connections may have sent messages since DATA.
   if (state.dailyLimiter.isReached(userOf(connection))) return 'dailyLimit';
-  keep(state, connection, content, connection.isOpen);
+  storeMessage(state, connection, content, connection.isOpen);
   return 'accepted';
 }
 
-function keep(state: SimulatorState, connection: GmailConnection, content: Buffer, answered: boolean): void {
+function storeMessage(
+  state: SimulatorState,
+  connection: RuleSubject,
+  content: Buffer,
+  answered: boolean,
+): void {
   const { user, secure, envelope } = connection.session;
   const { username, method }: Login = user;
   const raw = content.toString();
   state.dailyLimiter.count(username);
-  state.journal.keep({
+  state.messageLog.addMessage({
     id: connection.replyId,
     acceptedAt: Date.now(),
     user: username,
@@ -131,17 +160,17 @@ function keep(state: SimulatorState, connection: GmailConnection, content: Buffe
 }
 
 /** Empty before a login. */
-function userOf(connection: GmailConnection): string {
+function userOf(connection: RuleSubject): string {
   const login: Login | undefined = connection.session.user || undefined;
   return login?.username ?? '';
 }
 
-function recordFinalReply(state: SimulatorState, connection: GmailConnection): void {
+function recordFinalReply(state: SimulatorState, connection: RuleSubject): void {
   const { transaction } = connection;
   if (transaction === null) return;
   connection.onceReplied((reply) => {
     transaction.reply = reply;
-    state.journal.changed();
+    state.messageLog.notifyWaiters();
   });
 }
 

@@ -11,26 +11,33 @@ import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
 import { listen } from '../listen.ts';
 import type { SimulatorState } from '../state.ts';
 import type { Certificate } from '../tls/certificate.ts';
+import { authenticate, SUPPORTED_MECHANISMS } from './auth-extension.ts';
 import { ChunkingConnection } from './chunking.ts';
-import { type GmailConnection, type Login, SIZE } from './gmail-connection.ts';
-import { dropsInBody, refusalAtMail, refusalAtRcpt, settle } from './reply-rules.ts';
+import { type GmailConnection, SIZE } from './gmail-connection.ts';
+import { dropsInBody, finishMessage, refusalAtMail, refusalAtRcpt } from './reply-rules.ts';
 
-/** Gmail is said to cut sessions that idle for 15 minutes or more. */
+/** Gmail reportedly closes sessions that are idle for 15 minutes or more. */
 const IDLE_MS = 15 * 60 * 1000;
 
-/** `refused`: the port is closed. `silent`: connections are taken and never greeted, which is what a firewall that drops looks like from here. */
+/**
+ * `refused`: the port is closed. `silent`: connections are accepted but get no greeting, as behind
+ * a firewall that drops packets.
+ */
 export const PORT_FAULTS = ['refused', 'silent'] as const;
 export type PortFault = (typeof PORT_FAULTS)[number];
 
 type Callback = (error?: Error | null, reply?: string) => void;
 
-/** One port of the simulator. An error's message, and the text given with success, name the reply to send. */
+/**
+ * One SMTP port of the simulator. Callbacks get the name of the reply to send, as the message of an
+ * error or as text.
+ */
 export class GmailServer extends SMTPServer {
   readonly #state: SimulatorState;
   readonly #connections = new WeakMap<SMTPServerSession, GmailConnection>();
   readonly #sockets = new Set<Socket>();
   #silent = false;
-  #place = { port: 0, host: '' };
+  #boundTo = { port: 0, host: '' };
 
   constructor(state: SimulatorState, tls: 'starttls' | 'implicit', certificate: Certificate) {
     super({
@@ -41,75 +48,79 @@ export class GmailServer extends SMTPServer {
       name: 'smtp.gmail.com',
       size: SIZE,
       maxRecipients: 100,
-      authMethods: ['LOGIN', 'PLAIN', 'XOAUTH2'],
+      authMethods: SUPPORTED_MECHANISMS,
       disabledCommands: ['XCLIENT', 'XFORWARD', 'WIZ', 'SHELL', 'KILL'],
       disableReverseLookup: true,
       socketTimeout: IDLE_MS,
     });
     this.#state = state;
-    // What goes wrong with a connection is the client's to know: that it mistrusts the certificate, that it hung up.
+    // Errors of a connection, such as an untrusted certificate or a lost connection, concern only
+    // the client.
     this.on('error', () => {});
     this.server.on('connection', (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
-      state.journal.count('connections');
+      state.messageLog.count('connections');
     });
   }
 
-  /** Ends every connection at once and frees the port. */
-  shut(): Promise<void> {
+  /** Closes every connection at once and frees the port. */
+  shutDown(): Promise<void> {
     return new Promise((resolve) => {
       this.close(resolve);
-      this.#disconnect();
+      this.#closeConnections();
     });
   }
 
   /**
-   * @param port 0 takes any that is free
+   * Starts listening.
+   *
+   * @param port 0 selects a free port
    * @returns the port
-   * @throws what the socket says, as EADDRINUSE
+   * @throws the error of the socket, such as EADDRINUSE
    */
   async open(port: number, host: string): Promise<number> {
-    this.#place = { port: await listen(this.server, port, host), host };
-    return this.#place.port;
+    this.#boundTo = { port: await listen(this.server, port, host), host };
+    return this.#boundTo.port;
   }
 
   /**
-   * Ends every connection, and blocks the port or, by null, opens it again under the same number.
+   * Closes every connection and blocks the port. Null reopens the same port.
    *
-   * @throws what the socket says, if another process has taken the port
+   * @throws the error of the socket, if another process has taken the port
    */
   async block(fault: PortFault | null): Promise<void> {
     this.#silent = fault === 'silent';
     if (fault === 'refused') this.server.close();
-    this.#disconnect();
+    this.#closeConnections();
     if (fault !== 'refused' && !this.server.listening)
-      await listen(this.server, this.#place.port, this.#place.host);
+      await listen(this.server, this.#boundTo.port, this.#boundTo.host);
   }
 
-  /** Ends every connection; those to come see this certificate. */
-  present({ key, cert }: Certificate): void {
+  /** Closes every connection. New ones get this certificate. */
+  setCertificate({ key, cert }: Certificate): void {
     this.updateSecureContext({ key, cert });
-    this.#disconnect();
+    this.#closeConnections();
   }
 
-  /** Ends every connection; those to come may ask for STARTTLS, or not. */
+  /** Closes every connection. New ones are offered STARTTLS, or not. */
   offerStarttls(offered: boolean): void {
     this.options.hideSTARTTLS = !offered;
-    this.#disconnect();
+    this.#closeConnections();
   }
 
-  #disconnect(): void {
-    // In the middle of a handshake it is the TLS socket that must go: Node does not survive the loss of the one below.
+  #closeConnections(): void {
+    // During a handshake, the TLS socket must be destroyed: Node crashes if only the socket below
+    // it is.
     for (const socket of this._pendingSockets.values()) socket.destroy();
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** The first that happens to a connection; false leaves it at that. */
+  /** Handles a new connection. Returns false to leave it without a greeting. */
   override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {
     if (!this.#silent) return super._acceptSocket(socket, handshake);
     socket.on('error', () => {});
-    // What the client says is read, to see it leave.
+    // Reads and discards input, to notice when the client disconnects.
     socket.resume();
     return false;
   }
@@ -135,26 +146,13 @@ export class GmailServer extends SMTPServer {
     _session: SMTPServerSession,
     callback: (error: Error | null, response?: SMTPServerAuthenticationResponse) => void,
   ): void {
-    const { method, username = '' } = auth;
-    const { journal, authenticator, tokens } = this.#state;
-    const secret = (method === 'XOAUTH2' ? auth.accessToken : auth.password) ?? '';
-    const trusted = method === 'XOAUTH2' && tokens.accepts(username, secret);
-    const refusal = authenticator.refusal(username, trusted ? authenticator.secret : secret);
-    journal.count(refusal === null ? 'logins' : 'failedLogins');
-    if (refusal === null) {
-      const user: Login = { username, method, token: trusted ? secret : null };
-      callback(null, { user });
-    } else if (method === 'XOAUTH2' && refusal === 'badCredentials') {
-      // A bad token is told as a challenge, which the client answers with an empty line; only then comes the 535.
-      callback(null, { data: { status: '400', schemes: 'Bearer', scope: 'https://mail.google.com/' } });
-    } else {
-      callback(new Error(refusal));
-    }
+    authenticate(this.#state, auth, callback);
   }
 
   override onMailFrom(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
     const refusal = refusalAtMail(this.#state, session.user);
-    if (refusal === null) this.#connection(session).transaction = this.#state.journal.begin(address.address);
+    if (refusal === null)
+      this.#connection(session).transaction = this.#state.messageLog.beginTransaction(address.address);
     callback(refusal && new Error(refusal));
   }
 
@@ -164,7 +162,7 @@ export class GmailServer extends SMTPServer {
     connection.transaction?.recipients.push(recipient);
     connection.onceReplied((reply) => {
       recipient.reply = reply;
-      this.#state.journal.changed();
+      this.#state.messageLog.notifyWaiters();
     });
     const refusal = refusalAtRcpt(this.#state, connection, address.address);
     callback(refusal && new Error(refusal));
@@ -182,7 +180,7 @@ export class GmailServer extends SMTPServer {
     });
     stream.once('end', () => {
       const content = stream.sizeExceeded ? null : Buffer.concat(chunks);
-      settle(this.#state, connection, content, (reply) => callback(null, reply));
+      finishMessage(this.#state, connection, content, (reply) => callback(null, reply));
     });
   }
 

@@ -1,5 +1,5 @@
-/** smtp-server speaks in its own words; here is which of Gmail's replies says the same. */
-import { isReplyName, type ReplyName } from './replies.ts';
+/** Maps the replies of smtp-server to those of Gmail with the same meaning. */
+import { isReplyName, type ReplyName } from '../gmail/replies.ts';
 
 const BY_CONTEXT: ReadonlyMap<string, ReplyName> = new Map([
   ['MAIL_FROM_OK', 'senderOk'],
@@ -10,7 +10,7 @@ const BY_CONTEXT: ReadonlyMap<string, ReplyName> = new Map([
   ['MAILBOX_SYNTAX_ERROR', 'invalidRecipient'],
 ]);
 
-const BY_WORDS: ReadonlyMap<string, ReplyName> = new Map([
+const BY_TEXT: ReadonlyMap<string, ReplyName> = new Map([
   ['Ready to start TLS', 'readyForTls'],
   ['Bye', 'closing'],
   ['OK', 'ok'],
@@ -39,16 +39,17 @@ const BY_WORDS: ReadonlyMap<string, ReplyName> = new Map([
 ]);
 
 /**
- * The reply of Gmail's for what smtp-server is about to send. Null if there is none, as for the challenges of AUTH.
+ * Returns the name of Gmail's reply for the one that smtp-server is about to send. Null if there is
+ * none, as for the challenges of AUTH.
  *
- * @param words the text smtp-server chose, or the name of a reply that our own handlers asked for
+ * @param text the text of smtp-server, or the name of a reply from our own handlers
  */
 export function toReplyName(
   code: number,
-  words: string,
+  text: string,
   context: string | false | undefined,
 ): ReplyName | null {
-  if (isReplyName(words)) return words;
-  const known = BY_CONTEXT.get(context || '') ?? BY_WORDS.get(words);
+  if (isReplyName(text)) return text;
+  const known = BY_CONTEXT.get(context || '') ?? BY_TEXT.get(text);
   return known ?? (code === 501 ? 'syntaxError' : null);
 }

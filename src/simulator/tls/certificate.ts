@@ -1,26 +1,26 @@
 /**
- * A certificate authority that lives as long as the simulator, and certificates from it (RFC 5280). Written out here because
- * the certificates need the key identifiers that strict verifiers such as Python's ask for.
+ * A certificate authority that exists as long as the simulator, and its certificates (RFC 5280).
+ * Built here because strict verifiers, such as Python's, require key identifiers in certificates.
  */
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { isIP, isIPv4 } from 'node:net';
 import {
   bitString,
+  booleanTrue,
   context,
   integer,
   objectIdentifier,
   octetString,
   sequence,
   set,
-  truth,
   utcTime,
   utf8String,
 } from './der.ts';
 
 export interface Certificate {
-  /** PEM of the authority, for clients to trust. */
+  /** PEM of the CA, for clients to trust. */
   readonly ca: string;
-  /** PEM of the server's certificate, followed by the authority's. */
+  /** PEM of the server's certificate, followed by that of the CA. */
   readonly cert: string;
   /** PEM of the server's private key. */
   readonly key: string;
@@ -49,12 +49,19 @@ interface Validity {
 const DAY_MS = 24 * 60 * 60 * 1000;
 const ECDSA_WITH_SHA256 = sequence(objectIdentifier('1.2.840.10045.4.3.2'));
 
-/** @param names host names and IP addresses the certificate is for */
+/**
+ * Creates a certificate with its own CA.
+ *
+ * @param names host names and IP addresses of the certificate
+ */
 export function createCertificate(names: readonly string[]): Certificate {
   return certify(createAuthority('Outtray simulator CA'), names, fromYesterday());
 }
 
-/** What a server may present. Clients that trust the `ca` of `trusted` refuse all the others. */
+/**
+ * Creates one certificate of each kind. Clients that trust the `ca` of `trusted` reject all other
+ * kinds.
+ */
 export function createCertificates(names: readonly string[]): Record<CertificateKind, Certificate> {
   const authority = createAuthority('Outtray simulator CA');
   const now = Date.now();
@@ -66,7 +73,7 @@ export function createCertificates(names: readonly string[]): Record<Certificate
   };
 }
 
-/** Clocks differ, so from yesterday; for a year. */
+/** A year from yesterday, since clocks differ. */
 function fromYesterday(): Validity {
   return { from: Date.now() - DAY_MS, until: Date.now() + 365 * DAY_MS };
 }
@@ -74,7 +81,7 @@ function fromYesterday(): Validity {
 function createAuthority(name: string): Authority {
   const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const ca = issue(name, keys, { ...keys, name }, fromYesterday(), [
-    extension('2.5.29.19', sequence(truth()), 'critical'), // basicConstraints: a CA
+    extension('2.5.29.19', sequence(booleanTrue()), 'critical'), // basicConstraints: a CA
     extension('2.5.29.15', bitString(Buffer.from([0x06]), 1), 'critical'), // keyUsage: keyCertSign, cRLSign
   ]);
   return { ...keys, name, ca };
@@ -95,7 +102,7 @@ function certify(authority: Authority, names: readonly string[], validity: Valid
   };
 }
 
-/** The certificate as PEM. */
+/** Issues a certificate, as PEM. */
 function issue(
   subject: string,
   keys: KeyPair,
@@ -131,14 +138,17 @@ function issue(
 }
 
 function extension(id: string, value: Buffer, critical?: 'critical'): Buffer {
-  return sequence(objectIdentifier(id), ...(critical ? [truth()] : []), octetString(value));
+  return sequence(objectIdentifier(id), ...(critical ? [booleanTrue()] : []), octetString(value));
 }
 
 function commonName(name: string): Buffer {
   return sequence(set(sequence(objectIdentifier('2.5.4.3'), utf8String(name))));
 }
 
-/** RFC 5280, section 4.2.1.2, method 1: SHA-1 of the key's bits, which for P-256 are the last 65 bytes of the SPKI. */
+/**
+ * RFC 5280, section 4.2.1.2, method 1: SHA-1 of the key's bits, which for P-256 are the last 65
+ * bytes of the SPKI.
+ */
 function keyIdentifier(key: KeyObject): Buffer {
   return createHash('sha1')
     .update(key.export({ type: 'spki', format: 'der' }).subarray(-65))

@@ -1,4 +1,4 @@
-/** As much of DER (ITU-T X.690) as a certificate needs. */
+/** The part of DER (ITU-T X.690) that certificates need. */
 
 const TAGS = {
   boolean: 0x01,
@@ -23,9 +23,9 @@ export const sequence = (...items: readonly Buffer[]): Buffer => tagged(TAGS.seq
 export const set = (...items: readonly Buffer[]): Buffer => tagged(TAGS.set, Buffer.concat(items));
 export const octetString = (content: Buffer): Buffer => tagged(TAGS.octetString, content);
 export const utf8String = (text: string): Buffer => tagged(TAGS.utf8String, Buffer.from(text));
-export const truth = (): Buffer => tagged(TAGS.boolean, Buffer.from([0xff]));
+export const booleanTrue = (): Buffer => tagged(TAGS.boolean, Buffer.from([0xff]));
 
-/** A number that is not negative, big-endian. */
+/** @param magnitude a non-negative number, big-endian */
 export function integer(magnitude: Buffer): Buffer {
   return tagged(
     TAGS.integer,
@@ -37,7 +37,7 @@ export function bitString(content: Buffer, unusedBits = 0): Buffer {
   return tagged(TAGS.bitString, Buffer.concat([Buffer.from([unusedBits]), content]));
 }
 
-/** `[number]` of a context, around other items or, primitive, in place of a tag. */
+/** A context-specific tag: `constructed` wraps other items, `primitive` replaces their tag. */
 export function context(number: number, content: Buffer, form: 'constructed' | 'primitive'): Buffer {
   return tagged((form === 'constructed' ? 0xa0 : 0x80) | number, content);
 }
@@ -52,7 +52,7 @@ export function objectIdentifier(dotted: string): Buffer {
   return tagged(TAGS.objectIdentifier, Buffer.from([first * 40 + second, ...bytes]));
 }
 
-/** To the second, as YYMMDDhhmmssZ: until 2049. */
+/** Seconds precision, as YYMMDDhhmmssZ; valid until 2049. */
 export function utcTime(at: number): Buffer {
   const digits = new Date(at).toISOString().replace(/[-:T]|\..*/g, '');
   return tagged(TAGS.utcTime, Buffer.from(`${digits.slice(2)}Z`));

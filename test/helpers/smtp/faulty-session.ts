@@ -1,11 +1,11 @@
 import type { SecureContext } from 'node:tls';
-import type { Trick, Wire } from './faulty-wire.ts';
+import type { ConnectionFault, ServerConnection } from './faulty-connection.ts';
 
 /**
- * Where in a session a fault can strike, in order. `ehlo-tls` is the second EHLO; `idle` follows a message that was taken, `rset` one that was
- * not.
+ * The stages of a session at which a fault can happen, in order. `ehlo-tls` is the second EHLO;
+ * `idle` follows an accepted message, `rset` a refused one.
  */
-export type Stage =
+export type FaultStage =
   | 'connect'
   | 'greeting'
   | 'ehlo'
@@ -22,148 +22,164 @@ export type Stage =
   | 'rset';
 
 /**
- * What goes wrong: a trick with the connection; another reply than the right one (after a 421 the server hangs up); `strip`: STARTTLS is left
- * out of EHLO, and then refused; `inject`: lines that nobody asked for, in the same segment as the right reply.
+ * A fault of the server: a fault of the connection; a reply instead of the correct one (421 also
+ * closes the connection); `strip`: EHLO does not offer STARTTLS, which is then refused; `inject`:
+ * unsolicited lines in the same segment as the correct reply.
  */
-export type Fault = Trick | `${number} ${string}` | 'strip' | 'inject';
+export type ServerFault = ConnectionFault | `${number} ${string}` | 'strip' | 'inject';
 
-/** Asked once at each stage; `connection` and `transaction` (within it) count from 1. Null: all is well. */
-export type Plan = (
-  stage: Stage,
-  at: { readonly connection: number; readonly transaction: number },
-) => Fault | null;
+/**
+ * Called once per stage. `connection`, and `transaction` within it, count from 1. Null causes no
+ * fault.
+ */
+export type FaultPlan = (
+  stage: FaultStage,
+  position: { readonly connection: number; readonly transaction: number },
+) => ServerFault | null;
 
-/** A message that was read to its dot and not refused: it was taken, whatever the client heard. */
+/**
+ * A message that was read up to its dot and not refused: the server accepted it, even if the client
+ * received no reply.
+ */
 export interface Copy {
   readonly messageId: string;
-  /** Those whose RCPT was not refused. */
+  /** The recipients accepted at RCPT. */
   readonly recipients: readonly string[];
-  /** As it came over the wire, without the final dot. */
-  readonly wire: string;
-  /** Whether the 250 went out as it should. */
+  /** The text as received, without the final dot. */
+  readonly data: string;
+  /** True if 250 was sent. */
   readonly answered: boolean;
 }
 
 export interface SessionOptions {
-  readonly plan: Plan;
+  readonly plan: FaultPlan;
   readonly connection: number;
   readonly context: SecureContext;
   readonly onLogin: () => void;
   readonly onCopy: (copy: Copy) => void;
-  /** Each command that comes unencrypted. */
-  readonly onClear: (line: string) => void;
+  /** Called for each command that is not encrypted. */
+  readonly onUnencrypted: (line: string) => void;
 }
 
 const EXTENSIONS = ['SIZE 35882577', '8BITMIME', 'ENHANCEDSTATUSCODES', 'PIPELINING', 'SMTPUTF8'];
 const OK = '250 2.1.0 OK faulty - gsmtp';
-const TAKEN = '250 2.0.0 OK  1722933305 faulty - gsmtp';
-/** Gmail's, to what has no header. */
+const ACCEPTED = '250 2.0.0 OK  1722933305 faulty - gsmtp';
+/** Gmail's reply to a message without headers. */
 const NO_HEADER =
   '550 5.7.1 Messages missing a valid address in From: header are not accepted. faulty - gsmtp';
-const OUT_OF_TURN = '503 5.5.1 Bad sequence of commands.\r\n';
-/** The start of a TLS record with a handshake message of 16 KB: nothing that a client can judge before it has all of it. */
+const BAD_SEQUENCE = '503 5.5.1 Bad sequence of commands.\r\n';
+/**
+ * The start of a TLS record with a handshake message of 16 KB, which a client cannot process before
+ * its end.
+ */
 const SERVER_HELLO = '\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03';
 const INJECTED = '\r\n250-injected.test\r\n250 AUTH PLAIN\r\n235 2.7.0 Accepted';
 
-/** One session of a server that breaks as planned. Throws when the connection is gone. */
-export async function serveFaultily(options: SessionOptions, bare: Wire): Promise<never> {
+/** Serves one session with the faults of the plan. Throws when the connection is closed. */
+export async function serveSession(options: SessionOptions, plain: ServerConnection): Promise<never> {
   const { plan, connection } = options;
-  let wire = bare;
+  let client = plain;
   let transaction = 0;
 
-  const next = (stage: Stage) => plan(stage, { connection, transaction });
-  const answer = (stage: Stage, reply: string) => commit(next(stage), reply);
+  const faultAt = (stage: FaultStage) => plan(stage, { connection, transaction });
+  const reply = (stage: FaultStage, reply: string) => replyOrFail(faultAt(stage), reply);
 
-  /** Says that reply, or does what was planned. Returns the reply that counts: one that was garbled on its way does. */
-  async function commit(fault: Fault | null, reply: string): Promise<string> {
+  /**
+   * Sends the reply, or causes the fault. Returns the effective reply, which a garbled one also is.
+   */
+  async function replyOrFail(fault: ServerFault | null, reply: string): Promise<string> {
     if (fault === null || fault === 'strip' || fault === 'inject') {
-      const said = fault === 'strip' ? reply.replace('250-STARTTLS\r\n', '') : reply;
-      if (said) wire.send(`${said}${fault === 'inject' ? INJECTED : ''}\r\n`);
-      return said;
+      const sent = fault === 'strip' ? reply.replace('250-STARTTLS\r\n', '') : reply;
+      if (sent) client.send(`${sent}${fault === 'inject' ? INJECTED : ''}\r\n`);
+      return sent;
     }
     if (!isReply(fault)) {
-      await wire.play(fault, reply);
+      await client.causeFault(fault, reply);
       return reply;
     }
-    wire.send(`${fault}\r\n`);
-    return fault.startsWith('421') ? wire.hangUp() : fault;
+    client.send(`${fault}\r\n`);
+    return fault.startsWith('421') ? client.close() : fault;
   }
 
   async function untilStartTls(): Promise<void> {
-    await answer('connect', '');
-    await answer('greeting', '220 faulty.test ESMTP faulty - gsmtp');
-    let offer = '';
+    await reply('connect', '');
+    await reply('greeting', '220 faulty.test ESMTP faulty - gsmtp');
+    let extensions = '';
     for (;;) {
-      const line = await wire.readLine();
-      options.onClear(line);
-      if (line.startsWith('EHLO ')) offer = await answer('ehlo', ehlo('STARTTLS'));
-      else if (line !== 'STARTTLS' || !offer.includes(line)) wire.send('502 5.5.1 Unrecognized command.\r\n');
-      else if (isPositive(await answer('starttls', '220 2.0.0 Ready to start TLS'))) return;
+      const line = await client.readLine();
+      options.onUnencrypted(line);
+      if (line.startsWith('EHLO ')) extensions = await reply('ehlo', ehlo('STARTTLS'));
+      else if (line !== 'STARTTLS' || !extensions.includes(line))
+        client.send('502 5.5.1 Unrecognized command.\r\n');
+      else if (isPositive(await reply('starttls', '220 2.0.0 Ready to start TLS'))) return;
     }
   }
 
   async function handshake(): Promise<void> {
-    const fault = next('tls');
+    const fault = faultAt('tls');
     if (fault !== null) {
-      await wire.arrival();
-      await commit(fault, SERVER_HELLO);
+      await client.untilReadable();
+      await replyOrFail(fault, SERVER_HELLO);
     }
-    wire = wire.startTls(options.context);
+    client = client.startTls(options.context);
   }
 
-  /** MAIL, RCPT, DATA and the message, pipelined or not. Returns when the transaction has ended in whatever way. */
-  async function transact(): Promise<void> {
+  /**
+   * Handles RCPT, DATA and the message after MAIL, pipelined or not. Returns when the transaction
+   * has ended.
+   */
+  async function handleTransaction(): Promise<void> {
     transaction += 1;
-    const sender = isPositive(await answer('mail', OK));
+    const isSenderAccepted = isPositive(await reply('mail', OK));
     const recipients: string[] = [];
     for (;;) {
-      const line = await wire.readLine();
+      const line = await client.readLine();
       const recipient = /^RCPT TO:<(.*)>/.exec(line)?.[1];
-      if (recipient === undefined) return line === 'DATA' ? takeMessage(recipients) : obey(line);
-      if (!sender) wire.send(OUT_OF_TURN);
-      else if (isPositive(await answer('rcpt', OK))) recipients.push(recipient);
+      if (recipient === undefined) return line === 'DATA' ? handleMessage(recipients) : handleOther(line);
+      if (!isSenderAccepted) client.send(BAD_SEQUENCE);
+      else if (isPositive(await reply('rcpt', OK))) recipients.push(recipient);
     }
   }
 
-  async function takeMessage(recipients: readonly string[]): Promise<void> {
-    if (recipients.length === 0) return wire.send(OUT_OF_TURN);
-    if (!isPositive(await answer('data', '354  Go ahead faulty - gsmtp'))) return;
-    await wire.arrival();
-    const refused = /^[45]/.test(await answer('body', ''));
-    const message = await wire.readToDot();
+  async function handleMessage(recipients: readonly string[]): Promise<void> {
+    if (recipients.length === 0) return client.send(BAD_SEQUENCE);
+    if (!isPositive(await reply('data', '354  Go ahead faulty - gsmtp'))) return;
+    await client.untilReadable();
+    const refused = /^[45]/.test(await reply('body', ''));
+    const message = await client.readToDot();
     if (refused) return;
     const messageId = /^Message-ID: (\S+)/im.exec(message)?.[1];
-    if (messageId === undefined) return wire.send(`${NO_HEADER}\r\n`);
-    const fault = next('dot');
-    // Kept before anything is said: what the client makes of the answer cannot come first.
+    if (messageId === undefined) return client.send(`${NO_HEADER}\r\n`);
+    const fault = faultAt('dot');
+    // Recorded before the reply is sent, so that the client cannot react to it earlier.
     if (fault === null || !isReply(fault))
-      options.onCopy({ messageId, recipients, wire: message, answered: fault === null });
-    if (isPositive(await commit(fault, TAKEN))) await answer('idle', '');
+      options.onCopy({ messageId, recipients, data: message, answered: fault === null });
+    if (isPositive(await replyOrFail(fault, ACCEPTED))) await reply('idle', '');
   }
 
-  async function obey(line: string): Promise<void> {
-    if (line === 'QUIT') await wire.hangUp();
-    if (line === 'RSET') await answer('rset', OK);
-    else wire.send(OUT_OF_TURN);
+  async function handleOther(line: string): Promise<void> {
+    if (line === 'QUIT') await client.close();
+    if (line === 'RSET') await reply('rset', OK);
+    else client.send(BAD_SEQUENCE);
   }
 
   await untilStartTls();
   await handshake();
   for (;;) {
-    const line = await wire.readLine();
+    const line = await client.readLine();
     if (line.startsWith('EHLO ')) {
-      await answer('ehlo-tls', ehlo('AUTH LOGIN PLAIN XOAUTH2'));
+      await reply('ehlo-tls', ehlo('AUTH LOGIN PLAIN XOAUTH2'));
     } else if (line.startsWith('AUTH PLAIN ')) {
-      if (isPositive(await answer('auth', '235 2.7.0 Accepted'))) options.onLogin();
+      if (isPositive(await reply('auth', '235 2.7.0 Accepted'))) options.onLogin();
     } else if (line.startsWith('MAIL FROM:')) {
-      await transact();
+      await handleTransaction();
     } else {
-      await obey(line);
+      await handleOther(line);
     }
   }
 }
 
-function isReply(fault: Fault): fault is `${number} ${string}` {
+function isReply(fault: ServerFault): fault is `${number} ${string}` {
   return /^\d/.test(fault);
 }
 
@@ -171,7 +187,7 @@ function isPositive(reply: string): boolean {
   return /^[23]/.test(reply);
 }
 
-function ehlo(...words: string[]): string {
-  const lines = ['faulty.test at your service', ...words, ...EXTENSIONS];
+function ehlo(...extensions: string[]): string {
+  const lines = ['faulty.test at your service', ...extensions, ...EXTENSIONS];
   return lines.map((line, index) => `250${index < lines.length - 1 ? '-' : ' '}${line}`).join('\r\n');
 }

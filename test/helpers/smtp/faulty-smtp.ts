@@ -3,81 +3,87 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { type Certificate, createCertificate } from '../../../src/simulator/tls/certificate.ts';
 import { type ServiceSetup, startService } from '../service.ts';
-import { type Copy, type Fault, type Plan, type Stage, serveFaultily } from './faulty-session.ts';
-import { createWire, WireLost } from './faulty-wire.ts';
+import { ConnectionLost, createServerConnection } from './faulty-connection.ts';
+import {
+  type Copy,
+  type FaultPlan,
+  type FaultStage,
+  type ServerFault,
+  serveSession,
+} from './faulty-session.ts';
 
-/** What came of it so far. */
-export interface FaultyJournal {
+/** What the server has seen so far. */
+export interface FaultySmtpLog {
   readonly copies: readonly Copy[];
-  /** How many connections came, and how many of them are gone. */
+  /** Number of connections so far, and of those that are closed. */
   readonly connections: number;
   readonly closed: number;
   readonly logins: number;
-  /** How much of its floods the clients took. */
+  /** Number of bytes of floods that clients have read. */
   readonly floodedBytes: number;
-  /** Each command that came unencrypted. */
-  readonly heardInClear: readonly string[];
+  /** Commands that were not encrypted. */
+  readonly unencryptedCommands: readonly string[];
 }
 
 export interface FaultySmtp extends AsyncDisposable {
-  /** As SMTP_URL takes it: STARTTLS, then a login. */
+  /** Value for SMTP_URL: STARTTLS, then a login. */
   readonly url: string;
   readonly port: number;
-  /** PEM of the authority that signed its certificate. */
+  /** PEM of the CA that signed its certificate. */
   readonly ca: string;
-  readonly journal: FaultyJournal;
-  /** Resolves as soon as the condition holds, asked now and after each change. */
-  until(condition: (journal: FaultyJournal) => boolean): Promise<void>;
+  readonly log: FaultySmtpLog;
+  /** Resolves once the condition is true; it is checked now and after each change. */
+  waitFor(condition: (log: FaultySmtpLog) => boolean): Promise<void>;
 }
 
-/** The fault at that stage, the first so many times; then all is well. */
-export function strikes(stage: Stage, fault: Fault, times = 1): Plan {
-  let left = times;
-  return (at) => (at === stage && left-- > 0 ? fault : null);
+/** Returns a plan with this fault the first `times` times that the stage is reached. */
+export function failAt(stage: FaultStage, fault: ServerFault, times = 1): FaultPlan {
+  let remaining = times;
+  return (current) => (current === stage && remaining-- > 0 ? fault : null);
 }
 
-/** A Gmail that breaks as planned, at any stage of a session, over real TCP and TLS. */
+/** Starts an SMTP server over real TCP and TLS that fails at any stage of a session, as planned. */
 export async function startFaultySmtp(
-  plan: Plan,
+  plan: FaultPlan,
   certificate: Certificate = createCertificate(['localhost']),
 ): Promise<FaultySmtp> {
   const context = createSecureContext(certificate);
   const copies: Copy[] = [];
-  const heardInClear: string[] = [];
-  const journal = { copies, heardInClear, connections: 0, closed: 0, logins: 0, floodedBytes: 0 };
+  const unencryptedCommands: string[] = [];
+  const log = { copies, unencryptedCommands, connections: 0, closed: 0, logins: 0, floodedBytes: 0 };
   const checks = new Set<() => void>();
   const sockets = new Set<Socket>();
   const failures: unknown[] = [];
-  const changed = () => {
+  const notifyWaiters = () => {
     for (const check of checks) check();
   };
 
   const server = createServer({ noDelay: true }, (socket) => {
-    const connection = ++journal.connections;
+    const connection = ++log.connections;
     sockets.add(socket);
     socket.once('close', () => {
       sockets.delete(socket);
-      journal.closed += 1;
-      changed();
+      log.closed += 1;
+      notifyWaiters();
     });
     const session = {
       plan,
       connection,
       context,
-      onClear: (line: string) => void heardInClear.push(line),
+      onUnencrypted: (line: string) => void unencryptedCommands.push(line),
       onLogin: () => {
-        journal.logins += 1;
+        log.logins += 1;
       },
       onCopy: (copy: Copy) => {
         copies.push(copy);
-        changed();
+        notifyWaiters();
       },
     };
     const onFlood = (bytes: number) => {
-      journal.floodedBytes += bytes;
+      log.floodedBytes += bytes;
     };
-    serveFaultily(session, createWire(socket, onFlood)).catch((error: unknown) => {
-      if (!(error instanceof WireLost)) failures.push(error);
+    serveSession(session, createServerConnection(socket, onFlood)).catch((error: unknown) => {
+      if (!(error instanceof ConnectionLost)) failures.push(error);
       socket.destroy();
     });
   });
@@ -89,11 +95,11 @@ export async function startFaultySmtp(
     url: `smtp://localhost:${port}`,
     port,
     ca: certificate.ca,
-    journal,
-    until(condition) {
+    log,
+    waitFor(condition) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const check = () => {
-        if (condition(journal)) resolve();
+        if (condition(log)) resolve();
       };
       checks.add(check);
       check();
@@ -108,8 +114,8 @@ export async function startFaultySmtp(
   };
 }
 
-/** The whole service, and a Gmail that breaks as planned for it to send through. */
-export async function startWithFaults(plan: Plan, setup: Partial<ServiceSetup> = {}) {
+/** Starts the whole service, which sends through a server that fails as planned. */
+export async function startWithFaults(plan: FaultPlan, setup: Partial<ServiceSetup> = {}) {
   const stack = new AsyncDisposableStack();
   const gmail = stack.use(await startFaultySmtp(plan));
   const service = stack.use(await startService({ smtp: gmail.url, ca: gmail.ca, ...setup }));

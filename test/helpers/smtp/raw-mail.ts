@@ -1,23 +1,24 @@
-/** What a message has in it to the letter, read without any mercy: the counterpart of parsers that make sense of everything. */
+/** A message parsed strictly, in contrast to parsers that tolerate anything. */
 export interface RawMail {
   readonly headers: readonly RawHeader[];
-  /** The headers of each MIME part, in order, at whatever depth. */
+  /** The headers of each MIME part, in order, at any depth. */
   readonly parts: readonly (readonly RawHeader[])[];
 }
 
-/** Its value unfolded, not decoded. */
+/** The value is unfolded, but not decoded. */
 export interface RawHeader {
   readonly name: string;
   readonly value: string;
 }
 
-/** RFC 5322, 2.1.1 and RFC 5321, 4.5.3.1.6: without its CRLF. */
+/** Without the CRLF (RFC 5322, 2.1.1 and RFC 5321, 4.5.3.1.6). */
 const MAX_LINE_BYTES = 998;
 
 /**
- * Reads a message as it came over the wire, its dots unstuffed.
+ * Parses a message as received, after removing dot-stuffing.
  *
- * @throws {Error} for a line end that is not CRLF, a NUL, a line that is too long, and a header that is not one (RFC 5322, 2.2)
+ * @throws {Error} for a line ending that is not CRLF, a NUL, a line that is too long, and an
+ *   invalid header (RFC 5322, 2.2)
  */
 export function parseRawMail(raw: string): RawMail {
   if (/[\r\n\0]/.test(raw.replaceAll('\r\n', '')))
@@ -29,15 +30,15 @@ export function parseRawMail(raw: string): RawMail {
   const boundary = /\bboundary="([^"]+)"/.exec(
     headers.find(({ name }) => name === 'content-type')?.value ?? '',
   )?.[1];
-  // Boundaries of nested parts differ from the outermost in their last digit only.
-  const stem = `--${boundary?.replace(/\d+$/, '')}`;
+  // Boundaries of nested parts differ from the outermost one only in their last digit.
+  const boundaryPrefix = `--${boundary?.replace(/\d+$/, '')}`;
   const starts = lines.flatMap((line, index) =>
-    line.startsWith(stem) && !line.endsWith('--') ? [index + 1] : [],
+    line.startsWith(boundaryPrefix) && !line.endsWith('--') ? [index + 1] : [],
   );
   return { headers, parts: starts.map((start) => parseHeaders(lines.slice(start))) };
 }
 
-/** The block up to the first empty line. Names in lower case. */
+/** Parses the header block, which ends at the first empty line. Names become lower case. */
 function parseHeaders(lines: readonly string[]): RawHeader[] {
   const headers: RawHeader[] = [];
   for (const line of lines.slice(0, lines.indexOf(''))) {

@@ -2,39 +2,50 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 
-/** The server's end of one connection. Scripts say what comes next; a client that leaves early ends the script quietly. */
+/**
+ * The server's side of one connection. A client that disconnects early ends the script without an
+ * error.
+ */
 export interface RawSession {
-  /** The next line of the client, without its CRLF. @throws when it does not match: the test fails as the server is disposed of. */
+  /**
+   * Returns the client's next line, without its CRLF. Throws if it does not match: disposing of the
+   * server then fails the test.
+   */
   expect(line: RegExp): Promise<string>;
-  /** Everything up to the final dot, as it came over the wire (dots still stuffed). */
+  /** Returns the text up to the final dot, as received. It is still dot-stuffed. */
   readUntilDot(): Promise<string>;
-  /** Everything else that the client sends until it closes the connection. */
+  /** Returns the rest of what the client sends until it closes the connection. */
   readToEnd(): Promise<string>;
-  /** Exactly these bytes. */
+  /** Sends exactly these bytes. */
   send(bytes: string | Uint8Array): void;
-  /** Closes the connection once what was sent has gone out. */
+  /** Closes the connection after everything was sent. */
   drop(): void;
-  /** Cuts the connection with a TCP reset. */
+  /** Ends the connection with a TCP reset. */
   reset(): void;
-  /** 220, EHLO and its answer, with PIPELINING as Gmail offers it and whatever else is named. */
+  /**
+   * Sends 220 and replies to EHLO, with PIPELINING as Gmail offers it, and with the given
+   * extensions.
+   */
   greet(...extensions: string[]): Promise<void>;
-  /** MAIL, one RCPT and DATA, each accepted. */
+  /** Accepts MAIL, one RCPT and DATA. */
   acceptEnvelope(): Promise<void>;
 }
 
 export interface RawSmtp extends AsyncDisposable {
   readonly port: number;
-  /** How many connections came so far. */
+  /** Number of connections so far. */
   readonly connections: number;
 }
 
-class ClientLeft extends Error {}
+class ClientDisconnected extends Error {}
 
 /**
- * An SMTP server that says exactly what a test wants said, byte for byte: the faults that no well-behaved server would play.
+ * Starts an SMTP server whose bytes are scripted by the test, for faults that no correct server
+ * has.
  *
- * @param script runs once per connection; `connection` counts from 1. The connection stays open when it returns.
- * @param certificate if given, the server speaks TLS from the first byte
+ * @param script runs once per connection; `connection` counts from 1. The connection stays open
+ *   when it returns.
+ * @param certificate if given, the server uses TLS from the first byte
  */
 export async function startRawSmtp(
   script: (io: RawSession, connection: number) => Promise<void>,
@@ -48,7 +59,7 @@ export async function startRawSmtp(
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
     script(createSession(socket), ++connections).catch((error: unknown) => {
-      if (!(error instanceof ClientLeft)) failures.push(error);
+      if (!(error instanceof ClientDisconnected)) failures.push(error);
       socket.destroy();
     });
   };
@@ -79,20 +90,20 @@ function createSession(socket: Socket): RawSession {
   async function readUntil(end: string): Promise<string> {
     while (!received.includes(end)) {
       const chunk = await chunks.next().catch(() => ({ done: true, value: undefined }));
-      if (chunk.done) throw new ClientLeft();
+      if (chunk.done) throw new ClientDisconnected();
       received += chunk.value;
     }
     const at = received.indexOf(end);
-    const taken = received.slice(0, at);
+    const text = received.slice(0, at);
     received = received.slice(at + end.length);
-    return taken;
+    return text;
   }
 
   const io: RawSession = {
     async expect(line) {
-      const got = await readUntil('\r\n');
-      if (!line.test(got)) throw new Error(`expected ${line}, the client sent ${JSON.stringify(got)}`);
-      return got;
+      const actual = await readUntil('\r\n');
+      if (!line.test(actual)) throw new Error(`expected ${line}, the client sent ${JSON.stringify(actual)}`);
+      return actual;
     },
     readUntilDot: () => readUntil('\r\n.\r\n'),
     async readToEnd() {
@@ -107,7 +118,9 @@ function createSession(socket: Socket): RawSession {
       io.send('220 raw.test ESMTP\r\n');
       await io.expect(/^EHLO /);
       io.send(
-        ['raw.test at your service', 'PIPELINING', ...extensions].map((word) => `250-${word}\r\n`).join(''),
+        ['raw.test at your service', 'PIPELINING', ...extensions]
+          .map((extension) => `250-${extension}\r\n`)
+          .join(''),
       );
       io.send('250 SMTPUTF8\r\n');
     },

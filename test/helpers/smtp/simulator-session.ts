@@ -3,52 +3,55 @@ import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { openSimulator, type Simulator, type SimulatorOptions } from '../../../src/simulator/simulator.ts';
 
-/** A simulator of the test's own, on ports that are free. Close it with `await using`. */
+/** Starts a simulator on free ports. Close it with `await using`. */
 export function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   return openSimulator(options);
 }
 
-/** A client that says and hears bare SMTP. */
-export interface RawSession extends Disposable {
-  /** The next reply, all its lines, as it came over the wire. Rejects if the server hangs up first. */
+/** An SMTP client that sends and reads raw lines. */
+export interface RawClient extends Disposable {
+  /**
+   * Returns the next reply with all its lines, as received. Rejects if the server closes the
+   * connection first.
+   */
   read(): Promise<string>;
-  /** Sends one line, and reads the reply. */
-  say(line: string): Promise<string>;
+  /** Sends one line, and returns the reply. */
+  command(line: string): Promise<string>;
   write(text: string | Buffer): void;
-  /** STARTTLS, and the handshake that follows. */
+  /** Sends STARTTLS and performs the handshake. */
   startTls(): Promise<void>;
-  /** Hangs up, after all that was written. */
-  hangUp(): void;
-  /** Resolves when the connection is gone. */
-  readonly hungUp: Promise<unknown>;
+  /** Closes the connection after everything was written. */
+  end(): void;
+  /** Resolves when the connection is closed. */
+  readonly closed: Promise<unknown>;
 }
 
-/** Connects to one of the simulator's ports and hears its greeting. */
-export async function dial(
+/** Connects to one of the simulator's ports, and reads the greeting. */
+export async function connectTo(
   simulator: Simulator,
   tls: 'starttls' | 'implicit',
-): Promise<RawSession & { readonly greeting: string }> {
-  const trust = { ca: simulator.ca, servername: 'localhost' };
+): Promise<RawClient & { readonly greeting: string }> {
+  const tlsOptions = { ca: simulator.ca, servername: 'localhost' };
   const host = '127.0.0.1';
   let socket: Socket =
     tls === 'implicit'
-      ? connectTls({ ...trust, host, port: simulator.tlsPort })
+      ? connectTls({ ...tlsOptions, host, port: simulator.tlsPort })
       : connect(simulator.starttlsPort, host);
-  // A connection that is cut shows as one that has closed.
+  // Errors show as a closed connection.
   socket.on('error', () => {});
-  const hungUp = new Promise((resolve) => socket.once('close', resolve));
-  let replies = repliesOf(socket);
+  const closed = new Promise((resolve) => socket.once('close', resolve));
+  let replies = readReplies(socket);
 
   async function read(): Promise<string> {
     const { value, done } = await replies.next();
-    if (done) throw new Error('The server hung up');
+    if (done) throw new Error('The server closed the connection');
     return value;
   }
 
   return {
     greeting: await read(),
     read,
-    say(line) {
+    command(line) {
       socket.write(`${line}\r\n`);
       return read();
     },
@@ -57,22 +60,22 @@ export async function dial(
       socket.write('STARTTLS\r\n');
       await read();
       await replies.return();
-      socket = connectTls({ ...trust, socket });
+      socket = connectTls({ ...tlsOptions, socket });
       socket.on('error', () => {});
-      replies = repliesOf(socket);
+      replies = readReplies(socket);
       await once(socket, 'secureConnect');
     },
-    hangUp: () => socket.end(),
-    hungUp,
+    end: () => socket.end(),
+    closed,
     [Symbol.dispose]: () => socket.destroy(),
   };
 }
 
-/** A session on the TLS port that is logged in already. */
-export async function dialIn(simulator: Simulator, user = simulator.user): Promise<RawSession> {
-  const session = await dial(simulator, 'implicit');
-  await session.say('EHLO client.test');
-  const reply = await session.say(`AUTH PLAIN ${base64(`\0${user}\0${simulator.password}`)}`);
+/** Opens a session on the TLS port, and logs in. */
+export async function logInTo(simulator: Simulator, user = simulator.user): Promise<RawClient> {
+  const session = await connectTo(simulator, 'implicit');
+  await session.command('EHLO client.test');
+  const reply = await session.command(`AUTH PLAIN ${base64(`\0${user}\0${simulator.password}`)}`);
   if (!reply.startsWith('235')) throw new Error(reply);
   return session;
 }
@@ -81,8 +84,8 @@ export function base64(text: string): string {
   return Buffer.from(text).toString('base64');
 }
 
-/** Cuts what arrives into replies: each goes up to the first line that is not `NNN-`. */
-async function* repliesOf(socket: Socket): AsyncGenerator<string, void> {
+/** Splits the received data into replies: each ends with the first line that is not `NNN-`. */
+async function* readReplies(socket: Socket): AsyncGenerator<string, void> {
   let text = '';
   for await (const [chunk] of on(socket, 'data', { close: ['close'] })) {
     text += chunk;
@@ -97,15 +100,15 @@ function firstReply(text: string): string | undefined {
   return /^(?:\d{3}-.*\r\n)*(?!\d{3}-).*\r\n/.exec(text)?.[0];
 }
 
-/** Replies with what differs from session to session taken out. */
-export function plain(reply: string): string {
+/** Replaces the parts of a reply that differ between sessions. */
+export function normalize(reply: string): string {
   return reply
     .replace(/[0-9a-f]{13}-[0-9a-f]{11}sm\d{7}[0-9a-f]{2}\.\d+/g, '<id>')
     .replace(/OK {2}\d{10} /, 'OK  <time> ');
 }
 
-export async function plainly(reply: Promise<string>): Promise<string> {
-  return plain(await reply);
+export async function normalizeReply(reply: Promise<string>): Promise<string> {
+  return normalize(await reply);
 }
 
 export function lines(...parts: string[]): string {
@@ -118,17 +121,17 @@ export const GO_AHEAD = '354  Go ahead <id> - gsmtp\r\n';
 export const OK = '250 2.0.0 OK <id> - gsmtp\r\n';
 export const ACCEPTED = '250 2.0.0 OK  <time> <id> - gsmtp\r\n';
 
-/** MAIL, RCPT, DATA and a message with its dot, pipelined. Returns the plain reply to each, as many as came. */
+/** Sends MAIL, RCPT, DATA and a message with its dot, pipelined. Returns the normalized replies. */
 export async function deliver(
-  session: RawSession,
+  session: RawClient,
   recipients: string[],
   message = 'Subject: x\r\n\r\nx\r\n',
 ): Promise<string[]> {
   const commands = ['MAIL FROM:<bot@acme.test>', ...recipients.map((each) => `RCPT TO:<${each}>`), 'DATA'];
   session.write(lines(...commands));
   const replies: string[] = [];
-  for (const _ of commands) replies.push(await plainly(session.read()));
+  for (const _ of commands) replies.push(await normalizeReply(session.read()));
   if (replies.at(-1) !== GO_AHEAD) return replies;
   session.write(`${message}.\r\n`);
-  return [...replies, await plainly(session.read())];
+  return [...replies, await normalizeReply(session.read())];
 }

@@ -5,7 +5,7 @@ import type { Simulator } from '../../../src/simulator/simulator.ts';
 import { aDelivery, aMessage } from '../delivery.ts';
 
 export interface TransportUnderTest extends AsyncDisposable {
-  /** One attempt with a message of its own. */
+  /** Makes one attempt with a new message. */
   send(): Promise<Outcome>;
   verify(): Promise<Fault | null>;
 }
@@ -13,11 +13,11 @@ export interface TransportUnderTest extends AsyncDisposable {
 export interface TransportSetup {
   readonly credentials: (() => Credentials) | null;
   readonly user?: string;
-  /** In place of the simulator's two ports. */
+  /** Replaces the simulator's two ports. */
   readonly servers?: Parameters<typeof openTransport>[0]['servers'];
 }
 
-/** A transport to the simulator or what stands in for it, as the service opens one for each account. */
+/** Opens a transport to a simulator or another server, as the service does for each account. */
 export function openTransportTo(
   simulator: Pick<Simulator, 'starttlsPort' | 'tlsPort' | 'ca' | 'user'>,
   setup: TransportSetup,
@@ -31,7 +31,8 @@ export function openTransportTo(
     credentials: setup.credentials,
     ehloName: 'client.test',
     ca: simulator.ca,
-    // bodyMs is also how long nodemailer leaves a connection idle: longer than a test, so that it closes none in our place.
+    // bodyMs is also nodemailer's idle timeout: longer than a test, so that nodemailer closes no
+    // connection.
     deadlines: {
       dnsMs: 2000,
       connectMs: 3000,
@@ -60,7 +61,7 @@ function aJob(): Job {
   };
 }
 
-/** The grants that the simulator honours. */
+/** Credentials that the simulator accepts. */
 export function refreshTokenOf({ oauth }: Simulator): Extract<Credentials, { kind: 'refresh_token' }> {
   const { clientId, clientSecret, refreshToken, tokenUrl } = oauth;
   return { kind: 'refresh_token', clientId, clientSecret, refreshToken, tokenUrl };

@@ -1,61 +1,72 @@
 import { Redis, type RedisOptions, ReplyError } from 'ioredis';
-import { RedisOpenError, reasonOf } from './redis-errors.ts';
+import { explainConnectError, RedisOpenError } from './redis-errors.ts';
 
-/** How long a command may take: a caller of the API waits for it. */
+/** Maximum duration of a command, in ms: a client of the API waits for it. */
 const COMMAND_TIMEOUT_MS = 2000;
-/** Maximum wait for Redis at startup. A service that cannot start must say why within two seconds. */
+/**
+ * Maximum wait for Redis at startup, in ms. A service that cannot start must say why within two
+ * seconds.
+ */
 const OPEN_WITHIN_MS = 1000;
-/** How long connecting is tried again at startup when it fails at once. */
+/** Time for which a connection that fails at once is retried at startup, in ms. */
 const RETRY_OPEN_MS = 300;
 const CONNECT_TIMEOUT_MS = 5000;
 const RECONNECT_AFTER_MS = 50;
-const RECONNECT_AT_LATEST_MS = 1000;
+const MAX_RECONNECT_DELAY_MS = 1000;
+/**
+ * Minimum interval between reconnects caused by READONLY, in ms. A new connection sends a heartbeat
+ * at once, which a replica refuses.
+ */
+const RECONNECT_READONLY_MS = 1000;
 
-/** Reconnects for ever. */
-const PATIENT = {
+/** Options of both connections. They reconnect forever. */
+const SHARED_OPTIONS = {
   connectionName: 'outtray',
   lazyConnect: true,
   connectTimeout: CONNECT_TIMEOUT_MS,
-  retryStrategy: (times: number) => Math.min(times * RECONNECT_AFTER_MS, RECONNECT_AT_LATEST_MS),
-  // A failover may have made a replica of it: the name may lead to the new master.
-  reconnectOnError: ({ message }: Error) => message.startsWith('READONLY'),
+  retryStrategy: (times: number) => Math.min(times * RECONNECT_AFTER_MS, MAX_RECONNECT_DELAY_MS),
 } satisfies RedisOptions;
 
-/** What cannot be sent now fails now, and what was sent and not answered is never sent again. */
-const COMMANDS = {
-  ...PATIENT,
+/** A command that cannot be sent fails at once. A command without a reply is never sent again. */
+const COMMAND_OPTIONS = {
+  ...SHARED_OPTIONS,
   commandTimeout: COMMAND_TIMEOUT_MS,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
   autoResendUnfulfilledCommands: false,
 } satisfies RedisOptions;
 
-/** Subscribes anew at every connection, and so by itself. */
-const NEWS = { ...PATIENT, autoResubscribe: false, maxRetriesPerRequest: null } satisfies RedisOptions;
+/** pubsub.ts subscribes again whenever the connection is ready, so ioredis must not. */
+const SUBSCRIBER_OPTIONS = {
+  ...SHARED_OPTIONS,
+  autoResubscribe: false,
+  maxRetriesPerRequest: null,
+} satisfies RedisOptions;
 
 export interface Connections {
+  /** For commands. */
   readonly redis: Redis;
-  /** For news from other instances. */
+  /** For messages from other instances. */
   readonly subscriber: Redis;
 }
 
 /**
- * Connects.
+ * Connects to Redis.
  *
  * @param url `redis:` or `rediss:`
- * @throws {RedisOpenError} when that does not work within a second, or is refused
+ * @throws {RedisOpenError} when Redis does not accept both connections within a second
  */
 export async function connect(url: string): Promise<Connections> {
-  // Said explicitly: Node's defaults follow NODE_TLS_REJECT_UNAUTHORIZED and `--tls-min-v1.0`.
+  // Explicit, because Node's defaults follow NODE_TLS_REJECT_UNAUTHORIZED and `--tls-min-v1.0`.
   const secure = url.startsWith('rediss:')
     ? { tls: { rejectUnauthorized: true, minVersion: 'TLSv1.2' } as const }
     : {};
-  const redis = new Redis(url, { ...COMMANDS, ...secure });
-  const subscriber = new Redis(url, { ...NEWS, ...secure });
-  // Who uses a connection meets its errors. Without a listener they would be told on standard error too.
+  const redis = new Redis(url, { ...COMMAND_OPTIONS, ...secure, reconnectOnError: createReadOnlyRule() });
+  const subscriber = new Redis(url, { ...SUBSCRIBER_OPTIONS, ...secure });
+  // Callers handle the errors of their commands. Without a listener ioredis also prints them.
   for (const connection of [redis, subscriber]) connection.on('error', () => {});
   try {
-    await Promise.all([ready(redis), ready(subscriber)]);
+    await Promise.all([waitUntilReady(redis), waitUntilReady(subscriber)]);
     return { redis, subscriber };
   } catch (error) {
     disconnect({ redis, subscriber });
@@ -63,65 +74,47 @@ export async function connect(url: string): Promise<Connections> {
   }
 }
 
+/**
+ * Reconnects after READONLY: the server may have become a replica in a failover. Reconnecting
+ * resolves its name again, which may lead to the new master.
+ */
+function createReadOnlyRule(): (error: Error) => boolean {
+  let reconnectedAt = Number.NEGATIVE_INFINITY;
+  return ({ message }) => {
+    if (!message.startsWith('READONLY') || performance.now() - reconnectedAt < RECONNECT_READONLY_MS)
+      return false;
+    reconnectedAt = performance.now();
+    return true;
+  };
+}
+
 export function disconnect({ redis, subscriber }: Connections): void {
   redis.disconnect();
   subscriber.disconnect();
 }
 
-function ready(redis: Redis): Promise<void> {
+function waitUntilReady(redis: Redis): Promise<void> {
   const startedAt = performance.now();
   return new Promise((resolve, reject) => {
-    const hear = (error: Error) => {
-      // Redis responds and refuses: another attempt changes nothing.
-      if (error instanceof ReplyError || performance.now() - startedAt > RETRY_OPEN_MS) end(explain(error));
+    const onError = (error: Error) => {
+      // A refusal by Redis is final: retrying cannot change it.
+      if (error instanceof ReplyError || performance.now() - startedAt > RETRY_OPEN_MS)
+        finish(explainConnectError(error));
     };
-    const end = (refusal: string | null) => {
+    const finish = (problem: string | null) => {
       clearTimeout(timer);
-      redis.off('error', hear).off('ready', succeed);
-      if (refusal === null) resolve();
-      else reject(new RedisOpenError(refusal));
+      redis.off('error', onError).off('ready', onReady);
+      if (problem === null) resolve();
+      else reject(new RedisOpenError(problem));
     };
-    const succeed = () => end(null);
-    const timer = setTimeout(() => end(noResponse(redis)), OPEN_WITHIN_MS);
-    redis.on('error', hear).once('ready', succeed);
-    redis.connect().catch(hear);
+    const onReady = () => finish(null);
+    const timer = setTimeout(() => finish(describeTimeout(redis)), OPEN_WITHIN_MS);
+    redis.on('error', onError).once('ready', onReady);
+    redis.connect().catch(onError);
   });
 }
 
-function noResponse({ options }: Redis): string {
-  const tls = options.tls ? ' If it does not speak TLS there, write redis:.' : '';
+function describeTimeout({ options }: Redis): string {
+  const tls = options.tls ? ' If it does not use TLS there, write redis: in QUEUE_URL.' : '';
   return `it did not respond within ${OPEN_WITHIN_MS / 1000} s. Check the host and port in QUEUE_URL, and firewalls on the way.${tls}`;
-}
-
-const NOT_FOUND = 'the host name was not found. Correct the host in QUEUE_URL, or check DNS.';
-const NO_ROUTE = 'there is no route to the host. Correct the host in QUEUE_URL, or check the network.';
-const CLOSED = 'it closed the connection. If it requires TLS, write rediss: in QUEUE_URL.';
-const NO_TLS = 'it does not speak TLS on this port. Write redis: in QUEUE_URL, or the port with TLS.';
-
-/** Why Redis cannot be used, and the fix, by the code of a connection or TLS error. */
-const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: 'the connection was refused. Start Redis, or correct the host and port in QUEUE_URL.',
-  ENOTFOUND: NOT_FOUND,
-  EAI_AGAIN: NOT_FOUND,
-  EHOSTUNREACH: NO_ROUTE,
-  ENETUNREACH: NO_ROUTE,
-  ECONNRESET: CLOSED,
-  EPIPE: CLOSED,
-  EPROTO: NO_TLS,
-  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
-  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
-};
-
-/** Never has the URL in it, which holds the password. */
-function explain(error: Error & { code?: string }): string {
-  const { code = '' } = error;
-  const reason = reasonOf(error);
-  const [login] = /^(WRONGPASS|NOAUTH|NOPERM)/.exec(reason) ?? [];
-  if (login) return `it refused the login (${login}). Correct the user and password in QUEUE_URL.`;
-  if (reason.startsWith('Unknown RESP type'))
-    return 'it does not speak the protocol of Redis. Correct the host and port in QUEUE_URL.';
-  if (reason === 'Connection is closed.') return CLOSED;
-  if (/CERT|VERIFY/.test(code))
-    return `its certificate is not trusted (${code}). NODE_EXTRA_CA_CERTS adds a CA.`;
-  return REASONS[code] ?? reason;
 }

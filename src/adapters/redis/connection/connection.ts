@@ -1,50 +1,77 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import type { AppError } from '../../../core/errors.ts';
-import { KEYS, type PubSubMessage, parsePubSub } from '../keys.ts';
+import { KEYS } from '../keys.ts';
 import { type Clock, createClock } from './clock.ts';
 import { type Connections, connect, disconnect } from './connect.ts';
+import { createPubSub, type PubSub } from './pubsub.ts';
 import { RedisOpenError, reasonOf, toUnavailable } from './redis-errors.ts';
-import { type Argument, adoptScripts, type Call, joinCalls, runScript, type Script } from './scripts.ts';
+import {
+  type Argument,
+  adoptScripts,
+  type Call,
+  createCallJoiner,
+  evalScript,
+  type Script,
+} from './scripts.ts';
 
 export interface ConnectionOptions {
   readonly url: string;
-  /** For how long after its last sign of life an instance is taken to be alive. */
-  readonly aliveMs: number;
-  /** How often it gives one. */
-  readonly beatMs: number;
-  /** Told when Redis cannot be used any more, and with null when it can again. */
-  readonly onTrouble: (reason: string | null) => void;
+  /** Time without a heartbeat after which an instance counts as dead, in ms. */
+  readonly absentAfterMs: number;
+  /** Interval between heartbeats, in ms. */
+  readonly heartbeatMs: number;
+  /**
+   * Called with the reason when Redis becomes unavailable, and with null when it is available
+   * again.
+   */
+  readonly onAvailabilityChange: (reason: string | null) => void;
 }
 
-/** Redis, as the parts of the backend use it. */
+/** The connection to Redis that all parts of the backend use. */
 export interface Connection {
   readonly redis: Redis;
   readonly clock: Clock;
-  readonly news: PubSubMessage;
-  /** The name of this instance, unlike that of any other, also of one that ran here before. */
+  readonly pubSub: PubSub;
+  /** Name of this instance: unique, and different after each restart. */
   readonly instance: string;
-  /** Whether what is written now would most likely be taken. */
+  /** Returns whether a write would most likely succeed now. */
   isUsable(): boolean;
-  /** @throws {AppError} `queue_unavailable`, for whatever reason it fails */
-  ask<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result>;
-  /** The same for a script: its keys, and then what else it is given. */
-  run(script: Script, ...args: readonly Argument[]): Promise<unknown>;
-  /** Runs several scripts as one step, and returns the result of the last. */
-  together(calls: readonly Call[]): Promise<unknown>;
+  /**
+   * Runs commands.
+   *
+   * @throws {AppError} `queue_unavailable` if any of them fails, for any reason
+   */
+  execute<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result>;
+  /**
+   * Runs a script with its keys and then its other arguments.
+   *
+   * @throws {AppError} `queue_unavailable`
+   */
+  runScript(script: Script, ...args: readonly Argument[]): Promise<unknown>;
+  /**
+   * Runs several scripts as one step, and returns the result of the last.
+   *
+   * @throws {AppError} `queue_unavailable`
+   */
+  runAtomically(calls: readonly Call[]): Promise<unknown>;
   /** Finds a script that a library has defined on the connection. */
-  scriptOf(name: string): Script;
-  /** Calls the listener at every connection but the first. */
+  findScript(name: string): Script;
+  /** Calls the listener after every connect but the first. */
   onReconnect(listener: () => void): void;
-  /** Calls the listener with what another instance has said. */
-  onNews(topic: keyof PubSubMessage, listener: (about: string) => void): void;
-  /** Calls the listener with every sign of life: how many messages are not settled, and their bytes. */
-  onBeat(listener: (usage: unknown) => void): void;
+  /**
+   * Calls the listener after every heartbeat with the number of unsettled messages and their bytes.
+   */
+  onHeartbeat(listener: (usage: unknown) => void): void;
   close(): Promise<void>;
 }
 
-/** Says that the instance lives, and so finds out whether Redis takes what is written; answers what waits, of all instances. */
-const BEAT: Script = {
+/**
+ * Records that the instance is alive, which also checks that Redis accepts writes. Returns the
+ * usage of all instances.
+ *
+ * KEYS: the heartbeat of the instance, the usage. ARGV: lifetime of the heartbeat in ms.
+ */
+const HEARTBEAT: Script = {
   name: 'outtrayBeat',
   keys: 2,
   lua: `
@@ -63,109 +90,96 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     disconnect(connections);
     throw new RedisOpenError(reasonOf(error));
   }
-  return connection(connections, clock, options);
+  return createConnection(connections, clock, options);
 }
 
-function connection(
+function createConnection(
   { redis, subscriber }: Connections,
   clock: Clock,
-  { aliveMs, beatMs, onTrouble }: ConnectionOptions,
+  { absentAfterMs, heartbeatMs, onAvailabilityChange }: ConnectionOptions,
 ): Connection {
   const instance = randomBytes(8).toString('hex');
-  const news = parsePubSub(redis.options.db ?? 0);
-  const reconnected = new Set<() => void>();
-  const beaten = new Set<(usage: unknown) => void>();
-  const scriptOf = adoptScripts(redis);
-  let trouble: string | null = null;
+  const reconnectListeners = new Set<() => void>();
+  const heartbeatListeners = new Set<(usage: unknown) => void>();
+  const findScript = adoptScripts(redis);
+  const joinCalls = createCallJoiner();
+  let unavailableReason: string | null = null;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
 
-  function tell(reason: string | null) {
-    if (closed || (trouble === null) === (reason === null)) return;
-    trouble = reason;
-    onTrouble(reason);
+  /** Reports a change of availability, once. */
+  function report(reason: string | null) {
+    if (closed || (unavailableReason === null) === (reason === null)) return;
+    unavailableReason = reason;
+    onAvailabilityChange(reason);
   }
 
-  function fail(error: unknown): AppError {
-    tell(reasonOf(error));
-    return toUnavailable(error);
-  }
-
-  async function ask<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
-    gather(redis.stream);
+  async function execute<Result>(work: (redis: Redis) => Promise<Result>): Promise<Result> {
+    corkWrites(redis.stream);
     try {
       return await work(redis);
     } catch (error) {
-      throw fail(error);
+      report(reasonOf(error));
+      throw toUnavailable(error);
     }
   }
 
-  function run(script: Script, ...args: readonly Argument[]): Promise<unknown> {
-    return ask(() => runScript(redis, { script, args }));
+  function runScript(script: Script, ...args: readonly Argument[]): Promise<unknown> {
+    return execute(() => evalScript(redis, { script, args }));
   }
 
-  function together(calls: readonly Call[]): Promise<unknown> {
-    return ask(() => runScript(redis, joinCalls(calls)));
-  }
-
-  async function beat() {
+  async function sendHeartbeat() {
     clearTimeout(timer);
     try {
       const [usage] = await Promise.all([
-        run(BEAT, KEYS.alive(instance), KEYS.usage, aliveMs),
-        ask(() => clock.sync(redis)),
+        runScript(HEARTBEAT, KEYS.heartbeat(instance), KEYS.usage, absentAfterMs),
+        execute(() => clock.sync(redis)),
       ]);
-      tell(null);
-      for (const listener of beaten) listener(usage);
+      report(null);
+      for (const listener of heartbeatListeners) listener(usage);
     } catch {
-      // Told by `ask`, and tried again.
+      // Reported by `execute`. The next heartbeat tries again.
     }
     if (closed) return;
     clearTimeout(timer);
-    timer = setTimeout(beat, beatMs);
+    timer = setTimeout(sendHeartbeat, heartbeatMs);
   }
 
-  redis.on('close', () => tell('the connection is lost'));
+  redis.on('close', () => report('the connection was lost'));
   redis.on('ready', async () => {
     await clock.sync(redis).catch(() => {});
-    for (const listener of reconnected) listener();
-    await beat();
+    for (const listener of reconnectListeners) listener();
+    await sendHeartbeat();
   });
-  const subscribe = () => subscriber.subscribe(...Object.values(news)).catch(() => {});
-  subscriber.on('ready', subscribe);
-  void subscribe();
-  void beat();
+  void sendHeartbeat();
 
   return {
     redis,
     clock,
-    news,
+    pubSub: createPubSub(redis, subscriber, instance),
     instance,
-    // After READONLY a connection is being closed while its status is still `ready`.
-    isUsable: () => trouble === null && redis.status === 'ready' && redis.stream.writable,
-    ask,
-    run,
-    together,
-    scriptOf,
-    onReconnect: (listener) => void reconnected.add(listener),
-    onNews(topic, listener) {
-      subscriber.on('message', (channel: string, message: string) => {
-        const from = message.slice(0, instance.length);
-        if (channel === news[topic] && from !== instance) listener(message.slice(instance.length + 1));
-      });
-    },
-    onBeat: (listener) => void beaten.add(listener),
+    // While a connection is being closed after READONLY, its status is still `ready`.
+    isUsable: () => unavailableReason === null && redis.status === 'ready' && redis.stream.writable,
+    execute,
+    runScript,
+    runAtomically: (calls) => execute(() => evalScript(redis, joinCalls(calls))),
+    findScript,
+    onReconnect: (listener) => void reconnectListeners.add(listener),
+    onHeartbeat: (listener) => void heartbeatListeners.add(listener),
     async close() {
       closed = true;
       clearTimeout(timer);
-      await redis.del(KEYS.alive(instance)).catch(() => {});
+      await redis.del(KEYS.heartbeat(instance)).catch(() => {});
       disconnect({ redis, subscriber });
     },
   };
 }
 
-/** Lets what is sent in one turn go out together: a message costs a dozen commands, and writing each by itself costs more than the command. */
-function gather(stream: Redis['stream'] | undefined) {
+/**
+ * Sends all commands of one turn of the event loop in one write. A message needs a dozen commands,
+ * and writing each separately costs more than the command itself.
+ */
+function corkWrites(stream: Redis['stream'] | undefined) {
   if (!stream || stream.writableCorked > 0) return;
   stream.cork();
   process.nextTick(() => stream.uncork());

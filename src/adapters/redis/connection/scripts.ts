@@ -18,16 +18,17 @@ export interface Call {
 }
 
 const hashes = new WeakMap<Script, string>();
-const joined = new Map<string, Script>();
 
 /**
- * Runs a script by its hash, and by its source if Redis does not know the hash: after SCRIPT FLUSH, a failover, or an eviction from the script
- * cache. A script that Redis does not know has changed nothing, so the second run cannot repeat anything. EVAL is not subject to the cache, so
- * there is no third.
+ * Runs a script by its hash, and by its source if Redis does not know the hash: after SCRIPT FLUSH,
+ * a failover, or an eviction from the script cache. A script that Redis does not know has changed
+ * nothing, so the second run cannot repeat anything. EVAL does not depend on the cache, so there is
+ * no third run.
  *
- * ioredis' own custom commands do the same only outside MULTI, and fail if the cache is emptied again before the second run.
+ * The custom commands of ioredis do the same only outside MULTI, and fail if the cache is emptied
+ * again before the second run.
  */
-export async function runScript(redis: Redis, { script, args }: Call): Promise<unknown> {
+export async function evalScript(redis: Redis, { script, args }: Call): Promise<unknown> {
   try {
     return await redis.evalsha(hashOf(script), script.keys, ...args);
   } catch (error) {
@@ -37,23 +38,35 @@ export async function runScript(redis: Redis, { script, args }: Call): Promise<u
 }
 
 /**
- * Makes several calls one: all of them run, in order, or none does. Returns the result of the last. A MULTI does not do: it goes on after a
- * script that Redis does not know.
+ * Creates a function that joins several calls into one: all of them run, in order, or none does.
+ * The joined call returns the result of the last. MULTI does not guarantee this: it continues after
+ * a script that Redis does not know.
+ *
+ * The function caches joined scripts by the names of their parts, so the names must be unique among
+ * all scripts it is called with. Use one for each connection.
  */
-export function joinCalls(calls: readonly Call[]): Call {
-  const keys = calls.flatMap(({ script, args }) => args.slice(0, script.keys));
-  const values = calls.map(({ script, args }) => args.slice(script.keys));
-  return {
-    script: joinScripts(calls.map(({ script }) => script)),
-    args: [...keys, ...values.map(({ length }) => length), ...values.flat()],
+export function createCallJoiner(): (calls: readonly Call[]) => Call {
+  const joined = new Map<string, Script>();
+
+  function join(scripts: readonly Script[]): Script {
+    const name = scripts.map((script) => script.name).join(' ');
+    const script = joined.get(name) ?? joinScripts(name, scripts);
+    joined.set(name, script);
+    return script;
+  }
+
+  return (calls) => {
+    const keys = calls.flatMap(({ script, args }) => args.slice(0, script.keys));
+    const values = calls.map(({ script, args }) => args.slice(script.keys));
+    return {
+      script: join(calls.map(({ script }) => script)),
+      args: [...keys, ...values.map(({ length }) => length), ...values.flat()],
+    };
   };
 }
 
 /** KEYS: those of all scripts. ARGV: the number of values of each script, then those values. */
-function joinScripts(scripts: readonly Script[]): Script {
-  const name = scripts.map((script) => script.name).join(' ');
-  const known = joined.get(name);
-  if (known) return known;
+function joinScripts(name: string, scripts: readonly Script[]): Script {
   const steps = scripts.map(
     ({ keys, lua }, i) => `
       local function step(KEYS, ARGV)
@@ -61,7 +74,7 @@ function joinScripts(scripts: readonly Script[]): Script {
       end
       result = step(take(KEYS, ${keys}, 'key'), take(ARGV, tonumber(ARGV[${i + 1}]), 'value'))`,
   );
-  const script: Script = {
+  return {
     name,
     keys: scripts.reduce((sum, { keys }) => sum + keys, 0),
     lua: `
@@ -77,16 +90,14 @@ function joinScripts(scripts: readonly Script[]): Script {
       return result
     `,
   };
-  joined.set(name, script);
-  return script;
 }
 
 type Callback = (error: unknown, result?: unknown) => void;
 
 /**
- * Lets the scripts that libraries define on this connection run by {@connection runScript} too.
+ * Makes the scripts that libraries define on this connection run by {@link evalScript} too.
  *
- * @returns what looks up a script that was defined since
+ * @returns a function that finds a script that was defined since, by its name
  */
 export function adoptScripts(redis: Redis): (name: string) => Script {
   const defined = new Map<string, Script>();
@@ -95,7 +106,7 @@ export function adoptScripts(redis: Redis): (name: string) => Script {
     defined.set(name, script);
     const command = (...args: unknown[]) => {
       const callback = typeof args.at(-1) === 'function' ? (args.pop() as Callback) : null;
-      const result = runScript(redis, { script, args: args.flat() as Argument[] });
+      const result = evalScript(redis, { script, args: args.flat() as Argument[] });
       if (callback === null) return result;
       result.then(
         (value) => callback(null, value),
@@ -106,7 +117,7 @@ export function adoptScripts(redis: Redis): (name: string) => Script {
   };
   return (name) => {
     const script = defined.get(name);
-    if (!script) throw new Error(`there is no script ${name}`);
+    if (!script) throw new Error(`no script named ${name} is defined`);
     return script;
   };
 }

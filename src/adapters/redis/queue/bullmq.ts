@@ -13,74 +13,93 @@ import type { Connection } from '../connection/connection.ts';
 import type { Argument, Call, Script } from '../connection/scripts.ts';
 import { PREFIX } from '../keys.ts';
 
-/** BullMQ’s: the lower goes first; what has none would go before all. */
+/** BullMQ's priorities: lower goes first, and a job without one would go before all others. */
 const PRIORITIES: Readonly<Record<Priority, number>> = { high: 1, normal: 2 };
-/** BullMQ writes a stream of events that nobody reads here; it trims that to about this, a hundred at least. */
-const KEPT_EVENTS = 1;
-/** Where BullMQ hands its script `moveToActive` the time of day. */
-const TIME_IN_MOVE_TO_ACTIVE = 12;
-/** A message whose instances keep dying is still not failed by the queue. */
-const ANY_NUMBER = Number.MAX_SAFE_INTEGER;
+/**
+ * BullMQ's event stream is not used. It is trimmed to about this length, but keeps a hundred at
+ * least.
+ */
+const MAX_EVENTS = 1;
+/** Index of the current time among the arguments of BullMQ's script `moveToActive`. */
+const MOVE_TO_ACTIVE_TIME_INDEX = 12;
+/** Maximum number of times an id may be reclaimed: the queue never fails a message. */
+const MAX_RECLAIMS = Number.MAX_SAFE_INTEGER;
 
-export type Next =
+/** What BullMQ's job holds besides the id. */
+const EMPTY_JOB: Omit<JobJson, 'id' | 'opts' | 'timestamp'> = {
+  name: '',
+  data: '{}',
+  progress: 0,
+  attemptsMade: 0,
+  attemptsStarted: 0,
+  failedReason: '',
+  returnvalue: '',
+  stalledCounter: 0,
+};
+
+/** The next due job, or the time at which one will be due, null if none is known. */
+export type NextJob =
   | { readonly id: string; readonly priority: Priority }
   | { readonly id: null; readonly dueAt: number | null };
 
 /**
- * One queue of BullMQ. A job is an id and nothing else. It stands in `prioritized`; in `delayed` until it is due; in `active` while it is taken; or, when
- * its instance has died, in `wait`, which goes before all. It is taken by whoever holds its lock.
+ * One BullMQ queue: the ids of one channel. A job is an id and nothing else.
  *
- * This goes a step below BullMQ’s Worker: whoever takes an id here is a lane that comes for it by itself, works on it for as long as it needs and
- * settles it in its own way, and some of that must be one step with what is ours: methods that return a Call leave it to the caller to run it.
+ * A job is in `prioritized` while it is due, in `delayed` until then, and in `active` while it is
+ * taken. When its instance dies it moves to `wait`, which goes before all others. The holder of its
+ * lock has taken it.
+ *
+ * This works one level below BullMQ's Worker. Outtray's workers fetch an id when they are free,
+ * hold it as long as they need, and finish it in a step that also changes Outtray's own keys.
+ * Methods that return a Call leave it to the caller to run it, alone or joined with others.
  */
-export interface BullMq {
-  /** Fit for a key. */
+export interface BullMqQueue {
+  /** The channel, encoded for use in a key. */
   readonly name: string;
   readonly keys: Readonly<
     Record<'active' | 'delayed' | 'marker' | 'prioritized' | 'stalled' | 'stalled-check' | 'wait', string>
   >;
-  /** The key of an id’s job. */
+  /** Returns the key of an id's job. */
   job(id: string): string;
-  /** Adds an id, unless it is there already. */
+  /** Adds an id, unless the queue has it already. */
   add(id: string, priority: Priority, dueAt: number): Call;
-  /** Removes an id that is taken with the token; does nothing if it is taken otherwise. */
+  /** Removes an id that is taken with the token; does nothing otherwise. */
   finish(id: string, token: string): Call;
   /** Removes an id that waits; does nothing if it is taken. */
   remove(id: string): Call;
-  /** Takes the next id that is due; or says when the next one will be. */
-  next(token: string): Promise<Next>;
-  /** Gives back what was taken with the token, due later; does nothing if it is taken otherwise. */
+  /** Takes the next due id. */
+  next(token: string): Promise<NextJob>;
+  /** Returns an id that is taken with the token to the queue, due later; does nothing otherwise. */
   delay(id: string, token: string, dueAt: number): Promise<void>;
-  /** Gives back what was taken with the token and never worked on: it goes before the others of its priority. */
+  /** Undoes a take with the token: the id goes ahead of other ids of its priority. */
   giveBack(id: string, token: string): Promise<void>;
-  /** Makes those due again that were taken by somebody who has died, and answers them: those who had no lock, at this time and at the last. */
+  /**
+   * Makes ids of dead instances due again: those taken ones that had no lock now and at the
+   * previous call. Its script returns them.
+   */
   reclaim(): Call;
 }
 
 export interface BullMqOptions {
   readonly connection: Connection;
-  /** How long an id stays taken by an instance that has died. */
+  /** Time for which an id stays taken by an instance that has died, in ms. */
   readonly lockMs: number;
-  /** How often somebody looks for such ids, whoever does. */
-  readonly stalledMs: number;
+  /** Interval between searches for such ids, in ms. All instances together search once. */
+  readonly reclaimEveryMs: number;
 }
 
-/** Answers what opens the queue for a channel. */
+/** Connects BullMQ. Returns a function that opens the queue of a channel. */
 export async function connectBullMq({
   connection,
   lockMs,
-  stalledMs,
-}: BullMqOptions): Promise<(channel: string) => BullMq> {
-  const { redis, clock, scriptOf } = connection;
+  reclaimEveryMs,
+}: BullMqOptions): Promise<(channel: string) => BullMqQueue> {
+  const { redis, clock } = connection;
   const shared = new RedisConnection(redis, { shared: true, blocking: false, skipVersionCheck: true });
   shared.on('error', () => {});
   const client = await shared.client;
   const names = new QueueKeys(PREFIX);
-  const options: WorkerOptions = {
-    connection: redis,
-    prefix: PREFIX,
-    lockDuration: lockMs,
-  };
+  const options: WorkerOptions = { connection: redis, prefix: PREFIX, lockDuration: lockMs };
 
   return (channel) => {
     const name = encodeURIComponent(channel);
@@ -93,53 +112,57 @@ export async function connectBullMq({
       undefined,
       false,
     );
-    goByClock(backend, clock);
-    backend.setQueueMeta({ 'opts.maxLenEvents': KEPT_EVENTS }).catch(() => {});
-    return bind(name, backend, client, { clock, scriptOf, stalledMs });
+    useSharedClock(backend, clock);
+    backend.setQueueMeta({ 'opts.maxLenEvents': MAX_EVENTS }).catch(() => {});
+    return toQueue(name, backend, client, connection, reclaimEveryMs);
   };
 }
 
-/** BullMQ goes by the wall clock of whoever asks. Where that jumps, or is off, messages would be due early, or hours late. */
-function goByClock(backend: RedisQueueBackend, clock: Clock) {
-  const run = backend.execCommand.bind(backend);
+/**
+ * Replaces the wall clock of the instance, which BullMQ uses, by the shared clock. If the wall
+ * clock jumps or is wrong, messages would be due early, or hours late.
+ */
+function useSharedClock(backend: RedisQueueBackend, clock: Clock) {
+  const execCommand = backend.execCommand.bind(backend);
   backend.execCommand = (client, command, args) =>
-    run(
+    execCommand(
       client,
       command,
-      command === 'moveToActive' ? args.with(TIME_IN_MOVE_TO_ACTIVE, Math.floor(clock.now())) : args,
+      command === 'moveToActive' ? args.with(MOVE_TO_ACTIVE_TIME_INDEX, Math.floor(clock.now())) : args,
     );
 }
 
-function bind(
+function toQueue(
   name: string,
   backend: RedisQueueBackend,
   client: IRedisClient,
-  { clock, scriptOf, stalledMs }: Pick<Connection, 'clock' | 'scriptOf'> & Pick<BullMqOptions, 'stalledMs'>,
-): BullMq {
-  /** Whole milliseconds from now, rounded so that nothing is due too early. */
-  function waitUntil(dueAt: number): number {
+  { clock, findScript }: Pick<Connection, 'clock' | 'findScript'>,
+  reclaimEveryMs: number,
+): BullMqQueue {
+  /** Whole milliseconds from now, rounded so that no id is due early. */
+  function delayUntil(dueAt: number): number {
     const now = clock.now();
     return dueAt > now ? Math.ceil(dueAt) - Math.floor(now) : 0;
   }
 
   return {
     name,
-    keys: backend.keys as unknown as BullMq['keys'],
+    keys: backend.keys as unknown as BullMqQueue['keys'],
     job: (id) => backend.toKey(id),
     add(id, priority, dueAt) {
       const timestamp = Math.floor(clock.now());
-      const opts = { priority: PRIORITIES[priority], delay: waitUntil(dueAt) };
-      return record(scriptOf, (recorder) =>
-        backend.addJobToTransaction(recorder, { ...JOB, id, opts, timestamp }, id),
+      const opts = { priority: PRIORITIES[priority], delay: delayUntil(dueAt) };
+      return captureCall(findScript, (recorder) =>
+        backend.addJobToTransaction(recorder, { ...EMPTY_JOB, id, opts, timestamp }, id),
       );
     },
     finish(id, token) {
       const args = backend.moveToCompletedArgs({ id, opts: {} } as MinimalJob, null, true, token, false);
-      return record(scriptOf, (recorder) => backend.execCommand(recorder, 'moveToFinished', args));
+      return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'moveToFinished', args));
     },
     remove(id) {
       const args = [backend.toKey(id), backend.toKey('repeat'), id, 0, backend.toKey('')];
-      return record(scriptOf, (recorder) => backend.execCommand(recorder, 'removeJob', args));
+      return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'removeJob', args));
     },
     async next(token) {
       const [job, id, , dueAt] = await backend.moveToActive(token);
@@ -147,7 +170,7 @@ function bind(
       return { id, priority: Number(job.opts.priority) === PRIORITIES.high ? 'high' : 'normal' };
     },
     async delay(id, token, dueAt) {
-      const args = backend.moveToDelayedArgs(id, Math.floor(clock.now()), token, waitUntil(dueAt), {
+      const args = backend.moveToDelayedArgs(id, Math.floor(clock.now()), token, delayUntil(dueAt), {
         skipAttempt: true,
       });
       await backend.execCommand(client, 'moveToDelayed', args);
@@ -157,48 +180,29 @@ function bind(
     },
     reclaim() {
       const { active, events, marker, meta, paused, repeat, stalled, wait } = backend.keys;
-      const keys = [
-        stalled,
-        wait,
-        active,
-        backend.keys['stalled-check'],
-        meta,
-        paused,
-        marker,
-        events,
-        repeat,
-      ];
-      const args = [...keys, ANY_NUMBER, backend.toKey(''), Math.floor(clock.now()), stalledMs];
-      return record(scriptOf, (recorder) => backend.execCommand(recorder, 'moveStalledJobsToWait', args));
+      const stalledCheck = backend.keys['stalled-check'];
+      const keys = [stalled, wait, active, stalledCheck, meta, paused, marker, events, repeat];
+      const args = [...keys, MAX_RECLAIMS, backend.toKey(''), Math.floor(clock.now()), reclaimEveryMs];
+      return captureCall(findScript, (recorder) =>
+        backend.execCommand(recorder, 'moveStalledJobsToWait', args),
+      );
     },
   };
 }
 
-/** Records the script that BullMQ would send, without sending it. */
-function record(
-  scriptOf: (name: string) => Script,
+/** Captures the script call that BullMQ would send, without sending it. */
+function captureCall(
+  findScript: (name: string) => Script,
   send: (recorder: IRedisClient) => Promise<unknown>,
 ): Call {
   const calls: Call[] = [];
   const recorder: Pick<IRedisClient, 'runCommand'> = {
     async runCommand(name, args) {
-      calls.push({ script: scriptOf(name), args: args as Argument[] });
+      calls.push({ script: findScript(name), args: args as Argument[] });
     },
   };
   void send(recorder as IRedisClient);
   const [call] = calls;
-  if (!call) throw new Error('BullMQ has sent no script');
+  if (!call) throw new Error('BullMQ sent no script');
   return call;
 }
-
-/** What BullMQ keeps of an id besides. */
-const JOB: Omit<JobJson, 'id' | 'opts' | 'timestamp'> = {
-  name: '',
-  data: '{}',
-  progress: 0,
-  attemptsMade: 0,
-  attemptsStarted: 0,
-  failedReason: '',
-  returnvalue: '',
-  stalledCounter: 0,
-};

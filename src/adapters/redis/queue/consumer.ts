@@ -1,65 +1,66 @@
-import type { BullMq, Next } from './bullmq.ts';
+import type { BullMqQueue, NextJob } from './bullmq.ts';
 
-/** At least so often somebody looks whether something is due: news from other instances may be lost. */
-const LOOK_EVERY_MS = 5000;
-/** How soon to look again when Redis could not be asked. */
-const AGAIN_AFTER_MS = 500;
+/** Maximum wait between two fetches, in ms: messages from other instances may be lost. */
+const MAX_WAIT_MS = 5000;
+/** Wait before the next fetch after one failed, in ms. */
+const RETRY_AFTER_MS = 500;
 
 export interface ConsumerOptions {
-  readonly bull: BullMq;
+  readonly queue: BullMqQueue;
+  /** Epoch ms by the clock of the connection. */
   readonly now: () => number;
-  /** Takes what is next. */
-  readonly next: () => Promise<Next>;
-  /** Gives back what nobody waits for any more. */
+  /** Takes the next due id. */
+  readonly next: () => Promise<NextJob>;
+  /** Returns an id to the queue that no taker waits for. */
   readonly giveBack: (id: string) => Promise<void>;
 }
 
-/** Those who wait for what is due in one channel. */
+/** Hands the due ids of one channel to the takers of this instance. */
 export interface Consumer {
-  readonly bull: BullMq;
+  readonly queue: BullMqQueue;
   take(signal: AbortSignal): Promise<string>;
-  /** Something may be due. */
+  /** Fetches again, because an id may be due. */
   wake(): void;
-  /** Takes no more, and resolves when what was on its way is given back. */
+  /** Fetches no more, and resolves when every id that was being fetched is back in the queue. */
   close(): Promise<void>;
 }
 
 /**
- * Asks for the next id as long as somebody waits for one. While ids come, as many are asked for at once as there are takers; when there is none, nobody
- * asks until a timer or {@connection Consumer.wake} says that there may be one.
+ * Fetches ids while takers wait. While the channel has due ids, as many fetches run at once as
+ * there are takers. When it has none, the next fetch starts by a timer or by {@link Consumer.wake}.
  */
-export function createConsumer({ bull, now, next, giveBack }: ConsumerOptions): Consumer {
+export function createConsumer({ queue, now, next, giveBack }: ConsumerOptions): Consumer {
   const takers = new Set<(id: string) => void>();
-  const asking = new Set<Promise<void>>();
-  let isDry = false;
+  const fetches = new Set<Promise<void>>();
+  let isEmpty = false;
   let isWoken = false;
   let isClosed = false;
   let timer: NodeJS.Timeout | undefined;
 
-  function ask() {
-    while (!isClosed && asking.size < takers.size && !(isDry && asking.size > 0)) {
+  function fetchMore() {
+    while (!isClosed && fetches.size < takers.size && !(isEmpty && fetches.size > 0)) {
       isWoken = false;
-      const asked = look().finally(() => {
-        asking.delete(asked);
-        if (!isDry || isWoken) ask();
+      const fetching = fetchOne().finally(() => {
+        fetches.delete(fetching);
+        if (!isEmpty || isWoken) fetchMore();
       });
-      asking.add(asked);
+      fetches.add(fetching);
     }
   }
 
-  async function look(): Promise<void> {
+  async function fetchOne(): Promise<void> {
     try {
       const found = await next();
-      isDry = found.id === null;
-      if (found.id === null) wakeAfter(found.dueAt === null ? LOOK_EVERY_MS : found.dueAt - now());
-      else await hand(found.id);
+      isEmpty = found.id === null;
+      if (found.id === null) wakeAfter(found.dueAt === null ? MAX_WAIT_MS : found.dueAt - now());
+      else await handOver(found.id);
     } catch {
-      isDry = true;
-      wakeAfter(AGAIN_AFTER_MS);
+      isEmpty = true;
+      wakeAfter(RETRY_AFTER_MS);
     }
   }
 
-  async function hand(id: string): Promise<void> {
+  async function handOver(id: string): Promise<void> {
     const [taker] = takers;
     if (!taker || isClosed) return giveBack(id);
     takers.delete(taker);
@@ -68,29 +69,29 @@ export function createConsumer({ bull, now, next, giveBack }: ConsumerOptions): 
 
   function wake() {
     isWoken = true;
-    ask();
+    fetchMore();
   }
 
   function wakeAfter(ms: number) {
     clearTimeout(timer);
-    if (!isClosed) timer = setTimeout(wake, Math.max(1, Math.min(ms, LOOK_EVERY_MS)));
+    if (!isClosed) timer = setTimeout(wake, Math.max(1, Math.min(ms, MAX_WAIT_MS)));
   }
 
   return {
-    bull,
+    queue,
     take(signal) {
       return new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason);
         const taker = (id: string) => {
-          signal.removeEventListener('abort', leave);
+          signal.removeEventListener('abort', onAbort);
           resolve(id);
         };
-        const leave = () => {
+        const onAbort = () => {
           takers.delete(taker);
           if (takers.size === 0) clearTimeout(timer);
           reject(signal.reason);
         };
-        signal.addEventListener('abort', leave, { once: true });
+        signal.addEventListener('abort', onAbort, { once: true });
         takers.add(taker);
         wake();
       });
@@ -99,7 +100,7 @@ export function createConsumer({ bull, now, next, giveBack }: ConsumerOptions): 
     async close() {
       isClosed = true;
       clearTimeout(timer);
-      await Promise.all(asking);
+      await Promise.all(fetches);
     },
   };
 }

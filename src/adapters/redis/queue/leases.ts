@@ -1,18 +1,21 @@
 import type { Priority } from '../../../core/message/message.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
-import type { BullMq } from './bullmq.ts';
+import type { BullMqQueue } from './bullmq.ts';
 
-/** An id that was taken here and is not settled. */
+/** The lock of an id that this instance has taken and not finished. */
 export interface Lease {
-  readonly bull: BullMq;
+  readonly queue: BullMqQueue;
   readonly token: string;
   readonly priority: Priority;
 }
 
 /**
- * Renews the locks of ids that are taken here. One whose lock is gone gets it back as long as nobody else has taken the id: Redis may have been away
- * for longer than locks last. It is then also not counted among those that may be stalled.
+ * Renews locks. A lock that has expired is set again unless another instance has taken the id:
+ * Redis may have been away for longer than locks last. The id is also removed from `stalled`.
+ *
+ * KEYS: `active` and `stalled` of the queue. ARGV: prefix of job keys, lifetime of a lock in ms,
+ * then id and token of each lease.
  */
 const RENEW: Script = {
   name: 'outtrayRenew',
@@ -30,25 +33,29 @@ const RENEW: Script = {
   `,
 };
 
-/** What is taken here, and stays taken for as long as this instance lives. */
+/** The leases of this instance by id. They are renewed until they are deleted. */
 export interface Leases {
   get(id: string): Lease | undefined;
-  set(id: string, hold: Lease): void;
+  set(id: string, lease: Lease): void;
   delete(id: string): void;
-  all(): readonly (readonly [id: string, hold: Lease])[];
+  ids(): readonly string[];
   stop(): void;
 }
 
-/** @param everyMs a fraction of `lockMs`: a stall of the event loop of the rest costs no lock */
+/**
+ * @param lockMs lifetime of a lock
+ * @param everyMs interval between renewals. The event loop may stall for `lockMs - everyMs` without
+ *   losing a lock
+ */
 export function createLeases(connection: Connection, lockMs: number, everyMs: number): Leases {
-  const held = new Map<string, Lease>();
+  const leases = new Map<string, Lease>();
 
   async function renew() {
-    const byBull = Map.groupBy(held, ([, { bull }]) => bull);
-    for (const [bull, entries] of byBull) {
+    const byQueue = Map.groupBy(leases, ([, { queue }]) => queue);
+    for (const [queue, entries] of byQueue) {
       const tokens = entries.flatMap(([id, { token }]) => [id, token]);
       await connection
-        .run(RENEW, bull.keys.active, bull.keys.stalled, bull.job(''), lockMs, ...tokens)
+        .runScript(RENEW, queue.keys.active, queue.keys.stalled, queue.job(''), lockMs, ...tokens)
         .catch(() => {});
     }
   }
@@ -56,10 +63,10 @@ export function createLeases(connection: Connection, lockMs: number, everyMs: nu
   const timer = setInterval(renew, everyMs);
   connection.onReconnect(() => void renew());
   return {
-    get: (id) => held.get(id),
-    set: (id, hold) => void held.set(id, hold),
-    delete: (id) => void held.delete(id),
-    all: () => [...held],
+    get: (id) => leases.get(id),
+    set: (id, lease) => void leases.set(id, lease),
+    delete: (id) => void leases.delete(id),
+    ids: () => [...leases.keys()],
     stop: () => clearInterval(timer),
   };
 }

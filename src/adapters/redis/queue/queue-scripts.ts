@@ -1,13 +1,16 @@
 import type { Script } from '../connection/scripts.ts';
 
 /**
- * After an id was added to a channel, in the same step: sees to it that it stands in one channel only, and that it is due again once it is done if
- * it is taken now.
+ * Completes a push in the same step as BullMQ's script that added the id. Keeps each id in one
+ * channel only, and stores the push as pending if the id is taken, so that it is due again once it
+ * is done.
  *
- * KEYS: the channels, the unqueued, the id’s job, and its channel’s `active`, `prioritized` and `delayed`.
- * ARGV: the id, its channel, its entry among the unqueued, BullMQ’s prefix, where to say that something may be due, and what.
+ * KEYS: the channels, the pending pushes, the id's job, and `active`, `prioritized` and `delayed`
+ * of its channel.
+ * ARGV: id, channel, pending push, prefix of BullMQ's keys, pub/sub channel and message to publish.
+ * Returns 1 if the id may be due now, else 0.
  */
-export const ENTER: Script = {
+export const COMPLETE_PUSH: Script = {
   name: 'outtrayEnter',
   keys: 6,
   lua: `
@@ -35,11 +38,13 @@ export const ENTER: Script = {
 };
 
 /**
- * After an id was removed from a channel, in the same step, if it was: answers its entry among the unqueued, if it was pushed meanwhile.
+ * Completes a removal in the same step as BullMQ's script that removed the id. Does nothing if the
+ * id is still there.
  *
- * KEYS: the channels, the unqueued, the id’s job. ARGV: the id, its channel.
+ * KEYS: the channels, the pending pushes, the id's job. ARGV: id, channel. Returns the pending push
+ * if the id was pushed while it was taken.
  */
-export const LEAVE: Script = {
+export const COMPLETE_REMOVAL: Script = {
   name: 'outtrayLeave',
   keys: 3,
   lua: `
@@ -50,9 +55,11 @@ export const LEAVE: Script = {
 };
 
 /**
- * Makes an id that waits due at another time. The low bits of the score are BullMQ’s, to keep the order of what is due in the same millisecond.
+ * Changes the time at which a waiting id is due. The low 12 bits of the score are BullMQ's, which
+ * keeps the order of ids that are due in the same millisecond in them.
  *
- * KEYS: its channel’s `delayed`, `prioritized`, `wait` and `marker`. ARGV: the id, epoch ms.
+ * KEYS: `delayed`, `prioritized`, `wait` and `marker` of the channel. ARGV: id, epoch ms.
+ * Returns 1 if the id waited, else 0.
  */
 export const RESCHEDULE: Script = {
   name: 'outtrayReschedule',
@@ -68,11 +75,12 @@ export const RESCHEDULE: Script = {
 };
 
 /**
- * The same, unless the id is due sooner.
+ * Does the same as {@link RESCHEDULE}, unless the id is due sooner anyway.
  *
- * KEYS: its channel’s `delayed` and `marker`. ARGV: the id, epoch ms.
+ * KEYS: `delayed` and `marker` of the channel. ARGV: id, epoch ms.
+ * Returns 1 if the time changed, else 0.
  */
-export const HASTEN: Script = {
+export const BRING_FORWARD: Script = {
   name: 'outtrayHasten',
   keys: 2,
   lua: `

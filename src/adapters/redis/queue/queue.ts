@@ -1,185 +1,190 @@
+import type { Priority } from '../../../core/message/message.ts';
 import type { Queue } from '../../../core/ports/queue.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Call } from '../connection/scripts.ts';
 import { KEYS, PREFIX } from '../keys.ts';
-import { type BullMq, connectBullMq } from './bullmq.ts';
+import type { PendingPush } from '../pending-push.ts';
+import { type BullMqQueue, connectBullMq } from './bullmq.ts';
 import { type Consumer, createConsumer } from './consumer.ts';
 import { createLeases } from './leases.ts';
-import { type PendingPushes, startSweep } from './pending-pushes.ts';
-import { ENTER, HASTEN, LEAVE, RESCHEDULE } from './queue-scripts.ts';
-import { ALLOW_RECLAIM, freshUntil, startReclaiming } from './reclaim.ts';
+import { startPushRecovery } from './push-recovery.ts';
+import { BRING_FORWARD, COMPLETE_PUSH, COMPLETE_REMOVAL, RESCHEDULE } from './queue-scripts.ts';
+import { ALLOW_RECLAIM, requestDeadline, startReclaiming } from './reclaim.ts';
 
 export interface RedisQueueOptions {
-  /** How long an id stays taken by an instance that has died, at least; it is due again within twice `stalledMs` more. */
+  /**
+   * Minimum time for which an id stays taken by an instance that has died, in ms. It is due again
+   * within another `2 * reclaimEveryMs`.
+   */
   readonly lockMs: number;
-  /** How often somebody looks for such ids, and for those that were to be pushed and were not for so long. */
-  readonly stalledMs: number;
+  /** Interval between searches for such ids, and for abandoned pushes, in ms. */
+  readonly reclaimEveryMs: number;
 }
 
-/** So often locks are renewed while they last: a stall of the event loop of four fifths of that costs none. */
-const RENEWALS = 5;
+/** Renewals of a lock within its lifetime. Four fifths of it may pass in a stalled event loop. */
+const RENEWALS_PER_LOCK = 5;
 
-/** A queue that all instances share: one queue of BullMQ for each channel, one job for each id. */
+/**
+ * Opens the queue that all instances share: one BullMQ queue for each channel, one job for each id.
+ */
 export async function openRedisQueue(
   connection: Connection,
-  { lockMs, stalledMs }: RedisQueueOptions,
+  { lockMs, reclaimEveryMs }: RedisQueueOptions,
 ): Promise<Queue & { close(): Promise<void> }> {
-  const { clock, redis } = connection;
-  const openBull = await connectBullMq({ connection, lockMs, stalledMs });
-  const opened = new Map<string, BullMq>();
-  const channels = new Map<string, Consumer>();
+  const { clock, pubSub } = connection;
+  const openChannel = await connectBullMq({ connection, lockMs, reclaimEveryMs });
+  const queues = new Map<string, BullMqQueue>();
+  const consumers = new Map<string, Consumer>();
   let tokens = 0;
 
-  const holds = createLeases(connection, lockMs, lockMs / RENEWALS);
-  const sweep = startSweep(connection, stalledMs, push);
-  const reclaiming = startReclaiming(connection, stalledMs, async () => {
-    for (const [name, { bull }] of channels) if (await hasReclaimed(bull)) announce(name);
+  const leases = createLeases(connection, lockMs, lockMs / RENEWALS_PER_LOCK);
+  const pushRecovery = startPushRecovery(connection, reclaimEveryMs, push);
+  const reclaiming = startReclaiming(connection, reclaimEveryMs, async () => {
+    for (const [channel, { queue }] of consumers) if (await reclaim(queue)) announce(channel);
   });
-  connection.onNews('due', (name) => channels.get(name)?.wake());
+  pubSub.onMessage('due', (channel) => consumers.get(channel)?.wake());
   connection.onReconnect(() => {
-    for (const channel of channels.values()) channel.wake();
+    for (const consumer of consumers.values()) consumer.wake();
   });
 
-  function bullOf(name: string): BullMq {
-    const bull = opened.get(name) ?? openBull(name);
-    opened.set(name, bull);
-    return bull;
+  function queueOf(channel: string): BullMqQueue {
+    const queue = queues.get(channel) ?? openChannel(channel);
+    queues.set(channel, queue);
+    return queue;
   }
 
-  function channelOf(name: string): Consumer {
-    const bull = bullOf(name);
-    const letGo = async (id: string) => {
-      await giveBack(id);
-      // Others may wait for it, and have found nothing.
-      announce(name);
-    };
-    const channel =
-      channels.get(name) ?? createConsumer({ bull, now: clock.now, next: () => next(bull), giveBack: letGo });
-    channels.set(name, channel);
-    return channel;
+  function consumerOf(channel: string): Consumer {
+    const consumer = consumers.get(channel) ?? openConsumer(channel);
+    consumers.set(channel, consumer);
+    return consumer;
   }
 
-  async function next(bull: BullMq) {
+  function openConsumer(channel: string): Consumer {
+    const queue = queueOf(channel);
+    return createConsumer({
+      queue,
+      now: clock.now,
+      next: () => next(queue),
+      async giveBack(id) {
+        await giveBack(id);
+        // Other instances may have found the channel empty meanwhile.
+        announce(channel);
+      },
+    });
+  }
+
+  async function next(queue: BullMqQueue) {
     for (;;) {
       const token = `${connection.instance}:${tokens++}`;
-      const found = await connection.ask(() => bull.next(token));
+      const found = await connection.execute(() => queue.next(token));
       if (found.id === null) return found;
-      const isHeld = holds.get(found.id) !== undefined;
-      holds.set(found.id, { bull, token, priority: found.priority });
-      // If so, its lock had been lost, and a lane here still works on it: it has it back.
-      if (!isHeld) return found;
+      const wasLeased = leases.get(found.id) !== undefined;
+      leases.set(found.id, { queue, token, priority: found.priority });
+      // A leased id comes back if its lock was lost. A worker here still handles it, so it only
+      // gets a new lock.
+      if (!wasLeased) return found;
     }
   }
 
   async function giveBack(id: string): Promise<void> {
-    const hold = holds.get(id);
-    if (!hold) return;
-    // Should it fail, the lock runs out.
-    holds.delete(id);
-    await connection.ask(() => hold.bull.giveBack(id, hold.token));
+    const lease = leases.get(id);
+    if (!lease) return;
+    // Deleted first: if the call fails, the lock expires.
+    leases.delete(id);
+    await connection.execute(() => lease.queue.giveBack(id, lease.token));
   }
 
-  async function hasReclaimed(bull: BullMq): Promise<boolean> {
+  /** Makes the ids of dead instances due again. Returns whether there were any. */
+  async function reclaim(queue: BullMqQueue): Promise<boolean> {
     const allow = {
       script: ALLOW_RECLAIM,
-      args: [bull.keys['stalled-check'], freshUntil(connection), stalledMs],
+      args: [queue.keys['stalled-check'], requestDeadline(connection), reclaimEveryMs],
     };
-    const reclaimed = await connection.together([allow, bull.reclaim()]);
+    const reclaimed = await connection.runAtomically([allow, queue.reclaim()]);
     return Array.isArray(reclaimed) && reclaimed.length > 0;
   }
 
-  /** Something may be due there: for the lanes here, and for those elsewhere. */
-  function announce(name: string) {
-    channels.get(name)?.wake();
-    redis.publish(connection.news.due, `${connection.instance} ${name}`).catch(() => {});
+  /** Wakes the takers of a channel, here and at other instances: an id may be due. */
+  function announce(channel: string) {
+    consumers.get(channel)?.wake();
+    void pubSub.publish('due', channel);
   }
 
-  function enter(id: string, unqueued: PendingPushes): readonly Call[] {
-    const { channel, priority, dueAt } = unqueued;
-    const bull = bullOf(channel);
-    const { active, prioritized, delayed } = bull.keys;
-    const keys = [KEYS.channels, KEYS.unqueued, bull.job(id), active, prioritized, delayed];
-    const values = [
-      id,
-      bull.name,
-      JSON.stringify(unqueued),
-      PREFIX,
-      connection.news.due,
-      `${connection.instance} ${channel}`,
-    ];
-    return [bull.add(id, priority, dueAt), { script: ENTER, args: [...keys, ...values] }];
+  function pushCalls(id: string, pending: PendingPush): readonly Call[] {
+    const { channel, priority, dueAt } = pending;
+    const queue = queueOf(channel);
+    const { active, prioritized, delayed } = queue.keys;
+    const keys = [KEYS.channels, KEYS.pendingPushes, queue.job(id), active, prioritized, delayed];
+    const message = [pubSub.channels.due, pubSub.encode(channel)];
+    const values = [id, queue.name, JSON.stringify(pending), PREFIX, ...message];
+    return [queue.add(id, priority, dueAt), { script: COMPLETE_PUSH, args: [...keys, ...values] }];
   }
 
-  function leave(id: string, bull: BullMq): Call {
-    return { script: LEAVE, args: [KEYS.channels, KEYS.unqueued, bull.job(id), id, bull.name] };
+  function completeRemoval(id: string, queue: BullMqQueue): Call {
+    const keys = [KEYS.channels, KEYS.pendingPushes, queue.job(id)];
+    return { script: COMPLETE_REMOVAL, args: [...keys, id, queue.name] };
   }
 
-  async function push(id: string, unqueued: PendingPushes): Promise<void> {
-    await connection.together(enter(id, unqueued));
-    channels.get(unqueued.channel)?.wake();
+  async function push(id: string, pending: PendingPush): Promise<void> {
+    await connection.runAtomically(pushCalls(id, pending));
+    consumers.get(pending.channel)?.wake();
   }
 
-  function entryOf(channel: string, priority: PendingPushes['priority'], afterMs: number): PendingPushes {
-    const writtenAt = clock.now();
-    return { channel, priority, dueAt: writtenAt + Math.max(0, afterMs), writtenAt };
+  function dueAfter(afterMs: number): number {
+    return clock.now() + Math.max(0, afterMs);
+  }
+
+  function createPendingPush(channel: string, priority: Priority, afterMs: number): PendingPush {
+    return { channel, priority, dueAt: dueAfter(afterMs), writtenAt: clock.now() };
   }
 
   return {
-    push: (id, { channel, priority, afterMs }) => push(id, entryOf(channel, priority, afterMs)),
-    take: (name, signal) => channelOf(name).take(signal),
-    async done(id, name) {
-      const hold = holds.get(id);
-      const bull = hold?.bull ?? bullOf(name);
-      const pushedAgain = await connection.together([
-        hold ? bull.finish(id, hold.token) : bull.remove(id),
-        leave(id, bull),
+    push: (id, { channel, priority, afterMs }) => push(id, createPendingPush(channel, priority, afterMs)),
+    take: (channel, signal) => consumerOf(channel).take(signal),
+    async done(id, channel) {
+      const lease = leases.get(id);
+      const queue = lease?.queue ?? queueOf(channel);
+      const pushedMeanwhile = await connection.runAtomically([
+        lease ? queue.finish(id, lease.token) : queue.remove(id),
+        completeRemoval(id, queue),
       ]);
-      holds.delete(id);
-      if (typeof pushedAgain === 'string') await push(id, JSON.parse(pushedAgain));
+      leases.delete(id);
+      if (typeof pushedMeanwhile === 'string') await push(id, JSON.parse(pushedMeanwhile));
     },
-    async retry(id, name, afterMs, to = name) {
-      const hold = holds.get(id);
-      if (!hold) return;
-      const { bull, token, priority } = hold;
-      const entry = entryOf(to, priority, afterMs);
-      if (to === name) await connection.ask(() => bull.delay(id, token, entry.dueAt));
-      else await connection.together([bull.finish(id, token), leave(id, bull), ...enter(id, entry)]);
-      holds.delete(id);
+    async retry(id, channel, afterMs, to = channel) {
+      const lease = leases.get(id);
+      if (!lease) return;
+      const { queue, token, priority } = lease;
+      const pending = createPendingPush(to, priority, afterMs);
+      if (to === channel) {
+        await connection.execute(() => queue.delay(id, token, pending.dueAt));
+      } else {
+        const removal = [queue.finish(id, token), completeRemoval(id, queue)];
+        await connection.runAtomically([...removal, ...pushCalls(id, pending)]);
+      }
+      leases.delete(id);
       announce(to);
     },
-    async reschedule(id, name, afterMs) {
-      const { delayed, prioritized, wait, marker } = bullOf(name).keys;
-      await connection.run(
-        RESCHEDULE,
-        delayed,
-        prioritized,
-        wait,
-        marker,
-        id,
-        Math.ceil(entryOf(name, 'normal', afterMs).dueAt),
-      );
-      announce(name);
+    async reschedule(id, channel, afterMs) {
+      const { delayed, prioritized, wait, marker } = queueOf(channel).keys;
+      const dueAt = Math.ceil(dueAfter(afterMs));
+      await connection.runScript(RESCHEDULE, delayed, prioritized, wait, marker, id, dueAt);
+      announce(channel);
     },
-    async bringForward(id, name, afterMs) {
-      const { delayed, marker } = bullOf(name).keys;
-      const hastened = await connection.run(
-        HASTEN,
-        delayed,
-        marker,
-        id,
-        Math.ceil(entryOf(name, 'normal', afterMs).dueAt),
-      );
-      if (hastened === 1) announce(name);
+    async bringForward(id, channel, afterMs) {
+      const { delayed, marker } = queueOf(channel).keys;
+      const dueAt = Math.ceil(dueAfter(afterMs));
+      const changed = await connection.runScript(BRING_FORWARD, delayed, marker, id, dueAt);
+      if (changed === 1) announce(channel);
     },
     async close() {
-      sweep.stop();
+      pushRecovery.stop();
       reclaiming.stop();
-      await Promise.all([...channels.values()].map((channel) => channel.close()));
-      holds.stop();
-      // What a lane still works on is over with the instance.
-      await Promise.all(holds.all().map(([id]) => giveBack(id).catch(() => {})));
-      for (const name of channels.keys())
-        await redis.publish(connection.news.due, `${connection.instance} ${name}`).catch(() => {});
+      await Promise.all([...consumers.values()].map((consumer) => consumer.close()));
+      leases.stop();
+      // Ids that workers still handle are given back: their work ends with the instance.
+      await Promise.all(leases.ids().map((id) => giveBack(id).catch(() => {})));
+      for (const channel of consumers.keys()) await pubSub.publish('due', channel);
     },
   };
 }

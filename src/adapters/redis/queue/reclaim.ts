@@ -1,14 +1,18 @@
 import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
 
-/** A request that took longer says nothing of now: Redis may have hung, and so kept those who live from saying so. */
-const FRESH_MS = 2000;
+/**
+ * Maximum age of a reclaim request when Redis runs it, in ms. An older one proves nothing: Redis
+ * may have hung, and so kept living instances from renewing their locks.
+ */
+const MAX_REQUEST_AGE_MS = 2000;
 
 /**
- * Before BullMQ looks for ids whose instances have died, in the same step: keeps it from that if the request is old by now. It looks no sooner
- * than that key of its own allows.
+ * Guards BullMQ's search for the ids of dead instances, in the same step: suppresses it if the
+ * request is too old. BullMQ does not search while its `stalled-check` exists.
  *
- * KEYS: BullMQ’s `stalled-check`. ARGV: until when it may look, for how long it may not otherwise.
+ * KEYS: `stalled-check` of the queue. ARGV: deadline of the request by Redis's time of day, ms for
+ * which to suppress the search.
  */
 export const ALLOW_RECLAIM: Script = {
   name: 'outtrayAllowReclaim',
@@ -19,13 +23,14 @@ export const ALLOW_RECLAIM: Script = {
   `,
 };
 
-export function freshUntil(connection: Connection): number {
-  return Math.ceil(connection.clock.redisNow()) + FRESH_MS;
+/** Returns the deadline of a request that is sent now, in epoch ms by Redis's time of day. */
+export function requestDeadline(connection: Connection): number {
+  return Math.ceil(connection.clock.redisNow()) + MAX_REQUEST_AGE_MS;
 }
 
 /**
- * Looks now and then for ids whose instances have died. When Redis could not be used, those who live get the time to renew their locks first, which may
- * have run out meanwhile.
+ * Calls `reclaim` at an interval. The first call after Redis was unavailable is skipped, so that
+ * living instances can first renew locks that expired meanwhile.
  */
 export function startReclaiming(
   connection: Connection,

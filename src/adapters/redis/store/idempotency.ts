@@ -9,10 +9,18 @@ import type { Script } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
 
 const SEED_BYTES = 16;
-/** No claim is in progress for so long: what is left of one that nobody ever took up again goes. */
-const MIN_KEPT_MS = 24 * 60 * 60 * 1000;
+/**
+ * Minimum lifetime of a claim that never ends, in ms. No claim is in progress for as long, so an
+ * abandoned one can expire after it.
+ */
+const MIN_LIFETIME_MS = 24 * 60 * 60 * 1000;
 
-/** KEYS: the claim. ARGV: fingerprint, seed for a new one, instance, what the keys of living instances begin with, ms that a claim is kept at most. */
+/**
+ * Claims a key, or takes over a claim that is not in progress.
+ *
+ * KEYS: the claim. ARGV: fingerprint, seed for a new claim, instance, prefix of heartbeat keys,
+ * lifetime of the claim in ms. Returns the kind of the claim and its values.
+ */
 const CLAIM: Script = {
   name: 'outtrayClaim',
   keys: 1,
@@ -21,7 +29,7 @@ const CLAIM: Script = {
     local seed = claim[2] or ARGV[2]
     if claim[1] and claim[1] ~= ARGV[1] then return { 'mismatch' } end
     if claim[5] then return { 'accepted', claim[5], claim[4] or '' } end
-    if claim[4] then return { 'answered', claim[4] } end
+    if claim[4] then return { 'responded', claim[4] } end
     if claim[3] and claim[3] ~= '' and redis.call('EXISTS', ARGV[4] .. claim[3]) == 1 then return { 'in_progress' } end
     redis.call('HSET', KEYS[1], 'fingerprint', ARGV[1], 'seed', seed, 'instance', ARGV[3])
     redis.call('PEXPIRE', KEYS[1], ARGV[5])
@@ -29,21 +37,26 @@ const CLAIM: Script = {
   `,
 };
 
-/** Ends a claim of the instance, unless it has ended, or another has taken it up. KEYS: the claim. ARGV: instance, `forget` or `suspend`. */
+/**
+ * Ends a claim of the instance. Does nothing if it has ended, or another instance has taken it
+ * over.
+ *
+ * KEYS: the claim. ARGV: instance, `release` or `mark_unknown`.
+ */
 const END: Script = {
   name: 'outtrayEndClaim',
   keys: 1,
   lua: `
     if redis.call('HGET', KEYS[1], 'instance') ~= ARGV[1] then return 0 end
-    if ARGV[2] == 'forget' then return redis.call('DEL', KEYS[1]) end
+    if ARGV[2] == 'release' then return redis.call('DEL', KEYS[1]) end
     return redis.call('HSET', KEYS[1], 'instance', '')
   `,
 };
 
 /**
- * Ends a claim of the instance by accepting it, and stores the answer, if there is one, of a claim that is accepted.
+ * Accepts a claim of the instance. Stores the response, if there is one, of any accepted claim.
  *
- * KEYS: the claim. ARGV: instance, receipt, RETAIN, answer or nothing.
+ * KEYS: the claim. ARGV: instance, receipt, RETAIN in ms, response (empty: none).
  */
 const ACCEPT: Script = {
   name: 'outtrayAcceptClaim',
@@ -61,59 +74,52 @@ const ACCEPT: Script = {
   `,
 };
 
-/** An IdempotencyLedger that all instances share. */
+/** What {@link CLAIM} returns. The values depend on the kind. */
+type ClaimResult = readonly [kind: IdempotencyClaim['kind'], value: string, response: string];
+
+/** Creates the IdempotencyStore that all instances share. */
 export function createRedisIdempotency(connection: Connection, retainMs: number): IdempotencyStore {
-  const end = async (key: string, how: 'forget' | 'suspend') => {
-    await connection.run(END, KEYS.claim(key), connection.instance, how);
-  };
+  const { instance } = connection;
+  const lifetimeMs = Math.max(retainMs, MIN_LIFETIME_MS);
+
+  async function end(key: string, how: 'release' | 'mark_unknown') {
+    await connection.runScript(END, KEYS.claim(key), instance, how);
+  }
 
   return {
     async claim(key, fingerprint) {
       const seed = randomBytes(SEED_BYTES).toString('hex');
-      const keptMs = Math.max(retainMs, MIN_KEPT_MS);
-      const answer = await connection.run(
-        CLAIM,
-        KEYS.claim(key),
-        fingerprint,
-        seed,
-        connection.instance,
-        KEYS.alive(''),
-        keptMs,
-      );
-      return toClaim(answer as Answer);
+      const args = [fingerprint, seed, instance, KEYS.heartbeat(''), lifetimeMs];
+      const result = await connection.runScript(CLAIM, KEYS.claim(key), ...args);
+      return toClaim(result as ClaimResult);
     },
-    async accept(key, receipt, answer) {
-      const given = answer === null ? '' : JSON.stringify(answer);
-      await connection.run(
-        ACCEPT,
-        KEYS.claim(key),
-        connection.instance,
-        JSON.stringify(receipt),
-        retainMs,
-        given,
-      );
+    async accept(key, receipt, response) {
+      const encoded = response === null ? '' : JSON.stringify(response);
+      const args = [instance, JSON.stringify(receipt), retainMs, encoded];
+      await connection.runScript(ACCEPT, KEYS.claim(key), ...args);
     },
-    release: (key) => end(key, 'forget'),
-    markUnknown: (key) => end(key, 'suspend'),
+    release: (key) => end(key, 'release'),
+    markUnknown: (key) => end(key, 'mark_unknown'),
   };
 }
 
-/** Of {@connection CLAIM}: the kind of the claim, and what belongs to it. */
-type Answer = readonly [kind: IdempotencyClaim['kind'], value: string, answer: string];
-
-function toClaim([kind, value, answer]: Answer): IdempotencyClaim {
+function toClaim([kind, value, response]: ClaimResult): IdempotencyClaim {
   switch (kind) {
     case 'new':
       return { kind, seed: value };
     case 'accepted':
-      return { kind, receipt: JSON.parse(value), answer: answer === '' ? null : toAnswer(answer) };
-    case 'answered':
-      return { kind, answer: toAnswer(value) };
+      return {
+        kind,
+        receipt: JSON.parse(value),
+        response: response === '' ? null : parseResponse(response),
+      };
+    case 'responded':
+      return { kind, response: parseResponse(value) };
     default:
       return { kind };
   }
 }
 
-function toAnswer(text: string): CachedResponse {
+function parseResponse(text: string): CachedResponse {
   return JSON.parse(text);
 }

@@ -4,9 +4,9 @@ import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
 
-const PER_PAGE = 100;
+const PAGE_SIZE = 100;
 
-/** What `counted` adds to, or takes from, the usage of all and of one endpoint. */
+/** Reads the stored notice's size and endpoint, and defines `count`, which changes both usages. */
 const COUNT = `
   local function count(url, notices, bytes)
     redis.call('HINCRBY', KEYS[3], 'notices', notices)
@@ -17,15 +17,17 @@ const COUNT = `
       redis.call('HINCRBY', KEYS[3], 'bytes ' .. url, bytes)
     end
   end
-  local former = redis.call('HGET', KEYS[2], ARGV[1])
-  local formerBytes, formerUrl
-  if former then formerBytes, formerUrl = string.match(former, '^(%d+) (.*)$') end
+  local stored = redis.call('HGET', KEYS[2], ARGV[1])
+  local storedBytes, storedUrl
+  if stored then storedBytes, storedUrl = string.match(stored, '^(%d+) (.*)$') end
 `;
 
 /**
- * The same bounds as {@connection OutboxRoom} has.
+ * Adds or replaces a notice, within the limits that OutboxCapacity (core/webhooks) applies.
  *
- * KEYS: the notices, their sizes, their usage. ARGV: id, notice, its bytes, its endpoint, notices and bytes at most.
+ * KEYS: the notices, their sizes, their usage.
+ * ARGV: id, notice, its bytes, its endpoint, maximum notices and bytes.
+ * Returns 1 if it was stored, 0 if there is no capacity.
  */
 const PUT: Script = {
   name: 'outtrayPut',
@@ -33,12 +35,12 @@ const PUT: Script = {
   lua: `
     ${COUNT}
     local url = ARGV[4]
-    if not former then
+    if not stored then
       local used = redis.call('HMGET', KEYS[3], 'notices', 'bytes', 'notices ' .. url, 'bytes ' .. url)
       for i = 1, 4 do used[i] = tonumber(used[i] or 0) end
       if used[3] >= ARGV[5] - used[1] or used[4] + ARGV[3] > ARGV[6] - used[2] then return 0 end
     else
-      count(formerUrl, -1, -formerBytes)
+      count(storedUrl, -1, -storedBytes)
     end
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
     redis.call('HSET', KEYS[2], ARGV[1], ARGV[3] .. ' ' .. url)
@@ -47,42 +49,44 @@ const PUT: Script = {
   `,
 };
 
+/** KEYS: as above. ARGV: id. Returns 1 if there was a notice, else 0. */
 const REMOVE: Script = {
   name: 'outtrayRemove',
   keys: 3,
   lua: `
     ${COUNT}
-    if not former then return 0 end
+    if not stored then return 0 end
     redis.call('HDEL', KEYS[1], ARGV[1])
     redis.call('HDEL', KEYS[2], ARGV[1])
-    count(formerUrl, -1, -formerBytes)
+    count(storedUrl, -1, -storedBytes)
     return 1
   `,
 };
 
-/** An Outbox that all instances share. */
-export function createRedisOutbox(connection: Connection, bounds: Usage): Outbox {
+/** Creates the Outbox that all instances share. */
+export function createRedisOutbox(connection: Connection, limits: Usage): Outbox {
   const keys = [KEYS.notices, KEYS.noticeSizes, KEYS.noticeUsage];
+  const maximum = [limits.notices, Math.floor(limits.bytes)];
   return {
     async put(notice) {
       const { id, url } = notice;
       const values = [id, JSON.stringify(notice), usageOf(notice).bytes, url];
-      return (await connection.run(PUT, ...keys, ...values, bounds.notices, Math.floor(bounds.bytes))) === 1;
+      return (await connection.runScript(PUT, ...keys, ...values, ...maximum)) === 1;
     },
     async get(id) {
-      const notice = await connection.ask((redis) => redis.hget(KEYS.notices, id));
+      const notice = await connection.execute((redis) => redis.hget(KEYS.notices, id));
       return notice === null ? null : JSON.parse(notice);
     },
     async remove(id) {
-      await connection.run(REMOVE, ...keys, id);
+      await connection.runScript(REMOVE, ...keys, id);
     },
     async *pending() {
-      // A hash that is resized meanwhile may show one of them twice.
+      // HSCAN may return an entry twice when the hash is resized meanwhile.
       const seen = new Set<string>();
       let cursor = '0';
       do {
-        const [next, entries] = await connection.ask((redis) =>
-          redis.hscan(KEYS.notices, cursor, 'COUNT', PER_PAGE),
+        const [next, entries] = await connection.execute((redis) =>
+          redis.hscan(KEYS.notices, cursor, 'COUNT', PAGE_SIZE),
         );
         for (let i = 0; i < entries.length; i += 2) {
           const id = entries[i] as string;

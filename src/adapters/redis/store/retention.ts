@@ -3,10 +3,13 @@ import { KEYS } from '../keys.ts';
 import { PRUNE } from './store-scripts.ts';
 
 const EVERY_MS = 1000;
-/** Taken out in one step, during which Redis does nothing else. */
-const PER_STEP = 500;
+/** Maximum number of members removed in one step, during which Redis does nothing else. */
+const STEP_SIZE = 500;
 
-/** Takes the places of deliveries that have left out of the list of all. They themselves expire. */
+/**
+ * Removes expired deliveries from the timeline at an interval. Redis expires the deliveries
+ * themselves.
+ */
 export function startRetention(connection: Connection): { stop(): void } {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -17,15 +20,10 @@ export function startRetention(connection: Connection): { stop(): void } {
   }
 
   async function pruneAll() {
-    let left: unknown = PER_STEP;
-    while (left === PER_STEP && !stopped) {
-      left = await connection.run(
-        PRUNE,
-        KEYS.leaving,
-        KEYS.timeline,
-        Math.floor(connection.clock.now()),
-        PER_STEP,
-      );
+    let removed: unknown = STEP_SIZE;
+    while (removed === STEP_SIZE && !stopped) {
+      const now = Math.floor(connection.clock.now());
+      removed = await connection.runScript(PRUNE, KEYS.expiring, KEYS.timeline, now, STEP_SIZE);
     }
   }
 

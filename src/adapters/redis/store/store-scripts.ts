@@ -1,11 +1,13 @@
 import type { Script } from '../connection/scripts.ts';
-import { BEFORE_ID } from './timeline.ts';
+import { ID_OFFSET } from './timeline-member.ts';
 
 /**
- * KEYS: the delivery, the unsettled, the usage, the timeline, the unqueued.
- * ARGV: id, revision, bytes, record, content, place, messages and bytes at most, entry among the unqueued.
+ * Inserts a delivery, unless its id is known or a limit would be exceeded.
  *
- * Answers `known`, `full` or `kept`, and how many messages are unsettled, and their bytes.
+ * KEYS: the delivery, the unsettled, the usage, the timeline, the pending pushes.
+ * ARGV: id, revision, bytes, record, content, timeline member, maximum messages and bytes, pending
+ * push.
+ * Returns `known`, `full` or `done`, then the number of unsettled messages and their bytes.
  */
 export const INSERT: Script = {
   name: 'outtrayInsert',
@@ -19,84 +21,94 @@ export const INSERT: Script = {
     redis.call('SADD', KEYS[2], ARGV[1])
     redis.call('ZADD', KEYS[4], 0, ARGV[6])
     redis.call('HSET', KEYS[5], ARGV[1], ARGV[9])
-    return { 'kept', redis.call('HINCRBY', KEYS[3], 'messages', 1), redis.call('HINCRBY', KEYS[3], 'bytes', ARGV[3]) }
+    return { 'done', redis.call('HINCRBY', KEYS[3], 'messages', 1), redis.call('HINCRBY', KEYS[3], 'bytes', ARGV[3]) }
   `,
 };
 
 /**
- * KEYS: the delivery, the unsettled, the usage, the leaving, the unqueued.
- * ARGV: id, revision that is kept if nobody has changed it, new revision, new record, place, where to say so (or nothing) and what, and what becomes
- * of it:
- *   `open`: it is not settled, and neither was it before;
- *   `settled`: it leaves at that time (ARGV 9), in so many ms (ARGV 10), its content at once if ARGV 11 is 1;
- *   `reopened`: if there is room (ARGV 9 and 10, messages and bytes at most), with this entry among the unqueued (ARGV 11).
+ * Replaces the record of a delivery if its revision is still the expected one.
  *
- * Answers `changed`, `full` or `kept`, and the usage.
+ * KEYS: the delivery, the unsettled, the usage, the expiring, the pending pushes.
+ * ARGV: id, expected revision, new revision, new record, timeline member, pub/sub channel (empty:
+ * publish nothing) and message, then the transition and its arguments:
+ *   `open`: unsettled before and after;
+ *   `settled`: 9: epoch ms at which it expires, 10: the same in ms from now, 11: 1 to delete the
+ *   content;
+ *   `reopened`: 9 and 10: maximum messages and bytes, 11: pending push. Fails if there is no
+ *   capacity.
+ * Returns `changed` (another revision is stored), `full` or `done`, then the usage.
  */
 export const UPDATE: Script = {
   name: 'outtrayUpdate',
   keys: 5,
   lua: `
-    local id, place, becomes = ARGV[1], ARGV[5], ARGV[8]
-    local function answer(what)
+    local id, member, transition = ARGV[1], ARGV[5], ARGV[8]
+    local function respond(outcome)
       local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
-      return { what, tonumber(usage[1] or 0), tonumber(usage[2] or 0) }
+      return { outcome, tonumber(usage[1] or 0), tonumber(usage[2] or 0) }
     end
-    local former = redis.call('HMGET', KEYS[1], 'revision', 'bytes')
-    if former[1] ~= ARGV[2] then return answer('changed') end
-    local bytes = former[2]
-    if becomes == 'settled' then
+    local stored = redis.call('HMGET', KEYS[1], 'revision', 'bytes')
+    if stored[1] ~= ARGV[2] then return respond('changed') end
+    local bytes = stored[2]
+    if transition == 'settled' then
       if redis.call('SREM', KEYS[2], id) == 1 then
         redis.call('HINCRBY', KEYS[3], 'messages', -1)
         redis.call('HINCRBY', KEYS[3], 'bytes', -bytes)
       end
-      redis.call('ZADD', KEYS[4], ARGV[9], place)
+      redis.call('ZADD', KEYS[4], ARGV[9], member)
       redis.call('HDEL', KEYS[5], id)
       if ARGV[11] == '1' then redis.call('HDEL', KEYS[1], 'content') end
       redis.call('PEXPIRE', KEYS[1], ARGV[10])
-    elseif becomes == 'reopened' then
-      local usage = answer('full')
-      if usage[2] >= tonumber(ARGV[9]) or usage[3] + bytes > tonumber(ARGV[10]) then return usage end
+    elseif transition == 'reopened' then
+      local full = respond('full')
+      if full[2] >= tonumber(ARGV[9]) or full[3] + bytes > tonumber(ARGV[10]) then return full end
       redis.call('HSET', KEYS[5], id, ARGV[11])
       redis.call('SADD', KEYS[2], id)
       redis.call('HINCRBY', KEYS[3], 'messages', 1)
       redis.call('HINCRBY', KEYS[3], 'bytes', bytes)
-      redis.call('ZREM', KEYS[4], place)
+      redis.call('ZREM', KEYS[4], member)
       redis.call('PERSIST', KEYS[1])
     end
     redis.call('HSET', KEYS[1], 'revision', ARGV[3], 'record', ARGV[4])
     if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
-    return answer('kept')
+    return respond('done')
   `,
 };
 
 /**
- * KEYS: the timeline. ARGV: what the keys of deliveries begin with, both ends of the range, how many at most.
+ * Reads a page of the timeline.
  *
- * Answers place and record, by turns; the record is missing if the delivery has left.
+ * KEYS: the timeline. ARGV: prefix of delivery keys, both bounds of the range, maximum number.
+ * Returns timeline member and record alternately. The record is missing if the delivery has
+ * expired.
  */
-export const PAGE: Script = {
+export const READ_PAGE: Script = {
   name: 'outtrayPage',
   keys: 1,
   lua: `
     local found = {}
-    for _, place in ipairs(redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'REV', 'LIMIT', 0, ARGV[4])) do
-      found[#found + 1] = place
-      found[#found + 1] = redis.call('HGET', ARGV[1] .. string.sub(place, ${BEFORE_ID + 1}), 'record')
+    for _, member in ipairs(redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'REV', 'LIMIT', 0, ARGV[4])) do
+      found[#found + 1] = member
+      found[#found + 1] = redis.call('HGET', ARGV[1] .. string.sub(member, ${ID_OFFSET + 1}), 'record')
     end
     return found
   `,
 };
 
-/** KEYS: the leaving, the timeline. ARGV: until when, how many at most. Answers how many have left. */
+/**
+ * Removes expired deliveries from the timeline.
+ *
+ * KEYS: the expiring, the timeline. ARGV: epoch ms up to which they have expired, maximum number.
+ * Returns the number removed.
+ */
 export const PRUNE: Script = {
   name: 'outtrayPrune',
   keys: 2,
   lua: `
-    local places = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
-    if #places == 0 then return 0 end
-    redis.call('ZREM', KEYS[1], unpack(places))
-    redis.call('ZREM', KEYS[2], unpack(places))
-    return #places
+    local members = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
+    if #members == 0 then return 0 end
+    redis.call('ZREM', KEYS[1], unpack(members))
+    redis.call('ZREM', KEYS[2], unpack(members))
+    return #members
   `,
 };

@@ -5,69 +5,63 @@ import {
   encodeContent,
   encodeRecord,
 } from '../../../core/delivery/delivery-codec.ts';
-import { AppError } from '../../../core/errors.ts';
+import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
 import type { DeliveryStore } from '../../../core/ports/delivery-store.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
-import { pendingPushesOf } from '../queue/pending-pushes.ts';
+import { toPendingPush } from '../pending-push.ts';
 import { createListing } from './listing.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
-import { toTimelineMember } from './timeline.ts';
+import { toTimelineMember } from './timeline-member.ts';
 
-export interface RedisStoreOptions {
-  readonly maxMessages: number;
-  readonly maxBytes: number;
+export interface RedisStoreOptions extends QueueLimits {
   readonly retainMs: number;
 }
 
-/** A Store that all instances share: each change is one step in Redis, so that its bounds hold whoever inserts. */
+/**
+ * Creates the DeliveryStore that all instances share. Each change is one script, so the limits hold
+ * however many instances insert.
+ */
 export function createRedisStore(
   connection: Connection,
-  { maxMessages, maxBytes, retainMs }: RedisStoreOptions,
+  { retainMs, ...limits }: RedisStoreOptions,
 ): DeliveryStore {
-  const { clock, redis, news } = connection;
+  const { maxMessages, maxBytes } = limits;
+  const { clock, redis, pubSub } = connection;
   let messages = 0;
   let bytes = 0;
 
-  function note([countedMessages, countedBytes]: readonly unknown[]) {
-    messages = Number(countedMessages ?? 0);
-    bytes = Number(countedBytes ?? 0);
+  function setUsage([usedMessages, usedBytes]: readonly unknown[]) {
+    messages = Number(usedMessages ?? 0);
+    bytes = Number(usedBytes ?? 0);
   }
 
-  /** What the last step of a script was, having noted the usage that it tells too. */
-  function outcomeOf(answer: unknown): string {
-    const [outcome, ...usage] = answer as readonly unknown[];
-    note(usage);
-    if (outcome === 'full') throw full();
+  /** Stores the usage that a script reports, and returns its outcome. */
+  function toOutcome(result: unknown): string {
+    const [outcome, ...usage] = result as readonly unknown[];
+    setUsage(usage);
+    if (outcome === 'full') throw queueFull({ messages, bytes }, limits);
     return String(outcome);
   }
 
-  function full(): AppError {
-    const detail =
-      messages >= maxMessages
-        ? `It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`
-        : `It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`;
-    return new AppError('queue_full', { detail });
-  }
-
   async function get(id: string): Promise<Delivery | null> {
-    const [record, content] = await connection.ask(() =>
+    const [record, content] = await connection.execute(() =>
       redis.hmgetBuffer(KEYS.delivery(id), 'record', 'content'),
     );
     return record ? decodeRecord(record.toString(), content?.length ? decodeContent(content) : null) : null;
   }
 
-  /** What becomes of it besides being replaced. */
-  function effectOf(from: Delivery, to: Delivery): readonly Argument[] {
+  /** Returns the transition of an update and its arguments, as {@link UPDATE} expects them. */
+  function transitionOf(from: Delivery, to: Delivery): readonly Argument[] {
     if (isSettled(to.status))
       return ['settled', Math.ceil(clock.now() + retainMs), retainMs, to.content === null ? 1 : 0];
     if (isSettled(from.status))
-      return ['reopened', maxMessages, maxBytes, JSON.stringify(pendingPushesOf(to, clock.now()))];
+      return ['reopened', maxMessages, maxBytes, JSON.stringify(toPendingPush(to, clock.now()))];
     return ['open'];
   }
 
-  connection.onBeat((usage) => note(usage as readonly unknown[]));
+  connection.onHeartbeat((usage) => setUsage(usage as readonly unknown[]));
   return {
     ...createListing(connection),
     get,
@@ -75,44 +69,34 @@ export function createRedisStore(
     tombstone: async () => null,
     async insert(delivery) {
       const { id, revision, content } = delivery;
-      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline, KEYS.unqueued];
-      const encoded = content === null ? '' : Buffer.from(encodeContent(content));
-      const values = [
-        id,
-        revision,
-        delivery.bytes,
-        encodeRecord(delivery),
-        encoded,
-        toTimelineMember(delivery),
-      ];
-      const entry = JSON.stringify(pendingPushesOf(delivery, clock.now()));
-      const answer = await connection.run(INSERT, ...keys, ...values, maxMessages, maxBytes, entry);
-      return outcomeOf(answer) === 'known' ? ((await get(id)) ?? delivery) : delivery;
+      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline, KEYS.pendingPushes];
+      const encodedContent = content === null ? '' : Buffer.from(encodeContent(content));
+      const values = [id, revision, delivery.bytes, encodeRecord(delivery), encodedContent];
+      const pending = JSON.stringify(toPendingPush(delivery, clock.now()));
+      const limits = [maxMessages, maxBytes];
+      const member = toTimelineMember(delivery);
+      const result = await connection.runScript(INSERT, ...keys, ...values, member, ...limits, pending);
+      return toOutcome(result) === 'known' ? ((await get(id)) ?? delivery) : delivery;
     },
     async update(from, to) {
       const { id } = to;
-      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.leaving, KEYS.unqueued];
-      const topic = isSettled(to.status) || to.status === 'deferred' ? news.changed : '';
-      const values = [
-        id,
-        from.revision,
-        to.revision,
-        encodeRecord(to),
-        toTimelineMember(to),
-        topic,
-        `${connection.instance} ${id}`,
-      ];
-      return outcomeOf(await connection.run(UPDATE, ...keys, ...values, ...effectOf(from, to))) === 'kept';
+      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
+      const isNews = isSettled(to.status) || to.status === 'deferred';
+      const values = [id, from.revision, to.revision, encodeRecord(to), toTimelineMember(to)];
+      const message = [isNews ? pubSub.channels.changed : '', pubSub.encode(id)];
+      const transition = transitionOf(from, to);
+      const result = await connection.runScript(UPDATE, ...keys, ...values, ...message, ...transition);
+      return toOutcome(result) === 'done';
     },
-    refusal() {
+    refusalCode() {
       if (!connection.isUsable()) return 'queue_unavailable';
-      return messages < maxMessages && bytes < maxBytes ? null : 'queue_full';
+      return isQueueFull({ messages, bytes }, limits) ? 'queue_full' : null;
     },
     freeBytes() {
       return maxBytes - bytes;
     },
-    onChangeElsewhere(listener) {
-      connection.onNews('changed', listener);
+    onRemoteChange(listener) {
+      pubSub.onMessage('changed', listener);
     },
   };
 }

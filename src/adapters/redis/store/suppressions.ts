@@ -4,7 +4,12 @@ import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
 
-/** KEYS: the suppressions, their order. ARGV: mailbox key, its place in the order, what is kept (or nothing), what is to be (or nothing). */
+/**
+ * Replaces a suppression if the stored one is still the expected one.
+ *
+ * KEYS: the suppressions, the mailbox keys. ARGV: mailbox key, its sort key, the expected JSON
+ * (empty: none), the new JSON. Returns 1 if it was replaced, else 0.
+ */
 const REPLACE: Script = {
   name: 'outtraySuppress',
   keys: 2,
@@ -16,6 +21,9 @@ const REPLACE: Script = {
   `,
 };
 
+/**
+ * KEYS: as above. ARGV: mailbox key, its sort key. Returns 1 if there was a suppression, else 0.
+ */
 const REMOVE: Script = {
   name: 'outtrayUnsuppress',
   keys: 2,
@@ -25,41 +33,43 @@ const REMOVE: Script = {
   `,
 };
 
-/** A SuppressionStore that all instances share, bounded by what Redis holds. */
+/** Creates the SuppressionStore that all instances share. Only the memory of Redis bounds it. */
 export function createRedisSuppressions(connection: Connection): SuppressionStore {
   const { redis } = connection;
   const keys = [KEYS.suppressions, KEYS.mailboxes];
   return {
     async get(email) {
-      const kept = await connection.ask(() => redis.hget(KEYS.suppressions, toMailboxKey(email)));
-      return kept === null ? null : JSON.parse(kept);
+      const json = await connection.execute(() => redis.hget(KEYS.suppressions, toMailboxKey(email)));
+      return json === null ? null : JSON.parse(json);
     },
     async replace(from, to) {
       const key = toMailboxKey(to.email);
-      const former = from === null ? '' : JSON.stringify(from);
-      return (await connection.run(REPLACE, ...keys, key, toOrder(key), former, JSON.stringify(to))) === 1;
+      const values = [key, encodeSortKey(key), from === null ? '' : JSON.stringify(from), JSON.stringify(to)];
+      return (await connection.runScript(REPLACE, ...keys, ...values)) === 1;
     },
     async remove(email) {
       const key = toMailboxKey(email);
-      return (await connection.run(REMOVE, ...keys, key, toOrder(key))) === 1;
+      return (await connection.runScript(REMOVE, ...keys, key, encodeSortKey(key))) === 1;
     },
     async list({ limit, after }) {
-      const from = after === null ? '-' : Buffer.concat([Buffer.from('('), toOrder(after)]);
-      const places = await connection.ask(() =>
+      const from = after === null ? '-' : Buffer.concat([Buffer.from('('), encodeSortKey(after)]);
+      const sortKeys = await connection.execute(() =>
         redis.zrangeBuffer(KEYS.mailboxes, from, '+', 'BYLEX', 'LIMIT', 0, limit),
       );
-      if (places.length === 0) return [];
-      const kept = await connection.ask(() => redis.hmget(KEYS.suppressions, ...places.map(fromOrder)));
-      return kept.flatMap((each) => (each === null ? [] : JSON.parse(each)));
+      if (sortKeys.length === 0) return [];
+      const found = await connection.execute(() =>
+        redis.hmget(KEYS.suppressions, ...sortKeys.map(decodeSortKey)),
+      );
+      return found.flatMap((json) => (json === null ? [] : JSON.parse(json)));
     },
   };
 }
 
-/** Redis goes by bytes: those of UTF-16, the high one first, are in code unit order. */
-function toOrder(key: string): Buffer {
-  return Buffer.from(key, 'utf16le').swap16();
+/** Encodes in UTF-16BE: Redis sorts by bytes, and these sort in the order of code units. */
+function encodeSortKey(mailboxKey: string): Buffer {
+  return Buffer.from(mailboxKey, 'utf16le').swap16();
 }
 
-function fromOrder(place: Buffer): string {
-  return Buffer.from(place).swap16().toString('utf16le');
+function decodeSortKey(sortKey: Buffer): string {
+  return Buffer.from(sortKey).swap16().toString('utf16le');
 }

@@ -2,65 +2,80 @@ import { isDeepStrictEqual } from 'node:util';
 import type { XOAuth2ProvisionCallback } from 'nodemailer/lib/xoauth2';
 import type { Credentials, ReadCredentials } from '../../../core/accounts/credentials.ts';
 import type { Deadlines } from '../server-options.ts';
-import { createTokenCache, createTokenSource } from './token-source.ts';
+import { createSessionTokens, createTokenSource } from './token-source.ts';
 
-/** A login as nodemailer takes it, for one connection. */
-export type Auth =
-  | { readonly user: string; readonly pass: string; readonly method: 'PLAIN' }
-  | { readonly user: string; readonly type: 'OAuth2'; readonly provisionCallback: XOAuth2ProvisionCallback };
+/** The credentials of one SMTP session. */
+export type SessionAuth =
+  | { readonly kind: 'password'; readonly user: string; readonly password: string }
+  | {
+      readonly kind: 'oauth';
+      readonly user: string;
+      /** Called by nodemailer for an access token, and again if the server rejects that token. */
+      readonly provisionCallback: XOAuth2ProvisionCallback;
+    };
 
-/** What one connection logs in with. */
-export interface Pass {
-  readonly auth: Auth;
-  /** Whether the token that the session began with is about to end, and Gmail to end the session with it. */
-  isOver(): boolean;
+/** The login of one SMTP session. */
+export interface SessionLogin {
+  readonly auth: SessionAuth;
+  /** True shortly before the session's token expires: Gmail then closes the session. */
+  isExpired(): boolean;
 }
 
-/** One set of credentials. A connection made with another login than the current one must not be used again. */
-export interface Login {
-  createPass(): Pass;
-  /** What these credentials brought so far was of no use: begin anew with them. */
-  refresh(): void;
+/**
+ * One set of credentials. A connection opened with a set that is no longer current must not be
+ * reused.
+ */
+export interface AccountLogin {
+  createSessionLogin(): SessionLogin;
+  /** Drops the cached access token, so that the next login requests a new one. */
+  discardToken(): void;
 }
 
-/** How the account logs in: one for all servers and connections. */
-export interface Logins {
-  current(): Login;
-  /** A login was refused: the credentials may have been changed for others since they were read. */
-  refused(): void;
+/** The current credentials of an account, shared by all its servers and connections. */
+export interface LoginProvider {
+  current(): AccountLogin;
+  /**
+   * Reports a refused login: the next `current()` rereads the credentials, since they may have been
+   * rotated.
+   */
+  reportRefused(): void;
 }
 
-/** Reads the credentials when they are first needed, and again at the first login after one that was refused. */
-export function createLogins(user: string, read: ReadCredentials, { tokenMs }: Deadlines): Logins {
-  let known: { readonly credentials: Credentials; readonly login: Login } | null = null;
-  let doubtful = false;
+/** Reads the credentials when they are first needed, and again after a refused login. */
+export function createLoginProvider(
+  user: string,
+  readCredentials: ReadCredentials,
+  { tokenMs }: Deadlines,
+): LoginProvider {
+  let cached: { readonly credentials: Credentials; readonly login: AccountLogin } | null = null;
+  let wasRefused = false;
 
   return {
     current() {
-      if (known && !doubtful) return known.login;
-      doubtful = false;
-      const credentials = read();
-      if (known && isDeepStrictEqual(known.credentials, credentials)) known.login.refresh();
-      else known = { credentials, login: createLogin(user, credentials, tokenMs) };
-      return known.login;
+      if (cached && !wasRefused) return cached.login;
+      wasRefused = false;
+      const credentials = readCredentials();
+      if (cached && isDeepStrictEqual(cached.credentials, credentials)) cached.login.discardToken();
+      else cached = { credentials, login: createLogin(user, credentials, tokenMs) };
+      return cached.login;
     },
-    refused() {
-      doubtful = true;
+    reportRefused() {
+      wasRefused = true;
     },
   };
 }
 
-function createLogin(user: string, credentials: Credentials, tokenMs: number): Login {
+function createLogin(user: string, credentials: Credentials, tokenMs: number): AccountLogin {
   if (credentials.kind === 'app_password') {
-    const auth = { user, pass: credentials.password, method: 'PLAIN' } as const;
-    return { createPass: () => ({ auth, isOver: () => false }), refresh() {} };
+    const auth = { kind: 'password', user, password: credentials.password } as const;
+    return { createSessionLogin: () => ({ auth, isExpired: () => false }), discardToken() {} };
   }
   const tokens = createTokenSource(user, credentials, tokenMs);
   return {
-    createPass() {
-      const { provisionCallback, isOver } = createTokenCache(tokens);
-      return { auth: { user, type: 'OAuth2', provisionCallback }, isOver };
+    createSessionLogin() {
+      const { provisionCallback, isExpired } = createSessionTokens(tokens);
+      return { auth: { kind: 'oauth', user, provisionCallback }, isExpired };
     },
-    refresh: tokens.forget,
+    discardToken: tokens.discard,
   };
 }

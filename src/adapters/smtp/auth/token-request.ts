@@ -1,16 +1,19 @@
 import http from 'node:http';
 import https from 'node:https';
-import { isCertificateCode, readFailure } from '../errors/nodemailer-errors.ts';
+import { isCertificateCode, parseError } from '../errors/nodemailer-errors.ts';
 import { toOneLine } from '../errors/reply-parser.ts';
 import { toTlsOptions } from '../server-options.ts';
 
-/** Three parts in base64url: a signed assertion. */
+/** A signed assertion: three parts in base64url. */
 const JWT = /[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}/g;
 
-/** Why there is no access token, in words without a token or a secret. */
+/** No access token was obtained. The message contains no token and no secret. */
 export class TokenError extends Error {
   override readonly name = 'TokenError';
-  /** As nodemailer has them: the endpoint said no, or it could not be asked. Nodemailer moves this to `originalCode`. */
+  /**
+   * Nodemailer's codes: the endpoint refused, or it could not be reached. Nodemailer moves this to
+   * `originalCode`.
+   */
   readonly code: 'EOAUTH2' | 'EFETCH';
 
   constructor(code: TokenError['code'], message: string) {
@@ -18,7 +21,10 @@ export class TokenError extends Error {
     this.code = code;
   }
 
-  /** What nodemailer made of the answer, `error: error_description`, with what an endpoint may have quoted of the request taken out. */
+  /**
+   * Wraps nodemailer's error (`error: error_description`), and redacts secrets of the request that
+   * the endpoint may have quoted.
+   */
   static from(error: Error, secrets: readonly string[]): TokenError {
     const text = secrets
       .filter(Boolean)
@@ -31,9 +37,12 @@ export class TokenError extends Error {
 }
 
 /**
- * Posts to a token endpoint, and within `timeoutMs` reads its answer: JSON, whether it gives a token or says why not.
+ * Posts a form to a token endpoint and returns the body of the response: JSON, with a token or an
+ * error.
  *
- * @throws {TokenError} EFETCH if the endpoint cannot be reached or is out of order, EOAUTH2 if it answers as no token endpoint does
+ * @param timeoutMs limit of the whole request, in ms
+ * @throws {TokenError} EFETCH if the endpoint cannot be reached or reports 5xx or 429, EOAUTH2 if
+ *   the response is not that of a token endpoint
  */
 export async function postForm(
   url: string,
@@ -41,16 +50,19 @@ export async function postForm(
   timeoutMs: number,
 ): Promise<Buffer> {
   const { status, body } = await fetchBody(url, form, timeoutMs);
-  if (status >= 500 || status === 429) throw new TokenError('EFETCH', `it answered HTTP ${status}`);
-  if (!isAnswer(body))
-    throw new TokenError('EOAUTH2', `the answer is not that of a token endpoint (HTTP ${status})`);
+  if (status >= 500 || status === 429) throw new TokenError('EFETCH', `it responded with HTTP ${status}`);
+  if (!isTokenResponse(body))
+    throw new TokenError('EOAUTH2', `the response is not that of a token endpoint (HTTP ${status})`);
   return body;
 }
 
-/** Google's answers have a few hundred bytes. */
-const MAX_ANSWER_BYTES = 64 * 1024;
+/** Google's responses have a few hundred bytes. */
+const MAX_RESPONSE_BYTES = 64 * 1024;
 
-/** Not by `fetch`, which has no option for TLS: its certificate checks follow NODE_TLS_REJECT_UNAUTHORIZED. */
+/**
+ * Does not use `fetch`, which has no TLS options: its certificate checks follow
+ * NODE_TLS_REJECT_UNAUTHORIZED.
+ */
 async function fetchBody(
   url: string,
   form: Record<string, string>,
@@ -62,7 +74,7 @@ async function fetchBody(
   } catch (error) {
     throw new TokenError(
       'EFETCH',
-      signal.aborted ? `it did not answer within ${timeoutMs / 1000} s` : causeOf(error),
+      signal.aborted ? `it did not respond within ${timeoutMs / 1000} s` : reasonOf(error),
     );
   }
 }
@@ -79,7 +91,7 @@ function post(url: URL, body: string, signal: AbortSignal): Promise<{ status: nu
       let bytes = 0;
       for await (const chunk of response as AsyncIterable<Buffer>) {
         bytes += chunk.length;
-        if (bytes > MAX_ANSWER_BYTES) throw new Error('its answer is too long');
+        if (bytes > MAX_RESPONSE_BYTES) throw new Error('its response is too long');
         chunks.push(chunk);
       }
       return { status: response.statusCode ?? 0, body: Buffer.concat(chunks) };
@@ -90,22 +102,22 @@ function post(url: URL, body: string, signal: AbortSignal): Promise<{ status: nu
         ? https.request(url, { ...options, ...toTlsOptions(null) })
         : http.request(url, options);
     request.once('response', (response) => read(response).then(resolve, reject));
-    // An answer that asks to speak another protocol (101) ends the request without a word.
+    // After a response that switches protocols (101), the request emits only `close`.
     request
       .on('error', reject)
-      .once('close', () => reject(new Error('the connection closed without an answer')));
+      .once('close', () => reject(new Error('the connection closed without a response')));
     request.end(body);
   });
 }
 
-function causeOf(error: unknown): string {
-  const { systemCodes, message } = readFailure(error);
+function reasonOf(error: unknown): string {
+  const { systemCodes, message } = parseError(error);
   const certificate = systemCodes.find(isCertificateCode);
   return certificate ? `its certificate is not trusted (${certificate})` : message;
 }
 
-/** RFC 6749, 5: an object, whose `error` is a word. */
-function isAnswer(body: Buffer): boolean {
+/** RFC 6749, 5: the body is an object, and its `error`, if any, a string. */
+function isTokenResponse(body: Buffer): boolean {
   try {
     const { error = '' } = JSON.parse(body.toString());
     return typeof error === 'string';

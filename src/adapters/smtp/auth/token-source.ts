@@ -4,90 +4,97 @@ import { postForm, TokenError } from './token-request.ts';
 
 export type OAuthCredentials = Exclude<Credentials, { kind: 'app_password' }>;
 
-export interface Taken {
+export interface AccessToken {
   readonly token: string;
-  /** It was issued only now. */
-  readonly fresh: boolean;
-  /** When a session that began with it should make way for another, on the monotonic clock. */
+  /** When a session that logged in with this token should be replaced, on the monotonic clock. */
   readonly useUntil: number;
 }
 
-/** The access token of an account: one for all connections, renewed before it ends, one renewal at a time. */
-export interface TokenSource {
-  /**
-   * A token to log in with, other than `refused`.
-   *
-   * @throws {TokenError} if none can be had
-   */
-  take(refused: string | null): Promise<Taken>;
-  /** Lets the next login have a new one. */
-  forget(): void;
+/** An access token, and whether it was issued for the current call or came from the cache. */
+export interface ObtainedToken extends AccessToken {
+  readonly isNew: boolean;
 }
 
-/** A token is not given out in its last five minutes; of a short life, in the last fifth. */
+/** Access tokens of one account, shared by all its connections. Runs one renewal at a time. */
+export interface TokenSource {
+  /**
+   * Returns a token to log in with, from the cache unless it is expired or equals `refused`.
+   *
+   * @throws {TokenError} if no token can be obtained
+   */
+  getToken(refused: string | null): Promise<ObtainedToken>;
+  /** Drops the cached token, so that the next login requests a new one. */
+  discard(): void;
+}
+
+/** A token is not handed out during its last five minutes, or its last fifth if that is shorter. */
 const MAX_MARGIN_MS = 5 * 60_000;
 const MARGIN_SHARE = 0.2;
 
-/** @param timeoutMs for one request */
+/** @param timeoutMs limit of one token request, in ms */
 export function createTokenSource(
   user: string,
   credentials: OAuthCredentials,
   timeoutMs: number,
 ): TokenSource {
-  let kept: Omit<Taken, 'fresh'> | null = null;
-  let renewal: Promise<Omit<Taken, 'fresh'>> | null = null;
+  let cached: AccessToken | null = null;
+  let renewal: Promise<AccessToken> | null = null;
 
-  async function renew(): Promise<Omit<Taken, 'fresh'>> {
+  async function renew(): Promise<AccessToken> {
     try {
-      const { token, lifeMs } = await requestToken(user, credentials, timeoutMs);
-      const useUntil = performance.now() + lifeMs - Math.min(MAX_MARGIN_MS, lifeMs * MARGIN_SHARE);
-      kept = lifeMs > 0 ? { token, useUntil } : null;
-      return { token, useUntil: lifeMs > 0 ? useUntil : Number.POSITIVE_INFINITY };
+      const { token, lifetimeMs } = await requestToken(user, credentials, timeoutMs);
+      const useUntil = performance.now() + lifetimeMs - Math.min(MAX_MARGIN_MS, lifetimeMs * MARGIN_SHARE);
+      cached = lifetimeMs > 0 ? { token, useUntil } : null;
+      return { token, useUntil: lifetimeMs > 0 ? useUntil : Number.POSITIVE_INFINITY };
     } finally {
       renewal = null;
     }
   }
 
   return {
-    async take(refused) {
-      if (kept && kept.token !== refused && performance.now() < kept.useUntil)
-        return { ...kept, fresh: false };
+    async getToken(refused) {
+      if (cached && cached.token !== refused && performance.now() < cached.useUntil)
+        return { ...cached, isNew: false };
       renewal ??= renew();
-      return { ...(await renewal), fresh: true };
+      return { ...(await renewal), isNew: true };
     },
-    forget() {
-      kept = null;
+    discard() {
+      cached = null;
     },
   };
 }
 
 /**
- * Answers one connection of nodemailer's, which asks for a token and, if Gmail refuses that, for another. It gets no other if the first was issued
- * for this very login: what is wrong then is not the token's age, and each login counts.
+ * Provides tokens to one of nodemailer's connections, which requests a second token if Gmail
+ * refuses the first. Rejects that request if the first token was issued for this login: its age is
+ * not the problem then, and Gmail counts every login.
  */
-export function createTokenCache(tokens: TokenSource): {
+export function createSessionTokens(tokens: TokenSource): {
   provisionCallback: XOAuth2ProvisionCallback;
-  isOver(): boolean;
+  isExpired(): boolean;
 } {
-  let given: Taken | null = null;
+  let current: ObtainedToken | null = null;
 
   async function provide(renew: boolean): Promise<string> {
-    if (renew && given?.fresh)
+    if (renew && current?.isNew)
       throw new TokenError('EOAUTH2', 'Gmail refused a token that had just been issued');
-    given = await tokens.take(renew && given ? given.token : null);
-    return given.token;
+    current = await tokens.getToken(renew && current ? current.token : null);
+    return current.token;
   }
 
   return {
     provisionCallback: (_user, renew, done) => {
       provide(renew).then((token) => done(null, token), done);
     },
-    isOver: () => given !== null && performance.now() >= given.useUntil,
+    isExpired: () => current !== null && performance.now() >= current.useUntil,
   };
 }
 
-/** Nodemailer makes and signs the request and reads the answer; the way there is ours, since nodemailer's tells neither status nor cause. */
-class Grant extends XOAuth2 {
+/**
+ * Builds and signs the request, and parses the response, with nodemailer. Sends the request itself,
+ * because nodemailer's HTTP client reports neither the status nor the cause of a failure.
+ */
+class TokenRequest extends XOAuth2 {
   readonly #timeoutMs: number;
 
   constructor(options: XOAuth2Options, timeoutMs: number) {
@@ -100,17 +107,25 @@ class Grant extends XOAuth2 {
   }
 }
 
-/** One request for an access token. `lifeMs` is 0 if the answer does not say: then the token serves one login. */
+/**
+ * Requests one access token.
+ *
+ * @returns `lifetimeMs` is 0 if the response does not state a lifetime: the token then serves one
+ *   login
+ */
 function requestToken(
   user: string,
   credentials: OAuthCredentials,
   timeoutMs: number,
-): Promise<{ token: string; lifeMs: number }> {
-  const grant = new Grant({ user, accessUrl: credentials.tokenUrl, ...toGrant(credentials) }, timeoutMs);
+): Promise<{ token: string; lifetimeMs: number }> {
+  const request = new TokenRequest(
+    { user, accessUrl: credentials.tokenUrl, ...toGrant(credentials) },
+    timeoutMs,
+  );
   return new Promise((resolve, reject) => {
-    grant.generateToken((error, token) => {
+    request.generateToken((error, token) => {
       if (error) reject(TokenError.from(error, secretsOf(credentials)));
-      else resolve({ token, lifeMs: Math.max(0, grant.expires - Date.now()) });
+      else resolve({ token, lifetimeMs: Math.max(0, request.expires - Date.now()) });
     });
   });
 }
@@ -122,7 +137,7 @@ function toGrant(credentials: OAuthCredentials) {
   return { clientId, clientSecret, refreshToken };
 }
 
-/** As they are and as they are sent. The private key is not sent. */
+/** The secrets in a request, both plain and URL-encoded. The private key is never sent. */
 function secretsOf(credentials: OAuthCredentials): string[] {
   if (credentials.kind === 'service_account') return [];
   const { clientSecret, refreshToken } = credentials;

@@ -2,110 +2,135 @@ import MailComposer from 'nodemailer/lib/mail-composer';
 import type { SMTPConnectionSendInfo } from 'nodemailer/lib/smtp-connection';
 import type { Job } from '../../../core/delivery/outcome.ts';
 import type { AttemptObserver } from '../../../core/ports/transport.ts';
-import type { Login, Logins, Pass } from '../auth/login.ts';
-import type { Progress } from '../errors/nodemailer-errors.ts';
+import type { AccountLogin, LoginProvider, SessionLogin } from '../auth/login.ts';
+import type { AttemptProgress } from '../errors/nodemailer-errors.ts';
 import { parseReply } from '../errors/reply-parser.ts';
 import { assertEnvelope, toMailOptions } from '../mime/mail-options.ts';
 import type { ServerOptions } from '../server-options.ts';
-import { type AttemptProgress, trackAttempt } from './attempt-progress.ts';
+import { type AttemptTracker, trackAttempt } from './attempt-tracker.ts';
 import { openSession, type Session } from './session.ts';
 
-/** Then a connection makes way for a new one, as old ones fare badly with Gmail (421 Connection expired). */
+/**
+ * A connection is replaced after this many messages: Gmail closes old ones (421 Connection
+ * expired).
+ */
 const MAX_MESSAGES = 100;
 
 export interface PoolOptions extends ServerOptions {
-  /** Null: nobody logs in. */
-  readonly logins: Logins | null;
+  /** Null: connections do not log in. */
+  readonly loginProvider: LoginProvider | null;
 }
 
-/** How one use of a connection went. */
-export type PoolResult =
-  | { readonly info: SMTPConnectionSendInfo; readonly progress: Progress }
+/** The result of one attempt on one connection. */
+export type PoolResult = AcceptedResult | FailedResult;
+
+interface AcceptedResult {
+  readonly kind: 'accepted';
+  readonly info: SMTPConnectionSendInfo;
+  readonly progress: AttemptProgress;
+}
+
+interface FailedResult {
+  readonly kind: 'failed';
+  readonly error: unknown;
+  readonly progress: AttemptProgress;
+  /** The connection had sent a message before. */
+  readonly reused: boolean;
   /**
-   * `reused`: the connection had served before. `replaceable`: also, nothing of this message was read, and it was not us who gave up.
+   * The connection was reused, no part of this message was read, and the attempt was not aborted
+   * here.
    */
-  | {
-      readonly error: unknown;
-      readonly progress: Progress;
-      readonly reused: boolean;
-      readonly replaceable: boolean;
-    };
+  readonly replaceable: boolean;
+}
 
 export interface Pool {
+  /** `host:port`. */
   readonly server: string;
-  /** Sends on a free or a new connection. Never rejects. There are as many connections as there are calls at once. */
-  send(job: Job, watch?: AttemptObserver): Promise<PoolResult>;
-  /** Connects and logs in on a connection of its own. Null if that worked, else what was thrown. Never rejects. */
+  /**
+   * Sends on an idle or a new connection. Never rejects. Concurrent calls use one connection each.
+   */
+  send(job: Job, observer?: AttemptObserver): Promise<PoolResult>;
+  /**
+   * Connects and logs in on a connection of its own. Resolves to null, or to what was thrown. Never
+   * rejects.
+   */
   verify(): Promise<{ readonly error: unknown } | null>;
-  /** Ends connections that are free, the oldest first, until there are no more than so many in all; answers how many there are. */
-  keep(atMost: number): number;
-  /** Closes idle connections at once and aborts what still runs. */
+  /**
+   * Closes idle connections, oldest first, until at most `maxConnections` are open, idle and busy
+   * ones together. Returns the number that remains, which busy ones may keep above the maximum.
+   */
+  closeIdle(maxConnections: number): number;
+  /** Closes idle connections at once and aborts running attempts. */
   close(): void;
 }
 
-/** A session, what it logged in with, and whether a refusal must be forgotten before the next message. */
 interface Connection {
   readonly session: Session;
-  readonly login: Login | null;
-  readonly pass: Pass | null;
-  readonly refused: boolean;
+  /** The credentials the session was opened with; null if it has not logged in. */
+  readonly login: AccountLogin | null;
+  readonly sessionLogin: SessionLogin | null;
+  /** The last message was refused: RSET is needed before the next one. */
+  readonly needsReset: boolean;
 }
 
-/** The connections to one server: those that are free, newest first, and those that are at work. */
+/** Opens a pool of connections to one server. The most recently used connection is reused first. */
 export function openPool(options: PoolOptions): Pool {
-  const running = new Set<AttemptProgress>();
-  const logins = options.tls === 'never' ? null : options.logins;
+  const running = new Set<AttemptTracker>();
+  const loginProvider = options.tls === 'never' ? null : options.loginProvider;
   let idle: Connection[] = [];
   let closed = false;
 
-  /** Closes what must not be used again: dead, made with former credentials, or about to end with its token. */
-  function prune(login: Login | null): void {
-    const isUsable = ({ session, login: made, pass }: Connection) =>
-      session.isOpen && made === login && !pass?.isOver();
+  /**
+   * Closes idle connections that are dead, were opened with former credentials, or whose token
+   * expires soon.
+   */
+  function closeUnusable(currentLogin: AccountLogin | null): void {
+    const isUsable = ({ session, login, sessionLogin }: Connection) =>
+      session.isOpen && login === currentLogin && !sessionLogin?.isExpired();
     for (const connection of idle) if (!isUsable(connection)) connection.session.close();
     idle = idle.filter(isUsable);
   }
 
-  /** A free connection, fit for the next message, or a new one. */
-  async function lease(login: Login | null, signal: AbortSignal): Promise<Connection> {
-    prune(login);
+  /** Takes an idle connection that is ready for the next message, or opens one. */
+  async function acquire(login: AccountLogin | null, signal: AbortSignal): Promise<Connection> {
+    closeUnusable(login);
     for (let connection = idle.pop(); connection; connection = idle.pop()) {
-      if (!connection.refused) return connection;
+      if (!connection.needsReset) return connection;
       try {
         await connection.session.reset(signal);
-        return { ...connection, refused: false };
+        return { ...connection, needsReset: false };
       } catch {
-        // Nothing depends on it: another will do.
+        // No message depends on this connection: the next one serves as well.
         connection.session.close();
       }
     }
     return open(login, signal);
   }
 
-  async function open(login: Login | null, signal: AbortSignal): Promise<Connection> {
-    const pass = login?.createPass() ?? null;
+  async function open(login: AccountLogin | null, signal: AbortSignal): Promise<Connection> {
+    const sessionLogin = login?.createSessionLogin() ?? null;
     try {
-      const session = await openSession(options, pass?.auth ?? null, signal);
-      return { session, login, pass, refused: false };
+      const session = await openSession(options, sessionLogin?.auth ?? null, signal);
+      return { session, login, sessionLogin, needsReset: false };
     } catch (error) {
-      if (isRefusedLogin(error)) logins?.refused();
+      if (isRefusedLogin(error)) loginProvider?.reportRefused();
       throw error;
     }
   }
 
-  /** Runs what may be given up, by its deadlines or when the pool closes. */
-  async function tracked<Result>(
-    watch: AttemptObserver | undefined,
-    run: (track: AttemptProgress) => Promise<Result>,
+  /** Runs `run` with a tracker that its deadlines, or closing the pool, abort. */
+  async function runTracked<Result>(
+    observer: AttemptObserver | undefined,
+    run: (tracker: AttemptTracker) => Promise<Result>,
   ): Promise<Result> {
-    const track = trackAttempt(watch, options.deadlines);
-    running.add(track);
-    if (closed) track.abort();
+    const tracker = trackAttempt(observer, options.deadlines);
+    running.add(tracker);
+    if (closed) tracker.abort();
     try {
-      return await run(track);
+      return await run(tracker);
     } finally {
-      track.end();
-      running.delete(track);
+      tracker.end();
+      running.delete(tracker);
     }
   }
 
@@ -116,75 +141,83 @@ export function openPool(options: PoolOptions): Pool {
     else idle.push(connection);
   }
 
-  async function attempt(job: Job, track: AttemptProgress): Promise<PoolResult> {
-    const { progress, signal } = track;
+  async function attempt(job: Job, tracker: AttemptTracker): Promise<PoolResult> {
+    const { progress, signal } = tracker;
     let connection: Connection | undefined;
     let reused = false;
     try {
-      connection = await lease(logins?.current() ?? null, signal);
+      connection = await acquire(loginProvider?.current() ?? null, signal);
       const { session } = connection;
       reused = session.messages > 0;
       const message = new MailComposer(toMailOptions(job)).compile();
       assertEnvelope(message, job);
-      const info = await session.send(message.getEnvelope(), track.watch(message.createReadStream()), signal);
+      const stream = tracker.track(message.createReadStream());
+      const info = await session.send(message.getEnvelope(), stream, signal);
       if (isAcceptance(info, progress)) {
         release(connection);
-        return { info, progress };
+        return { kind: 'accepted', info, progress };
       }
-      // Out of step, the server may take what follows for lines of a message.
+      // Replies are out of step: the server could read later commands as lines of a message.
       session.close();
-      return { error: toGarbage(info), progress, reused, replaceable: false };
+      return { kind: 'failed', error: toInvalidReply(info), progress, reused, replaceable: false };
     } catch (error) {
-      if (connection && isRefusal(error, progress)) release({ ...connection, refused: true });
+      if (connection && isRefusal(error, progress)) release({ ...connection, needsReset: true });
       else connection?.session.close();
-      return { error, progress, reused, replaceable: reused && !progress.bodyStarted && !signal.aborted };
+      const replaceable = reused && !progress.bodyStarted && !signal.aborted;
+      return { kind: 'failed', error, progress, reused, replaceable };
     }
   }
 
   return {
     server: `${options.host}:${options.port}`,
-    send: (job, watch) => tracked(watch, (track) => attempt(job, track)),
+    send: (job, observer) => runTracked(observer, (tracker) => attempt(job, tracker)),
     verify: () =>
-      tracked(undefined, async ({ signal }) => {
+      runTracked(undefined, async ({ signal }) => {
         try {
-          const { session } = await open(logins?.current() ?? null, signal);
+          const { session } = await open(loginProvider?.current() ?? null, signal);
           session.quit();
           return null;
         } catch (error) {
           return { error };
         }
       }),
-    keep(atMost) {
+    closeIdle(maxConnections) {
       idle = idle.filter(({ session }) => session.isOpen);
-      const tooMany = Math.min(idle.length, Math.max(0, idle.length + running.size - atMost));
-      for (const { session } of idle.splice(0, tooMany)) session.quit();
+      const excess = Math.min(idle.length, Math.max(0, idle.length + running.size - maxConnections));
+      for (const { session } of idle.splice(0, excess)) session.quit();
       return idle.length + running.size;
     },
     close() {
       closed = true;
-      for (const track of running) track.abort();
+      for (const tracker of running) tracker.abort();
       for (const { session } of idle) session.close();
     },
   };
 }
 
-/** Nodemailer takes whatever begins with a 2, whenever it comes, for a final reply that accepts the message. */
-function isAcceptance(info: SMTPConnectionSendInfo, { bodyEnded }: Progress): boolean {
+/**
+ * Nodemailer treats any reply that begins with 2, at any time, as a final reply that accepts the
+ * message.
+ */
+function isAcceptance(info: SMTPConnectionSendInfo, { bodyEnded }: AttemptProgress): boolean {
   const { code } = parseReply(info.response);
   return bodyEnded && code >= 200 && code < 300;
 }
 
-/** Whether the server has said no when it was its turn, so that the session can go on, unless it has ended it. */
-function isRefusal(error: unknown, { bodyStarted, bodyEnded }: Progress): boolean {
+/**
+ * True if the server refused the message in its turn: the session can be reused unless the server
+ * closed it.
+ */
+function isRefusal(error: unknown, { bodyStarted, bodyEnded }: AttemptProgress): boolean {
   const response = error instanceof Error && 'response' in error ? String(error.response) : '';
   return parseReply(response).code >= 400 && bodyStarted === bodyEnded;
 }
 
-/** Also where no token could be had to log in with. */
+/** Also true if no access token was obtained. */
 function isRefusedLogin(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EAUTH';
 }
 
-function toGarbage({ response }: SMTPConnectionSendInfo): Error {
+function toInvalidReply({ response }: SMTPConnectionSendInfo): Error {
   return Object.assign(new Error('Message failed'), { code: 'EMESSAGE', command: 'DATA', response });
 }

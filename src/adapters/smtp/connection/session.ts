@@ -5,38 +5,41 @@ import type {
   SMTPEnvelope,
 } from 'nodemailer/lib/smtp-connection';
 import XOAuth2 from 'nodemailer/lib/xoauth2';
-import type { Auth } from '../auth/login.ts';
+import type { SessionAuth } from '../auth/login.ts';
 import { type ServerOptions, toConnectionOptions } from '../server-options.ts';
 import { StrictConnection } from './strict-connection.ts';
 
 /**
- * A connection to a server, encrypted and logged in. What goes wrong rejects with what nodemailer says, an aborted signal with EABORT: then it must be
- * closed.
+ * A connection to a server, encrypted and logged in. Methods reject with nodemailer's error, or
+ * with code EABORT if the signal is aborted. After EABORT the session must be closed.
  */
 export interface Session {
-  /** Whether it can still be used. */
+  /** False once the connection has ended. */
   readonly isOpen: boolean;
-  /** How many messages were handed to it. */
+  /** Number of messages passed to `send`. */
   readonly messages: number;
-  /** Sends what the stream holds: nodemailer begins to read it when the server wants the message, and sends the dot when it has ended. */
+  /**
+   * Sends a message. Nodemailer reads `content` once the server asks for it, and sends the dot when
+   * the stream has ended.
+   */
   send(envelope: SMTPEnvelope, content: Readable, signal: AbortSignal): Promise<SMTPConnectionSendInfo>;
-  /** RSET: after a refusal, before the next message. */
+  /** Sends RSET, which must follow a refusal before the next message. */
   reset(signal: AbortSignal): Promise<void>;
   quit(): void;
   close(): void;
 }
 
 /**
- * Connects, and logs in if there is something to log in with: then never without. Nodemailer's pool is not used, since it keeps to itself the 421 with
- * which a server turns a reused connection away.
+ * Connects, and logs in unless `auth` is null. Does not use nodemailer's pool, which hides the 421
+ * with which a server rejects a reused connection.
  */
 export async function openSession(
   options: ServerOptions,
-  auth: Auth | null,
+  auth: SessionAuth | null,
   signal: AbortSignal,
 ): Promise<Session> {
   const connection = new StrictConnection(toConnectionOptions(options), options.resolve);
-  // Steps hear of errors by themselves; between them there is nobody to be told.
+  // Each step has its own error listener. Errors between steps show as a closed connection.
   connection.on('error', () => {});
   let isOpen = true;
   let messages = 0;
@@ -44,33 +47,36 @@ export async function openSession(
     isOpen = false;
   });
 
-  /** One exchange: ends with its callback, with the connection, or with the signal. */
+  /**
+   * Runs one exchange. It ends with its callback, with an error or the end of the connection, or
+   * with the signal.
+   */
   function step<Result>(
     begin: (done: (error?: Error | null, result?: Result) => void) => void,
-    stop: AbortSignal,
+    stepSignal: AbortSignal,
   ): Promise<Result> {
     const { promise, resolve, reject } = Promise.withResolvers<Result>();
     const done = (error?: Error | null, result?: Result) =>
       error ? reject(error) : resolve(result as Result);
-    // The callback may come after the end, and know more.
+    // The callback may come after `end`, with a more specific error.
     const onEnd = () =>
       setImmediate(reject, Object.assign(new Error('Connection closed'), { code: 'ECONNECTION' }));
-    const onAbort = () => reject(Object.assign(new Error('Given up'), { code: 'EABORT' }));
+    const onAbort = () => reject(Object.assign(new Error('Aborted'), { code: 'EABORT' }));
     connection.on('error', done);
     connection.once('end', onEnd);
-    stop.addEventListener('abort', onAbort);
-    if (stop.aborted) onAbort();
+    stepSignal.addEventListener('abort', onAbort);
+    if (stepSignal.aborted) onAbort();
     else begin(done);
     return promise.finally(() => {
       connection.off('error', done);
       connection.off('end', onEnd);
-      stop.removeEventListener('abort', onAbort);
+      stepSignal.removeEventListener('abort', onAbort);
     });
   }
 
   try {
     await step((done) => connection.connect(done), signal);
-    if (auth) await step((done) => connection.login(toLogin(auth), done), signal).catch(duringLogin);
+    if (auth) await step((done) => connection.login(toLogin(auth), done), signal).catch(markLoginFailure);
   } catch (error) {
     connection.close();
     throw error;
@@ -82,25 +88,26 @@ export async function openSession(
     get messages() {
       return messages;
     },
-    send(envelope, content, stop) {
+    send(envelope, content, sendSignal) {
       messages += 1;
-      return step((done) => connection.send(envelope, content, done), stop);
+      return step((done) => connection.send(envelope, content, done), sendSignal);
     },
-    async reset(stop) {
-      await step((done) => connection.reset(done), stop);
+    async reset(resetSignal) {
+      await step((done) => connection.reset(done), resetSignal);
     },
     quit: () => connection.quit(),
     close: () => connection.close(),
   };
 }
 
-/** However the exchange breaks, the server may count it as a login. */
-function duringLogin(error: object): never {
+/** Marks the error as one of the login: the server may count even a broken exchange as a login. */
+function markLoginFailure(error: object): never {
   throw Object.assign(error, { duringLogin: true });
 }
 
-function toLogin(auth: Auth): SMTPConnectionAuth {
-  return 'provisionCallback' in auth
-    ? { user: auth.user, method: 'XOAUTH2', oauth2: new XOAuth2(auth) }
-    : auth;
+function toLogin(auth: SessionAuth): SMTPConnectionAuth {
+  const { user } = auth;
+  if (auth.kind === 'password') return { user, pass: auth.password, method: 'PLAIN' };
+  const { provisionCallback } = auth;
+  return { user, method: 'XOAUTH2', oauth2: new XOAuth2({ user, provisionCallback }) };
 }

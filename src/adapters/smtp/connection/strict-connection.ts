@@ -1,17 +1,22 @@
 import type { LookupFunction } from 'node:net';
 import SMTPConnection, { type SMTPConnectionConnectOptions } from 'nodemailer/lib/smtp-connection';
-import type { toConnectionOptions } from '../server-options.ts';
-import type { Resolve } from './resolve.ts';
+import type { Resolve, toConnectionOptions } from '../server-options.ts';
 
-/** What {@link StrictConnection} uses of nodemailer's connection beyond its declared interface. The version of nodemailer is pinned for it. */
+/**
+ * Private members of nodemailer's connection that {@link StrictConnection} uses. Nodemailer's
+ * version is pinned for them.
+ */
 interface Internals {
-  /** Complete replies not yet handled, oldest first, their lines joined by LF. The last one may lack lines. */
+  /**
+   * Replies not yet handled, oldest first, their lines joined by LF. The last one may be
+   * incomplete.
+   */
   readonly _responseQueue: readonly string[];
-  /** The beginning of a line. */
+  /** An incomplete line. */
   readonly _remainder: string;
   /** Set from 354 until the final dot is written. */
   readonly _currentDataStream: unknown;
-  /** When connecting must have ended, as epoch ms. */
+  /** Deadline for connecting, as epoch ms. */
   readonly _connectionDeadline: number;
   _resolveAndConnect(options: SMTPConnectionConnectOptions, connect: (resolved: object) => void): void;
   _sendCommand(line: string, logged?: string): void;
@@ -24,45 +29,50 @@ const Connection = SMTPConnection as unknown as new (
   options: ReturnType<typeof toConnectionOptions>,
 ) => SMTPConnection & Internals;
 
-/** A command that awaits its reply. */
-interface Outstanding {
+/** A command that has no reply yet. */
+interface PendingCommand {
   readonly command: string;
-  /** The codes below 400 that may answer it (RFC 5321, 4.3.2; RFC 3207; RFC 4954). */
-  readonly codes: readonly number[];
+  /** The codes below 400 that are valid replies (RFC 5321, 4.3.2; RFC 3207; RFC 4954). */
+  readonly validCodes: readonly number[];
 }
 
-const GREETING: Outstanding = { command: 'The connection', codes: [220] };
-const MESSAGE: Outstanding = { command: 'The message', codes: [250] };
-const CODES: Readonly<Record<string, readonly number[]>> = {
+const GREETING: PendingCommand = { command: 'the connection', validCodes: [220] };
+const MESSAGE: PendingCommand = { command: 'the message', validCodes: [250] };
+const VALID_CODES: Readonly<Record<string, readonly number[]>> = {
   STARTTLS: [220],
   AUTH: [235, 334],
-  // The empty line after a challenge
+  // The empty line after a challenge.
   '': [235],
   RCPT: [250, 251, 252],
   DATA: [354],
   QUIT: [221],
 };
-const OTHERS = [250];
+const DEFAULT_CODES = [250];
 
 const REPLY_LINE = /^([2-5]\d\d)(?:[ -]|$)/;
-const CONTINUED = /^\d+-/;
+const CONTINUATION_LINE = /^\d+-/;
 
 /**
- * Nodemailer's connection, which believes no reply but the right one, and resolves names as the operating system does.
+ * Nodemailer's connection with strict checks of replies, resolving names as the operating system
+ * does.
  *
- * Nodemailer takes any 2yz or 3yz for consent. If DATA is answered with 250, a server reads the text of the message as commands, and sends mail to
- * whomever they name. Here a reply that cannot answer its command ends the session with EPROTOCOL, before anything else is written.
+ * Nodemailer treats any 2yz or 3yz reply as success. If a server replies 250 to DATA, it reads the
+ * text of the message as commands, and sends mail to the addresses they name. Here, a reply that is
+ * not valid for its command ends the session with EPROTOCOL before anything else is written.
  */
 export class StrictConnection extends Connection {
-  readonly #outstanding: Outstanding[] = [GREETING];
+  readonly #pending: PendingCommand[] = [GREETING];
   readonly #resolve: (host: string, limitMs: number) => ReturnType<Resolve>;
 
   constructor(options: ReturnType<typeof toConnectionOptions>, resolve: Resolve) {
     super(options);
-    this.#resolve = (host, limitMs) => within(limitMs, host, resolve(host));
+    this.#resolve = (host, limitMs) => withTimeout(limitMs, host, resolve(host));
   }
 
-  /** Nodemailer would ask DNS itself: what only /etc/hosts knows would have no address while DNS is down. */
+  /**
+   * Nodemailer would query DNS directly: while DNS is down, hosts in /etc/hosts would have no
+   * address.
+   */
   override _resolveAndConnect(
     options: SMTPConnectionConnectOptions,
     connect: (resolved: object) => void,
@@ -71,7 +81,9 @@ export class StrictConnection extends Connection {
       (addresses) => {
         const lookup: LookupFunction = (_host, _options, callback) => callback(null, [...addresses]);
         Object.assign(options, { lookup, autoSelectFamily: true });
-        // Of one family, a slow address gets its share of the time, not the quarter second meant for a family that does not work.
+        // Node's default of 250 ms per address is meant for a broken family. With a single family,
+        // each address gets an
+        // equal share of the time that is left.
         if (new Set(addresses.map(({ family }) => family)).size === 1) {
           const shareMs = Math.floor((this._connectionDeadline - Date.now()) / addresses.length);
           options.autoSelectFamilyAttemptTimeout = Math.max(shareMs, 10);
@@ -84,28 +96,33 @@ export class StrictConnection extends Connection {
 
   override _sendCommand(line: string, logged?: string): void {
     const [command = ''] = line.split(' ', 1);
-    this.#outstanding.push({ command: command || 'AUTH', codes: CODES[command] ?? OTHERS });
+    this.#pending.push({ command: command || 'AUTH', validCodes: VALID_CODES[command] ?? DEFAULT_CODES });
     super._sendCommand(line, logged);
   }
 
   override _createSendStream(callback: unknown): unknown {
-    this.#outstanding.push(MESSAGE);
+    this.#pending.push(MESSAGE);
     return super._createSendStream(callback);
   }
 
   override _processResponse(): void {
     const [reply = ''] = this._responseQueue;
     const lines = reply.split('\n');
-    // Nodemailer waits for the rest of a reply, and passes over an empty line.
-    const isComplete = reply.trim() !== '' && !CONTINUED.test(lines.at(-1) ?? '');
-    const answered = isComplete ? this.#outstanding.shift() : undefined;
-    if (answered && !this.#mayAnswer(answered, lines)) {
-      this._onError(new Error(`${answered.command} was answered with ${reply}`), 'EPROTOCOL', false, 'CONN');
+    // Nodemailer waits for the rest of an incomplete reply, and skips empty lines.
+    const isComplete = reply.trim() !== '' && !CONTINUATION_LINE.test(lines.at(-1) ?? '');
+    const answeredCommand = isComplete ? this.#pending.shift() : undefined;
+    if (answeredCommand && !this.#isValidReply(answeredCommand, lines)) {
+      this._onError(
+        new Error(`Invalid reply to ${answeredCommand.command}: ${reply}`),
+        'EPROTOCOL',
+        false,
+        'CONN',
+      );
       return;
     }
-    const isEarly = answered === MESSAGE && this.#isWriting;
+    const isEarly = answeredCommand === MESSAGE && this.#isWriting;
     super._processResponse();
-    // Refused before its end: nothing more of the message is written.
+    // The message was refused before its end: the rest of it must not be written.
     if (isEarly) this.close();
   }
 
@@ -113,25 +130,25 @@ export class StrictConnection extends Connection {
     return Boolean(this._currentDataStream);
   }
 
-  #mayAnswer({ command, codes }: Outstanding, lines: readonly string[]): boolean {
-    const [code, ...others] = new Set(lines.map((line) => REPLY_LINE.exec(line)?.[1]));
-    if (code === undefined || others.length > 0) return false;
+  #isValidReply({ command, validCodes }: PendingCommand, lines: readonly string[]): boolean {
+    const [code, ...otherCodes] = new Set(lines.map((line) => REPLY_LINE.exec(line)?.[1]));
+    if (code === undefined || otherCodes.length > 0) return false;
     if (Number(code) >= 400) return true;
-    // A reply that is there before the message is cannot be about it.
+    // A reply that arrives before the message was sent cannot be about it.
     if (command === 'DATA' && (this._responseQueue.length > 1 || this._remainder !== '')) return false;
-    return codes.includes(Number(code)) && !this.#isWriting;
+    return validCodes.includes(Number(code)) && !this.#isWriting;
   }
 }
 
-/** The lookup goes on: getaddrinfo cannot be canceled. */
-async function within<Result>(limitMs: number, host: string, lookedUp: Promise<Result>): Promise<Result> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
+/** Rejects after `limitMs`. The lookup continues: getaddrinfo cannot be canceled. */
+async function withTimeout<Result>(limitMs: number, host: string, lookup: Promise<Result>): Promise<Result> {
+  const { promise: timeout, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(
-    () => reject(new Error(`no answer about ${host} within ${limitMs / 1000} s`)),
+    () => reject(new Error(`no response for ${host} within ${limitMs / 1000} s`)),
     limitMs,
   );
   try {
-    return await Promise.race([lookedUp, late]);
+    return await Promise.race([lookup, timeout]);
   } finally {
     clearTimeout(timer);
   }

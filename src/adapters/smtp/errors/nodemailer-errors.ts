@@ -1,176 +1,211 @@
 import type { SmtpReply } from '../../../core/delivery/delivery.ts';
-import type { Meaning } from './gmail-replies.ts';
+import type { Classification } from './gmail-replies.ts';
 import { parseReply, toOneLine } from './reply-parser.ts';
-import { TOKEN_UNREACHABLE, toTokenMeaning } from './token-errors.ts';
+import { classifyTokenError, TOKEN_ENDPOINT_UNREACHABLE } from './token-errors.ts';
 
-/** Where the attempt stood when it failed, as the stream method tells it. */
-export interface Progress {
-  /** Connected, encrypted and logged in: the message was about to go. */
+/** How far an attempt has come, as seen from the message stream. */
+export interface AttemptProgress {
+  /** Connected, encrypted and logged in: the message is about to be sent. */
   readonly sessionReady: boolean;
   /** The server asked for the body (354). */
   readonly bodyStarted: boolean;
-  /** The final dot went out: from here on the server may have taken the message. */
+  /** The final dot was sent: from now on the server may have accepted the message. */
   readonly bodyEnded: boolean;
 }
 
-/** What there is to know about something that was thrown. Nodemailer's errors have most of these; any may be empty. */
-export interface Failure {
+/** The properties of a thrown value that classification needs. Any may be empty. */
+export interface ParsedError {
   readonly code: string;
   readonly command: string;
   readonly timeoutType: string;
-  /** One line. An AggregateError (several addresses tried) has an empty one of its own, so that of its parts. */
+  /**
+   * One line. For an AggregateError (several addresses tried), whose own message is empty, those of
+   * its parts.
+   */
   readonly message: string;
-  /** The codes of the system, of TLS and of DNS under nodemailer's own. */
+  /** Codes of the operating system, of TLS and of DNS below nodemailer's own code. */
   readonly systemCodes: readonly string[];
-  /** What the server said, if anything. */
-  readonly said: string;
-  /** The same, read as an SMTP reply; its code is 0 if it is none. */
+  /** The server's response on one line; empty if there was none. */
+  readonly responseText: string;
+  /** The same response parsed as an SMTP reply; its code is 0 if it is not one. */
   readonly reply: SmtpReply;
-  /** When every recipient was refused: one error each. */
-  readonly refusals: readonly unknown[];
-  /** It broke while logging in. */
+  /** One error per recipient, if every recipient was refused. */
+  readonly rejectedErrors: readonly unknown[];
+  /** The failure happened during the login. */
   readonly duringLogin: boolean;
 }
 
-export function readFailure(error: unknown): Failure {
-  const parts = listOf(error, 'errors');
-  const response = textOf(error, 'response');
+/**
+ * Reads the properties of nodemailer's, Node's or any other error. Total: accepts whatever was
+ * thrown.
+ */
+export function parseError(error: unknown): ParsedError {
+  const parts = arrayProperty(error, 'errors');
+  const response = textProperty(error, 'response');
   return {
-    code: textOf(error, 'code'),
-    command: textOf(error, 'command'),
-    timeoutType: textOf(error, 'timeoutType'),
-    message: toOneLine([textOf(error, 'message') || parts.map((part) => textOf(part, 'message')).join('; ')]),
+    code: textProperty(error, 'code'),
+    command: textProperty(error, 'command'),
+    timeoutType: textProperty(error, 'timeoutType'),
+    message: toOneLine([
+      textProperty(error, 'message') || parts.map((part) => textProperty(part, 'message')).join('; '),
+    ]),
     systemCodes: [error, ...parts]
-      .flatMap((part) => [textOf(part, 'originalCode'), textOf(part, 'code')])
+      .flatMap((part) => [textProperty(part, 'originalCode'), textProperty(part, 'code')])
       .filter(Boolean),
-    said: toOneLine([response]),
+    responseText: toOneLine([response]),
     reply: parseReply(response),
-    refusals: listOf(error, 'rejectedErrors'),
+    rejectedErrors: arrayProperty(error, 'rejectedErrors'),
     duringLogin: propertyOf(error, 'duringLogin') === true,
   };
 }
 
-export interface Finding {
-  readonly meaning: Meaning;
-  /** One sentence for the operator. */
+/** A classification with its explanation: one sentence for the operator. */
+export interface ClassifiedError {
+  readonly classification: Classification;
   readonly detail: string;
 }
 
-/** What a failure means that no refusal of the server explains. */
-export function interpret(failure: Failure, progress: Progress): Finding {
-  const { code, command, message, said, systemCodes } = failure;
-  const when = whenOf(progress);
+/** Classifies an error that was not caused by a 4yz or 5yz reply. */
+export function classifyWithoutReply(error: ParsedError, progress: AttemptProgress): ClassifiedError {
+  const { code, command, message, responseText, systemCodes } = error;
+  const when = describeProgress(progress);
   switch (code) {
     case 'EDNS':
       return {
-        meaning: connection('dns_failed'),
-        detail: `The server’s name could not be resolved: ${message}`,
+        classification: connection('dns_failed'),
+        detail: `The server name could not be resolved: ${message}`,
       };
     case 'EABORT':
       return {
-        meaning: connection(progress.sessionReady ? 'connection_lost' : 'connect_timeout'),
-        detail: `Outtray gave up waiting ${when}`,
+        classification: connection(progress.sessionReady ? 'connection_lost' : 'connect_timeout'),
+        detail: `The attempt timed out or was stopped ${when}`,
       };
     case 'EAUTH':
       if (systemCodes.includes('EFETCH'))
-        return { meaning: TOKEN_UNREACHABLE, detail: `The token endpoint cannot be reached: ${message}` };
+        return {
+          classification: TOKEN_ENDPOINT_UNREACHABLE,
+          detail: `The token endpoint cannot be reached: ${message}`,
+        };
       if (systemCodes.includes('EOAUTH2'))
-        return { meaning: toTokenMeaning(message), detail: `No access token could be had: ${message}` };
-      return said
-        ? notSmtp(said, when)
-        : { meaning: account('bad_credentials'), detail: `No login was tried: ${message}` };
+        return {
+          classification: classifyTokenError(message),
+          detail: `No access token was issued: ${message}`,
+        };
+      return responseText
+        ? protocolError(responseText, when)
+        : { classification: account('bad_credentials'), detail: `No login was attempted: ${message}` };
     case 'ETLS':
-      if (said) return notSmtp(said, when);
-      // A drop in the handshake says nothing about trust.
-      if (message === 'Connection closed unexpectedly') return lost(when);
-      return { meaning: account('tls_failed'), detail: `TLS could not be set up: ${message}` };
+      if (responseText) return protocolError(responseText, when);
+      // A connection closed during the handshake says nothing about trust.
+      if (message === 'Connection closed unexpectedly') return connectionLost(when);
+      return { classification: account('tls_failed'), detail: `TLS could not be set up: ${message}` };
     case 'EPROTOCOL':
     case 'EENVELOPE':
     case 'EMESSAGE':
-      return command === 'API' ? ourBug(message) : notSmtp(said || message, when);
+      return command === 'API' ? internalError(message) : protocolError(responseText || message, when);
     case 'ECONNECTION':
-      if (said) return notSmtp(said, when);
-      return interpretSocket(failure, progress) ?? lost(when);
+      if (responseText) return protocolError(responseText, when);
+      return classifySocketError(error, progress) ?? connectionLost(when);
     case 'ESOCKET':
       return (
-        interpretSocket(failure, progress) ?? (progress.sessionReady ? lost(when) : unreachable(message))
+        classifySocketError(error, progress) ??
+        (progress.sessionReady ? connectionLost(when) : connectFailed(message))
       );
     default:
-      // The pool drains its queue with an error that has no code.
-      if (message === 'Connection pool was closed') return lost(when);
-      return interpretSocket(failure, progress) ?? ourBug(message);
+      // Nodemailer's pool rejects queued messages with an error that has no code.
+      if (message === 'Connection pool was closed') return connectionLost(when);
+      return classifySocketError(error, progress) ?? internalError(message);
   }
 }
 
-const BROKEN = /^(?:ECONNRESET|ECONNABORTED|EPIPE)$/;
+const RESET = /^(?:ECONNRESET|ECONNABORTED|EPIPE)$/;
 const UNREACHABLE = /^(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EHOSTDOWN|ENETDOWN|EADDRNOTAVAIL)$/;
 /** OpenSSL's X509_V_ERR_* as Node names them, and Node's own ERR_TLS_CERT_ALTNAME_INVALID. */
 const CERTIFICATE =
   /^(?!ERR_SSL_).*CERT|^CRL_|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^PATH_LENGTH_EXCEEDED$|^HOSTNAME_MISMATCH$/;
 const HANDSHAKE = /^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/;
-/** As OpenSSL names it, whether the server offers an older version or ends the handshake. */
-const TOO_OLD = /UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION/;
+/**
+ * OpenSSL's names for a server that offers only an older version, or that ends the handshake over
+ * the version.
+ */
+const TLS_TOO_OLD = /UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION/;
 
-/** Whether TLS failed because of who the other side is. */
+/** Returns true if TLS failed because the server's certificate is not trusted. */
 export function isCertificateCode(code: string): boolean {
   return CERTIFICATE.test(code);
 }
 
-function interpretSocket({ systemCodes, timeoutType, message }: Failure, progress: Progress): Finding | null {
-  const when = whenOf(progress);
-  const has = (pattern: RegExp) => systemCodes.find((code) => pattern.test(code));
-  if (has(/^ETIMEDOUT$/)) {
-    // UPGRADE_TIMEOUT and SOCKET_TIMEOUT come after the server has spoken. Without a type it is the system's, which only connecting has.
-    const silent = timeoutType ? /^(?:CONNECT|GREETING)_TIMEOUT$/.test(timeoutType) : !progress.sessionReady;
-    return silent
-      ? { meaning: connection('connect_timeout'), detail: `The server did not answer: ${message}` }
-      : lost(when, message);
+function classifySocketError(
+  { systemCodes, timeoutType, message }: ParsedError,
+  progress: AttemptProgress,
+): ClassifiedError | null {
+  const when = describeProgress(progress);
+  const findCode = (pattern: RegExp) => systemCodes.find((code) => pattern.test(code));
+  if (findCode(/^ETIMEDOUT$/)) {
+    // UPGRADE_TIMEOUT and SOCKET_TIMEOUT come after the server has responded. Without a type the
+    // timeout is the operating system's, which only connecting has.
+    const neverResponded = timeoutType
+      ? /^(?:CONNECT|GREETING)_TIMEOUT$/.test(timeoutType)
+      : !progress.sessionReady;
+    return neverResponded
+      ? { classification: connection('connect_timeout'), detail: `The server did not respond: ${message}` }
+      : connectionLost(when, message);
   }
-  if (has(BROKEN)) return lost(when, message);
-  if (has(UNREACHABLE)) return unreachable(message);
-  const certificate = has(CERTIFICATE);
+  if (findCode(RESET)) return connectionLost(when, message);
+  if (findCode(UNREACHABLE)) return connectFailed(message);
+  const certificate = findCode(CERTIFICATE);
   if (certificate)
     return {
-      meaning: account('tls_failed'),
+      classification: account('tls_failed'),
       detail: `The server’s certificate is not trusted (${certificate})`,
     };
-  const handshake = has(HANDSHAKE);
+  const handshake = findCode(HANDSHAKE);
   if (!handshake) return null;
-  if (progress.sessionReady) return lost(when, handshake);
-  const why = TOO_OLD.test(handshake) ? 'The server offers no TLS 1.2 or newer' : 'TLS could not be set up';
-  return { meaning: account('tls_failed'), detail: `${why} (${handshake})` };
+  if (progress.sessionReady) return connectionLost(when, handshake);
+  const reason = TLS_TOO_OLD.test(handshake)
+    ? 'The server does not support TLS 1.2 or newer'
+    : 'TLS could not be set up';
+  return { classification: account('tls_failed'), detail: `${reason} (${handshake})` };
 }
 
-type Code = Meaning['error'];
-const connection = (error: Code): Meaning => ({
+type Code = Classification['error'];
+const connection = (error: Code): Classification => ({
   error,
   scope: 'connection',
   retryable: true,
   backoffMs: null,
 });
-const account = (error: Code): Meaning => ({ error, scope: 'account', retryable: true, backoffMs: null });
-
-const lost = (when: string, why = ''): Finding => ({
-  meaning: connection('connection_lost'),
-  detail: `The connection broke ${when}${why && ` (${why})`}`,
-});
-const unreachable = (why: string): Finding => ({
-  meaning: connection('connect_failed'),
-  detail: `No connection could be made: ${why}`,
-});
-const notSmtp = (said: string, when: string): Finding => ({
-  meaning: connection('smtp_protocol_error'),
-  detail: `The server did not speak SMTP ${when}: ${said}`,
-});
-/** It would fail the same way each time, and says nothing about the account. */
-const ourBug = (message: string): Finding => ({
-  meaning: { error: 'internal_error', scope: 'message', retryable: false, backoffMs: null },
-  detail: `The message could not be handed over: ${message}`,
+const account = (error: Code): Classification => ({
+  error,
+  scope: 'account',
+  retryable: true,
+  backoffMs: null,
 });
 
-function whenOf({ sessionReady, bodyStarted, bodyEnded }: Progress): string {
-  if (bodyEnded) return 'after the message was sent, before the answer came';
-  if (bodyStarted) return 'in the middle of the message';
+const connectionLost = (when: string, reason = ''): ClassifiedError => ({
+  classification: connection('connection_lost'),
+  detail: `The connection was lost ${when}${reason && ` (${reason})`}`,
+});
+const connectFailed = (reason: string): ClassifiedError => ({
+  classification: connection('connect_failed'),
+  detail: `No connection could be made: ${reason}`,
+});
+const protocolError = (response: string, when: string): ClassifiedError => ({
+  classification: connection('smtp_protocol_error'),
+  detail: `The server violated the SMTP protocol ${when}: ${response}`,
+});
+/**
+ * An error in Outtray: it would fail the same way at each attempt, and says nothing about the
+ * account.
+ */
+const internalError = (message: string): ClassifiedError => ({
+  classification: { error: 'internal_error', scope: 'message', retryable: false, backoffMs: null },
+  detail: `The message could not be prepared for sending: ${message}`,
+});
+
+function describeProgress({ sessionReady, bodyStarted, bodyEnded }: AttemptProgress): string {
+  if (bodyEnded) return 'after the message was sent, before the server replied';
+  if (bodyStarted) return 'while the message was being sent';
   return sessionReady ? 'before the message was sent' : 'before the session was ready';
 }
 
@@ -178,12 +213,12 @@ function propertyOf(value: unknown, key: string): unknown {
   return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
 }
 
-function textOf(value: unknown, key: string): string {
+function textProperty(value: unknown, key: string): string {
   const property = propertyOf(value, key);
   return typeof property === 'string' ? property : '';
 }
 
-function listOf(value: unknown, key: string): readonly unknown[] {
+function arrayProperty(value: unknown, key: string): readonly unknown[] {
   const property = propertyOf(value, key);
   return Array.isArray(property) ? property : [];
 }

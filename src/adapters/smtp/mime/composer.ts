@@ -1,8 +1,8 @@
 import MailComposer from 'nodemailer/lib/mail-composer';
 import type { Composer } from '../../../core/ports/composer.ts';
-import { toMailOptions, typeOf } from './mail-options.ts';
+import { mediaTypeOf, toMailOptions } from './mail-options.ts';
 
-/** Composes as an attempt would, and only measures. */
+/** Composes messages as an attempt does, and only measures them. */
 export function createComposer(): Composer {
   return {
     async compose(job) {
@@ -12,11 +12,11 @@ export function createComposer(): Composer {
       for await (const chunk of node.createReadStream()) size += (chunk as Buffer).length;
       return { size, headers };
     },
-    typeOf,
+    typeOf: mediaTypeOf,
   };
 }
 
-/** A header block (RFC 5322, 2.2.3), unfolded. */
+/** Parses a header block and unfolds its lines (RFC 5322, 2.2.3). */
 function parseHeaders(block: string) {
   return block
     .replace(/\r\n(?=[ \t])/g, '')

@@ -8,14 +8,17 @@ import type { Job } from '../../../core/delivery/outcome.ts';
 import { type Address, toAddrSpec } from '../../../core/message/address.ts';
 import type { Attachment, Unsubscribe } from '../../../core/message/message.ts';
 
-/** Gmail itself clips a message at about 102 KB, and hostile HTML costs quadratic time: 100,000 characters take a quarter second at worst. */
+/**
+ * In characters. Gmail clips messages at about 102 KB, and hostile HTML takes quadratic time: 250
+ * ms at worst for this size.
+ */
 const MAX_HTML_FOR_TEXT = 100_000;
 const MAX_DERIVED_TEXT = 100_000;
 
 /**
- * A job in nodemailer's terms. What it becomes on the wire depends on the job alone (Date, Message-ID and boundaries are fixed), so that every
- * attempt is byte-identical. Addresses are never strings, which nodemailer would parse again; headers are never objects, which it would
- * write out unencoded.
+ * Maps a job to nodemailer's options. The bytes sent depend only on the job (Date, Message-ID and
+ * boundaries are fixed), so every attempt is byte-identical. Addresses are never strings, which
+ * nodemailer would parse again. Headers are never objects, which it would write unencoded.
  */
 export function toMailOptions({ id, messageId, date, envelope, content, recipients }: Job): SendMailOptions {
   return {
@@ -24,7 +27,7 @@ export function toMailOptions({ id, messageId, date, envelope, content, recipien
       to: recipients.map((email) => toAddress({ email })),
     },
     from: toAddress(envelope.from),
-    // Bcc is in the envelope only.
+    // Bcc recipients appear only in the envelope.
     to: envelope.to.map(toAddress),
     cc: envelope.cc.map(toAddress),
     replyTo: content.replyTo.map(toAddress),
@@ -44,24 +47,30 @@ export function toMailOptions({ id, messageId, date, envelope, content, recipien
 }
 
 /**
- * Promise 6, checked where it counts: what nodemailer is about to say in MAIL FROM and RCPT TO is what the job says.
+ * Asserts that nodemailer's MAIL FROM and RCPT TO equal those of the job.
  *
- * @throws {Error} when it differs in any way
+ * @throws {Error} if they differ in any way
  */
 export function assertEnvelope(
   mail: { getEnvelope(): { from: string | false; to: string[] } },
   job: Job,
 ): void {
   const { from, to } = mail.getEnvelope();
-  const wanted = [job.envelope.from.email, ...job.recipients];
-  const said = [from === false ? '' : from, ...to];
-  if (said.length !== wanted.length || said.some((email, index) => toOwnForm(email) !== wanted[index])) {
-    throw new Error(`The envelope of ${job.id} is not the one that was asked for`);
+  const expected = [job.envelope.from.email, ...job.recipients];
+  const actual = [from === false ? '' : from, ...to];
+  if (
+    actual.length !== expected.length ||
+    actual.some((email, index) => normalizeAddress(email) !== expected[index])
+  ) {
+    throw new Error(`The composed envelope of ${job.id} differs from the requested one`);
   }
 }
 
-/** Returns an address of nodemailer's in our form: without quotes, and with the domain in A-labels, where RFC 6531 has U-labels. */
-export function toOwnForm(addrSpec: string): string {
+/**
+ * Normalizes an address that nodemailer returns: removes quotes and writes the domain in A-labels
+ * instead of U-labels (RFC 6531).
+ */
+export function normalizeAddress(addrSpec: string): string {
   const email = addrSpec.replace(/^"(.*)"@/, '$1@');
   const at = email.lastIndexOf('@');
   const [localPart, domain] = [email.slice(0, at), email.slice(at + 1)];
@@ -76,41 +85,50 @@ function headersOf(headers: Readonly<Record<string, string>>) {
   return Object.entries(headers).map(([key, value]) => ({ key, value: toFoldable(value) }));
 }
 
-/** Without runs of blanks that nodemailer would fold into a line of nothing else, which RFC 5322 (3.2.2) forbids and some take for the end. */
+/**
+ * Collapses runs of blanks that nodemailer would fold into a line of blanks only. RFC 5322, 3.2.2
+ * forbids such a line, and some servers treat it as the end of the headers.
+ */
 function toFoldable(value: string): string {
   return value.trim().replace(/[ \t]{60,}/g, ' ');
 }
 
-/** RFC 2369 and RFC 8058. Nodemailer's own `list` writes a List-Unsubscribe-Post that is a URL. */
+/**
+ * RFC 2369 and RFC 8058. Nodemailer's own `list` option writes the value of List-Unsubscribe-Post
+ * as a URL.
+ */
 function unsubscribeHeaders(unsubscribe: Unsubscribe | null) {
   if (!unsubscribe) return [];
   const { url, email, oneClick } = unsubscribe;
   const targets = [url && `<${new URL(url).href}>`, email && `<mailto:${toMailto(email)}>`].filter(Boolean);
   const headers = [{ key: 'List-Unsubscribe', value: targets.join(', ') }];
-  // One click is a POST to the https URL: without one there is nothing to click.
+  // One-click unsubscribe is a POST to the https URL, so it needs one.
   return oneClick && url
     ? [...headers, { key: 'List-Unsubscribe-Post', value: 'List-Unsubscribe=One-Click' }]
     : headers;
 }
 
-/** RFC 6068, section 2: of the address is encoded what would end it, or not be a URL. A query is encoded already. */
+/**
+ * RFC 6068, section 2: percent-encodes the characters of the address that a URL cannot contain. The
+ * query is already encoded.
+ */
 function toMailto(target: string): string {
   const [, email = '', query = ''] = /^([^@]*@[^?]*)(.*)$/.exec(target) ?? [];
   return toAddrSpec(email).replace(/[^\w.!$'*+\-=~@]/gu, encodeURIComponent) + query;
 }
 
-/** The media type of an attachment: the one it was given, or the one its name stands for. */
-export function typeOf({ filename, contentType }: Pick<Attachment, 'filename' | 'contentType'>): string {
-  return toLeafType(contentType ?? detectMimeType(nameOf(filename)));
+/** Media type of an attachment: the given one, or the one of its file name extension. */
+export function mediaTypeOf({ filename, contentType }: Pick<Attachment, 'filename' | 'contentType'>): string {
+  return toLeafType(contentType ?? detectMimeType(fileNameOf(filename)));
 }
 
-function nameOf(filename: string): string {
-  // Of blanks alone nothing is left.
+function fileNameOf(filename: string): string {
+  // A name of blanks only becomes empty.
   return toFoldable(filename.replace(/[/\\]/g, '_')) || 'attachment';
 }
 
 function toAttachment({ filename, content, contentType, contentId }: Attachment) {
-  const name = nameOf(filename);
+  const name = fileNameOf(filename);
   return {
     filename: name,
     ...(content.byteLength > SLICE_BYTES
@@ -119,16 +137,22 @@ function toAttachment({ filename, content, contentType, contentId }: Attachment)
           contentTransferEncoding: 'base64' as const,
         }
       : { content: toBuffer(content) }),
-    contentType: typeOf({ filename, contentType }),
+    contentType: mediaTypeOf({ filename, contentType }),
     contentDisposition: contentId === null ? 'attachment' : 'inline',
     ...(contentId === null ? {} : { cid: contentId }),
   };
 }
 
-/** A whole number of base64 lines. Encoding, wrapping, looking for dots and encrypting take a fraction of a millisecond for so much. */
+/**
+ * A whole number of base64 lines. Encoding, wrapping, dot-stuffing and encrypting a slice takes a
+ * fraction of a millisecond.
+ */
 const SLICE_BYTES = 57 * 256;
 
-/** In pieces, with a turn of the event loop between two, so that nobody waits for a large file to be encoded. */
+/**
+ * Yields the content in slices, one per turn of the event loop, so that a large file does not block
+ * other work.
+ */
 async function* slicesOf(content: Uint8Array): AsyncGenerator<Buffer> {
   for (let start = 0; start < content.byteLength; start += SLICE_BYTES) {
     await nextTurn();
@@ -136,17 +160,22 @@ async function* slicesOf(content: Uint8Array): AsyncGenerator<Buffer> {
   }
 }
 
-/** A view of the same bytes. */
+/** Returns a view of the same bytes. */
 function toBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
 }
 
-/** message/* and multipart/* may not be encoded (RFC 2046, 5.1 and 5.2.1), so arbitrary bytes would not survive in them. */
+/**
+ * message/* and multipart/* must not be encoded (RFC 2046, 5.1 and 5.2.1), so they cannot carry
+ * arbitrary bytes.
+ */
 function toLeafType(type: string): string {
   return /^(?:message|multipart)\//i.test(type.trim()) ? 'application/octet-stream' : type;
 }
 
-/** The canonical form of text in MIME (RFC 2046, 4.1.1): the same bytes counted beforehand and sent. */
+/**
+ * Canonical form of text in MIME (RFC 2046, 4.1.1), so that the measured bytes are the sent ones.
+ */
 function toCrlf(text: string): string {
   return text.replace(/\r\n|\r|\n/g, '\r\n');
 }
@@ -170,7 +199,10 @@ const convert = compile({
   ],
 });
 
-/** What a reader without HTML gets: the words, the addresses of links, what images stand for. Cut at 100,000 characters. */
+/**
+ * Derives the plain-text alternative: the text, link addresses and alt texts of images. Cut at
+ * 100,000 characters.
+ */
 export function textOf(html: string): string {
   const text = convert(html.slice(0, MAX_HTML_FOR_TEXT));
   const tidy = text

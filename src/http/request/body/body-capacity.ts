@@ -1,38 +1,49 @@
 import { AppError } from '../../../core/errors.ts';
 
-/** The bytes of one request body that are in memory. */
+/** Counts the bytes of one request body in memory. */
 export interface BodyHold {
   /**
-   * Refuses a body that would not fit, by the length that it declares.
+   * Throws if a body of this declared length does not fit.
    *
    * @throws {AppError} `queue_full`
    */
   check(bytes: number): void;
   /**
-   * Adds bytes that have arrived.
+   * Counts bytes that have arrived.
    *
-   * @throws {AppError} `queue_full` when there is no room for them: none of them is counted
+   * @throws {AppError} `queue_full` if they do not fit; none of them is counted
    */
   add(bytes: number): void;
-  /** The body is no longer in memory, or is counted elsewhere. May be called more than once. */
+  /**
+   * Stops counting the body: it is no longer in memory, or counted elsewhere. May be called more
+   * than once.
+   */
   release(): void;
 }
 
-/** Bounds the bytes of all request bodies in memory: those that are being read, parsed, or not yet accepted. */
+/**
+ * Bounds the bytes of all request bodies in memory that are being read or parsed, or are not
+ * accepted yet.
+ */
 export interface BodyCapacity {
-  /** @param key Name of the API key that sends the body. */
+  /**
+   * Starts counting a body.
+   *
+   * @param key Name of the API key that sends it.
+   */
   open(key: string): BodyHold;
-  /** Bytes of all bodies in memory. */
+  /** Returns the bytes of all bodies in memory. */
   used(): number;
 }
 
 /**
- * A key may hold as many bytes as it leaves free for others, so that slow uploads of one key never take all the room. One body of each
- * key passes whatever the other bodies of that key would allow, as long as there is room at all.
+ * Creates the bound. An API key may use at most as many bytes as it leaves free, so that slow
+ * uploads of one key never take all the capacity. If a key has one body only, that one just needs
+ * to fit into the free capacity.
  *
- * @param room Bytes that all bodies may hold together, as of now.
+ * @param capacity Returns the bytes that all bodies may currently use together.
  */
-export function createBodyCapacity(room: () => number): BodyCapacity {
+export function createBodyCapacity(capacity: () => number): BodyCapacity {
   const usedBy = new Map<string, number>();
   let used = 0;
 
@@ -50,15 +61,15 @@ export function createBodyCapacity(room: () => number): BodyCapacity {
       let released = false;
 
       function check(bytes: number) {
-        const total = room();
+        const total = capacity();
         const own = usedBy.get(key) ?? 0;
         if (used + bytes > total)
-          throw full(
-            `The request bodies in memory take ${used} bytes of ${total}, and this one does not fit.`,
+          throw queueFull(
+            `The request bodies in memory use ${used} of ${total} bytes, and this one does not fit.`,
           );
         if (own === held || own + bytes <= total - used - bytes) return;
-        throw full(
-          `The request bodies of this key take ${own} bytes of ${total}, and a part is kept for other keys: send fewer at once.`,
+        throw queueFull(
+          `The request bodies of this key use ${own} of ${total} bytes, and a part is reserved for other keys: send fewer at once.`,
         );
       }
 
@@ -79,6 +90,6 @@ export function createBodyCapacity(room: () => number): BodyCapacity {
   };
 }
 
-function full(detail: string): AppError {
+function queueFull(detail: string): AppError {
   return new AppError('queue_full', { detail });
 }

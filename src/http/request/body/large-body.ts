@@ -1,33 +1,45 @@
 import { kTransferable, kValue, Tinypool } from 'tinypool';
 import { AppError } from '../../../core/errors.ts';
-import { decodeBase64 } from './base64.ts';
-import { isRecord, parseJson } from './strict-json.ts';
+import { decodeBase64, isRecord } from '../../validation/json-values.ts';
+import { parseJson } from './strict-json.ts';
 
 export interface LargeBody {
   readonly bytes: Uint8Array;
   readonly maxValues: number | undefined;
 }
 
-export type LargeBodyRead = { readonly body: unknown } | { readonly refusal: string };
+/**
+ * The result of the worker thread. `refused`: the body is not acceptable JSON, and `detail` says
+ * why.
+ */
+export type LargeBodyResult =
+  | { readonly kind: 'parsed'; readonly body: unknown }
+  | { readonly kind: 'refused'; readonly detail: string };
 
-/** Shorter ones are decoded by whoever validates them. */
+/** Shorter attachments are decoded when the request is validated. */
 const LARGE_ATTACHMENT_CHARS = 64 * 1024;
 
-/** Reads one body, in a thread of its own. Attachments that are good base64 are bytes then, and are handed over without a copy. */
-// biome-ignore lint/style/noDefaultExport: it is what Tinypool calls
-export default function readLargeBody({ bytes, maxValues }: LargeBody) {
+/**
+ * Parses a body in a worker thread. Attachments in valid base64 become bytes, which are transferred
+ * without a copy.
+ */
+// biome-ignore lint/style/noDefaultExport: Tinypool calls the default export
+export default function parseLargeBody({ bytes, maxValues }: LargeBody) {
   try {
     const body = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), maxValues);
-    const read: LargeBodyRead = { body };
-    const buffers = attachmentsIn(body).flatMap(decode);
-    return Tinypool.move({ [kTransferable]: buffers, [kValue]: read });
+    const result: LargeBodyResult = { kind: 'parsed', body };
+    const buffers = attachmentsIn(body).flatMap(decodeContent);
+    return Tinypool.move({ [kTransferable]: buffers, [kValue]: result });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    return { refusal: error.message } satisfies LargeBodyRead;
+    return { kind: 'refused', detail: error.message } satisfies LargeBodyResult;
   }
 }
 
-/** Those of a message, of a list of messages, or of what has such a list in `messages`. */
+/**
+ * Returns the attachments of a message, of a list of messages, or of a list in the field
+ * `messages`.
+ */
 function attachmentsIn(body: unknown): Record<string, unknown>[] {
   const messages = Array.isArray(body)
     ? body
@@ -40,8 +52,11 @@ function attachmentsIn(body: unknown): Record<string, unknown>[] {
     .filter(isRecord);
 }
 
-/** Answers what there is to hand over. What is no base64 stays as it is: the schema says what is wrong with it. */
-function decode(attachment: Record<string, unknown>): ArrayBuffer[] {
+/**
+ * Decodes the content in place and returns the buffer to transfer. Invalid base64 is left for the
+ * schema to report.
+ */
+function decodeContent(attachment: Record<string, unknown>): ArrayBuffer[] {
   const { content } = attachment;
   if (typeof content !== 'string' || content.length < LARGE_ATTACHMENT_CHARS) return [];
   const bytes = decodeBase64(content);

@@ -2,28 +2,32 @@ import { extname } from 'node:path';
 import { errorCodes, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { Tinypool } from 'tinypool';
 import { AppError } from '../../../core/errors.ts';
+import { isEncoded, unsupportedMediaType } from '../../errors/media-type.ts';
 import { isOptionalBody } from '../../validation/validation.ts';
-import { isEncoded, refuseMediaType } from '../media-type.ts';
 import type { BodyCapacity, BodyHold } from './body-capacity.ts';
-import type { LargeBody, LargeBodyRead } from './large-body.ts';
+import type { LargeBody, LargeBodyResult } from './large-body.ts';
 import { parseJson } from './strict-json.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The bytes of its body that are in memory. */
+    /** Counts the bytes of the body in memory; null without a body. */
     bodyHold: BodyHold | null;
   }
   interface FastifyContextConfig {
-    /** How many values a body may have, where that is not the usual number. */
+    /** Maximum number of JSON values in the body, where it differs from the default. */
     maxValues?: number;
   }
 }
 
-/** From here on a body is read in a thread of its own: 20 MB would hold up everyone else for 100 ms. */
+/** Larger bodies are parsed in a worker thread: 20 MB would block the event loop for 100 ms. */
 const LARGE_BYTES = 128 * 1024;
+/** How long an unused worker thread is kept, in ms. */
 const IDLE_MS = 30_000;
 
-/** Reads JSON bodies, and nothing else; a large one comes with its attachments decoded. */
+/**
+ * Accepts only JSON bodies, and bounds their memory. The large attachments of a large body arrive
+ * decoded.
+ */
 export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): void {
   let pool: Tinypool | undefined;
   app.addHook('onClose', () => pool?.destroy());
@@ -41,27 +45,27 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
     done();
   });
 
-  async function readLarge(bytes: Uint8Array, maxValues: number | undefined): Promise<unknown> {
+  async function parseLarge(bytes: Uint8Array, maxValues: number | undefined): Promise<unknown> {
     pool ??= new Tinypool({
       filename: new URL(`./large-body${extname(import.meta.url)}`, import.meta.url).href,
       minThreads: 0,
       maxThreads: 1,
       idleTimeout: IDLE_MS,
     });
-    const read: LargeBodyRead = await pool.run({ bytes, maxValues } satisfies LargeBody);
-    if ('refusal' in read) throw new AppError('invalid_json', { detail: read.refusal });
-    return read.body;
+    const result: LargeBodyResult = await pool.run({ bytes, maxValues } satisfies LargeBody);
+    if (result.kind === 'refused') throw new AppError('invalid_json', { detail: result.detail });
+    return result.body;
   }
 
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', (request, payload, done) => {
-    if (isEncoded(request.headers)) return done(refuseMediaType(request.headers));
+    if (isEncoded(request.headers)) return done(unsupportedMediaType(request.headers));
     collect(request, payload, (error, bytes) => {
       if (error) return done(error);
-      if (bytes.length === 0 && needsNone(request)) return done(null, undefined);
+      if (bytes.length === 0 && acceptsNoBody(request)) return done(null, undefined);
       const { maxValues } = request.routeOptions.config;
       if (bytes.length > LARGE_BYTES) {
-        readLarge(bytes, maxValues).then((body) => done(null, body), done);
+        parseLarge(bytes, maxValues).then((body) => done(null, body), done);
         return;
       }
       let body: unknown;
@@ -75,19 +79,20 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
   });
 }
 
-/** Many clients say that JSON comes, and send none. */
-function needsNone({ routeOptions }: FastifyRequest): boolean {
+/** Many clients send the Content-Type of JSON without a body. */
+function acceptsNoBody({ routeOptions }: FastifyRequest): boolean {
   const body = routeOptions.schema?.body;
   return body === undefined || isOptionalBody(body);
 }
 
-const NONE = Buffer.alloc(0);
-/** Memory for a body that does not say how long it is, to begin with. */
+const EMPTY = Buffer.alloc(0);
+/** Initial buffer for a body without a declared length. */
 const FIRST_BYTES = 4096;
 
 /**
- * The body. Each piece is put in its place as it comes: kept by themselves, many small ones would take far more memory than they count for.
- * The memory of a large body is shared with the other thread: to hand over 20 MB at the end would take as long as to parse them.
+ * Collects the body. Each chunk is copied into one buffer on arrival, because many small chunks
+ * take far more memory than they count for. The buffer of a large body is shared with the worker
+ * thread, because copying 20 MB would take as long as parsing them.
  */
 function collect(
   { headers, routeOptions, bodyHold }: FastifyRequest,
@@ -96,15 +101,15 @@ function collect(
 ): void {
   const limit = routeOptions.bodyLimit;
   const declared = Number(headers['content-length'] ?? 0);
-  let bytes: Buffer = NONE;
+  let bytes: Buffer = EMPTY;
   let length = 0;
 
   function finish(error: Error | null = null) {
-    payload.off('data', take).off('end', finish).off('error', finish);
+    payload.off('data', onData).off('end', finish).off('error', finish);
     if (error) bodyHold?.release();
-    done(error, error ? NONE : bytes.subarray(0, length));
+    done(error, error ? EMPTY : bytes.subarray(0, length));
   }
-  function take(chunk: Buffer) {
+  function onData(chunk: Buffer) {
     try {
       add(chunk);
     } catch (refusal) {
@@ -126,12 +131,12 @@ function collect(
   function start() {
     if (declared > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
     bodyHold?.check(declared);
-    payload.on('data', take).on('end', finish).on('error', finish);
+    payload.on('data', onData).on('end', finish).on('error', finish);
   }
   try {
     start();
   } catch (refusal) {
-    done(refusal as Error, NONE);
+    done(refusal as Error, EMPTY);
   }
 }
 

@@ -2,7 +2,10 @@ import { isUtf8 } from 'node:buffer';
 import { AppError } from '../../../core/errors.ts';
 
 const MAX_DEPTH = 32;
-/** Commas, colons and opening brackets. A full request has fewer than 2,000; each costs memory that no limit on bytes bounds. */
+/**
+ * Maximum number of commas, colons and opening brackets. A full request has fewer than 2,000. Each
+ * value takes memory that no limit on bytes bounds.
+ */
 const MAX_VALUES = 20_000;
 
 const UTF8_BOM = [0xef, 0xbb, 0xbf];
@@ -19,10 +22,12 @@ const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
 /**
- * Parses JSON strictly: UTF-8 with or without a byte order mark, each key once in an object, bounded depth and count of values, nothing that could become a prototype.
+ * Parses JSON strictly: UTF-8 with an optional byte order mark, no repeated keys, bounded depth and
+ * number of values, no keys that could change a prototype.
  *
- * `JSON.parse` keeps the last of two equal keys. Rather than decode each key a second time, the colons of the text are counted and then the
- * keys of the value: only a repeated key makes fewer. Long strings are skipped by `indexOf`, so that an attachment costs next to nothing.
+ * `JSON.parse` keeps the last of two equal keys. Instead of decoding all keys twice, this counts
+ * the colons in the text and the keys in the result: there are fewer keys only if one is repeated.
+ * `indexOf` skips long strings, so that attachments take almost no time.
  *
  * @throws {AppError} `invalid_json`
  */
@@ -35,14 +40,12 @@ export function parseJson(bytes: Buffer, maxValues = MAX_VALUES): unknown {
   const value = parseText(text);
   if (countKeys(value) !== colons) {
     const key = findRepeatedKey(text).slice(0, 100);
-    throw unreadable(
-      `The key ${JSON.stringify(key)} stands more than once in one object: give each key once.`,
-    );
+    throw unreadable(`The key ${JSON.stringify(key)} is repeated in an object: give each key once.`);
   }
   return value;
 }
 
-/** A byte order mark, or a first character of ASCII, which all JSON begins with. */
+/** Detects a byte order mark, or an ASCII character in UTF-16: all JSON begins with one. */
 function isUtf16(bytes: Buffer): boolean {
   return (
     [UTF16_BE_BOM, UTF16_LE_BOM].some((mark) => startsWith(bytes, mark)) ||
@@ -58,7 +61,10 @@ function unreadable(detail: string): AppError {
   return new AppError('invalid_json', { detail });
 }
 
-/** The colons outside strings. Looks no further than needed at text that is not JSON: the parser will say so. */
+/**
+ * Counts the colons outside strings. Accepts text that is not JSON, which the parser refuses
+ * afterwards.
+ */
 function countColons(text: string, maxValues: number): number {
   let colons = 0;
   let depth = 0;
@@ -89,7 +95,10 @@ function countColons(text: string, maxValues: number): number {
   return colons;
 }
 
-/** The index of the quote that ends the string starting at `start`, or of the end of the text. */
+/**
+ * Returns the index of the quote that ends the string starting at `start`, or the length of the
+ * text.
+ */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let backslashes = 0;
@@ -103,13 +112,13 @@ function parseText(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    // Of the parser's own message only the place is passed on: the rest quotes the body.
-    const place = error instanceof Error ? /line \d+ column \d+/.exec(error.message)?.[0] : undefined;
-    throw unreadable(`The body is not valid JSON${place ? `, at ${place}` : ''}.`);
+    // Only the position is taken from the parser's message: the rest quotes the body.
+    const position = error instanceof Error ? /line \d+ column \d+/.exec(error.message)?.[0] : undefined;
+    throw unreadable(`The body is not valid JSON${position ? `, at ${position}` : ''}.`);
   }
 }
 
-/** The keys in a value and in all it holds. */
+/** Counts the keys of all objects in a value. */
 function countKeys(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   let keys = 0;
@@ -131,12 +140,7 @@ function isObjectWith(value: unknown, key: string): boolean {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, key);
 }
 
-/** Whether a value is an object of JSON. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** The slow way, for the message only. The text is valid JSON and repeats a key somewhere. */
+/** Returns the first repeated key of a valid JSON text. Slow: only for the error text. */
 function findRepeatedKey(text: string): string {
   const colon = /\s*:/y;
   const open: Set<string>[] = [];
