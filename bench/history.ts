@@ -19,14 +19,14 @@ const PAIRS = 12;
 const HISTORY = 145;
 const BUCKET_MS = 10 * 60_000;
 
-/** Delivery by an account that has sent for a day, over one that has just started. */
+/** Delivery by an account that has sent for a day, vs one that has just started. */
 export async function historyRates(): Promise<Row[]> {
   const rows: Row[] = [];
   for (const name of ['memory', 'sqlite'] as const) {
     const pairs = await measurePairs(name);
     const rateOf = (side: keyof Pair) => median(pairs.map((pair) => pair[side]));
     const row = over(
-      `delivered on ${name} after a day of sending, over a fresh start`,
+      `delivered on ${name} after a day of sending, vs a fresh start`,
       rateOf('old'),
       rateOf('fresh'),
       0.95,
