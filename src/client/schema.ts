@@ -539,7 +539,7 @@ export interface components {
             scheduled_at?: string | null;
             /** @description When to give up if the message has not been sent. */
             expires_at?: string | (null | "");
-            /** @description High-priority messages are sent first, and can use the reserve of the quota (QUOTA_RESERVE). */
+            /** @description High-priority messages are sent first, and can use the reserve of the quota (GMAIL_RESERVE). */
             priority?: ("high" | "normal") | (null | "");
             /** @description Returns what would be sent, and sends nothing. `Idempotency-Key` is ignored. */
             dry_run?: boolean | (null | "");

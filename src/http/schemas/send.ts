@@ -73,7 +73,7 @@ const fields = strictObject({
   expires_at: optional(instant).meta({ description: 'When to give up if the message has not been sent.' }),
   priority: optional(z.enum(PRIORITIES)).meta({
     description:
-      'High-priority messages are sent first, and can use the reserve of the quota (QUOTA_RESERVE).',
+      'High-priority messages are sent first, and can use the reserve of the quota (GMAIL_RESERVE).',
   }),
   dry_run: optional(z.boolean()).meta({
     description: 'Returns what would be sent, and sends nothing. `Idempotency-Key` is ignored.',
