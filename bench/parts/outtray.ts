@@ -36,7 +36,9 @@ answerQuestions(
       const { heapUsed, external } = process.memoryUsage();
       return heapUsed + external;
     },
-    /** Moves the monotonic clock of the process on, and so all that is counted by it. Timers stay. */
+    /**
+     * Moves the monotonic clock of the process on, and so all that is counted by it. Timers stay.
+     */
     passTime(ms: number) {
       passedMs += ms;
     },

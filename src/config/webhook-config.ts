@@ -12,7 +12,9 @@ export interface WebhookConfig {
   readonly allowedHosts: readonly string[];
 }
 
-/** https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme */
+/**
+ * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme
+ */
 const SECRET_BYTES = { min: 24, max: 64 };
 const MAX_SECRETS = 2;
 

@@ -239,7 +239,8 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     });
   });
 
-  // Each test waits for its own Redis to fail and come back. Unlike expect.poll, vi.waitFor works in concurrent tests.
+  // Each test waits for its own Redis to fail and come back. Unlike expect.poll, vi.waitFor works
+  // in concurrent tests.
   describe('when Redis fails', { timeout: 60_000, concurrent: true }, () => {
     /** One call of each part of the backend. */
     const attempts = ({ store, queue, sharedState, idempotency, suppressions, outbox }: Backend) =>

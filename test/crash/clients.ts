@@ -159,7 +159,10 @@ export function startClients(testBed: TestBed, seed: string): Clients {
   };
 }
 
-/** Codes that are allowed while processes are down or starting. By then, the `expires_at` of a request may have passed. */
+/**
+ * Codes that are allowed while processes are down or starting. By then, the `expires_at` of a
+ * request may have passed.
+ */
 const MEANWHILE = new Set(['queue_unavailable', 'idempotency_in_progress', 'validation_failed']);
 
 function codeOf({ body }: Reply): string {

@@ -13,7 +13,10 @@ import {
   tallyOf,
 } from './violations.ts';
 
-/** Maximum time until every message is settled. Far above any wait, including the lease of a dead instance. */
+/**
+ * Maximum time until every message is settled. Far above any wait, including the lease of a dead
+ * instance.
+ */
 const SETTLE_WITHIN_MS = 60_000;
 const POLL_MS = 200;
 const READ_WITHIN_MS = 20_000;
@@ -24,7 +27,10 @@ const READERS = 8;
 export interface Report {
   readonly violations: readonly string[];
   readonly tally: Tally;
-  /** What the kills hit: stored messages that no client was acknowledged, attempts without an end, second copies. */
+  /**
+   * What the kills hit: stored messages that no client was acknowledged, attempts without an end,
+   * second copies.
+   */
   readonly unacknowledged: number;
   readonly uncertain: number;
   readonly duplicates: number;
@@ -43,7 +49,10 @@ export async function runUnderFaults(testBed: TestBed, seed: string): Promise<Cl
   }
 }
 
-/** Waits until every message is settled, and compares the final state with the responses that clients got. */
+/**
+ * Waits until every message is settled, and compares the final state with the responses that
+ * clients got.
+ */
 export async function settleAndReport(testBed: TestBed, clients: Clients, seed: string): Promise<Report> {
   const random = createRandom(`${seed} settling`);
   await clients.stop();

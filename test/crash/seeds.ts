@@ -5,7 +5,10 @@ import { expect } from 'vitest';
 import { type Report, runUnderFaults, settleAndReport } from './run.ts';
 import { openTestBed, type TestBedSetup } from './test-bed.ts';
 
-/** CRASH_SEED selects one seed; CRASH_SEEDS is the number of seeds. `npm run crash` uses 20 for each backend. */
+/**
+ * CRASH_SEED selects one seed; CRASH_SEEDS is the number of seeds. `npm run crash` uses 20 for each
+ * backend.
+ */
 export const SEEDS: readonly number[] = process.env.CRASH_SEED
   ? [Number(process.env.CRASH_SEED)]
   : Array.from({ length: Number(process.env.CRASH_SEEDS ?? 1) }, (_, index) => index + 1);
@@ -33,7 +36,10 @@ export async function runSeed(
   await rm(folder, { recursive: true });
 }
 
-/** Runs one test bed under faults at a time, because it uses all of a small machine. Several may settle concurrently. */
+/**
+ * Runs one test bed under faults at a time, because it uses all of a small machine. Several may
+ * settle concurrently.
+ */
 async function onTestBed(setup: TestBedSetup, seed: string): Promise<Report> {
   await using stack = new AsyncDisposableStack();
   const { testBed, clients } = await inTurn(async () => {

@@ -3,7 +3,10 @@ import { parseConfig } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { openService } from '../../src/service/service.ts';
 
-/** Argument of this program, which runs `outtray serve` with short back-offs and sends its URL to its parent. */
+/**
+ * Argument of this program, which runs `outtray serve` with short back-offs and sends its URL to
+ * its parent.
+ */
 export interface ServiceSetup {
   readonly env: Record<string, string>;
   readonly ca: string;

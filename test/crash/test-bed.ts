@@ -68,7 +68,8 @@ export async function openTestBed({ folder, instances: count, env, stores }: Tes
   }
 
   /**
-   * Resolves at a random moment: at once, when a client gets its response, when all clients send, or when
+   * Resolves at a random moment: at once, when a client gets its response, when all clients send,
+   * or when
    * Gmail has a copy and has not replied yet.
    */
   async function untilMoment(random: Random): Promise<void> {

@@ -53,7 +53,9 @@ const copy = (patch: Partial<Copy> = {}): Copy => ({
   ...patch,
 });
 
-/** Evidence of one message that was requested, acknowledged and sent, with the patch of the test. */
+/**
+ * Evidence of one message that was requested, acknowledged and sent, with the patch of the test.
+ */
 const evidence = (message: Shown | null, patch: Partial<Evidence> = {}): Evidence => ({
   asked: [asked()],
   found: new Map(message ? [[message.id, message]] : []),

@@ -2,7 +2,10 @@ import { isSettled, STATUSES, type Status } from '../../src/core/delivery/delive
 import { ERRORS } from '../../src/core/errors.ts';
 import type { MessageResource } from '../../src/http/schemas/message.ts';
 
-/** One message that a client requested under a unique label, once or repeatedly with its Idempotency-Key. */
+/**
+ * One message that a client requested under a unique label, once or repeatedly with its
+ * Idempotency-Key.
+ */
 export interface ClientRequest {
   readonly label: string;
   /** Every id that an acknowledgment named. */
@@ -59,7 +62,10 @@ export function findViolations(evidence: Evidence): string[] {
   ];
 }
 
-/** Whether Gmail may have accepted the message: the connection broke after it, or the process died during the attempt. */
+/**
+ * Whether Gmail may have accepted the message: the connection broke after it, or the process died
+ * during the attempt.
+ */
 export function isUncertain({ error }: Shown['attempts'][number]): boolean {
   return error?.hint === ERRORS.delivery_uncertain.hint;
 }

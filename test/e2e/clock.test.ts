@@ -29,7 +29,10 @@ const QUEUES = [
   { queue: 'redis', runs: hasRedis },
 ] as const;
 
-/** Starts a service, and its queue, under a wall clock that can jump. They are closed when the test ends. */
+/**
+ * Starts a service, and its queue, under a wall clock that can jump. They are closed when the test
+ * ends.
+ */
 async function start(queue: (typeof QUEUES)[number]['queue'], { onTestFinished }: TestContext) {
   await using stack = new AsyncDisposableStack();
   const clock = stack.use(await startFakeClock());

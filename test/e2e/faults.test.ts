@@ -5,13 +5,19 @@ import type { FaultStage, ServerFault } from '../helpers/smtp/faulty-session.ts'
 import { failAt, startWithFaults } from '../helpers/smtp/faulty-smtp.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
-/** 5 MB: more than the socket buffers hold (Linux sends 4 MB), so the end cannot leave before the server reads. */
+/**
+ * 5 MB: more than the socket buffers hold (Linux sends 4 MB), so the end cannot leave before the
+ * server reads.
+ */
 const LONG = {
   ...HELLO,
   text: 'A line of some length, to fill the buffers of the sockets.\n'.repeat(85_000),
 };
 
-/** For faults that only a deadline ends. A healthy attempt must stay below these, even on a loaded machine. */
+/**
+ * For faults that only a deadline ends. A healthy attempt must stay below these, even on a loaded
+ * machine.
+ */
 const SHORT = { connectMs: 4000, greetingMs: 3000, setupMs: 4000, bodyMs: 6000 };
 /** For faults in the body. Composing 5 MB takes time on a loaded machine and is not under test. */
 const SHORT_BODY = { ...SHORT, setupMs: 15_000 };

@@ -116,7 +116,10 @@ async function expectArrival(request: Request, id: string): Promise<void> {
     expect(visible).not.toMatch(new RegExp(`[\\s<,]${RegExp.escape(email)}[\\s>,]`));
 }
 
-/** Compares names only where the request has one, because some parsers derive a name from a bare address. */
+/**
+ * Compares names only where the request has one, because some parsers derive a name from a bare
+ * address.
+ */
 function expectMailboxes(arrived: readonly ParsedAddress[] = [], asked: readonly Item[]): void {
   const wanted = asked.map(toNamed).map(({ email, name }) => ({ email, name: name || expect.any(String) }));
   expect(arrived.map(toNamed)).toEqual(wanted);
@@ -154,7 +157,10 @@ function headerNamesOf(request: Request, multipart: boolean): string[] {
   ];
 }
 
-/** Parses a mailbox of the request or of the mail. The address is in the last angle brackets, or is the whole text. */
+/**
+ * Parses a mailbox of the request or of the mail. The address is in the last angle brackets, or is
+ * the whole text.
+ */
 function toNamed(item: Item | ParsedAddress): { email: string; name: string } {
   if (typeof item !== 'string')
     return { email: canonical('email' in item ? item.email : (item.address ?? '')), name: read(item.name) };
@@ -170,7 +176,9 @@ function canonical(email: string): string {
   return `${email.slice(0, at).normalize('NFC')}@${domainToASCII(email.slice(at + 1))}`;
 }
 
-/** Decodes everything that looks like an encoded word, repeatedly, as the most lenient reader would. */
+/**
+ * Decodes everything that looks like an encoded word, repeatedly, as the most lenient reader would.
+ */
 function read(text: string): string {
   const decoded = decodeWords(text);
   return decoded === text ? tidy(text) : read(decoded);

@@ -26,7 +26,10 @@ async function makeFifo(): Promise<Fifo> {
   return { path, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
 }
 
-/** Makes requests that are refused, each with a log line of about 350 bytes, while `goOn` returns true. */
+/**
+ * Makes requests that are refused, each with a log line of about 350 bytes, while `goOn` returns
+ * true.
+ */
 async function flood(url: string, goOn: (count: number) => boolean): Promise<void> {
   for (let count = 0; goOn(count); count += 50) {
     const paths = Array.from({ length: 50 }, (_, index) => `${url}/${'x'.repeat(150)}${count + index}`);

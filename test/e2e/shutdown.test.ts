@@ -41,7 +41,10 @@ function lineOf(service: Running, msg: string): Record<string, unknown> {
   return JSON.parse(line ?? '{}');
 }
 
-/** Runs `outtray serve` until it reads a template directory. The read never ends and blocks a thread of Node's pool. */
+/**
+ * Runs `outtray serve` until it reads a template directory. The read never ends and blocks a thread
+ * of Node's pool.
+ */
 async function startHanging(env: Record<string, string> = {}): Promise<Running> {
   const templates = await makeTemplatesDir({ 'welcome/subject.txt': 'Hello' });
   const fifo = join(templates.dir, 'fifo');

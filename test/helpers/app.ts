@@ -69,7 +69,8 @@ export interface AppUnderTest extends AsyncDisposable {
 }
 
 /**
- * Starts the HTTP layer over `startCore`: a real intake, store, waiters and suppressions in memory, and
+ * Starts the HTTP layer over `startCore`: a real intake, store, waiters and suppressions in memory,
+ * and
  * accounts that own every address. No attempt is made, so a message stays queued until `settle`.
  */
 export async function startApp(overrides: Partial<AppOptions> = {}): Promise<AppUnderTest> {
@@ -217,7 +218,9 @@ export function createLedger(): IdempotencyStore {
   return createMemoryIdempotency({ claims: bounds, responses: bounds });
 }
 
-/** Sends bytes over a new connection. Resolves with everything received once the server closes it. */
+/**
+ * Sends bytes over a new connection. Resolves with everything received once the server closes it.
+ */
 export async function exchange(url: string, bytes: string | Buffer): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);

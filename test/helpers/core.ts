@@ -54,7 +54,8 @@ export interface CoreSetup {
 export type Core = ReturnType<typeof startCore>;
 
 /**
- * Starts core with its real modules and the memory backend, and with transports that the test controls.
+ * Starts core with its real modules and the memory backend, and with transports that the test
+ * controls.
  * Close it with `await using`.
  */
 export function startCore(send: Send, setup: CoreSetup = {}) {

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 
 const [LIBRARY] = globSync('/usr/lib/*/faketime/libfaketimeMT.so.1');
 
-/** Whether libfaketime is installed. Always true with CI=true, so that its tests fail where it is missing. */
+/**
+ * Whether libfaketime is installed. Always true with CI=true, so that its tests fail where it is
+ * missing.
+ */
 export const hasFaketime = LIBRARY !== undefined || process.env.CI === 'true';
 
 /** A wall clock for processes with this environment. Their monotonic clock stays real. */

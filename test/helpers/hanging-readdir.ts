@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
-// Loaded with --import: the first readdir of the process never ends and blocks a thread of Node's pool.
+// Loaded with --import: the first readdir of the process never ends and blocks a thread of Node's
+// pool.
 fs.promises.readdir = (() => {
   process.stderr.write('reading\n');
   for (const name of ['SIGTERM', 'SIGINT'] as const)

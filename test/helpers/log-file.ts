@@ -13,7 +13,10 @@ export interface LoggingService extends AsyncDisposable {
   readonly url: string;
   /** Resolves when GET /livez returns 200. */
   ready(): Promise<void>;
-  /** Sends a message and waits for its outcome. Returns the status of the response, or 0 if there was none. */
+  /**
+   * Sends a message and waits for its outcome. Returns the status of the response, or 0 if there
+   * was none.
+   */
   send(to: string): Promise<number>;
   signal(name: NodeJS.Signals): void;
   /** The exit code. */

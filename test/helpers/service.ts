@@ -34,7 +34,10 @@ export interface ServiceUnderTest extends AsyncDisposable {
   get(id: string): Promise<MessageAnswer>;
   /** Polls until the message is settled. Rejects if it does not exist. */
   settled(id: string): Promise<MessageAnswer>;
-  /** Counts these messages by status, and unsettled ones as `waiting`. Rejects if one does not exist. */
+  /**
+   * Counts these messages by status, and unsettled ones as `waiting`. Rejects if one does not
+   * exist.
+   */
   tally(ids: readonly string[]): Promise<Tally>;
   request(path: string, init?: RequestInit): Promise<Answer>;
   close(): Promise<void>;

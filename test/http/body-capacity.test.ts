@@ -4,7 +4,10 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type AppUnderTest, CRM, CRM_SECRET, exchange, MAIL, SHOP, startApp } from '../helpers/app.ts';
 
 const KIB = 1024;
-/** Capacity for two bodies of maximum size, slightly over 1 MiB each: half of it for each of two keys. */
+/**
+ * Capacity for two bodies of maximum size, slightly over 1 MiB each: half of it for each of two
+ * keys.
+ */
 const SMALL = { maxMessageBytes: 1, freeBytes: () => 0 };
 const FULL_SIZE = 1024 * KIB;
 
@@ -18,7 +21,9 @@ function post(app: AppUnderTest, bytes: number, headers: Record<string, string> 
   return app.send(bodyOf(bytes), headers);
 }
 
-/** Sends a request except for the last byte of its body. Resolves once the server has read the rest. */
+/**
+ * Sends a request except for the last byte of its body. Resolves once the server has read the rest.
+ */
 async function begin(
   app: AppUnderTest,
   bytes: number,
@@ -101,7 +106,10 @@ describe('slow uploads of one key', () => {
 });
 
 describe('the capacity of a body', () => {
-  /** Sends two concurrent bodies, each half of the share of a key: they fit only if the key has nothing else counted. */
+  /**
+   * Sends two concurrent bodies, each half of the share of a key: they fit only if the key has
+   * nothing else counted.
+   */
   async function expectAllFree(app: AppUnderTest): Promise<void> {
     const both = await Promise.all([post(app, FULL_SIZE / 2), post(app, FULL_SIZE / 2)]);
     expect(both.map(({ statusCode }) => statusCode)).toEqual([202, 202]);

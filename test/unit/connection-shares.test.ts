@@ -108,7 +108,8 @@ describe('the connections of an account', () => {
           }
           expect(account.held()).toBeLessThanOrEqual(connections);
         }
-        // After two rounds in which no instance holds on to a connection, all are in use, in equal shares.
+        // After two rounds in which no instance holds on to a connection, all are in use, in equal
+        // shares.
         for (let round = 0; round < 2; round++) for (const id of ['a', 'b', 'c', 'd']) account.renew(id, 0);
         const shares = ['a', 'b', 'c', 'd'].map((id) => account.renew(id, 0));
         expect(shares.reduce((sum, share) => sum + share)).toBe(connections);

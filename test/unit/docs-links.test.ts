@@ -66,7 +66,9 @@ function findPages(folder: string): string[] {
   });
 }
 
-/** The shape of the report depends on the version of npm: a list of packages, or an object of them. */
+/**
+ * The shape of the report depends on the version of npm: a list of packages, or an object of them.
+ */
 function packedFiles(
   report: Record<string, { readonly files: readonly { readonly path: string }[] }>,
 ): string[] {
@@ -105,7 +107,10 @@ function anchorsOf(text: string): string[] {
   );
 }
 
-/** Paths in code spans that begin with a folder of this repository; those with a placeholder or a pattern are left out. */
+/**
+ * Paths in code spans that begin with a folder of this repository; those with a placeholder or a
+ * pattern are left out.
+ */
 function pathsIn(text: string): string[] {
   return [...text.matchAll(/`((?:src|test|bench|docs|examples|\.github|\.ci)\/[\w./-]*)`/g)].map(
     ([, path = '']) => path,

@@ -31,7 +31,9 @@ const MAX_DAILY_WAIT_MS = 60 * MINUTE;
 const REACH_AFTER_MS = [5, 10, 20, 40, 80, 160, 300].map((seconds) => seconds * SECOND);
 const MAX_REACH_WAIT_MS = 5 * MINUTE;
 
-/** Operators are notified from this failure in a row on: a single connection may break by chance. */
+/**
+ * Operators are notified from this failure in a row on: a single connection may break by chance.
+ */
 const NOTIFY_AT = 2;
 
 /** A fault that was found by an attempt or a login. */

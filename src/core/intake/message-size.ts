@@ -41,7 +41,9 @@ function toJob({ id, messageId, createdAt, envelope }: Delivery, content: Conten
 
 /** Bytes of line-broken base64 per byte of an attachment. */
 const BASE64_FACTOR = 78 / 57;
-/** Worst case for a UTF-16 code unit: two UTF-8 bytes, three characters each in quoted-printable. */
+/**
+ * Worst case for a UTF-16 code unit: two UTF-8 bytes, three characters each in quoted-printable.
+ */
 const MAX_BYTES_PER_CHARACTER = 6;
 /** More than all headers take, with a name for each recipient and attachment and a long thread. */
 const HEADER_BYTES = 1024 * 1024;

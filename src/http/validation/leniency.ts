@@ -1,15 +1,24 @@
 import { z } from 'zod';
 
-/** JSON Schemas of the values that a lenient schema accepts in addition to the schema it wraps, for the OpenAPI document. */
+/**
+ * JSON Schemas of the values that a lenient schema accepts in addition to the schema it wraps, for
+ * the OpenAPI document.
+ */
 const ALTERNATIVES = new WeakMap<z.core.$ZodType, z.core.JSONSchema.BaseSchema>();
 
-/** Returns the JSON Schema of the values that this module adds to a schema, also after `.meta()`; undefined for other schemas. */
+/**
+ * Returns the JSON Schema of the values that this module adds to a schema, also after `.meta()`;
+ * undefined for other schemas.
+ */
 export function alternativeOf(schema: z.core.$ZodType): z.core.JSONSchema.BaseSchema | undefined {
   const { parent } = schema._zod;
   return ALTERNATIVES.get(schema) ?? (parent && alternativeOf(parent));
 }
 
-/** Makes a field of a body optional. `null` and `""` count as absent, because many clients cannot omit a field. */
+/**
+ * Makes a field of a body optional. `null` and `""` count as absent, because many clients cannot
+ * omit a field.
+ */
 export function optional<Schema extends z.ZodType>(schema: Schema) {
   return absentIf([null, ''], schema);
 }
