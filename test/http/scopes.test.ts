@@ -9,7 +9,7 @@ import { aKey } from '../helpers/keys.ts';
 import { readServedDocument } from '../helpers/openapi-document.ts';
 
 const SECRETS: Readonly<Record<Scope, string>> = { send: CRM_SECRET, read: SHOP_SECRET, admin: ADMIN_SECRET };
-const KEYRING = createApiKeys(
+const API_KEYS = createApiKeys(
   [
     aKey(SECRETS.send, { name: 'sender', scopes: ['send'] }),
     aKey(SECRETS.read, { name: 'reader', scopes: ['read'] }),
@@ -42,7 +42,7 @@ async function keyedOperations(): Promise<
 
 describe('a scope', () => {
   test('is required and documented by every operation that needs a key', async () => {
-    await using app = await startApp({ apiKeys: KEYRING });
+    await using app = await startApp({ apiKeys: API_KEYS });
     const all = await keyedOperations();
     expect(all.map(({ name }) => name)).toEqual(
       expect.arrayContaining(['post /send', 'get /messages/{id}', 'get /accounts']),
@@ -65,21 +65,21 @@ describe('a scope', () => {
   });
 
   test('of HEAD is that of GET', async () => {
-    await using app = await startApp({ apiKeys: KEYRING });
+    await using app = await startApp({ apiKeys: API_KEYS });
     const ask = async (scope: Scope) =>
       (await app.inject({ method: 'HEAD', url: '/accounts', headers: keyFor(scope) })).statusCode;
     expect([await ask('send'), await ask('read')]).toEqual([403, 200]);
   });
 
   test('is checked after the key and before the body', async () => {
-    await using app = await startApp({ apiKeys: KEYRING });
+    await using app = await startApp({ apiKeys: API_KEYS });
     expect((await app.send(MAIL, { authorization: 'Bearer wrong' })).statusCode).toBe(401);
     expect((await app.send('{ not JSON', keyFor('read'))).statusCode).toBe(403);
     expect(app.accepted).toEqual([]);
   });
 
   test('that is missing still counts against the rate limit', async () => {
-    await using app = await startApp({ apiKeys: KEYRING, rateLimit: { max: 2, windowMs: 60_000 } });
+    await using app = await startApp({ apiKeys: API_KEYS, rateLimit: { max: 2, windowMs: 60_000 } });
     const statuses: number[] = [];
     for (let i = 0; i < 3; i++) statuses.push((await app.send(MAIL, keyFor('read'))).statusCode);
     expect(statuses).toEqual([403, 403, 429]);
