@@ -9,7 +9,7 @@ WORKDIR /app
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY src ./src
-# For QUEUE_URL=sqlite:/data/outtray.db: a volume mounted here belongs to the user that writes to it.
+# For QUEUE_URL=sqlite:/data/outtray.db: a volume mounted here gets this owner.
 RUN install -d -o node -g node /data
 USER node
 EXPOSE 3000

@@ -1,47 +1,50 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { environment, KEY, MESSAGE, post, ROUNDS, startGmail, startLoad, startOuttray } from './parties.ts';
 import { hasRedis, startRedis } from './parts/backing.ts';
 import type { Child } from './parts/children.ts';
+import type { SessionCounts } from './parts/counting-proxy.ts';
 import type { GmailHello } from './parts/gmail.ts';
-import type { Passed } from './parts/turnstile.ts';
-import { atMost, leftOut, median, over, type Row } from './row.ts';
+import { environment, KEY, MESSAGE, post, ROUNDS, startGmail, startLoad, startOuttray } from './processes.ts';
+import { atMost, leftOut, median, over, type Row } from './report-row.ts';
 
 const CONNECTIONS = 12;
 const PER_INSTANCE = 6;
 const RATE = 20;
-/** The simulator answers to it after 50 ms. */
+/** The simulator replies after 50 ms. */
 const BODY = JSON.stringify({ ...MESSAGE, to: 'slow+50ms@simulator.test' });
-/** For each instance: enough for it to send all the time. */
+/** Messages per instance: enough to keep it busy. */
 const QUEUED = 1500;
 const MEASURED = 500;
-/** An instance says every two seconds that it is there: how long it may take until all have their part of the connections. */
-const SETTLE_MS = 8000;
+/** Maximum wait until each instance has its share of the connections. A heartbeat takes 2 s. */
+const SHARES_WITHIN_MS = 8000;
 
 type Gmail = Child & { readonly hello: GmailHello };
 
-/** Two instances that share a queue, over one; and whether both together keep to the limits of the account. */
+/**
+ * Delivery rate of two instances that share a queue, compared with one. Also checks that both
+ * together keep the limits of the account.
+ */
 export async function instanceRates(): Promise<Row[]> {
-  const what = 'delivered by two instances on one Redis, over one';
-  if (!hasRedis()) return [leftOut(what, 'needs redis-server')];
+  const title = 'delivered by two instances on one Redis, vs one';
+  if (!hasRedis()) return [leftOut(title, 'needs redis-server')];
   const rates = { one: [] as number[], two: [] as number[] };
   await using gmail = await startGmail({ counts: true });
   for (let round = 0; round < ROUNDS; round += 1) {
     rates.one.push(await rateOf(1, gmail));
     rates.two.push(await rateOf(2, gmail));
   }
-  const { atMostOpen } = await gmail.ask<Passed>('sessions');
+  const { atMostOpen } = await gmail.ask<SessionCounts>('sessions');
   return [
-    over(what, median(rates.two), median(rates.one), 1.8),
-    atMost('sessions of both at once, at most', String(atMostOpen), atMostOpen, CONNECTIONS),
-    await pacedRow(),
+    over(title, median(rates.two), median(rates.one), 1.8),
+    atMost('maximum concurrent sessions of both', String(atMostOpen), atMostOpen, CONNECTIONS),
+    await rateLimitRow(),
   ];
 }
 
 async function rateOf(count: number, gmail: Gmail): Promise<number> {
   await using instances = await startInstances(count, gmail);
   await instances.queue(QUEUED * count);
-  for (let leftMs = SETTLE_MS; leftMs > 0; leftMs -= 100) {
-    const { open } = await gmail.ask<Passed>('sessions');
+  for (let leftMs = SHARES_WITHIN_MS; leftMs > 0; leftMs -= 100) {
+    const { open } = await gmail.ask<SessionCounts>('sessions');
     if (open >= count * PER_INSTANCE) break;
     await sleep(100);
   }
@@ -51,7 +54,7 @@ async function rateOf(count: number, gmail: Gmail): Promise<number> {
   return (MEASURED * count) / ((performance.now() - startedAt) / 1000);
 }
 
-async function pacedRow(): Promise<Row> {
+async function rateLimitRow(): Promise<Row> {
   const seconds = 10;
   await using gmail = await startGmail({ retain: RATE * seconds });
   await using instances = await startInstances(2, gmail, { SMTP_RATE: String(RATE) });
@@ -60,26 +63,38 @@ async function pacedRow(): Promise<Row> {
   const times = await gmail.ask<number[]>('begun');
   const most = busiestSecond(times);
   const average = (times.length - 1) / (((times.at(-1) ?? 0) - (times[0] ?? 0)) / 1000);
-  return atMost(`messages of both in any second with SMTP_RATE=${RATE}, at most`, `${most} (${average.toFixed(1)} on average)`, most, RATE);
+  return atMost(
+    `maximum messages of both in any second with SMTP_RATE=${RATE}`,
+    `${most} (${average.toFixed(1)} on average)`,
+    most,
+    RATE,
+  );
 }
 
-/** The most of these times that lie within any second. */
+/** Returns the maximum number of these times (ms) within any second. */
 function busiestSecond(times: readonly number[]): number {
   return Math.max(...times.map((start) => times.filter((at) => at >= start && at < start + 1000).length));
 }
 
 interface Instances extends AsyncDisposable {
-  /** Hands so many messages in, to each the same part. */
+  /** Queues messages, an equal number at each instance. */
   queue(messages: number): Promise<void>;
 }
 
-/** On a Redis of their own, which goes with them. */
-async function startInstances(count: number, gmail: Gmail, more: Record<string, string> = {}): Promise<Instances> {
+/** Starts instances on their own Redis, which ends with them. */
+async function startInstances(
+  count: number,
+  gmail: Gmail,
+  more: Record<string, string> = {},
+): Promise<Instances> {
   await using stack = new AsyncDisposableStack();
   const redis = stack.use(await startRedis());
   const load = stack.use(await startLoad());
-  const seats = { SMTP_CONNECTIONS: String(CONNECTIONS), SMTP_CONNECTIONS_PER_INSTANCE: String(PER_INSTANCE) };
-  const env = environment(gmail.hello, { ...seats, ...more, QUEUE_URL: redis.url });
+  const connections = {
+    SMTP_CONNECTIONS: String(CONNECTIONS),
+    SMTP_CONNECTIONS_PER_INSTANCE: String(PER_INSTANCE),
+  };
+  const env = environment(gmail.hello, { ...connections, ...more, QUEUE_URL: redis.url });
   const started = await Promise.all(Array.from({ length: count }, () => startOuttray(env, gmail.hello.ca)));
   for (const instance of started) stack.use(instance);
   const owned = stack.move();

@@ -1,6 +1,6 @@
-// The typed client of the package: sends one message, then asks what became of it. Needs Node 20 or newer.
+// The typed client of the package: sends one message, then reads its status. Needs Node 20 or newer.
 //   OUTTRAY_KEY=<secret> node examples/client.mjs ada@example.com
-// Once the package is installed it runs anywhere; in a checkout, "npm run build" first.
+// Runs wherever the package is installed. In a checkout, run "npm run build" first.
 import { createOuttrayClient } from 'outtray/client';
 
 const outtray = createOuttrayClient({

@@ -1,4 +1,4 @@
-// Sends one message and waits for what becomes of it. Needs Node 20 or newer, and nothing else.
+// Sends one message and waits for the outcome. Needs Node 20 or newer, and nothing else.
 //   OUTTRAY_KEY=<secret> node examples/send.mjs ada@example.com
 import { randomUUID } from 'node:crypto';
 
@@ -10,13 +10,18 @@ const response = await fetch(`${url}/send`, {
   headers: {
     authorization: `Bearer ${process.env.OUTTRAY_KEY}`,
     'content-type': 'application/json',
-    // The same request with the same key, after a timeout for instance, never sends twice.
-    // Better than a random one is what the mail is about, such as "order-42-shipped".
+    // Repeating the request with the same key, for example after a timeout, never sends twice.
+    // A key that names the purpose of the message, such as "order-42-shipped", is better than a random one.
     'idempotency-key': randomUUID(),
-    // Wait up to 10 s for the outcome. Without it, or if it takes longer: 202, and GET /messages/<id> tells later.
+    // Wait up to 10 s for the outcome. Otherwise the response is 202, and GET /messages/<id> has the outcome later.
     prefer: 'wait=10',
   },
-  body: JSON.stringify({ to, subject: 'Hello', html: '<p>Sent with <b>fetch</b>.</p>', tags: { flow: 'example' } }),
+  body: JSON.stringify({
+    to,
+    subject: 'Hello',
+    html: '<p>Sent with <b>fetch</b>.</p>',
+    tags: { flow: 'example' },
+  }),
   signal: AbortSignal.timeout(30_000),
 });
 const answer = await response.json();

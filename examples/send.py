@@ -1,4 +1,4 @@
-"""Sends one message with an attachment and waits for what becomes of it. Needs Python 3.9 or newer, and nothing else.
+"""Sends one message with an attachment and waits for the outcome. Needs Python 3.9 or newer, and nothing else.
 
     OUTTRAY_KEY=<secret> python3 examples/send.py ada@example.com
 """
@@ -19,10 +19,10 @@ request = urllib.request.Request(
     headers={
         "Authorization": f"Bearer {os.environ['OUTTRAY_KEY']}",
         "Content-Type": "application/json",
-        # The same request with the same key, after a timeout for instance, never sends twice.
-        # Better than a random one is what the mail is about, such as "report-2026-05".
+        # Repeating the request with the same key, for example after a timeout, never sends twice.
+        # A key that names the purpose of the message, such as "report-2026-05", is better than a random one.
         "Idempotency-Key": str(uuid.uuid4()),
-        # Wait up to 10 s for the outcome. Without it, or if it takes longer: 202, and GET /messages/<id> tells later.
+        # Wait up to 10 s for the outcome. Otherwise the response is 202, and GET /messages/<id> has the outcome later.
         "Prefer": "wait=10",
     },
     data=json.dumps(

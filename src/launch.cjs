@@ -1,12 +1,13 @@
 'use strict';
 
-// Plain JavaScript for any Node: one that cannot run TypeScript would fail on main.ts with a stack trace.
-const { engines } = require('../package.json');
-const oldest = Number.parseInt(engines.node.replace('>=', ''), 10);
+// Plain JavaScript that any Node version runs. An old one would fail on main.ts with a stack trace.
+// `engines` is the Node that the client needs; `devEngines` is the one that the service needs.
+const { devEngines } = require('../package.json');
+const oldest = Number.parseInt(devEngines.runtime.version.replace('>=', ''), 10);
 
 if (Number.parseInt(process.versions.node, 10) < oldest) {
   fail(
-    `Outtray needs Node ${oldest} or newer; this is ${process.version}. Run "npm ci" to install the Node that this project brings, then try again.`,
+    `Outtray needs Node ${oldest} or newer; this is ${process.version}. Run "npm ci", which installs a suitable Node for this project, then try again.`,
   );
 } else {
   import('./main.ts').catch((error) => {

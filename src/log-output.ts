@@ -1,12 +1,15 @@
 import { constants, fstatSync, openSync, writeSync } from 'node:fs';
 
-/** Lines are written together: each write wakes the reader, which costs more than all else about a line. */
+/**
+ * Lines are written in batches: each write wakes the reader, which costs more than formatting a
+ * line.
+ */
 const BATCH_BYTES = 4096;
-/** Maximum delay of a line. Also the time between two attempts after a write has failed. */
+/** Maximum delay of a line. Also the interval between attempts after a write failed. */
 const FLUSH_EVERY_MS = 100;
-/** Time between two attempts while the pipe is full. */
+/** Interval between attempts while the pipe is full. */
 const RETRY_FULL_MS = 10;
-/** Maximum size of the lines that wait for a slow reader. */
+/** Maximum size of the lines waiting for a slow reader. */
 const MAX_WAITING_BYTES = 256 * 1024;
 /** Maximum wait for a slow reader when the process exits. */
 const EXIT_WAIT_MS = 250;
@@ -24,27 +27,36 @@ export interface LogOutput {
 }
 
 /**
- * Writes log lines without ever waiting for their reader. When the reader is too far behind or a write fails (EPIPE, ENOSPC, EIO), whole lines
- * are dropped and counted. The first line after the gap reports the count. Lines are complete at exit if the reader keeps reading.
+ * Writes log lines without ever waiting for their reader.
  *
- * @param descriptor File, pipe, terminal or socket
- * @param describeGap Returns the line, with its newline, that reports a number of dropped lines
+ * When the reader is too far behind or a write fails (EPIPE, ENOSPC, EIO), whole lines are dropped
+ * and counted. The first line after the gap reports the count. Lines are complete at exit if the
+ * reader keeps reading.
+ *
+ * @param descriptor File, pipe, terminal or socket.
+ * @param describeGap Returns the line, with its newline, that reports a number of dropped lines.
  */
 export function openLogOutput(descriptor: number, describeGap: (dropped: number) => string): LogOutput {
   const fd = openNonBlocking(descriptor);
   const waiting: string[] = [];
   let waitingBytes = 0;
-  /** Bytes being written. A partial write leaves the rest here, so that the next write completes the line. */
+  /**
+   * Bytes being written. A partial write leaves the rest here, and the next write completes the
+   * line.
+   */
   let batch: Buffer = NOTHING;
-  /** The first line of `batch` has been written in part. */
+  /** Whether the first line of `batch` has been written in part. */
   let isPartial = false;
   /** Number of dropped lines that `batch` reports; 0 if it holds ordinary lines. */
   let reported = 0;
-  /** Lines dropped since the last report. While it is not 0, all further lines are dropped: the next line out is the report. */
+  /**
+   * Lines dropped since the last report. Until it is 0, further lines are dropped too: the report
+   * goes first.
+   */
   let dropped = 0;
   let isFull = false;
 
-  function take(line: string): void {
+  function append(line: string): void {
     waiting.push(line);
     waitingBytes += Buffer.byteLength(line);
   }
@@ -54,7 +66,7 @@ export function openLogOutput(descriptor: number, describeGap: (dropped: number)
     if (batch.length > 0) return true;
     reported = waiting.length > 0 ? 0 : dropped;
     if (reported > 0) {
-      take(describeGap(reported));
+      append(describeGap(reported));
       dropped = 0;
     }
     batch = Buffer.from(waiting.join(''));
@@ -67,7 +79,7 @@ export function openLogOutput(descriptor: number, describeGap: (dropped: number)
     waitingBytes = 0;
   }
 
-  /** Drops all lines but one that has been written in part: its rest must be the next to go out. */
+  /** Drops all lines except one that has been written in part, whose rest must be written next. */
   function drop(): void {
     const kept = isPartial ? batch.subarray(0, batch.indexOf(NEWLINE) + 1) : NOTHING;
     const lost = batch.subarray(kept.length);
@@ -110,7 +122,7 @@ export function openLogOutput(descriptor: number, describeGap: (dropped: number)
         dropped++;
         return;
       }
-      take(line);
+      append(line);
       if (waitingBytes >= BATCH_BYTES && !isFull) flush();
     },
     flushSync: flush,
@@ -118,15 +130,17 @@ export function openLogOutput(descriptor: number, describeGap: (dropped: number)
 }
 
 /**
- * Opens a pipe or terminal a second time, as non-blocking. The flag on the descriptor itself is shared with other processes: setting it there
- * disturbs them, and any of them can clear it. A regular file never blocks, and shares its position with standard error.
+ * Opens a pipe or terminal a second time, as non-blocking. The flag on the descriptor itself is
+ * shared with other processes: setting it there affects them, and any of them can clear it. A
+ * regular file never blocks, and shares its position with standard error.
  */
 function openNonBlocking(descriptor: number): number {
   if (fstatSync(descriptor).isFile()) return descriptor;
   try {
     return openSync(`/dev/fd/${descriptor}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch {
-    // A socket, a pipe without a reader, or no permission. Node makes these non-blocking when process.stdout is first used, in main.ts.
+    // A socket, a pipe without a reader, or no permission. Node makes these non-blocking when
+    // process.stdout is first used, in main.ts.
     return descriptor;
   }
 }

@@ -1,10 +1,13 @@
 import { type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
-import type { DeliveryError } from './core/delivery.ts';
+import type { DeliveryError } from './core/delivery/delivery.ts';
 import type { Events } from './core/events.ts';
-import type { Notice } from './core/ports.ts';
+import type { Notice } from './core/ports/outbox.ts';
 import { openLogOutput } from './log-output.ts';
 
-/** Logs JSON lines on standard output. A reader that is slow, stuck or gone never holds the service up: see log-output.ts. */
+/**
+ * Creates a logger that writes JSON lines to standard output. A slow, stuck or closed reader never
+ * blocks the service: see log-output.ts.
+ */
 export function createLogger(level: NonNullable<LoggerOptions['level']>): Logger {
   const output = openLogOutput(
     process.stdout.fd,
@@ -17,7 +20,10 @@ function timestamp(): string {
   return `,"time":"${new Date().toISOString()}"`;
 }
 
-/** One line for each attempt and each turn of the account. Never a body, an address of a recipient, a secret or a certificate. */
+/**
+ * Logs internal events. Lines never contain a message body, a recipient address, a secret or a
+ * certificate.
+ */
 export function logEvents(events: Events, logger: Logger): void {
   events.on('message.attempted', (delivery, attempt, { server, fault, accepted, refused }) => {
     const line = {
@@ -32,26 +38,41 @@ export function logEvents(events: Events, logger: Logger): void {
       smtp_code: attempt.smtp?.code,
       smtp_enhanced: attempt.smtp?.enhanced,
     };
-    if (fault) logger.warn({ ...line, code: fault.error.code, certain: fault.certain, retryable: fault.retryable }, 'attempt failed');
+    if (fault)
+      logger.warn(
+        { ...line, code: fault.error.code, certain: fault.certain, retryable: fault.retryable },
+        'attempt failed',
+      );
     else logger.info(line, 'attempt accepted');
   });
-  events.on('account.paused', (user, error, untilAt) => logger.error(accountLine(user, error, untilAt), 'account paused'));
-  events.on('account.short', (...what) => logger.warn(accountLine(...what), 'mail waits for quota'));
+  events.on('account.paused', (user, error, untilAt) =>
+    logger.error(accountLine(user, error, untilAt), 'account paused'),
+  );
+  events.on('account.short', (user, error, untilAt) =>
+    logger.warn(accountLine(user, error, untilAt), 'mail waits for quota'),
+  );
   events.on('account.resumed', (account) => {
     logger.info({ account }, 'account resumed');
   });
-  events.on('webhook.attempted', (notice, answer) => {
-    if (answer.kind === 'failed') logger.warn({ ...noticeLine(notice), reason: answer.reason }, 'webhook failed');
-    else logger.debug(noticeLine(notice), 'webhook answered');
+  events.on('webhook.attempted', (notice, result) => {
+    if (result.kind === 'failed')
+      logger.warn({ ...noticeLine(notice), reason: result.reason }, 'webhook failed');
+    else logger.debug(noticeLine(notice), 'webhook delivered');
   });
   events.on('webhook.dropped', (notice, reason) => {
     logger.error({ ...noticeLine(notice), reason }, 'webhook dropped');
   });
   events.on('webhook.gone', (url, dropped) => {
-    logger.error({ endpoint: hostOf(url), dropped }, 'webhook endpoint answered 410: it gets nothing more until a restart or SIGHUP');
+    logger.error(
+      { endpoint: hostOf(url), dropped },
+      'webhook endpoint responded 410; no further events until a restart or SIGHUP',
+    );
   });
-  events.on('lane.failed', (id, error) => {
-    logger.error({ ...laneItem(id), err: error instanceof Error ? stdSerializers.err(error) : error }, 'lane failed');
+  events.on('worker.failed', (id, error) => {
+    logger.error(
+      { ...itemLine(id), err: error instanceof Error ? stdSerializers.err(error) : error },
+      'queue worker failed',
+    );
   });
 }
 
@@ -59,14 +80,14 @@ function accountLine(account: string, { code, detail, hint }: DeliveryError, unt
   return { account, code, detail, hint, until: new Date(untilAt).toISOString() };
 }
 
-/** No path, query or body: those are the endpoint's business, and may be secret. */
+/** Leaves out path, query and body, which may be secret. */
 function noticeLine({ eventId, type, about, url, failures }: Notice) {
   const subject = type.startsWith('message.') ? { msg_id: about } : { account: about };
   return { endpoint: hostOf(url), event_id: eventId, type, ...subject, attempt: failures + 1 };
 }
 
-/** A lane holds a message or a notice, or has failed to take either. */
-function laneItem(id: string) {
+/** Names the message or notice that a queue worker held, if any. */
+function itemLine(id: string) {
   return id.startsWith('msg_') ? { msg_id: id } : { notice_id: id || undefined };
 }
 

@@ -1,26 +1,38 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
-import { abortOnSignal, endNow } from './shutdown.ts';
+import { abortOnSignal, endNow } from './service/shutdown.ts';
 
-const { version, engines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-const oldestNode = Number.parseInt(engines.node.replace('>=', ''), 10);
+const { version, devEngines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+/** `engines` is the Node that the client needs; the service needs a newer one. */
+const oldestNode = Number.parseInt(devEngines.runtime.version.replace('>=', ''), 10);
 
-/** What a command gets: its arguments, and a signal that is aborted by SIGTERM or SIGINT. Answers with the exit code. */
+/** Runs a command and returns the exit code. `signal` is aborted by SIGTERM or SIGINT. */
 type Command = (args: string[], context: { version: string; signal: AbortSignal }) => Promise<number>;
 
-/** Commands are loaded when they are called: `healthcheck` runs every few seconds and needs none of the rest. */
+/**
+ * Each command is loaded only when called: `healthcheck` runs every few seconds and needs little.
+ */
 const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Command> }>> = {
-  serve: { about: 'run the service (the default)', load: async () => (await import('./commands/serve.ts')).serve },
+  serve: {
+    about: 'run the service (the default)',
+    load: async () => (await import('./commands/serve.ts')).serve,
+  },
   demo: {
     about: 'run it against the built-in Gmail simulator; --once exits after the sample',
     load: async () => (await import('./commands/demo.ts')).demo,
   },
   doctor: {
-    about: 'check all that sending mail depends on, and say how to mend it; --json, --send-to ADDRESS',
+    about: 'check everything that sending mail depends on, and show fixes; --json, --send-to ADDRESS',
     load: async () => (await import('./commands/doctor.ts')).doctor,
   },
-  simulator: { about: 'run only the Gmail simulator', load: async () => (await import('./commands/simulator.ts')).simulator },
-  openapi: { about: 'print the OpenAPI document', load: async () => (await import('./commands/openapi.ts')).openapi },
+  simulator: {
+    about: 'run only the built-in Gmail simulator',
+    load: async () => (await import('./commands/simulator.ts')).simulator,
+  },
+  openapi: {
+    about: 'print the OpenAPI document',
+    load: async () => (await import('./commands/openapi.ts')).openapi,
+  },
   healthcheck: {
     about: 'exit 0 if the service on PORT is ready',
     load: async () => (await import('./commands/healthcheck.ts')).healthcheck,
@@ -32,16 +44,17 @@ async function main(argv: readonly string[]): Promise<number> {
   if (first === '--version' || rest.includes('--version')) return print(version);
   if (first === '--help' || first === 'help') return print(usage());
   const command = COMMANDS[first];
-  if (!command) return complain(`There is no command "${first}".\n\n${usage()}`);
+  if (!command) return complain(`Unknown command: ${first}\n\n${usage()}`);
   const run = await command.load();
   const controller = new AbortController();
   const { signal } = controller;
   const running = run(rest, { version, signal });
-  // Not before the command has read its files, which it does synchronously: a signal ends it at once if one of them cannot be read to its end.
+  // After the command has synchronously read its files: until then a signal ends the process, even
+  // while a read blocks.
   abortOnSignal(controller);
   const code = await running;
   if (signal.aborted || code !== 0) endNow(code);
-  // Its output may still be on the way to a slow reader.
+  // Output may still be waiting for a slow reader: a signal ends the process without it.
   signal.addEventListener('abort', () => endNow(code));
   return code;
 }
@@ -53,7 +66,7 @@ function usage(): string {
     '',
     ...lines,
     '',
-    'serve is configured by environment variables and a .env file in the working directory: see README.md.',
+    'serve is configured by environment variables and a .env file in the working directory: see docs/reference/configuration.md.',
   ].join('\n');
 }
 
@@ -67,15 +80,15 @@ function complain(text: string): number {
   return 2;
 }
 
-// Without a listener, a reader that is gone (EPIPE) ends the process.
+// Without a listener, a closed reader (EPIPE) would end the process.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 
 if (Number.parseInt(process.versions.node, 10) < oldestNode) {
   process.exitCode = complain(
-    `Outtray needs Node ${oldestNode} or newer; this is ${process.version}. Install one from https://nodejs.org. In a checkout, "npm ci" brings its own, and "npm start" uses it.`,
+    `Outtray needs Node ${oldestNode} or newer; this is ${process.version}. Install it from https://nodejs.org. In a checkout, "npm ci" installs its own Node, and "npm start" uses it.`,
   );
 } else {
-  // Types are stripped and modules compiled once, not at each start; where the disk cannot be written it does nothing.
+  // Caches stripped and compiled modules for the next start. Has no effect on a read-only disk.
   (await import('node:module')).enableCompileCache();
   process.exitCode = await main(process.argv.slice(2));
 }

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from './command.ts';
 
-/** Where a queue is kept, for one run; nothing of it remains. */
+/** Storage of a queue for one run. Removed when disposed. */
 export interface Backing extends AsyncDisposable {
-  /** As QUEUE_URL takes it. */
+  /** The value of QUEUE_URL. */
   readonly url: string;
 }
 
-/** What `statfs` calls a file system that is in memory. */
+/** The `statfs` type of an in-memory file system. */
 const TMPFS = 0x01021994;
 
 export const hasRedis = () => spawnSync('redis-server', ['--version']).status === 0;
@@ -24,21 +24,31 @@ export const BACKINGS = {
 
 export type BackingName = keyof typeof BACKINGS;
 
-/** A file that is not there yet. */
+/** Returns the URL of a file that does not exist yet. */
 export async function openFile(): Promise<Backing> {
   const folder = await makeFolder();
-  return { url: `sqlite:${join(folder, 'outtray.db')}`, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
+  return {
+    url: `sqlite:${join(folder, 'outtray.db')}`,
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
+  };
 }
 
 /**
- * A Redis that appends all it is told to a file, synced once a second.
+ * Starts a Redis that appends every write to a file, synced once a second.
  *
- * @throws {Error} when it does not start
+ * @throws {Error} If it does not start.
  */
 export async function startRedis(): Promise<Backing> {
   const folder = await makeFolder();
   const port = await freePort();
-  const options = { port, bind: '127.0.0.1', dir: folder, save: '', appendonly: 'yes', appendfsync: 'everysec' };
+  const options = {
+    port,
+    bind: '127.0.0.1',
+    dir: folder,
+    save: '',
+    appendonly: 'yes',
+    appendfsync: 'everysec',
+  };
   const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
   const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const gone = once(server, 'exit');
@@ -47,8 +57,9 @@ export async function startRedis(): Promise<Backing> {
   const early = gone.then(([code]) => {
     throw new Error(`redis-server ended with ${code}`);
   });
-  let said = '';
-  while (!said.includes('Ready to accept connections')) said += (await Promise.race([once(server.stdout, 'data'), early]))[0];
+  let output = '';
+  while (!output.includes('Ready to accept connections'))
+    output += (await Promise.race([once(server.stdout, 'data'), early]))[0];
   early.catch(() => {});
   server.stdout.resume();
   return {
@@ -63,9 +74,9 @@ export async function startRedis(): Promise<Backing> {
 }
 
 /**
- * Under the folder for temporary files.
+ * Creates a folder for temporary files.
  *
- * @throws {Error} when that is in memory, where a sync costs nothing
+ * @throws {Error} If it would be in memory, where a sync costs nothing.
  */
 async function makeFolder(): Promise<string> {
   const { type } = await statfs(tmpdir());

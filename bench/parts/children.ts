@@ -1,13 +1,20 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 
-/** A helper process: answers each question with one message. */
+/** A helper process that answers each question with one message. */
 export interface Child extends AsyncDisposable {
   ask<Answer>(question: string, argument?: unknown): Promise<Answer>;
 }
 
-/** Starts a file of this folder as a process of its own and waits until it is ready; what it says when it is, is `hello`. */
-export async function startChild<Hello>(file: string, setup: unknown, nodeArgs: string[] = []): Promise<Child & { hello: Hello }> {
+/**
+ * Starts a file of this folder as a process and waits until it is ready. `hello` is its first
+ * message.
+ */
+export async function startChild<Hello>(
+  file: string,
+  setup: unknown,
+  nodeArgs: string[] = [],
+): Promise<Child & { hello: Hello }> {
   const child = fork(new URL(file, import.meta.url), [JSON.stringify(setup)], {
     execArgv: nodeArgs,
     serialization: 'advanced',
@@ -42,19 +49,19 @@ async function nextMessage(child: ChildProcess): Promise<unknown[]> {
   }
 }
 
-/** The other side: the setup this process was started with. */
+/** In the helper process: returns the setup it was started with. */
 export function readSetup<Setup>(): Setup {
   return JSON.parse(process.argv[2] ?? '{}') as Setup;
 }
 
-/** The other side: says hello, then answers questions until it is ended. */
+/** In the helper process: sends `hello`, then answers questions until it is killed. */
 export function answerQuestions(hello: unknown, answers: Record<string, (argument: never) => unknown>): void {
   process.on('message', async ({ question, argument }: { question: string; argument: never }) => {
     const answer = answers[question];
     if (!answer) throw new Error(`no answer to ${question}`);
     process.send?.((await answer(argument)) ?? null);
   });
-  // Nobody is left to answer.
+  // The parent process has ended.
   process.on('disconnect', () => process.exit());
   process.send?.(hello);
 }

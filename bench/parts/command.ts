@@ -6,9 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
 /**
- * Runs `outtray serve` as an operator does, until /livez answers: how long that took, in ms.
+ * Runs `outtray serve` until /livez responds. Returns the time that took, in ms.
  *
- * @throws {Error} when it ended by itself
+ * @throws {Error} If the process ends first.
  */
 export async function startToLivez(env: Record<string, string>): Promise<number> {
   const port = await freePort();
@@ -16,7 +16,7 @@ export async function startToLivez(env: Record<string, string>): Promise<number>
   const service = spawn(process.execPath, [MAIN, 'serve'], {
     env: { ...process.env, ...env, PORT: String(port) },
     stdio: ['ignore', 'ignore', 'inherit'],
-    // Where there is no .env to load.
+    // A folder without .env.
     cwd: import.meta.dirname,
   });
   const gone = once(service, 'exit');
@@ -39,7 +39,7 @@ async function isAlive(port: number): Promise<boolean> {
   );
 }
 
-/** One that nobody has now. */
+/** Returns a port that is not in use. */
 export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,11 +1,11 @@
 import { openSimulator } from '../../src/simulator/simulator.ts';
 import { answerQuestions, readSetup } from './children.ts';
-import { openTurnstile, type Passed } from './turnstile.ts';
+import { openCountingProxy, type SessionCounts } from './counting-proxy.ts';
 
 export interface GmailSetup {
-  /** How many transactions it remembers. */
+  /** Number of transactions that it remembers. */
   readonly retain: number;
-  /** Whether its sessions are counted, by a port in front of it. */
+  /** Whether a proxy in front of it counts its sessions. */
   readonly counts: boolean;
 }
 
@@ -17,18 +17,18 @@ export interface GmailHello {
   readonly password: string;
 }
 
-/** The simulator in a process of its own. */
+/** The simulator in its own process. */
 const { retain, counts } = readSetup<GmailSetup>();
 const gmail = await openSimulator({ retain });
 const { ca, user, password } = gmail;
-const door = counts ? await openTurnstile(gmail.starttlsPort) : null;
-const port = door?.port ?? gmail.starttlsPort;
-const url = door ? `smtp://localhost:${port}` : gmail.url;
+const proxy = counts ? await openCountingProxy(gmail.starttlsPort) : null;
+const port = proxy?.port ?? gmail.starttlsPort;
+const url = proxy ? `smtp://localhost:${port}` : gmail.url;
 answerQuestions({ url, port, ca, user, password } satisfies GmailHello, {
   accepted: () => gmail.counters.accepted,
-  /** Resolves when that many were accepted in all. */
+  /** Resolves when `count` messages have been accepted in total. */
   waitForAccepted: (count: number) => gmail.waitFor(() => gmail.counters.accepted >= count),
-  sessions: (): Passed | undefined => door?.passed,
-  /** When each of the transactions it remembers began, in epoch ms. */
+  sessions: (): SessionCounts | undefined => proxy?.sessions,
+  /** Start of each remembered transaction, in epoch ms. */
   begun: () => gmail.transactions.map(({ at }) => at),
 });

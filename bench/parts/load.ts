@@ -1,7 +1,10 @@
 import net from 'node:net';
 import { answerQuestions } from './children.ts';
 
-/** A closed loop of raw keep-alive connections: each sends its next request when the answer to the last one is in. */
+/**
+ * Closed-loop load over raw keep-alive connections: each sends its next request after the response
+ * to the last one.
+ */
 export interface Load {
   readonly port: number;
   readonly path: string;
@@ -15,16 +18,25 @@ export interface Load {
 
 export interface LoadResult {
   readonly seconds: number;
-  readonly answers: Readonly<Record<string, number>>;
+  /** Number of responses by status. */
+  readonly statuses: Readonly<Record<string, number>>;
 }
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 
-export async function run({ port, path, key, body, connections, requests = Infinity, ms = 60_000 }: Load): Promise<LoadResult> {
+export async function run({
+  port,
+  path,
+  key,
+  body,
+  connections,
+  requests = Infinity,
+  ms = 60_000,
+}: Load): Promise<LoadResult> {
   const authorization = key ? `authorization: Bearer ${key}\r\n` : '';
   const head = `POST ${path} HTTP/1.1\r\nhost: localhost\r\n${authorization}content-type: application/json\r\n`;
   const request = Buffer.from(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-  const answers: Record<string, number> = {};
+  const statuses: Record<string, number> = {};
   let left = requests;
   const startedAt = performance.now();
   const endAt = startedAt + ms;
@@ -48,14 +60,14 @@ export async function run({ port, path, key, body, connections, requests = Infin
         const length = Number(/content-length: (\d+)/.exec(text)?.[1] ?? 0);
         if (pending.length < headEnd + 4 + length) return;
         const status = text.slice(9, 12);
-        answers[status] = (answers[status] ?? 0) + 1;
+        statuses[status] = (statuses[status] ?? 0) + 1;
         pending = Buffer.alloc(0);
         next();
       });
       return promise;
     }),
   );
-  return { seconds: (performance.now() - startedAt) / 1000, answers };
+  return { seconds: (performance.now() - startedAt) / 1000, statuses };
 }
 
 answerQuestions('ready', { run });

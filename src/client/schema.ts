@@ -11,7 +11,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Is the process alive? */
+        /**
+         * Check liveness
+         * @description Succeeds while the process handles requests.
+         */
         get: operations["livez"];
         put?: never;
         post?: never;
@@ -29,8 +32,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Does it take messages now?
-         * @description Says nothing of whether Gmail can be reached: what is accepted waits.
+         * Check readiness
+         * @description Succeeds while the service accepts messages. It does not depend on Gmail, since accepted mail waits.
          */
         get: operations["readyz"];
         put?: never;
@@ -48,7 +51,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document */
+        /**
+         * Get the OpenAPI document
+         * @description The description of this API. `/docs` shows it as a page.
+         */
         get: operations["getOpenApi"];
         put?: never;
         post?: never;
@@ -65,7 +71,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Explain an error code */
+        /**
+         * Explain an error code
+         * @description The page that the `type` of a problem refers to.
+         */
         get: operations["explainProblem"];
         put?: never;
         post?: never;
@@ -85,11 +94,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send one message
-         * @description Accepts one message, and answers at once, before it is sent. With `Prefer: wait` the answer tells what became of it.
+         * Send a message
+         * @description Accepts one message and responds before it is sent. With `Prefer: wait` the response has the outcome.
          *
-         *     A repeated request with the same `Idempotency-Key` gets the same answer, and nothing is sent twice. With `Prefer: wait` it waits again, until the
-         *     outcome is known.
+         *     A repeated request with the same `Idempotency-Key` gets the same response, and nothing is sent twice. With `Prefer: wait` it waits again until the outcome is known.
          */
         post: operations["send"];
         delete?: never;
@@ -109,11 +117,9 @@ export interface paths {
         put?: never;
         /**
          * Send up to 100 messages
-         * @description Each is judged on its own, as by POST /send; results stand in the order of the messages. With 207 at least one was refused: its result says why.
-         *     The body may be as large as that of one message. In the rate limit a batch counts as its messages, dry runs included.
+         * @description Handles each message separately, as POST /send does. The results are in the order of the messages. Status 207 means that at least one message was refused; its result has the reason. The size limit of the body is that of one message. A batch counts as its messages towards the rate limit, dry runs included.
          *
-         *     A repeated request with the same `Idempotency-Key` gets the same answer, refusals and all, unless every message was refused. Send what was refused
-         *     in a batch of its own, with a key of its own.
+         *     A repeated request with the same `Idempotency-Key` gets the same response, including refusals, unless every message was refused. To resend refused messages, use a new batch with a new key.
          */
         post: operations["sendBatch"];
         delete?: never;
@@ -130,10 +136,10 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * See what became of a message
-         * @description A key sees the messages it sent, an admin key all. Finished messages are kept for RETAIN.
+         * Get a message
+         * @description A key can read the messages it sent, an admin key all messages. Finished messages are kept for RETAIN.
          *
-         *     With `Prefer: wait` the answer comes when the message is settled, or after that time with its state then.
+         *     With `Prefer: wait` the response is sent when the message is settled, or after that time with its current state.
          */
         get: operations["getMessage"];
         put?: never;
@@ -142,8 +148,8 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change when a scheduled message is sent
-         * @description At most a year ahead. A time in the past is now.
+         * Reschedule a message
+         * @description Changes the time of a scheduled message, to at most one year ahead. A time in the past means now.
          */
         patch: operations["rescheduleMessage"];
         trace?: never;
@@ -156,8 +162,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Find messages
-         * @description Newest first. A cursor stays right while messages come and go: nothing is listed twice, and nothing that was there is left out.
+         * List messages
+         * @description Newest first. A cursor stays valid while messages are added and removed: no message is listed twice or skipped.
          */
         get: operations["listMessages"];
         put?: never;
@@ -179,7 +185,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel a message
-         * @description One that is scheduled, queued or deferred. If an attempt starts at the same moment, one of the two wins, and the answer says which.
+         * @description Cancels a message that is scheduled, queued or deferred. If an attempt starts at the same time, either the cancellation or the attempt succeeds, as the response shows.
          */
         post: operations["cancelMessage"];
         delete?: never;
@@ -198,9 +204,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Try a message again
-         * @description One that failed, expired, or whose outcome is uncertain: with the same Message-ID, and RETRY_FOR from now on.
-         *     An expires_at that has passed no longer holds. Of an uncertain one a second copy may arrive: it then says possible_duplicate.
+         * Retry a message
+         * @description Queues a failed, expired or uncertain message again, with the same Message-ID and a new RETRY_FOR. An `expires_at` in the past is ignored. Retrying an uncertain message can deliver a second copy, so it sets `possible_duplicate`.
          */
         post: operations["retryMessage"];
         delete?: never;
@@ -218,15 +223,15 @@ export interface paths {
         };
         /**
          * List emails
-         * @description Newest first: those of this key, or all for an admin key. GET /messages also searches.
+         * @description The emails of this key, or all emails for an admin key, newest first. GET /messages can also filter.
          */
         get: operations["listEmails"];
         put?: never;
         /**
-         * Send one email
-         * @description As POST /send, in the shape of Resend's API. What it does not take is refused, and the error says what to do instead.
+         * Send an email
+         * @description Like POST /send, in the shape of Resend's API. Unsupported fields are refused with an error that describes the alternative.
          *
-         *     A retried request with the same `Idempotency-Key` gets the same answer, and nothing is sent twice.
+         *     A repeated request with the same `Idempotency-Key` gets the same response, and nothing is sent twice.
          */
         post: operations["sendEmail"];
         delete?: never;
@@ -246,11 +251,9 @@ export interface paths {
         put?: never;
         /**
          * Send up to 100 emails
-         * @description With `x-batch-validation: strict` all are accepted or none; what is wrong with any of them is found before the first is accepted.
-         *     If the service itself fails half-way, the error has the ids of those that were accepted.
-         *     With `permissive` each is judged on its own, and `errors` says which were refused. In the rate limit a batch counts as its emails.
+         * @description With `x-batch-validation: strict` either all emails are accepted or none: all are validated before the first is accepted. If the service fails after accepting some emails, the error has their ids in `accepted`. With `permissive` each email is handled separately, and `errors` lists the refused ones. A batch counts as its emails towards the rate limit.
          *
-         *     A retried request with the same `Idempotency-Key` gets the same answer, and nothing is sent twice.
+         *     A repeated request with the same `Idempotency-Key` gets the same response, and nothing is sent twice.
          */
         post: operations["sendEmailBatch"];
         delete?: never;
@@ -267,8 +270,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * See what became of an email
-         * @description GET /messages/{id} tells more: each recipient, each attempt, and why it failed.
+         * Get an email
+         * @description GET /messages/{id} has more detail: each recipient, each attempt and the reason of a failure.
          */
         get: operations["getEmail"];
         put?: never;
@@ -277,8 +280,8 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Change when a scheduled email is sent
-         * @description At most a year ahead. A time in the past is now.
+         * Reschedule an email
+         * @description Changes the time of a scheduled email, to at most one year ahead. A time in the past means now.
          */
         patch: operations["updateEmail"];
         trace?: never;
@@ -294,7 +297,7 @@ export interface paths {
         put?: never;
         /**
          * Cancel an email
-         * @description One that is scheduled, or still waits to be sent.
+         * @description Cancels an email that is scheduled or waiting to be sent.
          */
         post: operations["cancelEmail"];
         delete?: never;
@@ -311,8 +314,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List the templates
-         * @description What the operator has put into TEMPLATES_DIR, by id, and the variables that each wants.
+         * List templates
+         * @description The templates in TEMPLATES_DIR, ordered by id, with their variables.
          */
         get: operations["listTemplates"];
         put?: never;
@@ -333,8 +336,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * See a template filled in
-         * @description Sends nothing. An unknown id is `template_not_found` with the status 422, as it is in a request to send: a code has one status.
+         * Preview a template
+         * @description Renders a template without sending anything. An unknown id is `template_not_found` with status 422, as in POST /send, since each code has one status.
          */
         post: operations["previewTemplate"];
         delete?: never;
@@ -351,8 +354,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * See which addresses are not sent to
-         * @description Those that Gmail refused for good, and those that somebody entered; by address.
+         * List suppressions
+         * @description Addresses that Gmail refused permanently, and addresses that were added here. Ordered by address.
          */
         get: operations["listSuppressions"];
         put?: never;
@@ -370,18 +373,20 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** See whether and why an address is not sent to */
+        /**
+         * Get a suppression
+         * @description Returns whether an address is suppressed, and the reason.
+         */
         get: operations["getSuppression"];
         /**
-         * Send no more to an address
-         * @description New mail to it is refused, from every account, until it is removed; what is accepted already still goes out.
-         *     It takes the place of what there is for the address, and is answered alike whether there was anything. The body may be left out.
+         * Suppress an address
+         * @description New mail to the address is refused for every account until the suppression is removed. Messages that were already accepted are still sent. Replaces an existing suppression of the address, with the same response. The body is optional.
          */
         put: operations["putSuppression"];
         post?: never;
         /**
-         * Send to an address again
-         * @description From every account. If Gmail refuses it once more, it is remembered once more.
+         * Remove a suppression
+         * @description Allows mail to the address again, for every account. If Gmail refuses the address again, it is suppressed again.
          */
         delete: operations["deleteSuppression"];
         options?: never;
@@ -397,8 +402,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * See how each sender is
-         * @description Ready, or paused and why and until when; what of its quota is used, and when some of that frees.
+         * List accounts
+         * @description Returns the state of each account (ready, or paused with the reason) and how much of its quota is used.
          */
         get: operations["listAccounts"];
         put?: never;
@@ -419,9 +424,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Try an account now
-         * @description Logs in once, and sends nothing. If that works, a paused account resumes, and what waits for it goes out.
-         *     Once a minute at most, and not while Gmail counts too many logins: then it is `rate_limited`.
+         * Verify an account
+         * @description Logs in once, without sending anything. If the login succeeds, a paused account resumes and its waiting mail is sent. Returns `rate_limited` for a second request within a minute, and while Gmail reports too many logins.
          */
         post: operations["verifyAccount"];
         delete?: never;
@@ -431,75 +435,76 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    message: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A message changed
+         * @description Sent when a message is deferred or settled, to WEBHOOK_URL and to the `webhook_url` of the key that sent the message.
+         */
+        post: operations["messageEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * An account was paused or resumed
+         * @description Sent to WEBHOOK_URL. While an account is paused, its mail waits.
+         */
+        post: operations["accountEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
-        /**
-         * @example {
-         *       "to": "ada@example.com",
-         *       "subject": "Your invoice",
-         *       "text": "Here is your invoice."
-         *     }
-         */
         SendRequest: {
-            /** @description Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently. */
+            /** @description The default is GMAIL_FROM. The account that owns the address sends the message. FROM_POLICY decides about an address that no account owns, which Gmail would replace silently. */
             from?: components["schemas"]["Mailbox"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
+            to: components["schemas"]["Mailboxes"];
+            cc?: components["schemas"]["Mailboxes"] | (null | "");
+            bcc?: components["schemas"]["Mailboxes"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
+            reply_to?: components["schemas"]["Mailboxes"] | (null | "");
             /**
-             * @example [
-             *       "ada@example.com",
-             *       {
-             *         "email": "bob@example.com",
-             *         "name": "Bob"
-             *       }
-             *     ]
-             */
-            to: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
-            cc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
-            bcc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
-            reply_to?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
-            /**
-             * @description Required, unless the template has one; this one goes before it.
+             * @description Required unless the template has a subject, which this one overrides.
              * @example Your invoice
              */
             subject?: string | null;
             /** @example <p>Here is your invoice.</p> */
             html?: string | null;
             /**
-             * @description Made from html if absent.
+             * @description Generated from `html` if absent.
              * @example Here is your invoice.
              */
             text?: string | null;
-            /** @description In place of html and text: see GET /templates. */
-            template?: {
-                /** @example invoice */
-                id: string;
-                /**
-                 * @description What to fill it in with: any JSON. null is given, and empty.
-                 * @example {
-                 *       "company": "Acme",
-                 *       "name": "Ada",
-                 *       "url": "https://acme.com/account",
-                 *       "customer": {
-                 *         "name": "Ada"
-                 *       },
-                 *       "number": "2027-001",
-                 *       "items": [
-                 *         {
-                 *           "quantity": 1,
-                 *           "name": "Tea",
-                 *           "price": "4.20"
-                 *         }
-                 *       ],
-                 *       "total": "4.20"
-                 *     }
-                 */
-                variables?: {
-                    [key: string]: unknown;
-                } | unknown[] | (null | "");
-            } | (null | "");
+            /** @description Used instead of `html` and `text`: see GET /templates. */
+            template?: components["schemas"]["TemplateUse"] | (null | "");
             attachments?: components["schemas"]["Attachment"][] | (null | "");
             /**
-             * @description Headers to add: X-… and Auto-Submitted, Comments, Feedback-ID, Importance, Keywords, List-ID, Organization, Precedence, Sensitivity. Everything else has a field of its own or is Outtray's to set.
+             * @description Additional headers: X-… and Auto-Submitted, Comments, Feedback-ID, Importance, Keywords, List-ID, Organization, Precedence, Sensitivity. All other headers have their own field or are set by Outtray.
              * @example {
              *       "X-Entity-Ref": "42"
              *     }
@@ -508,137 +513,83 @@ export interface components {
                 [key: string]: string;
             } | unknown[] | (null | "");
             /**
-             * @description The Message-ID of the message this one answers.
+             * @description The Message-ID of the message that this one replies to.
              * @example <1234@example.com>
              */
             in_reply_to?: string | null;
-            /** @description The Message-IDs of the thread, the oldest first. Of more than 100 the first and the latest are kept. */
-            references?: string[] | string | (null | "");
-            /** @description List-Unsubscribe, and with one_click List-Unsubscribe-Post. */
-            unsubscribe?: {
-                /** @example https://acme.com/unsubscribe/42 */
-                url?: string | null;
-                /**
-                 * @description An address, or one with a query as in a mailto: URL.
-                 * @example unsubscribe@acme.com?subject=unsubscribe
-                 */
-                email?: string | null;
-                /** @description Whether a POST to the url unsubscribes without asking (RFC 8058). */
-                one_click?: boolean | (null | "");
-            } | (null | "");
+            /** @description The Message-IDs of the thread, oldest first. Of more than 100, the first and the 99 latest are kept. */
+            references?: components["schemas"]["References"] | (null | "");
+            /** @description Sets List-Unsubscribe and, with `one_click`, List-Unsubscribe-Post. */
+            unsubscribe?: components["schemas"]["Unsubscribe"] | (null | "");
             /**
-             * @description To find the message by. Not in the mail.
+             * @description Labels to find the message by. They are not part of the mail.
              * @example {
              *       "flow": "welcome"
              *     }
              */
-            tags?: {
-                [key: string]: string | number | boolean;
-            } | unknown[] | (null | "");
+            tags?: components["schemas"]["Labels"] | unknown[] | (null | "");
             /**
-             * @description Given back with the message. Not in the mail.
+             * @description Labels that are returned with the message. They are not part of the mail.
              * @example {
              *       "crm_id": "42"
              *     }
              */
-            metadata?: {
-                [key: string]: string | number | boolean;
-            } | unknown[] | (null | "");
-            /** @description Send it then, at most a year ahead. In the past: now. */
+            metadata?: components["schemas"]["Labels"] | unknown[] | (null | "");
+            /** @description When to send the message, at most one year ahead. A time in the past means now. */
             scheduled_at?: string | null;
-            /** @description Give up then, if it has not been sent. */
+            /** @description When to give up if the message has not been sent. */
             expires_at?: string | (null | "");
-            /** @description High goes before normal, and may use the part of the quota that is kept for it. */
+            /** @description High-priority messages are sent first, and can use the reserve of the quota (GMAIL_RESERVE). */
             priority?: ("high" | "normal") | (null | "");
-            /** @description Say what would be sent, and send nothing. */
+            /** @description Returns what would be sent, and sends nothing. `Idempotency-Key` is ignored. */
             dry_run?: boolean | (null | "");
         };
-        /**
-         * @example {
-         *       "to": "ada@example.com",
-         *       "subject": "Your invoice",
-         *       "text": "Here is your invoice."
-         *     }
-         */
         EmailRequest: {
-            /** @description Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently. */
+            /** @description The default is GMAIL_FROM. The account that owns the address sends the message. FROM_POLICY decides about an address that no account owns, which Gmail would replace silently. */
             from?: components["schemas"]["Mailbox"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
+            to: components["schemas"]["Mailboxes"];
+            cc?: components["schemas"]["Mailboxes"] | (null | "");
+            bcc?: components["schemas"]["Mailboxes"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
+            reply_to?: components["schemas"]["Mailboxes"] | (null | "");
             /**
-             * @example [
-             *       "ada@example.com",
-             *       {
-             *         "email": "bob@example.com",
-             *         "name": "Bob"
-             *       }
-             *     ]
-             */
-            to: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
-            cc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
-            bcc?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
-            reply_to?: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][] | (null | "");
-            /**
-             * @description Required, unless the template has one; this one goes before it.
+             * @description Required unless the template has a subject, which this one overrides.
              * @example Your invoice
              */
             subject?: string | null;
             /** @example <p>Here is your invoice.</p> */
             html?: string | null;
             /**
-             * @description Made from html if absent.
+             * @description Generated from `html` if absent.
              * @example Here is your invoice.
              */
             text?: string | null;
-            /** @description In place of html and text: see GET /templates. */
-            template?: {
-                /** @example invoice */
-                id: string;
-                /**
-                 * @description What to fill it in with: any JSON. null is given, and empty.
-                 * @example {
-                 *       "company": "Acme",
-                 *       "name": "Ada",
-                 *       "url": "https://acme.com/account",
-                 *       "customer": {
-                 *         "name": "Ada"
-                 *       },
-                 *       "number": "2027-001",
-                 *       "items": [
-                 *         {
-                 *           "quantity": 1,
-                 *           "name": "Tea",
-                 *           "price": "4.20"
-                 *         }
-                 *       ],
-                 *       "total": "4.20"
-                 *     }
-                 */
-                variables?: {
-                    [key: string]: unknown;
-                } | unknown[] | (null | "");
-            } | (null | "");
+            /** @description Used instead of `html` and `text`: see GET /templates. */
+            template?: components["schemas"]["TemplateUse"] | (null | "");
             attachments?: {
-                /** @description Refused. No file is fetched from a path or URL: read it, and give its bytes as base64 in content. */
+                /** @description Not supported. Files are not fetched from a path or URL: read the file, and send its content as base64 in content. */
                 path?: unknown | (null | "");
                 /** @example invoice.pdf */
                 filename: string;
                 /**
-                 * @description The bytes of the file, as base64. Line breaks in it are ignored.
+                 * @description The content of the file as base64. Line breaks are ignored.
                  * @example JVBERi0xLjcK
                  */
                 content: string;
                 /**
-                 * @description Found from the filename if absent.
+                 * @description The default depends on the extension of `filename`.
                  * @example application/pdf
                  */
                 content_type?: string | (null | "");
                 /**
-                 * @description Makes it an inline image, which the HTML names as cid:<content_id>.
+                 * @description Makes the file an inline image, which `html` refers to as `cid:<content_id>`.
                  * @example logo
                  */
                 content_id?: string | (null | "");
             }[] | (null | "");
             /**
-             * @description X-… and a few more, as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.
+             * @description The same headers as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.
              * @example {
              *       "X-Entity-Ref": "42"
              *     }
@@ -647,26 +598,16 @@ export interface components {
                 [key: string]: string;
             } | unknown[] | (null | "");
             /**
-             * @description The Message-ID of the message this one answers.
+             * @description The Message-ID of the message that this one replies to.
              * @example <1234@example.com>
              */
             in_reply_to?: string | null;
-            /** @description The Message-IDs of the thread, the oldest first. Of more than 100 the first and the latest are kept. */
-            references?: string[] | string | (null | "");
-            /** @description List-Unsubscribe, and with one_click List-Unsubscribe-Post. */
-            unsubscribe?: {
-                /** @example https://acme.com/unsubscribe/42 */
-                url?: string | null;
-                /**
-                 * @description An address, or one with a query as in a mailto: URL.
-                 * @example unsubscribe@acme.com?subject=unsubscribe
-                 */
-                email?: string | null;
-                /** @description Whether a POST to the url unsubscribes without asking (RFC 8058). */
-                one_click?: boolean | (null | "");
-            } | (null | "");
+            /** @description The Message-IDs of the thread, oldest first. Of more than 100, the first and the 99 latest are kept. */
+            references?: components["schemas"]["References"] | (null | "");
+            /** @description Sets List-Unsubscribe and, with `one_click`, List-Unsubscribe-Post. */
+            unsubscribe?: components["schemas"]["Unsubscribe"] | (null | "");
             /**
-             * @description To find the message by. Not in the mail.
+             * @description Labels to find the message by. They are not part of the mail.
              * @example [
              *       {
              *         "name": "flow",
@@ -678,56 +619,97 @@ export interface components {
                 name: string;
                 value: string | number | boolean;
             }[] | (null | "");
-            /** @description Send it then, at most a year ahead: ISO 8601 with its offset. Words such as "in 1 hour" are not read. In the past: now. */
+            /** @description When to send the email, at most one year ahead: ISO 8601 with an offset. Phrases such as "in 1 hour" are not supported. A time in the past means now. */
             scheduled_at?: string | null;
-            /** @description Refused. There are no topics: leave it out, and keep who wants what in your own application. */
+            /** @description Not supported. There are no topics: remove the field, and manage subscriptions in your application. */
             topic_id?: unknown | (null | "");
         };
         /**
-         * @description A mailbox, as a string or as an object.
+         * @description An email address, as a string or as an object.
          * @example Ada <ada@example.com>
          */
         Mailbox: string | {
             /**
-             * @description A bare address.
+             * @description An address without a name.
              * @example ada@example.com
              */
             email: string;
             /**
-             * @description Shown in place of the address.
+             * @description The name that mail programs display instead of the address.
              * @example Ada
              */
             name?: string | null;
         };
+        /**
+         * @description One mailbox, or a list of mailboxes.
+         * @example [
+         *       "ada@example.com",
+         *       {
+         *         "email": "bob@example.com",
+         *         "name": "Bob"
+         *       }
+         *     ]
+         */
+        Mailboxes: components["schemas"]["Mailbox"] | components["schemas"]["Mailbox"][];
         Attachment: {
             /** @example invoice.pdf */
             filename: string;
             /**
-             * @description The bytes of the file, as base64. Line breaks in it are ignored.
+             * @description The content of the file as base64. Line breaks are ignored.
              * @example JVBERi0xLjcK
              */
             content: string;
             /**
-             * @description Found from the filename if absent.
+             * @description The default depends on the extension of `filename`.
              * @example application/pdf
              */
             content_type?: string | (null | "");
             /**
-             * @description Makes it an inline image, which the HTML names as cid:<content_id>.
+             * @description Makes the file an inline image, which `html` refers to as `cid:<content_id>`.
              * @example logo
              */
             content_id?: string | (null | "");
+        };
+        TemplateUse: {
+            /** @example invoice */
+            id: string;
+            /**
+             * @description The values of the variables, as any JSON. A variable that is null counts as set, and renders as empty.
+             * @example {
+             *       "customer": {
+             *         "name": "Ada"
+             *       }
+             *     }
+             */
+            variables?: {
+                [key: string]: unknown;
+            } | unknown[] | (null | "");
+        };
+        References: string[] | string;
+        Unsubscribe: {
+            /** @example https://acme.com/unsubscribe/42 */
+            url?: string | null;
+            /**
+             * @description An address, optionally with a query as in a mailto: URL.
+             * @example unsubscribe@acme.com?subject=unsubscribe
+             */
+            email?: string | null;
+            /** @description Whether a POST to `url` unsubscribes without confirmation (RFC 8058). */
+            one_click?: boolean | (null | "");
+        };
+        Labels: {
+            [key: string]: string | number | boolean;
         };
         Message: {
             /** @example msg_01k7m4q2 */
             id: string;
             /**
-             * @description Sent means that Gmail took it for every recipient, not that it was delivered or read.
+             * @description `sent`: Gmail accepted the message for every recipient, which does not mean that it was delivered or read.
              * @enum {string}
              */
             status: "scheduled" | "queued" | "sending" | "deferred" | "sent" | "partially_sent" | "failed" | "uncertain" | "canceled" | "expired";
             /**
-             * @description The Message-ID header, to thread by.
+             * @description The Message-ID header; replies refer to it.
              * @example <msg_01k7m4q2@acme.com>
              */
             message_id: string;
@@ -738,7 +720,7 @@ export interface components {
             reply_to: components["schemas"]["Address"][];
             subject: string;
             /**
-             * @description The id of the template it was made from.
+             * @description The id of its template.
              * @example invoice
              */
             template: string | null;
@@ -752,48 +734,53 @@ export interface components {
             /** @enum {string} */
             priority: "high" | "normal";
             /**
-             * @description The account that sends it.
+             * @description The account that sends the message.
              * @example bot@acme.com
              */
             account: string;
             /** Format: date-time */
             created_at: string;
+            /** Format: date-time */
             scheduled_at: string | null;
+            /** Format: date-time */
             expires_at: string | null;
+            /** Format: date-time */
             next_attempt_at: string | null;
+            /** Format: date-time */
             finished_at: string | null;
             recipients: components["schemas"]["Recipient"][];
             attempts: components["schemas"]["Attempt"][];
-            /** @description Why it failed, or why it waits. */
+            /** @description Why the message failed, or why it is waiting. */
             error: components["schemas"]["DeliveryError"] | null;
-            /** @description What the service changed about the message. */
+            /** @description Changes that the service made to the message. */
             warnings: components["schemas"]["Warning"][];
-            /** @description An attempt ended without an answer and another followed. */
+            /** @description An attempt ended without a reply and was followed by another. */
             possible_duplicate: boolean;
-            /** @description Sent with a test key: it goes to the built-in simulator, never to Gmail. */
+            /** @description Whether it was sent with a test key: then it goes to the built-in simulator, never to Gmail. */
             test: boolean;
             /**
-             * @description What an accepted message survives: memory is lost in a crash or restart.
+             * @description Where accepted messages are stored. Those in `memory` are lost in a crash or restart.
              * @enum {string}
              */
             durability: "memory" | "disk" | "redis";
             /**
-             * @description The name of the API key that sent it. Only admins see it.
+             * @description The name of the API key that sent it. Only in responses to admin keys.
              * @example crm
              */
             key?: string;
         };
-        /** @description What is left of a finished message that had to be dropped before RETAIN. */
+        /** @description What remains of a finished message that was dropped before RETAIN, for lack of space. */
         DroppedMessage: {
             /** @example msg_01k7m4q2 */
             id: string;
-            /** @description Null: not known any more. */
+            /** @description Null if it is no longer known. */
             status: ("scheduled" | "queued" | "sending" | "deferred" | "sent" | "partially_sent" | "failed" | "uncertain" | "canceled" | "expired") | null;
+            /** Format: date-time */
             finished_at: string | null;
         };
         MessageList: {
             messages: components["schemas"]["Message"][];
-            /** @description Give it as cursor for the next page; null on the last one. */
+            /** @description The `cursor` of the next page. Null on the last page. */
             next_cursor: string | null;
         };
         Address: {
@@ -806,7 +793,7 @@ export interface components {
             /** @example ada@example.com */
             email: string;
             /**
-             * @description Suppressed: not tried, see GET /suppressions/{email}.
+             * @description `suppressed`: not attempted, see GET /suppressions/{email}.
              * @enum {string}
              */
             status: "pending" | "accepted" | "rejected" | "suppressed";
@@ -816,7 +803,10 @@ export interface components {
             number: number;
             /** Format: date-time */
             started_at: string;
-            /** @description Null while it runs. */
+            /**
+             * Format: date-time
+             * @description Null while the attempt is running.
+             */
             ended_at: string | null;
             /** @example bot@acme.com */
             account: string;
@@ -827,12 +817,12 @@ export interface components {
             /** @example invoice.pdf */
             filename: string;
             /**
-             * @description Bytes of the decoded content.
+             * @description Size of the decoded content, in bytes.
              * @example 48213
              */
             size: number;
             /**
-             * @description The media type it is sent with. Null: accepted by a version that did not keep it.
+             * @description The media type that it is sent with. Null if it was accepted by a version that did not store it.
              * @example application/pdf
              */
             content_type: string | null;
@@ -852,7 +842,7 @@ export interface components {
              */
             enhanced: string | null;
             /**
-             * @description What the server said, its lines joined.
+             * @description The text of the reply, its lines joined.
              * @example OK  1722933305 a1b2 - gsmtp
              */
             response: string;
@@ -861,11 +851,11 @@ export interface components {
             code: components["schemas"]["ErrorCode"];
             title: string;
             detail: string;
-            /** @description What mends it. */
+            /** @description How to fix the cause. */
             hint: string;
             retryable: boolean;
             /**
-             * @description Whose fault: a fault of the account delays mail, but never fails it.
+             * @description What the fault affects. A fault of the account delays its mail, but never fails it.
              * @enum {string}
              */
             scope: "message" | "account";
@@ -875,82 +865,81 @@ export interface components {
             /** @example bot@acme.com */
             user: string;
             /**
-             * @description Paused: mail is accepted and waits; it goes out by itself when the cause is gone.
+             * @description Mail for a paused account is accepted and waits. It is sent automatically once the cause is fixed.
              * @enum {string}
              */
             status: "ready" | "paused";
             /**
-             * @description Why it is paused.
+             * @description Why the account is paused.
              * @example bad_credentials
              */
             code: components["schemas"]["ErrorCode"] | null;
             detail: string | null;
-            /** @description What mends it. */
+            /** @description How to fix the cause. */
             hint: string | null;
             smtp: components["schemas"]["SmtpReply"] | null;
-            /** @description When the pause began. */
+            /**
+             * Format: date-time
+             * @description When the pause started.
+             */
             since: string | null;
-            /** @description When it is tried again; once that has passed, the next message tries it. */
+            /**
+             * Format: date-time
+             * @description The earliest time of the next attempt. After it, the next message is sent as a probe.
+             */
             until: string | null;
             quota: {
-                messages: {
-                    /**
-                     * @description What the configuration allows in 24 hours.
-                     * @example 2000
-                     */
-                    limit: number;
-                    /** @description What Gmail has shown to be the limit, if that is less. */
-                    learned: number | null;
-                    /**
-                     * @description What Gmail accepted in the last 24 hours, as far as it was counted.
-                     * @example 12
-                     */
-                    used: number;
-                    /** @example 1988 */
-                    left: number;
-                };
-                recipients: {
-                    /**
-                     * @description What the configuration allows in 24 hours.
-                     * @example 2000
-                     */
-                    limit: number;
-                    /** @description What Gmail has shown to be the limit, if that is less. */
-                    learned: number | null;
-                    /**
-                     * @description What Gmail accepted in the last 24 hours, as far as it was counted.
-                     * @example 12
-                     */
-                    used: number;
-                    /** @example 1988 */
-                    left: number;
-                };
+                messages: components["schemas"]["QuotaUsage"];
+                recipients: components["schemas"]["QuotaUsage"];
                 /**
-                 * @description The part of each that only priority high may use.
+                 * @description The share of each quota that only high-priority mail can use.
                  * @example 0.1
                  */
                 reserve: number;
                 /**
                  * Format: date-time
-                 * @description What was sent before is not counted.
+                 * @description Mail sent before this time is not counted.
                  */
                 counted_since: string;
-                /** @description When the oldest of what is used leaves the window. */
+                /**
+                 * Format: date-time
+                 * @description When the oldest counted mail leaves the 24-hour window.
+                 */
                 frees_at: string | null;
             };
             connections: {
                 /**
-                 * @description SMTP_CONNECTIONS.
+                 * @description The value of SMTP_CONNECTIONS.
                  * @example 3
                  */
                 max: number;
                 /**
-                 * @description How many may be busy at once now: fewer after Gmail asked to slow down.
+                 * @description The number of connections that can currently be in use. Lower than `max` after Gmail asked to slow down.
                  * @example 3
                  */
                 allowed: number;
+                /** @description The number of connections in use. */
                 busy: number;
             };
+        };
+        QuotaUsage: {
+            /**
+             * @description The configured limit for 24 hours.
+             * @example 2000
+             */
+            limit: number;
+            /** @description A lower limit that Gmail has enforced. */
+            learned: number | null;
+            /**
+             * @description Accepted by Gmail in the last 24 hours, since `counted_since`.
+             * @example 12
+             */
+            used: number;
+            /**
+             * @description What remains.
+             * @example 1988
+             */
+            left: number;
         };
         Preview: {
             /** @constant */
@@ -963,62 +952,64 @@ export interface components {
                 name: string;
                 value: string;
             }[];
-            /** @description Bytes of the encoded message. */
+            /** @description Size of the encoded message, in bytes. */
             size: number;
             message_id: string;
-            /** @description What the service changed about the message. */
+            /** @description Changes that the service made to the message. */
             warnings: components["schemas"]["Warning"][];
         };
         SendResult: components["schemas"]["Message"] | components["schemas"]["Preview"] | components["schemas"]["DroppedMessage"];
         BatchAnswer: {
+            /** @description The number of accepted messages. */
             accepted: number;
+            /** @description The number of refused messages. */
             refused: number;
-            /** @description In the order of the messages. */
+            /** @description One result for each message, in the same order. */
             results: components["schemas"]["BatchResult"][];
         };
         BatchResult: {
             /**
-             * @description What POST /send would have answered: 202 if it is accepted.
+             * @description The status that POST /send would return: 202 if the message was accepted.
              * @example 202
              */
             status: number;
-            /** @description The message, if it is accepted. */
+            /** @description The message, if it was accepted. */
             message?: components["schemas"]["Message"] | components["schemas"]["DroppedMessage"];
-            /** @description What would be sent, if it is a dry run. */
+            /** @description What would be sent, for a dry run. */
             preview?: components["schemas"]["Preview"];
-            /** @description Why it is refused; pointers are into the body of the batch. */
+            /** @description Why the message was refused. Pointers refer to the body of the batch. */
             error?: components["schemas"]["Problem"];
         };
         Suppression: {
             /** @example nobody@example.com */
             email: string;
             /**
-             * @description Refused: Gmail refused it for good. Manual: somebody entered it.
+             * @description `refused`: Gmail refused the address permanently. `manual`: added by PUT /suppressions/{email}.
              * @enum {string}
              */
             reason: "refused" | "manual";
             /**
-             * @description The accounts that do not send to it; null: none does.
+             * @description The accounts that do not send to the address. Null means all accounts.
              * @example [
              *       "bot@acme.com"
              *     ]
              */
             accounts: string[] | null;
-            /** @description What Gmail said. */
+            /** @description The reply of Gmail. */
             smtp: components["schemas"]["SmtpReply"] | null;
             /**
              * @description The id of the message that Gmail refused.
              * @example msg_01k7m4q2
              */
             message: string | null;
-            /** @description What the person who entered it wrote. */
+            /** @description The note of the request that added it. */
             note: string | null;
             /** Format: date-time */
             created_at: string;
         };
         SuppressionList: {
             suppressions: components["schemas"]["Suppression"][];
-            /** @description Give it as cursor for the next page; null on the last one. */
+            /** @description The `cursor` of the next page. Null on the last page. */
             next_cursor: string | null;
         };
         /**
@@ -1047,28 +1038,28 @@ export interface components {
             /** @example /send */
             instance: string;
             code: components["schemas"]["ErrorCode"];
-            /** @description Whether the same request may succeed later. */
+            /** @description Whether the same request can succeed later. */
             retryable: boolean;
-            /** @description Names the request in the logs. */
+            /** @description The id of the request, which is also in the log. */
             request_id: string;
-            /** @description Everything that is wrong with the request, part by part. */
+            /** @description Every invalid part of the request. */
             errors: components["schemas"]["FieldError"][];
-            /** @description What mends it. */
+            /** @description How to fix the cause. */
             hint: string;
-            /** @description What the mail server said. */
+            /** @description The reply of the mail server. */
             smtp?: components["schemas"]["SmtpReply"];
             /** @description The message that failed. */
             message?: components["schemas"]["Message"];
         };
         FieldError: {
             /**
-             * @description A JSON Pointer into the body; or header:Name, query:name or path:name.
+             * @description A JSON Pointer (RFC 6901) into the body; or `header:Name`, `query:name` or `path:name`.
              * @example /to/0
              */
             pointer: string;
             /** @example invalid_address */
             code: string;
-            /** @description What is wrong, and how to mend it. */
+            /** @description What is wrong, and how to fix it. */
             detail: string;
         };
         Email: {
@@ -1101,84 +1092,99 @@ export interface components {
              *     ]
              */
             bcc: string[];
-            /** @description null once the content of the message is no longer kept. */
+            /** @description Null once the content is no longer stored. */
             reply_to: string[] | null;
             subject: string;
             /** Format: date-time */
             created_at: string;
+            /** Format: date-time */
             scheduled_at: string | null;
             /**
-             * @description Sent means that Gmail took it: never delivered, opened or clicked, which Outtray cannot know. GET /messages/{id} tells more than these.
+             * @description `sent`: Gmail accepted the email. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
              * @enum {string}
              */
             last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "failed" | "canceled";
-            /** @description null if there is none, or once the content of the message is no longer kept. */
+            /** @description Null if there is none, or once the content is no longer stored. */
             html: string | null;
-            /** @description null if there is none, or once the content of the message is no longer kept. */
+            /** @description Null if there is none, or once the content is no longer stored. */
             text: string | null;
             tags: {
                 name: string;
                 value: string;
             }[];
         };
+        EmailEntry: {
+            /** @example msg_01k7m4q2 */
+            id: string;
+            /**
+             * @description The Message-ID header.
+             * @example <msg_01k7m4q2@acme.com>
+             */
+            message_id: string;
+            /** @example Acme <bot@acme.com> */
+            from: string;
+            /**
+             * @example [
+             *       "Ada <ada@example.com>"
+             *     ]
+             */
+            to: string[];
+            /**
+             * @example [
+             *       "Ada <ada@example.com>"
+             *     ]
+             */
+            cc: string[];
+            /**
+             * @example [
+             *       "Ada <ada@example.com>"
+             *     ]
+             */
+            bcc: string[];
+            /** @description Null once the content is no longer stored. */
+            reply_to: string[] | null;
+            subject: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            scheduled_at: string | null;
+            /**
+             * @description `sent`: Gmail accepted the email. There is no `delivered`, `opened` or `clicked`, which Outtray cannot know. GET /messages/{id} has more detail.
+             * @enum {string}
+             */
+            last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "failed" | "canceled";
+        };
         EmailList: {
             /** @constant */
             object: "list";
             has_more: boolean;
-            data: {
-                /** @example msg_01k7m4q2 */
-                id: string;
-                /**
-                 * @description The Message-ID header.
-                 * @example <msg_01k7m4q2@acme.com>
-                 */
-                message_id: string;
-                /** @example Acme <bot@acme.com> */
-                from: string;
-                /**
-                 * @example [
-                 *       "Ada <ada@example.com>"
-                 *     ]
-                 */
-                to: string[];
-                /**
-                 * @example [
-                 *       "Ada <ada@example.com>"
-                 *     ]
-                 */
-                cc: string[];
-                /**
-                 * @example [
-                 *       "Ada <ada@example.com>"
-                 *     ]
-                 */
-                bcc: string[];
-                /** @description null once the content of the message is no longer kept. */
-                reply_to: string[] | null;
-                subject: string;
-                /** Format: date-time */
-                created_at: string;
-                scheduled_at: string | null;
-                /**
-                 * @description Sent means that Gmail took it: never delivered, opened or clicked, which Outtray cannot know. GET /messages/{id} tells more than these.
-                 * @enum {string}
-                 */
-                last_event: "scheduled" | "queued" | "delivery_delayed" | "sent" | "failed" | "canceled";
-            }[];
+            data: components["schemas"]["EmailEntry"][];
         };
         EmailBatchAnswer: {
-            /** @description Those that were accepted, in the order of the batch. */
+            /** @description The accepted emails, in the order of the batch. */
             data: {
                 /** @example msg_01k7m4q2 */
                 id: string;
             }[];
-            /** @description Those that were refused. Only with x-batch-validation: permissive. */
+            /** @description The refused emails. Only with `x-batch-validation: permissive`. */
             errors?: {
-                /** @description Its place in the batch, from 0. */
+                /** @description The position in the batch, from 0. */
                 index: number;
                 message: string;
             }[];
         };
+        /**
+         * @example {
+         *       "statusCode": 403,
+         *       "name": "validation_error",
+         *       "message": "Recipient not allowed. Send to an address that `allowed_recipients` of the key and ALLOWED_RECIPIENTS of the service allow, or ask the operator to add this one.",
+         *       "code": "recipient_not_allowed",
+         *       "hint": "Send to an address that `allowed_recipients` of the key and ALLOWED_RECIPIENTS of the service allow, or ask the operator to add this one.",
+         *       "retryable": false,
+         *       "request_id": "req_6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11",
+         *       "errors": []
+         *     }
+         */
         ResendError: {
             /** @example 422 */
             statusCode: number;
@@ -1187,40 +1193,887 @@ export interface components {
              * @enum {string}
              */
             name: "invalid_idempotency_key" | "validation_error" | "missing_api_key" | "restricted_api_key" | "invalid_api_key" | "not_found" | "method_not_allowed" | "invalid_idempotent_request" | "concurrent_idempotent_requests" | "invalid_attachment" | "invalid_from_address" | "invalid_parameter" | "missing_required_field" | "rate_limit_exceeded" | "application_error" | "internal_server_error";
-            /** @description What is wrong, and how to mend it. */
+            /** @description What is wrong, and how to fix it. */
             message: string;
-            /** @description Which of our errors it is: see /problems/{code}. */
+            /** @description The code of the error: see /problems/{code}. */
             code: components["schemas"]["ErrorCode"];
-            /** @description What mends it. */
+            /** @description How to fix the cause. */
             hint: string;
-            /** @description Whether the same request may succeed later. */
+            /** @description Whether the same request can succeed later. */
             retryable: boolean;
-            /** @description Names the request in the logs. */
+            /** @description The id of the request, which is also in the log. */
             request_id: string;
-            /** @description Everything that is wrong with the request, part by part. */
+            /** @description Every invalid part of the request. */
             errors: components["schemas"]["FieldError"][];
-            /** @description The first emails of the batch, which were accepted before it failed. They are sent: do not send them again. */
+            /** @description The first emails of the batch, which were accepted before it failed. Do not send them again. */
             accepted?: {
                 /** @example msg_01k7m4q2 */
                 id: string;
             }[];
         };
         /**
-         * @description The part of an error to branch on: titles, details and hints may be reworded.
+         * @description A stable code that clients can branch on. Titles, details and hints can change.
          * @enum {string}
          */
         ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "tls_failed";
+        MessageEvent: {
+            /**
+             * @description The status that the message changed to.
+             * @enum {string}
+             */
+            type: "message.deferred" | "message.sent" | "message.partially_sent" | "message.failed" | "message.uncertain" | "message.canceled" | "message.expired";
+            /**
+             * Format: date-time
+             * @description When the event happened.
+             */
+            timestamp: string;
+            /** @description Increases with each event of a message. Of two events of a message the one with the higher sequence is the later. */
+            sequence: number;
+            data: components["schemas"]["Message"];
+        };
+        AccountEvent: {
+            /** @enum {string} */
+            type: "account.paused" | "account.resumed";
+            /**
+             * Format: date-time
+             * @description When the event happened.
+             */
+            timestamp: string;
+            data: components["schemas"]["Account"];
+        };
     };
-    responses: never;
-    parameters: never;
+    responses: {
+        /** @description `invalid_json`: Malformed request. */
+        PublicInvalidJson: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "invalid_json";
+                };
+            };
+        };
+        /**
+         * @description `queue_full`: Queue full.
+         *
+         *     `queue_unavailable`: Queue unavailable.
+         *
+         *     `shutting_down`: Service shutting down.
+         */
+        PublicQueueFullOrQueueUnavailableOrShuttingDown: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_full" | "queue_unavailable" | "shutting_down";
+                };
+            };
+        };
+        /** @description `not_found`: Not found. */
+        PublicNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "not_found";
+                };
+            };
+        };
+        /** @description `rate_limited`: Too many requests. */
+        PublicRateLimited: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "rate_limited";
+                };
+            };
+        };
+        /** @description `invalid_json`: Malformed request. */
+        InvalidJson: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "invalid_json";
+                };
+            };
+        };
+        /**
+         * @description `missing_api_key`: API key missing.
+         *
+         *     `invalid_api_key`: API key not recognized.
+         */
+        MissingApiKeyOrInvalidApiKey: {
+            headers: {
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "missing_api_key" | "invalid_api_key";
+                };
+            };
+        };
+        /**
+         * @description `insufficient_scope`: API key lacks the scope.
+         *
+         *     `sender_not_allowed`: Sender not allowed.
+         *
+         *     `recipient_not_allowed`: Recipient not allowed.
+         */
+        InsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed";
+                };
+            };
+        };
+        /** @description `request_timeout`: Request timed out. */
+        RequestTimeout: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "request_timeout";
+                };
+            };
+        };
+        /** @description `idempotency_in_progress`: First request with this Idempotency-Key still in progress. */
+        IdempotencyInProgress: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "idempotency_in_progress";
+                };
+            };
+        };
+        /** @description `message_too_large`: Message too large. */
+        MessageTooLarge: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "message_too_large";
+                };
+            };
+        };
+        /** @description `unsupported_media_type`: Unsupported media type. */
+        UnsupportedMediaType: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "unsupported_media_type";
+                };
+            };
+        };
+        /**
+         * @description `validation_failed`: Invalid request.
+         *
+         *     `idempotency_key_reused`: Idempotency-Key used with another request.
+         *
+         *     `template_not_found`: Template not found.
+         *
+         *     `template_failed`: Template could not be rendered.
+         *
+         *     `attachment_blocked`: Attachment type blocked by Gmail.
+         *
+         *     `recipient_suppressed`: Recipient suppressed.
+         *
+         *     `recipients_rejected`: Every recipient was refused.
+         *
+         *     `mailbox_full`: Mailbox of the recipient is full.
+         *
+         *     `content_rejected`: Gmail refused the content.
+         *
+         *     `sender_rejected`: Sender address refused.
+         *
+         *     `policy_rejected`: Message refused by a policy.
+         */
+        Send422: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "validation_failed" | "idempotency_key_reused" | "template_not_found" | "template_failed" | "attachment_blocked" | "recipient_suppressed" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "sender_rejected" | "policy_rejected";
+                };
+            };
+        };
+        /** @description `rate_limited`: Too many requests. */
+        RateLimited: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "rate_limited";
+                };
+            };
+        };
+        /** @description `internal_error`: Internal error in Outtray. */
+        InternalError: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "internal_error";
+                };
+            };
+        };
+        /**
+         * @description `smtp_rejected`: Message refused by the mail server.
+         *
+         *     `retries_exhausted`: Retries exhausted.
+         *
+         *     `delivery_uncertain`: Delivery uncertain.
+         */
+        SmtpRejectedOrRetriesExhaustedOrDeliveryUncertain: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "smtp_rejected" | "retries_exhausted" | "delivery_uncertain";
+                };
+            };
+        };
+        /**
+         * @description `queue_unavailable`: Queue unavailable.
+         *
+         *     `queue_full`: Queue full.
+         *
+         *     `shutting_down`: Service shutting down.
+         */
+        QueueUnavailableOrQueueFullOrShuttingDown: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_unavailable" | "queue_full" | "shutting_down";
+                };
+            };
+        };
+        /** @description `expired`: Message expired. */
+        Expired: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "expired";
+                };
+            };
+        };
+        /** @description `insufficient_scope`: API key lacks the scope. */
+        InsufficientScope: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "insufficient_scope";
+                };
+            };
+        };
+        /**
+         * @description `validation_failed`: Invalid request.
+         *
+         *     `idempotency_key_reused`: Idempotency-Key used with another request.
+         */
+        ValidationFailedOrIdempotencyKeyReused: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "validation_failed" | "idempotency_key_reused";
+                };
+            };
+        };
+        /** @description `message_not_found`: Message not found. */
+        MessageNotFound: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "message_not_found";
+                };
+            };
+        };
+        /** @description `queue_unavailable`: Queue unavailable. */
+        QueueUnavailable: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_unavailable";
+                };
+            };
+        };
+        /** @description `not_reschedulable`: Message is no longer scheduled. */
+        NotReschedulable: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "not_reschedulable";
+                };
+            };
+        };
+        /** @description `validation_failed`: Invalid request. */
+        ValidationFailed: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "validation_failed";
+                };
+            };
+        };
+        /**
+         * @description `queue_unavailable`: Queue unavailable.
+         *
+         *     `queue_full`: Queue full.
+         */
+        QueueUnavailableOrQueueFull: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_unavailable" | "queue_full";
+                };
+            };
+        };
+        /** @description `not_cancelable`: Message can no longer be canceled. */
+        NotCancelable: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "not_cancelable";
+                };
+            };
+        };
+        /** @description `not_retryable`: Message cannot be retried. */
+        NotRetryable: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "not_retryable";
+                };
+            };
+        };
+        /**
+         * @description `validation_error`, `invalid_json`: Malformed request.
+         *
+         *     `invalid_idempotency_key`, `validation_failed`: Invalid request.
+         */
+        ResendInvalidJsonOrValidationFailed: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "invalid_json" | "validation_failed";
+                };
+            };
+        };
+        /**
+         * @description `missing_api_key`, `missing_api_key`: API key missing.
+         *
+         *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
+         */
+        ResendMissingApiKeyOrInsufficientScope: {
+            headers: {
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "missing_api_key" | "insufficient_scope";
+                };
+            };
+        };
+        /**
+         * @description `invalid_api_key`, `invalid_api_key`: API key not recognized.
+         *
+         *     `validation_error`, `sender_not_allowed`: Sender not allowed.
+         *
+         *     `validation_error`, `recipient_not_allowed`: Recipient not allowed.
+         */
+        ResendInvalidApiKeyOrSenderNotAllowedOrRecipientNotAllowed: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "invalid_api_key" | "sender_not_allowed" | "recipient_not_allowed";
+                };
+            };
+        };
+        /** @description `application_error`, `request_timeout`: Request timed out. */
+        ResendRequestTimeout: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "request_timeout";
+                };
+            };
+        };
+        /**
+         * @description `concurrent_idempotent_requests`, `idempotency_in_progress`: First request with this Idempotency-Key still in progress.
+         *
+         *     `invalid_idempotent_request`, `idempotency_key_reused`: Idempotency-Key used with another request.
+         */
+        ResendIdempotencyInProgressOrIdempotencyKeyReused: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "idempotency_in_progress" | "idempotency_key_reused";
+                };
+            };
+        };
+        /** @description `validation_error`, `message_too_large`: Message too large. */
+        ResendMessageTooLarge: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "message_too_large";
+                };
+            };
+        };
+        /** @description `validation_error`, `unsupported_media_type`: Unsupported media type. */
+        ResendUnsupportedMediaType: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "unsupported_media_type";
+                };
+            };
+        };
+        /**
+         * @description `validation_error`, `validation_failed`: Invalid request.
+         *
+         *     `invalid_attachment`, `attachment_blocked`: Attachment type blocked by Gmail.
+         *
+         *     `validation_error`, `template_not_found`: Template not found.
+         *
+         *     `validation_error`, `template_failed`: Template could not be rendered.
+         *
+         *     `validation_error`, `recipient_suppressed`: Recipient suppressed.
+         */
+        SendEmail422: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "validation_failed" | "attachment_blocked" | "template_not_found" | "template_failed" | "recipient_suppressed";
+                };
+            };
+        };
+        /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
+        ResendRateLimited: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "rate_limited";
+                };
+            };
+        };
+        /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
+        ResendInternalError: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "internal_error";
+                };
+            };
+        };
+        /**
+         * @description `application_error`, `queue_unavailable`: Queue unavailable.
+         *
+         *     `application_error`, `queue_full`: Queue full.
+         *
+         *     `application_error`, `shutting_down`: Service shutting down.
+         */
+        ResendQueueUnavailableOrQueueFullOrShuttingDown: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_unavailable" | "queue_full" | "shutting_down";
+                };
+            };
+        };
+        /** @description `validation_error`, `invalid_json`: Malformed request. */
+        ResendInvalidJson: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "invalid_json";
+                };
+            };
+        };
+        /** @description `invalid_api_key`, `invalid_api_key`: API key not recognized. */
+        ResendInvalidApiKey: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "invalid_api_key";
+                };
+            };
+        };
+        /** @description `validation_error`, `validation_failed`: Invalid request. */
+        ResendValidationFailed: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "validation_failed";
+                };
+            };
+        };
+        /** @description `application_error`, `queue_unavailable`: Queue unavailable. */
+        ResendQueueUnavailable: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_unavailable";
+                };
+            };
+        };
+        /** @description `not_found`, `message_not_found`: Message not found. */
+        ResendMessageNotFound: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "message_not_found";
+                };
+            };
+        };
+        /** @description `validation_error`, `not_reschedulable`: Message is no longer scheduled. */
+        ResendNotReschedulable: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "not_reschedulable";
+                };
+            };
+        };
+        /**
+         * @description `application_error`, `queue_unavailable`: Queue unavailable.
+         *
+         *     `application_error`, `queue_full`: Queue full.
+         */
+        ResendQueueUnavailableOrQueueFull: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_unavailable" | "queue_full";
+                };
+            };
+        };
+        /** @description `validation_error`, `not_cancelable`: Message can no longer be canceled. */
+        ResendNotCancelable: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ResendError"] & {
+                    /** @enum {unknown} */
+                    code?: "not_cancelable";
+                };
+            };
+        };
+        /**
+         * @description `validation_failed`: Invalid request.
+         *
+         *     `template_not_found`: Template not found.
+         *
+         *     `template_failed`: Template could not be rendered.
+         */
+        ValidationFailedOrTemplateNotFoundOrTemplateFailed: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "validation_failed" | "template_not_found" | "template_failed";
+                };
+            };
+        };
+        /** @description `not_found`: Not found. */
+        NotFound: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "not_found";
+                };
+            };
+        };
+        /**
+         * @description `dns_failed`: Mail server name not resolved.
+         *
+         *     `connect_failed`: Mail server unreachable.
+         *
+         *     `connect_timeout`: Mail server did not respond in time.
+         *
+         *     `connection_lost`: Connection to the mail server lost.
+         *
+         *     `smtp_protocol_error`: Invalid SMTP reply.
+         *
+         *     `smtp_temporary_failure`: Temporary failure of the mail server.
+         */
+        VerifyAccount502: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure";
+                };
+            };
+        };
+    };
+    parameters: {
+        /** @description `wait=N` (RFC 7240): responds when the message is settled, or after N seconds. N is 1 to 60; higher values count as 60. */
+        Prefer: string;
+        /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
+        "Idempotency-Key": string;
+        /** @description The `id` of an accepted message. */
+        id: string;
+        /** @description The maximum number of items, 20 by default. */
+        limit: number;
+        /** @description The `next_cursor` of the previous page. */
+        cursor: string;
+        /** @description An address without a name. */
+        email: string;
+        /** @description The id of the event. Retries have the same id, so it can be used to ignore duplicates. */
+        "webhook-id": string;
+        /** @description When this attempt was made, in seconds since the epoch. */
+        "webhook-timestamp": number;
+        /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET. */
+        "webhook-signature": string;
+    };
     requestBodies: never;
-    headers: never;
+    headers: {
+        /** @description Time to wait, in seconds. */
+        "Retry-After": number;
+        /** @description The path of the message. */
+        Location: string;
+        /** @description The preference that was applied. */
+        "Preference-Applied": string;
+        /** @description Present if this is the response to an earlier request with the same key. */
+        "Idempotency-Replayed": string;
+        /** @description Limits of the key: q requests in w seconds, where a batch counts as its messages. For a message, also the limit of its account: q messages in w seconds. */
+        "RateLimit-Policy": string;
+        /** @description What remains of the limits: r requests, until the window ends in t seconds; for the account, r messages of this priority, and more in t seconds. Mail beyond the limit of the account waits. */
+        RateLimit: string;
+        /** @description The authentication scheme. */
+        "WWW-Authenticate": string;
+    };
     pathItems: never;
 }
 export type SendRequest = components['schemas']['SendRequest'];
 export type EmailRequest = components['schemas']['EmailRequest'];
 export type Mailbox = components['schemas']['Mailbox'];
+export type Mailboxes = components['schemas']['Mailboxes'];
 export type Attachment = components['schemas']['Attachment'];
+export type TemplateUse = components['schemas']['TemplateUse'];
+export type References = components['schemas']['References'];
+export type Unsubscribe = components['schemas']['Unsubscribe'];
+export type Labels = components['schemas']['Labels'];
 export type Message = components['schemas']['Message'];
 export type DroppedMessage = components['schemas']['DroppedMessage'];
 export type MessageList = components['schemas']['MessageList'];
@@ -1232,6 +2085,7 @@ export type Warning = components['schemas']['Warning'];
 export type SmtpReply = components['schemas']['SmtpReply'];
 export type DeliveryError = components['schemas']['DeliveryError'];
 export type Account = components['schemas']['Account'];
+export type QuotaUsage = components['schemas']['QuotaUsage'];
 export type Preview = components['schemas']['Preview'];
 export type SendResult = components['schemas']['SendResult'];
 export type BatchAnswer = components['schemas']['BatchAnswer'];
@@ -1241,10 +2095,77 @@ export type SuppressionList = components['schemas']['SuppressionList'];
 export type Problem = components['schemas']['Problem'];
 export type FieldError = components['schemas']['FieldError'];
 export type Email = components['schemas']['Email'];
+export type EmailEntry = components['schemas']['EmailEntry'];
 export type EmailList = components['schemas']['EmailList'];
 export type EmailBatchAnswer = components['schemas']['EmailBatchAnswer'];
 export type ResendError = components['schemas']['ResendError'];
 export type ErrorCode = components['schemas']['ErrorCode'];
+export type MessageEvent = components['schemas']['MessageEvent'];
+export type AccountEvent = components['schemas']['AccountEvent'];
+export type ResponsePublicInvalidJson = components['responses']['PublicInvalidJson'];
+export type ResponsePublicQueueFullOrQueueUnavailableOrShuttingDown = components['responses']['PublicQueueFullOrQueueUnavailableOrShuttingDown'];
+export type ResponsePublicNotFound = components['responses']['PublicNotFound'];
+export type ResponsePublicRateLimited = components['responses']['PublicRateLimited'];
+export type ResponseInvalidJson = components['responses']['InvalidJson'];
+export type ResponseMissingApiKeyOrInvalidApiKey = components['responses']['MissingApiKeyOrInvalidApiKey'];
+export type ResponseInsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed = components['responses']['InsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed'];
+export type ResponseRequestTimeout = components['responses']['RequestTimeout'];
+export type ResponseIdempotencyInProgress = components['responses']['IdempotencyInProgress'];
+export type ResponseMessageTooLarge = components['responses']['MessageTooLarge'];
+export type ResponseUnsupportedMediaType = components['responses']['UnsupportedMediaType'];
+export type ResponseSend422 = components['responses']['Send422'];
+export type ResponseRateLimited = components['responses']['RateLimited'];
+export type ResponseInternalError = components['responses']['InternalError'];
+export type ResponseSmtpRejectedOrRetriesExhaustedOrDeliveryUncertain = components['responses']['SmtpRejectedOrRetriesExhaustedOrDeliveryUncertain'];
+export type ResponseQueueUnavailableOrQueueFullOrShuttingDown = components['responses']['QueueUnavailableOrQueueFullOrShuttingDown'];
+export type ResponseExpired = components['responses']['Expired'];
+export type ResponseInsufficientScope = components['responses']['InsufficientScope'];
+export type ResponseValidationFailedOrIdempotencyKeyReused = components['responses']['ValidationFailedOrIdempotencyKeyReused'];
+export type ResponseMessageNotFound = components['responses']['MessageNotFound'];
+export type ResponseQueueUnavailable = components['responses']['QueueUnavailable'];
+export type ResponseNotReschedulable = components['responses']['NotReschedulable'];
+export type ResponseValidationFailed = components['responses']['ValidationFailed'];
+export type ResponseQueueUnavailableOrQueueFull = components['responses']['QueueUnavailableOrQueueFull'];
+export type ResponseNotCancelable = components['responses']['NotCancelable'];
+export type ResponseNotRetryable = components['responses']['NotRetryable'];
+export type ResponseResendInvalidJsonOrValidationFailed = components['responses']['ResendInvalidJsonOrValidationFailed'];
+export type ResponseResendMissingApiKeyOrInsufficientScope = components['responses']['ResendMissingApiKeyOrInsufficientScope'];
+export type ResponseResendInvalidApiKeyOrSenderNotAllowedOrRecipientNotAllowed = components['responses']['ResendInvalidApiKeyOrSenderNotAllowedOrRecipientNotAllowed'];
+export type ResponseResendRequestTimeout = components['responses']['ResendRequestTimeout'];
+export type ResponseResendIdempotencyInProgressOrIdempotencyKeyReused = components['responses']['ResendIdempotencyInProgressOrIdempotencyKeyReused'];
+export type ResponseResendMessageTooLarge = components['responses']['ResendMessageTooLarge'];
+export type ResponseResendUnsupportedMediaType = components['responses']['ResendUnsupportedMediaType'];
+export type ResponseSendEmail422 = components['responses']['SendEmail422'];
+export type ResponseResendRateLimited = components['responses']['ResendRateLimited'];
+export type ResponseResendInternalError = components['responses']['ResendInternalError'];
+export type ResponseResendQueueUnavailableOrQueueFullOrShuttingDown = components['responses']['ResendQueueUnavailableOrQueueFullOrShuttingDown'];
+export type ResponseResendInvalidJson = components['responses']['ResendInvalidJson'];
+export type ResponseResendInvalidApiKey = components['responses']['ResendInvalidApiKey'];
+export type ResponseResendValidationFailed = components['responses']['ResendValidationFailed'];
+export type ResponseResendQueueUnavailable = components['responses']['ResendQueueUnavailable'];
+export type ResponseResendMessageNotFound = components['responses']['ResendMessageNotFound'];
+export type ResponseResendNotReschedulable = components['responses']['ResendNotReschedulable'];
+export type ResponseResendQueueUnavailableOrQueueFull = components['responses']['ResendQueueUnavailableOrQueueFull'];
+export type ResponseResendNotCancelable = components['responses']['ResendNotCancelable'];
+export type ResponseValidationFailedOrTemplateNotFoundOrTemplateFailed = components['responses']['ValidationFailedOrTemplateNotFoundOrTemplateFailed'];
+export type ResponseNotFound = components['responses']['NotFound'];
+export type ResponseVerifyAccount502 = components['responses']['VerifyAccount502'];
+export type ParameterPrefer = components['parameters']['Prefer'];
+export type ParameterIdempotencyKey = components['parameters']['Idempotency-Key'];
+export type ParameterId = components['parameters']['id'];
+export type ParameterLimit = components['parameters']['limit'];
+export type ParameterCursor = components['parameters']['cursor'];
+export type ParameterEmail = components['parameters']['email'];
+export type ParameterWebhookId = components['parameters']['webhook-id'];
+export type ParameterWebhookTimestamp = components['parameters']['webhook-timestamp'];
+export type ParameterWebhookSignature = components['parameters']['webhook-signature'];
+export type HeaderRetryAfter = components['headers']['Retry-After'];
+export type HeaderLocation = components['headers']['Location'];
+export type HeaderPreferenceApplied = components['headers']['Preference-Applied'];
+export type HeaderIdempotencyReplayed = components['headers']['Idempotency-Replayed'];
+export type HeaderRateLimitPolicy = components['headers']['RateLimit-Policy'];
+export type HeaderRateLimit = components['headers']['RateLimit'];
+export type HeaderWwwAuthenticate = components['headers']['WWW-Authenticate'];
 export type $defs = Record<string, never>;
 export interface operations {
     livez: {
@@ -1256,30 +2177,19 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is. */
+            /** @description The process is alive. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": {
-                        /** @enum {string} */
+                        /** @constant */
                         status: "alive";
                     };
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
+            400: components["responses"]["PublicInvalidJson"];
         };
     };
     readyz: {
@@ -1291,50 +2201,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It does. */
+            /** @description The service accepts messages. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": {
-                        /** @enum {string} */
+                        /** @constant */
                         status: "ready";
                     };
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `queue_full`: Queue full.
-             *
-             *     `queue_unavailable`: Queue unavailable.
-             *
-             *     `shutting_down`: Service shutting down.
-             */
-            503: {
-                headers: {
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_full" | "queue_unavailable" | "shutting_down";
-                    };
-                };
-            };
+            400: components["responses"]["PublicInvalidJson"];
+            503: components["responses"]["PublicQueueFullOrQueueUnavailableOrShuttingDown"];
         };
     };
     getOpenApi: {
@@ -1346,7 +2226,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OpenAPI 3.1. */
+            /** @description The document, in OpenAPI 3.1. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1355,18 +2235,7 @@ export interface operations {
                     "application/yaml": string;
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
+            400: components["responses"]["PublicInvalidJson"];
         };
     };
     explainProblem: {
@@ -1374,14 +2243,17 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @example validation_failed */
+                /**
+                 * @description An error code.
+                 * @example validation_failed
+                 */
                 code: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A page for people. */
+            /** @description An HTML page about the error. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1390,623 +2262,137 @@ export interface operations {
                     "text/html": string;
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /** @description `not_found`: Not found. */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "not_found";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
+            400: components["responses"]["PublicInvalidJson"];
+            404: components["responses"]["PublicNotFound"];
+            429: components["responses"]["PublicRateLimited"];
         };
     };
     send: {
         parameters: {
             query?: never;
             header?: {
-                /** @description wait=N: respond when the message is settled, or after N seconds (1 to 60; more counts as 60; RFC 7240). */
-                Prefer?: string;
-                /** @description Up to 256 visible ASCII characters, such as a UUID. Not used by a dry run. */
-                "Idempotency-Key"?: string;
+                /** @description `wait=N` (RFC 7240): responds when the message is settled, or after N seconds. N is 1 to 60; higher values count as 60. */
+                Prefer?: components["parameters"]["Prefer"];
+                /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "to": "ada@example.com",
-                 *       "subject": "Your invoice",
-                 *       "text": "Here is your invoice."
-                 *     }
-                 */
                 "application/json": components["schemas"]["SendRequest"];
             };
         };
         responses: {
-            /**
-             * @description It was sent, partially sent or canceled while the caller waited; or what a dry run would send. For a repeated request: what is left of a
-             *     finished message that is no longer kept.
-             */
+            /** @description The message was sent, partially sent or canceled while the request waited. For a dry run: what would be sent. For a repeated request: what remains of a finished message that is no longer stored. */
             200: {
                 headers: {
-                    /** @description Where to see what becomes of it. */
-                    Location?: string;
-                    /** @description The preference that was honoured. */
-                    "Preference-Applied"?: string;
-                    /** @description Present if this is the answer to an earlier request. */
-                    "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["SendResult"];
                 };
             };
-            /** @description Accepted. It will be tried. */
+            /** @description The message was accepted. */
             202: {
                 headers: {
-                    /** @description Where to see what becomes of it. */
-                    Location?: string;
-                    /** @description The preference that was honoured. */
-                    "Preference-Applied"?: string;
-                    /** @description Present if this is the answer to an earlier request. */
-                    "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    Location: components["headers"]["Location"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /**
-             * @description `insufficient_scope`: API key lacks the scope.
-             *
-             *     `sender_not_allowed`: Sender not allowed.
-             *
-             *     `recipient_not_allowed`: Recipient not allowed.
-             */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed";
-                    };
-                };
-            };
-            /** @description `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `idempotency_in_progress`: First request with this Idempotency-Key still in progress. */
-            409: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "idempotency_in_progress";
-                    };
-                };
-            };
-            /** @description `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /**
-             * @description `validation_failed`: Invalid request.
-             *
-             *     `idempotency_key_reused`: Idempotency-Key used with another request.
-             *
-             *     `template_not_found`: Template not found.
-             *
-             *     `template_failed`: Template could not be rendered.
-             *
-             *     `attachment_blocked`: Attachment type blocked by Gmail.
-             *
-             *     `recipient_suppressed`: Recipient suppressed.
-             *
-             *     `recipients_rejected`: Every recipient was refused.
-             *
-             *     `mailbox_full`: Mailbox of the recipient is full.
-             *
-             *     `content_rejected`: Gmail refused the content.
-             *
-             *     `sender_rejected`: Sender address refused.
-             *
-             *     `policy_rejected`: Message refused by a policy.
-             */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "validation_failed" | "idempotency_key_reused" | "template_not_found" | "template_failed" | "attachment_blocked" | "recipient_suppressed" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "sender_rejected" | "policy_rejected";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `smtp_rejected`: Message refused by the mail server.
-             *
-             *     `retries_exhausted`: Retries exhausted.
-             *
-             *     `delivery_uncertain`: Delivery uncertain.
-             */
-            502: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "smtp_rejected" | "retries_exhausted" | "delivery_uncertain";
-                    };
-                };
-            };
-            /**
-             * @description `queue_unavailable`: Queue unavailable.
-             *
-             *     `queue_full`: Queue full.
-             *
-             *     `shutting_down`: Service shutting down.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full" | "shutting_down";
-                    };
-                };
-            };
-            /** @description `expired`: Message expired. */
-            504: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "expired";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["IdempotencyInProgress"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["Send422"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            502: components["responses"]["SmtpRejectedOrRetriesExhaustedOrDeliveryUncertain"];
+            503: components["responses"]["QueueUnavailableOrQueueFullOrShuttingDown"];
+            504: components["responses"]["Expired"];
         };
     };
     sendBatch: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Up to 256 visible ASCII characters, such as a UUID. Not used by a dry run. */
-                "Idempotency-Key"?: string;
+                /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "messages": [
-                 *         {
-                 *           "to": "ada@example.com",
-                 *           "subject": "Your invoice",
-                 *           "text": "Here is your invoice."
-                 *         }
-                 *       ]
-                 *     }
-                 */
                 "application/json": {
                     messages: components["schemas"]["SendRequest"][];
                 };
             };
         };
         responses: {
-            /** @description All are accepted. */
+            /** @description Every message was accepted. */
             202: {
                 headers: {
-                    /** @description Present if this is the answer to an earlier request. */
-                    "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BatchAnswer"];
                 };
             };
-            /** @description Some are accepted, or none. */
+            /** @description At least one message was refused. */
             207: {
                 headers: {
-                    /** @description Present if this is the answer to an earlier request. */
-                    "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BatchAnswer"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `idempotency_in_progress`: First request with this Idempotency-Key still in progress. */
-            409: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "idempotency_in_progress";
-                    };
-                };
-            };
-            /** @description `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /**
-             * @description `validation_failed`: Invalid request.
-             *
-             *     `idempotency_key_reused`: Idempotency-Key used with another request.
-             */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "validation_failed" | "idempotency_key_reused";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `queue_unavailable`: Queue unavailable.
-             *
-             *     `queue_full`: Queue full.
-             *
-             *     `shutting_down`: Service shutting down.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full" | "shutting_down";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["IdempotencyInProgress"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailedOrIdempotencyKeyReused"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFullOrShuttingDown"];
         };
     };
     getMessage: {
         parameters: {
             query?: never;
             header?: {
-                /** @description wait=N: respond when the message is settled, or after N seconds (1 to 60; more counts as 60; RFC 7240). */
-                Prefer?: string;
+                /** @description `wait=N` (RFC 7240): responds when the message is settled, or after N seconds. N is 1 to 60; higher values count as 60. */
+                Prefer?: components["parameters"]["Prefer"];
             };
             path: {
                 /** @description The `id` of an accepted message. */
-                id: string;
+                id: components["parameters"]["id"];
             };
             cookie?: never;
         };
@@ -2015,136 +2401,22 @@ export interface operations {
             /** @description The message. */
             200: {
                 headers: {
-                    /** @description The preference that was honoured. */
-                    "Preference-Applied"?: string;
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `message_not_found`: Message not found. */
-            404: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_not_found";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /** @description `queue_unavailable`: Queue unavailable. */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["MessageNotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
         };
     };
     rescheduleMessage: {
@@ -2153,257 +2425,64 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The `id` of an accepted message. */
-                id: string;
+                id: components["parameters"]["id"];
             };
             cookie?: never;
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "scheduled_at": "2027-01-01T09:00:00Z"
-                 *     }
-                 */
                 "application/json": {
                     /**
                      * Format: date-time
-                     * @description When to send it.
+                     * @description When to send the message.
                      */
                     scheduled_at: string;
                 };
             };
         };
         responses: {
-            /** @description It has the new time. */
+            /** @description The message with its new time. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `message_not_found`: Message not found. */
-            404: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_not_found";
-                    };
-                };
-            };
-            /** @description `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `not_reschedulable`: Message is no longer scheduled. */
-            409: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "not_reschedulable";
-                    };
-                };
-            };
-            /** @description `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /** @description `validation_failed`: Invalid request. */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "validation_failed";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `queue_unavailable`: Queue unavailable.
-             *
-             *     `queue_full`: Queue full.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["MessageNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["NotReschedulable"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFull"];
         };
     };
     listMessages: {
         parameters: {
             query?: {
-                /** @description One status, or several with commas between, such as `failed,uncertain`. */
+                /** @description One status, or several separated by commas, such as `failed,uncertain`. */
                 status?: string;
-                /** @description The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B. */
+                /** @description The name of a tag, or `name:value`, such as `flow:welcome`. Encode a + as %2B. */
                 tag?: string;
-                /** @description A recipient, in to, cc or bcc: a bare address. In a URL a + is written %2B. */
+                /** @description The address of a recipient in to, cc or bcc. Encode a + as %2B. */
                 to?: string;
-                /** @description At this time or later. */
+                /** @description Only messages created at this time or later. */
                 created_after?: string;
-                /** @description Before this time. */
+                /** @description Only messages created before this time. */
                 created_before?: string;
-                /** @description How many to list at most; 20 if it is left out. */
-                limit?: number;
-                /** @description The next_cursor of the page before. */
-                cursor?: string;
+                /** @description The maximum number of items, 20 by default. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: components["parameters"]["cursor"];
             };
             header?: never;
             path?: never;
@@ -2411,137 +2490,24 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of them. */
+            /** @description A page of messages. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["MessageList"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `validation_failed`: Invalid request. */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "validation_failed";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /** @description `queue_unavailable`: Queue unavailable. */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
         };
     };
     cancelMessage: {
@@ -2550,207 +2516,34 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The `id` of an accepted message. */
-                id: string;
+                id: components["parameters"]["id"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description It is canceled, and will not be sent. */
+            /** @description The canceled message. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `message_not_found`: Message not found. */
-            404: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_not_found";
-                    };
-                };
-            };
-            /** @description `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `not_cancelable`: Message can no longer be canceled. */
-            409: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "not_cancelable";
-                    };
-                };
-            };
-            /** @description `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `queue_unavailable`: Queue unavailable.
-             *
-             *     `queue_full`: Queue full.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["MessageNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["NotCancelable"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFull"];
         };
     };
     retryMessage: {
@@ -2759,221 +2552,45 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The `id` of an accepted message. */
-                id: string;
+                id: components["parameters"]["id"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description It is queued again. */
+            /** @description The message, which is queued again. */
             202: {
                 headers: {
-                    /** @description Where to see what becomes of it. */
-                    Location?: string;
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    Location: components["headers"]["Location"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Message"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `message_not_found`: Message not found. */
-            404: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_not_found";
-                    };
-                };
-            };
-            /** @description `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `not_retryable`: Message cannot be retried. */
-            409: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "not_retryable";
-                    };
-                };
-            };
-            /** @description `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `queue_unavailable`: Queue unavailable.
-             *
-             *     `queue_full`: Queue full.
-             *
-             *     `shutting_down`: Service shutting down.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full" | "shutting_down";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["MessageNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            409: components["responses"]["NotRetryable"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFullOrShuttingDown"];
         };
     };
     listEmails: {
         parameters: {
             query?: {
-                /** @description How many to list at most; 20 if it is left out. */
-                limit?: number;
-                /** @description The id of the last email of the page before. */
+                /** @description The maximum number of items, 20 by default. */
+                limit?: components["parameters"]["limit"];
+                /** @description The id of the last email of the previous page. */
                 after?: string;
-                /** @description Refused. Lists only go on from newer to older: give after. */
+                /** @description Not supported. Lists go from newer to older only: use after. */
                 before?: unknown;
             };
             header?: never;
@@ -2982,171 +2599,48 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of them. */
+            /** @description A page of emails. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["EmailList"];
                 };
             };
-            /** @description `validation_error`, `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`, `missing_api_key`: API key missing.
-             *
-             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `invalid_api_key`, `invalid_api_key`: API key not recognized. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `validation_error`, `validation_failed`: Invalid request. */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "validation_failed";
-                    };
-                };
-            };
-            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /** @description `application_error`, `queue_unavailable`: Queue unavailable. */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable";
-                    };
-                };
-            };
+            400: components["responses"]["ResendInvalidJson"];
+            401: components["responses"]["ResendMissingApiKeyOrInsufficientScope"];
+            403: components["responses"]["ResendInvalidApiKey"];
+            422: components["responses"]["ResendValidationFailed"];
+            429: components["responses"]["ResendRateLimited"];
+            500: components["responses"]["ResendInternalError"];
+            503: components["responses"]["ResendQueueUnavailable"];
         };
     };
     sendEmail: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Up to 256 visible ASCII characters. */
-                "Idempotency-Key"?: string;
+                /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "to": "ada@example.com",
-                 *       "subject": "Your invoice",
-                 *       "text": "Here is your invoice."
-                 *     }
-                 */
                 "application/json": components["schemas"]["EmailRequest"];
             };
         };
         responses: {
-            /** @description Accepted. It will be tried. */
+            /** @description The email was accepted. */
             200: {
                 headers: {
-                    /** @description Present if this is the answer to an earlier request. */
-                    "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3156,466 +2650,60 @@ export interface operations {
                     };
                 };
             };
-            /**
-             * @description `validation_error`, `invalid_json`: Malformed request.
-             *
-             *     `invalid_idempotency_key`, `validation_failed`: Invalid request.
-             */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_json" | "validation_failed";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`, `missing_api_key`: API key missing.
-             *
-             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "insufficient_scope";
-                    };
-                };
-            };
-            /**
-             * @description `invalid_api_key`, `invalid_api_key`: API key not recognized.
-             *
-             *     `validation_error`, `sender_not_allowed`: Sender not allowed.
-             *
-             *     `validation_error`, `recipient_not_allowed`: Recipient not allowed.
-             */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_api_key" | "sender_not_allowed" | "recipient_not_allowed";
-                    };
-                };
-            };
-            /** @description `application_error`, `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /**
-             * @description `concurrent_idempotent_requests`, `idempotency_in_progress`: First request with this Idempotency-Key still in progress.
-             *
-             *     `invalid_idempotent_request`, `idempotency_key_reused`: Idempotency-Key used with another request.
-             */
-            409: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "idempotency_in_progress" | "idempotency_key_reused";
-                    };
-                };
-            };
-            /** @description `validation_error`, `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `validation_error`, `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /**
-             * @description `validation_error`, `validation_failed`: Invalid request.
-             *
-             *     `invalid_attachment`, `attachment_blocked`: Attachment type blocked by Gmail.
-             *
-             *     `validation_error`, `template_not_found`: Template not found.
-             *
-             *     `validation_error`, `template_failed`: Template could not be rendered.
-             *
-             *     `validation_error`, `recipient_suppressed`: Recipient suppressed.
-             */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "validation_failed" | "attachment_blocked" | "template_not_found" | "template_failed" | "recipient_suppressed";
-                    };
-                };
-            };
-            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `application_error`, `queue_unavailable`: Queue unavailable.
-             *
-             *     `application_error`, `queue_full`: Queue full.
-             *
-             *     `application_error`, `shutting_down`: Service shutting down.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full" | "shutting_down";
-                    };
-                };
-            };
+            400: components["responses"]["ResendInvalidJsonOrValidationFailed"];
+            401: components["responses"]["ResendMissingApiKeyOrInsufficientScope"];
+            403: components["responses"]["ResendInvalidApiKeyOrSenderNotAllowedOrRecipientNotAllowed"];
+            408: components["responses"]["ResendRequestTimeout"];
+            409: components["responses"]["ResendIdempotencyInProgressOrIdempotencyKeyReused"];
+            413: components["responses"]["ResendMessageTooLarge"];
+            415: components["responses"]["ResendUnsupportedMediaType"];
+            422: components["responses"]["SendEmail422"];
+            429: components["responses"]["ResendRateLimited"];
+            500: components["responses"]["ResendInternalError"];
+            503: components["responses"]["ResendQueueUnavailableOrQueueFullOrShuttingDown"];
         };
     };
     sendEmailBatch: {
         parameters: {
             query?: never;
             header?: {
-                /** @description strict if it is left out. */
+                /** @description How an invalid email affects the batch. The default is `strict`. */
                 "x-batch-validation"?: "strict" | "permissive";
-                /** @description Up to 256 visible ASCII characters. */
-                "Idempotency-Key"?: string;
+                /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
             cookie?: never;
         };
         requestBody: {
             content: {
-                /**
-                 * @example [
-                 *       {
-                 *         "to": "ada@example.com",
-                 *         "subject": "Your invoice",
-                 *         "text": "Here is your invoice."
-                 *       }
-                 *     ]
-                 */
                 "application/json": components["schemas"]["EmailRequest"][];
             };
         };
         responses: {
-            /** @description Accepted. */
+            /** @description The batch was accepted, in permissive mode possibly in part. */
             200: {
                 headers: {
-                    /** @description Present if this is the answer to an earlier request. */
-                    "Idempotency-Replayed"?: string;
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["EmailBatchAnswer"];
                 };
             };
-            /**
-             * @description `validation_error`, `invalid_json`: Malformed request.
-             *
-             *     `invalid_idempotency_key`, `validation_failed`: Invalid request.
-             */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_json" | "validation_failed";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`, `missing_api_key`: API key missing.
-             *
-             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "insufficient_scope";
-                    };
-                };
-            };
-            /**
-             * @description `invalid_api_key`, `invalid_api_key`: API key not recognized.
-             *
-             *     `validation_error`, `sender_not_allowed`: Sender not allowed.
-             *
-             *     `validation_error`, `recipient_not_allowed`: Recipient not allowed.
-             */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_api_key" | "sender_not_allowed" | "recipient_not_allowed";
-                    };
-                };
-            };
-            /** @description `application_error`, `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /**
-             * @description `concurrent_idempotent_requests`, `idempotency_in_progress`: First request with this Idempotency-Key still in progress.
-             *
-             *     `invalid_idempotent_request`, `idempotency_key_reused`: Idempotency-Key used with another request.
-             */
-            409: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "idempotency_in_progress" | "idempotency_key_reused";
-                    };
-                };
-            };
-            /** @description `validation_error`, `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `validation_error`, `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /**
-             * @description `validation_error`, `validation_failed`: Invalid request.
-             *
-             *     `invalid_attachment`, `attachment_blocked`: Attachment type blocked by Gmail.
-             *
-             *     `validation_error`, `template_not_found`: Template not found.
-             *
-             *     `validation_error`, `template_failed`: Template could not be rendered.
-             *
-             *     `validation_error`, `recipient_suppressed`: Recipient suppressed.
-             */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "validation_failed" | "attachment_blocked" | "template_not_found" | "template_failed" | "recipient_suppressed";
-                    };
-                };
-            };
-            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `application_error`, `queue_unavailable`: Queue unavailable.
-             *
-             *     `application_error`, `queue_full`: Queue full.
-             *
-             *     `application_error`, `shutting_down`: Service shutting down.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full" | "shutting_down";
-                    };
-                };
-            };
+            400: components["responses"]["ResendInvalidJsonOrValidationFailed"];
+            401: components["responses"]["ResendMissingApiKeyOrInsufficientScope"];
+            403: components["responses"]["ResendInvalidApiKeyOrSenderNotAllowedOrRecipientNotAllowed"];
+            408: components["responses"]["ResendRequestTimeout"];
+            409: components["responses"]["ResendIdempotencyInProgressOrIdempotencyKeyReused"];
+            413: components["responses"]["ResendMessageTooLarge"];
+            415: components["responses"]["ResendUnsupportedMediaType"];
+            422: components["responses"]["SendEmail422"];
+            429: components["responses"]["ResendRateLimited"];
+            500: components["responses"]["ResendInternalError"];
+            503: components["responses"]["ResendQueueUnavailableOrQueueFullOrShuttingDown"];
         };
     };
     getEmail: {
@@ -3624,7 +2712,7 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The `id` of an accepted message. */
-                id: string;
+                id: components["parameters"]["id"];
             };
             cookie?: never;
         };
@@ -3633,134 +2721,21 @@ export interface operations {
             /** @description The email. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Email"];
                 };
             };
-            /** @description `validation_error`, `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`, `missing_api_key`: API key missing.
-             *
-             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `invalid_api_key`, `invalid_api_key`: API key not recognized. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `not_found`, `message_not_found`: Message not found. */
-            404: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "message_not_found";
-                    };
-                };
-            };
-            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /** @description `application_error`, `queue_unavailable`: Queue unavailable. */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable";
-                    };
-                };
-            };
+            400: components["responses"]["ResendInvalidJson"];
+            401: components["responses"]["ResendMissingApiKeyOrInsufficientScope"];
+            403: components["responses"]["ResendInvalidApiKey"];
+            404: components["responses"]["ResendMessageNotFound"];
+            429: components["responses"]["ResendRateLimited"];
+            500: components["responses"]["ResendInternalError"];
+            503: components["responses"]["ResendQueueUnavailable"];
         };
     };
     updateEmail: {
@@ -3769,243 +2744,50 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The `id` of an accepted message. */
-                id: string;
+                id: components["parameters"]["id"];
             };
             cookie?: never;
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "scheduled_at": "2027-01-01T09:00:00Z"
-                 *     }
-                 */
                 "application/json": {
                     /**
                      * Format: date-time
-                     * @description When to send it.
+                     * @description When to send the message.
                      */
                     scheduled_at: string;
                 };
             };
         };
         responses: {
-            /** @description It has the new time. */
+            /** @description The id of the email. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": {
-                        /** @enum {string} */
+                        /** @constant */
                         object: "email";
                         /** @example msg_01k7m4q2 */
                         id: string;
                     };
                 };
             };
-            /** @description `validation_error`, `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`, `missing_api_key`: API key missing.
-             *
-             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `invalid_api_key`, `invalid_api_key`: API key not recognized. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `not_found`, `message_not_found`: Message not found. */
-            404: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "message_not_found";
-                    };
-                };
-            };
-            /** @description `application_error`, `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `validation_error`, `not_reschedulable`: Message is no longer scheduled. */
-            409: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "not_reschedulable";
-                    };
-                };
-            };
-            /** @description `validation_error`, `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `validation_error`, `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /** @description `validation_error`, `validation_failed`: Invalid request. */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "validation_failed";
-                    };
-                };
-            };
-            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `application_error`, `queue_unavailable`: Queue unavailable.
-             *
-             *     `application_error`, `queue_full`: Queue full.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full";
-                    };
-                };
-            };
+            400: components["responses"]["ResendInvalidJson"];
+            401: components["responses"]["ResendMissingApiKeyOrInsufficientScope"];
+            403: components["responses"]["ResendInvalidApiKey"];
+            404: components["responses"]["ResendMessageNotFound"];
+            408: components["responses"]["ResendRequestTimeout"];
+            409: components["responses"]["ResendNotReschedulable"];
+            413: components["responses"]["ResendMessageTooLarge"];
+            415: components["responses"]["ResendUnsupportedMediaType"];
+            422: components["responses"]["ResendValidationFailed"];
+            429: components["responses"]["ResendRateLimited"];
+            500: components["responses"]["ResendInternalError"];
+            503: components["responses"]["ResendQueueUnavailableOrQueueFull"];
         };
     };
     cancelEmail: {
@@ -4014,212 +2796,39 @@ export interface operations {
             header?: never;
             path: {
                 /** @description The `id` of an accepted message. */
-                id: string;
+                id: components["parameters"]["id"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description It is canceled, and will not be sent. */
+            /** @description The id of the canceled email. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": {
-                        /** @enum {string} */
+                        /** @constant */
                         object: "email";
                         /** @example msg_01k7m4q2 */
                         id: string;
                     };
                 };
             };
-            /** @description `validation_error`, `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`, `missing_api_key`: API key missing.
-             *
-             *     `restricted_api_key`, `insufficient_scope`: API key lacks the scope.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `invalid_api_key`, `invalid_api_key`: API key not recognized. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `not_found`, `message_not_found`: Message not found. */
-            404: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "message_not_found";
-                    };
-                };
-            };
-            /** @description `application_error`, `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `validation_error`, `not_cancelable`: Message can no longer be canceled. */
-            409: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "not_cancelable";
-                    };
-                };
-            };
-            /** @description `validation_error`, `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `validation_error`, `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /** @description `rate_limit_exceeded`, `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_server_error`, `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `application_error`, `queue_unavailable`: Queue unavailable.
-             *
-             *     `application_error`, `queue_full`: Queue full.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ResendError"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full";
-                    };
-                };
-            };
+            400: components["responses"]["ResendInvalidJson"];
+            401: components["responses"]["ResendMissingApiKeyOrInsufficientScope"];
+            403: components["responses"]["ResendInvalidApiKey"];
+            404: components["responses"]["ResendMessageNotFound"];
+            408: components["responses"]["ResendRequestTimeout"];
+            409: components["responses"]["ResendNotCancelable"];
+            413: components["responses"]["ResendMessageTooLarge"];
+            415: components["responses"]["ResendUnsupportedMediaType"];
+            429: components["responses"]["ResendRateLimited"];
+            500: components["responses"]["ResendInternalError"];
+            503: components["responses"]["ResendQueueUnavailableOrQueueFull"];
         };
     };
     listTemplates: {
@@ -4234,10 +2843,8 @@ export interface operations {
             /** @description The templates. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4245,126 +2852,31 @@ export interface operations {
                         templates: {
                             /** @example invoice */
                             id: string;
-                            /** @description Whether it has a subject. If not, the request must have one. */
+                            /** @description Whether the template has a subject. Otherwise the request must have one. */
                             subject: boolean;
+                            /** @description Whether the template has an HTML part. */
                             html: boolean;
-                            /** @description Whether it has a text of its own. If not, text is made from html. */
+                            /** @description Whether the template has a text part. Otherwise the text is generated from `html`. */
                             text: boolean;
                             variables: {
                                 /**
-                                 * @description A dot leads into an object.
+                                 * @description A dot separates an object from its property.
                                  * @example customer.name
                                  */
                                 name: string;
-                                /** @description False if it may be missing, or is wanted only where a section is shown, or of the items of a list. */
+                                /** @description False if it can be absent, or is needed only inside a section or for the items of a list. */
                                 required: boolean;
                             }[];
                         }[];
                     };
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /** @description `queue_unavailable`: Queue unavailable. */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
         };
     };
     previewTemplate: {
@@ -4372,53 +2884,20 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description An id of GET /templates. */
+                /** @description The `id` of a template, as in GET /templates. */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "variables": {
-                 *         "company": "Acme",
-                 *         "name": "Ada",
-                 *         "url": "https://acme.com/account",
-                 *         "customer": {
-                 *           "name": "Ada"
-                 *         },
-                 *         "number": "2027-001",
-                 *         "items": [
-                 *           {
-                 *             "quantity": 1,
-                 *             "name": "Tea",
-                 *             "price": "4.20"
-                 *           }
-                 *         ],
-                 *         "total": "4.20"
-                 *       }
-                 *     }
-                 */
                 "application/json": {
                     /**
-                     * @description What to fill it in with: any JSON. null is given, and empty.
+                     * @description The values of the variables, as any JSON. A variable that is null counts as set, and renders as empty.
                      * @example {
-                     *       "company": "Acme",
-                     *       "name": "Ada",
-                     *       "url": "https://acme.com/account",
                      *       "customer": {
                      *         "name": "Ada"
-                     *       },
-                     *       "number": "2027-001",
-                     *       "items": [
-                     *         {
-                     *           "quantity": 1,
-                     *           "name": "Tea",
-                     *           "price": "4.20"
-                     *         }
-                     *       ],
-                     *       "total": "4.20"
+                     *       }
                      *     }
                      */
                     variables?: {
@@ -4428,209 +2907,45 @@ export interface operations {
             };
         };
         responses: {
-            /** @description What a message would say. */
+            /** @description The rendered template. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": {
                         /** @example invoice */
                         id: string;
-                        /** @description null if the template has none. */
+                        /** @description Null if the template has none. */
                         subject: string | null;
-                        /** @description null if the template has none. */
+                        /** @description Null if the template has none. */
                         html: string | null;
-                        /** @description Made from html if the template has none. */
+                        /** @description Generated from `html` if the template has none. */
                         text: string | null;
                     };
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /**
-             * @description `validation_failed`: Invalid request.
-             *
-             *     `template_not_found`: Template not found.
-             *
-             *     `template_failed`: Template could not be rendered.
-             */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "validation_failed" | "template_not_found" | "template_failed";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `queue_unavailable`: Queue unavailable.
-             *
-             *     `queue_full`: Queue full.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailedOrTemplateNotFoundOrTemplateFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFull"];
         };
     };
     listSuppressions: {
         parameters: {
             query?: {
-                /** @description How many to list at most; 20 if it is left out. */
-                limit?: number;
-                /** @description The next_cursor of the page before. */
-                cursor?: string;
+                /** @description The maximum number of items, 20 by default. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: components["parameters"]["cursor"];
             };
             header?: never;
             path?: never;
@@ -4638,137 +2953,24 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of them. */
+            /** @description A page of suppressions. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["SuppressionList"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `validation_failed`: Invalid request. */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "validation_failed";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /** @description `queue_unavailable`: Queue unavailable. */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
         };
     };
     getSuppression: {
@@ -4776,160 +2978,32 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description A bare address. */
-                email: string;
+                /** @description An address without a name. */
+                email: components["parameters"]["email"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Why, and since when. */
+            /** @description The suppression of the address. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Suppression"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `not_found`: Not found. */
-            404: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "not_found";
-                    };
-                };
-            };
-            /** @description `validation_failed`: Invalid request. */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "validation_failed";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /** @description `queue_unavailable`: Queue unavailable. */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
         };
     };
     putSuppression: {
@@ -4938,7 +3012,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description A bare address.
+                 * @description An address without a name.
                  * @example nobody@example.com
                  */
                 email: string;
@@ -4947,197 +3021,34 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                /**
-                 * @example {
-                 *       "note": "Asked us to stop"
-                 *     }
-                 */
                 "application/json": {
-                    /** @description Why, in one line. */
+                    /** @description The reason, in one line. */
                     note?: string | null;
                 };
             };
         };
         responses: {
-            /** @description It is not sent to any more. */
+            /** @description The suppression of the address. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Suppression"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /** @description `validation_failed`: Invalid request. */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "validation_failed";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `queue_unavailable`: Queue unavailable.
-             *
-             *     `queue_full`: Queue full.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFull"];
         };
     };
     deleteSuppression: {
@@ -5145,206 +3056,33 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description A bare address. */
-                email: string;
+                /** @description An address without a name. */
+                email: components["parameters"]["email"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description It is sent to again. */
+            /** @description The address is no longer suppressed. */
             204: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `not_found`: Not found. */
-            404: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "not_found";
-                    };
-                };
-            };
-            /** @description `request_timeout`: Request timed out. */
-            408: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
-            };
-            /** @description `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
-            };
-            /** @description `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
-            };
-            /** @description `validation_failed`: Invalid request. */
-            422: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "validation_failed";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /**
-             * @description `queue_unavailable`: Queue unavailable.
-             *
-             *     `queue_full`: Queue full.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFull"];
         };
     };
     listAccounts: {
@@ -5356,13 +3094,11 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The accounts, the default one first. */
+            /** @description The accounts, the default account first. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5371,108 +3107,12 @@ export interface operations {
                     };
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
-            };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
-            };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
-            };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
-            };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
-            };
-            /** @description `queue_unavailable`: Queue unavailable. */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable";
-                    };
-                };
-            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
         };
     };
     verifyAccount: {
@@ -5480,219 +3120,120 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description A user of GET /accounts. */
+                /** @description The `user` of an account, as in GET /accounts. */
                 user: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description How the account is now: also when its login was refused. */
+            /** @description The current state of the account, also if its login was refused. */
             200: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Account"];
                 };
             };
-            /** @description `invalid_json`: Malformed request. */
-            400: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "invalid_json";
-                    };
-                };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            502: components["responses"]["VerifyAccount502"];
+            503: components["responses"]["QueueUnavailableOrQueueFull"];
+        };
+    };
+    messageEvent: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The id of the event. Retries have the same id, so it can be used to ignore duplicates. */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description When this attempt was made, in seconds since the epoch. */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET. */
+                "webhook-signature": components["parameters"]["webhook-signature"];
             };
-            /**
-             * @description `missing_api_key`: API key missing.
-             *
-             *     `invalid_api_key`: API key not recognized.
-             */
-            401: {
-                headers: {
-                    /** @description Bearer. */
-                    "WWW-Authenticate"?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "missing_api_key" | "invalid_api_key";
-                    };
-                };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MessageEvent"];
             };
-            /** @description `insufficient_scope`: API key lacks the scope. */
-            403: {
+        };
+        responses: {
+            /** @description The endpoint wants no more events. Pending events are dropped, and the URL is not called again until a restart or SIGHUP. */
+            410: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "insufficient_scope";
-                    };
-                };
+                content?: never;
             };
-            /** @description `not_found`: Not found. */
-            404: {
+            /** @description The event was received. */
+            "2XX": {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "not_found";
-                    };
-                };
+                content?: never;
             };
-            /** @description `request_timeout`: Request timed out. */
-            408: {
+            /** @description Any other response, or none within 15 seconds: retried for 24 hours, at intervals from 5 seconds to 2 hours. `Retry-After` is honored. */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "request_timeout";
-                    };
-                };
+                content?: never;
             };
-            /** @description `message_too_large`: Message too large. */
-            413: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "message_too_large";
-                    };
-                };
+        };
+    };
+    accountEvent: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The id of the event. Retries have the same id, so it can be used to ignore duplicates. */
+                "webhook-id": components["parameters"]["webhook-id"];
+                /** @description When this attempt was made, in seconds since the epoch. */
+                "webhook-timestamp": components["parameters"]["webhook-timestamp"];
+                /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET. */
+                "webhook-signature": components["parameters"]["webhook-signature"];
             };
-            /** @description `unsupported_media_type`: Unsupported media type. */
-            415: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "unsupported_media_type";
-                    };
-                };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountEvent"];
             };
-            /** @description `rate_limited`: Too many requests. */
-            429: {
+        };
+        responses: {
+            /** @description The endpoint wants no more events. Pending events are dropped, and the URL is not called again until a restart or SIGHUP. */
+            410: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "rate_limited";
-                    };
-                };
+                content?: never;
             };
-            /** @description `internal_error`: Internal error in Outtray. */
-            500: {
+            /** @description The event was received. */
+            "2XX": {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "internal_error";
-                    };
-                };
+                content?: never;
             };
-            /**
-             * @description `dns_failed`: Mail server name not resolved.
-             *
-             *     `connect_failed`: Mail server unreachable.
-             *
-             *     `connect_timeout`: Mail server did not respond in time.
-             *
-             *     `connection_lost`: Connection to the mail server lost.
-             *
-             *     `smtp_protocol_error`: Invalid SMTP reply.
-             *
-             *     `smtp_temporary_failure`: Temporary failure of the mail server.
-             */
-            502: {
+            /** @description Any other response, or none within 15 seconds: retried for 24 hours, at intervals from 5 seconds to 2 hours. `Retry-After` is honored. */
+            default: {
                 headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure";
-                    };
-                };
-            };
-            /**
-             * @description `queue_unavailable`: Queue unavailable.
-             *
-             *     `queue_full`: Queue full.
-             */
-            503: {
-                headers: {
-                    /** @description What this key may do: q requests in w seconds, where a batch counts as its messages; for a message, also what its account may send: q messages in w seconds. */
-                    "RateLimit-Policy"?: string;
-                    /** @description What is left: r requests, until the window ends in t seconds; of the account, r messages of this priority, more in t seconds. Past it, mail waits. */
-                    RateLimit?: string;
-                    /** @description Seconds to wait. */
-                    "Retry-After"?: number;
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"] & {
-                        /** @enum {string} */
-                        code: "queue_unavailable" | "queue_full";
-                    };
-                };
+                content?: never;
             };
         };
     };

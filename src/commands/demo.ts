@@ -1,82 +1,99 @@
 import { randomBytes } from 'node:crypto';
+import { ConfigError, parseConfig } from '../config/config.ts';
 import type { VariableName } from '../config/variables.ts';
-import { ConfigError, parseConfig } from '../config.ts';
 import type { MessageResource } from '../http/schemas/message.ts';
 import type { Problem } from '../http/schemas/problem.ts';
 import { createLogger } from '../log.ts';
-import { openService } from '../service.ts';
-import { endWithin, STOP_WITHIN_MS } from '../shutdown.ts';
+import { openService } from '../service/service.ts';
+import { endWithin, STOP_WITHIN_MS } from '../service/shutdown.ts';
 import { openSimulator, type Simulator } from '../simulator/simulator.ts';
-import { aborted, listenAdvice, refuse } from './serve.ts';
+import { aborted, describeListenError, refuse } from './serve.ts';
 
 const USAGE = `Usage: outtray demo [--once]
 
-Runs the service against the built-in Gmail simulator: no account needed. Sends one sample message and stays up.
-  --once   exit after the sample: 0 only if it was sent`;
+Runs the service against the built-in Gmail simulator, without an account. Sends one sample message and keeps running.
+  --once   exit after the sample, with 0 only if it was sent`;
 
-/** The simulator replies to this recipient after a moment. */
+/** The simulator replies to this recipient after 400 ms. */
 const SAMPLE = {
   to: 'slow+400ms@simulator.test',
   subject: 'Hello from Outtray',
-  text: 'This went the whole way: HTTP, queue, TLS, login, SMTP.',
+  text: 'This message took the whole path: HTTP, queue, TLS, login, SMTP.',
 };
-/** For the sample, in seconds. */
+/** Seconds to wait for the sample. */
 const SAMPLE_WAIT = 30;
-/** For the curl line, in seconds. */
+/** Seconds that the printed curl command waits. */
 const CURL_WAIT = 10;
 
-/** Runs the real service, pool, TLS and login against the simulator. */
-export async function demo(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
+/** Runs the real service with connection pool, TLS and login against the simulator. */
+export async function demo(
+  args: string[],
+  { version, signal }: { version: string; signal: AbortSignal },
+): Promise<number> {
   if (args.some((arg) => arg !== '--once')) return refuse(args, USAGE);
   endWithin(STOP_WITHIN_MS, signal);
   const key = randomBytes(24).toString('hex');
   await using gmail = await openSimulator();
   const logger = createLogger('warn');
   try {
-    const { config } = parseConfig({ ...demoEnvironment(process.env), ...accountOf(gmail), API_KEYS: `demo:${key}` });
+    const { config } = parseConfig({
+      ...demoEnvironment(process.env),
+      ...accountEnvironment(gmail),
+      API_KEYS: `demo:${key}`,
+    });
     await using service = await openService({ config, version, logger, ca: gmail.ca });
     if (args.includes('--once')) {
-      // No address and no key: they would lead nowhere a moment later.
+      // Without URL and key, which would be useless a moment later.
       say(`Outtray ${version} against a Gmail simulator\n`);
       return (await sendSample(service.url, key)) ? 0 : 1;
     }
-    say(`Outtray ${version} is up at ${service.url}, against a Gmail simulator at ${gmail.url}\n`);
+    say(`Outtray ${version} is running at ${service.url}, against a Gmail simulator at ${gmail.url}\n`);
     say(`API key: ${key}\n`);
     if (config.webhooks.url) say(`Events go to ${config.webhooks.url}\n`);
-    say('Send one yourself:\n');
+    say('Send a message:\n');
     say(`  ${curlLine(service.url, key)}\n`);
     await sendSample(service.url, key);
-    say(`\nWhat the simulator got, for this machine only: ${gmail.httpUrl}/messages`);
+    say(`\nMessages received by the simulator (from this machine only): ${gmail.httpUrl}/messages`);
     say(`To try the API in a browser: ${service.url}/docs`);
-    say('\nCtrl-C ends it.');
+    say('\nPress Ctrl-C to stop.');
     await aborted(signal);
     return 0;
   } catch (error) {
-    const message = error instanceof ConfigError ? error.message : error instanceof Error ? listenAdvice(error) : String(error);
+    const message =
+      error instanceof ConfigError
+        ? error.message
+        : error instanceof Error
+          ? describeListenError(error)
+          : String(error);
     process.stderr.write(`${message}\n`);
     return error instanceof ConfigError ? 2 : 1;
   }
 }
 
 /**
- * Sends the sample over HTTP like any client, in one request, so that it fits in every RATE_LIMIT. Prints each status it went through.
+ * Sends the sample over HTTP like any client, in one request so that it fits any RATE_LIMIT. Prints
+ * each status of the message.
  *
  * @returns Whether it was sent.
- * @throws {Error} if it was not accepted
+ * @throws {Error} If it was not accepted.
  */
 async function sendSample(url: string, key: string): Promise<boolean> {
   const response = await fetch(`${url}/send`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', prefer: `wait=${SAMPLE_WAIT}` },
+    headers: {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      prefer: `wait=${SAMPLE_WAIT}`,
+    },
     body: JSON.stringify(SAMPLE),
   });
   const body = (await response.json()) as MessageResource | Problem;
   const message = 'recipients' in body ? body : body.message;
   if (!message) throw new Error(`The sample was refused: ${describeProblem(body as Problem)}`);
-  say(`A sample to ${SAMPLE.to}, ${message.id}:`);
+  say(`Sample message ${message.id} to ${SAMPLE.to}:`);
   say('  queued');
   if (message.attempts.length > 0) say('  sending');
-  say(`  ${message.status}${wordsOf(message)}`);
+  say(`  ${message.status}${describeResult(message)}`);
   return message.status === 'sent';
 }
 
@@ -84,8 +101,8 @@ function describeProblem({ code, detail, hint }: Problem): string {
   return `${code}. ${detail} ${hint}`;
 }
 
-/** The server's reply, or what went wrong. */
-function wordsOf({ attempts, error }: MessageResource): string {
+/** Returns the reply of the server, or the error. */
+function describeResult({ attempts, error }: MessageResource): string {
   if (error) return `: ${error.code}. ${error.detail} ${error.hint}`;
   const smtp = attempts.at(-1)?.smtp;
   return smtp ? `: ${smtp.code} ${smtp.enhanced} ${smtp.response}` : '';
@@ -93,11 +110,15 @@ function wordsOf({ attempts, error }: MessageResource): string {
 
 function curlLine(url: string, key: string): string {
   const body = JSON.stringify({ to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' });
-  const headers = [`Authorization: Bearer ${key}`, 'Content-Type: application/json', `Prefer: wait=${CURL_WAIT}`];
+  const headers = [
+    `Authorization: Bearer ${key}`,
+    'Content-Type: application/json',
+    `Prefer: wait=${CURL_WAIT}`,
+  ];
   return `curl -s ${url}/send ${headers.map((header) => `-H '${header}'`).join(' ')} -w '\\n' -d '${body}'`;
 }
 
-const HONOURED: readonly VariableName[] = [
+const PASSED_ON: readonly VariableName[] = [
   'HOST',
   'PORT',
   'RATE_LIMIT',
@@ -109,13 +130,20 @@ const HONOURED: readonly VariableName[] = [
   'WEBHOOK_ALLOWED_HOSTS',
 ];
 
-/** What of the user's environment the demo honours: where it listens, how it queues and whom it tells, never an account. Any From will do. */
+/**
+ * Returns the variables of the user's environment that apply to the demo: listening, limits,
+ * templates and webhooks, but never an account. FROM_POLICY lets a message have any From.
+ */
 function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { NODE_TLS_REJECT_UNAUTHORIZED } = env;
-  return { ...Object.fromEntries(HONOURED.map((name) => [name, env[name]])), NODE_TLS_REJECT_UNAUTHORIZED, FROM_POLICY: 'rewrite' };
+  return {
+    ...Object.fromEntries(PASSED_ON.map((name) => [name, env[name]])),
+    NODE_TLS_REJECT_UNAUTHORIZED,
+    FROM_POLICY: 'rewrite',
+  };
 }
 
-function accountOf({ user, password, url }: Simulator): Record<string, string> {
+function accountEnvironment({ user, password, url }: Simulator): Record<string, string> {
   return { GMAIL_USER: user, GMAIL_APP_PASSWORD: password, SMTP_URL: url };
 }
 

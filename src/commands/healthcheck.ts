@@ -1,15 +1,16 @@
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
 import { readSetting } from '../config/environment.ts';
 
-const USAGE = 'Usage: outtray healthcheck\n\nExits 0 if the service on HOST and PORT answers /readyz with 200.\n';
+const USAGE =
+  'Usage: outtray healthcheck\n\nExits 0 if GET /readyz of the service on HOST and PORT returns 200.\n';
 const TIMEOUT_MS = 4000;
 
-/** Asks the service on PORT whether it is ready. */
+/** Checks whether the service on HOST and PORT is ready. */
 export async function healthcheck(args: string[]): Promise<number> {
   if (args.length > 0) {
-    const asked = args.includes('--help');
-    (asked ? process.stdout : process.stderr).write(USAGE);
-    return asked ? 0 : 2;
+    const isHelp = args.includes('--help');
+    (isHelp ? process.stdout : process.stderr).write(USAGE);
+    return isHelp ? 0 : 2;
   }
   try {
     loadEnvFile(process.env);
@@ -27,7 +28,9 @@ export async function healthcheck(args: string[]): Promise<number> {
     if (response.ok) return 0;
     process.stderr.write(`not ready: ${await response.text()}\n`);
   } catch (error) {
-    process.stderr.write(`not reachable at ${authority}: ${error instanceof Error ? error.message : 'unknown error'}\n`);
+    process.stderr.write(
+      `not reachable at ${authority}: ${error instanceof Error ? error.message : 'unknown error'}\n`,
+    );
   }
   return 1;
 }

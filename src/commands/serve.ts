@@ -1,16 +1,19 @@
 import type { Logger } from 'pino';
+import { type Config, ConfigError, parseConfig } from '../config/config.ts';
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
-import { type Config, ConfigError, parseConfig } from '../config.ts';
-import { describeBug } from '../core/errors.ts';
+import { describeUnexpectedError } from '../core/errors.ts';
 import { createLogger } from '../log.ts';
-import { openService, type Service } from '../service.ts';
-import { endNow, endWithin } from '../shutdown.ts';
+import { openService, type Service } from '../service/service.ts';
+import { endNow, endWithin } from '../service/shutdown.ts';
 
 export const SERVE_USAGE =
-  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables, and by a .env file in the working directory: see README.md or .env.example.\nOn SIGHUP it reads the API keys again that stand in files.';
+  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables and a .env file in the working directory: see docs/reference/configuration.md or .env.example.\nSIGHUP reloads API keys that are stored in files.';
 
 /** Runs the service until the signal is aborted. */
-export async function serve(args: string[], { version, signal }: { version: string; signal: AbortSignal }): Promise<number> {
+export async function serve(
+  args: string[],
+  { version, signal }: { version: string; signal: AbortSignal },
+): Promise<number> {
   if (args.length > 0) return refuse(args, SERVE_USAGE);
   let envFile: string | null = null;
   let parsed: { config: Config; warnings: string[] };
@@ -27,7 +30,7 @@ export async function serve(args: string[], { version, signal }: { version: stri
   if (envFile !== null) logger.info({ file: envFile }, 'loaded .env');
   for (const warning of warnings) logger.warn(warning);
   process.on('uncaughtException', (error) => {
-    logger.fatal({ err: describeBug(error) }, 'unexpected error');
+    logger.fatal({ err: describeUnexpectedError(error) }, 'unexpected error');
     endNow(1);
   });
   let service: Service | null = null;
@@ -45,7 +48,7 @@ export async function serve(args: string[], { version, signal }: { version: stri
     return 0;
   } catch (error) {
     if (error instanceof ConfigError) return complain(error.message);
-    logger.fatal(error instanceof Error ? listenAdvice(error) : 'could not start');
+    logger.fatal(error instanceof Error ? describeListenError(error) : 'could not start');
     return 1;
   }
 }
@@ -61,18 +64,26 @@ function describeSource(envFile: string | null): string {
     : `The environment and ${envFile} were read. The environment wins.`;
 }
 
-/** Reads the API keys again, one time after the other. What cannot be used changes nothing. */
+/**
+ * Returns a function that reloads the API keys. Overlapping calls run one after the other. If the
+ * new keys cannot be used, the previous ones stay in effect.
+ */
 function createReload(service: Pick<Service, 'reloadKeys'>, logger: Logger): () => void {
   let last = Promise.resolve();
   const reload = async () => {
     try {
       const count = await service.reloadKeys();
-      if (count === null) logger.warn('API_KEYS is set in the environment, which cannot change while the service runs: use API_KEYS_FILE');
-      else logger.info({ api_keys: count }, 'API keys read again');
+      if (count === null)
+        logger.warn(
+          'API_KEYS is set in the environment, which cannot change while the service runs; use API_KEYS_FILE',
+        );
+      else logger.info({ api_keys: count }, 'API keys reloaded');
     } catch (error) {
       const problems =
-        error instanceof ConfigError ? error.problems.map(({ variable, message }) => `${variable}: ${message}`) : [String(error)];
-      logger.error({ problems }, 'the API keys cannot be used: those from before stay');
+        error instanceof ConfigError
+          ? error.problems.map(({ variable, message }) => `${variable}: ${message}`)
+          : [String(error)];
+      logger.error({ problems }, 'API key reload failed; keeping the previous keys');
     }
   };
   return () => {
@@ -80,7 +91,7 @@ function createReload(service: Pick<Service, 'reloadKeys'>, logger: Logger): () 
   };
 }
 
-/** Prints the usage: asked for with --help, or because of an argument nobody knows. */
+/** Prints the usage, for --help or for an unknown argument. Returns the exit code. */
 export function refuse(args: readonly string[], usage: string): number {
   if (args.includes('--help')) {
     process.stdout.write(`${usage}\n`);
@@ -98,10 +109,11 @@ export function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** What to do about a port that cannot be had. */
-export function listenAdvice(error: Error & { code?: string; port?: number }): string {
-  if (error.code === 'EADDRINUSE') return `Port ${error.port} is in use: stop what uses it, or set PORT to another.`;
-  if (error.code === 'EACCES') return `Port ${error.port} needs privileges: set PORT to one above 1023.`;
+/** Returns a message with the fix for a failure to listen. */
+export function describeListenError(error: Error & { code?: string; port?: number }): string {
+  if (error.code === 'EADDRINUSE')
+    return `Port ${error.port} is in use: stop the program that uses it, or set PORT to another port.`;
+  if (error.code === 'EACCES') return `Port ${error.port} needs privileges: set PORT to a port above 1023.`;
   if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
     return 'HOST is not an address of this machine: use 127.0.0.1, 0.0.0.0 or ::.';
   return error.message;

@@ -1,7 +1,9 @@
-import { endWithin, STOP_WITHIN_MS } from '../shutdown.ts';
+import { endWithin, STOP_WITHIN_MS } from '../service/shutdown.ts';
 import { runSimulator, SIMULATOR_USAGE } from '../simulator/command.ts';
 
-/** Runs only the Gmail simulator, until the signal is aborted. */
+/**
+ * Runs the Gmail simulator without the service, until the signal is aborted. Returns the exit code.
+ */
 export async function simulator(args: string[], { signal }: { signal: AbortSignal }): Promise<number> {
   const print = (line: string) => process.stdout.write(`${line}\n`);
   if (args.includes('--help')) {

@@ -5,30 +5,32 @@ import { parseEnv } from 'node:util';
 import { reasonOf } from './environment.ts';
 import { VARIABLES } from './variables.ts';
 
-/** The `.env` file cannot be used. The message names it and says how to fix it, and repeats no value. */
+/** An unusable `.env` file. The message names the file and the fix, and repeats no value. */
 export class EnvFileError extends Error {
   override readonly name = 'EnvFileError';
 }
 
-/** Node reads this variable only when it starts. */
+/** Node reads this variable only at startup. */
 const EXTRA_CA = 'NODE_EXTRA_CA_CERTS';
 
 /**
- * Loads the `.env` file of a folder into the environment, if there is one. A variable that is already set wins, even if it is empty; and one
- * with a value also wins over its other form in the file, as GMAIL_APP_PASSWORD does over GMAIL_APP_PASSWORD_FILE.
+ * Loads the `.env` file of a folder into the environment, if there is one.
+ *
+ * A variable that is already set wins, even if it is empty. One with a value also wins over its
+ * other form in the file: GMAIL_APP_PASSWORD over GMAIL_APP_PASSWORD_FILE, and vice versa.
  *
  * @returns The path of the file, or null if there is none.
- * @throws {EnvFileError} if the file cannot be read, is not UTF-8 text, or a quote in it is not closed
+ * @throws {EnvFileError} If the file cannot be read, is not UTF-8 text or has an unclosed quote.
  */
 export function loadEnvFile(env: NodeJS.ProcessEnv, folder = '.'): string | null {
   const file = join(folder, '.env');
   if (lstatSync(file, { throwIfNoEntry: false }) === undefined) return null;
   const path = resolve(file);
   const values = parseEnv(readText(path));
-  refuseOpenQuotes(values, path);
+  checkQuotes(values, path);
   const added = Object.entries(values).filter(([name]) => env[name] === undefined && !env[otherForm(name)]);
   for (const [name, value] of added) env[name] = value;
-  for (const [name, value] of added) if (name === EXTRA_CA && value) trust(value, path);
+  for (const [name, value] of added) if (name === EXTRA_CA && value) trustCertificates(value, path);
   return path;
 }
 
@@ -36,16 +38,22 @@ function otherForm(name: string): string {
   return name.endsWith('_FILE') ? name.replace(/_FILE$/, '') : `${name}_FILE`;
 }
 
-/** Line ends of any system become `\n`, and a byte order mark is dropped: parseEnv would make it part of the first name. */
+/**
+ * Reads a file as UTF-8 with `\n` line ends. Drops a byte order mark, which parseEnv would make
+ * part of the first name.
+ */
 function readText(path: string): string {
   let bytes: Buffer;
   try {
-    // Reading a named pipe would block for ever.
-    if (!statSync(path).isFile()) throw new EnvFileError(`${path} is not a file. Replace it with one, or remove it.`);
+    // Reading a named pipe would block forever.
+    if (!statSync(path).isFile())
+      throw new EnvFileError(`${path} is not a file. Replace it with one, or remove it.`);
     bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof EnvFileError) throw error;
-    throw new EnvFileError(`${path} cannot be read: ${reasonOf(error)}. Let this user read it, or remove it.`);
+    throw new EnvFileError(
+      `${path} cannot be read: ${reasonOf(error)}. Let this user read it, or remove it.`,
+    );
   }
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -56,15 +64,20 @@ function readText(path: string): string {
   throw new EnvFileError(`${path} is not UTF-8 text. Save it as UTF-8.`);
 }
 
-const ASSIGNMENT = new RegExp(`\\n\\s*(?:export\\s+)?(?:${VARIABLES.map(({ name }) => name).join('|')})(?:_FILE)?\\s*=`);
+const ASSIGNMENT = new RegExp(
+  `\\n\\s*(?:export\\s+)?(?:${VARIABLES.map(({ name }) => name).join('|')})(?:_FILE)?\\s*=`,
+);
 
-/** A value may have several lines, but one that holds the next variable has lost its closing quote. */
-function refuseOpenQuotes(values: NodeJS.Dict<string>, path: string): void {
+/** Values may span lines, but a value that contains the next variable lacks its closing quote. */
+function checkQuotes(values: NodeJS.Dict<string>, path: string): void {
   const open = Object.entries(values).find(([, value]) => ASSIGNMENT.test(value ?? ''));
-  if (open) throw new EnvFileError(`${path}: the value of ${open[0]} has no closing quote. Add it at the end of its line.`);
+  if (open)
+    throw new EnvFileError(
+      `${path}: the value of ${open[0]} has no closing quote. Add it at the end of its line.`,
+    );
 }
 
-function trust(file: string, path: string): void {
+function trustCertificates(file: string, path: string): void {
   try {
     tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(file, 'utf8')]);
   } catch (error) {

@@ -1,17 +1,17 @@
 import { closest } from 'fastest-levenshtein';
 import type { z } from 'zod';
-import { InvalidValue } from './values.ts';
+import { InvalidValue } from './value-parsers.ts';
 
 /**
- * The entries of a setting that is a list in JSON, in their order.
+ * Returns the entries of a setting that is a JSON list, in their order.
  *
- * @param what an entry is
- * @throws {InvalidValue} when it is not a list of anything
+ * @param noun Names an entry in the error.
+ * @throws {InvalidValue} If the text is not a JSON list, or the list is empty.
  */
-export function parseJsonList(json: string, what: string, example: string): unknown[] {
+export function parseJsonList(json: string, noun: string, example: string): unknown[] {
   const entries = parseJson(json, example);
   if (!Array.isArray(entries) || entries.length === 0) {
-    throw new InvalidValue(`It must be a JSON list of at least one ${what}, such as ${example}.`);
+    throw new InvalidValue(`It must be a JSON list of at least one ${noun}, such as ${example}.`);
   }
   return entries;
 }
@@ -20,23 +20,27 @@ function parseJson(json: string, example: string): unknown {
   try {
     return JSON.parse(json);
   } catch {
-    // What JSON.parse says has a part of the text in it.
+    // The message of JSON.parse repeats a part of the text.
     throw new InvalidValue(
-      `It is not valid JSON. It must be a list such as ${example}, in single quotes if it stands in a shell or an .env file.`,
+      `It is not valid JSON. It must be a list such as ${example}, in single quotes in a shell or a .env file.`,
     );
   }
 }
 
 /**
- * What is wrong with the form of an entry, by its fields. No value is repeated.
+ * Describes the problems in the form of an entry, by field. Repeats no value.
  *
- * @param minimum what an entry has at least
+ * @param minimum Names the fields that an entry needs.
  */
 export function toProblems({ issues }: z.ZodError, fields: readonly string[], minimum: string): string[] {
   const problems = issues.flatMap((issue) => {
     if (issue.code === 'unrecognized_keys') return issue.keys.map((field) => describeUnknown(field, fields));
     const [field] = issue.path;
-    return [field === undefined ? `It must be an object with at least ${minimum}.` : `${String(field)}: ${issue.message}`];
+    return [
+      field === undefined
+        ? `It must be an object with at least ${minimum}.`
+        : `${String(field)}: ${issue.message}`,
+    ];
   });
   return [...new Set(problems)];
 }

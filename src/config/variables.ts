@@ -1,31 +1,46 @@
 export interface Variable {
   readonly name: string;
-  /** As one would write it; empty if there is none. */
+  /** The default as text; empty if there is none. */
   readonly default: string;
-  /** Can also be given as a file, by `<name>_FILE`; its value is never repeated. */
+  /** Can also be set as a file, by `<name>_FILE`. Its value is never repeated in output. */
   readonly secret: boolean;
   readonly required: boolean;
   readonly meaning: string;
 }
 
-/** Every variable there is. The schema, `.env.example` and the README's table are written from this list or checked against it. */
+/**
+ * Every variable. The schema, `.env.example` and the README's table are generated from this list or
+ * checked against it.
+ */
 export const VARIABLES = [
-  { name: 'HOST', default: '127.0.0.1', secret: false, required: false, meaning: 'where to listen: an IP address or a host name' },
-  { name: 'PORT', default: '3000', secret: false, required: false, meaning: 'the port to listen on; 0 picks a free one' },
+  {
+    name: 'HOST',
+    default: '127.0.0.1',
+    secret: false,
+    required: false,
+    meaning: 'address to listen on: an IP address or a host name',
+  },
+  {
+    name: 'PORT',
+    default: '3000',
+    secret: false,
+    required: false,
+    meaning: 'port to listen on; 0 picks a free port',
+  },
   {
     name: 'API_KEYS',
     default: '',
     secret: true,
     required: true,
     meaning:
-      '`name:secret` pairs, comma separated; the secret has at least 24 characters or is `sha256:<hex>`; `:admin` after it sees all. Or a JSON list of objects with `name`, `secret` (or `secret_file`), `scopes`, `allowed_from`, `allowed_recipients`, `rate_limit`, `daily_limit`, `test`, `webhook_url`. Read again on SIGHUP if it stands in a file',
+      '`name:secret` pairs, comma separated. A secret has at least 24 characters or is `sha256:<hex>`; `:admin` after it gives access to the messages of all keys. Or a JSON list of objects with `name`, `secret` (or `secret_file`), `scopes`, `allowed_from`, `allowed_recipients`, `rate_limit`, `daily_limit`, `test`, `webhook_url`. Keys in files are reloaded on SIGHUP',
   },
   {
     name: 'GMAIL_USER',
     default: '',
     secret: false,
     required: true,
-    meaning: 'the full address of the account, also for Workspace domains; not with `GMAIL_ACCOUNTS`',
+    meaning: 'full address of the account, also for Workspace domains; not with `GMAIL_ACCOUNTS`',
   },
   {
     name: 'GMAIL_APP_PASSWORD',
@@ -33,22 +48,30 @@ export const VARIABLES = [
     secret: true,
     required: true,
     meaning:
-      '16 letters; the spaces Google shows are removed; not with OAuth2, a service account or `GMAIL_ACCOUNTS`, and not needed if every server of `SMTP_URL` has `?tls=never`',
+      'app password of 16 letters; spaces are removed; not with OAuth2, a service account or `GMAIL_ACCOUNTS`, and not needed if every server of `SMTP_URL` has `?tls=never`',
   },
   {
     name: 'GMAIL_OAUTH_CLIENT_ID',
     default: '',
     secret: false,
     required: false,
-    meaning: 'OAuth2 in place of the app password: the client, made in the Google Cloud console; it takes this and the next two',
+    meaning:
+      'OAuth2 instead of an app password: id of the client created in the Google Cloud console; requires the next two variables',
   },
-  { name: 'GMAIL_OAUTH_CLIENT_SECRET', default: '', secret: true, required: false, meaning: 'the secret of that client' },
+  {
+    name: 'GMAIL_OAUTH_CLIENT_SECRET',
+    default: '',
+    secret: true,
+    required: false,
+    meaning: 'secret of that client',
+  },
   {
     name: 'GMAIL_OAUTH_REFRESH_TOKEN',
     default: '',
     secret: true,
     required: false,
-    meaning: 'what the account granted that client, for the scope `https://mail.google.com/`',
+    meaning:
+      'refresh token that the account granted to that client, for the scope `https://mail.google.com/`',
   },
   {
     name: 'GMAIL_SERVICE_ACCOUNT',
@@ -56,14 +79,14 @@ export const VARIABLES = [
     secret: true,
     required: false,
     meaning:
-      'in place of both: the JSON key of a Workspace service account with domain-wide delegation of that scope; better as a file, by `GMAIL_SERVICE_ACCOUNT_FILE`',
+      'instead of both: JSON key of a Workspace service account with domain-wide delegation of that scope; best set as a file, by `GMAIL_SERVICE_ACCOUNT_FILE`',
   },
   {
     name: 'GMAIL_OAUTH_TOKEN_URL',
     default: 'https://oauth2.googleapis.com/token',
     secret: false,
     required: false,
-    meaning: 'where access tokens are to be had: `https:`, or `http:` to this machine for tests',
+    meaning: 'token endpoint of OAuth2: `https:`, or `http:` to this machine for tests',
   },
   {
     name: 'GMAIL_ACCOUNTS',
@@ -71,21 +94,21 @@ export const VARIABLES = [
     secret: true,
     required: false,
     meaning:
-      'several accounts, in place of `GMAIL_USER` and the logins above: a JSON list of objects with `user`, `app_password`, `oauth_client_id`, `oauth_client_secret`, `oauth_refresh_token`, `service_account`, `from`, `aliases` (a list), `daily_messages`, `daily_recipients`, `reserve`; a secret can also be a path, as in `app_password_file`',
+      'several accounts, instead of `GMAIL_USER` and the logins above: a JSON list of objects with `user`, `app_password`, `oauth_client_id`, `oauth_client_secret`, `oauth_refresh_token`, `service_account`, `from`, `aliases` (a list), `daily_messages`, `daily_recipients`, `reserve`; a secret can also be a path, as in `app_password_file`',
   },
   {
     name: 'GMAIL_FROM',
     default: 'GMAIL_USER',
     secret: false,
     required: false,
-    meaning: 'the default `From`, such as `Acme <no-reply@acme.com>`',
+    meaning: 'default `From`, such as `Acme <no-reply@acme.com>`',
   },
   {
     name: 'GMAIL_ALIASES',
     default: '',
     secret: false,
     required: false,
-    meaning: 'the verified "Send mail as" addresses of the account, comma separated',
+    meaning: 'verified "Send mail as" addresses of the account, comma separated',
   },
   {
     name: 'FROM_POLICY',
@@ -93,28 +116,30 @@ export const VARIABLES = [
     secret: false,
     required: false,
     meaning:
-      'a `from` that is neither the account nor an alias: `reject`, `rewrite` (it moves to `Reply-To`), or `allow` (Gmail then replaces it in silence)',
+      'what happens to a `from` that is neither the account nor an alias: `reject`, `rewrite` (it moves to `Reply-To`), or `allow` (Gmail silently replaces it)',
   },
   {
     name: 'GMAIL_DAILY_MESSAGES',
     default: '',
     secret: false,
     required: false,
-    meaning: 'messages an account may send in a rolling 24 h: 500 for gmail.com and googlemail.com, else 2000, unless set',
+    meaning:
+      'messages that an account may send in a rolling 24 h; if unset, 500 for gmail.com and googlemail.com, otherwise 2000',
   },
   {
     name: 'GMAIL_DAILY_RECIPIENTS',
     default: '',
     secret: false,
     required: false,
-    meaning: 'recipients an account may send to in a rolling 24 h: 500 for gmail.com and googlemail.com, else 10000, unless set',
+    meaning:
+      'recipients that an account may send to in a rolling 24 h; if unset, 500 for gmail.com and googlemail.com, otherwise 10000',
   },
   {
     name: 'GMAIL_RESERVE',
     default: '10%',
     secret: false,
     required: false,
-    meaning: 'the part of those limits kept for `"priority": "high"`, 0% to 90%',
+    meaning: 'share of those limits that is reserved for `"priority": "high"`, 0% to 90%',
   },
   {
     name: 'SMTP_URL',
@@ -122,135 +147,147 @@ export const VARIABLES = [
     secret: false,
     required: false,
     meaning:
-      'servers in order of preference: `smtp:` is STARTTLS, required; `smtps:` is TLS from the first byte; `?tls=never` is in the clear, without login',
+      'servers in order of preference: `smtp:` requires STARTTLS; `smtps:` is TLS from the first byte; `?tls=never` is unencrypted and without login',
   },
   {
     name: 'SMTP_CONNECTIONS',
     default: '3',
     secret: false,
     required: false,
-    meaning: 'pooled connections per account, 1 to 20; instances that share a queue on Redis share them, too',
+    meaning: 'pooled connections per account, 1 to 20, shared by all instances on the same Redis',
   },
   {
     name: 'SMTP_CONNECTIONS_PER_INSTANCE',
     default: '',
     secret: false,
     required: false,
-    meaning: 'how many of these one instance may have, where several share a queue; any number unless set',
+    meaning: 'maximum of these connections per instance, if several share a queue; no maximum if unset',
   },
   {
     name: 'SMTP_RATE',
     default: '',
     secret: false,
     required: false,
-    meaning: 'messages per second per account at most, such as `20` or `0.5`; no limit unless set',
+    meaning: 'maximum messages per second and account, such as `20` or `0.5`; no limit if unset',
   },
   {
     name: 'ON_UNCERTAIN',
     default: 'retry',
     secret: false,
     required: false,
-    meaning: 'after an attempt whose outcome cannot be known: `retry`, or `hold` for a person to decide',
+    meaning: 'what follows an attempt with an unknown outcome: `retry`, or `hold` until a client retries it',
   },
-  { name: 'RETRY_FOR', default: '24h', secret: false, required: false, meaning: 'how long a transient failure is retried' },
+  {
+    name: 'RETRY_FOR',
+    default: '24h',
+    secret: false,
+    required: false,
+    meaning: 'maximum time to retry transient failures',
+  },
   {
     name: 'QUEUE_URL',
     default: 'memory:',
     secret: true,
     required: false,
     meaning:
-      'where messages and all that is known of them are kept: `memory:` (lost in a crash), `sqlite:<file>` (one machine; survives a crash) or `redis://…`, `rediss://…` (any number of instances)',
+      'storage of messages and all other state: `memory:` (lost in a crash), `sqlite:<file>` (one machine; survives a crash) or `redis://…`, `rediss://…` (any number of instances)',
   },
   {
     name: 'QUEUE_MAX_MESSAGES',
     default: '10000',
     secret: false,
     required: false,
-    meaning: 'messages that may wait; past it, `503 queue_full`',
+    meaning: 'maximum waiting messages; beyond it, `503 queue_full`',
   },
   {
     name: 'QUEUE_MAX_BYTES',
     default: '256mb',
     secret: false,
     required: false,
-    meaning: 'memory they may occupy, with the request bodies being read; past it, `503 queue_full`',
+    meaning: 'maximum size of waiting messages and of request bodies being read; beyond it, `503 queue_full`',
   },
   {
     name: 'RETAIN',
     default: '24h',
     secret: false,
     required: false,
-    meaning: 'how long a finished message can be looked up; also the life of an idempotency key',
+    meaning: 'how long settled messages and idempotency keys are kept',
   },
   {
     name: 'MAX_MESSAGE_BYTES',
     default: '35882577',
     secret: false,
     required: false,
-    meaning: "the encoded message at most; no more than Gmail's own SIZE, which is the default",
+    meaning: "maximum size of an encoded message; Gmail's own maximum is the default and the upper limit",
   },
   {
     name: 'RATE_LIMIT',
     default: '3000/1m',
     secret: false,
     required: false,
-    meaning: 'requests per API key in a window of time; a batch counts as its messages, and must fit into one window',
+    meaning:
+      'requests per API key and time window; a batch counts as its number of messages and must fit into one window',
   },
   {
     name: 'TRUST_PROXY',
     default: '',
     secret: false,
     required: false,
-    meaning: 'addresses or CIDRs of proxies whose `X-Forwarded-For` is believed, comma separated',
+    meaning: 'addresses or CIDRs of proxies whose `X-Forwarded-For` is trusted, comma separated',
   },
   {
     name: 'TEMPLATES_DIR',
     default: '',
     secret: false,
     required: false,
-    meaning: 'a directory of templates: one directory for each, named by its id, with `subject.txt`, `body.html`, `body.txt`',
+    meaning:
+      'directory of templates: each is a directory named by its id, with `subject.txt`, `body.html`, `body.txt`',
   },
   {
     name: 'WEBHOOK_URL',
     default: '',
     secret: false,
     required: false,
-    meaning: 'where events go: an https URL, or http to one of `WEBHOOK_ALLOWED_HOSTS`',
+    meaning: 'endpoint of events: an https URL, or an http URL of a host in `WEBHOOK_ALLOWED_HOSTS`',
   },
   {
     name: 'WEBHOOK_SECRET',
     default: '',
     secret: true,
     required: false,
-    meaning: 'what they are signed with: `whsec_` and 24 to 64 bytes in base64; two, comma separated, while you change it',
+    meaning:
+      'secret that signs events: `whsec_` and 24 to 64 bytes in base64; two, comma separated, during a rotation',
   },
   {
     name: 'WEBHOOK_ALLOWED_HOSTS',
     default: '',
     secret: false,
     required: false,
-    meaning: 'hosts of webhooks that may have private addresses or be called by http, comma separated: all others must be public and https',
+    meaning:
+      'webhook hosts that may have private addresses or be called over http, comma separated; all others must be public and use https',
   },
   {
     name: 'ALLOWED_RECIPIENTS',
     default: '',
     secret: false,
     required: false,
-    meaning: 'for staging: mail goes only to these addresses and `@domains`, comma separated; all else is refused',
+    meaning:
+      'for staging: the only addresses and `@domains` that mail may be sent to, comma separated; other recipients are refused',
   },
   {
     name: 'REDIRECT_ALL_TO',
     default: '',
     secret: false,
     required: false,
-    meaning: 'for staging: everything goes to this one address in place of its recipients, whom it names in `X-Original-To`',
+    meaning:
+      'for staging: sends all mail to this address instead of its recipients, which are named in `X-Original-To`',
   },
   {
     name: 'SUPPRESS',
     default: 'hard',
     secret: false,
     required: false,
-    meaning: '`hard`: remember addresses that Gmail refused for good, and refuse them here; or `never`',
+    meaning: '`hard`: suppress addresses that Gmail refused permanently; or `never`',
   },
   {
     name: 'LOG_LEVEL',
@@ -264,7 +301,7 @@ export const VARIABLES = [
     default: '25s',
     secret: false,
     required: false,
-    meaning: 'how long attempts in flight may take to finish after SIGTERM',
+    meaning: 'maximum time to shut down after SIGTERM, including running attempts',
   },
 ] as const satisfies readonly Variable[];
 

@@ -1,24 +1,24 @@
 /**
- * Every failure a caller can see, in one table. HTTP answers, message resources, logs, `/problems/{code}` and the docs all read it.
- * The code is the contract; titles and hints may be reworded.
+ * Every failure that a client can see, in one table. HTTP responses, message resources, logs,
+ * `/problems/{code}` and the docs read it. The code is the contract; titles and hints can change.
  */
 
-/** Who is at fault: the request, one message, or the sending account. */
+/** What an error concerns: the request, one message, or the sending account. */
 export type ErrorScope = 'request' | 'message' | 'account';
 
 export interface ErrorRow {
-  /** HTTP status; for delivery codes, the status a waiting caller gets. */
+  /** HTTP status. For delivery codes, the status that a waiting client receives. */
   readonly status: number;
-  /** Whether the same request may succeed later without a change by the caller. */
+  /** Whether the same request can succeed later without a change by the client. */
   readonly retryable: boolean;
   readonly scope: ErrorScope;
   readonly title: string;
-  /** An instruction: what to do about it, in one or two sentences. */
+  /** An instruction that fixes the cause, in one or two sentences. */
   readonly hint: string;
 }
 
 export const ERRORS = {
-  // The request
+  // Errors of the request
   invalid_json: {
     status: 400,
     retryable: false,
@@ -115,7 +115,7 @@ export const ERRORS = {
     retryable: true,
     scope: 'request',
     title: 'First request with this Idempotency-Key still in progress',
-    hint: 'Wait a moment, then repeat the request to get its answer.',
+    hint: 'Wait a moment, then repeat the request to get its response.',
   },
   message_too_large: {
     status: 413,
@@ -209,7 +209,7 @@ export const ERRORS = {
     hint: 'Nothing was accepted. Repeat the request after Retry-After, to another instance or after the restart.',
   },
 
-  // Delivery, the message
+  // Errors of a message that end its delivery
   recipients_rejected: {
     status: 422,
     retryable: false,
@@ -281,7 +281,7 @@ export const ERRORS = {
     hint: 'Send the message again with a later `expires_at`, or without one. The mail server had not accepted it in time.',
   },
 
-  // Delivery, the message, in passing: retried with back-off
+  // Temporary errors of a message, which is retried with back-off
   dns_failed: {
     status: 502,
     retryable: true,
@@ -325,7 +325,7 @@ export const ERRORS = {
     hint: 'No action is needed unless it persists. Outtray retries automatically, as the reply suggests.',
   },
 
-  // Delivery, the account: pauses the sender, never fails a message
+  // Errors of the account, which pause it and never fail a message
   app_password_required: {
     status: 502,
     retryable: true,
@@ -387,7 +387,7 @@ export const ERRORS = {
     retryable: true,
     scope: 'account',
     title: 'No usable access token',
-    hint: 'Check the id and secret of the OAuth client, the scope https://mail.google.com/, and that GMAIL_USER is the account that consented. `detail` has Google’s answer.',
+    hint: 'Check the id and secret of the OAuth client, the scope https://mail.google.com/, and that GMAIL_USER is the account that consented. `detail` has Google’s response.',
   },
   daily_limit_reached: {
     status: 502,
@@ -416,9 +416,12 @@ export type ErrorCode = keyof typeof ERRORS;
 
 export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
 
-/** One thing wrong with one part of a request. */
+/** An error in one part of a request. */
 export interface FieldError {
-  /** JSON Pointer (RFC 6901) into the body, such as `/to/0`; `header:Name` for a header, `query:name` for a parameter of the query, `path:name` for a part of the path. */
+  /**
+   * A JSON Pointer (RFC 6901) into the body, such as `/to/0`; or `header:Name`, `query:name` or
+   * `path:name` for other parts of the request.
+   */
   readonly pointer: string;
   /** A short machine-readable reason, such as `required`, `unknown_field`, `invalid_address`. */
   readonly code: string;
@@ -426,7 +429,7 @@ export interface FieldError {
   readonly detail: string;
 }
 
-/** One sentence for all of them: the first, and how many more there are. */
+/** Summarizes field errors in one sentence: the first error, and the number of further ones. */
 export function summarize(errors: readonly FieldError[]): string {
   const [first] = errors;
   const others = errors.length > 1 ? ` (and ${errors.length - 1} more, see errors)` : '';
@@ -436,12 +439,15 @@ export function summarize(errors: readonly FieldError[]): string {
 export interface AppErrorOptions {
   readonly detail?: string;
   readonly errors?: readonly FieldError[];
-  /** Seconds, becomes Retry-After. */
+  /** Sent as Retry-After, in seconds. */
   readonly retryAfter?: number;
   readonly cause?: unknown;
 }
 
-/** A failure with a row in {@link ERRORS}: what core and http throw when they refuse. Its text is meant for the caller to read. */
+/**
+ * A failure with a row in {@link ERRORS}, thrown by core and http to refuse a request. Its message
+ * is shown to the client.
+ */
 export class AppError extends Error {
   override readonly name = 'AppError';
   readonly code: ErrorCode;
@@ -456,10 +462,29 @@ export class AppError extends Error {
   }
 }
 
-/** What the log says of an unexpected error: only what cannot hold a body, a secret or a certificate. Undefined if it is not an Error. */
-export function describeBug(error: unknown): { type: string; stack: string } | undefined {
+/**
+ * Describes an unexpected error for the log without its message, which could contain a body, a
+ * secret or a certificate. Returns undefined if it is not an Error.
+ */
+export function describeUnexpectedError(error: unknown): { type: string; stack: string } | undefined {
   if (!(error instanceof Error)) return undefined;
-  // The first line repeats the message, which may quote what it failed on.
+  // The first line of a stack repeats the message.
   const stack = error.stack?.split('\n').filter((line) => line.startsWith('    at '));
   return { type: error.name, stack: stack?.join('\n') ?? '' };
+}
+
+/** Maximum length of a list in a header or a sentence, in characters. */
+export const MAX_LIST_LENGTH = 900;
+
+/** Joins items up to `maxLength` characters, then appends ", and N more". */
+export function joinWithin(items: readonly string[], maxLength: number): string {
+  const all = items.join(', ');
+  if (all.length <= maxLength) return all;
+  const room = maxLength - `, and ${items.length} more`.length;
+  let length = 0;
+  const shown = items.filter((item, i) => {
+    length += item.length + (i === 0 ? 0 : ', '.length);
+    return length <= room;
+  });
+  return `${shown.join(', ')}, and ${items.length - shown.length} more`;
 }

@@ -1,11 +1,11 @@
 import { hash, randomFillSync } from 'node:crypto';
 
 const BYTES = 16;
-/** Asking the system for 4 KB of randomness costs hardly more than asking for 16 bytes. */
+/** Getting 4 KB of random bytes from the system costs hardly more than getting 16. */
 const pool = Buffer.alloc(256 * BYTES);
 let used = pool.length;
 
-/** 128 random bits after the prefix: `msg_…`. */
+/** Returns a new id: the prefix and 128 random bits in hex, such as `msg_…`. */
 export function createId(prefix: 'msg' | 'evt' | 'ntc'): string {
   if (used === pool.length) {
     randomFillSync(pool);
@@ -15,7 +15,10 @@ export function createId(prefix: 'msg' | 'evt' | 'ntc'): string {
   return `${prefix}_${pool.toString('hex', used - BYTES, used)}`;
 }
 
-/** The id of the message at this place of a request: the same whenever that is taken up again, and as hard to guess as its seed. */
+/**
+ * Returns the id of the message at an index of a request. Repeating the request with the same seed
+ * gives the same id, which is as hard to guess as the seed.
+ */
 export function messageIdFrom(seed: string, index: number): string {
   return `msg_${hash('sha256', `${seed}:${index}`).slice(0, 2 * BYTES)}`;
 }

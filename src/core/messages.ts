@@ -1,16 +1,26 @@
-import { type Caller, isAdmin } from './caller.ts';
-import { advance, amend, type Delivery, type DeliveryPatch, mayBecome } from './delivery.ts';
+import { type Caller, isAdmin } from './auth/caller.ts';
+import {
+  advance,
+  amend,
+  type Delivery,
+  type DeliveryPatch,
+  isRetryable,
+  mayBecome,
+} from './delivery/delivery.ts';
+import type { DeliveryQuery } from './delivery/delivery-query.ts';
 import { AppError, type ErrorCode } from './errors.ts';
 import type { Events } from './events.ts';
-import { follow } from './insist.ts';
-import type { DeliveryQuery, Queue, Store } from './ports.ts';
-import { refuseByClock } from './times.ts';
+import { checkSchedule } from './message/schedule.ts';
+import type { DeliveryStore } from './ports/delivery-store.ts';
+import type { Queue } from './ports/queue.ts';
+import { runOrRetryInBackground } from './retry-until-available.ts';
 
 /**
- * What a caller may see and change of the messages there are: those of its key, or all if it is an admin.
+ * Reads and changes accepted messages on behalf of a caller: those of its API key, or all messages
+ * for an admin.
  *
- * A change and an attempt that starts exclude each other: one of them wins, and the other finds out. All of these throw AppError
- * `message_not_found` for an id that is unknown, or another key's.
+ * A change and the start of an attempt exclude each other: one succeeds, the other sees the new
+ * state. Every method throws AppError `message_not_found` for an unknown id, or one of another key.
  */
 export interface Messages {
   get(id: string, caller: Caller): Promise<Delivery>;
@@ -19,13 +29,14 @@ export interface Messages {
   /** @throws {AppError} `not_cancelable` */
   cancel(id: string, caller: Caller): Promise<Delivery>;
   /**
-   * Queues it once more, with the same Message-ID and a new allowance of time, for everybody who did not get it.
+   * Queues a settled message again for every recipient that did not get it, with the same
+   * Message-ID and RETRY_FOR starting over.
    *
    * @throws {AppError} `not_retryable`, `queue_full`, `shutting_down`
    */
   retry(id: string, caller: Caller): Promise<Delivery>;
   /**
-   * Gives a scheduled message another time (epoch ms); one in the past is now.
+   * Changes the time of a scheduled message (epoch ms). A time in the past means now.
    *
    * @throws {AppError} `not_reschedulable`, `validation_failed`
    */
@@ -34,7 +45,7 @@ export interface Messages {
 
 export interface MessagesDeps {
   readonly queue: Pick<Queue, 'push' | 'done' | 'reschedule'>;
-  readonly store: Pick<Store, 'get' | 'list' | 'update'>;
+  readonly store: Pick<DeliveryStore, 'get' | 'list' | 'update'>;
   readonly events: Events;
   readonly isDraining: () => boolean;
 }
@@ -42,12 +53,19 @@ export interface MessagesDeps {
 export function createMessages({ queue, store, events, isDraining }: MessagesDeps): Messages {
   async function get(id: string, caller: Caller): Promise<Delivery> {
     const delivery = await store.get(id);
-    if (delivery === null || (delivery.owner !== caller.name && !isAdmin(caller))) throw new AppError('message_not_found');
+    if (delivery === null || (delivery.owner !== caller.name && !isAdmin(caller)))
+      throw new AppError('message_not_found');
     return delivery;
   }
 
-  /** Makes the change; made anew if the delivery has changed since it was read. */
-  async function change(id: string, caller: Caller, next: (delivery: Delivery) => Delivery): Promise<Delivery> {
+  /**
+   * Applies `next` to the stored delivery. Repeats it if the delivery changed since it was read.
+   */
+  async function change(
+    id: string,
+    caller: Caller,
+    next: (delivery: Delivery) => Delivery,
+  ): Promise<Delivery> {
     for (;;) {
       const delivery = await get(id, caller);
       const changed = next(delivery);
@@ -63,7 +81,7 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
         if (!mayBecome(delivery.status, 'canceled')) throw refusal('not_cancelable', delivery);
         return advance(delivery, 'canceled', { finishedAt: Date.now() });
       });
-      await follow(() => queue.done(id, canceled.account));
+      await runOrRetryInBackground(() => queue.done(id, canceled.account));
       events.emit('message.settled', canceled);
       return canceled;
     },
@@ -71,29 +89,31 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
       if (isDraining()) throw new AppError('shutting_down');
       const queued = await change(id, caller, (delivery) => {
         const { status, content } = delivery;
-        if (!RETRYABLE.has(status) || content === null) throw refusal('not_retryable', delivery);
-        return advance(delivery, 'queued', afresh(delivery));
+        if (!isRetryable(status) || content === null) throw refusal('not_retryable', delivery);
+        return advance(delivery, 'queued', resetForRetry(delivery));
       });
-      await follow(() => queue.push(id, { channel: queued.account, afterMs: 0, priority: queued.priority }));
+      await runOrRetryInBackground(() =>
+        queue.push(id, { channel: queued.account, afterMs: 0, priority: queued.priority }),
+      );
       return queued;
     },
     async reschedule(id, scheduledAt, caller) {
-      refuseByClock({ scheduledAt, expiresAt: null });
+      checkSchedule({ scheduledAt, expiresAt: null });
       const rescheduled = await change(id, caller, (delivery) => {
         if (delivery.status !== 'scheduled') throw refusal('not_reschedulable', delivery);
         if (delivery.expiresAt !== null && delivery.expiresAt <= scheduledAt) throw tooLate();
         return amend(delivery, { scheduledAt });
       });
-      await follow(() => queue.reschedule(id, rescheduled.account, Math.max(0, scheduledAt - Date.now())));
+      await runOrRetryInBackground(() =>
+        queue.reschedule(id, rescheduled.account, Math.max(0, scheduledAt - Date.now())),
+      );
       return rescheduled;
     },
   };
 }
 
-const RETRYABLE: ReadonlySet<Delivery['status']> = new Set(['failed', 'uncertain', 'expired']);
-
-/** As if it had just been accepted, for those who did not get it. */
-function afresh({ status, recipients, expiresAt, possibleDuplicate }: Delivery): DeliveryPatch {
+/** Returns the changes that make a settled delivery like a new one for its remaining recipients. */
+function resetForRetry({ status, recipients, expiresAt, possibleDuplicate }: Delivery): DeliveryPatch {
   return {
     error: null,
     finishedAt: null,
@@ -101,17 +121,26 @@ function afresh({ status, recipients, expiresAt, possibleDuplicate }: Delivery):
     expiresAt: expiresAt !== null && expiresAt <= Date.now() ? null : expiresAt,
     possibleDuplicate: possibleDuplicate || status === 'uncertain',
     recipients:
-      status === 'failed' ? recipients.map((one) => (one.status === 'rejected' ? { ...one, status: 'pending' } : one)) : recipients,
+      status === 'failed'
+        ? recipients.map((recipient) =>
+            recipient.status === 'rejected' ? { ...recipient, status: 'pending' } : recipient,
+          )
+        : recipients,
   };
 }
 
 function refusal(code: ErrorCode, { status, content }: Delivery): AppError {
-  const gone = code === 'not_retryable' && RETRYABLE.has(status) && content === null;
-  const detail = gone ? 'What it said is no longer kept: send a new message.' : `The message is ${status.replace('_', ' ')}.`;
+  const isContentGone = code === 'not_retryable' && isRetryable(status) && content === null;
+  const detail = isContentGone
+    ? 'The content of the message has been dropped: send a new message.'
+    : `The message is ${status.replace('_', ' ')}.`;
   return new AppError(code, { detail });
 }
 
 function tooLate(): AppError {
   const detail = 'Must be earlier than expires_at of the message.';
-  return new AppError('validation_failed', { detail, errors: [{ pointer: '/scheduled_at', code: 'out_of_range', detail }] });
+  return new AppError('validation_failed', {
+    detail,
+    errors: [{ pointer: '/scheduled_at', code: 'out_of_range', detail }],
+  });
 }

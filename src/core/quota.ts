@@ -1,211 +1,218 @@
-import type { DeliveryError } from './delivery.ts';
+import type { DeliveryError } from './delivery/delivery.ts';
 import { ERRORS } from './errors.ts';
-import type { Priority } from './message.ts';
+import type { Priority } from './message/message.ts';
+import { HOUR, MINUTE } from './time.ts';
+import { addUsage, type Count, nextLeaveAt, totalUsage, type Usage } from './usage.ts';
 
-const HOUR_MS = 60 * 60_000;
-/** Gmail counts over a rolling day: https://support.google.com/a/answer/166852. */
-export const WINDOW_MS = 24 * HOUR_MS;
-/** What is counted together, and so leaves the window together: up to a minute late, never early. */
-const BUCKET_MS = 60_000;
+/** Wait where no end of the shortage is known: attempts under way may end at any moment. */
+const RECHECK_MS = MINUTE;
+/** Interval at which a learned limit is tested with one message. */
+const TEST_AFTER_MS = HOUR;
 
-/** What an account may send in a rolling 24 h, and the part of it (0 to 1) that only high priority may use. */
+/**
+ * What may be sent in a rolling 24 h, and the share of it (0 to 1) that only high priority may use.
+ */
 export interface Allowance {
   readonly messages: number;
   readonly recipients: number;
   readonly reserve: number;
 }
 
-/** What is used of one of the two limits. */
-export interface Usage {
+/** A limit that Gmail reported below the configured one. */
+export interface LearnedLimit extends Readonly<Count> {
+  /** When one message may test whether it still holds, in epoch ms by the shared clock. */
+  readonly tryAt: number;
+}
+
+/** What is known of an account's quota besides its usage: plain JSON. */
+export interface Quota {
+  /** Epoch ms by the shared clock. Messages sent before are not counted. */
+  readonly countedSince: number;
+  learned: LearnedLimit | null;
+}
+
+/** Everything that counts against an allowance. */
+export interface Consumption {
+  readonly usage: Readonly<Usage>;
+  /** Attempts under way count until they end. */
+  readonly inFlight: Readonly<Count>;
+  readonly learned: LearnedLimit | null;
+}
+
+export interface QuotaRules {
+  readonly allowance: Allowance;
+  /** Multiplies every wait except those for a bucket: 1, or less to make tests quick. */
+  readonly backoffScale: number;
+}
+
+export interface Demand {
+  readonly recipients: number;
+  readonly priority: Priority;
+}
+
+/** State of one of the two limits. */
+export interface LimitStatus {
   readonly limit: number;
-  /** What Gmail has shown to be the limit, if that is less. */
+  /** The limit that Gmail reported, if it is lower. */
   readonly learned: number | null;
   readonly used: number;
 }
 
-/** How many messages there may be, and how many more there is room for now. */
+export interface QuotaStatus {
+  readonly messages: LimitStatus;
+  readonly recipients: LimitStatus;
+  readonly reserve: number;
+  /** Epoch ms. Messages sent before are not counted. */
+  readonly countedSince: number;
+  /** When the oldest counted messages leave the window, in epoch ms. Null if nothing is counted. */
+  readonly freesAt: number | null;
+}
+
+/** The number of messages that are allowed, and how many of them are left. */
 export interface Budget {
   readonly limit: number;
   readonly left: number;
-  /** When the oldest of what is counted leaves the window, as epoch milliseconds; null if nothing is counted. */
+  /** When the oldest counted messages leave the window, in epoch ms. Null if nothing is counted. */
   readonly freesAt: number | null;
 }
 
-/** Times are epoch milliseconds. */
-export interface QuotaState {
-  readonly messages: Usage;
-  readonly recipients: Usage;
-  readonly reserve: number;
-  /** What was sent before is not known. */
-  readonly countedSince: number;
-  /** When the oldest of what is counted leaves the window; null if nothing is counted. */
-  readonly freesAt: number | null;
+export function newQuota(now: number): Quota {
+  return { countedSince: now, learned: null };
 }
 
-export interface Count {
-  messages: number;
-  recipients: number;
+/** How long a message must wait for its quota, in ms. 0: it may go now. */
+export function waitForQuota(
+  consumption: Consumption,
+  rules: QuotaRules,
+  now: number,
+  demand: Demand,
+): number {
+  const { inFlight, learned } = consumption;
+  const recheckMs = RECHECK_MS * rules.backoffScale;
+  const waitBelow = (limits: Readonly<Count>) => {
+    const ceiling = ceilingOf(limits, rules.allowance.reserve, demand.priority);
+    return waitUntilFits(consumption, ceiling, demand.recipients, now, recheckMs);
+  };
+
+  const waitMs = waitBelow(learned ?? rules.allowance);
+  if (!learned || waitMs === 0) return waitMs;
+  // One message at a time may test whether the learned limit still holds.
+  const untilTestMs = Math.max(0, Math.ceil(learned.tryAt - now), waitBelow(rules.allowance));
+  return Math.min(waitMs, inFlight.messages > 0 ? Math.max(untilTestMs, recheckMs) : untilTestMs);
 }
 
-/** What was counted together, and leaves the window together at `leavesAt`. */
-interface Bucket extends Count {
-  readonly leavesAt: number;
+/** Counts a message that was accepted for this number of recipients, or may have been. */
+export function countMessage(quota: Quota, usage: Usage, recipients: number, now: number): void {
+  addUsage(usage, { messages: 1, recipients }, now);
+  // The limit has proven to be higher than the learned one.
+  if (quota.learned && totalUsage(usage, now).messages > quota.learned.messages) quota.learned = null;
 }
 
-/** What there is to know of what was sent, as it is kept. Times are those of the books. */
-export interface QuotaBook {
-  readonly countedSince: number;
-  readonly buckets: Bucket[];
-  /** The sum of the buckets. */
-  readonly used: Count;
-  /** What Gmail has shown to be the limit, and when that is tried. */
-  learned: (Count & { readonly tryAt: number }) | null;
+/**
+ * Learns that the limit is reached: it is no higher than what is counted, until a message beyond
+ * it, once an hour, is accepted.
+ *
+ * @returns how long until the oldest bucket leaves the window, in ms; Infinity if nothing is
+ *   counted
+ */
+export function learnLimit(
+  quota: Quota,
+  usage: Readonly<Usage>,
+  { backoffScale }: QuotaRules,
+  now: number,
+): number {
+  quota.learned = { ...totalUsage(usage, now), tryAt: now + TEST_AFTER_MS * backoffScale };
+  return (nextLeaveAt(usage, now) ?? Number.POSITIVE_INFINITY) - now;
 }
 
-export function emptyQuota(now: number): QuotaBook {
-  return { countedSince: now, buckets: [], used: { messages: 0, recipients: 0 }, learned: null };
+/** `freesAt` is by the shared clock. */
+export function budgetOf(
+  { usage, inFlight, learned }: Consumption,
+  allowance: Allowance,
+  priority: Priority,
+  now: number,
+): Budget {
+  const ceiling = ceilingOf(learned ?? allowance, allowance.reserve, priority);
+  const left = Math.max(0, ceiling.messages - totalUsage(usage, now).messages - inFlight.messages);
+  return { limit: allowance.messages, left, freesAt: nextLeaveAt(usage, now) };
 }
 
-/** What an account has sent in the last 24 h, by what Gmail accepted, against what it may. */
-export interface Quota {
-  /** How long such a message must wait, in ms; 0 if there is room now. */
-  waitMs(recipients: number, priority: Priority): number;
-  /** A message was accepted for so many recipients, or may have been. */
-  count(recipients: number): void;
-  /** What was counted last was not accepted after all. */
-  uncount(recipients: number): void;
-  /**
-   * Gmail says that the limit is reached: it is no higher than what is counted, until an attempt beyond it, once an hour, proves otherwise.
-   * Answers how long until something of what is counted leaves the window, in ms; Infinity if nothing is counted.
-   */
-  learn(): number;
-  /** For messages of this priority. */
-  budget(priority: Priority): Budget;
-  state(): QuotaState;
-}
-
-export interface QuotaOptions {
-  readonly allowance: Allowance;
-  /** What is under way: it counts until it has ended. */
-  readonly held?: Readonly<Count>;
-  /** Epoch ms by the clock of the books. */
-  readonly now: () => number;
-  /** Multiplies the hour after which a learned limit is tried. */
-  readonly backoffScale?: number;
-}
-
-const NOTHING: Readonly<Count> = { messages: 0, recipients: 0 };
-
-/** Reads and changes a book. */
-export function quotaIn(book: QuotaBook, { allowance, held = NOTHING, now, backoffScale = 1 }: QuotaOptions): Quota {
-  const { buckets, used } = book;
-
-  function prune() {
-    for (let oldest = buckets[0]; oldest && oldest.leavesAt <= now(); oldest = buckets[0]) {
-      buckets.shift();
-      add(used, oldest, -1);
-    }
-  }
-
-  /** What still counts, and when the oldest of it leaves the window. */
-  function inWindow(): { readonly count: Count; readonly freesAt: number | null } {
-    const count = { ...used };
-    for (const bucket of buckets) {
-      if (bucket.leavesAt > now()) return { count, freesAt: Date.now() + Math.ceil(bucket.leavesAt - now()) };
-      add(count, bucket, -1);
-    }
-    return { count, freesAt: null };
-  }
-
-  /** What a message of this priority may use of these limits. */
-  function ceilings({ messages, recipients }: Readonly<Count>, priority: Priority): Count {
-    const share = priority === 'high' ? 1 : 1 - allowance.reserve;
-    return { messages: Math.floor(messages * share), recipients: Math.floor(recipients * share) };
-  }
-
-  /** When the message fits below these ceilings, as a wait; what is larger than the whole budget fits into an empty one. */
-  function waitBelow(ceiling: Count, recipients: number): number {
-    const room = (taken: Count) =>
-      taken.messages + 1 <= Math.max(1, ceiling.messages) &&
-      taken.recipients + Math.min(recipients, ceiling.recipients) <= ceiling.recipients;
-    const taken = { ...used };
-    add(taken, held, 1);
-    let waitMs = 0;
-    for (const bucket of buckets) {
-      if (room(taken)) return waitMs;
-      add(taken, bucket, -1);
-      waitMs = Math.max(0, Math.ceil(bucket.leavesAt - now()));
-    }
-    return room(taken) ? waitMs : Math.max(waitMs, BUCKET_MS * backoffScale);
-  }
-
+/** `freesAt` is by the shared clock. */
+export function quotaStatusOf(
+  { countedSince, learned }: Quota,
+  usage: Readonly<Usage>,
+  allowance: Allowance,
+  now: number,
+): QuotaStatus {
+  const used = totalUsage(usage, now);
+  const statusOf = (kind: keyof Count): LimitStatus => ({
+    limit: allowance[kind],
+    learned: learned?.[kind] ?? null,
+    used: used[kind],
+  });
   return {
-    waitMs(recipients, priority) {
-      const { learned } = book;
-      const waitMs = waitBelow(ceilings(learned ?? allowance, priority), recipients);
-      if (!learned || waitMs === 0) return waitMs;
-      // One at a time may ask Gmail whether there is more than was learned.
-      const configured = ceilings(allowance, priority);
-      const untilTry = Math.max(0, Math.ceil(learned.tryAt - now()), waitBelow(configured, recipients));
-      return Math.min(waitMs, held.messages > 0 ? Math.max(untilTry, BUCKET_MS * backoffScale) : untilTry);
-    },
-    count(recipients) {
-      prune();
-      const last = buckets.at(-1);
-      const isOpen = last && last.leavesAt - WINDOW_MS > now();
-      const bucket = isOpen ? last : { messages: 0, recipients: 0, leavesAt: Math.ceil(now()) + BUCKET_MS + WINDOW_MS };
-      if (!isOpen) buckets.push(bucket);
-      const one = { messages: 1, recipients };
-      add(bucket, one, 1);
-      add(used, one, 1);
-      // It has proven higher than was learned.
-      if (book.learned && used.messages > book.learned.messages) book.learned = null;
-    },
-    uncount(recipients) {
-      const last = buckets.at(-1);
-      if (!last) return;
-      const one = { messages: 1, recipients };
-      add(last, one, -1);
-      add(used, one, -1);
-    },
-    learn() {
-      prune();
-      book.learned = { ...used, tryAt: now() + HOUR_MS * backoffScale };
-      return (buckets[0]?.leavesAt ?? Number.POSITIVE_INFINITY) - now();
-    },
-    budget(priority) {
-      const { count, freesAt } = inWindow();
-      const left = Math.max(0, ceilings(book.learned ?? allowance, priority).messages - count.messages - held.messages);
-      return { limit: allowance.messages, left, freesAt };
-    },
-    state() {
-      const { count, freesAt } = inWindow();
-      return {
-        messages: { limit: allowance.messages, learned: book.learned?.messages ?? null, used: count.messages },
-        recipients: { limit: allowance.recipients, learned: book.learned?.recipients ?? null, used: count.recipients },
-        reserve: allowance.reserve,
-        countedSince: Math.round(book.countedSince),
-        freesAt,
-      };
-    },
+    messages: statusOf('messages'),
+    recipients: statusOf('recipients'),
+    reserve: allowance.reserve,
+    countedSince: Math.round(countedSince),
+    freesAt: nextLeaveAt(usage, now),
   };
 }
 
-function add(count: Count, { messages, recipients }: Readonly<Count>, sign: 1 | -1): void {
-  count.messages += sign * messages;
-  count.recipients += sign * recipients;
-}
-
-/** Why a message of this priority waits. */
-export function shortageOf({ messages, recipients, reserve }: QuotaState, priority: Priority): DeliveryError {
+/** The reason why a message of this priority waits for quota. */
+export function quotaErrorOf(
+  { messages, recipients, reserve }: QuotaStatus,
+  priority: Priority,
+): DeliveryError {
   const percent = Math.round(reserve * 1000) / 10;
-  const kept = priority === 'high' || reserve === 0 ? '' : ` ${percent} % of what it may send is kept for "priority": "high".`;
-  const of = ({ used, limit, learned }: Usage) => `${used} of ${learned ?? limit}`;
+  const reserved =
+    priority === 'high' || reserve === 0
+      ? ''
+      : ` ${percent} % of its limit is reserved for "priority": "high".`;
+  const shareOf = ({ used, limit, learned }: LimitStatus) => `${used} of ${learned ?? limit}`;
   return {
     code: 'daily_limit_reached',
     scope: 'account',
-    detail: `In the last 24 hours this account has sent ${of(messages)} messages, to ${of(recipients)} recipients.${kept}`,
+    detail: `In the last 24 hours this account has sent ${shareOf(messages)} messages, to ${shareOf(recipients)} recipients.${reserved}`,
     hint: ERRORS.daily_limit_reached.hint,
     smtp: null,
   };
+}
+
+/** The part of these limits that a message of this priority may use. */
+function ceilingOf({ messages, recipients }: Readonly<Count>, reserve: number, priority: Priority): Count {
+  const share = priority === 'high' ? 1 : 1 - reserve;
+  return { messages: Math.floor(messages * share), recipients: Math.floor(recipients * share) };
+}
+
+/**
+ * How long until a message fits below the ceiling as buckets leave the window, in ms. A message
+ * larger than the whole ceiling fits when nothing else is counted.
+ *
+ * @param recheckMs the least wait if the message fits only once attempts under way have ended
+ */
+function waitUntilFits(
+  { usage, inFlight }: Consumption,
+  ceiling: Count,
+  recipients: number,
+  now: number,
+  recheckMs: number,
+): number {
+  const fits = (taken: Count) =>
+    taken.messages + 1 <= Math.max(1, ceiling.messages) &&
+    taken.recipients + Math.min(recipients, ceiling.recipients) <= ceiling.recipients;
+
+  const taken = totalUsage(usage, now);
+  taken.messages += inFlight.messages;
+  taken.recipients += inFlight.recipients;
+  if (fits(taken)) return 0;
+  let waitMs = 0;
+  for (const bucket of usage) {
+    if (bucket.leavesAt <= now) continue;
+    taken.messages -= bucket.messages;
+    taken.recipients -= bucket.recipients;
+    waitMs = Math.ceil(bucket.leavesAt - now);
+    if (fits(taken)) return waitMs;
+  }
+  return Math.max(waitMs, recheckMs);
 }

@@ -1,84 +1,125 @@
-import { toMailboxKey } from './address.ts';
-import type { Delivery, SmtpReply } from './delivery.ts';
-import { AppError, type FieldError, summarize } from './errors.ts';
+import type { Delivery, SmtpReply } from './delivery/delivery.ts';
+import type { Fault } from './delivery/outcome.ts';
+import { AppError, type FieldError, joinWithin, MAX_LIST_LENGTH, summarize } from './errors.ts';
 import type { Events } from './events.ts';
-import { listWithin, MAX_LIST_LENGTH } from './guard.ts';
-import type { Fault, Suppression, SuppressionStore } from './ports.ts';
+import { toMailboxKey } from './message/address.ts';
+import type { Suppression, SuppressionStore } from './ports/suppression-store.ts';
 
-/** "Gmail SMTP errors and codes" (https://support.google.com/a/answer/3726730): there is no such mailbox, or it is disabled. */
-const GONE: readonly (string | null)[] = ['5.1.1', '5.2.1'];
+/**
+ * Enhanced codes for a mailbox that does not exist or is disabled, from "Gmail SMTP errors and
+ * codes" (https://support.google.com/a/answer/3726730).
+ */
+const MAILBOX_GONE: readonly (string | null)[] = ['5.1.1', '5.2.1'];
 
-/** Addresses not to send to: what Gmail refused for good, and what somebody entered. */
+/** Addresses that mail is not sent to: refused permanently by Gmail, or added manually. */
 export interface Suppressions extends Pick<SuppressionStore, 'get' | 'list' | 'remove'> {
-  /** Which of these the account does not send to, by the address as it was given. */
+  /** Returns the suppressions that apply to an account, by address as given in `emails`. */
   find(account: string, emails: readonly string[]): Promise<ReadonlyMap<string, Suppression>>;
   /**
-   * Enters an address by hand, for all accounts, in place of what there is for it.
+   * Adds an address manually, for all accounts. Replaces an existing suppression of the address.
    *
-   * @throws {AppError} `queue_full`: there is no room for another
+   * @throws {AppError} `queue_full` if the store is full
    */
-  enter(email: string, note: string | null): Promise<Suppression>;
-  /** Resolves once all that was heard so far is kept. */
+  add(email: string, note: string | null): Promise<Suppression>;
+  /** Resolves when every refusal observed so far is stored. */
   drain(): Promise<void>;
 }
 
 export interface SuppressionsDeps {
   readonly store: SuppressionStore;
   readonly events: Events;
-  /** Whether to remember whom Gmail refuses, and to mind it. What was entered by hand counts in any case. */
-  readonly learn: boolean;
-  /** A refusal could not be kept. */
+  /**
+   * Whether addresses that Gmail refuses are stored and suppressed. Those added manually always
+   * are.
+   */
+  readonly suppressRefused: boolean;
+  /** Called when a refusal could not be stored. */
   readonly onError: (error: unknown) => void;
 }
 
-export function createSuppressions({ store, events, learn, onError }: SuppressionsDeps): Suppressions {
-  const remembering = new Set<Promise<void>>();
+export function createSuppressions({
+  store,
+  events,
+  suppressRefused,
+  onError,
+}: SuppressionsDeps): Suppressions {
+  const pendingWrites = new Set<Promise<void>>();
 
-  /** Puts in the place of what is known what follows from it: made anew if that has changed meanwhile. Null: it stays. */
-  async function change(email: string, next: (known: Suppression | null) => Suppression | null): Promise<void> {
+  /**
+   * Replaces the stored suppression with what `next` returns; null leaves it. Repeats if it changed
+   * meanwhile.
+   */
+  async function change(
+    email: string,
+    next: (stored: Suppression | null) => Suppression | null,
+  ): Promise<void> {
     for (;;) {
-      const known = await store.get(email);
-      const changed = next(known);
-      if (changed === null || (await store.replace(known, changed))) return;
+      const stored = await store.get(email);
+      const changed = next(stored);
+      if (changed === null || (await store.replace(stored, changed))) return;
     }
   }
 
-  function remember(email: string, account: string, smtp: SmtpReply | null, messageId: string): Promise<void> {
-    return change(email, (known) => {
-      const refused = { email, reason: 'refused', accounts: [], smtp, messageId, note: null, createdAt: Date.now() } as const;
-      const { accounts, ...rest } = known ?? refused;
-      return accounts === null || accounts.includes(account) ? null : { ...rest, accounts: [...accounts, account] };
+  function storeRefusal(
+    email: string,
+    account: string,
+    smtp: SmtpReply | null,
+    messageId: string,
+  ): Promise<void> {
+    return change(email, (stored) => {
+      const added = {
+        email,
+        reason: 'refused',
+        accounts: [],
+        smtp,
+        messageId,
+        note: null,
+        createdAt: Date.now(),
+      } as const;
+      const { accounts, ...rest } = stored ?? added;
+      return accounts === null || accounts.includes(account)
+        ? null
+        : { ...rest, accounts: [...accounts, account] };
     });
   }
 
-  function holds({ accounts }: Suppression, account: string): boolean {
-    return accounts === null || (learn && accounts.includes(account));
+  function appliesTo({ accounts }: Suppression, account: string): boolean {
+    return accounts === null || (suppressRefused && accounts.includes(account));
   }
 
-  if (learn) {
+  if (suppressRefused) {
     events.on('message.attempted', (delivery, attempt, { refused }) => {
-      // The simulator refuses whom the test says, and speaks of nobody.
+      // The simulator refuses the recipients that a test chooses; that says nothing about real
+      // mailboxes.
       if (delivery.test) return;
       for (const { email, fault } of refused) {
-        if (!isForGood(fault)) continue;
-        const remembered = remember(email, attempt.account, fault.error.smtp, delivery.id).catch(onError);
-        remembering.add(remembered);
-        void remembered.then(() => remembering.delete(remembered));
+        if (!isMailboxGone(fault)) continue;
+        const write = storeRefusal(email, attempt.account, fault.error.smtp, delivery.id).catch(onError);
+        pendingWrites.add(write);
+        void write.then(() => pendingWrites.delete(write));
       }
     });
   }
 
   return {
     async find(account, emails) {
-      const known = await Promise.all(emails.map((email) => store.get(email)));
+      const stored = await Promise.all(emails.map((email) => store.get(email)));
       const found = new Map<string, Suppression>();
-      known.forEach((suppression, i) => {
-        if (suppression && holds(suppression, account)) found.set(emails[i] ?? '', suppression);
+      stored.forEach((suppression, i) => {
+        if (suppression && appliesTo(suppression, account)) found.set(emails[i] ?? '', suppression);
       });
       return found;
     },
-    async enter(email, note) {
-      const suppression = { email, reason: 'manual', accounts: null, smtp: null, messageId: null, note, createdAt: Date.now() } as const;
+    async add(email, note) {
+      const suppression = {
+        email,
+        reason: 'manual',
+        accounts: null,
+        smtp: null,
+        messageId: null,
+        note,
+        createdAt: Date.now(),
+      } as const;
       await change(email, () => suppression);
       return suppression;
     },
@@ -86,50 +127,59 @@ export function createSuppressions({ store, events, learn, onError }: Suppressio
     list: (query) => store.list(query),
     remove: (email) => store.remove(email),
     async drain() {
-      await Promise.all(remembering);
+      await Promise.all(pendingWrites);
     },
   };
 }
 
-/** A refusal that speaks of the mailbox and not of the message, and that no waiting will change. */
-function isForGood({ retryable, error: { smtp } }: Fault): boolean {
-  return !retryable && smtp?.code === 550 && GONE.includes(smtp.enhanced);
+/** Whether a refusal is permanent and about the mailbox, not about the message. */
+function isMailboxGone({ retryable, error: { smtp } }: Fault): boolean {
+  return !retryable && smtp?.code === 550 && MAILBOX_GONE.includes(smtp.enhanced);
 }
 
 /**
- * A delivery that is to be accepted, without those it is not sent to.
+ * Marks the suppressed recipients of a new delivery.
  *
- * @param found the suppressions that hold, by the address of the recipient
- * @throws {AppError} `recipient_suppressed`: nobody is left
+ * @param found The suppressions that apply, by recipient address.
+ * @throws {AppError} `recipient_suppressed` if no recipient is left.
  */
-export function suppress(delivery: Delivery, found: ReadonlyMap<string, Suppression>): Delivery {
+export function applySuppressions(delivery: Delivery, found: ReadonlyMap<string, Suppression>): Delivery {
   if (found.size === 0) return delivery;
   const recipients = delivery.recipients.map((recipient) => {
     const suppression = found.get(recipient.email);
     return suppression ? { ...recipient, status: 'suppressed' as const, smtp: suppression.smtp } : recipient;
   });
   if (recipients.some(({ status }) => status === 'pending')) {
-    const detail = `Suppressed, so not sent to: ${listWithin([...found.keys()], MAX_LIST_LENGTH)}.`;
-    return { ...delivery, recipients, warnings: [...delivery.warnings, { code: 'recipients_suppressed', detail }] };
+    const detail = `Not sent to suppressed addresses: ${joinWithin([...found.keys()], MAX_LIST_LENGTH)}.`;
+    return {
+      ...delivery,
+      recipients,
+      warnings: [...delivery.warnings, { code: 'recipients_suppressed', detail }],
+    };
   }
-  const errors = refusalsOf(delivery, found);
+  const errors = errorsOf(delivery, found);
   throw new AppError('recipient_suppressed', { detail: summarize(errors), errors });
 }
 
-function refusalsOf({ envelope }: Delivery, found: ReadonlyMap<string, Suppression>): FieldError[] {
+function errorsOf({ envelope }: Delivery, found: ReadonlyMap<string, Suppression>): FieldError[] {
   const byMailbox = new Map([...found].map(([email, suppression]) => [toMailboxKey(email), suppression]));
   return (['to', 'cc', 'bcc'] as const).flatMap((field) =>
     envelope[field].flatMap(({ email }, index) => {
       const suppression = byMailbox.get(toMailboxKey(email));
-      return suppression ? [{ pointer: `/${field}/${index}`, code: 'recipient_suppressed', detail: explain(suppression) }] : [];
+      return suppression
+        ? [{ pointer: `/${field}/${index}`, code: 'recipient_suppressed', detail: explain(suppression) }]
+        : [];
     }),
   );
 }
 
-/** Why, since when, and the mend. */
+/** Describes why and since when an address is suppressed, and how to remove the suppression. */
 function explain({ email, reason, smtp, createdAt }: Suppression): string {
   const reply = smtp ? ` (${[smtp.code, smtp.enhanced].filter(Boolean).join(' ')})` : '';
   const since = new Date(createdAt).toISOString();
-  const why = reason === 'manual' ? `Somebody entered ${email} on ${since}` : `Gmail refused ${email} for good on ${since}${reply}`;
-  return `${why}. Once it works again, DELETE /suppressions/${encodeURIComponent(email)}.`;
+  const why =
+    reason === 'manual'
+      ? `${email} was added manually on ${since}`
+      : `Gmail permanently refused ${email} on ${since}${reply}`;
+  return `${why}. To send to it again, DELETE /suppressions/${encodeURIComponent(email)}.`;
 }

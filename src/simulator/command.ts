@@ -1,25 +1,25 @@
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { ROUTES } from './inspection.ts';
-import { SCRIPTED_LOGINS } from './logins.ts';
-import { SCRIPTED_DOMAIN, SCRIPTED_RECIPIENTS } from './scripts.ts';
+import { SCRIPTED_LOGINS } from './auth/authenticator.ts';
+import { CONTROL_ROUTES } from './control/control-server.ts';
+import { SCRIPTED_DOMAIN, SCRIPTED_RECIPIENTS } from './gmail/scripted-recipients.ts';
 import { openSimulator, type Simulator, type SimulatorOptions } from './simulator.ts';
 
 export const SIMULATOR_USAGE = `Usage: outtray simulator [options]
 
-Runs a Gmail that sends nothing: a real SMTP server with the banner, the logins and the replies of smtp.gmail.com.
+Runs a simulator of Gmail that sends nothing: a real SMTP server with the greeting, logins and replies of smtp.gmail.com.
 
-  --host HOST        where to listen (127.0.0.1)
+  --host HOST        address to listen on (127.0.0.1)
   --smtp-port PORT   SMTP with STARTTLS (2587)
   --smtps-port PORT  SMTP with TLS from the first byte (2465)
-  --http-port PORT   reads back what it took and makes things go wrong: GET / lists how (2580)
-  --user USER        the login it announces; any user name gets in (demo@simulator.test)
+  --http-port PORT   HTTP: shows received messages and controls faults; GET / lists the routes (2580)
+  --user USER        the user name to announce; any user name can log in (demo@simulator.test)
   --password SECRET  the app password (abcdefghijklmnop)
-  --alias ADDRESS    a "Send mail as" address, which may stand in From; can be given again
-  --daily-limit N    how many messages each user may send in 24 h (no limit)
-  --ca-file FILE     write its certificate authority here, for NODE_EXTRA_CA_CERTS
-  --key-file FILE    write the key of a service account here, for GMAIL_SERVICE_ACCOUNT_FILE`;
+  --alias ADDRESS    a "Send mail as" address, allowed in From; can be repeated
+  --daily-limit N    messages each user may send in 24 h (no limit)
+  --ca-file FILE     write the CA certificate to this file, for NODE_EXTRA_CA_CERTS
+  --key-file FILE    write a service account key to this file, for GMAIL_SERVICE_ACCOUNT_FILE`;
 
 const OPTIONS = {
   host: { type: 'string', default: '127.0.0.1' },
@@ -34,15 +34,19 @@ const OPTIONS = {
   'key-file': { type: 'string' },
 } as const;
 
-/** A mistake in the command line. */
+/** An invalid command line. */
 class UsageError extends Error {}
 
 /**
- * `outtray simulator`: runs until the signal is aborted.
+ * Runs `outtray simulator` until the signal is aborted.
  *
- * @returns the exit code: 0 when aborted, 1 if it could not start, 2 on bad usage
+ * @returns the exit code: 0 when aborted, 1 if it could not start, 2 if the command line is invalid
  */
-export async function runSimulator(args: string[], out: (line: string) => void, signal: AbortSignal): Promise<number> {
+export async function runSimulator(
+  args: string[],
+  out: (line: string) => void,
+  signal: AbortSignal,
+): Promise<number> {
   try {
     const { caFile, keyFile, dailyLimit, ...options } = parseCommandLine(args);
     await using simulator = await openSimulator(options);
@@ -72,9 +76,10 @@ function parseCommandLine(args: string[]): CommandLine {
     tlsPort: parsePort('--smtps-port', values['smtps-port']),
     httpPort: parsePort('--http-port', values['http-port']),
     user: values.user,
-    password: parseFilled('--password', values.password),
+    password: parseNonEmpty('--password', values.password),
     aliases: values.alias,
-    dailyLimit: values['daily-limit'] === undefined ? undefined : parseCount('--daily-limit', values['daily-limit']),
+    dailyLimit:
+      values['daily-limit'] === undefined ? undefined : parseCount('--daily-limit', values['daily-limit']),
     caFile: values['ca-file'],
     keyFile: values['key-file'],
   };
@@ -91,7 +96,7 @@ function parse(args: string[]) {
 function parsePort(option: string, text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
   if (port <= 65_535) return port;
-  throw new UsageError(`${option}: "${text}" is not a port, 0 to 65535`);
+  throw new UsageError(`${option}: "${text}" is not a port from 0 to 65535`);
 }
 
 function parseCount(option: string, text: string): number {
@@ -99,36 +104,43 @@ function parseCount(option: string, text: string): number {
   throw new UsageError(`${option}: "${text}" is not a number of messages`);
 }
 
-function parseFilled(option: string, text: string): string {
+function parseNonEmpty(option: string, text: string): string {
   if (text !== '') return text;
   throw new UsageError(`${option}: must not be empty`);
 }
 
-function introduction(simulator: Simulator, caFile: string | undefined, keyFile: string | undefined): string[] {
+function introduction(
+  simulator: Simulator,
+  caFile: string | undefined,
+  keyFile: string | undefined,
+): string[] {
   const { starttlsPort, tlsPort, httpUrl, user, password, url, oauth } = simulator;
-  const scripted = (name: string, summary: string) => `  ${`${name}@${SCRIPTED_DOMAIN}`.padEnd(40)}${summary}`;
+  const scripted = (name: string, summary: string) =>
+    `  ${`${name}@${SCRIPTED_DOMAIN}`.padEnd(40)}${summary}`;
   return [
-    `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, what it took at ${httpUrl}/messages`,
+    `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, received messages at ${httpUrl}/messages`,
     '',
     `  GMAIL_USER=${user}`,
     `  GMAIL_APP_PASSWORD=${password}`,
     `  SMTP_URL=${url}`,
     ...(caFile === undefined ? [] : [`  NODE_EXTRA_CA_CERTS=${caFile}`]),
     '',
-    'In place of the password, OAuth2:',
+    'OAuth2 instead of the password:',
     `  GMAIL_OAUTH_CLIENT_ID=${oauth.clientId}`,
     `  GMAIL_OAUTH_CLIENT_SECRET=${oauth.clientSecret}`,
     `  GMAIL_OAUTH_REFRESH_TOKEN=${oauth.refreshToken}`,
     `  GMAIL_OAUTH_TOKEN_URL=${oauth.tokenUrl}`,
-    ...(keyFile === undefined ? [] : [`or a service account, with the same token URL:`, `  GMAIL_SERVICE_ACCOUNT_FILE=${keyFile}`]),
+    ...(keyFile === undefined
+      ? []
+      : ['Or a service account, with the same token URL:', `  GMAIL_SERVICE_ACCOUNT_FILE=${keyFile}`]),
     '',
-    'Every recipient is accepted, but for these (name+anything@ does the same as name@):',
+    'Every recipient is accepted, except for these (name+anything@ works like name@):',
     ...SCRIPTED_RECIPIENTS.map(({ name, summary }) => scripted(name, summary)),
     '',
-    'Every user name gets in with the password, but for these:',
+    'Every user name can log in with the password, except for these:',
     ...SCRIPTED_LOGINS.map(({ name, summary }) => scripted(name, summary)),
     '',
-    `What it took, and what can go wrong, at ${httpUrl}:`,
-    ...ROUTES.map(({ method, path, summary }) => `  ${`${method} ${path}`.padEnd(40)}${summary}`),
+    `Received messages and fault controls at ${httpUrl}:`,
+    ...CONTROL_ROUTES.map(({ method, path, summary }) => `  ${`${method} ${path}`.padEnd(40)}${summary}`),
   ];
 }

@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import type { Server } from 'node:net';
 
 /**
- * @param port 0 takes any that is free
+ * Starts listening.
+ *
+ * @param port 0 selects a free port
  * @returns the port
- * @throws what the socket says, as EADDRINUSE
+ * @throws the error of the socket, such as EADDRINUSE
  */
 export async function listen(server: Server, port: number, host: string): Promise<number> {
   server.listen(port, host);

@@ -1,78 +1,103 @@
 import { hostname } from 'node:os';
-import { createCertificates } from './certificate.ts';
-import { type Controls, createControls } from './controls.ts';
-import { createInspection } from './inspection.ts';
-import type { AcceptedMessage, Counters, Transaction } from './journal.ts';
+import { createControlServer } from './control/control-server.ts';
+import { type Controls, createControls } from './control/controls.ts';
+import { createOAuth, type SimulatorOAuth } from './control/token-routes.ts';
 import { listen } from './listen.ts';
-import { GmailServer } from './server.ts';
+import type { AcceptedMessage, Counters, Transaction } from './message-log.ts';
+import { GmailServer } from './smtp/smtp-server.ts';
 import { createState } from './state.ts';
-import { createOAuth, type SimulatorOAuth } from './tokens.ts';
+import { createCertificates } from './tls/certificate.ts';
 
 export interface SimulatorOptions {
-  /** Where to listen. Loopback unless told otherwise: whoever reaches it reads its mail. */
+  /** Address to listen on, loopback by default: any client that can connect can read the mail. */
   readonly host?: string;
-  /** Ports: 0, the default, takes any that is free. */
+  /** Ports; 0, the default, selects a free one. */
   readonly starttlsPort?: number;
   readonly tlsPort?: number;
   readonly httpPort?: number;
-  /** The login it names as its own. Other user names get in with the same password. */
+  /** User name that the simulator announces. Other user names can log in with the same password. */
   readonly user?: string;
-  /** The app password; for XOAUTH2 it is the access token. */
+  /** The app password, also accepted as an access token for XOAUTH2. */
   readonly password?: string;
-  /** Addresses beside the login's own that may stand in From, as verified "Send mail as" addresses do. None unless given. */
+  /**
+   * Addresses that may be used in From beside the login's own, like verified "Send mail as"
+   * addresses. None by default.
+   */
   readonly aliases?: readonly string[];
-  /** How many messages and transactions it keeps, the newest. */
+  /** Number of messages and of transactions to keep: the newest 1000 by default. */
   readonly retain?: number;
 }
 
-/** A Gmail that runs here, until it is closed. */
+/** A running simulator of Gmail's SMTP server and token endpoint. */
 export interface Simulator extends Controls, AsyncDisposable {
   readonly starttlsPort: number;
   readonly tlsPort: number;
   readonly httpPort: number;
-  /** Both ports, as SMTP_URL takes them. */
+  /** Both SMTP ports, as a value of SMTP_URL. */
   readonly url: string;
-  /** Where its mail can be read. */
+  /** URL of the HTTP port, which lists the received mail. */
   readonly httpUrl: string;
-  /** PEM of the authority that signed its certificate. */
+  /** PEM of the CA that signed the certificate. */
   readonly ca: string;
   readonly user: string;
   readonly password: string;
-  /** Its token endpoint. */
+  /** The token endpoint. */
   readonly oauth: SimulatorOAuth;
-  /** What it took, oldest first: answered with 250, or kept although the answer was lost on purpose (`answered: false`). */
+  /**
+   * Stored messages, oldest first: accepted with 250, or with a reply that was withheld on purpose
+   * (`answered: false`).
+   */
   readonly messages: readonly AcceptedMessage[];
-  /** Each MAIL FROM it accepted and what followed, oldest first. */
+  /** Transactions with an accepted MAIL FROM, oldest first. */
   readonly transactions: readonly Transaction[];
-  /** Since the start, whatever was forgotten. */
+  /** Totals since the start, including messages that were dropped or deleted. */
   readonly counters: Counters;
-  /** Resolves as soon as the condition holds, asked now and after each change. Rejects if it throws, or if the simulator closes first. */
+  /**
+   * Resolves once the condition is true; it is checked now and after each change. Rejects if it
+   * throws, or if the simulator closes.
+   */
   waitFor(condition: (simulator: Simulator) => boolean): Promise<void>;
-  /** Ends every connection at once and frees the ports. */
+  /** Closes every connection at once and frees the ports. */
   close(): Promise<void>;
 }
 
-/** @throws what the sockets say, as EADDRINUSE; nothing is left open then */
+/**
+ * Starts a simulator.
+ *
+ * @throws the error of a socket, such as EADDRINUSE; nothing stays open then
+ */
 export async function openSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const { host = '127.0.0.1', user = 'demo@simulator.test', password = 'abcdefghijklmnop', aliases = [], retain = 1000 } = options;
+  const {
+    host = '127.0.0.1',
+    user = 'demo@simulator.test',
+    password = 'abcdefghijklmnop',
+    aliases = [],
+    retain = 1000,
+  } = options;
   const state = createState(user, password, aliases, retain);
-  const { journal, authenticator } = state;
-  const certificates = createCertificates([...new Set(['localhost', 'smtp.gmail.com', hostname(), '127.0.0.1', '::1', host])]);
+  const { messageLog, authenticator } = state;
+  const certificates = createCertificates([
+    ...new Set(['localhost', 'smtp.gmail.com', hostname(), '127.0.0.1', '::1', host]),
+  ]);
   const starttls = new GmailServer(state, 'starttls', certificates.trusted);
   const tls = new GmailServer(state, 'implicit', certificates.trusted);
   const controls = createControls(state, { starttls, tls }, certificates);
-  const inspection = createInspection(state, controls);
+  const controlServer = createControlServer(state, controls);
 
   async function close(): Promise<void> {
-    journal.close();
-    inspection.closeAllConnections();
-    await Promise.all([starttls.shut(), tls.shut(), new Promise((resolve) => inspection.close(resolve))]);
+    messageLog.close();
+    controlServer.closeAllConnections();
+    await Promise.all([
+      starttls.shutDown(),
+      tls.shutDown(),
+      new Promise((resolve) => controlServer.close(resolve)),
+    ]);
   }
 
   try {
     const starttlsPort = await starttls.open(options.starttlsPort ?? 0, host);
     const tlsPort = await tls.open(options.tlsPort ?? 0, host);
-    const httpPort = await listen(inspection, options.httpPort ?? 0, host);
+    const httpPort = await listen(controlServer, options.httpPort ?? 0, host);
     const simulator: Simulator = {
       ...controls,
       starttlsPort,
@@ -86,10 +111,10 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
       get password() {
         return authenticator.secret;
       },
-      messages: journal.messages,
-      transactions: journal.transactions,
-      counters: journal.counters,
-      waitFor: (condition) => journal.waitFor(() => condition(simulator)),
+      messages: messageLog.messages,
+      transactions: messageLog.transactions,
+      counters: messageLog.counters,
+      waitFor: (condition) => messageLog.waitFor(() => condition(simulator)),
       close,
       [Symbol.asyncDispose]: close,
     };

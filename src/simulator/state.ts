@@ -1,32 +1,37 @@
-import { Journal } from './journal.ts';
-import { DailyLimiter, Throttle } from './limits.ts';
-import { Authenticator } from './logins.ts';
-import { TokenIssuer } from './tokens.ts';
+import { Authenticator } from './auth/authenticator.ts';
+import { TokenIssuer } from './auth/token-issuer.ts';
+import { DailyLimiter, Throttle } from './gmail/sending-limits.ts';
+import { MessageLog } from './message-log.ts';
 
-/** What the ports share. */
+/** The state that all ports share. */
 export interface SimulatorState {
-  readonly journal: Journal;
+  readonly messageLog: MessageLog;
   readonly authenticator: Authenticator;
   readonly tokens: TokenIssuer;
   readonly dailyLimiter: DailyLimiter;
   readonly throttle: Throttle;
-  /** Addresses that every login may put into From. */
+  /** Addresses that every login may use in From. */
   readonly aliases: readonly string[];
-  /** Whether it is asked for the first time about these words. */
-  readonly firstTime: (...words: readonly string[]) => boolean;
+  /** Returns true for the first call with these arguments, and false for every later one. */
+  readonly isFirst: (...key: readonly string[]) => boolean;
 }
 
-export function createState(user: string, secret: string, aliases: readonly string[], retain: number): SimulatorState {
+export function createState(
+  user: string,
+  secret: string,
+  aliases: readonly string[],
+  retain: number,
+): SimulatorState {
   const seen = new Set<string>();
   return {
-    journal: new Journal(retain),
+    messageLog: new MessageLog(retain),
     authenticator: new Authenticator(secret),
     tokens: new TokenIssuer(user),
     dailyLimiter: new DailyLimiter(),
     throttle: new Throttle(),
     aliases,
-    firstTime(...words) {
-      const key = JSON.stringify(words);
+    isFirst(...parts) {
+      const key = JSON.stringify(parts);
       const isNew = !seen.has(key);
       seen.add(key);
       return isNew;

@@ -1,65 +1,76 @@
 import { describe, expect, test } from 'vitest';
 import { ERRORS } from '../../src/core/errors.ts';
-import { createCertificate } from '../../src/simulator/certificate.ts';
-import { diagnose, diagnoseWith, lineOf, startTlsServer } from '../helpers/doctor.ts';
-import { startRawSmtp } from '../helpers/raw-smtp.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
+import { checkOf, diagnose, diagnoseWith, startTlsServer } from '../helpers/doctor.ts';
 import { APP_PASSWORD } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
-describe.concurrent('the doctor finds', () => {
-  test('that all is well, with one login, and sends nothing', async () => {
+describe.concurrent('doctor', () => {
+  test('passes every check with one login and sends nothing', async () => {
     await using gmail = await startSimulator();
     const report = await diagnoseWith(gmail);
     expect(report.checks.filter(({ status }) => !['pass', 'skip'].includes(status))).toEqual([]);
     expect(report.ok).toBe(true);
-    expect(lineOf(report, 'auth')).toMatchObject({ status: 'pass', detail: expect.stringContaining('logged in with PLAIN: 235') });
-    expect(lineOf(report, 'envelope')).toMatchObject({ status: 'pass', detail: expect.stringContaining('nothing was sent') });
+    expect(checkOf(report, 'auth')).toMatchObject({
+      status: 'pass',
+      detail: expect.stringContaining('logged in with PLAIN: 235'),
+    });
+    expect(checkOf(report, 'envelope')).toMatchObject({
+      status: 'pass',
+      detail: expect.stringContaining('nothing was sent'),
+    });
     expect(gmail.counters).toMatchObject({ logins: 1, failedLogins: 0, accepted: 0 });
     expect(gmail.messages).toEqual([]);
   });
 
-  test('out whether the envelope is taken, and takes it back', async () => {
-    const said: string[] = [];
+  test('tries MAIL and RCPT, then resets the transaction', async () => {
+    const commands: string[] = [];
     await using server = await startRawSmtp(async (io) => {
       await io.greet();
       for (;;) {
-        said.push(await io.expect(/./));
+        commands.push(await io.expect(/./));
         io.send('250 2.0.0 OK\r\n');
       }
     });
     const report = await diagnose({ smtp: `smtp://127.0.0.1:${server.port}?tls=never` });
-    expect(lineOf(report, 'envelope')).toMatchObject({ status: 'pass' });
-    expect(said).toEqual(['MAIL FROM:<bot@simulator.test>', 'RCPT TO:<bot@simulator.test>', 'RSET', 'QUIT']);
+    expect(checkOf(report, 'envelope')).toMatchObject({ status: 'pass' });
+    expect(commands).toEqual([
+      'MAIL FROM:<bot@simulator.test>',
+      'RCPT TO:<bot@simulator.test>',
+      'RSET',
+      'QUIT',
+    ]);
   });
 
-  test('that there are no credentials, and goes on with what can be checked', async () => {
+  test('reports missing credentials and still runs the other checks', async () => {
     await using gmail = await startSimulator();
     const env = { API_KEYS: undefined, GMAIL_APP_PASSWORD: undefined, GMAIL_APP_PASSWRD: APP_PASSWORD };
     const report = await diagnoseWith(gmail, { env });
-    expect(lineOf(report, 'configuration', /^API_KEYS$/)).toMatchObject({
+    expect(checkOf(report, 'configuration', /^API_KEYS$/)).toMatchObject({
       status: 'fail',
       detail: 'It is required.',
       advice: expect.stringContaining('openssl rand'),
     });
-    expect(lineOf(report, 'configuration', /^GMAIL_APP_PASSWORD$/)).toMatchObject({ status: 'fail' });
-    expect(lineOf(report, 'configuration', /^GMAIL_APP_PASSWRD$/)).toMatchObject({
+    expect(checkOf(report, 'configuration', /^GMAIL_APP_PASSWORD$/)).toMatchObject({ status: 'fail' });
+    expect(checkOf(report, 'configuration', /^GMAIL_APP_PASSWRD$/)).toMatchObject({
       status: 'warn',
       advice: 'The nearest name is GMAIL_APP_PASSWORD.',
     });
-    expect(lineOf(report, 'auth')).toMatchObject({
+    expect(checkOf(report, 'auth')).toMatchObject({
       status: 'fail',
       code: 'no_credentials',
-      advice: expect.stringContaining('The variable is unset or misspelt'),
+      advice: expect.stringContaining('Set GMAIL_USER and GMAIL_APP_PASSWORD'),
     });
-    expect(lineOf(report, 'tls', new RegExp(`:${gmail.tlsPort}$`))).toMatchObject({ status: 'pass' });
+    expect(checkOf(report, 'tls', new RegExp(`:${gmail.tlsPort}$`))).toMatchObject({ status: 'pass' });
     expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 0 });
   });
 
-  test('bad API keys, and logs in all the same', async () => {
+  test('reports invalid API keys and still logs in', async () => {
     await using gmail = await startSimulator();
     const report = await diagnoseWith(gmail, { env: { API_KEYS: 'short:secret' } });
-    expect(lineOf(report, 'configuration')).toMatchObject({ status: 'fail', target: 'API_KEYS' });
-    expect(lineOf(report, 'auth')).toMatchObject({ status: 'pass' });
+    expect(checkOf(report, 'configuration')).toMatchObject({ status: 'fail', target: 'API_KEYS' });
+    expect(checkOf(report, 'auth')).toMatchObject({ status: 'pass' });
     expect(report.ok).toBe(false);
   });
 
@@ -68,71 +79,93 @@ describe.concurrent('the doctor finds', () => {
     ['app-password-required', 'app_password_required', '534 5.7.9'],
     ['web-login', 'web_login_required', '534 5.7.14'],
     ['too-many-logins', 'login_throttled', '454 4.7.0'],
-  ] as const)('that Gmail refuses the login with %s, and says what the service says', async (fault, code, reply) => {
-    await using gmail = await startSimulator();
-    gmail.setLoginFault(fault);
-    const report = await diagnoseWith(gmail);
-    const auth = lineOf(report, 'auth');
-    expect(auth).toMatchObject({ status: 'fail', code, advice: ERRORS[code].hint });
-    expect(auth.detail).toContain(reply);
-    expect(auth.detail).not.toContain('accounts.google.com/signin');
-    expect(lineOf(report, 'envelope')).toMatchObject({ status: 'skip' });
-    expect(gmail.counters).toMatchObject({ failedLogins: 1 });
-    expect(report.ok).toBe(false);
-  });
+  ] as const)(
+    'that Gmail refuses the login with %s, and says what the service says',
+    async (fault, code, reply) => {
+      await using gmail = await startSimulator();
+      gmail.setLoginFault(fault);
+      const report = await diagnoseWith(gmail);
+      const auth = checkOf(report, 'auth');
+      expect(auth).toMatchObject({ status: 'fail', code, advice: ERRORS[code].hint });
+      expect(auth.detail).toContain(reply);
+      expect(auth.detail).not.toContain('accounts.google.com/signin');
+      expect(checkOf(report, 'envelope')).toMatchObject({ status: 'skip' });
+      expect(gmail.counters).toMatchObject({ failedLogins: 1 });
+      expect(report.ok).toBe(false);
+    },
+  );
 
-  test('each account on its own, and stops logging in at the first 454', async () => {
+  test('checks each account, and stops logging in at the first 454', async () => {
     await using gmail = await startSimulator();
     const users = ['first@simulator.test', 'too-many-logins@simulator.test', 'third@simulator.test'];
     const list = JSON.stringify(users.map((user) => ({ user, app_password: APP_PASSWORD })));
     const env = { GMAIL_USER: undefined, GMAIL_APP_PASSWORD: undefined, GMAIL_ACCOUNTS: list };
     const report = await diagnoseWith(gmail, { env });
-    expect(lineOf(report, 'auth', /^first/)).toMatchObject({ status: 'pass' });
-    expect(lineOf(report, 'auth', /^too-many/)).toMatchObject({ status: 'fail', code: 'login_throttled' });
-    expect(lineOf(report, 'auth', /^third/)).toMatchObject({ status: 'skip', detail: 'not tried: Gmail counts too many logins' });
+    expect(checkOf(report, 'auth', /^first/)).toMatchObject({ status: 'pass' });
+    expect(checkOf(report, 'auth', /^too-many/)).toMatchObject({ status: 'fail', code: 'login_throttled' });
+    expect(checkOf(report, 'auth', /^third/)).toMatchObject({
+      status: 'skip',
+      detail: 'not tried: Gmail reports too many logins',
+    });
     expect(gmail.counters).toMatchObject({ logins: 1, failedLogins: 1 });
   });
 
-  test('a server that does not offer the login', async () => {
+  test('reports a server that does not offer the login mechanism', async () => {
     const certificate = createCertificate(['localhost']);
     await using server = await startTlsServer(certificate, '250-tls.test\r\n250 AUTH LOGIN XOAUTH2\r\n');
-    const report = await diagnose({ smtp: `smtps://localhost:${server.port}`, wire: { ca: certificate.ca } });
-    expect(lineOf(report, 'ehlo')).toMatchObject({ status: 'fail', code: 'auth_missing', detail: 'EHLO does not offer AUTH PLAIN' });
-    expect(lineOf(report, 'auth')).toMatchObject({ status: 'skip' });
-    expect(server.heard).toEqual([expect.stringMatching(/^EHLO .*\r\n$/)]);
+    const report = await diagnose({
+      smtp: `smtps://localhost:${server.port}`,
+      network: { ca: certificate.ca },
+    });
+    expect(checkOf(report, 'ehlo')).toMatchObject({
+      status: 'fail',
+      code: 'auth_missing',
+      detail: 'EHLO does not offer AUTH PLAIN',
+    });
+    expect(checkOf(report, 'auth')).toMatchObject({ status: 'skip' });
+    expect(server.received).toEqual([expect.stringMatching(/^EHLO .*\r\n$/)]);
   });
 
-  test('that From is an address which Gmail would replace', async () => {
+  test('warns about a From address that Gmail would replace', async () => {
     await using gmail = await startSimulator();
     const report = await diagnoseWith(gmail, { env: { GMAIL_FROM: 'Acme <no-reply@acme.test>' } });
-    expect(lineOf(report, 'from')).toMatchObject({
+    expect(checkOf(report, 'from')).toMatchObject({
       status: 'warn',
       code: 'from_replaced',
       detail: expect.stringContaining('no-reply@acme.test'),
-      advice: expect.stringContaining('name it in GMAIL_ALIASES'),
+      advice: expect.stringContaining('list it in GMAIL_ALIASES'),
     });
     expect(report.ok).toBe(true);
-    const named = await diagnoseWith(gmail, { env: { GMAIL_FROM: 'Acme <no-reply@acme.test>', GMAIL_ALIASES: 'no-reply@acme.test' } });
-    expect(lineOf(named, 'from')).toMatchObject({ status: 'pass' });
+    const named = await diagnoseWith(gmail, {
+      env: { GMAIL_FROM: 'Acme <no-reply@acme.test>', GMAIL_ALIASES: 'no-reply@acme.test' },
+    });
+    expect(checkOf(named, 'from')).toMatchObject({ status: 'pass' });
   });
 
-  test('FROM_POLICY=allow, which Gmail does not hold to', async () => {
+  test('warns about FROM_POLICY=allow, since Gmail replaces From', async () => {
     await using gmail = await startSimulator();
     const report = await diagnoseWith(gmail, { env: { FROM_POLICY: 'allow' } });
-    expect(lineOf(report, 'from', /^FROM_POLICY$/)).toMatchObject({ status: 'warn', code: 'any_from_allowed' });
+    expect(checkOf(report, 'from', /^FROM_POLICY$/)).toMatchObject({
+      status: 'warn',
+      code: 'any_from_allowed',
+    });
     expect(report.ok).toBe(true);
   });
 
-  test('a server in the clear that takes less than MAX_MESSAGE_BYTES, and no envelope; and does not log in to it', async () => {
+  test('reports SIZE and envelope of a server without TLS, and does not log in', async () => {
     await using server = await startRawSmtp(async (io) => {
       await io.greet('SIZE 1000000');
       await io.expect(/^MAIL FROM:<bot@simulator.test>$/);
       io.send('550 5.4.5 Daily user sending limit exceeded. d2 - gsmtp\r\n');
     });
     const report = await diagnose({ smtp: `smtp://127.0.0.1:${server.port}?tls=never` });
-    expect(lineOf(report, 'auth')).toMatchObject({ status: 'skip', detail: 'tls=never: nobody logs in' });
-    expect(lineOf(report, 'ehlo')).toMatchObject({ status: 'warn', code: 'size_smaller', detail: expect.stringContaining('1000000') });
-    expect(lineOf(report, 'envelope')).toMatchObject({
+    expect(checkOf(report, 'auth')).toMatchObject({ status: 'skip', detail: 'no login: tls=never' });
+    expect(checkOf(report, 'ehlo')).toMatchObject({
+      status: 'warn',
+      code: 'size_smaller',
+      detail: expect.stringContaining('1000000'),
+    });
+    expect(checkOf(report, 'envelope')).toMatchObject({
       status: 'fail',
       code: 'daily_limit_reached',
       advice: ERRORS.daily_limit_reached.hint,
@@ -141,7 +174,7 @@ describe.concurrent('the doctor finds', () => {
   });
 });
 
-describe.concurrent('with OAuth the doctor finds', () => {
+describe.concurrent('doctor with OAuth', () => {
   const oauthOf = (gmail: Awaited<ReturnType<typeof startSimulator>>) => ({
     GMAIL_USER: gmail.user,
     GMAIL_APP_PASSWORD: undefined,
@@ -151,16 +184,24 @@ describe.concurrent('with OAuth the doctor finds', () => {
     GMAIL_OAUTH_TOKEN_URL: gmail.oauth.tokenUrl,
   });
 
-  test('that a refresh token and a service account log in', async () => {
+  test('logs in with a refresh token and with a service account', async () => {
     await using gmail = await startSimulator();
     const refreshed = await diagnoseWith(gmail, { env: oauthOf(gmail) });
     const { GMAIL_USER, GMAIL_APP_PASSWORD, GMAIL_OAUTH_TOKEN_URL } = oauthOf(gmail);
     const delegated = await diagnoseWith(gmail, {
-      env: { GMAIL_USER, GMAIL_APP_PASSWORD, GMAIL_OAUTH_TOKEN_URL, GMAIL_SERVICE_ACCOUNT: gmail.oauth.serviceAccount },
+      env: {
+        GMAIL_USER,
+        GMAIL_APP_PASSWORD,
+        GMAIL_OAUTH_TOKEN_URL,
+        GMAIL_SERVICE_ACCOUNT: gmail.oauth.serviceAccount,
+      },
     });
     for (const report of [refreshed, delegated]) {
-      expect(lineOf(report, 'oauth_token')).toMatchObject({ status: 'pass' });
-      expect(lineOf(report, 'auth')).toMatchObject({ status: 'pass', detail: expect.stringContaining('XOAUTH2') });
+      expect(checkOf(report, 'oauth_token')).toMatchObject({ status: 'pass' });
+      expect(checkOf(report, 'auth')).toMatchObject({
+        status: 'pass',
+        detail: expect.stringContaining('XOAUTH2'),
+      });
       expect(report.ok).toBe(true);
     }
     expect(gmail.counters).toMatchObject({ logins: 2, failedLogins: 0 });
@@ -171,21 +212,23 @@ describe.concurrent('with OAuth the doctor finds', () => {
     ['unauthorized_client', 'oauth_client_unauthorized'],
     ['clock_skew', 'oauth_clock_skew'],
     ['unavailable', 'oauth_unreachable'],
-  ] as const)('%s at the token endpoint, and does not log in', async (fault, code) => {
+  ] as const)('reports %s of the token endpoint, and does not log in', async (fault, code) => {
     await using gmail = await startSimulator();
     gmail.oauth.setFault(fault);
     const report = await diagnoseWith(gmail, { env: oauthOf(gmail) });
-    expect(lineOf(report, 'oauth_token')).toMatchObject({ status: 'fail', code, advice: ERRORS[code].hint });
-    expect(lineOf(report, 'auth')).toMatchObject({ status: 'skip' });
+    expect(checkOf(report, 'oauth_token')).toMatchObject({ status: 'fail', code, advice: ERRORS[code].hint });
+    expect(checkOf(report, 'auth')).toMatchObject({ status: 'skip' });
     expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 0 });
     expect(report.ok).toBe(false);
   });
 
-  test('that Gmail refuses a token, in words that fit a token', async () => {
+  test('reports a token that Gmail refuses with the hint for OAuth', async () => {
     await using gmail = await startSimulator();
-    const report = await diagnoseWith(gmail, { env: { ...oauthOf(gmail), GMAIL_USER: 'other@simulator.test' } });
-    expect(lineOf(report, 'oauth_token')).toMatchObject({ status: 'pass' });
-    expect(lineOf(report, 'auth')).toMatchObject({
+    const report = await diagnoseWith(gmail, {
+      env: { ...oauthOf(gmail), GMAIL_USER: 'other@simulator.test' },
+    });
+    expect(checkOf(report, 'oauth_token')).toMatchObject({ status: 'pass' });
+    expect(checkOf(report, 'auth')).toMatchObject({
       status: 'fail',
       code: 'oauth_failed',
       detail: expect.stringContaining('535 5.7.8'),

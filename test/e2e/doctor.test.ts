@@ -1,23 +1,16 @@
-import { mkdtempDisposable, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { type Running, run } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { createSimulatorEnv } from '../helpers/smtp/simulator-env.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
-/** Runs `outtray doctor` as an operator does, trusting the simulator's CA. */
+/** Runs `outtray doctor` as an operator does, with the CA of the simulator trusted. */
 async function runDoctor(gmail: Simulator, args: string[], env: Record<string, string> = {}) {
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'outtray-'));
-  const ca = join(folder.path, 'ca.pem');
-  await writeFile(ca, gmail.ca);
+  await using simulatorEnv = await createSimulatorEnv(gmail);
   await using doctor: Running = run(['doctor', ...args], {
     API_KEYS: `crm:${API_KEY}`,
-    GMAIL_USER: gmail.user,
-    GMAIL_APP_PASSWORD: gmail.password,
-    SMTP_URL: gmail.url,
-    NODE_EXTRA_CA_CERTS: ca,
+    ...simulatorEnv.env,
     ...env,
   });
   const code = await doctor.ended;
@@ -25,7 +18,7 @@ async function runDoctor(gmail: Simulator, args: string[], env: Record<string, s
 }
 
 describe.concurrent('outtray doctor', () => {
-  test('exits 0 when mail could be sent, and prints a line for each check, in order, without colours', async () => {
+  test('exits 0 if mail can be sent, and prints one line per check, in order, without colors', async () => {
     await using gmail = await startSimulator();
     const { code, out, err } = await runDoctor(gmail, []);
     expect(err).toBe('');
@@ -49,7 +42,7 @@ describe.concurrent('outtray doctor', () => {
     expect(places).toEqual(places.toSorted((a, b) => a - b));
   });
 
-  test('exits 1 when a login is refused, with what to do about it, indented below', async () => {
+  test('exits 1 if a login is refused, and prints the fix indented below the check', async () => {
     await using gmail = await startSimulator();
     gmail.setLoginFault('app-password-required');
     const { code, out } = await runDoctor(gmail, []);
@@ -58,7 +51,7 @@ describe.concurrent('outtray doctor', () => {
     expect(out).toContain('Mail cannot be sent: one check failed');
   });
 
-  test('exits 1 when the service would refuse to start, whatever else works', async () => {
+  test('exits 1 if the service would refuse to start, even if all else works', async () => {
     await using gmail = await startSimulator();
     const { code, out } = await runDoctor(gmail, [], { API_KEYS: '' });
     expect(code).toBe(1);
@@ -66,18 +59,32 @@ describe.concurrent('outtray doctor', () => {
     expect(out).toMatch(/^✓ AUTH /m);
   });
 
-  test('--json prints one document and nothing else', async () => {
+  test('prints a single JSON document with --json', async () => {
     await using gmail = await startSimulator();
-    const { code, out, err } = await runDoctor(gmail, ['--json'], { SMTP_URL: `smtp://localhost:9,${gmail.url}`, GMAIL_APP_PASSWRD: 'x' });
+    const { code, out, err } = await runDoctor(gmail, ['--json'], {
+      SMTP_URL: `smtp://localhost:9,${gmail.url}`,
+      GMAIL_APP_PASSWRD: 'x',
+    });
     const report = JSON.parse(out);
     expect(err).toBe('');
     expect(code).toBe(0);
     expect(report).toMatchObject({ ok: true, version: expect.stringMatching(/^\d+\.\d+\.\d+$/) });
     for (const check of report.checks) {
-      expect(Object.keys(check)).toEqual(['id', 'name', 'status', 'target', 'detail', 'code', 'advice', 'duration_ms']);
+      expect(Object.keys(check)).toEqual([
+        'id',
+        'name',
+        'status',
+        'target',
+        'detail',
+        'code',
+        'advice',
+        'duration_ms',
+      ]);
       expect(check.status).toMatch(/^(?:pass|warn|fail|skip)$/);
       const troubled = ['warn', 'fail'].includes(check.status);
-      expect([check.code, check.advice]).toEqual(troubled ? [expect.any(String), expect.any(String)] : [null, null]);
+      expect([check.code, check.advice]).toEqual(
+        troubled ? [expect.any(String), expect.any(String)] : [null, null],
+      );
     }
     expect(report.checks).toContainEqual(
       expect.objectContaining({
@@ -89,7 +96,7 @@ describe.concurrent('outtray doctor', () => {
     );
   });
 
-  test('--send-to sends a real message from each account and tells what the server answered', async () => {
+  test('sends a real message from each account with --send-to, and prints the reply of the server', async () => {
     await using gmail = await startSimulator();
     const users = ['first@simulator.test', 'second@simulator.test'];
     const { code, out } = await runDoctor(gmail, ['--send-to', 'ada@example.com'], {
@@ -97,12 +104,16 @@ describe.concurrent('outtray doctor', () => {
       GMAIL_APP_PASSWORD: '',
       GMAIL_ACCOUNTS: JSON.stringify(users.map((user) => ({ user, app_password: gmail.password }))),
     });
-    expect(out).toMatch(/^✓ Send +first@simulator\.test +sent to ada@example\.com: 250 2\.0\.0 OK .* - gsmtp$/m);
+    expect(out).toMatch(
+      /^✓ Send +first@simulator\.test +sent to ada@example\.com: 250 2\.0\.0 OK .* - gsmtp$/m,
+    );
     expect(code).toBe(0);
-    expect(gmail.messages.map(({ user, recipients }) => [user, recipients])).toEqual(users.map((user) => [user, ['ada@example.com']]));
+    expect(gmail.messages.map(({ user, recipients }) => [user, recipients])).toEqual(
+      users.map((user) => [user, ['ada@example.com']]),
+    );
   });
 
-  test('--send-to fails when the server refuses the message', async () => {
+  test('fails with --send-to if the server refuses the message', async () => {
     await using gmail = await startSimulator();
     const { code, out } = await runDoctor(gmail, ['--send-to', 'no-such-user@simulator.test']);
     expect(out).toMatch(/^✗ (?:Send|MAIL and RCPT) .*550 5\.1\.1/m);
@@ -110,8 +121,8 @@ describe.concurrent('outtray doctor', () => {
     expect(gmail.messages).toEqual([]);
   });
 
-  // Seven processes, one after the other.
-  test('prints no secret, whatever it finds', { timeout: 60_000 }, async () => {
+  // Runs seven processes, one after the other.
+  test('never prints a secret', { timeout: 60_000 }, async () => {
     await using gmail = await startSimulator({ password: 'rightrightrightr' });
     const password = 'wrongwrongwrongw';
     const oauth = {
@@ -126,7 +137,11 @@ describe.concurrent('outtray doctor', () => {
       await runDoctor(gmail, [], wrong),
       await runDoctor(gmail, ['--json'], { ...wrong, API_KEYS: 'crm:too-short-secret' }),
       await runDoctor(gmail, ['--json'], { GMAIL_APP_PASSWORD: 'the-own-password-of-the-account' }),
-      await runDoctor(gmail, ['--json'], { SMTP_URL: `smtp://u:secret-in-url@localhost:9`, ...wrong, GMAIL_USER: '' }),
+      await runDoctor(gmail, ['--json'], {
+        SMTP_URL: `smtp://u:secret-in-url@localhost:9`,
+        ...wrong,
+        GMAIL_USER: '',
+      }),
       await runDoctor(gmail, ['--json', '--send-to', 'ada@example.com'], oauth),
     ];
     gmail.setLoginFault('web-login');
@@ -158,13 +173,13 @@ describe.concurrent('outtray doctor', () => {
     [['ada@example.com'], 'ada@example.com'],
     [['--send-to'], '--send-to'],
     [['--send-to', 'nobody'], '--send-to: '],
-  ])('%j is bad usage: exit 2, and says why', async (args, words) => {
+  ])('exits 2 for the invalid arguments %j, and prints the reason', async (args, text) => {
     await using doctor = run(['doctor', ...args]);
     expect(await doctor.ended).toBe(2);
-    expect(doctor.output()).toEqual({ out: '', err: expect.stringContaining(words) });
+    expect(doctor.output()).toEqual({ out: '', err: expect.stringContaining(text) });
   });
 
-  test('--help exits 0', async () => {
+  test('exits 0 with --help', async () => {
     await using doctor = run(['doctor', '--help']);
     expect(await doctor.ended).toBe(0);
     expect(doctor.output().out).toContain('--send-to ADDRESS');

@@ -5,9 +5,9 @@ import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { run } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
-/** A working directory with a `.env` that names the simulator, whose CA it trusts. */
+/** A working directory with a `.env` for the simulator, and the environment that trusts its CA. */
 function workAgainst(gmail: Simulator, more = '') {
   const folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
   writeFileSync(join(folder.path, 'ca.pem'), gmail.ca);
@@ -20,7 +20,7 @@ function workAgainst(gmail: Simulator, more = '') {
 }
 
 describe('.env in the working directory', () => {
-  test('is the whole configuration of serve, and the log names it', async () => {
+  test('configures serve, and the log names it', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail);
     await using service = run(['serve'], {}, folder.path);
@@ -34,15 +34,17 @@ describe('.env in the working directory', () => {
     expect(await response.json()).toMatchObject({ status: 'sent' });
   });
 
-  test('is read by the doctor, which has a line for it', async () => {
+  test('is read by the doctor, which reports it in a line', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail);
     await using doctor = run(['doctor'], {}, folder.path);
     expect(await doctor.ended).toBe(0);
-    expect(doctor.output().out).toMatch(new RegExp(`^✓ Configuration +\\.env +loaded from ${join(folder.path, '.env')}`, 'm'));
+    expect(doctor.output().out).toMatch(
+      new RegExp(`^✓ Configuration +\\.env +loaded from ${join(folder.path, '.env')}`, 'm'),
+    );
   });
 
-  test('tells healthcheck which port to ask', async () => {
+  test('gives healthcheck the port', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail);
     await using service = run(['serve'], {}, folder.path);
@@ -52,28 +54,36 @@ describe('.env in the working directory', () => {
     expect(await healthcheck.ended).toBe(0);
   });
 
-  test('yields to the environment', async () => {
+  test('is overridden by the environment', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail, 'LOG_LEVEL=loud\r\n');
     await using service = run(['serve'], { LOG_LEVEL: 'info' }, folder.path);
     await service.saw(/"msg":"listening"/);
   });
 
-  test('is named beside the problems of the configuration', async () => {
+  test('is named with configuration problems', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail, 'LOG_LEVEL=loud\r\n');
     await using service = run(['serve'], {}, folder.path);
     expect(await service.ended).toBe(2);
-    expect(service.output().err).toMatch(new RegExp(`^ {2}LOG_LEVEL: .*\nThe environment and ${folder.path}/\\.env were read`, 'm'));
+    expect(service.output().err).toMatch(
+      new RegExp(`^ {2}LOG_LEVEL: .*\nThe environment and ${folder.path}/\\.env were read`, 'm'),
+    );
   });
 
-  test.each(['serve', 'doctor'])('that cannot be read ends %s with exit code 2 and its name', async (command) => {
-    using folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
-    mkdirSync(join(folder.path, '.env'));
-    await using process = run([command], {}, folder.path);
-    expect(await process.ended).toBe(2);
-    expect(process.output()).toEqual({ out: '', err: `${folder.path}/.env is not a file. Replace it with one, or remove it.\n` });
-  });
+  test.each(['serve', 'doctor'])(
+    'that is unreadable makes %s exit with code 2 and name it',
+    async (command) => {
+      using folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
+      mkdirSync(join(folder.path, '.env'));
+      await using process = run([command], {}, folder.path);
+      expect(await process.ended).toBe(2);
+      expect(process.output()).toEqual({
+        out: '',
+        err: `${folder.path}/.env is not a file. Replace it with one, or remove it.\n`,
+      });
+    },
+  );
 
   test('is not read by the demo', async () => {
     using folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
@@ -83,7 +93,7 @@ describe('.env in the working directory', () => {
   });
 });
 
-test('the error about a missing variable says that there is no .env', async () => {
+test('an error about a missing variable mentions that there is no .env', async () => {
   await using service = run(['serve']);
   expect(await service.ended).toBe(2);
   expect(service.output().err).toContain('there is no .env file in the working directory');

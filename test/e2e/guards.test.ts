@@ -4,9 +4,9 @@ import PostalMime, { decodeWords, type Address as ParsedAddress } from 'postal-m
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { goodRequest, hostilePatch, type Item, type Request, TAG } from '../helpers/hostile.ts';
-import { parseRawMail } from '../helpers/raw-mail.ts';
 import { APP_PASSWORD, type ServiceUnderTest, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { parseRawMail } from '../helpers/smtp/raw-mail.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const RUNS = 120;
 const TIMEOUT_MS = 60_000;
@@ -16,15 +16,19 @@ let service: ServiceUnderTest;
 
 beforeAll(async () => {
   gmail = await startSimulator({ password: APP_PASSWORD, retain: 10 });
-  service = await startService({ smtp: gmail.url, ca: gmail.ca, env: { SMTP_CONNECTIONS: '1', FROM_POLICY: 'allow' } });
+  service = await startService({
+    smtp: gmail.url,
+    ca: gmail.ca,
+    env: { SMTP_CONNECTIONS: '1', FROM_POLICY: 'allow' },
+  });
 });
 afterAll(async () => {
   await service.close();
   await gmail.close();
 });
 
-describe('whatever a request holds', { timeout: TIMEOUT_MS }, () => {
-  test('it is refused by the name of the field, or its recipients and its headers are all there is on the wire', async () => {
+describe('a request with hostile text', { timeout: TIMEOUT_MS }, () => {
+  test('is refused with the name of the field, or puts only its own recipients and headers on the wire', async () => {
     const seen = { refused: 0, sent: 0 };
     await fc.assert(
       fc.asyncProperty(goodRequest, hostilePatch, async (good, patch) => {
@@ -46,9 +50,14 @@ describe('whatever a request holds', { timeout: TIMEOUT_MS }, () => {
     expect(seen.sent).toBeGreaterThan(RUNS / 20);
   });
 
-  test('if nothing is wrong with it, it arrives as it was asked for', async () => {
+  test('that is valid arrives as requested', async () => {
     const wide = `a${' '.repeat(100)}b`;
-    const folded = { to: [{ email: 'ada@example.com', name: wide }], subject: wide, text: '.', headers: { 'X-Wide': wide } };
+    const folded = {
+      to: [{ email: 'ada@example.com', name: wide }],
+      subject: wide,
+      text: '.',
+      headers: { 'X-Wide': wide },
+    };
     await fc.assert(
       fc.asyncProperty(goodRequest, async (request) => {
         const { status, body } = await service.send(request, { wait: 30 });
@@ -60,13 +69,15 @@ describe('whatever a request holds', { timeout: TIMEOUT_MS }, () => {
   });
 });
 
-/** In what it says, or in the names of its headers. */
+/** Whether a value, or the name of a header, contains a control character. */
 function hasControlCharacter(value: unknown): boolean {
   if (typeof value === 'string') return /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/u.test(value);
-  return typeof value === 'object' && value !== null && Object.entries(value).flat().some(hasControlCharacter);
+  return (
+    typeof value === 'object' && value !== null && Object.entries(value).flat().some(hasControlCharacter)
+  );
 }
 
-/** As only this message would be: its envelope, its header and its parts, to the letter. */
+/** Checks the envelope, the header and the parts of the last received message exactly. */
 async function expectArrival(request: Request, id: string): Promise<void> {
   const received = gmail.messages.at(-1);
   const raw = received?.raw ?? '';
@@ -78,8 +89,11 @@ async function expectArrival(request: Request, id: string): Promise<void> {
 
   const { headers, parts } = parseRawMail(raw);
   expect(headers.find(({ name }) => name === 'message-id')?.value.trim()).toBe(id);
-  expect(headers.map(({ name }) => name).toSorted()).toEqual(headerNamesOf(request, parts.length > 0).toSorted());
-  for (const part of parts) expect(PART_HEADERS).toEqual(expect.arrayContaining(part.map(({ name }) => name)));
+  expect(headers.map(({ name }) => name).toSorted()).toEqual(
+    headerNamesOf(request, parts.length > 0).toSorted(),
+  );
+  for (const part of parts)
+    expect(PART_HEADERS).toEqual(expect.arrayContaining(part.map(({ name }) => name)));
 
   const mail = await PostalMime.parse(raw);
   expectMailboxes(mail.from && [mail.from], [from]);
@@ -97,21 +111,39 @@ async function expectArrival(request: Request, id: string): Promise<void> {
   }
   const open = new Set([from, ...to, ...cc, ...reply_to].map(emailOf));
   const hidden = bcc.map(emailOf).filter((email) => !open.has(email));
-  const told = headers.map(({ value }) => ` ${value} `).join('');
-  for (const email of hidden) expect(told).not.toMatch(new RegExp(`[\\s<,]${RegExp.escape(email)}[\\s>,]`));
+  const visible = headers.map(({ value }) => ` ${value} `).join('');
+  for (const email of hidden)
+    expect(visible).not.toMatch(new RegExp(`[\\s<,]${RegExp.escape(email)}[\\s>,]`));
 }
 
-/** Names count only where one was given: some parsers make one of a bare address. */
+/**
+ * Compares names only where the request has one, because some parsers derive a name from a bare
+ * address.
+ */
 function expectMailboxes(arrived: readonly ParsedAddress[] = [], asked: readonly Item[]): void {
   const wanted = asked.map(toNamed).map(({ email, name }) => ({ email, name: name || expect.any(String) }));
   expect(arrived.map(toNamed)).toEqual(wanted);
 }
 
-const PART_HEADERS = ['content-type', 'content-transfer-encoding', 'content-disposition', 'content-id', 'x-attachment-id'];
+const PART_HEADERS = [
+  'content-type',
+  'content-transfer-encoding',
+  'content-disposition',
+  'content-id',
+  'x-attachment-id',
+];
 
 function headerNamesOf(request: Request, multipart: boolean): string[] {
-  const { subject, cc = [], reply_to = [], in_reply_to, references = [], unsubscribe, headers = {} } = request;
-  // Of nothing but blanks there is no header.
+  const {
+    subject,
+    cc = [],
+    reply_to = [],
+    in_reply_to,
+    references = [],
+    unsubscribe,
+    headers = {},
+  } = request;
+  // A value of blanks only produces no header.
   const texts = Object.entries({ ...headers, subject }).filter(([, value]) => tidy(value) !== '');
   return [
     ...['from', 'to', 'message-id', 'date', 'mime-version', 'content-type'],
@@ -125,10 +157,15 @@ function headerNamesOf(request: Request, multipart: boolean): string[] {
   ];
 }
 
-/** A mailbox of the request or of the mail, by the shortest way to read it: the address is what the last angle brackets hold, or all there is. */
+/**
+ * Parses a mailbox of the request or of the mail. The address is in the last angle brackets, or is
+ * the whole text.
+ */
 function toNamed(item: Item | ParsedAddress): { email: string; name: string } {
-  if (typeof item !== 'string') return { email: canonical('email' in item ? item.email : (item.address ?? '')), name: read(item.name) };
-  const [, quoted, plain = '', email = item.trim()] = /^\s*(?:"((?:[^"\\]|\\.)*)"|([^"<>]*?))\s*<([^<>]*)>\s*$/s.exec(item) ?? [];
+  if (typeof item !== 'string')
+    return { email: canonical('email' in item ? item.email : (item.address ?? '')), name: read(item.name) };
+  const [, quoted, plain = '', email = item.trim()] =
+    /^\s*(?:"((?:[^"\\]|\\.)*)"|([^"<>]*?))\s*<([^<>]*)>\s*$/s.exec(item) ?? [];
   return { email: canonical(email), name: read(quoted?.replace(/\\(.)/gs, '$1') ?? plain) };
 }
 
@@ -139,14 +176,16 @@ function canonical(email: string): string {
   return `${email.slice(0, at).normalize('NFC')}@${domainToASCII(email.slice(at + 1))}`;
 }
 
-/** As readers see it who decode whatever looks like an encoded word, wherever it stands and how often it takes. */
+/**
+ * Decodes everything that looks like an encoded word, repeatedly, as the most lenient reader would.
+ */
 function read(text: string): string {
   const decoded = decodeWords(text);
   return decoded === text ? tidy(text) : read(decoded);
 }
 
 function tidy(text: string): string {
-  // Decoders take U+FEFF at the start of an encoded word for a byte order mark.
+  // Decoders treat U+FEFF at the start of an encoded word as a byte order mark.
   return text.replaceAll('\ufeff', '').replace(/\s+/g, ' ').trim();
 }
 

@@ -2,7 +2,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { startEndpoint } from '../helpers/endpoint.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 import { APP_PASSWORD, type ServiceUnderTest, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
 const SLOW = { ...HELLO, to: 'slow+500ms@simulator.test' };
@@ -14,10 +14,10 @@ interface Setup {
   readonly count?: number;
 }
 
-/** Two instances, or more, on one Redis and before one Gmail. */
+/** Starts two or more instances that share one Redis and one Gmail. */
 async function start({ env = {}, password = APP_PASSWORD, count = 2 }: Setup = {}) {
   await using stack = new AsyncDisposableStack();
-  const redis = stack.use(await startRedis(['appendonly yes']));
+  const redis = stack.use(await startRedis(['appendonly yes', 'appendfsync always']));
   const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
   const options = {
     smtp: gmail.url,
@@ -34,13 +34,21 @@ async function start({ env = {}, password = APP_PASSWORD, count = 2 }: Setup = {
 
 async function accounts(service: ServiceUnderTest) {
   const { body } = await service.request('/accounts');
-  return (body as unknown as { accounts: [{ status: string; code: string | null; quota: { messages: { used: number } } }] }).accounts;
+  return (
+    body as unknown as {
+      accounts: [{ status: string; code: string | null; quota: { messages: { used: number } } }];
+    }
+  ).accounts;
 }
 
-/** Kills Redis, lets the test look, starts it again, and waits until all are ready. */
-async function without(redis: RedisServer, services: readonly ServiceUnderTest[], look: () => Promise<void>): Promise<void> {
+/** Kills Redis, runs `check`, restarts Redis, and waits until all instances are ready. */
+async function without(
+  redis: RedisServer,
+  services: readonly ServiceUnderTest[],
+  check: () => Promise<void>,
+): Promise<void> {
   await redis.kill();
-  await look();
+  await check();
   await redis.restart();
   for (const service of services) {
     await expect.poll(async () => (await service.request('/readyz')).status, { timeout: 10_000 }).toBe(200);
@@ -48,7 +56,7 @@ async function without(redis: RedisServer, services: readonly ServiceUnderTest[]
 }
 
 describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', () => {
-  test('answer for, list and cancel what another has accepted, and say that Redis has it', async () => {
+  test('return, list and cancel messages that another accepted, with durability redis', async () => {
     const { one, other } = await start();
     const later = { ...HELLO, scheduled_at: new Date(Date.now() + 3_600_000).toISOString() };
     const { body } = await one.send(later);
@@ -59,25 +67,34 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect([canceled.status, (await one.get(body.id)).status]).toEqual([200, 'canceled']);
   });
 
-  test('let a request wait at one for what another sends', async () => {
-    // The first has the only connection; whoever accepts, it sends.
+  test('let a request wait at one instance for a message that another sends', async () => {
+    // The first instance has the only connection, so it sends all messages.
     const { one, other, gmail } = await start({ env: { SMTP_CONNECTIONS: '1' } });
     const [here, there] = await Promise.all([one.send(SLOW, { wait: 20 }), other.send(SLOW, { wait: 20 })]);
-    expect([here.status, here.body.status, there.status, there.body.status]).toEqual([200, 'sent', 200, 'sent']);
+    expect([here.status, here.body.status, there.status, there.body.status]).toEqual([
+      200,
+      'sent',
+      200,
+      'sent',
+    ]);
     expect(gmail.counters).toMatchObject({ connections: 1, logins: 1 });
   });
 
-  test('make one message of a request that comes to both with the same Idempotency-Key', async () => {
+  test('create one message when both get a request with the same Idempotency-Key', async () => {
     const { one, other, gmail } = await start();
     const headers = { 'idempotency-key': 'k' };
     const first = await one.send(HELLO, { headers });
     const again = await other.send(HELLO, { headers });
-    expect([again.status, again.body.id, again.headers.get('idempotency-replayed')]).toEqual([202, first.body.id, 'true']);
+    expect([again.status, again.body.id, again.headers.get('idempotency-replayed')]).toEqual([
+      202,
+      first.body.id,
+      'true',
+    ]);
     await other.settled(first.body.id);
     expect(gmail.messages).toHaveLength(1);
   });
 
-  test('let a repeated request wait at one for what another has accepted, also if its first caller left early', async () => {
+  test('let a repeated request wait for a message that another accepted, even if the first client left', async () => {
     const { one, other, gmail } = await start();
     const headers = { 'idempotency-key': 'k' };
     const impatient = new AbortController();
@@ -87,24 +104,37 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     impatient.abort();
     await expect(first).rejects.toThrow();
     const again = await meanwhile;
-    expect([again.status, again.body.status, again.headers.get('idempotency-replayed')]).toEqual([200, 'sent', 'true']);
+    expect([again.status, again.body.status, again.headers.get('idempotency-replayed')]).toEqual([
+      200,
+      'sent',
+      'true',
+    ]);
     expect((await one.send(SLOW, { headers })).body).toEqual(again.body);
     expect(gmail.messages).toHaveLength(1);
   });
 
-  test('let a GET wait at one for what another sends', async () => {
+  test('let a GET wait at one instance for a message that another sends', async () => {
     const { one, other } = await start();
     const { body } = await one.send(SLOW);
-    const told = await Promise.all([one, other].map((each) => each.request(`/messages/${body.id}`, { headers: { prefer: 'wait=20' } })));
-    expect(told.map(({ body: message }) => message.status)).toEqual(['sent', 'sent']);
+    const responses = await Promise.all(
+      [one, other].map((each) => each.request(`/messages/${body.id}`, { headers: { prefer: 'wait=20' } })),
+    );
+    expect(responses.map(({ body: message }) => message.status)).toEqual(['sent', 'sent']);
   });
 
-  test('count requests of a key, and its messages of a day, together', async () => {
-    const keys = JSON.stringify([{ name: 'crm', secret: 'crm-secret-0123456789-abcdefghij', scopes: ['send', 'read'], daily_limit: 3 }]);
+  test('count the requests and the daily messages of a key together', async () => {
+    const keys = JSON.stringify([
+      { name: 'crm', secret: 'crm-secret-0123456789-abcdefghij', scopes: ['send', 'read'], daily_limit: 3 },
+    ]);
     const { one, other } = await start({ env: { RATE_LIMIT: '5/1m', API_KEYS: keys } });
-    const answers = [await one.send(HELLO), await other.send(HELLO), await one.send(HELLO), await other.send(HELLO)];
-    expect(answers.map(({ status }) => status)).toEqual([202, 202, 202, 429]);
-    expect(answers[3]?.body.detail).toContain('daily_limit');
+    const responses = [
+      await one.send(HELLO),
+      await other.send(HELLO),
+      await one.send(HELLO),
+      await other.send(HELLO),
+    ];
+    expect(responses.map(({ status }) => status)).toEqual([202, 202, 202, 429]);
+    expect(responses[3]?.body.detail).toContain('daily_limit');
     expect((await one.send(HELLO)).headers.get('ratelimit')).toMatch(/"key";r=0/);
     const sixth = await other.request('/accounts');
     expect([sixth.status, sixth.body.code]).toEqual([429, 'rate_limited']);
@@ -114,58 +144,79 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     const { one, other } = await start({ env: { RATE_LIMIT: '20/1m' } });
     const headers = { 'content-type': 'application/json' };
     const body = JSON.stringify({ messages: Array(6).fill({ ...HELLO, dry_run: true }) });
-    const answers = await Promise.all(
-      Array.from({ length: 5 }, (_, i) => (i % 2 ? one : other).request('/send/batch', { method: 'POST', headers, body })),
+    const responses = await Promise.all(
+      Array.from({ length: 5 }, (_, i) =>
+        (i % 2 ? one : other).request('/send/batch', { method: 'POST', headers, body }),
+      ),
     );
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([202, 202, 202, 429, 429]);
+    expect(responses.map(({ status }) => status).toSorted()).toEqual([202, 202, 202, 429, 429]);
     expect((await one.request('/accounts')).headers.get('ratelimit')).toMatch(/^"key";r=0/);
     expect((await other.request('/accounts')).status).toBe(429);
   });
 
-  test('log in once with a password that is refused, and both wait', async () => {
+  test('try a wrong password once, and both pause', async () => {
     const { one, other, gmail } = await start({ password: 'wrongwrongwrongw' });
     const [here, there] = await Promise.all([one.send(HELLO, { wait: 20 }), other.send(HELLO, { wait: 20 })]);
-    expect([here.status, here.body.status, there.status, there.body.status]).toEqual([202, 'deferred', 202, 'deferred']);
-    for (const service of [one, other]) expect(await accounts(service)).toMatchObject([{ status: 'paused', code: 'bad_credentials' }]);
+    expect([here.status, here.body.status, there.status, there.body.status]).toEqual([
+      202,
+      'deferred',
+      202,
+      'deferred',
+    ]);
+    for (const service of [one, other])
+      expect(await accounts(service)).toMatchObject([{ status: 'paused', code: 'bad_credentials' }]);
     expect(gmail.counters.failedLogins).toBeLessThanOrEqual(2);
   });
 
-  test('send no more together than the account may in a day', async () => {
+  test('send no more together than the daily quota of the account', async () => {
     const { one, other, gmail } = await start({ env: { GMAIL_DAILY_MESSAGES: '5', GMAIL_RESERVE: '0%' } });
     const sent = await Promise.all(Array.from({ length: 12 }, (_, i) => (i % 2 ? one : other).send(HELLO)));
     const ids = sent.map(({ body }) => body.id);
     await expect.poll(async () => (await one.tally(ids)).sent, { timeout: 20_000 }).toBe(5);
     await expect
-      .poll(async () => (await Promise.all(ids.map((id) => other.get(id)))).filter(({ status }) => status === 'deferred').length)
+      .poll(
+        async () =>
+          (await Promise.all(ids.map((id) => other.get(id)))).filter(({ status }) => status === 'deferred')
+            .length,
+      )
       .toBe(7);
     expect(gmail.messages).toHaveLength(5);
     expect((await accounts(other))[0].quota.messages.used).toBe(5);
   });
 
-  test('tell an endpoint of each event once', async () => {
+  test('deliver each event to an endpoint once', async () => {
     await using endpoint = await startEndpoint();
     const url = `http://127.0.0.1:${endpoint.port}/hooks`;
-    const { one, other } = await start({ env: { WEBHOOK_URL: url, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS: '127.0.0.1' } });
+    const { one, other } = await start({
+      env: { WEBHOOK_URL: url, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS: '127.0.0.1' },
+    });
     const sent = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? one : other).send(HELLO)));
     await expect.poll(() => endpoint.heard.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(10);
     await Promise.all([one.close(), other.close()]);
-    const told = endpoint.heard.map(({ body }) => JSON.parse(body) as { type: string; data: { id: string } });
-    expect(told.map(({ data }) => data.id).toSorted()).toEqual(sent.map(({ body }) => body.id).toSorted());
-    expect(new Set(told.map(({ type }) => type))).toEqual(new Set(['message.sent']));
+    const events = endpoint.heard.map(
+      ({ body }) => JSON.parse(body) as { type: string; data: { id: string } },
+    );
+    expect(events.map(({ data }) => data.id).toSorted()).toEqual(sent.map(({ body }) => body.id).toSorted());
+    expect(new Set(events.map(({ type }) => type))).toEqual(new Set(['message.sent']));
   });
 
-  test('share what a third leaves behind when it stops', async () => {
+  test('send the remaining messages of an instance that stops', async () => {
     const { services, one, other, gmail } = await start({ count: 3, env: { SMTP_CONNECTIONS: '3' } });
     const third = services[2] as ServiceUnderTest;
-    const sent = await Promise.all(Array.from({ length: 9 }, () => third.send({ ...HELLO, to: 'slow+200ms@simulator.test' })));
+    const sent = await Promise.all(
+      Array.from({ length: 9 }, () => third.send({ ...HELLO, to: 'slow+200ms@simulator.test' })),
+    );
     await third.close();
     for (const [i, { body }] of sent.entries()) {
-      expect(await (i % 2 ? one : other).settled(body.id)).toMatchObject({ status: 'sent', possible_duplicate: false });
+      expect(await (i % 2 ? one : other).settled(body.id)).toMatchObject({
+        status: 'sent',
+        possible_duplicate: false,
+      });
     }
     expect(gmail.messages).toHaveLength(9);
   });
 
-  test('refuse at once while Redis is away, and go on by themselves when it is back', async () => {
+  test('refuse requests at once while Redis is away, and recover when it is back', async () => {
     const { redis, one, other, gmail } = await start();
     const before = await one.send({ ...HELLO, scheduled_at: new Date(Date.now() + 1500).toISOString() });
     await without(redis, [one, other], async () => {
@@ -184,22 +235,39 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     expect(gmail.messages).toHaveLength(2);
   });
 
-  test('write down what became of an attempt that ended while Redis was away, and do not send it again', async () => {
+  test('record the outcome of an attempt that ended while Redis was away, and do not send it again', async () => {
     const { redis, one, other, gmail } = await start();
     const { body } = await one.send({ ...HELLO, to: 'slow+800ms@simulator.test' });
     await expect.poll(async () => (await other.get(body.id)).status).toBe('sending');
     await without(redis, [one, other], async () => {
       await gmail.waitFor(({ messages }) => messages.length === 1);
     });
-    expect(await other.settled(body.id)).toMatchObject({ status: 'sent', possible_duplicate: false, attempts: [{ number: 1 }] });
+    expect(await other.settled(body.id)).toMatchObject({
+      status: 'sent',
+      possible_duplicate: false,
+      attempts: [{ number: 1 }],
+    });
     expect(gmail.messages).toHaveLength(1);
   });
 });
 
-test.skipIf(!hasRedis)('a Redis that may lose what it holds is warned about at the start (with redis-server)', async () => {
-  await using redis = await startRedis(['appendonly no', 'maxmemory-policy allkeys-lru']);
-  await using gmail = await startSimulator({ password: APP_PASSWORD });
-  await using service = await startService({ smtp: gmail.url, ca: gmail.ca, env: { GMAIL_USER: gmail.user, QUEUE_URL: redis.url() } });
-  const warnings = service.logs.filter(({ level }) => level === 'warn' || level === 40).map(({ msg }) => msg);
-  expect(warnings).toEqual([expect.stringContaining('appendonly'), expect.stringContaining('maxmemory-policy')]);
-});
+test.skipIf(!hasRedis)(
+  'a Redis that may lose data causes warnings at startup (with redis-server)',
+
+  async () => {
+    await using redis = await startRedis(['appendonly no', 'maxmemory-policy allkeys-lru']);
+    await using gmail = await startSimulator({ password: APP_PASSWORD });
+    await using service = await startService({
+      smtp: gmail.url,
+      ca: gmail.ca,
+      env: { GMAIL_USER: gmail.user, QUEUE_URL: redis.url() },
+    });
+    const warnings = service.logs
+      .filter(({ level }) => level === 'warn' || level === 40)
+      .map(({ msg }) => msg);
+    expect(warnings).toEqual([
+      expect.stringContaining('appendonly'),
+      expect.stringContaining('maxmemory-policy'),
+    ]);
+  },
+);

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { parseLines, readLog, serveLoggingTo } from '../helpers/log-file.ts';
-import { startSimulator } from '../helpers/simulator.ts';
-import { mayMount, openMounted } from './disk/rooms.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { canMount, openTmpfs } from './disk/limited-disk.ts';
 
-/** The line that reports dropped lines. */
+/** The line that reports the number of dropped lines. */
 const GAP = { level: 'warn', dropped: expect.any(Number), msg: 'log lines dropped' };
 // Each test starts processes.
 vi.setConfig({ testTimeout: 60_000 });
@@ -26,28 +26,34 @@ async function makeFifo(): Promise<Fifo> {
   return { path, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
 }
 
-/** Makes requests that are refused, each with a line of some 350 bytes, while `goOn` says so. */
+/**
+ * Makes requests that are refused, each with a log line of about 350 bytes, while `goOn` returns
+ * true.
+ */
 async function flood(url: string, goOn: (count: number) => boolean): Promise<void> {
   for (let count = 0; goOn(count); count += 50) {
     const paths = Array.from({ length: 50 }, (_, index) => `${url}/${'x'.repeat(150)}${count + index}`);
-    await Promise.all(paths.map(async (path) => (await fetch(path, { signal: AbortSignal.timeout(30_000) })).arrayBuffer()));
+    await Promise.all(
+      paths.map(async (path) => (await fetch(path, { signal: AbortSignal.timeout(30_000) })).arrayBuffer()),
+    );
   }
 }
 
-test('serve | head: the service goes on when the reader of its log leaves', async () => {
+test('serve | head: the service keeps running when the reader of its log exits', async () => {
   await using fifo = await makeFifo();
   await using gmail = await startSimulator();
   await using head = readLog('head -n 1', fifo.path);
   await using service = await serveLoggingTo({ gmail, log: fifo.path });
   await service.ready();
   await head.ended;
-  for (const to of ['a@example.com', 'b@example.com', 'c@example.com']) expect(await service.send(to)).toBe(200);
+  for (const to of ['a@example.com', 'b@example.com', 'c@example.com'])
+    expect(await service.send(to)).toBe(200);
   expect(gmail.messages).toHaveLength(3);
   service.signal('SIGTERM');
   expect(await service.ended).toBe(0);
 });
 
-test('Ctrl-C of serve | pino-pretty: the service shuts down in an orderly way without its reader', async () => {
+test('serve | pino-pretty: the service shuts down cleanly on Ctrl-C without its reader', async () => {
   await using fifo = await makeFifo();
   await using gmail = await startSimulator();
   await using reader = readLog('cat', fifo.path);
@@ -63,28 +69,32 @@ test('Ctrl-C of serve | pino-pretty: the service shuts down in an orderly way wi
   expect(gmail.messages).toMatchObject([{ answered: true }]);
 });
 
-test('a log shipper that restarts gets lines again, and first the number of those it missed', async () => {
+test('a restarted log shipper gets the number of missed lines first, and then new lines', async () => {
   await using fifo = await makeFifo();
   await using gmail = await startSimulator();
   await using service = await serveLoggingTo({ gmail, log: fifo.path });
   {
     await using shipper = readLog('cat', fifo.path);
-    await expect.poll(() => shipper.lines(), SOON).toContainEqual(expect.objectContaining({ msg: 'listening' }));
+    await expect
+      .poll(() => shipper.lines(), SOON)
+      .toContainEqual(expect.objectContaining({ msg: 'listening' }));
   }
-  // Each message has two lines. While the second is on its way, those of the first are dropped.
+  // Each message has two lines. All four are dropped while there is no reader.
   expect(await service.send('a@example.com')).toBe(200);
   expect(await service.send('slow+500ms@simulator.test')).toBe(200);
   await using shipper = readLog('cat', fifo.path);
   await expect.poll(() => shipper.lines(), SOON).toEqual([expect.objectContaining({ ...GAP, dropped: 4 })]);
   expect(await service.send('b@example.com')).toBe(200);
-  await expect.poll(() => shipper.lines().map(({ msg }) => msg), SOON).toEqual(['log lines dropped', 'attempt accepted', 'request']);
+  await expect
+    .poll(() => shipper.lines().map(({ msg }) => msg), SOON)
+    .toEqual(['log lines dropped', 'attempt accepted', 'request']);
   service.signal('SIGTERM');
   expect(await service.ended).toBe(0);
   await shipper.ended;
   expect(shipper.lines().at(-1)).toMatchObject({ msg: 'stopped' });
 });
 
-test('a reader that stops reading holds nothing up; when it goes on, no line is torn and the dropped ones are counted', async () => {
+test('a stopped reader blocks nothing, and after it continues no line is torn and dropped lines are counted', async () => {
   await using fifo = await makeFifo();
   await using gmail = await startSimulator();
   await using reader = readLog('cat', fifo.path);
@@ -108,7 +118,7 @@ test('a reader that stops reading holds nothing up; when it goes on, no line is 
   expect(reader.lines().filter(({ msg }) => msg === GAP.msg)).toHaveLength(1);
 });
 
-test('a reader that has stopped reading does not delay the exit', async () => {
+test('a stopped reader does not delay the exit', async () => {
   await using fifo = await makeFifo();
   await using gmail = await startSimulator();
   await using reader = readLog('cat', fifo.path);
@@ -122,17 +132,17 @@ test('a reader that has stopped reading does not delay the exit', async () => {
   expect(performance.now() - askedAt).toBeLessThan(5000);
 });
 
-test.runIf(mayMount)(
-  'a full disk drops lines; with room again, the log goes on with their number (skipped where none may be mounted)',
+test.runIf(canMount)(
+  'a full disk drops lines, and the log continues with their number once there is space (skipped where mounting is not permitted)',
   async () => {
-    await using room = await openMounted();
+    await using room = await openTmpfs();
     await using gmail = await startSimulator();
     const log = join(dirname(room.file), 'log');
-    await using service = await serveLoggingTo({ gmail, log, redirect: '>> "$LOG"', under: room.under });
+    await using service = await serveLoggingTo({ gmail, log, redirect: '>> "$LOG"', under: room.command });
     await service.ready();
     const lines = () => parseLines(readFileSync(`/proc/${service.pid}/root${log}`, 'utf8'));
     await room.fill(service.pid, 0);
-    // The last page of the log may have room for a few lines.
+    // The last page of the log may have space for a few lines.
     await flood(service.url, (count) => count < 100);
     expect(await service.send('a@example.com')).toBe(200);
     expect(gmail.messages).toHaveLength(1);
@@ -145,7 +155,7 @@ test.runIf(mayMount)(
   },
 );
 
-test('a device that takes nothing (/dev/full) holds nothing up', async () => {
+test('a device that accepts nothing (/dev/full) blocks nothing', async () => {
   await using gmail = await startSimulator();
   await using service = await serveLoggingTo({ gmail, log: '/dev/full', redirect: '> "$LOG" 2>&1' });
   await service.ready();

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import type { Credentials } from '../../src/core/credentials.ts';
-import { openDeafPort } from '../helpers/deaf-port.ts';
-import { startFaultySmtp } from '../helpers/faulty-smtp.ts';
-import { startRawSmtp } from '../helpers/raw-smtp.ts';
-import { startSimulator } from '../helpers/simulator.ts';
-import { openTransportTo, refreshTokenOf } from '../helpers/transport.ts';
+import type { Credentials } from '../../src/core/accounts/credentials.ts';
+import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
+import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
+import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { openTransportTo, refreshTokenOf } from '../helpers/smtp/transport.ts';
 
 const SENT = { fault: null, reply: { code: 250 } };
 const OLD = 'oldoldoldoldoldo';
@@ -12,8 +12,8 @@ const NEW = 'newnewnewnewnewn';
 
 const appPassword = (password: string): Credentials => ({ kind: 'app_password', password });
 
-describe.concurrent('an app password', () => {
-  test('is read at the first login, and not again while it works', async () => {
+describe.concurrent('app password', () => {
+  test('is read at the first login, and not again while logins succeed', async () => {
     await using gmail = await startSimulator({ password: OLD });
     let reads = 0;
     const credentials = () => {
@@ -27,7 +27,7 @@ describe.concurrent('an app password', () => {
     expect(reads).toBe(1);
   });
 
-  test('that was rotated is read again after a refused login, and its connections are given up', async () => {
+  test('is read again after a refused login, and connections with the old one are closed', async () => {
     await using gmail = await startSimulator({ password: OLD });
     let password = OLD;
     await using transport = openTransportTo(gmail, { credentials: () => appPassword(password) });
@@ -36,17 +36,22 @@ describe.concurrent('an app password', () => {
     password = NEW;
     expect(await transport.verify()).toMatchObject({ error: { code: 'bad_credentials' }, scope: 'account' });
     expect(await transport.send()).toMatchObject(SENT);
-    // The idle connection of the old login would have done, but nobody knows for how long.
+    // The idle connection with the old login still works, but may end at any time.
     expect(gmail.counters).toMatchObject({ connections: 3, logins: 2, failedLogins: 1 });
   });
 
-  test('that was rotated leaves no connection of the old one open', async () => {
+  test('leaves no connection with the old one open after a rotation', async () => {
     let refuses = false;
     await using gmail = await startFaultySmtp((stage) =>
       stage === 'auth' && refuses ? '535 5.7.8 Username and Password not accepted.' : null,
     );
     let password = OLD;
-    const server = { ca: gmail.ca, user: 'bot@simulator.test', starttlsPort: gmail.port, tlsPort: gmail.port };
+    const server = {
+      ca: gmail.ca,
+      user: 'bot@simulator.test',
+      starttlsPort: gmail.port,
+      tlsPort: gmail.port,
+    };
     await using transport = openTransportTo(server, { credentials: () => appPassword(password) });
     await Promise.all([transport.send(), transport.send()]);
     refuses = true;
@@ -54,11 +59,11 @@ describe.concurrent('an app password', () => {
     refuses = false;
     password = NEW;
     expect(await transport.send()).toMatchObject(SENT);
-    await gmail.until(({ closed }) => closed === 3);
-    expect(gmail.journal).toMatchObject({ connections: 4, closed: 3 });
+    await gmail.waitFor(({ closed }) => closed === 3);
+    expect(gmail.log).toMatchObject({ connections: 4, closed: 3 });
   });
 
-  test('that has not changed keeps its connections after a refused login', async () => {
+  test('keeps its connections after a refused login if it has not changed', async () => {
     await using gmail = await startSimulator({ password: OLD });
     await using transport = openTransportTo(gmail, { credentials: () => appPassword(OLD) });
     await transport.send();
@@ -68,7 +73,7 @@ describe.concurrent('an app password', () => {
     expect(gmail.counters).toMatchObject({ connections: 2, logins: 1, failedLogins: 1 });
   });
 
-  test('that is refused heals without a restart', async () => {
+  test('recovers from a refused login without a restart', async () => {
     await using gmail = await startSimulator({ password: NEW });
     let password = OLD;
     await using transport = openTransportTo(gmail, { credentials: () => appPassword(password) });
@@ -78,7 +83,7 @@ describe.concurrent('an app password', () => {
     expect(await transport.send()).toMatchObject(SENT);
   });
 
-  test('may be replaced by OAuth while the service runs', async () => {
+  test('can be replaced by OAuth while the service runs', async () => {
     await using gmail = await startSimulator();
     let credentials = appPassword(OLD);
     await using transport = openTransportTo(gmail, { credentials: () => credentials });
@@ -88,10 +93,10 @@ describe.concurrent('an app password', () => {
   });
 });
 
-describe.concurrent('verifying', () => {
+describe.concurrent('verify', () => {
   const good = { credentials: () => appPassword('abcdefghijklmnop') };
 
-  test('logs in on a connection of its own, sends nothing, and leaves', async () => {
+  test('logs in on a separate connection, sends nothing, and disconnects', async () => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, good);
     expect(await transport.verify()).toBeNull();
@@ -104,15 +109,20 @@ describe.concurrent('verifying', () => {
     ['bad-credentials', 'bad_credentials'],
     ['web-login', 'web_login_required'],
     ['too-many-logins', 'login_throttled'],
-  ] as const)('a login refused with %s is %s', async (fault, code) => {
+  ] as const)('reports a login refused with %s as %s', async (fault, code) => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, good);
     gmail.setLoginFault(fault);
-    expect(await transport.verify()).toMatchObject({ error: { code }, scope: 'account', retryable: true, certain: true });
+    expect(await transport.verify()).toMatchObject({
+      error: { code },
+      scope: 'account',
+      retryable: true,
+      certain: true,
+    });
     expect(gmail.counters.failedLogins).toBe(1);
   });
 
-  test('goes on to the next server when one cannot be reached, and the next attempt starts there', async () => {
+  test('tries the next server if one is unreachable, and the next attempt starts there', async () => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, good);
     await gmail.blockPort('starttls', 'refused');
@@ -121,7 +131,7 @@ describe.concurrent('verifying', () => {
     expect(await transport.send()).toMatchObject({ ...SENT, server: `localhost:${gmail.tlsPort}` });
   });
 
-  test('names every server that cannot be reached', async () => {
+  test('names every unreachable server', async () => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, good);
     await gmail.blockPort('starttls', 'refused');
@@ -132,14 +142,20 @@ describe.concurrent('verifying', () => {
     expect(fault?.error.detail).toContain(`localhost:${gmail.tlsPort}: `);
   });
 
-  test('a port where nothing gets through is connect_timeout', async () => {
+  test('returns connect_timeout for a port that drops packets', async () => {
     await using gmail = await startSimulator();
-    await using deaf = await openDeafPort();
-    await using transport = openTransportTo(gmail, { ...good, servers: [{ host: '127.0.0.1', port: deaf.port, tls: 'starttls' }] });
-    expect(await transport.verify()).toMatchObject({ error: { code: 'connect_timeout' }, scope: 'connection' });
+    await using deaf = await openBlackHolePort();
+    await using transport = openTransportTo(gmail, {
+      ...good,
+      servers: [{ host: '127.0.0.1', port: deaf.port, tls: 'starttls' }],
+    });
+    expect(await transport.verify()).toMatchObject({
+      error: { code: 'connect_timeout' },
+      scope: 'connection',
+    });
   });
 
-  test('a server that trickles is given up, and its connection with it', async () => {
+  test('times out on a server that trickles data, and closes the connection', async () => {
     await using gmail = await startSimulator();
     const left = Promise.withResolvers<void>();
     await using server = await startRawSmtp(async (io) => {
@@ -151,24 +167,30 @@ describe.concurrent('verifying', () => {
         left.resolve();
       });
     });
-    await using transport = openTransportTo(gmail, { ...good, servers: [{ host: '127.0.0.1', port: server.port, tls: 'starttls' }] });
+    await using transport = openTransportTo(gmail, {
+      ...good,
+      servers: [{ host: '127.0.0.1', port: server.port, tls: 'starttls' }],
+    });
     expect(await transport.verify()).toMatchObject({ error: { code: 'connect_timeout' } });
     await left.promise;
   });
 
-  test('a server in the clear never hears the credentials', async () => {
+  test('sends no credentials to a server without TLS', async () => {
     await using gmail = await startSimulator();
     await using server = await startRawSmtp(async (io) => {
       await io.greet('AUTH PLAIN');
       await io.expect(/^QUIT$/);
       io.send('221 Bye\r\n');
     });
-    await using transport = openTransportTo(gmail, { ...good, servers: [{ host: '127.0.0.1', port: server.port, tls: 'never' }] });
+    await using transport = openTransportTo(gmail, {
+      ...good,
+      servers: [{ host: '127.0.0.1', port: server.port, tls: 'never' }],
+    });
     expect(await transport.verify()).toBeNull();
   });
 });
 
-test('a connection serves a hundred messages, and makes way for another with a QUIT', async () => {
+test('a connection is closed with QUIT after a hundred messages', async () => {
   await using gmail = await startSimulator();
   await using transport = openTransportTo(gmail, { credentials: () => appPassword(gmail.password) });
   for (let i = 0; i < 100; i++) await transport.send();

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { sendMany } from '../helpers/gmail.ts';
 import { type ServiceUnderTest, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { sendMany } from '../helpers/smtp/gmail.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 
@@ -19,24 +19,29 @@ const refreshToken: Env = ({ oauth }) => ({
 });
 const serviceAccount: Env = ({ oauth }) => ({ GMAIL_SERVICE_ACCOUNT: oauth.serviceAccount });
 
-/** The service, with this login in place of the app password. */
+/** Starts the service with this login instead of the app password. */
 function start(gmail: Simulator, env: Record<string, string>): Promise<ServiceUnderTest> {
-  return startService({ smtp: gmail.url, ca: gmail.ca, env: { GMAIL_USER: gmail.user, GMAIL_APP_PASSWORD: '', ...env } });
+  return startService({
+    smtp: gmail.url,
+    ca: gmail.ca,
+    env: { GMAIL_USER: gmail.user, GMAIL_APP_PASSWORD: '', ...env },
+  });
 }
 
-describe.concurrent('the service with OAuth', () => {
+describe.concurrent('service with OAuth', () => {
   test.each([
     ['a refresh token', refreshToken],
     ['a service account', serviceAccount],
-  ])('sends by %s, and asks for one token', async (_, env) => {
+  ])('sends with %s and requests one token', async (_, env) => {
     await using gmail = await startSimulator();
     await using service = await start(gmail, env(gmail));
-    for (const id of await sendMany(service, 20, HELLO)) expect(await service.settled(id)).toMatchObject({ status: 'sent' });
+    for (const id of await sendMany(service, 20, HELLO))
+      expect(await service.settled(id)).toMatchObject({ status: 'sent' });
     expect(gmail.counters).toMatchObject({ accepted: 20, failedLogins: 0 });
     expect(gmail.oauth.requests).toBe(1);
   });
 
-  test('waits while there is no token, and sends everything once there is', async () => {
+  test('defers messages while no token can be obtained, and then sends all of them', async () => {
     await using gmail = await startSimulator();
     gmail.oauth.setFault('invalid_grant');
     await using service = await start(gmail, serviceAccount(gmail));
@@ -44,7 +49,11 @@ describe.concurrent('the service with OAuth', () => {
     await gmail.waitFor(({ oauth }) => oauth.requests >= 3);
     expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 0 });
     gmail.oauth.setFault(null);
-    for (const id of ids) expect(await service.settled(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
+    for (const id of ids)
+      expect(await service.settled(id)).toMatchObject({
+        status: 'sent',
+        attempts: [{ number: 1, error: null }],
+      });
     expect(gmail.counters.accepted).toBe(20);
     const paused = service.logs.filter(({ msg }) => msg === 'account paused').map(({ code }) => code);
     expect(new Set(paused)).toEqual(new Set(['oauth_grant_revoked']));
@@ -54,7 +63,7 @@ describe.concurrent('the service with OAuth', () => {
   });
 });
 
-test('a password that is rotated in its file heals the account without a restart', async () => {
+test('a password rotated in its file resumes the account without a restart', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'outtray-password-'));
   await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
   const file = join(folder, 'password');
@@ -64,6 +73,10 @@ test('a password that is rotated in its file heals the account without a restart
   const ids = await sendMany(service, 10, HELLO);
   await gmail.waitFor(({ counters }) => counters.failedLogins >= 2);
   await writeFile(file, gmail.password);
-  for (const id of ids) expect(await service.settled(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }] });
+  for (const id of ids)
+    expect(await service.settled(id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ number: 1, error: null }],
+    });
   expect(gmail.counters.accepted).toBe(10);
 });

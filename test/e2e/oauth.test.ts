@@ -1,18 +1,18 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { Credentials } from '../../src/core/credentials.ts';
+import type { Credentials } from '../../src/core/accounts/credentials.ts';
+import type { Outcome } from '../../src/core/delivery/outcome.ts';
 import type { ErrorCode } from '../../src/core/errors.ts';
-import type { Outcome } from '../../src/core/ports.ts';
-import type { TokenFault } from '../../src/simulator/tokens.ts';
-import { startSimulator } from '../helpers/simulator.ts';
-import { openTransportTo, refreshTokenOf, serviceAccountOf } from '../helpers/transport.ts';
+import type { TokenFault } from '../../src/simulator/auth/token-refusals.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { openTransportTo, refreshTokenOf, serviceAccountOf } from '../helpers/smtp/transport.ts';
 
 const SENT = { fault: null, reply: { code: 250 } };
 
-describe.concurrent('a login with OAuth', () => {
+describe.concurrent('login with OAuth', () => {
   test.each([
     ['a refresh token', refreshTokenOf],
     ['a service account', serviceAccountOf],
-  ])('by %s sends, with one token for all connections', async (_, grantOf) => {
+  ])('by %s uses one token for all connections', async (_, grantOf) => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, { credentials: () => grantOf(gmail) });
     const outcomes = await Promise.all(Array.from({ length: 5 }, () => transport.send()));
@@ -22,14 +22,17 @@ describe.concurrent('a login with OAuth', () => {
     expect(gmail.oauth.requests).toBe(1);
   });
 
-  test('a service account acts for the account that sends', async () => {
+  test('uses a service account for the sending account', async () => {
     await using gmail = await startSimulator();
-    await using transport = openTransportTo(gmail, { credentials: () => serviceAccountOf(gmail), user: 'sales@acme.test' });
+    await using transport = openTransportTo(gmail, {
+      credentials: () => serviceAccountOf(gmail),
+      user: 'sales@acme.test',
+    });
     expect(await transport.send()).toMatchObject(SENT);
     expect(gmail.messages[0]?.user).toBe('sales@acme.test');
   });
 
-  test('goes on with the same token on a new connection', async () => {
+  test('uses the same token on a new connection', async () => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
     await transport.send();
@@ -38,7 +41,7 @@ describe.concurrent('a login with OAuth', () => {
     expect(gmail.oauth.requests).toBe(1);
   });
 
-  test('a session that Gmail ends with its token is replaced within the attempt', async () => {
+  test('replaces a session that Gmail ends with its token, within the attempt', async () => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
     await transport.send();
@@ -48,7 +51,7 @@ describe.concurrent('a login with OAuth', () => {
     expect(gmail.oauth.requests).toBe(2);
   });
 
-  test('a token that was revoked is renewed within the attempt', async () => {
+  test('renews a revoked token within the attempt', async () => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
     await transport.verify();
@@ -59,10 +62,15 @@ describe.concurrent('a login with OAuth', () => {
     expect(gmail.oauth.requests).toBe(2);
   });
 
-  test('a token that is refused although it is new costs no second login', async () => {
+  test('makes no second login if a newly issued token is refused', async () => {
     await using gmail = await startSimulator();
-    await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail), user: 'other@simulator.test' });
-    expect(await transport.send()).toMatchObject({ fault: { error: { code: 'oauth_failed' }, scope: 'account', retryable: true } });
+    await using transport = openTransportTo(gmail, {
+      credentials: () => refreshTokenOf(gmail),
+      user: 'other@simulator.test',
+    });
+    expect(await transport.send()).toMatchObject({
+      fault: { error: { code: 'oauth_failed' }, scope: 'account', retryable: true },
+    });
     expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 1 });
     expect(gmail.oauth.requests).toBe(1);
   });
@@ -72,18 +80,20 @@ describe.concurrent('a login with OAuth', () => {
     ['app-password-required', 'app_password_required'],
     ['web-login', 'web_login_required'],
     ['too-many-logins', 'login_throttled'],
-  ] as const)('refused with %s is %s, and the next one has a new token', async (fault, code) => {
+  ] as const)('refused with %s fails with %s, and the next one uses a new token', async (fault, code) => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
     gmail.setLoginFault(fault);
-    expect(await transport.send()).toMatchObject({ fault: { error: { code, scope: 'account' }, scope: 'account', retryable: true } });
+    expect(await transport.send()).toMatchObject({
+      fault: { error: { code, scope: 'account' }, scope: 'account', retryable: true },
+    });
     gmail.setLoginFault(null);
     expect(await transport.send()).toMatchObject(SENT);
     expect(gmail.oauth.requests).toBe(2);
   });
 });
 
-test('a login in the last minutes of a token has another one', async () => {
+test('a login in the last minutes of a token uses a new one', async () => {
   await using gmail = await startSimulator();
   await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
   expect(await transport.verify()).toBeNull();
@@ -98,7 +108,7 @@ test('a login in the last minutes of a token has another one', async () => {
   expect(gmail.counters).toMatchObject({ logins: 2, failedLogins: 0 });
 });
 
-describe.concurrent('a token endpoint that gives no token', () => {
+describe.concurrent('failed token request', () => {
   const FAULTS: readonly (readonly [TokenFault, ErrorCode, string])[] = [
     ['invalid_grant', 'oauth_grant_revoked', 'Token has been expired or revoked'],
     ['unauthorized_client', 'oauth_client_unauthorized', 'Client is unauthorized'],
@@ -106,13 +116,18 @@ describe.concurrent('a token endpoint that gives no token', () => {
     ['unavailable', 'oauth_unreachable', 'HTTP 503'],
   ];
 
-  test.each(FAULTS)('because of %s is %s, and heals when that has passed', async (fault, code, words) => {
+  test.each(FAULTS)('with fault %s fails with %s, until the fault ends', async (fault, code, text) => {
     await using gmail = await startSimulator();
     await using transport = openTransportTo(gmail, { credentials: () => serviceAccountOf(gmail) });
     gmail.oauth.setFault(fault);
     const { fault: found } = await transport.send();
-    expect(found).toMatchObject({ error: { code, scope: 'account', smtp: null }, scope: 'account', retryable: true, certain: true });
-    expect(found?.error.detail).toContain(words);
+    expect(found).toMatchObject({
+      error: { code, scope: 'account', smtp: null },
+      scope: 'account',
+      retryable: true,
+      certain: true,
+    });
+    expect(found?.error.detail).toContain(text);
     expect(await transport.verify()).toMatchObject({ error: { code } });
     expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 0 });
     gmail.oauth.setFault(null);
@@ -121,15 +136,25 @@ describe.concurrent('a token endpoint that gives no token', () => {
 
   type Patch = Partial<ReturnType<typeof refreshTokenOf>> | Partial<ReturnType<typeof serviceAccountOf>>;
   test.each<[string, ErrorCode, 'refresh_token' | 'service_account', Patch]>([
-    ['the refresh token is another', 'oauth_grant_revoked', 'refresh_token', { refreshToken: '1//another' }],
-    ['the client is unknown', 'oauth_failed', 'refresh_token', { clientId: 'nobody' }],
-    ['the client’s secret is wrong', 'oauth_failed', 'refresh_token', { clientSecret: 'GOCSPX-wrong' }],
-    ['the service account is unknown', 'oauth_failed', 'service_account', { clientEmail: 'nobody@project.iam.gserviceaccount.com' }],
-    ['the key cannot sign', 'oauth_failed', 'service_account', { privateKey: 'not a key' }],
-    ['the endpoint is none', 'oauth_failed', 'refresh_token', { tokenUrl: '/' }],
-    ['the endpoint listens no more', 'oauth_unreachable', 'refresh_token', { tokenUrl: 'http://127.0.0.1:1/token' }],
-    ['the endpoint has no address', 'oauth_unreachable', 'refresh_token', { tokenUrl: 'http://no-such-host.invalid/token' }],
-  ])('because %s is %s', async (_, code, kind, patch) => {
+    ['a wrong refresh token', 'oauth_grant_revoked', 'refresh_token', { refreshToken: '1//another' }],
+    ['an unknown client', 'oauth_failed', 'refresh_token', { clientId: 'nobody' }],
+    ['a wrong client secret', 'oauth_failed', 'refresh_token', { clientSecret: 'GOCSPX-wrong' }],
+    [
+      'an unknown service account',
+      'oauth_failed',
+      'service_account',
+      { clientEmail: 'nobody@project.iam.gserviceaccount.com' },
+    ],
+    ['a key that cannot sign', 'oauth_failed', 'service_account', { privateKey: 'not a key' }],
+    ['a URL that is not a token endpoint', 'oauth_failed', 'refresh_token', { tokenUrl: '/' }],
+    ['a closed endpoint', 'oauth_unreachable', 'refresh_token', { tokenUrl: 'http://127.0.0.1:1/token' }],
+    [
+      'an endpoint without an address',
+      'oauth_unreachable',
+      'refresh_token',
+      { tokenUrl: 'http://no-such-host.invalid/token' },
+    ],
+  ])('with %s fails with %s', async (_, code, kind, patch) => {
     await using gmail = await startSimulator();
     const grant = kind === 'refresh_token' ? refreshTokenOf(gmail) : serviceAccountOf(gmail);
     const credentials = { ...grant, ...patch } as Credentials & { tokenUrl: string };
@@ -141,16 +166,21 @@ describe.concurrent('a token endpoint that gives no token', () => {
     expect(gmail.counters).toMatchObject({ logins: 0, failedLogins: 0 });
   });
 
-  test('because its certificate is not trusted is oauth_unreachable, and says so', async () => {
+  test('with an untrusted certificate fails with oauth_unreachable and names the certificate', async () => {
     await using gmail = await startSimulator();
     const tokenUrl = `https://localhost:${gmail.tlsPort}/token`;
-    await using transport = openTransportTo(gmail, { credentials: () => ({ ...refreshTokenOf(gmail), tokenUrl }) });
+    await using transport = openTransportTo(gmail, {
+      credentials: () => ({ ...refreshTokenOf(gmail), tokenUrl }),
+    });
     const { fault } = await transport.send();
-    expect(fault).toMatchObject({ error: { code: 'oauth_unreachable' }, backoffMs: [5000, 30_000, 120_000, 600_000] });
+    expect(fault).toMatchObject({
+      error: { code: 'oauth_unreachable' },
+      backoffMs: [5000, 30_000, 120_000, 600_000],
+    });
     expect(fault?.error.detail).toMatch(/certificate is not trusted \(.*CERT.*\)/);
   });
 
-  test('is asked with the credentials as they are at the next login', async () => {
+  test('is repeated with the current credentials at the next login', async () => {
     await using gmail = await startSimulator();
     let credentials = { ...refreshTokenOf(gmail), refreshToken: '1//revoked' };
     await using transport = openTransportTo(gmail, { credentials: () => credentials });
@@ -160,16 +190,17 @@ describe.concurrent('a token endpoint that gives no token', () => {
   });
 });
 
-/** Nor any long part of one. */
+/** Expects that neither a secret nor a long part of one appears. */
 function expectNoSecret(fault: Outcome['fault'], credentials: Credentials): void {
   const shown = JSON.stringify(fault);
   for (const [name, value] of Object.entries(credentials)) {
-    if (name === 'clientSecret' || name === 'refreshToken' || name === 'privateKey') expect(shown).not.toContain(value);
+    if (name === 'clientSecret' || name === 'refreshToken' || name === 'privateKey')
+      expect(shown).not.toContain(value);
   }
   expect(shown).not.toMatch(/eyJ|ya29/);
 }
 
-test('a session makes way for another five minutes before its token ends, so that Gmail need not end it under a message', async () => {
+test('a session is replaced five minutes before its token expires, so that Gmail does not end it during a message', async () => {
   await using gmail = await startSimulator();
   await using transport = openTransportTo(gmail, { credentials: () => refreshTokenOf(gmail) });
   vi.useFakeTimers({ toFake: ['performance'] });

@@ -1,35 +1,23 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parse } from 'yaml';
-import { openApiDocument } from '../../src/http/app.ts';
 import { MAIL } from '../helpers/app.ts';
-import { startWithGmail, type WithGmail } from '../helpers/gmail.ts';
+import { TOMORROW } from '../helpers/openapi-client.ts';
+import { type Operation, readServedDocument } from '../helpers/openapi-document.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { TOMORROW } from '../helpers/stage.ts';
+import { startWithGmail, type WithGmail } from '../helpers/smtp/gmail.ts';
 
-interface Parameter {
-  readonly name: string;
-  readonly in: 'path' | 'query' | 'header';
-  readonly example?: string;
-  readonly schema: { readonly examples?: readonly string[] };
+const { operations } = await readServedDocument();
+
+/** The examples of a body by name; one without a body if the operation has none. */
+function bodiesOf({ requestBody }: Operation): [string, unknown][] {
+  if (!requestBody) return [['no body', undefined]];
+  const { examples = {} } = requestBody.content['application/json'];
+  return Object.entries(examples).map(([name, { value }]) => [name, value]);
 }
-
-interface Operation {
-  readonly operationId: string;
-  readonly method: string;
-  readonly path: string;
-  readonly parameters?: readonly Parameter[];
-  readonly requestBody?: { readonly content: { readonly 'application/json': { readonly example?: unknown } } };
-}
-
-const document = parse(await openApiDocument('0.0.0-test'));
-const operations = Object.entries<Record<string, Omit<Operation, 'method' | 'path'>>>(document.paths).flatMap(([path, methods]) =>
-  Object.entries(methods).map(([method, operation]): Operation => ({ ...operation, path, method: method.toUpperCase() })),
-);
 
 describe('the form of each operation in /docs', () => {
   let started: WithGmail;
-  /** Each refused address is suppressed from then on. */
+  /** Makes addresses unique, since a refused address is suppressed afterwards. */
   let refused = 0;
   beforeAll(async () => {
     const TEMPLATES_DIR = fileURLToPath(new URL('../../examples/templates', import.meta.url));
@@ -37,8 +25,8 @@ describe('the form of each operation in /docs', () => {
   });
   afterAll(() => started[Symbol.asyncDispose]());
 
-  /** What a user takes from an earlier answer: the form has no example of it. */
-  async function fromEarlierAnswer(operationId: string, name: string): Promise<string> {
+  /** A path parameter without an example, which users copy from an earlier response. */
+  async function fromEarlierResponse(operationId: string, name: string): Promise<string> {
     const { service } = started;
     if (name === 'user') return 'bot@simulator.test';
     if (name === 'email') {
@@ -47,59 +35,88 @@ describe('the form of each operation in /docs', () => {
     }
     if (operationId === 'previewTemplate') return 'invoice';
     if (operationId === 'retryMessage') {
-      const { body } = await service.send({ ...MAIL, to: `no-such-user+${refused++}@simulator.test` }, { wait: 15 });
+      const { body } = await service.send(
+        { ...MAIL, to: `no-such-user+${refused++}@simulator.test` },
+        { wait: 15 },
+      );
       return body.message?.id ?? '';
     }
     return (await service.send({ ...MAIL, scheduled_at: TOMORROW })).body.id;
   }
 
-  /** Sends what Swagger UI would: the examples, and nothing for a parameter without one. */
-  async function execute({ operationId, method, path, parameters = [], requestBody }: Operation): Promise<Response> {
+  /**
+   * Sends what Swagger UI sends: the examples, and nothing for an optional parameter without one.
+   */
+  async function execute(
+    { operationId, method, path, parameters = [] }: Operation,
+    example: unknown,
+  ): Promise<Response> {
     const headers = new Headers({ authorization: `Bearer ${API_KEY}` });
     const query = new URLSearchParams();
     let filled = path;
     for (const { name, in: where, example, schema } of parameters) {
       const value = example ?? schema.examples?.[0];
       if (where === 'path') {
-        filled = filled.replace(`{${name}}`, encodeURIComponent(value ?? (await fromEarlierAnswer(operationId, name))));
+        filled = filled.replace(
+          `{${name}}`,
+          encodeURIComponent(value ?? (await fromEarlierResponse(operationId, name))),
+        );
       } else if (value !== undefined) {
         if (where === 'header') headers.set(name, value);
         else query.set(name, value);
       }
     }
-    const body = requestBody && JSON.stringify(requestBody.content['application/json'].example);
+    const body = example === undefined ? undefined : JSON.stringify(example);
     if (body !== undefined) headers.set('content-type', 'application/json');
-    return fetch(`${started.service.url}${filled}?${query}`, { method, headers, ...(body !== undefined && { body }) });
+    return fetch(`${started.service.url}${filled}?${query}`, {
+      method,
+      headers,
+      ...(body !== undefined && { body }),
+    });
   }
 
-  test.each(operations.map((operation) => [operation.operationId, operation] as const))(
-    'is accepted as it is, more than once: %s',
-    async (operationId, operation) => {
-      // An account may be tried once a minute.
-      const times = operationId === 'verifyAccount' ? 1 : 2;
-      for (let i = 0; i < times; i++) {
-        const response = await execute(operation);
-        expect([response.status, await response.text()]).toEqual([expect.toBeOneOf([200, 202, 204]), expect.anything()]);
-      }
-    },
-  );
+  test.each(
+    operations.flatMap((operation) =>
+      bodiesOf(operation).map(([name, body]) => ({ operation, id: operation.operationId, name, body })),
+    ),
+  )('is accepted as it is, more than once: $id, $name', async ({ operation, id, body }) => {
+    // An account can be verified once a minute.
+    const times = id === 'verifyAccount' ? 1 : 2;
+    for (let i = 0; i < times; i++) {
+      const response = await execute(operation, body);
+      expect([response.status, await response.text()]).toEqual([
+        expect.toBeOneOf([200, 202, 204]),
+        expect.anything(),
+      ]);
+    }
+  });
 
   test('has an example of every body, and of no header', () => {
-    const bodies = operations.flatMap(({ requestBody }) => (requestBody ? [requestBody.content['application/json'].example] : []));
-    expect(bodies.length).toBeGreaterThan(0);
-    for (const body of bodies) expect(body).toBeDefined();
+    const withBody = operations.filter(({ requestBody }) => requestBody);
+    expect(withBody.length).toBeGreaterThan(0);
+    for (const operation of withBody) {
+      expect(bodiesOf(operation).length).toBeGreaterThan(0);
+      for (const [, body] of bodiesOf(operation)) expect(body).toBeDefined();
+    }
     const parameters = operations.flatMap(({ parameters = [] }) => parameters);
-    expect(parameters.filter(({ in: where, example, schema }) => where === 'header' && (example ?? schema.examples))).toEqual([]);
+    expect(
+      parameters.filter(
+        ({ in: where, example, schema }) => where === 'header' && (example ?? schema.examples),
+      ),
+    ).toEqual([]);
   });
 });
 
-test('the example of a template fills in every template in examples/', async () => {
+test('the example of previewTemplate has the variables of every template in examples/', async () => {
   const TEMPLATES_DIR = fileURLToPath(new URL('../../examples/templates', import.meta.url));
   await using app = await startWithGmail({ env: { TEMPLATES_DIR } });
   const preview = operations.find(({ operationId }) => operationId === 'previewTemplate');
-  const body = JSON.stringify(preview?.requestBody?.content['application/json'].example);
+  const [[, example] = []] = preview ? bodiesOf(preview) : [];
+  const body = JSON.stringify(example);
   for (const id of ['invoice', 'welcome']) {
     const headers = { 'content-type': 'application/json' };
-    expect((await app.service.request(`/templates/${id}/preview`, { method: 'POST', headers, body })).status).toBe(200);
+    expect(
+      (await app.service.request(`/templates/${id}/preview`, { method: 'POST', headers, body })).status,
+    ).toBe(200);
   }
 });

@@ -5,12 +5,21 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { API_KEY, startService } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const exec = promisify(execFile);
 
 const REPO = new URL('../../', import.meta.url).pathname;
-const PACKED_FROM = ['src', 'package.json', 'tsconfig.json', 'tsconfig.build.json', 'openapi.yaml', 'README.md', 'LICENSE'];
+const PACKED_FROM = [
+  'src',
+  'package.json',
+  'tsconfig.json',
+  'tsconfig.build.json',
+  'openapi.yaml',
+  'README.md',
+  'docs',
+  'LICENSE',
+];
 const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT/;
 const INSTALL_TIMEOUT_MS = 300_000;
 
@@ -35,7 +44,7 @@ export const code: ErrorCode = 'no_such_code';
 `;
 
 let workshop: string;
-/** Where a user has installed the package, and nothing else. */
+/** A folder in which only the package is installed. */
 let home: string;
 let installed = false;
 
@@ -50,12 +59,26 @@ beforeAll(async () => {
 
 afterAll(() => rm(workshop, { recursive: true }));
 
-beforeEach(({ skip }) => skip(!installed, 'the npm registry cannot be reached, and the package needs its dependencies'));
+beforeEach(({ skip }) =>
+  skip(!installed, 'the npm registry cannot be reached, and the package needs its dependencies'),
+);
 
-test('the package holds the program, the client with its types, and the contract, but no sources and no tests', async () => {
+test('the package contains the program, the typed client, openapi.yaml and the docs, but no sources or tests', async () => {
   const files = await readdir(join(home, 'node_modules/outtray'), { recursive: true });
-  expect(files).toEqual(expect.arrayContaining(['README.md', 'LICENSE', 'openapi.yaml', 'dist/main.js', 'dist/client/client.js']));
-  expect(files.filter((file) => /\.ts$/.test(file)).sort()).toEqual(['dist/client/client.d.ts', 'dist/client/schema.d.ts']);
+  expect(files).toEqual(
+    expect.arrayContaining([
+      'README.md',
+      'LICENSE',
+      'openapi.yaml',
+      'docs/reference/configuration.md',
+      'dist/main.js',
+      'dist/client/client.js',
+    ]),
+  );
+  expect(files.filter((file) => /\.ts$/.test(file)).sort()).toEqual([
+    'dist/client/client.d.ts',
+    'dist/client/schema.d.ts',
+  ]);
   expect(files.filter((file) => /^(src|test|bench)\b/.test(file))).toEqual([]);
 });
 
@@ -64,7 +87,7 @@ test('the installed outtray demo --once sends its sample and exits 0', async () 
   expect(stdout).toMatch(/^ {2}sent: 250 2\.0\.0 /m);
 });
 
-test('a plain JavaScript program sends with outtray/client and reads what became of it', async () => {
+test('a JavaScript program sends with outtray/client and reads the outcome', async () => {
   await using gmail = await startSimulator();
   await using service = await startService({ smtp: gmail.url, ca: gmail.ca });
   await copyFile(join(REPO, 'examples/client.mjs'), join(home, 'client.mjs'));
@@ -80,7 +103,7 @@ test.each([
   ['tsc', 'nodenext'],
   ['tsc', 'esnext'],
   ['tsc6', 'nodenext'],
-])('a TypeScript program is checked against the API by %s with modules of %s', async (compiler, module) => {
+])('a TypeScript program type-checks against the API with %s and --module %s', async (compiler, module) => {
   await writeFile(join(home, 'user.mts'), USER);
   const resolution = module === 'esnext' ? 'bundler' : module;
   const options = [
@@ -95,12 +118,14 @@ test.each([
     '--moduleResolution',
     resolution,
   ];
-  await expect(inHome(join(REPO, 'node_modules/.bin', compiler), '--ignoreConfig', ...options, 'user.mts')).resolves.toMatchObject({
+  await expect(
+    inHome(join(REPO, 'node_modules/.bin', compiler), '--ignoreConfig', ...options, 'user.mts'),
+  ).resolves.toMatchObject({
     stdout: '',
   });
 });
 
-/** Packs a copy: another run of this test may build at the same time. */
+/** Packs a copy, because another run of this test may build at the same time. */
 async function pack(copy: string): Promise<string> {
   await mkdir(copy);
   for (const name of PACKED_FROM) await cp(join(REPO, name), join(copy, name), { recursive: true });
@@ -110,7 +135,7 @@ async function pack(copy: string): Promise<string> {
   return join(workshop, tarball ?? 'missing');
 }
 
-/** False for a newcomer who is offline; in CI that is a failure. */
+/** Returns false if the registry is unreachable. With CI=true that is an error. */
 async function install(tarball: string): Promise<boolean> {
   try {
     await exec('npm', ['install', '--prefer-offline', '--fetch-retries=0', tarball], { cwd: home });
@@ -121,7 +146,10 @@ async function install(tarball: string): Promise<boolean> {
   }
 }
 
-/** Runs a program of JavaScript in the user's folder, on the Node of this test. */
+/** Runs a JavaScript program in the user's folder, with the Node of this test. */
 function inHome(program: string, ...args: string[]): Promise<{ stdout: string }> {
-  return exec(process.execPath, [program, ...args], { cwd: home, env: { PATH: process.env.PATH, PORT: '0' } });
+  return exec(process.execPath, [program, ...args], {
+    cwd: home,
+    env: { PATH: process.env.PATH, PORT: '0' },
+  });
 }

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { run, serveAgainst } from '../helpers/process.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { makeTemplatesDir } from '../helpers/templates.ts';
 
 const KEYS = { API_KEYS: `crm:${API_KEY}` };
@@ -14,13 +14,15 @@ const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 const post = (url: string, body: unknown, headers: Record<string, string> = {}) =>
   fetch(`${url}/send`, { method: 'POST', headers: { ...HEADERS, ...headers }, body: JSON.stringify(body) });
 
-test('the project runs on the Node it brings', async () => {
-  const { devDependencies } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+test('the tests run on the Node that package.json installs', async () => {
+  const { devDependencies } = JSON.parse(
+    await readFile(new URL('../../package.json', import.meta.url), 'utf8'),
+  );
   expect(process.version).toMatch(new RegExp(`^v${/\d+/.exec(devDependencies.node)?.[0]}\\.`));
 });
 
-describe('outtray serve', () => {
-  test('refuses to start on a bad configuration, naming every variable in one error, with exit code 2', async () => {
+describe.concurrent('outtray serve', () => {
+  test('exits with code 2 on invalid configuration and names every variable in one error', async () => {
     await using service = run(['serve'], {
       GMAIL_USER: 'ada',
       TRUST_PROXY: 'true',
@@ -28,11 +30,12 @@ describe('outtray serve', () => {
     });
     expect(await service.ended).toBe(2);
     const { out, err } = service.output();
-    for (const variable of ['API_KEYS', 'GMAIL_USER', 'GMAIL_APP_PASSWORD', 'TRUST_PROXY', 'SMTP_URL']) expect(err).toContain(variable);
+    for (const variable of ['API_KEYS', 'GMAIL_USER', 'GMAIL_APP_PASSWORD', 'TRUST_PROXY', 'SMTP_URL'])
+      expect(err).toContain(variable);
     expect(out + err).not.toContain('secret-in-url');
   });
 
-  test('says so in one line when its port is taken', async () => {
+  test('exits with one log line when its port is in use', async () => {
     await using gmail = await startSimulator();
     await using first = await serveAgainst(gmail, KEYS);
     await using second = run(['serve'], {
@@ -40,7 +43,7 @@ describe('outtray serve', () => {
       GMAIL_USER: gmail.user,
       GMAIL_APP_PASSWORD: gmail.password,
       PORT: new URL(first.url).port,
-      // The sandbox of a test key must not keep it alive.
+      // The sandbox of a test key must not keep the process alive.
       API_KEYS: JSON.stringify([{ name: 'ci', secret: 'test-secret-0123456789-abcdefghi', test: true }]),
     });
     expect(await second.ended).toBe(1);
@@ -48,7 +51,7 @@ describe('outtray serve', () => {
     expect(second.output().err).toBe('');
   });
 
-  test('says in one line that Redis is down, and where, with exit code 1 and without the password', async () => {
+  test('exits with code 1 and one log line, without the password, when Redis is down', async () => {
     await using service = run(['serve'], {
       ...KEYS,
       GMAIL_USER: 'bot@gmail.com',
@@ -59,13 +62,15 @@ describe('outtray serve', () => {
     const { out, err } = service.output();
     expect(JSON.parse(out)).toMatchObject({
       level: 'fatal',
-      msg: expect.stringMatching(/^Redis at 127\.0\.0\.1:1 cannot be used: .* refused\. Start Redis, or correct .* QUEUE_URL\.$/),
+      msg: expect.stringMatching(
+        /^Redis at 127\.0\.0\.1:1 cannot be used: .* refused\. Start Redis, or correct .* QUEUE_URL\.$/,
+      ),
     });
     expect(err).toBe('');
     expect(out).not.toContain('secret-in-url');
   });
 
-  test('refuses to start with templates that cannot be used, naming the file and the mend', async () => {
+  test('exits with code 2 on unusable templates and names the file and the fix', async () => {
     await using templates = await makeTemplatesDir({ 'welcome/body.html': '<p>{{name</p>' });
     await using service = run(['serve'], {
       ...KEYS,
@@ -74,10 +79,10 @@ describe('outtray serve', () => {
       TEMPLATES_DIR: templates.dir,
     });
     expect(await service.ended).toBe(2);
-    expect(service.output().err).toMatch(/^ {2}TEMPLATES_DIR: welcome\/body\.html: a tag is opened and never closed/m);
+    expect(service.output().err).toMatch(/^ {2}TEMPLATES_DIR: welcome\/body\.html: a tag is not closed/m);
   });
 
-  test('on SIGTERM finishes the attempt under way, lets waiting requests go, refuses new ones, names what is lost, and exits 0', async () => {
+  test('on SIGTERM finishes the running attempt, releases waiting requests, refuses new ones, logs lost messages and exits 0', async () => {
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, { ...KEYS, SMTP_CONNECTIONS: '1' });
     const waiting = post(service.url, { ...HELLO, to: 'slow+1500ms@simulator.test' }, { prefer: 'wait=30' });
@@ -93,7 +98,9 @@ describe('outtray serve', () => {
     expect((await fetch(`${service.url}/readyz`)).status).toBe(503);
 
     expect(await service.ended).toBe(0);
-    expect(gmail.messages.map(({ recipients, answered }) => [recipients[0], answered])).toEqual([['slow+1500ms@simulator.test', true]]);
+    expect(gmail.messages.map(({ recipients, answered }) => [recipients[0], answered])).toEqual([
+      ['slow+1500ms@simulator.test', true],
+    ]);
     const lost = service
       .output()
       .out.split('\n')
@@ -101,10 +108,12 @@ describe('outtray serve', () => {
     expect(JSON.parse(lost ?? '{}')).toMatchObject({ level: 'warn', lost: [(left as { id: string }).id] });
   });
 
-  test('gives up attempts that do not end within SHUTDOWN_TIMEOUT, and still exits 0', async () => {
+  test('abandons attempts that exceed SHUTDOWN_TIMEOUT and still exits 0', async () => {
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, { ...KEYS, SHUTDOWN_TIMEOUT: '1s' });
-    const { id } = (await (await post(service.url, { ...HELLO, to: 'slow+60s@simulator.test' })).json()) as { id: string };
+    const { id } = (await (await post(service.url, { ...HELLO, to: 'slow+60s@simulator.test' })).json()) as {
+      id: string;
+    };
     await gmail.waitFor(({ transactions }) => transactions.length > 0);
     const askedAt = performance.now();
     service.signal('SIGTERM');
@@ -113,7 +122,7 @@ describe('outtray serve', () => {
     expect(service.output().out).toContain(`"lost":["${id}"]`);
   });
 
-  test('a second signal ends it at once', async () => {
+  test('exits at once on a second signal', async () => {
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, KEYS);
     await post(service.url, { ...HELLO, to: 'slow+60s@simulator.test' });
@@ -124,10 +133,14 @@ describe('outtray serve', () => {
     expect(await service.ended).toBe(143);
   });
 
-  test('prints no secret, no body and no certificate, whatever goes wrong', async () => {
+  test('logs no secret, body or certificate when attempts and requests fail', async () => {
     await using gmail = await startSimulator({ password: 'rightrightrightr' });
     const password = 'wrongwrongwrongw';
-    await using service = await serveAgainst(gmail, { ...KEYS, GMAIL_APP_PASSWORD: password, LOG_LEVEL: 'trace' });
+    await using service = await serveAgainst(gmail, {
+      ...KEYS,
+      GMAIL_APP_PASSWORD: password,
+      LOG_LEVEL: 'trace',
+    });
     await using untrusting = await serveAgainst(gmail, {
       ...KEYS,
       GMAIL_APP_PASSWORD: password,
@@ -161,12 +174,15 @@ describe('outtray serve', () => {
   });
 });
 
-describe('outtray', () => {
+describe.concurrent('outtray', () => {
   test.each([
     ['alone', {}],
     ['with the smallest rate limit', { RATE_LIMIT: '1/1h' }],
-    ['with settings of a service that is configured', { QUEUE_URL: 'sqlite:/nowhere/queue.db', LOG_LEVEL: 'silent', ON_UNCERTAIN: 'hold' }],
-  ])('demo --once %s sends its sample through the whole path, prints nothing that leads nowhere later, and exits 0', async (_, env) => {
+    [
+      'with the environment of a configured service',
+      { QUEUE_URL: 'sqlite:/nowhere/queue.db', LOG_LEVEL: 'silent', ON_UNCERTAIN: 'hold' },
+    ],
+  ])('demo --once %s sends its sample end to end, prints no address or key, and exits 0', async (_, env) => {
     await using demo = run(['demo', '--once'], { PORT: '0', ...env });
     expect(await demo.ended).toBe(0);
     const { out, err } = demo.output();
@@ -175,9 +191,9 @@ describe('outtray', () => {
     expect(err).toBe('');
   });
 
-  // In CI the test runs all the same, and fails.
+  // With CI=true the test runs without curl, and fails.
   test.skipIf(!process.env.CI && spawnSync('curl', ['--version']).status !== 0)(
-    'demo prints a curl line that a shell runs as it is: it ends with a newline and shows that the message was sent',
+    'demo prints a curl line that a shell can run, which ends with a newline and shows a sent message',
     async () => {
       await using demo = run(['demo'], { PORT: '0' });
       const [line] = await demo.saw(/curl -s .*/);
@@ -191,7 +207,7 @@ describe('outtray', () => {
     },
   );
 
-  test('healthcheck exits 0 for a service that is ready and 1 for one that is not there', async () => {
+  test('healthcheck exits 0 for a ready service and 1 for a stopped one', async () => {
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, KEYS);
     await using healthy = run(['healthcheck'], { PORT: new URL(service.url).port });
@@ -224,7 +240,7 @@ describe('outtray', () => {
     [['healthcheck', 'x']],
     [['openapi', '--json']],
     [['simulator', '--nope']],
-  ])('%j is bad usage: exit 2, and says why', async (args) => {
+  ])('%j exits 2 and names the bad argument', async (args) => {
     await using command = run(args);
     expect(await command.ended).toBe(2);
     expect(command.output().err + command.output().out).toContain(args.at(-1));

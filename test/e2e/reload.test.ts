@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { fileOf } from '../helpers/config.ts';
 import { type Running, serveAgainst } from '../helpers/process.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const CRM_SECRET = 'crm-secret-0123456789-abcdefghij';
 const SHOP_SECRET = 'shop-secret-0123456789-abcdefgh';
@@ -13,14 +13,14 @@ async function statusOf(url: string, secret: string): Promise<number> {
   return answer.status;
 }
 
-/** The log line with this message. */
+/** Resolves with the first log line that has this message. */
 async function lineOf(service: Running, message: string): Promise<Record<string, unknown>> {
   const [line] = await service.saw(new RegExp(`^\\{.*"msg":"${message}.*\\}$`, 'm'));
   return JSON.parse(line);
 }
 
 describe('on SIGHUP, outtray serve', () => {
-  test('takes the keys that API_KEYS_FILE has now, without a restart', async () => {
+  test('loads the keys of API_KEYS_FILE without a restart', async () => {
     using file = fileOf(`crm:${CRM_SECRET}`);
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, { API_KEYS_FILE: file.path });
@@ -33,23 +33,24 @@ describe('on SIGHUP, outtray serve', () => {
       ]),
     );
     service.signal('SIGHUP');
-    expect(await lineOf(service, 'API keys read again')).toMatchObject({ level: 'info', api_keys: 2 });
+    expect(await lineOf(service, 'API keys reloaded')).toMatchObject({ level: 'info', api_keys: 2 });
     expect(await statusOf(service.url, CRM_SECRET)).toBe(401);
     expect(await statusOf(service.url, SHOP_SECRET)).toBe(200);
     expect(await statusOf(service.url, TILL_SECRET)).toBe(403);
     service.signal('SIGTERM');
     expect(await service.ended).toBe(0);
-    for (const secret of [CRM_SECRET, SHOP_SECRET, TILL_SECRET]) expect(service.output().out).not.toContain(secret);
+    for (const secret of [CRM_SECRET, SHOP_SECRET, TILL_SECRET])
+      expect(service.output().out).not.toContain(secret);
   });
 
-  test('keeps the keys it has when those of the file cannot be used, and says what is wrong', async () => {
+  test('keeps its keys and logs the reason when those of the file are invalid', async () => {
     using file = fileOf(`crm:${CRM_SECRET}`);
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, { API_KEYS_FILE: file.path });
 
     file.write(JSON.stringify([{ name: 'shop', secret: SHOP_SECRET, scope: ['send'] }]));
     service.signal('SIGHUP');
-    expect(await lineOf(service, 'the API keys cannot be used')).toMatchObject({
+    expect(await lineOf(service, 'API key reload failed')).toMatchObject({
       level: 'error',
       problems: ['API_KEYS_FILE: Key 1: "scope" is not a field. The nearest name is scopes.'],
     });
@@ -58,11 +59,11 @@ describe('on SIGHUP, outtray serve', () => {
 
     file.write(`crm:${CRM_SECRET},shop:${SHOP_SECRET}`);
     service.signal('SIGHUP');
-    expect(await lineOf(service, 'API keys read again')).toMatchObject({ api_keys: 2 });
+    expect(await lineOf(service, 'API keys reloaded')).toMatchObject({ api_keys: 2 });
     expect(await statusOf(service.url, SHOP_SECRET)).toBe(200);
   });
 
-  test('says so when the keys stand in the environment, which cannot change', async () => {
+  test('logs that keys in the environment cannot be reloaded', async () => {
     await using gmail = await startSimulator();
     await using service = await serveAgainst(gmail, { API_KEYS: `crm:${CRM_SECRET}` });
     service.signal('SIGHUP');

@@ -1,16 +1,26 @@
 import { describe, expect, test } from 'vitest';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
-import type { Job, Outcome } from '../../src/core/ports.ts';
+import type { Job, Outcome } from '../../src/core/delivery/outcome.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
-import { type RawSession, startRawSmtp } from '../helpers/raw-smtp.ts';
+import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
-const DEADLINES = { dnsMs: 2000, connectMs: 5000, greetingMs: 5000, tokenMs: 5000, setupMs: 8000, bodyMs: 8000 };
+const DEADLINES = {
+  dnsMs: 2000,
+  connectMs: 5000,
+  greetingMs: 5000,
+  tokenMs: 5000,
+  setupMs: 8000,
+  bodyMs: 8000,
+};
 const TO_ONE = ['ada@example.com'];
 const TO_TWO = ['ada@example.com', 'bob@example.com'];
 
 type Script = (io: RawSession) => Promise<void>;
 
-/** Sends through a server that follows the script and then reads to the end. Returns the outcomes, and what the client sent after the script. */
+/**
+ * Sends through a server that runs the script, then reads to the end. Returns the outcomes, and
+ * what the client sent after the script.
+ */
 async function sendThrough(script: Script, { to = TO_ONE, text = 'Hello.', sends = 1 } = {}) {
   const rests: Promise<string>[] = [];
   await using server = await startRawSmtp(async (io) => {
@@ -37,9 +47,12 @@ function aJob(recipients: readonly string[], text: string): Job {
   return { id, messageId, date: createdAt, envelope, content: { ...aMessage().content, text }, recipients };
 }
 
-const GARBAGE = { accepted: [], fault: { error: { code: 'smtp_protocol_error', smtp: null }, scope: 'connection', retryable: true } };
-const CERTAIN = { ...GARBAGE, fault: { ...GARBAGE.fault, certain: true } };
-const UNCERTAIN = { ...GARBAGE, fault: { ...GARBAGE.fault, certain: false } };
+const PROTOCOL_ERROR = {
+  accepted: [],
+  fault: { error: { code: 'smtp_protocol_error', smtp: null }, scope: 'connection', retryable: true },
+};
+const CERTAIN = { ...PROTOCOL_ERROR, fault: { ...PROTOCOL_ERROR.fault, certain: true } };
+const UNCERTAIN = { ...PROTOCOL_ERROR, fault: { ...PROTOCOL_ERROR.fault, certain: false } };
 
 const atGreeting =
   (reply: string): Script =>
@@ -52,7 +65,7 @@ const atEhlo =
     await io.expect(/^EHLO /);
     io.send(reply);
   };
-/** Replies to MAIL, RCPT and DATA, which come together. */
+/** Replies to MAIL, RCPT and DATA, which are pipelined. */
 const atEnvelope =
   (replies: string, recipients = 1): Script =>
   async (io) => {
@@ -63,8 +76,8 @@ const atEnvelope =
     io.send(replies);
   };
 const atData = (reply: string) => atEnvelope(`250 2.1.0 OK\r\n250 2.1.5 OK\r\n${reply}`);
-/** The same, of a server that wants one command at a time. */
-const atDataInTurn =
+/** The same for a server without PIPELINING. */
+const atDataWithoutPipelining =
   (reply: string): Script =>
   async (io) => {
     io.send('220 raw.test ESMTP\r\n');
@@ -124,20 +137,30 @@ const MALFORMED = [
   `354-${'x'.repeat(2 * 1024 * 1024)}`,
   `354-${'x'.repeat(60_000)}\r\n`.repeat(40),
 ];
-const TWO_REPLIES = ['354 go\r\n250 OK', '354 go\r\n354 go', '354 go\r\n451 Not now', '354 go\r\n25', '354-go\r\n354 go\r\nwhat?'];
+const TWO_REPLIES = [
+  '354 go\r\n250 OK',
+  '354 go\r\n354 go',
+  '354 go\r\n451 Not now',
+  '354 go\r\n25',
+  '354-go\r\n354 go\r\nwhat?',
+];
 
-const named = (replies: readonly string[]) => replies.map((reply) => [JSON.stringify(reply.slice(0, 40)), reply] as const);
+const withNames = (replies: readonly string[]) =>
+  replies.map((reply) => [JSON.stringify(reply.slice(0, 40)), reply] as const);
 
-describe.concurrent('DATA answered with anything but one 354', () => {
-  test.each(named([...NOT_354, ...MALFORMED, ...TWO_REPLIES]))('%s never gets the body', async (_, reply) => {
-    for (const script of [atData, atDataInTurn]) {
-      const { outcome, rests } = await sendThrough(script(`${reply}\r\n`));
-      expect(outcome).toMatchObject(CERTAIN);
-      expect(rests).toEqual(['']);
-    }
-  });
+describe.concurrent('reply to DATA that is not a single 354', () => {
+  test.each(withNames([...NOT_354, ...MALFORMED, ...TWO_REPLIES]))(
+    '%s never starts the body',
+    async (_, reply) => {
+      for (const script of [atData, atDataWithoutPipelining]) {
+        const { outcome, rests } = await sendThrough(script(`${reply}\r\n`));
+        expect(outcome).toMatchObject(CERTAIN);
+        expect(rests).toEqual(['']);
+      }
+    },
+  );
 
-  test('a 354 of several lines is one reply', async () => {
+  test('accepts a 354 of several lines as one reply', async () => {
     const { outcome } = await sendThrough(async (io) => {
       await atData('354-Go\r\n354-on\r\n354\r\n')(io);
       await io.readUntilDot();
@@ -146,7 +169,7 @@ describe.concurrent('DATA answered with anything but one 354', () => {
     expect(outcome).toMatchObject({ accepted: TO_ONE, fault: null });
   });
 
-  test('refused with 4yz or 5yz keeps the connection for the next message', async () => {
+  test('keeps the connection for the next message after a refusal with 4yz or 5yz', async () => {
     const { outcomes, connections } = await sendThrough(
       async (io) => {
         await atData('451 4.3.0 Not now\r\n')(io);
@@ -158,24 +181,27 @@ describe.concurrent('DATA answered with anything but one 354', () => {
       },
       { sends: 2 },
     );
-    expect(outcomes).toMatchObject([{ fault: { error: { code: 'smtp_temporary_failure' } } }, { fault: null }]);
+    expect(outcomes).toMatchObject([
+      { fault: { error: { code: 'smtp_temporary_failure' } } },
+      { fault: null },
+    ]);
     expect(connections).toBe(1);
   });
 });
 
-describe.concurrent('replies in the wrong place', () => {
+describe.concurrent('unexpected reply', () => {
   test.each([
     ['354 to MAIL', '354 go\r\n250 OK\r\n250 OK\r\n'],
     ['354 to MAIL and 354 to DATA', '354 go\r\n250 OK\r\n354 go\r\n'],
     ['354 to RCPT', '250 OK\r\n354 go\r\n250 OK\r\n'],
     ['354 to everything', '354 go\r\n354 go\r\n354 go\r\n'],
-    ['one reply too many before the 354', '250 OK\r\n250 OK\r\n250 OK\r\n354 go\r\n'],
+    ['an extra reply before the 354', '250 OK\r\n250 OK\r\n250 OK\r\n354 go\r\n'],
     ['235 to RCPT', '250 OK\r\n235 Accepted\r\n354 go\r\n'],
     ['220 to MAIL', '220 Ready\r\n250 OK\r\n354 go\r\n'],
     ['a two-digit code to MAIL', '25 OK\r\n250 OK\r\n354 go\r\n'],
     ['a four-digit code to RCPT', '250 OK\r\n2500 OK\r\n354 go\r\n'],
     ['mixed codes to RCPT', '250 OK\r\n250-OK\r\n550 No\r\n354 go\r\n'],
-  ])('%s: no body', async (_, replies) => {
+  ])('%s never starts the body', async (_, replies) => {
     const { outcome, rests } = await sendThrough(atEnvelope(replies));
     expect(outcome).toMatchObject(CERTAIN);
     expect(rests).toEqual(['']);
@@ -190,22 +216,28 @@ describe.concurrent('replies in the wrong place', () => {
     ['EHLO', atEhlo('354 raw.test\r\n')],
     ['EHLO', atEhlo('2500 raw.test\r\n')],
     ['EHLO', atEhlo('250-raw.test\r\n235 PIPELINING\r\n')],
-  ])('another code than the right one to the %s ends the session', async (_, script) => {
+  ])('an invalid code at %s ends the session', async (_, script) => {
     const { outcome, rests } = await sendThrough(script);
     expect(outcome).toMatchObject(CERTAIN);
     expect(rests).toEqual(['']);
   });
 });
 
-describe.concurrent('a reply before the final dot', () => {
-  /** More than the sockets hold, so that the end cannot have left while the server reads nothing. */
+describe.concurrent('reply before the final dot', () => {
+  /**
+   * Larger than the socket buffers, so that its end cannot be sent while the server does not read.
+   */
   const LONG = { text: 'A line of some length, to fill the buffers of the sockets.\n'.repeat(200_000) };
 
   test.each([
     ['an acceptance', '250 2.0.0 OK\r\n', CERTAIN],
     ['another 354', '354 More\r\n', CERTAIN],
     ['a malformed line', '25 OK\r\n', CERTAIN],
-    ['a refusal', '451 4.3.0 Not now\r\n', { fault: { error: { code: 'smtp_temporary_failure' }, certain: true } }],
+    [
+      'a refusal',
+      '451 4.3.0 Not now\r\n',
+      { fault: { error: { code: 'smtp_temporary_failure' }, certain: true } },
+    ],
   ])('%s ends the session without a dot', async (_, reply, expected) => {
     const { outcome, rests } = await sendThrough(async (io) => {
       await io.greet();
@@ -219,26 +251,35 @@ describe.concurrent('a reply before the final dot', () => {
   });
 });
 
-describe.concurrent('the reply after the dot', () => {
-  test.each(named(['251 OK', '220 OK', '354 More', '25 OK', '2500 OK', '250-OK\r\n550 No', '550-No\r\n250 OK', 'OK', '100 Wait']))(
-    '%s leaves the outcome uncertain',
-    async (_, reply) => {
-      const { outcome, rests } = await sendThrough(afterDot(`${reply}\r\n`));
-      expect(outcome).toMatchObject(UNCERTAIN);
-      expect(rests).toEqual(['']);
-    },
-  );
+describe.concurrent('reply after the dot', () => {
+  test.each(
+    withNames([
+      '251 OK',
+      '220 OK',
+      '354 More',
+      '25 OK',
+      '2500 OK',
+      '250-OK\r\n550 No',
+      '550-No\r\n250 OK',
+      'OK',
+      '100 Wait',
+    ]),
+  )('%s leaves the outcome uncertain', async (_, reply) => {
+    const { outcome, rests } = await sendThrough(afterDot(`${reply}\r\n`));
+    expect(outcome).toMatchObject(UNCERTAIN);
+    expect(rests).toEqual(['']);
+  });
 
-  test('an acceptance followed by a farewell is an acceptance', async () => {
+  test('an acceptance followed by 421 is an acceptance', async () => {
     const { outcome } = await sendThrough(afterDot('250 2.0.0 OK\r\n421 4.3.0 Closing\r\n'));
     expect(outcome).toMatchObject({ accepted: TO_ONE, fault: null });
   });
 });
 
-describe.concurrent('recipients that are refused in a pipelined envelope', () => {
+describe.concurrent('refused recipients in a pipelined envelope', () => {
   const REFUSED = '550 5.1.1 No such user\r\n';
 
-  test('leave the others, and the body goes out', async () => {
+  test('do not prevent sending to the accepted ones', async () => {
     const { outcome } = await sendThrough(
       async (io) => {
         await atEnvelope(`250 OK\r\n${REFUSED}250 OK\r\n354 go\r\n`, 2)(io);
@@ -247,11 +288,15 @@ describe.concurrent('recipients that are refused in a pipelined envelope', () =>
       },
       { to: TO_TWO },
     );
-    expect(outcome).toMatchObject({ accepted: ['bob@example.com'], refused: [{ email: 'ada@example.com' }], fault: null });
+    expect(outcome).toMatchObject({
+      accepted: ['bob@example.com'],
+      refused: [{ email: 'ada@example.com' }],
+      fault: null,
+    });
   });
 
   test.each(['554 5.5.1 No valid recipients\r\n', '250 2.0.0 OK\r\n'])(
-    'leave nobody: a 354 gets an empty message (RFC 2920), and after %j the session goes on in step',
+    'all of them: a 354 gets an empty message (RFC 2920), and the session continues after %j',
     async (afterEmpty) => {
       const { outcomes, connections } = await sendThrough(
         async (io) => {
@@ -278,14 +323,18 @@ describe.concurrent('recipients that are refused in a pipelined envelope', () =>
     },
   );
 
-  test('leave nobody: a 250 to DATA ends the session, and nothing follows', async () => {
-    const { outcome, rests } = await sendThrough(atEnvelope(`250 OK\r\n${REFUSED}${REFUSED}250 OK\r\n`, 2), { to: TO_TWO });
+  test('all of them: a 250 to DATA ends the session', async () => {
+    const { outcome, rests } = await sendThrough(atEnvelope(`250 OK\r\n${REFUSED}${REFUSED}250 OK\r\n`, 2), {
+      to: TO_TWO,
+    });
     expect(outcome).toMatchObject(CERTAIN);
     expect(rests).toEqual(['']);
   });
 
-  test('a refused sender with a 354 to DATA ends the session, and nothing follows', async () => {
-    const { outcome, rests } = await sendThrough(atEnvelope('550 5.1.8 No\r\n503 Bad sequence\r\n354 go\r\n'));
+  test('a refused sender with a 354 to DATA ends the session', async () => {
+    const { outcome, rests } = await sendThrough(
+      atEnvelope('550 5.1.8 No\r\n503 Bad sequence\r\n354 go\r\n'),
+    );
     expect(outcome).toMatchObject({ accepted: [], fault: { error: { code: 'sender_rejected' } } });
     expect(rests).toEqual(['']);
   });

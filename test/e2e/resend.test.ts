@@ -1,20 +1,20 @@
 import PostalMime from 'postal-mime';
 import { type CreateEmailOptions, Resend } from 'resend';
 import { describe, expect, test } from 'vitest';
-import { startWithGmail, type WithGmail } from '../helpers/gmail.ts';
 import { API_KEY } from '../helpers/service.ts';
+import { startWithGmail, type WithGmail } from '../helpers/smtp/gmail.ts';
 
 const FROM = 'Bot <bot@simulator.test>';
 const HELLO = { from: FROM, to: 'ada@example.com', subject: 'Hello', text: 'Hello, Ada.' };
 
-/** The public SDK, as it is, with nothing but its base URL set. */
+/** The unmodified public SDK with this service as its base URL. */
 function sdkOf({ service }: WithGmail, key = API_KEY): Resend {
   return new Resend(key, { baseUrl: service.url });
 }
 
 const inAnHour = (hours = 1) => new Date(Date.now() + hours * 3_600_000).toISOString();
 
-/** The id of what was accepted. Rejects with the error if it was not. */
+/** Returns the id of an accepted email. Rejects with the error otherwise. */
 async function idOf(answer: Promise<{ data: { id: string } | null; error: unknown }>): Promise<string> {
   const { data, error } = await answer;
   if (data === null) throw new Error(JSON.stringify(error));
@@ -22,7 +22,7 @@ async function idOf(answer: Promise<{ data: { id: string } | null; error: unknow
 }
 
 describe('the Resend SDK sends', () => {
-  test('one email, which arrives as it was asked for', async () => {
+  test('one email, which arrives as requested', async () => {
     await using app = await startWithGmail();
     const id = await idOf(
       sdkOf(app).emails.send({
@@ -43,7 +43,12 @@ describe('the Resend SDK sends', () => {
     );
     expect(await app.service.settled(id)).toMatchObject({ status: 'sent', tags: { flow: 'invoice' } });
     const [arrived] = app.gmail.messages;
-    expect(arrived?.recipients).toEqual(['ada@example.com', 'bob@example.com', 'carol@example.com', 'dave@example.com']);
+    expect(arrived?.recipients).toEqual([
+      'ada@example.com',
+      'bob@example.com',
+      'carol@example.com',
+      'dave@example.com',
+    ]);
     const mail = await PostalMime.parse(arrived?.raw ?? '');
     expect(mail).toMatchObject({
       from: { name: 'Bot', address: 'bot@simulator.test' },
@@ -72,7 +77,7 @@ describe('the Resend SDK sends', () => {
     expect(files).toHaveLength(2);
   });
 
-  test('with the headers for threads and for unsubscribing, for which Resend has no fields', async () => {
+  test('with threading and unsubscribe headers, for which Resend has no fields', async () => {
     await using app = await startWithGmail();
     const id = await idOf(
       sdkOf(app).emails.send({
@@ -95,7 +100,7 @@ describe('the Resend SDK sends', () => {
     });
   });
 
-  test('once only with one idempotency key, and learns when the key was used for something else', async () => {
+  test('once per idempotency key, and gets an error when the key was used for another email', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
     const options = { idempotencyKey: 'welcome/42' };
@@ -121,7 +126,7 @@ describe('the Resend SDK sends a batch', () => {
   const GOOD = [HELLO, { ...HELLO, to: ['bob@example.com'] }];
   const BAD = { ...HELLO, to: 'bob at example.com' };
 
-  test('and gets the ids in its order', async () => {
+  test('and gets the ids in the same order', async () => {
     await using app = await startWithGmail();
     const options = { idempotencyKey: 'batch-1' };
     const { data, error } = await sdkOf(app).batch.send(GOOD, options);
@@ -135,12 +140,30 @@ describe('the Resend SDK sends a batch', () => {
   });
 
   test.each([
-    ['an address that is none', BAD, 'validation_error', 422, /^\/2\/to: /],
-    ['a sender that is none', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422, /^\/2\/from: /],
-    ['a sender that is not the account’s', { ...HELLO, from: 'boss@elsewhere.example' }, 'validation_error', 403, /^\/2\/from: /],
-    ['an attachment that Gmail blocks', withFile('setup.exe', 'MZ'), 'invalid_attachment', 422, /^\/2\/attachments\/0\/filename: /],
-    ['a template that does not exist', { ...withoutText(), template: { id: 'none' } }, 'validation_error', 422, /^\/2\/template\/id: /],
-  ])('strictly: with %s nothing of it is sent', async (_, bad, name, statusCode, message) => {
+    ['an invalid address', BAD, 'validation_error', 422, /^\/2\/to: /],
+    ['an invalid sender', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422, /^\/2\/from: /],
+    [
+      'a sender that the account does not own',
+      { ...HELLO, from: 'boss@elsewhere.example' },
+      'validation_error',
+      403,
+      /^\/2\/from: /,
+    ],
+    [
+      'an attachment that Gmail blocks',
+      withFile('setup.exe', 'MZ'),
+      'invalid_attachment',
+      422,
+      /^\/2\/attachments\/0\/filename: /,
+    ],
+    [
+      'a template that does not exist',
+      { ...withoutText(), template: { id: 'none' } },
+      'validation_error',
+      422,
+      /^\/2\/template\/id: /,
+    ],
+  ])('strictly: %s refuses the whole batch', async (_, bad, name, statusCode, message) => {
     await using app = await startWithGmail();
     const { data, error } = await sdkOf(app).batch.send([...GOOD, bad as typeof HELLO]);
     expect(data).toBeNull();
@@ -148,9 +171,11 @@ describe('the Resend SDK sends a batch', () => {
     expect((await sdkOf(app).emails.list()).data?.data).toEqual([]);
   });
 
-  test('permissively: what is right is sent, and the rest is told by its index', async () => {
+  test('permissively: valid emails are sent, and invalid ones are reported by index', async () => {
     await using app = await startWithGmail();
-    const { data, error } = await sdkOf(app).batch.send([HELLO, BAD, HELLO], { batchValidation: 'permissive' });
+    const { data, error } = await sdkOf(app).batch.send([HELLO, BAD, HELLO], {
+      batchValidation: 'permissive',
+    });
     expect(error).toBeNull();
     expect(data?.errors).toEqual([{ index: 1, message: expect.stringMatching(/^\/to: /) }]);
     expect(data?.data).toHaveLength(2);
@@ -167,11 +192,13 @@ describe('the Resend SDK sends a batch', () => {
 });
 
 describe('the Resend SDK schedules an email', () => {
-  test('reads it, gives it another time, and cancels it', async () => {
+  test('reads, reschedules and cancels it', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
     const [first, second] = [inAnHour(1), inAnHour(2)];
-    const id = await idOf(emails.send({ ...HELLO, tags: [{ name: 'flow', value: 'later' }], scheduledAt: first }));
+    const id = await idOf(
+      emails.send({ ...HELLO, tags: [{ name: 'flow', value: 'later' }], scheduledAt: first }),
+    );
     const scheduled = await emails.get(id);
     expect(scheduled.data).toEqual({
       object: 'email',
@@ -199,22 +226,31 @@ describe('the Resend SDK schedules an email', () => {
     expect((await emails.cancel(id)).data).toEqual({ object: 'email', id });
     expect((await emails.get(id)).data).toMatchObject({ last_event: 'canceled', text: null, reply_to: null });
     expect((await emails.cancel(id)).error).toMatchObject({ name: 'validation_error', statusCode: 409 });
-    expect((await emails.update({ id, scheduledAt: first })).error).toMatchObject({ name: 'validation_error', statusCode: 409 });
+    expect((await emails.update({ id, scheduledAt: first })).error).toMatchObject({
+      name: 'validation_error',
+      statusCode: 409,
+    });
     expect(app.gmail.messages).toHaveLength(0);
   });
 
-  test('but not in words: the error asks for ISO 8601', async () => {
+  test('but not in natural language: the error asks for ISO 8601', async () => {
     await using app = await startWithGmail();
     const { error } = await sdkOf(app).emails.send({ ...HELLO, scheduledAt: 'in 1 hour' });
-    expect(error).toMatchObject({ name: 'validation_error', statusCode: 422, message: expect.stringContaining('2027-01-01T09:00:00Z') });
+    expect(error).toMatchObject({
+      name: 'validation_error',
+      statusCode: 422,
+      message: expect.stringContaining('2027-01-01T09:00:00Z'),
+    });
   });
 });
 
 describe('the Resend SDK reads', () => {
-  test('what became of an email that was sent', async () => {
+  test('the outcome of a sent email', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
-    const id = await idOf(emails.send({ ...HELLO, from: '"Doe, J." <bot@simulator.test>', replyTo: ['help@simulator.test'] }));
+    const id = await idOf(
+      emails.send({ ...HELLO, from: '"Doe, J." <bot@simulator.test>', replyTo: ['help@simulator.test'] }),
+    );
     await app.service.settled(id);
     const { data } = await emails.get(id);
     expect(data).toMatchObject({
@@ -227,7 +263,7 @@ describe('the Resend SDK reads', () => {
     });
   });
 
-  test('a list of its emails page by page, newest first', async () => {
+  test('its emails page by page, newest first', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
     const ids: string[] = [];
@@ -248,12 +284,22 @@ describe('the Resend SDK gets a typed error', () => {
   const { to: __, ...WITHOUT_TO } = HELLO;
 
   test.each([
-    ['for a recipient that is none', { ...HELLO, to: 'ada' }, 'validation_error', 422],
-    ['for a recipient that is missing', WITHOUT_TO, 'missing_required_field', 422],
-    ['for nothing to say', WITHOUT_BODY, 'missing_required_field', 422],
-    ['for a sender that is none', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422],
-    ['for a sender that is not the account’s', { ...HELLO, from: 'boss@elsewhere.example' }, 'validation_error', 403],
-    ['for an attachment by path', withAttachment({ filename: 'a.pdf', path: 'https://acme.com/a.pdf' }), 'invalid_attachment', 422],
+    ['for an invalid recipient', { ...HELLO, to: 'ada' }, 'validation_error', 422],
+    ['for a missing recipient', WITHOUT_TO, 'missing_required_field', 422],
+    ['for a missing body', WITHOUT_BODY, 'missing_required_field', 422],
+    ['for an invalid sender', { ...HELLO, from: 'Bot' }, 'invalid_from_address', 422],
+    [
+      'for a sender that the account does not own',
+      { ...HELLO, from: 'boss@elsewhere.example' },
+      'validation_error',
+      403,
+    ],
+    [
+      'for an attachment by path',
+      withAttachment({ filename: 'a.pdf', path: 'https://acme.com/a.pdf' }),
+      'invalid_attachment',
+      422,
+    ],
     ['for a topic', { ...HELLO, topicId: 'news' }, 'validation_error', 422],
   ])('%s', async (_name, email, name, statusCode) => {
     await using app = await startWithGmail();
@@ -263,7 +309,7 @@ describe('the Resend SDK gets a typed error', () => {
     expect(app.gmail.messages).toHaveLength(0);
   });
 
-  test('for a key that is wrong, and for one that may not do this', async () => {
+  test('for an unknown key and for a key without the scope', async () => {
     const secret = 'look-secret-0123456789-abcdefghi';
     const keys = JSON.stringify([{ name: 'look', secret, scopes: ['read'] }]);
     await using app = await startWithGmail({ env: { API_KEYS: keys } });
@@ -272,18 +318,26 @@ describe('the Resend SDK gets a typed error', () => {
       statusCode: 403,
       message: expect.stringMatching(/^API key not recognized\. Send the secret exactly/),
     });
-    expect((await sdkOf(app, secret).emails.send(HELLO)).error).toMatchObject({ name: 'restricted_api_key', statusCode: 401 });
+    expect((await sdkOf(app, secret).emails.send(HELLO)).error).toMatchObject({
+      name: 'restricted_api_key',
+      statusCode: 401,
+    });
     expect((await sdkOf(app, secret).emails.list()).error).toBeNull();
   });
 
-  test('for an email that there is not', async () => {
+  test('for an unknown email', async () => {
     await using app = await startWithGmail();
     const { emails } = sdkOf(app);
-    const answers = [emails.get('msg_x'), emails.cancel('msg_x'), emails.update({ id: 'msg_x', scheduledAt: inAnHour() })];
-    for (const { error } of await Promise.all(answers)) expect(error).toMatchObject({ name: 'not_found', statusCode: 404 });
+    const responses = [
+      emails.get('msg_x'),
+      emails.cancel('msg_x'),
+      emails.update({ id: 'msg_x', scheduledAt: inAnHour() }),
+    ];
+    for (const { error } of await Promise.all(responses))
+      expect(error).toMatchObject({ name: 'not_found', statusCode: 404 });
   });
 
-  test('for too many requests, with the seconds to wait', async () => {
+  test('for too many requests, with Retry-After', async () => {
     await using app = await startWithGmail({ env: { RATE_LIMIT: '1/1m' } });
     const { emails } = sdkOf(app);
     await emails.list();

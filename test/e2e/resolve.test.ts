@@ -1,22 +1,32 @@
 import { describe, expect, test } from 'vitest';
-import { type Resolve, resolveHost } from '../../src/adapters/smtp/resolve.ts';
+import { resolveHost } from '../../src/adapters/smtp/connection/resolve.ts';
+import type { Resolve } from '../../src/adapters/smtp/server-options.ts';
 import { openTransport, type TransportOptions } from '../../src/adapters/smtp/transport.ts';
-import type { Fault } from '../../src/core/ports.ts';
-import { createCertificate } from '../../src/simulator/certificate.ts';
-import { startFaultySmtp } from '../helpers/faulty-smtp.ts';
+import type { Fault } from '../../src/core/delivery/outcome.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { APP_PASSWORD } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startFaultySmtp } from '../helpers/smtp/faulty-smtp.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
-/** No name server knows it. */
+/** Not in DNS. */
 const HOST = 'mail.outtray.invalid';
-const DEADLINES = { dnsMs: 300, connectMs: 5000, greetingMs: 5000, tokenMs: 5000, setupMs: 10_000, bodyMs: 10_000 };
+const DEADLINES = {
+  dnsMs: 300,
+  connectMs: 5000,
+  greetingMs: 5000,
+  tokenMs: 5000,
+  setupMs: 10_000,
+  bodyMs: 10_000,
+};
 
 const known =
   (...addresses: string[]): Resolve =>
   async () =>
     addresses.map((address) => ({ address, family: address.includes(':') ? 6 : 4 }));
 
-async function verify(options: Pick<TransportOptions, 'servers' | 'resolve'> & { ca?: string; password?: string }): Promise<Fault | null> {
+async function verify(
+  options: Pick<TransportOptions, 'servers' | 'resolve'> & { ca?: string; password?: string },
+): Promise<Fault | null> {
   const { password = APP_PASSWORD, ...rest } = options;
   const transport = openTransport({
     ...rest,
@@ -30,17 +40,21 @@ async function verify(options: Pick<TransportOptions, 'servers' | 'resolve'> & {
   return fault;
 }
 
-describe.concurrent('the host of a server', () => {
-  test('is resolved as the system does, not by DNS alone, and is the name that the certificate must have', async () => {
+describe.concurrent('host of a server', () => {
+  test('is resolved as the system does, not only by DNS, and must be in the certificate', async () => {
     await using named = await startFaultySmtp(() => null, createCertificate([HOST]));
     await using other = await startFaultySmtp(() => null, createCertificate(['elsewhere.test']));
     const resolve = known('127.0.0.1');
-    const at = ({ port, ca }: typeof named) => ({ servers: [{ host: HOST, port, tls: 'starttls' as const }], ca, resolve });
+    const at = ({ port, ca }: typeof named) => ({
+      servers: [{ host: HOST, port, tls: 'starttls' as const }],
+      ca,
+      resolve,
+    });
     expect(await verify(at(named))).toBeNull();
     expect(await verify(at(other))).toMatchObject({ error: { code: 'tls_failed' } });
   });
 
-  test('is the name that the certificate must have on a port that is TLS from the start, too', async () => {
+  test('must be in the certificate on an implicit TLS port, too', async () => {
     await using gmail = await startSimulator();
     const at = (host: string) => ({
       servers: [{ host, port: gmail.tlsPort, tls: 'implicit' as const }],
@@ -53,32 +67,37 @@ describe.concurrent('the host of a server', () => {
 
   test.each([
     ['one refuses', ['127.0.0.2', '127.0.0.1']],
-    ['there is no route by IPv6', ['2001:db8::1', '127.0.0.1']],
-    ['several cannot be reached', ['2001:db8::1', '127.0.0.2', '2001:db8::2', '127.0.0.1']],
-  ])('with several addresses is reached by one that works, if %s', async (_, addresses) => {
+    ['there is no IPv6 route', ['2001:db8::1', '127.0.0.1']],
+    ['several are unreachable', ['2001:db8::1', '127.0.0.2', '2001:db8::2', '127.0.0.1']],
+  ])('with several addresses is reached by a working one if %s', async (_, addresses) => {
     await using gmail = await startFaultySmtp(() => null, createCertificate([HOST]));
     const servers = [{ host: HOST, port: gmail.port, tls: 'starttls' as const }];
     expect(await verify({ servers, ca: gmail.ca, resolve: known(...addresses) })).toBeNull();
   });
 
-  test('that a resolver never answers about is dns_failed by our own deadline, and the next server is used', async () => {
+  test('without a DNS response fails with dns_failed at our deadline, and the next server is used', async () => {
     await using second = await startFaultySmtp(() => null);
     const first = { host: HOST, port: 587, tls: 'starttls' as const };
     const resolve: Resolve = (host) => (host === HOST ? new Promise(() => {}) : resolveHost(host));
     const fault = await verify({ servers: [first], resolve });
-    expect(fault).toMatchObject({ error: { code: 'dns_failed' }, scope: 'connection', retryable: true, certain: true });
-    expect(fault?.error.detail).toContain(`no answer about ${HOST} within 0.3 s`);
+    expect(fault).toMatchObject({
+      error: { code: 'dns_failed' },
+      scope: 'connection',
+      retryable: true,
+      certain: true,
+    });
+    expect(fault?.error.detail).toContain(`no response for ${HOST} within 0.3 s`);
     const both = [first, { host: 'localhost', port: second.port, tls: 'starttls' as const }];
     expect(await verify({ servers: both, ca: second.ca, resolve })).toBeNull();
   });
 
-  test('that does not exist is dns_failed', async () => {
+  test('that does not exist fails with dns_failed', async () => {
     const fault = await verify({ servers: [{ host: HOST, port: 587, tls: 'starttls' }] });
     expect(fault).toMatchObject({ error: { code: 'dns_failed' }, scope: 'connection' });
   });
 });
 
-test('callers that ask for a host at the same time share one lookup', async () => {
+test('concurrent lookups of a host share one request', async () => {
   const first = resolveHost('localhost');
   expect(resolveHost('localhost')).toBe(first);
   expect((await first).map(({ address }) => address)).toContain('127.0.0.1');

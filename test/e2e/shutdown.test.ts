@@ -7,7 +7,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { type Running, run, serveAgainst } from '../helpers/process.ts';
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 import { API_KEY } from '../helpers/service.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { makeTemplatesDir } from '../helpers/templates.ts';
 
 // Each test starts processes.
@@ -22,8 +22,11 @@ function post(url: string, body: unknown): Promise<Response> {
   return fetch(`${url}/send`, { method: 'POST', headers, body: JSON.stringify(body) });
 }
 
-/** Sends the signal and returns the exit code, and the seconds until the exit. */
-async function stop(service: Running, name: NodeJS.Signals): Promise<{ code: number | null; seconds: number }> {
+/** Sends the signal. Returns the exit code and the seconds until the exit. */
+async function stop(
+  service: Running,
+  name: NodeJS.Signals,
+): Promise<{ code: number | null; seconds: number }> {
   const signaledAt = performance.now();
   service.signal(name);
   const code = await service.ended;
@@ -38,7 +41,10 @@ function lineOf(service: Running, msg: string): Record<string, unknown> {
   return JSON.parse(line ?? '{}');
 }
 
-/** Runs `outtray serve` until it reads a template directory, which never ends and keeps a thread of Node's pool for good. */
+/**
+ * Runs `outtray serve` until it reads a template directory. The read never ends and blocks a thread
+ * of Node's pool.
+ */
 async function startHanging(env: Record<string, string> = {}): Promise<Running> {
   const templates = await makeTemplatesDir({ 'welcome/subject.txt': 'Hello' });
   const fifo = join(templates.dir, 'fifo');
@@ -63,7 +69,7 @@ async function startHanging(env: Record<string, string> = {}): Promise<Running> 
 }
 
 describe('a startup that hangs', () => {
-  test('ends within SHUTDOWN_TIMEOUT of the first signal, with exit code 124 and a line that says what was cut off', async () => {
+  test('exits within SHUTDOWN_TIMEOUT of the first signal, with code 124, and logs what was unfinished', async () => {
     await using service = await startHanging({ SHUTDOWN_TIMEOUT: '1s' });
     const { code, seconds } = await stop(service, 'SIGTERM');
     expect(code).toBe(124);
@@ -75,7 +81,7 @@ describe('a startup that hangs', () => {
     ['SIGTERM', 'SIGTERM', 143],
     ['SIGINT', 'SIGTERM', 143],
     ['SIGTERM', 'SIGINT', 130],
-  ] as const)('%s and then %s end it at once', async (first, second, code) => {
+  ] as const)('exits at once on %s followed by %s', async (first, second, code) => {
     await using service = await startHanging();
     service.signal(first);
     await expect.poll(() => service.output().err, SOON).toContain(`got ${first}`);
@@ -84,12 +90,12 @@ describe('a startup that hangs', () => {
     expect(ended.seconds).toBeLessThan(3);
   });
 
-  test('ends at the first signal while a secret cannot be read to its end', async () => {
+  test('exits at the first signal while a secret is being read', async () => {
     await using templates = await makeTemplatesDir({});
     const fifo = join(templates.dir, 'keys');
     execFileSync('mkfifo', [fifo]);
     await using service = run(['serve'], { API_KEYS_FILE: fifo });
-    // Opening it for writing waits until the service has opened it for reading.
+    // Opening the FIFO for writing waits until the service has opened it for reading.
     const writer = await open(fifo, 'w');
     const { seconds } = await stop(service, 'SIGTERM');
     await writer.close();
@@ -97,10 +103,14 @@ describe('a startup that hangs', () => {
   });
 });
 
-test('an unexpected error is a fatal line without its message, and exit code 1', async () => {
+test('an unexpected error is logged as fatal without its message, and the process exits with code 1', async () => {
   await using gmail = await startSimulator();
-  const script = "process.on('SIGUSR2', () => { Promise.reject(new TypeError(['quotes', 'a', 'secret'].join('-'))); });";
-  await using service = await serveAgainst(gmail, { ...KEYS, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` });
+  const script =
+    "process.on('SIGUSR2', () => { Promise.reject(new TypeError(['quotes', 'a', 'secret'].join('-'))); });";
+  await using service = await serveAgainst(gmail, {
+    ...KEYS,
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}`,
+  });
   const { code } = await stop(service, 'SIGUSR2');
   expect(code).toBe(1);
   expect(lineOf(service, 'unexpected error')).toMatchObject({
@@ -111,18 +121,25 @@ test('an unexpected error is a fatal line without its message, and exit code 1',
 });
 
 describe('a shutdown', () => {
-  test.skipIf(!hasRedis)('ends within SHUTDOWN_TIMEOUT while Redis hangs (with redis-server)', async () => {
-    await using redis = await startRedis();
-    await using gmail = await startSimulator();
-    await using service = await serveAgainst(gmail, { ...KEYS, QUEUE_URL: redis.url(), SHUTDOWN_TIMEOUT: '4s' });
-    await post(service.url, { ...MAIL, to: 'slow+60s@simulator.test' });
-    await gmail.waitFor(({ transactions }) => transactions.length > 0);
-    redis.signal('SIGSTOP');
-    const { code, seconds } = await stop(service, 'SIGTERM');
-    redis.signal('SIGCONT');
-    expect(seconds).toBeLessThan(6);
-    expect(code).toBe(0);
-  });
+  test.skipIf(!hasRedis)(
+    'ends within SHUTDOWN_TIMEOUT while Redis hangs (skipped without redis-server)',
+    async () => {
+      await using redis = await startRedis();
+      await using gmail = await startSimulator();
+      await using service = await serveAgainst(gmail, {
+        ...KEYS,
+        QUEUE_URL: redis.url(),
+        SHUTDOWN_TIMEOUT: '4s',
+      });
+      await post(service.url, { ...MAIL, to: 'slow+60s@simulator.test' });
+      await gmail.waitFor(({ transactions }) => transactions.length > 0);
+      redis.signal('SIGSTOP');
+      const { code, seconds } = await stop(service, 'SIGTERM');
+      redis.signal('SIGCONT');
+      expect(seconds).toBeLessThan(6);
+      expect(code).toBe(0);
+    },
+  );
 
   test('ends within SHUTDOWN_TIMEOUT while a client never completes its request', async () => {
     await using gmail = await startSimulator();

@@ -3,15 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { runSimulator } from '../../src/simulator/command.ts';
-import { startSimulator } from '../helpers/simulator.ts';
+import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
-describe('the command', () => {
-  test('says where it listens, who may log in and which recipients are scripted, until it is aborted', async () => {
+describe('outtray simulator', () => {
+  test('prints its ports, logins and scripted recipients, and runs until it is aborted', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'outtray-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     const [caFile, keyFile] = [join(folder, 'ca.pem'), join(folder, 'key.json')];
     const stop = new AbortController();
-    const said: string[] = [];
+    const output: string[] = [];
     const ready = Promise.withResolvers<void>();
     const ended = runSimulator(
       [
@@ -31,23 +31,30 @@ describe('the command', () => {
         keyFile,
       ],
       (line) => {
-        said.push(line);
+        output.push(line);
         if (line.includes('/token-lifetime')) ready.resolve();
       },
       stop.signal,
     );
     await ready.promise;
-    const text = said.join('\n');
-    expect(text).toMatch(/STARTTLS on port \d+, TLS on port \d+, what it took at http:\/\/127\.0\.0\.1:\d+\/messages/);
+    const text = output.join('\n');
+    expect(text).toMatch(
+      /STARTTLS on port \d+, TLS on port \d+, received messages at http:\/\/127\.0\.0\.1:\d+\/messages/,
+    );
     expect(text).toContain('GMAIL_USER=me@acme.test');
     expect(text).toContain('GMAIL_APP_PASSWORD=sesame');
     expect(text).toMatch(/SMTP_URL=smtp:\/\/localhost:\d+,smtps:\/\/localhost:\d+/);
     expect(text).toContain(`NODE_EXTRA_CA_CERTS=${caFile}`);
-    expect(text).toMatch(/drop-after-dot@simulator\.test +takes the message/);
-    expect(text).toMatch(/GMAIL_OAUTH_REFRESH_TOKEN=\S+\n.*GMAIL_OAUTH_TOKEN_URL=http:\/\/127\.0\.0\.1:\d+\/token\n/);
+    expect(text).toMatch(/drop-after-dot@simulator\.test +stores the message/);
+    expect(text).toMatch(
+      /GMAIL_OAUTH_REFRESH_TOKEN=\S+\n.*GMAIL_OAUTH_TOKEN_URL=http:\/\/127\.0\.0\.1:\d+\/token\n/,
+    );
     expect(text).toContain(`GMAIL_SERVICE_ACCOUNT_FILE=${keyFile}`);
     expect(await readFile(caFile, 'utf8')).toMatch(/^-----BEGIN CERTIFICATE-----\n/);
-    expect(JSON.parse(await readFile(keyFile, 'utf8'))).toMatchObject({ type: 'service_account', client_email: expect.any(String) });
+    expect(JSON.parse(await readFile(keyFile, 'utf8'))).toMatchObject({
+      type: 'service_account',
+      client_email: expect.any(String),
+    });
     expect((await stat(keyFile)).mode & 0o077).toBe(0);
     stop.abort();
     expect(await ended).toBe(0);
@@ -60,20 +67,29 @@ describe('the command', () => {
     [['--daily-limit', 'many'], '--daily-limit'],
     [['--colour'], '--colour'],
     [['now'], 'now'],
-  ])('refuses %j with exit code 2, naming what is wrong', async (args, named) => {
-    const said: string[] = [];
-    expect(await runSimulator(args, (line) => said.push(line), AbortSignal.abort())).toBe(2);
-    expect(said.join('\n')).toContain(named);
+  ])('exits 2 for the invalid arguments %j, and names the mistake', async (args, expected) => {
+    const output: string[] = [];
+    expect(await runSimulator(args, (line) => output.push(line), AbortSignal.abort())).toBe(2);
+    expect(output.join('\n')).toContain(expected);
   });
 
-  test('fails with exit code 1 when a port is taken, and leaves none open', async () => {
+  test('exits 1 if a port is taken, and leaves no port open', async () => {
     await using simulator = await startSimulator();
     const free = await startSimulator();
     await free.close();
-    const said: string[] = [];
-    const args = ['--smtp-port', `${free.starttlsPort}`, '--smtps-port', `${simulator.tlsPort}`, '--http-port', '0'];
-    expect(await runSimulator(args, (line) => said.push(line), AbortSignal.abort())).toBe(1);
-    expect(said).toEqual([expect.stringContaining(`EADDRINUSE: address already in use 127.0.0.1:${simulator.tlsPort}`)]);
+    const output: string[] = [];
+    const args = [
+      '--smtp-port',
+      `${free.starttlsPort}`,
+      '--smtps-port',
+      `${simulator.tlsPort}`,
+      '--http-port',
+      '0',
+    ];
+    expect(await runSimulator(args, (line) => output.push(line), AbortSignal.abort())).toBe(1);
+    expect(output).toEqual([
+      expect.stringContaining(`EADDRINUSE: address already in use 127.0.0.1:${simulator.tlsPort}`),
+    ]);
     await using again = await startSimulator({ starttlsPort: free.starttlsPort });
     expect(again.starttlsPort).toBe(free.starttlsPort);
   });

@@ -2,9 +2,19 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import type { CertificateKind } from '../../src/simulator/certificate.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { ACCEPTED, deliver, dial, dialIn, lines, plain, plainly, SENDER_OK, startSimulator } from '../helpers/simulator.ts';
+import type { CertificateKind } from '../../src/simulator/tls/certificate.ts';
+import {
+  ACCEPTED,
+  connectTo,
+  deliver,
+  lines,
+  logInTo,
+  normalize,
+  normalizeReply,
+  SENDER_OK,
+  startSimulator,
+} from '../helpers/smtp/simulator-session.ts';
 
 const DAILY_LIMIT = /^550-5\.4\.5 Daily user sending limit exceeded\./;
 const TRY_AGAIN_LATER = '421 4.7.0 Try again later, closing connection. <id> - gsmtp\r\n';
@@ -15,10 +25,14 @@ const RELAY_PEAK = lines(
   '450 4.2.1  https://support.google.com/a/answer/6140680 <id> - gsmtp',
 );
 
-/** Turns a control, over the HTTP port. Returns what it answered. */
-async function turn(simulator: Simulator, path: string, body: unknown): Promise<unknown> {
+/** Posts to a control route. Returns the body of the response. */
+async function control(simulator: Simulator, path: string, body: unknown): Promise<unknown> {
   const headers = { 'content-type': 'application/json' };
-  const response = await fetch(simulator.httpUrl + path, { method: 'POST', headers, body: JSON.stringify(body) });
+  const response = await fetch(simulator.httpUrl + path, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(body),
+  });
   if (response.status !== 200) throw new Error(`${response.status} ${await response.text()}`);
   return response.json();
 }
@@ -27,46 +41,49 @@ async function lastReply(session: Parameters<typeof deliver>[0]): Promise<string
   return (await deliver(session, ['ada@example.com'])).at(-1);
 }
 
-describe('a daily limit', () => {
+describe('daily limit', () => {
   afterEach(() => {
     vi.useRealTimers();
   });
 
   test.each([
     ['the object', async (simulator: Simulator) => simulator.setDailyLimit({ messages: 2 })],
-    ['HTTP', (simulator: Simulator) => turn(simulator, '/daily-limit', { messages: 2 })],
-  ])('set by %s is reached at DATA by what was accepted since, and is lifted by null', async (_way, limit) => {
+    ['HTTP', (simulator: Simulator) => control(simulator, '/daily-limit', { messages: 2 })],
+  ])('set by %s refuses at DATA after the accepted messages, until null removes it', async (_way, limit) => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     expect(await lastReply(session)).toBe(ACCEPTED);
     await limit(simulator);
     expect((await deliver(session, ['no-such-user@simulator.test'])).at(-1)).toMatch(/^503/);
-    await session.say('RSET');
+    await session.command('RSET');
     for (const _ of [1, 2]) expect(await lastReply(session)).toBe(ACCEPTED);
     for (const _ of [1, 2]) expect(await lastReply(session)).toMatch(DAILY_LIMIT);
     expect(simulator.counters.accepted).toBe(3);
     expect(simulator.transactions.at(-1)?.reply).toMatch(DAILY_LIMIT);
-    expect(await turn(simulator, '/daily-limit', { messages: null })).toEqual({ messages: null, window_seconds: 86_400 });
+    expect(await control(simulator, '/daily-limit', { messages: null })).toEqual({
+      messages: null,
+      window_seconds: 86_400,
+    });
     expect(await lastReply(session)).toBe(ACCEPTED);
     await limit(simulator);
     for (const _ of [1, 2]) expect(await lastReply(session)).toBe(ACCEPTED);
     expect(await lastReply(session)).toMatch(DAILY_LIMIT);
   });
 
-  test('is one for each user', async () => {
+  test('counts each user separately', async () => {
     await using simulator = await startSimulator();
     simulator.setDailyLimit({ messages: 1 });
-    using one = await dialIn(simulator);
-    using other = await dialIn(simulator, 'other@acme.test');
+    using one = await logInTo(simulator);
+    using other = await logInTo(simulator, 'other@acme.test');
     expect([await lastReply(one), await lastReply(other)]).toEqual([ACCEPTED, ACCEPTED]);
     expect(await lastReply(other)).toMatch(DAILY_LIMIT);
   });
 
-  test('frees a place when a message leaves the window', async () => {
+  test('accepts another message once an older one leaves the window', async () => {
     vi.useFakeTimers({ toFake: ['Date'] });
     await using simulator = await startSimulator();
-    await turn(simulator, '/daily-limit', { messages: 2, window_seconds: 60 });
-    using session = await dialIn(simulator);
+    await control(simulator, '/daily-limit', { messages: 2, window_seconds: 60 });
+    using session = await logInTo(simulator);
     const start = Date.now();
     const replies = [];
     for (const at of [0, 30, 59.9, 60, 60, 90]) {
@@ -76,17 +93,17 @@ describe('a daily limit', () => {
     expect(replies).toEqual(['250', '250', '550', '250', '550', '250']);
   });
 
-  test('is never passed, however many sessions are past DATA', async () => {
+  test('is never exceeded by concurrent sessions after DATA', async () => {
     await using simulator = await startSimulator();
     simulator.setDailyLimit({ messages: 1 });
-    using one = await dialIn(simulator);
-    using other = await dialIn(simulator);
+    using one = await logInTo(simulator);
+    using other = await logInTo(simulator);
     for (const session of [one, other]) {
       session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<ada@example.com>', 'DATA'));
       for (const _ of [1, 2, 3]) await session.read();
     }
-    expect(await plainly(one.say('Subject: x\r\n\r\nx\r\n.'))).toBe(ACCEPTED);
-    expect(await other.say('Subject: x\r\n\r\nx\r\n.')).toMatch(DAILY_LIMIT);
+    expect(await normalizeReply(one.command('Subject: x\r\n\r\nx\r\n.'))).toBe(ACCEPTED);
+    expect(await other.command('Subject: x\r\n\r\nx\r\n.')).toMatch(DAILY_LIMIT);
     expect(simulator.messages).toHaveLength(1);
   });
 });
@@ -94,87 +111,115 @@ describe('a daily limit', () => {
 describe('throttling', () => {
   test.each([
     ['the object', async (simulator: Simulator) => simulator.throttle(2)],
-    ['HTTP', (simulator: Simulator) => turn(simulator, '/throttle', { transactions: 2 })],
-  ])('by %s turns away so many transactions at MAIL, and hangs up each time', async (_way, throttle) => {
-    await using simulator = await startSimulator();
-    await throttle(simulator);
-    for (const _ of [1, 2]) {
-      using session = await dialIn(simulator);
-      session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<ada@example.com>', 'DATA'));
-      expect(await plainly(session.read())).toBe(TRY_AGAIN_LATER);
-      await session.hungUp;
-    }
-    using session = await dialIn(simulator);
-    expect(await lastReply(session)).toBe(ACCEPTED);
-    expect(simulator.counters).toMatchObject({ transactions: 1, throttled: 2, accepted: 1 });
-  });
+    ['HTTP', (simulator: Simulator) => control(simulator, '/throttle', { transactions: 2 })],
+  ])(
+    'by %s refuses the given number of transactions at MAIL, and closes each connection',
+    async (_way, throttle) => {
+      await using simulator = await startSimulator();
+      await throttle(simulator);
+      for (const _ of [1, 2]) {
+        using session = await logInTo(simulator);
+        session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<ada@example.com>', 'DATA'));
+        expect(await normalizeReply(session.read())).toBe(TRY_AGAIN_LATER);
+        await session.closed;
+      }
+      using session = await logInTo(simulator);
+      expect(await lastReply(session)).toBe(ACCEPTED);
+      expect(simulator.counters).toMatchObject({ transactions: 1, throttled: 2, accepted: 1 });
+    },
+  );
 
-  test('can be said in the words of the relay, and the session goes on', async () => {
+  test('can use the relay’s reply, and keeps the session', async () => {
     await using simulator = await startSimulator();
-    expect(await turn(simulator, '/throttle', { transactions: 1, reply: 'relay-peak' })).toEqual({ transactions: 1, reply: 'relay-peak' });
-    using session = await dialIn(simulator);
-    expect(await plainly(session.say('MAIL FROM:<bot@acme.test>'))).toBe(RELAY_PEAK);
-    expect(await plainly(session.say('MAIL FROM:<bot@acme.test>'))).toBe(SENDER_OK);
+    expect(await control(simulator, '/throttle', { transactions: 1, reply: 'relay-peak' })).toEqual({
+      transactions: 1,
+      reply: 'relay-peak',
+    });
+    using session = await logInTo(simulator);
+    expect(await normalizeReply(session.command('MAIL FROM:<bot@acme.test>'))).toBe(RELAY_PEAK);
+    expect(await normalizeReply(session.command('MAIL FROM:<bot@acme.test>'))).toBe(SENDER_OK);
   });
 });
 
-describe('a login fault', () => {
+describe('login fault', () => {
   test.each([
     ['the object', async (simulator: Simulator) => simulator.setLoginFault('too-many-logins', 2)],
-    ['HTTP', (simulator: Simulator) => turn(simulator, '/login-fault', { fault: 'too-many-logins', times: 2 })],
-  ])('set by %s for a number of logins heals by itself', async (_way, fail) => {
+    [
+      'HTTP',
+      (simulator: Simulator) => control(simulator, '/login-fault', { fault: 'too-many-logins', times: 2 }),
+    ],
+  ])('set by %s for a number of logins ends automatically', async (_way, fail) => {
     await using simulator = await startSimulator();
     await fail(simulator);
-    for (const _ of [1, 2]) await expect(dialIn(simulator)).rejects.toThrow('454 4.7.0 Too many login attempts');
-    using session = await dialIn(simulator);
+    for (const _ of [1, 2])
+      await expect(logInTo(simulator)).rejects.toThrow('454 4.7.0 Too many login attempts');
+    using session = await logInTo(simulator);
     expect(await lastReply(session)).toBe(ACCEPTED);
     expect(simulator.counters).toMatchObject({ logins: 1, failedLogins: 2 });
   });
 });
 
-describe('a blocked port', () => {
-  const portOf = (simulator: Simulator, name: 'starttls' | 'tls') => (name === 'tls' ? simulator.tlsPort : simulator.starttlsPort);
+describe('blocked port', () => {
+  const portOf = (simulator: Simulator, name: 'starttls' | 'tls') =>
+    name === 'tls' ? simulator.tlsPort : simulator.starttlsPort;
   const greet = async (simulator: Simulator, name: 'starttls' | 'tls') => {
-    using session = await dial(simulator, name === 'tls' ? 'implicit' : 'starttls');
-    return plain(session.greeting);
+    using session = await connectTo(simulator, name === 'tls' ? 'implicit' : 'starttls');
+    return normalize(session.greeting);
   };
   const GREETING = '220 smtp.gmail.com ESMTP <id> - gsmtp\r\n';
 
   test.each([
     ['starttls', 'tls'],
     ['tls', 'starttls'],
-  ] as const)('refuses connections to %s and not to %s, ends those there were, and opens again', async (name, other) => {
-    await using simulator = await startSimulator();
-    using session = await dial(simulator, name === 'tls' ? 'implicit' : 'starttls');
-    expect(await turn(simulator, '/port-fault', { port: name, fault: 'refused' })).toEqual({ port: name, fault: 'refused' });
-    await session.hungUp;
-    await expect(once(connect(portOf(simulator, name), '127.0.0.1'), 'connect')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
-    expect(await greet(simulator, other)).toBe(GREETING);
-    await simulator.blockPort(name, 'refused');
-    await simulator.blockPort(name, null);
-    expect(await greet(simulator, name)).toBe(GREETING);
-  });
+  ] as const)(
+    'refuses connections to %s but not to %s, closes open ones, and reopens',
+    async (name, other) => {
+      await using simulator = await startSimulator();
+      using session = await connectTo(simulator, name === 'tls' ? 'implicit' : 'starttls');
+      expect(await control(simulator, '/port-fault', { port: name, fault: 'refused' })).toEqual({
+        port: name,
+        fault: 'refused',
+      });
+      await session.closed;
+      await expect(once(connect(portOf(simulator, name), '127.0.0.1'), 'connect')).rejects.toMatchObject({
+        code: 'ECONNREFUSED',
+      });
+      expect(await greet(simulator, other)).toBe(GREETING);
+      await simulator.blockPort(name, 'refused');
+      await simulator.blockPort(name, null);
+      expect(await greet(simulator, name)).toBe(GREETING);
+    },
+  );
 
-  test.each(['starttls', 'tls'] as const)('that is silent takes connections to %s and never says a word', async (name) => {
-    await using simulator = await startSimulator();
-    await simulator.blockPort(name, 'silent');
-    const socket = connect(portOf(simulator, name), '127.0.0.1');
-    const heard: Buffer[] = [];
-    socket.on('data', (chunk: Buffer) => heard.push(chunk)).on('error', () => {});
-    await once(socket, 'connect');
-    socket.write(name === 'tls' ? Buffer.from('160301', 'hex') : 'EHLO client.test\r\n');
-    await simulator.waitFor(({ counters }) => counters.connections === 1);
-    const closed = once(socket, 'close');
-    expect(await turn(simulator, '/port-fault', { port: name, fault: null })).toEqual({ port: name, fault: null });
-    await closed;
-    expect(heard).toEqual([]);
-    expect(await greet(simulator, name)).toBe(GREETING);
-  });
+  test.each(['starttls', 'tls'] as const)(
+    'with fault silent accepts connections to %s and sends nothing',
+    async (name) => {
+      await using simulator = await startSimulator();
+      await simulator.blockPort(name, 'silent');
+      const socket = connect(portOf(simulator, name), '127.0.0.1');
+      const heard: Buffer[] = [];
+      socket.on('data', (chunk: Buffer) => heard.push(chunk)).on('error', () => {});
+      await once(socket, 'connect');
+      socket.write(name === 'tls' ? Buffer.from('160301', 'hex') : 'EHLO client.test\r\n');
+      await simulator.waitFor(({ counters }) => counters.connections === 1);
+      const closed = once(socket, 'close');
+      expect(await control(simulator, '/port-fault', { port: name, fault: null })).toEqual({
+        port: name,
+        fault: null,
+      });
+      await closed;
+      expect(heard).toEqual([]);
+      expect(await greet(simulator, name)).toBe(GREETING);
+    },
+  );
 
-  test('that is silent lets clients go, and does not keep the simulator from closing', async () => {
+  test('with fault silent lets clients disconnect, and the simulator close', async () => {
     const simulator = await startSimulator();
     await simulator.blockPort('tls', 'silent');
-    const [leaving, staying] = [connect(simulator.tlsPort, '127.0.0.1'), connect(simulator.tlsPort, '127.0.0.1')];
+    const [leaving, staying] = [
+      connect(simulator.tlsPort, '127.0.0.1'),
+      connect(simulator.tlsPort, '127.0.0.1'),
+    ];
     for (const socket of [leaving, staying]) socket.on('error', () => {}).resume();
     await simulator.waitFor(({ counters }) => counters.connections === 2);
     leaving.end('EHLO client.test\r\n');
@@ -191,9 +236,12 @@ describe('a blocked port', () => {
   });
 });
 
-describe('a certificate', () => {
-  /** The code by which a client that trusts the simulator's authority refuses it; null if it does not. */
-  async function verdict(simulator: Simulator, tls: 'starttls' | 'implicit'): Promise<string | null> {
+describe('certificate', () => {
+  /** Returns the error code of a client that trusts the simulator's CA; null if it connects. */
+  async function verificationError(
+    simulator: Simulator,
+    tls: 'starttls' | 'implicit',
+  ): Promise<string | null> {
     const trust = { ca: simulator.ca, servername: 'localhost' };
     let socket = connect(tls === 'implicit' ? simulator.tlsPort : simulator.starttlsPort, '127.0.0.1');
     if (tls === 'starttls') {
@@ -216,20 +264,31 @@ describe('a certificate', () => {
     ['intercepted', 'SELF_SIGNED_CERT_IN_CHAIN'],
     ['expired', 'CERT_HAS_EXPIRED'],
     ['wrong-name', 'ERR_TLS_CERT_ALTNAME_INVALID'],
-  ])('that is %s is refused on both ports with %s, until the trusted one is back', async (kind, code) => {
+  ])('of kind %s is refused on both ports with %s, until the trusted one is restored', async (kind, code) => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
-    expect(await turn(simulator, '/certificate', { certificate: kind })).toEqual({ certificate: kind });
-    await session.hungUp;
-    expect([await verdict(simulator, 'starttls'), await verdict(simulator, 'implicit')]).toEqual([code, code]);
+    using session = await logInTo(simulator);
+    expect(await control(simulator, '/certificate', { certificate: kind })).toEqual({ certificate: kind });
+    await session.closed;
+    expect([
+      await verificationError(simulator, 'starttls'),
+      await verificationError(simulator, 'implicit'),
+    ]).toEqual([code, code]);
     simulator.setCertificate('trusted');
-    expect([await verdict(simulator, 'starttls'), await verdict(simulator, 'implicit')]).toEqual([null, null]);
+    expect([
+      await verificationError(simulator, 'starttls'),
+      await verificationError(simulator, 'implicit'),
+    ]).toEqual([null, null]);
   });
 
-  test('of an interceptor says whose it is', async () => {
+  test('of kind intercepted names its issuer', async () => {
     await using simulator = await startSimulator();
     simulator.setCertificate('intercepted');
-    const socket = connectTls({ host: '127.0.0.1', port: simulator.tlsPort, servername: 'localhost', rejectUnauthorized: false });
+    const socket = connectTls({
+      host: '127.0.0.1',
+      port: simulator.tlsPort,
+      servername: 'localhost',
+      rejectUnauthorized: false,
+    });
     await once(socket, 'secureConnect');
     expect(socket.getPeerCertificate(true)).toMatchObject({
       subjectaltname: expect.stringContaining('DNS:smtp.gmail.com'),
@@ -242,20 +301,20 @@ describe('a certificate', () => {
 describe('STARTTLS', () => {
   test.each([
     ['the object', async (simulator: Simulator, offered: boolean) => simulator.offerStarttls(offered)],
-    ['HTTP', (simulator: Simulator, offered: boolean) => turn(simulator, '/starttls', { offered })],
-  ])('can be stripped by %s, and brought back', async (_way, offer) => {
+    ['HTTP', (simulator: Simulator, offered: boolean) => control(simulator, '/starttls', { offered })],
+  ])('can be removed by %s, and restored', async (_way, offer) => {
     await using simulator = await startSimulator();
-    using before = await dial(simulator, 'starttls');
+    using before = await connectTo(simulator, 'starttls');
     await offer(simulator, false);
-    await before.hungUp;
-    using stripped = await dial(simulator, 'starttls');
-    expect(await stripped.say('EHLO client.test')).not.toContain('STARTTLS');
-    expect(await stripped.say('STARTTLS')).toMatch(/^502 5\.5\.1 Unrecognized command\. /);
+    await before.closed;
+    using stripped = await connectTo(simulator, 'starttls');
+    expect(await stripped.command('EHLO client.test')).not.toContain('STARTTLS');
+    expect(await stripped.command('STARTTLS')).toMatch(/^502 5\.5\.1 Unrecognized command\. /);
     await offer(simulator, true);
-    using restored = await dial(simulator, 'starttls');
-    expect(await restored.say('EHLO client.test')).toContain('250-STARTTLS\r\n');
+    using restored = await connectTo(simulator, 'starttls');
+    expect(await restored.command('EHLO client.test')).toContain('250-STARTTLS\r\n');
     await restored.startTls();
-    expect(await restored.say('EHLO client.test')).toContain('250-AUTH ');
+    expect(await restored.command('EHLO client.test')).toContain('250-AUTH ');
   });
 });
 
@@ -267,9 +326,9 @@ describe('From', () => {
     ['Acme\r\n <sales@acme.test>', null],
     ['"bot@acme.test" <ceo@acme.test>', 'bot@acme.test'],
     ['ceo@acme.test', 'bot@acme.test'],
-  ])('%j is told to be rewritten to %s', async (from, rewritten) => {
+  ])('%j is reported as rewritten to %s', async (from, rewritten) => {
     await using simulator = await startSimulator({ user: 'bot@acme.test', aliases: ['Sales@Acme.test'] });
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     await deliver(session, ['ada@example.com'], `Subject: x\r\nFrom: ${from}\r\n\r\nFrom: x@example.com\r\n`);
     expect(simulator.messages).toMatchObject([{ rewrittenFrom: rewritten }]);
     expect(simulator.messages[0]?.raw).toContain(`From: ${from}\r\n`);
@@ -280,9 +339,19 @@ test('GET / lists every route', async () => {
   await using simulator = await startSimulator();
   const { routes } = Object(await (await fetch(simulator.httpUrl)).json());
   expect(routes).toContainEqual({ method: 'GET', path: '/messages', summary: expect.any(String) });
-  const paths = routes.filter(({ method }: { method: string }) => method === 'POST').map(({ path }: { path: string }) => path);
+  const paths = routes
+    .filter(({ method }: { method: string }) => method === 'POST')
+    .map(({ path }: { path: string }) => path);
   expect(paths).toEqual(
-    expect.arrayContaining(['/login-fault', '/password', '/daily-limit', '/throttle', '/port-fault', '/certificate', '/starttls']),
+    expect.arrayContaining([
+      '/login-fault',
+      '/password',
+      '/daily-limit',
+      '/throttle',
+      '/port-fault',
+      '/certificate',
+      '/starttls',
+    ]),
   );
 });
 
@@ -297,9 +366,9 @@ test.each([
   ['/port-fault', { port: 'tls' }],
   ['/certificate', { certificate: 'stolen' }],
   ['/starttls', { offered: null }],
-])('%s refuses %j, naming the field', async (path, body) => {
+])('%s refuses %j and names the field', async (path, body) => {
   await using simulator = await startSimulator();
-  await expect(turn(simulator, path, body)).rejects.toThrow(
+  await expect(control(simulator, path, body)).rejects.toThrow(
     /^400 \{"error":".*(messages|window|transactions|reply|times|port|fault|certificate|offered)/,
   );
 });

@@ -2,15 +2,15 @@ import { describe, expect, test } from 'vitest';
 import {
   ACCEPTED,
   deliver,
-  dialIn,
   GO_AHEAD,
   lines,
-  plain,
-  plainly,
+  logInTo,
+  normalize,
+  normalizeReply,
   RECIPIENT_OK,
   SENDER_OK,
   startSimulator,
-} from '../helpers/simulator.ts';
+} from '../helpers/smtp/simulator-session.ts';
 
 const DAILY_LIMIT = lines(
   '550-5.4.5 Daily user sending limit exceeded. For more information on Gmail',
@@ -18,7 +18,7 @@ const DAILY_LIMIT = lines(
   '550 5.4.5  https://support.google.com/a/answer/166852 <id> - gsmtp',
 );
 
-describe('a scripted recipient', () => {
+describe('scripted recipient', () => {
   test.each([
     [
       'no-such-user',
@@ -37,14 +37,27 @@ describe('a scripted recipient', () => {
         '552 5.2.2  https://support.google.com/mail/?p=OverQuotaPerm <id> - gsmtp',
       ],
     ],
-  ])('%s is refused at RCPT, each time, and others are not', async (name, reply) => {
+  ])('%s is refused at RCPT each time, and other recipients are accepted', async (name, reply) => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
-    const recipients = [`${name}@simulator.test`, 'ada@example.com', `${name.toUpperCase()}+7@simulator.test`, `${name}@example.com`];
+    using session = await logInTo(simulator);
+    const recipients = [
+      `${name}@simulator.test`,
+      'ada@example.com',
+      `${name.toUpperCase()}+7@simulator.test`,
+      `${name}@example.com`,
+    ];
     const refusal = lines(...reply);
-    expect(await deliver(session, recipients)).toEqual([SENDER_OK, refusal, RECIPIENT_OK, refusal, RECIPIENT_OK, GO_AHEAD, ACCEPTED]);
+    expect(await deliver(session, recipients)).toEqual([
+      SENDER_OK,
+      refusal,
+      RECIPIENT_OK,
+      refusal,
+      RECIPIENT_OK,
+      GO_AHEAD,
+      ACCEPTED,
+    ]);
     expect(simulator.messages).toMatchObject([{ recipients: ['ada@example.com', `${name}@example.com`] }]);
-    expect(simulator.transactions[0]?.recipients.map(({ reply }) => plain(`${reply}\r\n`))).toEqual([
+    expect(simulator.transactions[0]?.recipients.map(({ reply }) => normalize(`${reply}\r\n`))).toEqual([
       refusal,
       RECIPIENT_OK,
       refusal,
@@ -52,13 +65,13 @@ describe('a scripted recipient', () => {
     ]);
   });
 
-  test('greylisted is refused the first time for each sender and recipient', async () => {
+  test('greylisted is refused once for each pair of sender and recipient', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const attempt = async (from: string, to: string) => {
-      await session.say('RSET');
-      await session.say(`MAIL FROM:<${from}>`);
-      return plainly(session.say(`RCPT TO:<${to}>`));
+      await session.command('RSET');
+      await session.command(`MAIL FROM:<${from}>`);
+      return normalizeReply(session.command(`RCPT TO:<${to}>`));
     };
     const refusal = lines(
       '450-4.2.1 The user you are trying to contact is receiving mail at a rate that',
@@ -74,44 +87,57 @@ describe('a scripted recipient', () => {
     expect(await attempt('b@acme.test', 'greylisted@simulator.test')).toBe(RECIPIENT_OK);
   });
 
-  test('throttled is answered with 421 and a closed connection once for each sender and recipient', async () => {
+  test('throttled gets 421 and a closed connection once for each pair of sender and recipient', async () => {
     await using simulator = await startSimulator();
     const recipient = 'throttled+1@simulator.test';
-    using first = await dialIn(simulator);
+    using first = await logInTo(simulator);
     first.write(lines('MAIL FROM:<bot@acme.test>', `RCPT TO:<${recipient}>`, 'DATA'));
     await first.read();
-    expect(await plainly(first.read())).toBe('421 4.7.0 Try again later, closing connection. <id> - gsmtp\r\n');
-    await first.hungUp;
-    using second = await dialIn(simulator);
+    expect(await normalizeReply(first.read())).toBe(
+      '421 4.7.0 Try again later, closing connection. <id> - gsmtp\r\n',
+    );
+    await first.closed;
+    using second = await logInTo(simulator);
     expect((await deliver(second, [recipient])).at(-1)).toBe(ACCEPTED);
-    expect(simulator.transactions).toMatchObject([{ recipients: [{ email: recipient, reply: expect.stringMatching(/^421 /) }] }, {}]);
+    expect(simulator.transactions).toMatchObject([
+      { recipients: [{ email: recipient, reply: expect.stringMatching(/^421 /) }] },
+      {},
+    ]);
   });
 
   test.each([
     ['few-recipients', 3, '452-4.5.3 Your message has too many recipients.'],
     ['few-recipients+2', 2, '452-4.5.3 Your message has too many recipients.'],
-    ['separate-transaction', 1, '452-4.5.3 Domain policy size per transaction exceeded, please try this recipient\r\n'],
-  ])('%s refuses all but the first %i recipients, wherever it stands among them', async (name, limit, reply) => {
+    [
+      'separate-transaction',
+      1,
+      '452-4.5.3 Domain policy size per transaction exceeded, please try this recipient\r\n',
+    ],
+  ])('%s refuses all but the first %i recipients, at any position', async (name, limit, reply) => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const scripted = `${name}@simulator.test`;
-    const others = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
-    const replies = await deliver(session, [scripted, ...others]);
+    const otherRecipients = ['a@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
+    const replies = await deliver(session, [scripted, ...otherRecipients]);
     expect(replies.slice(1, 1 + limit)).toEqual(Array(limit).fill(RECIPIENT_OK));
     for (const refused of replies.slice(1 + limit, 6)) expect(refused.startsWith(reply)).toBe(true);
     expect(replies.at(-1)).toBe(ACCEPTED);
-    expect(simulator.messages[0]?.recipients).toEqual([scripted, ...others].slice(0, limit));
-    // Any other script of the transaction holds as well.
-    expect((await deliver(session, [`${name.split('+')[0]}+9@simulator.test`, 'blocked-content@simulator.test'])).at(-1)).toMatch(/^552/);
-    // Too late to refuse those before it: it is refused itself, and what follows.
-    const late = await deliver(session, [...others, scripted, 'e@example.com']);
+    expect(simulator.messages[0]?.recipients).toEqual([scripted, ...otherRecipients].slice(0, limit));
+    // Other scripts of the transaction apply, too.
+    expect(
+      (
+        await deliver(session, [`${name.split('+')[0]}+9@simulator.test`, 'blocked-content@simulator.test'])
+      ).at(-1),
+    ).toMatch(/^552/);
+    // Recipients before it are already accepted: it is refused itself, and so are later ones.
+    const late = await deliver(session, [...otherRecipients, scripted, 'e@example.com']);
     expect(late.slice(5, 7).map((refused) => refused.slice(0, 9))).toEqual(['452-4.5.3', '452-4.5.3']);
     expect(late.at(-1)).toBe(ACCEPTED);
   });
 
-  test('recipients-limit has the message refused at DATA if it has more recipients', async () => {
+  test('recipients-limit refuses the message at DATA if it has more recipients', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const send = async (...recipients: string[]) => (await deliver(session, recipients)).at(-1);
     const refusal = lines(
       '550-5.5.3 Too many recipients for this sender. For more information, go to',
@@ -124,9 +150,9 @@ describe('a scripted recipient', () => {
     expect(simulator.counters).toMatchObject({ transactions: 4, accepted: 2 });
   });
 
-  test('daily-limit is refused at DATA, and the session goes on', async () => {
+  test('daily-limit refuses the message at DATA, and keeps the session', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     expect(await deliver(session, ['ada@example.com', 'daily-limit@simulator.test'])).toEqual([
       SENDER_OK,
       RECIPIENT_OK,
@@ -155,33 +181,37 @@ describe('a scripted recipient', () => {
         '552 5.3.4 guidelines. <id> - gsmtp',
       ],
     ],
-  ])('%s refuses the message after it was sent', async (name, reply) => {
+  ])('%s refuses the message after its dot', async (name, reply) => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const replies = await deliver(session, ['ada@example.com', `${name}+1@simulator.test`]);
     expect(replies).toEqual([SENDER_OK, RECIPIENT_OK, RECIPIENT_OK, GO_AHEAD, lines(...reply)]);
     expect(simulator.messages).toEqual([]);
     expect(simulator.counters).toMatchObject({ transactions: 1, accepted: 0 });
   });
 
-  test('drop-in-body cuts the connection once the message begins, every time, and keeps nothing', async () => {
+  test('drop-in-body cuts the connection at the start of the message, every time, and stores nothing', async () => {
     await using simulator = await startSimulator();
     for (const _ of [1, 2]) {
-      using session = await dialIn(simulator);
+      using session = await logInTo(simulator);
       session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<drop-in-body@simulator.test>', 'DATA'));
-      expect([await session.read(), await session.read(), await session.read()].map(plain)).toEqual([SENDER_OK, RECIPIENT_OK, GO_AHEAD]);
+      expect([await session.read(), await session.read(), await session.read()].map(normalize)).toEqual([
+        SENDER_OK,
+        RECIPIENT_OK,
+        GO_AHEAD,
+      ]);
       session.write('Subject: a message without an end\r\n');
-      await session.hungUp;
+      await session.closed;
     }
     expect(simulator.messages).toEqual([]);
     expect(simulator.transactions).toMatchObject([{ reply: null }, { reply: null }]);
   });
 
-  test('drop-after-dot takes the message without a word once, and accepts it the next time', async () => {
+  test('drop-after-dot stores the message without a reply once, and accepts it the next time', async () => {
     await using simulator = await startSimulator();
     const message = (id: string) => `Message-ID: <${id}@acme.test>\r\nSubject: x\r\n\r\nx\r\n`;
     const send = async (id: string) => {
-      using session = await dialIn(simulator);
+      using session = await logInTo(simulator);
       return (await deliver(session, ['drop-after-dot@simulator.test'], message(id))).at(-1);
     };
     await expect(send('1')).rejects.toThrow();
@@ -195,32 +225,32 @@ describe('a scripted recipient', () => {
     expect(simulator.counters.accepted).toBe(1);
   });
 
-  test('slow replies after as long as its detail says', async () => {
+  test('slow delays the reply by the time in its detail', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const startedAt = performance.now();
     expect((await deliver(session, ['slow+200ms@simulator.test'])).at(-1)).toBe(ACCEPTED);
-    // Timers count whole milliseconds, so they may fire a little early by this clock.
+    // Timers use whole milliseconds, so they may fire slightly early by this clock.
     const tookMs = performance.now() - startedAt;
     expect(tookMs).toBeGreaterThan(195);
     expect(tookMs).toBeLessThan(3_000);
   });
 
-  test('slow keeps a message whose sender hung up meanwhile as not answered', async () => {
+  test('slow stores a message whose sender has disconnected as not answered', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     session.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<slow+300ms@simulator.test>', 'DATA'));
     for (const _ of [1, 2, 3]) await session.read();
     session.write('Subject: x\r\n\r\nx\r\n.\r\n');
-    session.hangUp();
+    session.end();
     await simulator.waitFor(({ messages }) => messages.length === 1);
     expect(simulator.messages).toMatchObject([{ answered: false }]);
     expect(simulator.transactions).toMatchObject([{ reply: null }]);
   });
 
-  test('garbage-reply keeps the message and says something that is not SMTP, and the session goes on', async () => {
+  test('garbage-reply stores the message, replies with a line that is not SMTP, and keeps the session', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     expect((await deliver(session, ['garbage-reply@simulator.test'])).at(-1)).toBe(
       '<html><title>This network asks you to sign in</title></html>\r\n',
     );

@@ -1,12 +1,21 @@
 import { createTransport, type Transporter } from 'nodemailer';
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { ACCEPTED, base64, deliver, dial, dialIn, lines, plain, startSimulator } from '../helpers/simulator.ts';
+import {
+  ACCEPTED,
+  base64,
+  connectTo,
+  deliver,
+  lines,
+  logInTo,
+  normalize,
+  startSimulator,
+} from '../helpers/smtp/simulator-session.ts';
 
-describe('what it keeps', () => {
-  test('is the message as it was sent, with dots at the start of lines and bytes beyond ASCII', async () => {
+describe('received messages', () => {
+  test('keeps the message as sent, with leading dots and non-ASCII bytes', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     const message = 'Subject: grüße\r\n\r\n.\r\n..\r\n.dot\r\nend.\r\n';
     await deliver(session, ['Ada@Example.com', 'bob@example.com'], message.replace(/^\./gm, '..'));
     expect(simulator.messages).toEqual([
@@ -26,38 +35,55 @@ describe('what it keeps', () => {
     ]);
   });
 
-  test('is the newest, while the counters go on', async () => {
+  test('keeps only the newest messages, but counts all of them', async () => {
     await using simulator = await startSimulator({ retain: 2 });
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     for (const n of [1, 2, 3]) await deliver(session, ['ada@example.com'], `Subject: ${n}\r\n\r\nx\r\n`);
     expect(simulator.messages.map(({ raw }) => raw.slice(0, 10))).toEqual(['Subject: 2', 'Subject: 3']);
     expect(simulator.transactions).toHaveLength(2);
-    expect(simulator.counters).toEqual({ connections: 1, logins: 1, failedLogins: 0, transactions: 3, throttled: 0, accepted: 3 });
+    expect(simulator.counters).toEqual({
+      connections: 1,
+      logins: 1,
+      failedLogins: 0,
+      transactions: 3,
+      throttled: 0,
+      accepted: 3,
+    });
   });
 
-  test('can be waited for, until the simulator closes', async () => {
+  test('resolves and rejects waitFor, and rejects it when the simulator closes', async () => {
     await using simulator = await startSimulator();
     const one = simulator.waitFor(({ counters }) => counters.accepted === 1);
-    const never = expect(simulator.waitFor(({ counters }) => counters.accepted === 2)).rejects.toThrow('was closed before');
-    using session = await dialIn(simulator);
+    const never = expect(simulator.waitFor(({ counters }) => counters.accepted === 2)).rejects.toThrow(
+      'was closed before',
+    );
+    using session = await logInTo(simulator);
     await deliver(session, ['ada@example.com']);
     await one;
-    await simulator.waitFor(({ transactions }) => transactions[0]?.reply?.startsWith('250 2.0.0 OK ') ?? false);
+    await simulator.waitFor(
+      ({ transactions }) => transactions[0]?.reply?.startsWith('250 2.0.0 OK ') ?? false,
+    );
     await simulator.close();
     await never;
   });
 });
 
-describe('the HTTP port', () => {
-  const json = (body: unknown) => ({ method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+describe('HTTP port', () => {
+  const json = (body: unknown) => ({
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
 
-  test('lists messages newest first, shows one, and its text as nothing but text', async () => {
+  test('lists messages newest first, returns one, and its text as text/plain', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     for (const n of [1, 2]) await deliver(session, ['ada@example.com'], `Subject: ${n}\r\n\r\n<script>\r\n`);
     const [first, second] = simulator.messages;
     const list = await (await fetch(`${simulator.httpUrl}/messages`)).text();
-    expect(JSON.parse(list)).toMatchObject({ messages: [{ id: second?.id, recipients: ['ada@example.com'] }, { id: first?.id }] });
+    expect(JSON.parse(list)).toMatchObject({
+      messages: [{ id: second?.id, recipients: ['ada@example.com'] }, { id: first?.id }],
+    });
     expect(list).not.toContain('Subject');
     expect(await (await fetch(`${simulator.httpUrl}/messages/${first?.id}`)).json()).toEqual(first);
     const raw = await fetch(`${simulator.httpUrl}/messages/${first?.id}/raw`);
@@ -67,24 +93,29 @@ describe('the HTTP port', () => {
     expect(await (await fetch(`${simulator.httpUrl}/counters`)).json()).toEqual(simulator.counters);
   });
 
-  test('forgets messages, but goes on counting', async () => {
+  test('deletes messages without resetting the counters', async () => {
     await using simulator = await startSimulator();
-    using session = await dialIn(simulator);
+    using session = await logInTo(simulator);
     await deliver(session, ['ada@example.com']);
     expect((await fetch(`${simulator.httpUrl}/messages`, { method: 'DELETE' })).status).toBe(204);
     expect(simulator.messages).toEqual([]);
     expect(simulator.counters.accepted).toBe(1);
   });
 
-  test('breaks and heals logins', async () => {
+  test('starts and ends login faults', async () => {
     await using simulator = await startSimulator();
-    using session = await dial(simulator, 'implicit');
-    await session.say('EHLO client.test');
-    const login = (password: string) => session.say(`AUTH PLAIN ${base64(`\0bot@acme.test\0${password}`)}`);
-    expect((await fetch(`${simulator.httpUrl}/login-fault`, json({ fault: 'too-many-logins' }))).status).toBe(200);
+    using session = await connectTo(simulator, 'implicit');
+    await session.command('EHLO client.test');
+    const login = (password: string) =>
+      session.command(`AUTH PLAIN ${base64(`\0bot@acme.test\0${password}`)}`);
+    expect((await fetch(`${simulator.httpUrl}/login-fault`, json({ fault: 'too-many-logins' }))).status).toBe(
+      200,
+    );
     expect(await login('abcdefghijklmnop')).toMatch(/^454 4\.7\.0 /);
     await fetch(`${simulator.httpUrl}/login-fault`, json({ fault: null }));
-    expect((await fetch(`${simulator.httpUrl}/password`, json({ password: 'qrstuvwxyzabcdef' }))).status).toBe(204);
+    expect(
+      (await fetch(`${simulator.httpUrl}/password`, json({ password: 'qrstuvwxyzabcdef' }))).status,
+    ).toBe(204);
     expect(await login('abcdefghijklmnop')).toMatch(/^535-5\.7\.8 /);
     expect(await login('qrstuvwxyzabcdef')).toMatch(/^235 /);
   });
@@ -100,7 +131,7 @@ describe('the HTTP port', () => {
     ['/login-fault', 415, { method: 'POST', body: '{"fault": null}' }],
     ['/password', 400, json({ password: '' })],
     ['/password', 413, json({ password: 'x'.repeat(70_000) })],
-  ])('%s may answer %i', async (path, status, init) => {
+  ])('responds to %s with %i', async (path, status, init) => {
     await using simulator = await startSimulator();
     expect((await fetch(`${simulator.httpUrl}${path}`, init)).status).toBe(status);
   });
@@ -116,27 +147,43 @@ describe('nodemailer', () => {
       auth: { user: simulator.user, pass: simulator.password },
       tls: options.tls ?? { ca: simulator.ca },
     });
-  const message = { from: 'bot@acme.test', to: ['ada@example.com', 'no-such-user@simulator.test'], subject: 'Hello', text: '.dots\n..\n.' };
+  const message = {
+    from: 'bot@acme.test',
+    to: ['ada@example.com', 'no-such-user@simulator.test'],
+    subject: 'Hello',
+    text: '.dots\n..\n.',
+  };
 
-  test.each([false, true])('delivers over TLS it verified, and sees who was refused (TLS from the first byte: %s)', async (secure) => {
-    await using simulator = await startSimulator();
-    const transport = connectTo(simulator, { secure });
-    const info = await transport.sendMail(message);
-    expect(info).toMatchObject({ accepted: ['ada@example.com'], rejected: ['no-such-user@simulator.test'] });
-    expect(plain(`${info.response}\r\n`)).toBe(ACCEPTED);
-    expect(simulator.messages[0]?.raw).toMatch(/^Subject: Hello\r$/m);
-    expect(simulator.messages[0]?.raw).toMatch(/\r\n\r\n\.dots\r\n\.\.\r\n\.\r\n$/);
-    expect(simulator.transactions).toHaveLength(1);
-  });
+  test.each([false, true])(
+    'delivers over verified TLS, and reports refused recipients (implicit TLS: %s)',
+    async (secure) => {
+      await using simulator = await startSimulator();
+      const transport = connectTo(simulator, { secure });
+      const info = await transport.sendMail(message);
+      expect(info).toMatchObject({
+        accepted: ['ada@example.com'],
+        rejected: ['no-such-user@simulator.test'],
+      });
+      expect(normalize(`${info.response}\r\n`)).toBe(ACCEPTED);
+      expect(simulator.messages[0]?.raw).toMatch(/^Subject: Hello\r$/m);
+      expect(simulator.messages[0]?.raw).toMatch(/\r\n\r\n\.dots\r\n\.\.\r\n\.\r\n$/);
+      expect(simulator.transactions).toHaveLength(1);
+    },
+  );
 
-  test.each([false, true])('refuses the certificate unless it trusts the authority (TLS from the first byte: %s)', async (secure) => {
-    await using simulator = await startSimulator();
-    const transport = connectTo(simulator, { secure, tls: {} });
-    await expect(transport.sendMail(message)).rejects.toMatchObject({ message: expect.stringContaining('self-signed certificate') });
-    expect(simulator.counters).toMatchObject({ connections: 1, logins: 0, transactions: 0 });
-  });
+  test.each([false, true])(
+    'refuses the certificate unless it trusts the CA (implicit TLS: %s)',
+    async (secure) => {
+      await using simulator = await startSimulator();
+      const transport = connectTo(simulator, { secure, tls: {} });
+      await expect(transport.sendMail(message)).rejects.toMatchObject({
+        message: expect.stringContaining('self-signed certificate'),
+      });
+      expect(simulator.counters).toMatchObject({ connections: 1, logins: 0, transactions: 0 });
+    },
+  );
 
-  test('finds smtp.gmail.com in the certificate, and no other name', async () => {
+  test('accepts the certificate for smtp.gmail.com, and for no other name', async () => {
     await using simulator = await startSimulator();
     await connectTo(simulator, { tls: { ca: simulator.ca, servername: 'smtp.gmail.com' } }).sendMail(message);
     const other = connectTo(simulator, { tls: { ca: simulator.ca, servername: 'smtp.example.com' } });
@@ -145,15 +192,15 @@ describe('nodemailer', () => {
 });
 
 describe('closing', () => {
-  test('ends every connection at once, whatever it is doing, and frees the ports', async () => {
+  test('closes every connection at once, at any stage, and frees the ports', async () => {
     const simulator = await startSimulator();
-    using idle = await dial(simulator, 'starttls');
-    using midway = await dialIn(simulator);
+    using idle = await connectTo(simulator, 'starttls');
+    using midway = await logInTo(simulator);
     midway.write(lines('MAIL FROM:<bot@acme.test>', 'RCPT TO:<slow+60s@simulator.test>', 'DATA'));
     for (const _ of [1, 2, 3]) await midway.read();
     midway.write('Subject: x\r\n\r\nx\r\n.\r\n');
     await simulator.close();
-    await Promise.all([idle.hungUp, midway.hungUp]);
+    await Promise.all([idle.closed, midway.closed]);
     const { starttlsPort, tlsPort, httpPort } = simulator;
     await using next = await startSimulator({ starttlsPort, tlsPort, httpPort });
     expect(next.url).toBe(`smtp://localhost:${starttlsPort},smtps://localhost:${tlsPort}`);

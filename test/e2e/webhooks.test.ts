@@ -4,41 +4,46 @@ import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, test } from 'vitest';
 import type { MessageResource } from '../../src/http/schemas/message.ts';
-import { startWithGmail } from '../helpers/gmail.ts';
 import { ADMIN_KEY, API_KEY } from '../helpers/service.ts';
+import { startWithGmail } from '../helpers/smtp/gmail.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 'new').toString('base64')}`;
 const FORMER = `whsec_${Buffer.alloc(32, 'old').toString('base64')}`;
 const HELLO = { to: 'ada@example.com', subject: 'Hello', text: 'Hello.' };
 
-interface Told {
+interface WebhookEvent {
   readonly type: string;
   readonly timestamp: string;
   readonly sequence?: number;
   readonly data: MessageResource & { readonly user?: string; readonly code?: string };
 }
 
-/** A receiver that checks every call as the public package does, and takes it. */
+/** A receiver that verifies every call with the public package and accepts it. */
 async function startReceiver(secret: string) {
   const webhook = new Webhook(secret);
-  const told: Told[] = [];
+  const events: WebhookEvent[] = [];
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
-    told.push(webhook.verify(Buffer.concat(chunks).toString(), request.headers as Record<string, string>) as Told);
+    events.push(
+      webhook.verify(
+        Buffer.concat(chunks).toString(),
+        request.headers as Record<string, string>,
+      ) as WebhookEvent,
+    );
     response.end();
-    server.emit('told');
+    server.emit('event');
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hooks/mail`,
-    told,
-    /** The first event of this type, of this message if one is named. */
-    async event(type: string, id?: string): Promise<Told> {
+    events,
+    /** Resolves with the first event of this type, and of this message if `id` is given. */
+    async event(type: string, id?: string): Promise<WebhookEvent> {
       for (;;) {
-        const found = told.find((one) => one.type === type && (id === undefined || one.data.id === id));
+        const found = events.find((one) => one.type === type && (id === undefined || one.data.id === id));
         if (found) return found;
-        await once(server, 'told');
+        await once(server, 'event');
       }
     },
     async [Symbol.asyncDispose]() {
@@ -58,7 +63,7 @@ describe('WEBHOOK_URL', () => {
     ['partially_sent', ['ada@example.com', 'no-such-user@simulator.test'], {}],
     ['failed', 'no-such-user@simulator.test', {}],
     ['uncertain', 'drop-after-dot@simulator.test', { ON_UNCERTAIN: 'hold' }],
-  ])('is told when a message is %s', async (status, to, env) => {
+  ])('receives message.%s', async (status, to, env) => {
     await using receiver = await startReceiver(SECRET);
     await using app = await startWithGmail({ env: environment(receiver.url, env) });
     const { body } = await app.service.send({ ...HELLO, to, metadata: { crm_id: '42' } });
@@ -69,7 +74,7 @@ describe('WEBHOOK_URL', () => {
     expect(Object.keys(event)).toEqual(['type', 'timestamp', 'sequence', 'data']);
   });
 
-  test('is told when a message is deferred, canceled or expired, in an order that the sequence tells', async () => {
+  test('receives message.deferred, message.canceled and message.expired, ordered by sequence', async () => {
     await using receiver = await startReceiver(SECRET);
     await using app = await startWithGmail({ env: environment(receiver.url), backoffScale: 1 });
     const { id } = (await app.service.send({ ...HELLO, to: 'greylisted@simulator.test' })).body;
@@ -83,27 +88,33 @@ describe('WEBHOOK_URL', () => {
     expect((await receiver.event('message.expired', late.body.id)).data.status).toBe('expired');
   });
 
-  test('is told when an account is paused and when it goes on', async () => {
+  test('receives account.paused and account.resumed', async () => {
     await using receiver = await startReceiver(SECRET);
     await using app = await startWithGmail({ env: environment(receiver.url) });
     app.gmail.setPassword('another-password');
     await app.service.send(HELLO);
     const paused = await receiver.event('account.paused');
-    expect(paused.data).toMatchObject({ user: 'bot@simulator.test', status: 'paused', code: 'bad_credentials' });
+    expect(paused.data).toMatchObject({
+      user: 'bot@simulator.test',
+      status: 'paused',
+      code: 'bad_credentials',
+    });
     app.gmail.setPassword('abcdefghijklmnop');
     const resumed = await receiver.event('account.resumed');
     expect(resumed.data).toMatchObject({ user: 'bot@simulator.test', status: 'ready', code: null });
   });
 
-  test('can be verified with the former secret while it is being changed', async () => {
+  test('gets calls that verify with the previous secret while it is being rotated', async () => {
     await using receiver = await startReceiver(FORMER);
-    await using app = await startWithGmail({ env: environment(receiver.url, { WEBHOOK_SECRET: `${SECRET}, ${FORMER}` }) });
+    await using app = await startWithGmail({
+      env: environment(receiver.url, { WEBHOOK_SECRET: `${SECRET}, ${FORMER}` }),
+    });
     await app.service.send(HELLO);
     expect((await receiver.event('message.sent')).data.status).toBe('sent');
   });
 });
 
-test('the webhook_url of a key is told of the messages of that key only, and of no account', async () => {
+test('the webhook_url of a key receives only the messages of that key, and no account events', async () => {
   await using all = await startReceiver(SECRET);
   await using own = await startReceiver(SECRET);
   const keys = [
@@ -111,19 +122,22 @@ test('the webhook_url of a key is told of the messages of that key only, and of 
     { name: 'boss', secret: ADMIN_KEY, scopes: ['admin'], webhook_url: all.url },
   ];
   await using app = await startWithGmail({ env: environment(all.url, { API_KEYS: JSON.stringify(keys) }) });
-  const byBoss = (await app.service.send(HELLO, { headers: { authorization: `Bearer ${ADMIN_KEY}` } })).body.id;
+  const byBoss = (await app.service.send(HELLO, { headers: { authorization: `Bearer ${ADMIN_KEY}` } })).body
+    .id;
   await all.event('message.sent', byBoss);
   const byCrm = (await app.service.send(HELLO)).body.id;
   await Promise.all([all.event('message.sent', byCrm), own.event('message.sent', byCrm)]);
-  expect(own.told.map(({ data }) => data.id)).toEqual([byCrm]);
-  // The key's own is the same as that of all: once is enough.
-  expect(all.told.map(({ data }) => data.id)).toEqual([byBoss, byCrm]);
+  expect(own.events.map(({ data }) => data.id)).toEqual([byCrm]);
+  // The URL of this key equals WEBHOOK_URL, so each event is sent once.
+  expect(all.events.map(({ data }) => data.id)).toEqual([byBoss, byCrm]);
 });
 
-test('a webhook to a private address is not called unless its host is allowed, and the log says why', async () => {
+test('a webhook to a private address is refused unless its host is allowed, and the reason is logged', async () => {
   await using receiver = await startReceiver(SECRET);
   const { port } = new URL(receiver.url);
-  const env = environment(`https://localhost:${port}/token=SECRET-IN-URL`, { WEBHOOK_ALLOWED_HOSTS: 'crm.internal' });
+  const env = environment(`https://localhost:${port}/token=SECRET-IN-URL`, {
+    WEBHOOK_ALLOWED_HOSTS: 'crm.internal',
+  });
   await using app = await startWithGmail({ env, backoffScale: 1 });
   await app.service.send(HELLO, { wait: 10 });
   await expect
@@ -135,13 +149,16 @@ test('a webhook to a private address is not called unless its host is allowed, a
       reason: expect.stringContaining('WEBHOOK_ALLOWED_HOSTS'),
     });
   expect(JSON.stringify(app.service.logs)).not.toContain('SECRET-IN-URL');
-  expect(receiver.told).toEqual([]);
+  expect(receiver.events).toEqual([]);
 });
 
-test('what webhooks have not been told when the service stops is named in the log', async () => {
-  await using app = await startWithGmail({ env: environment('http://127.0.0.1:9/nobody-listens'), backoffScale: 1 });
+test('webhook events that are undelivered at shutdown are logged', async () => {
+  await using app = await startWithGmail({
+    env: environment('http://127.0.0.1:9/nobody-listens'),
+    backoffScale: 1,
+  });
   await app.service.send(HELLO, { wait: 10 });
   await app.service.close();
-  const line = app.service.logs.find(({ msg }) => String(msg).startsWith('webhooks were not told'));
+  const line = app.service.logs.find(({ msg }) => String(msg).startsWith('undelivered webhook events lost'));
   expect(line).toMatchObject({ level: 40, lost: [expect.stringMatching(/^evt_/)] });
 });

@@ -2,20 +2,20 @@ import { connect } from 'node:net';
 import { Writable } from 'node:stream';
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify';
 import { pino } from 'pino';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
 import { createMemoryIdempotency } from '../../src/adapters/memory/idempotency.ts';
-import { createMemoryRates } from '../../src/adapters/memory/rates.ts';
-import type { Caller } from '../../src/core/caller.ts';
-import type { Delivery } from '../../src/core/delivery.ts';
+import { createMemoryRateCounter } from '../../src/adapters/memory/rate-counter.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import type { Caller } from '../../src/core/auth/caller.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { AppError } from '../../src/core/errors.ts';
-import { createEvents } from '../../src/core/events.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
-import { type Draft, recipientsOf } from '../../src/core/message.ts';
+import type { Draft } from '../../src/core/message/message.ts';
 import { createMessages } from '../../src/core/messages.ts';
-import type { IdempotencyLedger } from '../../src/core/ports.ts';
-import { refuseByClock } from '../../src/core/times.ts';
+import type { Composer } from '../../src/core/ports/composer.ts';
+import type { IdempotencyStore } from '../../src/core/ports/idempotency-store.ts';
+import type { Templates } from '../../src/core/ports/templates.ts';
 import { type AppOptions, buildApp } from '../../src/http/app.ts';
-import { NO_TEMPLATES } from './core.ts';
+import { NO_TEMPLATES, startCore } from './core.ts';
 import { aDelivery } from './delivery.ts';
 import { aKey } from './keys.ts';
 
@@ -23,7 +23,10 @@ export const CRM_SECRET = 'crm-secret-0123456789-abcdefghij';
 export const SHOP_SECRET = 'shop-secret-0123456789-abcdefgh';
 export const ADMIN_SECRET = 'boss-secret-0123456789-abcdefgh';
 
-/** Those of an app under test, unless it is given others. */
+const DEFAULT_FROM = { email: 'no-reply@acme.com', name: 'Acme' };
+const MAX_MESSAGE_BYTES = 35_882_577;
+
+/** The default API keys of an app under test. */
 export const KEYS = [
   aKey(CRM_SECRET, { name: 'crm' }),
   aKey(SHOP_SECRET, { name: 'shop' }),
@@ -45,62 +48,64 @@ export interface Accepted {
 
 export interface AppUnderTest extends AsyncDisposable {
   readonly app: FastifyInstance;
-  /** What the intake took, in order. */
+  /** The accepted messages, in order. */
   readonly accepted: readonly Accepted[];
   /** Every log line so far. */
   readonly logs: readonly Record<string, unknown>[];
-  /** The ids that a request waits for now. */
+  /** The ids that requests are waiting for. */
   readonly waiting: ReadonlySet<string>;
-  /** Puts a delivery into the store. */
+  /** Stores a delivery, in place of any with the same id. */
   keep(delivery: Delivery): Delivery;
-  /** Changes a delivery and ends the wait for it. */
+  /** Stores a delivery as settled, with this patch, and ends the wait for it. */
   settle(id: string, patch: Partial<Delivery>): void;
-  /** Ends the wait for a delivery without news, as when its sender is paused. */
+  /** Ends the wait for a delivery without an outcome, as when its account is paused. */
   letGo(id: string): void;
   inject(options: InjectOptions): Promise<LightMyRequestResponse>;
-  /** POST /send with a good key. */
+  /** POST /send with a valid key. */
   send(body: unknown, headers?: Record<string, string>): Promise<LightMyRequestResponse>;
   get(url: string, headers?: Record<string, string>): Promise<LightMyRequestResponse>;
   /** Starts listening; resolves with the base URL. */
   listen(): Promise<string>;
 }
 
-/** The HTTP layer over a fake core in memory. */
+/**
+ * Starts the HTTP layer over `startCore`: a real intake, store, waiters and suppressions in memory,
+ * and
+ * accounts that own every address. No attempt is made, so a message stays queued until `settle`.
+ */
 export async function startApp(overrides: Partial<AppOptions> = {}): Promise<AppUnderTest> {
   const accepted: Accepted[] = [];
-  const deliveries = new Map<string, Delivery>();
-  const waiting = new Map<string, (delivery: Delivery | null) => void>();
+  const waiting = new Map<string, AbortController>();
   const logs: Record<string, unknown>[] = [];
-
-  const store = {
-    get: async (id: string) => deliveries.get(id) ?? null,
-    tombstone: async () => null,
-    list: async () => [...deliveries.values()].reverse(),
-    async update(from: Delivery, to: Delivery) {
-      const isCurrent = deliveries.get(from.id)?.revision === from.revision;
-      if (isCurrent) deliveries.set(to.id, to);
-      return isCurrent;
+  const core = startCore(never, {
+    senders: [{ user: 'bot@acme.com', from: DEFAULT_FROM }],
+    fromPolicy: 'allow',
+    dispatch: false,
+    intake: {
+      templates: overrides.templates ?? ANY_TEMPLATE,
+      composer: COMPOSER,
+      maxMessageBytes: MAX_MESSAGE_BYTES,
     },
-    refusal: () => null,
-  };
+  });
+  const { store, queue, events } = core;
 
-  function toDelivery({ template: _, ...message }: Draft, caller: Caller, patch: Partial<Delivery> = {}): Delivery {
-    const status = message.scheduledAt === null ? 'queued' : 'scheduled';
-    const recipients = recipientsOf(message.envelope).map((email) => ({ email, status: 'pending', smtp: null }) as const);
-    return aDelivery({ ...message, owner: caller.name, status, recipients, ...patch });
+  async function put(delivery: Delivery): Promise<void> {
+    const current = await store.get(delivery.id);
+    if (current) await store.update(current, delivery);
+    else await store.insert(delivery);
   }
 
   const app = await buildApp({
     logger: pino({ base: null, level: 'debug' }, collectLines(logs)),
     version: '1.2.3',
-    keyring: createKeyring(KEYS, createMemoryBooks()),
+    apiKeys: createApiKeys(KEYS, createMemorySharedState()),
     rateLimit: { max: 10_000, windowMs: 60_000 },
-    rates: createMemoryRates(),
+    rates: createMemoryRateCounter(),
     trustProxy: [],
-    maxMessageBytes: 35_882_577,
+    maxMessageBytes: MAX_MESSAGE_BYTES,
     freeBytes: () => 256 * 1024 * 1024,
     accounts: {
-      defaultFrom: { email: 'no-reply@acme.com', name: 'Acme' },
+      defaultFrom: DEFAULT_FROM,
       budget: () => ({ limit: 2000, left: 1999, freesAt: Date.now() + 3_600_000 }),
       list: async () => [],
       verify: async (user) => {
@@ -109,38 +114,29 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     },
     durability: 'memory',
     intake: {
-      async accept(draft, caller, _requestId, id) {
-        refuseByClock(draft);
-        const delivery = toDelivery(draft, caller, id === undefined ? {} : { id });
+      ...core.intake,
+      async accept(draft, caller, requestId, id) {
+        const delivery = await core.intake.accept(draft, caller, requestId, id);
         accepted.push({ draft, caller, delivery });
-        deliveries.set(delivery.id, delivery);
         return delivery;
-      },
-      check: async (draft) => refuseByClock(draft),
-      async preview(draft, caller) {
-        refuseByClock(draft);
-        return {
-          delivery: toDelivery(draft, caller),
-          composed: { size: 1234, headers: [{ name: 'Subject', value: draft.envelope.subject }] },
-        };
       },
     },
     waiters: {
-      wait(id, _ms, signal) {
-        const { promise, resolve } = Promise.withResolvers<Delivery | null>();
-        waiting.set(id, resolve);
-        signal.addEventListener('abort', () => resolve(null));
-        return promise.finally(() => waiting.delete(id));
+      wait(id, ms, signal, options) {
+        const release = new AbortController();
+        waiting.set(id, release);
+        const either = AbortSignal.any([signal, release.signal]);
+        return core.waiters.wait(id, ms, either, options).finally(() => waiting.delete(id));
       },
     },
     store,
     messages: createMessages({
       store: { ...store, ...overrides.store },
-      queue: { async push() {}, async done() {}, async reschedule() {} },
-      events: createEvents(),
+      queue,
+      events,
       isDraining: overrides.isDraining ?? (() => false),
     }),
-    suppressions: { get: async () => null, list: async () => [], enter: never, remove: async () => false },
+    suppressions: core.suppressions,
     templates: NO_TEMPLATES,
     toText: String,
     idempotency: createLedger(),
@@ -156,30 +152,51 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       return new Set(waiting.keys());
     },
     keep(delivery) {
-      deliveries.set(delivery.id, delivery);
+      void put(delivery);
       return delivery;
     },
     settle(id, patch) {
-      const delivery = { ...(deliveries.get(id) ?? aDelivery({ id })), content: null, finishedAt: Date.now(), ...patch };
-      deliveries.set(id, delivery);
-      waiting.get(id)?.(delivery);
+      void (async () => {
+        const delivery = (await store.get(id)) ?? aDelivery({ id });
+        const settled = { ...delivery, content: null, finishedAt: Date.now(), ...patch };
+        await put(delivery);
+        await put(settled);
+        events.emit('message.settled', settled);
+      })();
     },
-    letGo: (id) => waiting.get(id)?.(null),
+    letGo: (id) => waiting.get(id)?.abort(),
     inject: (options) => app.inject(options),
     send: (body, headers = {}) =>
-      app.inject({ method: 'POST', url: '/send', headers: { ...CRM, 'content-type': 'application/json', ...headers }, body: toText(body) }),
+      app.inject({
+        method: 'POST',
+        url: '/send',
+        headers: { ...CRM, 'content-type': 'application/json', ...headers },
+        body: toText(body),
+      }),
     get: (url, headers = CRM) => app.inject({ method: 'GET', url, headers }),
     listen: () => app.listen({ host: '127.0.0.1', port: 0 }),
     async [Symbol.asyncDispose]() {
-      for (const release of waiting.values()) release(null);
+      core.waiters.release();
       app.server.closeAllConnections();
       await app.close();
+      await core[Symbol.asyncDispose]();
     },
   };
 }
 
+/** Renders every id to the same text. */
+const ANY_TEMPLATE: Pick<Templates, 'render'> = {
+  render: () => ({ subject: 'Hello', html: null, text: 'Hello.' }),
+};
+
+/** Stands in for encoding: the size is not under test here. */
+const COMPOSER: Composer = {
+  compose: async ({ envelope }) => ({ size: 1234, headers: [{ name: 'Subject', value: envelope.subject }] }),
+  typeOf: () => 'application/octet-stream',
+};
+
 async function never(): Promise<never> {
-  throw new Error('Not in this test');
+  throw new Error('no attempts in tests of HTTP');
 }
 
 function toText(body: unknown): string | Buffer {
@@ -195,13 +212,15 @@ function collectLines(lines: Record<string, unknown>[]): Writable {
   });
 }
 
-/** The ledger of the memory backend: one that is away or slow is made of it. */
-export function createLedger(): IdempotencyLedger {
-  const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
-  return createMemoryIdempotency({ claims: bounds, answers: bounds });
+/** The idempotency store of the memory backend. */
+export function createLedger(): IdempotencyStore {
+  const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarlyDrop() {} };
+  return createMemoryIdempotency({ claims: bounds, responses: bounds });
 }
 
-/** Sends bytes over a connection of its own; resolves with all that came back when the server has closed it. */
+/**
+ * Sends bytes over a new connection. Resolves with everything received once the server closes it.
+ */
 export async function exchange(url: string, bytes: string | Buffer): Promise<string> {
   const { hostname, port } = new URL(url);
   const socket = connect(Number(port), hostname);

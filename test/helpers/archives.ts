@@ -2,7 +2,7 @@ import { buffer } from 'node:stream/consumers';
 import { crc32, deflateRawSync } from 'node:zlib';
 import { pack } from 'tar-stream';
 
-/** Names and contents; a name that ends in / is a directory. */
+/** Names and contents. A name that ends in / is a directory. */
 export type Files = readonly (readonly [name: string | Buffer, content?: Buffer])[];
 
 export interface ZipOptions {
@@ -12,7 +12,10 @@ export interface ZipOptions {
   readonly flags?: number;
 }
 
-/** A zip as PKWARE's APPNOTE has it: local headers and contents, central directory, its end. */
+/**
+ * Creates a zip as PKWARE's APPNOTE defines it: local headers and contents, central directory, its
+ * end.
+ */
 export function zip(files: Files, { method = 8, flags = 0x800 }: ZipOptions = {}): Buffer {
   const locals: Buffer[] = [];
   const directory: Buffer[] = [];
@@ -46,7 +49,8 @@ export function zip(files: Files, { method = 8, flags = 0x800 }: ZipOptions = {}
 
 export async function tar(files: readonly (readonly [name: string, content?: Buffer])[]): Promise<Buffer> {
   const packed = pack();
-  for (const [name, content = Buffer.alloc(0)] of files) packed.entry({ name, type: name.endsWith('/') ? 'directory' : 'file' }, content);
+  for (const [name, content = Buffer.alloc(0)] of files)
+    packed.entry({ name, type: name.endsWith('/') ? 'directory' : 'file' }, content);
   packed.finalize();
   return buffer(packed as AsyncIterable<Buffer>);
 }

@@ -2,19 +2,23 @@ import { mkdtempDisposableSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { AccountConfig } from '../../src/config/account.ts';
+import type { AccountConfig } from '../../src/config/account-config.ts';
+import { type Config, ConfigError, parseConfig } from '../../src/config/config.ts';
 import type { Environment } from '../../src/config/environment.ts';
-import { type Config, ConfigError, parseConfig } from '../../src/config.ts';
-import type { Credentials } from '../../src/core/credentials.ts';
+import type { Credentials } from '../../src/core/accounts/credentials.ts';
 
 export const SECRET = 'Zx9-secret-of-the-crm-0123456789';
-export const REQUIRED = { API_KEYS: `crm:${SECRET}`, GMAIL_USER: 'bot@acme.com', GMAIL_APP_PASSWORD: 'abcd efgh ijkl mnop' };
+export const REQUIRED = {
+  API_KEYS: `crm:${SECRET}`,
+  GMAIL_USER: 'bot@acme.com',
+  GMAIL_APP_PASSWORD: 'abcd efgh ijkl mnop',
+};
 
 export function configOf(env: Environment): Config {
   return parseConfig({ ...REQUIRED, ...env }).config;
 }
 
-/** The only account there is. */
+/** Returns the only account. */
 export function accountOf(env: Environment): AccountConfig {
   const { accounts } = configOf(env);
   expect(accounts).toHaveLength(1);
@@ -25,16 +29,19 @@ export function credentialsOf(env: Environment): Credentials | null {
   return accountOf(env).credentials?.() ?? null;
 }
 
-/** What is read by functions stands in their place, so that configurations can be compared. */
+/** Replaces functions by what they return, so that configurations can be compared. */
 export function plain({ reloadApiKeys, ...config }: Config) {
   return {
     ...config,
     reloaded: reloadApiKeys(),
-    accounts: config.accounts.map((account) => ({ ...account, credentials: account.credentials?.() ?? null })),
+    accounts: config.accounts.map((account) => ({
+      ...account,
+      credentials: account.credentials?.() ?? null,
+    })),
   };
 }
 
-/** The error for an environment that is otherwise right. */
+/** Returns the error for an otherwise valid environment. */
 export function errorOf(env: Environment): ConfigError {
   try {
     parseConfig({ ...REQUIRED, ...env });
@@ -42,18 +49,20 @@ export function errorOf(env: Environment): ConfigError {
     if (error instanceof ConfigError) return error;
     throw error;
   }
-  throw new Error('the configuration was taken');
+  throw new Error('the configuration was accepted');
 }
 
-/** What is said about the one variable that is wrong. */
+/** Returns the problem of the only invalid variable. */
 export function problemOf(variable: string, value: string, env: Environment = {}): string {
   const { problems } = errorOf({ ...env, [variable]: value });
   expect(problems).toEqual([{ variable, message: expect.any(String) }]);
   return problems[0]?.message ?? '';
 }
 
-/** A file that is gone when the test ends. */
-export function fileOf(content: string): Disposable & { readonly path: string; write(content: string): void; remove(): void } {
+/** Creates a file that is removed when the test ends. */
+export function fileOf(
+  content: string,
+): Disposable & { readonly path: string; write(content: string): void; remove(): void } {
   const folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-'));
   const path = join(folder.path, 'secret');
   writeFileSync(path, content);

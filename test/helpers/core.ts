@@ -1,19 +1,24 @@
-import { createArchiveInspector } from '../../src/adapters/archive/inspector.ts';
+import { createArchiveInspector } from '../../src/adapters/archive/archive-inspector.ts';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
-import { createAccount } from '../../src/core/account.ts';
-import { newAccountBook } from '../../src/core/account-book.ts';
-import { type AccountsOptions, createAccounts } from '../../src/core/accounts.ts';
-import type { Address } from '../../src/core/address.ts';
-import type { Delivery } from '../../src/core/delivery.ts';
-import { createDispatcher } from '../../src/core/dispatcher.ts';
+import { createAccount } from '../../src/core/accounts/account.ts';
+import { newAccountState } from '../../src/core/accounts/account-state.ts';
+import { type AccountsOptions, createAccounts } from '../../src/core/accounts/accounts.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import type { Fault, Job, Outcome } from '../../src/core/delivery/outcome.ts';
+import { createDispatcher } from '../../src/core/dispatch/dispatcher.ts';
+import type { OnUncertain } from '../../src/core/dispatch/retry-policy.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import { createIntake, type IntakeDeps } from '../../src/core/intake.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
+import { createIntake, type IntakeDeps } from '../../src/core/intake/intake.ts';
+import type { Address } from '../../src/core/message/address.ts';
 import { createMessages } from '../../src/core/messages.ts';
-import type { AttemptWatch, Backend, Book, Fault, Job, Outcome } from '../../src/core/ports.ts';
+import type { Backend } from '../../src/core/ports/backend.ts';
+import type { SharedValue } from '../../src/core/ports/shared-state.ts';
+import type { AttemptObserver } from '../../src/core/ports/transport.ts';
 import type { Allowance } from '../../src/core/quota.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
+import type { Usage } from '../../src/core/usage.ts';
 import { createWaiters } from '../../src/core/waiters.ts';
 import { aDraft } from './delivery.ts';
 import { aCaller } from './keys.ts';
@@ -21,64 +26,74 @@ import { aCaller } from './keys.ts';
 export const CALLER = aCaller();
 export const AMPLE: Allowance = { messages: 1_000_000, recipients: 1_000_000, reserve: 0 };
 
-/** What a transport would say. `user` is the account that sends. */
+/** Returns the outcome of an attempt in place of a transport. `user` is the account that sends. */
 export type Send = (job: Job, user: string) => Promise<Outcome> | Outcome;
 
 export interface CoreSetup {
-  /** The accounts; their From is their own address, or the one given. */
+  /** The accounts. The default From of each is its own address. */
   readonly senders?: readonly { user: string; aliases?: readonly string[]; from?: Address }[];
   readonly fromPolicy?: AccountsOptions['fromPolicy'];
   readonly allowance?: Allowance;
   readonly rate?: number;
-  readonly lanes?: number;
+  readonly workers?: number;
   readonly backend?: Backend;
-  /** Whether sessions come about, or every attempt ends before. */
+  /** Whether attempts reach the message, or end before a session is ready. Default: true. */
   readonly login?: boolean;
   readonly backoffScale?: number;
   readonly retryForMs?: number;
   readonly retainMs?: number;
   readonly intake?: Partial<IntakeDeps>;
-  readonly onUncertain?: 'retry' | 'hold';
+  /** Whether dispatchers make attempts. Otherwise messages stay queued. Default: true. */
+  readonly dispatch?: boolean;
+  /** Randomness of the back-off, from 0 to 1. Default: always 0.5. */
+  readonly random?: () => number;
+  readonly onUncertain?: OnUncertain;
   readonly verify?: (user: string) => Promise<Fault | null>;
 }
 
 export type Core = ReturnType<typeof startCore>;
 
-/** Core with its real parts and the memory backend, and transports that do what the test says. Close it with `await using`. */
+/**
+ * Starts core with its real modules and the memory backend, and with transports that the test
+ * controls.
+ * Close it with `await using`.
+ */
 export function startCore(send: Send, setup: CoreSetup = {}) {
   const {
     senders = [{ user: 'bot@acme.com' }],
     fromPolicy = 'reject',
     allowance = AMPLE,
-    lanes = 1,
+    workers = 1,
     backend = aBackend(setup.retainMs),
     login = true,
     backoffScale = 0.0005,
     retryForMs = 10_000,
+    dispatch = true,
+    random = () => 0.5,
   } = setup;
-  const { queue, store, books } = backend;
+  const { queue, store, sharedState } = backend;
   const events = createEvents().setMaxListeners(0);
   const jobs: (Job & { readonly user: string })[] = [];
   const failures: unknown[] = [];
-  events.on('lane.failed', (_id, error) => failures.push(error));
+  events.on('worker.failed', (_id, error) => failures.push(error));
 
   const members = senders.map(({ user, aliases = [], from = { email: user, name: null } }) => {
     const account = createAccount(user, {
       events,
       backoffScale,
-      connections: lanes,
-      connectionsHere: lanes,
+      connections: workers,
+      connectionsHere: workers,
       allowance,
       rate: setup.rate ?? null,
-      books,
-      book: aBook(newAccountBook(books.now())),
-      keepConnections: () => 0,
+      sharedState,
+      state: aSharedValue(newAccountState(sharedState.now())),
+      closeIdleConnections: () => 0,
     });
     const transport = {
-      async send(job: Job, watch?: AttemptWatch) {
+      async send(job: Job, watch?: AttemptObserver) {
         if (login) {
-          watch?.begun();
-          watch?.answered();
+          watch?.messageStarted();
+          watch?.envelopeAccepted();
         }
         jobs.push({ ...job, user });
         return send(job, user);
@@ -88,20 +103,33 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     return { account, transport, from, aliases };
   });
   const accounts = createAccounts({ senders: members, sandbox: () => null, fromPolicy, queue, store });
-  const policy = { retryForMs, onUncertain: setup.onUncertain ?? 'retry', backoffScale: backoffScale * 2, random: () => 0.5 } as const;
+  const policy = {
+    retryForMs,
+    onUncertain: setup.onUncertain ?? 'retry',
+    backoffScale: backoffScale * 2,
+    random,
+  } as const;
   const dispatchers = members.map(({ account, transport }) =>
-    createDispatcher({ queue, store, events, policy, accounts, account, transport, lanes }),
+    createDispatcher({ queue, store, events, policy, accounts, account, transport, workers }),
   );
   let draining = false;
-  const composer = { compose: async () => ({ size: 1, headers: [] }), typeOf: () => 'application/octet-stream' };
+  const composer = {
+    compose: async () => ({ size: 1, headers: [] }),
+    typeOf: () => 'application/octet-stream',
+  };
   const inspector = createArchiveInspector();
   const isDraining = () => draining;
-  const suppressions = createSuppressions({ store: backend.suppressions, events, learn: true, onError: (error) => failures.push(error) });
+  const suppressions = createSuppressions({
+    store: backend.suppressions,
+    events,
+    suppressRefused: true,
+    onError: (error) => failures.push(error),
+  });
   const intake = createIntake({
     queue,
     store,
     accounts,
-    keyring: createKeyring([], books),
+    apiKeys: createApiKeys([], sharedState),
     suppressions,
     templates: NO_TEMPLATES,
     composer,
@@ -115,7 +143,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const messages = createMessages({ queue, store, events, isDraining });
   const waiters = createWaiters({ store, events });
   for (const { account } of members) void account.join();
-  for (const dispatcher of dispatchers) dispatcher.start();
+  if (dispatch) for (const dispatcher of dispatchers) dispatcher.start();
   const drain = () => Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
 
   return {
@@ -125,6 +153,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     waiters,
     intake,
     messages,
+    suppressions,
     queue,
     accounts,
     events,
@@ -134,7 +163,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     async outcomeOf(id: string): Promise<Delivery> {
       for (;;) {
         const delivery = await store.get(id);
-        if (!delivery) throw new Error(`${id} is lost`);
+        if (!delivery) throw new Error(`${id} does not exist`);
         if (delivery.finishedAt !== null) return delivery;
         await new Promise((resolve) => events.once('message.settled', resolve));
       }
@@ -146,9 +175,9 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   };
 }
 
-/** A book in memory. */
-export function aBook<Value>(value: Value): Book<Value> {
-  return { current: value, read: async () => value, change: async (edit) => edit(value) };
+/** A shared value in memory. */
+export function aSharedValue<Value>(value: Value, usage: Usage = []): SharedValue<Value> {
+  return { value, usage, read: async () => value, change: async (edit) => edit(value, usage) };
 }
 
 export const NO_TEMPLATES = {

@@ -1,4 +1,7 @@
-/** Runs it, and returns the CPU time of this process that it took, in ms: other work on the machine hardly changes that. */
+/**
+ * Runs `run` and returns its CPU time in ms. Unlike wall-clock time, other work on the machine
+ * hardly changes it.
+ */
 export function cpuTimeOf(run: () => void): number {
   const before = process.cpuUsage();
   run();

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { Delivery } from '../../src/core/delivery.ts';
-import type { Draft, Message } from '../../src/core/message.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import type { Draft, Message } from '../../src/core/message/message.ts';
 
-/** A small valid message, with what the test cares about put over it. */
+/** A small valid message, with the patch of the test. */
 export function aMessage(patch: Partial<Message> & { to?: string[]; text?: string } = {}): Message {
   const { to = ['ada@example.com'], text = 'Hello.', ...rest } = patch;
   return {
@@ -32,13 +32,13 @@ export function aMessage(patch: Partial<Message> & { to?: string[]; text?: strin
   };
 }
 
-/** The same, as a request asks for it. */
+/** The same message as a draft. */
 export function aDraft(patch: Parameters<typeof aMessage>[0] & { template?: Draft['template'] } = {}): Draft {
   const { template = null, ...rest } = patch;
   return { ...aMessage(rest), template };
 }
 
-/** A delivery as intake makes it, with what the test cares about put over it. */
+/** A delivery as intake creates it, with the patch of the test. */
 export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
   const id = `msg_${randomBytes(16).toString('hex')}`;
   const { envelope, content } = aMessage();

@@ -2,29 +2,49 @@ import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, isIP, type Server } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
-import { type DoctorOptions, examine } from '../../src/doctor/examine.ts';
-import type { Check, Report } from '../../src/doctor/report.ts';
-import type { Family, Wire } from '../../src/doctor/wire.ts';
-import { createCertificate } from '../../src/simulator/certificate.ts';
-import { bitString, context, integer, objectIdentifier, octetString, sequence, set, utcTime, utf8String } from '../../src/simulator/der.ts';
+import type { Check } from '../../src/doctor/check.ts';
+import { type DoctorOptions, runDoctor } from '../../src/doctor/doctor.ts';
+import type { Family, NetworkOptions } from '../../src/doctor/net/sockets.ts';
+import type { Report } from '../../src/doctor/report.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
+import { createCertificate } from '../../src/simulator/tls/certificate.ts';
+import {
+  bitString,
+  context,
+  integer,
+  objectIdentifier,
+  octetString,
+  sequence,
+  set,
+  utcTime,
+  utf8String,
+} from '../../src/simulator/tls/der.ts';
 import { API_KEY, APP_PASSWORD } from './service.ts';
 
 export interface Setup {
   /** SMTP_URL. */
   readonly smtp: string;
   readonly env?: Record<string, string | undefined>;
-  readonly wire?: DoctorOptions['wire'];
+  readonly network?: DoctorOptions['network'];
   readonly compareWith?: DoctorOptions['compareWith'];
   readonly sendTo?: string;
 }
 
-/** Long enough for a loaded machine. */
+/** Long enough for a busy machine. */
 const LIMIT_MS = 3000;
 
-/** What the doctor reports. Loopback only: what it compares with is a port that nobody listens on, unless told otherwise. */
-export function diagnose({ smtp, env, wire, compareWith = { host: '127.0.0.1', port: 9 }, sendTo }: Setup): Promise<Report> {
-  return examine({
+/**
+ * Runs the doctor against loopback addresses only. The comparison endpoint is a closed port unless
+ * given.
+ */
+export function diagnose({
+  smtp,
+  env,
+  network,
+  compareWith = { host: '127.0.0.1', port: 9 },
+  sendTo,
+}: Setup): Promise<Report> {
+  return runDoctor({
     env: {
       API_KEYS: `crm:${API_KEY}`,
       GMAIL_USER: 'bot@simulator.test',
@@ -35,28 +55,33 @@ export function diagnose({ smtp, env, wire, compareWith = { host: '127.0.0.1', p
     version: '0.0.0-test',
     sendTo: sendTo ?? null,
     compareWith,
-    wire: { limitMs: LIMIT_MS, resolve: resolving({ 4: '127.0.0.1' }), ...wire },
+    network: { limitMs: LIMIT_MS, resolve: resolveTo({ 4: '127.0.0.1' }), ...network },
   });
 }
 
-/** A resolver that has these addresses for every name: what `localhost` means differs from machine to machine. */
-export function resolving(addresses: Partial<Record<Family, string>>): Wire['resolve'] {
+/**
+ * Returns a resolver with these addresses for every name, since `localhost` differs between
+ * machines.
+ */
+export function resolveTo(addresses: Partial<Record<Family, string>>): NetworkOptions['resolve'] {
   return async (host, family) => {
     const address = isIP(host) === family ? host : addresses[family];
-    if (address === undefined) throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' });
+    if (address === undefined)
+      throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' });
     return [address];
   };
 }
 
-/** The same against a simulator that is trusted. */
+/** Runs the doctor against a simulator whose certificate is trusted. */
 export function diagnoseWith(gmail: Simulator, setup: Partial<Setup> = {}): Promise<Report> {
-  return diagnose({ smtp: gmail.url, ...setup, wire: { ca: gmail.ca, ...setup.wire } });
+  return diagnose({ smtp: gmail.url, ...setup, network: { ca: gmail.ca, ...setup.network } });
 }
 
-/** The only line of this id, or the one for a target that matches. */
-export function lineOf({ checks }: Report, id: string, target: RegExp = /.*/): Check {
+/** Returns the only check with this id, or the one whose target matches. */
+export function checkOf({ checks }: Report, id: string, target: RegExp = /.*/): Check {
   const found = checks.filter((check) => check.id === id && target.test(check.target));
-  if (found.length !== 1 || !found[0]) throw new Error(`${found.length} lines of ${id}:\n${JSON.stringify(checks, null, 2)}`);
+  if (found.length !== 1 || !found[0])
+    throw new Error(`${found.length} checks with the id ${id}:\n${JSON.stringify(checks, null, 2)}`);
   return found[0];
 }
 
@@ -64,27 +89,30 @@ export interface Listener extends AsyncDisposable {
   readonly port: number;
 }
 
-/** Listens on one address, and takes connections in silence. */
+/** Listens on one address, and accepts connections without sending anything. */
 export function listenOn(host: string): Promise<Listener> {
   return open(createServer(), host);
 }
 
-/** A TLS server that greets, gives the same answer to each line, if any, and keeps what it hears. */
+/**
+ * Starts a TLS server that sends a greeting, sends `reply` for each chunk it receives, and records
+ * them.
+ */
 export async function startTlsServer(
   certificate: { cert: string; key: string },
-  answer = '',
-): Promise<Listener & { readonly heard: string[] }> {
-  const heard: string[] = [];
+  reply = '',
+): Promise<Listener & { readonly received: string[] }> {
+  const received: string[] = [];
   const server = createTlsServer(certificate, (socket) => {
     socket.on('data', (chunk) => {
-      heard.push(String(chunk));
-      socket.write(answer);
+      received.push(String(chunk));
+      socket.write(reply);
     });
     socket.on('error', () => {});
     socket.write('220 tls.test ESMTP\r\n');
   });
   server.on('tlsClientError', () => {});
-  return { ...(await open(server, '127.0.0.1')), heard };
+  return { ...(await open(server, '127.0.0.1')), received };
 }
 
 async function open(server: Server, host: string): Promise<Listener> {
@@ -105,8 +133,14 @@ async function open(server: Server, host: string): Promise<Listener> {
 const DAY_MS = 24 * 60 * 60 * 1000;
 const ECDSA_WITH_SHA256 = sequence(objectIdentifier('1.2.840.10045.4.3.2'));
 
-/** A certificate for localhost that signs itself, valid over these days from now; it is its own authority. */
-export function certificateFor(fromDays: number, untilDays: number): { ca: string; cert: string; key: string } {
+/**
+ * Creates a self-signed certificate for localhost, valid between these days from now. It is its own
+ * CA.
+ */
+export function certificateFor(
+  fromDays: number,
+  untilDays: number,
+): { ca: string; cert: string; key: string } {
   const { key } = createCertificate(['localhost']);
   const name = sequence(set(sequence(objectIdentifier('2.5.4.3'), utf8String('Short-lived CA'))));
   const names = sequence(context(2, Buffer.from('localhost'), 'primitive'));

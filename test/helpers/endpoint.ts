@@ -1,9 +1,14 @@
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, createServer as createRawServer, type Server as RawServer, type Socket } from 'node:net';
+import {
+  type AddressInfo,
+  createServer as createRawServer,
+  type Server as RawServer,
+  type Socket,
+} from 'node:net';
 
-/** A call as an endpoint got it. */
+/** A request as the endpoint received it. */
 export interface Heard {
   readonly method: string;
   readonly path: string;
@@ -14,19 +19,19 @@ export interface Heard {
 export interface Endpoint extends AsyncDisposable {
   readonly port: number;
   readonly heard: readonly Heard[];
-  /** How many connections were made to it. */
+  /** Number of connections so far. */
   readonly connections: number;
 }
 
 export interface EndpointOptions {
-  /** 204 if absent. */
+  /** Sends the response. Default: 204. */
   readonly answer?: (response: ServerResponse, heard: Heard) => void;
   readonly tls?: { readonly cert: string; readonly key: string };
   readonly host?: string;
   readonly port?: number;
 }
 
-/** An HTTP server that takes webhooks. */
+/** An HTTP server that receives webhooks. */
 export async function startEndpoint({ answer, tls, host, port }: EndpointOptions = {}): Promise<Endpoint> {
   const heard: Heard[] = [];
   const server: Server = tls ? createTlsServer(tls) : createServer();
@@ -40,11 +45,15 @@ export async function startEndpoint({ answer, tls, host, port }: EndpointOptions
   });
   server.on('tlsClientError', () => {});
   const listening = await listen(server, host, port);
-  return Object.defineProperty({ ...listening, heard }, 'connections', { get: () => listening.sockets.length }) as unknown as Endpoint;
+  return Object.defineProperty({ ...listening, heard }, 'connections', {
+    get: () => listening.sockets.length,
+  }) as unknown as Endpoint;
 }
 
-/** Answers whatever is sent with these bytes. */
-export async function startRawEndpoint(answer: (socket: Socket, request: string, connection: number) => void) {
+/** A TCP server that calls `answer` for each chunk it receives. */
+export async function startRawEndpoint(
+  answer: (socket: Socket, request: string, connection: number) => void,
+) {
   let count = 0;
   const server = createRawServer((socket) => {
     count += 1;

@@ -5,15 +5,18 @@ import { join } from 'node:path';
 
 const [LIBRARY] = globSync('/usr/lib/*/faketime/libfaketimeMT.so.1');
 
-/** Whether libfaketime is installed. A machine of ours without it fails its tests; a newcomer’s skips them. */
+/**
+ * Whether libfaketime is installed. Always true with CI=true, so that its tests fail where it is
+ * missing.
+ */
 export const hasFaketime = LIBRARY !== undefined || process.env.CI === 'true';
 
-/** A wall clock for processes that are started with this environment. Their monotonic clock stays the real one. */
+/** A wall clock for processes with this environment. Their monotonic clock stays real. */
 export interface FakeClock extends AsyncDisposable {
   readonly env: Record<string, string>;
-  /** Makes it jump to this many seconds from the real time. */
+  /** Sets the clock to the real time plus this offset, in seconds. */
   jumpTo(offsetS: number): Promise<void>;
-  /** What it says, in epoch ms. */
+  /** The fake time, in epoch ms. */
   now(): number;
 }
 
@@ -31,7 +34,12 @@ export async function startFakeClock(): Promise<FakeClock> {
 
   await jumpTo(0);
   return {
-    env: { LD_PRELOAD: LIBRARY, FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: '1', DONT_FAKE_MONOTONIC: '1' },
+    env: {
+      LD_PRELOAD: LIBRARY,
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_NO_CACHE: '1',
+      DONT_FAKE_MONOTONIC: '1',
+    },
     jumpTo,
     now: () => Date.now() + offset * 1000,
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),

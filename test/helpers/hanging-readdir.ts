@@ -1,10 +1,12 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
-// Loaded by --import into a process of ours: the first directory it reads never ends, and a thread of Node's pool waits for ever.
+// Loaded with --import: the first readdir of the process never ends and blocks a thread of Node's
+// pool.
 fs.promises.readdir = (() => {
   process.stderr.write('reading\n');
-  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => process.stderr.write(`got ${name}\n`));
+  for (const name of ['SIGTERM', 'SIGINT'] as const)
+    process.once(name, () => process.stderr.write(`got ${name}\n`));
   return new Promise(() => fs.readFile(process.env.FIFO ?? '', () => {}));
 }) as unknown as typeof fs.promises.readdir;
 syncBuiltinESMExports();

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { DEFAULT_SCOPES, UNRESTRICTED } from '../../src/config/api-key.ts';
-import type { ApiKey, Caller } from '../../src/core/caller.ts';
+import { DEFAULT_SCOPES, UNRESTRICTED } from '../../src/config/api-key-config.ts';
+import type { ApiKey, Caller } from '../../src/core/auth/caller.ts';
 
-/** A caller that may send and read all it likes, with what the test cares about put over it. */
+/** A caller without restrictions, with the patch of the test. */
 export function aCaller(patch: Partial<Caller> = {}): Caller {
   return { ...UNRESTRICTED, name: 'crm', scopes: DEFAULT_SCOPES, ...patch };
 }

@@ -1,21 +1,22 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { API_KEY } from './service.ts';
+import { createSimulatorEnv } from './smtp/simulator-env.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
-/** `outtray serve` with standard output in a file, as a shell redirects it. */
+/** `outtray serve` with its standard output redirected to a file by a shell. */
 export interface LoggingService extends AsyncDisposable {
   readonly pid: number;
   readonly url: string;
   /** Resolves when GET /livez returns 200. */
   ready(): Promise<void>;
-  /** Sends a message and waits for its outcome. Returns the status of the response. */
+  /**
+   * Sends a message and waits for its outcome. Returns the status of the response, or 0 if there
+   * was none.
+   */
   send(to: string): Promise<number>;
   signal(name: NodeJS.Signals): void;
   /** The exit code. */
@@ -26,20 +27,32 @@ export interface LoggingSetup {
   readonly gmail: Simulator;
   /** A file, a FIFO or a device. */
   readonly log: string;
-  /** What a shell does with the descriptor of standard output: `> "$LOG"` unless given. */
+  /** Shell redirection of standard output. Default: `> "$LOG"`. */
   readonly redirect?: string;
   readonly env?: Record<string, string>;
-  /** The command that runs it. */
+  /** A command that runs the service as its argument. */
   readonly under?: readonly string[];
 }
 
-export async function serveLoggingTo({ gmail, log, redirect = '> "$LOG"', env = {}, under = [] }: LoggingSetup): Promise<LoggingService> {
-  const folder = await mkdtemp(join(tmpdir(), 'outtray-log-'));
-  const ca = join(folder, 'ca.pem');
-  await writeFile(ca, gmail.ca);
+export async function serveLoggingTo({
+  gmail,
+  log,
+  redirect = '> "$LOG"',
+  env = {},
+  under = [],
+}: LoggingSetup): Promise<LoggingService> {
+  const simulatorEnv = await createSimulatorEnv(gmail);
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const [command = 'sh', ...args] = [...under, 'sh', '-c', `exec "$0" "$@" ${redirect}`, process.execPath, MAIN, 'serve'];
+  const [command = 'sh', ...args] = [
+    ...under,
+    'sh',
+    '-c',
+    `exec "$0" "$@" ${redirect}`,
+    process.execPath,
+    MAIN,
+    'serve',
+  ];
   const child = spawn(command, args, {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: {
@@ -47,10 +60,7 @@ export async function serveLoggingTo({ gmail, log, redirect = '> "$LOG"', env = 
       LOG: log,
       PORT: String(port),
       API_KEYS: `crm:${API_KEY}`,
-      GMAIL_USER: gmail.user,
-      GMAIL_APP_PASSWORD: gmail.password,
-      SMTP_URL: gmail.url,
-      NODE_EXTRA_CA_CERTS: ca,
+      ...simulatorEnv.env,
       ...env,
     },
   });
@@ -60,13 +70,17 @@ export async function serveLoggingTo({ gmail, log, redirect = '> "$LOG"', env = 
     url,
     async ready() {
       while ((await statusOf(`${url}/livez`)) !== 200) {
-        if (child.exitCode !== null) throw new Error(`it exited with code ${child.exitCode}`);
+        if (child.exitCode !== null) throw new Error(`the service exited with code ${child.exitCode}`);
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },
     send(to) {
       const body = JSON.stringify({ to, subject: 'Hello', text: 'Hello, Ada.' });
-      const headers = { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json', prefer: 'wait=20' };
+      const headers = {
+        authorization: `Bearer ${API_KEY}`,
+        'content-type': 'application/json',
+        prefer: 'wait=20',
+      };
       return statusOf(`${url}/send`, { method: 'POST', headers, body });
     },
     signal: (name) => void child.kill(name),
@@ -74,12 +88,12 @@ export async function serveLoggingTo({ gmail, log, redirect = '> "$LOG"', env = 
     async [Symbol.asyncDispose]() {
       child.kill('SIGKILL');
       await ended;
-      await rm(folder, { recursive: true });
+      await simulatorEnv[Symbol.asyncDispose]();
     },
   };
 }
 
-/** The status of the response; 0 if there was none. */
+/** Returns the status of the response, or 0 if there was none. */
 async function statusOf(url: string, init?: RequestInit): Promise<number> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(30_000), ...init });
@@ -99,9 +113,9 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-/** A program that reads a FIFO. */
+/** A program that reads the log from a FIFO. */
 export interface LogReader extends AsyncDisposable {
-  /** The complete lines it has read so far, parsed. */
+  /** Returns the complete lines it has read so far, parsed. */
   readonly lines: () => Record<string, unknown>[];
   signal(name: NodeJS.Signals): void;
   readonly ended: Promise<unknown>;
@@ -127,7 +141,7 @@ export function readLog(command: string, fifo: string): LogReader {
   };
 }
 
-/** @throws {SyntaxError} if a complete line is not JSON: it was torn */
+/** @throws {SyntaxError} if a complete line is not JSON, because it was torn */
 export function parseLines(text: string): Record<string, unknown>[] {
   return text
     .split('\n')

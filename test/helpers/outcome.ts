@@ -1,16 +1,16 @@
+import type { Fault, Outcome } from '../../src/core/delivery/outcome.ts';
 import type { ErrorCode } from '../../src/core/errors.ts';
-import type { Fault, Outcome } from '../../src/core/ports.ts';
 
 const REPLY = { code: 250, enhanced: '2.0.0', response: 'OK 1722933305 abc - gsmtp' };
 
-/** A fault as classify() makes it, with what the test cares about put over it. */
+/** A fault as classify() returns it, with the patch of the test. */
 export function aFault(code: ErrorCode, patch: Partial<Omit<Fault, 'error'>> = {}): Fault {
   return {
     error: {
       code,
       scope: patch.scope === 'account' ? 'account' : 'message',
       detail: `${code} happened.`,
-      hint: 'Mend it.',
+      hint: 'Fix it.',
       smtp: { code: 450, enhanced: null, response: code },
     },
     scope: 'message',
@@ -21,7 +21,7 @@ export function aFault(code: ErrorCode, patch: Partial<Omit<Fault, 'error'>> = {
   };
 }
 
-/** The server took the message for these recipients and refused those. */
+/** The server accepted the message for some recipients, and may have refused others. */
 export function anAcceptance(accepted: readonly string[], refused: Outcome['refused'] = []): Outcome {
   return { accepted, refused, reply: REPLY, fault: null, server: 'localhost:587' };
 }

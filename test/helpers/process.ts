@@ -1,29 +1,31 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Simulator } from '../../src/simulator/simulator.ts';
+import { createSimulatorEnv } from './smtp/simulator-env.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 
-/** A process of ours, as an operator runs it. */
+/** A process of the `outtray` command. */
 export interface Running extends AsyncDisposable {
-  /** Standard output and standard error so far. */
+  /** Returns standard output and standard error so far. */
   readonly output: () => { readonly out: string; readonly err: string };
-  /** Resolves with the first match in standard output. */
+  /** Resolves with the first match in standard output. Rejects if the process exits without one. */
   saw(pattern: RegExp): Promise<RegExpExecArray>;
   signal(name: NodeJS.Signals): void;
-  /** The exit code. */
+  /** Resolves with the exit code. */
   readonly ended: Promise<number | null>;
 }
 
 /**
- * Runs `outtray <args>` with this environment and nothing of ours.
+ * Runs `outtray <args>` with this environment, and no other variable but PATH.
  *
- * @param cwd by default a folder without a `.env`: the one of a developer does not count
+ * @param cwd by default a folder without a `.env`, so that a developer's file has no effect
  */
-export function run(args: readonly string[], env: Record<string, string> = {}, cwd = import.meta.dirname): Running {
+export function run(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  cwd = import.meta.dirname,
+): Running {
   const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
@@ -54,7 +56,8 @@ export function run(args: readonly string[], env: Record<string, string> = {}, c
         const again = () => {
           const match = pattern.exec(out);
           if (match) resolve(match);
-          else if (child.exitCode !== null) reject(new Error(`it ended without ${pattern}:\n${out}${err}`));
+          else if (child.exitCode !== null)
+            reject(new Error(`the process exited without ${pattern}:\n${out}${err}`));
           else return;
           looking.delete(again);
         };
@@ -71,26 +74,20 @@ export function run(args: readonly string[], env: Record<string, string> = {}, c
   };
 }
 
-/** `outtray serve` against the simulator, trusting its CA the way an operator would. */
-export async function serveAgainst(gmail: Simulator, env: Record<string, string> = {}): Promise<Running & { url: string }> {
-  const folder = await mkdtemp(join(tmpdir(), 'outtray-'));
-  const ca = join(folder, 'ca.pem');
-  await writeFile(ca, gmail.ca);
-  const running = run(['serve'], {
-    PORT: '0',
-    GMAIL_USER: gmail.user,
-    GMAIL_APP_PASSWORD: gmail.password,
-    SMTP_URL: gmail.url,
-    NODE_EXTRA_CA_CERTS: ca,
-    ...env,
-  });
+/** Runs `outtray serve` against the simulator, and trusts its CA through NODE_EXTRA_CA_CERTS. */
+export async function serveAgainst(
+  gmail: Simulator,
+  env: Record<string, string> = {},
+): Promise<Running & { url: string }> {
+  const simulatorEnv = await createSimulatorEnv(gmail);
+  const running = run(['serve'], { PORT: '0', ...simulatorEnv.env, ...env });
   const [, url = ''] = await running.saw(/"url":"(http:[^"]+)"/);
   return {
     ...running,
     url,
     async [Symbol.asyncDispose]() {
       await running[Symbol.asyncDispose]();
-      await rm(folder, { recursive: true });
+      await simulatorEnv[Symbol.asyncDispose]();
     },
   };
 }

@@ -5,23 +5,25 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** Whether there is a Redis to test with. A machine of ours without one fails its tests; a newcomer’s skips them. */
+/** Whether redis-server is installed. Without it the tests are skipped, but fail if CI=true. */
 export const hasRedis = spawnSync('redis-server', ['--version']).status === 0 || process.env.CI === 'true';
 
-/** A real Redis, on a port and in a folder of its own. */
+/** A real Redis with its own port and folder. */
 export interface RedisServer extends AsyncDisposable {
   readonly port: number;
   readonly dir: string;
-  /** Of one of its databases. */
+  /** Returns the URL of a database. */
   url(db?: number): string;
-  /** Ends it as a power failure would, as far as its process is concerned. */
+  /** Ends the process with SIGKILL. */
   kill(): Promise<void>;
-  /** On the same port, with what it has kept in its folder. */
+  /** Starts it again on the same port, with the data in its folder. */
   restart(): Promise<void>;
   signal(name: NodeJS.Signals): void;
 }
 
-/** @param config lines as in redis.conf, such as `appendonly yes`; by default it keeps nothing on disk */
+/**
+ * @param config lines of redis.conf, such as `appendonly yes`; by default it stores nothing on disk
+ */
 export async function startRedis(config: readonly string[] = []): Promise<RedisServer> {
   const dir = await mkdtemp(join(tmpdir(), 'ot5-redis-'));
   const port = await freePort();
@@ -57,7 +59,7 @@ async function launch(port: number, dir: string, config: readonly string[]): Pro
   let log = '';
   await new Promise<void>((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', () => reject(new Error(`redis-server has ended:\n${log}`)));
+    child.once('exit', () => reject(new Error(`redis-server exited:\n${log}`)));
     child.stdout?.on('data', (chunk) => {
       log += chunk;
       if (log.includes('Ready to accept connections')) resolve();

@@ -1,30 +1,43 @@
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import type { Deadlines } from '../../src/adapters/smtp/server-options.ts';
-import { parseConfig } from '../../src/config.ts';
-import { isSettled, type Status } from '../../src/core/delivery.ts';
+import { parseConfig } from '../../src/config/config.ts';
+import { isSettled, type Status } from '../../src/core/delivery/delivery.ts';
 import type { MessageResource, PreviewResource } from '../../src/http/schemas/message.ts';
 import type { Problem } from '../../src/http/schemas/problem.ts';
-import { openService, type Service } from '../../src/service.ts';
+import { openService, type Service } from '../../src/service/service.ts';
 
 export const API_KEY = 'crm-secret-0123456789-abcdefghij';
 export const ADMIN_KEY = 'boss-secret-0123456789-abcdefghi';
 export const APP_PASSWORD = 'abcdefghijklmnop';
 
-/** Short enough for tests, long enough for a loaded machine. */
-const DEADLINES: Deadlines = { dnsMs: 2000, connectMs: 3000, greetingMs: 2000, tokenMs: 2000, setupMs: 4000, bodyMs: 8000 };
+/** Short enough for tests, and long enough for a loaded machine. */
+const DEADLINES: Deadlines = {
+  dnsMs: 2000,
+  connectMs: 3000,
+  greetingMs: 2000,
+  tokenMs: 2000,
+  setupMs: 4000,
+  bodyMs: 8000,
+};
 
 export interface ServiceUnderTest extends AsyncDisposable {
   readonly url: string;
   /** Every log line so far, parsed. */
   readonly logs: readonly Record<string, unknown>[];
-  /** POST /send, with Prefer: wait if asked for. */
-  send(body: unknown, options?: { wait?: number; headers?: Record<string, string>; signal?: AbortSignal }): Promise<Answer>;
+  /** POST /send, with `Prefer: wait` if `wait` is given, in seconds. */
+  send(
+    body: unknown,
+    options?: { wait?: number; headers?: Record<string, string>; signal?: AbortSignal },
+  ): Promise<Answer>;
   /** GET /messages/{id}. */
   get(id: string): Promise<MessageAnswer>;
-  /** The message once it is settled, by asking for it again and again. Rejects if there is no such message. */
+  /** Polls until the message is settled. Rejects if it does not exist. */
   settled(id: string): Promise<MessageAnswer>;
-  /** How many of these messages have each status; those on their way count as `waiting`. Rejects if one has disappeared. */
+  /**
+   * Counts these messages by status, and unsettled ones as `waiting`. Rejects if one does not
+   * exist.
+   */
   tally(ids: readonly string[]): Promise<Tally>;
   request(path: string, init?: RequestInit): Promise<Answer>;
   close(): Promise<void>;
@@ -36,7 +49,7 @@ export interface Answer {
   readonly body: MessageAnswer;
 }
 
-/** A message resource, a problem, or the preview of a dry run: the test knows which it asked for. */
+/** A message resource, a problem, or the preview of a dry run. */
 export type MessageAnswer = MessageResource & Partial<Omit<Problem, 'status'>> & Partial<PreviewResource>;
 
 export type Tally = Partial<Record<Status | 'waiting', number>>;
@@ -50,7 +63,7 @@ export interface ServiceSetup {
   readonly deadlines?: Partial<Deadlines>;
 }
 
-/** The whole service on an ephemeral port, as `outtray serve` starts it. */
+/** Starts the whole service on an ephemeral port, as `outtray serve` does. */
 export async function startService(setup: ServiceSetup): Promise<ServiceUnderTest> {
   const logs: Record<string, unknown>[] = [];
   const { config } = parseConfig({
@@ -74,7 +87,11 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
   async function request(path: string, init: RequestInit = {}): Promise<Answer> {
     const headers = { authorization: `Bearer ${API_KEY}`, ...init.headers };
     const response = await fetch(`${service.url}${path}`, { ...init, headers });
-    return { status: response.status, headers: response.headers, body: (await response.json()) as MessageAnswer };
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (await response.json()) as MessageAnswer,
+    };
   }
   async function get(id: string): Promise<MessageAnswer> {
     const { status, body } = await request(`/messages/${id}`);
@@ -90,7 +107,12 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
     send(body, { wait, headers = {}, signal } = {}) {
       const prefer: Record<string, string> = wait ? { prefer: `wait=${wait}` } : {};
       const all = { 'content-type': 'application/json', ...prefer, ...headers };
-      return request('/send', { method: 'POST', headers: all, body: JSON.stringify(body), ...(signal && { signal }) });
+      return request('/send', {
+        method: 'POST',
+        headers: all,
+        body: JSON.stringify(body),
+        ...(signal && { signal }),
+      });
     },
     async settled(id) {
       for (;;) {

@@ -1,5 +1,5 @@
-import type { SmtpReply } from '../../src/core/delivery.ts';
-import type { Suppression, SuppressionStore } from '../../src/core/ports.ts';
+import type { SmtpReply } from '../../src/core/delivery/delivery.ts';
+import type { Suppression, SuppressionStore } from '../../src/core/ports/suppression-store.ts';
 
 export const NO_SUCH_USER: SmtpReply = {
   code: 550,
@@ -7,7 +7,7 @@ export const NO_SUCH_USER: SmtpReply = {
   response: 'The email account that you tried to reach does not exist.',
 };
 
-/** One that Gmail refused, with what the test cares about put over it. */
+/** A suppression after a refusal by Gmail, with the patch of the test. */
 export function aSuppression(email: string, patch: Partial<Suppression> = {}): Suppression {
   return {
     email,
@@ -21,8 +21,8 @@ export function aSuppression(email: string, patch: Partial<Suppression> = {}): S
   };
 }
 
-/** Puts it in the place of what there is. */
+/** Stores a suppression, in place of any other for the address. */
 export async function put(store: SuppressionStore, suppression: Suppression): Promise<void> {
   const kept = await store.replace(await store.get(suppression.email), suppression);
-  if (!kept) throw new Error('nobody else changes it');
+  if (!kept) throw new Error('the stored suppression changed meanwhile');
 }

@@ -9,8 +9,10 @@ export interface TemplatesDir extends AsyncDisposable {
   write(path: string, content: string | Uint8Array): Promise<void>;
 }
 
-/** A directory of its own for one test, with these files in it. */
-export async function makeTemplatesDir(files: Readonly<Record<string, string | Uint8Array>>): Promise<TemplatesDir> {
+/** Creates a temporary directory with these files. */
+export async function makeTemplatesDir(
+  files: Readonly<Record<string, string | Uint8Array>>,
+): Promise<TemplatesDir> {
   const dir = await mkdtemp(join(tmpdir(), 'templates-'));
   async function write(path: string, content: string | Uint8Array): Promise<void> {
     await mkdir(dirname(join(dir, path)), { recursive: true });
@@ -22,16 +24,18 @@ export async function makeTemplatesDir(files: Readonly<Record<string, string | U
 
 export interface WatchedTemplates extends TemplatesDir {
   readonly templates: OpenTemplates;
-  /** What onError was told so far. */
+  /** Messages of all errors reported so far. */
   readonly errors: readonly string[];
-  /** How many changes were taken over so far. */
+  /** Number of changes loaded so far. */
   readonly changes: number;
-  /** The next time that a change is taken over, or refused. */
-  next(event: 'change' | 'refusal'): Promise<void>;
+  /** Resolves when the next change is loaded, or rejected. */
+  next(event: 'change' | 'rejection'): Promise<void>;
 }
 
-/** Templates that are read and watched in a directory of their own. */
-export async function openWatchedTemplates(files: Readonly<Record<string, string>>): Promise<WatchedTemplates> {
+/** Opens templates in a temporary directory. */
+export async function openWatchedTemplates(
+  files: Readonly<Record<string, string>>,
+): Promise<WatchedTemplates> {
   const made = await makeTemplatesDir(files);
   const events = new EventEmitter();
   const errors: string[] = [];
@@ -44,7 +48,7 @@ export async function openWatchedTemplates(files: Readonly<Record<string, string
     },
     onError: ({ message }) => {
       errors.push(message);
-      events.emit('refusal');
+      events.emit('rejection');
     },
   });
   return {

@@ -17,50 +17,60 @@ describe('attachments', () => {
     ['too much padding', 'JVBERi0==', 'padded'],
     ['padding in the middle', 'YQ==YWJj', 'Must be base64'],
     ['stray bits at the end', 'YR==', 'Must be base64'],
-    ['characters that are no base64', 'JVB*Ri0=', 'Must be base64'],
+    ['characters outside the alphabet', 'JVB*Ri0=', 'Must be base64'],
     ['padding alone', '====', 'Must be base64'],
-  ])('base64 with %s is refused', async (_, content, words) => {
+  ])('refuses base64 with %s', async (_, content, words) => {
     await using app = await startApp();
-    const answer = await app.send(withFiles({ content }));
-    expect(answer.json().errors).toEqual([
+    const response = await app.send(withFiles({ content }));
+    expect(response.json().errors).toEqual([
       { pointer: '/attachments/0/content', code: 'invalid_base64', detail: expect.stringContaining(words) },
     ]);
   });
 
-  test('every byte arrives as it was sent, whatever the length', async () => {
+  test('decodes every byte for every length', async () => {
     await using app = await startApp();
     const bytes = Buffer.from(Array.from({ length: 256 }, (_, i) => i));
     const files = [0, 1, 2, 3, 255, 256].map((length) => bytes.subarray(0, length));
-    const answer = await app.send(withFiles(...files.map((file) => ({ content: file.toString('base64') }))));
-    expect(answer.statusCode).toBe(202);
+    const response = await app.send(
+      withFiles(...files.map((file) => ({ content: file.toString('base64') }))),
+    );
+    expect(response.statusCode).toBe(202);
     expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual(files);
   });
 
-  test.each(['\r\n', '\n', '\r\n\t', '\n    '])('base64 in lines that end in %j is the file that was encoded', async (end) => {
+  test.each(['\r\n', '\n', '\r\n\t', '\n    '])('decodes base64 in lines separated by %j', async (end) => {
     await using app = await startApp();
     const file = Buffer.from(Array.from({ length: 200 }, (_, i) => i));
     const lines = file.toString('base64').match(/.{1,76}/g) ?? [];
-    const answer = await app.send(withFiles({ content: lines.join(end) }, { content: `${lines.join(end)}${end}` }));
-    expect(answer.statusCode).toBe(202);
+    const response = await app.send(
+      withFiles({ content: lines.join(end) }, { content: `${lines.join(end)}${end}` }),
+    );
+    expect(response.statusCode).toBe(202);
     expect(app.accepted[0]?.draft.content.attachments.map(({ content }) => content)).toEqual([file, file]);
   });
 
-  test('a type that Gmail blocks is told by its own code, the file and the pointer', async () => {
+  test('reports a file type that Gmail blocks with its own code, the file name and a pointer', async () => {
     await using app = await startApp();
-    const answer = await app.send(withFiles({}, { filename: 'setup.EXE' }));
-    expect(answer.statusCode).toBe(422);
-    expect(answer.json()).toMatchObject({
+    const response = await app.send(withFiles({}, { filename: 'setup.EXE' }));
+    expect(response.statusCode).toBe(422);
+    expect(response.json()).toMatchObject({
       code: 'attachment_blocked',
       type: '/problems/attachment_blocked',
       detail: expect.stringContaining('setup.EXE'),
-      errors: [{ pointer: '/attachments/1/filename', code: 'attachment_blocked', detail: expect.stringContaining('".exe"') }],
+      errors: [
+        {
+          pointer: '/attachments/1/filename',
+          code: 'attachment_blocked',
+          detail: expect.stringContaining('".exe"'),
+        },
+      ],
     });
   });
 
-  test('a blocked file among other mistakes is one of the errors', async () => {
+  test('lists a blocked file among the errors of a request', async () => {
     await using app = await startApp();
-    const answer = await app.send({ ...withFiles({ filename: 'a.bat' }), subject: '' });
-    expect(answer.json()).toMatchObject({
+    const response = await app.send({ ...withFiles({ filename: 'a.bat' }), subject: '' });
+    expect(response.json()).toMatchObject({
       code: 'validation_failed',
       errors: [
         { pointer: '/attachments/0/filename', code: 'attachment_blocked' },
@@ -79,34 +89,40 @@ describe('attachments', () => {
     ['a quote that does not end', { content_type: 'text/plain; a="b' }, '/content_type', 'invalid_format'],
     ['brackets around the content_id', { content_id: '<logo>' }, '/content_id', 'invalid_format'],
     ['a space in the content_id', { content_id: 'the logo' }, '/content_id', 'invalid_format'],
-  ])('%s is refused', async (_, file, pointer, code) => {
+  ])('refuses %s', async (_, file, pointer, code) => {
     await using app = await startApp();
-    expect((await app.send(withFiles(file))).json().errors).toMatchObject([{ pointer: `/attachments/0${pointer}`, code }]);
+    expect((await app.send(withFiles(file))).json().errors).toMatchObject([
+      { pointer: `/attachments/0${pointer}`, code },
+    ]);
   });
 
-  test('a line break in the media type is refused', async () => {
+  test('refuses a line break in the media type', async () => {
     await using app = await startApp();
     const { errors } = (await app.send(withFiles({ content_type: 'text/plain\r\nX: y' }))).json();
-    expect(errors).toContainEqual(expect.objectContaining({ pointer: '/attachments/0/content_type', code: 'control_character' }));
+    expect(errors).toContainEqual(
+      expect.objectContaining({ pointer: '/attachments/0/content_type', code: 'control_character' }),
+    );
   });
 
-  test('two inline images of one content_id are refused', async () => {
+  test('refuses two inline images with the same content_id', async () => {
     await using app = await startApp();
-    const answer = await app.send(withFiles({ content_id: 'logo' }, { content_id: 'logo' }));
-    expect(answer.json().errors).toMatchObject([{ pointer: '/attachments', code: 'duplicate_content_id' }]);
+    const response = await app.send(withFiles({ content_id: 'logo' }, { content_id: 'logo' }));
+    expect(response.json().errors).toMatchObject([{ pointer: '/attachments', code: 'duplicate_content_id' }]);
   });
 
-  test('more than 100 are refused', async () => {
+  test('refuses more than 100 attachments', async () => {
     await using app = await startApp();
-    const answer = await app.send(withFiles(...Array(101).fill({})));
-    expect(answer.json().errors).toMatchObject([{ pointer: '/attachments', code: 'too_many' }]);
+    const response = await app.send(withFiles(...Array(101).fill({})));
+    expect(response.json().errors).toMatchObject([{ pointer: '/attachments', code: 'too_many' }]);
   });
 
-  test('there is no attachment by path or URL', async () => {
+  test('refuses attachments by path or URL', async () => {
     await using app = await startApp();
     for (const field of ['path', 'url', 'href', 'raw']) {
-      const answer = await app.send(withFiles({ [field]: 'https://a.example/' }));
-      expect(answer.json().errors).toMatchObject([{ pointer: `/attachments/0/${field}`, code: 'unknown_field' }]);
+      const response = await app.send(withFiles({ [field]: 'https://a.example/' }));
+      expect(response.json().errors).toMatchObject([
+        { pointer: `/attachments/0/${field}`, code: 'unknown_field' },
+      ]);
     }
   });
 });

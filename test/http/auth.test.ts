@@ -1,12 +1,12 @@
 import { describe, expect, test, vi } from 'vitest';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
-import { createAuthenticator } from '../../src/http/plugins/auth.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import { createAuthenticator } from '../../src/http/request/auth.ts';
 import { CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
 
 describe('API keys', () => {
-  test.each(['/send', '/messages/msg_1'])('%s needs one', async (url) => {
+  test.each(['/send', '/messages/msg_1'])('%s requires one', async (url) => {
     await using app = await startApp();
     const answer = await app.inject({ method: url === '/send' ? 'POST' : 'GET', url });
     expect(answer.statusCode).toBe(401);
@@ -14,33 +14,42 @@ describe('API keys', () => {
     expect(answer.json().code).toBe('missing_api_key');
   });
 
-  test.each(['/livez', '/readyz', '/openapi.yaml', '/docs', '/problems/queue_full'])('%s needs none', async (url) => {
-    await using app = await startApp();
-    expect((await app.get(url, {})).statusCode).toBe(200);
-  });
+  test.each(['/livez', '/readyz', '/openapi.yaml', '/docs', '/problems/queue_full'])(
+    '%s requires none',
+    async (url) => {
+      await using app = await startApp();
+      expect((await app.get(url, {})).statusCode).toBe(200);
+    },
+  );
 
   test.each([
     ['another secret', `Bearer ${CRM_SECRET}x`],
     ['a part of the secret', `Bearer ${CRM_SECRET.slice(0, -1)}`],
     ['another word', 'Bearer wrong'],
-  ])('%s is refused, in the same words', async (_, authorization) => {
+  ])('%s is refused with the same text', async (_, authorization) => {
     await using app = await startApp();
     const answer = await app.get('/messages/msg_1', { authorization });
     expect(answer.statusCode).toBe(401);
     expect(answer.headers['www-authenticate']).toBe('Bearer');
-    expect(answer.json()).toMatchObject({ code: 'invalid_api_key', detail: 'API key not recognized', errors: [] });
+    expect(answer.json()).toMatchObject({
+      code: 'invalid_api_key',
+      detail: 'API key not recognized',
+      errors: [],
+    });
   });
 
-  test('the name of the scheme does not mind case', async () => {
+  test('the name of the scheme is case-insensitive', async () => {
     await using app = await startApp();
     expect((await app.send(MAIL, { authorization: `bearer ${CRM_SECRET}` })).statusCode).toBe(202);
   });
 
-  test('without any key nobody gets in', () => {
-    expect(() => createAuthenticator(() => [])({ authorization: `Bearer ${CRM_SECRET}` })).toThrow('API key not recognized');
+  test('every request is refused while no key is configured', () => {
+    expect(() => createAuthenticator(() => [])({ authorization: `Bearer ${CRM_SECRET}` })).toThrow(
+      'API key not recognized',
+    );
   });
 
-  test('a bad key is refused before the body is read', async () => {
+  test('an invalid key is refused before the body is read', async () => {
     await using app = await startApp();
     const answer = await app.send('{ not JSON', { authorization: 'Bearer wrong' });
     expect(answer.statusCode).toBe(401);
@@ -57,8 +66,11 @@ describe('the forms of credentials', () => {
     ['Basic without padding', { authorization: basic('crm', CRM_SECRET).replace(/=+$/, '') }],
     ['Bearer after several spaces', { authorization: `Bearer   ${CRM_SECRET}` }],
     ['the same secret in both headers', { authorization: `Bearer ${CRM_SECRET}`, 'x-api-key': CRM_SECRET }],
-    ['the same secret as Basic and X-API-Key', { authorization: basic('crm', CRM_SECRET), 'x-api-key': CRM_SECRET }],
-  ])('%s is accepted, as the key it belongs to', async (_, headers) => {
+    [
+      'the same secret as Basic and X-API-Key',
+      { authorization: basic('crm', CRM_SECRET), 'x-api-key': CRM_SECRET },
+    ],
+  ])('%s is accepted as the key it belongs to', async (_, headers) => {
     await using app = await startApp();
     const answer = await app.get('/accounts', headers);
     expect(answer.statusCode).toBe(200);
@@ -67,17 +79,17 @@ describe('the forms of credentials', () => {
   });
 
   test.each([
-    ['two good keys', { authorization: `Bearer ${CRM_SECRET}`, 'x-api-key': SHOP_SECRET }],
-    ['a good and a bad one', { authorization: `Bearer ${CRM_SECRET}`, 'x-api-key': 'wrong' }],
-    ['a bad and a good one', { authorization: 'Bearer wrong', 'x-api-key': CRM_SECRET }],
-    ['two bad ones', { authorization: 'Bearer wrong', 'x-api-key': 'worse' }],
-  ])('%s in the two headers are refused, in the same words', async (_, headers) => {
+    ['two valid keys', { authorization: `Bearer ${CRM_SECRET}`, 'x-api-key': SHOP_SECRET }],
+    ['a valid and an invalid key', { authorization: `Bearer ${CRM_SECRET}`, 'x-api-key': 'wrong' }],
+    ['an invalid and a valid key', { authorization: 'Bearer wrong', 'x-api-key': CRM_SECRET }],
+    ['two invalid keys', { authorization: 'Bearer wrong', 'x-api-key': 'worse' }],
+  ])('%s in the two headers are refused with the same text', async (_, headers) => {
     await using app = await startApp();
     const answer = await app.get('/accounts', headers);
     expect([answer.statusCode, answer.headers['www-authenticate']]).toEqual([401, 'Bearer']);
     expect(answer.json()).toMatchObject({
       code: 'invalid_api_key',
-      detail: 'The Authorization and X-API-Key headers have different credentials: send one of the two.',
+      detail: 'The Authorization and X-API-Key headers have different credentials: send only one of them.',
     });
   });
 
@@ -86,23 +98,28 @@ describe('the forms of credentials', () => {
     ['no name', basic('', CRM_SECRET)],
     ['an unknown name', basic('nobody', CRM_SECRET)],
     ['a name in another case', basic('CRM', CRM_SECRET)],
-    ['the beginning of the name', basic('cr', CRM_SECRET)],
+    ['a prefix of the name', basic('cr', CRM_SECRET)],
     ['another secret', basic('crm', `${CRM_SECRET}x`)],
     ['a secret of another key', basic('crm', SHOP_SECRET)],
-  ])('Basic with %s is refused, in the same words', async (_, authorization) => {
+  ])('Basic with %s is refused with the same text', async (_, authorization) => {
     await using app = await startApp();
     const answer = await app.get('/accounts', { authorization });
     expect([answer.statusCode, answer.headers['www-authenticate']]).toEqual([401, 'Bearer']);
     expect(answer.json()).toMatchObject({
       code: 'invalid_api_key',
-      detail: 'No key has this name and this secret: the Basic user name must be the name of the key, the password its secret.',
+      detail:
+        'No API key has this name and secret: the Basic user name must be the name of the key, the password its secret.',
     });
   });
 
   test('a secret with a colon in it is accepted', async () => {
     const secret = `crm:${CRM_SECRET}`;
-    await using app = await startApp({ keyring: createKeyring([aKey(secret)], createMemoryBooks()) });
-    for (const headers of [{ authorization: `Bearer ${secret}` }, { 'x-api-key': secret }, { authorization: basic('crm', secret) }]) {
+    await using app = await startApp({ apiKeys: createApiKeys([aKey(secret)], createMemorySharedState()) });
+    for (const headers of [
+      { authorization: `Bearer ${secret}` },
+      { 'x-api-key': secret },
+      { authorization: basic('crm', secret) },
+    ]) {
       expect((await app.get('/accounts', headers)).statusCode).toBe(200);
     }
   });
@@ -125,30 +142,39 @@ describe('an authentication error', () => {
     ['Basic', `${MUST}it has the scheme \`Basic\` and no secret.`],
     ['', `${MUST}it is empty.`],
     [`Bearer: ${SECRET}`, `${MUST}\`Bearer\` must be followed by a space, not by ":".`],
-    [`Bearer Bearer ${SECRET}`, `${MUST}after \`Bearer\`, it has \`Bearer\` again.`],
+    [`Bearer Bearer ${SECRET}`, `${MUST}after \`Bearer\`, it repeats \`Bearer\`.`],
     [`Bearer ${SECRET} ${SECRET}`, `${MUST}after \`Bearer\`, it has spaces.`],
-    [`Bearer \u201c${SECRET}\u201d`, `${MUST}after \`Bearer\`, it has characters beyond ASCII, such as curly quotes.`],
-    [`Bearer "${SECRET}"`, 'The secret is not the secret of any key. It is in quotes: remove them.'],
-    [`Bearer <${SECRET}>`, 'The secret is not the secret of any key. It is in angle brackets: send the secret without them.'],
+    [
+      `Bearer \u201c${SECRET}\u201d`,
+      `${MUST}after \`Bearer\`, it has non-ASCII characters, such as curly quotes.`,
+    ],
+    [`Bearer "${SECRET}"`, 'The secret matches no API key. It is in quotes: remove them.'],
+    [
+      `Bearer <${SECRET}>`,
+      'The secret matches no API key. It is in angle brackets: send the secret without them.',
+    ],
     [
       'Bearer $API_KEY',
-      'The secret is not the secret of any key. It looks like the name of a variable: put the value of the variable in its place.',
+      'The secret matches no API key. It looks like the name of a variable: send the value of the variable.',
     ],
     [
       'Bearer undefined',
-      'The secret is not the secret of any key. It looks like an unset variable: check how the client reads the secret.',
+      'The secret matches no API key. It looks like an unset variable: check how the client reads the secret.',
     ],
     [
       `Bearer crm:${SECRET}`,
-      'The secret is not the secret of any key. It has a colon: if that is `name:secret` as in API_KEYS, send only what follows the colon.',
+      'The secret matches no API key. It has a colon: if it is `name:secret` from API_KEYS, send only the part after the colon.',
     ],
-    [`Bearer sha256:${'0'.repeat(64)}`, 'The secret is not the secret of any key. It looks like a digest: send the secret itself.'],
-    [`Basic crm:${SECRET}`, 'Basic credentials must be the base64 of `name:secret`, both as in API_KEYS.'],
+    [
+      `Bearer sha256:${'0'.repeat(64)}`,
+      'The secret matches no API key. It looks like a digest: send the secret itself.',
+    ],
+    [`Basic crm:${SECRET}`, 'Basic credentials must be `name:secret` in base64, both as in API_KEYS.'],
     [
       `Basic ${btoa(`crm:${SECRET}\n`)}`,
-      'Basic credentials must be the base64 of `name:secret`, both as in API_KEYS. There is a line break at the end: encode it with `printf`, not `echo`.',
+      'Basic credentials must be `name:secret` in base64, both as in API_KEYS. It ends with a line break: encode it with `printf`, not `echo`.',
     ],
-  ])('for "Authorization: %s" says what came, and nothing of the secret', async (authorization, detail) => {
+  ])('for "Authorization: %s" describes the mistake without the secret', async (authorization, detail) => {
     await using app = await startApp();
     const answer = await app.get('/accounts', { authorization });
     expect([answer.statusCode, answer.headers['www-authenticate']]).toEqual([401, 'Bearer']);
@@ -157,11 +183,11 @@ describe('an authentication error', () => {
   });
 
   test.each([
-    [`Bearer ${SECRET}`, 'The X-API-Key header must be the secret alone, without `Bearer`.'],
-    [`${SECRET} ${SECRET}`, 'The X-API-Key header must be the secret alone: it has spaces.'],
-    [`"${SECRET}"`, 'The secret is not the secret of any key. It is in quotes: remove them.'],
+    [`Bearer ${SECRET}`, 'The X-API-Key header must contain only the secret, without `Bearer`.'],
+    [`${SECRET} ${SECRET}`, 'The X-API-Key header must contain only the secret: it has spaces.'],
+    [`"${SECRET}"`, 'The secret matches no API key. It is in quotes: remove them.'],
     ['', 'The X-API-Key header is empty.'],
-  ])('for "X-API-Key: %s" says so too', async (key, detail) => {
+  ])('for "X-API-Key: %s" describes the mistake without the secret', async (key, detail) => {
     await using app = await startApp();
     const answer = await app.get('/accounts', { 'x-api-key': key });
     expect([answer.statusCode, answer.headers['www-authenticate']]).toEqual([401, 'Bearer']);
@@ -169,14 +195,17 @@ describe('an authentication error', () => {
     for (const part of SECRET.split('-')) expect(answer.body).not.toContain(part);
   });
 
-  test('without any header names both that are accepted', async () => {
+  test('without credentials names both accepted headers', async () => {
     await using app = await startApp();
     const { code, detail, hint } = (await app.get('/accounts', {})).json();
-    expect([code, detail]).toEqual(['missing_api_key', 'There is no Authorization header and no X-API-Key header.']);
+    expect([code, detail]).toEqual([
+      'missing_api_key',
+      'The request has neither an Authorization nor an X-API-Key header.',
+    ]);
     expect(hint).toMatch(/Authorization: Bearer <secret>.*X-API-Key: <secret>/);
   });
 
-  test('never gets into the log with its secret', async () => {
+  test('is logged without the secret', async () => {
     await using app = await startApp();
     const forms = [
       { authorization: SECRET },

@@ -4,11 +4,14 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { type AppUnderTest, CRM, CRM_SECRET, exchange, MAIL, SHOP, startApp } from '../helpers/app.ts';
 
 const KIB = 1024;
-/** Room for two bodies of full size, each 1 MiB and a little: half of it for each of two keys. */
+/**
+ * Capacity for two bodies of maximum size, slightly over 1 MiB each: half of it for each of two
+ * keys.
+ */
 const SMALL = { maxMessageBytes: 1, freeBytes: () => 0 };
 const FULL_SIZE = 1024 * KIB;
 
-/** A body of so many bytes that is accepted. */
+/** A valid body of this many bytes. */
 function bodyOf(bytes: number): string {
   const mail = { ...MAIL, text: '' };
   return JSON.stringify({ ...mail, text: 'x'.repeat(bytes - JSON.stringify(mail).length) });
@@ -18,7 +21,9 @@ function post(app: AppUnderTest, bytes: number, headers: Record<string, string> 
   return app.send(bodyOf(bytes), headers);
 }
 
-/** Begins a request with a body of which all but the last byte comes; resolves when the server has read that. */
+/**
+ * Sends a request except for the last byte of its body. Resolves once the server has read the rest.
+ */
 async function begin(
   app: AppUnderTest,
   bytes: number,
@@ -35,7 +40,9 @@ async function write(app: AppUnderTest, text: string): Promise<Socket> {
   onTestFinished(() => void client.destroy());
   const [accepted] = (await once(server, 'connection')) as [Socket];
   client.write(text);
-  await expect.poll(() => accepted.bytesRead, { interval: 5, timeout: 10_000 }).toBeGreaterThanOrEqual(text.length);
+  await expect
+    .poll(() => accepted.bytesRead, { interval: 5, timeout: 10_000 })
+    .toBeGreaterThanOrEqual(text.length);
   return client;
 }
 
@@ -45,13 +52,17 @@ async function answerOf(socket: Socket): Promise<string> {
 }
 
 describe('slow uploads of one key', () => {
-  test('are refused past its share, with 503 and Retry-After, and may finish', async () => {
+  test('are refused beyond its share with 503 and Retry-After, while earlier ones can finish', async () => {
     await using app = await startApp(SMALL);
     await app.listen();
     await begin(app, FULL_SIZE - 10 * KIB);
     expect((await post(app, 100 * KIB)).statusCode).toBe(503);
     const refused = await post(app, 100 * KIB);
-    expect(refused.json()).toMatchObject({ code: 'queue_full', retryable: true, detail: expect.stringContaining('of this key') });
+    expect(refused.json()).toMatchObject({
+      code: 'queue_full',
+      retryable: true,
+      detail: expect.stringContaining('of this key'),
+    });
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(0);
     const socket = await begin(app, 100 * KIB);
     expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 503 /);
@@ -59,7 +70,7 @@ describe('slow uploads of one key', () => {
     expect(await answerOf(socket)).toMatch(/^HTTP\/1\.1 200 /);
   });
 
-  test('leave room for a body of full size of another key, and for small ones of their own', async () => {
+  test('leave capacity for a body of maximum size of another key, and for small ones of the same key', async () => {
     await using app = await startApp(SMALL);
     await app.listen();
     for (let i = 0; i < 5; i++) await begin(app, 200 * KIB);
@@ -68,7 +79,7 @@ describe('slow uploads of one key', () => {
     expect((await post(app, KIB)).statusCode).toBe(202);
   });
 
-  test('may fill exactly half of what there is', async () => {
+  test('can use exactly half of the capacity', async () => {
     await using app = await startApp(SMALL);
     await app.listen();
     const first = await begin(app, FULL_SIZE / 2);
@@ -78,14 +89,14 @@ describe('slow uploads of one key', () => {
     expect(await answerOf(first)).toMatch(/^HTTP\/1\.1 202 /);
   });
 
-  test.each(['/send/batch', '/emails', '/emails/batch'])('count on %s too', async (path) => {
+  test.each(['/send/batch', '/emails', '/emails/batch'])('count on %s, too', async (path) => {
     await using app = await startApp(SMALL);
     await app.listen();
     await begin(app, FULL_SIZE - 10 * KIB, { path });
     expect((await post(app, 100 * KIB)).statusCode).toBe(503);
   });
 
-  test('count only as far as they have come', async () => {
+  test('count only the bytes that have arrived', async () => {
     await using app = await startApp(SMALL);
     await app.listen();
     const head = `POST /send HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${CRM_SECRET}\r\nContent-Type: application/json\r\n`;
@@ -94,14 +105,17 @@ describe('slow uploads of one key', () => {
   });
 });
 
-describe('the room of a body', () => {
-  /** Half of the share of a key, twice at once: both fit only if nothing else of the key is counted. */
+describe('the capacity of a body', () => {
+  /**
+   * Sends two concurrent bodies, each half of the share of a key: they fit only if the key has
+   * nothing else counted.
+   */
   async function expectAllFree(app: AppUnderTest): Promise<void> {
     const both = await Promise.all([post(app, FULL_SIZE / 2), post(app, FULL_SIZE / 2)]);
     expect(both.map(({ statusCode }) => statusCode)).toEqual([202, 202]);
   }
 
-  test('is free again after 300 clients left in the middle', async () => {
+  test('is freed after 300 clients disconnect mid-body', async () => {
     await using app = await startApp(SMALL);
     await app.listen();
     for (let round = 0; round < 30; round++) {
@@ -114,7 +128,7 @@ describe('the room of a body', () => {
     await expectAllFree(app);
   });
 
-  test('is free again after bodies that came too slowly, were refused or were no JSON', async () => {
+  test('is freed after bodies that time out, are refused or are invalid JSON', async () => {
     await using app = await startApp({ ...SMALL, requestTimeoutMs: 500 });
     await app.listen();
     const slow = await begin(app, 500 * KIB);
@@ -125,7 +139,7 @@ describe('the room of a body', () => {
     await expectAllFree(app);
   });
 
-  test('is free again once its message is accepted, also while the client waits for it', async () => {
+  test('is freed once its message is accepted, while the client still waits for the outcome', async () => {
     await using app = await startApp(SMALL);
     await app.listen();
     const waiting = await begin(app, FULL_SIZE - 10 * KIB, { headers: 'Prefer: wait=60\r\n' });
@@ -134,7 +148,7 @@ describe('the room of a body', () => {
     await expectAllFree(app);
   });
 
-  test('is never taken without a key: the body is not read', async () => {
+  test('is not used without a key, because the body is not read', async () => {
     await using app = await startApp(SMALL);
     await app.listen();
     for (let i = 0; i < 5; i++) {
@@ -144,7 +158,7 @@ describe('the room of a body', () => {
     await expectAllFree(app);
   });
 
-  test('is that of the queue: the more waits, the less is read at once', async () => {
+  test('shrinks as the queue fills', async () => {
     let free = 10 * FULL_SIZE;
     await using app = await startApp({ ...SMALL, freeBytes: () => free });
     await app.listen();
@@ -158,7 +172,7 @@ describe('the room of a body', () => {
   });
 });
 
-test('a body in chunks of one byte is read, and counts as any other', async () => {
+test('a body in chunks of one byte is read and counted like any other', async () => {
   await using app = await startApp(SMALL);
   const url = await app.listen();
   const body = bodyOf(300 * KIB);

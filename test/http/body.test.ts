@@ -1,7 +1,7 @@
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseJson } from '../../src/http/body/json.ts';
+import { parseJson } from '../../src/http/request/body/strict-json.ts';
 import { CRM, MAIL, startApp } from '../helpers/app.ts';
 import { cpuTimeOf } from '../helpers/cpu-time.ts';
 
@@ -9,10 +9,11 @@ const parse = (text: string) => parseJson(Buffer.from(text));
 const nested = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
 
 const toQuoted = (key: string) => JSON.stringify(key);
-const toEscaped = (key: string) => `"${key.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`;
+const toEscaped = (key: string) =>
+  `"${key.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"`;
 
 describe('the JSON of a body', () => {
-  test('is read as JSON.parse reads it, whatever it is', () => {
+  test('is parsed like JSON.parse does', () => {
     fc.assert(
       fc.property(fc.jsonValue({ maxDepth: 20 }), fc.constantFrom(undefined, 1, '\t'), (value, indent) => {
         const text = JSON.stringify(value, null, indent);
@@ -22,14 +23,16 @@ describe('the JSON of a body', () => {
     );
   });
 
-  test('is refused when a key stands twice, wherever and however written', () => {
+  test('is refused when a key is repeated at any depth and in any spelling', () => {
     const object = fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 3 }), { minKeys: 1, maxKeys: 5 });
     fc.assert(
       fc.property(object, fc.nat(), fc.constantFrom(toQuoted, toEscaped), (map, pick, write) => {
         fc.pre(!/"__proto__"|"constructor"/.test(JSON.stringify(map)));
         const keys = Object.keys(map);
         const again = write(keys[pick % keys.length] ?? '');
-        expect(() => parse(`{"outer":[${JSON.stringify(map).slice(0, -1)},${again} : 1}]}`)).toThrow('stands more than once');
+        expect(() => parse(`{"outer":[${JSON.stringify(map).slice(0, -1)},${again} : 1}]}`)).toThrow(
+          'is repeated in an object',
+        );
       }),
     );
   });
@@ -40,11 +43,11 @@ describe('the JSON of a body', () => {
     ['{"":1,"":2}', '""'],
     ['{"a\\"b":1,"a\\"b":2}', '"a\\"b"'],
     ['{"1":1,"1":2}', '"1"'],
-  ])('names the key that stands twice in %s', (text, key) => {
-    expect(() => parse(text)).toThrow(`The key ${key} stands more than once`);
+  ])('names the repeated key in %s', (text, key) => {
+    expect(() => parse(text)).toThrow(`The key ${key} is repeated in an object`);
   });
 
-  test('may have one key in several objects, and colons and quotes in strings', () => {
+  test('can repeat a key in different objects, and contain colons and quotes in strings', () => {
     const value = { a: [{ k: 1 }, { k: ':{"k":1,"k":2}' }], b: { k: '\\', c: '\\"' }, 'k:"': [] };
     expect(parse(JSON.stringify(value))).toEqual(value);
   });
@@ -65,24 +68,26 @@ describe('the JSON of a body', () => {
     '\ufeff\ufeff{}',
     'NaN',
     '[}',
-  ])('%j is none', (text) => {
+  ])('refuses %j', (text) => {
     expect(() => parse(text)).toThrow(/^The body is (not valid JSON|empty)/);
   });
 
-  test('may begin with a UTF-8 byte order mark', () => {
+  test('can begin with a UTF-8 byte order mark', () => {
     expect(parse('\ufeff{"to":"\ufeff"}')).toEqual({ to: '\ufeff' });
   });
 
   test.each([
     ['with a byte order mark', Buffer.from('\ufeff{}', 'utf16le')],
     ['with a byte order mark, big-endian', Buffer.from('\ufeff{}', 'utf16le').swap16()],
-    ['without one', Buffer.from('{}', 'utf16le')],
+    ['without a byte order mark', Buffer.from('{}', 'utf16le')],
   ])('is refused as UTF-16 %s', (_, bytes) => {
     expect(() => parseJson(bytes)).toThrow('The body is encoded as UTF-16: encode it as UTF-8.');
   });
 
-  test('says where it stops being JSON, and quotes nothing of it', () => {
-    expect(() => parse('{\n  "secret-word": 1,,\n}')).toThrow('The body is not valid JSON, at line 2 column 20.');
+  test('reports the position of a syntax error without quoting the body', () => {
+    expect(() => parse('{\n  "secret-word": 1,,\n}')).toThrow(
+      'The body is not valid JSON, at line 2 column 20.',
+    );
     expect(() => parse('secret-word')).toThrow('The body is not valid JSON.');
   });
 
@@ -93,18 +98,18 @@ describe('the JSON of a body', () => {
     ['half a character', Buffer.from([0x22, 0xc3])],
     ['UTF-16', Buffer.from('{}', 'utf16le').subarray(0, 3)],
     ['Latin-1', Buffer.from('"é"', 'latin1')],
-  ])('is refused with %s in place of UTF-8', (_, bytes) => {
+  ])('is refused with %s, which is invalid UTF-8', (_, bytes) => {
     expect(() => parseJson(bytes)).toThrow(/UTF-8|not valid JSON/);
   });
 
-  test('may be nested 32 deep, and no deeper', () => {
+  test('can be nested 32 levels deep, and no deeper', () => {
     expect(() => parse(nested(32))).not.toThrow();
     expect(() => parse(nested(33))).toThrow('nested deeper than 32 levels');
     expect(() => parse(nested(100_000))).toThrow('nested deeper than 32 levels');
     expect(() => parse('{"a":'.repeat(100_000))).toThrow('nested deeper than 32 levels');
   });
 
-  test('may not have values without number', () => {
+  test('is refused with too many values', () => {
     expect(() => parse(`[${'0,'.repeat(1_000_000)}0]`)).toThrow('far more values');
   });
 
@@ -114,15 +119,15 @@ describe('the JSON of a body', () => {
     '{"\\u005f_proto__":1}',
     '{"constructor":{"prototype":{}}}',
     '[{"constructor":{"prototype":1}}]',
-  ])('may not touch a prototype, as in %s', (text) => {
+  ])('is refused if it sets a prototype, as in %s', (text) => {
     expect(() => parse(text)).toThrow('is not allowed');
   });
 
-  test('may speak of constructors otherwise', () => {
+  test('can use the word constructor otherwise', () => {
     expect(parse('{"constructor":"x","prototype":{}}')).toEqual({ constructor: 'x', prototype: {} });
   });
 
-  test('costs time in line with its length, also when it is made to cost more', () => {
+  test('takes CPU time linear in its length, even when it is crafted to take more', () => {
     const length = 4_000_000;
     const shapes = [
       JSON.stringify({ content: 'A'.repeat(length) }),
@@ -143,9 +148,16 @@ describe('the JSON of a body', () => {
 });
 
 describe('POST /send', () => {
-  test('answers 400 to what cannot be read', async () => {
+  test('returns 400 for an unreadable body', async () => {
     await using app = await startApp();
-    for (const body of ['{', '', '{"to":1,"to":2}', nested(100_000), '{"__proto__":1}', Buffer.from('{"to":"\xe9"}', 'latin1')]) {
+    for (const body of [
+      '{',
+      '',
+      '{"to":1,"to":2}',
+      nested(100_000),
+      '{"__proto__":1}',
+      Buffer.from('{"to":"\xe9"}', 'latin1'),
+    ]) {
       const answer = await app.send(body);
       expect(answer.statusCode).toBe(400);
       expect(answer.json().code).toBe('invalid_json');
@@ -162,7 +174,7 @@ describe('POST /send', () => {
     'json',
     ',',
     '',
-  ])('answers 415 to the media type %j', async (type) => {
+  ])('returns 415 for the media type %j', async (type) => {
     await using app = await startApp();
     const answer = await app.send(MAIL, { 'content-type': type });
     expect(answer.statusCode).toBe(415);
@@ -172,20 +184,29 @@ describe('POST /send', () => {
 
   test.each([
     ['text/plain', 'The Content-Type is `text/plain`; only `application/json` is accepted.'],
-    ['text/json; charset=utf-8', 'The Content-Type is `text/json; charset=utf-8`; only `application/json` is accepted.'],
-    ['application/vnd.api+json', 'The Content-Type is `application/vnd.api+json`; only `application/json` is accepted.'],
+    [
+      'text/json; charset=utf-8',
+      'The Content-Type is `text/json; charset=utf-8`; only `application/json` is accepted.',
+    ],
+    [
+      'application/vnd.api+json',
+      'The Content-Type is `application/vnd.api+json`; only `application/json` is accepted.',
+    ],
     [
       'application/x-www-form-urlencoded',
-      "The Content-Type is `application/x-www-form-urlencoded`; only `application/json` is accepted. With curl, add `-H 'Content-Type: application/json'` or use `--json` in place of `-d`.",
+      "The Content-Type is `application/x-www-form-urlencoded`; only `application/json` is accepted. With curl, add `-H 'Content-Type: application/json'` or use `--json` instead of `-d`.",
     ],
     [
       'Multipart/Form-Data; boundary=x',
-      'The Content-Type is `Multipart/Form-Data; boundary=x`; only `application/json` is accepted. Files go into `attachments`, as base64.',
+      'The Content-Type is `Multipart/Form-Data; boundary=x`; only `application/json` is accepted. Send files as base64 in `attachments`.',
     ],
-    [`text/${'x'.repeat(300)}`, `The Content-Type is \`text/${'x'.repeat(94)}…\`; only \`application/json\` is accepted.`],
+    [
+      `text/${'x'.repeat(300)}`,
+      `The Content-Type is \`text/${'x'.repeat(94)}…\`; only \`application/json\` is accepted.`,
+    ],
     ['text/\u00e9`<b>', 'The Content-Type is `text/??<b>`; only `application/json` is accepted.'],
     ['', 'The Content-Type header is missing; it must be `application/json`.'],
-  ])('names the media type %j that came, on every route with a body', async (type, detail) => {
+  ])('names the received media type %j on every route with a body', async (type, detail) => {
     await using app = await startApp();
     for (const [method, url] of [
       ['POST', '/send'],
@@ -193,12 +214,17 @@ describe('POST /send', () => {
       ['PATCH', '/messages/msg_1'],
       ['PUT', '/suppressions/ada@example.com'],
     ] as const) {
-      const answer = await app.inject({ method, url, headers: { ...CRM, 'content-type': type }, body: JSON.stringify(MAIL) });
+      const answer = await app.inject({
+        method,
+        url,
+        headers: { ...CRM, 'content-type': type },
+        body: JSON.stringify(MAIL),
+      });
       expect(answer.json()).toMatchObject({ status: 415, code: 'unsupported_media_type', detail });
     }
   });
 
-  test('names the encoding of a body, on every route with a body', async () => {
+  test('names the content encoding on every route with a body', async () => {
     await using app = await startApp();
     const headers = { ...CRM, 'content-type': 'application/json', 'content-encoding': 'gzip' };
     for (const [method, url] of [
@@ -208,11 +234,14 @@ describe('POST /send', () => {
       ['POST', '/templates/invoice/preview'],
     ] as const) {
       const answer = await app.inject({ method, url, headers, body: gzipSync('{}') });
-      expect(answer.json()).toMatchObject({ status: 415, detail: 'The Content-Encoding is `gzip`; only uncompressed JSON is accepted.' });
+      expect(answer.json()).toMatchObject({
+        status: 415,
+        detail: 'The Content-Encoding is `gzip`; only uncompressed JSON is accepted.',
+      });
     }
   });
 
-  test('answers 415 to a body without a media type, and to none at all', async () => {
+  test('returns 415 for a body without a media type, and for no body', async () => {
     await using app = await startApp();
     for (const body of [JSON.stringify(MAIL), undefined]) {
       const answer = await app.inject({ method: 'POST', url: '/send', headers: CRM, ...(body && { body }) });
@@ -221,7 +250,7 @@ describe('POST /send', () => {
   });
 
   test.each(['application/json', 'application/json; charset=utf-8', 'Application/JSON;charset=UTF-8'])(
-    'takes the media type %s',
+    'accepts the media type %s',
     async (type) => {
       await using app = await startApp();
       expect((await app.send(MAIL, { 'content-type': type })).statusCode).toBe(202);
@@ -232,14 +261,14 @@ describe('POST /send', () => {
     ['gzip', gzipSync],
     ['deflate', deflateSync],
     ['br', brotliCompressSync],
-  ] as const)('never inflates a body in %s', async (encoding, compress) => {
+  ] as const)('does not inflate a body in %s', async (encoding, compress) => {
     await using app = await startApp();
     const answer = await app.send(compress(JSON.stringify(MAIL)), { 'content-encoding': encoding });
     expect(answer.statusCode).toBe(415);
     expect((await app.send(MAIL, { 'content-encoding': 'identity' })).statusCode).toBe(202);
   });
 
-  test('answers 413 to a body larger than any message', async () => {
+  test('returns 413 for a body larger than any message', async () => {
     await using app = await startApp({ maxMessageBytes: 1000 });
     const answer = await app.send({ ...MAIL, text: 'x'.repeat(1024 * 1024 + 1000) });
     expect(answer.statusCode).toBe(413);

@@ -1,11 +1,11 @@
 import { connect } from 'node:net';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryIdempotency } from '../../src/adapters/memory/idempotency.ts';
-import type { ApiKey } from '../../src/core/caller.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import type { ApiKey } from '../../src/core/auth/caller.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import { createIntake } from '../../src/core/intake.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
+import { createIntake } from '../../src/core/intake/intake.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { type AppUnderTest, CRM, CRM_SECRET, createLedger, MAIL, SHOP, startApp } from '../helpers/app.ts';
 import { aBackend, NO_TEMPLATES } from '../helpers/core.ts';
@@ -16,28 +16,36 @@ const KEY = { 'idempotency-key': '6f1c9e0a-7d3b-4c51-9f57-0c2a8b1f4e11' };
 const later = (ms: number) => new Date(Date.now() + ms).toISOString();
 
 describe('Idempotency-Key', () => {
-  test('the same request again gets the same answer, word for word, and sends nothing', async () => {
+  test('repeats the response of the first request unchanged, and sends nothing', async () => {
     await using app = await startApp();
     const first = await app.send(MAIL, KEY);
     const second = await app.send(MAIL, KEY);
     expect(first.headers).not.toHaveProperty('idempotency-replayed');
     expect(second.headers['idempotency-replayed']).toBe('true');
-    expect([second.statusCode, second.body, second.headers.location, second.headers['content-type']]).toEqual([
-      first.statusCode,
-      first.body,
-      first.headers.location,
-      first.headers['content-type'],
-    ]);
+    expect([second.statusCode, second.body, second.headers.location, second.headers['content-type']]).toEqual(
+      [first.statusCode, first.body, first.headers.location, first.headers['content-type']],
+    );
     expect(second.headers['x-request-id']).not.toBe(first.headers['x-request-id']);
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('another order of the keys, and another way to write the same, is the same request', async () => {
+  test('is not involved in requests without the header', async () => {
+    const unused = () => Promise.reject(new Error('not expected'));
+    const idempotency = { claim: unused, accept: unused, release: unused, markUnknown: unused };
+    await using app = await startApp({ idempotency });
+    expect((await app.send(MAIL)).statusCode).toBe(202);
+    expect((await app.send({ ...MAIL, dry_run: true }, KEY)).statusCode).toBe(200);
+  });
+
+  test('ignores the order of keys and equivalent notations', async () => {
     await using app = await startApp();
     await app.send({ ...MAIL, tags: { a: '1', b: '2' } }, KEY);
     const { to, subject, text } = MAIL;
-    const answer = await app.send({ tags: { b: '2', a: '1' }, text, subject, to: [{ email: to }], cc: [] }, KEY);
-    expect(answer.headers['idempotency-replayed']).toBe('true');
+    const response = await app.send(
+      { tags: { b: '2', a: '1' }, text, subject, to: [{ email: to }], cc: [] },
+      KEY,
+    );
+    expect(response.headers['idempotency-replayed']).toBe('true');
   });
 
   test.each([
@@ -45,15 +53,15 @@ describe('Idempotency-Key', () => {
     ['recipient', { to: 'bob@example.com' }],
     ['attachment', { attachments: [{ filename: 'a.txt', content: 'YQ==' }] }],
     ['tag', { tags: { a: '1' } }],
-  ])('another %s under the same key is refused', async (_, change) => {
+  ])('refuses the key with another %s', async (_, change) => {
     await using app = await startApp();
     await app.send(MAIL, KEY);
-    const answer = await app.send({ ...MAIL, ...change }, KEY);
-    expect([answer.statusCode, answer.json().code]).toEqual([422, 'idempotency_key_reused']);
+    const response = await app.send({ ...MAIL, ...change }, KEY);
+    expect([response.statusCode, response.json().code]).toEqual([422, 'idempotency_key_reused']);
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('the bytes of an attachment count', async () => {
+  test('compares the content of attachments', async () => {
     await using app = await startApp();
     const withFile = (content: string) => ({ ...MAIL, attachments: [{ filename: 'a.txt', content }] });
     await app.send(withFile('YQ=='), KEY);
@@ -61,7 +69,7 @@ describe('Idempotency-Key', () => {
     expect((await app.send(withFile('Yg=='), KEY)).json().code).toBe('idempotency_key_reused');
   });
 
-  test('until the first request is accepted a second is told to wait', async () => {
+  test('responds 409 until the first request is accepted', async () => {
     const begun = Promise.withResolvers<void>();
     const hang = () => {
       begun.resolve();
@@ -71,10 +79,14 @@ describe('Idempotency-Key', () => {
     void app.send(MAIL, KEY);
     await begun.promise;
     const second = await app.send(MAIL, KEY);
-    expect([second.statusCode, second.json().code, second.headers['retry-after']]).toEqual([409, 'idempotency_in_progress', '1']);
+    expect([second.statusCode, second.json().code, second.headers['retry-after']]).toEqual([
+      409,
+      'idempotency_in_progress',
+      '1',
+    ]);
   });
 
-  test('while the first request waits a second gets the state of now, and once the outcome is known that, word for word', async () => {
+  test('returns the current state while the first request waits, and its response once it has one', async () => {
     await using app = await startApp();
     const first = app.send(MAIL, { ...KEY, prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
@@ -89,27 +101,30 @@ describe('Idempotency-Key', () => {
     expect(third.headers['preference-applied']).toBe('wait=10');
   });
 
-  test('a delivery that failed while the caller waited is an answer, and is given again', async () => {
+  test('repeats the error of a delivery that failed while the client waited', async () => {
     await using app = await startApp();
     const first = app.send(MAIL, { ...KEY, prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
-    app.settle(id, { status: 'failed', error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
+    app.settle(id, {
+      status: 'failed',
+      error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null },
+    });
     const second = await app.send(MAIL, KEY);
     expect([second.statusCode, second.body]).toEqual([422, (await first).body]);
     expect(second.headers['idempotency-replayed']).toBe('true');
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('refusals are not remembered', async () => {
+  test('releases the key after a refusal', async () => {
     let full = true;
-    const taken: unknown[] = [];
+    const acceptedMessages: unknown[] = [];
     const fake = await startApp();
     await using app = await startApp({
       intake: {
         async check() {},
         async accept(message, caller) {
           if (full) throw new AppError('queue_full', { retryAfter: 5 });
-          taken.push(message);
+          acceptedMessages.push(message);
           await fake.send(MAIL);
           const delivery = fake.accepted[0]?.delivery;
           if (!delivery) throw new Error('nothing was accepted');
@@ -121,14 +136,14 @@ describe('Idempotency-Key', () => {
     expect((await app.send(MAIL, KEY)).statusCode).toBe(503);
     expect((await app.send({}, KEY)).statusCode).toBe(422);
     full = false;
-    const answer = await app.send({ ...MAIL, subject: 'Another' }, KEY);
-    expect(answer.statusCode).toBe(202);
-    expect(answer.headers).not.toHaveProperty('idempotency-replayed');
-    expect(taken).toHaveLength(1);
+    const response = await app.send({ ...MAIL, subject: 'Another' }, KEY);
+    expect(response.statusCode).toBe(202);
+    expect(response.headers).not.toHaveProperty('idempotency-replayed');
+    expect(acceptedMessages).toHaveLength(1);
     await fake[Symbol.asyncDispose]();
   });
 
-  test('a repeated request gets its answer even when its times have passed since', async () => {
+  test('repeats the response even if the times in the request have passed', async () => {
     await using app = await startApp();
     const body = { ...MAIL, expires_at: later(60_000) };
     await app.send(body, KEY);
@@ -141,72 +156,98 @@ describe('Idempotency-Key', () => {
     }
   });
 
-  test('a request refused by the clock is not remembered', async () => {
+  test('releases the key if a time in the request has passed', async () => {
     await using app = await startApp();
     expect((await app.send({ ...MAIL, expires_at: '2020-01-01T00:00:00Z' }, KEY)).statusCode).toBe(422);
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
   });
 
-  test('if the answer cannot be kept it is given all the same, and nothing is sent twice', async () => {
-    const ledger = createLedger();
-    await using app = await startApp({ idempotency: { ...ledger, accept: () => Promise.reject(new Error('the ledger is gone')) } });
+  test('sends the response even if it cannot be stored, and sends nothing twice', async () => {
+    const store = createLedger();
+    await using app = await startApp({
+      idempotency: { ...store, accept: () => Promise.reject(new Error('unavailable')) },
+    });
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
     expect((await app.send(MAIL, KEY)).json().code).toBe('idempotency_in_progress');
     expect(app.accepted).toHaveLength(1);
-    expect(app.logs).toContainEqual(expect.objectContaining({ msg: 'the answer could not be kept', msg_id: app.accepted[0]?.delivery.id }));
+    expect(app.logs).toContainEqual(
+      expect.objectContaining({
+        msg: 'response could not be stored for its Idempotency-Key',
+        msg_id: app.accepted[0]?.delivery.id,
+      }),
+    );
   });
 
-  test('if the wait breaks down after the message was accepted, a repeated request gets its state', async () => {
+  test('returns the state of the message if waiting for it failed', async () => {
     await using app = await startApp({ waiters: { wait: () => Promise.reject(new Error('a bug')) } });
     expect((await app.send(MAIL, { ...KEY, prefer: 'wait=10' })).statusCode).toBe(500);
-    expect((await app.send(MAIL, KEY)).json()).toMatchObject({ id: app.accepted[0]?.delivery.id, status: 'queued' });
+    expect((await app.send(MAIL, KEY)).json()).toMatchObject({
+      id: app.accepted[0]?.delivery.id,
+      status: 'queued',
+    });
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('two keys of the API do not share it', async () => {
+  test('is separate for each API key', async () => {
     await using app = await startApp();
     await app.send(MAIL, KEY);
     expect((await app.send(MAIL, { ...KEY, ...SHOP })).headers).not.toHaveProperty('idempotency-replayed');
     expect(app.accepted).toHaveLength(2);
   });
 
-  test('a dry run neither uses it nor uses it up', async () => {
+  test('is ignored by dry runs', async () => {
     await using app = await startApp();
     await app.send({ ...MAIL, dry_run: true }, KEY);
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
     expect((await app.send({ ...MAIL, dry_run: true }, KEY)).json()).toMatchObject({ dry_run: true });
   });
 
-  test('in quotes it is the same key', async () => {
+  test('accepts the key in quotes as the same key', async () => {
     await using app = await startApp();
     await app.send(MAIL, { 'idempotency-key': 'a"b\\c' });
-    expect((await app.send(MAIL, { 'idempotency-key': '"a\\"b\\\\c"' })).headers['idempotency-replayed']).toBe('true');
+    expect(
+      (await app.send(MAIL, { 'idempotency-key': '"a\\"b\\\\c"' })).headers['idempotency-replayed'],
+    ).toBe('true');
   });
 
-  test.each(['', 'a b', 'ä', 'x'.repeat(257), '"', '"a', '"a"b"', '""', '"a b"'])('%j is no key', async (key) => {
-    await using app = await startApp();
-    const answer = await app.send(MAIL, { 'idempotency-key': key });
-    expect(answer.statusCode).toBe(422);
-    expect(answer.json().errors).toEqual([{ pointer: 'header:Idempotency-Key', code: 'invalid_format', detail: expect.any(String) }]);
-    expect(app.accepted).toEqual([]);
-  });
+  test.each(['', 'a b', 'ä', 'x'.repeat(257), '"', '"a', '"a"b"', '""', '"a b"'])(
+    'refuses the invalid key %j',
+    async (key) => {
+      await using app = await startApp();
+      const response = await app.send(MAIL, { 'idempotency-key': key });
+      expect(response.statusCode).toBe(422);
+      expect(response.json().errors).toEqual([
+        { pointer: 'header:Idempotency-Key', code: 'invalid_format', detail: expect.any(String) },
+      ]);
+      expect(app.accepted).toEqual([]);
+    },
+  );
 
-  test('it may have 256 characters', async () => {
+  test('accepts 256 characters', async () => {
     await using app = await startApp();
     expect((await app.send(MAIL, { 'idempotency-key': '~'.repeat(256) })).statusCode).toBe(202);
   });
 });
 
-describe('a repeated request that waits', () => {
+describe('a repeated request with Prefer: wait', () => {
   const WAIT = { ...KEY, prefer: 'wait=20' };
 
-  /** A first request whose caller leaves before the outcome is known. */
+  /** Sends a first request, and disconnects before the outcome is known. */
   async function leaveEarly(app: AppUnderTest): Promise<string> {
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
     const body = JSON.stringify(MAIL);
-    const lines = ['POST /send HTTP/1.1', 'Host: x', `Authorization: ${CRM.authorization}`, 'Content-Type: application/json'];
-    const fields = [`Prefer: wait=60`, `Idempotency-Key: ${KEY['idempotency-key']}`, `Content-Length: ${body.length}`];
+    const lines = [
+      'POST /send HTTP/1.1',
+      'Host: x',
+      `Authorization: ${CRM.authorization}`,
+      'Content-Type: application/json',
+    ];
+    const fields = [
+      `Prefer: wait=60`,
+      `Idempotency-Key: ${KEY['idempotency-key']}`,
+      `Content-Length: ${body.length}`,
+    ];
     socket.write(`${[...lines, ...fields].join('\r\n')}\r\n\r\n${body}`);
     const id = await vi.waitUntil(() => [...app.waiting][0]);
     socket.destroy();
@@ -214,34 +255,43 @@ describe('a repeated request that waits', () => {
     return id;
   }
 
-  test('learns the outcome, also if the caller of the first one left early, and nothing is sent twice', async () => {
+  test('returns the outcome even if the first client disconnected, and sends nothing twice', async () => {
     await using app = await startApp();
     const id = await leaveEarly(app);
     const again = app.send(MAIL, WAIT);
     await vi.waitUntil(() => app.waiting.has(id));
     app.settle(id, { status: 'sent' });
-    const answer = await again;
-    expect([answer.statusCode, answer.json()]).toMatchObject([200, { id, status: 'sent' }]);
-    expect(answer.headers).toMatchObject({ 'idempotency-replayed': 'true', 'preference-applied': 'wait=20' });
+    const response = await again;
+    expect([response.statusCode, response.json()]).toMatchObject([200, { id, status: 'sent' }]);
+    expect(response.headers).toMatchObject({
+      'idempotency-replayed': 'true',
+      'preference-applied': 'wait=20',
+    });
     expect(app.accepted).toHaveLength(1);
     for (const headers of [KEY, WAIT]) {
       const later = await app.send(MAIL, headers);
-      expect([later.statusCode, later.body]).toEqual([200, answer.body]);
+      expect([later.statusCode, later.body]).toEqual([200, response.body]);
     }
   });
 
-  test('learns that it failed, as a first request would', async () => {
+  test('returns the error of a failed delivery, as the first request would', async () => {
     await using app = await startApp();
     const id = await leaveEarly(app);
     const again = app.send(MAIL, WAIT);
     await vi.waitUntil(() => app.waiting.has(id));
-    app.settle(id, { status: 'failed', error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
-    const answer = await again;
-    expect([answer.statusCode, answer.json()]).toMatchObject([422, { code: 'recipients_rejected', message: { id, status: 'failed' } }]);
-    expect((await app.send(MAIL, WAIT)).body).toBe(answer.body);
+    app.settle(id, {
+      status: 'failed',
+      error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null },
+    });
+    const response = await again;
+    expect([response.statusCode, response.json()]).toMatchObject([
+      422,
+      { code: 'recipients_rejected', message: { id, status: 'failed' } },
+    ]);
+    expect((await app.send(MAIL, WAIT)).body).toBe(response.body);
   });
 
-  test('may run out of time any number of times, each with the state of then', async () => {
+  test('returns the current state each time the wait ends early', async () => {
     await using app = await startApp();
     const id = await leaveEarly(app);
     for (const status of ['sending', 'deferred'] as const) {
@@ -254,7 +304,7 @@ describe('a repeated request that waits', () => {
     }
   });
 
-  test('waits where the first one did not', async () => {
+  test('waits although the first request did not', async () => {
     await using app = await startApp();
     const first = await app.send(MAIL, KEY);
     expect((await app.send(MAIL, KEY)).body).toBe(first.body);
@@ -266,11 +316,11 @@ describe('a repeated request that waits', () => {
   });
 });
 
-describe('a repeated request whose answer is not stored any more', () => {
-  /** A ledger in which answers are dropped at once. */
-  function withoutAnswers() {
-    const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarly() {} };
-    return createMemoryIdempotency({ claims: bounds, answers: { ...bounds, maxBytes: 0 } });
+describe('a repeated request whose cached response is gone', () => {
+  /** An idempotency store that drops responses at once. */
+  function withoutResponses() {
+    const bounds = { forMs: 60_000, maxCount: 1000, maxBytes: 1e7, onEarlyDrop() {} };
+    return createMemoryIdempotency({ claims: bounds, responses: { ...bounds, maxBytes: 0 } });
   }
 
   const post = (app: AppUnderTest, url: string, body: unknown, headers: object = {}) =>
@@ -281,10 +331,13 @@ describe('a repeated request whose answer is not stored any more', () => {
       body: JSON.stringify(body),
     });
 
-  test('gets the id of its message and its state of now', async () => {
-    await using app = await startApp({ idempotency: withoutAnswers() });
+  test('returns the id and current state of its message', async () => {
+    await using app = await startApp({ idempotency: withoutResponses() });
     const { id } = (await app.send(MAIL, KEY)).json();
-    app.settle(id, { status: 'failed', error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
+    app.settle(id, {
+      status: 'failed',
+      error: { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null },
+    });
     const again = await app.send(MAIL, KEY);
     expect([again.statusCode, again.json()]).toMatchObject([202, { id, status: 'failed' }]);
     expect(again.headers['idempotency-replayed']).toBe('true');
@@ -292,21 +345,30 @@ describe('a repeated request whose answer is not stored any more', () => {
   });
 
   test.each([
-    ['what is left of it', { id: 'kept', status: 'sent', finishedAt: 1_800_000_000_000 } as const, 'sent', '2027-01-15T08:00:00.000Z'],
-    ['its id', null, null, null],
-  ])('gets %s if the message is not kept any more either', async (_, tombstone, status, finished_at) => {
-    const store = { get: async () => null, tombstone: async () => tombstone, refusal: () => null };
-    await using app = await startApp({ idempotency: withoutAnswers(), store });
+    [
+      'the tombstone',
+      { id: 'kept', status: 'sent', finishedAt: 1_800_000_000_000 } as const,
+      'sent',
+      '2027-01-15T08:00:00.000Z',
+    ],
+    ['only the id', null, null, null],
+  ])('returns %s if the message is gone too', async (_, tombstone, status, finished_at) => {
+    const store = { get: async () => null, tombstone: async () => tombstone, refusalCode: () => null };
+    await using app = await startApp({ idempotency: withoutResponses(), store });
     const { id } = (await app.send(MAIL, KEY)).json();
     for (const headers of [KEY, { ...KEY, prefer: 'wait=10' }]) {
       const again = await app.send(MAIL, headers);
-      expect([again.statusCode, again.json(), again.headers['idempotency-replayed']]).toEqual([200, { id, status, finished_at }, 'true']);
+      expect([again.statusCode, again.json(), again.headers['idempotency-replayed']]).toEqual([
+        200,
+        { id, status, finished_at },
+        'true',
+      ]);
     }
     expect(app.accepted).toHaveLength(1);
   });
 
-  test('for many gets what became of each, in its place', async () => {
-    await using app = await startApp({ idempotency: withoutAnswers() });
+  test('returns the current state of each message of a batch, in order', async () => {
+    await using app = await startApp({ idempotency: withoutResponses() });
     const messages = [
       MAIL,
       { ...MAIL, expires_at: '2020-01-01T00:00:00Z' },
@@ -334,13 +396,13 @@ describe('a repeated request whose answer is not stored any more', () => {
     expect(app.accepted).toHaveLength(2);
   });
 
-  test('for many gets what is left of those that are not kept any more', async () => {
+  test('returns the tombstones of a batch whose messages are gone', async () => {
     const store = {
       get: async () => null,
       tombstone: async (id: string) => ({ id, status: 'sent', finishedAt: 0 }) as const,
-      refusal: () => null,
+      refusalCode: () => null,
     };
-    await using app = await startApp({ idempotency: withoutAnswers(), store });
+    await using app = await startApp({ idempotency: withoutResponses(), store });
     const first = await post(app, '/send/batch', { messages: [MAIL] });
     const again = await post(app, '/send/batch', { messages: [MAIL] });
     const { id } = first.json().results[0].message;
@@ -350,37 +412,60 @@ describe('a repeated request whose answer is not stored any more', () => {
     ]);
   });
 
-  test.each(['strict', 'permissive'])('gets the same ids in the shapes of Resend, one or many (%s)', async (mode) => {
-    await using app = await startApp({ idempotency: withoutAnswers() });
-    const email = { from: 'a@acme.com', ...MAIL };
-    const one = await post(app, '/emails', email);
-    expect((await post(app, '/emails', email)).json()).toEqual(one.json());
-    const headers = { 'x-batch-validation': mode };
-    const emails = mode === 'strict' ? [email, email] : [email, { ...email, to: 'nobody' }, email];
-    const many = await post(app, '/emails/batch', emails, headers);
-    const again = await post(app, '/emails/batch', emails, headers);
-    expect([again.statusCode, again.json().data, again.headers['idempotency-replayed']]).toEqual([200, many.json().data, 'true']);
-    expect(again.json().errors?.map(({ index }: { index: number }) => index)).toEqual(mode === 'strict' ? undefined : [1]);
-    expect(app.accepted).toHaveLength(3);
-  });
+  test.each(['strict', 'permissive'])(
+    'returns the same ids from POST /emails and /emails/batch (%s)',
+    async (mode) => {
+      await using app = await startApp({ idempotency: withoutResponses() });
+      const email = { from: 'a@acme.com', ...MAIL };
+      const one = await post(app, '/emails', email);
+      expect((await post(app, '/emails', email)).json()).toEqual(one.json());
+      const headers = { 'x-batch-validation': mode };
+      const emails = mode === 'strict' ? [email, email] : [email, { ...email, to: 'nobody' }, email];
+      const many = await post(app, '/emails/batch', emails, headers);
+      const again = await post(app, '/emails/batch', emails, headers);
+      expect([again.statusCode, again.json().data, again.headers['idempotency-replayed']]).toEqual([
+        200,
+        many.json().data,
+        'true',
+      ]);
+      expect(again.json().errors?.map(({ index }: { index: number }) => index)).toEqual(
+        mode === 'strict' ? undefined : [1],
+      );
+      expect(app.accepted).toHaveLength(3);
+    },
+  );
 });
 
-describe('a request of which it is not known what came', () => {
-  const ALL = { owner: null, statuses: null, tag: null, recipient: null, createdAfter: null, createdBefore: null, limit: 100, after: null };
+describe('a repeated request after an unknown outcome', () => {
+  const ALL = {
+    owner: null,
+    statuses: null,
+    tag: null,
+    recipient: null,
+    createdAfter: null,
+    createdBefore: null,
+    limit: 100,
+    after: null,
+  };
   const unavailable = () => Promise.reject(new AppError('queue_unavailable'));
 
-  /** The way in as it is, over a backend in memory that the test breaks. */
+  /** The real intake, with a memory backend that the test makes fail. */
   async function start({ keys = [aKey(CRM_SECRET, { name: 'crm' })] }: { keys?: readonly ApiKey[] } = {}) {
     const backend = aBackend();
-    const { queue, store, idempotency, books } = backend;
-    const keyring = createKeyring(keys, books);
+    const { queue, store, idempotency, sharedState } = backend;
+    const apiKeys = createApiKeys(keys, sharedState);
     let isDraining = false;
     const intake = createIntake({
       queue,
       store,
-      keyring,
+      apiKeys,
       accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
-      suppressions: createSuppressions({ store: backend.suppressions, events: createEvents(), learn: true, onError() {} }),
+      suppressions: createSuppressions({
+        store: backend.suppressions,
+        events: createEvents(),
+        suppressRefused: true,
+        onError() {},
+      }),
       templates: NO_TEMPLATES,
       composer: { compose: async () => ({ size: 1, headers: [] }), typeOf: () => 'application/octet-stream' },
       inspector: { findBlocked: async () => [] },
@@ -389,7 +474,7 @@ describe('a request of which it is not known what came', () => {
       maxMessageBytes: 1e6,
       isDraining: () => isDraining,
     });
-    const app = await startApp({ intake, keyring, idempotency });
+    const app = await startApp({ intake, apiKeys, idempotency });
     onTestFinished(async () => {
       await app[Symbol.asyncDispose]();
       await backend.close();
@@ -400,7 +485,7 @@ describe('a request of which it is not known what came', () => {
       store,
       idempotency,
       drain: (draining: boolean) => (isDraining = draining),
-      kept: async () => (await store.list(ALL)).map(({ id }) => id),
+      storedIds: async () => (await store.list(ALL)).map(({ id }) => id),
       sendAll: (messages: readonly unknown[]) =>
         app.inject({
           method: 'POST',
@@ -411,8 +496,8 @@ describe('a request of which it is not known what came', () => {
     };
   }
 
-  /** The message is kept, and whoever asked is not told. */
-  function loseAnswers({ store }: Pick<Awaited<ReturnType<typeof start>>, 'store'>) {
+  /** The message is stored, but the store reports an error. */
+  function loseResponses({ store }: Pick<Awaited<ReturnType<typeof start>>, 'store'>) {
     const { insert } = store;
     vi.spyOn(store, 'insert').mockImplementationOnce(async (delivery) => {
       await insert(delivery);
@@ -421,21 +506,24 @@ describe('a request of which it is not known what came', () => {
     vi.spyOn(store, 'get').mockImplementationOnce(unavailable);
   }
 
-  test.each(['was', 'was not'] as const)('may be made again, and makes one message (it %s kept the first time)', async (what) => {
-    const app = await start();
-    if (what === 'was') loseAnswers(app);
-    else vi.spyOn(app.store, 'insert').mockImplementationOnce(unavailable);
-    const first = await app.send(MAIL, KEY);
-    expect([first.statusCode, first.json().code]).toEqual([503, 'queue_unavailable']);
-    const second = await app.send(MAIL, KEY);
-    expect([second.statusCode, second.headers['idempotency-replayed']]).toEqual([202, undefined]);
-    expect(await app.kept()).toEqual([second.json().id]);
-    const third = await app.send(MAIL, KEY);
-    expect([third.body, third.headers['idempotency-replayed']]).toEqual([second.body, 'true']);
-    expect(await app.kept()).toHaveLength(1);
-  });
+  test.each(['was', 'was not'] as const)(
+    'creates one message (the first request %s stored)',
+    async (what) => {
+      const app = await start();
+      if (what === 'was') loseResponses(app);
+      else vi.spyOn(app.store, 'insert').mockImplementationOnce(unavailable);
+      const first = await app.send(MAIL, KEY);
+      expect([first.statusCode, first.json().code]).toEqual([503, 'queue_unavailable']);
+      const second = await app.send(MAIL, KEY);
+      expect([second.statusCode, second.headers['idempotency-replayed']]).toEqual([202, undefined]);
+      expect(await app.storedIds()).toEqual([second.json().id]);
+      const third = await app.send(MAIL, KEY);
+      expect([third.body, third.headers['idempotency-replayed']]).toEqual([second.body, 'true']);
+      expect(await app.storedIds()).toHaveLength(1);
+    },
+  );
 
-  test('is accepted if the message was kept after all: only the answer of the store was lost', async () => {
+  test('is not needed if the message turns out to be stored: the first request is accepted', async () => {
     const app = await start();
     const { insert } = app.store;
     vi.spyOn(app.store, 'insert').mockImplementationOnce(async (delivery) => {
@@ -445,50 +533,50 @@ describe('a request of which it is not known what came', () => {
     const first = await app.send(MAIL, KEY);
     expect(first.statusCode).toBe(202);
     expect((await app.send(MAIL, KEY)).body).toBe(first.body);
-    expect(await app.kept()).toEqual([first.json().id]);
+    expect(await app.storedIds()).toEqual([first.json().id]);
   });
 
-  test('is still not another one', async () => {
+  test('is refused if it differs from the first', async () => {
     const app = await start();
-    loseAnswers(app);
+    loseResponses(app);
     await app.send(MAIL, KEY);
     expect((await app.send({ ...MAIL, subject: 'Another' }, KEY)).json().code).toBe('idempotency_key_reused');
-    expect(await app.kept()).toHaveLength(1);
+    expect(await app.storedIds()).toHaveLength(1);
   });
 
-  test('makes one message also if what it asks for would be refused by now', async () => {
+  test('creates one message even if it would now be refused', async () => {
     const app = await start({ keys: [aKey(CRM_SECRET, { name: 'crm', dailyLimit: 1 })] });
-    loseAnswers(app);
+    loseResponses(app);
     await app.send(MAIL, KEY);
-    const [id] = await app.kept();
+    const [id] = await app.storedIds();
     expect((await app.send(MAIL, KEY)).json()).toMatchObject({ id });
     expect((await app.send(MAIL)).json().code).toBe('rate_limited');
   });
 
-  test('makes one message also if its times have passed since', async () => {
+  test('creates one message even if its times have passed', async () => {
     const app = await start();
     const body = { ...MAIL, expires_at: later(60_000) };
-    loseAnswers(app);
+    loseResponses(app);
     await app.send(body, KEY);
     vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 120_000 });
     const second = await app.send(body, KEY);
     vi.useRealTimers();
     expect(second.statusCode).toBe(202);
-    expect(await app.kept()).toEqual([second.json().id]);
+    expect(await app.storedIds()).toEqual([second.json().id]);
   });
 
-  test('makes one message also if it is asked about while the service shuts down', async () => {
+  test('creates one message even if it is repeated during a shutdown', async () => {
     const app = await start();
-    loseAnswers(app);
+    loseResponses(app);
     await app.send(MAIL, KEY);
     app.drain(true);
     await app.send(MAIL, KEY);
     app.drain(false);
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);
-    expect(await app.kept()).toHaveLength(1);
+    expect(await app.storedIds()).toHaveLength(1);
   });
 
-  test('for many makes each once: those that were kept, those that were not, in their places', async () => {
+  test('creates each message of a batch once, whether it was stored or not', async () => {
     const app = await start();
     const messages = ['a', 'b', 'c', 'd'].map((subject) => ({ ...MAIL, subject }));
     const { insert } = app.store;
@@ -503,32 +591,36 @@ describe('a request of which it is not known what came', () => {
     expect(first.json()).toMatchObject({ accepted: 2, refused: 2 });
     const second = await app.sendAll(messages);
     expect([second.statusCode, second.json()]).toMatchObject([202, { accepted: 4, refused: 0 }]);
-    const idsOf = (answer: typeof first) => answer.json().results.map(({ message }: { message?: { id: string } }) => message?.id);
+    const idsOf = (response: typeof first) =>
+      response.json().results.map(({ message }: { message?: { id: string } }) => message?.id);
     expect(idsOf(second).slice(0, 1).concat(idsOf(second)[2])).toEqual([idsOf(first)[0], idsOf(first)[2]]);
-    expect((await app.kept()).toSorted()).toEqual(idsOf(second).toSorted());
+    expect((await app.storedIds()).toSorted()).toEqual(idsOf(second).toSorted());
     expect((await app.sendAll(messages)).headers['idempotency-replayed']).toBe('true');
   });
 
-  test('is taken up also if the ledger itself was away when it ended', async () => {
+  test('is executed even if the idempotency store was unavailable when the first one ended', async () => {
     const app = await start();
-    loseAnswers(app);
-    vi.spyOn(app.idempotency, 'suspend').mockImplementationOnce(unavailable);
+    loseResponses(app);
+    vi.spyOn(app.idempotency, 'markUnknown').mockImplementationOnce(unavailable);
     expect((await app.send(MAIL, KEY)).json().code).toBe('queue_unavailable');
     await expect.poll(async () => (await app.send(MAIL, KEY)).statusCode, { timeout: 5000 }).toBe(202);
-    expect(await app.kept()).toHaveLength(1);
+    expect(await app.storedIds()).toHaveLength(1);
   });
 
-  test('has its answer kept later if the ledger is away just then', async () => {
+  test('stores the response later if the idempotency store is unavailable', async () => {
     const app = await start();
-    const answer = vi.spyOn(app.idempotency, 'accept').mockImplementationOnce(unavailable).mockImplementationOnce(unavailable);
+    const response = vi
+      .spyOn(app.idempotency, 'accept')
+      .mockImplementationOnce(unavailable)
+      .mockImplementationOnce(unavailable);
     const first = await app.send(MAIL, KEY);
     expect(first.statusCode).toBe(202);
-    await expect.poll(() => answer.mock.calls.length, { timeout: 5000 }).toBe(3);
+    await expect.poll(() => response.mock.calls.length, { timeout: 5000 }).toBe(3);
     const second = await app.send(MAIL, KEY);
     expect([second.body, second.headers['idempotency-replayed']]).toEqual([first.body, 'true']);
   });
 
-  test('is accepted once it is kept, whatever keeps it from the queue: it gets there later', async () => {
+  test('is accepted once it is stored, and queued later if the queue is unavailable', async () => {
     const app = await start();
     const push = vi.spyOn(app.queue, 'push').mockImplementationOnce(unavailable);
     expect((await app.send(MAIL, KEY)).statusCode).toBe(202);

@@ -12,7 +12,7 @@ async function lines(app: AppUnderTest, count: number) {
 }
 
 describe('the log', () => {
-  test('has one line for each request, with all that finds it again', async () => {
+  test('has one line for each request, with its ids, key, route and status', async () => {
     await using app = await startApp();
     const answer = await app.send(MAIL);
     expect(await lines(app, 1)).toEqual([
@@ -31,7 +31,7 @@ describe('the log', () => {
     ]);
   });
 
-  test('names the code of a refusal, the pattern of the route, and the message that was looked up', async () => {
+  test('has the code of a refusal, the pattern of the route, and the requested message', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery());
     await app.get(`/messages/${id}?q=${SECRET}`);
@@ -46,7 +46,7 @@ describe('the log', () => {
     ]);
   });
 
-  test('shows where a refused request went and came from: its path without the query, and the address of the client', async () => {
+  test('has the path without the query and the client address of a refused request', async () => {
     await using app = await startApp({ trustProxy: ['127.0.0.1'] });
     await app.get('/messages?limit=x', { 'x-forwarded-for': '203.0.113.7' });
     await app.get(`/${'x'.repeat(300)}?q=${SECRET}`, {});
@@ -58,7 +58,7 @@ describe('the log', () => {
     ]);
   });
 
-  test('shows the same of a request that the HTTP parser or the router refuses, in visible ASCII and without a password', async () => {
+  test('has the same for a request refused by the HTTP parser or the router, in visible ASCII and without a password', async () => {
     await using app = await startApp();
     const { port } = new URL(await app.listen());
     for (const [target, headers] of [
@@ -73,7 +73,9 @@ describe('the log', () => {
       await once(socket.resume(), 'close');
     }
     await lines(app, 6);
-    const shown = app.logs.filter(({ msg }) => msg === 'request').map(({ status, path, client_address }) => [status, path, client_address]);
+    const shown = app.logs
+      .filter(({ msg }) => msg === 'request')
+      .map(({ status, path, client_address }) => [status, path, client_address]);
     expect(shown).toEqual([
       [400, '/parser', '127.0.0.1'],
       [431, '/large', '127.0.0.1'],
@@ -83,24 +85,35 @@ describe('the log', () => {
     ]);
   });
 
-  test('shows the same of a body that does not arrive in time', async () => {
+  test('has the same for a body that times out', async () => {
     await using app = await startApp({ requestTimeoutMs: 300, trustProxy: ['127.0.0.1'] });
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
-    const headers = { host: 'x', authorization: `Bearer ${CRM_SECRET}`, 'content-length': 9, 'x-forwarded-for': '203.0.113.7' };
+    const headers = {
+      host: 'x',
+      authorization: `Bearer ${CRM_SECRET}`,
+      'content-length': 9,
+      'x-forwarded-for': '203.0.113.7',
+    };
     const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.write(`POST /send?x HTTP/1.1\r\ncontent-type: application/json\r\n${head.join('')}\r\n{`);
     await once(socket.resume(), 'close');
     await lines(app, 3);
     const [timeout, request] = app.logs.filter(({ msg }) => msg === 'request');
-    expect(timeout).toMatchObject({ status: 408, code: 'request_timeout', path: '/send', client_address: '203.0.113.7' });
+    expect(timeout).toMatchObject({
+      status: 408,
+      code: 'request_timeout',
+      path: '/send',
+      client_address: '203.0.113.7',
+    });
     expect(request).toMatchObject({ request_id: timeout?.request_id, aborted: true, path: '/send' });
   });
 
-  test('has successful requests for health and docs at debug level only, and their failures as any other', async () => {
+  test('has successful requests for health and docs at debug level, and their failures at the usual level', async () => {
     let isDraining = false;
     await using app = await startApp({ isDraining: () => isDraining });
-    for (const path of ['/livez', '/readyz', '/docs', '/docs/', '/openapi.yaml', '/problems/not_found']) await app.get(path, {});
+    for (const path of ['/livez', '/readyz', '/docs', '/docs/', '/openapi.yaml', '/problems/not_found'])
+      await app.get(path, {});
     expect(await lines(app, 6)).toMatchObject(Array.from({ length: 6 }, () => ({ level: 20 })));
     isDraining = true;
     await app.get('/readyz', {});
@@ -111,18 +124,23 @@ describe('the log', () => {
     ]);
   });
 
-  test('names the code of a delivery that failed while the caller waited', async () => {
+  test('has the code of a delivery that failed while the client waited', async () => {
     await using app = await startApp();
     const answer = app.send(MAIL, { prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
-    app.settle(id, { status: 'failed', error: { code: 'mailbox_full', detail: 'd', hint: 'h', scope: 'message', smtp: null } });
+    app.settle(id, {
+      status: 'failed',
+      error: { code: 'mailbox_full', detail: 'd', hint: 'h', scope: 'message', smtp: null },
+    });
     await answer;
     expect(await lines(app, 1)).toMatchObject([{ level: 30, status: 422, code: 'mailbox_full', msg_id: id }]);
   });
 
-  test('tells of a bug at error level, and where it is', async () => {
+  test('has a bug at error level, with its stack', async () => {
     const get = () => Promise.reject(new TypeError(SECRET));
-    await using app = await startApp({ store: { get, tombstone: async () => null, refusal: () => null } });
+    await using app = await startApp({
+      store: { get, tombstone: async () => null, refusalCode: () => null },
+    });
     await app.get('/messages/msg_1');
     expect(await lines(app, 1)).toMatchObject([
       {
@@ -134,9 +152,15 @@ describe('the log', () => {
     ]);
   });
 
-  test('never has a secret, a header, a body or an address in it', async () => {
+  test('contains no secret, header, body or email address', async () => {
     await using app = await startApp();
-    const headers = { 'x-api-key': SECRET, cookie: SECRET, 'user-agent': SECRET, 'idempotency-key': SECRET, 'x-request-id': SECRET };
+    const headers = {
+      'x-api-key': SECRET,
+      cookie: SECRET,
+      'user-agent': SECRET,
+      'idempotency-key': SECRET,
+      'x-request-id': SECRET,
+    };
     const url = await app.listen();
     await app.send({ ...MAIL, subject: SECRET, text: SECRET, to: `${SECRET}@example.com` }, headers);
     await app.send({ ...MAIL, [SECRET]: SECRET }, headers);
@@ -148,20 +172,24 @@ describe('the log', () => {
     await fetch(`${url}/%zz?${SECRET}`);
     await lines(app, 9);
     const text = JSON.stringify(app.logs);
-    for (const word of [SECRET, CRM_SECRET, SHOP_SECRET, 'authorization', 'example.com']) expect(text).not.toContain(word);
+    for (const word of [SECRET, CRM_SECRET, SHOP_SECRET, 'authorization', 'example.com'])
+      expect(text).not.toContain(word);
   });
 
-  test('gives each request an id of its own, which the caller cannot choose', async () => {
+  test('has a unique id for each request, which the client cannot choose', async () => {
     await using app = await startApp();
     const ids = await Promise.all(
-      [1, 2, 3].map(async () => (await app.send(MAIL, { 'x-request-id': 'mine', 'request-id': 'mine' })).headers['x-request-id']),
+      [1, 2, 3].map(
+        async () =>
+          (await app.send(MAIL, { 'x-request-id': 'mine', 'request-id': 'mine' })).headers['x-request-id'],
+      ),
     );
     for (const id of ids) expect(id).toMatch(/^req_[0-9a-f-]{36}$/);
     expect(new Set(ids).size).toBe(3);
   });
 });
 
-describe('every answer', () => {
+describe('every response', () => {
   test('forbids caching and sniffing', async () => {
     await using app = await startApp();
     const answers = [
@@ -171,6 +199,7 @@ describe('every answer', () => {
       await app.get('/nowhere', {}),
       await app.get('/%zz', {}),
     ];
-    for (const { headers } of answers) expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+    for (const { headers } of answers)
+      expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   });
 });

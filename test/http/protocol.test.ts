@@ -13,12 +13,15 @@ interface Raw {
   readonly body: string;
 }
 
-/** The first answer in what a server sent. */
+/** Parses the first response of a server. */
 function parseAnswer(text: string): Raw {
   const [head = '', ...rest] = text.split('\r\n\r\n');
   const [line = '', ...fields] = head.split('\r\n');
   const headers = Object.fromEntries(
-    fields.map((field) => [field.split(':', 1)[0]?.toLowerCase() ?? '', field.slice(field.indexOf(':') + 1).trim()]),
+    fields.map((field) => [
+      field.split(':', 1)[0]?.toLowerCase() ?? '',
+      field.slice(field.indexOf(':') + 1).trim(),
+    ]),
   );
   return { status: Number(line.split(' ')[1]), headers, body: rest.join('\r\n\r\n') };
 }
@@ -32,7 +35,13 @@ function expectProblem(answer: Raw, status: number, code: string) {
   expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
   expect(answer.headers['x-content-type-options']).toBe('nosniff');
   const problem = JSON.parse(answer.body);
-  expect(problem).toMatchObject({ type: `/problems/${code}`, status, code, retryable: expect.any(Boolean), errors: [] });
+  expect(problem).toMatchObject({
+    type: `/problems/${code}`,
+    status,
+    code,
+    retryable: expect.any(Boolean),
+    errors: [],
+  });
   expect(problem.request_id).toBe(answer.headers['x-request-id']);
   expect(Object.keys(problem)).toEqual(expect.arrayContaining(['title', 'detail', 'instance', 'hint']));
 }
@@ -43,13 +52,13 @@ async function openSocket(url: string): Promise<Socket> {
   return socket;
 }
 
-describe('a request that is not as HTTP has it', () => {
+describe('a malformed request', () => {
   test.each([
     ['both lengths', `${HEAD}Content-Length: ${BODY.length}\r\nTransfer-Encoding: chunked\r\n\r\n${BODY}`],
     ['two lengths', `${HEAD}Content-Length: ${BODY.length}\r\nContent-Length: 5\r\n\r\n${BODY}`],
-    ['a length that is no number', `${HEAD}Content-Length: ten\r\n\r\n${BODY}`],
+    ['a length that is not a number', `${HEAD}Content-Length: ten\r\n\r\n${BODY}`],
     ['a negative length', `${HEAD}Content-Length: -1\r\n\r\n`],
-    ['a chunk that is none', `${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n`],
+    ['an invalid chunk', `${HEAD}Transfer-Encoding: chunked\r\n\r\nzz\r\n`],
     ['another coding than chunked', `${HEAD}Transfer-Encoding: gzip\r\n\r\n${BODY}`],
     ['a space before the colon', `GET /livez HTTP/1.1\r\nHost : x\r\n\r\n`],
     ['a header without a name', 'GET /livez HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n'],
@@ -75,17 +84,22 @@ describe('a request that is not as HTTP has it', () => {
     ['Content-Type', 'Content-Type: text/plain'],
     ['Content-Type', 'CONTENT-TYPE: application/json'],
     ['X-API-Key', 'X-API-Key: a\r\nX-Api-Key: b'],
-  ])('gets 400 for a second %s header, by name: %s', async (name, line) => {
+  ])('gets 400 that names a second %s header: %s', async (name, line) => {
     await using app = await startApp();
     const answer = await ask(app, `${HEAD}${line}\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
     expectProblem(answer, 400, 'invalid_json');
-    expect(JSON.parse(answer.body).detail).toMatch(new RegExp(`^The ${name} header was sent more than once`, 'i'));
+    expect(JSON.parse(answer.body).detail).toMatch(
+      new RegExp(`^The ${name} header is repeated: send it once\\.$`, 'i'),
+    );
     expect(app.accepted).toEqual([]);
   });
 
-  test('may repeat a header that is a list', async () => {
+  test('can repeat a header that is a list', async () => {
     await using app = await startApp();
-    const answer = await ask(app, `${HEAD}Prefer: a\r\nPrefer: b\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
+    const answer = await ask(
+      app,
+      `${HEAD}Prefer: a\r\nPrefer: b\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`,
+    );
     expect(answer.status).toBe(202);
   });
 
@@ -99,7 +113,7 @@ describe('a request that is not as HTTP has it', () => {
     ',chunked',
     'xchunked',
     'chunked;q=1',
-  ])('gets 400 for the Transfer-Encoding %j, and the connection ends', async (coding) => {
+  ])('gets 400 and a closed connection for the Transfer-Encoding %j', async (coding) => {
     await using app = await startApp();
     const chunks = `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
     const answer = await ask(app, `${HEAD}Transfer-Encoding: ${coding}\r\n\r\n${chunks}`);
@@ -108,31 +122,44 @@ describe('a request that is not as HTTP has it', () => {
     expect(app.accepted).toEqual([]);
   });
 
-  test('gets 400 for chunks in HTTP/1.0, and may have them in any case in HTTP/1.1', async () => {
+  test('gets 400 for chunks in HTTP/1.0, while HTTP/1.1 accepts the coding in any case', async () => {
     await using app = await startApp();
     const url = await app.listen();
     const chunked = `Transfer-Encoding: cHunKed\r\n${CLOSE}\r\n${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
-    expectProblem(parseAnswer(await exchange(url, HEAD.replace('1.1', '1.0') + chunked)), 400, 'invalid_json');
+    expectProblem(
+      parseAnswer(await exchange(url, HEAD.replace('1.1', '1.0') + chunked)),
+      400,
+      'invalid_json',
+    );
     expect(parseAnswer(await exchange(url, HEAD + chunked)).status).toBe(202);
   });
 
-  test('with unreliable framing takes what follows on the connection down with it', async () => {
+  test('with ambiguous framing closes the connection, so that nothing after it is read', async () => {
     await using app = await startApp();
     const hidden = `${HEAD}Content-Length: ${BODY.length}\r\n\r\n${BODY}`;
-    const answers = await exchange(await app.listen(), `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`);
+    const answers = await exchange(
+      await app.listen(),
+      `${HEAD}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`,
+    );
     expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400']);
     expect(app.accepted).toEqual([]);
   });
 
-  test.each(['a, b', 'a b', 'user@host', 'a/b', 'a:b', 'a\\b', '[::1', '\xe9'])('gets 400 for the Host %j', async (host) => {
-    await using app = await startApp();
-    const answer = await ask(app, Buffer.from(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n${CLOSE}\r\n`, 'latin1'));
-    expectProblem(answer, 400, 'invalid_json');
-    expect(JSON.parse(answer.body).detail).toContain('Host');
-  });
+  test.each(['a, b', 'a b', 'user@host', 'a/b', 'a:b', 'a\\b', '[::1', '\xe9'])(
+    'gets 400 for the Host %j',
+    async (host) => {
+      await using app = await startApp();
+      const answer = await ask(
+        app,
+        Buffer.from(`GET /livez HTTP/1.1\r\nHost: ${host}\r\n${CLOSE}\r\n`, 'latin1'),
+      );
+      expectProblem(answer, 400, 'invalid_json');
+      expect(JSON.parse(answer.body).detail).toContain('Host');
+    },
+  );
 
   test.each(['', 'x', 'mail_1.example:3000', '127.0.0.1:80', '[::1]:3000', '[fe80::1%eth0]', 'x:'])(
-    'may have the Host %j',
+    'can have the Host %j',
     async (host) => {
       await using app = await startApp();
       expect((await ask(app, `GET /livez HTTP/1.1\r\nHost: ${host}\r\n${CLOSE}\r\n`)).status).toBe(200);
@@ -141,10 +168,14 @@ describe('a request that is not as HTTP has it', () => {
 
   test.each([20_000, 200_000])('gets 431 for headers of %i bytes', async (length) => {
     await using app = await startApp();
-    expectProblem(await ask(app, `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(length)}\r\n\r\n`), 431, 'headers_too_large');
+    expectProblem(
+      await ask(app, `GET /livez HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(length)}\r\n\r\n`),
+      431,
+      'headers_too_large',
+    );
   });
 
-  test('with a body shorter than it said, and then the end, is no request', async () => {
+  test('whose connection ends before its declared length is ignored', async () => {
     await using app = await startApp();
     const socket = await openSocket(await app.listen());
     socket.end(`${HEAD}Content-Length: 1000\r\n\r\n${BODY}`);
@@ -152,9 +183,12 @@ describe('a request that is not as HTTP has it', () => {
     expect(app.accepted).toEqual([]);
   });
 
-  test('with an expectation we do not know is taken without it', async () => {
+  test('with an unknown expectation is accepted', async () => {
     await using app = await startApp();
-    const answer = await ask(app, `${HEAD}Expect: the-unexpected\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`);
+    const answer = await ask(
+      app,
+      `${HEAD}Expect: the-unexpected\r\nContent-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`,
+    );
     expect(answer.status).toBe(202);
   });
 });
@@ -172,16 +206,34 @@ describe('a request that takes too long', () => {
   });
 
   test.each([
-    ['whose body stops', HEAD.replace('/send', '/emails').concat('Content-Length: 1000\r\n\r\n{"to":'), 408, 'request_timeout'],
-    ['that is malformed', HEAD.replace('/send', '/emails').concat('Content-Length: 1\r\nContent-Length: 2\r\n\r\n'), 400, 'invalid_json'],
+    [
+      'whose body stops',
+      HEAD.replace('/send', '/emails').concat('Content-Length: 1000\r\n\r\n{"to":'),
+      408,
+      'request_timeout',
+    ],
+    [
+      'that is malformed',
+      HEAD.replace('/send', '/emails').concat('Content-Length: 1\r\nContent-Length: 2\r\n\r\n'),
+      400,
+      'invalid_json',
+    ],
   ])("to Resend's API %s gets an error of its shape", async (_, bytes, status, code) => {
     await using app = await startApp({ requestTimeoutMs: 200 });
     const answer = await ask(app, bytes);
-    expect([answer.status, answer.headers['content-type']]).toEqual([status, 'application/json; charset=utf-8']);
-    expect(JSON.parse(answer.body)).toMatchObject({ statusCode: status, name: expect.any(String), message: expect.any(String), code });
+    expect([answer.status, answer.headers['content-type']]).toEqual([
+      status,
+      'application/json; charset=utf-8',
+    ]);
+    expect(JSON.parse(answer.body)).toMatchObject({
+      statusCode: status,
+      name: expect.any(String),
+      message: expect.any(String),
+      code,
+    });
   });
 
-  test('gets 408 also if it trickles on', async () => {
+  test('gets 408 even if bytes keep trickling in', async () => {
     await using app = await startApp({ requestTimeoutMs: 300 });
     const socket = await openSocket(await app.listen());
     socket.write(`${HEAD}Content-Length: 100000\r\n\r\n`);
@@ -193,7 +245,7 @@ describe('a request that takes too long', () => {
     socket.destroy();
   });
 
-  test('does not hold up one that waits for its message', async () => {
+  test('does not delay a request that waits for its message', async () => {
     await using app = await startApp({ requestTimeoutMs: 200 });
     const url = await app.listen();
     const slow = exchange(url, `${HEAD}Content-Length: 1000\r\n\r\n`);
@@ -211,9 +263,13 @@ describe('a request that takes too long', () => {
 
 describe('a request that is too large', () => {
   test.each([
-    ['says so', (length: number) => `Content-Length: ${length}\r\n\r\n`, (part: string) => part],
-    ['does not say so', () => 'Transfer-Encoding: chunked\r\n\r\n', (part: string) => `${part.length.toString(16)}\r\n${part}\r\n`],
-  ] as const)('is told so, and may finish, when it %s', async (_, framing, frame) => {
+    ['declares its length', (length: number) => `Content-Length: ${length}\r\n\r\n`, (part: string) => part],
+    [
+      'declares no length',
+      () => 'Transfer-Encoding: chunked\r\n\r\n',
+      (part: string) => `${part.length.toString(16)}\r\n${part}\r\n`,
+    ],
+  ] as const)('gets 413 and can be sent to its end when it %s', async (_, framing, frame) => {
     await using app = await startApp({ maxMessageBytes: 1000 });
     const socket = await openSocket(await app.listen());
     const part = 'x'.repeat(64 * 1024);
@@ -230,7 +286,7 @@ describe('a request that is too large', () => {
 });
 
 describe('a connection', () => {
-  test('goes on after a body that could not be read', async () => {
+  test('stays open after an unreadable body', async () => {
     await using app = await startApp();
     const bad = `${HEAD}Content-Length: 1\r\n\r\n{`;
     const good = `${HEAD}Content-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`;
@@ -238,7 +294,7 @@ describe('a connection', () => {
     expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 400', 'HTTP/1.1 202']);
   });
 
-  test('goes on after a refusal that left the body unread', async () => {
+  test('stays open after a refusal that left the body unread', async () => {
     await using app = await startApp();
     const refused = `POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
     const good = `${HEAD}Content-Length: ${BODY.length}\r\n${CLOSE}\r\n${BODY}`;
@@ -255,10 +311,14 @@ describe('the router', () => {
     ['POST', '/livez', 'GET, HEAD'],
     ['PUT', '/openapi.yaml', 'GET, HEAD'],
     ['POST', '/problems/queue_full', 'GET, HEAD'],
-  ] as const)('answers 405 to %s %s, and names what it takes', async (method, url, allow) => {
+  ] as const)('returns 405 for %s %s and names the allowed methods', async (method, url, allow) => {
     await using app = await startApp();
     const answer = await app.inject({ method, url, headers: CRM });
-    expect([answer.statusCode, answer.json().code, answer.headers.allow]).toEqual([405, 'method_not_allowed', allow]);
+    expect([answer.statusCode, answer.json().code, answer.headers.allow]).toEqual([
+      405,
+      'method_not_allowed',
+      allow,
+    ]);
   });
 
   test.each([
@@ -269,13 +329,13 @@ describe('the router', () => {
     '/docs/static/none.js',
     '/docs/static/../../package.json',
     '/docs/static/%2e%2e%2fpackage.json',
-  ])('answers 404 to GET %s', async (url) => {
+  ])('returns 404 for GET %s', async (url) => {
     await using app = await startApp();
     const answer = await ask(app, `GET ${url} HTTP/1.1\r\nHost: x\r\n${CLOSE}\r\n`);
     expectProblem(answer, 404, 'not_found');
   });
 
-  test('refuses what leads nowhere before its body is read', async () => {
+  test('refuses an unknown route before the body is read', async () => {
     await using app = await startApp();
     const answer = await app.inject({
       method: 'POST',
@@ -286,16 +346,20 @@ describe('the router', () => {
     expect(answer.statusCode).toBe(404);
   });
 
-  test('answers HEAD like GET, without the body', async () => {
+  test('responds to HEAD like GET, without the body', async () => {
     await using app = await startApp();
     for (const url of ['/livez', '/openapi.yaml', '/problems/queue_full', '/messages/none']) {
       const get = await app.inject({ method: 'GET', url, headers: CRM });
       const head = await app.inject({ method: 'HEAD', url, headers: CRM });
-      expect([head.statusCode, head.headers['content-type'], head.body]).toEqual([get.statusCode, get.headers['content-type'], '']);
+      expect([head.statusCode, head.headers['content-type'], head.body]).toEqual([
+        get.statusCode,
+        get.headers['content-type'],
+        '',
+      ]);
     }
   });
 
-  test('lets no other site read its answers', async () => {
+  test('sends no CORS headers, so that other sites cannot read responses', async () => {
     await using app = await startApp();
     const answer = await app.inject({
       method: 'OPTIONS',

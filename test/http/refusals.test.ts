@@ -11,10 +11,10 @@ function post(headers: string): string {
   return `${head}${headers}Content-Length: ${BODY.length}\r\n\r\n${BODY}`;
 }
 
-const full = { get: async () => null, tombstone: async () => null, refusal: () => 'queue_full' as const };
+const full = { get: async () => null, tombstone: async () => null, refusalCode: () => 'queue_full' as const };
 
 describe('while the service shuts down', () => {
-  test('POST /send is refused, to be sent elsewhere over another connection', async () => {
+  test('POST /send is refused with 503 and Connection: close', async () => {
     await using app = await startApp({ isDraining: () => true });
     const answer = await app.send(MAIL);
     expect(answer.statusCode).toBe(503);
@@ -23,20 +23,20 @@ describe('while the service shuts down', () => {
     expect(app.accepted).toEqual([]);
   });
 
-  test('messages can still be looked up', async () => {
+  test('messages can still be read', async () => {
     await using app = await startApp({ isDraining: () => true });
     const { id } = app.keep(aDelivery());
     expect((await app.get(`/messages/${id}`)).statusCode).toBe(200);
   });
 
-  test('it is not ready, but alive', async () => {
+  test('the service is alive but not ready', async () => {
     await using app = await startApp({ isDraining: () => true });
     const ready = await app.get('/readyz', {});
     expect([ready.statusCode, ready.json().code]).toEqual([503, 'shutting_down']);
     expect((await app.get('/livez', {})).json()).toEqual({ status: 'alive' });
   });
 
-  test('a request that comes over a connection still in use is answered with a problem, and the connection ends', async () => {
+  test('a request over an open connection gets a problem, and the connection closes', async () => {
     let draining = false;
     let asked = 0;
     const isDraining = () => {
@@ -70,21 +70,25 @@ describe('while the queue is full', () => {
   test('POST /send is refused before its body is read', async () => {
     await using app = await startApp({ store: full });
     const answer = await app.send('{ not JSON');
-    expect([answer.statusCode, answer.json().code, answer.headers['retry-after']]).toEqual([503, 'queue_full', '5']);
+    expect([answer.statusCode, answer.json().code, answer.headers['retry-after']]).toEqual([
+      503,
+      'queue_full',
+      '5',
+    ]);
   });
 
-  test('only good keys are told so', async () => {
+  test('only valid keys get queue_full', async () => {
     await using app = await startApp({ store: full });
     expect((await app.send(MAIL, { authorization: 'Bearer wrong' })).statusCode).toBe(401);
   });
 
-  test('the connection goes on', async () => {
+  test('the connection stays open', async () => {
     await using app = await startApp({ store: full });
     const answers = await exchange(await app.listen(), post('') + post('Connection: close\r\n'));
     expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 503', 'HTTP/1.1 503']);
   });
 
-  test('the service is not ready, but alive', async () => {
+  test('the service is alive but not ready', async () => {
     await using app = await startApp({ store: full });
     const ready = await app.get('/readyz', {});
     expect([ready.statusCode, ready.json().code]).toEqual([503, 'queue_full']);
@@ -93,7 +97,7 @@ describe('while the queue is full', () => {
 });
 
 describe('health', () => {
-  test('is good when there is room and nobody shuts down', async () => {
+  test('is ready while the queue has capacity and the service is not shutting down', async () => {
     await using app = await startApp();
     expect((await app.get('/livez', {})).json()).toEqual({ status: 'alive' });
     expect((await app.get('/readyz', {})).json()).toEqual({ status: 'ready' });
@@ -102,9 +106,10 @@ describe('health', () => {
 
 describe('a problem', () => {
   test.each(ERROR_CODES.filter((code) => code !== 'internal_error'))(
-    '%s is told by its row of the table, wherever it is thrown',
+    '%s has the title, status and hint of its row in the error table',
     async (code) => {
-      const accept = async () => Promise.reject(new AppError(code, { detail: 'What happened.', retryAfter: 7 }));
+      const accept = async () =>
+        Promise.reject(new AppError(code, { detail: 'What happened.', retryAfter: 7 }));
       await using app = await startApp({ intake: { accept, check: accept, preview: accept } });
       const answer = await app.send(MAIL);
       expect(answer.statusCode).toBe(ERRORS[code].status);
@@ -128,18 +133,24 @@ describe('a problem', () => {
   test.each([
     ['an error', new Error('secret-word at /var/lib/outtray')],
     ['an error with a status', Object.assign(new Error('secret-word'), { statusCode: 503 })],
-    ['no error at all', 'secret-word'],
+    ['a string', 'secret-word'],
     ['nothing', undefined],
-  ])('that is a bug (%s) is internal_error, and tells nothing', async (_, thrown) => {
-    await using app = await startApp({ store: { get: () => Promise.reject(thrown), tombstone: async () => null, refusal: () => null } });
+  ])('for a bug (%s) is internal_error without details', async (_, thrown) => {
+    await using app = await startApp({
+      store: { get: () => Promise.reject(thrown), tombstone: async () => null, refusalCode: () => null },
+    });
     const answer = await app.get('/messages/msg_1');
     expect(answer.statusCode).toBe(500);
-    expect(answer.json()).toMatchObject({ code: 'internal_error', detail: 'Internal error in Outtray', instance: '/messages/msg_1' });
+    expect(answer.json()).toMatchObject({
+      code: 'internal_error',
+      detail: 'Internal error in Outtray',
+      instance: '/messages/msg_1',
+    });
     expect(answer.body).not.toContain('secret-word');
     expect(JSON.stringify(app.logs)).not.toContain('secret-word');
   });
 
-  test('in the answer itself is one too', async () => {
+  test('for a bug while the response is serialized is internal_error, too', async () => {
     const loop: Record<string, unknown> = {};
     loop.loop = loop;
     await using app = await startApp();
@@ -148,7 +159,7 @@ describe('a problem', () => {
     expect([answer.statusCode, answer.json().code]).toEqual([500, 'internal_error']);
   });
 
-  test('names the path, but not the query', async () => {
+  test('names the path without the query', async () => {
     await using app = await startApp();
     expect((await app.get('/nowhere?token=secret-word')).json().instance).toBe('/nowhere');
   });
@@ -161,10 +172,11 @@ describe('GET /problems/{code}', () => {
     expect(answer.statusCode).toBe(200);
     expect(answer.headers['content-type']).toBe('text/html; charset=utf-8');
     const text = answer.body.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code));
-    for (const word of [code, ERRORS[code].title, String(ERRORS[code].status), ERRORS[code].hint]) expect(text).toContain(word);
+    for (const word of [code, ERRORS[code].title, String(ERRORS[code].status), ERRORS[code].hint])
+      expect(text).toContain(word);
   });
 
-  test('escapes what it shows, and lets nothing run', async () => {
+  test('escapes its content and runs no scripts', async () => {
     await using app = await startApp();
     const answer = await app.get('/problems/missing_api_key', {});
     expect(answer.body).toContain('&#60;secret&#62;');
@@ -172,7 +184,7 @@ describe('GET /problems/{code}', () => {
     expect(answer.headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'sha256-/);
   });
 
-  test.each(['none', '__proto__', 'constructor', '%3Cscript%3E'])('knows no %s', async (code) => {
+  test.each(['none', '__proto__', 'constructor', '%3Cscript%3E'])('returns 404 for %s', async (code) => {
     await using app = await startApp();
     const answer = await app.get(`/problems/${code}`, {});
     expect([answer.statusCode, answer.json().code]).toEqual([404, 'not_found']);

@@ -1,54 +1,52 @@
 import { fastify, type InjectOptions } from 'fastify';
 import { describe, expect, test } from 'vitest';
-import { parse } from 'yaml';
-import { createMemoryBooks } from '../../src/adapters/memory/books.ts';
-import type { Scope } from '../../src/core/caller.ts';
-import { createKeyring } from '../../src/core/keyring.ts';
-import { openApiDocument } from '../../src/http/app.ts';
-import { demandScope } from '../../src/http/plugins/auth.ts';
+import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
+import { createApiKeys } from '../../src/core/auth/api-keys.ts';
+import type { Scope } from '../../src/core/auth/caller.ts';
+import { requireScope } from '../../src/http/request/auth.ts';
 import { ADMIN_SECRET, CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
+import { readServedDocument } from '../helpers/openapi-document.ts';
 
 const SECRETS: Readonly<Record<Scope, string>> = { send: CRM_SECRET, read: SHOP_SECRET, admin: ADMIN_SECRET };
-const KEYRING = createKeyring(
+const API_KEYS = createApiKeys(
   [
     aKey(SECRETS.send, { name: 'sender', scopes: ['send'] }),
     aKey(SECRETS.read, { name: 'reader', scopes: ['read'] }),
     aKey(SECRETS.admin, { name: 'boss', scopes: ['admin'] }),
   ],
-  createMemoryBooks(),
+  createMemorySharedState(),
 );
 
 function keyFor(scope: Scope): Record<string, string> {
   return { authorization: `Bearer ${SECRETS[scope]}`, 'content-type': 'application/json' };
 }
 
-interface Operation {
-  readonly security?: readonly object[];
-  readonly responses: Readonly<Record<string, { readonly description: string }>>;
-}
-
-/** Every operation that needs a key, with the scope it should take: what looks takes `read`, what sends or steers takes `send`. */
-async function operations(): Promise<{ name: string; scope: Scope; request: InjectOptions; forbidden: string }[]> {
-  const { paths } = parse(await openApiDocument('1.2.3'));
-  const ours = Object.entries<Record<string, Operation>>(paths).filter(([path]) => !path.startsWith('/emails'));
-  return ours.flatMap(([path, methods]) =>
-    Object.entries(methods)
-      .filter(([, { security }]) => security?.length !== 0)
-      .map(([method, { responses }]) => ({
-        name: `${method} ${path}`,
-        scope: method === 'get' || path.endsWith('/preview') ? ('read' as const) : ('send' as const),
-        request: { method: method.toUpperCase() as 'GET', url: path.replace(/\{\w+\}/g, 'x') },
-        forbidden: responses['403']?.description ?? '',
-      })),
-  );
+/**
+ * Every operation that needs a key, with its scope: `read` for operations that only read, `send`
+ * for all others.
+ */
+async function keyedOperations(): Promise<
+  { name: string; scope: Scope; request: InjectOptions; forbidden: string }[]
+> {
+  const { operations } = await readServedDocument();
+  return operations
+    .filter(({ path, security }) => !path.startsWith('/emails') && security?.length !== 0)
+    .map(({ method, path, responses }) => ({
+      name: `${method.toLowerCase()} ${path}`,
+      scope: method === 'GET' || path.endsWith('/preview') ? ('read' as const) : ('send' as const),
+      request: { method: method as 'GET', url: path.replace(/\{\w+\}/g, 'x') },
+      forbidden: responses['403']?.description ?? '',
+    }));
 }
 
 describe('a scope', () => {
-  test('is asked for by every operation that needs a key, and documented', async () => {
-    await using app = await startApp({ keyring: KEYRING });
-    const all = await operations();
-    expect(all.map(({ name }) => name)).toEqual(expect.arrayContaining(['post /send', 'get /messages/{id}', 'get /accounts']));
+  test('is required and documented by every operation that needs a key', async () => {
+    await using app = await startApp({ apiKeys: API_KEYS });
+    const all = await keyedOperations();
+    expect(all.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['post /send', 'get /messages/{id}', 'get /accounts']),
+    );
     for (const { name, scope, request, forbidden } of all) {
       const other = scope === 'send' ? 'read' : 'send';
       const answer = await app.inject({ ...request, headers: keyFor(other) });
@@ -66,42 +64,44 @@ describe('a scope', () => {
     }
   });
 
-  test('is that of GET where a route answers HEAD', async () => {
-    await using app = await startApp({ keyring: KEYRING });
-    const ask = async (scope: Scope) => (await app.inject({ method: 'HEAD', url: '/accounts', headers: keyFor(scope) })).statusCode;
+  test('of HEAD is that of GET', async () => {
+    await using app = await startApp({ apiKeys: API_KEYS });
+    const ask = async (scope: Scope) =>
+      (await app.inject({ method: 'HEAD', url: '/accounts', headers: keyFor(scope) })).statusCode;
     expect([await ask('send'), await ask('read')]).toEqual([403, 200]);
   });
 
-  test('is looked at after the key and before the body', async () => {
-    await using app = await startApp({ keyring: KEYRING });
+  test('is checked after the key and before the body', async () => {
+    await using app = await startApp({ apiKeys: API_KEYS });
     expect((await app.send(MAIL, { authorization: 'Bearer wrong' })).statusCode).toBe(401);
     expect((await app.send('{ not JSON', keyFor('read'))).statusCode).toBe(403);
     expect(app.accepted).toEqual([]);
   });
 
-  test('is no way around the limit of a key: a refusal counts', async () => {
-    await using app = await startApp({ keyring: KEYRING, rateLimit: { max: 2, windowMs: 60_000 } });
+  test('that is missing still counts against the rate limit', async () => {
+    await using app = await startApp({ apiKeys: API_KEYS, rateLimit: { max: 2, windowMs: 60_000 } });
     const statuses: number[] = [];
     for (let i = 0; i < 3; i++) statuses.push((await app.send(MAIL, keyFor('read'))).statusCode);
     expect(statuses).toEqual([403, 403, 429]);
   });
 
-  test('must be said by a route behind a key: else the service does not start', () => {
-    const app = fastify().addHook('onRoute', demandScope);
+  test('must be declared by a route that needs a key, or the service does not start', () => {
+    const app = fastify().addHook('onRoute', requireScope);
     expect(() => app.get('/mail', { config: { scope: 'read' } }, async () => '')).not.toThrow();
     expect(() => app.get('/forgotten', async () => '')).toThrow('/forgotten has no scope in its config');
   });
 });
 
 describe('keys that are replaced while the service runs', () => {
-  test('hold from the next request on: the new ones, and only these', async () => {
-    const keyring = createKeyring([aKey(CRM_SECRET, { scopes: ['send'] })], createMemoryBooks());
-    await using app = await startApp({ keyring });
-    const statusOf = async (secret: string) => (await app.get('/accounts', { authorization: `Bearer ${secret}` })).statusCode;
+  test('apply from the next request on, and replaced ones are refused', async () => {
+    const apiKeys = createApiKeys([aKey(CRM_SECRET, { scopes: ['send'] })], createMemorySharedState());
+    await using app = await startApp({ apiKeys });
+    const statusOf = async (secret: string) =>
+      (await app.get('/accounts', { authorization: `Bearer ${secret}` })).statusCode;
     expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([403, 401]);
-    keyring.replace([aKey(CRM_SECRET), aKey(SHOP_SECRET, { name: 'shop' })]);
+    apiKeys.replace([aKey(CRM_SECRET), aKey(SHOP_SECRET, { name: 'shop' })]);
     expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([200, 200]);
-    keyring.replace([aKey(SHOP_SECRET, { name: 'shop' })]);
+    apiKeys.replace([aKey(SHOP_SECRET, { name: 'shop' })]);
     expect([await statusOf(CRM_SECRET), await statusOf(SHOP_SECRET)]).toEqual([401, 200]);
   });
 });

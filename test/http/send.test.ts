@@ -25,17 +25,17 @@ const FULL = {
 };
 
 describe('POST /send', () => {
-  test('answers 202 with the message resource and its Location', async () => {
+  test('responds 202 with the message resource and its Location', async () => {
     await using app = await startApp();
-    const answer = await app.send({ ...MAIL, tags: { flow: 'welcome' }, metadata: { crm_id: '42' } });
-    const [taken] = app.accepted;
-    expect(answer.statusCode).toBe(202);
-    expect(answer.headers['content-type']).toBe('application/json; charset=utf-8');
-    expect(answer.headers.location).toBe(`/messages/${taken?.delivery.id}`);
-    expect(answer.json()).toEqual({
-      id: taken?.delivery.id,
+    const response = await app.send({ ...MAIL, tags: { flow: 'welcome' }, metadata: { crm_id: '42' } });
+    const [accepted] = app.accepted;
+    expect(response.statusCode).toBe(202);
+    expect(response.headers['content-type']).toBe('application/json; charset=utf-8');
+    expect(response.headers.location).toBe(`/messages/${accepted?.delivery.id}`);
+    expect(response.json()).toEqual({
+      id: accepted?.delivery.id,
       status: 'queued',
-      message_id: taken?.delivery.messageId,
+      message_id: accepted?.delivery.messageId,
       from: { email: 'no-reply@acme.com', name: 'Acme' },
       to: [{ email: 'ada@example.com', name: null }],
       cc: [],
@@ -48,7 +48,7 @@ describe('POST /send', () => {
       metadata: { crm_id: '42' },
       priority: 'normal',
       account: 'bot@acme.com',
-      created_at: new Date(taken?.delivery.createdAt ?? 0).toISOString(),
+      created_at: new Date(accepted?.delivery.createdAt ?? 0).toISOString(),
       scheduled_at: null,
       expires_at: null,
       next_attempt_at: null,
@@ -63,12 +63,15 @@ describe('POST /send', () => {
     });
   });
 
-  test('hands every field to the intake, in canonical form', async () => {
+  test('passes every field to the intake in canonical form', async () => {
     await using app = await startApp();
     const scheduledAt = Date.now() + 3_600_000;
-    const times = { scheduled_at: new Date(scheduledAt).toISOString(), expires_at: new Date(scheduledAt + 60_000).toISOString() };
-    const answer = await app.send({ ...FULL, ...times });
-    expect(answer.statusCode).toBe(202);
+    const times = {
+      scheduled_at: new Date(scheduledAt).toISOString(),
+      expires_at: new Date(scheduledAt + 60_000).toISOString(),
+    };
+    const response = await app.send({ ...FULL, ...times });
+    expect(response.statusCode).toBe(202);
     expect(app.accepted[0]?.draft).toEqual({
       template: null,
       envelope: {
@@ -88,8 +91,18 @@ describe('POST /send', () => {
         text: 'Hello',
         attachments: [
           { filename: 'invoice.pdf', content: Buffer.from('%PDF-1.7\n'), contentType: null, contentId: null },
-          { filename: 'logo.png', content: Buffer.from('iVBORw0KGgo=', 'base64'), contentType: 'image/png', contentId: 'logo' },
-          { filename: 'empty.csv', content: Buffer.alloc(0), contentType: 'text/csv; charset=utf-8', contentId: null },
+          {
+            filename: 'logo.png',
+            content: Buffer.from('iVBORw0KGgo=', 'base64'),
+            contentType: 'image/png',
+            contentId: 'logo',
+          },
+          {
+            filename: 'empty.csv',
+            content: Buffer.alloc(0),
+            contentType: 'text/csv; charset=utf-8',
+            contentId: null,
+          },
         ],
         headers: { 'X-Entity-Ref': '42', 'auto-submitted': 'auto-generated' },
         inReplyTo: '<2@example.com>',
@@ -104,7 +117,7 @@ describe('POST /send', () => {
     });
   });
 
-  test('tells the intake which key sent the message', async () => {
+  test('passes the API key to the intake', async () => {
     await using app = await startApp();
     await app.send(MAIL, SHOP);
     await app.send(MAIL, ADMIN);
@@ -114,21 +127,32 @@ describe('POST /send', () => {
     ]);
   });
 
-  test('takes a time with an offset as the instant it names', async () => {
+  test('converts a time with an offset to UTC', async () => {
     await using app = await startApp();
     const nextYear = new Date().getUTCFullYear() + 1;
-    const answer = await app.send({ ...MAIL, scheduled_at: `${nextYear}-01-01T09:30:00+01:00` });
-    expect(answer.json()).toMatchObject({ status: 'scheduled', scheduled_at: `${nextYear}-01-01T08:30:00.000Z` });
+    const response = await app.send({ ...MAIL, scheduled_at: `${nextYear}-01-01T09:30:00+01:00` });
+    expect(response.json()).toMatchObject({
+      status: 'scheduled',
+      scheduled_at: `${nextYear}-01-01T08:30:00.000Z`,
+    });
   });
 
-  test('a dry run answers with what would be sent, and queues nothing', async () => {
+  test('a dry run returns a preview and queues nothing', async () => {
     await using app = await startApp();
-    const answer = await app.send({ ...MAIL, cc: ['ada@example.com', 'bob@example.com'], bcc: 'carol@example.com', dry_run: true });
-    expect(answer.statusCode).toBe(200);
-    expect(answer.headers.location).toBeUndefined();
-    expect(answer.json()).toEqual({
+    const response = await app.send({
+      ...MAIL,
+      cc: ['ada@example.com', 'bob@example.com'],
+      bcc: 'carol@example.com',
       dry_run: true,
-      envelope: { from: 'no-reply@acme.com', to: ['ada@example.com', 'bob@example.com', 'carol@example.com'] },
+    });
+    expect(response.statusCode).toBe(200);
+    expect(response.headers.location).toBeUndefined();
+    expect(response.json()).toEqual({
+      dry_run: true,
+      envelope: {
+        from: 'no-reply@acme.com',
+        to: ['ada@example.com', 'bob@example.com', 'carol@example.com'],
+      },
       headers: [{ name: 'Subject', value: 'Hello' }],
       size: 1234,
       message_id: expect.stringMatching(/^<msg_.+@acme\.com>$/),
@@ -137,9 +161,10 @@ describe('POST /send', () => {
     expect(app.accepted).toEqual([]);
   });
 
-  test('never repeats a secret, whatever it answers', async () => {
+  test('never includes the secret in a response', async () => {
     await using app = await startApp();
-    const answers = [await app.send(MAIL), await app.send({}), await app.send('{')];
-    for (const { body, headers } of answers) expect(body + JSON.stringify(headers)).not.toContain(CRM_SECRET);
+    const responses = [await app.send(MAIL), await app.send({}), await app.send('{')];
+    for (const { body, headers } of responses)
+      expect(body + JSON.stringify(headers)).not.toContain(CRM_SECRET);
   });
 });

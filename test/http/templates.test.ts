@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { textOf } from '../../src/adapters/smtp/mime.ts';
+import { textOf } from '../../src/adapters/smtp/mime/mail-options.ts';
 import { CRM, CRM_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
 import { openWatchedTemplates } from '../helpers/templates.ts';
@@ -10,11 +10,14 @@ const FILES = {
   'welcome/body.html': '<p>Hello <b>{{name}}</b>{{#nick?}} or {{.}}{{/nick?}}</p>',
 };
 
-/** The HTTP layer over templates in a directory of their own. */
-async function startWithTemplates(files: Readonly<Record<string, string>> = FILES, scopes?: readonly ('send' | 'read')[]) {
+/** Starts the HTTP layer over a new directory of templates. */
+async function startWithTemplates(
+  files: Readonly<Record<string, string>> = FILES,
+  scopes?: readonly ('send' | 'read')[],
+) {
   const made = await openWatchedTemplates(files);
-  const keyring = scopes && { keyring: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
-  const app = await startApp({ templates: made.templates, toText: textOf, ...keyring });
+  const apiKeys = scopes && { apiKeys: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
+  const app = await startApp({ templates: made.templates, toText: textOf, ...apiKeys });
   return {
     list: (headers?: Record<string, string>) => app.get('/templates', headers),
     preview: (id: string, body: unknown, headers: Record<string, string> = CRM) =>
@@ -32,14 +35,20 @@ async function startWithTemplates(files: Readonly<Record<string, string>> = FILE
 }
 
 describe('GET /templates', () => {
-  test('lists what there is, and the variables that each wants', async () => {
+  test('lists the templates and their variables', async () => {
     await using app = await startWithTemplates();
     const answer = await app.list();
     expect([answer.statusCode, answer.json()]).toEqual([
       200,
       {
         templates: [
-          { id: 'note', subject: false, html: false, text: true, variables: [{ name: 'name', required: true }] },
+          {
+            id: 'note',
+            subject: false,
+            html: false,
+            text: true,
+            variables: [{ name: 'name', required: true }],
+          },
           {
             id: 'welcome',
             subject: true,
@@ -55,7 +64,7 @@ describe('GET /templates', () => {
     ]);
   });
 
-  test('wants a key that may read', async () => {
+  test('requires the scope read', async () => {
     await using app = await startWithTemplates(FILES, ['send']);
     expect((await app.list({})).json()).toMatchObject({ status: 401, code: 'missing_api_key' });
     expect((await app.list()).json()).toMatchObject({ status: 403, code: 'insufficient_scope' });
@@ -64,29 +73,34 @@ describe('GET /templates', () => {
 });
 
 describe('POST /templates/{id}/preview', () => {
-  test('fills a template in, and makes the text that it does not have', async () => {
+  test('renders a template, and derives a missing text from the HTML', async () => {
     await using app = await startWithTemplates();
     const answer = await app.preview('welcome', { variables: { name: 'Ada <3' } });
     expect([answer.statusCode, answer.json()]).toEqual([
       200,
-      { id: 'welcome', subject: 'Welcome, Ada <3', html: '<p>Hello <b>Ada &lt;3</b></p>', text: 'Hello Ada <3' },
+      {
+        id: 'welcome',
+        subject: 'Welcome, Ada <3',
+        html: '<p>Hello <b>Ada &lt;3</b></p>',
+        text: 'Hello Ada <3',
+      },
     ]);
   });
 
-  test('has null for a subject and HTML that a template does not have', async () => {
+  test('returns null for a missing subject and HTML', async () => {
     await using app = await startWithTemplates();
     const answer = await app.preview('note', { variables: { name: 'Ada' } });
     expect(answer.json()).toEqual({ id: 'note', subject: null, html: null, text: 'Hello Ada.' });
   });
 
-  test('points at what is missing where it belongs in this request', async () => {
+  test('points at the missing variables in the request', async () => {
     await using app = await startWithTemplates({ 'a/body.txt': '{{name}} {{#items}}{{price}}{{/items}}' });
     const answer = await app.preview('a', { variables: { items: [{}] } });
     expect([answer.statusCode, answer.json()]).toMatchObject([
       422,
       {
         code: 'template_failed',
-        detail: expect.stringMatching(/^\/variables\/name: The template needs it/),
+        detail: expect.stringMatching(/^\/variables\/name: The template requires this variable/),
         errors: [
           { pointer: '/variables/name', code: 'missing_variable' },
           { pointer: '/variables/items/0/price', code: 'missing_variable' },
@@ -98,7 +112,7 @@ describe('POST /templates/{id}/preview', () => {
     });
   });
 
-  test('knows no other id, whatever it is', async () => {
+  test('returns 404 for any other id', async () => {
     await using app = await startWithTemplates();
     for (const id of ['nothing', '..%2Fnote', 'x'.repeat(5000), '__proto__']) {
       const answer = await app.preview(id, {});
@@ -110,7 +124,7 @@ describe('POST /templates/{id}/preview', () => {
     }
   });
 
-  test('takes nothing but variables, in an object', async () => {
+  test('accepts only variables, as an object', async () => {
     await using app = await startWithTemplates();
     const wrong = [
       [{ variable: { name: 'Ada' } }, '/variable', 'unknown_field'],
@@ -119,21 +133,27 @@ describe('POST /templates/{id}/preview', () => {
       [[], '', 'invalid_type'],
     ] as const;
     for (const [body, pointer, code] of wrong) {
-      expect((await app.preview('note', body)).json()).toMatchObject({ code: 'validation_failed', errors: [{ pointer, code }] });
+      expect((await app.preview('note', body)).json()).toMatchObject({
+        code: 'validation_failed',
+        errors: [{ pointer, code }],
+      });
     }
   });
 });
 
 describe('the template of a request to send', () => {
-  test('goes to the intake, with no variables if none are given', async () => {
+  test('is passed to the intake, with empty variables by default', async () => {
     await using app = await startApp();
     const template = { id: 'invoice', variables: { name: 'Ada', list: [1, null, { a: true }] } };
     expect((await app.send({ to: 'ada@example.com', template })).statusCode).toBe(202);
     expect((await app.send({ to: 'ada@example.com', template: { id: 'invoice' } })).statusCode).toBe(202);
-    expect(app.accepted.map(({ draft }) => draft)).toMatchObject([{ template }, { template: { id: 'invoice', variables: {} } }]);
+    expect(app.accepted.map(({ draft }) => draft)).toMatchObject([
+      { template },
+      { template: { id: 'invoice', variables: {} } },
+    ]);
   });
 
-  test('has an id that can be one', async () => {
+  test('must have a valid id', async () => {
     await using app = await startApp();
     for (const id of ['', '_partials', '.git', '../a', 'a b', 'x'.repeat(65)]) {
       const answer = await app.send({ to: 'ada@example.com', template: { id } });

@@ -24,7 +24,7 @@ describe('a Message-ID of another program', () => {
     ['<"a"@b>', '<"a"@b>'],
     ['<=?utf-8?q?a?=@b>', '<=?utf-8?q?a?=@b>'],
     [`<${'x'.repeat(995)}>`, `<${'x'.repeat(995)}>`],
-  ])('%j is taken as it comes', async (written, kept) => {
+  ])('%j is accepted in its canonical form', async (written, kept) => {
     await using app = await startApp();
     expect((await app.send({ ...MAIL, in_reply_to: written, references: [written] })).statusCode).toBe(202);
     expect(app.accepted[0]?.draft.content).toMatchObject({ inReplyTo: kept, references: [kept] });
@@ -42,38 +42,44 @@ describe('a Message-ID of another program', () => {
     '<a\0@b>',
     '<ä@b>',
     '<a@b\u2028>',
-  ])('%j is none', async (written) => {
+  ])('%j is refused', async (written) => {
     await using app = await startApp();
-    const { errors } = (await app.send({ ...MAIL, in_reply_to: written, references: [id(1), written] })).json();
+    const { errors } = (
+      await app.send({ ...MAIL, in_reply_to: written, references: [id(1), written] })
+    ).json();
     expect(errors).toMatchObject([
       { pointer: '/in_reply_to', code: 'invalid_format' },
       { pointer: '/references/1', code: 'invalid_format' },
     ]);
   });
 
-  test('that does not fit on a line is refused', async () => {
+  test('that is longer than a line is refused', async () => {
     await using app = await startApp();
     for (const long of [`<${'x'.repeat(996)}>`, `<${'x'.repeat(3000)}>`]) {
-      expect((await app.send({ ...MAIL, in_reply_to: long })).json().errors).toMatchObject([{ pointer: '/in_reply_to' }]);
+      expect((await app.send({ ...MAIL, in_reply_to: long })).json().errors).toMatchObject([
+        { pointer: '/in_reply_to' },
+      ]);
     }
   });
 
-  test('is refused however long it is, in time that grows with its length only', async () => {
+  test('is refused at any length, in time linear in its length', async () => {
     await using app = await startApp();
     for (const hostile of ['> '.repeat(500_000), `${' '.repeat(500_000)}x`, '<'.repeat(500_000)]) {
-      expect((await app.send({ ...MAIL, in_reply_to: `${hostile}\n`, references: hostile })).statusCode).toBe(422);
+      expect((await app.send({ ...MAIL, in_reply_to: `${hostile}\n`, references: hostile })).statusCode).toBe(
+        422,
+      );
     }
   });
 });
 
 describe('references', () => {
-  test.each([1, 99, 100])('are kept, all %i of them', async (count) => {
+  test.each([1, 99, 100])('are kept when there are %i of them', async (count) => {
     await using app = await startApp();
     await app.send({ ...MAIL, references: ids(count) });
     expect(app.accepted[0]?.draft.content.references).toEqual(ids(count));
   });
 
-  test.each([101, 5000])('of which there are %i are the first and the latest 99', async (count) => {
+  test.each([101, 5000])('are reduced to the first and the latest 99 when there are %i', async (count) => {
     await using app = await startApp();
     await app.send({ ...MAIL, references: ids(count) });
     await app.send({ ...MAIL, references: ids(count).join(' ') });
@@ -82,7 +88,7 @@ describe('references', () => {
   });
 
   test.each(['<1@a> <2@b>', '<1@a>\t <2@b>', ' <1@a>\r\n <2@b> ', '<<1@a>>\n\t2@b'])(
-    'may be the header as it is copied: %j',
+    'can be a copied header: %j',
     async (references) => {
       await using app = await startApp();
       await app.send({ ...MAIL, references });
@@ -90,15 +96,21 @@ describe('references', () => {
     },
   );
 
-  test.each(['<1@a>\r\nX: y', '<1@a> <ä@b>', '<> <1@a>'])('may not be %j', async (references) => {
+  test.each(['<1@a>\r\nX: y', '<1@a> <ä@b>', '<> <1@a>'])('cannot be %j', async (references) => {
     await using app = await startApp();
-    expect((await app.send({ ...MAIL, references })).json().errors).toMatchObject([{ pointer: '/references', code: 'invalid_format' }]);
+    expect((await app.send({ ...MAIL, references })).json().errors).toMatchObject([
+      { pointer: '/references', code: 'invalid_format' },
+    ]);
   });
 
   test.each([5, true, { a: 1 }])('that are %j are refused', async (references) => {
     await using app = await startApp();
     expect((await app.send({ ...MAIL, references })).json().errors).toEqual([
-      { pointer: '/references', code: 'invalid_type', detail: expect.stringContaining('a list of Message-IDs') },
+      {
+        pointer: '/references',
+        code: 'invalid_type',
+        detail: expect.stringContaining('a list of Message-IDs'),
+      },
     ]);
   });
 });

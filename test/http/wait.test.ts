@@ -1,37 +1,50 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, test, vi } from 'vitest';
-import type { Delivery } from '../../src/core/delivery.ts';
-import { parseWait } from '../../src/http/prefer.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import { parseWait } from '../../src/http/request/prefer.ts';
 import { type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
 const REPLY = { code: 250, enhanced: '2.0.0', response: 'OK  1722933305 a1b2 - gsmtp' };
 
-/** Sends with Prefer: wait, then lets the message come to this end. */
-async function sendAndSettle(app: AppUnderTest, end: Partial<Delivery>, headers: Record<string, string> = {}) {
-  const answer = app.send(MAIL, { prefer: 'wait=10', ...headers });
+/** Sends with Prefer: wait, then settles the message with this patch. */
+async function sendAndSettle(
+  app: AppUnderTest,
+  outcome: Partial<Delivery>,
+  headers: Record<string, string> = {},
+) {
+  const response = app.send(MAIL, { prefer: 'wait=10', ...headers });
   const id = await vi.waitUntil(() => [...app.waiting][0]);
-  app.settle(id, end);
-  return { id, answer: await answer };
+  app.settle(id, outcome);
+  return { id, response: await response };
 }
 
 describe('Prefer: wait', () => {
-  test('answers 200 with the message once it is sent', async () => {
+  test('responds 200 with the message once it is sent', async () => {
     await using app = await startApp();
     const recipients = [{ email: 'ada@example.com', status: 'accepted', smtp: REPLY } as const];
-    const { id, answer } = await sendAndSettle(app, { status: 'sent', recipients });
-    expect(answer.statusCode).toBe(200);
-    expect(answer.headers).toMatchObject({ 'preference-applied': 'wait=10', location: `/messages/${id}` });
-    expect(answer.json()).toMatchObject({ id, status: 'sent', recipients });
+    const { id, response } = await sendAndSettle(app, { status: 'sent', recipients });
+    expect(response.statusCode).toBe(200);
+    expect(response.headers).toMatchObject({ 'preference-applied': 'wait=10', location: `/messages/${id}` });
+    expect(response.json()).toMatchObject({ id, status: 'sent', recipients });
   });
 
-  test('answers 200 also if it was sent to some recipients only, and says why', async () => {
+  test('responds 200 with the error if the message was sent to some recipients only', async () => {
     await using app = await startApp();
-    const error = { code: 'recipients_rejected', detail: 'd', hint: 'h', scope: 'message', smtp: null } as const;
-    const { answer } = await sendAndSettle(app, { status: 'partially_sent', error });
-    expect(answer.statusCode).toBe(200);
-    expect(answer.json()).toMatchObject({ status: 'partially_sent', error: { code: 'recipients_rejected' } });
+    const error = {
+      code: 'recipients_rejected',
+      detail: 'd',
+      hint: 'h',
+      scope: 'message',
+      smtp: null,
+    } as const;
+    const { response } = await sendAndSettle(app, { status: 'partially_sent', error });
+    expect(response.statusCode).toBe(200);
+    expect(response.json()).toMatchObject({
+      status: 'partially_sent',
+      error: { code: 'recipients_rejected' },
+    });
   });
 
   test.each([
@@ -40,61 +53,74 @@ describe('Prefer: wait', () => {
     ['failed', 'retries_exhausted', 502],
     ['uncertain', 'delivery_uncertain', 502],
     ['expired', 'expired', 504],
-  ] as const)('answers as the error does when the message is %s with %s', async (status, code, httpStatus) => {
-    await using app = await startApp();
-    const smtp = { code: 550, enhanced: '5.1.1', response: 'No such user' };
-    const error = { code, detail: 'What Gmail said.', hint: 'What to do now.', scope: 'message', smtp } as const;
-    const { id, answer } = await sendAndSettle(app, { status, error });
-    expect(answer.statusCode).toBe(httpStatus);
-    expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
-    expect(answer.headers['preference-applied']).toBe('wait=10');
-    expect(answer.json()).toMatchObject({
-      type: `/problems/${code}`,
-      status: httpStatus,
-      code,
-      detail: 'What Gmail said.',
-      hint: 'What to do now.',
-      instance: '/send',
-      request_id: answer.headers['x-request-id'],
-      smtp,
-      message: { id, status, error: { code, scope: 'message', smtp } },
-    });
-  });
+  ] as const)(
+    'responds with the problem of a message that is %s with %s',
+    async (status, code, httpStatus) => {
+      await using app = await startApp();
+      const smtp = { code: 550, enhanced: '5.1.1', response: 'No such user' };
+      const error = {
+        code,
+        detail: 'What Gmail said.',
+        hint: 'What to do now.',
+        scope: 'message',
+        smtp,
+      } as const;
+      const { id, response } = await sendAndSettle(app, { status, error });
+      expect(response.statusCode).toBe(httpStatus);
+      expect(response.headers['content-type']).toMatch(/^application\/problem\+json/);
+      expect(response.headers['preference-applied']).toBe('wait=10');
+      expect(response.json()).toMatchObject({
+        type: `/problems/${code}`,
+        status: httpStatus,
+        code,
+        detail: 'What Gmail said.',
+        hint: 'What to do now.',
+        instance: '/send',
+        request_id: response.headers['x-request-id'],
+        smtp,
+        message: { id, status, error: { code, scope: 'message', smtp } },
+      });
+    },
+  );
 
-  test('leaves smtp out where no server said anything', async () => {
+  test('omits smtp if there was no reply', async () => {
     await using app = await startApp();
-    const { answer } = await sendAndSettle(app, {
+    const { response } = await sendAndSettle(app, {
       status: 'expired',
       error: { code: 'expired', detail: 'd', hint: 'h', scope: 'message', smtp: null },
     });
-    expect(answer.json()).not.toHaveProperty('smtp');
+    expect(response.json()).not.toHaveProperty('smtp');
   });
 
-  test('answers 202 with the latest state when there is no use in waiting longer', async () => {
+  test('responds 202 with the current state if the wait ends early', async () => {
     await using app = await startApp();
     const pending = app.send(MAIL, { prefer: 'wait=10' });
     const id = await vi.waitUntil(() => [...app.waiting][0]);
     const { delivery } = app.accepted[0] ?? {};
     if (delivery) app.keep({ ...delivery, status: 'deferred', nextAttemptAt: 1_800_000_000_000 });
     app.letGo(id);
-    const answer = await pending;
-    expect(answer.statusCode).toBe(202);
-    expect(answer.headers['preference-applied']).toBe('wait=10');
-    expect(answer.json()).toMatchObject({ id, status: 'deferred', next_attempt_at: '2027-01-15T08:00:00.000Z' });
+    const response = await pending;
+    expect(response.statusCode).toBe(202);
+    expect(response.headers['preference-applied']).toBe('wait=10');
+    expect(response.json()).toMatchObject({
+      id,
+      status: 'deferred',
+      next_attempt_at: '2027-01-15T08:00:00.000Z',
+    });
   });
 
-  test('answers 202 even if the store cannot tell the latest state', async () => {
+  test('responds 202 even if the current state cannot be read', async () => {
     const get = async () => Promise.reject(new Error('the store is gone'));
     await using app = await startApp({
       waiters: { wait: async () => null },
-      store: { get, tombstone: async () => null, refusal: () => null },
+      store: { get, tombstone: async () => null, refusalCode: () => null },
     });
-    const answer = await app.send(MAIL, { prefer: 'wait=10' });
-    expect(answer.statusCode).toBe(202);
-    expect(answer.json()).toMatchObject({ status: 'queued' });
+    const response = await app.send(MAIL, { prefer: 'wait=10' });
+    expect(response.statusCode).toBe(202);
+    expect(response.json()).toMatchObject({ status: 'queued' });
   });
 
-  test('waits as long as was asked for', async () => {
+  test('waits for the requested time', async () => {
     const waits: number[] = [];
     const wait = async (_id: string, ms: number) => {
       waits.push(ms);
@@ -108,12 +134,15 @@ describe('Prefer: wait', () => {
 
   test('does not wait for a scheduled message', async () => {
     await using app = await startApp();
-    const answer = await app.send({ ...MAIL, scheduled_at: new Date(Date.now() + 3_600_000).toISOString() }, { prefer: 'wait=10' });
-    expect(answer.statusCode).toBe(202);
-    expect(answer.headers).not.toHaveProperty('preference-applied');
+    const response = await app.send(
+      { ...MAIL, scheduled_at: new Date(Date.now() + 3_600_000).toISOString() },
+      { prefer: 'wait=10' },
+    );
+    expect(response.statusCode).toBe(202);
+    expect(response.headers).not.toHaveProperty('preference-applied');
   });
 
-  test('stops waiting when the caller is gone', async () => {
+  test('stops waiting when the client disconnects', async () => {
     await using app = await startApp();
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
@@ -149,21 +178,21 @@ describe('Prefer: wait', () => {
     ['return=minimal', null],
     ['', null],
     [`${'x, '.repeat(500)}wait=5`, null],
-  ])('reads %j as %s', (header, seconds) => {
+  ])('parses %j as %s', (header, seconds) => {
     expect(parseWait(header)).toBe(seconds);
   });
 
-  test('waits a minute for who would wait longer, and says so', async () => {
+  test('waits at most 60 seconds, and reports the applied time', async () => {
     await using app = await startApp();
-    const { answer } = await sendAndSettle(app, { status: 'sent' }, { prefer: 'wait=3600' });
-    expect([answer.statusCode, answer.headers['preference-applied']]).toEqual([200, 'wait=60']);
+    const { response } = await sendAndSettle(app, { status: 'sent' }, { prefer: 'wait=3600' });
+    expect([response.statusCode, response.headers['preference-applied']]).toEqual([200, 'wait=60']);
   });
 
-  test('ignores what it cannot honour, and does not say that it did', async () => {
+  test('ignores an invalid preference, and reports none as applied', async () => {
     await using app = await startApp();
-    const answer = await app.send(MAIL, { prefer: 'wait=0' });
-    expect(answer.statusCode).toBe(202);
-    expect(answer.headers).not.toHaveProperty('preference-applied');
+    const response = await app.send(MAIL, { prefer: 'wait=0' });
+    expect(response.statusCode).toBe(202);
+    expect(response.headers).not.toHaveProperty('preference-applied');
   });
 });
 
@@ -174,11 +203,15 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     const pending = app.get(`/messages/${id}`, { ...CRM, prefer: 'wait=120' });
     await vi.waitUntil(() => app.waiting.has(id));
     app.settle(id, { status: 'failed' });
-    const answer = await pending;
-    expect([answer.statusCode, answer.headers['preference-applied'], answer.json().status]).toEqual([200, 'wait=60', 'failed']);
+    const response = await pending;
+    expect([response.statusCode, response.headers['preference-applied'], response.json().status]).toEqual([
+      200,
+      'wait=60',
+      'failed',
+    ]);
   });
 
-  test('responds with the state of then when it is let go, by time or at shutdown', async () => {
+  test('responds with the current state if the wait ends early', async () => {
     await using app = await startApp();
     const delivery = app.keep(aDelivery({ status: 'queued' }));
     const pending = app.get(`/messages/${delivery.id}`, { ...CRM, prefer: 'wait=5' });
@@ -188,7 +221,7 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     expect((await pending).json().status).toBe('deferred');
   });
 
-  test('waits on while the sender is paused', async () => {
+  test('continues to wait while the account is paused', async () => {
     const asked: unknown[] = [];
     const wait = async (...given: unknown[]) => {
       asked.push(given[1], given[3]);
@@ -200,21 +233,23 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     expect(asked).toEqual([5000, { throughPauses: true }]);
   });
 
-  test('does not wait without it, nor for a message of another key', async () => {
+  test('does not wait without the header, or for a message of another key', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ status: 'queued' }));
-    const answer = await app.get(`/messages/${id}`);
-    expect([answer.json().status, answer.headers['preference-applied']]).toEqual(['queued', undefined]);
+    const response = await app.get(`/messages/${id}`);
+    expect([response.json().status, response.headers['preference-applied']]).toEqual(['queued', undefined]);
     expect((await app.get(`/messages/${id}`, { ...SHOP, prefer: 'wait=5' })).statusCode).toBe(404);
     expect(app.waiting.size).toBe(0);
   });
 
-  test('stops waiting when the caller is gone', async () => {
+  test('stops waiting when the client disconnects', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery({ status: 'queued' }));
     const { port } = new URL(await app.listen());
     const socket = connect(Number(port), '127.0.0.1');
-    socket.write(`GET /messages/${id} HTTP/1.1\r\nHost: x\r\nAuthorization: ${CRM.authorization}\r\nPrefer: wait=60\r\n\r\n`);
+    socket.write(
+      `GET /messages/${id} HTTP/1.1\r\nHost: x\r\nAuthorization: ${CRM.authorization}\r\nPrefer: wait=60\r\n\r\n`,
+    );
     await vi.waitUntil(() => app.waiting.has(id));
     socket.destroy();
     await vi.waitUntil(() => app.waiting.size === 0);

@@ -1,5 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Delivery } from '../../src/core/delivery.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { type Core, type CoreSetup, type Send, startCore } from '../helpers/core.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
@@ -9,7 +9,11 @@ const REFUSED = aFailure(aFault('bad_credentials', { scope: 'account', backoffMs
 const never = new AbortController().signal;
 
 const SALES = { user: 'sales@acme.com', aliases: ['hello@acme.com', 'shared@acme.com'] };
-const SUPPORT = { user: 'support@acme.com', aliases: ['help@acme.com', 'shared@acme.com'], from: { email: 'desk@acme.com', name: 'Desk' } };
+const SUPPORT = {
+  user: 'support@acme.com',
+  aliases: ['help@acme.com', 'shared@acme.com'],
+  from: { email: 'desk@acme.com', name: 'Desk' },
+};
 
 function start(send: Send, setup: CoreSetup = {}): Core {
   const core = startCore(send, { senders: [SALES, SUPPORT], ...setup });
@@ -25,7 +29,7 @@ async function sendFrom(core: Core, email: string): Promise<Delivery> {
   return core.outcomeOf((await core.accept(from(email))).id);
 }
 
-describe('From picks the account', () => {
+describe('the account of a message', () => {
   test.each([
     ['sales@acme.com', 'sales@acme.com'],
     ['hello@acme.com', 'sales@acme.com'],
@@ -33,34 +37,40 @@ describe('From picks the account', () => {
     ['help@acme.com', 'support@acme.com'],
     ['desk@acme.com', 'support@acme.com'],
     ['HELP@acme.com', 'support@acme.com'],
-  ])('%s is sent by %s', async (email, user) => {
+  ])('with From %s is %s', async (email, user) => {
     const core = start(SENT);
     expect(await sendFrom(core, email)).toMatchObject({ status: 'sent', attempts: [{ account: user }] });
     expect(core.jobs).toMatchObject([{ user, envelope: { from: { email } } }]);
   });
 
-  test('of those that own the address, the one with most quota left', async () => {
+  test('is the owner of the address with the most quota left', async () => {
     const core = start(SENT, { allowance: { messages: 10, recipients: 100, reserve: 0 } });
     for (let i = 0; i < 6; i++) await sendFrom(core, 'shared@acme.com');
-    expect(core.jobs.map(({ user }) => user).toSorted()).toEqual([...Array(3).fill(SALES.user), ...Array(3).fill(SUPPORT.user)]);
+    expect(core.jobs.map(({ user }) => user).toSorted()).toEqual([
+      ...Array(3).fill(SALES.user),
+      ...Array(3).fill(SUPPORT.user),
+    ]);
     for (let i = 0; i < 4; i++) await sendFrom(core, 'sales@acme.com');
     expect(await sendFrom(core, 'shared@acme.com')).toMatchObject({ attempts: [{ account: SUPPORT.user }] });
   });
 
-  test('and no account stands in for the sandbox, whatever the address', () => {
+  test('is never a fallback for the sandbox', () => {
     const { accounts } = start(SENT);
     const { envelope } = aMessage(from('shared@acme.com'));
-    expect(accounts.standIn(aDelivery({ envelope, account: SALES.user }))).toBe(SUPPORT.user);
-    expect(accounts.standIn(aDelivery({ envelope, account: SALES.user, test: true }))).toBeNull();
+    expect(accounts.findFallback(aDelivery({ envelope, account: SALES.user }))).toBe(SUPPORT.user);
+    expect(accounts.findFallback(aDelivery({ envelope, account: SALES.user, test: true }))).toBeNull();
   });
 
-  test('one that is not paused, and when all are, the first', async () => {
+  test('is one that is not paused, or the first if all are paused', async () => {
     const core = start((job, user) => (user === SALES.user ? REFUSED : anAcceptance(job.recipients)));
     await core.accept(from('sales@acme.com'));
     await expect.poll(async () => (await core.accounts.list())[0]?.pause).not.toBeNull();
     const delivery = await core.accept(from('shared@acme.com'));
     expect(delivery.account).toBe(SUPPORT.user);
-    expect(await core.outcomeOf(delivery.id)).toMatchObject({ status: 'sent', attempts: [{ account: SUPPORT.user }] });
+    expect(await core.outcomeOf(delivery.id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ account: SUPPORT.user }],
+    });
     expect(core.jobs).toHaveLength(2);
 
     const broken = start(() => REFUSED);
@@ -69,24 +79,34 @@ describe('From picks the account', () => {
     expect((await broken.accept(from('shared@acme.com'))).account).toBe(SALES.user);
   });
 
-  test('what waits for an account that pauses goes by another that owns the address', async () => {
-    const core = start((job, user) => (user === SALES.user ? REFUSED : anAcceptance(job.recipients)), { login: false });
-    const accepted = await Promise.all(Array.from({ length: 20 }, () => core.accept(from('shared@acme.com'))));
+  test('changes to another owner of the address when it is paused', async () => {
+    const core = start((job, user) => (user === SALES.user ? REFUSED : anAcceptance(job.recipients)), {
+      login: false,
+    });
+    const accepted = await Promise.all(
+      Array.from({ length: 20 }, () => core.accept(from('shared@acme.com'))),
+    );
     const outcomes = await Promise.all(accepted.slice(1).map(({ id }) => core.outcomeOf(id)));
-    expect(outcomes.every(({ status, attempts }) => status === 'sent' && attempts[0]?.account === SUPPORT.user)).toBe(true);
+    expect(
+      outcomes.every(({ status, attempts }) => status === 'sent' && attempts[0]?.account === SUPPORT.user),
+    ).toBe(true);
     expect(core.jobs.filter(({ user }) => user === SALES.user).length).toBeLessThanOrEqual(1);
   });
 
-  test('what waits stays where it is if the other cannot send either', async () => {
+  test('does not change if the other owner cannot send either', async () => {
     const core = start(() => REFUSED, { login: false });
-    const accepted = await Promise.all(Array.from({ length: 10 }, () => core.accept(from('shared@acme.com'))));
+    const accepted = await Promise.all(
+      Array.from({ length: 10 }, () => core.accept(from('shared@acme.com'))),
+    );
     await Promise.all([core.accept(from('sales@acme.com')), core.accept(from('support@acme.com'))]);
     await expect.poll(async () => (await core.store.get(accepted[9]?.id ?? ''))?.status).toBe('deferred');
     expect(core.jobs).toHaveLength(2);
   });
 
-  test('what one account cannot send does not hold up another', async () => {
-    const core = start((job, user) => (user === SALES.user ? new Promise(() => {}) : anAcceptance(job.recipients)));
+  test('does not delay the messages of other accounts', async () => {
+    const core = start((job, user) =>
+      user === SALES.user ? new Promise(() => {}) : anAcceptance(job.recipients),
+    );
     const sending = await Promise.all(Array.from({ length: 5 }, () => core.accept(from('sales@acme.com'))));
     expect(await sendFrom(core, 'support@acme.com')).toMatchObject({ status: 'sent' });
     expect((await core.store.get(sending[0]?.id ?? ''))?.status).toBe('sending');
@@ -95,7 +115,7 @@ describe('From picks the account', () => {
 });
 
 describe('a From that no account owns', () => {
-  test('is refused, and the refusal names the field', async () => {
+  test('is refused with an error for the field', async () => {
     const core = start(SENT);
     await expect(core.accept(from('ceo@acme.com'))).rejects.toMatchObject({
       code: 'sender_not_allowed',
@@ -104,7 +124,7 @@ describe('a From that no account owns', () => {
     expect(core.jobs).toEqual([]);
   });
 
-  test('is rewritten, if so asked: the address moves to Reply-To and the name stays', async () => {
+  test('is rewritten if FROM_POLICY says so: the address moves to Reply-To and the name stays', async () => {
     const core = start(SENT, { fromPolicy: 'rewrite' });
     const delivery = await core.accept(from('ceo@partner.example', 'The CEO'));
     expect(delivery.messageId).toBe(`<${delivery.id}@acme.com>`);
@@ -118,91 +138,110 @@ describe('a From that no account owns', () => {
     ]);
   });
 
-  test('is rewritten without touching a Reply-To that the caller set', async () => {
+  test('is rewritten without changing a Reply-To of the client', async () => {
     const core = start(SENT, { fromPolicy: 'rewrite' });
     const replyTo = [{ email: 'help@partner.example', name: null }];
-    await core.outcomeOf((await core.accept({ ...from('ceo@partner.example'), content: { ...aMessage().content, replyTo } })).id);
+    await core.outcomeOf(
+      (await core.accept({ ...from('ceo@partner.example'), content: { ...aMessage().content, replyTo } })).id,
+    );
     expect(core.jobs[0]?.content.replyTo).toEqual(replyTo);
   });
 
-  test('is sent as it is by the first account, if that is allowed', async () => {
+  test('is sent unchanged by the first account if FROM_POLICY allows it', async () => {
     const core = start(SENT, { fromPolicy: 'allow' });
-    expect(await sendFrom(core, 'ceo@partner.example')).toMatchObject({ attempts: [{ account: SALES.user }] });
+    expect(await sendFrom(core, 'ceo@partner.example')).toMatchObject({
+      attempts: [{ account: SALES.user }],
+    });
     expect(core.jobs[0]?.envelope.from.email).toBe('ceo@partner.example');
   });
 });
 
-describe('asking for a probe', () => {
+describe('a requested probe', () => {
   function startBroken(setup: CoreSetup = {}) {
     let works = false;
-    let asked = 0;
+    let logins = 0;
     const core = start((job) => (works ? anAcceptance(job.recipients) : REFUSED), {
       senders: [SALES],
       login: false,
       verify: async () => {
-        asked += 1;
+        logins += 1;
         return works ? null : (REFUSED.fault ?? null);
       },
       ...setup,
     });
-    return { core, heal: () => (works = true), asked: () => asked };
+    return { core, heal: () => (works = true), logins: () => logins };
   }
 
-  test('resumes an account that works again, and what waited for it goes out at once, each once', async () => {
+  test('resumes an account that works again, and each message that waited for it goes out once', async () => {
     const { core, heal } = startBroken();
     const accepted = await Promise.all(Array.from({ length: 30 }, () => core.accept(from('sales@acme.com'))));
     await expect.poll(async () => (await core.store.get(accepted[29]?.id ?? ''))?.status).toBe('deferred');
     heal();
-    expect(await core.accounts.verify('Sales@acme.com', never)).toMatchObject({ user: SALES.user, pause: null });
+    expect(await core.accounts.verify('Sales@acme.com', never)).toMatchObject({
+      user: SALES.user,
+      pause: null,
+    });
     for (const { id } of accepted) expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent' });
     expect(core.jobs).toHaveLength(31);
   });
 
-  test('hurries nothing that waits for a reason of its own', async () => {
+  test('does not requeue a message that waits for another reason', async () => {
     const greylisted = aFailure(aFault('smtp_temporary_failure', { backoffMs: [1e9] }));
-    const core = start((job) => (job.envelope.subject === 'later' ? greylisted : anAcceptance(job.recipients)), { senders: [SALES] });
-    const later = await core.accept({ envelope: { ...aMessage().envelope, from: { email: SALES.user, name: null }, subject: 'later' } });
+    const core = start(
+      (job) => (job.envelope.subject === 'later' ? greylisted : anAcceptance(job.recipients)),
+      { senders: [SALES] },
+    );
+    const later = await core.accept({
+      envelope: { ...aMessage().envelope, from: { email: SALES.user, name: null }, subject: 'later' },
+    });
     await expect.poll(async () => (await core.store.get(later.id))?.status).toBe('deferred');
     await core.accounts.verify(SALES.user, never);
     await sendFrom(core, SALES.user);
     expect(core.jobs.filter(({ id }) => id === later.id)).toHaveLength(1);
   });
 
-  test('says what is wrong while it does not', async () => {
+  test('returns the fault of an account that does not work', async () => {
     const { core } = startBroken();
     await core.accept(from('sales@acme.com'));
     await expect.poll(async () => (await core.accounts.list())[0]?.pause).not.toBeNull();
-    expect(await core.accounts.verify(SALES.user, never)).toMatchObject({ pause: { error: { code: 'bad_credentials' } } });
+    expect(await core.accounts.verify(SALES.user, never)).toMatchObject({
+      pause: { error: { code: 'bad_credentials' } },
+    });
   });
 
-  test('is done once a minute at most, however often it is asked for', async () => {
-    const { core, asked } = startBroken();
-    const answers = await Promise.allSettled(Array.from({ length: 10 }, () => core.accounts.verify(SALES.user, never)));
-    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
-    expect(answers.at(-1)).toMatchObject({ reason: { code: 'rate_limited', retryAfter: 60 } });
-    expect(asked()).toBe(1);
+  test('is made at most once a minute', async () => {
+    const { core, logins } = startBroken();
+    const results = await Promise.allSettled(
+      Array.from({ length: 10 }, () => core.accounts.verify(SALES.user, never)),
+    );
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(results.at(-1)).toMatchObject({ reason: { code: 'rate_limited', retryAfter: 60 } });
+    expect(logins()).toBe(1);
   });
 
-  test('is not done while Gmail counts too many logins', async () => {
+  test('is not made while Gmail refuses logins as too many', async () => {
     const fault = aFault('login_throttled', { scope: 'account', backoffMs: [2e9] });
-    let asked = 0;
+    let logins = 0;
     const verify = async () => {
-      asked += 1;
+      logins += 1;
       return null;
     };
     const core = start(() => aFailure(fault), { senders: [SALES], login: false, verify });
     await core.accept(from('sales@acme.com'));
     await expect.poll(async () => (await core.accounts.list())[0]?.pause).not.toBeNull();
-    await expect(core.accounts.verify(SALES.user, never)).rejects.toMatchObject({ code: 'rate_limited', retryAfter: 1000 });
-    expect(asked).toBe(0);
+    await expect(core.accounts.verify(SALES.user, never)).rejects.toMatchObject({
+      code: 'rate_limited',
+      retryAfter: 1000,
+    });
+    expect(logins).toBe(0);
   });
 
-  test('waits for a probe that is under way, so that there is one login at a time', async () => {
-    const gate = Promise.withResolvers<void>();
+  test('waits for a probe that is under way, so that logins do not overlap', async () => {
+    const release = Promise.withResolvers<void>();
     const order: string[] = [];
     const core = start(
       async (job) => {
-        await gate.promise;
+        await release.promise;
         order.push('message');
         return anAcceptance(job.recipients);
       },
@@ -218,15 +257,18 @@ describe('asking for a probe', () => {
     await core.accept(from('sales@acme.com'));
     await expect.poll(() => core.jobs.length).toBe(1);
     const verified = core.accounts.verify(SALES.user, never);
-    gate.resolve();
+    release.resolve();
     await verified;
     expect(order).toEqual(['message', 'verify']);
   });
 
-  test('of a paused limit lets one message find out, since a login does not tell', async () => {
+  test('of an account at its daily limit lets one message test it: a login cannot', async () => {
     let full = true;
     const limit = aFailure(aFault('daily_limit_reached', { scope: 'account' }));
-    const core = start((job) => (full ? limit : anAcceptance(job.recipients)), { senders: [SALES], backoffScale: 1 });
+    const core = start((job) => (full ? limit : anAcceptance(job.recipients)), {
+      senders: [SALES],
+      backoffScale: 1,
+    });
     const accepted = await Promise.all(Array.from({ length: 5 }, () => core.accept(from('sales@acme.com'))));
     await expect.poll(async () => (await core.store.get(accepted[4]?.id ?? ''))?.status).toBe('deferred');
     full = false;
@@ -236,9 +278,14 @@ describe('asking for a probe', () => {
     expect((await core.accounts.list())[0]?.pause).toBeNull();
   });
 
-  test('of an unknown account is not found, and of one that cannot be reached says why', async () => {
-    const core = start(SENT, { senders: [SALES], verify: async () => aFault('connect_timeout', { scope: 'connection' }) });
-    await expect(core.accounts.verify('nobody@acme.com', never)).rejects.toMatchObject({ code: 'not_found' });
+  test('of an unknown account fails with not_found, and with the fault if no server can be reached', async () => {
+    const core = start(SENT, {
+      senders: [SALES],
+      verify: async () => aFault('connect_timeout', { scope: 'connection' }),
+    });
+    await expect(core.accounts.verify('unknown@acme.com', never)).rejects.toMatchObject({
+      code: 'not_found',
+    });
     await expect(core.accounts.verify(SALES.user, never)).rejects.toMatchObject({ code: 'connect_timeout' });
     expect((await core.accounts.list())[0]?.pause).toBeNull();
   });

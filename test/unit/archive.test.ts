@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createBudget } from '../../src/adapters/archive/budget.ts';
-import { createArchiveInspector } from '../../src/adapters/archive/inspector.ts';
-import type { Attachment } from '../../src/core/message.ts';
+import { createArchiveInspector } from '../../src/adapters/archive/archive-inspector.ts';
+import { createScanBudget } from '../../src/adapters/archive/scan-budget.ts';
+import type { Attachment } from '../../src/core/message/message.ts';
 import { tar, zip } from '../helpers/archives.ts';
 
 const EXE = Buffer.from('MZ');
@@ -13,23 +13,28 @@ function attach(filename: string, content: Buffer): Attachment {
   return { filename, content, contentType: null, contentId: null };
 }
 
-/** The entry that is found in one attachment; null if there is none. */
+/** Returns the blocked entry that is found in one attachment, or null. */
 async function find(filename: string, content: Buffer): Promise<string | null> {
   const [found] = await createArchiveInspector().findBlocked([attach(filename, content)]);
   return found ? found.entry : null;
 }
 
-/** A gzip with a name in its header. */
+/** Creates a gzip with a name in its header. */
 function namedGzip(name: string, content: Buffer, extra = Buffer.alloc(0)): Buffer {
   const plain = gzipSync(content);
   const flags = 8 | (extra.length > 0 ? 4 : 0);
   const length = Buffer.from([extra.length & 255, extra.length >> 8]);
   const head = Buffer.concat([plain.subarray(0, 3), Buffer.from([flags]), plain.subarray(4, 10)]);
-  return Buffer.concat([head, ...(extra.length > 0 ? [length, extra] : []), Buffer.from(`${name}\0`, 'latin1'), plain.subarray(10)]);
+  return Buffer.concat([
+    head,
+    ...(extra.length > 0 ? [length, extra] : []),
+    Buffer.from(`${name}\0`, 'latin1'),
+    plain.subarray(10),
+  ]);
 }
 
-describe('what Gmail blocks is found', () => {
-  test('in a zip, a tar and a tar.gz, with its whole name', async () => {
+describe('finds a blocked file', () => {
+  test('in a zip, a tar and a tar.gz, with its full path', async () => {
     const files = [
       ['readme.txt', NOTES],
       ['bin/Setup.EXE', EXE],
@@ -48,24 +53,31 @@ describe('what Gmail blocks is found', () => {
     expect(await find('report.gz', namedGzip('report.csv', NOTES))).toBeNull();
   });
 
-  test('behind entries that are large, and after archives that are fine', async () => {
+  test('behind large entries and harmless archives', async () => {
     const large = Buffer.alloc(3_000_000, 'x');
-    const files = [['a.dat', large], ['b.zip', zip([['c.txt', large]])], ['d.gz', gzipSync(large)], ['e.js']] as const;
+    const files = [
+      ['a.dat', large],
+      ['b.zip', zip([['c.txt', large]])],
+      ['d.gz', gzipSync(large)],
+      ['e.js'],
+    ] as const;
     expect(await find('a.zip', zip(files))).toBe('e.js');
     expect(await find('a.tar', await tar(files))).toBe('e.js');
     expect(await find('a.tgz', gzipSync(await tar(files)))).toBe('a.tar/e.js');
   });
 
-  test('in archives inside archives, as deep as three', async () => {
+  test('in nested archives, up to three levels deep', async () => {
     const inner = zip([['x.bat']]);
     expect(await find('1.zip', zip([['2.zip', inner]]))).toBe('2.zip/x.bat');
     expect(await find('1.tgz', gzipSync(await tar([['d/2.zip', inner]])))).toBe('1.tar/d/2.zip/x.bat');
     const third = zip([['3.zip', zip([['4.zip', inner]])]]);
-    expect(await find('1.zip', zip([['2.tar', await tar([['3.zip', zip([['4.zip', inner]])]])]]))).toBe('2.tar/3.zip/4.zip/x.bat');
+    expect(await find('1.zip', zip([['2.tar', await tar([['3.zip', zip([['4.zip', inner]])]])]]))).toBe(
+      '2.tar/3.zip/4.zip/x.bat',
+    );
     expect(await find('0.zip', zip([['1.zip', zip([['2.zip', third]])]]))).toBeNull();
   });
 
-  test('in an archive under another name, where the name says nothing', async () => {
+  test('in an archive with a generic name', async () => {
     const bytes = zip([['x.exe']]);
     for (const name of ['backup', 'backup.bin', 'backup.tmp', 'backup.tar', 'backup.gz', 'backup.zip. ']) {
       expect(await find(name, bytes), name).toBe('x.exe');
@@ -73,8 +85,18 @@ describe('what Gmail blocks is found', () => {
     expect(await find('backup', gzipSync(await tar([['x.exe']])))).toBe('backup/x.exe');
   });
 
-  test('by the name as it is read, however it is encoded', async () => {
-    const names = ['a/b\\c.exe', '../../x.exe', '/x.exe', 'C:\\x.exe', 'x.exe. ', 'x.exe.gz', 'ü.exe', '漢字.exe', '\u202efdp.exe'];
+  test('by its name in any encoding', async () => {
+    const names = [
+      'a/b\\c.exe',
+      '../../x.exe',
+      '/x.exe',
+      'C:\\x.exe',
+      'x.exe. ',
+      'x.exe.gz',
+      'ü.exe',
+      '漢字.exe',
+      '\u202efdp.exe',
+    ];
     for (const name of names) expect(await find('a.zip', zip([[name]])), name).not.toBeNull();
     expect(await find('a.zip', zip([[Buffer.from([0xff, 0xfe, 0x2e, 0x6a, 0x73])]]))).not.toBeNull();
     expect(await find('a.zip', zip([[Buffer.from([0x81, 0x2e, 0x6a, 0x73])]], { flags: 0 }))).toBe('ü.js');
@@ -82,12 +104,12 @@ describe('what Gmail blocks is found', () => {
     expect(await find('a.tar', await tar([[`${'d/'.repeat(200)}x.exe`]]))).toBe(`${'d/'.repeat(200)}x.exe`);
   });
 
-  test('in a zip that is encrypted, whose names are not', async () => {
+  test('in an encrypted zip, whose names are not encrypted', async () => {
     expect(await find('a.zip', zip([['x.exe', EXE]], { flags: 1 }))).toBe('x.exe');
     expect(await find('a.zip', zip([['b.zip', zip([['x.exe']])]], { flags: 1 }))).toBeNull();
   });
 
-  test('once in each attachment, which is named by its place', async () => {
+  test('once in each attachment, and reports its index', async () => {
     const found = await createArchiveInspector().findBlocked([
       attach('a.zip', zip([['x.exe'], ['y.exe']])),
       attach('b.pdf', NOTES),
@@ -101,22 +123,28 @@ describe('what Gmail blocks is found', () => {
   });
 });
 
-describe('nothing is found', () => {
-  test('where there is nothing that Gmail blocks', async () => {
-    const files = [['readme.txt', NOTES], ['setup.exe.txt', NOTES], ['example.com/'], ['example.com/index.html', NOTES]] as const;
+describe('finds nothing', () => {
+  test('in an archive without blocked files', async () => {
+    const files = [
+      ['readme.txt', NOTES],
+      ['setup.exe.txt', NOTES],
+      ['example.com/'],
+      ['example.com/index.html', NOTES],
+    ] as const;
     expect(await find('a.zip', zip(files))).toBeNull();
     expect(await find('a.tar', await tar(files))).toBeNull();
     expect(await find('a.tgz', gzipSync(await tar(files)))).toBeNull();
     expect(await find('a.zip', zip([]))).toBeNull();
   });
 
-  test('in documents, which are zip files by nature', async () => {
+  test('in documents, which are zip files too', async () => {
     const bytes = zip([['macro.js']]);
-    for (const name of ['a.docx', 'a.xlsx', 'a.pptx', 'a.odt', 'a.epub', 'a.pdf']) expect(await find(name, bytes), name).toBeNull();
+    for (const name of ['a.docx', 'a.xlsx', 'a.pptx', 'a.odt', 'a.epub', 'a.pdf'])
+      expect(await find(name, bytes), name).toBeNull();
     expect(await find('a.zip', zip([['a.docx', bytes]]))).toBeNull();
   });
 
-  test('in what only is called an archive', async () => {
+  test('in a file that has only the name of an archive', async () => {
     for (const name of ['a.zip', 'a.tar', 'a.gz', 'a.tgz', 'a']) {
       expect(await find(name, NOTES), name).toBeNull();
       expect(await find(name, Buffer.alloc(0)), name).toBeNull();
@@ -125,8 +153,8 @@ describe('nothing is found', () => {
   });
 });
 
-describe('a damaged archive is let through', () => {
-  test('wherever it ends too early, and what was found before still counts', async () => {
+describe('accepts a damaged archive', () => {
+  test('wherever it is truncated, and still reports a file found before that', async () => {
     const files = [
       ['x.exe', EXE],
       ['notes.txt', Buffer.alloc(5000, 'x')],
@@ -140,7 +168,7 @@ describe('a damaged archive is let through', () => {
     expect(await find('a.tar', archives['a.tar'].subarray(0, 1000))).toBe('x.exe');
   });
 
-  test('whatever bytes it is made of', async () => {
+  test('with any bytes', async () => {
     const nested = zip([
       ['a.txt', NOTES],
       ['b.zip', zip([['c.txt']])],
@@ -157,20 +185,26 @@ describe('a damaged archive is let through', () => {
       .tuple(magic, fc.uint8Array({ maxLength: 2000 }))
       .map(([head, tail]) => Buffer.concat([Buffer.from(head, 'latin1'), tail]));
     await fc.assert(
-      fc.asyncProperty(fc.constantFrom('a.zip', 'a.tar', 'a.tgz', 'a.gz', 'a'), fc.oneof(mangled, noise), async (name, bytes) => {
-        await expect(createArchiveInspector().findBlocked([attach(name, bytes)])).resolves.toBeInstanceOf(Array);
-      }),
+      fc.asyncProperty(
+        fc.constantFrom('a.zip', 'a.tar', 'a.tgz', 'a.gz', 'a'),
+        fc.oneof(mangled, noise),
+        async (name, bytes) => {
+          await expect(createArchiveInspector().findBlocked([attach(name, bytes)])).resolves.toBeInstanceOf(
+            Array,
+          );
+        },
+      ),
       { numRuns: 500 },
     );
   });
 });
 
-describe('a bomb', () => {
+describe('a decompression bomb', () => {
   const MIB = 1024 * 1024;
   const BUDGET = 64 * MIB;
 
   async function spentOn(...attachments: Attachment[]) {
-    const budget = createBudget();
+    const budget = createScanBudget();
     const found = await createArchiveInspector(() => budget).findBlocked(attachments);
     return { spent: budget.spent, found: found.map(({ entry }) => entry) };
   }
@@ -182,7 +216,7 @@ describe('a bomb', () => {
 
   const zeros = Buffer.alloc(70 * MIB);
 
-  test('inflates no further than the budget, in a tar.gz and a zip', async () => {
+  test('is inflated no further than the budget, in a tar.gz and a zip', async () => {
     const header = (await tar([['zeros', NOTES]])).subarray(0, 512);
     const sized = Buffer.from(header);
     sized.write(`${zeros.length.toString(8).padStart(11, '0')} `, 124);
@@ -202,35 +236,38 @@ describe('a bomb', () => {
     }
   });
 
-  test('costs no more when it comes many times, and hides nothing that can be seen without inflating', async () => {
+  test('costs no more when repeated, and hides no file that can be found without inflating', async () => {
     const inner = zip([['c.zip', zeros]]);
     const bomb = zip([['1.zip', inner], ['2.zip', zeros], ['3.zip', zeros], ['x.exe']]);
-    const { spent, found } = await spentOn(...Array(10).fill(attach('a.zip', bomb)), attach('b.zip', zip([['y.exe']])));
+    const { spent, found } = await spentOn(
+      ...Array(10).fill(attach('a.zip', bomb)),
+      attach('b.zip', zip([['y.exe']])),
+    );
     expect(found).toEqual([...Array(10).fill('x.exe'), 'y.exe']);
     expectAllSpent(spent);
   });
 
-  test('of small files is not opened without end, and all their names are seen', async () => {
+  test('of small files is opened only within the budget, and all their names are checked', async () => {
     const small = Array.from({ length: 3000 }, (_, i) => [`${i}`, NOTES] as const);
     const { spent, found } = await spentOn(attach('a.zip', zip([...small, ['x.exe']])));
     expect(found).toEqual(['x.exe']);
     expectAllSpent(spent);
   });
 
-  test('is not inflated at all where its name says that it is no archive, or a directory', async () => {
+  test('is not inflated if its name is not that of an archive, or it is a directory', async () => {
     const files = zip([['example.com/'], ['zeros.csv', zeros]]);
     const { spent, found } = await spentOn(attach('a.zip', files), attach('zeros.sql', gzipSync(zeros)));
     expect({ spent, found }).toEqual({ spent: 0, found: [] });
   });
 
-  test('of names is not read beyond 10,000 of them', async () => {
+  test('of entries is read up to 10,000 entries', async () => {
     const names = (count: number) => Array.from({ length: count }, (_, i) => [`${i}.txt`] as const);
     expect(await find('a.zip', zip([...names(9_999), ['x.exe']]))).toBe('x.exe');
     expect(await find('a.zip', zip([...names(10_000), ['x.exe']]))).toBeNull();
     expect(await find('a.tar', await tar([...names(10_000), ['x.exe']]))).toBeNull();
   });
 
-  test('leaves the event loop to others', async () => {
+  test('does not block the event loop', async () => {
     const files = Array.from({ length: 5000 }, (_, i) => [`${i}.txt`, NOTES] as const);
     for (const [name, bytes] of Object.entries({ 'a.tar': await tar(files), 'a.zip': zip(files) })) {
       let turns = 0;

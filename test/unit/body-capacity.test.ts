@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { createBodyCapacity } from '../../src/http/body/capacity.ts';
+import { createBodyCapacity } from '../../src/http/request/body/body-capacity.ts';
 
 const FULL = expect.objectContaining({ code: 'queue_full' });
 
 describe('the capacity for request bodies', () => {
-  test('lets a key hold as much as it leaves free', () => {
+  test('lets a key use as much as it leaves free', () => {
     const capacity = createBodyCapacity(() => 100);
     capacity.open('a').add(30);
     const second = capacity.open('a');
@@ -15,7 +15,7 @@ describe('the capacity for request bodies', () => {
     expect(capacity.used()).toBe(50);
   });
 
-  test('lets one body of a key take all that is left', () => {
+  test('lets the only body of a key use all remaining capacity', () => {
     const capacity = createBodyCapacity(() => 100);
     for (let i = 0; i < 5; i++) capacity.open('slow').add(10);
     const only = capacity.open('b');
@@ -24,19 +24,22 @@ describe('the capacity for request bodies', () => {
     expect(() => only.add(1)).toThrow(FULL);
   });
 
-  test('follows the room that the queue leaves', () => {
-    let room = 100;
-    const body = createBodyCapacity(() => room).open('a');
+  test('follows the capacity that the queue leaves', () => {
+    let freeBytes = 100;
+    const body = createBodyCapacity(() => freeBytes).open('a');
     body.add(40);
-    room = 50;
+    freeBytes = 50;
     body.add(10);
     expect(() => body.add(1)).toThrow(FULL);
-    room = 60;
+    freeBytes = 60;
     body.add(1);
   });
 
-  test('is whole again once each body is released, however often that is said', () => {
-    const bodies = fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.array(fc.nat(60), { maxLength: 5 })), { maxLength: 20 });
+  test('is fully restored once each body is released, even twice', () => {
+    const bodies = fc.array(
+      fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.array(fc.nat(60), { maxLength: 5 })),
+      { maxLength: 20 },
+    );
     fc.assert(
       fc.property(bodies, (opened) => {
         const capacity = createBodyCapacity(() => 200);

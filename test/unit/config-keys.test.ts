@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { type Config, ConfigError } from '../../src/config.ts';
-import type { ApiKey } from '../../src/core/caller.ts';
+import { type Config, ConfigError } from '../../src/config/config.ts';
+import type { ApiKey } from '../../src/core/auth/caller.ts';
 import { configOf, errorOf, fileOf, SECRET } from '../helpers/config.ts';
 import { aKey } from '../helpers/keys.ts';
 
@@ -13,14 +13,14 @@ function keysOf(list: unknown, env: Record<string, string> = {}): readonly ApiKe
   return configOf({ ...env, API_KEYS: JSON.stringify(list) }).apiKeys;
 }
 
-/** What is said about a list, line by line. */
+/** Returns the problems of a list. */
 function problemsOf(list: unknown, env: Record<string, string> = {}): string[] {
   const { problems } = errorOf({ ...env, API_KEYS: typeof list === 'string' ? list : JSON.stringify(list) });
   expect(new Set(problems.map(({ variable }) => variable))).toEqual(new Set(['API_KEYS']));
   return problems.map(({ message }) => message);
 }
 
-/** What is said about keys that are read again. */
+/** Returns the problems of a reload. */
 function reloadProblemsOf(config: Config): ConfigError['problems'] {
   try {
     config.reloadApiKeys();
@@ -28,18 +28,18 @@ function reloadProblemsOf(config: Config): ConfigError['problems'] {
     if (error instanceof ConfigError) return error.problems;
     throw error;
   }
-  throw new Error('the keys were taken');
+  throw new Error('the keys were accepted');
 }
 
 describe('API_KEYS as JSON', () => {
-  test('lists keys that are as if each had been a pair, if nothing but name and secret is said', () => {
+  test('with only names and secrets equals a list of pairs', () => {
     const digest = createHash('sha256').update(SHOP.secret).digest('hex');
     const listed = keysOf([CRM, { name: 'shop', secret: `sha256:${digest}` }]);
     expect(listed).toEqual(configOf({ API_KEYS: `crm:${CRM.secret},shop:${SHOP.secret}` }).apiKeys);
     expect(listed).toEqual([aKey(CRM.secret), aKey(SHOP.secret, { name: 'shop' })]);
   });
 
-  test('says of each key what it may do', () => {
+  test('sets permissions and limits of each key', () => {
     const list = [
       {
         ...CRM,
@@ -67,61 +67,147 @@ describe('API_KEYS as JSON', () => {
     ]);
   });
 
-  test('takes a secret from a file of its own', () => {
+  test('reads a secret from its own file', () => {
     using file = fileOf(`${CRM.secret}\n`);
     expect(keysOf([{ name: 'crm', secret_file: file.path }])).toEqual([aKey(CRM.secret)]);
   });
 
-  test('is taken from a file, on several lines', () => {
+  test('can be in a file, on several lines', () => {
     using file = fileOf(JSON.stringify([CRM, SHOP], null, 2));
-    expect(configOf({ API_KEYS: '', API_KEYS_FILE: file.path }).apiKeys.map(({ name }) => name)).toEqual(['crm', 'shop']);
+    expect(configOf({ API_KEYS: '', API_KEYS_FILE: file.path }).apiKeys.map(({ name }) => name)).toEqual([
+      'crm',
+      'shop',
+    ]);
   });
 
   test.each([
     ['text that is not JSON', `[{"name": "crm", ${SECRET}}]`, /^It is not valid JSON/],
     ['one object', CRM, /^It must be a JSON list of at least one key/],
     ['an empty list', [], /^It must be a JSON list of at least one key/],
-    ['something else than an object', [CRM, SECRET], /^Key 2: It must be an object with at least a name and a secret/],
-    ['an unknown field', [CRM, { ...SHOP, scope: ['send'] }], /^Key 2: "scope" is not a field\. The nearest name is scopes\.$/],
+    [
+      'an entry that is not an object',
+      [CRM, SECRET],
+      /^Key 2: It must be an object with at least a name and a secret/,
+    ],
+    [
+      'an unknown field',
+      [CRM, { ...SHOP, scope: ['send'] }],
+      /^Key 2: "scope" is not a field\. The nearest name is scopes\.$/,
+    ],
     ['a missing name', [{ secret: CRM.secret }], /^Key 1: name: It is required: 1 to 64 letters/],
     ['a name with a colon', [{ ...CRM, name: 'a:b' }], /^Key 1: name: It is required: 1 to 64 letters/],
-    ['no secret', [{ name: 'crm' }], /^Key 1: secret: It is required, or a secret_file/],
+    ['a missing secret', [{ name: 'crm' }], /^Key 1: secret: It is required, or a secret_file/],
     ['an empty secret', [{ name: 'crm', secret: ' ' }], /^Key 1: secret: It is required, or a secret_file/],
-    ['a secret that is too short', [{ ...CRM, secret: 'x'.repeat(23) }], /^Key 1: secret: The secret has fewer than 24 characters/],
-    ['a secret with a space in it', [{ ...CRM, secret: `${SECRET} x` }], /^Key 1: secret: The secret has white space/],
-    ['half a digest', [{ ...CRM, secret: 'sha256:abcdef' }], /^Key 1: secret: The secret needs 64 hexadecimal digits/],
-    ['a number as a secret', [{ ...CRM, secret: 42 }], /^Key 1: secret: It must be a string/],
-    ['a secret that is given twice', [{ ...CRM, secret_file: '/x/y' }], /^Key 1: secret: It is set twice, also by secret_file/],
-    ['a file that is not there', [{ name: 'crm', secret_file: '/no/such' }], /^Key 1: secret_file: \/no\/such cannot be read: no such/],
-    ['no scopes', [{ ...CRM, scopes: [] }], /^Key 1: scopes: It must be a list of at least one of send, read, admin/],
-    ['an unknown scope', [{ ...CRM, scopes: ['send', 'write'] }], /^Key 1: scopes: It must be a list of at least one of/],
-    ['a scope that is no list', [{ ...CRM, scopes: 'send' }], /^Key 1: scopes: It must be a list of at least one of/],
-    ['a lone address', [{ ...CRM, allowed_from: 'a@acme.com' }], /^Key 1: allowed_from: It must be a list of addresses/],
-    ['senders that are no strings', [{ ...CRM, allowed_from: [42, 43] }], /^Key 1: allowed_from: It must be a list of strings/],
-    ['a list that forbids everything', [{ ...CRM, allowed_recipients: [] }], /^Key 1: allowed_recipients: It is empty.*leave it out/],
     [
-      'a domain without its @',
+      'a short secret',
+      [{ ...CRM, secret: 'x'.repeat(23) }],
+      /^Key 1: secret: The secret has fewer than 24 characters/,
+    ],
+    [
+      'a secret with a space',
+      [{ ...CRM, secret: `${SECRET} x` }],
+      /^Key 1: secret: The secret has white space/,
+    ],
+    [
+      'a short digest',
+      [{ ...CRM, secret: 'sha256:abcdef' }],
+      /^Key 1: secret: The secret needs 64 hexadecimal digits/,
+    ],
+    ['a number as a secret', [{ ...CRM, secret: 42 }], /^Key 1: secret: It must be a string/],
+    [
+      'a secret that is set twice',
+      [{ ...CRM, secret_file: '/x/y' }],
+      /^Key 1: secret: It is set twice, also by secret_file/,
+    ],
+    [
+      'a missing file',
+      [{ name: 'crm', secret_file: '/no/such' }],
+      /^Key 1: secret_file: \/no\/such cannot be read: no such/,
+    ],
+    [
+      'an empty list of scopes',
+      [{ ...CRM, scopes: [] }],
+      /^Key 1: scopes: It must be a list of at least one of send, read, admin/,
+    ],
+    [
+      'an unknown scope',
+      [{ ...CRM, scopes: ['send', 'write'] }],
+      /^Key 1: scopes: It must be a list of at least one of/,
+    ],
+    [
+      'scopes that are not a list',
+      [{ ...CRM, scopes: 'send' }],
+      /^Key 1: scopes: It must be a list of at least one of/,
+    ],
+    [
+      'a single address',
+      [{ ...CRM, allowed_from: 'a@acme.com' }],
+      /^Key 1: allowed_from: It must be a list of addresses/,
+    ],
+    [
+      'senders that are not strings',
+      [{ ...CRM, allowed_from: [42, 43] }],
+      /^Key 1: allowed_from: It must be a list of strings/,
+    ],
+    [
+      'a list that forbids everything',
+      [{ ...CRM, allowed_recipients: [] }],
+      /^Key 1: allowed_recipients: It is empty.*remove it/,
+    ],
+    [
+      'a domain without @',
       [{ ...CRM, allowed_recipients: ['a@acme.com', 'acme.com'] }],
       /^Key 1: allowed_recipients: Entry 2: There is no @.* or a domain as @example\.com/,
     ],
-    ['a rate without its window', [{ ...CRM, rate_limit: '600' }], /^Key 1: rate_limit: It must be a number and a window/],
-    ['a rate that is no string', [{ ...CRM, rate_limit: 600 }], /^Key 1: rate_limit: It must be a string/],
-    ['a daily limit of nothing', [{ ...CRM, daily_limit: 0 }], /^Key 1: daily_limit: It must be a whole number of at least 1/],
-    ['a message and a half a day', [{ ...CRM, daily_limit: 1.5 }], /^Key 1: daily_limit: It must be a whole number of at least 1/],
-    ['a daily limit in quotes', [{ ...CRM, daily_limit: '5' }], /^Key 1: daily_limit: It must be a whole number .* without quotes/],
-    ['a test in quotes', [{ ...CRM, test: 'true' }], /^Key 1: test: It must be true or false, without quotes/],
-    ['a webhook that is no URL', [{ ...CRM, webhook_url: 'crm.example.com' }], /^Key 1: webhook_url: It must be a complete URL/],
+    [
+      'a rate without a window',
+      [{ ...CRM, rate_limit: '600' }],
+      /^Key 1: rate_limit: It must be a number and a time window/,
+    ],
+    ['a rate that is not a string', [{ ...CRM, rate_limit: 600 }], /^Key 1: rate_limit: It must be a string/],
+    [
+      'a daily limit of 0',
+      [{ ...CRM, daily_limit: 0 }],
+      /^Key 1: daily_limit: It must be a whole number of at least 1/,
+    ],
+    [
+      'a fractional daily limit',
+      [{ ...CRM, daily_limit: 1.5 }],
+      /^Key 1: daily_limit: It must be a whole number of at least 1/,
+    ],
+    [
+      'a daily limit in quotes',
+      [{ ...CRM, daily_limit: '5' }],
+      /^Key 1: daily_limit: It must be a whole number .* without quotes/,
+    ],
+    ['test in quotes', [{ ...CRM, test: 'true' }], /^Key 1: test: It must be true or false, without quotes/],
+    [
+      'a webhook that is not a URL',
+      [{ ...CRM, webhook_url: 'crm.example.com' }],
+      /^Key 1: webhook_url: It must be a complete URL/,
+    ],
     ['null', [{ ...CRM, daily_limit: null }], /^Key 1: daily_limit: It must be/],
-    ['one name twice', [CRM, SHOP, { ...CRM, secret: `${SECRET}3` }], /^Keys 1 and 3 have the same name/],
-    ['one secret twice', [CRM, { ...SHOP, secret: CRM.secret }], /^Keys 1 and 2 have the same secret/],
+    [
+      'the same name twice',
+      [CRM, SHOP, { ...CRM, secret: `${SECRET}3` }],
+      /^Keys 1 and 3 have the same name/,
+    ],
+    ['the same secret twice', [CRM, { ...SHOP, secret: CRM.secret }], /^Keys 1 and 2 have the same secret/],
   ])('refuses %s', (_, list, reason) => {
     const problems = problemsOf(list);
     expect(problems).toEqual([expect.stringMatching(reason)]);
     expect(problems.join()).not.toContain(SECRET);
   });
 
-  test('names everything that is wrong with the form of every key', () => {
-    expect(problemsOf([{ ...CRM, test: 1, rate_limit: 'x' }, SHOP, { nam: 'x', secret: SECRET }, { name: 'y', secret: 'y' }])).toEqual([
+  test('reports every malformed field of every key', () => {
+    expect(
+      problemsOf([
+        { ...CRM, test: 1, rate_limit: 'x' },
+        SHOP,
+        { nam: 'x', secret: SECRET },
+        { name: 'y', secret: 'y' },
+      ]),
+    ).toEqual([
       expect.stringMatching(/^Key 1: rate_limit: /),
       expect.stringMatching(/^Key 1: test: /),
       expect.stringMatching(/^Key 3: name: /),
@@ -130,25 +216,29 @@ describe('API_KEYS as JSON', () => {
     ]);
   });
 
-  test('refuses webhooks that nothing signs, or that go over the wire in the clear', () => {
+  test('refuses webhooks without a signing secret, and unencrypted ones', () => {
     const list = (webhook_url: string) => [CRM, { ...SHOP, webhook_url }];
-    expect(problemsOf(list('https://crm.example.com/'))).toEqual([expect.stringMatching(/^Key 2: webhook_url: It needs a WEBHOOK_SECRET/)]);
+    expect(problemsOf(list('https://crm.example.com/'))).toEqual([
+      expect.stringMatching(/^Key 2: webhook_url: It needs a WEBHOOK_SECRET/),
+    ]);
     expect(problemsOf(list('http://crm.example.com/'), { WEBHOOK_SECRET })).toEqual([
       expect.stringMatching(/^Key 2: webhook_url: It must be https/),
     ]);
-    expect(keysOf(list('http://crm.example.com/'), { WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS: 'crm.example.com' })).toHaveLength(2);
+    expect(
+      keysOf(list('http://crm.example.com/'), { WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS: 'crm.example.com' }),
+    ).toHaveLength(2);
   });
 });
 
-test('every pair that is wrong is named, not only the first', () => {
+test('reports every invalid pair, not only the first', () => {
   expect(problemsOf(`crm:short,${SECRET},ops:${SECRET}`)).toEqual([
     expect.stringMatching(/^Key 1: The secret has fewer/),
     expect.stringMatching(/^Key 2: It has no colon/),
   ]);
 });
 
-describe('keys that are read again', () => {
-  test('are those that the file has now', () => {
+describe('a reload of the keys', () => {
+  test('returns the current keys of the file', () => {
     using file = fileOf(`crm:${CRM.secret}`);
     const config = configOf({ API_KEYS: '', API_KEYS_FILE: file.path });
     file.write(JSON.stringify([{ ...SHOP, daily_limit: 5 }]));
@@ -158,7 +248,7 @@ describe('keys that are read again', () => {
     expect(config.apiKeys.map(({ name }) => name)).toEqual(['crm']);
   });
 
-  test('have the secrets that their own files have now, wherever the list stands', () => {
+  test('reads secrets in their own files again, for a list in the environment or in a file', () => {
     using file = fileOf(CRM.secret);
     const list = JSON.stringify([{ name: 'crm', secret_file: file.path }, SHOP]);
     using listFile = fileOf(list);
@@ -170,17 +260,21 @@ describe('keys that are read again', () => {
     }
   });
 
-  test('are none if all of them stand in the environment, where nothing changes', () => {
+  test('returns null if all keys are in the environment, which cannot change', () => {
     expect(configOf({}).reloadApiKeys()).toBeNull();
     expect(configOf({ API_KEYS: JSON.stringify([CRM]) }).reloadApiKeys()).toBeNull();
   });
 
   test.each([
-    ['nothing', '', /is empty/],
-    ['a key that is too short', 'crm:short', /^Key 1: The secret has fewer/],
+    ['an empty file', '', /is empty/],
+    ['a short secret', 'crm:short', /^Key 1: The secret has fewer/],
     ['broken JSON', `[{"name": "crm", "secret": "${SECRET}"`, /^It is not valid JSON/],
-    ['a webhook that nothing signs', JSON.stringify([{ ...CRM, webhook_url: 'https://x.example/' }]), /^Key 1: webhook_url: It needs/],
-  ])('are refused when there is %s', (_, content, reason) => {
+    [
+      'a webhook without a signing secret',
+      JSON.stringify([{ ...CRM, webhook_url: 'https://x.example/' }]),
+      /^Key 1: webhook_url: It needs/,
+    ],
+  ])('refuses %s', (_, content, reason) => {
     using file = fileOf(`crm:${CRM.secret}`);
     const config = configOf({ API_KEYS: '', API_KEYS_FILE: file.path });
     file.write(content);
@@ -189,18 +283,21 @@ describe('keys that are read again', () => {
     expect(JSON.stringify(problems)).not.toContain(SECRET);
   });
 
-  test('are refused when their file is gone, and taken when it is back', () => {
+  test('fails while the file is missing, and works once it is back', () => {
     using file = fileOf(`crm:${CRM.secret}`);
     const config = configOf({ API_KEYS: '', API_KEYS_FILE: file.path });
     file.remove();
-    expect(reloadProblemsOf(config)).toEqual([{ variable: 'API_KEYS_FILE', message: expect.stringContaining('cannot be read') }]);
+    expect(reloadProblemsOf(config)).toEqual([
+      { variable: 'API_KEYS_FILE', message: expect.stringContaining('cannot be read') },
+    ]);
     file.write(`shop:${SHOP.secret}`);
     expect(config.reloadApiKeys()?.map(({ name }) => name)).toEqual(['shop']);
   });
 
-  test('cannot be changed afterwards', () => {
+  test('returns frozen keys', () => {
     using file = fileOf(JSON.stringify([{ ...CRM, allowed_from: ['a@acme.com'] }]));
     const keys = configOf({ API_KEYS: '', API_KEYS_FILE: file.path }).reloadApiKeys();
-    for (const part of [keys, keys?.[0], keys?.[0]?.allowedFrom, keys?.[0]?.scopes]) expect(Object.isFrozen(part)).toBe(true);
+    for (const part of [keys, keys?.[0], keys?.[0]?.allowedFrom, keys?.[0]?.scopes])
+      expect(Object.isFrozen(part)).toBe(true);
   });
 });

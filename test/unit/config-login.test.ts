@@ -9,37 +9,48 @@ const OAUTH = {
   GMAIL_OAUTH_REFRESH_TOKEN: '1//refresh-token',
 };
 const GOOGLE = 'https://oauth2.googleapis.com/token';
-const CLEAR = 'smtp://127.0.0.1:1025?tls=never';
+const UNENCRYPTED = 'smtp://127.0.0.1:1025?tls=never';
 
 const PEM = pemOf(generateKeyPairSync('rsa', { modulusLength: 2048 }));
-const KEY = { type: 'service_account', project_id: 'acme', client_email: 'mailer@acme.iam.gserviceaccount.com', private_key: PEM };
+const KEY = {
+  type: 'service_account',
+  project_id: 'acme',
+  client_email: 'mailer@acme.iam.gserviceaccount.com',
+  private_key: PEM,
+};
 
-function pemOf({ privateKey }: { privateKey: { export(options: { type: 'pkcs8'; format: 'pem' }): string | Buffer } }): string {
+function pemOf({
+  privateKey,
+}: {
+  privateKey: { export(options: { type: 'pkcs8'; format: 'pem' }): string | Buffer };
+}): string {
   return String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
 }
 
-/** The environment of an account that logs in with that key. */
+/** Returns the environment of an account with a service account key. */
 function withKey(fields: object) {
   return { GMAIL_APP_PASSWORD: '', GMAIL_SERVICE_ACCOUNT: JSON.stringify({ ...KEY, ...fields }) };
 }
 
-describe('a way to log in', () => {
-  test('is needed, unless no server is logged in to', () => {
-    expect(accountOf({ GMAIL_APP_PASSWORD: '', SMTP_URL: CLEAR }).credentials).toBeNull();
-    for (const SMTP_URL of [undefined, `${CLEAR},smtp://smtp.gmail.com`]) {
+describe('the login of an account', () => {
+  test('is required unless no server requires one', () => {
+    expect(accountOf({ GMAIL_APP_PASSWORD: '', SMTP_URL: UNENCRYPTED }).credentials).toBeNull();
+    for (const SMTP_URL of [undefined, `${UNENCRYPTED},smtp://smtp.gmail.com`]) {
       const problem = problemOf('GMAIL_APP_PASSWORD', '', { SMTP_URL });
-      expect(problem).toMatch(/^It is required\. Make one at https:\/\/myaccount\.google\.com\/apppasswords .*GMAIL_APP_PASSWORD="abcd/);
+      expect(problem).toMatch(
+        /^It is required\. Create an app password at https:\/\/myaccount\.google\.com\/apppasswords .*GMAIL_APP_PASSWORD="abcd/,
+      );
       expect(problem).toMatch(
         /GMAIL_OAUTH_CLIENT_ID, GMAIL_OAUTH_CLIENT_SECRET, GMAIL_OAUTH_REFRESH_TOKEN for OAuth2, or GMAIL_SERVICE_ACCOUNT/,
       );
     }
   });
 
-  test('is not asked for because of another mistake', () => {
-    expect(errorOf({ GMAIL_APP_PASSWORD: '', SMTP_URL: CLEAR, PORT: 'http' }).problems).toHaveLength(1);
+  test('is not asked for because of another error', () => {
+    expect(errorOf({ GMAIL_APP_PASSWORD: '', SMTP_URL: UNENCRYPTED, PORT: 'http' }).problems).toHaveLength(1);
   });
 
-  test('can be a refresh token of an OAuth2 client', () => {
+  test('can be an OAuth2 refresh token', () => {
     expect(credentialsOf(OAUTH)).toEqual({
       kind: 'refresh_token',
       clientId: OAUTH.GMAIL_OAUTH_CLIENT_ID,
@@ -49,7 +60,7 @@ describe('a way to log in', () => {
     });
   });
 
-  test('can be the key of a service account', () => {
+  test('can be a service account key', () => {
     expect(credentialsOf(withKey({}))).toEqual({
       kind: 'service_account',
       clientEmail: KEY.client_email,
@@ -62,18 +73,31 @@ describe('a way to log in', () => {
     ['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET and GMAIL_OAUTH_REFRESH_TOKEN'],
     ['GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_CLIENT_ID and GMAIL_OAUTH_REFRESH_TOKEN'],
     ['GMAIL_OAUTH_REFRESH_TOKEN', 'GMAIL_OAUTH_CLIENT_ID and GMAIL_OAUTH_CLIENT_SECRET'],
-  ])('with OAuth2 is not whole without %s', (missing, others) => {
-    expect(problemOf(missing, '', OAUTH)).toContain(`required beside ${others}:`);
+  ])('with OAuth2 is incomplete without %s', (missing, others) => {
+    expect(problemOf(missing, '', OAUTH)).toContain(`required with ${others}:`);
   });
 
-  test('with OAuth2 names both that are missing', () => {
+  test('with OAuth2 reports both missing variables', () => {
     const { problems } = errorOf({ ...OAUTH, GMAIL_OAUTH_CLIENT_ID: '', GMAIL_OAUTH_CLIENT_SECRET: '' });
-    expect(problems.map(({ variable }) => variable)).toEqual(['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET']);
+    expect(problems.map(({ variable }) => variable)).toEqual([
+      'GMAIL_OAUTH_CLIENT_ID',
+      'GMAIL_OAUTH_CLIENT_SECRET',
+    ]);
   });
 
   test.each([
-    ['an app password and OAuth2', { ...OAUTH, GMAIL_APP_PASSWORD: 'abcdefghijklmnop' }, 'GMAIL_APP_PASSWORD', Object.keys(OAUTH).slice(1)],
-    ['an app password and a part of OAuth2', { GMAIL_OAUTH_CLIENT_ID: 'x' }, 'GMAIL_APP_PASSWORD', ['GMAIL_OAUTH_CLIENT_ID']],
+    [
+      'an app password and OAuth2',
+      { ...OAUTH, GMAIL_APP_PASSWORD: 'abcdefghijklmnop' },
+      'GMAIL_APP_PASSWORD',
+      Object.keys(OAUTH).slice(1),
+    ],
+    [
+      'an app password and a part of OAuth2',
+      { GMAIL_OAUTH_CLIENT_ID: 'x' },
+      'GMAIL_APP_PASSWORD',
+      ['GMAIL_OAUTH_CLIENT_ID'],
+    ],
     [
       'an app password and a service account',
       { GMAIL_SERVICE_ACCOUNT: JSON.stringify(KEY) },
@@ -86,41 +110,66 @@ describe('a way to log in', () => {
       'GMAIL_OAUTH_CLIENT_ID',
       ['GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_REFRESH_TOKEN', 'GMAIL_SERVICE_ACCOUNT'],
     ],
-  ])('is one: %s are refused, each by its name', (_, env, variable, others) => {
-    expect(errorOf(env).problems).toEqual([{ variable, message: expect.stringContaining(`beside ${others.join(', ')}: `) }]);
+  ])('cannot be combined: refuses %s by name', (_, env, variable, others) => {
+    expect(errorOf(env).problems).toEqual([
+      { variable, message: expect.stringContaining(`combined with ${others.join(', ')}: `) },
+    ]);
   });
 
-  test('that stands in a file clashes under the name it was given by', () => {
+  test('in a file conflicts under the name it is set by', () => {
     using file = fileOf(JSON.stringify(KEY));
-    expect(problemOf('GMAIL_APP_PASSWORD', 'abcdefghijklmnop', { GMAIL_SERVICE_ACCOUNT_FILE: file.path })).toContain(
-      'beside GMAIL_SERVICE_ACCOUNT_FILE:',
-    );
+    expect(
+      problemOf('GMAIL_APP_PASSWORD', 'abcdefghijklmnop', { GMAIL_SERVICE_ACCOUNT_FILE: file.path }),
+    ).toContain('combined with GMAIL_SERVICE_ACCOUNT_FILE:');
   });
 
-  test.each(['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_REFRESH_TOKEN'])('%s has no white space', (name) => {
-    expect(problemOf(name, 'two words', OAUTH)).toContain('white space');
-    expect(problemOf(name, 'wörd', OAUTH)).toContain('beyond ASCII');
-  });
+  test.each(['GMAIL_OAUTH_CLIENT_ID', 'GMAIL_OAUTH_CLIENT_SECRET', 'GMAIL_OAUTH_REFRESH_TOKEN'])(
+    '%s refuses white space and non-ASCII characters',
+    (name) => {
+      expect(problemOf(name, 'two words', OAUTH)).toContain('white space');
+      expect(problemOf(name, 'wörd', OAUTH)).toContain('non-ASCII');
+    },
+  );
 });
 
 describe('GMAIL_SERVICE_ACCOUNT', () => {
   test.each([
-    ['no JSON', 'hunter2', 'not valid JSON'],
-    ['a path', '/run/secrets/key.json', 'put _FILE after the name'],
-    ['another value', '[]', 'not the key of a service account'],
-    ['the file of an OAuth2 client', JSON.stringify({ installed: { client_id: 'x' } }), 'not the key of a service account'],
-    ['a user’s credentials', JSON.stringify({ ...KEY, type: 'authorized_user' }), 'whose type is service_account'],
-    ['a key without an address', JSON.stringify({ ...KEY, client_email: undefined }), 'no usable client_email'],
+    ['text that is not JSON', 'hunter2', 'not valid JSON'],
+    ['a path', '/run/secrets/key.json', 'append _FILE to the name'],
+    ['another JSON value', '[]', 'not the key of a service account'],
     [
-      'a key with something else as its address',
+      'the file of an OAuth2 client',
+      JSON.stringify({ installed: { client_id: 'x' } }),
+      'not the key of a service account',
+    ],
+    [
+      'user credentials',
+      JSON.stringify({ ...KEY, type: 'authorized_user' }),
+      'whose type is service_account',
+    ],
+    [
+      'a key without an address',
+      JSON.stringify({ ...KEY, client_email: undefined }),
+      'no usable client_email',
+    ],
+    [
+      'a key with an invalid address',
       JSON.stringify({ ...KEY, client_email: 'mailer' }),
       'client_email of the key is not an address',
     ],
-    ['a key without its secret part', JSON.stringify({ ...KEY, private_key: 42 }), 'no usable private_key'],
-    ['a secret part that is cut off', JSON.stringify({ ...KEY, private_key: PEM.slice(0, 200) }), 'not an RSA key in PEM'],
-    ['an elliptic curve', JSON.stringify({ ...KEY, private_key: pemOf(generateKeyPairSync('ed25519')) }), 'not an RSA key in PEM'],
+    ['a key without its private key', JSON.stringify({ ...KEY, private_key: 42 }), 'no usable private_key'],
     [
-      'a token_uri in the clear',
+      'a truncated private key',
+      JSON.stringify({ ...KEY, private_key: PEM.slice(0, 200) }),
+      'not an RSA key in PEM',
+    ],
+    [
+      'an elliptic curve key',
+      JSON.stringify({ ...KEY, private_key: pemOf(generateKeyPairSync('ed25519')) }),
+      'not an RSA key in PEM',
+    ],
+    [
+      'an unencrypted token_uri',
       JSON.stringify({ ...KEY, token_uri: 'http://oauth2.googleapis.com/token' }),
       'token_uri of the key cannot be used',
     ],
@@ -132,19 +181,24 @@ describe('GMAIL_SERVICE_ACCOUNT', () => {
 });
 
 describe('GMAIL_OAUTH_TOKEN_URL', () => {
-  test('counts for a refresh token', () => {
+  test('applies to a refresh token', () => {
     expect(credentialsOf({ ...OAUTH, GMAIL_OAUTH_TOKEN_URL: 'http://127.0.0.1:8089/token' })).toMatchObject({
       tokenUrl: 'http://127.0.0.1:8089/token',
     });
   });
 
-  test('counts more than the token_uri of a service account, which counts more than the default', () => {
+  test('overrides the token_uri of a service account, which overrides the default', () => {
     const env = withKey({ token_uri: 'https://oauth2.mtls.googleapis.com/token' });
     expect(credentialsOf(env)).toMatchObject({ tokenUrl: 'https://oauth2.mtls.googleapis.com/token' });
     expect(credentialsOf({ ...env, GMAIL_OAUTH_TOKEN_URL: GOOGLE })).toMatchObject({ tokenUrl: GOOGLE });
   });
 
-  test.each(['https://tokens.acme.com/t', 'http://localhost:1/t', 'http://127.0.0.2/t', 'http://[::1]:8089/t'])('takes %s', (value) => {
+  test.each([
+    'https://tokens.acme.com/t',
+    'http://localhost:1/t',
+    'http://127.0.0.2/t',
+    'http://[::1]:8089/t',
+  ])('accepts %s', (value) => {
     configOf({ GMAIL_OAUTH_TOKEN_URL: value });
   });
 
@@ -164,12 +218,12 @@ describe('GMAIL_OAUTH_TOKEN_URL', () => {
 });
 
 describe('credentials', () => {
-  test('that stand in the environment stay what they were', () => {
+  test('in the environment do not change', () => {
     const { credentials } = accountOf(OAUTH);
     expect(credentials?.()).toBe(credentials?.());
   });
 
-  test('that stand in a file are read again each time, so that a rotated secret needs no restart', () => {
+  test('in a file are read again each time, so a rotated secret needs no restart', () => {
     using file = fileOf('abcdefghijklmnop');
     const { credentials } = accountOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: file.path });
     file.write('ponm lkji hgfe dcba\n');
@@ -178,7 +232,7 @@ describe('credentials', () => {
     expect(credentials?.()).toEqual({ kind: 'app_password', password: 'aaaabbbbccccdddd' });
   });
 
-  test('stay those that were read last while the file is missing, empty or wrong', () => {
+  test('keep the last valid value while the file is missing, empty or invalid', () => {
     using file = fileOf('abcdefghijklmnop');
     const { credentials } = accountOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: file.path });
     file.write('ponmlkjihgfedcba');
@@ -191,20 +245,27 @@ describe('credentials', () => {
     expect(credentials?.()).toEqual({ kind: 'app_password', password: 'aaaabbbbccccdddd' });
   });
 
-  test('are put together anew from what stands in files and what does not', () => {
+  test('combine the current values of files with those of the environment', () => {
     using file = fileOf('1//first');
     const { GMAIL_OAUTH_REFRESH_TOKEN: _, ...others } = OAUTH;
     const { credentials } = accountOf({ ...others, GMAIL_OAUTH_REFRESH_TOKEN_FILE: file.path });
     file.write('1//second');
-    expect(credentials?.()).toMatchObject({ clientId: OAUTH.GMAIL_OAUTH_CLIENT_ID, refreshToken: '1//second', tokenUrl: GOOGLE });
+    expect(credentials?.()).toMatchObject({
+      clientId: OAUTH.GMAIL_OAUTH_CLIENT_ID,
+      refreshToken: '1//second',
+      tokenUrl: GOOGLE,
+    });
   });
 
-  test('of a service account follow the file of its key', () => {
+  test('of a service account are read again from the file of its key', () => {
     using file = fileOf(JSON.stringify(KEY));
     const { credentials } = accountOf({ GMAIL_APP_PASSWORD: '', GMAIL_SERVICE_ACCOUNT_FILE: file.path });
     file.write(JSON.stringify({ ...KEY, client_email: 'other@acme.iam.gserviceaccount.com' }));
     expect(credentials?.()).toMatchObject({ clientEmail: 'other@acme.iam.gserviceaccount.com' });
     file.write(JSON.stringify({ ...KEY, private_key: 'cut' }));
-    expect(credentials?.()).toMatchObject({ clientEmail: 'other@acme.iam.gserviceaccount.com', privateKey: PEM });
+    expect(credentials?.()).toMatchObject({
+      clientEmail: 'other@acme.iam.gserviceaccount.com',
+      privateKey: PEM,
+    });
   });
 });

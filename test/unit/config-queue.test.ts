@@ -7,7 +7,7 @@ describe('QUEUE_URL', () => {
     ['sqlite:/data/outtray.db', { kind: 'sqlite', file: '/data/outtray.db' }],
     ['sqlite:outtray.db', { kind: 'sqlite', file: 'outtray.db' }],
     ['sqlite:./data/my queue.db', { kind: 'sqlite', file: './data/my queue.db' }],
-  ])('%s', (QUEUE_URL, url) => {
+  ])('accepts %s', (QUEUE_URL, url) => {
     expect(configOf({ QUEUE_URL }).queue.url).toEqual(url);
   });
 
@@ -20,7 +20,7 @@ describe('QUEUE_URL', () => {
     'redis://[::1]:6379/0',
     'redis://:p%40ss@redis:6379/0',
     'rediss://outtray:pass@redis.example.com:6380',
-  ])('%s is taken as it is', (QUEUE_URL) => {
+  ])('accepts %s unchanged', (QUEUE_URL) => {
     expect(configOf({ QUEUE_URL }).queue.url).toEqual({ kind: 'redis', url: QUEUE_URL });
   });
 
@@ -40,12 +40,12 @@ describe('QUEUE_URL', () => {
     ['redis://', 'It is not a URL'],
     ['redis://redis:port', 'It is not a URL'],
     ['redis://:p/ss@redis:6379', 'It is not a URL'],
-    ['redis://redis/queue', 'the number of a database'],
-    ['redis://redis/0/1', 'the number of a database'],
-    ['redis://redis/123456', 'the number of a database'],
-    ['redis://redis/0?db=1', 'after the number of the database'],
-    ['redis://redis/0#1', 'after the number of the database'],
-  ])('is not %j', (value, reason) => {
+    ['redis://redis/queue', 'not a database number'],
+    ['redis://redis/0/1', 'not a database number'],
+    ['redis://redis/123456', 'not a database number'],
+    ['redis://redis/0?db=1', 'after the database number'],
+    ['redis://redis/0#1', 'after the database number'],
+  ])('refuses %j', (value, reason) => {
     expect(problemOf('QUEUE_URL', value)).toContain(reason);
   });
 
@@ -56,13 +56,16 @@ describe('QUEUE_URL', () => {
     'hunter2',
     'memory:hunter2',
     'sqlite://hunter2',
-  ])('is not repeated in what is said of it: %s', (value) => {
+  ])('is not repeated in the error: %s', (value) => {
     expect(errorOf({ QUEUE_URL: value }).message).not.toContain('hunter2');
   });
 
-  test('may be in a file, as it may hold a password', () => {
+  test('can be set as a file, since it may contain a password', () => {
     using file = fileOf('redis://:hunter2@redis:6379/0\n');
-    expect(configOf({ QUEUE_URL_FILE: file.path }).queue.url).toEqual({ kind: 'redis', url: 'redis://:hunter2@redis:6379/0' });
+    expect(configOf({ QUEUE_URL_FILE: file.path }).queue.url).toEqual({
+      kind: 'redis',
+      url: 'redis://:hunter2@redis:6379/0',
+    });
     file.write('rediss://hunter2@/x');
     const { problems, message } = errorOf({ QUEUE_URL_FILE: file.path });
     expect(problems.map(({ variable }) => variable)).toEqual(['QUEUE_URL_FILE']);
@@ -76,7 +79,7 @@ describe('SMTP_CONNECTIONS_PER_INSTANCE', () => {
     [{ SMTP_CONNECTIONS: '12' }, 12, 12],
     [{ SMTP_CONNECTIONS: '12', SMTP_CONNECTIONS_PER_INSTANCE: '4' }, 12, 4],
     [{ SMTP_CONNECTIONS: '2', SMTP_CONNECTIONS_PER_INSTANCE: '4' }, 2, 2],
-  ])('is at most all there are: %j', (env, connections, connectionsHere) => {
+  ])('is capped at SMTP_CONNECTIONS: %j', (env, connections, connectionsHere) => {
     expect(configOf(env).smtp).toMatchObject({ connections, connectionsHere });
   });
 });

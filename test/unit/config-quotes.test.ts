@@ -1,8 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { VARIABLES } from '../../src/config/variables.ts';
-import { accountOf, configOf, credentialsOf, errorOf, fileOf, problemOf, REQUIRED, SECRET } from '../helpers/config.ts';
+import {
+  accountOf,
+  configOf,
+  credentialsOf,
+  errorOf,
+  fileOf,
+  problemOf,
+  REQUIRED,
+  SECRET,
+} from '../helpers/config.ts';
 
-/** A value for each variable that could be taken, were it not for the quotes. */
+/** A value for each variable that would be valid without quotes. */
 const VALUES: Readonly<Record<string, string>> = {
   ...Object.fromEntries(VARIABLES.map(({ name, default: value }) => [name, value || SECRET])),
   ...REQUIRED,
@@ -26,19 +35,19 @@ describe.each(VARIABLES.map(({ name }) => [name] as const))('%s', (name) => {
     ['blanks and a carriage return around the quotes', ` "${value}" \r`],
     ['only the first quote', `‘${value}`],
     ['only quotes', '""'],
-  ])('in %s says to remove them, and repeats no value', (_, quoted) => {
+  ])('in %s asks to remove them, and repeats no value', (_, quoted) => {
     const { message } = errorOf({ [name]: quoted });
     expect(message).toMatch(new RegExp(`^ {2}${name}: .*Remove the quotes around the value`, 'm'));
     expect(message).not.toContain(value);
   });
 
   // The secret of a key may end with any character.
-  test.skipIf(name === 'API_KEYS')('with only the last quote says to remove it', () => {
+  test.skipIf(name === 'API_KEYS')('with only the last quote asks to remove it', () => {
     expect(errorOf({ [name]: `${value}"` }).message).toContain('Remove the quotes around the value');
   });
 });
 
-test('a secret in a file and the path of a file must not be quoted either', () => {
+test('refuses quotes around a secret in a file and around the path of a file', () => {
   using file = fileOf('"abcd efgh ijkl mnop"\n');
   const { problems, message } = errorOf({
     GMAIL_APP_PASSWORD: '',
@@ -53,18 +62,25 @@ test('a secret in a file and the path of a file must not be quoted either', () =
   expect(message).not.toContain('abcd');
 });
 
-test('quotes inside a value stay', () => {
+test('keeps quotes inside a value', () => {
   expect(accountOf({ GMAIL_FROM: '"Acme, Inc." <no-reply@acme.com>' }).from.name).toBe('Acme, Inc.');
   expect(accountOf({ GMAIL_FROM: '“Acme” <no-reply@acme.com>' }).from.name).toBe('“Acme”');
   expect(accountOf({ GMAIL_FROM: "O'Brien <no-reply@acme.com>" }).from.name).toBe("O'Brien");
-  for (const secret of [`crm:${SECRET}"`, `crm:${SECRET}'`, `crm:"${SECRET}"`]) configOf({ API_KEYS: secret });
+  for (const secret of [`crm:${SECRET}"`, `crm:${SECRET}'`, `crm:"${SECRET}"`])
+    configOf({ API_KEYS: secret });
 });
 
-test('blanks and a carriage return around a value are ignored', () => {
-  expect(configOf({ PORT: ' 4000\r', LOG_LEVEL: '\tdebug \r' })).toMatchObject({ port: 4000, logLevel: 'debug' });
-  expect(credentialsOf({ GMAIL_APP_PASSWORD: ' abcd efgh ijkl mnop\r' })).toEqual({ kind: 'app_password', password: 'abcdefghijklmnop' });
+test('trims spaces and carriage returns around a value', () => {
+  expect(configOf({ PORT: ' 4000\r', LOG_LEVEL: '\tdebug \r' })).toMatchObject({
+    port: 4000,
+    logLevel: 'debug',
+  });
+  expect(credentialsOf({ GMAIL_APP_PASSWORD: ' abcd efgh ijkl mnop\r' })).toEqual({
+    kind: 'app_password',
+    password: 'abcdefghijklmnop',
+  });
 });
 
-test('an empty value in quotes is an error and not the default', () => {
+test('refuses an empty value in quotes instead of using the default', () => {
   expect(problemOf('TEMPLATES_DIR', "''")).toContain('Remove the quotes');
 });

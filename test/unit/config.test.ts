@@ -3,10 +3,20 @@ import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { parseEnv } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { ACCOUNT_FIELDS } from '../../src/config/account.ts';
+import { ACCOUNT_FIELDS } from '../../src/config/account-config.ts';
+import { parseConfig } from '../../src/config/config.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
-import { parseConfig } from '../../src/config.ts';
-import { accountOf, configOf, credentialsOf, errorOf, fileOf, plain, problemOf, REQUIRED, SECRET } from '../helpers/config.ts';
+import {
+  accountOf,
+  configOf,
+  credentialsOf,
+  errorOf,
+  fileOf,
+  plain,
+  problemOf,
+  REQUIRED,
+  SECRET,
+} from '../helpers/config.ts';
 import { aKey } from '../helpers/keys.ts';
 
 function digestOf(secret: string): Buffer {
@@ -14,7 +24,7 @@ function digestOf(secret: string): Buffer {
 }
 
 describe('the defaults', () => {
-  test('are those of the product page', () => {
+  test('are the documented ones', () => {
     expect(plain(configOf({}))).toEqual({
       host: '127.0.0.1',
       port: 3000,
@@ -57,37 +67,63 @@ describe('the defaults', () => {
     });
   });
 
-  test('stand for variables that are empty', () => {
-    const empty = Object.fromEntries(VARIABLES.filter(({ required }) => !required).map(({ name }) => [name, ' ']));
+  test('apply to empty variables', () => {
+    const empty = Object.fromEntries(
+      VARIABLES.filter(({ required }) => !required).map(({ name }) => [name, ' ']),
+    );
     expect(plain(configOf(empty))).toEqual(plain(configOf({})));
   });
 
-  test('cannot be changed afterwards, at any depth', () => {
+  test('are frozen at every depth', () => {
     const config = configOf({});
-    const frozen: object[] = [config, config.apiKeys, config.accounts, config.smtp, config.smtp.servers, config.queue];
-    const parts = config.accounts.flatMap((account) => [account, account.from, account.aliases, account.daily]);
-    for (const part of [...frozen, ...parts, ...config.apiKeys, ...config.smtp.servers, config.rateLimit, config.trustProxy]) {
+    const frozen: object[] = [
+      config,
+      config.apiKeys,
+      config.accounts,
+      config.smtp,
+      config.smtp.servers,
+      config.queue,
+    ];
+    const parts = config.accounts.flatMap((account) => [
+      account,
+      account.from,
+      account.aliases,
+      account.daily,
+    ]);
+    for (const part of [
+      ...frozen,
+      ...parts,
+      ...config.apiKeys,
+      ...config.smtp.servers,
+      config.rateLimit,
+      config.trustProxy,
+    ]) {
       expect(Object.isFrozen(part)).toBe(true);
     }
   });
 });
 
-describe('one error', () => {
-  test('names NODE_TLS_REJECT_UNAUTHORIZED=0 first, beside the variables that are wrong', () => {
+describe('the configuration error', () => {
+  test('lists NODE_TLS_REJECT_UNAUTHORIZED=0 first, before invalid variables', () => {
     const { problems } = errorOf({ NODE_TLS_REJECT_UNAUTHORIZED: '0', PORT: 'x' });
     expect(problems.map(({ variable }) => variable)).toEqual(['NODE_TLS_REJECT_UNAUTHORIZED', 'PORT']);
-    for (const value of ['1', '', undefined]) expect(configOf({ NODE_TLS_REJECT_UNAUTHORIZED: value }).port).toBe(3000);
+    for (const value of ['1', '', undefined])
+      expect(configOf({ NODE_TLS_REJECT_UNAUTHORIZED: value }).port).toBe(3000);
   });
 
-  test('names every variable that is missing, each with how to set it', () => {
+  test('lists every missing variable with how to set it', () => {
     const { problems, message } = errorOf({ API_KEYS: undefined, GMAIL_USER: '', GMAIL_APP_PASSWORD: ' ' });
-    expect(problems.map(({ variable }) => variable)).toEqual(['API_KEYS', 'GMAIL_USER', 'GMAIL_APP_PASSWORD']);
+    expect(problems.map(({ variable }) => variable)).toEqual([
+      'API_KEYS',
+      'GMAIL_USER',
+      'GMAIL_APP_PASSWORD',
+    ]);
     expect(message).toContain('API_KEYS="crm:$(openssl rand -hex 24)"');
     expect(message).toContain('GMAIL_USER=you@gmail.com');
     expect(message).toContain('https://myaccount.google.com/apppasswords');
   });
 
-  test('names every variable that is wrong, on a line each', () => {
+  test('lists every invalid variable on its own line', () => {
     const { message, problems } = errorOf({
       HOST: '[::1]',
       PORT: '65536',
@@ -123,14 +159,17 @@ describe('one error', () => {
       LOG_LEVEL: 'loud',
       SHUTDOWN_TIMEOUT: 'soon',
     });
-    // A directory that does not exist is found when it is read. The other ways to log in, which cannot stand beside an app password: config-login.test.ts and config-accounts.test.ts.
+    // A missing directory is reported when it is read. For the other ways to log in, which cannot
+    // be combined with an app password, see config-login.test.ts and config-accounts.test.ts.
     const others = /^(GMAIL_(OAUTH_(CLIENT|REFRESH)|SERVICE|ACCOUNTS)|TEMPLATES_DIR)/;
     const names = VARIABLES.map(({ name }) => name).filter((name) => !others.test(name));
     expect(problems.map(({ variable }) => variable)).toEqual(names);
-    expect(message.split('\n').slice(1)).toEqual(names.map((name) => expect.stringMatching(new RegExp(`^ {2}${name}: [A-Z].*[.)"]$`))));
+    expect(message.split('\n').slice(1)).toEqual(
+      names.map((name) => expect.stringMatching(new RegExp(`^ {2}${name}: [A-Z].*[.)"]$`))),
+    );
   });
 
-  test('never repeats a value, whatever is wrong with it', () => {
+  test('never repeats an invalid value', () => {
     const secret = 'TopSecret-0123456789-abcdef';
     const wrong = [
       ...[
@@ -162,7 +201,7 @@ describe('one error', () => {
 });
 
 describe('API_KEYS', () => {
-  test('takes secrets and digests, each for an ordinary caller or an admin', () => {
+  test('accepts secrets and digests, with and without :admin', () => {
     const digest = digestOf(SECRET).toString('hex');
     const { apiKeys } = configOf({
       API_KEYS: `crm:${SECRET}1, ops:${SECRET}2:admin, a.b_c-1:sha256:${digest}, root:sha256:${digest.replace(/./, '0')}:admin,`,
@@ -180,21 +219,21 @@ describe('API_KEYS', () => {
   test.each([
     ['a secret of 23 characters', `crm:${'x'.repeat(23)}`, 'fewer than 24 characters'],
     ['a secret without a name', SECRET, 'no colon'],
-    ['an empty name', `:${SECRET}`, 'no usable name'],
-    ['a name with a space', `my crm:${SECRET}`, 'no usable name'],
-    ['a name of 65 characters', `${'x'.repeat(65)}:${SECRET}`, 'no usable name'],
+    ['an empty name', `:${SECRET}`, 'no valid name'],
+    ['a name with a space', `my crm:${SECRET}`, 'no valid name'],
+    ['a name of 65 characters', `${'x'.repeat(65)}:${SECRET}`, 'no valid name'],
     ['a colon in a secret', `crm:${SECRET}:${SECRET}`, 'other than :admin'],
     ['a second admin', `crm:${SECRET}:admin:admin`, 'other than :admin'],
     ['white space in a secret', 'crm:correct horse battery staple', 'white space'],
-    ['a secret beyond ASCII', `crm:${'é'.repeat(24)}`, 'beyond ASCII'],
-    ['a digest that is too short', 'crm:sha256:abcdef', '64 hexadecimal digits'],
-    ['two keys of one name', `crm:${SECRET}1,crm:${SECRET}2`, 'Keys 1 and 2 have the same name'],
+    ['a non-ASCII secret', `crm:${'é'.repeat(24)}`, 'non-ASCII'],
+    ['a short digest', 'crm:sha256:abcdef', '64 hexadecimal digits'],
+    ['two keys with the same name', `crm:${SECRET}1,crm:${SECRET}2`, 'Keys 1 and 2 have the same name'],
     [
-      'two keys of one secret',
+      'two keys with the same secret',
       `a:${SECRET},b:${SECRET}0,c:sha256:${digestOf(SECRET).toString('hex')}`,
       'Keys 1 and 3 have the same secret',
     ],
-    ['no key at all', ',', 'required'],
+    ['a list without a key', ',', 'required'],
   ])('refuses %s', (_, value, reason) => {
     expect(problemOf('API_KEYS', value)).toContain(reason);
   });
@@ -204,16 +243,23 @@ describe('the account', () => {
   test.each(['bot', 'acme.com', 'bot@acme', 'Bot <bot@acme.com>', '"bot"@acme.com', 'a@acme.com,b@acme.com'])(
     'GMAIL_USER refuses %s',
     (value) => {
-      expect(problemOf('GMAIL_USER', value)).toContain('the full address of the account, also for Workspace domains: name@yourdomain');
+      expect(problemOf('GMAIL_USER', value)).toContain(
+        'the full address of the account, also for Workspace domains: name@yourdomain',
+      );
     },
   );
 
-  test.each(['abcdefghijklmnop', 'abcd efgh ijkl mnop', 'abcd\u00a0efgh\u00a0ijkl\u00a0mnop', ' abcd efgh\tijkl mnop\n'])(
-    'GMAIL_APP_PASSWORD takes %j without its spaces',
-    (value) => {
-      expect(credentialsOf({ GMAIL_APP_PASSWORD: value })).toEqual({ kind: 'app_password', password: 'abcdefghijklmnop' });
-    },
-  );
+  test.each([
+    'abcdefghijklmnop',
+    'abcd efgh ijkl mnop',
+    'abcd\u00a0efgh\u00a0ijkl\u00a0mnop',
+    ' abcd efgh\tijkl mnop\n',
+  ])('GMAIL_APP_PASSWORD accepts %j and removes the spaces', (value) => {
+    expect(credentialsOf({ GMAIL_APP_PASSWORD: value })).toEqual({
+      kind: 'app_password',
+      password: 'abcdefghijklmnop',
+    });
+  });
 
   test.each(['hunter2', 'abcdefghijklmno', 'abcdefghijklmnopq', 'abcdefghijklmno1', 'abcdéfghijklmnop'])(
     'GMAIL_APP_PASSWORD refuses %s',
@@ -224,7 +270,7 @@ describe('the account', () => {
     },
   );
 
-  test('GMAIL_FROM is one mailbox, with a name if it has one', () => {
+  test('GMAIL_FROM accepts one mailbox, with an optional name', () => {
     expect(accountOf({ GMAIL_FROM: '"Acme, Inc." <no-reply@ACME.com>' }).from).toEqual({
       email: 'no-reply@acme.com',
       name: 'Acme, Inc.',
@@ -234,8 +280,9 @@ describe('the account', () => {
 });
 
 describe('SMTP_URL', () => {
-  test('gives each scheme its encryption and its port', () => {
-    const SMTP_URL = 'smtp://Relay.acme.com, smtps://relay.acme.com/,smtp://[::1]:2525,smtps://10.0.0.1:4465,smtp://sink:25?tls=never';
+  test('maps each scheme to its encryption and port', () => {
+    const SMTP_URL =
+      'smtp://Relay.acme.com, smtps://relay.acme.com/,smtp://[::1]:2525,smtps://10.0.0.1:4465,smtp://sink:25?tls=never';
     expect(configOf({ SMTP_URL }).smtp.servers).toEqual([
       { host: 'relay.acme.com', port: 587, tls: 'starttls' },
       { host: 'relay.acme.com', port: 465, tls: 'implicit' },
@@ -246,11 +293,15 @@ describe('SMTP_URL', () => {
   });
 
   test.each([
-    ['credentials in the clear', 'smtp://bot:pw@relay.acme.com?tls=never', 'they would go in the clear'],
-    ['a user in the clear', 'smtp://bot@relay.acme.com?tls=never', 'they would go in the clear'],
+    ['unencrypted credentials', 'smtp://bot:pw@relay.acme.com?tls=never', 'would be sent unencrypted'],
+    ['an unencrypted user', 'smtp://bot@relay.acme.com?tls=never', 'would be sent unencrypted'],
     ['credentials', 'smtps://bot:pw@smtp.gmail.com', 'set GMAIL_USER and GMAIL_APP_PASSWORD'],
-    ['credentials that break the URL', 'smtp://bot:p/w@smtp.gmail.com', 'set GMAIL_USER and GMAIL_APP_PASSWORD'],
-    ['smtps: without TLS', 'smtps://relay.acme.com?tls=never', 'use smtp:'],
+    [
+      'credentials that break the URL',
+      'smtp://bot:p/w@smtp.gmail.com',
+      'set GMAIL_USER and GMAIL_APP_PASSWORD',
+    ],
+    ['smtps: with tls=never', 'smtps://relay.acme.com?tls=never', 'use smtp:'],
     ['another value of tls', 'smtp://relay.acme.com?tls=maybe', 'unknown parameter'],
     ['another parameter', 'smtp://relay.acme.com?tls=never&x=1', 'unknown parameter'],
     ['a path', 'smtp://relay.acme.com/inbox', 'after the port'],
@@ -259,19 +310,19 @@ describe('SMTP_URL', () => {
     ['a bare host', 'smtp.gmail.com:587', 'must start with smtp://'],
     ['a port without a host', 'smtp://:587', 'not a URL'],
     ['no host', 'smtp://', 'no usable host'],
-    ['a host beyond ASCII', 'smtp://bücher.example', 'no usable host'],
+    ['a non-ASCII host', 'smtp://bücher.example', 'no usable host'],
     ['a host with a space', 'smtp://smtp gmail.com', 'Server 1'],
     ['a port past 65535', 'smtp://smtp.gmail.com:65536', 'not a URL'],
     ['port 0', 'smtp://smtp.gmail.com:0', 'port 0'],
     ['no server', ' , ', 'at least one server'],
-    ['what is wrong with the second server', 'smtp://smtp.gmail.com,ftp://smtp.gmail.com', 'Server 2'],
+    ['an invalid second server', 'smtp://smtp.gmail.com,ftp://smtp.gmail.com', 'Server 2'],
   ])('refuses %s', (_, value, reason) => {
     expect(problemOf('SMTP_URL', value)).toContain(reason);
   });
 });
 
 describe('TRUST_PROXY', () => {
-  test('takes addresses and CIDRs', () => {
+  test('accepts addresses and CIDRs', () => {
     expect(configOf({ TRUST_PROXY: '10.0.0.5, 192.168.0.0/16,fd00::/8,::1' }).trustProxy).toEqual([
       '10.0.0.5',
       '192.168.0.0/16',
@@ -295,8 +346,8 @@ describe('TRUST_PROXY', () => {
     '10.0.0.5,true',
   ])('refuses %s', (value) => {
     const problem = problemOf('TRUST_PROXY', value);
-    expect(problem).toContain('name the proxies');
-    expect(problem).toContain('anyone could then choose the address they are limited by');
+    expect(problem).toContain('list the proxies');
+    expect(problem).toContain('clients could then choose the address that they are rate-limited by');
   });
 });
 
@@ -312,12 +363,20 @@ describe('numbers, durations and sizes', () => {
     expect(configOf({ RETRY_FOR }).retryForMs).toBe(ms);
   });
 
-  test.each(['30', 's', '1.5h', '-1s', '1 h 5 m', '1w', '1e3s', '25d', '99999999999999999999d', '1constructor'])(
-    'a duration of %s is refused',
-    (value) => {
-      problemOf('RETRY_FOR', value);
-    },
-  );
+  test.each([
+    '30',
+    's',
+    '1.5h',
+    '-1s',
+    '1 h 5 m',
+    '1w',
+    '1e3s',
+    '25d',
+    '99999999999999999999d',
+    '1constructor',
+  ])('a duration of %s is refused', (value) => {
+    problemOf('RETRY_FOR', value);
+  });
 
   test.each([
     ['1000', 1000],
@@ -333,7 +392,7 @@ describe('numbers, durations and sizes', () => {
     problemOf('QUEUE_MAX_BYTES', value);
   });
 
-  test('a message may not be larger than Gmail takes', () => {
+  test('MAX_MESSAGE_BYTES cannot exceed the maximum of Gmail', () => {
     expect(configOf({ MAX_MESSAGE_BYTES: '35882577' }).maxMessageBytes).toBe(35_882_577);
     expect(problemOf('MAX_MESSAGE_BYTES', '35882578')).toContain('35882577');
   });
@@ -354,14 +413,14 @@ describe('numbers, durations and sizes', () => {
     ['GMAIL_DAILY_MESSAGES', ['1', '500'], ['0', '1.5', '2k']],
     ['GMAIL_DAILY_RECIPIENTS', ['1', '10000'], ['0', '-1']],
     ['HOST', ['0.0.0.0', '::', 'localhost'], ['[::]', '*', 'a b', 'http://localhost']],
-  ] as const)('%s takes %j and refuses %j', (name, taken, refused) => {
-    for (const value of taken) configOf({ [name]: value });
+  ] as const)('%s accepts %j and refuses %j', (name, accepted, refused) => {
+    for (const value of accepted) configOf({ [name]: value });
     for (const value of refused) problemOf(name, value);
   });
 });
 
 describe('a secret in a file', () => {
-  test('is read without the line end', () => {
+  test('is read without its final newline', () => {
     using file = fileOf('abcd efgh ijkl mnop\n');
     expect(credentialsOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: file.path })).toEqual({
       kind: 'app_password',
@@ -369,19 +428,19 @@ describe('a secret in a file', () => {
     });
   });
 
-  test('may hold one API key on each line', () => {
+  test('may contain one API key per line', () => {
     using file = fileOf(`crm:${SECRET}1\r\nops:${SECRET}2:admin\n\nshop:${SECRET}3,till:${SECRET}4\n`);
     const { apiKeys } = configOf({ API_KEYS: undefined, API_KEYS_FILE: file.path });
     expect(apiKeys.map(({ name }) => name)).toEqual(['crm', 'ops', 'shop', 'till']);
     expect(apiKeys[0]?.digest).toEqual(digestOf(`${SECRET}1`));
   });
 
-  test('is refused beside the variable itself', () => {
+  test('is refused if the variable itself is set', () => {
     const { problems } = errorOf({ API_KEYS_FILE: '/run/secrets/api_keys' });
     expect(problems).toEqual([{ variable: 'API_KEYS', message: expect.stringContaining('API_KEYS_FILE') }]);
   });
 
-  test('that cannot be read is named, with why', () => {
+  test('is reported with the reason if it cannot be read', () => {
     using file = fileOf('');
     const { problems } = errorOf({
       API_KEYS: '',
@@ -390,7 +449,10 @@ describe('a secret in a file', () => {
       GMAIL_APP_PASSWORD_FILE: tmpdir(),
     });
     expect(problems).toEqual([
-      { variable: 'API_KEYS_FILE', message: expect.stringContaining(`${file.path}.missing cannot be read: no such file or directory`) },
+      {
+        variable: 'API_KEYS_FILE',
+        message: expect.stringContaining(`${file.path}.missing cannot be read: no such file or directory`),
+      },
       {
         variable: 'GMAIL_APP_PASSWORD_FILE',
         message: expect.stringContaining(`${tmpdir()} cannot be read: illegal operation on a directory`),
@@ -398,25 +460,27 @@ describe('a secret in a file', () => {
     ]);
   });
 
-  test('that is empty is named', () => {
+  test('is reported if it is empty', () => {
     using file = fileOf('\n');
     expect(errorOf({ API_KEYS: '', API_KEYS_FILE: file.path }).problems).toEqual([
       { variable: 'API_KEYS_FILE', message: expect.stringContaining(`${file.path} is empty`) },
     ]);
   });
 
-  test('with a wrong value is blamed by its own name, and the value not repeated', () => {
+  test('is reported by its own name if invalid, without its value', () => {
     using file = fileOf(`crm:${SECRET}:root`);
     const { problems, message } = errorOf({ API_KEYS: '', API_KEYS_FILE: file.path });
     expect(problems.map(({ variable }) => variable)).toEqual(['API_KEYS_FILE']);
     expect(message).not.toContain(SECRET);
   });
 
-  test('is not repeated when it was put where its path belongs', () => {
-    expect(errorOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: 'abcdefghijklmnop' }).message).not.toContain('abcdefghijklmnop');
+  test('is not repeated if set instead of its path', () => {
+    expect(
+      errorOf({ GMAIL_APP_PASSWORD: '', GMAIL_APP_PASSWORD_FILE: 'abcdefghijklmnop' }).message,
+    ).not.toContain('abcdefghijklmnop');
   });
 
-  test('is only for secrets', () => {
+  test('is supported only for secrets', () => {
     using file = fileOf('4000');
     expect(configOf({ PORT_FILE: file.path }).port).toBe(3000);
   });
@@ -437,13 +501,13 @@ describe('an unknown variable', () => {
     ['FROM_POLICIES', 'FROM_POLICY'],
     ['GMAIL_ACCOUNT', 'GMAIL_ACCOUNTS'],
     ['GMAIL_SERVICE_ACCOUNT_FIEL', 'GMAIL_SERVICE_ACCOUNT_FILE'],
-  ])('such as %s is warned about, with the nearest name %s and without its value', (name, nearest) => {
+  ])('such as %s causes a warning with the nearest name %s and without its value', (name, nearest) => {
     const { warnings } = parseConfig({ ...REQUIRED, [name]: SECRET });
     expect(warnings).toEqual([expect.stringMatching(new RegExp(`^${name} .* ${nearest}\\.$`))]);
     expect(warnings.join()).not.toContain(SECRET);
   });
 
-  test('of another program is left alone', () => {
+  test('of another program is ignored', () => {
     const foreign = {
       PATH: '/bin',
       HOSTNAME: 'box',
@@ -463,22 +527,26 @@ describe('an unknown variable', () => {
 describe('.env.example', () => {
   const text = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
 
-  test('names exactly the variables there are, each with its default and its meaning', () => {
-    const found = [...text.matchAll(/(?:^#.*\n)+?(?:# )?([A-Z_]+)=(.*)$/gm)].map(([block, name, value]) => ({ name, value, block }));
+  test('contains exactly the known variables, each with its default and meaning', () => {
+    const found = [...text.matchAll(/(?:^#.*\n)+?(?:# )?([A-Z_]+)=(.*)$/gm)].map(([block, name, value]) => ({
+      name,
+      value,
+      block,
+    }));
     expect(found.map(({ name }) => name).sort()).toEqual(VARIABLES.map(({ name }) => name).sort());
     for (const { name, default: value, meaning } of VARIABLES) {
-      const entry = found.find((one) => one.name === name);
+      const entry = found.find((candidate) => candidate.name === name);
       expect(entry?.value).toBe(name === 'GMAIL_FROM' ? '' : value);
       expect(entry?.block).toContain(`# ${meaning.replaceAll('`', '')}\n`);
     }
   });
 
-  test('is a whole configuration once the three required variables are filled in', () => {
+  test('is a complete configuration once the three required variables are filled in', () => {
     const filled = text.replace(
       /^(API_KEYS|GMAIL_USER|GMAIL_APP_PASSWORD)=$/gm,
       (_, name: keyof typeof REQUIRED) => `${name}=${REQUIRED[name]}`,
     );
-    for (const env of [filled, filled.replace(/^# (?=[A-Z_]+=)/gm, '')].map((one) => parseEnv(one))) {
+    for (const env of [filled, filled.replace(/^# (?=[A-Z_]+=)/gm, '')].map((content) => parseEnv(content))) {
       const { config, warnings } = parseConfig(env);
       expect(plain(config)).toEqual(plain(configOf({})));
       expect(warnings).toEqual([]);
@@ -486,7 +554,9 @@ describe('.env.example', () => {
   });
 });
 
-test('the list of variables gives the defaults that apply', () => {
-  const defaults = Object.fromEntries(VARIABLES.map((variable) => [variable.name, variable.name === 'GMAIL_FROM' ? '' : variable.default]));
+test('the defaults in VARIABLES are those in effect', () => {
+  const defaults = Object.fromEntries(
+    VARIABLES.map((variable) => [variable.name, variable.name === 'GMAIL_FROM' ? '' : variable.default]),
+  );
   expect(plain(configOf({ ...defaults, ...REQUIRED }))).toEqual(plain(configOf({})));
 });

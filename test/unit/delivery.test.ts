@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { advance, isSettled, STATUSES, type Status } from '../../src/core/delivery.ts';
+import { advance, isSettled, STATUSES, type Status } from '../../src/core/delivery/delivery.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
 const SETTLED: readonly Status[] = ['sent', 'partially_sent', 'failed', 'uncertain', 'canceled', 'expired'];
@@ -8,11 +8,11 @@ const SETTLED: readonly Status[] = ['sent', 'partially_sent', 'failed', 'uncerta
 const RETRYABLE: readonly Status[] = ['failed', 'uncertain', 'expired'];
 
 describe('the state machine', () => {
-  test('the settled statuses are those that end the equation', () => {
+  test('six statuses are settled', () => {
     expect(STATUSES.filter(isSettled)).toEqual(SETTLED);
   });
 
-  test('whatever is asked of it, it takes allowed steps, refuses the others, and what is settled has no next attempt, and content only if it may be tried again', () => {
+  test('makes allowed transitions and refuses others; a settled delivery has no next attempt, and content only if retryable', () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...STATUSES), { maxLength: 30 }), (steps) => {
         let delivery = aDelivery({ nextAttemptAt: 5 });
@@ -24,7 +24,8 @@ describe('the state machine', () => {
             expect(delivery).toBe(before);
             continue;
           }
-          if (isSettled(before.status)) expect([RETRYABLE.includes(before.status), status]).toEqual([true, 'queued']);
+          if (isSettled(before.status))
+            expect([RETRYABLE.includes(before.status), status]).toEqual([true, 'queued']);
           expect(delivery.revision).toBe(before.revision + 1);
           expect(delivery.status).toBe(status);
           expect(delivery.content === null).toBe(isSettled(status) && !RETRYABLE.includes(status));
@@ -35,7 +36,7 @@ describe('the state machine', () => {
     );
   });
 
-  test('only sending leads to an outcome, so an attempt is always recorded first; a deferred message may be given up', () => {
+  test('reaches an outcome only from sending, so that an attempt is recorded first, or from deferred when given up', () => {
     for (const from of STATUSES.filter((status) => status !== 'sending')) {
       for (const to of ['sent', 'partially_sent', 'failed', 'uncertain'] as const) {
         const isGivenUp = from === 'deferred' && (to === 'failed' || to === 'partially_sent');

@@ -1,8 +1,9 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import type { Delivery, Status } from '../../src/core/delivery.ts';
+import type { Delivery, Status } from '../../src/core/delivery/delivery.ts';
+import type { Outcome } from '../../src/core/delivery/outcome.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
-import type { Outcome, Store } from '../../src/core/ports.ts';
+import type { DeliveryStore } from '../../src/core/ports/delivery-store.ts';
 import { createWaiters } from '../../src/core/waiters.ts';
 import { aBackend, type Core, type CoreSetup, type Send, startCore } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
@@ -18,19 +19,19 @@ function start(send: Send, setup: CoreSetup = {}): Core {
 }
 
 describe('the dispatcher', () => {
-  test('tells once that a message waits for its account, however often it looks', async () => {
+  test('emits message.deferred once per pause of the account', async () => {
     let refusals = 8;
     const refused = aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [4000] }));
     const core = start((job) => (refusals-- > 0 ? refused : anAcceptance(job.recipients)));
-    let told = 0;
-    core.events.on('message.deferred', () => told++);
+    let emitted = 0;
+    core.events.on('message.deferred', () => emitted++);
     const messages = await Promise.all(Array.from({ length: 20 }, () => core.accept()));
     for (const { id } of messages) await core.outcomeOf(id);
-    // Each message once, and the one that was the probe once more.
-    expect(told).toBeLessThanOrEqual(20 + 8);
+    // Once per message, and once more for each message that was a probe.
+    expect(emitted).toBeLessThanOrEqual(20 + 8);
   });
 
-  test('records that an attempt began before anything goes out', async () => {
+  test('records the start of an attempt before the transport sends', async () => {
     const seen: (Status | undefined)[] = [];
     const core = start(async (job) => {
       const delivery = await core.store.get(job.id);
@@ -39,63 +40,105 @@ describe('the dispatcher', () => {
       return anAcceptance(job.recipients);
     });
     const { id } = await core.accept();
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1, smtp: { code: 250 }, error: null }] });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ number: 1, smtp: { code: 250 }, error: null }],
+    });
     expect(seen).toEqual(['sending']);
   });
 
-  test('tries again after a transient failure, naming only the recipients still pending', async () => {
+  test('retries after a transient failure, with pending recipients only', async () => {
     const core = start((job) => {
       const [first, second = ''] = job.recipients;
       if (core.jobs.length > 1) return anAcceptance(job.recipients);
-      return anAcceptance([first ?? ''], [{ email: second, fault: aFault('smtp_temporary_failure', { scope: 'recipient' }) }]);
+      return anAcceptance(
+        [first ?? ''],
+        [{ email: second, fault: aFault('smtp_temporary_failure', { scope: 'recipient' }) }],
+      );
     });
     const { id } = await core.accept({ to: ['ada@example.com', 'bob@example.com'] });
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }, { number: 2 }] });
-    expect(core.jobs.map(({ recipients }) => recipients)).toEqual([['ada@example.com', 'bob@example.com'], ['bob@example.com']]);
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ number: 1 }, { number: 2 }],
+    });
+    expect(core.jobs.map(({ recipients }) => recipients)).toEqual([
+      ['ada@example.com', 'bob@example.com'],
+      ['bob@example.com'],
+    ]);
   });
 
-  test('every attempt carries the same Message-ID and date', async () => {
-    const core = start((job) => (core.jobs.length < 3 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients)));
+  test('uses the same Message-ID and date for every attempt', async () => {
+    const core = start((job) =>
+      core.jobs.length < 3 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients),
+    );
     const { id } = await core.accept();
     await core.outcomeOf(id);
     expect(new Set(core.jobs.map(({ messageId, date }) => `${messageId} ${date}`)).size).toBe(1);
   });
 
-  test('a fault of the account costs no attempt: everyone waits deferred with its error, and all are sent once it is gone', async () => {
+  test('defers all messages on a fault of the account without counting attempts, and sends them once it works', async () => {
     let loginWorks = false;
-    const core = start((job) => (loginWorks ? anAcceptance(job.recipients) : aFailure(aFault('bad_credentials', { scope: 'account' }))), {
-      lanes: 3,
-    });
+    const core = start(
+      (job) =>
+        loginWorks ? anAcceptance(job.recipients) : aFailure(aFault('bad_credentials', { scope: 'account' })),
+      {
+        workers: 3,
+      },
+    );
     const accepted = await Promise.all(Array.from({ length: 50 }, () => core.accept()));
     await expect
-      .poll(async () => (await Promise.all(accepted.map(({ id }) => core.store.get(id)))).every((it) => it?.status === 'deferred'), {
-        interval: 1,
-      })
+      .poll(
+        async () =>
+          (await Promise.all(accepted.map(({ id }) => core.store.get(id)))).every(
+            (it) => it?.status === 'deferred',
+          ),
+        {
+          interval: 1,
+        },
+      )
       .toBe(true);
     const waiting = await core.store.get(accepted[0]?.id ?? '');
-    expect(waiting).toMatchObject({ attempts: [], error: { code: 'bad_credentials' }, nextAttemptAt: expect.any(Number) });
+    expect(waiting).toMatchObject({
+      attempts: [],
+      error: { code: 'bad_credentials' },
+      nextAttemptAt: expect.any(Number),
+    });
     loginWorks = true;
-    for (const { id } of accepted) expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
+    for (const { id } of accepted)
+      expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }] });
     const sentTimes = new Map<string, number>();
     for (const { id } of core.jobs.slice(-50)) sentTimes.set(id, (sentTimes.get(id) ?? 0) + 1);
     expect([...sentTimes.values()].every((times) => times === 1)).toBe(true);
   });
 
-  test('a refused login is met by one lane only', async () => {
+  test('only one worker attempts a login that is refused', async () => {
     const gate = Promise.withResolvers<Outcome>();
-    const core = start(() => gate.promise, { lanes: 3, login: false });
+    const core = start(() => gate.promise, { workers: 3, login: false });
     const accepted = await Promise.all(Array.from({ length: 20 }, () => core.accept()));
     gate.resolve(aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })));
-    await expect.poll(async () => (await core.store.get(accepted[19]?.id ?? ''))?.status, { interval: 1 }).toBe('deferred');
+    await expect
+      .poll(async () => (await core.store.get(accepted[19]?.id ?? ''))?.status, { interval: 1 })
+      .toBe('deferred');
     expect(core.jobs).toHaveLength(1);
   });
 
-  test('an attempt that was recorded as begun and never as ended is uncertain', async () => {
+  test('treats an attempt without a recorded end as uncertain', async () => {
     const backend = aBackend();
-    const attempt = { number: 1, startedAt: 1, endedAt: null, account: 'bot@acme.com', smtp: null, error: null };
+    const attempt = {
+      number: 1,
+      startedAt: 1,
+      endedAt: null,
+      account: 'bot@acme.com',
+      smtp: null,
+      error: null,
+    };
     const interrupted = aDelivery({ status: 'sending', attempts: [attempt] });
     await backend.store.insert(interrupted);
-    await backend.queue.push(interrupted.id, { channel: interrupted.account, afterMs: 0, priority: 'normal' });
+    await backend.queue.push(interrupted.id, {
+      channel: interrupted.account,
+      afterMs: 0,
+      priority: 'normal',
+    });
     const core = start((job) => anAcceptance(job.recipients), { backend });
     expect(await core.outcomeOf(interrupted.id)).toMatchObject({
       status: 'sent',
@@ -107,27 +150,41 @@ describe('the dispatcher', () => {
     });
   });
 
-  test('a message that runs out of time is expired, not sent', async () => {
+  test('expires a message instead of sending it after expires_at', async () => {
     const core = start(() => aFailure(aFault('connection_lost', { backoffMs: [LONG * 1000] })));
     const { id } = await core.accept({ expiresAt: Date.now() + 40 });
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'expired', error: { code: 'expired' }, attempts: [{ number: 1 }] });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'expired',
+      error: { code: 'expired' },
+      attempts: [{ number: 1 }],
+    });
     expect(core.jobs).toHaveLength(1);
   });
 
-  test('a message that would expire before its next attempt goes out as soon as a probe reaches the server', async () => {
-    const unreachable = aFault('connect_failed', { scope: 'connection', noSession: true, backoffMs: [LONG * 1000] });
-    const core = start((job) => (core.jobs.length > 1 ? anAcceptance(job.recipients) : aFailure(unreachable)), {
-      backoffScale: 1,
-      retryForMs: 3_600_000,
+  test('sends a message that would expire during its back-off as soon as a probe reaches the server', async () => {
+    const unreachable = aFault('connect_failed', {
+      scope: 'connection',
+      noSession: true,
+      backoffMs: [LONG * 1000],
     });
+    const core = start(
+      (job) => (core.jobs.length > 1 ? anAcceptance(job.recipients) : aFailure(unreachable)),
+      {
+        backoffScale: 1,
+        retryForMs: 3_600_000,
+      },
+    );
     const deferred = new Promise((resolve) => core.events.once('message.deferred', resolve));
     const { id } = await core.accept({ expiresAt: Date.now() + 60_000 });
     await deferred;
     await core.accounts.verify('bot@acme.com', never);
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1 }, { number: 2 }] });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ number: 1 }, { number: 2 }],
+    });
   });
 
-  test('a scheduled message goes out when its time has come', async () => {
+  test('sends a scheduled message at its time', async () => {
     const core = start((job) => anAcceptance(job.recipients));
     const scheduledAt = Date.now() + 60;
     const delivery = await core.accept({ scheduledAt });
@@ -136,7 +193,7 @@ describe('the dispatcher', () => {
     expect(sent.attempts[0]?.startedAt).toBeGreaterThanOrEqual(scheduledAt - 5);
   });
 
-  test('a lane that breaks down says so, and the message is tried again as uncertain', async () => {
+  test('reports a failed worker and leaves the message sending', async () => {
     const core = start((job) => {
       if (core.jobs.length === 1) throw new Error('a bug');
       return anAcceptance(job.recipients);
@@ -146,7 +203,7 @@ describe('the dispatcher', () => {
     expect(await core.store.get(id)).toMatchObject({ status: 'sending' });
   });
 
-  test('draining lets the attempt under way end and takes no more', async () => {
+  test('draining waits for the attempt under way and takes no more messages', async () => {
     const gate = Promise.withResolvers<Outcome>();
     const core = start(() => gate.promise);
     const first = await core.accept();
@@ -160,33 +217,38 @@ describe('the dispatcher', () => {
   });
 });
 
-describe('a store that is away for a while', () => {
-  /** A backend whose store does with each update from `sending` to something else what the test says. */
-  function withUpdate(update: (keep: () => Promise<boolean>, nth: number) => Promise<boolean>) {
+describe('while the store is unavailable, the dispatcher', () => {
+  /** A backend whose store calls `update` for each transition from `sending`. */
+  function withUpdate(update: (persist: () => Promise<boolean>, nth: number) => Promise<boolean>) {
     const backend = aBackend();
     const { store } = backend;
     let ends = 0;
-    const flaky: Store = {
+    const flaky: DeliveryStore = {
       ...store,
-      update: (from, to) => (from.status === 'sending' ? update(() => store.update(from, to), ++ends) : store.update(from, to)),
+      update: (from, to) =>
+        from.status === 'sending' ? update(() => store.update(from, to), ++ends) : store.update(from, to),
     };
     return { backend: { ...backend, store: flaky }, ends: () => ends };
   }
 
   const unavailable = () => Promise.reject(new AppError('queue_unavailable'));
 
-  test('is told what came of an attempt once it is back, and nothing is sent twice', async () => {
-    const { backend, ends } = withUpdate((keep, nth) => (nth <= 2 ? unavailable() : keep()));
+  test('keeps the outcome of an attempt and stores it later, without sending twice', async () => {
+    const { backend, ends } = withUpdate((persist, nth) => (nth <= 2 ? unavailable() : persist()));
     const core = start((job) => anAcceptance(job.recipients), { backend });
     const { id } = await core.accept();
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', attempts: [{ number: 1, error: null }], possibleDuplicate: false });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      attempts: [{ number: 1, error: null }],
+      possibleDuplicate: false,
+    });
     expect([core.jobs.length, ends(), core.failures]).toEqual([1, 3, []]);
   });
 
-  test('is told once, also if it has kept it and the answer was lost', async () => {
-    const { backend, ends } = withUpdate(async (keep, nth) => {
-      const kept = await keep();
-      return nth === 1 ? unavailable() : kept;
+  test('stores an outcome once even if the reply to the write was lost', async () => {
+    const { backend, ends } = withUpdate(async (persist, nth) => {
+      const persisted = await persist();
+      return nth === 1 ? unavailable() : persisted;
     });
     const core = start((job) => anAcceptance(job.recipients), { backend });
     const settled: string[] = [];
@@ -200,11 +262,14 @@ describe('a store that is away for a while', () => {
     expect(ends()).toBe(3);
   });
 
-  test('lets no attempt begin that it cannot write down', async () => {
+  test('starts no attempt that it cannot record', async () => {
     const backend = aBackend();
     const { store } = backend;
     let left = 1;
-    const flaky: Store = { ...store, update: (from, to) => (left-- > 0 ? unavailable() : store.update(from, to)) };
+    const flaky: DeliveryStore = {
+      ...store,
+      update: (from, to) => (left-- > 0 ? unavailable() : store.update(from, to)),
+    };
     const core = start((job) => anAcceptance(job.recipients), { backend: { ...backend, store: flaky } });
     const { id } = await core.accept();
     expect(core.jobs).toEqual([]);
@@ -213,7 +278,7 @@ describe('a store that is away for a while', () => {
   });
 });
 
-describe('a request that waits', () => {
+describe('a waiting request', () => {
   test('gets the settled delivery', async () => {
     const core = start((job) => anAcceptance(job.recipients));
     const { id } = await core.accept();
@@ -222,71 +287,82 @@ describe('a request that waits', () => {
   });
 
   test('waits through a transient failure', async () => {
-    const core = start((job) => (core.jobs.length === 1 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients)));
+    const core = start((job) =>
+      core.jobs.length === 1 ? aFailure(aFault('connection_lost')) : anAcceptance(job.recipients),
+    );
     const { id } = await core.accept();
     expect(await core.waiters.wait(id, LONG, never)).toMatchObject({ status: 'sent', attempts: [{}, {}] });
   });
 
-  describe('for a message that another instance has', () => {
+  describe('for a message that another instance sends', () => {
     function elsewhere() {
-      const kept = aDelivery({ status: 'sending' });
-      let now: Delivery = kept;
-      let tell = (_id: string) => {};
-      const get = vi.fn(async () => now);
-      const waiters = createWaiters({ store: { get, onChangeElsewhere: (listener) => (tell = listener) }, events: createEvents() });
+      const first = aDelivery({ status: 'sending' });
+      let current: Delivery = first;
+      let notify = (_id: string) => {};
+      const get = vi.fn(async () => current);
+      const waiters = createWaiters({
+        store: { get, onRemoteChange: (listener) => (notify = listener) },
+        events: createEvents(),
+      });
       return {
-        id: kept.id,
+        id: first.id,
         get,
-        waiting: waiters.wait(kept.id, LONG, never),
+        waiting: waiters.wait(first.id, LONG, never),
         become(patch: Partial<Delivery>) {
-          now = { ...kept, ...patch };
-          tell(kept.id);
+          current = { ...first, ...patch };
+          notify(first.id);
         },
-        tell: (id: string) => tell(id),
+        notify: (id: string) => notify(id),
       };
     }
 
-    test('gets it once that has settled it', async () => {
+    test('gets it once that instance has settled it', async () => {
       const { become, waiting, id } = elsewhere();
       become({ status: 'sent', finishedAt: 1 });
       expect(await waiting).toMatchObject({ id, status: 'sent' });
     });
 
-    test('is let go once that has found the sender paused', async () => {
+    test('ends without it once that instance has paused the account', async () => {
       const { become, waiting } = elsewhere();
       const { error } = aFault('bad_credentials', { scope: 'account' });
       become({ status: 'deferred', error });
       expect(await waiting).toBeNull();
     });
 
-    test('waits on when that has put it off for a reason of its own', async () => {
+    test('keeps waiting when that instance has deferred it for another reason', async () => {
       const { become, waiting } = elsewhere();
       become({ status: 'deferred', error: aFault('smtp_temporary_failure').error });
-      expect(await Promise.race([waiting, new Promise((later) => setImmediate(later, 'waits'))])).toBe('waits');
+      expect(await Promise.race([waiting, new Promise((later) => setImmediate(later, 'waits'))])).toBe(
+        'waits',
+      );
       become({ status: 'sent', finishedAt: 1 });
       expect(await waiting).toMatchObject({ status: 'sent' });
     });
 
-    test('looks up only what it waits for', async () => {
-      const { get, tell, become, waiting } = elsewhere();
+    test('reads only the message it waits for', async () => {
+      const { get, notify, become, waiting } = elsewhere();
       get.mockClear();
-      tell('msg_other');
+      notify('msg_other');
       expect(get).not.toHaveBeenCalled();
       become({ status: 'sent', finishedAt: 1 });
       await waiting;
     });
   });
 
-  test('is let go at once when the sender is paused', async () => {
-    const core = start(() => aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })));
+  test('ends at once when the account is paused', async () => {
+    const core = start(() =>
+      aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG * 1000] })),
+    );
     expect(await core.waiters.wait((await core.accept()).id, LONG, never)).toBeNull();
     expect(await core.waiters.wait((await core.accept()).id, LONG, never)).toBeNull();
   });
 
-  test('may wait through a pause of the sender', async () => {
+  test('can wait through a pause of the account', async () => {
     let paused = true;
     const core = start((job) =>
-      paused ? aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG] })) : anAcceptance(job.recipients),
+      paused
+        ? aFailure(aFault('bad_credentials', { scope: 'account', backoffMs: [LONG] }))
+        : anAcceptance(job.recipients),
     );
     const { id } = await core.accept();
     const waiting = core.waiters.wait(id, LONG * 1000, never, { throughPauses: true });
@@ -296,9 +372,12 @@ describe('a request that waits', () => {
     expect(await waiting).toMatchObject({ id, status: 'sent' });
   });
 
-  test('is let go when its time is up, when it leaves, and when the service stops', async () => {
+  test('ends when its time is up, when its signal is aborted, and when the service stops', async () => {
     const core = start(
-      () => new Promise<Outcome>((resolve) => core.events.once('account.resumed', () => resolve(aFailure(aFault('connection_lost'))))),
+      () =>
+        new Promise<Outcome>((resolve) =>
+          core.events.once('account.resumed', () => resolve(aFailure(aFault('connection_lost')))),
+        ),
     );
     const { id } = await core.accept();
     expect(await core.waiters.wait(id, 10, never)).toBeNull();
@@ -315,7 +394,7 @@ describe('a request that waits', () => {
 });
 
 describe('intake', () => {
-  test('gives each message an id of 128 random bits and a Message-ID in the domain of its sender', async () => {
+  test('assigns an id of 128 random bits and a Message-ID in the domain of the sender', async () => {
     const core = start((job) => anAcceptance(job.recipients));
     const { id, messageId } = await core.accept();
     expect(id).toMatch(/^msg_[0-9a-f]{32}$/);
@@ -330,9 +409,11 @@ describe('intake', () => {
     await expect(core.accept()).rejects.toMatchObject({ code: 'shutting_down' });
   });
 
-  test('names each mailbox once among the recipients', async () => {
+  test('lists each mailbox once among the recipients', async () => {
     const core = start((job) => anAcceptance(job.recipients));
-    const { recipients } = await core.accept({ to: ['ada@example.com', 'bob@example.com', 'ada@example.com'] });
+    const { recipients } = await core.accept({
+      to: ['ada@example.com', 'bob@example.com', 'ada@example.com'],
+    });
     expect(recipients.map(({ email }) => email)).toEqual(['ada@example.com', 'bob@example.com']);
   });
 });

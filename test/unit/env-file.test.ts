@@ -12,11 +12,11 @@ function folderWith(content: string | Uint8Array | null) {
   return { folder: folder.path, file, [Symbol.dispose]: () => folder.remove() };
 }
 
-/** The environment after `.env` was loaded into it. */
+/** Returns the environment after loading `.env` into it. */
 function load(content: string | Uint8Array, env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
-  using place = folderWith(content);
+  using directory = folderWith(content);
   const loaded = { ...env };
-  expect(loadEnvFile(loaded, place.folder)).toBe(place.file);
+  expect(loadEnvFile(loaded, directory.folder)).toBe(directory.file);
   return loaded;
 }
 
@@ -27,17 +27,17 @@ function refusalOf(folder: string): string {
     if (error instanceof EnvFileError) return error.message;
     throw error;
   }
-  throw new Error('the file was taken');
+  throw new Error('the file was accepted');
 }
 
 test('a folder without .env changes nothing', () => {
-  using place = folderWith(null);
+  using directory = folderWith(null);
   const env = { GMAIL_USER: 'bot@acme.com' };
-  expect(loadEnvFile(env, place.folder)).toBeNull();
+  expect(loadEnvFile(env, directory.folder)).toBeNull();
   expect(env).toEqual({ GMAIL_USER: 'bot@acme.com' });
 });
 
-test('values lose their quotes, comments and the blanks around them', () => {
+test('values lose quotes, comments and surrounding spaces', () => {
   const content = [
     'GMAIL_APP_PASSWORD="abcd efgh ijkl mnop"',
     "GMAIL_FROM='Acme <no-reply@acme.com>'",
@@ -61,11 +61,11 @@ test.each([
   ['carriage returns before line feeds', 'PORT=4000\r\nLOG_LEVEL=debug\r\n'],
   ['carriage returns alone', 'PORT=4000\rLOG_LEVEL=debug\r'],
   ['a byte order mark', '\uFEFFPORT=4000\nLOG_LEVEL=debug'],
-])('a file with %s is read as any other', (_, content) => {
+])('a file with %s is read normally', (_, content) => {
   expect(load(content)).toEqual({ PORT: '4000', LOG_LEVEL: 'debug' });
 });
 
-test('a variable that is set in the environment wins, also if it is empty', () => {
+test('a variable set in the environment wins, even if it is empty', () => {
   expect(load('PORT=4000\nLOG_LEVEL=debug\nRETAIN=1h', { PORT: '5000', LOG_LEVEL: '' })).toEqual({
     PORT: '5000',
     LOG_LEVEL: '',
@@ -73,8 +73,13 @@ test('a variable that is set in the environment wins, also if it is empty', () =
   });
 });
 
-test('a secret in the environment wins over its file in .env, and the other way round', () => {
-  expect(load('API_KEYS_FILE=/run/keys\nGMAIL_APP_PASSWORD=x', { API_KEYS: 'a', GMAIL_APP_PASSWORD_FILE: '/run/p' })).toEqual({
+test('a secret in the environment wins over its file in .env, and vice versa', () => {
+  expect(
+    load('API_KEYS_FILE=/run/keys\nGMAIL_APP_PASSWORD=x', {
+      API_KEYS: 'a',
+      GMAIL_APP_PASSWORD_FILE: '/run/p',
+    }),
+  ).toEqual({
     API_KEYS: 'a',
     GMAIL_APP_PASSWORD_FILE: '/run/p',
   });
@@ -82,7 +87,7 @@ test('a secret in the environment wins over its file in .env, and the other way 
 
 test.each([
   [
-    'a value that has lost its closing quote',
+    'a value without its closing quote',
     'GMAIL_FROM="Acme <a@acme.com>\nPORT=4000\nTEMPLATES_DIR="/data"\n',
     'GMAIL_FROM has no closing quote',
   ],
@@ -94,26 +99,32 @@ test.each([
     'NODE_EXTRA_CA_CERTS=/nowhere/ca.pem',
     'NODE_EXTRA_CA_CERTS names cannot be used: no such file',
   ],
-])('a file with %s is refused by name, without its values', (_, content, reason) => {
-  using place = folderWith(content);
-  const message = refusalOf(place.folder);
-  expect(message).toContain(place.file);
+])('an error for %s names the file, without its values', (_, content, reason) => {
+  using directory = folderWith(content);
+  const message = refusalOf(directory.folder);
+  expect(message).toContain(directory.file);
   expect(message).toContain(reason);
   expect(message).not.toContain('acme.com');
 });
 
-test('a folder, a named pipe and a dangling link in place of the file are refused by name', () => {
-  const makers = [mkdirSync, (path: string) => execFileSync('mkfifo', [path]), (path: string) => symlinkSync('/nowhere/.env', path)];
+test('an error for a folder, a named pipe or a dangling link names the file', () => {
+  const makers = [
+    mkdirSync,
+    (path: string) => execFileSync('mkfifo', [path]),
+    (path: string) => symlinkSync('/nowhere/.env', path),
+  ];
   for (const make of makers) {
-    using place = folderWith(null);
-    make(place.file);
-    expect(refusalOf(place.folder)).toMatch(new RegExp(`^${place.file} (?:is not a file|cannot be read: no such file)`));
+    using directory = folderWith(null);
+    make(directory.file);
+    expect(refusalOf(directory.folder)).toMatch(
+      new RegExp(`^${directory.file} (?:is not a file|cannot be read: no such file)`),
+    );
   }
 });
 
-// Root may read everything.
-test.skipIf(process.getuid?.() === 0)('a file that this user may not read is refused by name', () => {
-  using place = folderWith('PORT=4000');
-  chmodSync(place.file, 0o000);
-  expect(refusalOf(place.folder)).toContain(`${place.file} cannot be read: permission denied`);
+// Root can read every file.
+test.skipIf(process.getuid?.() === 0)('an error for a file without read permission names the file', () => {
+  using directory = folderWith('PORT=4000');
+  chmodSync(directory.file, 0o000);
+  expect(refusalOf(directory.folder)).toContain(`${directory.file} cannot be read: permission denied`);
 });

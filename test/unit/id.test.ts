@@ -3,17 +3,17 @@ import { createId, messageIdFrom } from '../../src/core/id.ts';
 
 const SEED = '00112233445566778899aabbccddeeff';
 
-describe('the id of a message at a place of a request', () => {
-  test('looks like any other', () => {
+describe('the message id derived from a seed', () => {
+  test('has the format of any message id', () => {
     expect(messageIdFrom(SEED, 0)).toMatch(/^msg_[0-9a-f]{32}$/);
     expect(messageIdFrom(SEED, 0)).toHaveLength(createId('msg').length);
   });
 
-  test('is the same whenever that is taken up again', () => {
+  test('is the same for the same seed and index', () => {
     expect(messageIdFrom(SEED, 7)).toBe(messageIdFrom(SEED, 7));
   });
 
-  test('is another one at each place, and of each request, and does not show the seed', () => {
+  test('differs for each index and seed, and does not reveal the seed', () => {
     const seeds = Array.from({ length: 20 }, (_, i) => `${SEED}${i}`);
     const ids = seeds.flatMap((seed) => Array.from({ length: 100 }, (_, i) => messageIdFrom(seed, i)));
     expect(new Set(ids).size).toBe(2000);

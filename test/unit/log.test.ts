@@ -3,26 +3,40 @@ import { expect, test } from 'vitest';
 import { createEvents } from '../../src/core/events.ts';
 import { logEvents } from '../../src/log.ts';
 import { aDelivery } from '../helpers/delivery.ts';
-import { aNotice } from '../helpers/notice.ts';
 import { anAcceptance } from '../helpers/outcome.ts';
+import { aNotice } from '../helpers/webhook-notice.ts';
 
-test('names a message in every line by msg_id, and never calls it message_id', () => {
+test('every log line names a message by msg_id, never by message_id', () => {
   const lines: Record<string, unknown>[] = [];
   const events = createEvents();
   logEvents(events, pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) }));
   const delivery = aDelivery();
-  const attempt = { number: 1, account: 'bot@acme.com', startedAt: 1, endedAt: 2, smtp: null, error: null, possibleDuplicate: false };
+  const attempt = {
+    number: 1,
+    account: 'bot@acme.com',
+    startedAt: 1,
+    endedAt: 2,
+    smtp: null,
+    error: null,
+    possibleDuplicate: false,
+  };
   events.emit('message.attempted', delivery, attempt as never, anAcceptance(['ada@example.com']));
   events.emit('webhook.attempted', aNotice({ about: delivery.id }), { kind: 'taken' });
   events.emit('webhook.dropped', aNotice({ about: delivery.id }), 'no room');
-  events.emit('lane.failed', delivery.id, new Error('broken'));
+  events.emit('worker.failed', delivery.id, new Error('broken'));
   for (const line of lines) expect(line).toMatchObject({ msg_id: delivery.id });
   expect(lines).toHaveLength(4);
 
-  events.emit('webhook.attempted', aNotice({ type: 'account.paused', about: 'bot@acme.com' }), { kind: 'taken' });
-  events.emit('lane.failed', 'ntc_1', new Error('broken'));
-  events.emit('lane.failed', '', new Error('broken'));
-  expect(lines.slice(4)).toMatchObject([{ account: 'bot@acme.com' }, { notice_id: 'ntc_1' }, { msg: 'lane failed' }]);
+  events.emit('webhook.attempted', aNotice({ type: 'account.paused', about: 'bot@acme.com' }), {
+    kind: 'taken',
+  });
+  events.emit('worker.failed', 'ntc_1', new Error('broken'));
+  events.emit('worker.failed', '', new Error('broken'));
+  expect(lines.slice(4)).toMatchObject([
+    { account: 'bot@acme.com' },
+    { notice_id: 'ntc_1' },
+    { msg: 'queue worker failed' },
+  ]);
   for (const line of lines.slice(4)) expect(line).not.toHaveProperty('msg_id');
   for (const line of lines) expect(Object.keys(line)).not.toEqual(expect.arrayContaining(['message_id']));
 });

@@ -15,7 +15,7 @@ function start(send: Send = take, setup: CoreSetup = {}): Core {
   return core;
 }
 
-test('a message is known to the key that sent it and to an admin, and to nobody else', async () => {
+test('only the key that sent a message and an admin can access it', async () => {
   const { messages, accept } = start();
   const { id } = await accept({ scheduledAt: Date.now() + HOUR });
   expect((await messages.get(id, ADMIN)).id).toBe(id);
@@ -27,64 +27,86 @@ test('a message is known to the key that sent it and to an admin, and to nobody 
     messages.get('msg_unknown', CALLER),
   ];
   for (const attempt of asked) await expect(attempt).rejects.toMatchObject({ code: 'message_not_found' });
-  const query = { statuses: null, tag: null, recipient: null, createdAfter: null, createdBefore: null, limit: 10, after: null };
+  const query = {
+    statuses: null,
+    tag: null,
+    recipient: null,
+    createdAfter: null,
+    createdBefore: null,
+    limit: 10,
+    after: null,
+  };
   expect(await messages.list(query, SHOP)).toEqual([]);
   expect(await messages.list(query, CALLER)).toHaveLength(1);
   expect(await messages.list(query, ADMIN)).toHaveLength(1);
 });
 
 describe('canceling', () => {
-  test('a scheduled message ends it, and it never goes out', async () => {
+  test('a scheduled message settles it, and it is never sent', async () => {
     const core = start();
     const { id } = await core.accept({ scheduledAt: Date.now() + 30 });
     const settled = new Promise((resolve) => core.events.once('message.settled', resolve));
-    expect(await core.messages.cancel(id, CALLER)).toMatchObject({ status: 'canceled', content: null, finishedAt: expect.any(Number) });
+    expect(await core.messages.cancel(id, CALLER)).toMatchObject({
+      status: 'canceled',
+      content: null,
+      finishedAt: expect.any(Number),
+    });
     expect(await settled).toMatchObject({ id, status: 'canceled' });
     const next = await core.accept({ scheduledAt: Date.now() + 60 });
     await core.outcomeOf(next.id);
     expect(core.jobs.map((job) => job.id)).toEqual([next.id]);
   });
 
-  test('a scheduled message leaves nothing of it in the queue', async () => {
+  test('a scheduled message removes it from the queue', async () => {
     const { accept, messages, queue } = start();
     const { id } = await accept({ scheduledAt: Date.now() + HOUR });
     await messages.cancel(id, CALLER);
-    // The queue takes an id that it does not know, and only such a one.
+    // Pushing an id that the queue still holds would have no effect.
     await queue.push(id, { channel: 'another', afterMs: 0, priority: 'normal' });
     expect(await queue.take('another', AbortSignal.timeout(1000))).toBe(id);
   });
 
-  test('a deferred message ends it', async () => {
+  test('a deferred message settles it', async () => {
     const core = start(() => aFailure(aFault('connect_failed')), { backoffScale: 1 });
     const deferred = new Promise((resolve) => core.events.once('message.deferred', resolve));
     const { id } = await core.accept();
     await deferred;
-    expect(await core.messages.cancel(id, CALLER)).toMatchObject({ status: 'canceled', nextAttemptAt: null, attempts: [{ number: 1 }] });
+    expect(await core.messages.cancel(id, CALLER)).toMatchObject({
+      status: 'canceled',
+      nextAttemptAt: null,
+      attempts: [{ number: 1 }],
+    });
   });
 
-  test('is refused while an attempt runs, and when the message is settled, saying how it is', async () => {
-    const { promise: answer, resolve: release } = Promise.withResolvers<void>();
+  test('is refused while an attempt runs and when the message is settled, with its status', async () => {
+    const { promise: reply, resolve: release } = Promise.withResolvers<void>();
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
     const core = start(async (job) => {
       begin();
-      await answer;
+      await reply;
       return anAcceptance(job.recipients);
     });
     const { id } = await core.accept();
     await begun;
-    await expect(core.messages.cancel(id, CALLER)).rejects.toMatchObject({ code: 'not_cancelable', message: 'The message is sending.' });
+    await expect(core.messages.cancel(id, CALLER)).rejects.toMatchObject({
+      code: 'not_cancelable',
+      message: 'The message is sending.',
+    });
     release();
     await core.outcomeOf(id);
-    await expect(core.messages.cancel(id, CALLER)).rejects.toMatchObject({ code: 'not_cancelable', message: 'The message is sent.' });
+    await expect(core.messages.cancel(id, CALLER)).rejects.toMatchObject({
+      code: 'not_cancelable',
+      message: 'The message is sent.',
+    });
   });
 
-  test('and an attempt that starts exclude each other: of many, each message is either canceled or sent', async () => {
+  test('and the start of an attempt exclude each other: each message is either canceled or sent', async () => {
     const core = start(
       async (job) => {
         await nextTurn();
         return anAcceptance(job.recipients);
       },
-      { lanes: 4 },
+      { workers: 4 },
     );
     const outcomes = await Promise.all(
       Array.from({ length: 400 }, async (_, i) => {
@@ -106,26 +128,44 @@ describe('canceling', () => {
   });
 });
 
-describe('trying again', () => {
-  test('a failed message sends it with the same Message-ID to all who did not get it', async () => {
+describe('retrying', () => {
+  test('a failed message sends it with the same Message-ID to every recipient that did not get it', async () => {
     let works = false;
-    const core = start((job) => (works ? anAcceptance(job.recipients) : aFailure(aFault('content_rejected', { retryable: false }))));
+    const core = start((job) =>
+      works ? anAcceptance(job.recipients) : aFailure(aFault('content_rejected', { retryable: false })),
+    );
     const { id, messageId } = await core.accept({ to: ['ada@example.com', 'bob@example.com'] });
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'failed', recipients: [{ status: 'rejected' }, { status: 'rejected' }] });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'failed',
+      recipients: [{ status: 'rejected' }, { status: 'rejected' }],
+    });
     works = true;
-    expect(await core.messages.retry(id, CALLER)).toMatchObject({ status: 'queued', error: null, finishedAt: null, retriedForMs: 0 });
-    expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', messageId, attempts: [{ number: 1 }, { number: 2 }] });
+    expect(await core.messages.retry(id, CALLER)).toMatchObject({
+      status: 'queued',
+      error: null,
+      finishedAt: null,
+      retriedForMs: 0,
+    });
+    expect(await core.outcomeOf(id)).toMatchObject({
+      status: 'sent',
+      messageId,
+      attempts: [{ number: 1 }, { number: 2 }],
+    });
     expect(core.jobs.map((job) => [job.messageId, job.recipients.length, job.content.text])).toEqual([
       [messageId, 2, 'Hello.'],
       [messageId, 2, 'Hello.'],
     ]);
   });
 
-  test('an uncertain message names only those who may not have it, and says that a second copy may exist', async () => {
+  test('an uncertain message sets possibleDuplicate', async () => {
     let works = false;
-    const core = start((job) => (works ? anAcceptance(job.recipients) : aFailure(aFault('connection_lost', { certain: false }))), {
-      onUncertain: 'hold',
-    });
+    const core = start(
+      (job) =>
+        works ? anAcceptance(job.recipients) : aFailure(aFault('connection_lost', { certain: false })),
+      {
+        onUncertain: 'hold',
+      },
+    );
     const { id } = await core.accept();
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'uncertain', possibleDuplicate: false });
     works = true;
@@ -133,9 +173,11 @@ describe('trying again', () => {
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent', possibleDuplicate: true });
   });
 
-  test('an expired message forgets the time that has passed', async () => {
+  test('an expired message clears an expires_at in the past', async () => {
     let works = false;
-    const core = start((job) => (works ? anAcceptance(job.recipients) : aFailure(aFault('connect_failed'))), { backoffScale: 1 });
+    const core = start((job) => (works ? anAcceptance(job.recipients) : aFailure(aFault('connect_failed'))), {
+      backoffScale: 1,
+    });
     const { id } = await core.accept({ expiresAt: Date.now() + 30 });
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'expired' });
     works = true;
@@ -143,7 +185,7 @@ describe('trying again', () => {
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent' });
   });
 
-  test('works at the very moment the message fails, and is never lost', async () => {
+  test('works at the moment the message fails, and never loses it', async () => {
     let failures = 0;
     const core = start((job) => {
       if (failures === 50) return anAcceptance(job.recipients);
@@ -157,7 +199,7 @@ describe('trying again', () => {
     expect(core.jobs).toHaveLength(51);
   });
 
-  test('is refused for a message that is on its way, sent or canceled, and while the service shuts down', async () => {
+  test('is refused for a scheduled, sent or canceled message, and while the service shuts down', async () => {
     const core = start();
     const sent = await core.accept();
     await core.outcomeOf(sent.id);
@@ -172,15 +214,15 @@ describe('trying again', () => {
   });
 });
 
-describe('another scheduled_at', () => {
-  test('in the past sends it now', async () => {
+describe('rescheduling', () => {
+  test('to the past sends the message now', async () => {
     const core = start();
     const { id } = await core.accept({ scheduledAt: Date.now() + HOUR });
     expect(await core.messages.reschedule(id, Date.now() - 5, CALLER)).toMatchObject({ status: 'scheduled' });
     expect(await core.outcomeOf(id)).toMatchObject({ status: 'sent' });
   });
 
-  test('further ahead puts it off', async () => {
+  test('to a later time postpones the message', async () => {
     const core = start();
     const first = await core.accept({ scheduledAt: Date.now() + 20 });
     const scheduledAt = Date.now() + HOUR;
@@ -190,11 +232,14 @@ describe('another scheduled_at', () => {
     expect(await core.store.get(first.id)).toMatchObject({ status: 'scheduled', scheduledAt });
   });
 
-  test('is refused when it is not before expires_at, and when the message is not scheduled any more', async () => {
+  test('is refused if not before expires_at, or if the message is no longer scheduled', async () => {
     const core = start();
     const { id } = await core.accept({ scheduledAt: Date.now() + HOUR, expiresAt: Date.now() + 2 * HOUR });
     const late = core.messages.reschedule(id, Date.now() + 2 * HOUR, CALLER);
-    await expect(late).rejects.toMatchObject({ code: 'validation_failed', errors: [{ pointer: '/scheduled_at' }] });
+    await expect(late).rejects.toMatchObject({
+      code: 'validation_failed',
+      errors: [{ pointer: '/scheduled_at' }],
+    });
     await core.messages.cancel(id, CALLER);
     await expect(core.messages.reschedule(id, 0, CALLER)).rejects.toMatchObject({
       code: 'not_reschedulable',
@@ -202,8 +247,8 @@ describe('another scheduled_at', () => {
     });
   });
 
-  test('at the moment its time has come either holds or is refused', async () => {
-    const core = start(take, { lanes: 3 });
+  test('at the moment a message becomes due either takes effect or is refused', async () => {
+    const core = start(take, { workers: 3 });
     const later = Date.now() + HOUR;
     const outcomes = await Promise.all(
       Array.from({ length: 200 }, async (_, i) => {

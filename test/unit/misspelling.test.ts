@@ -1,22 +1,26 @@
 import { describe, expect, test } from 'vitest';
+import { parseConfig } from '../../src/config/config.ts';
 import type { Environment } from '../../src/config/environment.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
-import { parseConfig } from '../../src/config.ts';
 import { errorOf, problemOf, REQUIRED, SECRET } from '../helpers/config.ts';
 
-const KNOWN: readonly string[] = VARIABLES.flatMap(({ name, secret }) => (secret ? [name, `${name}_FILE`] : [name]));
+const KNOWN: readonly string[] = VARIABLES.flatMap(({ name, secret }) =>
+  secret ? [name, `${name}_FILE`] : [name],
+);
 
 function warningsFor(env: Environment): readonly string[] {
   return parseConfig({ ...REQUIRED, ...env }).warnings;
 }
 
-/** The typing errors that people make in a name, except those that result in another variable. */
+/** Common typos of a name, except those that give another variable. */
 function typingErrors(name: string): string[] {
   const places = [...name].map((_, i) => i);
   const errors = [
     ...places.map((i) => name.slice(0, i) + name.slice(i + 1)),
     ...places.map((i) => name.slice(0, i) + name.charAt(i) + name.slice(i)),
-    ...places.slice(1).map((i) => name.slice(0, i - 1) + name.charAt(i) + name.charAt(i - 1) + name.slice(i + 1)),
+    ...places
+      .slice(1)
+      .map((i) => name.slice(0, i - 1) + name.charAt(i) + name.charAt(i - 1) + name.slice(i + 1)),
     name.toLowerCase(),
     name.replaceAll('_', '-'),
     name.replaceAll('_', ''),
@@ -25,18 +29,21 @@ function typingErrors(name: string): string[] {
   return [...new Set(errors)].filter((error) => !KNOWN.includes(error));
 }
 
-/** The name of another mail program while GMAIL_USER or GMAIL_FROM is set. */
+/** Names that may belong to another program while GMAIL_USER or GMAIL_FROM is set. */
 const FOREIGN = ['MAIL_USER', 'MAIL_FROM', 'MAIL_ALIASES', 'MAILUSER'];
 
-test.each(KNOWN)('a letter dropped, doubled or swapped in %s, another case and other separators are noticed', (name) => {
-  for (const wrong of typingErrors(name).filter((error) => !FOREIGN.includes(error))) {
-    expect(warningsFor({ [wrong]: SECRET })).toEqual([
-      `${wrong} is not a variable of this version and is ignored. The nearest name is ${name}.`,
-    ]);
-  }
-});
+test.each(KNOWN)(
+  'detects a dropped, doubled or swapped letter, other case and other separators in %s',
+  (name) => {
+    for (const wrong of typingErrors(name).filter((error) => !FOREIGN.includes(error))) {
+      expect(warningsFor({ [wrong]: SECRET })).toEqual([
+        `${wrong} is not a variable of this version and is ignored. The nearest name is ${name}.`,
+      ]);
+    }
+  },
+);
 
-describe('a required variable that is missing', () => {
+describe('the error for a missing required variable', () => {
   test.each([
     ['GMAIL_PASSWORD', 'GMAIL_APP_PASSWORD'],
     ['GMAIL_PASS', 'GMAIL_APP_PASSWORD'],
@@ -55,7 +62,9 @@ describe('a required variable that is missing', () => {
   ])('names %s as a likely cause', (wrong, meant) => {
     const variable = meant.replace(/_FILE$/, '');
     const { problems, message } = errorOf({ [variable]: '', [wrong]: SECRET });
-    expect(problems).toEqual([{ variable, message: expect.stringContaining(` ${wrong} is set: did you mean ${meant}? `) }]);
+    expect(problems).toEqual([
+      { variable, message: expect.stringContaining(` ${wrong} is set: did you mean ${meant}? `) },
+    ]);
     expect(message.split('\n')).toHaveLength(2);
     expect(message).not.toContain(SECRET);
   });
@@ -64,9 +73,9 @@ describe('a required variable that is missing', () => {
     ['GMAIL_ACOUNTS', 'GMAIL_USER', 'GMAIL_ACCOUNTS'],
     ['GMAIL_SERVICE_ACOUNT_FILE', 'GMAIL_APP_PASSWORD', 'GMAIL_SERVICE_ACCOUNT_FILE'],
     ['GMAIL_OAUTH_CLIENT', 'GMAIL_APP_PASSWORD', 'GMAIL_OAUTH_CLIENT_ID'],
-  ])('names %s, which would have made %s unnecessary', (wrong, variable, meant) => {
+  ])('names %s, which makes %s unnecessary', (wrong, variable, meant) => {
     const { problems } = errorOf({ GMAIL_USER: '', GMAIL_APP_PASSWORD: '', [wrong]: 'x' });
-    const problem = problems.find((one) => one.variable === variable);
+    const problem = problems.find((candidate) => candidate.variable === variable);
     expect(problem?.message).toContain(`${wrong} is set: did you mean ${meant}?`);
   });
 
@@ -76,7 +85,7 @@ describe('a required variable that is missing', () => {
   });
 });
 
-test('a variable that needs another names the misspelling of that one', () => {
+test('the error for a variable that needs another names the misspelling of the other', () => {
   expect(problemOf('WEBHOOK_URL', 'https://crm.example.com', { WEBHOOK_SECRT: 'x' })).toContain(
     'WEBHOOK_SECRT is set: did you mean WEBHOOK_SECRET?',
   );
@@ -91,24 +100,54 @@ test('a misspelling that causes no problem is listed after the problems', () => 
   ]);
 });
 
-test('a name with control characters is not printed as it is', () => {
+test('control characters in a name are replaced in the warning', () => {
   expect(warningsFor({ '\u001bGMAIL_USER': 'x' })).toEqual([expect.stringMatching(/^\?GMAIL_USER /)]);
 });
 
 describe('a variable of another program', () => {
   test.each([
-    ['is often set', ['PATH', 'HOME', 'HOSTNAME', 'HOSTTYPE', 'USER', 'LOGNAME', 'MAIL', 'MAILTO', 'TERM', 'TZ', 'SHELL', 'PORTS', 'POST']],
     [
-      'has a name of our kind',
-      ['HTTP_URL', 'FTP_URL', 'REDIS_URL', 'DATABASE_URL', 'API_URL', 'APP_URL', 'LOG_FORMAT', 'LOG_FILE', 'RATE'],
+      'is common',
+      [
+        'PATH',
+        'HOME',
+        'HOSTNAME',
+        'HOSTTYPE',
+        'USER',
+        'LOGNAME',
+        'MAIL',
+        'MAILTO',
+        'TERM',
+        'TZ',
+        'SHELL',
+        'PORTS',
+        'POST',
+      ],
     ],
-    ['is for mail', ['MAIL_USER', 'MAIL_PASSWORD', 'EMAIL_ADDRESS', 'APP_PASSWORD', 'API_TOKEN', 'MAIL_HOST']],
+    [
+      'has a similar name',
+      [
+        'HTTP_URL',
+        'FTP_URL',
+        'REDIS_URL',
+        'DATABASE_URL',
+        'API_URL',
+        'APP_URL',
+        'LOG_FORMAT',
+        'LOG_FILE',
+        'RATE',
+      ],
+    ],
+    [
+      'is for mail',
+      ['MAIL_USER', 'MAIL_PASSWORD', 'EMAIL_ADDRESS', 'APP_PASSWORD', 'API_TOKEN', 'MAIL_HOST'],
+    ],
     ['is for a client of Outtray', ['OUTTRAY_URL', 'OUTTRAY_KEY']],
-  ])('that %s is left alone', (_, names) => {
+  ])('that %s is ignored', (_, names) => {
     expect(warningsFor(Object.fromEntries(names.map((name) => [name, 'x'])))).toEqual([]);
   });
 
-  test('that Kubernetes sets for a service is left alone', () => {
+  test('that Kubernetes sets for a service is ignored', () => {
     const links = ['SMTP', 'OUTTRAY', 'QUEUE'].flatMap((service) => [
       [`${service}_SERVICE_HOST`, '10.0.0.1'],
       [`${service}_SERVICE_PORT`, '25'],

@@ -8,9 +8,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterAll, expect, onTestFinished, test } from 'vitest';
 import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
-import { migrate, STEPS } from '../../src/adapters/sqlite/schema.ts';
-import { SqliteFileError } from '../../src/adapters/sqlite/trouble.ts';
-import type { Backend } from '../../src/core/ports.ts';
+import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/schema.ts';
+import { SqliteFileError } from '../../src/adapters/sqlite/sqlite-errors.ts';
+import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ot5-sqlite-'));
@@ -20,27 +20,37 @@ afterAll(() => rm(folder, { recursive: true }));
 const newFile = () => join(folder, `${files++}.db`);
 
 function open(file: string): Promise<Backend> {
-  return openSqliteBackend({ file, queue: createMemoryQueue(), maxMessages: 100, maxBytes: 1e6, retainMs: 60_000, onTrouble() {} });
+  return openSqliteBackend({
+    file,
+    queue: createMemoryQueue(),
+    maxMessages: 100,
+    maxBytes: 1e6,
+    retainMs: 60_000,
+    onAvailabilityChange() {},
+  });
 }
 
-function refusalOf(file: string): Promise<unknown> {
+/** Returns the error of opening the file, or null. */
+function openError(file: string): Promise<unknown> {
   return open(file).then(
     () => null,
     (error) => error,
   );
 }
 
-test('a file that is open is refused to another, until it is closed', async () => {
+test('refuses a file that is open, until it is closed', async () => {
   const file = newFile();
   const first = await open(file);
-  const refusal = await refusalOf(file);
-  expect(refusal).toBeInstanceOf(SqliteFileError);
-  expect(refusal).toMatchObject({ message: expect.stringMatching(`^${file} is in use by another process\\. .*stop the other one`) });
+  const error = await openError(file);
+  expect(error).toBeInstanceOf(SqliteFileError);
+  expect(error).toMatchObject({
+    message: expect.stringMatching(`^${file} is in use by another process\\. .*stop the other process`),
+  });
   await first.close();
   await (await open(file)).close();
 });
 
-test('a file and its log are made for this user alone, and so is nothing else', async () => {
+test('creates a file and its log for this user alone, and does not change the umask', async () => {
   const file = newFile();
   const backend = await open(file);
   await backend.store.insert(aDelivery());
@@ -50,7 +60,7 @@ test('a file and its log are made for this user alone, and so is nothing else', 
   expect(process.umask()).not.toBe(0o077);
 });
 
-test('a file that another process has open is refused, and free once that is killed', async () => {
+test('refuses a file that another process has open, until that is killed', async () => {
   const file = newFile();
   const program = `
     import { openDatabase } from ${JSON.stringify(join(import.meta.dirname, '../../src/adapters/sqlite/database.ts'))};
@@ -58,53 +68,66 @@ test('a file that another process has open is refused, and free once that is kil
     console.log('open');
     setInterval(() => {}, 1000);
   `;
-  const other = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const other = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   onTestFinished(() => void other.kill('SIGKILL'));
   await once(other.stdout, 'data');
-  expect(await refusalOf(file)).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('is in use') });
+  expect(await openError(file)).toMatchObject({
+    name: 'SqliteFileError',
+    message: expect.stringContaining('is in use'),
+  });
   other.kill('SIGKILL');
   await once(other, 'exit');
   await (await open(file)).close();
 });
 
-test('a file that is no database is refused, and left as it was', async () => {
+test('refuses a file that is not a database, and does not change it', async () => {
   const file = newFile();
-  const text = 'These are the notes of somebody. '.repeat(50);
+  const text = 'Some notes, and no database. '.repeat(50);
   await writeFile(file, text);
-  expect(await refusalOf(file)).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('is not an SQLite database') });
+  expect(await openError(file)).toMatchObject({
+    name: 'SqliteFileError',
+    message: expect.stringContaining('is not an SQLite database'),
+  });
   expect(await readFile(file, 'utf8')).toBe(text);
 });
 
-test('a database of another program is refused, and left without our tables', async () => {
+test('refuses a database of another program, and creates no tables in it', async () => {
   const file = newFile();
-  const theirs = new DatabaseSync(file);
-  theirs.exec('CREATE TABLE songs (title TEXT)');
-  theirs.close();
-  expect(await refusalOf(file)).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('of another program') });
+  const foreign = new DatabaseSync(file);
+  foreign.exec('CREATE TABLE songs (title TEXT)');
+  foreign.close();
+  expect(await openError(file)).toMatchObject({
+    name: 'SqliteFileError',
+    message: expect.stringContaining('of another program'),
+  });
   const again = new DatabaseSync(file);
   expect(again.prepare('SELECT name FROM sqlite_schema').all()).toEqual([{ name: 'songs' }]);
   again.close();
 });
 
-test('a file in a folder that does not exist is refused with the reason, and no folder is made', async () => {
-  const refusal = await refusalOf(join(folder, 'missing', 'queue.db'));
-  expect(refusal).toMatchObject({ name: 'SqliteFileError', message: expect.stringContaining('See that its folder exists') });
+test('reports a missing folder, and does not create it', async () => {
+  expect(await openError(join(folder, 'missing', 'queue.db'))).toMatchObject({
+    name: 'SqliteFileError',
+    message: expect.stringContaining('Check that its folder exists'),
+  });
   expect(existsSync(join(folder, 'missing'))).toBe(false);
 });
 
-test('a file that a newer program wrote is refused, and stays as it is', async () => {
+test('refuses a file that a newer version wrote', async () => {
   const file = newFile();
   await (await open(file)).close();
   const db = new DatabaseSync(file);
   db.exec('PRAGMA user_version = 999');
   db.close();
-  expect(await refusalOf(file)).toMatchObject({
+  expect(await openError(file)).toMatchObject({
     name: 'SqliteFileError',
     message: expect.stringContaining('was written by a newer Outtray'),
   });
 });
 
-test('a file of an older schema is brought up to date with what it holds, each step once', () => {
+test('migrates a file with an older schema, applies each migration once and keeps the data', () => {
   const db = new DatabaseSync(':memory:');
   const first = 'CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES (1)';
   const second = 'ALTER TABLE notes ADD COLUMN stars INTEGER NOT NULL DEFAULT 3';
@@ -112,11 +135,11 @@ test('a file of an older schema is brought up to date with what it holds, each s
   migrate(db, 'notes.db', [first, second]);
   migrate(db, 'notes.db', [first, second]);
   expect(db.prepare('SELECT * FROM notes').all()).toEqual([{ text: '1', stars: 3 }]);
-  expect(() => migrate(db, 'notes.db', [first])).toThrow('version 2 of the schema, this one knows 1');
+  expect(() => migrate(db, 'notes.db', [first])).toThrow('its schema has version 2, this Outtray supports 1');
   db.close();
 });
 
-test('a file of the first schema is opened with its messages and its idempotency keys', async () => {
+test('opens a file of the first schema with its messages and idempotency keys', async () => {
   const file = newFile();
   const {
     replyTo: _,
@@ -125,28 +148,34 @@ test('a file of the first schema is opened with its messages and its idempotency
     warnings: ____,
     ...older
   } = aDelivery({ status: 'sent', content: null, finishedAt: 1 });
-  const answer = { status: 202, headers: {}, body: '{"id":"msg_1"}' };
+  const response = { status: 202, headers: {}, body: '{"id":"msg_1"}' };
   const db = new DatabaseSync(file);
-  migrate(db, file, STEPS.slice(0, 1));
+  migrate(db, file, MIGRATIONS.slice(0, 1));
   const later = Date.now() + 60_000;
   db.prepare(
     `INSERT INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, leaves_at, record)
      VALUES (?, 'crm', 'normal', 1, 1, 1, 'sent', 'bot@acme.com', ?, ?)`,
   ).run(older.id, later, JSON.stringify(older));
   const claims = db.prepare('INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)');
-  claims.run('answered', 'f', 'seed', JSON.stringify(answer), later);
+  claims.run('responded', 'f', 'seed', JSON.stringify(response), later);
   claims.run('interrupted', 'f', 'seed', null, null);
   db.close();
 
   const backend = await open(file);
-  expect(await backend.store.get(older.id)).toEqual({ ...older, replyTo: [], template: null, attachments: [], warnings: [] });
-  expect(await backend.idempotency.claim('answered', 'f', 'crm')).toEqual({ kind: 'answered', answer });
-  expect(await backend.idempotency.claim('answered', 'g', 'crm')).toEqual({ kind: 'mismatch' });
+  expect(await backend.store.get(older.id)).toEqual({
+    ...older,
+    replyTo: [],
+    template: null,
+    attachments: [],
+    warnings: [],
+  });
+  expect(await backend.idempotency.claim('responded', 'f', 'crm')).toEqual({ kind: 'responded', response });
+  expect(await backend.idempotency.claim('responded', 'g', 'crm')).toEqual({ kind: 'mismatch' });
   expect(await backend.idempotency.claim('interrupted', 'f', 'crm')).toEqual({ kind: 'new', seed: 'seed' });
   await backend.close();
 });
 
-test('a step that fails leaves the schema as it was', () => {
+test('does not change the schema when a migration fails', () => {
   const file = newFile();
   const first = 'CREATE TABLE notes (text TEXT)';
   const db = new DatabaseSync(file);
@@ -158,7 +187,7 @@ test('a step that fails leaves the schema as it was', () => {
   again.close();
 });
 
-test('a body is in the file while it waits, and nowhere in it once it was dropped', async () => {
+test('removes every byte of a body from the file once its message is settled', async () => {
   const file = newFile();
   const backend = await open(file);
   const small = aDelivery({ content: aMessage({ text: 'small secret' }).content });

@@ -5,37 +5,57 @@ import { Webhook } from 'standardwebhooks';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryOutbox } from '../../src/adapters/memory/outbox.ts';
 import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
-import { createWebhookSender } from '../../src/adapters/webhook/post.ts';
-import type { Delivery, DeliveryError } from '../../src/core/delivery.ts';
+import { createWebhookSender } from '../../src/adapters/webhook/webhook-sender.ts';
+import type { Delivery, DeliveryError } from '../../src/core/delivery/delivery.ts';
 import { createEvents } from '../../src/core/events.ts';
-import type { Notice, WebhookAnswer, WebhookCall } from '../../src/core/ports.ts';
-import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks.ts';
+import type { EventPresenter } from '../../src/core/ports/event-presenter.ts';
+import type { Notice } from '../../src/core/ports/outbox.ts';
+import type { WebhookCall, WebhookResult } from '../../src/core/ports/webhook-sender.ts';
+import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks/webhooks.ts';
 import { logEvents } from '../../src/log.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { startEndpoint } from '../helpers/endpoint.ts';
-import { aNotice } from '../helpers/notice.ts';
+import { aNotice } from '../helpers/webhook-notice.ts';
 
 const A = 'https://a.test/hooks/path-secret?token=query-secret';
 const B = 'https://b.test/hooks';
-const TAKEN: WebhookAnswer = { kind: 'taken' };
-const GONE: WebhookAnswer = { kind: 'gone' };
+const TAKEN: WebhookResult = { kind: 'taken' };
+const GONE: WebhookResult = { kind: 'gone' };
 const SCALE = 1e-6;
 const SECOND = 1000;
 const HOUR = 3600 * SECOND;
 
-/** `silence` is for an endpoint that does not answer while the test runs. */
-type Post = (call: WebhookCall, nth: number, silence: Promise<WebhookAnswer>) => Promise<WebhookAnswer> | WebhookAnswer;
+/** `silence` is for an endpoint that does not respond while the test runs. */
+type Post = (
+  call: WebhookCall,
+  nth: number,
+  silence: Promise<WebhookResult>,
+) => Promise<WebhookResult> | WebhookResult;
 
-const failed = (retryAfterMs: number | null = null): WebhookAnswer => ({ kind: 'failed', reason: 'HTTP 503', retryAfterMs });
-const paused = (code: DeliveryError['code']): DeliveryError => ({ code, scope: 'account', detail: '', hint: '', smtp: null });
+const failed = (retryAfterMs: number | null = null): WebhookResult => ({
+  kind: 'failed',
+  reason: 'HTTP 503',
+  retryAfterMs,
+});
+const paused = (code: DeliveryError['code']): DeliveryError => ({
+  code,
+  scope: 'account',
+  detail: '',
+  hint: '',
+  smtp: null,
+});
+const PRESENTER: EventPresenter = {
+  message: ({ id, status }) => ({ id, status }),
+  account: (user) => ({ user }),
+};
 const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', revision: 3, ...patch });
 
-/** Webhooks with a queue, an outbox and events of their own; the endpoints answer as the test says. */
+/** Webhooks with their own queue, outbox and events. `post` returns what the endpoints respond. */
 function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: number } = {}) {
   const queue = createMemoryQueue();
   const outbox = createMemoryOutbox({ notices: setup.maxNotices ?? 1000, bytes: 1e7 });
   const events = createEvents();
-  const silence = Promise.withResolvers<WebhookAnswer>();
+  const silence = Promise.withResolvers<WebhookResult>();
   const calls: WebhookCall[] = [];
   const attempts: Notice[] = [];
   const drops: { notice: Notice; reason: string }[] = [];
@@ -50,8 +70,7 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
     events,
     urlsFor: () => [A],
     accountUrls: () => [A],
-    toMessageData: ({ id, status }) => ({ id, status }),
-    toAccountData: (user) => ({ user }),
+    presenter: PRESENTER,
     now: Date.now,
     backoffScale: SCALE,
     random: () => 0.5,
@@ -72,10 +91,10 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
     calls,
     attempts,
     drops,
-    /** The waits so far, as they would be unscaled. */
+    /** Waits so far, in unscaled ms. */
     waits: () => retry.mock.calls.map(([, , afterMs]) => Math.round(afterMs / SCALE)),
     settle: (patch: Partial<Delivery> = {}) => events.emit('message.settled', settled(patch)),
-    /** Resolves when so many calls were made and answered. */
+    /** Resolves when `count` calls have ended. */
     async answered(count: number) {
       while (attempts.length < count) await once(events, 'webhook.attempted');
     },
@@ -89,9 +108,9 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
 
 const bodyOf = ({ body }: { body: string }) => JSON.parse(body);
 
-describe('an endpoint is told', () => {
+describe('an endpoint receives', () => {
   test.each(['sent', 'partially_sent', 'failed', 'uncertain', 'canceled', 'expired'] as const)(
-    'of a message that is %s',
+    'message.%s when a message is settled',
     async (status) => {
       const { events, calls, answered } = start(() => TAKEN);
       const delivery = settled({ status, revision: 7 });
@@ -102,7 +121,12 @@ describe('an endpoint is told', () => {
       expect(call).toMatchObject({ url: A, id: expect.stringMatching(/^evt_[0-9a-f]{32}$/) });
       expect(call?.sentAt).toBeGreaterThanOrEqual(before);
       expect(calls.map(bodyOf)).toEqual([
-        { type: `message.${status}`, timestamp: expect.any(String), sequence: 7, data: { id: delivery.id, status } },
+        {
+          type: `message.${status}`,
+          timestamp: expect.any(String),
+          sequence: 7,
+          data: { id: delivery.id, status },
+        },
       ]);
       const { timestamp } = bodyOf(call ?? { body: '{}' });
       expect(new Date(timestamp).toISOString()).toBe(timestamp);
@@ -110,14 +134,16 @@ describe('an endpoint is told', () => {
     },
   );
 
-  test('of a message that is deferred', async () => {
+  test('message.deferred when a message is deferred', async () => {
     const { events, calls, answered } = start(() => TAKEN);
     events.emit('message.deferred', settled({ status: 'deferred', revision: 4 }));
     await answered(1);
-    expect(calls.map(bodyOf)).toMatchObject([{ type: 'message.deferred', sequence: 4, data: { status: 'deferred' } }]);
+    expect(calls.map(bodyOf)).toMatchObject([
+      { type: 'message.deferred', sequence: 4, data: { status: 'deferred' } },
+    ]);
   });
 
-  test('of an account that is paused, when that is news, and of one that is resumed', async () => {
+  test('account.paused once per pause, and account.resumed', async () => {
     const { events, calls, answered } = start(() => TAKEN);
     const user = 'bot@acme.com';
     events.emit('account.paused', user, paused('throttled'), 0, true);
@@ -125,12 +151,22 @@ describe('an endpoint is told', () => {
     events.emit('account.resumed', user);
     events.emit('account.paused', user, paused('bad_credentials'), 0, true);
     await answered(3);
-    expect(calls.map(bodyOf).map(({ type }) => type)).toEqual(['account.paused', 'account.resumed', 'account.paused']);
-    expect(bodyOf(calls[0] ?? { body: '{}' })).toEqual({ type: 'account.paused', timestamp: expect.any(String), data: { user } });
+    expect(calls.map(bodyOf).map(({ type }) => type)).toEqual([
+      'account.paused',
+      'account.resumed',
+      'account.paused',
+    ]);
+    expect(bodyOf(calls[0] ?? { body: '{}' })).toEqual({
+      type: 'account.paused',
+      timestamp: expect.any(String),
+      data: { user },
+    });
   });
 
-  test('of messages by what is configured for their owner: each URL once, all by the same id', async () => {
-    const { settle, calls, answered } = start(() => TAKEN, { urlsFor: (owner) => (owner === 'crm' ? [A, B, A] : [B]) });
+  test('events of messages of its keys, once per URL, with the same id at every URL', async () => {
+    const { settle, calls, answered } = start(() => TAKEN, {
+      urlsFor: (owner) => (owner === 'crm' ? [A, B, A] : [B]),
+    });
     settle({ owner: 'crm' });
     settle({ owner: 'shop' });
     await answered(3);
@@ -140,15 +176,18 @@ describe('an endpoint is told', () => {
     expect(third).not.toBe(first);
   });
 
-  test('of nothing where there is none: nothing is put into words', async () => {
-    const toMessageData = vi.fn();
-    const { settle, pending } = start(() => TAKEN, { urlsFor: () => [], toMessageData });
+  test('nothing if none is configured, and no event data is built', async () => {
+    const message = vi.fn();
+    const { settle, pending } = start(() => TAKEN, {
+      urlsFor: () => [],
+      presenter: { ...PRESENTER, message },
+    });
     settle();
-    expect(toMessageData).not.toHaveBeenCalled();
+    expect(message).not.toHaveBeenCalled();
     expect(await pending()).toEqual([]);
   });
 
-  test('in an order that may differ from what happened, which the sequence puts right', async () => {
+  test('events out of order after a retry, with a sequence that shows the order', async () => {
     const { settle, events, calls, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN));
     const id = 'msg_1';
     events.emit('message.deferred', settled({ id, status: 'deferred', revision: 3 }));
@@ -158,8 +197,8 @@ describe('an endpoint is told', () => {
   });
 });
 
-describe('a call that fails', () => {
-  test('is made again for a day, after longer and longer waits, with the same id and body; then that is given up', async () => {
+describe('a failed call', () => {
+  test('is retried for a day with increasing waits and the same id and body, then dropped', async () => {
     const { settle, calls, events, waits, drops, pending, attempts } = start(() => failed());
     settle();
     await once(events, 'webhook.dropped');
@@ -169,32 +208,36 @@ describe('a call that fails', () => {
     expect(calls).toHaveLength(seconds.length + 1);
     expect(new Set(calls.map(({ id, body }) => `${id} ${body}`)).size).toBe(1);
     expect(attempts.map(({ failures }) => failures)).toEqual(calls.map((_call, i) => i));
-    expect(drops).toMatchObject([{ notice: { eventId: calls[0]?.id, type: 'message.sent' }, reason: expect.stringContaining('a day') }]);
+    expect(drops).toMatchObject([
+      { notice: { eventId: calls[0]?.id, type: 'message.sent' }, reason: expect.stringContaining('a day') },
+    ]);
     expect(await pending()).toEqual([]);
   });
 
   test.each([
     [0, 4 * SECOND],
     [1, 6 * SECOND],
-  ])('waits up to a fifth less or more (chance says %d)', async (chance, waitMs) => {
-    const { settle, waits, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN), { random: () => chance });
+  ])('spreads its wait by up to a fifth either way (random returns %d)', async (chance, waitMs) => {
+    const { settle, waits, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN), {
+      random: () => chance,
+    });
     settle();
     await answered(2);
     expect(waits()).toEqual([waitMs]);
   });
 
   test.each([
-    ['longer than usual', 90 * SECOND, 90 * SECOND],
-    ['shorter than usual, which changes nothing', SECOND, 5 * SECOND],
-    ['longer than a day, which ends with the day', 48 * HOUR, 24 * HOUR],
-  ])('waits for as long as the endpoint says: %s', async (_what, retryAfterMs, waitMs) => {
+    ['longer than the back-off', 90 * SECOND, 90 * SECOND],
+    ['shorter than the back-off, which has no effect', SECOND, 5 * SECOND],
+    ['longer than a day, which is cut to a day', 48 * HOUR, 24 * HOUR],
+  ])('honours the wait that the endpoint requests: %s', async (_what, retryAfterMs, waitMs) => {
     const { settle, waits, answered } = start((_call, nth) => (nth === 1 ? failed(retryAfterMs) : TAKEN));
     settle();
     await answered(2);
     expect(waits()).toEqual([waitMs]);
   });
 
-  test('and then works is not made again', async () => {
+  test('is not repeated after a retry that succeeds', async () => {
     const { settle, calls, answered, pending } = start((_call, nth) => (nth < 3 ? failed() : TAKEN));
     settle();
     await answered(3);
@@ -203,23 +246,25 @@ describe('a call that fails', () => {
   });
 });
 
-test('an endpoint that does not answer holds up no other', async () => {
-  const { settle, calls, answered } = start(({ url }, _nth, silence) => (url === A ? silence : TAKEN), { urlsFor: () => [A, B] });
+test('an endpoint that does not respond delays no other', async () => {
+  const { settle, calls, answered } = start(({ url }, _nth, silence) => (url === A ? silence : TAKEN), {
+    urlsFor: () => [A, B],
+  });
   for (let i = 0; i < 20; i++) settle();
   await answered(20);
   expect(calls.filter(({ url }) => url === B)).toHaveLength(20);
   expect(calls.filter(({ url }) => url === A)).toHaveLength(4);
 });
 
-describe('an endpoint that wants no more', () => {
-  /** Ten events; of the four calls under way the first is answered with 410. */
+describe('an endpoint that responds 410', () => {
+  /** Emits ten events. Of the four calls in flight, the first gets 410. */
   async function dismiss() {
-    const answers: PromiseWithResolvers<WebhookAnswer>[] = [];
+    const answers: PromiseWithResolvers<WebhookResult>[] = [];
     let dismissed = false;
     const world = start(
       ({ url }) => {
         if (url === B || dismissed) return TAKEN;
-        const answer = Promise.withResolvers<WebhookAnswer>();
+        const answer = Promise.withResolvers<WebhookResult>();
         answers.push(answer);
         return answer.promise;
       },
@@ -235,7 +280,7 @@ describe('an endpoint that wants no more', () => {
     return { ...world, underWay: answers.slice(1) };
   }
 
-  test('gets nothing that waits for it; what is under way ends as it ends, and all of it is told', async () => {
+  test('loses its waiting notices; calls in flight end normally and are reported', async () => {
     const { underWay, drops, pending, calls, answered } = await dismiss();
     const [works, fails, isGone] = underWay;
     works?.resolve(TAKEN);
@@ -250,7 +295,7 @@ describe('an endpoint that wants no more', () => {
     expect(calls.filter(({ url }) => url === A)).toHaveLength(4);
   });
 
-  test('gets nothing new either, until that is forgotten; others do', async () => {
+  test('gets no new events until it is reset, while other endpoints do', async () => {
     const { underWay, settle, answered, calls, drops, webhooks, pending } = await dismiss();
     for (const answer of underWay) answer.resolve(TAKEN);
     await answered(14);
@@ -258,7 +303,7 @@ describe('an endpoint that wants no more', () => {
     await answered(15);
     expect(await pending()).toEqual([]);
     expect(drops).toEqual([]);
-    webhooks.forgetGone();
+    webhooks.resetGone();
     settle();
     await answered(17);
     expect(calls.slice(14).map(({ url }) => url)).toEqual([B, A, B]);
@@ -266,24 +311,29 @@ describe('an endpoint that wants no more', () => {
 });
 
 describe('draining', () => {
-  test('lets the calls under way end and makes no others', async () => {
-    const answers: PromiseWithResolvers<WebhookAnswer>[] = [];
+  test('waits for the calls in flight and makes no more', async () => {
+    const answers: PromiseWithResolvers<WebhookResult>[] = [];
     const { settle, webhooks, calls, pending } = start(() => {
-      const answer = Promise.withResolvers<WebhookAnswer>();
+      const answer = Promise.withResolvers<WebhookResult>();
       answers.push(answer);
       return answer.promise;
     });
     for (let i = 0; i < 6; i++) settle();
     await expect.poll(() => calls.length).toBe(4);
     const drained = webhooks.drain();
-    expect(await Promise.race([drained.then(() => 'drained'), new Promise((later) => setImmediate(later, 'waits'))])).toBe('waits');
+    expect(
+      await Promise.race([
+        drained.then(() => 'drained'),
+        new Promise((later) => setImmediate(later, 'waits')),
+      ]),
+    ).toBe('waits');
     for (const answer of answers) answer.resolve(TAKEN);
     await drained;
     expect(calls).toHaveLength(4);
     expect(await pending()).toHaveLength(2);
   });
 
-  test('begins the call for an event that happened just before', async () => {
+  test('makes the call for an event emitted just before', async () => {
     const { settle, webhooks, calls, pending } = start(() => TAKEN);
     settle();
     await webhooks.drain();
@@ -291,7 +341,7 @@ describe('draining', () => {
     expect(await pending()).toEqual([]);
   });
 
-  test('leaves what happens later in the outbox', async () => {
+  test('leaves later events in the outbox', async () => {
     const { settle, webhooks, calls, pending } = start(() => TAKEN);
     await webhooks.drain();
     settle();
@@ -301,7 +351,7 @@ describe('draining', () => {
 });
 
 describe('at start', () => {
-  test('what an outbox still holds is told', async () => {
+  test('delivers the notices that the outbox holds', async () => {
     const { outbox, webhooks, calls, answered } = start(() => TAKEN);
     const left = [aNotice({ url: A }), aNotice({ url: B, failures: 3 })];
     for (const notice of left) await outbox.put(notice);
@@ -310,7 +360,7 @@ describe('at start', () => {
     expect(calls.map(({ url, id }) => [url, id])).toEqual(left.map(({ url, eventId }) => [url, eventId]));
   });
 
-  test('what waits for a later call is not hurried', async () => {
+  test('keeps the due time of a notice that waits for a retry', async () => {
     const { outbox, webhooks, queue } = start(() => TAKEN);
     const push = vi.spyOn(queue, 'push');
     const notice = aNotice({ url: A, dueAt: Date.now() + HOUR });
@@ -320,18 +370,18 @@ describe('at start', () => {
     expect([id, Math.round(afterMs / SECOND)]).toEqual([notice.id, 3600]);
   });
 
-  test('what is for an endpoint that is not configured any more is dropped, and that is told', async () => {
+  test('drops and reports notices for an endpoint that is no longer configured', async () => {
     const { outbox, webhooks, calls, drops, pending, answered } = start(() => TAKEN);
     const [known, gone] = [aNotice({ url: A }), aNotice({ url: B })];
     for (const notice of [gone, known]) await outbox.put(notice);
     await webhooks.recover([A]);
     await answered(1);
     expect(calls.map(({ url }) => url)).toEqual([A]);
-    expect(drops).toEqual([{ notice: gone, reason: 'its endpoint is not configured any more' }]);
+    expect(drops).toEqual([{ notice: gone, reason: 'its endpoint is no longer configured' }]);
     await expect.poll(pending).toEqual([]);
   });
 
-  test('what another instance keeps for an endpoint that is configured here is told from here, too', async () => {
+  test('delivers notices that another instance stores for an endpoint configured here', async () => {
     const { outbox, webhooks, queue, answered, calls } = start(() => TAKEN);
     await webhooks.recover([A]);
     const notice = aNotice({ url: A });
@@ -342,15 +392,17 @@ describe('at start', () => {
   });
 });
 
-describe('what cannot be kept is said', () => {
-  test('when there is no room', async () => {
+describe('an event that cannot be stored is reported', () => {
+  test('when the outbox is full', async () => {
     const { settle, drops, calls, events } = start((_call, _nth, silence) => silence, { maxNotices: 2 });
     const dropped = once(events, 'webhook.dropped');
     settle();
     settle({ id: 'msg_2' });
     await dropped;
     await expect.poll(() => calls.length).toBe(1);
-    expect(drops).toMatchObject([{ notice: { about: 'msg_2' }, reason: expect.stringContaining('no room') }]);
+    expect(drops).toMatchObject([
+      { notice: { about: 'msg_2' }, reason: expect.stringContaining('outbox is full') },
+    ]);
   });
 
   test('when the outbox is broken', async () => {
@@ -359,14 +411,14 @@ describe('what cannot be kept is said', () => {
     const dropped = once(events, 'webhook.dropped');
     settle();
     await dropped;
-    expect(drops).toMatchObject([{ reason: 'it could not be kept: disk full' }]);
+    expect(drops).toMatchObject([{ reason: 'it could not be stored: disk full' }]);
   });
 });
 
-test('a notice is tried again when a lane breaks down over it', async () => {
+test('retries a notice whose queue worker failed', async () => {
   const { settle, outbox, events, waits, queue, answered } = start(() => TAKEN);
   vi.spyOn(outbox, 'get').mockRejectedValueOnce(new Error('disk failed'));
-  const failure = once(events, 'lane.failed');
+  const failure = once(events, 'worker.failed');
   settle();
   const [id, error] = await failure;
   expect([id, String(error)]).toEqual([expect.stringMatching(/^ntc_/), 'Error: disk failed']);
@@ -375,24 +427,26 @@ test('a notice is tried again when a lane breaks down over it', async () => {
   await answered(1);
 });
 
-test('the log names the host of an endpoint, never its path, its query or what was sent', async () => {
+test('logs the host of an endpoint, never its path, query or the event data', async () => {
   const lines: string[] = [];
-  const { settle, events } = start((_call, nth) => (nth === 1 ? failed() : GONE), { toMessageData: () => ({ subject: 'body-secret' }) });
+  const { settle, events } = start((_call, nth) => (nth === 1 ? failed() : GONE), {
+    presenter: { ...PRESENTER, message: () => ({ subject: 'body-secret' }) },
+  });
   logEvents(events, pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }));
   settle({ id: 'msg_7' });
   await once(events, 'webhook.gone');
   events.emit('webhook.dropped', aNotice({ url: A, failures: 4 }), 'why');
-  const told = { endpoint: 'a.test', event_id: expect.stringMatching(/^evt_/), type: 'message.sent' };
-  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
-    { ...told, msg_id: 'msg_7', attempt: 1, reason: 'HTTP 503', msg: 'webhook failed' },
-    { ...told, msg_id: 'msg_7', attempt: 2, msg: 'webhook answered' },
+  const line = { endpoint: 'a.test', event_id: expect.stringMatching(/^evt_/), type: 'message.sent' };
+  expect(lines.map((text) => JSON.parse(text))).toMatchObject([
+    { ...line, msg_id: 'msg_7', attempt: 1, reason: 'HTTP 503', msg: 'webhook failed' },
+    { ...line, msg_id: 'msg_7', attempt: 2, msg: 'webhook delivered' },
     { endpoint: 'a.test', dropped: 1, msg: expect.stringContaining('410') },
-    { ...told, attempt: 5, reason: 'why', msg: 'webhook dropped' },
+    { ...line, attempt: 5, reason: 'why', msg: 'webhook dropped' },
   ]);
   expect(lines.join()).not.toContain('secret');
 });
 
-test('an endpoint verifies with standardwebhooks what it is told, and knows by the id what it is told again', async () => {
+test('an endpoint verifies events with standardwebhooks and recognises a repetition by its id', async () => {
   const secret = randomBytes(32);
   const verifier = new Webhook(secret.toString('base64'));
   const verified: unknown[] = [];
@@ -404,7 +458,10 @@ test('an endpoint verifies with standardwebhooks what it is told, and knows by t
   });
   const sender = createWebhookSender({ secrets: [secret], allowedHosts: ['127.0.0.1'], version: '1.0.0' });
   onTestFinished(() => sender.close());
-  const { settle, answered } = start(() => TAKEN, { sender, urlsFor: () => [`http://127.0.0.1:${endpoint.port}/hooks`] });
+  const { settle, answered } = start(() => TAKEN, {
+    sender,
+    urlsFor: () => [`http://127.0.0.1:${endpoint.port}/hooks`],
+  });
   settle({ id: 'msg_1', revision: 5 });
   await answered(2);
   expect(verified).toMatchObject(Array(2).fill({ type: 'message.sent', sequence: 5, data: { id: 'msg_1' } }));

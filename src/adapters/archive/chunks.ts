@@ -1,23 +1,26 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Gunzip, InflateRaw } from 'node:zlib';
-import type { Budget } from './budget.ts';
+import type { ScanBudget } from './scan-budget.ts';
 
-/** The bytes of a file, as they come. Whoever has them may stop early by `return()`, which also stops what makes them. */
+/** The bytes of a file as a stream. Calling `return()` early also stops the source. */
 export type Chunks = AsyncGenerator<Uint8Array, void, undefined>;
 
 /** A file in an archive. */
 export interface Entry {
-  /** Any text at all; a directory ends in `/`. */
+  /** May contain any characters. The name of a directory ends in `/`. */
   readonly name: string;
-  /** Null where there is nothing to look into. */
+  /** Null if the content cannot be read. */
   readonly content: Chunks | null;
 }
 
-export async function* oneChunk(bytes: Uint8Array): Chunks {
+export async function* toChunks(bytes: Uint8Array): Chunks {
   yield bytes;
 }
 
-/** The first bytes, `length` of them or more if there are as many, and then all of them from the start. */
+/**
+ * Reads at least the first `length` bytes, or all if there are fewer. Returns them and a stream of
+ * all bytes from the start.
+ */
 export async function peek(chunks: Chunks, length: number): Promise<{ head: Buffer; all: Chunks }> {
   const seen: Uint8Array[] = [];
   let size = 0;
@@ -40,15 +43,17 @@ export async function collect(chunks: Chunks): Promise<Buffer> {
   return join(parts);
 }
 
-/** Without a copy if there is only one: it may be a whole attachment. */
+/** Concatenates parts. Does not copy a single part, which may be a whole attachment. */
 function join(parts: readonly Uint8Array[]): Buffer {
   const [only] = parts;
-  return parts.length === 1 && only ? Buffer.from(only.buffer, only.byteOffset, only.byteLength) : Buffer.concat(parts);
+  return parts.length === 1 && only
+    ? Buffer.from(only.buffer, only.byteOffset, only.byteLength)
+    : Buffer.concat(parts);
 }
 
 const SLICE_BYTES = 64 * 1024;
 
-/** In small pieces, with room for other work between them. */
+/** Splits chunks into small slices, and yields to the event loop between them. */
 export async function* sliced(chunks: Chunks): Chunks {
   for await (const chunk of chunks) {
     for (let start = 0; start < chunk.length; start += SLICE_BYTES) {
@@ -58,11 +63,11 @@ export async function* sliced(chunks: Chunks): Chunks {
   }
 }
 
-/** To start an inflater takes as long as to inflate this many bytes. */
+/** Cost of starting an inflater, in bytes that can be inflated in the same time. */
 const START_COST = 64 * 1024;
 
-/** What comes out of the inflater, as far as the budget goes. */
-export async function* inflate(chunks: Chunks, inflater: Gunzip | InflateRaw, budget: Budget): Chunks {
+/** Inflates chunks, within the budget. */
+export async function* inflate(chunks: Chunks, inflater: Gunzip | InflateRaw, budget: ScanBudget): Chunks {
   budget.spend(START_COST);
   const feeding = feed(chunks, inflater);
   try {
@@ -75,7 +80,7 @@ export async function* inflate(chunks: Chunks, inflater: Gunzip | InflateRaw, bu
   }
 }
 
-/** What streams of node:stream and of streamx have in common. */
+/** The common interface of streams from node:stream and streamx. */
 interface Sink {
   readonly destroyed: boolean;
   write(chunk: Uint8Array): boolean;
@@ -86,16 +91,18 @@ interface Sink {
 }
 
 /**
- * Writes all chunks into a stream that another reads. Ends early when that is gone, and always before it resolves has it let go of the
- * chunks. Never rejects: the reader hears of errors. (A pipeline does not serve: it may settle while it still waits for a chunk, which would
- * then be lost to the next reader of them.)
+ * Writes all chunks to a stream. Stops early when the stream is destroyed. No longer reads the
+ * chunks once it resolves. Never rejects: the reader of the stream gets the errors.
+ *
+ * `pipeline` is unsuitable: it may settle while it still waits for a chunk, which would then be
+ * lost to the next reader of the chunks.
  */
 export async function feed(chunks: Chunks, sink: Sink): Promise<void> {
   sink.on('error', () => {});
   try {
     for await (const chunk of chunks) {
       if (sink.destroyed) return;
-      if (!sink.write(chunk)) await roomIn(sink);
+      if (!sink.write(chunk)) await waitForDrain(sink);
     }
     sink.end(null);
   } catch (error) {
@@ -103,7 +110,7 @@ export async function feed(chunks: Chunks, sink: Sink): Promise<void> {
   }
 }
 
-function roomIn(sink: Sink): Promise<void> {
+function waitForDrain(sink: Sink): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       sink.off('drain', done);

@@ -1,9 +1,17 @@
 import { createGunzip } from 'node:zlib';
-import type { Budget } from './budget.ts';
 import { type Chunks, type Entry, inflate } from './chunks.ts';
+import type { ScanBudget } from './scan-budget.ts';
 
-/** The one file in a gzip: under the name in its header, if it has one, and under its own name without `.gz`. */
-export async function* readGzip(name: string, head: Buffer, chunks: Chunks, budget: Budget): AsyncGenerator<Entry> {
+/**
+ * Reads the single file of a gzip. Yields it under the name in the header, if there is one, and
+ * then with its content under the name of the gzip without `.gz`.
+ */
+export async function* readGzip(
+  name: string,
+  head: Buffer,
+  chunks: Chunks,
+  budget: ScanBudget,
+): AsyncGenerator<Entry> {
   const stored = storedName(head);
   if (stored !== null) yield { name: stored, content: null };
   const inner = name.replace(/\.(?:tgz|taz)$/i, '.tar').replace(/\.gz(?:ip)?$/i, '');
@@ -13,7 +21,7 @@ export async function* readGzip(name: string, head: Buffer, chunks: Chunks, budg
 const HAS_EXTRA = 4;
 const HAS_NAME = 8;
 
-/** FNAME of RFC 1952, section 2.3.1; null if it is not there, or further on than can be seen. */
+/** Returns FNAME (RFC 1952, section 2.3.1), or null if there is none within the head. */
 function storedName(head: Buffer): string | null {
   const flags = head[3] ?? 0;
   if ((flags & HAS_NAME) === 0) return null;

@@ -2,9 +2,10 @@ import { extract } from 'tar-stream';
 import { type Chunks, type Entry, feed, sliced } from './chunks.ts';
 
 /**
- * What a tar holds, in order. The content of an entry is there until the next entry is asked for.
+ * Reads the entries of a tar in order. The content of an entry can be read until the next is
+ * requested.
  *
- * @throws {Error} when it is damaged, also after some entries
+ * @throws {Error} when the tar is damaged, possibly after some entries
  */
 export async function* readTar(chunks: Chunks): AsyncGenerator<Entry> {
   const files = extract();
@@ -21,7 +22,10 @@ export async function* readTar(chunks: Chunks): AsyncGenerator<Entry> {
   }
 }
 
-/** Stopped early, it leaves the rest for the loop above: to end the stream of one entry would end the whole archive. */
+/**
+ * Reads the content of an entry. If it is stopped early, the loop above reads the rest: ending the
+ * stream of an entry would end the whole archive.
+ */
 async function* contentOf(bytes: AsyncIterator<Uint8Array>): Chunks {
   for (let next = await bytes.next(); !next.done; next = await bytes.next()) yield next.value;
 }

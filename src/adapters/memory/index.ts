@@ -1,10 +1,10 @@
-import { boundsOfOutbox } from '../../core/outbox-room.ts';
-import type { Backend } from '../../core/ports.ts';
-import { createMemoryBooks } from './books.ts';
+import type { Backend } from '../../core/ports/backend.ts';
+import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { createMemoryIdempotency } from './idempotency.ts';
 import { createMemoryOutbox } from './outbox.ts';
 import { createMemoryQueue } from './queue.ts';
 import type { RetainedOptions } from './retained.ts';
+import { createMemorySharedState } from './shared-state.ts';
 import { createMemoryStore } from './store.ts';
 import { createMemorySuppressions } from './suppressions.ts';
 
@@ -12,42 +12,58 @@ export interface MemoryBackendOptions {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
-  /** Called when something is dropped before RETAIN, to keep memory flat. */
+  /** Called when something is dropped before RETAIN to limit memory. */
   readonly onEarlyDrop: (what: EarlyDrop) => void;
 }
 
-/** `record`: a finished message, its content, or a stored answer. `claim`: an idempotency key, so that a repeated request would send again. */
+/**
+ * What was dropped.
+ *
+ * - `record`: a settled message, its content, or a stored response.
+ * - `claim`: an idempotency key, so a repeated request would send again.
+ */
 export type EarlyDrop = 'record' | 'claim';
 
-/** Finished messages kept at most, where QUEUE_MAX_MESSAGES is smaller: five Workspace accounts’ worth of a day. */
+/**
+ * Minimum limit of settled messages, for a smaller QUEUE_MAX_MESSAGES: one day of five Workspace
+ * accounts.
+ */
 const MIN_RETAINED = 10_000;
-/** Idempotency keys kept at most, and tombstones of finished messages: far more than Gmail lets an account send in a day. */
+/**
+ * Maximum number of idempotency keys, and of tombstones of settled messages: far more than Gmail
+ * lets an account send in a day.
+ */
 const MAX_CLAIMS = 100_000;
 const MAX_CLAIM_BYTES = 64 * 1024 * 1024;
 
-/** Keeps everything in memory: quick, bounded, and lost when the process ends. */
-export function createMemoryBackend({ maxMessages, maxBytes, retainMs, onEarlyDrop }: MemoryBackendOptions): Backend {
+/** Creates the backend in memory: fast, bounded, and lost when the process ends. */
+export function createMemoryBackend({
+  maxMessages,
+  maxBytes,
+  retainMs,
+  onEarlyDrop,
+}: MemoryBackendOptions): Backend {
   const retained: RetainedOptions = {
     forMs: retainMs,
     maxCount: Math.max(MIN_RETAINED, maxMessages),
     maxBytes,
-    onEarly: () => onEarlyDrop('record'),
+    onEarlyDrop: () => onEarlyDrop('record'),
   };
   const claims: RetainedOptions = {
     forMs: retainMs,
     maxCount: MAX_CLAIMS,
     maxBytes: MAX_CLAIM_BYTES,
-    onEarly: () => onEarlyDrop('claim'),
+    onEarlyDrop: () => onEarlyDrop('claim'),
   };
   const queue = createMemoryQueue();
   return {
     durability: 'memory',
     queue,
     store: createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones: MAX_CLAIMS }),
-    idempotency: createMemoryIdempotency({ claims, answers: retained }),
+    idempotency: createMemoryIdempotency({ claims, responses: retained }),
     suppressions: createMemorySuppressions(),
-    outbox: createMemoryOutbox(boundsOfOutbox({ maxMessages, maxBytes })),
-    books: createMemoryBooks(),
+    outbox: createMemoryOutbox(outboxLimits({ maxMessages, maxBytes })),
+    sharedState: createMemorySharedState(),
     async close() {
       queue.close();
     },

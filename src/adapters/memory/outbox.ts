@@ -1,24 +1,24 @@
-import { createOutboxRoom, type Usage, usageOf } from '../../core/outbox-room.ts';
-import type { Notice, Outbox } from '../../core/ports.ts';
+import type { Notice, Outbox } from '../../core/ports/outbox.ts';
+import { createOutboxCapacity, type Usage, usageOf } from '../../core/webhooks/outbox-capacity.ts';
 
-/** An Outbox in memory. Notices are immutable, so it hands out the ones it holds. */
-export function createMemoryOutbox(bounds: Usage): Outbox {
+/** Creates an Outbox in memory. Notices are immutable, so it returns the stored objects. */
+export function createMemoryOutbox(limits: Usage): Outbox {
   const notices = new Map<string, Notice>();
-  const room = createOutboxRoom(bounds);
+  const capacity = createOutboxCapacity(limits);
 
   function remove(id: string) {
     const notice = notices.get(id);
     if (!notice) return;
     notices.delete(id);
-    room.remove(notice.url, usageOf(notice));
+    capacity.remove(notice.url, usageOf(notice));
   }
 
   return {
     async put(notice) {
-      if (!notices.has(notice.id) && !room.hasFor(notice.url, usageOf(notice))) return false;
+      if (!notices.has(notice.id) && !capacity.hasFor(notice.url, usageOf(notice))) return false;
       remove(notice.id);
       notices.set(notice.id, notice);
-      room.add(notice.url, usageOf(notice));
+      capacity.add(notice.url, usageOf(notice));
       return true;
     },
     async get(id) {

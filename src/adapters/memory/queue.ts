@@ -1,15 +1,15 @@
 import TinyQueue from 'tinyqueue';
-import type { Priority } from '../../core/message.ts';
-import type { Queue } from '../../core/ports.ts';
+import type { Priority } from '../../core/message/message.ts';
+import type { Queue } from '../../core/ports/queue.ts';
 
-/** Node cannot set a timer further ahead than this. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+/** Maximum delay of a timer in Node. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 interface Entry {
   readonly id: string;
   readonly channel: string;
   readonly priority: Priority;
-  /** On the clock of `performance.now()`. */
+  /** By `performance.now()`. */
   readonly dueAt: number;
   readonly seq: number;
 }
@@ -25,10 +25,16 @@ interface Channel {
   readonly takers: Set<(id: string) => void>;
 }
 
-/** A Queue in memory: ids that are due in one heap for each channel, by urgency, the others in another for all, by time. */
+/**
+ * Creates a Queue in memory. Each channel has a heap of its due ids by urgency. One heap for all
+ * channels holds the ids that are not due yet, by time.
+ */
 export function createMemoryQueue(): Queue & { close(): void } {
-  /** The entry that counts for an id, taken or waiting; one in a heap that is not here was rescheduled or is done. */
-  const known = new Map<string, Entry>();
+  /**
+   * The valid entry of each id, taken or waiting. An entry in a heap that is not in this map is
+   * stale: its id was rescheduled or is done.
+   */
+  const current = new Map<string, Entry>();
   const taken = new Set<Entry>();
   /** Ids that were pushed while they were taken. */
   const pushedAgain = new Map<string, PushOptions>();
@@ -45,10 +51,10 @@ export function createMemoryQueue(): Queue & { close(): void } {
 
   function put(id: string, { channel, priority, afterMs }: PushOptions) {
     const entry = { id, channel, priority, dueAt: performance.now() + Math.max(0, afterMs), seq: seq++ };
-    known.set(id, entry);
+    current.set(id, entry);
     if (afterMs > 0) {
       later.push(entry);
-      if (later.peek() === entry) arm();
+      if (later.peek() === entry) scheduleTimer();
     } else {
       makeDue(entry);
     }
@@ -58,41 +64,43 @@ export function createMemoryQueue(): Queue & { close(): void } {
     const { due, takers } = channelOf(entry.channel);
     due.push(entry);
     for (const taker of takers) {
-      const id = next(due);
+      const id = takeNext(due);
       if (id === null) return;
       takers.delete(taker);
       taker(id);
     }
   }
 
-  function next(due: TinyQueue<Entry>): string | null {
+  function takeNext(due: TinyQueue<Entry>): string | null {
     for (let entry = due.pop(); entry; entry = due.pop()) {
-      if (known.get(entry.id) !== entry) continue;
+      if (current.get(entry.id) !== entry) continue;
       taken.add(entry);
       return entry.id;
     }
     return null;
   }
 
+  /** Moves ids that have become due to their channels. */
   function promote() {
     const now = performance.now();
     for (let first = later.peek(); first && first.dueAt <= now; first = later.peek()) {
       later.pop();
       makeDue(first);
     }
-    arm();
+    scheduleTimer();
   }
 
-  function arm() {
+  function scheduleTimer() {
     clearTimeout(timer);
     const first = later.peek();
     if (!first) return;
-    timer = setTimeout(promote, Math.min(LONGEST_TIMER_MS, Math.max(0, Math.ceil(first.dueAt - performance.now()))));
+    const delayMs = Math.max(0, Math.ceil(first.dueAt - performance.now()));
+    timer = setTimeout(promote, Math.min(MAX_TIMER_MS, delayMs));
   }
 
   return {
     async push(id, options) {
-      const entry = known.get(id);
+      const entry = current.get(id);
       if (!entry) put(id, options);
       else if (taken.has(entry)) pushedAgain.set(id, options);
     },
@@ -100,41 +108,41 @@ export function createMemoryQueue(): Queue & { close(): void } {
       return new Promise((resolve, reject) => {
         if (signal.aborted) return reject(signal.reason);
         const { due, takers } = channelOf(name);
-        const id = next(due);
+        const id = takeNext(due);
         if (id !== null) return resolve(id);
-        const taker = (given: string) => {
-          signal.removeEventListener('abort', leave);
-          resolve(given);
+        const taker = (dueId: string) => {
+          signal.removeEventListener('abort', onAbort);
+          resolve(dueId);
         };
-        const leave = () => {
+        const onAbort = () => {
           takers.delete(taker);
           reject(signal.reason);
         };
-        signal.addEventListener('abort', leave, { once: true });
+        signal.addEventListener('abort', onAbort, { once: true });
         takers.add(taker);
       });
     },
     async done(id) {
-      const entry = known.get(id);
+      const entry = current.get(id);
       if (entry) taken.delete(entry);
-      known.delete(id);
+      current.delete(id);
       const again = pushedAgain.get(id);
       pushedAgain.delete(id);
       if (again) put(id, again);
     },
     async retry(id, channel, afterMs, to = channel) {
-      const entry = known.get(id);
+      const entry = current.get(id);
       if (!entry) return;
       taken.delete(entry);
       pushedAgain.delete(id);
       put(id, { channel: to, priority: entry.priority, afterMs });
     },
     async reschedule(id, channel, afterMs) {
-      const entry = known.get(id);
+      const entry = current.get(id);
       if (entry && !taken.has(entry)) put(id, { channel, priority: entry.priority, afterMs });
     },
-    async hasten(id, channel, afterMs) {
-      const entry = known.get(id);
+    async bringForward(id, channel, afterMs) {
+      const entry = current.get(id);
       if (!entry || taken.has(entry) || entry.dueAt <= performance.now() + afterMs) return;
       put(id, { channel, priority: entry.priority, afterMs });
     },

@@ -1,18 +1,19 @@
-/**
- * Keeps values for a while, within bounds that all owners share. When a bound is exceeded, the owner that holds the most loses its oldest value
- * first: an owner within its equal share loses nothing. Time is monotonic.
- */
 export interface RetainedOptions<Value = unknown> {
+  /** Lifetime of a value, in ms of the monotonic clock. */
   readonly forMs: number;
   readonly maxCount: number;
   readonly maxBytes: number;
-  /** Called with each value that is dropped before its time. */
-  readonly onEarly: (value: Value) => void;
+  /** Called with each value that is dropped before its lifetime ends. */
+  readonly onEarlyDrop: (value: Value) => void;
 }
 
+/**
+ * Values that expire, within limits that all owners share. When a limit is exceeded, the owner that
+ * holds the most loses its oldest value first: an owner within its equal share loses nothing.
+ */
 export interface Retained<Value> {
   get(key: string): Value | undefined;
-  /** Starts the key's time, or starts it anew. */
+  /** Stores a value. Its lifetime starts now, even if the key was known. */
   set(key: string, value: Value, weight: { readonly owner: string; readonly bytes: number }): void;
   delete(key: string): void;
 }
@@ -21,27 +22,34 @@ interface Entry<Value> {
   readonly key: string;
   readonly value: Value;
   readonly bytes: number;
-  readonly until: number;
+  readonly expiresAt: number;
   readonly share: Share<Value>;
 }
 
-/** What one owner holds. A Map iterates in the order of insertion, which is the order of expiry. */
+/**
+ * The entries of one owner. A Map iterates in the order of insertion, which is the order of expiry.
+ */
 interface Share<Value> {
   readonly owner: string;
   readonly entries: Map<string, Entry<Value>>;
   bytes: number;
 }
 
-export function createRetained<Value>({ forMs, maxCount, maxBytes, onEarly }: RetainedOptions<Value>): Retained<Value> {
+export function createRetained<Value>({
+  forMs,
+  maxCount,
+  maxBytes,
+  onEarlyDrop,
+}: RetainedOptions<Value>): Retained<Value> {
   const entries = new Map<string, Entry<Value>>();
   const shares = new Map<string, Share<Value>>();
-  let total = 0;
+  let totalBytes = 0;
 
   function drop({ key, bytes, share }: Entry<Value>) {
     entries.delete(key);
     share.entries.delete(key);
     share.bytes -= bytes;
-    total -= bytes;
+    totalBytes -= bytes;
     if (share.entries.size === 0) shares.delete(share.owner);
   }
 
@@ -55,7 +63,7 @@ export function createRetained<Value>({ forMs, maxCount, maxBytes, onEarly }: Re
     const now = performance.now();
     for (const share of shares.values()) {
       for (const entry of share.entries.values()) {
-        if (entry.until > now) break;
+        if (entry.expiresAt > now) break;
         drop(entry);
       }
     }
@@ -63,30 +71,32 @@ export function createRetained<Value>({ forMs, maxCount, maxBytes, onEarly }: Re
 
   /** Drops the oldest value of the owner that holds the most by this measure. */
   function dropEarly(measure: (share: Share<Value>) => number) {
-    const largest = [...shares.values()].reduce((most, share) => (measure(share) > measure(most) ? share : most));
+    const largest = [...shares.values()].reduce((most, share) =>
+      measure(share) > measure(most) ? share : most,
+    );
     const [oldest] = largest.entries.values();
     if (oldest === undefined) return;
     drop(oldest);
-    onEarly(oldest.value);
+    onEarlyDrop(oldest.value);
   }
 
   return {
     get(key) {
       const entry = entries.get(key);
-      return entry && entry.until > performance.now() ? entry.value : undefined;
+      return entry && entry.expiresAt > performance.now() ? entry.value : undefined;
     },
     set(key, value, { owner, bytes }) {
-      const former = entries.get(key);
-      if (former) drop(former);
+      const replaced = entries.get(key);
+      if (replaced) drop(replaced);
       const share = shareOf(owner);
-      const entry = { key, value, bytes, until: performance.now() + forMs, share };
+      const entry = { key, value, bytes, expiresAt: performance.now() + forMs, share };
       entries.set(key, entry);
       share.entries.set(key, entry);
       share.bytes += bytes;
-      total += bytes;
+      totalBytes += bytes;
       dropExpired();
       while (entries.size > maxCount) dropEarly((each) => each.entries.size);
-      while (total > maxBytes) dropEarly((each) => each.bytes);
+      while (totalBytes > maxBytes) dropEarly((each) => each.bytes);
     },
     delete(key) {
       const entry = entries.get(key);

@@ -1,38 +1,47 @@
-import { type Delivery, isSettled } from '../../core/delivery.ts';
-import { AppError } from '../../core/errors.ts';
-import { type Content, contentBytes, recordBytes } from '../../core/message.ts';
-import type { Store, Tombstone } from '../../core/ports.ts';
-import { matches } from '../../core/query.ts';
+import { type Delivery, isSettled } from '../../core/delivery/delivery.ts';
+import { matchesQuery } from '../../core/delivery/delivery-query.ts';
+import {
+  checkQueueCapacity,
+  isQueueFull,
+  type QueueLimits,
+  type QueueUsage,
+} from '../../core/delivery/queue-capacity.ts';
+import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
+import type { DeliveryStore, Tombstone } from '../../core/ports/delivery-store.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
 
-export interface MemoryStoreOptions {
-  /** What may wait at once: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
-  readonly maxMessages: number;
-  readonly maxBytes: number;
+export interface MemoryStoreOptions extends QueueLimits {
   readonly retained: RetainedOptions;
-  /** How many deliveries that were dropped before RETAIN are still known by their status. */
+  /**
+   * Maximum number of deliveries that were dropped before RETAIN and whose status is still known.
+   */
   readonly maxTombstones: number;
 }
 
-/** A Store in memory. Deliveries are immutable, so it hands out the ones it holds. */
-export function createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones }: MemoryStoreOptions): Store {
-  const open = new Map<string, Delivery>();
-  const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarly() {} });
+/**
+ * Creates a DeliveryStore in memory. Deliveries are immutable, so it returns the stored objects.
+ */
+export function createMemoryStore({ retained, maxTombstones, ...limits }: MemoryStoreOptions): DeliveryStore {
+  const unsettled = new Map<string, Delivery>();
+  const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
   const settled = createRetained<Delivery>({
     ...retained,
-    onEarly({ id, owner, status, finishedAt }) {
+    onEarlyDrop({ id, owner, status, finishedAt }) {
       tombstones.set(id, { id, status, finishedAt }, { owner, bytes: 0 });
-      retained.onEarly(id);
+      retained.onEarlyDrop(id);
     },
   });
-  /** Of what may be tried again. Apart, so that large ones that have to go do not take the records of others with them. */
+  /**
+   * Content of settled deliveries that can be retried. Bounded separately, so that dropping large
+   * content does not drop records too.
+   */
   const contents = createRetained<Content>(retained);
-  const timeline = createTimeline((id) => open.has(id) || settled.get(id) !== undefined);
+  const timeline = createTimeline((id) => unsettled.has(id) || settled.get(id) !== undefined);
   let bytes = 0;
 
   function find(id: string): Delivery | null {
-    const waiting = open.get(id);
+    const waiting = unsettled.get(id);
     if (waiting) return waiting;
     const record = settled.get(id);
     if (!record) return null;
@@ -40,17 +49,21 @@ export function createMemoryStore({ maxMessages, maxBytes, retained, maxTombston
     return content ? { ...record, content } : record;
   }
 
-  function admit(delivery: Delivery) {
-    if (open.size >= maxMessages) throw full(`It holds ${open.size} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
-    if (bytes + delivery.bytes > maxBytes) throw full(`It holds ${bytes} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
-    open.set(delivery.id, delivery);
+  function usage(): QueueUsage {
+    return { messages: unsettled.size, bytes };
+  }
+
+  /** Adds an unsettled delivery, within the limits. */
+  function add(delivery: Delivery) {
+    checkQueueCapacity(usage(), limits, delivery.bytes);
+    unsettled.set(delivery.id, delivery);
     bytes += delivery.bytes;
   }
 
-  function retire(delivery: Delivery) {
-    if (open.delete(delivery.id)) bytes -= delivery.bytes;
-    const { content } = delivery;
-    const { id, owner } = delivery;
+  /** Moves a delivery to the settled ones. */
+  function retain(delivery: Delivery) {
+    if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
+    const { id, owner, content } = delivery;
     settled.set(id, { ...delivery, content: null }, { owner, bytes: recordBytes(delivery) });
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
   }
@@ -59,7 +72,7 @@ export function createMemoryStore({ maxMessages, maxBytes, retained, maxTombston
     async insert(delivery) {
       const known = find(delivery.id);
       if (known) return known;
-      admit(delivery);
+      add(delivery);
       timeline.add(delivery);
       return delivery;
     },
@@ -72,11 +85,11 @@ export function createMemoryStore({ maxMessages, maxBytes, retained, maxTombston
     async update(from, to) {
       if (find(to.id)?.revision !== from.revision) return false;
       if (isSettled(to.status)) {
-        retire(to);
-      } else if (open.has(to.id)) {
-        open.set(to.id, to);
+        retain(to);
+      } else if (unsettled.has(to.id)) {
+        unsettled.set(to.id, to);
       } else {
-        admit(to);
+        add(to);
         settled.delete(to.id);
         contents.delete(to.id);
       }
@@ -84,26 +97,22 @@ export function createMemoryStore({ maxMessages, maxBytes, retained, maxTombston
     },
     async list(query) {
       const found: Delivery[] = [];
-      for (const { id, createdAt } of timeline.backwards(query.after)) {
+      for (const { id, createdAt } of timeline.newestFirst(query.after)) {
         if (found.length >= query.limit || createdAt < (query.createdAfter ?? 0)) break;
         const delivery = find(id);
-        if (delivery && matches(delivery, query)) found.push({ ...delivery, content: null });
+        if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
       }
       return found;
     },
     async *unsettled() {
-      yield* [...open.values()];
+      yield* [...unsettled.values()];
     },
-    refusal() {
-      return open.size < maxMessages && bytes < maxBytes ? null : 'queue_full';
+    refusalCode() {
+      return isQueueFull(usage(), limits) ? 'queue_full' : null;
     },
     freeBytes() {
-      return maxBytes - bytes;
+      return limits.maxBytes - bytes;
     },
-    onChangeElsewhere() {},
+    onRemoteChange() {},
   };
-}
-
-function full(detail: string): AppError {
-  return new AppError('queue_full', { detail });
 }

@@ -1,15 +1,20 @@
-import { toMailboxKey } from '../../core/address.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Suppression, SuppressionStore } from '../../core/ports.ts';
+import { toMailboxKey } from '../../core/message/address.ts';
+import type { Suppression, SuppressionStore } from '../../core/ports/suppression-store.ts';
 
-const MAX_KEPT = 100_000;
+const MAX_SUPPRESSIONS = 100_000;
 
-/** A SuppressionStore in memory. `replace` refuses with AppError `queue_full` once it has `maxKept` that were all entered by hand. */
-export function createMemorySuppressions(maxKept = MAX_KEPT): SuppressionStore {
-  // A Map iterates in the order of insertion: the oldest comes first.
+/**
+ * Creates a SuppressionStore in memory.
+ *
+ * @param maxCount `replace` throws AppError `queue_full` once it holds this many manual
+ *   suppressions
+ */
+export function createMemorySuppressions(maxCount = MAX_SUPPRESSIONS): SuppressionStore {
+  // A Map iterates in the order of insertion, so its first entry is the oldest.
   const refused = new Map<string, Suppression>();
   const manual = new Map<string, Suppression>();
-  /** The keys of both, sorted. */
+  /** Mailbox keys of both, sorted. */
   const keys: string[] = [];
 
   function find(key: string): Suppression | null {
@@ -23,10 +28,10 @@ export function createMemorySuppressions(maxKept = MAX_KEPT): SuppressionStore {
   }
 
   function makeRoom() {
-    if (keys.length < maxKept) return;
+    if (keys.length < maxCount) return;
     const [oldest] = refused.keys();
     if (oldest === undefined) {
-      const detail = `There is no room for another suppression: all ${maxKept} that are kept were entered by hand. Remove some first.`;
+      const detail = `The suppression list is full: it holds ${maxCount} manual suppressions. Remove some first.`;
       throw new AppError('queue_full', { detail });
     }
     drop(oldest);
@@ -58,7 +63,7 @@ export function createMemorySuppressions(maxKept = MAX_KEPT): SuppressionStore {
   };
 }
 
-/** Where a key is in a sorted list, or would be. */
+/** Returns the index of a key in a sorted list, or the index at which to insert it. */
 function lowerBound(sorted: readonly string[], key: string): number {
   let from = 0;
   let to = sorted.length;

@@ -1,27 +1,30 @@
-import type { Place } from '../../core/ports.ts';
+import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 
 const MIN_BEFORE_COMPACTION = 1024;
 
-/** The places of all deliveries, in order. It holds on to those that are gone until there are as many as of the others. */
+/**
+ * The positions of all deliveries, sorted. Positions of dropped deliveries stay until they may make
+ * up half of the list.
+ */
 export interface Timeline {
-  add(place: Place): void;
-  /** From the newest, or from the one before `after`, to the oldest. */
-  backwards(after: Place | null): Iterable<Place>;
+  add(position: ListPosition): void;
+  /** Iterates from the newest, or from the one before `after`, to the oldest. */
+  newestFirst(after: ListPosition | null): Iterable<ListPosition>;
 }
 
-/** @param isKept whether there still is such a delivery */
-export function createTimeline(isKept: (id: string) => boolean): Timeline {
-  let places: Place[] = [];
+/** @param exists returns whether the store still has a delivery */
+export function createTimeline(exists: (id: string) => boolean): Timeline {
+  let positions: ListPosition[] = [];
   let compactAt = MIN_BEFORE_COMPACTION;
 
-  /** How many places come before this one. */
-  function rank(place: Place): number {
+  /** Returns the number of positions before this one. */
+  function rank(position: ListPosition): number {
     let low = 0;
-    let high = places.length;
+    let high = positions.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const other = places[middle];
-      if (other && compare(other, place) < 0) low = middle + 1;
+      const other = positions[middle];
+      if (other && compare(other, position) < 0) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -29,24 +32,25 @@ export function createTimeline(isKept: (id: string) => boolean): Timeline {
 
   return {
     add({ createdAt, id }) {
-      const place = { createdAt, id };
-      const last = places.at(-1);
-      if (last === undefined || compare(last, place) < 0) places.push(place);
-      else places.splice(rank(place), 0, place);
-      if (places.length < compactAt) return;
-      places = places.filter((known) => isKept(known.id));
-      compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * places.length);
+      const position = { createdAt, id };
+      const last = positions.at(-1);
+      if (last === undefined || compare(last, position) < 0) positions.push(position);
+      else positions.splice(rank(position), 0, position);
+      if (positions.length < compactAt) return;
+      positions = positions.filter((each) => exists(each.id));
+      compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * positions.length);
     },
-    *backwards(after) {
-      // A copy would cost too much; what is added or compacted meanwhile does not disturb a walk without pauses.
-      for (let i = (after === null ? places.length : rank(after)) - 1; i >= 0; i--) {
-        const place = places[i];
-        if (place) yield place;
+    *newestFirst(after) {
+      // Not copied, which would be expensive. The caller must iterate without pauses: a change of
+      // the list meanwhile would disturb it.
+      for (let i = (after === null ? positions.length : rank(after)) - 1; i >= 0; i--) {
+        const position = positions[i];
+        if (position) yield position;
       }
     },
   };
 }
 
-function compare(a: Place, b: Place): number {
+function compare(a: ListPosition, b: ListPosition): number {
   return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }

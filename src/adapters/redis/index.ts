@@ -1,79 +1,97 @@
 import type { Redis } from 'ioredis';
-import { boundsOfOutbox } from '../../core/outbox-room.ts';
-import type { Backend, RateCounters } from '../../core/ports.ts';
-import { ABSENT_AFTER_MS } from '../../core/seats.ts';
-import { createRedisBooks } from './books.ts';
-import { createRedisIdempotency } from './idempotency.ts';
-import { inspect } from './inspect.ts';
-import { type Link, openLink } from './link.ts';
-import { createRedisOutbox } from './outbox.ts';
-import { openRedisQueue } from './queue.ts';
-import { createRedisRates } from './rates.ts';
-import { startRetention } from './retention.ts';
-import { createRedisStore } from './store.ts';
-import { createRedisSuppressions } from './suppressions.ts';
-import { RedisOpenError, reasonOf } from './trouble.ts';
+import { ABSENT_AFTER_MS } from '../../core/accounts/connection-shares.ts';
+import type { Backend } from '../../core/ports/backend.ts';
+import type { RateCounters } from '../../core/ports/rate-counter.ts';
+import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
+import { type Connection, openConnection } from './connection/connection.ts';
+import { RedisOpenError, reasonOf } from './connection/redis-errors.ts';
+import { checkServer } from './connection/server-check.ts';
+import { openRedisQueue } from './queue/queue.ts';
+import { createRedisRateCounter } from './rate-counter.ts';
+import { createRedisSharedState } from './shared-state.ts';
+import { createRedisIdempotency } from './store/idempotency.ts';
+import { createRedisOutbox } from './store/outbox.ts';
+import { startRetention } from './store/retention.ts';
+import { createRedisStore } from './store/store.ts';
+import { createRedisSuppressions } from './store/suppressions.ts';
 
-/** In that time an instance gives so many signs of life, and somebody looks so often for what instances that have died had taken. */
-const BEATS = 15;
-const SEARCHES = 3;
+/** Heartbeats that an instance sends within `absentAfterMs`. */
+const HEARTBEATS = 15;
+/** Searches for the ids of dead instances within `absentAfterMs`. */
+const RECLAIMS = 3;
 
 export interface RedisBackendOptions {
-  /** `redis:` or `rediss:`, with user, password and database if need be. */
+  /** `redis:` or `rediss:`, optionally with user, password and database. */
   readonly url: string;
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
-  /** Told when Redis cannot be used any more, and with null when it can again. */
-  readonly onTrouble: (reason: string | null) => void;
-  /** {@link ABSENT_AFTER_MS}, or less to make tests quick: what an instance has taken stays its own for so long without a sign of life. */
+  /**
+   * Called with the reason when Redis becomes unavailable, and with null when it is available
+   * again.
+   */
+  readonly onAvailabilityChange: (reason: string | null) => void;
+  /**
+   * Time without a heartbeat after which an instance counts as dead and the ids it had taken become
+   * due again. {@link ABSENT_AFTER_MS} unless a test needs less.
+   */
   readonly absentAfterMs?: number | undefined;
 }
 
 export interface RedisBackend extends Backend {
   readonly rates: RateCounters;
-  /** For what else is to be shared. Its commands fail at once while Redis is away. */
+  /**
+   * The connection, for anything else to be shared. Its commands fail at once while Redis is away.
+   */
   readonly client: Redis;
-  /** What this Redis may lose, as it is set up: sentences for the log. */
+  /** What the configuration of this Redis puts at risk, as sentences for the log. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Keeps everything in Redis, for any number of instances.
+ * Opens the backend that stores everything in Redis, for any number of instances.
  *
- * @throws {RedisOpenError} Redis cannot be reached, refuses us, or is too old
+ * @throws {RedisOpenError} Redis cannot be reached, refuses the login, or is too old
  */
 export async function openRedisBackend(options: RedisBackendOptions): Promise<RedisBackend> {
-  const { url, absentAfterMs = ABSENT_AFTER_MS, onTrouble } = options;
-  const link = await openLink({ url, aliveMs: absentAfterMs, beatMs: Math.ceil(absentAfterMs / BEATS), onTrouble });
+  const { url, absentAfterMs = ABSENT_AFTER_MS, onAvailabilityChange } = options;
+  const connection = await openConnection({
+    url,
+    absentAfterMs,
+    heartbeatMs: Math.ceil(absentAfterMs / HEARTBEATS),
+    onAvailabilityChange,
+  });
   try {
-    return await assemble(link, options);
+    return await createBackend(connection, options);
   } catch (error) {
-    await link.close();
+    await connection.close();
     throw error instanceof RedisOpenError ? error : new RedisOpenError(reasonOf(error));
   }
 }
 
-async function assemble(link: Link, options: RedisBackendOptions): Promise<RedisBackend> {
+async function createBackend(connection: Connection, options: RedisBackendOptions): Promise<RedisBackend> {
   const { maxMessages, maxBytes, retainMs, absentAfterMs = ABSENT_AFTER_MS } = options;
-  const warnings = await inspect(link.redis);
-  const queue = await openRedisQueue(link, { lockMs: absentAfterMs, stalledMs: Math.ceil(absentAfterMs / SEARCHES) });
-  const retention = startRetention(link);
+  const warnings = await checkServer(connection.redis);
+  const queue = await openRedisQueue(connection, {
+    lockMs: absentAfterMs,
+    reclaimEveryMs: Math.ceil(absentAfterMs / RECLAIMS),
+  });
+  const retention = startRetention(connection);
   return {
     durability: 'redis',
     queue,
-    store: createRedisStore(link, { maxMessages, maxBytes, retainMs }),
-    idempotency: createRedisIdempotency(link, retainMs),
-    suppressions: createRedisSuppressions(link),
-    outbox: createRedisOutbox(link, boundsOfOutbox({ maxMessages, maxBytes })),
-    books: createRedisBooks(link),
-    rates: createRedisRates(link),
-    client: link.redis,
+    store: createRedisStore(connection, { maxMessages, maxBytes, retainMs }),
+    idempotency: createRedisIdempotency(connection, retainMs),
+    suppressions: createRedisSuppressions(connection),
+    outbox: createRedisOutbox(connection, outboxLimits({ maxMessages, maxBytes })),
+    sharedState: createRedisSharedState(connection),
+    rates: createRedisRateCounter(connection),
+    client: connection.redis,
     warnings,
     async close() {
       retention.stop();
       await queue.close();
-      await link.close();
+      await connection.close();
     },
   };
 }

@@ -1,54 +1,68 @@
-/** All that Outtray keeps in Redis stands under this, BullMQ’s queues too. */
+/** Prefix of every key that Outtray writes to Redis, including those of BullMQ's queues. */
 export const PREFIX = 'outtray';
 
 const key = (...parts: readonly string[]) => [PREFIX, ...parts].join(':');
 
-/** What is kept in Redis, and where. A colon divides the parts, so that no name of ours is ever that of a channel, which has none. */
+/**
+ * The keys in Redis and what they hold.
+ *
+ * Each name has a colon. A channel name is URL-encoded and has none, so the two never collide.
+ */
 export const KEYS = {
-  /** Hash: revision, bytes, record, and the content if there is one. It expires once the delivery has been settled for RETAIN. */
+  /**
+   * Hash: revision, bytes, record, and the content if there is one. It expires when the delivery
+   * has been settled for RETAIN.
+   */
   delivery: (id: string) => key('store:delivery', id),
-  /** Set of the ids of those that are not settled. */
+  /** Set: ids of unsettled deliveries. */
   unsettled: key('store:unsettled'),
-  /** Hash: how many messages are not settled, and their bytes. */
+  /** Hash: number of unsettled deliveries, and their bytes. */
   usage: key('store:usage'),
-  /** Sorted set, in the order of their bytes: see places.ts. */
+  /** Sorted set: members of all deliveries in byte order, see timeline-member.ts. */
   timeline: key('store:timeline'),
-  /** Sorted set of the places of settled ones, by when they leave. */
-  leaving: key('store:leaving'),
-  /** Hash: what is to be in the queue, and is not known to be yet, by id. */
-  unqueued: key('queue:unqueued'),
-  /** Hash: in which channel an id stands, taken or not. */
+  /** Sorted set: timeline members of settled deliveries, by the time they expire. */
+  expiring: key('store:leaving'),
+  /** Hash: pending pushes by id, see pending-push.ts. */
+  pendingPushes: key('queue:unqueued'),
+  /** Hash: the channel of each id, taken or not. */
   channels: key('queue:channels'),
-  /** Hash: a claim, its receipt once it is accepted, and the answer if one is stored. */
+  /**
+   * Hash: an idempotency claim, its receipt once it is accepted, and the response if one is stored.
+   */
   claim: (name: string) => key('claim', name),
-  /** Hash: the time that all instances go by, and the time of day of Redis when it was written down. */
+  /** Hash: the time that all instances share, and Redis's time of day when it was written. */
   clock: key('clock'),
-  /** Exists while the instance lives. */
-  alive: (instance: string) => key('alive', instance),
+  /** Exists while the instance sends heartbeats. */
+  heartbeat: (instance: string) => key('alive', instance),
   /** Hash: suppressions by mailbox key. */
   suppressions: key('suppressions'),
-  /** Sorted set of the mailbox keys. */
+  /** Sorted set: the mailbox keys of all suppressions. */
   mailboxes: key('suppressions:order'),
   /** Hash: notices by id. */
   notices: key('outbox:notices'),
-  /** Hash: what each notice occupies, and its endpoint. */
+  /** Hash: bytes and endpoint of each notice. */
   noticeSizes: key('outbox:sizes'),
-  /** Hash: what they occupy together, and for each endpoint. */
+  /** Hash: number and bytes of all notices, and of each endpoint's. */
   noticeUsage: key('outbox:usage'),
-  /** Hash: revision and value. */
-  book: (name: string) => key('book', name),
-  /** What is spent in the window of a rate limit. It expires with the window. */
+  /** Hash: a shared value and the usage counted beside it. See shared-state-scripts.ts. */
+  sharedValue: (name: string) => key('shared', name),
+  /** Hash: revision and value, as version 0.1 stored them. */
+  formerSharedValue: (name: string) => key('book', name),
+  /** Amount spent in the current window of a rate limit. It expires with the window. */
   rate: (kind: string, name: string) => key('rate', kind, name),
 } as const;
 
-/** What instances tell each other, by name. Unlike keys, these are the same in every database of a Redis. */
-export interface News {
-  /** An instance, and the id of a delivery that it has settled or deferred. */
+/**
+ * Names of the pub/sub channels by topic. Redis shares these between its databases, unlike keys, so
+ * each name contains the database number.
+ */
+export interface PubSubChannels {
+  /** An instance settled or deferred a delivery. */
   readonly changed: string;
-  /** An instance, and a channel in which something may be due. */
+  /** An id may be due in a channel of the queue. */
   readonly due: string;
 }
 
-export function newsOf(db: number): News {
+export function toPubSubChannels(db: number): PubSubChannels {
   return { changed: key(`${db}`, 'changed'), due: key(`${db}`, 'due') };
 }

@@ -1,8 +1,12 @@
+import type { LookupAddress } from 'node:dns';
+import { hostname } from 'node:os';
 import { rootCertificates } from 'node:tls';
 import type { SMTPConnectionOptions } from 'nodemailer/lib/smtp-connection';
-import type { Resolve } from './resolve.ts';
 
-/** Our own limits on an attempt, in ms: nodemailer's socket timeout never cuts a server that trickles. */
+/**
+ * Time limits of one attempt, in ms. Enforced here, because nodemailer's socket timeout never fires
+ * for a server that trickles data.
+ */
 export interface Deadlines {
   readonly dnsMs: number;
   /** TCP and TLS. */
@@ -10,9 +14,12 @@ export interface Deadlines {
   readonly greetingMs: number;
   /** The whole request for an access token. */
   readonly tokenMs: number;
-  /** From the start of the attempt until the body goes out. */
+  /** From the start of the attempt until the body is sent. */
   readonly setupMs: number;
-  /** From the start of the body until the final reply (RFC 5321, 4.5.3.2: 10 minutes for the reply alone). */
+  /**
+   * From the start of the body until the final reply. RFC 5321, 4.5.3.2 allows 10 minutes for that
+   * reply.
+   */
   readonly bodyMs: number;
 }
 
@@ -25,21 +32,27 @@ export const DEADLINES: Deadlines = {
   bodyMs: 600_000,
 };
 
-/** A server, and how to speak with it. */
+/**
+ * Returns every address of a host, or rejects with the system's code, such as ENOTFOUND or
+ * EAI_AGAIN.
+ */
+export type Resolve = (host: string) => Promise<readonly LookupAddress[]>;
+
+/** An SMTP server and how to connect to it. */
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
   /** With `never`, no credentials are sent. */
   readonly tls: 'starttls' | 'implicit' | 'never';
-  /** What EHLO says: a dotted host name, since smtp-relay.gmail.com refuses an address literal. */
+  /** Name in EHLO: a dotted host name, since smtp-relay.gmail.com rejects address literals. */
   readonly ehloName: string;
-  /** A CA to trust besides those of Node, as PEM. */
+  /** PEM of a CA to trust in addition to Node's. */
   readonly ca: string | null;
   readonly deadlines: Deadlines;
   readonly resolve: Resolve;
 }
 
-/** The same as nodemailer takes it, without a login. */
+/** Maps the options to those of nodemailer's connection, without a login. */
 export function toConnectionOptions({ host, port, tls, ehloName, ca, deadlines }: ServerOptions) {
   return {
     host,
@@ -57,10 +70,24 @@ export function toConnectionOptions({ host, port, tls, ehloName, ca, deadlines }
 }
 
 /**
- * Said explicitly: Node's defaults follow NODE_TLS_REJECT_UNAUTHORIZED and `--tls-min-v1.0`.
+ * Sets certificate checks and the TLS version explicitly, because Node's defaults follow
+ * NODE_TLS_REJECT_UNAUTHORIZED and `--tls-min-v1.0`.
  *
- * @param ca trusted besides those of Node, as PEM
+ * @param ca PEM of a CA to trust in addition to Node's
  */
 export function toTlsOptions(ca: string | null) {
-  return { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...(ca ? { ca: [...rootCertificates, ca] } : {}) } as const;
+  return {
+    rejectUnauthorized: true,
+    minVersion: 'TLSv1.2',
+    ...(ca ? { ca: [...rootCertificates, ca] } : {}),
+  } as const;
+}
+
+/**
+ * The EHLO name for an account: the host name of this machine if it has a dot, else the domain of
+ * `user`.
+ */
+export function defaultEhloName(user: string): string {
+  const name = hostname();
+  return /^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/.test(name) ? name : user.slice(user.lastIndexOf('@') + 1);
 }

@@ -1,23 +1,24 @@
-import type { ReadCredentials } from '../../core/credentials.ts';
-import type { AttemptWatch, Fault, Job, Outcome, Transport } from '../../core/ports.ts';
-import { classify } from './classify.ts';
-import type { Progress } from './failure.ts';
-import { createLogins } from './login.ts';
-import { toOwnForm } from './mime.ts';
-import { openPool, type Pool, type PoolResult } from './pool.ts';
-import { parseReply } from './reply-text.ts';
-import { type Resolve, resolveHost } from './resolve.ts';
-import { DEADLINES, type Deadlines, type ServerOptions } from './server-options.ts';
+import type { ReadCredentials } from '../../core/accounts/credentials.ts';
+import { type Fault, type Job, type Outcome, UNREACHABLE_CODES } from '../../core/delivery/outcome.ts';
+import type { AttemptObserver, Transport } from '../../core/ports/transport.ts';
+import { createLoginProvider } from './auth/login.ts';
+import { openPool, type Pool, type PoolResult } from './connection/pool.ts';
+import { resolveHost } from './connection/resolve.ts';
+import { classify } from './errors/classify.ts';
+import type { AttemptProgress } from './errors/nodemailer-errors.ts';
+import { parseReply } from './errors/reply-parser.ts';
+import { normalizeAddress } from './mime/mail-options.ts';
+import { DEADLINES, type Deadlines, type Resolve, type ServerOptions } from './server-options.ts';
 
-/** How long a server that stood in for a better one is kept before the better one is tried again. */
+/** How long a fallback server is used before the preferred one is tried again, in ms. */
 const RETURN_AFTER_MS = 5 * 60_000;
 
 export interface TransportOptions {
   /** In order of preference; at least one. */
   readonly servers: readonly Pick<ServerOptions, 'host' | 'port' | 'tls'>[];
-  /** The account that logs in. */
+  /** User name of the account. */
   readonly user: string;
-  /** Null: nobody logs in. */
+  /** Null: the transport does not log in. */
   readonly credentials: ReadCredentials | null;
   readonly ehloName: string;
   readonly ca?: string | null;
@@ -27,69 +28,90 @@ export interface TransportOptions {
 }
 
 /** A server that could not be reached, and why. */
-interface Unreachable {
+interface UnreachableServer {
   readonly pool: Pool;
   readonly fault: Fault;
 }
 
-/** No message was about to go. */
-const NO_SESSION: Progress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
+/** The progress of a login without a message. */
+const NOT_STARTED: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
 
-/** The way to Gmail: one pool a server, the first that can be reached. */
+/**
+ * Opens the transport of one account: one connection pool per server, using the first server that
+ * can be reached.
+ */
 export function openTransport(options: TransportOptions): Transport {
-  const { user, credentials, ehloName, ca = null, deadlines = DEADLINES, returnAfterMs = RETURN_AFTER_MS, resolve = resolveHost } = options;
-  const logins = credentials && createLogins(user, credentials, deadlines);
-  const pools = options.servers.map((server) => openPool({ ...server, logins, ehloName, ca, deadlines, resolve }));
-  let preferred = 0;
+  const {
+    user,
+    credentials,
+    ehloName,
+    ca = null,
+    deadlines = DEADLINES,
+    returnAfterMs = RETURN_AFTER_MS,
+    resolve = resolveHost,
+  } = options;
+  const loginProvider = credentials && createLoginProvider(user, credentials, deadlines);
+  const pools = options.servers.map((server) =>
+    openPool({ ...server, loginProvider, ehloName, ca, deadlines, resolve }),
+  );
+  let currentIndex = 0;
   let returnAt = 0;
 
-  /** The server that worked last and those after it; all of them when it is time to try the first again. */
-  function candidates(): Pool[] {
-    if (preferred > 0 && performance.now() >= returnAt) preferred = 0;
-    return [...pools.slice(preferred), ...pools.slice(0, preferred)];
+  /**
+   * Returns the pools in the order to try: from the one that worked last, or from the first if its
+   * retry is due.
+   */
+  function poolsToTry(): Pool[] {
+    if (currentIndex > 0 && performance.now() >= returnAt) currentIndex = 0;
+    return [...pools.slice(currentIndex), ...pools.slice(0, currentIndex)];
   }
 
-  function settleOn(pool: Pool) {
+  function useFromNowOn(pool: Pool) {
     const index = pools.indexOf(pool);
-    if (index === preferred) return;
-    preferred = index;
+    if (index === currentIndex) return;
+    currentIndex = index;
     returnAt = performance.now() + returnAfterMs;
   }
 
-  /** Asks one server after the other up to the first that can be reached, and stays with it. If there is none: the first, and what all said. */
-  async function askInOrder<Answer extends { readonly fault: Fault | null }>(
-    ask: (pool: Pool) => Promise<{ readonly answer: Answer; readonly progress: Progress }>,
-  ): Promise<{ readonly answer: Answer } | Unreachable> {
-    const unreachable: Unreachable[] = [];
-    for (const pool of candidates()) {
-      const { answer, progress } = await ask(pool);
-      if (!answer.fault || !isUnreachable(answer.fault, progress)) {
-        settleOn(pool);
-        return { answer };
+  /** Runs `attempt` on one server after the other, until one can be reached. */
+  async function tryServers<Result extends { readonly fault: Fault | null }>(
+    attempt: (pool: Pool) => Promise<{ readonly result: Result; readonly progress: AttemptProgress }>,
+  ): Promise<
+    | { readonly kind: 'reached'; readonly result: Result }
+    | ({ readonly kind: 'unreachable' } & UnreachableServer)
+  > {
+    const unreachable: UnreachableServer[] = [];
+    for (const pool of poolsToTry()) {
+      const { result, progress } = await attempt(pool);
+      if (!result.fault || !isUnreachable(result.fault, progress)) {
+        useFromNowOn(pool);
+        return { kind: 'reached', result };
       }
-      unreachable.push({ pool, fault: answer.fault });
+      unreachable.push({ pool, fault: result.fault });
     }
-    return noServer(unreachable);
+    return { kind: 'unreachable', ...summarize(unreachable) };
   }
 
   return {
-    async send(job, watch) {
-      const asked = await askInOrder((pool) => sendOnLiveConnection(pool, job, watch));
-      if ('answer' in asked) return asked.answer;
-      return { accepted: [], refused: [], reply: null, fault: asked.fault, server: asked.pool.server };
+    async send(job, observer) {
+      const tried = await tryServers((pool) => sendOnLiveConnection(pool, job, observer));
+      if (tried.kind === 'reached') return tried.result;
+      const { pool, fault } = tried;
+      return { accepted: [], refused: [], reply: null, fault, server: pool.server };
     },
     async verify() {
-      const asked = await askInOrder(async (pool) => {
+      const tried = await tryServers(async (pool) => {
         const failure = await pool.verify();
-        return { answer: { fault: failure && markUnusable(classify(failure.error, NO_SESSION), true) }, progress: NO_SESSION };
+        const fault = failure && withNoSession(classify(failure.error, NOT_STARTED), true);
+        return { result: { fault }, progress: NOT_STARTED };
       });
-      return 'answer' in asked ? asked.answer.fault : asked.fault;
+      return tried.kind === 'reached' ? tried.result.fault : tried.fault;
     },
-    keep(atMost) {
-      // The one in use comes last: it has what the others leave.
-      const others = pools.filter((_pool, i) => i !== preferred);
-      const elsewhere = others.reduce((sum, pool) => sum + pool.keep(0), 0);
-      return elsewhere + (pools[preferred]?.keep(atMost - elsewhere) ?? 0);
+    closeIdleConnections(maxConnections) {
+      // The current pool comes last, so that it keeps what the others do not use.
+      const otherPools = pools.filter((_pool, index) => index !== currentIndex);
+      const elsewhere = otherPools.reduce((sum, pool) => sum + pool.closeIdle(0), 0);
+      return elsewhere + (pools[currentIndex]?.closeIdle(maxConnections - elsewhere) ?? 0);
     },
     async close() {
       for (const pool of pools) pool.close();
@@ -97,58 +119,76 @@ export function openTransport(options: TransportOptions): Transport {
   };
 }
 
-/** A pooled connection that was ended before anything was read is replaced at once: a new one at the latest is not replaced again. */
-async function sendOnLiveConnection(pool: Pool, job: Job, watch: AttemptWatch | undefined) {
+/**
+ * Sends the message. Replaces a pooled connection that turns out to be dead before any part of the
+ * message was read. Ends, since a new connection is never replaced.
+ */
+async function sendOnLiveConnection(pool: Pool, job: Job, observer: AttemptObserver | undefined) {
   for (;;) {
-    const result = await pool.send(job, watch);
-    const answer = toOutcome(result, pool.server);
-    if (!foundDead(result, answer)) return { answer, progress: result.progress };
+    const poolResult = await pool.send(job, observer);
+    const result = toOutcome(poolResult, pool.server);
+    if (!isDeadConnection(poolResult, result)) return { result, progress: poolResult.progress };
   }
 }
 
-function foundDead(result: PoolResult, { fault }: Outcome): boolean {
-  return 'replaceable' in result && result.replaceable && fault?.error.code === 'connection_lost';
+function isDeadConnection(result: PoolResult, { fault }: Outcome): boolean {
+  return result.kind === 'failed' && result.replaceable && fault?.error.code === 'connection_lost';
 }
 
 function toOutcome(result: PoolResult, server: string): Outcome {
-  if ('info' in result) {
+  if (result.kind === 'accepted') {
     const { info, progress } = result;
     return {
-      accepted: info.accepted.map(toOwnForm),
-      refused: refusedIn(info, progress),
+      accepted: info.accepted.map(normalizeAddress),
+      refused: refusedRecipients(info, progress),
       reply: parseReply(info.response),
       fault: null,
       server,
     };
   }
   const { error, progress, reused } = result;
-  const fault = markUnusable(classify(error, progress), !reused && !progress.bodyStarted);
-  return { accepted: [], refused: refusedIn(error, progress), reply: fault.error.smtp, fault, server };
+  const fault = withNoSession(classify(error, progress), !reused && !progress.bodyStarted);
+  return {
+    accepted: [],
+    refused: refusedRecipients(error, progress),
+    reply: fault.error.smtp,
+    fault,
+    server,
+  };
 }
 
-/** @param isNew the session was new, and the server had not asked for the message */
-function markUnusable(fault: Fault, isNew: boolean): Fault {
-  return isNew && fault.scope === 'connection' ? { ...fault, noSession: true } : fault;
+/** @param failedEarly the session was new, and the server had not asked for the message */
+function withNoSession(fault: Fault, failedEarly: boolean): Fault {
+  return failedEarly && fault.scope === 'connection' ? { ...fault, noSession: true } : fault;
 }
 
-/** The recipients refused at RCPT, as nodemailer lists them with a success and with an error alike. */
-function refusedIn(source: unknown, progress: Progress): Outcome['refused'] {
-  if (typeof source !== 'object' || source === null || !('rejectedErrors' in source) || !Array.isArray(source.rejectedErrors)) return [];
+/** The recipients refused at RCPT. Nodemailer lists them both in its result and in its error. */
+function refusedRecipients(source: unknown, progress: AttemptProgress): Outcome['refused'] {
+  if (
+    typeof source !== 'object' ||
+    source === null ||
+    !('rejectedErrors' in source) ||
+    !Array.isArray(source.rejectedErrors)
+  )
+    return [];
   return source.rejectedErrors.map((error: { recipient: string }) => ({
-    email: toOwnForm(error.recipient),
+    email: normalizeAddress(error.recipient),
     fault: classify(error, progress),
   }));
 }
 
-/** Whether another server may do better: this one could not be reached, as opposed to answering badly. */
-function isUnreachable(fault: Fault, { sessionReady }: Progress): boolean {
-  return !sessionReady && ['dns_failed', 'connect_failed', 'connect_timeout'].includes(fault.error.code);
+/**
+ * True if the server could not be reached, so that another one may succeed. False if it sent any
+ * reply.
+ */
+function isUnreachable(fault: Fault, { sessionReady }: AttemptProgress): boolean {
+  return !sessionReady && UNREACHABLE_CODES.includes(fault.error.code);
 }
 
-/** The first server and its fault, with what every server said. */
-function noServer(tried: readonly Unreachable[]): Unreachable {
-  const [first] = tried;
+/** Returns the first server and its fault, with a detail that lists the failure of every server. */
+function summarize(servers: readonly UnreachableServer[]): UnreachableServer {
+  const [first] = servers;
   if (!first) throw new Error('a transport needs a server');
-  const detail = tried.map(({ pool, fault }) => `${pool.server}: ${fault.error.detail}`).join(' ');
+  const detail = servers.map(({ pool, fault }) => `${pool.server}: ${fault.error.detail}`).join(' ');
   return { pool: first.pool, fault: { ...first.fault, error: { ...first.fault.error, detail } } };
 }

@@ -1,21 +1,26 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Commits } from './commits.ts';
+import type { GroupCommit } from './group-commit.ts';
 
+/** Row of the table `books` that stores the clock. */
 const NAME = 'clock';
-const LOOK_EVERY_MS = 1000;
-/** Change of the wall clock, compared with this one, after which both are written down again, in ms. */
+const CHECK_EVERY_MS = 1000;
+/** Change of the wall clock, relative to this one, after which both are stored again, in ms. */
 const JUMP_MS = 1000;
 
 /**
- * Epoch ms, whole ones, by a clock that goes with the file: it starts as the wall clock, runs monotonic, and goes on at the next start. So neither a jump of the
- * wall clock nor a restart after one changes how long something is kept, or waits. While nothing runs it goes by the wall clock, but never back.
+ * A clock that belongs to the file.
+ *
+ * It starts at the wall clock's time, is monotonic while the process runs, and continues after a
+ * restart. So neither a jump of the wall clock nor a restart after one changes how long something
+ * is kept or waits. While no process runs it follows the wall clock, but never goes back.
  */
 export interface FileClock {
+  /** Epoch ms, an integer. */
   now(): number;
 }
 
-/** Both clocks at one moment, as they are kept: among the books. */
-interface Kept {
+/** Both clocks at one moment. */
+interface StoredClock {
   readonly file: number;
   readonly wall: number;
 }
@@ -23,37 +28,41 @@ interface Kept {
 export function openFileClock(db: DatabaseSync): FileClock {
   const row = db.prepare('SELECT value FROM books WHERE name = ?').get(NAME);
   const wall = Date.now();
-  const kept: Kept = row ? JSON.parse(String(row.value)) : { file: wall, wall };
-  const start = kept.file + Math.max(0, wall - kept.wall) - performance.now();
+  const stored: StoredClock = row ? JSON.parse(String(row.value)) : { file: wall, wall };
+  const start = stored.file + Math.max(0, wall - stored.wall) - performance.now();
   return { now: () => Math.floor(start + performance.now()) };
 }
 
-/** Writes down what the wall clock is by the clock of the file, now and whenever that has changed. */
-export function keepFileClock(db: DatabaseSync, { now }: FileClock, commits: Commits): { stop(): void } {
+/** Stores both clocks now, whenever the wall clock has jumped, and at the end. */
+export function persistFileClock(
+  db: DatabaseSync,
+  { now }: FileClock,
+  groupCommit: GroupCommit,
+): { stop(): void } {
   const write = db.prepare('INSERT OR REPLACE INTO books VALUES (?, ?)');
-  let known: number | null = null;
+  let storedDifference: number | null = null;
 
-  function keep() {
+  function store() {
     const wall = Date.now();
     const difference = wall - now();
-    if (known !== null && Math.abs(difference - known) < JUMP_MS) return;
-    const kept: Kept = { file: now(), wall };
-    commits
-      .write(() => write.run(NAME, JSON.stringify(kept)))
+    if (storedDifference !== null && Math.abs(difference - storedDifference) < JUMP_MS) return;
+    const clock: StoredClock = { file: now(), wall };
+    groupCommit
+      .write(() => write.run(NAME, JSON.stringify(clock)))
       .then(
         () => {
-          known = difference;
+          storedDifference = difference;
         },
         () => {},
       );
   }
 
-  keep();
-  const timer = setInterval(keep, LOOK_EVERY_MS).unref();
+  store();
+  const timer = setInterval(store, CHECK_EVERY_MS).unref();
   return {
     stop() {
       clearInterval(timer);
-      keep();
+      store();
     },
   };
 }

@@ -1,19 +1,27 @@
 import { closeSync, openSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type FileId, identify, isSameFile, LOG_LIMIT_BYTES, type OpenFile, watchOpenFile } from './open-file.ts';
+import {
+  type FileId,
+  isSameFile,
+  LOG_LIMIT_BYTES,
+  type OpenFile,
+  readFileId,
+  watchFile,
+} from './file-watch.ts';
 import { migrate } from './schema.ts';
-import { toFileError } from './trouble.ts';
+import { toFileError } from './sqlite-errors.ts';
 
-/** A process that is ending may still hold the file for a moment. */
+/** Wait for a process that is ending and may still hold the file, in ms. */
 const LOCK_WAIT_MS = 500;
 
 /**
- * - An exclusive lock, taken before the log is first used: no other process reads or writes the file, there is no shared memory, and the lock
- *   dies with its holder. It is a POSIX lock: this process must never open the file in any other way, for closing that would give up the lock.
+ * - The lock is exclusive and taken before the log is first used: no other process reads or writes
+ *   the file, there is no shared memory, and the lock ends with its process. It is a POSIX lock, so
+ *   this process must never open the file in any other way: closing that would release the lock.
  * - A transaction is synced before COMMIT returns.
- * - What is deleted is overwritten: a body that was dropped is not in the file any more.
- * - The log is folded into the file every 2000 pages (8 MB), and a large message does not leave it large.
+ * - Deleted data is overwritten, so a dropped message body is no longer in the file.
+ * - The log is checkpointed every 2000 pages (8 MB). A large message does not leave it large.
  */
 const PRAGMAS = `
   PRAGMA locking_mode = EXCLUSIVE;
@@ -26,29 +34,30 @@ const PRAGMAS = `
 `;
 
 /**
- * Opens the file for this process alone, made and brought to the newest schema if need be.
+ * Opens the file for this process alone. Creates it and migrates it to the newest schema if
+ * necessary.
  *
  * @throws {SqliteFileError}
  */
 export function openDatabase(file: string): { readonly db: DatabaseSync; readonly openFile: OpenFile } {
-  // An absolute path: SQLite would take `:memory:` and `file:…` for something else.
+  // Absolute, because SQLite gives `:memory:` and `file:…` another meaning.
   const path = resolve(file);
   let db: DatabaseSync | undefined;
-  // What is made now is for this user alone: it holds mail.
+  // New files hold mail, so only this user may read them.
   const umask = process.umask(0o077);
   try {
-    create(path);
+    createIfMissing(path);
     let opened: FileId | null;
     do {
       db?.close();
-      opened = identify(path);
+      opened = readFileId(path);
       db = new DatabaseSync(path, { timeout: LOCK_WAIT_MS });
       db.exec(PRAGMAS);
       db.exec('BEGIN IMMEDIATE; COMMIT');
-      // Another file may have taken its place meanwhile.
-    } while (opened === null || !isSameFile(opened, identify(path)));
+      // Repeats if the file was replaced meanwhile.
+    } while (opened === null || !isSameFile(opened, readFileId(path)));
     migrate(db, path);
-    return { db, openFile: watchOpenFile(db, path, opened) };
+    return { db, openFile: watchFile(db, path, opened) };
   } catch (error) {
     db?.close();
     throw toFileError(error, path);
@@ -57,8 +66,11 @@ export function openDatabase(file: string): { readonly db: DatabaseSync; readonl
   }
 }
 
-/** Creates the file if there is none, so that it can be identified before SQLite opens it. SQLite says why it cannot be. */
-function create(path: string): void {
+/**
+ * Creates the file if there is none, so that its id can be read before SQLite opens it. Ignores
+ * errors: SQLite reports them when it opens the file.
+ */
+function createIfMissing(path: string): void {
   try {
     closeSync(openSync(path, 'ax'));
   } catch {}

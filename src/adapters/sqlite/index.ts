@@ -1,41 +1,46 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { boundsOfOutbox } from '../../core/outbox-room.ts';
-import type { Backend, Queue } from '../../core/ports.ts';
-import { createSqliteBooks } from './books.ts';
-import { keepFileClock, openFileClock } from './clock.ts';
-import { createCommits } from './commits.ts';
+import type { Backend } from '../../core/ports/backend.ts';
+import type { Queue } from '../../core/ports/queue.ts';
+import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
+import { openFileClock, persistFileClock } from './clock.ts';
 import { openDatabase } from './database.ts';
+import type { OpenFile } from './file-watch.ts';
+import { createGroupCommit } from './group-commit.ts';
 import { createSqliteIdempotency } from './idempotency.ts';
-import type { OpenFile } from './open-file.ts';
 import { createSqliteOutbox } from './outbox.ts';
 import { refillQueue } from './recovery.ts';
 import { startRetention } from './retention.ts';
+import { createSqliteSharedState } from './shared-state.ts';
+import { toFileError } from './sqlite-errors.ts';
 import { createSqliteStore } from './store.ts';
 import { createSqliteSuppressions } from './suppressions.ts';
-import { toFileError } from './trouble.ts';
 
 export interface SqliteBackendOptions {
-  /** A path. The file is made if there is none, its folder is not. */
+  /** Path of the file. It is created if it does not exist; its folder must exist. */
   readonly file: string;
-  /** Empty, in memory: what is due, and when, is read from the file at every start. It is closed with the backend. */
+  /**
+   * An empty queue in memory, which is filled from the file. The file does not store the queue,
+   * because it follows from the deliveries. Closed with the backend.
+   */
   readonly queue: Queue & { close(): void };
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
-  /** Told when nothing can be written any more, and with null when it can again. */
-  readonly onTrouble: (reason: string | null) => void;
+  /** Called with the reason when writing fails, and with null when it works again. */
+  readonly onAvailabilityChange: (reason: string | null) => void;
 }
 
 /**
- * Keeps everything in one file, for one process: what it has resolved is synced to the disk.
+ * Opens the backend that stores everything in one file, for one process. A change that has resolved
+ * is synced to the disk.
  *
- * @throws {SqliteFileError} the file is in use, is no database of Outtray’s, or cannot be written
+ * @throws {SqliteFileError} the file is in use, is not a database of Outtray, or cannot be written
  */
 export async function openSqliteBackend(options: SqliteBackendOptions): Promise<Backend> {
   const { file, queue } = options;
   const { db, openFile } = openDatabase(file);
   try {
-    return await assemble(db, openFile, options);
+    return await createBackend(db, openFile, options);
   } catch (error) {
     queue.close();
     db.close();
@@ -43,32 +48,32 @@ export async function openSqliteBackend(options: SqliteBackendOptions): Promise<
   }
 }
 
-async function assemble(
+async function createBackend(
   db: DatabaseSync,
   openFile: OpenFile,
-  { queue, maxMessages, maxBytes, retainMs, onTrouble }: SqliteBackendOptions,
+  { queue, maxMessages, maxBytes, retainMs, onAvailabilityChange }: SqliteBackendOptions,
 ): Promise<Backend> {
   const clock = openFileClock(db);
-  const commits = createCommits(db, { openFile, now: clock.now, onTrouble });
+  const groupCommit = createGroupCommit(db, { openFile, now: clock.now, onAvailabilityChange });
   const backend = {
     durability: 'disk',
     queue,
-    store: createSqliteStore(db, commits, { maxMessages, maxBytes, retainMs }),
-    idempotency: createSqliteIdempotency(db, commits, retainMs),
-    suppressions: createSqliteSuppressions(db, commits),
-    outbox: createSqliteOutbox(db, commits, boundsOfOutbox({ maxMessages, maxBytes })),
-    books: createSqliteBooks(db, commits),
+    store: createSqliteStore(db, groupCommit, { maxMessages, maxBytes, retainMs }),
+    idempotency: createSqliteIdempotency(db, groupCommit, retainMs),
+    suppressions: createSqliteSuppressions(db, groupCommit),
+    outbox: createSqliteOutbox(db, groupCommit, outboxLimits({ maxMessages, maxBytes })),
+    sharedState: createSqliteSharedState(db, groupCommit),
   } as const;
   await refillQueue(db, queue, clock.now());
-  const clockwork = keepFileClock(db, clock, commits);
-  const retention = startRetention(db, commits);
+  const clockWriter = persistFileClock(db, clock, groupCommit);
+  const retention = startRetention(db, groupCommit);
   return {
     ...backend,
     async close() {
-      clockwork.stop();
+      clockWriter.stop();
       retention.stop();
       queue.close();
-      commits.close();
+      groupCommit.close();
       db.close();
     },
   };

@@ -1,18 +1,19 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Delivery } from '../../core/delivery.ts';
-import type { DeliveryQuery, Place, Store, Unsettled } from '../../core/ports.ts';
-import { matches } from '../../core/query.ts';
-import { parseRecord } from '../../core/record.ts';
-import type { Commits } from './commits.ts';
+import type { Delivery } from '../../core/delivery/delivery.ts';
+import { decodeRecord } from '../../core/delivery/delivery-codec.ts';
+import type { DeliveryQuery, ListPosition } from '../../core/delivery/delivery-query.ts';
+import { matchesQuery } from '../../core/delivery/delivery-query.ts';
+import type { DeliveryStore, Unsettled } from '../../core/ports/delivery-store.ts';
+import type { GroupCommit } from './group-commit.ts';
 
-/** Read at once, however few of them are asked for: a millisecond or two. */
-const PAGE = 100;
+/** Number of rows read at once, however few of them match. Takes a millisecond or two. */
+const PAGE_SIZE = 100;
 
 interface Row {
   readonly created_at: number;
   readonly id: string;
-  /** Null if the columns show that it is not asked for. */
+  /** Null if the columns show that the delivery does not match. */
   readonly record: string | null;
 }
 
@@ -24,13 +25,16 @@ type UnsettledRow = Omit<Unsettled, 'error' | 'scheduledAt' | 'expiresAt'> & {
   readonly expires_at: number | null;
 };
 
-/** Reads many deliveries, page by page, and lets the event loop turn between the pages. */
-export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, 'list' | 'unsettled'> {
+/** Reads many deliveries page by page, and yields to the event loop between the pages. */
+export function createListing(
+  db: DatabaseSync,
+  groupCommit: GroupCommit,
+): Pick<DeliveryStore, 'list' | 'unsettled'> {
   const page = db.prepare(`
     WITH page AS (
       SELECT place, created_at, id FROM deliveries
       WHERE (created_at, id) < (:createdAt, :id) AND created_at >= :createdAfter
-      ORDER BY created_at DESC, id DESC LIMIT ${PAGE}
+      ORDER BY created_at DESC, id DESC LIMIT ${PAGE_SIZE}
     )
     SELECT page.created_at, page.id, record FROM page
     LEFT JOIN deliveries ON deliveries.place = page.place
@@ -44,40 +48,43 @@ export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, '
       json_extract(record, '$.scheduledAt') AS scheduled_at, json_extract(record, '$.expiresAt') AS expires_at
     FROM deliveries
     WHERE leaves_at IS NULL AND (created_at, place) > (?, ?)
-    ORDER BY created_at, place LIMIT ${PAGE}
+    ORDER BY created_at, place LIMIT ${PAGE_SIZE}
   `);
 
-  function readPage({ owner, statuses, createdAfter }: DeliveryQuery, { createdAt, id }: Place): Row[] {
-    const asked = { owner, statuses: statuses && JSON.stringify(statuses), createdAfter: createdAfter ?? 0 };
-    return page.all({ ...asked, createdAt, id, now: commits.now() }) as unknown as Row[];
+  function readPage(query: DeliveryQuery, { createdAt, id }: ListPosition): Row[] {
+    const { owner, statuses, createdAfter } = query;
+    const filter = { owner, statuses: statuses && JSON.stringify(statuses), createdAfter: createdAfter ?? 0 };
+    return page.all({ ...filter, createdAt, id, now: groupCommit.now() }) as unknown as Row[];
+  }
+
+  function readUnsettled(createdAt: number, place: number): Promise<UnsettledRow[]> {
+    return groupCommit.read(() => unsettledPage.all(createdAt, place) as unknown as UnsettledRow[]);
   }
 
   return {
     async list(query) {
       const found: Delivery[] = [];
-      let after: Place | null = startOf(query);
+      let after: ListPosition | null = startOf(query);
       while (after) {
-        const from: Place = after;
-        const rows = await commits.read(() => readPage(query, from));
+        const from: ListPosition = after;
+        const rows = await groupCommit.read(() => readPage(query, from));
         for (const { record } of rows) {
           if (record === null) continue;
-          const delivery = parseRecord(record, null);
-          if (matches(delivery, query)) found.push(delivery);
+          const delivery = decodeRecord(record, null);
+          if (matchesQuery(delivery, query)) found.push(delivery);
           if (found.length === query.limit) return found;
         }
-        after = rows.length < PAGE ? null : placeOf(rows.at(-1));
+        after = rows.length < PAGE_SIZE ? null : positionOf(rows.at(-1));
         if (after) await nextTurn();
       }
       return found;
     },
     async *unsettled() {
-      let last: readonly [number, number] | null = [Number.NEGATIVE_INFINITY, 0];
+      let last: readonly [createdAt: number, place: number] | null = [Number.NEGATIVE_INFINITY, 0];
       while (last) {
-        const [createdAt, place]: readonly [number, number] = last;
-        const rows = (await commits.read(() => unsettledPage.all(createdAt, place))) as unknown as UnsettledRow[];
-        for (const { id, account, status, error, scheduled_at: scheduledAt, expires_at: expiresAt } of rows)
-          yield { id, account, status, error: error === null ? null : JSON.parse(error), scheduledAt, expiresAt };
-        const end: UnsettledRow | undefined = rows.length < PAGE ? undefined : rows.at(-1);
+        const rows: UnsettledRow[] = await readUnsettled(...last);
+        for (const row of rows) yield toUnsettled(row);
+        const end = rows.length < PAGE_SIZE ? undefined : rows.at(-1);
         last = end ? [end.created_at, end.place] : null;
         if (last) await nextTurn();
       }
@@ -85,12 +92,23 @@ export function createListing(db: DatabaseSync, commits: Commits): Pick<Store, '
   };
 }
 
-/** The place in the list before the first that can be asked for: no id is before ''. */
-function startOf({ after, createdBefore }: DeliveryQuery): Place {
+/** Returns a position before the first delivery that can match. No id sorts before ''. */
+function startOf({ after, createdBefore }: DeliveryQuery): ListPosition {
   const before = { createdAt: createdBefore ?? Number.MAX_SAFE_INTEGER, id: '' };
   return after && after.createdAt < before.createdAt ? after : before;
 }
 
-function placeOf(row: Row | undefined): Place | null {
+function positionOf(row: Row | undefined): ListPosition | null {
   return row ? { createdAt: row.created_at, id: row.id } : null;
+}
+
+function toUnsettled({ id, account, status, error, scheduled_at, expires_at }: UnsettledRow): Unsettled {
+  return {
+    id,
+    account,
+    status,
+    error: error === null ? null : JSON.parse(error),
+    scheduledAt: scheduled_at,
+    expiresAt: expires_at,
+  };
 }

@@ -1,82 +1,91 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { createOutboxRoom, type OutboxRoom, type Usage, usageOf } from '../../core/outbox-room.ts';
-import type { Notice, Outbox } from '../../core/ports.ts';
-import type { Commits } from './commits.ts';
+import type { Notice, Outbox } from '../../core/ports/outbox.ts';
+import {
+  createOutboxCapacity,
+  type OutboxCapacity,
+  type Usage,
+  usageOf,
+} from '../../core/webhooks/outbox-capacity.ts';
+import type { GroupCommit } from './group-commit.ts';
 
-/** Read at once of what is pending. */
-const PAGE = 200;
+/** Number of pending notices read at once. */
+const PAGE_SIZE = 200;
 
 interface Row {
   readonly place: number;
   readonly notice: string;
 }
 
-/** An Outbox in a file. What each endpoint holds is counted in memory, from the file at the start. */
-export function createSqliteOutbox(db: DatabaseSync, commits: Commits, bounds: Usage): Outbox {
+/**
+ * Creates an Outbox in a file. The usage of each endpoint is read at startup and counted in memory.
+ */
+export function createSqliteOutbox(db: DatabaseSync, groupCommit: GroupCommit, limits: Usage): Outbox {
   const get = db.prepare('SELECT notice FROM notices WHERE id = ?');
   const insert = db.prepare('INSERT INTO notices (id, url, bytes, notice) VALUES (?, ?, ?, ?)');
   const replace = db.prepare('UPDATE notices SET url = ?, bytes = ?, notice = ? WHERE place = ?');
   const remove = db.prepare('DELETE FROM notices WHERE id = ? RETURNING url, bytes');
-  const held = db.prepare('SELECT place, url, bytes FROM notices WHERE id = ?');
-  const page = db.prepare(`SELECT place, notice FROM notices WHERE place > ? ORDER BY place LIMIT ${PAGE}`);
-  const room = roomOf(db, bounds);
+  const find = db.prepare('SELECT place, url, bytes FROM notices WHERE id = ?');
+  const page = db.prepare(
+    `SELECT place, notice FROM notices WHERE place > ? ORDER BY place LIMIT ${PAGE_SIZE}`,
+  );
+  const capacity = readCapacity(db, limits);
 
   return {
     put(notice) {
       const { id, url } = notice;
       const usage = usageOf(notice);
-      return commits.write((onRollback) => {
-        const former = held.get(id) as { place: number; url: string; bytes: number } | undefined;
-        if (!former && !room.hasFor(url, usage)) return false;
-        if (former) {
-          const given = { notices: 1, bytes: former.bytes };
-          replace.run(url, usage.bytes, JSON.stringify(notice), former.place);
-          room.remove(former.url, given);
-          onRollback(() => room.add(former.url, given));
+      return groupCommit.write((onRollback) => {
+        const stored = find.get(id) as { place: number; url: string; bytes: number } | undefined;
+        if (!stored && !capacity.hasFor(url, usage)) return false;
+        if (stored) {
+          const storedUsage = { notices: 1, bytes: stored.bytes };
+          replace.run(url, usage.bytes, JSON.stringify(notice), stored.place);
+          capacity.remove(stored.url, storedUsage);
+          onRollback(() => capacity.add(stored.url, storedUsage));
         } else {
           insert.run(id, url, usage.bytes, JSON.stringify(notice));
         }
-        room.add(url, usage);
-        onRollback(() => room.remove(url, usage));
+        capacity.add(url, usage);
+        onRollback(() => capacity.remove(url, usage));
         return true;
       });
     },
     get(id) {
-      return commits.read(() => parse(get.get(id)));
+      return groupCommit.read(() => parseNotice(get.get(id)));
     },
     remove(id) {
-      return commits.write((onRollback) => {
-        const gone = remove.get(id) as { url: string; bytes: number } | undefined;
-        if (!gone) return;
-        const usage = { notices: 1, bytes: gone.bytes };
-        room.remove(gone.url, usage);
-        onRollback(() => room.add(gone.url, usage));
+      return groupCommit.write((onRollback) => {
+        const removed = remove.get(id) as { url: string; bytes: number } | undefined;
+        if (!removed) return;
+        const usage = { notices: 1, bytes: removed.bytes };
+        capacity.remove(removed.url, usage);
+        onRollback(() => capacity.add(removed.url, usage));
       });
     },
     async *pending() {
       let last: number | undefined = 0;
       while (last !== undefined) {
         const after: number = last;
-        const rows = (await commits.read(() => page.all(after))) as unknown as Row[];
+        const rows = (await groupCommit.read(() => page.all(after))) as unknown as Row[];
         for (const { notice } of rows) yield JSON.parse(notice);
-        last = rows.length < PAGE ? undefined : rows.at(-1)?.place;
+        last = rows.length < PAGE_SIZE ? undefined : rows.at(-1)?.place;
         if (last !== undefined) await nextTurn();
       }
     },
   };
 }
 
-function roomOf(db: DatabaseSync, bounds: Usage): OutboxRoom {
-  const room = createOutboxRoom(bounds);
-  for (const { url, notices, bytes } of db
+function readCapacity(db: DatabaseSync, limits: Usage): OutboxCapacity {
+  const capacity = createOutboxCapacity(limits);
+  const rows = db
     .prepare('SELECT url, count(*) AS notices, sum(bytes) AS bytes FROM notices GROUP BY url')
-    .all()) {
-    room.add(String(url), { notices: Number(notices), bytes: Number(bytes) });
-  }
-  return room;
+    .all();
+  for (const { url, notices, bytes } of rows)
+    capacity.add(String(url), { notices: Number(notices), bytes: Number(bytes) });
+  return capacity;
 }
 
-function parse(row: Record<string, unknown> | undefined): Notice | null {
+function parseNotice(row: Record<string, unknown> | undefined): Notice | null {
   return row ? JSON.parse(String(row.notice)) : null;
 }

@@ -1,20 +1,27 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { SqliteFileError } from './trouble.ts';
+import { SqliteFileError } from './sqlite-errors.ts';
 
-/** Marks a file as Outtray’s: “Otry”. */
+/** Marks a file as a database of Outtray: "Otry". */
 const APPLICATION_ID = 0x4f747279;
 
 /**
- * What brings a file from one version of the schema to the next: the version of a file is how many of these it has seen. Only ever added to.
+ * Migrations from one version of the schema to the next. The version of a file is the number of
+ * migrations that it has had. Never change one; only add to the list.
  *
- * - `deliveries`: `record` is the truth, the columns repeat what is searched for. `due_at`: when the queue is to give it, if not at once; negative by the clock of the file.
- *   `leaves_at`: when a settled one goes, by the clock of the file; null while it is unsettled. `record` comes last, so that a search reads no more than it must.
- *   `deliveries_unsettled` has all that a start needs: of a long queue not one page of the table is read for it.
- * - `contents`: apart from the records, so that a change of status does not write the body again.
- * - `idempotency`: `receipt` is null until the request is accepted, `answer` until one is stored, `leaves_at` while the request is in progress.
- * - `suppressions`: `key` is the mailbox key in UTF-16BE, whose bytes sort as code units do.
+ * - `deliveries`: `record` holds the delivery; the other columns repeat fields of it for searches.
+ *   `due_at`: when it is due after a restart, see delivery-rows.ts. `leaves_at`: when a settled
+ *   delivery expires, by the clock of the file; null while it is unsettled. `record` is last, so
+ *   that a search reads no more than necessary. The index `deliveries_unsettled` covers everything
+ *   a start needs, so a start with a long queue reads no page of the table.
+ * - `contents`: separate from the records, so that a change of status does not write the body
+ *   again.
+ * - `idempotency`: `receipt` is null until the request is accepted, `answer` until a response is
+ *   stored,
+ *   `leaves_at` while the request is in progress.
+ * - `books`: shared values as JSON. `usage`: what is counted beside them, one row for each bucket.
+ * - `suppressions`: `key` is the mailbox key in UTF-16BE, whose bytes sort in code unit order.
  */
-export const STEPS: readonly string[] = [
+export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE deliveries (
     place INTEGER PRIMARY KEY,
@@ -57,14 +64,23 @@ export const STEPS: readonly string[] = [
   CREATE TABLE probe (only INTEGER PRIMARY KEY CHECK (only = 1), at INTEGER NOT NULL) STRICT;
   `,
   'ALTER TABLE idempotency ADD COLUMN receipt TEXT',
+  `
+  CREATE TABLE usage (
+    name TEXT NOT NULL,
+    leaves_at INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    recipients INTEGER NOT NULL,
+    PRIMARY KEY (name, leaves_at)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 /**
- * Brings the file to the newest version, in one transaction.
+ * Migrates the file to the newest version, in one transaction.
  *
- * @throws {SqliteFileError} it is of a newer version than this program knows, or of another program
+ * @throws {SqliteFileError} the file has a version that is too new, or belongs to another program
  */
-export function migrate(db: DatabaseSync, file: string, steps = STEPS): void {
+export function migrate(db: DatabaseSync, file: string, steps = MIGRATIONS): void {
   const version = readVersion(db, file, steps);
   if (version === steps.length) return;
   db.exec('BEGIN IMMEDIATE');
@@ -73,18 +89,22 @@ export function migrate(db: DatabaseSync, file: string, steps = STEPS): void {
 }
 
 /**
- * The version of the schema that the file has, from 0 for an empty one.
+ * Returns the schema version of the file, 0 for an empty one.
  *
- * @throws {SqliteFileError} it is of a newer version than this program knows, or of another program
+ * @throws {SqliteFileError} the file has a version that is too new, or belongs to another program
  */
-export function readVersion(db: DatabaseSync, file: string, steps = STEPS): number {
+export function readVersion(db: DatabaseSync, file: string, steps = MIGRATIONS): number {
   const version = readPragma(db, 'user_version');
   if (readPragma(db, 'application_id') !== APPLICATION_ID && !isEmpty(db)) {
-    throw new SqliteFileError(`${file} is a database of another program. Name another file; one that does not exist is made.`);
+    throw new SqliteFileError(
+      `${file} is a database of another program. Name another file in QUEUE_URL; it is created if it does not exist.`,
+    );
   }
   if (version > steps.length) {
-    const versions = `it has version ${version} of the schema, this one knows ${steps.length}`;
-    throw new SqliteFileError(`${file} was written by a newer Outtray (${versions}). Start that one, or name another file.`);
+    const versions = `its schema has version ${version}, this Outtray supports ${steps.length}`;
+    throw new SqliteFileError(
+      `${file} was written by a newer Outtray (${versions}). Start that version, or name another file in QUEUE_URL.`,
+    );
   }
   return version;
 }

@@ -1,62 +1,61 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { isSettled } from '../../core/delivery.ts';
-import { AppError } from '../../core/errors.ts';
-import type { Store } from '../../core/ports.ts';
-import type { Commits, OnRollback } from './commits.ts';
+import { isSettled } from '../../core/delivery/delivery.ts';
+import {
+  checkQueueCapacity,
+  isQueueFull,
+  type QueueLimits,
+  type QueueUsage,
+} from '../../core/delivery/queue-capacity.ts';
+import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import { prepareDeliveryRows } from './delivery-rows.ts';
+import type { GroupCommit, OnRollback } from './group-commit.ts';
 import { createListing } from './listing.ts';
-import { prepareRows } from './rows.ts';
 
-export interface SqliteStoreOptions {
-  /** What may wait at once: QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES. */
-  readonly maxMessages: number;
-  readonly maxBytes: number;
+export interface SqliteStoreOptions extends QueueLimits {
   readonly retainMs: number;
 }
 
-interface Totals {
-  readonly messages: number;
-  readonly bytes: number;
-}
-
-/** A Store in a file. What waits is counted in memory, from the file at the start. */
-export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessages, maxBytes, retainMs }: SqliteStoreOptions): Store {
-  const rows = prepareRows(db, retainMs, commits.now);
-  let open = totalsOf(db);
+/**
+ * Creates a DeliveryStore in a file. The usage of unsettled deliveries is read at startup and
+ * counted in memory.
+ */
+export function createSqliteStore(
+  db: DatabaseSync,
+  groupCommit: GroupCommit,
+  { retainMs, ...limits }: SqliteStoreOptions,
+): DeliveryStore {
+  const rows = prepareDeliveryRows(db, retainMs, groupCommit.now);
+  let unsettled = readUsage(db);
 
   function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
-    const before = open;
-    open = { messages: open.messages + sign, bytes: open.bytes + sign * bytes };
+    const before = unsettled;
+    unsettled = { messages: unsettled.messages + sign, bytes: unsettled.bytes + sign * bytes };
     onRollback(() => {
-      open = before;
+      unsettled = before;
     });
-  }
-
-  function refuseWithoutRoom(bytes: number) {
-    const { messages, bytes: held } = open;
-    if (messages >= maxMessages) throw full(`It holds ${messages} messages; QUEUE_MAX_MESSAGES allows ${maxMessages}.`);
-    if (held + bytes > maxBytes) throw full(`It holds ${held} bytes; QUEUE_MAX_BYTES allows ${maxBytes}.`);
   }
 
   return {
     insert(delivery) {
-      return commits.write((onRollback) => {
+      return groupCommit.write((onRollback) => {
         const known = rows.find(delivery.id);
         if (known) return known;
-        refuseWithoutRoom(delivery.bytes);
+        checkQueueCapacity(unsettled, limits, delivery.bytes);
         rows.insert(delivery);
         count(delivery.bytes, 1, onRollback);
         return delivery;
       });
     },
     get(id) {
-      return commits.read(() => rows.find(id));
+      return groupCommit.read(() => rows.find(id));
     },
     update(from, to) {
-      return commits.write((onRollback) => {
-        const head = rows.head(to.id);
+      return groupCommit.write((onRollback) => {
+        const head = rows.findHead(to.id);
         if (head?.revision !== from.revision) return false;
-        const [wasSettled, settles] = [head.leaves_at !== null, isSettled(to.status)];
-        if (wasSettled && !settles) refuseWithoutRoom(head.bytes);
+        const wasSettled = head.leaves_at !== null;
+        const settles = isSettled(to.status);
+        if (wasSettled && !settles) checkQueueCapacity(unsettled, limits, head.bytes);
         rows.update(head.place, to);
         if (wasSettled !== settles) count(head.bytes, settles ? -1 : 1, onRollback);
         return true;
@@ -64,24 +63,24 @@ export function createSqliteStore(db: DatabaseSync, commits: Commits, { maxMessa
     },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
-    ...createListing(db, commits),
-    refusal() {
-      if (commits.isFailing()) return 'queue_unavailable';
-      return open.messages < maxMessages && open.bytes < maxBytes ? null : 'queue_full';
+    ...createListing(db, groupCommit),
+    refusalCode() {
+      if (groupCommit.isFailing()) return 'queue_unavailable';
+      return isQueueFull(unsettled, limits) ? 'queue_full' : null;
     },
     freeBytes() {
-      return maxBytes - open.bytes;
+      return limits.maxBytes - unsettled.bytes;
     },
-    trouble: () => commits.checkFile(),
-    onChangeElsewhere() {},
+    healthProblem: () => groupCommit.checkFile(),
+    onRemoteChange() {},
   };
 }
 
-function totalsOf(db: DatabaseSync): Totals {
-  const totals = db.prepare('SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL').get();
-  return totals as unknown as Totals;
-}
-
-function full(detail: string): AppError {
-  return new AppError('queue_full', { detail });
+function readUsage(db: DatabaseSync): QueueUsage {
+  const usage = db
+    .prepare(
+      'SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL',
+    )
+    .get();
+  return usage as unknown as QueueUsage;
 }

@@ -1,9 +1,9 @@
-import type { TemplateInfo } from '../../core/ports.ts';
+import type { TemplateInfo } from '../../core/ports/templates.ts';
 import { type Block, createCompiler } from './compile.ts';
+import { runAll, TemplatesError } from './file-errors.ts';
 import { PART_FILES, type TemplateFiles } from './files.ts';
-import { TemplatesError, tryEach } from './trouble.ts';
 
-/** The parts of a template, ready to be filled in; null for one that it does not have. */
+/** The compiled parts of a template. A part that it does not have is null. */
 export type TemplateParts = Readonly<Record<keyof typeof PART_FILES, Block | null>>;
 
 export interface Template {
@@ -15,9 +15,9 @@ export interface Template {
 export type Catalogue = ReadonlyMap<string, Template>;
 
 /**
- * Makes templates of files.
+ * Compiles all templates.
  *
- * @throws {TemplatesError} naming every file that has a mistake, also of partials that nobody includes
+ * @throws {TemplatesError} listing every file with an error, including partials that are never used
  */
 export function parseTemplates({ ids, texts }: TemplateFiles): Catalogue {
   const compile = createCompiler(texts);
@@ -25,23 +25,32 @@ export function parseTemplates({ ids, texts }: TemplateFiles): Catalogue {
 
   function parseTemplate(id: string): void {
     const toPart = (file: string) => (texts.has(`${id}/${file}`) ? compile(`${id}/${file}`) : null);
-    const parts = { subject: toPart(PART_FILES.subject), html: toPart(PART_FILES.html), text: toPart(PART_FILES.text) };
+    const parts = {
+      subject: toPart(PART_FILES.subject),
+      html: toPart(PART_FILES.html),
+      text: toPart(PART_FILES.text),
+    };
     if (parts.html === null && parts.text === null) {
-      const mend = 'or begin the name of the directory with "_" to leave it out';
-      throw new TemplatesError([`${id} has neither ${PART_FILES.html} nor ${PART_FILES.text}: add one of them, ${mend}.`]);
+      const fix = 'add one of them, or begin the name of the directory with "_" to exclude it';
+      throw new TemplatesError([`${id} has neither ${PART_FILES.html} nor ${PART_FILES.text}: ${fix}.`]);
     }
     templates.set(id, { info: toInfo(id, parts), parts });
   }
 
-  // Each file by itself too: a template tells of the first mistake in it, and some partials are in none.
-  tryEach([...[...texts.keys()].map((path) => () => compile(path)), ...ids.map((id) => () => parseTemplate(id))]);
+  // Files are also compiled individually: a template reports only its first error, and some
+  // partials are not used by any template.
+  runAll([
+    ...[...texts.keys()].map((path) => () => compile(path)),
+    ...ids.map((id) => () => parseTemplate(id)),
+  ]);
   return templates;
 }
 
 function toInfo(id: string, parts: TemplateParts): TemplateInfo {
   const variables = new Map<string, boolean>();
   for (const block of Object.values(parts)) {
-    for (const [name, required] of block?.variables ?? []) variables.set(name, required || variables.get(name) === true);
+    for (const [name, required] of block?.variables ?? [])
+      variables.set(name, required || variables.get(name) === true);
   }
   return {
     id,

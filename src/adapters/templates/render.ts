@@ -1,45 +1,52 @@
-import { hasControlCharacters } from '../../core/address.ts';
-import type { Rendered } from '../../core/ports.ts';
-import { createBudget } from './budget.ts';
+import { hasControlCharacters } from '../../core/message/address.ts';
+import type { Rendered } from '../../core/ports/templates.ts';
 import type { TemplateParts } from './catalogue.ts';
 import type { Block } from './compile.ts';
-import { createComplaints, templateFailed, toTemplateFailed, VARIABLES } from './failure.ts';
-import { fill } from './fill.ts';
+import { renderBlock } from './render-block.ts';
+import { createRenderBudget } from './render-budget.ts';
+import { createVariableErrors, templateFailed, toTemplateFailed, VARIABLES } from './render-errors.ts';
 
 /** RFC 5322, section 2.1.1. */
 const MAX_SUBJECT_LENGTH = 998;
 
 /**
- * Fills a template in. The time it takes and the length of what it makes are bounded, whatever the variables are.
+ * Renders a template. The time and the length of the result are bounded for any variables.
  *
- * @throws {AppError} `template_failed` with every variable that is missing or cannot be written
+ * @throws {AppError} `template_failed` with every variable that is missing or cannot be rendered
  */
 export function render(parts: TemplateParts, variables: Readonly<Record<string, unknown>>): Rendered {
-  const budget = createBudget();
-  const complaints = createComplaints();
+  const budget = createRenderBudget();
+  const errors = createVariableErrors();
 
-  function fillPart(block: Block | null, isHeader: boolean): string | null {
-    return block && fill(block, { value: variables, pointer: VARIABLES, parent: null }, { budget, complaints, isHeader });
+  function renderPart(block: Block | null, isHeader: boolean): string | null {
+    return (
+      block &&
+      renderBlock(block, { value: variables, pointer: VARIABLES, parent: null }, { budget, errors, isHeader })
+    );
   }
 
-  const subject = fillPart(parts.subject, true);
-  const html = fillPart(parts.html, false);
-  const text = fillPart(parts.text, false);
-  if (complaints.all.length > 0) throw toTemplateFailed(complaints.all);
+  const subject = renderPart(parts.subject, true);
+  const html = renderPart(parts.html, false);
+  const text = renderPart(parts.text, false);
+  if (errors.all.length > 0) throw toTemplateFailed(errors.all);
   return { subject: subject === null ? null : toSubject(subject), html, text };
 }
 
-/** Without the line break that ends the file. */
+/** Removes the line breaks at the end of the file, and checks the subject. */
 function toSubject(text: string): string {
   const subject = text.replace(/(?:\r?\n)+$/, '');
-  if (subject.trim() === '') throw templateFailed('too_short', 'Filled in, the subject is empty: give the variables that stand in it.');
+  if (subject.trim() === '')
+    throw templateFailed('too_short', 'The rendered subject is empty: provide the variables that it uses.');
   if (hasControlCharacters(subject)) {
-    const mend = 'keep subject.txt to one line, and let no partial in it end with a line break';
-    throw templateFailed('control_character', `Filled in, the subject has a line break or another control character: ${mend}.`);
+    const fix = 'keep subject.txt to one line, and end no partial in it with a line break';
+    throw templateFailed(
+      'control_character',
+      `The rendered subject contains a line break or another control character: ${fix}.`,
+    );
   }
   if (subject.length > MAX_SUBJECT_LENGTH) {
-    const limit = `${subject.length} characters, and at most ${MAX_SUBJECT_LENGTH} fit`;
-    throw templateFailed('too_long', `Filled in, the subject has ${limit}: give shorter texts.`);
+    const length = `${subject.length} characters, but at most ${MAX_SUBJECT_LENGTH} are allowed`;
+    throw templateFailed('too_long', `The rendered subject has ${length}: send shorter variables.`);
   }
   return subject;
 }

@@ -1,32 +1,36 @@
 import { isDeepStrictEqual } from 'node:util';
 import { watch } from 'chokidar';
 import { AppError, summarize } from '../../core/errors.ts';
-import type { Templates } from '../../core/ports.ts';
+import type { Templates } from '../../core/ports/templates.ts';
 import { parseTemplates } from './catalogue.ts';
 import { readTemplateFiles } from './files.ts';
 import { render } from './render.ts';
 
 export interface TemplatesOptions {
-  /** TEMPLATES_DIR. Null: there are no templates. */
+  /** TEMPLATES_DIR; null: there are no templates. */
   readonly dir: string | null;
-  /** A change cannot be used, and the former templates stay; or changes cannot be seen. The same is not said twice in a row. */
+  /**
+   * Called when a reload fails, and the previous templates stay in use; or when the directory
+   * cannot be watched. Not called twice in a row with the same message.
+   */
   readonly onError: (error: Error) => void;
-  /** A change has been read, and is what is rendered from now on. */
+  /** Called when a change was loaded. */
   readonly onChange?: () => void;
 }
 
 export interface OpenTemplates extends Templates, AsyncDisposable {
-  /** Ends the watching. */
+  /** Stops watching the directory. */
   close(): Promise<void>;
 }
 
-/** Long enough for an editor to write all it has to, or for a copy of several files. */
-const SETTLE_MS = 100;
+/** Wait after a change before reloading, in ms: an editor writes, or several files are copied. */
+const DEBOUNCE_MS = 100;
 
 /**
- * The templates in a directory, read now and at every change. A change is taken over as a whole, or not at all.
+ * Opens the templates in a directory, and reloads them after every change. A reload replaces all
+ * templates or none.
  *
- * @throws {TemplatesError} if they cannot be used as they are now
+ * @throws {TemplatesError} if the templates have errors
  */
 export async function openTemplates(options: TemplatesOptions): Promise<OpenTemplates> {
   return options.dir === null ? noTemplates() : await openDirectory(options.dir, options);
@@ -37,7 +41,9 @@ function noTemplates(): OpenTemplates {
   return {
     list: () => [],
     render: () => {
-      throw notFound('There are no templates: TEMPLATES_DIR is not set. The operator sets it to a directory of templates.');
+      throw notFound(
+        'There are no templates, because TEMPLATES_DIR is not set. Ask the operator to set it to a directory of templates.',
+      );
     },
     close,
     [Symbol.asyncDispose]: close,
@@ -47,20 +53,20 @@ function noTemplates(): OpenTemplates {
 async function openDirectory(dir: string, { onError, onChange }: TemplatesOptions): Promise<OpenTemplates> {
   let files = await readTemplateFiles(dir);
   let templates = parseTemplates(files);
-  let complaint: string | null = null;
+  let lastError: string | null = null;
 
   async function reload(): Promise<void> {
     try {
       const found = await readTemplateFiles(dir);
-      if (complaint === null && isDeepStrictEqual(found, files)) return;
+      if (lastError === null && isDeepStrictEqual(found, files)) return;
       templates = parseTemplates(found);
       files = found;
-      complaint = null;
+      lastError = null;
       onChange?.();
     } catch (cause) {
       const error = cause instanceof Error ? cause : new Error(String(cause));
-      if (error.message !== complaint) onError(error);
-      complaint = error.message;
+      if (error.message !== lastError) onError(error);
+      lastError = error.message;
     }
   }
 
@@ -71,7 +77,7 @@ async function openDirectory(dir: string, { onError, onChange }: TemplatesOption
       reloading = reloading.then(reload);
     },
   });
-  // What has changed since it was read, and before it was watched.
+  // Loads changes made between the first read and the start of the watcher.
   await reload();
 
   async function close(): Promise<void> {
@@ -83,7 +89,8 @@ async function openDirectory(dir: string, { onError, onChange }: TemplatesOption
     list: () => [...templates.values()].map(({ info }) => info),
     render({ id, variables }) {
       const template = templates.get(id);
-      if (template === undefined) throw notFound(`There is no template ${JSON.stringify(id)}: see GET /templates.`);
+      if (template === undefined)
+        throw notFound(`There is no template ${JSON.stringify(id)}. List the templates with GET /templates.`);
       return render(template.parts, variables);
     },
     close,
@@ -91,17 +98,19 @@ async function openDirectory(dir: string, { onError, onChange }: TemplatesOption
   };
 }
 
-/** Watches a directory of templates, and tells once when something has changed and then nothing more for a moment. */
+/** Watches a templates directory, and calls `onChange` once after a series of changes. */
 async function openWatcher(dir: string, { onError, onChange }: Required<Omit<TemplatesOptions, 'dir'>>) {
   let timer: NodeJS.Timeout | undefined;
-  // The links of a ConfigMap are followed. The service does not stay up for what is only watched.
+  // Follows the links of a ConfigMap. `persistent: false` lets the process end while watching.
   const watcher = watch(dir, { ignoreInitial: true, depth: 1, persistent: false });
   watcher.on('all', () => {
     clearTimeout(timer);
-    timer = setTimeout(onChange, SETTLE_MS);
+    timer = setTimeout(onChange, DEBOUNCE_MS);
   });
-  // One is enough to say so; each directory might bring another.
-  watcher.once('error', (cause) => onError(new Error(`TEMPLATES_DIR cannot be watched: restart to see changes. ${String(cause)}`)));
+  // Reported once, because every subdirectory may cause the same error.
+  watcher.once('error', (cause) =>
+    onError(new Error(`TEMPLATES_DIR cannot be watched. Restart Outtray to load changes. ${String(cause)}`)),
+  );
   watcher.on('error', () => {});
   await new Promise<void>((resolve) => watcher.once('ready', resolve));
   return {

@@ -1,15 +1,23 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Delivery } from '../../core/delivery/delivery.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Draft } from '../../core/message.ts';
-import type { StoredAnswer } from '../../core/ports.ts';
-import { type Acceptance, headerOf, orRefusal } from '../acceptance.ts';
-import { invalidFields, validate } from '../fields.ts';
-import { endOfBatch, fingerprintOfAll, type IdAt, toFingerprint, toJsonAnswer } from '../idempotency.ts';
-import { placedAt, toAppError, toProblemOf } from '../problem.ts';
+import type { Draft } from '../../core/message/message.ts';
+import type { CachedResponse } from '../../core/ports/idempotency-store.ts';
+import { toRequestProblem, withPointerPrefix } from '../errors/error-handler.ts';
+import { headerOf } from '../request/request-context.ts';
+import { type BatchItem, type ItemResult, parseItems, submitEach } from '../submission/batch.ts';
+import { toJsonResponse } from '../submission/cached-response.ts';
+import type { IdAt } from '../submission/idempotency.ts';
+import { toBatchFingerprint, toFingerprint } from '../submission/idempotency-key.ts';
+import type { Submission } from '../submission/submission.ts';
+import { invalidFields, validate } from '../validation/validation.ts';
 import { toMessage, toResendError } from './errors.ts';
 import { emailRequest } from './schemas.ts';
 
-/** How an email of a batch that is refused touches the others: with `strict` none is accepted, with `permissive` they are. */
+/**
+ * What a refused email means for the rest of its batch: `strict` accepts none of them, `permissive`
+ * the valid ones.
+ */
 const MODES = ['strict', 'permissive'] as const;
 type Mode = (typeof MODES)[number];
 
@@ -17,121 +25,132 @@ type Mode = (typeof MODES)[number];
 function parseMode(header: string | undefined): Mode {
   const mode = MODES.find((one) => one === (header ?? 'strict'));
   if (mode !== undefined) return mode;
-  throw invalidFields([{ pointer: 'header:x-batch-validation', code: 'invalid_value', detail: 'Must be "strict" or "permissive".' }]);
+  throw invalidFields([
+    {
+      pointer: 'header:x-batch-validation',
+      code: 'invalid_value',
+      detail: 'Must be "strict" or "permissive".',
+    },
+  ]);
 }
 
-/** One of the emails, validated; or why it is refused. */
-type Judged = { readonly draft: Draft } | { readonly refusal: AppError };
-
-interface Outcome {
-  /** The ids of those that were accepted. */
+interface BatchOutcome {
+  /** Ids of the accepted emails. */
   readonly accepted: readonly string[];
-  /** Those that were not, each with its place. In strict mode at most one: nothing after it was tried. */
-  readonly refused: readonly { readonly index: number; readonly failure: AppError }[];
+  /**
+   * Refused emails by their index. In strict mode at most one, after which no email was submitted.
+   */
+  readonly refused: readonly { readonly index: number; readonly error: AppError }[];
 }
 
-/** Accepts an array of emails, once only if the request has an Idempotency-Key. */
-export async function acceptBatch(
+/** Accepts an array of emails and returns the response. */
+export async function submitBatch(
   emails: readonly unknown[],
   request: FastifyRequest,
   reply: FastifyReply,
-  acceptance: Acceptance,
-): Promise<StoredAnswer> {
+  submission: Submission,
+): Promise<CachedResponse> {
   const mode = parseMode(headerOf(request, 'x-batch-validation'));
-  const judged = emails.map((email): Judged => orRefusal(() => ({ draft: acceptance.toDraft(validate(emailRequest, email)) })));
-  return acceptance.once<Outcome>(request, {
+  const items = parseItems(emails, (email) => submission.toDraft(validate(emailRequest, email)));
+  return submission.submit<BatchOutcome>(request, {
     waits: false,
-    fingerprint: () => fingerprintOfAll([mode, ...judged.map((one, i) => ('draft' in one ? toFingerprint(one.draft) : emails[i]))]),
-    async accept(idAt) {
-      // A strict batch with an invalid email costs one request.
-      const drafts = mode === 'strict' ? draftsOf(judged) : null;
-      await acceptance.spendBatch(judged.length, '', request, reply);
-      return drafts === null ? acceptEach(judged, request, acceptance, idAt) : acceptAll(drafts, request, acceptance, idAt);
+    async submit(idAt) {
+      // An invalid strict batch counts as one request in the rate limit.
+      if (mode === 'strict') throwFirstRefusal(items);
+      await submission.spendBatch(items.length, '', request, reply);
+      const submitItems = mode === 'strict' ? submitAllOrNone : submitValid;
+      return submitItems(items, request, submission, idAt);
     },
-    endOf: ({ accepted, refused }) =>
-      endOfBatch(
-        accepted.length > 0,
-        refused.map(({ failure }) => failure.code),
-      ),
-    receiptOf: ({ accepted, refused }) => ({
+    toResponse: async (outcome) =>
+      mode === 'strict' ? toStrictResponse(outcome, request) : toPermissiveResponse(outcome, request),
+    fingerprint: () =>
+      toBatchFingerprint([
+        mode,
+        ...items.map((item, index) => (item.kind === 'valid' ? toFingerprint(item.value) : emails[index])),
+      ]),
+    toReceipt: ({ accepted, refused }) => ({
       ids: accepted,
-      refused: refused.map(({ index, failure }) => ({ index, code: failure.code })),
+      refused: refused.map(({ index, error }) => ({ index, code: error.code })),
     }),
     restore: async ({ ids, refused }) => ({
       accepted: ids,
-      refused: refused.map(({ index, code }) => ({ index, failure: placedAt(`/${index}`, new AppError(code)) })),
+      refused: refused.map(({ index, code }) => ({ index, error: atIndex(index, new AppError(code)) })),
     }),
-    answer: async (outcome) => (mode === 'strict' ? toStrictAnswer(outcome, request) : toPermissiveAnswer(outcome, request)),
   });
 }
 
-/** @throws {AppError} the first refusal, with its place */
-function draftsOf(judged: readonly Judged[]): readonly Draft[] {
-  return judged.map((one, index) => {
-    if ('refusal' in one) throw placedAt(`/${index}`, one.refusal);
-    return one.draft;
-  });
+type SubmitItems = (
+  items: readonly BatchItem<Draft>[],
+  request: FastifyRequest,
+  submission: Submission,
+  idAt: IdAt,
+) => Promise<BatchOutcome>;
+
+const submitValid: SubmitItems = async (items, request, submission, idAt) => {
+  const accept = (draft: Draft, index: number) => submission.accept(draft, request, idAt(index));
+  return toOutcome(await submitEach(items, request, accept));
+};
+
+/**
+ * Accepts all emails or none, as far as this can be known in advance: every problem of an email
+ * itself (fields, sender, recipients, suppressions, template, attachments, size) is found before
+ * the first one is accepted. Later refusals concern the service or the key: a full or unavailable
+ * queue, a shutdown, the daily limit of the key. Emails accepted by then may be on their way and
+ * cannot be recalled, so the response lists them.
+ */
+const submitAllOrNone: SubmitItems = async (items, request, submission, idAt) => {
+  const check = (draft: Draft) => submission.check(draft, request);
+  throwFirstRefusal(await submitEach(items, request, check, { stopAtRefusal: true }));
+  const accept = (draft: Draft, index: number) => submission.accept(draft, request, idAt(index));
+  const results = await submitEach(items, request, accept, { stopAtRefusal: true });
+  const outcome = toOutcome(results);
+  if (outcome.accepted.length === 0) throwFirstRefusal(results);
+  return {
+    ...outcome,
+    refused: outcome.refused.map(({ index, error }) => ({ index, error: atIndex(index, error) })),
+  };
+};
+
+/** @throws {AppError} the first refusal, if there is one, with pointers into the batch */
+function throwFirstRefusal(items: readonly (BatchItem<unknown> | ItemResult<unknown>)[]): void {
+  for (const [index, item] of items.entries()) if (item.kind === 'refused') throw atIndex(index, item.error);
+}
+
+function atIndex(index: number, error: AppError): AppError {
+  return withPointerPrefix(`/${index}`, error);
+}
+
+function toOutcome(results: readonly ItemResult<Delivery>[]): BatchOutcome {
+  return {
+    accepted: results.flatMap((item) => (item.kind === 'accepted' ? [item.result.id] : [])),
+    refused: results.flatMap((item, index) =>
+      item.kind === 'refused' ? [{ index, error: item.error }] : [],
+    ),
+  };
 }
 
 /**
- * All or none, as far as can be known: whatever is wrong with a message itself (its fields, sender, recipients, suppressions, template,
- * attachments, size) is found before the first is accepted. What can still come between is of the service and the key: the queue is full or
- * gone, the service stops, the daily limit of the key is reached. What was accepted by then is on its way and cannot be called back for sure;
- * the answer says what it was.
+ * A batch that failed half-way. The error is stored for the Idempotency-Key like any response, so
+ * repeating the request sends nothing twice. It has no Retry-After, which would suggest repeating
+ * it.
  */
-async function acceptAll(drafts: readonly Draft[], request: FastifyRequest, acceptance: Acceptance, idAt: IdAt): Promise<Outcome> {
-  for (const [index, draft] of drafts.entries()) {
-    try {
-      await acceptance.check(draft, request);
-    } catch (error) {
-      throw placedAt(`/${index}`, toAppError(error, request));
-    }
-  }
-  const accepted: string[] = [];
-  for (const [index, draft] of drafts.entries()) {
-    try {
-      accepted.push((await acceptance.accept(draft, request, idAt(index))).id);
-    } catch (error) {
-      const failure = placedAt(`/${index}`, toAppError(error, request));
-      if (index === 0) throw failure;
-      return { accepted, refused: [{ index, failure }] };
-    }
-  }
-  return { accepted, refused: [] };
-}
-
-async function acceptEach(judged: readonly Judged[], request: FastifyRequest, acceptance: Acceptance, idAt: IdAt): Promise<Outcome> {
-  const accepted: string[] = [];
-  const refused: { index: number; failure: AppError }[] = [];
-  for (const [index, one] of judged.entries()) {
-    try {
-      if ('refusal' in one) throw one.refusal;
-      accepted.push((await acceptance.accept(one.draft, request, idAt(index))).id);
-    } catch (error) {
-      const failure = toAppError(error, request);
-      // The log line of the request has room for one.
-      if (failure.code === 'internal_error') request.failure = failure;
-      refused.push({ index, failure });
-    }
-  }
-  return { accepted, refused };
-}
-
-/**
- * If it failed half-way, the error says so. It is kept for the Idempotency-Key like any answer, so that the same request again sends nothing
- * twice; and has no Retry-After, since that would ask for just this.
- */
-function toStrictAnswer({ accepted, refused: [stop] }: Outcome, request: FastifyRequest): StoredAnswer {
+function toStrictResponse(
+  { accepted, refused: [stop] }: BatchOutcome,
+  request: FastifyRequest,
+): CachedResponse {
   const data = accepted.map((id) => ({ id }));
-  if (stop === undefined) return toJsonAnswer(200, { data });
-  request.failure = stop.failure;
-  const hint = `The emails before /${stop.index} were accepted, see accepted: send only those from /${stop.index} on again, in a request of their own.`;
-  const error = toResendError({ ...toProblemOf(stop.failure, request), hint });
-  return toJsonAnswer(error.statusCode, { ...error, retryable: false, accepted: data });
+  if (stop === undefined) return toJsonResponse(200, { data });
+  request.failure = stop.error;
+  const hint = `The emails before /${stop.index} were accepted, see \`accepted\`. Send only those from /${stop.index} on again, in another request.`;
+  const error = toResendError({ ...toRequestProblem(stop.error, request), hint });
+  return toJsonResponse(error.statusCode, { ...error, retryable: false, accepted: data });
 }
 
-function toPermissiveAnswer({ accepted, refused }: Outcome, request: FastifyRequest): StoredAnswer {
+function toPermissiveResponse({ accepted, refused }: BatchOutcome, request: FastifyRequest): CachedResponse {
   const data = accepted.map((id) => ({ id }));
-  const errors = refused.map(({ index, failure }) => ({ index, message: toMessage(toProblemOf(failure, request)) }));
-  return toJsonAnswer(200, { data, errors });
+  const errors = refused.map(({ index, error }) => ({
+    index,
+    message: toMessage(toRequestProblem(error, request)),
+  }));
+  return toJsonResponse(200, { data, errors });
 }

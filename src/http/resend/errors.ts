@@ -1,22 +1,25 @@
-import type { FastifyRequest } from 'fastify';
-import { AppError, ERRORS, type ErrorCode } from '../../core/errors.ts';
-import { parseIdempotencyKey } from '../idempotency.ts';
-import { type Answer, answer, answers, headersOf, RATE_LIMIT_HEADERS, withCodes } from '../schemas/answers.ts';
+import { ERRORS, type ErrorCode } from '../../core/errors.ts';
+import { type ErrorClient, type ErrorPresenter, presentProblem } from '../errors/error-handler.ts';
 import type { Problem } from '../schemas/problem.ts';
-import { type ResendError, type ResendName, resendError } from './schemas.ts';
+import type { ResendError, ResendName } from './schemas.ts';
 
-type CodesOf<Scope> = { [Code in ErrorCode]: (typeof ERRORS)[Code]['scope'] extends Scope ? Code : never }[ErrorCode];
+type CodesOf<Scope> = {
+  [Code in ErrorCode]: (typeof ERRORS)[Code]['scope'] extends Scope ? Code : never;
+}[ErrorCode];
 
-/** What a request can be refused with. The other codes are of deliveries, and no answer here waits for one. */
-type RefusalCode = CodesOf<'request'> | 'message_too_large' | 'attachment_blocked';
+/**
+ * Codes that a request can be refused with. The rest belong to deliveries, and no route here waits
+ * for one.
+ */
+export type RefusalCode = CodesOf<'request'> | 'message_too_large' | 'attachment_blocked';
 
-/** What Resend calls it. Where it has no name for it, the one that its callers expect of such a failure. */
+/** Resend's name for each code, or the name that its clients expect for such a failure. */
 const NAMES: Readonly<Record<RefusalCode, ResendName>> = {
   invalid_json: 'validation_error',
   missing_api_key: 'missing_api_key',
   invalid_api_key: 'invalid_api_key',
   insufficient_scope: 'restricted_api_key',
-  // As for a domain that is not verified there, and a recipient that an account on trial may not write to.
+  // Resend uses it for unverified domains, and for recipients that a trial account may not send to.
   sender_not_allowed: 'validation_error',
   recipient_not_allowed: 'validation_error',
   not_found: 'not_found',
@@ -43,7 +46,7 @@ const NAMES: Readonly<Record<RefusalCode, ResendName>> = {
   shutting_down: 'application_error',
 };
 
-/** The statuses that Resend documents for a name, where ours is another. */
+/** Statuses that Resend documents for a name, where ours differs. */
 const STATUSES: Partial<Record<ResendName, number>> = {
   invalid_idempotency_key: 400,
   restricted_api_key: 401,
@@ -51,77 +54,63 @@ const STATUSES: Partial<Record<ResendName, number>> = {
   invalid_idempotent_request: 409,
 };
 
-function nameOf(code: ErrorCode): ResendName {
+export function nameOf(code: ErrorCode): ResendName {
   return code in NAMES ? NAMES[code as RefusalCode] : 'application_error';
 }
 
-function statusOf(code: ErrorCode, name = nameOf(code)): number {
+export function statusOf(code: ErrorCode, name = nameOf(code)): number {
   return STATUSES[name] ?? ERRORS[code].status;
 }
 
-/** What is wrong with a field has names of its own. The first error counts, as it does in the message. */
+/** Errors of fields have their own names. The first error counts, as in the message. */
 function nameOfFields([first]: Problem['errors']): ResendName {
   if (first === undefined) return 'validation_error';
   if (first.pointer === 'header:Idempotency-Key') return 'invalid_idempotency_key';
   if (first.pointer.startsWith('query:')) return 'invalid_parameter';
   if (first.code === 'required') return 'missing_required_field';
-  // In a batch the place of the email stands before the field.
+  // In a batch the index of the email precedes the field.
   const [, field] = /^(?:\/\d+)?\/(\w+)/.exec(first.pointer) ?? [];
   if (field === 'from') return 'invalid_from_address';
   return field === 'attachments' ? 'invalid_attachment' : 'validation_error';
 }
 
-/** What is wrong and how to mend it, in one text: all that most callers print. */
+/** Problem and solution in one text, because most clients print nothing else. */
 export function toMessage({ detail, hint, errors }: Pick<Problem, 'detail' | 'hint' | 'errors'>): string {
-  // Errors in fields say by themselves what mends them.
+  // Errors of fields already say how to fix them.
   return errors.length > 0 ? detail : `${detail.replace(/([^.!?])$/, '$1.')} ${hint}`;
 }
 
-/** A problem in the shape of Resend's errors, which its SDKs hand to their callers as it is. */
+/** Converts a problem into Resend's format, which its SDKs pass on unchanged. */
 export function toResendError(problem: Problem): ResendError {
   const { code, hint, retryable, request_id, errors } = problem;
   const name = code === 'validation_failed' ? nameOfFields(errors) : nameOf(code);
-  return { statusCode: statusOf(code, name), name, message: toMessage(problem), code, hint, retryable, request_id, errors };
+  return {
+    statusCode: statusOf(code, name),
+    name,
+    message: toMessage(problem),
+    code,
+    hint,
+    retryable,
+    request_id,
+    errors,
+  };
 }
 
 /**
- * Whether the client of a request reads Resend's errors: the request is for Resend's API, or comes from one of Resend's SDKs. These name
- * themselves (`resend-node:6.0.0`, `resend-go/2.0.0`), and also call parts of the API that Outtray does not have.
+ * Responds in Resend's format to clients that expect it, and with the problem document to all other
+ * clients.
  */
-export function speaksResend({ url, headers, routeOptions }: FastifyRequest): boolean {
-  return isResendPath(routeOptions.url ?? url) || /^resend-/i.test(headers['user-agent'] ?? '');
-}
+export const presentError: ErrorPresenter = (problem, client) => {
+  if (!expectsResendErrors(client)) return presentProblem(problem);
+  const body = toResendError(problem);
+  return { status: body.statusCode, contentType: 'application/json; charset=utf-8', body };
+};
 
-/** Whether a request target is a part of Resend's API. */
-export function isResendPath(target: string): boolean {
-  return /^\/+emails(?:[/?]|$)/.test(target);
-}
-
-/** The `validation_failed` that has a status of its own, for the examples of the document. */
-function toInvalidKey(problem: Problem): Problem {
-  if (problem.code !== 'validation_failed') return problem;
-  try {
-    parseIdempotencyKey('');
-  } catch (error) {
-    if (error instanceof AppError) return { ...problem, detail: error.message, errors: error.errors };
-  }
-  return problem;
-}
-
-/** The documented answers of a route, as {@link answers} has them, with errors of Resend's shape and status. */
-export function resendAnswers(own: Parameters<typeof answers>[0], codes: readonly RefusalCode[]): Record<string, Answer> {
-  const refusals = codes.map((code) => ({ code, name: nameOf(code) }));
-  if (codes.includes('idempotency_key_reused')) refusals.push({ code: 'validation_failed', name: 'invalid_idempotency_key' });
-  const errors = [...Map.groupBy(refusals, ({ code, name }) => statusOf(code, name))].map(([status, group]) => {
-    const description = group.map(({ code, name }) => `\`${name}\`, \`${code}\`: ${ERRORS[code].title}.`).join('\n\n');
-    const codesOfStatus = group.map(({ code }) => code);
-    return [
-      status,
-      {
-        ...answer(description, withCodes(resendError, codesOfStatus), { headers: headersOf(status, RATE_LIMIT_HEADERS) }),
-        errors: { codes: codesOfStatus, toBody: (problem: Problem) => toResendError(status === 400 ? toInvalidKey(problem) : problem) },
-      },
-    ] as const;
-  });
-  return { ...answers(own, [], RATE_LIMIT_HEADERS), ...Object.fromEntries(errors) };
+/**
+ * Whether a client expects Resend's errors: it uses Resend's API, or is one of its SDKs. The SDKs
+ * name themselves (`resend-node:6.0.0`, `resend-go/2.0.0`) and also call parts of Resend's API that
+ * Outtray does not have.
+ */
+function expectsResendErrors({ path, userAgent = '' }: ErrorClient): boolean {
+  return /^\/+emails(?:[/?]|$)/.test(path) || /^resend-/i.test(userAgent);
 }

@@ -1,20 +1,21 @@
-import { isRecord } from '../body/json.ts';
-import { isAbsent } from '../leniency.ts';
+import { isRecord } from '../validation/json-values.ts';
+import { isAbsent } from '../validation/leniency.ts';
 
 /**
- * Resend's API takes as headers what POST /send has fields for: threads, and where to unsubscribe. Moves these to their fields, in the body
- * as it came. What it cannot move stays, and is refused by its name.
+ * Moves headers to the fields that POST /send has for them: threads and unsubscribe targets, which
+ * Resend's API accepts as headers. Works on the body before validation. Headers that cannot be
+ * moved stay, and are refused by name.
  */
 export function liftHeaders(body: unknown): unknown {
   if (!isRecord(body) || !isRecord(body.headers)) return body;
   const headers = new Map(Object.entries(body.headers));
   const fields = new Map(Object.entries(body));
 
-  for (const [field, names, read] of LIFTED) {
+  for (const [field, names, read] of MOVED) {
     const found = [...headers.keys()].filter((name) => names.includes(name.toLowerCase()));
     const values = new Map(found.map((name) => [name.toLowerCase(), headers.get(name)]));
-    const saidTwice = !isAbsent(fields.get(field)) || values.size < found.length;
-    const value = saidTwice ? null : read(names.map((name) => values.get(name)));
+    const isAmbiguous = !isAbsent(fields.get(field)) || values.size < found.length;
+    const value = isAmbiguous ? null : read(names.map((name) => values.get(name)));
     if (value === null) continue;
     fields.set(field, value);
     for (const name of found) headers.delete(name);
@@ -24,11 +25,18 @@ export function liftHeaders(body: unknown): unknown {
 
 type Reader = (values: readonly unknown[]) => unknown;
 
-/** A field, the headers that say it, and what they say of it: null if nothing, or nothing that it could hold. */
-const LIFTED: readonly (readonly [field: string, names: readonly string[], read: Reader])[] = [
+/**
+ * Fields, their headers, and readers of the header values. A reader returns null without a usable
+ * value.
+ */
+const MOVED: readonly (readonly [field: string, names: readonly string[], read: Reader])[] = [
   ['in_reply_to', ['in-reply-to'], ([value]) => value ?? null],
   ['references', ['references'], ([value]) => (typeof value === 'string' ? value : null)],
-  ['unsubscribe', ['list-unsubscribe', 'list-unsubscribe-post'], ([targets, post]) => readUnsubscribe(targets, post)],
+  [
+    'unsubscribe',
+    ['list-unsubscribe', 'list-unsubscribe-post'],
+    ([targets, post]) => readUnsubscribe(targets, post),
+  ],
 ];
 
 /** RFC 2369, section 2, and RFC 8058: at most one https and one mailto URL. */

@@ -1,34 +1,40 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
+import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Messages } from '../../core/messages.ts';
-import type { Place } from '../../core/ports.ts';
-import type { Acceptance, Accepted } from '../acceptance.ts';
-import { callerOf } from '../caller.ts';
-import { invalidFields } from '../fields.ts';
-import { give, toJsonAnswer } from '../idempotency.ts';
-import { idOf, messageParams } from '../message-param.ts';
-import { answer, BODY_CODES, KEY_CODES, REPLAYED } from '../schemas/answers.ts';
-import { reschedule } from '../schemas/message.ts';
+import { callerOf, messageIdOf } from '../request/request-context.ts';
+import { messageParams, reschedule } from '../schemas/message.ts';
+import { BODY_CODES, KEY_CODES, REPLAYED, success } from '../schemas/responses.ts';
 import { idempotencyKey } from '../schemas/send.ts';
-import { acceptBatch } from './batch.ts';
-import { resendAnswers } from './errors.ts';
-import { toEmail, toEntry } from './resource.ts';
-import { email, emailBatchAnswer, emailBatchRequest, emailId, emailList, emailQuery, emailReference, emailRequest } from './schemas.ts';
+import { MAX_BATCH_VALUES } from '../submission/batch.ts';
+import { sendCached, toJsonResponse } from '../submission/cached-response.ts';
+import type { Submission } from '../submission/submission.ts';
+import { invalidFields } from '../validation/validation.ts';
+import { submitBatch } from './batch.ts';
+import { toEmail, toEmailEntry } from './presenters.ts';
+import { resendResponses } from './responses.ts';
+import {
+  email,
+  emailBatchAnswer,
+  emailBatchRequest,
+  emailId,
+  emailList,
+  emailQuery,
+  emailReference,
+  emailRequest,
+} from './schemas.ts';
 
 export interface ResendOptions {
-  readonly acceptance: Acceptance;
+  readonly submission: Submission;
   readonly messages: Pick<Messages, 'get' | 'list' | 'cancel' | 'reschedule'>;
 }
 
-/** As many as a hundred emails of many recipients take. */
-const MAX_BATCH_VALUES = 200_000;
-
-/** Of a request with a body. */
+/** Errors of a request with a body. */
 const BODY = [...BODY_CODES, 'validation_failed'] as const;
 
-/** Of a request that sends. */
+/** Errors of a request that sends. */
 const SENDING = [
   ...KEY_CODES,
   ...BODY,
@@ -43,64 +49,83 @@ const SENDING = [
   'shutting_down',
 ] as const;
 
-const key = idempotencyKey.meta({ description: 'Up to 256 visible ASCII characters.' });
 const accepted = { headers: REPLAYED };
 
 const sendSchema = {
   operationId: 'sendEmail',
   tags: ['resend'],
-  summary: 'Send one email',
-  description: `As POST /send, in the shape of Resend's API. What it does not take is refused, and the error says what to do instead.
+  summary: 'Send an email',
+  description: `Like POST /send, in the shape of Resend's API. Unsupported fields are refused with an error
+that describes the alternative.
 
-A retried request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice.`,
-  headers: z.object({ 'Idempotency-Key': key }),
+A repeated request with the same \`Idempotency-Key\` gets the same response, and nothing is sent twice.`,
+  headers: z.object({ 'Idempotency-Key': idempotencyKey }),
   body: emailRequest,
-  response: resendAnswers({ 200: answer('Accepted. It will be tried.', emailId, accepted) }, SENDING),
+  response: resendResponses({ 200: success('The email was accepted.', emailId, accepted) }, SENDING),
 };
 
 const batchSchema = {
   operationId: 'sendEmailBatch',
   tags: ['resend'],
   summary: 'Send up to 100 emails',
-  description: `With \`x-batch-validation: strict\` all are accepted or none; what is wrong with any of them is found before the first is accepted.
-If the service itself fails half-way, the error has the ids of those that were accepted.
-With \`permissive\` each is judged on its own, and \`errors\` says which were refused. In the rate limit a batch counts as its emails.
+  description: `With \`x-batch-validation: strict\` either all emails are accepted or none: all are
+validated before the first is accepted. If the service fails after accepting some emails, the error has
+their ids in \`accepted\`. With \`permissive\` each email is handled separately, and \`errors\` lists the
+refused ones. A batch counts as its emails towards the rate limit.
 
-A retried request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice.`,
+A repeated request with the same \`Idempotency-Key\` gets the same response, and nothing is sent twice.`,
   headers: z.object({
-    'x-batch-validation': z.enum(['strict', 'permissive']).optional().meta({ description: 'strict if it is left out.' }),
-    'Idempotency-Key': key,
+    'x-batch-validation': z
+      .enum(['strict', 'permissive'])
+      .optional()
+      .meta({ description: 'How an invalid email affects the batch. The default is `strict`.' }),
+    'Idempotency-Key': idempotencyKey,
   }),
   body: emailBatchRequest,
-  response: resendAnswers({ 200: answer('Accepted.', emailBatchAnswer, accepted) }, SENDING),
+  response: resendResponses(
+    {
+      200: success(
+        'The batch was accepted, in permissive mode possibly in part.',
+        emailBatchAnswer,
+        accepted,
+      ),
+    },
+    SENDING,
+  ),
 };
 
 const getSchema = {
   operationId: 'getEmail',
   tags: ['resend'],
-  summary: 'See what became of an email',
-  description: 'GET /messages/{id} tells more: each recipient, each attempt, and why it failed.',
+  summary: 'Get an email',
+  description:
+    'GET /messages/{id} has more detail: each recipient, each attempt and the reason of a failure.',
   params: messageParams,
-  response: resendAnswers({ 200: answer('The email.', email) }, [...KEY_CODES, 'message_not_found']),
+  response: resendResponses({ 200: success('The email.', email) }, [...KEY_CODES, 'message_not_found']),
 };
 
 const listSchema = {
   operationId: 'listEmails',
   tags: ['resend'],
   summary: 'List emails',
-  description: 'Newest first: those of this key, or all for an admin key. GET /messages also searches.',
+  description:
+    'The emails of this key, or all emails for an admin key, newest first. GET /messages can also filter.',
   querystring: emailQuery,
-  response: resendAnswers({ 200: answer('A page of them.', emailList) }, [...KEY_CODES, 'validation_failed']),
+  response: resendResponses({ 200: success('A page of emails.', emailList) }, [
+    ...KEY_CODES,
+    'validation_failed',
+  ]),
 };
 
 const updateSchema = {
   operationId: 'updateEmail',
   tags: ['resend'],
-  summary: 'Change when a scheduled email is sent',
-  description: 'At most a year ahead. A time in the past is now.',
+  summary: 'Reschedule an email',
+  description:
+    'Changes the time of a scheduled email, to at most one year ahead. A time in the past means now.',
   params: messageParams,
   body: reschedule,
-  response: resendAnswers({ 200: answer('It has the new time.', emailReference) }, [
+  response: resendResponses({ 200: success('The id of the email.', emailReference) }, [
     ...KEY_CODES,
     ...BODY,
     'message_not_found',
@@ -112,9 +137,9 @@ const cancelSchema = {
   operationId: 'cancelEmail',
   tags: ['resend'],
   summary: 'Cancel an email',
-  description: 'One that is scheduled, or still waits to be sent.',
+  description: 'Cancels an email that is scheduled or waiting to be sent.',
   params: messageParams,
-  response: resendAnswers({ 200: answer('It is canceled, and will not be sent.', emailReference) }, [
+  response: resendResponses({ 200: success('The id of the canceled email.', emailReference) }, [
     ...KEY_CODES,
     ...BODY_CODES,
     'message_not_found',
@@ -122,24 +147,34 @@ const cancelSchema = {
   ]),
 };
 
-/** /emails: Resend's API (https://resend.com/docs/api-reference/emails), so that its SDKs work once their base URL is this service. */
-export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { acceptance, messages }) => {
-  app.post('/emails', { schema: sendSchema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly }, async (request, reply) => {
-    const draft = acceptance.toDraft(request.body);
-    const answer = ({ id }: Accepted) => toJsonAnswer(200, { id });
-    return give(await acceptance.acceptOnce(draft, request, reply, { waits: false, answer }), reply);
-  });
+/**
+ * /emails: Resend's API (https://resend.com/docs/api-reference/emails). Its SDKs work with this
+ * service as their base URL.
+ */
+export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { submission, messages }) => {
+  const onRequest = submission.refuseEarly;
 
   app.post(
-    '/emails/batch',
-    { schema: batchSchema, config: { scope: 'send', maxValues: MAX_BATCH_VALUES }, onRequest: acceptance.refuseEarly },
+    '/emails',
+    { schema: sendSchema, config: { scope: 'send' }, onRequest },
     async (request, reply) => {
-      return give(await acceptBatch(request.body, request, reply, acceptance), reply);
+      const draft = submission.toDraft(request.body);
+      const response = await submission.submitOne(draft, request, reply, {
+        waits: false,
+        toResponse: async ({ id }) => toJsonResponse(200, { id }),
+      });
+      return sendCached(response, reply);
     },
   );
 
+  app.post(
+    '/emails/batch',
+    { schema: batchSchema, config: { scope: 'send', maxValues: MAX_BATCH_VALUES }, onRequest },
+    async (request, reply) => sendCached(await submitBatch(request.body, request, reply, submission), reply),
+  );
+
   app.get('/emails/:id', { schema: getSchema, config: { scope: 'read' } }, async (request) =>
-    toEmail(await messages.get(idOf(request), callerOf(request))),
+    toEmail(await messages.get(messageIdOf(request), callerOf(request))),
   );
 
   app.get('/emails', { schema: listSchema, config: { scope: 'read' } }, async (request) => {
@@ -152,28 +187,33 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
         createdAfter: null,
         createdBefore: null,
         limit: limit + 1,
-        after: after === undefined ? null : await placeOf(after, request),
+        after: after === undefined ? null : await positionOf(after, request),
       },
       callerOf(request),
     );
-    return { object: 'list', has_more: found.length > limit, data: found.slice(0, limit).map(toEntry) };
+    return { object: 'list', has_more: found.length > limit, data: found.slice(0, limit).map(toEmailEntry) };
   });
 
-  async function placeOf(id: string, request: FastifyRequest): Promise<Place> {
+  /** @throws {AppError} `validation_failed` if there is no such email */
+  async function positionOf(id: string, request: FastifyRequest): Promise<ListPosition> {
     return messages.get(id, callerOf(request)).catch((error) => {
       if (!(error instanceof AppError && error.code === 'message_not_found')) throw error;
-      const detail = 'There is no such email, or it is no longer kept: start again at the first page.';
+      const detail = 'There is no such email, or it is no longer stored: start again at the first page.';
       throw invalidFields([{ pointer: 'query:after', code: 'invalid_value', detail }]);
     });
   }
 
   app.patch('/emails/:id', { schema: updateSchema, config: { scope: 'send' } }, async (request) => {
-    const { id } = await messages.reschedule(idOf(request), request.body.scheduled_at, callerOf(request));
+    const { id } = await messages.reschedule(
+      messageIdOf(request),
+      request.body.scheduled_at,
+      callerOf(request),
+    );
     return { object: 'email', id };
   });
 
   app.post('/emails/:id/cancel', { schema: cancelSchema, config: { scope: 'send' } }, async (request) => {
-    const { id } = await messages.cancel(idOf(request), callerOf(request));
+    const { id } = await messages.cancel(messageIdOf(request), callerOf(request));
     return { object: 'email', id };
   });
 };

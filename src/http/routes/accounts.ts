@@ -1,16 +1,16 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
-import type { Accounts } from '../../core/accounts.ts';
-import { toAccountResource } from '../resource.ts';
+import type { Accounts } from '../../core/accounts/accounts.ts';
+import { toAccountResource } from '../presenters/account.ts';
+import { toSignal } from '../request/request-context.ts';
 import { account, accountList } from '../schemas/account.ts';
-import { answer, answersToKey, BODY_CODES } from '../schemas/answers.ts';
-import { toSignal } from '../signal.ts';
+import { BODY_CODES, keyedResponses, success } from '../schemas/responses.ts';
 
 export interface AccountOptions {
   readonly accounts: Pick<Accounts, 'list' | 'verify'>;
 }
 
-/** GET /accounts, POST /accounts/{user}/verify: how each sender is. */
+/** GET /accounts, POST /accounts/{user}/verify: the state of the sending accounts. */
 export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, { accounts }) => {
   app.get(
     '/accounts',
@@ -19,9 +19,10 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, 
       schema: {
         operationId: 'listAccounts',
         tags: ['accounts'],
-        summary: 'See how each sender is',
-        description: 'Ready, or paused and why and until when; what of its quota is used, and when some of that frees.',
-        response: answersToKey({ 200: answer('The accounts, the default one first.', accountList) }),
+        summary: 'List accounts',
+        description:
+          'Returns the state of each account (ready, or paused with the reason) and how much of its quota is used.',
+        response: keyedResponses({ 200: success('The accounts, the default account first.', accountList) }),
       },
     },
     async () => ({ accounts: (await accounts.list()).map(toAccountResource) }),
@@ -34,20 +35,26 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, 
       schema: {
         operationId: 'verifyAccount',
         tags: ['accounts'],
-        summary: 'Try an account now',
-        description: `Logs in once, and sends nothing. If that works, a paused account resumes, and what waits for it goes out.
-Once a minute at most, and not while Gmail counts too many logins: then it is \`rate_limited\`.`,
-        params: z.object({ user: z.string().meta({ description: 'A user of GET /accounts.' }) }),
-        response: answersToKey({ 200: answer('How the account is now: also when its login was refused.', account) }, [
-          ...BODY_CODES,
-          'not_found',
-          'dns_failed',
-          'connect_failed',
-          'connect_timeout',
-          'connection_lost',
-          'smtp_protocol_error',
-          'smtp_temporary_failure',
-        ]),
+        summary: 'Verify an account',
+        description: `Logs in once, without sending anything. If the login succeeds, a paused account
+resumes and its waiting mail is sent. Returns \`rate_limited\` for a second request within a minute, and
+while Gmail reports too many logins.`,
+        params: z.object({
+          user: z.string().meta({ description: 'The `user` of an account, as in GET /accounts.' }),
+        }),
+        response: keyedResponses(
+          { 200: success('The current state of the account, also if its login was refused.', account) },
+          [
+            ...BODY_CODES,
+            'not_found',
+            'dns_failed',
+            'connect_failed',
+            'connect_timeout',
+            'connection_lost',
+            'smtp_protocol_error',
+            'smtp_temporary_failure',
+          ],
+        ),
       },
     },
     async (request, reply) => toAccountResource(await accounts.verify(request.params.user, toSignal(reply))),

@@ -1,135 +1,182 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { AppError } from '../../core/errors.ts';
-import type { Draft } from '../../core/message.ts';
-import type { Backend, Receipt } from '../../core/ports.ts';
-import { type Acceptance, orRefusal } from '../acceptance.ts';
-import { callerOf } from '../caller.ts';
-import { validate } from '../fields.ts';
-import { endOfBatch, fingerprintOfAll, give, toFingerprint, toJsonAnswer } from '../idempotency.ts';
-import { placedAt, toAppError, toProblemOf } from '../problem.ts';
-import { toDropped, toPreview, toResource } from '../resource.ts';
-import { answer, answersToKey, BODY_CODES, REPLAYED } from '../schemas/answers.ts';
+import { AppError, type ErrorCode } from '../../core/errors.ts';
+import type { Preview } from '../../core/intake/intake.ts';
+import type { Draft } from '../../core/message/message.ts';
+import type { Durability } from '../../core/ports/backend.ts';
+import type { Receipt } from '../../core/ports/idempotency-store.ts';
+import { toRequestProblem, withPointerPrefix } from '../errors/error-handler.ts';
+import { toDroppedMessage, toMessageResource, toPreviewResource } from '../presenters/message.ts';
+import { callerOf } from '../request/request-context.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
+import { BODY_CODES, keyedResponses, REPLAYED, success } from '../schemas/responses.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
+import {
+  type BatchItem,
+  type ItemResult,
+  MAX_BATCH_VALUES,
+  parseItems,
+  submitEach,
+  submitItem,
+} from '../submission/batch.ts';
+import { sendCached, toJsonResponse } from '../submission/cached-response.ts';
+import { toBatchFingerprint, toFingerprint } from '../submission/idempotency-key.ts';
+import type { Accepted, Submission } from '../submission/submission.ts';
+import { validate } from '../validation/validation.ts';
 
 export interface BatchOptions {
-  readonly acceptance: Acceptance;
-  readonly durability: Backend['durability'];
+  readonly submission: Submission;
+  readonly durability: Durability;
 }
-
-/** As many as a hundred messages of many recipients take. */
-const MAX_VALUES = 200_000;
 
 const schema = {
   operationId: 'sendBatch',
   tags: ['messages'],
   summary: 'Send up to 100 messages',
-  description: `Each is judged on its own, as by POST /send; results stand in the order of the messages. With 207 at least one was refused: its result says why.
-The body may be as large as that of one message. In the rate limit a batch counts as its messages, dry runs included.
+  description: `Handles each message separately, as POST /send does. The results are in the order of the
+messages. Status 207 means that at least one message was refused; its result has the reason. The size limit
+of the body is that of one message. A batch counts as its messages towards the rate limit, dry runs
+included.
 
-A repeated request with the same \`Idempotency-Key\` gets the same answer, refusals and all, unless every message was refused. Send what was refused
-in a batch of its own, with a key of its own.`,
+A repeated request with the same \`Idempotency-Key\` gets the same response, including refusals, unless
+every message was refused. To resend refused messages, use a new batch with a new key.`,
   headers: z.object({ 'Idempotency-Key': idempotencyKey }),
   body: batchRequest,
-  response: answersToKey(
+  response: keyedResponses(
     {
-      202: answer('All are accepted.', batchAnswer, { headers: REPLAYED }),
-      207: answer('Some are accepted, or none.', batchAnswer, { headers: REPLAYED }),
+      202: success('Every message was accepted.', batchAnswer, { headers: REPLAYED }),
+      207: success('At least one message was refused.', batchAnswer, { headers: REPLAYED }),
     },
-    ['idempotency_in_progress', ...BODY_CODES, 'validation_failed', 'idempotency_key_reused', 'shutting_down'],
+    [
+      'idempotency_in_progress',
+      ...BODY_CODES,
+      'validation_failed',
+      'idempotency_key_reused',
+      'shutting_down',
+    ],
   ),
 };
 
-/** One of the messages, validated; or why it is refused. */
-type Judged = { readonly draft: Draft; readonly dryRun: boolean } | { readonly refusal: AppError };
+/** One message of a batch. */
+interface BatchMessage {
+  readonly draft: Draft;
+  readonly dryRun: boolean;
+}
 
-/** POST /send/batch: accept many, each judged on its own. */
-export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { acceptance, durability }) => {
-  function judge(item: unknown): Judged {
-    return orRefusal(() => {
-      const body = validate(sendRequest, item);
-      return { draft: acceptance.toDraft(body), dryRun: body.dry_run ?? false };
+type Submitted = Accepted | { readonly kind: 'preview'; readonly preview: Preview };
+
+/** POST /send/batch: accepts up to 100 messages, each on its own. */
+export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { submission, durability }) => {
+  const config = { scope: 'send', maxValues: MAX_BATCH_VALUES } as const;
+
+  app.post('/send/batch', { schema, config, onRequest: submission.refuseEarly }, async (request, reply) => {
+    const { messages } = request.body;
+    const items = parseItems(messages, parseMessage);
+    const response = await submission.submit<readonly BatchResult[]>(request, {
+      waits: false,
+      async submit(idAt) {
+        await submission.spendBatch(items.length, '/messages', request, reply);
+        const results = await submitEach(items, request, (message, index) =>
+          submitMessage(message, request, idAt(index)),
+        );
+        return results.map((result, index) => present(result, index, request));
+      },
+      toResponse: async (results) => {
+        const accepted = results.filter(({ message }) => message).length;
+        const refused = results.filter(({ error }) => error).length;
+        return toJsonResponse(refused === 0 ? 202 : 207, { accepted, refused, results });
+      },
+      fingerprint: () => fingerprintOf(items, messages),
+      toReceipt: (results) => ({
+        ids: results.flatMap(({ message }) => message?.id ?? []),
+        refused: results.flatMap(({ error }, index) => (error ? { index, code: error.code } : [])),
+      }),
+      restore: (receipt) => restore(receipt, items, request),
     });
+    return sendCached(response, reply);
+  });
+
+  function parseMessage(item: unknown): BatchMessage {
+    const body = validate(sendRequest, item);
+    return { draft: submission.toDraft(body), dryRun: body.dry_run ?? false };
   }
 
-  async function accept(judged: Judged, request: FastifyRequest, id: string | undefined): Promise<Omit<BatchResult, 'error'>> {
-    if ('refusal' in judged) throw judged.refusal;
-    if (judged.dryRun) return { status: 200, preview: toPreview(await acceptance.preview(judged.draft, request)) };
-    return { status: 202, message: toResource(await acceptance.accept(judged.draft, request, id), durability, callerOf(request)) };
+  async function submitMessage(
+    message: BatchMessage,
+    request: FastifyRequest,
+    id: string | undefined,
+  ): Promise<Submitted> {
+    if (message.dryRun) return preview(message, request);
+    const delivery = await submission.accept(message.draft, request, id);
+    return { kind: 'stored', id: delivery.id, delivery };
   }
 
-  async function resultOf(judged: Judged, index: number, request: FastifyRequest, id: string | undefined): Promise<BatchResult> {
-    try {
-      return await accept(judged, request, id);
-    } catch (error) {
-      const failure = toAppError(error, request);
-      // The log line of the request has room for one.
-      if (failure.code === 'internal_error') request.failure = failure;
-      return toRefusal(failure, index, request);
+  async function preview({ draft }: BatchMessage, request: FastifyRequest): Promise<Submitted> {
+    return { kind: 'preview', preview: await submission.preview(draft, request) };
+  }
+
+  function present(result: ItemResult<Submitted>, index: number, request: FastifyRequest): BatchResult {
+    if (result.kind === 'refused') {
+      const problem = toRequestProblem(withPointerPrefix(`/messages/${index}`, result.error), request);
+      return { status: problem.status, error: problem };
+    }
+    const submitted = result.result;
+    switch (submitted.kind) {
+      case 'preview':
+        return { status: 200, preview: toPreviewResource(submitted.preview) };
+      case 'dropped':
+        return { status: 200, message: toDroppedMessage(submitted) };
+      case 'stored':
+        return {
+          status: 202,
+          message: toMessageResource(submitted.delivery, durability, callerOf(request)),
+        };
     }
   }
 
-  function toRefusal(failure: AppError, index: number, request: FastifyRequest): BatchResult {
-    const problem = toProblemOf(placedAt(`/messages/${index}`, failure), request);
-    return { status: problem.status, error: problem };
-  }
-
-  /** The message that an earlier request has had accepted, as it is now. */
-  async function find(id: string, request: FastifyRequest): Promise<BatchResult> {
-    const accepted = await acceptance.find(id, request);
-    if (accepted.kind === 'dropped') return { status: 200, message: toDropped(accepted) };
-    return { status: 202, message: toResource(accepted.delivery, durability, callerOf(request)) };
-  }
-
-  async function restore({ ids, refused }: Receipt, judged: readonly Judged[], request: FastifyRequest): Promise<BatchResult[]> {
+  /**
+   * Returns the results of an earlier request, with the messages in their current state. Dry runs
+   * are repeated.
+   */
+  async function restore(
+    { ids, refused }: Receipt,
+    items: readonly BatchItem<BatchMessage>[],
+    request: FastifyRequest,
+  ): Promise<readonly BatchResult[]> {
     const codes = new Map(refused.map(({ index, code }) => [index, code]));
     const accepted = ids.values();
     const results: BatchResult[] = [];
-    for (const [i, one] of judged.entries()) {
-      const code = codes.get(i);
-      if (code !== undefined) results.push(toRefusal('refusal' in one ? one.refusal : new AppError(code), i, request));
-      else if ('draft' in one && one.dryRun) results.push(await resultOf(one, i, request, undefined));
-      else results.push(await find(accepted.next().value ?? '', request));
+    for (const [index, item] of items.entries()) {
+      const code = codes.get(index);
+      const result = await restoreItem(item, code, () => accepted.next().value ?? '', index, request);
+      results.push(present(result, index, request));
     }
     return results;
   }
 
-  app.post(
-    '/send/batch',
-    { schema, config: { scope: 'send', maxValues: MAX_VALUES }, onRequest: acceptance.refuseEarly },
-    async (request, reply) => {
-      const judged = request.body.messages.map(judge);
-      const given = await acceptance.once<BatchResult[]>(request, {
-        waits: false,
-        fingerprint: () =>
-          fingerprintOfAll(
-            judged.flatMap((one, i) => ('draft' in one ? [toFingerprint(one.draft), one.dryRun] : [request.body.messages[i]])),
-          ),
-        async accept(idAt) {
-          await acceptance.spendBatch(judged.length, '/messages', request, reply);
-          const results: BatchResult[] = [];
-          for (const [i, one] of judged.entries()) results.push(await resultOf(one, i, request, idAt(i)));
-          return results;
-        },
-        endOf: (results) =>
-          endOfBatch(
-            results.some(({ message }) => message),
-            results.flatMap(({ error }) => error?.code ?? []),
-          ),
-        receiptOf: (results) => ({
-          ids: results.flatMap(({ message }) => message?.id ?? []),
-          refused: results.flatMap(({ error }, index) => (error ? { index, code: error.code } : [])),
-        }),
-        restore: (receipt) => restore(receipt, judged, request),
-        async answer(results) {
-          const accepted = results.filter(({ message }) => message).length;
-          const refused = results.filter(({ error }) => error).length;
-          return toJsonAnswer(refused === 0 ? 202 : 207, { accepted, refused, results });
-        },
-      });
-      return give(given, reply);
-    },
-  );
+  async function restoreItem(
+    item: BatchItem<BatchMessage>,
+    refusal: ErrorCode | undefined,
+    nextId: () => string,
+    index: number,
+    request: FastifyRequest,
+  ): Promise<ItemResult<Submitted>> {
+    if (refusal !== undefined)
+      return item.kind === 'refused' ? item : { kind: 'refused', error: new AppError(refusal) };
+    if (item.kind === 'valid' && item.value.dryRun)
+      return submitItem(item, index, request, (message) => preview(message, request));
+    return { kind: 'accepted', result: await submission.find(nextId(), request) };
+  }
 };
+
+function fingerprintOf(
+  items: readonly BatchItem<BatchMessage>[],
+  messages: readonly unknown[],
+): Promise<string> {
+  return toBatchFingerprint(
+    items.flatMap((item, index) =>
+      item.kind === 'valid' ? [toFingerprint(item.value.draft), item.value.dryRun] : [messages[index]],
+    ),
+  );
+}

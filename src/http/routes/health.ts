@@ -1,15 +1,18 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { AppError } from '../../core/errors.ts';
-import type { Store } from '../../core/ports.ts';
-import { answer, answers } from '../schemas/answers.ts';
+import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import { publicResponses, success } from '../schemas/responses.ts';
 
 export interface HealthOptions {
-  readonly store: Pick<Store, 'refusal' | 'trouble'>;
+  readonly store: Pick<DeliveryStore, 'refusalCode' | 'healthProblem'>;
   readonly isDraining: () => boolean;
 }
 
-/** GET /livez, /readyz. Neither asks whether Gmail is reachable: restarting Outtray would not mend that. */
+/**
+ * GET /livez, /readyz. Neither checks whether Gmail is reachable, because a restart would not fix
+ * that.
+ */
 export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { store, isDraining }) => {
   app.get(
     '/livez',
@@ -17,9 +20,13 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
       schema: {
         operationId: 'livez',
         tags: ['health'],
-        summary: 'Is the process alive?',
+        summary: 'Check liveness',
+        description: 'Succeeds while the process handles requests.',
         security: [],
-        response: answers({ 200: answer('It is.', z.object({ status: z.literal('alive') })) }, ['invalid_json']),
+        response: publicResponses(
+          { 200: success('The process is alive.', z.object({ status: z.literal('alive') })) },
+          ['invalid_json'],
+        ),
       },
     },
     async () => ({ status: 'alive' as const }),
@@ -31,21 +38,20 @@ export const healthRoutes: FastifyPluginAsyncZod<HealthOptions> = async (app, { 
       schema: {
         operationId: 'readyz',
         tags: ['health'],
-        summary: 'Does it take messages now?',
-        description: 'Says nothing of whether Gmail can be reached: what is accepted waits.',
+        summary: 'Check readiness',
+        description:
+          'Succeeds while the service accepts messages. It does not depend on Gmail, since accepted mail waits.',
         security: [],
-        response: answers({ 200: answer('It does.', z.object({ status: z.literal('ready') })) }, [
-          'invalid_json',
-          'queue_full',
-          'queue_unavailable',
-          'shutting_down',
-        ]),
+        response: publicResponses(
+          { 200: success('The service accepts messages.', z.object({ status: z.literal('ready') })) },
+          ['invalid_json', 'queue_full', 'queue_unavailable', 'shutting_down'],
+        ),
       },
     },
     async () => {
       if (isDraining()) throw new AppError('shutting_down');
-      const detail = store.trouble?.();
-      const refusal = store.refusal();
+      const detail = store.healthProblem?.();
+      const refusal = store.refusalCode();
       if (refusal !== null) throw new AppError(refusal, detail ? { detail } : {});
       return { status: 'ready' as const };
     },

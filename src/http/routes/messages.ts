@@ -1,29 +1,33 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Delivery } from '../../core/delivery.ts';
+import type { Delivery } from '../../core/delivery/delivery.ts';
 import type { Messages } from '../../core/messages.ts';
-import type { Backend } from '../../core/ports.ts';
+import type { Durability } from '../../core/ports/backend.ts';
 import type { Waiters } from '../../core/waiters.ts';
-import { headerOf } from '../acceptance.ts';
-import { callerOf } from '../caller.ts';
-import { idOf, messageParams } from '../message-param.ts';
-import { toPage } from '../page.ts';
-import { PREFERENCE_APPLIED, parseWait, preferWait } from '../prefer.ts';
-import { toResource } from '../resource.ts';
-import { answer, answersToKey, BODY_CODES, LOCATION } from '../schemas/answers.ts';
-import { messageList, messageQuery, messageResource, reschedule } from '../schemas/message.ts';
-import { toSignal } from '../signal.ts';
+import { toMessageResource } from '../presenters/message.ts';
+import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
+import { callerOf, headerOf, messageIdOf, toSignal } from '../request/request-context.ts';
+import { messageList, messageParams, messageQuery, messageResource, reschedule } from '../schemas/message.ts';
+import { BODY_CODES, keyedResponses, LOCATION, success } from '../schemas/responses.ts';
+import { toPage } from '../validation/pagination.ts';
 
 export interface MessageOptions {
   readonly messages: Messages;
   readonly waiters: Pick<Waiters, 'wait'>;
-  readonly durability: Backend['durability'];
+  readonly durability: Durability;
 }
 
-/** /messages: what became of them, and what can still be changed. Another key's message is as unknown as one that never was. */
-export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, { messages, waiters, durability }) => {
-  const present = (delivery: Delivery, request: FastifyRequest) => toResource(delivery, durability, callerOf(request));
+/**
+ * /messages: their state, and the changes that are still possible. Messages of other keys are
+ * reported as unknown.
+ */
+export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (
+  app,
+  { messages, waiters, durability },
+) => {
+  const present = (delivery: Delivery, request: FastifyRequest) =>
+    toMessageResource(delivery, durability, callerOf(request));
 
   app.get(
     '/messages/:id',
@@ -32,18 +36,23 @@ export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (app, 
       schema: {
         operationId: 'getMessage',
         tags: ['messages'],
-        summary: 'See what became of a message',
-        description: `A key sees the messages it sent, an admin key all. Finished messages are kept for RETAIN.
+        summary: 'Get a message',
+        description: `A key can read the messages it sent, an admin key all messages. Finished messages are
+kept for RETAIN.
 
-With \`Prefer: wait\` the answer comes when the message is settled, or after that time with its state then.`,
+With \`Prefer: wait\` the response is sent when the message is settled, or after that time with its current
+state.`,
         params: messageParams,
         headers: z.object({ Prefer: preferWait }),
-        response: answersToKey({ 200: answer('The message.', messageResource, { headers: PREFERENCE_APPLIED }) }, ['message_not_found']),
+        response: keyedResponses(
+          { 200: success('The message.', messageResource, { headers: PREFERENCE_APPLIED }) },
+          ['message_not_found'],
+        ),
       },
     },
     async (request, reply) => {
       const caller = callerOf(request);
-      const id = idOf(request);
+      const id = messageIdOf(request);
       const delivery = await messages.get(id, caller);
       const seconds = parseWait(headerOf(request, 'prefer'));
       if (seconds === null) return present(delivery, request);
@@ -60,11 +69,11 @@ With \`Prefer: wait\` the answer comes when the message is settled, or after tha
       schema: {
         operationId: 'listMessages',
         tags: ['messages'],
-        summary: 'Find messages',
+        summary: 'List messages',
         description:
-          'Newest first. A cursor stays right while messages come and go: nothing is listed twice, and nothing that was there is left out.',
+          'Newest first. A cursor stays valid while messages are added and removed: no message is listed twice or skipped.',
         querystring: messageQuery,
-        response: answersToKey({ 200: answer('A page of them.', messageList) }, ['validation_failed']),
+        response: keyedResponses({ 200: success('A page of messages.', messageList) }, ['validation_failed']),
       },
     },
     async (request) => {
@@ -84,16 +93,16 @@ With \`Prefer: wait\` the answer comes when the message is settled, or after tha
         tags: ['messages'],
         summary: 'Cancel a message',
         description:
-          'One that is scheduled, queued or deferred. If an attempt starts at the same moment, one of the two wins, and the answer says which.',
+          'Cancels a message that is scheduled, queued or deferred. If an attempt starts at the same time, either the cancellation or the attempt succeeds, as the response shows.',
         params: messageParams,
-        response: answersToKey({ 200: answer('It is canceled, and will not be sent.', messageResource) }, [
+        response: keyedResponses({ 200: success('The canceled message.', messageResource) }, [
           ...BODY_CODES,
           'message_not_found',
           'not_cancelable',
         ]),
       },
     },
-    async (request) => present(await messages.cancel(idOf(request), callerOf(request)), request),
+    async (request) => present(await messages.cancel(messageIdOf(request), callerOf(request)), request),
   );
 
   app.post(
@@ -103,20 +112,19 @@ With \`Prefer: wait\` the answer comes when the message is settled, or after tha
       schema: {
         operationId: 'retryMessage',
         tags: ['messages'],
-        summary: 'Try a message again',
-        description: `One that failed, expired, or whose outcome is uncertain: with the same Message-ID, and RETRY_FOR from now on.
-An expires_at that has passed no longer holds. Of an uncertain one a second copy may arrive: it then says possible_duplicate.`,
+        summary: 'Retry a message',
+        description: `Queues a failed, expired or uncertain message again, with the same Message-ID and a
+new RETRY_FOR. An \`expires_at\` in the past is ignored. Retrying an uncertain message can deliver a second
+copy, so it sets \`possible_duplicate\`.`,
         params: messageParams,
-        response: answersToKey({ 202: answer('It is queued again.', messageResource, { headers: LOCATION }) }, [
-          ...BODY_CODES,
-          'message_not_found',
-          'not_retryable',
-          'shutting_down',
-        ]),
+        response: keyedResponses(
+          { 202: success('The message, which is queued again.', messageResource, { headers: LOCATION }) },
+          [...BODY_CODES, 'message_not_found', 'not_retryable', 'shutting_down'],
+        ),
       },
     },
     async (request, reply) => {
-      const delivery = await messages.retry(idOf(request), callerOf(request));
+      const delivery = await messages.retry(messageIdOf(request), callerOf(request));
       return reply.code(202).header('location', `/messages/${delivery.id}`).send(present(delivery, request));
     },
   );
@@ -128,11 +136,12 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
       schema: {
         operationId: 'rescheduleMessage',
         tags: ['messages'],
-        summary: 'Change when a scheduled message is sent',
-        description: 'At most a year ahead. A time in the past is now.',
+        summary: 'Reschedule a message',
+        description:
+          'Changes the time of a scheduled message, to at most one year ahead. A time in the past means now.',
         params: messageParams,
         body: reschedule,
-        response: answersToKey({ 200: answer('It has the new time.', messageResource) }, [
+        response: keyedResponses({ 200: success('The message with its new time.', messageResource) }, [
           ...BODY_CODES,
           'message_not_found',
           'not_reschedulable',
@@ -141,7 +150,11 @@ An expires_at that has passed no longer holds. Of an uncertain one a second copy
       },
     },
     async (request) => {
-      const rescheduled = await messages.reschedule(idOf(request), request.body.scheduled_at, callerOf(request));
+      const rescheduled = await messages.reschedule(
+        messageIdOf(request),
+        request.body.scheduled_at,
+        callerOf(request),
+      );
       return present(rescheduled, request);
     },
   );

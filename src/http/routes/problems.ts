@@ -2,14 +2,14 @@ import { createHash } from 'node:crypto';
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { ERROR_CODES, ERRORS, type ErrorCode } from '../../core/errors.ts';
-import { answer, answers } from '../schemas/answers.ts';
+import { publicResponses, success } from '../schemas/responses.ts';
 
 const STYLE =
   'body{font:1.1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}dt{font-weight:600}dd{margin:0 0 1rem}';
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
-/** GET /problems/{code}: what the `type` of each problem points to. */
+/** GET /problems/{code}: the page that the `type` of a problem links to. */
 export const problemRoutes: FastifyPluginAsyncZod = async (app) => {
   const pages = new Map<string, string>(ERROR_CODES.map((code) => [code, renderPage(code)]));
 
@@ -20,11 +20,14 @@ export const problemRoutes: FastifyPluginAsyncZod = async (app) => {
         operationId: 'explainProblem',
         tags: ['docs'],
         summary: 'Explain an error code',
+        description: 'The page that the `type` of a problem refers to.',
         security: [],
-        params: z.object({ code: z.string().meta({ examples: ['validation_failed'] }) }),
-        response: answers(
+        params: z.object({
+          code: z.string().meta({ description: 'An error code.', examples: ['validation_failed'] }),
+        }),
+        response: publicResponses(
           {
-            200: answer('A page for people.', z.string(), { type: 'text/html' }),
+            200: success('An HTML page about the error.', z.string(), { type: 'text/html' }),
           },
           ['invalid_json', 'not_found', 'rate_limited'],
         ),
@@ -33,7 +36,10 @@ export const problemRoutes: FastifyPluginAsyncZod = async (app) => {
     async (request, reply) => {
       const page = pages.get(request.params.code);
       if (page === undefined) return reply.callNotFound();
-      return reply.header('content-security-policy', CONTENT_SECURITY_POLICY).type('text/html; charset=utf-8').send(page);
+      return reply
+        .header('content-security-policy', CONTENT_SECURITY_POLICY)
+        .type('text/html; charset=utf-8')
+        .send(page);
     },
   );
 };
@@ -49,7 +55,7 @@ function renderPage(code: ErrorCode): string {
 <dt>Code</dt><dd><code>${code}</code></dd>
 <dt>HTTP status</dt><dd>${status}</dd>
 <dt>What to do</dt><dd>${escapeHtml(hint)}</dd>
-<dt>May the same request succeed later?</dt><dd>${retryable ? 'Yes' : 'No, not without a change'}</dd>
+<dt>Can the same request succeed later?</dt><dd>${retryable ? 'Yes' : 'No, it has to be changed'}</dd>
 </dl>
 </body>
 </html>

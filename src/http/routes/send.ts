@@ -1,52 +1,55 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { Delivery } from '../../core/delivery.ts';
+import type { Delivery } from '../../core/delivery/delivery.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Backend, Store, StoredAnswer } from '../../core/ports.ts';
+import type { Durability } from '../../core/ports/backend.ts';
+import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import type { CachedResponse } from '../../core/ports/idempotency-store.ts';
 import type { Waiters } from '../../core/waiters.ts';
-import { type Acceptance, type Accepted, headerOf } from '../acceptance.ts';
-import { callerOf } from '../caller.ts';
-import { give, toJsonAnswer } from '../idempotency.ts';
-import { PREFERENCE_APPLIED, parseWait, preferWait } from '../prefer.ts';
-import { pathOf, toProblem } from '../problem.ts';
-import { toDropped, toPreview, toResource } from '../resource.ts';
-import { answer, answersToKey, BODY_CODES, LOCATION, REPLAYED } from '../schemas/answers.ts';
+import { pathOf } from '../errors/error-handler.ts';
+import { toDroppedMessage, toMessageResource, toPreviewResource } from '../presenters/message.ts';
+import { toProblem } from '../presenters/problem.ts';
+import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
+import { callerOf, headerOf, toSignal } from '../request/request-context.ts';
 import { messageResource, sendResult } from '../schemas/message.ts';
+import { BODY_CODES, keyedResponses, LOCATION, REPLAYED, success } from '../schemas/responses.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
-import { toSignal } from '../signal.ts';
+import { sendCached, toJsonResponse } from '../submission/cached-response.ts';
+import type { Accepted, Submission } from '../submission/submission.ts';
 
 export interface SendOptions {
-  readonly acceptance: Acceptance;
+  readonly submission: Submission;
   readonly waiters: Pick<Waiters, 'wait'>;
-  readonly store: Pick<Store, 'get'>;
-  readonly durability: Backend['durability'];
+  readonly store: Pick<DeliveryStore, 'get'>;
+  readonly durability: Durability;
 }
 
 const HEADERS = { ...LOCATION, ...PREFERENCE_APPLIED, ...REPLAYED };
 
-const SETTLED = `It was sent, partially sent or canceled while the caller waited; or what a dry run would send. For a repeated request: what is left of a
-finished message that is no longer kept.`;
+const SETTLED = `The message was sent, partially sent or canceled while the request waited. For a dry run:
+what would be sent. For a repeated request: what remains of a finished message that is no longer stored.`;
 
 const schema = {
   operationId: 'send',
   tags: ['messages'],
-  summary: 'Send one message',
-  description: `Accepts one message, and answers at once, before it is sent. With \`Prefer: wait\` the answer tells what became of it.
+  summary: 'Send a message',
+  description: `Accepts one message and responds before it is sent. With \`Prefer: wait\` the response has
+the outcome.
 
-A repeated request with the same \`Idempotency-Key\` gets the same answer, and nothing is sent twice. With \`Prefer: wait\` it waits again, until the
-outcome is known.`,
+A repeated request with the same \`Idempotency-Key\` gets the same response, and nothing is sent twice. With
+\`Prefer: wait\` it waits again until the outcome is known.`,
   headers: z.object({
     Prefer: preferWait,
     'Idempotency-Key': idempotencyKey,
   }),
   body: sendRequest,
-  response: answersToKey(
+  response: keyedResponses(
     {
-      200: answer(SETTLED, sendResult, {
+      200: success(SETTLED, sendResult, {
         headers: HEADERS,
       }),
-      202: answer('Accepted. It will be tried.', messageResource, { headers: HEADERS }),
+      202: success('The message was accepted.', messageResource, { headers: HEADERS }),
     },
     [
       'sender_not_allowed',
@@ -73,37 +76,76 @@ outcome is known.`,
   ),
 };
 
-/** POST /send: accept one message. */
-export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acceptance, waiters, store, durability }) => {
-  /** What to say of an accepted message: at once, or when the caller has waited for it. */
-  function toAnswer(
+/** POST /send: accepts one message. */
+export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (
+  app,
+  { submission, waiters, store, durability },
+) => {
+  const { refuseEarly } = submission;
+
+  app.post('/send', { schema, config: { scope: 'send' }, onRequest: refuseEarly }, async (request, reply) => {
+    const draft = submission.toDraft(request.body);
+    if (request.body.dry_run) {
+      const preview = await submission.preview(draft, request);
+      submission.addBudget(preview.delivery, reply);
+      return toPreviewResource(preview);
+    }
+
+    const seconds = parseWait(headerOf(request, 'prefer'));
+    const response = await submission.submitOne(draft, request, reply, {
+      waits: seconds !== null,
+      toResponse: (accepted) => toResponse(accepted, seconds, request, reply),
+    });
+    return sendCached(response, reply);
+  });
+
+  /** Responds at once, or when the client has waited for the outcome. */
+  async function toResponse(
     accepted: Accepted,
     seconds: number | null,
     request: FastifyRequest,
     reply: FastifyReply,
-  ): StoredAnswer | Promise<StoredAnswer> {
-    if (accepted.kind === 'dropped') return toJsonAnswer(200, toDropped(accepted));
+  ): Promise<CachedResponse> {
+    if (accepted.kind === 'dropped') return toJsonResponse(200, toDroppedMessage(accepted));
     const { delivery } = accepted;
-    return seconds === null || delivery.status === 'scheduled' ? toAccepted(delivery, request) : waitFor(delivery, seconds, request, reply);
+    return seconds === null || delivery.status === 'scheduled'
+      ? toMessageResponse(202, delivery, request)
+      : waitForOutcome(delivery, seconds, request, reply);
   }
 
-  async function waitFor(delivery: Delivery, seconds: number, request: FastifyRequest, reply: FastifyReply): Promise<StoredAnswer> {
+  async function waitForOutcome(
+    delivery: Delivery,
+    seconds: number,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<CachedResponse> {
     const applied = { 'preference-applied': `wait=${seconds}` };
     const settled = await waiters.wait(delivery.id, seconds * 1000, toSignal(reply));
-    if (settled !== null) return toSettled(settled, request, applied);
-    // Nothing that goes wrong now may hide that the message was accepted.
+    if (settled !== null) return toOutcomeResponse(settled, request, applied);
+    // The message is accepted, so a failing read must not fail the request.
     const latest = await store.get(delivery.id).catch(() => null);
-    return toAccepted(latest ?? delivery, request, applied);
+    return toMessageResponse(202, latest ?? delivery, request, applied);
   }
 
-  function toAccepted(delivery: Delivery, request: FastifyRequest, headers: Record<string, string> = {}, status = 202): StoredAnswer {
-    const resource = toResource(delivery, durability, callerOf(request));
-    return toJsonAnswer(status, resource, { ...headers, location: `/messages/${delivery.id}` });
+  function toMessageResponse(
+    status: number,
+    delivery: Delivery,
+    request: FastifyRequest,
+    headers: Record<string, string> = {},
+  ): CachedResponse {
+    const resource = toMessageResource(delivery, durability, callerOf(request));
+    return toJsonResponse(status, resource, { ...headers, location: `/messages/${delivery.id}` });
   }
 
-  function toSettled(delivery: Delivery, request: FastifyRequest, headers: Record<string, string>): StoredAnswer {
+  /** A settled message without an error is the message; with an error it is a problem. */
+  function toOutcomeResponse(
+    delivery: Delivery,
+    request: FastifyRequest,
+    headers: Record<string, string>,
+  ): CachedResponse {
     const { status, error } = delivery;
-    if (status === 'sent' || status === 'partially_sent' || error === null) return toAccepted(delivery, request, headers, 200);
+    if (status === 'sent' || status === 'partially_sent' || error === null)
+      return toMessageResponse(200, delivery, request, headers);
     request.failure = new AppError(error.code);
     const problem = toProblem(error.code, {
       detail: error.detail,
@@ -111,21 +153,12 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (app, { acce
       request_id: request.id,
       hint: error.hint,
       ...(error.smtp && { smtp: error.smtp }),
-      message: toResource(delivery, durability, callerOf(request)),
+      message: toMessageResource(delivery, durability, callerOf(request)),
     });
-    return { status: problem.status, headers: { ...headers, 'content-type': 'application/problem+json' }, body: JSON.stringify(problem) };
+    return {
+      status: problem.status,
+      headers: { ...headers, 'content-type': 'application/problem+json' },
+      body: JSON.stringify(problem),
+    };
   }
-
-  app.post('/send', { schema, config: { scope: 'send' }, onRequest: acceptance.refuseEarly }, async (request, reply) => {
-    const draft = acceptance.toDraft(request.body);
-    if (request.body.dry_run) {
-      const preview = await acceptance.preview(draft, request);
-      acceptance.tellBudget(preview.delivery, reply);
-      return toPreview(preview);
-    }
-
-    const seconds = parseWait(headerOf(request, 'prefer'));
-    const answer = (accepted: Accepted) => toAnswer(accepted, seconds, request, reply);
-    return give(await acceptance.acceptOnce(draft, request, reply, { waits: seconds !== null, answer }), reply);
-  });
 };

@@ -1,26 +1,32 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
-import { toMailboxKey } from '../../core/address.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Suppression } from '../../core/ports.ts';
+import { toMailboxKey } from '../../core/message/address.ts';
 import type { Suppressions } from '../../core/suppressions.ts';
-import { strictObject } from '../fields.ts';
-import { cursor, limit, toPage } from '../page.ts';
-import { type Answer, answer, answersToKey, BODY_CODES } from '../schemas/answers.ts';
+import { toSuppressionResource } from '../presenters/suppression.ts';
 import { bareAddress } from '../schemas/mailbox.ts';
-import { type SuppressionResource, suppression, suppressionList, suppressionRequest } from '../schemas/suppression.ts';
+import { BODY_CODES, type DocumentedResponse, keyedResponses, success } from '../schemas/responses.ts';
+import { suppression, suppressionList, suppressionRequest } from '../schemas/suppression.ts';
+import { cursor, limit, toPage } from '../validation/pagination.ts';
+import { strictObject } from '../validation/validation.ts';
 
 export interface SuppressionOptions {
-  readonly suppressions: Pick<Suppressions, 'get' | 'list' | 'enter' | 'remove'>;
+  readonly suppressions: Pick<Suppressions, 'get' | 'list' | 'add' | 'remove'>;
 }
 
 const PARAMS = z.object({ email: bareAddress });
-/** With an example, since a PUT creates what it names. */
+/** Has an example, since PUT works with any address. */
 const PUT_PARAMS = z.object({ email: bareAddress.meta({ examples: ['nobody@example.com'] }) });
 
-const REMOVED: Answer = { description: 'It is sent to again.', headers: {}, content: {} };
+const REMOVED: DocumentedResponse = {
+  description: 'The address is no longer suppressed.',
+  headers: {},
+  content: {},
+};
 
-/** GET /suppressions; GET, PUT and DELETE /suppressions/{email}: addresses not to send to, and why. */
+/**
+ * GET /suppressions; GET, PUT and DELETE /suppressions/{email}: addresses that mail is not sent to.
+ */
 export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = async (app, { suppressions }) => {
   app.get(
     '/suppressions',
@@ -29,10 +35,16 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
       schema: {
         operationId: 'listSuppressions',
         tags: ['suppressions'],
-        summary: 'See which addresses are not sent to',
-        description: 'Those that Gmail refused for good, and those that somebody entered; by address.',
-        querystring: strictObject({ limit, cursor: cursor(([key, ...rest]) => (rest.length === 0 && key !== undefined ? key : null)) }),
-        response: answersToKey({ 200: answer('A page of them.', suppressionList) }, ['validation_failed']),
+        summary: 'List suppressions',
+        description:
+          'Addresses that Gmail refused permanently, and addresses that were added here. Ordered by address.',
+        querystring: strictObject({
+          limit,
+          cursor: cursor(([key, ...rest]) => (rest.length === 0 && key !== undefined ? key : null)),
+        }),
+        response: keyedResponses({ 200: success('A page of suppressions.', suppressionList) }, [
+          'validation_failed',
+        ]),
       },
     },
     async ({ query }) => {
@@ -49,9 +61,13 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
       schema: {
         operationId: 'getSuppression',
         tags: ['suppressions'],
-        summary: 'See whether and why an address is not sent to',
+        summary: 'Get a suppression',
+        description: 'Returns whether an address is suppressed, and the reason.',
         params: PARAMS,
-        response: answersToKey({ 200: answer('Why, and since when.', suppression) }, ['validation_failed', 'not_found']),
+        response: keyedResponses({ 200: success('The suppression of the address.', suppression) }, [
+          'validation_failed',
+          'not_found',
+        ]),
       },
     },
     async ({ params }) => {
@@ -68,15 +84,20 @@ export const suppressionRoutes: FastifyPluginAsyncZod<SuppressionOptions> = asyn
       schema: {
         operationId: 'putSuppression',
         tags: ['suppressions'],
-        summary: 'Send no more to an address',
-        description: `New mail to it is refused, from every account, until it is removed; what is accepted already still goes out.
-It takes the place of what there is for the address, and is answered alike whether there was anything. The body may be left out.`,
+        summary: 'Suppress an address',
+        description: `New mail to the address is refused for every account until the suppression is removed.
+Messages that were already accepted are still sent. Replaces an existing suppression of the address, with
+the same response. The body is optional.`,
         params: PUT_PARAMS,
         body: suppressionRequest,
-        response: answersToKey({ 200: answer('It is not sent to any more.', suppression) }, ['validation_failed', ...BODY_CODES]),
+        response: keyedResponses({ 200: success('The suppression of the address.', suppression) }, [
+          'validation_failed',
+          ...BODY_CODES,
+        ]),
       },
     },
-    async ({ params, body }) => toSuppressionResource(await suppressions.enter(params.email, body.note ?? null)),
+    async ({ params, body }) =>
+      toSuppressionResource(await suppressions.add(params.email, body.note ?? null)),
   );
 
   app.delete(
@@ -86,10 +107,11 @@ It takes the place of what there is for the address, and is answered alike wheth
       schema: {
         operationId: 'deleteSuppression',
         tags: ['suppressions'],
-        summary: 'Send to an address again',
-        description: 'From every account. If Gmail refuses it once more, it is remembered once more.',
+        summary: 'Remove a suppression',
+        description:
+          'Allows mail to the address again, for every account. If Gmail refuses the address again, it is suppressed again.',
         params: PARAMS,
-        response: answersToKey({ 204: REMOVED }, ['validation_failed', ...BODY_CODES, 'not_found']),
+        response: keyedResponses({ 204: REMOVED }, ['validation_failed', ...BODY_CODES, 'not_found']),
       },
     },
     async ({ params }, reply) => {
@@ -101,16 +123,4 @@ It takes the place of what there is for the address, and is answered alike wheth
 
 function notSuppressed(address: string): AppError {
   return new AppError('not_found', { detail: `Mail to ${address} is not suppressed.` });
-}
-
-function toSuppressionResource({ email, reason, accounts, smtp, messageId, note, createdAt }: Suppression): SuppressionResource {
-  return {
-    email,
-    reason,
-    accounts: accounts && [...accounts],
-    smtp,
-    message: messageId,
-    note,
-    created_at: new Date(createdAt).toISOString(),
-  };
 }

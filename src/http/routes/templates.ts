@@ -1,18 +1,18 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { AppError, summarize } from '../../core/errors.ts';
-import type { TemplateUse } from '../../core/message.ts';
-import type { Rendered, Templates } from '../../core/ports.ts';
-import { answer, answersToKey, BODY_CODES } from '../schemas/answers.ts';
+import type { TemplateUse } from '../../core/message/message.ts';
+import type { Rendered, Templates } from '../../core/ports/templates.ts';
+import { BODY_CODES, keyedResponses, success } from '../schemas/responses.ts';
 import { templateList, templatePreview, templatePreviewRequest } from '../schemas/template.ts';
 
 export interface TemplateOptions {
   readonly templates: Templates;
-  /** The text that goes with HTML which has none. */
+  /** Makes the text part for HTML without one. */
   readonly toText: (html: string) => string;
 }
 
-/** GET /templates, POST /templates/{id}/preview: what the operator has put into TEMPLATES_DIR. */
+/** GET /templates, POST /templates/{id}/preview: the templates in TEMPLATES_DIR. */
 export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app, { templates, toText }) => {
   app.get(
     '/templates',
@@ -20,9 +20,9 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
       schema: {
         operationId: 'listTemplates',
         tags: ['templates'],
-        summary: 'List the templates',
-        description: 'What the operator has put into TEMPLATES_DIR, by id, and the variables that each wants.',
-        response: answersToKey({ 200: answer('The templates.', templateList) }),
+        summary: 'List templates',
+        description: 'The templates in TEMPLATES_DIR, ordered by id, with their variables.',
+        response: keyedResponses({ 200: success('The templates.', templateList) }),
       },
       config: { scope: 'read' },
     },
@@ -35,12 +35,14 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
       schema: {
         operationId: 'previewTemplate',
         tags: ['templates'],
-        summary: 'See a template filled in',
+        summary: 'Preview a template',
         description:
-          'Sends nothing. An unknown id is `template_not_found` with the status 422, as it is in a request to send: a code has one status.',
-        params: z.object({ id: z.string().meta({ description: 'An id of GET /templates.' }) }),
+          'Renders a template without sending anything. An unknown id is `template_not_found` with status 422, as in POST /send, since each code has one status.',
+        params: z.object({
+          id: z.string().meta({ description: 'The `id` of a template, as in GET /templates.' }),
+        }),
         body: templatePreviewRequest,
-        response: answersToKey({ 200: answer('What a message would say.', templatePreview) }, [
+        response: keyedResponses({ 200: success('The rendered template.', templatePreview) }, [
           ...BODY_CODES,
           'validation_failed',
           'template_not_found',
@@ -50,23 +52,26 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
       config: { scope: 'read' },
     },
     async ({ params: { id }, body: { variables = {} } }) => {
-      const { subject, html, text } = renderHere(templates, { id, variables });
+      const { subject, html, text } = renderPreview(templates, { id, variables });
       return { id, subject, html, text: text ?? (html === null ? null : toText(html)) };
     },
   );
 };
 
-/** Renders, and points at what is wrong where it is in this request, which is not where a request to send has it. */
-function renderHere(templates: Templates, use: TemplateUse): Rendered {
+/**
+ * Renders a template. Errors point into this request, whose fields differ from those of a request
+ * to send.
+ */
+function renderPreview(templates: Templates, use: TemplateUse): Rendered {
   try {
     return templates.render(use);
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
-    const errors = error.errors.map((found) => ({ ...found, pointer: toPointerHere(found.pointer) }));
+    const errors = error.errors.map((field) => ({ ...field, pointer: toPreviewPointer(field.pointer) }));
     throw new AppError(error.code, { detail: summarize(errors), errors });
   }
 }
 
-function toPointerHere(pointer: string): string {
+function toPreviewPointer(pointer: string): string {
   return pointer === '/template/id' ? 'path:id' : pointer.replace(/^\/template/, '');
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { line } from './text.ts';
 
-/** Headers that change nothing of who gets the mail, who sent it, or how it is read. */
+/** Headers that do not affect the recipients, the sender or how the content is read. */
 const ALLOWED_HEADERS = [
   'Auto-Submitted',
   'Comments',
@@ -16,10 +16,19 @@ const ALLOWED_HEADERS = [
 
 const ALLOWED: ReadonlySet<string> = new Set(ALLOWED_HEADERS.map((name) => name.toLowerCase()));
 
-/** Made of tokens, where Gmail refuses encoded words (550 5.7.1), which is what other characters would become. */
-const ASCII_ONLY: ReadonlySet<string> = new Set(['auto-submitted', 'feedback-id', 'importance', 'precedence', 'sensitivity']);
+/**
+ * Headers that consist of tokens. Other characters would become encoded words, which Gmail refuses
+ * there (550 5.7.1).
+ */
+const ASCII_ONLY: ReadonlySet<string> = new Set([
+  'auto-submitted',
+  'feedback-id',
+  'importance',
+  'precedence',
+  'sensitivity',
+]);
 
-/** Headers that have a field of their own. */
+/** Headers that have their own field in a request. */
 const FIELDS: ReadonlyMap<string, string> = new Map([
   ['from', 'from'],
   ['to', 'to'],
@@ -35,11 +44,12 @@ const FIELDS: ReadonlyMap<string, string> = new Map([
 
 const MAX_HEADERS = 50;
 const MAX_NAME_LENGTH = 76;
-/** Leaves room for the name on the line. */
+/** Leaves room for the name on the same line. */
 const MAX_VALUE_LENGTH = 900;
 /**
- * Names and values in all. Gmail takes 500 KB of headers (https://support.google.com/a/answer/14016360): this leaves room for encoded words
- * and for the longest that the other fields may become.
+ * Total of all names and values. Gmail accepts 500 KB of headers
+ * (https://support.google.com/a/answer/14016360). This limit leaves room for encoded words and for
+ * the longest values of the other fields.
  */
 const MAX_TOTAL_BYTES = 64 * 1024;
 
@@ -49,21 +59,25 @@ const headerName = z
   .refine((name) => /^x-[\w.-]+$/i.test(name) || ALLOWED.has(name.toLowerCase()), {
     error: ({ input }) => {
       const field = FIELDS.get(String(input).toLowerCase());
-      if (field === 'from') return 'This header cannot be set here: use the field "from". Gmail takes one From.';
+      if (field === 'from')
+        return 'This header cannot be set here: use the field "from". Gmail accepts only one From.';
       if (field !== undefined) return `This header cannot be set here: use the field "${field}".`;
-      return `Only X-… headers and ${ALLOWED_HEADERS.join(', ')} may be set.`;
+      return `Only X-… headers and ${ALLOWED_HEADERS.join(', ')} can be set.`;
     },
     params: { code: 'header_not_allowed' },
   });
 
-/** Header names do not mind case: the same name twice would be two headers. */
-function hasTwins(headers: Readonly<Record<string, string>>): boolean {
+/** Header names are case-insensitive: two spellings of one name would become two headers. */
+function hasDuplicates(headers: Readonly<Record<string, string>>): boolean {
   const names = Object.keys(headers);
   return new Set(names.map((name) => name.toLowerCase())).size < names.length;
 }
 
 function totalBytes(headers: Readonly<Record<string, string>>): number {
-  return Object.entries(headers).reduce((sum, [name, value]) => sum + name.length + Buffer.byteLength(value), 0);
+  return Object.entries(headers).reduce(
+    (sum, [name, value]) => sum + name.length + Buffer.byteLength(value),
+    0,
+  );
 }
 
 export const headers = z
@@ -72,22 +86,23 @@ export const headers = z
     error: `Must have at most ${MAX_HEADERS} entries.`,
     params: { code: 'too_many' },
   })
-  .refine((map) => !hasTwins(map), {
-    error: 'Has one header twice, in different case: give it once.',
+  .refine((map) => !hasDuplicates(map), {
+    error: 'Has one header twice, in different case: remove one of them.',
     params: { code: 'duplicate_header' },
   })
   .refine((map) => totalBytes(map) <= MAX_TOTAL_BYTES, {
-    error: `Must have at most ${MAX_TOTAL_BYTES} bytes in all, names and values: Gmail refuses mail with very large headers.`,
+    error: `Must have at most ${MAX_TOTAL_BYTES} bytes of names and values in total: Gmail refuses mail with very large headers.`,
     params: { code: 'too_long' },
   })
   .superRefine((map, context) => {
     for (const [name, value] of Object.entries(map)) {
-      if (!ASCII_ONLY.has(name.toLowerCase()) || (/^[\x20-\x7e]*$/.test(value) && !value.includes('=?'))) continue;
+      if (!ASCII_ONLY.has(name.toLowerCase()) || (/^[\x20-\x7e]*$/.test(value) && !value.includes('=?')))
+        continue;
       const message = 'Must be plain ASCII: Gmail refuses encoded words in this header.';
       context.addIssue({ code: 'custom', path: [name], message, params: { code: 'header_not_ascii' } });
     }
   })
   .meta({
-    description: `Headers to add: X-… and ${ALLOWED_HEADERS.join(', ')}. Everything else has a field of its own or is Outtray's to set.`,
+    description: `Additional headers: X-… and ${ALLOWED_HEADERS.join(', ')}. All other headers have their own field or are set by Outtray.`,
     examples: [{ 'X-Entity-Ref': '42' }],
   });

@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { toMailboxKey } from '../../core/address.ts';
-import { RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery.ts';
+import { RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
+import type { DeliveryQuery, ListPosition } from '../../core/delivery/delivery-query.ts';
 import { ERROR_CODES } from '../../core/errors.ts';
-import { PRIORITIES } from '../../core/message.ts';
-import type { DeliveryQuery, Place } from '../../core/ports.ts';
-import { strictObject } from '../fields.ts';
-import { cursor, limit, nextCursor } from '../page.ts';
+import { toMailboxKey } from '../../core/message/address.ts';
+import { PRIORITIES } from '../../core/message/message.ts';
+import { DURABILITIES } from '../../core/ports/backend.ts';
+import { cursor, limit, nextCursor } from '../validation/pagination.ts';
+import { strictObject } from '../validation/validation.ts';
 import { bareAddress } from './mailbox.ts';
 import { instant, portable } from './text.ts';
 
@@ -26,33 +27,40 @@ export const smtpReply = z.object({
     .string()
     .nullable()
     .meta({ description: 'The enhanced status code (RFC 3463).', examples: ['2.0.0'] }),
-  response: z.string().meta({ description: 'What the server said, its lines joined.', examples: ['OK  1722933305 a1b2 - gsmtp'] }),
+  response: z.string().meta({
+    description: 'The text of the reply, its lines joined.',
+    examples: ['OK  1722933305 a1b2 - gsmtp'],
+  }),
 });
 
 export const errorCode = z
   .enum(ERROR_CODES)
-  .meta({ description: 'The part of an error to branch on: titles, details and hints may be reworded.' });
+  .meta({ description: 'A stable code that clients can branch on. Titles, details and hints can change.' });
 
 export const deliveryError = z.object({
   code: errorCode,
   title: z.string(),
   detail: z.string(),
-  hint: z.string().meta({ description: 'What mends it.' }),
+  hint: z.string().meta({ description: 'How to fix the cause.' }),
   retryable: z.boolean(),
-  scope: z.enum(['message', 'account']).meta({ description: 'Whose fault: a fault of the account delays mail, but never fails it.' }),
+  scope: z.enum(['message', 'account']).meta({
+    description: 'What the fault affects. A fault of the account delays its mail, but never fails it.',
+  }),
   smtp: smtpReply.nullable(),
 });
 
 export const recipient = z.object({
   email: z.string().meta({ examples: ['ada@example.com'] }),
-  status: z.enum(RECIPIENT_STATUSES).meta({ description: 'Suppressed: not tried, see GET /suppressions/{email}.' }),
+  status: z
+    .enum(RECIPIENT_STATUSES)
+    .meta({ description: '`suppressed`: not attempted, see GET /suppressions/{email}.' }),
   smtp: smtpReply.nullable(),
 });
 
 export const attempt = z.object({
   number: z.int(),
   started_at: time,
-  ended_at: timeOrNull.meta({ description: 'Null while it runs.' }),
+  ended_at: timeOrNull.meta({ description: 'Null while the attempt is running.' }),
   account: z.string().meta({ examples: ['bot@acme.com'] }),
   smtp: smtpReply.nullable(),
   error: deliveryError.nullable(),
@@ -60,30 +68,39 @@ export const attempt = z.object({
 
 export const attachmentInfo = z.object({
   filename: z.string().meta({ examples: ['invoice.pdf'] }),
-  size: z.int().meta({ description: 'Bytes of the decoded content.', examples: [48_213] }),
+  size: z.int().meta({ description: 'Size of the decoded content, in bytes.', examples: [48_213] }),
   content_type: z
     .string()
     .nullable()
     .meta({
-      description: 'The media type it is sent with. Null: accepted by a version that did not keep it.',
+      description:
+        'The media type that it is sent with. Null if it was accepted by a version that did not store it.',
       examples: ['application/pdf'],
     }),
 });
 
 export const warning = z.object({
   code: z.enum(WARNING_CODES),
-  detail: z
-    .string()
-    .meta({ examples: ['No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com.'] }),
+  detail: z.string().meta({
+    examples: [
+      'No account owns sales@acme.com, and FROM_POLICY is rewrite: the message is sent from bot@acme.com.',
+    ],
+  }),
 });
 
-const warnings = z.array(warning).meta({ description: 'What the service changed about the message.' });
+const warnings = z.array(warning).meta({ description: 'Changes that the service made to the message.' });
 
-/** One accepted message and all that became of it. */
+/** One accepted message and everything that has happened to it. */
 export const messageResource = z.object({
   id: z.string().meta({ examples: ['msg_01k7m4q2'] }),
-  status: z.enum(STATUSES).meta({ description: 'Sent means that Gmail took it for every recipient, not that it was delivered or read.' }),
-  message_id: z.string().meta({ description: 'The Message-ID header, to thread by.', examples: ['<msg_01k7m4q2@acme.com>'] }),
+  status: z.enum(STATUSES).meta({
+    description:
+      '`sent`: Gmail accepted the message for every recipient, which does not mean that it was delivered or read.',
+  }),
+  message_id: z.string().meta({
+    description: 'The Message-ID header; replies refer to it.',
+    examples: ['<msg_01k7m4q2@acme.com>'],
+  }),
   from: address,
   to: z.array(address),
   cc: z.array(address),
@@ -93,12 +110,14 @@ export const messageResource = z.object({
   template: z
     .string()
     .nullable()
-    .meta({ description: 'The id of the template it was made from.', examples: ['invoice'] }),
+    .meta({ description: 'The id of its template.', examples: ['invoice'] }),
   attachments: z.array(attachmentInfo),
   tags: z.record(z.string(), z.string()),
   metadata: z.record(z.string(), z.string()),
   priority: z.enum(PRIORITIES),
-  account: z.string().meta({ description: 'The account that sends it.', examples: ['bot@acme.com'] }),
+  account: z
+    .string()
+    .meta({ description: 'The account that sends the message.', examples: ['bot@acme.com'] }),
   created_at: time,
   scheduled_at: timeOrNull,
   expires_at: timeOrNull,
@@ -106,26 +125,36 @@ export const messageResource = z.object({
   finished_at: timeOrNull,
   recipients: z.array(recipient),
   attempts: z.array(attempt),
-  error: deliveryError.nullable().meta({ description: 'Why it failed, or why it waits.' }),
+  error: deliveryError.nullable().meta({ description: 'Why the message failed, or why it is waiting.' }),
   warnings,
-  possible_duplicate: z.boolean().meta({ description: 'An attempt ended without an answer and another followed.' }),
-  test: z.boolean().meta({ description: 'Sent with a test key: it goes to the built-in simulator, never to Gmail.' }),
-  durability: z
-    .enum(['memory', 'disk', 'redis'])
-    .meta({ description: 'What an accepted message survives: memory is lost in a crash or restart.' }),
+  possible_duplicate: z
+    .boolean()
+    .meta({ description: 'An attempt ended without a reply and was followed by another.' }),
+  test: z.boolean().meta({
+    description:
+      'Whether it was sent with a test key: then it goes to the built-in simulator, never to Gmail.',
+  }),
+  durability: z.enum(DURABILITIES).meta({
+    description: 'Where accepted messages are stored. Those in `memory` are lost in a crash or restart.',
+  }),
   key: z
     .string()
     .optional()
-    .meta({ description: 'The name of the API key that sent it. Only admins see it.', examples: ['crm'] }),
+    .meta({
+      description: 'The name of the API key that sent it. Only in responses to admin keys.',
+      examples: ['crm'],
+    }),
 });
 
 export const droppedMessage = z
   .object({
     id: z.string().meta({ examples: ['msg_01k7m4q2'] }),
-    status: z.enum(STATUSES).nullable().meta({ description: 'Null: not known any more.' }),
+    status: z.enum(STATUSES).nullable().meta({ description: 'Null if it is no longer known.' }),
     finished_at: timeOrNull,
   })
-  .meta({ description: 'What is left of a finished message that had to be dropped before RETAIN.' });
+  .meta({
+    description: 'What remains of a finished message that was dropped before RETAIN, for lack of space.',
+  });
 
 export const messageList = z.object({ messages: z.array(messageResource), next_cursor: nextCursor });
 
@@ -135,22 +164,27 @@ const statuses = z
     const words = text.split(',');
     const known = STATUSES.filter((status) => words.includes(status));
     if (known.length === new Set(words).size) return known;
-    context.addIssue({ code: 'custom', message: `Must be one of ${STATUSES.join(', ')}, or several with commas between.` });
+    context.addIssue({
+      code: 'custom',
+      message: `Must be one of ${STATUSES.join(', ')}, or several separated by commas.`,
+    });
     return z.NEVER;
   })
-  .meta({ description: 'One status, or several with commas between, such as `failed,uncertain`.' });
+  .meta({ description: 'One status, or several separated by commas, such as `failed,uncertain`.' });
 
-/** Which messages to list, as {@link DeliveryQuery} has it. */
+/** Filters a list of messages; maps to {@link DeliveryQuery}. */
 export const messageQuery = strictObject({
   status: statuses.optional(),
-  tag: portable(z.string().min(1))
+  tag: portable(z.string().min(1)).optional().meta({
+    description: 'The name of a tag, or `name:value`, such as `flow:welcome`. Encode a + as %2B.',
+  }),
+  to: bareAddress
     .optional()
-    .meta({ description: 'The name of a tag, or name:value, such as `flow:welcome`. In a URL a + is written %2B.' }),
-  to: bareAddress.optional().meta({ description: 'A recipient, in to, cc or bcc: a bare address. In a URL a + is written %2B.' }),
-  created_after: instant.optional().meta({ description: 'At this time or later.' }),
-  created_before: instant.optional().meta({ description: 'Before this time.' }),
+    .meta({ description: 'The address of a recipient in to, cc or bcc. Encode a + as %2B.' }),
+  created_after: instant.optional().meta({ description: 'Only messages created at this time or later.' }),
+  created_before: instant.optional().meta({ description: 'Only messages created before this time.' }),
   limit,
-  cursor: cursor(toPlace),
+  cursor: cursor(toPosition),
 }).transform(
   (query): Omit<DeliveryQuery, 'owner'> => ({
     statuses: query.status ?? null,
@@ -163,16 +197,20 @@ export const messageQuery = strictObject({
   }),
 );
 
-function toPlace([createdAt = '', id = '']: readonly string[]): Place | null {
+function toPosition([createdAt = '', id = '']: readonly string[]): ListPosition | null {
   return /^\d{1,15}$/.test(createdAt) ? { createdAt: Number(createdAt), id } : null;
 }
 
-export const reschedule = strictObject({ scheduled_at: instant.meta({ description: 'When to send it.' }) }).meta({
-  // Right at any time: one that has passed means now.
-  examples: [{ scheduled_at: '2027-01-01T09:00:00Z' }],
+/** The path of one message. Without an example, because Swagger UI would put it into the form. */
+export const messageParams = z.object({
+  id: z.string().meta({ description: 'The `id` of an accepted message.' }),
 });
 
-/** What is only read may be passed on without a copy. */
+export const reschedule = strictObject({
+  scheduled_at: instant.meta({ description: 'When to send the message.' }),
+});
+
+/** A deeply read-only view of T, so that values can be shared without a copy. */
 export type Immutable<T> = { readonly [Key in keyof T]: Immutable<T[Key]> };
 
 export type MessageResource = Immutable<z.output<typeof messageResource>>;
@@ -182,12 +220,12 @@ export const preview = z.object({
   dry_run: z.literal(true),
   envelope: z.object({ from: z.string(), to: z.array(z.string()) }),
   headers: z.array(z.object({ name: z.string(), value: z.string() })),
-  size: z.int().meta({ description: 'Bytes of the encoded message.' }),
+  size: z.int().meta({ description: 'Size of the encoded message, in bytes.' }),
   message_id: z.string(),
   warnings,
 });
 
 export type PreviewResource = Immutable<z.output<typeof preview>>;
 
-/** What POST /send answers when there is nothing to wait for any more. */
+/** What POST /send returns with status 200: the message is settled, or nothing is sent. */
 export const sendResult = z.union([messageResource, preview, droppedMessage]);

@@ -2,12 +2,15 @@ import { z } from 'zod';
 import { errorCode, type Immutable, messageResource, smtpReply } from './message.ts';
 
 export const fieldError = z.object({
-  pointer: z.string().meta({ description: 'A JSON Pointer into the body; or header:Name, query:name or path:name.', examples: ['/to/0'] }),
+  pointer: z.string().meta({
+    description: 'A JSON Pointer (RFC 6901) into the body; or `header:Name`, `query:name` or `path:name`.',
+    examples: ['/to/0'],
+  }),
   code: z.string().meta({ examples: ['invalid_address'] }),
-  detail: z.string().meta({ description: 'What is wrong, and how to mend it.' }),
+  detail: z.string().meta({ description: 'What is wrong, and how to fix it.' }),
 });
 
-/** RFC 9457, with members of our own from `code` on. */
+/** An error as in RFC 9457. The members from `code` on are extensions. */
 export const problem = z.object({
   type: z.string().meta({ format: 'uri-reference', examples: ['/problems/validation_failed'] }),
   title: z.string(),
@@ -15,11 +18,11 @@ export const problem = z.object({
   detail: z.string(),
   instance: z.string().meta({ examples: ['/send'] }),
   code: errorCode,
-  retryable: z.boolean().meta({ description: 'Whether the same request may succeed later.' }),
-  request_id: z.string().meta({ description: 'Names the request in the logs.' }),
-  errors: z.array(fieldError).meta({ description: 'Everything that is wrong with the request, part by part.' }),
-  hint: z.string().meta({ description: 'What mends it.' }),
-  smtp: smtpReply.optional().meta({ description: 'What the mail server said.' }),
+  retryable: z.boolean().meta({ description: 'Whether the same request can succeed later.' }),
+  request_id: z.string().meta({ description: 'The id of the request, which is also in the log.' }),
+  errors: z.array(fieldError).meta({ description: 'Every invalid part of the request.' }),
+  hint: z.string().meta({ description: 'How to fix the cause.' }),
+  smtp: smtpReply.optional().meta({ description: 'The reply of the mail server.' }),
   message: messageResource.optional().meta({ description: 'The message that failed.' }),
 });
 

@@ -1,10 +1,9 @@
 import { z } from 'zod';
-import type { Address } from '../../core/address.ts';
-import { type Draft, PRIORITIES } from '../../core/message.ts';
-import { findClockErrors } from '../../core/times.ts';
-import { isRecord } from '../body/json.ts';
-import { strictObject } from '../fields.ts';
-import { objectOrEmptyList, optional, optionalOrNull } from '../leniency.ts';
+import { PRIORITIES } from '../../core/message/message.ts';
+import { findScheduleErrors } from '../../core/message/schedule.ts';
+import { isRecord } from '../validation/json-values.ts';
+import { objectOrEmptyList, optional, optionalOrNull } from '../validation/leniency.ts';
+import { strictObject } from '../validation/validation.ts';
 import { attachment } from './attachment.ts';
 import { headers } from './headers.ts';
 import { MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
@@ -14,123 +13,130 @@ import { messageId, references } from './thread.ts';
 import { unsubscribe } from './unsubscribe.ts';
 
 const MAX_ATTACHMENTS = 100;
+
 function add(context: z.core.$RefinementCtx, path: string[], code: string, message: string): void {
   context.addIssue({ code: 'custom', path, message, params: { code } });
 }
 
 export const idempotencyKey = z.string().optional().meta({
-  description: 'Up to 256 visible ASCII characters, such as a UUID. Not used by a dry run.',
+  description:
+    'Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID.',
 });
 
 const fields = strictObject({
   from: optional(sender).meta({
     description:
-      'Absent: GMAIL_FROM. It picks the account that owns the address; what FROM_POLICY does to one that nobody owns, Gmail would do silently.',
+      'The default is GMAIL_FROM. The account that owns the address sends the message. FROM_POLICY decides about an address that no account owns, which Gmail would replace silently.',
   }),
-  to: mailboxes
-    .refine((list) => list.length > 0, { error: 'Must have at least one recipient.', params: { code: 'too_few' } })
-    .meta({ examples: [['ada@example.com', { email: 'bob@example.com', name: 'Bob' }]] }),
+  to: mailboxes.refine((list) => list.length > 0, {
+    error: 'Must have at least one recipient.',
+    params: { code: 'too_few' },
+  }),
   cc: optional(mailboxes),
   bcc: optional(mailboxes),
   reply_to: optional(replyTo),
   subject: optionalOrNull(line(undefined, 0)).meta({
-    description: 'Required, unless the template has one; this one goes before it.',
+    description: 'Required unless the template has a subject, which this one overrides.',
     examples: ['Your invoice'],
   }),
   html: optional(prose).meta({ examples: ['<p>Here is your invoice.</p>'] }),
-  text: optional(prose).meta({ description: 'Made from html if absent.', examples: ['Here is your invoice.'] }),
-  template: optional(templateUse).meta({ description: 'In place of html and text: see GET /templates.' }),
+  text: optional(prose).meta({
+    description: 'Generated from `html` if absent.',
+    examples: ['Here is your invoice.'],
+  }),
+  template: optional(templateUse).meta({
+    description: 'Used instead of `html` and `text`: see GET /templates.',
+  }),
   attachments: optional(z.array(attachment).max(MAX_ATTACHMENTS)),
   headers: optional(objectOrEmptyList(headers)),
-  in_reply_to: optional(messageId).meta({ description: 'The Message-ID of the message this one answers.' }),
-  references: optional(references).meta({
-    description: 'The Message-IDs of the thread, the oldest first. Of more than 100 the first and the latest are kept.',
+  in_reply_to: optional(messageId).meta({
+    description: 'The Message-ID of the message that this one replies to.',
   }),
-  unsubscribe: optional(unsubscribe).meta({ description: 'List-Unsubscribe, and with one_click List-Unsubscribe-Post.' }),
+  references: optional(references).meta({
+    description:
+      'The Message-IDs of the thread, oldest first. Of more than 100, the first and the 99 latest are kept.',
+  }),
+  unsubscribe: optional(unsubscribe).meta({
+    description: 'Sets List-Unsubscribe and, with `one_click`, List-Unsubscribe-Post.',
+  }),
   tags: optional(objectOrEmptyList(labels)).meta({
-    description: 'To find the message by. Not in the mail.',
+    description: 'Labels to find the message by. They are not part of the mail.',
     examples: [{ flow: 'welcome' }],
   }),
   metadata: optional(objectOrEmptyList(labels)).meta({
-    description: 'Given back with the message. Not in the mail.',
+    description: 'Labels that are returned with the message. They are not part of the mail.',
     examples: [{ crm_id: '42' }],
   }),
-  scheduled_at: optionalOrNull(instant).meta({ description: 'Send it then, at most a year ahead. In the past: now.' }),
-  expires_at: optional(instant).meta({ description: 'Give up then, if it has not been sent.' }),
-  priority: optional(z.enum(PRIORITIES)).meta({
-    description: 'High goes before normal, and may use the part of the quota that is kept for it.',
+  scheduled_at: optionalOrNull(instant).meta({
+    description: 'When to send the message, at most one year ahead. A time in the past means now.',
   }),
-  dry_run: optional(z.boolean()).meta({ description: 'Say what would be sent, and send nothing.' }),
+  expires_at: optional(instant).meta({ description: 'When to give up if the message has not been sent.' }),
+  priority: optional(z.enum(PRIORITIES)).meta({
+    description:
+      'High-priority messages are sent first, and can use the reserve of the quota (GMAIL_RESERVE).',
+  }),
+  dry_run: optional(z.boolean()).meta({
+    description: 'Returns what would be sent, and sends nothing. `Idempotency-Key` is ignored.',
+  }),
 });
 
 export type SendRequest = z.output<typeof fields>;
 
-/** What fields demand of one another. */
-export function checkTogether(request: Pick<SendRequest, 'to'> & Partial<SendRequest>, context: z.core.$RefinementCtx): void {
-  const recipients = [request.to, request.cc, request.bcc].reduce((sum, list) => sum + (Array.isArray(list) ? list.length : 0), 0);
+/** Checks rules that involve more than one field. */
+export function checkTogether(
+  request: Pick<SendRequest, 'to'> & Partial<SendRequest>,
+  context: z.core.$RefinementCtx,
+): void {
+  const recipients = [request.to, request.cc, request.bcc].reduce(
+    (sum, list) => sum + (Array.isArray(list) ? list.length : 0),
+    0,
+  );
   if (recipients > MAX_RECIPIENTS) {
-    add(context, ['to'], 'too_many', `There are ${recipients} recipients in to, cc and bcc: Gmail takes ${MAX_RECIPIENTS} in one message.`);
+    add(
+      context,
+      ['to'],
+      'too_many',
+      `There are ${recipients} recipients in to, cc and bcc: Gmail accepts at most ${MAX_RECIPIENTS} in one message.`,
+    );
   }
   if (request.template !== undefined) {
     for (const field of ['html', 'text'] as const) {
-      if (request[field] !== undefined) add(context, [field], 'conflict', 'The template says this: give one of the two.');
+      if (request[field] !== undefined)
+        add(context, [field], 'conflict', 'The template provides this: remove one of the two.');
     }
   } else {
-    if (request.html === undefined && request.text === undefined) add(context, [], 'required', 'Give html, text, or both; or a template.');
+    if (request.html === undefined && request.text === undefined)
+      add(context, [], 'required', 'Set html, text or both; or a template.');
     if (request.subject === undefined) add(context, ['subject'], 'required', 'This field is required.');
     if (request.subject === '') add(context, ['subject'], 'too_short', 'Must not be empty.');
   }
-  if (hasTwins(request.attachments)) {
-    add(context, ['attachments'], 'duplicate_content_id', 'Two attachments have the same content_id: each needs its own.');
+  if (hasDuplicateContentIds(request.attachments)) {
+    add(
+      context,
+      ['attachments'],
+      'duplicate_content_id',
+      'Two attachments have the same content_id: make each unique.',
+    );
   }
-  // What is absent or wrong is NaN here, and no comparison with that holds.
+  // Absent and invalid times become NaN, for which every comparison is false.
   if (Number(request.expires_at) <= Number(request.scheduled_at)) {
     add(context, ['expires_at'], 'out_of_range', 'Must be later than scheduled_at.');
   }
-  // If nothing is wrong, the intake looks at the clock, but not before it is known that this is no repeated request.
+  // For a valid request the intake checks the schedule, once it is known that this is no repeated
+  // request.
   if (context.issues.length === 0) return;
   const times = { scheduledAt: request.scheduled_at ?? null, expiresAt: request.expires_at ?? null };
-  for (const { pointer, code, detail } of findClockErrors(times, Date.now())) add(context, [pointer.slice(1)], code, detail);
+  for (const { pointer, code, detail } of findScheduleErrors(times, Date.now()))
+    add(context, [pointer.slice(1)], code, detail);
 }
 
-/** Also when fields are wrong by themselves, so that all there is to mend is told at once. */
-export const EVEN_IF_WRONG = { when: ({ value }: { readonly value: unknown }) => isRecord(value) };
+/** Runs a refinement also if single fields are invalid, so that all errors are reported at once. */
+export const DESPITE_FIELD_ERRORS = { when: ({ value }: { readonly value: unknown }) => isRecord(value) };
 
-/** The smallest message that any account may send. */
-export const SEND_EXAMPLE = { to: 'ada@example.com', subject: 'Your invoice', text: 'Here is your invoice.' };
+export const sendRequest = fields.superRefine(checkTogether, DESPITE_FIELD_ERRORS);
 
-export const sendRequest = fields.superRefine(checkTogether, EVEN_IF_WRONG).meta({ examples: [SEND_EXAMPLE] });
-
-function hasTwins(attachments: SendRequest['attachments']): boolean {
+function hasDuplicateContentIds(attachments: SendRequest['attachments']): boolean {
   if (!Array.isArray(attachments)) return false;
-  const ids = attachments.flatMap((file) => file?.contentId ?? []);
+  const ids = attachments.flatMap((file) => file?.content_id ?? []);
   return new Set(ids).size < ids.length;
-}
-
-export function toDraft(request: SendRequest, defaultFrom: Address): Draft {
-  return {
-    template: request.template ?? null,
-    envelope: {
-      from: request.from ?? defaultFrom,
-      to: request.to,
-      cc: request.cc ?? [],
-      bcc: request.bcc ?? [],
-      subject: request.subject ?? '',
-    },
-    content: {
-      replyTo: request.reply_to ?? [],
-      html: request.html ?? null,
-      text: request.text ?? null,
-      attachments: request.attachments ?? [],
-      headers: request.headers ?? {},
-      inReplyTo: request.in_reply_to ?? null,
-      references: request.references ?? [],
-      unsubscribe: request.unsubscribe ?? null,
-    },
-    tags: request.tags ?? {},
-    metadata: request.metadata ?? {},
-    priority: request.priority ?? 'normal',
-    scheduledAt: request.scheduled_at ?? null,
-    expiresAt: request.expires_at ?? null,
-  };
 }

@@ -1,34 +1,40 @@
 import { z } from 'zod';
-import { optionalBody, strictObject } from '../fields.ts';
-import { optional } from '../leniency.ts';
-import { nextCursor } from '../page.ts';
+import { optional } from '../validation/leniency.ts';
+import { nextCursor } from '../validation/pagination.ts';
+import { optionalBody, strictObject } from '../validation/validation.ts';
 import { smtpReply } from './message.ts';
 import { line } from './text.ts';
 
 const MAX_NOTE_LENGTH = 500;
 
-/** An address that mail is not sent to, and why. */
+/** An address that mail is not sent to, and the reason. */
 export const suppression = z.object({
   email: z.string().meta({ examples: ['nobody@example.com'] }),
-  reason: z.enum(['refused', 'manual']).meta({ description: 'Refused: Gmail refused it for good. Manual: somebody entered it.' }),
+  reason: z.enum(['refused', 'manual']).meta({
+    description:
+      '`refused`: Gmail refused the address permanently. `manual`: added by PUT /suppressions/{email}.',
+  }),
   accounts: z
     .array(z.string())
     .nullable()
-    .meta({ description: 'The accounts that do not send to it; null: none does.', examples: [['bot@acme.com']] }),
-  smtp: smtpReply.nullable().meta({ description: 'What Gmail said.' }),
+    .meta({
+      description: 'The accounts that do not send to the address. Null means all accounts.',
+      examples: [['bot@acme.com']],
+    }),
+  smtp: smtpReply.nullable().meta({ description: 'The reply of Gmail.' }),
   message: z
     .string()
     .nullable()
     .meta({ description: 'The id of the message that Gmail refused.', examples: ['msg_01k7m4q2'] }),
-  note: z.string().nullable().meta({ description: 'What the person who entered it wrote.' }),
+  note: z.string().nullable().meta({ description: 'The note of the request that added it.' }),
   created_at: z.iso.datetime(),
 });
 
 export const suppressionList = z.object({ suppressions: z.array(suppression), next_cursor: nextCursor });
 
-/** A request without a body is one without a note. */
+/** The body is optional, as is the note. */
 export const suppressionRequest = optionalBody(
-  strictObject({ note: optional(line(MAX_NOTE_LENGTH)).meta({ description: 'Why, in one line.' }) }),
-).meta({ examples: [{ note: 'Asked us to stop' }] });
+  strictObject({ note: optional(line(MAX_NOTE_LENGTH)).meta({ description: 'The reason, in one line.' }) }),
+);
 
 export type SuppressionResource = z.output<typeof suppression>;

@@ -1,23 +1,12 @@
 import { z } from 'zod';
-import type { TemplateUse } from '../../core/message.ts';
-import { isTemplateId } from '../../core/template-id.ts';
-import { optionalBody, strictObject } from '../fields.ts';
-import { objectOrEmptyList, optional } from '../leniency.ts';
-
-/** All that the templates in examples/templates require. */
-const VARIABLES_EXAMPLE = {
-  company: 'Acme',
-  name: 'Ada',
-  url: 'https://acme.com/account',
-  customer: { name: 'Ada' },
-  number: '2027-001',
-  items: [{ quantity: 1, name: 'Tea', price: '4.20' }],
-  total: '4.20',
-};
+import { isTemplateId } from '../../core/message/template-id.ts';
+import { objectOrEmptyList, optional } from '../validation/leniency.ts';
+import { optionalBody, strictObject } from '../validation/validation.ts';
 
 const variables = objectOrEmptyList(z.record(z.string(), z.unknown())).meta({
-  description: 'What to fill it in with: any JSON. null is given, and empty.',
-  examples: [VARIABLES_EXAMPLE],
+  description:
+    'The values of the variables, as any JSON. A variable that is null counts as set, and renders as empty.',
+  examples: [{ customer: { name: 'Ada' } }],
 });
 
 /** The template of a request to send. */
@@ -25,39 +14,45 @@ export const templateUse = strictObject({
   id: z
     .string()
     .refine(isTemplateId, {
-      error: 'Must be the id of a template: letters, digits, ".", "_" and "-", at most 64. GET /templates lists them.',
+      error:
+        'Must be the id of a template: at most 64 letters, digits, ".", "_" and "-". GET /templates lists the ids.',
       params: { code: 'invalid_template_id' },
     })
     .meta({ examples: ['invoice'] }),
   variables: optional(variables),
-}).transform(({ id, variables = {} }): TemplateUse => ({ id, variables }));
-
-export const templatePreviewRequest = optionalBody(strictObject({ variables: optional(variables) })).meta({
-  examples: [{ variables: VARIABLES_EXAMPLE }],
 });
 
-/** A template, and what it wants. */
+export const templatePreviewRequest = optionalBody(strictObject({ variables: optional(variables) }));
+
+/** A template and its variables. */
 export const template = z.object({
   id: z.string().meta({ examples: ['invoice'] }),
-  subject: z.boolean().meta({ description: 'Whether it has a subject. If not, the request must have one.' }),
-  html: z.boolean(),
-  text: z.boolean().meta({ description: 'Whether it has a text of its own. If not, text is made from html.' }),
+  subject: z
+    .boolean()
+    .meta({ description: 'Whether the template has a subject. Otherwise the request must have one.' }),
+  html: z.boolean().meta({ description: 'Whether the template has an HTML part.' }),
+  text: z.boolean().meta({
+    description: 'Whether the template has a text part. Otherwise the text is generated from `html`.',
+  }),
   variables: z.array(
     z.object({
-      name: z.string().meta({ description: 'A dot leads into an object.', examples: ['customer.name'] }),
-      required: z
-        .boolean()
-        .meta({ description: 'False if it may be missing, or is wanted only where a section is shown, or of the items of a list.' }),
+      name: z
+        .string()
+        .meta({ description: 'A dot separates an object from its property.', examples: ['customer.name'] }),
+      required: z.boolean().meta({
+        description:
+          'False if it can be absent, or is needed only inside a section or for the items of a list.',
+      }),
     }),
   ),
 });
 
 export const templateList = z.object({ templates: z.array(template) });
 
-/** A template, filled in. */
+/** A rendered template. */
 export const templatePreview = z.object({
   id: z.string().meta({ examples: ['invoice'] }),
-  subject: z.string().nullable().meta({ description: 'null if the template has none.' }),
-  html: z.string().nullable().meta({ description: 'null if the template has none.' }),
-  text: z.string().nullable().meta({ description: 'Made from html if the template has none.' }),
+  subject: z.string().nullable().meta({ description: 'Null if the template has none.' }),
+  html: z.string().nullable().meta({ description: 'Null if the template has none.' }),
+  text: z.string().nullable().meta({ description: 'Generated from `html` if the template has none.' }),
 });

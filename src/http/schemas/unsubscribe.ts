@@ -1,13 +1,15 @@
 import { z } from 'zod';
-import { AddressError, hasControlCharacters, parseEmail } from '../../core/address.ts';
-import type { Unsubscribe } from '../../core/message.ts';
-import { strictObject } from '../fields.ts';
-import { optional } from '../leniency.ts';
+import { AddressError, hasControlCharacters, parseEmail } from '../../core/message/address.ts';
+import { optional } from '../validation/leniency.ts';
+import { strictObject } from '../validation/validation.ts';
 import { parsed } from './mailbox.ts';
 import { line } from './text.ts';
 
 const MAX_URL_LENGTH = 2000;
-/** A URL cannot be folded: with its angle brackets it must fit into one line (RFC 5322, section 2.1.1). */
+/**
+ * A URL cannot be folded: with its angle brackets it must fit on one line (RFC 5322, section
+ * 2.1.1).
+ */
 const MAX_MAILTO_LENGTH = 900;
 
 const httpsUrl = line(MAX_URL_LENGTH)
@@ -18,20 +20,25 @@ const httpsUrl = line(MAX_URL_LENGTH)
   .transform((text) => new URL(text).href);
 
 /**
- * Reads where an email unsubscribes: a bare address, or one with the query of a mailto URL after it, such as `leave@acme.com?subject=leave`.
- * Both may come as a mailto URL, whose address is percent-encoded.
+ * Parses the target of an unsubscribe email: an address, optionally followed by the query of a
+ * mailto URL, such as `leave@acme.com?subject=leave`. Both can also be a mailto URL, whose address
+ * is percent-encoded.
  *
- * @throws {AddressError} when it is neither
+ * @throws {AddressError} if the text is neither
  */
 function parseTarget(text: string): string {
   const isUrl = /^mailto:/i.test(text);
-  // A local part may have a question mark, which in a URL is encoded.
-  const [, address = '', written = ''] = (isUrl ? /^mailto:([^?]*)\??(.*)$/is : /^([^@]*@?[^?]*)\??(.*)$/s).exec(text) ?? [];
+  // A local part can contain a question mark, which a URL encodes.
+  const [, address = '', written = ''] =
+    (isUrl ? /^mailto:([^?]*)\??(.*)$/is : /^([^@]*@?[^?]*)\??(.*)$/s).exec(text) ?? [];
   const email = parseEmail(isUrl ? decode(address) : address);
-  if (hasControlCharacters(written)) throw new AddressError('The query has a control character, such as a line break: remove it.');
+  if (hasControlCharacters(written))
+    throw new AddressError('The query contains a control character, such as a line break: remove it.');
   const query = written === '' ? '' : `?${encodeQuery(written)}`;
   if (encodeURIComponent(email).length + query.length > MAX_MAILTO_LENGTH) {
-    throw new AddressError(`The address with its query is longer than ${MAX_MAILTO_LENGTH} characters: shorten it.`);
+    throw new AddressError(
+      `The address with its query is longer than ${MAX_MAILTO_LENGTH} characters: shorten it.`,
+    );
   }
   return email + query;
 }
@@ -40,11 +47,15 @@ function decode(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new AddressError('The address is not percent-encoded as in a mailto: URL: write it without "mailto:".');
+    throw new AddressError(
+      'The address is not percent-encoded as in a mailto: URL: write it without "mailto:".',
+    );
   }
 }
 
-/** Encodes what RFC 6068, section 2, does not allow in a query. What is encoded already stays. */
+/**
+ * Encodes characters that RFC 6068, section 2, does not allow in a query. Existing escapes stay.
+ */
 function encodeQuery(query: string): string {
   return query.replace(/%(?![\da-f]{2})|[^\w.!$'*+;:@/&=%~-]/giu, encodeURIComponent);
 }
@@ -52,14 +63,15 @@ function encodeQuery(query: string): string {
 export const unsubscribe = strictObject({
   url: optional(httpsUrl).meta({ examples: ['https://acme.com/unsubscribe/42'] }),
   email: optional(parsed(parseTarget)).meta({
-    description: 'An address, or one with a query as in a mailto: URL.',
+    description: 'An address, optionally with a query as in a mailto: URL.',
     examples: ['unsubscribe@acme.com?subject=unsubscribe'],
   }),
-  one_click: optional(z.boolean()).meta({ description: 'Whether a POST to the url unsubscribes without asking (RFC 8058).' }),
-})
-  .superRefine(({ url, email, one_click }, context) => {
-    const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message, params: { code: 'required' } });
-    if (url === undefined && email === undefined) refuse([], 'Give a url, an email, or both.');
-    if (url === undefined && one_click) refuse(['one_click'], 'One click needs a url to post to: give the url.');
-  })
-  .transform(({ url, email, one_click }): Unsubscribe => ({ url: url ?? null, email: email ?? null, oneClick: one_click ?? false }));
+  one_click: optional(z.boolean()).meta({
+    description: 'Whether a POST to `url` unsubscribes without confirmation (RFC 8058).',
+  }),
+}).superRefine(({ url, email, one_click }, context) => {
+  const refuse = (path: string[], message: string) =>
+    context.addIssue({ code: 'custom', path, message, params: { code: 'required' } });
+  if (url === undefined && email === undefined) refuse([], 'Set url, email or both.');
+  if (url === undefined && one_click) refuse(['one_click'], 'one_click needs a URL to post to: set url.');
+});

@@ -1,107 +1,129 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
-import { startSimulator } from '../../helpers/simulator.ts';
-import { type Instance, isThere, startInstance } from './instance.ts';
-import { mayMount, openLimited, openMounted } from './rooms.ts';
+import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
+import { type Instance, isInstalled, startInstance } from './instance.ts';
+import { canMount, openSizeLimit, openTmpfs } from './limited-disk.ts';
 
-const ROOMS = [
-  { where: 'whose files may not grow (skipped where there is no prlimit)', open: openLimited, runs: isThere('prlimit') },
-  { where: 'that is full (skipped where none may be mounted)', open: openMounted, runs: mayMount },
+const DISKS = [
+  {
+    where: 'with a limit of file sizes (skipped without prlimit)',
+    open: openSizeLimit,
+    runs: isInstalled('prlimit'),
+  },
+  { where: 'that is full (skipped if none can be mounted)', open: openTmpfs, runs: canMount },
 ];
 
-/** The service tries by itself every second. */
+/** The service tries a write every second. */
 const SOON = { timeout: 5000, interval: 50 };
 
-for (const { where, open, runs } of ROOMS) {
-  describe.runIf(runs)(`on a file system ${where}`, () => {
-    test('refuses what it cannot keep, keeps what it has taken, and takes more as soon as there is room', async () => {
-      await using room = await open();
+for (const { where, open, runs } of DISKS) {
+  describe.runIf(runs)(`on a file system ${where}`, { timeout: 60_000, concurrent: true }, () => {
+    test('refuses messages that it cannot store, keeps accepted ones, and accepts more once there is space', async () => {
+      await using disk = await open();
       await using gmail = await startSimulator({ password: APP_PASSWORD });
-      const setup = { smtp: gmail, file: room.file, under: room.under };
-      const kept: string[] = [];
+      const setup = { smtp: gmail, file: disk.file, command: disk.command };
+      const accepted: string[] = [];
       {
         await using service = await startInstance(setup);
         const accept = async () => {
-          const answer = await service.send(later());
-          if (answer.status === 202) kept.push(answer.body.id);
-          return answer;
+          const response = await service.send(later());
+          if (response.status === 202) accepted.push(response.body.id);
+          return response;
         };
         await accept();
-        await room.fill(service.pid, 200_000);
+        await disk.fill(service.pid, 200_000);
         let refusal = await accept();
         while (refusal.status === 202) refusal = await accept();
         expectUnavailable(refusal);
-        expect(kept.length).toBeGreaterThan(3);
-        await expect.poll(() => listed(service)).toEqual(kept.toSorted());
-        await room.fill(service.pid, 0);
-        for (const refused of await Promise.all(Array.from({ length: 8 }, accept))) expectUnavailable(refused);
-        // There may be room for less than a message yet.
-        await expect
-          .poll(async () => [(await accept()).status, (await service.request('/readyz')).body.code])
-          .toEqual([503, 'queue_unavailable']);
-        await expect.poll(() => listed(service)).toEqual(kept.toSorted());
+        expect(accepted.length).toBeGreaterThan(3);
+        await vi.waitFor(async () => expect(await listed(service)).toEqual(accepted.toSorted()));
+        await disk.fill(service.pid, 0);
+        for (const refused of await Promise.all(Array.from({ length: 8 }, accept)))
+          expectUnavailable(refused);
+        // There may still be space for part of a message.
+        await vi.waitFor(async () =>
+          expect([(await accept()).status, (await service.request('/readyz')).body.code]).toEqual([
+            503,
+            'queue_unavailable',
+          ]),
+        );
+        await vi.waitFor(async () => expect(await listed(service)).toEqual(accepted.toSorted()));
 
-        await room.free(service.pid);
-        await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
+        await disk.free(service.pid);
+        await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(200), SOON);
         expect((await accept()).status).toBe(202);
         await service.kill();
       }
       await using again = await startInstance(setup);
-      expect(await listed(again)).toEqual(kept.toSorted());
+      expect(await listed(again)).toEqual(accepted.toSorted());
     });
 
-    test('records how an attempt ended once there is room again, starts none meanwhile, and sends each message once', async () => {
-      await using room = await open();
+    test('records the outcome of an attempt once there is space again, starts none meanwhile, and sends each message once', async () => {
+      await using disk = await open();
       await using gmail = await startSimulator({ password: APP_PASSWORD });
-      const setup = { smtp: gmail, file: room.file, under: room.under };
+      const setup = { smtp: gmail, file: disk.file, command: disk.command };
       const ids: string[] = [];
-      const statuses = async (service: Instance) => Promise.all(ids.map(async (id) => (await service.get(id)).body.status));
+      const statuses = async (service: Instance) =>
+        Promise.all(ids.map(async (id) => (await service.get(id)).body.status));
       {
         await using service = await startInstance(setup);
-        const accept = async (message: object) => ids.push((await service.send({ subject: 'x', text: 'x', ...message })).body.id);
+        const accept = async (message: object) =>
+          ids.push((await service.send({ subject: 'x', text: 'x', ...message })).body.id);
         await accept({ to: 'slow+2s@simulator.test' });
         await accept({ to: 'ada@example.com', scheduled_at: inMs(1000) });
         await gmail.waitFor(({ transactions }) => transactions.length === 1);
-        await room.fill(service.pid, 0);
+        await disk.fill(service.pid, 0);
         expectUnavailable(await service.send(later()));
         await gmail.waitFor(({ messages }) => messages.some(({ answered }) => answered));
-        await expect.poll(() => statuses(service)).toEqual(['sending', 'scheduled']);
+        await vi.waitFor(async () => expect(await statuses(service)).toEqual(['sending', 'scheduled']));
         expect(gmail.transactions).toHaveLength(1);
 
-        await room.free(service.pid);
-        await expect.poll(() => statuses(service), SOON).toEqual(['sent', 'sent']);
+        await disk.free(service.pid);
+        await vi.waitFor(async () => expect(await statuses(service)).toEqual(['sent', 'sent']), SOON);
         await service.kill();
       }
       await using again = await startInstance(setup);
       expect(await statuses(again)).toEqual(['sent', 'sent']);
-      for (const id of ids) expect((await again.get(id)).body).toMatchObject({ attempts: [{ number: 1 }], possible_duplicate: false });
-      expect(gmail.messages.map(({ recipients }) => recipients[0])).toEqual(['slow+2s@simulator.test', 'ada@example.com']);
+      for (const id of ids)
+        expect((await again.get(id)).body).toMatchObject({
+          attempts: [{ number: 1 }],
+          possible_duplicate: false,
+        });
+      expect(gmail.messages.map(({ recipients }) => recipients[0])).toEqual([
+        'slow+2s@simulator.test',
+        'ada@example.com',
+      ]);
     });
 
-    test('is started on it all the same, refuses messages, and takes them as soon as there is room', async () => {
-      await using room = await open();
+    test('starts with a full disk, refuses messages, and accepts them once there is space', async () => {
+      await using disk = await open();
       await using gmail = await startSimulator({ password: APP_PASSWORD });
-      const { file } = room;
+      const { file } = disk;
       let id: string;
       {
-        await using service = await startInstance({ smtp: gmail, file, under: room.under });
+        await using service = await startInstance({ smtp: gmail, file, command: disk.command });
         id = (await service.send(later())).body.id;
-        await room.fill(service.pid, 0);
+        await disk.fill(service.pid, 0);
         await service.kill();
       }
-      await using again = await startInstance({ smtp: gmail, file, under: room.under });
+      await using again = await startInstance({ smtp: gmail, file, command: disk.command });
       expectUnavailable(await again.send(later()));
-      await expect.poll(() => listed(again)).toEqual([id]);
-      await room.free(again.pid);
-      await expect.poll(async () => (await again.send(later())).status, SOON).toBe(202);
+      await vi.waitFor(async () => expect(await listed(again)).toEqual([id]));
+      await disk.free(again.pid);
+      await vi.waitFor(async () => expect((await again.send(later())).status).toBe(202), SOON);
     });
   });
 }
 
-/** A message that stays where it is. */
+/** Returns a message that stays scheduled during the test. */
 function later(): object {
-  return { to: 'ada@example.com', subject: 'Later', text: 'later '.repeat(1000), scheduled_at: inMs(3_600_000) };
+  return {
+    to: 'ada@example.com',
+    subject: 'Later',
+    text: 'later '.repeat(1000),
+    scheduled_at: inMs(3_600_000),
+  };
 }
 
 function inMs(ms: number): string {
@@ -113,7 +135,7 @@ function expectUnavailable({ status, headers, body }: Awaited<ReturnType<Instanc
   expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
 }
 
-/** The ids of all that there is, in order; nothing while it cannot be read. */
+/** Returns the ids of all messages, sorted; none while they cannot be read. */
 async function listed(service: Instance): Promise<string[]> {
   const { body } = await service.request('/messages?limit=100');
   const { messages = [] } = body as { messages?: readonly MessageResource[] };

@@ -1,70 +1,93 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
+import type { ServiceSetup } from '../../crash/service.ts';
 import { API_KEY, APP_PASSWORD } from '../../helpers/service.ts';
-import type { ServiceSetup } from '../crash/service.ts';
 
-const SERVICE = new URL('../crash/service.ts', import.meta.url).pathname;
+const SERVICE = new URL('../../crash/service.ts', import.meta.url).pathname;
 
-/** Retries come soon. What is tried again because the disk refused it is not hurried by this. */
+/** Shortens the back-off of retries. Retries after a failure of the disk are not affected. */
 const BACKOFF_SCALE = 0.01;
 
-/** Whether it is installed. A machine of ours without it fails its tests; a newcomer’s skips them. */
-export function isThere(program: string): boolean {
+/** Whether a program is installed. Without it the tests are skipped, but fail if CI=true. */
+export function isInstalled(program: string): boolean {
   return spawnSync('sh', ['-c', 'command -v "$0"', program]).status === 0 || process.env.CI === 'true';
 }
 
 export interface InstanceSetup {
-  /** SMTP_URL, and the authority its servers are known by. */
+  /** SMTP_URL, and the CA of its certificates. */
   readonly smtp: { readonly url: string; readonly ca: string };
-  /** The database. */
+  /** Path of the database. */
   readonly file: string;
-  /** A command that becomes the service: it runs what it is given, under the same process id. */
-  readonly under?: readonly string[];
+  /** Command that runs the service, under the same process id. */
+  readonly command?: readonly string[];
   readonly env?: Record<string, string>;
 }
 
-export interface Answer {
+export interface ApiResponse {
   readonly status: number;
   readonly headers: Headers;
   readonly body: MessageResource & { readonly code?: string };
 }
 
-/** The service on a file, as a process that something can be done to. */
+/** The service with a SQLite file, as a separate process. */
 export interface Instance extends AsyncDisposable {
   readonly pid: number;
   readonly url: string;
-  /** What it has printed. */
-  readonly printed: () => string;
-  request(path: string, init?: RequestInit): Promise<Answer>;
+  /** Returns everything it has printed. */
+  readonly output: () => string;
+  request(path: string, init?: RequestInit): Promise<ApiResponse>;
   /** POST /send. */
-  send(body: object): Promise<Answer>;
+  send(body: object): Promise<ApiResponse>;
   /** GET /messages/{id}. */
-  get(id: string): Promise<Answer>;
-  /** SIGKILL. Resolves when the process and what watches it are gone. If it has ended by itself, that is an error. */
+  get(id: string): Promise<ApiResponse>;
+  /**
+   * Sends SIGKILL. Resolves when the process and its wrapper have ended.
+   *
+   * @throws {Error} if the process had ended already
+   */
   kill(): Promise<void>;
 }
 
-/** @throws {Error} with what it printed, if it ends before it serves */
-export async function startInstance({ smtp, file, under = [], env }: InstanceSetup): Promise<Instance> {
-  const setup: ServiceSetup = { env: { ...environment(smtp.url, file), ...env }, ca: smtp.ca, backoffScale: BACKOFF_SCALE };
-  const [program = process.execPath, ...args] = [...under, process.execPath, SERVICE, JSON.stringify(setup)];
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: { PATH: process.env.PATH } });
+/** @throws {Error} with its output, if it ends before it listens */
+export async function startInstance({ smtp, file, command = [], env }: InstanceSetup): Promise<Instance> {
+  const setup: ServiceSetup = {
+    env: { ...environment(smtp.url, file), ...env },
+    ca: smtp.ca,
+    backoffScale: BACKOFF_SCALE,
+  };
+  const [program = process.execPath, ...args] = [
+    ...command,
+    process.execPath,
+    SERVICE,
+    JSON.stringify(setup),
+  ];
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: { PATH: process.env.PATH },
+  });
   const printed: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => printed.push(text));
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding('utf8').on('data', (text: string) => printed.push(text));
   const closed = once(child, 'close');
   const early = closed.then(() => {
-    throw new Error(`it ended with ${child.exitCode ?? child.signalCode} before it served:\n${printed.join('')}`);
+    throw new Error(
+      `the service ended with ${child.exitCode ?? child.signalCode} before it listened:\n${printed.join('')}`,
+    );
   });
   const [url] = (await Promise.race([once(child, 'message'), early])) as [string];
   early.catch(() => {});
   const { pid } = child;
-  if (pid === undefined) throw new Error('it has no process id');
+  if (pid === undefined) throw new Error('the service has no process id');
 
-  async function request(path: string, init: RequestInit = {}): Promise<Answer> {
+  async function request(path: string, init: RequestInit = {}): Promise<ApiResponse> {
     const headers = { authorization: `Bearer ${API_KEY}`, ...init.headers };
     const response = await fetch(`${url}${path}`, { ...init, headers });
-    return { status: response.status, headers: response.headers, body: (await response.json()) as Answer['body'] };
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (await response.json()) as ApiResponse['body'],
+    };
   }
   async function end() {
     child.kill('SIGKILL');
@@ -74,12 +97,20 @@ export async function startInstance({ smtp, file, under = [], env }: InstanceSet
   return {
     pid,
     url,
-    printed: () => printed.join(''),
+    output: () => printed.join(''),
     request,
-    send: (body) => request('/send', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    send: (body) =>
+      request('/send', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      }),
     get: (id) => request(`/messages/${id}`),
     async kill() {
-      if (hasEnded(child)) throw new Error(`it ended by itself, with ${child.exitCode ?? child.signalCode}:\n${printed.join('')}`);
+      if (hasEnded(child))
+        throw new Error(
+          `the service had ended with ${child.exitCode ?? child.signalCode}:\n${printed.join('')}`,
+        );
       await end();
     },
     [Symbol.asyncDispose]: end,

@@ -1,17 +1,20 @@
 import { copyFile, mkdir, mkdtemp, rename, rm, symlink, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, type TestContext, test, vi } from 'vitest';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
-import { startSimulator } from '../../helpers/simulator.ts';
+import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
 import { type Instance, startInstance } from './instance.ts';
 
 const SOON = { timeout: 10_000, interval: 50 };
-const CANNOT_BE_USED = 'the queue cannot be used';
+const UNAVAILABLE = 'queue unavailable';
 
-/** A service whose path to its file leads through a folder and a symbolic link, with one message that waits. */
-async function start() {
+/**
+ * Starts a service whose path to its file contains a folder and a symbolic link, with one waiting
+ * message.
+ */
+async function start({ onTestFinished }: TestContext) {
   await using stack = new AsyncDisposableStack();
   const folder = await mkdtemp(join(tmpdir(), 'outtray-moved-'));
   stack.defer(() => rm(folder, { recursive: true }));
@@ -21,10 +24,10 @@ async function start() {
   const file = join(folder, 'data', 'queue.db');
   const serve = () => startInstance({ smtp: gmail, file });
   const service = stack.use(await serve());
-  const kept = await accept(service);
+  const accepted = await accept(service);
   const owned = stack.move();
   onTestFinished(() => owned.disposeAsync());
-  return { folder, file, gmail, service, serve, kept };
+  return { folder, file, gmail, service, serve, accepted };
 }
 
 type Paths = Pick<Awaited<ReturnType<typeof start>>, 'folder' | 'file'>;
@@ -63,7 +66,7 @@ const MISHAPS = [
     reason: /Another file is at the path.*Restart Outtray/,
   },
   {
-    what: 'is reached by a symbolic link that leads elsewhere now',
+    what: 'is at a symbolic link that leads elsewhere now',
     async harm({ folder }: Paths) {
       await mkdir(join(folder, 'other'));
       await copyFile(join(folder, 'real', 'queue.db'), join(folder, 'other', 'queue.db'));
@@ -71,58 +74,75 @@ const MISHAPS = [
       await rename(join(folder, 'next'), join(folder, 'data'));
     },
     async undo({ folder }: Paths) {
-      await symlink('real', join(folder, 'former'));
-      await rename(join(folder, 'former'), join(folder, 'data'));
+      await symlink('real', join(folder, 'restored'));
+      await rename(join(folder, 'restored'), join(folder, 'data'));
     },
     reason: /Another file is at the path/,
   },
-  { what: 'is removed', harm: ({ file }: Paths) => rm(file), undo: null, reason: /no longer at the path.*restart Outtray/ },
-  { what: 'is truncated', harm: ({ file }: Paths) => truncate(file), undo: null, reason: /truncated.*Restore it from a backup/ },
+  {
+    what: 'is removed',
+    harm: ({ file }: Paths) => rm(file),
+    undo: null,
+    reason: /no longer at the path.*restart Outtray/,
+  },
+  {
+    what: 'is truncated',
+    harm: ({ file }: Paths) => truncate(file),
+    undo: null,
+    reason: /truncated.*Restore it from a backup/,
+  },
 ];
 
-describe('a service whose file', { timeout: 60_000 }, () => {
-  test.each(MISHAPS)('$what refuses messages, is not ready, says why, and sends nothing', async ({ harm, reason, ...rest }) => {
-    const { gmail, service, ...paths } = await start();
-    const soon = await accept(service, 500);
-    await harm(paths);
-    expect(await service.send(later())).toMatchObject({ status: 503, body: { code: 'queue_unavailable' } });
-    expect(await service.request('/readyz')).toMatchObject({
-      status: 503,
-      body: { code: 'queue_unavailable', detail: expect.stringMatching(reason) },
-    });
-    const due = Date.parse((await service.get(soon)).body.scheduled_at as string);
-    await expect.poll(() => Date.now() > due + 300, SOON).toBe(true);
-    expect((await service.request('/readyz')).status).toBe(503);
-    expect(gmail.transactions).toHaveLength(0);
-    expect(service.printed().split(CANNOT_BE_USED)).toHaveLength(2);
-    expect(service.printed()).toMatch(reason);
+// Each test waits for the service to check its file, which it does every second.
+describe('a service whose file', { timeout: 60_000, concurrent: true }, () => {
+  test.for(MISHAPS)(
+    '$what refuses messages, is not ready, reports the reason, and sends nothing',
+    async ({ harm, reason, ...rest }, context) => {
+      const { gmail, service, ...paths } = await start(context);
+      const soon = await accept(service, 500);
+      await harm(paths);
+      expect(await service.send(later())).toMatchObject({ status: 503, body: { code: 'queue_unavailable' } });
+      expect(await service.request('/readyz')).toMatchObject({
+        status: 503,
+        body: { code: 'queue_unavailable', detail: expect.stringMatching(reason) },
+      });
+      const due = Date.parse((await service.get(soon)).body.scheduled_at as string);
+      await vi.waitFor(() => expect(Date.now() > due + 300).toBe(true), SOON);
+      expect((await service.request('/readyz')).status).toBe(503);
+      expect(gmail.transactions).toHaveLength(0);
+      expect(service.output().split(UNAVAILABLE)).toHaveLength(2);
+      expect(service.output()).toMatch(reason);
 
-    if (rest.undo === null) return;
-    await rest.undo(paths);
-    await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
-    await expect.poll(async () => (await service.get(soon)).body.status, SOON).toBe('sent');
-  });
+      if (rest.undo === null) return;
+      await rest.undo(paths);
+      await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(200), SOON);
+      await vi.waitFor(async () => expect((await service.get(soon)).body.status).toBe('sent'), SOON);
+    },
+  );
 
-  test.each(MISHAPS.slice(0, 2))('$what and put back keeps what it accepts before and after', async ({ harm, undo }) => {
-    const { service, serve, kept, ...paths } = await start();
-    await harm(paths);
-    await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(503);
-    await undo?.(paths);
-    await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(200);
-    const more = await accept(service);
-    await service.kill();
-    await using again = await serve();
-    expect(await listed(again)).toEqual([kept, more].toSorted());
-  });
+  test.for(MISHAPS.slice(0, 2))(
+    '$what and restored keeps messages accepted before and after',
+    async ({ harm, undo }, context) => {
+      const { service, serve, accepted, ...paths } = await start(context);
+      await harm(paths);
+      await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(503), SOON);
+      await undo?.(paths);
+      await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(200), SOON);
+      const more = await accept(service);
+      await service.kill();
+      await using again = await serve();
+      expect(await listed(again)).toEqual([accepted, more].toSorted());
+    },
+  );
 
-  test('is moved notices it without a request', async () => {
-    const { service, ...paths } = await start();
+  test('is moved detects it without a request', async (context) => {
+    const { service, ...paths } = await start(context);
     await moveAway(paths);
-    await expect.poll(() => service.printed(), SOON).toContain(CANNOT_BE_USED);
+    await vi.waitFor(() => expect(service.output()).toContain(UNAVAILABLE), SOON);
   });
 
-  test('is moved refuses messages by the time that another service uses the path, and the moved file keeps what it accepted', async () => {
-    const { service, serve, kept, ...paths } = await start();
+  test('is moved refuses messages while another service uses the path, and the moved file keeps accepted messages', async (context) => {
+    const { service, serve, accepted, ...paths } = await start(context);
     await moveAway(paths);
     await using other = await serve();
     expect((await service.send(later())).status).toBe(503);
@@ -130,42 +150,52 @@ describe('a service whose file', { timeout: 60_000 }, () => {
     expect(await listed(other)).toEqual([more]);
     await service.kill();
     await other.kill();
-    await using former = await startInstance({ smtp: { url: 'smtp://127.0.0.1:1', ca: '' }, file: away(paths) });
-    expect(await listed(former)).toEqual([kept]);
+    await using moved = await startInstance({
+      smtp: { url: 'smtp://127.0.0.1:1', ca: '' },
+      file: away(paths),
+    });
+    expect(await listed(moved)).toEqual([accepted]);
     await using again = await serve();
     expect(await listed(again)).toEqual([more]);
   });
 
-  test('is replaced leaves the log to another service that uses the new file', async () => {
-    const { service, serve, ...paths } = await start();
+  test('is replaced leaves the log to another service that uses the new file', async (context) => {
+    const { service, serve, ...paths } = await start(context);
     await moveAway(paths);
-    await expect.poll(async () => (await service.request('/readyz')).status, SOON).toBe(503);
+    await vi.waitFor(async () => expect((await service.request('/readyz')).status).toBe(503), SOON);
     await copyFile(away(paths), paths.file);
     await using other = await serve();
     const more = await accept(other);
-    // Each is another try of the first service to use its file.
+    // With each request the first service tries to use its file again.
     for (let i = 0; i < 3; i++) expect((await service.send(later())).status).toBe(503);
     await other.kill();
     await using again = await serve();
     expect(await listed(again)).toContain(more);
   });
 
-  test.each([
+  test.for<[string, (paths: Paths) => Promise<void>]>([
     ['removed', ({ file }: Paths) => rm(`${file}-wal`)],
-    ['replaced', ({ file }: Paths) => copyFile(`${file}-wal`, `${file}-copy`).then(() => rename(`${file}-copy`, `${file}-wal`))],
-  ])('loses its log, which is %s, keeps what it accepts before and after', async (_how, harm) => {
-    const { service, serve, kept, ...paths } = await start();
+    [
+      'replaced',
+      ({ file }: Paths) =>
+        copyFile(`${file}-wal`, `${file}-copy`).then(() => rename(`${file}-copy`, `${file}-wal`)),
+    ],
+  ])('has its log %s keeps messages accepted before and after', async ([_how, harm], context) => {
+    const { service, serve, accepted, ...paths } = await start(context);
     await harm(paths);
     const more = await accept(service);
     await service.kill();
     await using again = await serve();
-    expect(await listed(again)).toEqual([kept, more].toSorted());
+    expect(await listed(again)).toEqual([accepted, more].toSorted());
   });
 
-  test('has a truncated log refuses messages', async () => {
-    const { service, file } = await start();
+  test('has a truncated log refuses messages', async (context) => {
+    const { service, file } = await start(context);
     await truncate(`${file}-wal`);
-    expect(await service.send(later())).toMatchObject({ status: 503, body: { detail: expect.stringContaining('truncated') } });
+    expect(await service.send(later())).toMatchObject({
+      status: 503,
+      body: { detail: expect.stringContaining('truncated') },
+    });
     expect((await service.request('/readyz')).status).toBe(503);
   });
 });
@@ -177,7 +207,12 @@ async function accept(service: Instance, inMs?: number): Promise<string> {
 }
 
 function later(inMs = 3_600_000): object {
-  return { to: 'ada@example.com', subject: 'Later', text: 'later', scheduled_at: new Date(Date.now() + inMs).toISOString() };
+  return {
+    to: 'ada@example.com',
+    subject: 'Later',
+    text: 'later',
+    scheduled_at: new Date(Date.now() + inMs).toISOString(),
+  };
 }
 
 async function listed(service: Instance): Promise<string[]> {

@@ -1,9 +1,9 @@
-/** A system call, as strace saw it. Times are places in the trace: what came later has the greater number. */
+/** A system call in a trace of strace. Times are line numbers of the trace. */
 export interface Call {
   readonly name: string;
-  /** The file or the socket. */
+  /** Path of the file, or addresses of the socket. */
   readonly target: string;
-  /** What was written, each character a byte. */
+  /** The bytes written, one for each character. */
   readonly data: string;
   readonly startedAt: number;
   /** Infinity if it never returned. */
@@ -14,13 +14,28 @@ export interface Call {
 const SYNCS = ['fsync', 'fdatasync'];
 const WRITES = ['write', 'writev', 'sendto', 'sendmsg', 'pwrite64', 'pwritev'];
 
-/** The command that runs another under the same process id, and writes down all that it writes and syncs. Whole pages are shown, and what they go to. */
+/**
+ * Returns a command that runs another under the same process id, and traces its writes and syncs to
+ * a file, with complete data and targets.
+ */
 export function straceTo(file: string): string[] {
   const calls = ['-e', `trace=${[...SYNCS, ...WRITES].join(',')}`, '-e', 'signal=none'];
-  return ['strace', '--daemonize', '--follow-forks', '--seccomp-bpf', '-qq', '-yy', '-s', '65536', ...calls, '-o', file];
+  return [
+    'strace',
+    '--daemonize',
+    '--follow-forks',
+    '--seccomp-bpf',
+    '-qq',
+    '-yy',
+    '-s',
+    '65536',
+    ...calls,
+    '-o',
+    file,
+  ];
 }
 
-/** Reads what `strace -f -yy` wrote. */
+/** Parses the output of `strace -f -yy`. */
 export function parseTrace(text: string): Call[] {
   const calls: Call[] = [];
   const open = new Map<string, number>();
@@ -47,7 +62,7 @@ export function isSync({ name }: Call): boolean {
   return SYNCS.includes(name);
 }
 
-/** `25</data/queue.db-wal>, …` or `25<TCP:[127.0.0.1:1->127.0.0.1:2]>, …`. */
+/** Parses `25</data/queue.db-wal>, …` or `25<TCP:[127.0.0.1:1->127.0.0.1:2]>, …`. */
 function targetOf(args: string): string {
   return /^\d+<(.+?)>(?=[,) ]|$)/.exec(args)?.[1] ?? '';
 }

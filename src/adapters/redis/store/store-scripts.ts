@@ -1,0 +1,114 @@
+import type { Script } from '../connection/scripts.ts';
+import { ID_OFFSET } from './timeline-member.ts';
+
+/**
+ * Inserts a delivery, unless its id is known or a limit would be exceeded.
+ *
+ * KEYS: the delivery, the unsettled, the usage, the timeline, the pending pushes.
+ * ARGV: id, revision, bytes, record, content, timeline member, maximum messages and bytes, pending
+ * push.
+ * Returns `known`, `full` or `done`, then the number of unsettled messages and their bytes.
+ */
+export const INSERT: Script = {
+  name: 'outtrayInsert',
+  keys: 5,
+  lua: `
+    local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
+    local messages, bytes = tonumber(usage[1] or 0), tonumber(usage[2] or 0)
+    if redis.call('EXISTS', KEYS[1]) == 1 then return { 'known', messages, bytes } end
+    if messages >= tonumber(ARGV[7]) or bytes + ARGV[3] > tonumber(ARGV[8]) then return { 'full', messages, bytes } end
+    redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'bytes', ARGV[3], 'record', ARGV[4], 'content', ARGV[5])
+    redis.call('SADD', KEYS[2], ARGV[1])
+    redis.call('ZADD', KEYS[4], 0, ARGV[6])
+    redis.call('HSET', KEYS[5], ARGV[1], ARGV[9])
+    return { 'done', redis.call('HINCRBY', KEYS[3], 'messages', 1), redis.call('HINCRBY', KEYS[3], 'bytes', ARGV[3]) }
+  `,
+};
+
+/**
+ * Replaces the record of a delivery if its revision is still the expected one.
+ *
+ * KEYS: the delivery, the unsettled, the usage, the expiring, the pending pushes.
+ * ARGV: id, expected revision, new revision, new record, timeline member, pub/sub channel (empty:
+ * publish nothing) and message, then the transition and its arguments:
+ *   `open`: unsettled before and after;
+ *   `settled`: 9: epoch ms at which it expires, 10: the same in ms from now, 11: 1 to delete the
+ *   content;
+ *   `reopened`: 9 and 10: maximum messages and bytes, 11: pending push. Fails if there is no
+ *   capacity.
+ * Returns `changed` (another revision is stored), `full` or `done`, then the usage.
+ */
+export const UPDATE: Script = {
+  name: 'outtrayUpdate',
+  keys: 5,
+  lua: `
+    local id, member, transition = ARGV[1], ARGV[5], ARGV[8]
+    local function respond(outcome)
+      local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
+      return { outcome, tonumber(usage[1] or 0), tonumber(usage[2] or 0) }
+    end
+    local stored = redis.call('HMGET', KEYS[1], 'revision', 'bytes')
+    if stored[1] ~= ARGV[2] then return respond('changed') end
+    local bytes = stored[2]
+    if transition == 'settled' then
+      if redis.call('SREM', KEYS[2], id) == 1 then
+        redis.call('HINCRBY', KEYS[3], 'messages', -1)
+        redis.call('HINCRBY', KEYS[3], 'bytes', -bytes)
+      end
+      redis.call('ZADD', KEYS[4], ARGV[9], member)
+      redis.call('HDEL', KEYS[5], id)
+      if ARGV[11] == '1' then redis.call('HDEL', KEYS[1], 'content') end
+      redis.call('PEXPIRE', KEYS[1], ARGV[10])
+    elseif transition == 'reopened' then
+      local full = respond('full')
+      if full[2] >= tonumber(ARGV[9]) or full[3] + bytes > tonumber(ARGV[10]) then return full end
+      redis.call('HSET', KEYS[5], id, ARGV[11])
+      redis.call('SADD', KEYS[2], id)
+      redis.call('HINCRBY', KEYS[3], 'messages', 1)
+      redis.call('HINCRBY', KEYS[3], 'bytes', bytes)
+      redis.call('ZREM', KEYS[4], member)
+      redis.call('PERSIST', KEYS[1])
+    end
+    redis.call('HSET', KEYS[1], 'revision', ARGV[3], 'record', ARGV[4])
+    if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+    return respond('done')
+  `,
+};
+
+/**
+ * Reads a page of the timeline.
+ *
+ * KEYS: the timeline. ARGV: prefix of delivery keys, both bounds of the range, maximum number.
+ * Returns timeline member and record alternately. The record is missing if the delivery has
+ * expired.
+ */
+export const READ_PAGE: Script = {
+  name: 'outtrayPage',
+  keys: 1,
+  lua: `
+    local found = {}
+    for _, member in ipairs(redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'REV', 'LIMIT', 0, ARGV[4])) do
+      found[#found + 1] = member
+      found[#found + 1] = redis.call('HGET', ARGV[1] .. string.sub(member, ${ID_OFFSET + 1}), 'record')
+    end
+    return found
+  `,
+};
+
+/**
+ * Removes expired deliveries from the timeline.
+ *
+ * KEYS: the expiring, the timeline. ARGV: epoch ms up to which they have expired, maximum number.
+ * Returns the number removed.
+ */
+export const PRUNE: Script = {
+  name: 'outtrayPrune',
+  keys: 2,
+  lua: `
+    local members = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
+    if #members == 0 then return 0 end
+    redis.call('ZREM', KEYS[1], unpack(members))
+    redis.call('ZREM', KEYS[2], unpack(members))
+    return #members
+  `,
+};

@@ -1,0 +1,81 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { XOAuth2ProvisionCallback } from 'nodemailer/lib/xoauth2';
+import type { Credentials, ReadCredentials } from '../../../core/accounts/credentials.ts';
+import type { Deadlines } from '../server-options.ts';
+import { createSessionTokens, createTokenSource } from './token-source.ts';
+
+/** The credentials of one SMTP session. */
+export type SessionAuth =
+  | { readonly kind: 'password'; readonly user: string; readonly password: string }
+  | {
+      readonly kind: 'oauth';
+      readonly user: string;
+      /** Called by nodemailer for an access token, and again if the server rejects that token. */
+      readonly provisionCallback: XOAuth2ProvisionCallback;
+    };
+
+/** The login of one SMTP session. */
+export interface SessionLogin {
+  readonly auth: SessionAuth;
+  /** True shortly before the session's token expires: Gmail then closes the session. */
+  isExpired(): boolean;
+}
+
+/**
+ * One set of credentials. A connection opened with a set that is no longer current must not be
+ * reused.
+ */
+export interface AccountLogin {
+  createSessionLogin(): SessionLogin;
+  /** Drops the cached access token, so that the next login requests a new one. */
+  discardToken(): void;
+}
+
+/** The current credentials of an account, shared by all its servers and connections. */
+export interface LoginProvider {
+  current(): AccountLogin;
+  /**
+   * Reports a refused login: the next `current()` rereads the credentials, since they may have been
+   * rotated.
+   */
+  reportRefused(): void;
+}
+
+/** Reads the credentials when they are first needed, and again after a refused login. */
+export function createLoginProvider(
+  user: string,
+  readCredentials: ReadCredentials,
+  { tokenMs }: Deadlines,
+): LoginProvider {
+  let cached: { readonly credentials: Credentials; readonly login: AccountLogin } | null = null;
+  let wasRefused = false;
+
+  return {
+    current() {
+      if (cached && !wasRefused) return cached.login;
+      wasRefused = false;
+      const credentials = readCredentials();
+      if (cached && isDeepStrictEqual(cached.credentials, credentials)) cached.login.discardToken();
+      else cached = { credentials, login: createLogin(user, credentials, tokenMs) };
+      return cached.login;
+    },
+    reportRefused() {
+      wasRefused = true;
+    },
+  };
+}
+
+function createLogin(user: string, credentials: Credentials, tokenMs: number): AccountLogin {
+  if (credentials.kind === 'app_password') {
+    const auth = { kind: 'password', user, password: credentials.password } as const;
+    return { createSessionLogin: () => ({ auth, isExpired: () => false }), discardToken() {} };
+  }
+  const tokens = createTokenSource(user, credentials, tokenMs);
+  return {
+    createSessionLogin() {
+      const { provisionCallback, isExpired } = createSessionTokens(tokens);
+      return { auth: { kind: 'oauth', user, provisionCallback }, isExpired };
+    },
+    discardToken: tokens.discard,
+  };
+}

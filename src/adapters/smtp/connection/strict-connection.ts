@@ -1,0 +1,155 @@
+import type { LookupFunction } from 'node:net';
+import SMTPConnection, { type SMTPConnectionConnectOptions } from 'nodemailer/lib/smtp-connection';
+import type { Resolve, toConnectionOptions } from '../server-options.ts';
+
+/**
+ * Private members of nodemailer's connection that {@link StrictConnection} uses. Nodemailer's
+ * version is pinned for them.
+ */
+interface Internals {
+  /**
+   * Replies not yet handled, oldest first, their lines joined by LF. The last one may be
+   * incomplete.
+   */
+  readonly _responseQueue: readonly string[];
+  /** An incomplete line. */
+  readonly _remainder: string;
+  /** Set from 354 until the final dot is written. */
+  readonly _currentDataStream: unknown;
+  /** Deadline for connecting, as epoch ms. */
+  readonly _connectionDeadline: number;
+  _resolveAndConnect(options: SMTPConnectionConnectOptions, connect: (resolved: object) => void): void;
+  _sendCommand(line: string, logged?: string): void;
+  _createSendStream(callback: unknown): unknown;
+  _processResponse(): void;
+  _onError(error: Error, code: string, response: false, command: string): void;
+}
+
+const Connection = SMTPConnection as unknown as new (
+  options: ReturnType<typeof toConnectionOptions>,
+) => SMTPConnection & Internals;
+
+/** A command that has no reply yet. */
+interface PendingCommand {
+  readonly command: string;
+  /** The codes below 400 that are valid replies (RFC 5321, 4.3.2; RFC 3207; RFC 4954). */
+  readonly validCodes: readonly number[];
+}
+
+const GREETING: PendingCommand = { command: 'the connection', validCodes: [220] };
+const MESSAGE: PendingCommand = { command: 'the message', validCodes: [250] };
+const VALID_CODES: Readonly<Record<string, readonly number[]>> = {
+  STARTTLS: [220],
+  AUTH: [235, 334],
+  // The empty line after a challenge.
+  '': [235],
+  RCPT: [250, 251, 252],
+  DATA: [354],
+  QUIT: [221],
+};
+const DEFAULT_CODES = [250];
+
+const REPLY_LINE = /^([2-5]\d\d)(?:[ -]|$)/;
+const CONTINUATION_LINE = /^\d+-/;
+
+/**
+ * Nodemailer's connection with strict checks of replies, resolving names as the operating system
+ * does.
+ *
+ * Nodemailer treats any 2yz or 3yz reply as success. If a server replies 250 to DATA, it reads the
+ * text of the message as commands, and sends mail to the addresses they name. Here, a reply that is
+ * not valid for its command ends the session with EPROTOCOL before anything else is written.
+ */
+export class StrictConnection extends Connection {
+  readonly #pending: PendingCommand[] = [GREETING];
+  readonly #resolve: (host: string, limitMs: number) => ReturnType<Resolve>;
+
+  constructor(options: ReturnType<typeof toConnectionOptions>, resolve: Resolve) {
+    super(options);
+    this.#resolve = (host, limitMs) => withTimeout(limitMs, host, resolve(host));
+  }
+
+  /**
+   * Nodemailer would query DNS directly: while DNS is down, hosts in /etc/hosts would have no
+   * address.
+   */
+  override _resolveAndConnect(
+    options: SMTPConnectionConnectOptions,
+    connect: (resolved: object) => void,
+  ): void {
+    this.#resolve(options.host, options.timeout ?? 0).then(
+      (addresses) => {
+        const lookup: LookupFunction = (_host, _options, callback) => callback(null, [...addresses]);
+        Object.assign(options, { lookup, autoSelectFamily: true });
+        // Node's default of 250 ms per address is meant for a broken family. With a single family,
+        // each address gets an
+        // equal share of the time that is left.
+        if (new Set(addresses.map(({ family }) => family)).size === 1) {
+          const shareMs = Math.floor((this._connectionDeadline - Date.now()) / addresses.length);
+          options.autoSelectFamilyAttemptTimeout = Math.max(shareMs, 10);
+        }
+        connect({});
+      },
+      (error) => this._onError(error, 'EDNS', false, 'CONN'),
+    );
+  }
+
+  override _sendCommand(line: string, logged?: string): void {
+    const [command = ''] = line.split(' ', 1);
+    this.#pending.push({ command: command || 'AUTH', validCodes: VALID_CODES[command] ?? DEFAULT_CODES });
+    super._sendCommand(line, logged);
+  }
+
+  override _createSendStream(callback: unknown): unknown {
+    this.#pending.push(MESSAGE);
+    return super._createSendStream(callback);
+  }
+
+  override _processResponse(): void {
+    const [reply = ''] = this._responseQueue;
+    const lines = reply.split('\n');
+    // Nodemailer waits for the rest of an incomplete reply, and skips empty lines.
+    const isComplete = reply.trim() !== '' && !CONTINUATION_LINE.test(lines.at(-1) ?? '');
+    const answeredCommand = isComplete ? this.#pending.shift() : undefined;
+    if (answeredCommand && !this.#isValidReply(answeredCommand, lines)) {
+      this._onError(
+        new Error(`Invalid reply to ${answeredCommand.command}: ${reply}`),
+        'EPROTOCOL',
+        false,
+        'CONN',
+      );
+      return;
+    }
+    const isEarly = answeredCommand === MESSAGE && this.#isWriting;
+    super._processResponse();
+    // The message was refused before its end: the rest of it must not be written.
+    if (isEarly) this.close();
+  }
+
+  get #isWriting(): boolean {
+    return Boolean(this._currentDataStream);
+  }
+
+  #isValidReply({ command, validCodes }: PendingCommand, lines: readonly string[]): boolean {
+    const [code, ...otherCodes] = new Set(lines.map((line) => REPLY_LINE.exec(line)?.[1]));
+    if (code === undefined || otherCodes.length > 0) return false;
+    if (Number(code) >= 400) return true;
+    // A reply that arrives before the message was sent cannot be about it.
+    if (command === 'DATA' && (this._responseQueue.length > 1 || this._remainder !== '')) return false;
+    return validCodes.includes(Number(code)) && !this.#isWriting;
+  }
+}
+
+/** Rejects after `limitMs`. The lookup continues: getaddrinfo cannot be canceled. */
+async function withTimeout<Result>(limitMs: number, host: string, lookup: Promise<Result>): Promise<Result> {
+  const { promise: timeout, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => reject(new Error(`no response for ${host} within ${limitMs / 1000} s`)),
+    limitMs,
+  );
+  try {
+    return await Promise.race([lookup, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

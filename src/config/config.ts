@@ -1,0 +1,266 @@
+import { z } from 'zod';
+import { FROM_POLICIES, type FromPolicy } from '../core/accounts/accounts.ts';
+import type { ApiKey } from '../core/auth/caller.ts';
+import { ON_UNCERTAIN, type OnUncertain } from '../core/dispatch/retry-policy.ts';
+import type { AccountConfig } from './account-config.ts';
+import { parseAccounts } from './accounts-config.ts';
+import { parsePatterns } from './address-patterns.ts';
+import { type ParsedApiKeys, parseApiKeys } from './api-keys-config.ts';
+import {
+  type Environment,
+  findUncheckedTls,
+  type Problem,
+  readSettings,
+  type Settings,
+} from './environment.ts';
+import { describeMisspelling, explainProblems, findMisspellings } from './misspelling.ts';
+import { parseTokenUrl } from './oauth-config.ts';
+import { parseQueueUrl, type QueueUrl } from './queue-url.ts';
+import { defaulted, optional, parseSettings } from './setting-schema.ts';
+import { parseSmtpUrl, type SmtpServer } from './smtp-url.ts';
+import {
+  parseChoice,
+  parseDuration,
+  parseEmailSetting,
+  parseHost,
+  parsePerSecond,
+  parsePositiveDuration,
+  parseProxies,
+  parseRate,
+  parseSize,
+  parseWholeNumber,
+  splitList,
+} from './value-parsers.ts';
+import { VARIABLES } from './variables.ts';
+import {
+  findWebhookProblem,
+  parseHosts,
+  parseWebhookSecrets,
+  parseWebhookUrl,
+  type WebhookConfig,
+} from './webhook-config.ts';
+
+/** The whole configuration, validated. Durations are milliseconds, sizes bytes. */
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  readonly apiKeys: readonly ApiKey[];
+  /**
+   * Reads API keys in files again and returns all keys. Returns null if no key is in a file.
+   *
+   * @throws {ConfigError} If the new keys cannot be used.
+   */
+  readonly reloadApiKeys: () => readonly ApiKey[] | null;
+  /** At least one. The first is the default. */
+  readonly accounts: readonly AccountConfig[];
+  readonly fromPolicy: FromPolicy;
+  readonly smtp: {
+    readonly servers: readonly SmtpServer[];
+    /** Maximum connections per account, of all instances together. */
+    readonly connections: number;
+    /** Maximum connections per account of this instance. */
+    readonly connectionsHere: number;
+    /** Messages per second and account. Null: no limit. */
+    readonly rate: number | null;
+  };
+  readonly onUncertain: OnUncertain;
+  readonly retryForMs: number;
+  readonly queue: { readonly url: QueueUrl; readonly maxMessages: number; readonly maxBytes: number };
+  readonly retainMs: number;
+  readonly maxMessageBytes: number;
+  readonly rateLimit: { readonly max: number; readonly windowMs: number };
+  /** Addresses and CIDRs of proxies whose X-Forwarded-For is trusted. */
+  readonly trustProxy: readonly string[];
+  readonly templatesDir: string | null;
+  readonly webhooks: WebhookConfig;
+  /** Addresses and `@domains` that mail may be sent to. Null: any. */
+  readonly allowedRecipients: readonly string[] | null;
+  /** Receives all mail instead of its recipients. */
+  readonly redirectAllTo: string | null;
+  readonly suppress: 'hard' | 'never';
+  readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+  readonly shutdownTimeoutMs: number;
+}
+
+/** Invalid configuration: every invalid variable with its fix. Repeats no value. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly Problem[];
+
+  /** @param warnings Misspelt names that cause none of the problems, printed after them. */
+  constructor(problems: readonly Problem[], warnings: readonly string[] = []) {
+    const lines = [...problems.map(({ variable, message }) => `${variable}: ${message}`), ...warnings];
+    super(['The configuration is invalid.', ...lines.map((line) => `  ${line}`)].join('\n'));
+    this.problems = problems;
+  }
+}
+
+/** The SIZE that smtp.gmail.com announces. */
+const GMAIL_SIZE = 35_882_577;
+/** Gmail's limit is not published. Beyond a few connections it refuses logins with 454. */
+const MAX_CONNECTIONS = 20;
+const MAX_QUEUED_MESSAGES = 10_000_000;
+
+/** All variables except those of keys and accounts. */
+const environment = z.object({
+  HOST: defaulted('HOST', parseHost),
+  PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
+  GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
+  FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, FROM_POLICIES)),
+  SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
+  SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
+  SMTP_CONNECTIONS_PER_INSTANCE: optional((text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
+  SMTP_RATE: optional(parsePerSecond),
+  ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ON_UNCERTAIN)),
+  RETRY_FOR: defaulted('RETRY_FOR', parseDuration),
+  QUEUE_URL: defaulted('QUEUE_URL', parseQueueUrl),
+  QUEUE_MAX_MESSAGES: defaulted('QUEUE_MAX_MESSAGES', (text) =>
+    parseWholeNumber(text, 1, MAX_QUEUED_MESSAGES),
+  ),
+  QUEUE_MAX_BYTES: defaulted('QUEUE_MAX_BYTES', parseSize),
+  RETAIN: defaulted('RETAIN', parsePositiveDuration),
+  MAX_MESSAGE_BYTES: defaulted('MAX_MESSAGE_BYTES', (text) => parseSize(text, GMAIL_SIZE)),
+  RATE_LIMIT: defaulted('RATE_LIMIT', parseRate),
+  TRUST_PROXY: optional(parseProxies),
+  TEMPLATES_DIR: optional((text) => text),
+  WEBHOOK_URL: optional(parseWebhookUrl),
+  WEBHOOK_SECRET: optional(parseWebhookSecrets),
+  WEBHOOK_ALLOWED_HOSTS: optional(parseHosts),
+  ALLOWED_RECIPIENTS: optional((text) => parsePatterns(splitList(text))),
+  REDIRECT_ALL_TO: optional((text) => parseEmailSetting(text, (reason) => reason)),
+  SUPPRESS: defaulted('SUPPRESS', (text) => parseChoice(text, ['hard', 'never'])),
+  LOG_LEVEL: defaulted('LOG_LEVEL', (text) =>
+    parseChoice(text, ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
+  ),
+  SHUTDOWN_TIMEOUT: defaulted('SHUTDOWN_TIMEOUT', parsePositiveDuration),
+});
+
+const WEBHOOK_VARIABLES = { WEBHOOK_URL: true, WEBHOOK_SECRET: true, WEBHOOK_ALLOWED_HOSTS: true } as const;
+
+/**
+ * Reads the whole configuration: the environment, and the files that `…_FILE` variables name. Each
+ * of the `warnings` should be logged.
+ *
+ * @throws {ConfigError} Naming every variable that is missing or invalid.
+ */
+export function parseConfig(env: Environment): { config: Config; warnings: string[] } {
+  const settings = readSettings(env);
+  const { values, problems } = parseSettings(environment, settings);
+  // Also checked if other variables are invalid.
+  const webhookValues = parseSettings(environment.pick(WEBHOOK_VARIABLES), settings).values;
+  const webhooks = webhookValues && toWebhooks(webhookValues);
+  const keys = parseApiKeys(settings.API_KEYS, (url) => webhooks && findWebhookProblem(url, webhooks));
+  const { accounts, problems: accountProblems } = parseAccounts(settings, {
+    loginRequired: isLoginRequired(settings),
+    // An invalid value is reported in `problems`.
+    tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
+  });
+  const all = [
+    ...findUncheckedTls(env),
+    ...problems,
+    ...checkWebhookUrl(webhooks),
+    ...keys.problems,
+    ...accountProblems,
+  ];
+  const misspellings = findMisspellings(env, settings);
+  if (values === null || all.length > 0) {
+    const explained = explainProblems(all, misspellings, settings);
+    throw new ConfigError(inOrder(explained.problems), explained.others.map(describeMisspelling));
+  }
+  const config = freezeDeep(toConfig(values, accounts, keys));
+  return { config, warnings: [...misspellings.map(describeMisspelling), ...warnOfRewriting(config)] };
+}
+
+/** Whether a server requires a login. True if SMTP_URL is invalid. */
+function isLoginRequired({ SMTP_URL }: Settings): boolean {
+  const { data } = environment.shape.SMTP_URL.safeParse(SMTP_URL.text);
+  return data?.every(({ tls }) => tls === 'never') !== true;
+}
+
+/** Checks WEBHOOK_URL against the other webhook variables. */
+function checkWebhookUrl(webhooks: WebhookConfig | null): Problem[] {
+  const message = webhooks?.url ? findWebhookProblem(webhooks.url, webhooks) : null;
+  return message === null ? [] : [{ variable: 'WEBHOOK_URL', message }];
+}
+
+/** Sorts problems in the order of VARIABLES, which groups related variables. */
+function inOrder(problems: readonly Problem[]): Problem[] {
+  const names: readonly string[] = VARIABLES.map(({ name }) => name);
+  const rank = ({ variable }: Problem) => names.indexOf(variable.replace(/_FILE$/, ''));
+  return problems.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** Warns that Gmail rewrites From. Workspace's relay and servers without a login do not. */
+function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
+  const rewrites = smtp.servers.some(({ host, tls }) => tls !== 'never' && host !== 'smtp-relay.gmail.com');
+  if (fromPolicy !== 'allow' || !rewrites) return [];
+  return [
+    'FROM_POLICY is allow: Gmail silently rewrites a From that is not verified. List verified addresses in GMAIL_ALIASES and use reject or rewrite.',
+  ];
+}
+
+function toConfig(
+  values: z.infer<typeof environment>,
+  accounts: readonly AccountConfig[],
+  { keys, reread }: ParsedApiKeys,
+): Config {
+  return {
+    host: values.HOST,
+    port: values.PORT,
+    apiKeys: keys,
+    reloadApiKeys: () => reread && toValidKeys(reread()),
+    accounts,
+    fromPolicy: values.FROM_POLICY,
+    smtp: {
+      servers: values.SMTP_URL,
+      connections: values.SMTP_CONNECTIONS,
+      connectionsHere: Math.min(
+        values.SMTP_CONNECTIONS_PER_INSTANCE ?? values.SMTP_CONNECTIONS,
+        values.SMTP_CONNECTIONS,
+      ),
+      rate: values.SMTP_RATE ?? null,
+    },
+    onUncertain: values.ON_UNCERTAIN,
+    retryForMs: values.RETRY_FOR,
+    queue: {
+      url: values.QUEUE_URL,
+      maxMessages: values.QUEUE_MAX_MESSAGES,
+      maxBytes: values.QUEUE_MAX_BYTES,
+    },
+    retainMs: values.RETAIN,
+    maxMessageBytes: values.MAX_MESSAGE_BYTES,
+    rateLimit: values.RATE_LIMIT,
+    trustProxy: values.TRUST_PROXY ?? [],
+    templatesDir: values.TEMPLATES_DIR ?? null,
+    webhooks: toWebhooks(values),
+    allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,
+    redirectAllTo: values.REDIRECT_ALL_TO ?? null,
+    suppress: values.SUPPRESS,
+    logLevel: values.LOG_LEVEL,
+    shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
+  };
+}
+
+type WebhookValues = Pick<z.infer<typeof environment>, keyof typeof WEBHOOK_VARIABLES>;
+
+function toWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS }: WebhookValues): WebhookConfig {
+  return {
+    url: WEBHOOK_URL ?? null,
+    secrets: WEBHOOK_SECRET ?? [],
+    allowedHosts: WEBHOOK_ALLOWED_HOSTS ?? [],
+  };
+}
+
+function toValidKeys({ keys, problems }: ParsedApiKeys): readonly ApiKey[] {
+  if (problems.length > 0) throw new ConfigError(problems);
+  return freezeDeep(keys);
+}
+
+/**
+ * Freezes a value at all depths, except typed arrays such as key digests, which cannot be frozen.
+ */
+function freezeDeep<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return value;
+  for (const child of Object.values(value)) freezeDeep(child);
+  return Object.freeze(value);
+}

@@ -1,0 +1,90 @@
+import type { SharedState, SharedValue } from '../ports/shared-state.ts';
+import type { Usage } from '../usage.ts';
+import type { AccountState } from './account-state.ts';
+
+/**
+ * Other instances change shared state without notifying this one, so waiters check it again at this
+ * interval.
+ */
+const RECHECK_MS = 250;
+
+/** Changes a draft of the account's state and its usage. `now` is epoch ms by the shared clock. */
+export type AccountEdit<Result> = (draft: AccountState, usage: Usage, now: number) => Result;
+
+/** The shared state of an account, and what waits in this instance for it to change. */
+export interface AccountStore {
+  /** As last read or changed by this instance. */
+  readonly state: AccountState;
+  readonly usage: Readonly<Usage>;
+  /** Whether other instances may change the state, too. */
+  readonly shared: boolean;
+  /** Number of notifications so far. */
+  readonly changes: number;
+  now(): number;
+  /** Reads state and usage from the backend. */
+  read(): Promise<void>;
+  /** @throws {AppError} `queue_unavailable` */
+  change<Result>(edit: AccountEdit<Result>): Promise<Result>;
+  /** Makes a change, then wakes all waiters to check again. */
+  changeAndNotify<Result>(edit: AccountEdit<Result>): Promise<Result>;
+  notify(): void;
+  /**
+   * Resolves when waiters should check again: after a notification, after `atMostMs`, or when the
+   * signal is aborted.
+   *
+   * @param since value of `changes` when the caller decided to wait; resolves at once if it has
+   *   moved on
+   */
+  waitForChange(since: number, atMostMs: number, signal: AbortSignal): Promise<void>;
+}
+
+export function createAccountStore(
+  value: SharedValue<AccountState>,
+  { now, shared }: Pick<SharedState, 'now' | 'shared'>,
+): AccountStore {
+  const waiting = new Set<() => void>();
+  let changes = 0;
+
+  const store: AccountStore = {
+    get state() {
+      return value.value;
+    },
+    get usage() {
+      return value.usage;
+    },
+    get changes() {
+      return changes;
+    },
+    shared,
+    now,
+    async read() {
+      await value.read();
+    },
+    change: (edit) => value.change((draft, usage) => edit(draft, usage, now())),
+    async changeAndNotify(edit) {
+      const result = await store.change(edit);
+      store.notify();
+      return result;
+    },
+    notify() {
+      changes += 1;
+      for (const wake of [...waiting]) wake();
+    },
+    waitForChange(since, atMostMs, signal) {
+      const waitMs = shared ? Math.min(atMostMs, RECHECK_MS) : atMostMs;
+      return new Promise((resolve) => {
+        if (changes !== since || signal.aborted) return resolve();
+        const wake = () => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', wake);
+          waiting.delete(wake);
+          resolve();
+        };
+        const timer = waitMs < Number.POSITIVE_INFINITY ? setTimeout(wake, waitMs) : undefined;
+        signal.addEventListener('abort', wake);
+        waiting.add(wake);
+      });
+    },
+  };
+  return store;
+}

@@ -1,0 +1,193 @@
+import type { Caller } from '../auth/caller.ts';
+import type { Delivery, DeliveryError } from '../delivery/delivery.ts';
+import { AppError } from '../errors.ts';
+import { type Address, toMailboxKey } from '../message/address.ts';
+import type { Message, Priority } from '../message/message.ts';
+import type { DeliveryStore } from '../ports/delivery-store.ts';
+import type { Queue } from '../ports/queue.ts';
+import type { Transport } from '../ports/transport.ts';
+import type { Budget } from '../quota.ts';
+import { MINUTE } from '../time.ts';
+import type { Account } from './account.ts';
+import type { AccountStatus } from './account-status.ts';
+
+/** Minimum interval between probes that clients request. */
+const VERIFY_INTERVAL_MS = MINUTE;
+
+/** An account with its transport and its addresses. */
+export interface Sender {
+  readonly account: Account;
+  readonly transport: Pick<Transport, 'verify'>;
+  /** The default From. */
+  readonly from: Address;
+  /** Verified "Send mail as" addresses of the account. */
+  readonly aliases: readonly string[];
+}
+
+export const FROM_POLICIES = ['reject', 'rewrite', 'allow'] as const;
+/** What happens to a message whose From no account owns (FROM_POLICY). */
+export type FromPolicy = (typeof FROM_POLICIES)[number];
+
+/** A message as it will be sent, and the account that sends it. */
+export interface Routed {
+  readonly message: Message;
+  readonly account: string;
+}
+
+/** All accounts. Chooses the account for each message. */
+export interface Accounts {
+  /** From of messages that name none. */
+  readonly defaultFrom: Address;
+  /**
+   * Chooses the account that owns the address in From. If several do: of those that are not paused,
+   * the one with the most quota left; else the first. FROM_POLICY decides about an address that no
+   * account owns, since Gmail would silently replace it by the account's own. Messages of test keys
+   * follow the same rules, and go to the sandbox.
+   *
+   * @throws {AppError} `sender_not_allowed`
+   */
+  route(message: Message, caller: Pick<Caller, 'test'>): Routed;
+  /** Returns another account that owns the delivery's From and can send it now, or null. */
+  findFallback(delivery: Delivery): string | null;
+  /** Quota that is left for the delivery's account and priority. */
+  budget(delivery: Pick<Delivery, 'account' | 'test' | 'priority'>): Budget;
+  list(): Promise<readonly AccountStatus[]>;
+  /**
+   * Status of an account as far as this instance knows.
+   *
+   * @throws {AppError} `not_found`
+   */
+  status(user: string): AccountStatus;
+  /**
+   * Probes an account by a login, at most once a minute since Gmail limits logins. If the login
+   * succeeds, mail that waits for the account is requeued now.
+   *
+   * @throws {AppError} `not_found`; `rate_limited`; the fault if no server can be reached
+   */
+  verify(user: string, signal: AbortSignal): Promise<AccountStatus>;
+}
+
+export interface AccountsOptions {
+  /** At least one. The first is the default. */
+  readonly senders: readonly Sender[];
+  /** Sends the mail of test keys to a simulator. Null while there are no test keys. */
+  readonly sandbox: () => Sender | null;
+  readonly fromPolicy: FromPolicy;
+  readonly queue: Pick<Queue, 'reschedule'>;
+  readonly store: Pick<DeliveryStore, 'unsettled'>;
+}
+
+export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: AccountsOptions): Accounts {
+  const [first] = senders;
+  if (!first) throw new Error('at least one account is required');
+  const owned = senders.map(
+    ({ account, from, aliases }) => new Set([account.user, from.email, ...aliases].map(toMailboxKey)),
+  );
+
+  function ownersOf(email: string): Sender[] {
+    const key = toMailboxKey(email);
+    return senders.filter((_sender, i) => owned[i]?.has(key));
+  }
+
+  function senderOf(user: string): Sender {
+    const sender = senders.find(({ account }) => toMailboxKey(account.user) === toMailboxKey(user));
+    if (!sender) {
+      const known = senders.map(({ account }) => account.user).join(', ');
+      throw new AppError('not_found', { detail: `There is no account ${user}. The accounts are: ${known}.` });
+    }
+    return sender;
+  }
+
+  /** Requeues mail that waits only because the account was paused. */
+  async function requeueWaiting(user: string, pausedFor: DeliveryError | undefined): Promise<void> {
+    for await (const { id, account, status, error } of store.unsettled()) {
+      if (account !== user || status !== 'deferred' || error === null) continue;
+      if (error.scope === 'account' || error.code === pausedFor?.code) await queue.reschedule(id, account, 0);
+    }
+  }
+
+  return {
+    defaultFrom: first.from,
+    route(message, { test }) {
+      const { from } = message.envelope;
+      const owners = ownersOf(from.email);
+      const ready = owners.filter(({ account }) => !account.isPaused);
+      const sender = test ? sandbox() : (withMostLeft(ready, message.priority) ?? owners[0] ?? first);
+      if (sender === null) throw new Error('a test key is in use without a sandbox');
+      const account = sender.account.user;
+      if (owners.length > 0 || fromPolicy === 'allow') return { message, account };
+      if (fromPolicy === 'rewrite') return { message: rewriteFrom(message, first.from), account };
+      throw senderNotAllowed(from.email);
+    },
+    findFallback(delivery) {
+      if (delivery.test) return null;
+      const others = ownersOf(delivery.envelope.from.email).filter(
+        ({ account }) => account.user !== delivery.account && account.canAdmit(delivery),
+      );
+      return withMostLeft(others, delivery.priority)?.account.user ?? null;
+    },
+    budget({ account, test, priority }) {
+      const sender = test ? (sandbox() ?? first) : senderOf(account);
+      return sender.account.budget(priority);
+    },
+    list: () => Promise.all(senders.map(({ account }) => account.readStatus())),
+    status: (user) => senderOf(user).account.status(),
+    async verify(user, signal) {
+      const { account, transport } = senderOf(user);
+      const before = await account.readStatus();
+      const waitMs = loginLockMs(before) || (await account.requestProbe(VERIFY_INTERVAL_MS));
+      if (waitMs > 0) throw probedRecently(waitMs);
+      const fault = await account.probe(() => transport.verify(), signal);
+      if (fault && fault.scope !== 'account')
+        throw new AppError(fault.error.code, { detail: fault.error.detail });
+      if (!fault) await requeueWaiting(account.user, before.pause?.error);
+      return account.status();
+    },
+  };
+}
+
+/**
+ * Remaining pause after too many logins, in ms: another login would only extend Gmail's lock. 0 if
+ * there is none.
+ */
+function loginLockMs({ pause }: AccountStatus): number {
+  return pause?.error.code === 'login_throttled' ? Math.max(0, pause.until - Date.now()) : 0;
+}
+
+function probedRecently(waitMs: number): AppError {
+  const retryAfter = Math.ceil(waitMs / 1000);
+  return new AppError('rate_limited', {
+    detail: `Gmail limits logins: this account can be verified again in ${retryAfter} s.`,
+    retryAfter,
+  });
+}
+
+/** The sender with the most quota left. */
+function withMostLeft(senders: readonly Sender[], priority: Priority): Sender | undefined {
+  const leftOf = ({ account }: Sender) => account.budget(priority).left;
+  return senders.reduce<Sender | undefined>(
+    (best, sender) => (best && leftOf(best) >= leftOf(sender) ? best : sender),
+    undefined,
+  );
+}
+
+/**
+ * Replaces From. The former address becomes Reply-To, unless the message has one, so that replies
+ * still reach it.
+ */
+function rewriteFrom({ envelope, content, ...rest }: Message, from: Address): Message {
+  const replyTo = content.replyTo.length > 0 ? content.replyTo : [envelope.from];
+  return {
+    ...rest,
+    envelope: { ...envelope, from: { email: from.email, name: envelope.from.name ?? from.name } },
+    content: { ...content, replyTo },
+  };
+}
+
+function senderNotAllowed(email: string): AppError {
+  const detail = `No account owns ${email}: Gmail would replace it with the account's own address.`;
+  return new AppError('sender_not_allowed', {
+    detail,
+    errors: [{ pointer: '/from', code: 'sender_not_allowed', detail }],
+  });
+}

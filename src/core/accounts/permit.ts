@@ -1,0 +1,75 @@
+import type { Outcome } from '../delivery/outcome.ts';
+import type { AttemptObserver } from '../ports/transport.ts';
+import { retryInBackground, retryUntilAvailable } from '../retry-until-available.ts';
+import type { AccountChange } from './account-faults.ts';
+import { type AccountRules, confirmLogin } from './account-state.ts';
+import type { AccountStore } from './account-store.ts';
+import { type AttemptStage, commitAttempt, endAttempt, settleAttempt } from './attempt.ts';
+import type { Pause } from './circuit-breaker.ts';
+
+/** Permission to make one attempt. It must end in `settle` or `release`. */
+export interface Permit extends AttemptObserver {
+  /** Records the outcome. Returns the pause it caused, if the fault was the account's. */
+  settle(outcome: Outcome): Promise<Pause | null>;
+  /** Ends the attempt without an outcome. Does nothing after `settle`. */
+  release(): Promise<void>;
+}
+
+export interface PermitOptions {
+  readonly recipients: number;
+  readonly isProbe: boolean;
+  readonly rules: AccountRules;
+  readonly store: AccountStore;
+  /** Called with what the attempt has changed about the account. */
+  readonly onChange: (change: AccountChange) => void;
+}
+
+export function createPermit({ recipients, isProbe, rules, store, onChange }: PermitOptions): Permit {
+  let stage: AttemptStage = 'admitted';
+  let isProbing = isProbe;
+
+  /** Returns the attempt as it was until now. */
+  function end() {
+    const attempt = { stage, recipients, isProbing };
+    stage = 'ended';
+    isProbing = false;
+    return attempt;
+  }
+
+  return {
+    messageStarted() {
+      stage = 'started';
+    },
+    envelopeAccepted() {
+      // The first session that works lets other attempts pass. A login alone does not: the server
+      // may end each session right after it. Nor does the session resume a paused account: Gmail
+      // reports sending limits only later.
+      const confirms = isProbing && store.state.breaker.state === 'half-open';
+      const commits = rules.rate !== null;
+      if (confirms) isProbing = false;
+      if (commits) stage = 'committed';
+      if (!confirms && !commits) return;
+      retryInBackground(() =>
+        store.changeAndNotify((state, _usage, now) => {
+          if (confirms) confirmLogin(state, rules);
+          if (commits) commitAttempt(state, rules, now);
+        }),
+      );
+    },
+    async settle(outcome) {
+      const attempt = { ...end(), outcome, wasProbe: isProbe, endedAt: Date.now() };
+      const change = await retryUntilAvailable(() =>
+        store.changeAndNotify((state, usage, now) => settleAttempt(state, usage, rules, now, attempt)),
+      );
+      onChange(change);
+      return change.kind === 'paused' ? change.pause : null;
+    },
+    async release() {
+      if (stage === 'ended') return;
+      const attempt = end();
+      await retryUntilAvailable(() =>
+        store.changeAndNotify((state, _usage, now) => endAttempt(state, rules, now, attempt)),
+      );
+    },
+  };
+}

@@ -1,0 +1,41 @@
+import { toMailboxKey } from '../message/address.ts';
+import type { Delivery, Status } from './delivery.ts';
+
+/** Whether a delivery matches the filters of a query. Ignores `limit` and `after`. */
+export function matchesQuery(
+  delivery: Delivery,
+  { owner, statuses, tag, recipient, createdAfter, createdBefore }: DeliveryQuery,
+): boolean {
+  return (
+    (owner === null || delivery.owner === owner) &&
+    (statuses === null || statuses.includes(delivery.status)) &&
+    (tag === null ||
+      Object.entries(delivery.tags).some(([name, value]) => name === tag || `${name}:${value}` === tag)) &&
+    (recipient === null || delivery.recipients.some(({ email }) => toMailboxKey(email) === recipient)) &&
+    (createdAfter === null || delivery.createdAt >= createdAfter) &&
+    (createdBefore === null || delivery.createdAt < createdBefore)
+  );
+}
+
+/** Filters and page of a listing. A filter that is null matches any delivery. */
+export interface DeliveryQuery {
+  readonly owner: string | null;
+  readonly statuses: readonly Status[] | null;
+  /** The name of a tag, or `name:value`. */
+  readonly tag: string | null;
+  /** One of its recipients, as {@link toMailboxKey} returns it. */
+  readonly recipient: string | null;
+  /** Inclusive, in epoch ms. */
+  readonly createdAfter: number | null;
+  /** Exclusive, in epoch ms. */
+  readonly createdBefore: number | null;
+  readonly limit: number;
+  /** Only deliveries after this position in the list. */
+  readonly after: ListPosition | null;
+}
+
+/** A position in the list of all deliveries. Stays valid while deliveries are added and dropped. */
+export interface ListPosition {
+  readonly createdAt: number;
+  readonly id: string;
+}

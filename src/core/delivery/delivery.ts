@@ -1,0 +1,224 @@
+import type { ErrorCode } from '../errors.ts';
+import type { Address } from '../message/address.ts';
+import type { Content, Envelope, Priority } from '../message/message.ts';
+
+/**
+ * A delivery is one accepted message and everything that has happened to it. It is an immutable
+ * value: {@link advance} and {@link amend} return the next revision.
+ *
+ *     scheduled ─▶ queued ─▶ sending ─▶ sent | partially_sent | failed | uncertain
+ *                    ▲          │
+ *                    └ deferred ◀┘        canceled, expired: from scheduled, queued and deferred
+ *
+ * A deferred delivery also becomes failed or partially_sent if no server can be reached for
+ * RETRY_FOR. A failed, uncertain or expired delivery is queued again when a client retries it.
+ */
+export const STATUSES = [
+  'scheduled',
+  'queued',
+  'sending',
+  'deferred',
+  'sent',
+  'partially_sent',
+  'failed',
+  'uncertain',
+  'canceled',
+  'expired',
+] as const;
+export type Status = (typeof STATUSES)[number];
+
+const NEXT: Readonly<Record<Status, readonly Status[]>> = {
+  scheduled: ['queued', 'canceled', 'expired'],
+  queued: ['sending', 'deferred', 'canceled', 'expired'],
+  sending: ['sent', 'partially_sent', 'deferred', 'failed', 'uncertain'],
+  deferred: ['queued', 'canceled', 'expired', 'failed', 'partially_sent'],
+  sent: [],
+  partially_sent: [],
+  failed: ['queued'],
+  uncertain: ['queued'],
+  canceled: [],
+  expired: ['queued'],
+};
+
+const SETTLED: ReadonlySet<Status> = new Set([
+  'sent',
+  'partially_sent',
+  'failed',
+  'uncertain',
+  'canceled',
+  'expired',
+]);
+
+/** Whether a status is final: nothing more happens automatically. */
+export function isSettled(status: Status): boolean {
+  return SETTLED.has(status);
+}
+
+/** Whether the state machine has a transition from one status to the other. */
+export function mayBecome(from: Status, to: Status): boolean {
+  return NEXT[from].includes(to);
+}
+
+/** Whether a settled delivery of this status can be retried by a client. It keeps its content. */
+export function isRetryable(status: Status): boolean {
+  return isSettled(status) && mayBecome(status, 'queued');
+}
+
+/**
+ * A reply of the SMTP server, its lines joined and any sign-in URL redacted. `enhanced` is the
+ * RFC 3463 code.
+ */
+export interface SmtpReply {
+  readonly code: number;
+  readonly enhanced: string | null;
+  readonly response: string;
+}
+
+/**
+ * Why a delivery, an attempt or a recipient failed: a row of ERRORS with the detail of this case.
+ */
+export interface DeliveryError {
+  readonly code: ErrorCode;
+  /** `account`: a fault of the sending account, so every message of that account waits. */
+  readonly scope: 'message' | 'account';
+  readonly detail: string;
+  readonly hint: string;
+  readonly smtp: SmtpReply | null;
+}
+
+export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected', 'suppressed'] as const;
+
+/**
+ * `pending` until the server accepts or refuses the recipient permanently. `smtp` is its latest
+ * reply about this recipient. `suppressed`: never attempted.
+ */
+export interface Recipient {
+  readonly email: string;
+  readonly status: (typeof RECIPIENT_STATUSES)[number];
+  readonly smtp: SmtpReply | null;
+}
+
+/** What is kept of an attachment once its content is dropped. */
+export interface AttachmentInfo {
+  readonly filename: string;
+  /** Size of the decoded content, in bytes. */
+  readonly size: number;
+  /** Media type in the mail. Null in records of version 0.1, where it is unknown. */
+  readonly contentType: string | null;
+}
+
+/**
+ * Changes that the service made to a message:
+ *
+ * - `from_rewritten`: replaced From, because of FROM_POLICY=rewrite;
+ * - `recipients_redirected`: replaced the recipients, because of REDIRECT_ALL_TO;
+ * - `recipients_suppressed`: left out suppressed recipients.
+ */
+export const WARNING_CODES = ['from_rewritten', 'recipients_redirected', 'recipients_suppressed'] as const;
+
+export interface Warning {
+  readonly code: (typeof WARNING_CODES)[number];
+  readonly detail: string;
+}
+
+/** One try to hand a delivery to a server. `endedAt` is null while it runs. */
+export interface Attempt {
+  readonly number: number;
+  readonly startedAt: number;
+  readonly endedAt: number | null;
+  readonly account: string;
+  readonly smtp: SmtpReply | null;
+  readonly error: DeliveryError | null;
+}
+
+/** Times are epoch milliseconds, `…Ms` durations. */
+export interface Delivery {
+  readonly id: string;
+  /** Incremented by every change. */
+  readonly revision: number;
+  /** Name of the API key that sent it. */
+  readonly owner: string;
+  /** Id of the request that submitted it, as in the access log. */
+  readonly requestId: string;
+  /** Whether it goes to the built-in simulator. */
+  readonly test: boolean;
+  readonly status: Status;
+  /** The account that makes the next attempt. */
+  readonly account: string;
+  /** The Message-ID header with its angle brackets; the same for every attempt. */
+  readonly messageId: string;
+  readonly envelope: Envelope;
+  readonly replyTo: readonly Address[];
+  /** Id of the template that it was rendered from. */
+  readonly template: string | null;
+  readonly attachments: readonly AttachmentInfo[];
+  readonly warnings: readonly Warning[];
+  /** Null once settled, unless the status can be retried. */
+  readonly content: Content | null;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly priority: Priority;
+  /** Its share of QUEUE_MAX_BYTES. */
+  readonly bytes: number;
+  readonly createdAt: number;
+  readonly scheduledAt: number | null;
+  readonly expiresAt: number | null;
+  readonly nextAttemptAt: number | null;
+  readonly finishedAt: number | null;
+  readonly recipients: readonly Recipient[];
+  readonly attempts: readonly Attempt[];
+  readonly error: DeliveryError | null;
+  /** An attempt with an unknown outcome was retried: a second copy may exist. */
+  readonly possibleDuplicate: boolean;
+  /** Maximum recipients per transaction, once the server has refused more as too many. */
+  readonly perAttempt: number | null;
+  /** Part of RETRY_FOR that is spent. Counted in waits, so that a clock jump does not use it up. */
+  readonly retriedForMs: number;
+}
+
+export type DeliveryPatch = Partial<
+  Pick<
+    Delivery,
+    | 'account'
+    | 'scheduledAt'
+    | 'expiresAt'
+    | 'nextAttemptAt'
+    | 'finishedAt'
+    | 'recipients'
+    | 'attempts'
+    | 'error'
+    | 'possibleDuplicate'
+    | 'perAttempt'
+    | 'retriedForMs'
+  >
+>;
+
+/**
+ * Moves a delivery to another status; nothing else changes one. A settled delivery loses its next
+ * attempt, and its content unless it can be retried.
+ *
+ * @throws {Error} If the state machine has no such transition, which is always a bug.
+ */
+export function advance(delivery: Delivery, status: Status, patch: DeliveryPatch = {}): Delivery {
+  if (!mayBecome(delivery.status, status))
+    throw new Error(`${delivery.id} cannot go from ${delivery.status} to ${status}`);
+  const next = { ...amend(delivery, { nextAttemptAt: null, ...patch }), status };
+  if (!isSettled(status)) return next;
+  return { ...next, content: isRetryable(status) ? next.content : null, nextAttemptAt: null };
+}
+
+/** Returns the next revision in the same status. */
+export function amend(delivery: Delivery, patch: DeliveryPatch): Delivery {
+  return { ...delivery, ...patch, revision: delivery.revision + 1 };
+}
+
+/** Returns the recipients that the server has neither accepted nor refused permanently. */
+export function pendingOf({ recipients }: Delivery): string[] {
+  return recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);
+}
+
+/** Returns the recipients that an attempt names: all pending ones, or at most `perAttempt`. */
+export function namedOf(delivery: Delivery): string[] {
+  const pending = pendingOf(delivery);
+  return pending.slice(0, delivery.perAttempt ?? pending.length);
+}

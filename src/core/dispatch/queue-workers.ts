@@ -1,0 +1,75 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Events } from '../events.ts';
+import type { Queue } from '../ports/queue.ts';
+import { retryUntilAvailable } from '../retry-until-available.ts';
+
+/** Delay before an id is tried again after its handler threw. */
+const AFTER_FAILURE_MS = 5000;
+
+/** Pause of a worker after the queue failed to return an id. */
+const AFTER_FAILED_TAKE_MS = 1000;
+
+export interface QueueWorkersOptions {
+  readonly queue: Pick<Queue, 'take' | 'retry'>;
+  readonly events: Events;
+  readonly channel: string;
+  /** Number of workers: ids handled at once. */
+  readonly count: number;
+  /**
+   * Resolves when this worker, numbered from 0, may take an id. Without it a worker never waits.
+   */
+  readonly ready?: (worker: number, stopping: AbortSignal) => Promise<void>;
+  /** Handles a due id. Once it resolves, the id is done or back in the queue. */
+  readonly handle: (id: string, stopping: AbortSignal) => Promise<void>;
+}
+
+/** Loops that each take one due id at a time from a channel and handle it. */
+export interface QueueWorkers {
+  /** Takes no more ids. Resolves when every id taken so far has been handled. */
+  drain(): Promise<void>;
+}
+
+export function startQueueWorkers({
+  queue,
+  events,
+  channel,
+  count,
+  ready,
+  handle,
+}: QueueWorkersOptions): QueueWorkers {
+  const stop = new AbortController();
+  const { signal } = stop;
+
+  async function take(): Promise<string | null> {
+    try {
+      return await queue.take(channel, signal);
+    } catch (error) {
+      if (signal.aborted) return null;
+      events.emit('worker.failed', '', error);
+      await delay(AFTER_FAILED_TAKE_MS, undefined, { signal }).catch(() => {});
+      return null;
+    }
+  }
+
+  async function runWorker(worker: number): Promise<void> {
+    while (!signal.aborted) {
+      await ready?.(worker, signal);
+      const id = await take();
+      if (id === null) continue;
+      try {
+        await handle(id, signal);
+      } catch (error) {
+        events.emit('worker.failed', id, error);
+        await retryUntilAvailable(() => queue.retry(id, channel, AFTER_FAILURE_MS)).catch(() => {});
+      }
+    }
+  }
+
+  const workers = Array.from({ length: count }, (_, worker) => runWorker(worker));
+  return {
+    async drain() {
+      stop.abort();
+      await Promise.all(workers);
+    },
+  };
+}

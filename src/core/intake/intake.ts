@@ -1,0 +1,158 @@
+import type { Accounts } from '../accounts/accounts.ts';
+import type { ApiKeys, Reservation } from '../auth/api-keys.ts';
+import type { Caller } from '../auth/caller.ts';
+import { type Delivery, pendingOf } from '../delivery/delivery.ts';
+import { AppError } from '../errors.ts';
+import { createId } from '../id.ts';
+import type { Content, Draft } from '../message/message.ts';
+import { checkSchedule } from '../message/schedule.ts';
+import type { AttachmentInspector } from '../ports/attachment-inspector.ts';
+import type { Composed, Composer } from '../ports/composer.ts';
+import type { DeliveryStore } from '../ports/delivery-store.ts';
+import type { Queue } from '../ports/queue.ts';
+import type { Templates } from '../ports/templates.ts';
+import { runOrRetryInBackground } from '../retry-until-available.ts';
+import { applySuppressions, type Suppressions } from '../suppressions.ts';
+import { checkAttachments } from './blocked-attachments.ts';
+import { checkSize, composeWithin } from './message-size.ts';
+import { describeAttachments, type Origin, toNewDelivery, warningsOf } from './new-delivery.ts';
+import { checkRecipientPolicy } from './recipient-policy.ts';
+import { renderTemplate } from './render-template.ts';
+import { redirectRecipients } from './staging-redirect.ts';
+
+/** The delivery that a message would become, and its composed form. Nothing is stored. */
+export interface Preview {
+  readonly delivery: Delivery;
+  readonly composed: Composed;
+}
+
+/** Accepts messages. */
+export interface Intake {
+  /**
+   * Accepts one message. Once this resolves, the message is as durable as the backend's
+   * `durability` says and will be attempted.
+   *
+   * @param id Id for the message, if the request may be a repetition. A message with this id is
+   *   accepted once; repeating the call returns its current state.
+   * @throws {AppError} `sender_not_allowed`, `recipient_not_allowed`, `recipient_suppressed`,
+   *   `template_not_found`, `template_failed`, `attachment_blocked`, `message_too_large`,
+   *   `validation_failed`, `rate_limited`, `queue_full`, `queue_unavailable`, `shutting_down`.
+   *   Nothing was accepted.
+   */
+  accept(draft: Draft, caller: Caller, requestId: string, id?: string): Promise<Delivery>;
+  /**
+   * Throws if `accept` would refuse the message itself. Stores nothing.
+   *
+   * @throws {AppError} The errors of `accept` that depend on the message
+   */
+  check(draft: Draft, caller: Caller, requestId: string): Promise<void>;
+  /**
+   * Composes the message and stores nothing.
+   *
+   * @throws {AppError} The errors of `accept` that depend on the message
+   */
+  preview(draft: Draft, caller: Caller, requestId: string): Promise<Preview>;
+}
+
+export interface IntakeDeps {
+  readonly queue: Queue;
+  readonly store: DeliveryStore;
+  readonly accounts: Pick<Accounts, 'route'>;
+  readonly apiKeys: Pick<ApiKeys, 'reserve'>;
+  readonly suppressions: Pick<Suppressions, 'find'>;
+  readonly templates: Pick<Templates, 'render'>;
+  readonly composer: Composer;
+  readonly inspector: AttachmentInspector;
+  /** Addresses and `@domains` that mail may be sent to; null: any. */
+  readonly allowedRecipients: readonly string[] | null;
+  /** Address that replaces the recipients of every message; null: none. */
+  readonly redirectAllTo: string | null;
+  /** Maximum size of the encoded message, in bytes. */
+  readonly maxMessageBytes: number;
+  readonly isDraining: () => boolean;
+}
+
+interface Submitted {
+  readonly delivery: Delivery;
+  readonly content: Content;
+}
+
+export function createIntake(deps: IntakeDeps): Intake {
+  const { queue, store, accounts, apiKeys, suppressions, templates, composer, inspector } = deps;
+  const { maxMessageBytes, redirectAllTo } = deps;
+  // With REDIRECT_ALL_TO no mail reaches the requested recipients, so ALLOWED_RECIPIENTS does not
+  // apply.
+  const allowedRecipients = redirectAllTo === null ? deps.allowedRecipients : null;
+
+  /**
+   * All steps of accepting a message, in order. A dry run ends before the first step that changes
+   * anything.
+   */
+  async function submit(draft: Draft, origin: Origin, { dryRun = false } = {}): Promise<Submitted> {
+    checkSchedule(draft);
+    checkRecipientPolicy(draft, origin.caller, allowedRecipients);
+    const rendered = renderTemplate(draft, templates);
+    const redirected = redirectRecipients(rendered, redirectAllTo);
+    const { message, account } = accounts.route(redirected, origin.caller);
+    const { content } = message;
+    const attachments = describeAttachments(content, composer);
+    const warnings = warningsOf(rendered, redirected, message);
+    const template = draft.template?.id ?? null;
+    const created = toNewDelivery({ message, account, template, attachments, warnings }, origin);
+    const delivery = applySuppressions(created, await suppressions.find(account, pendingOf(created)));
+    await checkAttachments(content.attachments, inspector);
+    await checkSize(delivery, content, composer, maxMessageBytes);
+    if (dryRun) return { delivery, content };
+
+    const reservation = await apiKeys.reserve(origin.caller);
+    const stored = await persist(delivery, reservation);
+    await enqueue(stored);
+    return { delivery: stored, content };
+  }
+
+  /** A message that cannot be stored does not count against the daily limit. */
+  async function persist(delivery: Delivery, reservation: Reservation): Promise<Delivery> {
+    try {
+      return await store.insert(delivery);
+    } catch (error) {
+      await reservation.release();
+      throw error;
+    }
+  }
+
+  /** The message is stored, so a failing `push` must not refuse it. */
+  async function enqueue(delivery: Delivery): Promise<void> {
+    const { id, account: channel, priority } = delivery;
+    const afterMs = initialWaitMs(delivery);
+    await runOrRetryInBackground(() => queue.push(id, { channel, afterMs, priority }));
+  }
+
+  return {
+    async accept(draft, caller, requestId, id) {
+      try {
+        if (deps.isDraining()) throw new AppError('shutting_down');
+        const origin = { caller, requestId, id: id ?? createId('msg') };
+        return (await submit(draft, origin)).delivery;
+      } catch (refusal) {
+        // An earlier call with this id may have been accepted although this one is refused.
+        const earlier = id === undefined ? null : await store.get(id);
+        if (earlier === null) throw refusal;
+        await enqueue(earlier);
+        return earlier;
+      }
+    },
+    async check(draft, caller, requestId) {
+      await submit(draft, { caller, requestId, id: createId('msg') }, { dryRun: true });
+    },
+    async preview(draft, caller, requestId) {
+      const origin = { caller, requestId, id: createId('msg') };
+      const { delivery, content } = await submit(draft, origin, { dryRun: true });
+      return { delivery, composed: await composeWithin(maxMessageBytes, delivery, content, composer) };
+    },
+  };
+}
+
+/** How long the first attempt waits, in ms. */
+function initialWaitMs({ status, scheduledAt, createdAt }: Delivery): number {
+  return status === 'scheduled' && scheduledAt !== null ? scheduledAt - createdAt : 0;
+}

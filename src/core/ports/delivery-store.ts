@@ -1,0 +1,57 @@
+import type { Delivery } from '../delivery/delivery.ts';
+import type { DeliveryQuery } from '../delivery/delivery-query.ts';
+
+/**
+ * Stores deliveries by id.
+ *
+ * - Bounded: `insert` throws AppError `queue_full` when the unsettled deliveries would exceed
+ *   QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES, and stores nothing.
+ * - A read or write that fails now throws AppError `queue_unavailable`.
+ * - Once `insert` or `update` resolves, the change is as durable as the backend's `durability`
+ *   says. Reads never expose a change that is less durable.
+ * - Settled deliveries stay readable for RETAIN, and are then removed.
+ * - A stored delivery that is due gets into the queue even if its `push` never happens, for
+ *   instance because of a crash.
+ */
+export interface DeliveryStore {
+  /** Inserts a delivery and returns it. Returns the stored one if the id is known already. */
+  insert(delivery: Delivery): Promise<Delivery>;
+  get(id: string): Promise<Delivery | null>;
+  /** Returns what is left of a settled delivery that was dropped before RETAIN to limit memory. */
+  tombstone(id: string): Promise<Tombstone | null>;
+  /**
+   * Replaces `from` by `to` if the stored revision is still that of `from` (compare-and-set).
+   * Returns false, and changes nothing, if the stored delivery has another revision or is gone. Of
+   * concurrent calls with the same `from`, exactly one returns true.
+   */
+  update(from: Delivery, to: Delivery): Promise<boolean>;
+  /**
+   * Lists deliveries, newest first, by `createdAt` and then by `id`. The result omits their
+   * content: that of a whole page might not fit into memory.
+   */
+  list(query: DeliveryQuery): Promise<readonly Delivery[]>;
+  /** Iterates over all unsettled deliveries. */
+  unsettled(): AsyncIterable<Unsettled>;
+  /**
+   * Returns the code that `insert` would fail with now, or null. Cheap enough for every request.
+   */
+  refusalCode(): 'queue_full' | 'queue_unavailable' | null;
+  /**
+   * Returns how many bytes QUEUE_MAX_BYTES leaves free, as far as this instance knows. Negative if
+   * the limit was lowered. As cheap as `refusalCode`.
+   */
+  freeBytes(): number;
+  /**
+   * Runs checks that are too expensive for `refusalCode`. Returns a problem and its fix, fit for
+   * any client, or null if there is no further problem.
+   */
+  healthProblem?(): string | null;
+  /** Calls the listener with the id of each delivery that another instance settles or defers. */
+  onRemoteChange(listener: (id: string) => void): void;
+}
+
+/** What a store remembers of a delivery that it had to drop. */
+export type Tombstone = Pick<Delivery, 'id' | 'status' | 'finishedAt'>;
+
+/** The fields of a delivery that are known without reading its message. */
+export type Unsettled = Pick<Delivery, 'id' | 'account' | 'status' | 'error' | 'scheduledAt' | 'expiresAt'>;

@@ -1,0 +1,12 @@
+import type { Delivery } from '../delivery/delivery.ts';
+
+/**
+ * Presents the subject of an event as the public JSON that `http` defines. It is a port because
+ * core stores the body of a notice at the time of the event, and must not know the wire format.
+ */
+export interface EventPresenter {
+  /** Returns the message resource of a delivery. */
+  message(delivery: Delivery): unknown;
+  /** Returns the resource of an account in its current state. */
+  account(user: string): unknown;
+}

@@ -1,0 +1,39 @@
+/** An event that has not been delivered to a webhook endpoint yet. */
+export interface Notice {
+  /** `evt_…`, the same for every attempt and every endpoint. */
+  readonly eventId: string;
+  /** Id of this notice. */
+  readonly id: string;
+  /** The endpoint. */
+  readonly url: string;
+  /** `message.sent`, … */
+  readonly type: string;
+  /** Id of the message, or the account. */
+  readonly about: string;
+  /** JSON. */
+  readonly body: string;
+  readonly createdAt: number;
+  /** When its endpoint is called next, in epoch ms by `SharedState.now`. */
+  readonly dueAt: number;
+  readonly failures: number;
+  /** How much of the day of retries has been used, as the sum of the waits. */
+  readonly retriedForMs: number;
+}
+
+/**
+ * Stores notices until they are delivered or given up. The queue decides when they are due.
+ *
+ * Bounded: the more an endpoint holds, the more must be free for it to get another. So one endpoint
+ * that is down never uses the whole capacity.
+ */
+export interface Outbox {
+  /**
+   * Adds or replaces a notice. Returns false, and stores nothing, when there is no capacity for
+   * another. Replacing always succeeds.
+   */
+  put(notice: Notice): Promise<boolean>;
+  get(id: string): Promise<Notice | null>;
+  remove(id: string): Promise<void>;
+  /** Iterates over all notices. */
+  pending(): AsyncIterable<Notice>;
+}

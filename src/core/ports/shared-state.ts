@@ -1,0 +1,48 @@
+import type { Usage } from '../usage.ts';
+
+/** A JSON value that all instances share, and the usage that is counted beside it. */
+export interface SharedValue<Value> {
+  /**
+   * As last read or changed by this instance: another instance may have changed it since. Must not
+   * be modified.
+   */
+  readonly value: Value;
+  /** As current as `value`. Must not be modified. */
+  readonly usage: Readonly<Usage>;
+  /** Reads both from the backend. */
+  read(): Promise<Value>;
+  /**
+   * Changes value and usage in one step. Changes of all instances are made one at a time.
+   *
+   * `edit` modifies the drafts it is given and does nothing else: it may run again on what another
+   * instance has stored meanwhile. Returns the result of the last run. The change is stored no
+   * later than anything that is written to the backend after it.
+   *
+   * @throws {AppError} `queue_unavailable`
+   */
+  change<Result>(edit: (value: Value, usage: Usage) => Result): Promise<Result>;
+}
+
+/** A value with its usage, as a backend stores them. */
+export interface StoredValue<Value> {
+  readonly value: Value;
+  readonly usage: Usage;
+}
+
+/** Named values that all instances share: the state of accounts, and the usage of API keys. */
+export interface SharedState {
+  /** Whether other instances may change the values, too. */
+  readonly shared: boolean;
+  /** Epoch ms by the shared clock: the same for all instances, and monotonic. */
+  now(): number;
+  /**
+   * @param initial value if none is stored
+   * @param upgrade converts the value that version 0.1 stored under this name; null if it is in
+   *   today's format
+   */
+  open<Value extends object>(
+    name: string,
+    initial: () => Value,
+    upgrade?: (stored: object) => StoredValue<Value> | null,
+  ): Promise<SharedValue<Value>>;
+}

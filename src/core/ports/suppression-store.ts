@@ -1,0 +1,41 @@
+import type { SmtpReply } from '../delivery/delivery.ts';
+
+/** An address that mail is not sent to. */
+export interface Suppression {
+  readonly email: string;
+  /** `refused`: Gmail refused the address permanently. `manual`: entered by a client of the API. */
+  readonly reason: 'refused' | 'manual';
+  /** Accounts that do not send to it. Null: no account does. */
+  readonly accounts: readonly string[] | null;
+  /** Gmail's reply. */
+  readonly smtp: SmtpReply | null;
+  /** Id of the message that Gmail refused. */
+  readonly messageId: string | null;
+  /** Free text of a manual suppression. */
+  readonly note: string | null;
+  readonly createdAt: number;
+}
+
+/**
+ * Stores suppressions, one for each mailbox. Addresses are compared by `toMailboxKey`.
+ *
+ * In memory it is bounded: the oldest suppressions with reason `refused` are dropped first.
+ */
+export interface SuppressionStore {
+  get(email: string): Promise<Suppression | null>;
+  /**
+   * Replaces `from` by `to`, for the same mailbox, if `from` is still stored (compare-and-set).
+   * Null means no suppression. Returns false, and changes nothing, if another one is stored.
+   *
+   * @throws {AppError} `queue_full` when there is no capacity for another, `queue_unavailable`
+   */
+  replace(from: Suppression | null, to: Suppression): Promise<boolean>;
+  /** Returns whether there was one. */
+  remove(email: string): Promise<boolean>;
+  /**
+   * Lists suppressions by their mailbox keys in code unit order.
+   *
+   * @param query `after`: only mailbox keys after this one; null for all
+   */
+  list(query: { readonly limit: number; readonly after: string | null }): Promise<readonly Suppression[]>;
+}

@@ -1,0 +1,29 @@
+/** One POST to an endpoint. */
+export interface WebhookCall {
+  readonly url: string;
+  /** Sent as `webhook-id`. */
+  readonly id: string;
+  /** Epoch ms. Sent as `webhook-timestamp`. */
+  readonly sentAt: number;
+  readonly body: string;
+}
+
+/** How a call ended. It is logged as it is. */
+export type WebhookResult =
+  /** The endpoint responded 2xx. */
+  | { readonly kind: 'taken' }
+  /** The endpoint responded 410: it must not be called again. */
+  | { readonly kind: 'gone' }
+  /**
+   * `reason` is fit for a log: it contains no part of the URL's path or query, and nothing of the
+   * response's body.
+   */
+  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs: number | null };
+
+/** Calls webhook endpoints with signed requests. */
+export interface WebhookSender {
+  /** Makes one attempt, with a deadline. Never rejects. */
+  post(call: WebhookCall): Promise<WebhookResult>;
+  /** Ends running calls, which then have failed, and closes idle connections. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,46 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { AppError } from './errors.ts';
+
+const RETRY_EVERY_MS = 1000;
+
+/**
+ * Retries `run` every second while the backend is unavailable. Rethrows any other error.
+ *
+ * @param wait waits between two tries; tests replace it
+ */
+export async function retryUntilAvailable<Result>(
+  run: () => Promise<Result>,
+  wait: typeof delay = delay,
+): Promise<Result> {
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+    }
+    // The timer does not keep an otherwise idle process alive.
+    await wait(RETRY_EVERY_MS, undefined, { ref: false });
+  }
+}
+
+/** Starts {@link retryUntilAvailable} without waiting for it. Ignores any other error. */
+export function retryInBackground(run: () => Promise<unknown>): void {
+  void retryUntilAvailable(run).catch(() => {});
+}
+
+/**
+ * Runs `run` once. If the backend is unavailable, retries in the background and resolves. For the
+ * follow-up of a change that is already stored: its caller must not see a failure.
+ */
+export async function runOrRetryInBackground(run: () => Promise<unknown>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    if (!isUnavailable(error)) throw error;
+    retryInBackground(run);
+  }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'queue_unavailable';
+}

@@ -1,0 +1,196 @@
+import { BACKOFF_MS, backoffStep, withJitter } from '../dispatch/backoff.ts';
+import { type QueueWorkers, startQueueWorkers } from '../dispatch/queue-workers.ts';
+import type { Events } from '../events.ts';
+import type { Notice, Outbox } from '../ports/outbox.ts';
+import type { Queue } from '../ports/queue.ts';
+import type { WebhookSender } from '../ports/webhook-sender.ts';
+import { DAY, HOUR } from '../time.ts';
+
+/** Waits after the 1st, 2nd, … failed call. */
+const WEBHOOK_BACKOFF_MS = [...BACKOFF_MS, 2 * HOUR];
+/**
+ * Total time that a notice is retried, counted in waits, so that a clock jump does not use it up.
+ */
+const RETRY_FOR_MS = DAY;
+
+/** Calls at once per endpoint. Each endpoint has its own workers: a slow one delays no other. */
+const WORKERS_PER_ENDPOINT = 4;
+
+const ENDPOINT_GONE = 'the endpoint responded 410 Gone';
+
+export interface WebhookDispatcherOptions {
+  readonly queue: Queue;
+  readonly outbox: Outbox;
+  readonly sender: Pick<WebhookSender, 'post'>;
+  readonly events: Events;
+  /** Returns epoch ms by the clock of the shared state. */
+  readonly now: () => number;
+  /** Multiplies every wait: 1, or less in tests. */
+  readonly backoffScale: number;
+  /** Returns a number from 0 to 1, for jitter. */
+  readonly random: () => number;
+}
+
+/** Delivers notices to their endpoints, with retries for a day. */
+export interface WebhookDispatcher {
+  /**
+   * Stores a notice and calls its endpoint as soon as a worker is free. Never rejects: a notice
+   * that cannot be stored is reported as `webhook.dropped`.
+   */
+  enqueue(notice: Notice): Promise<void>;
+  /** Whether the endpoint has responded 410 Gone. */
+  isGone(url: string): boolean;
+  /** Lets endpoints that responded 410 receive new notices again. */
+  resetGone(): void;
+  /**
+   * Resumes the notices in an outbox that outlived the process, and takes those that other
+   * instances store for these endpoints. Drops notices for endpoints that are no longer configured.
+   */
+  recover(urls: readonly string[]): Promise<void>;
+  /** Makes no more calls. Resolves when the calls under way have ended. Still stores notices. */
+  drain(): Promise<void>;
+}
+
+export function createWebhookDispatcher({
+  queue,
+  outbox,
+  sender,
+  events,
+  now,
+  backoffScale,
+  random,
+}: WebhookDispatcherOptions): WebhookDispatcher {
+  const workers = new Map<string, QueueWorkers>();
+  const gone = new Set<string>();
+  const inFlight = new Set<string>();
+  const pendingWrites = new Set<Promise<void>>();
+  let draining = false;
+
+  function startWorkers(url: string) {
+    if (draining || workers.has(url)) return;
+    workers.set(
+      url,
+      startQueueWorkers({
+        queue,
+        events,
+        channel: channelOf(url),
+        count: WORKERS_PER_ENDPOINT,
+        handle: (id) => handle(id, channelOf(url)),
+      }),
+    );
+  }
+
+  async function push({ id, url, dueAt }: Notice): Promise<void> {
+    await queue.push(id, {
+      channel: channelOf(url),
+      afterMs: Math.max(0, dueAt - now()),
+      priority: 'normal',
+    });
+    startWorkers(url);
+  }
+
+  async function store(notice: Notice): Promise<void> {
+    try {
+      if (await outbox.put(notice)) await push(notice);
+      else
+        events.emit(
+          'webhook.dropped',
+          notice,
+          'the outbox is full: too many notices wait, most of them for endpoints that do not respond',
+        );
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : error;
+      events.emit('webhook.dropped', notice, `it could not be stored: ${reason}`);
+    }
+  }
+
+  async function handle(id: string, channel: string): Promise<void> {
+    inFlight.add(id);
+    try {
+      const notice = await outbox.get(id);
+      if (notice) await attempt(notice);
+      else await queue.done(id, channel);
+    } finally {
+      inFlight.delete(id);
+    }
+  }
+
+  async function attempt(notice: Notice): Promise<void> {
+    const { eventId, url, body } = notice;
+    if (gone.has(url)) return drop(notice, ENDPOINT_GONE);
+    const result = await sender.post({ url, id: eventId, sentAt: Date.now(), body });
+    events.emit('webhook.attempted', notice, result);
+    if (result.kind === 'taken') return remove(notice);
+    if (gone.has(url)) return drop(notice, ENDPOINT_GONE);
+    return result.kind === 'gone' ? abandonEndpoint(notice) : defer(notice, result.retryAfterMs ?? 0);
+  }
+
+  async function defer(notice: Notice, minWaitMs: number): Promise<void> {
+    const leftMs = RETRY_FOR_MS - notice.retriedForMs;
+    if (leftMs <= 0) return drop(notice, 'the endpoint did not accept it within a day');
+    const failures = notice.failures + 1;
+    const usualMs = withJitter(backoffStep(WEBHOOK_BACKOFF_MS, failures), random);
+    const waitMs = Math.round(Math.min(leftMs, Math.max(usualMs, minWaitMs)));
+    const afterMs = waitMs * backoffScale;
+    await outbox.put({
+      ...notice,
+      failures,
+      retriedForMs: notice.retriedForMs + waitMs,
+      dueAt: now() + afterMs,
+    });
+    await queue.retry(notice.id, channelOf(notice.url), afterMs);
+  }
+
+  /** Drops all waiting notices of an endpoint that responded 410. Calls in flight end normally. */
+  async function abandonEndpoint(notice: Notice): Promise<void> {
+    gone.add(notice.url);
+    await remove(notice);
+    let dropped = 1;
+    for await (const waiting of outbox.pending()) {
+      if (waiting.url !== notice.url || inFlight.has(waiting.id)) continue;
+      await remove(waiting);
+      dropped += 1;
+    }
+    events.emit('webhook.gone', notice.url, dropped);
+  }
+
+  async function drop(notice: Notice, reason: string): Promise<void> {
+    await remove(notice);
+    events.emit('webhook.dropped', notice, reason);
+  }
+
+  async function remove({ id, url }: Notice): Promise<void> {
+    await outbox.remove(id);
+    await queue.done(id, channelOf(url));
+  }
+
+  return {
+    async enqueue(notice) {
+      const write = store(notice);
+      pendingWrites.add(write);
+      await write;
+      pendingWrites.delete(write);
+    },
+    isGone: (url) => gone.has(url),
+    resetGone() {
+      gone.clear();
+    },
+    async recover(urls) {
+      for (const url of urls) startWorkers(url);
+      for await (const notice of outbox.pending()) {
+        if (urls.includes(notice.url)) await push(notice);
+        else await drop(notice, 'its endpoint is no longer configured');
+      }
+    },
+    async drain() {
+      await Promise.all(pendingWrites);
+      draining = true;
+      await Promise.all([...workers.values()].map((each) => each.drain()));
+    },
+  };
+}
+
+/** Returns the channel of the queue for the notices of an endpoint. */
+function channelOf(url: string): string {
+  return `webhook:${url}`;
+}

@@ -1,0 +1,97 @@
+import { defaultEhloName } from '../adapters/smtp/server-options.ts';
+import type { Config } from '../config/config.ts';
+import type { Environment } from '../config/environment.ts';
+import { type Check, runCheck, skip, toCheck } from './check.ts';
+import { readConfiguration } from './checks/configuration.ts';
+import { checkGmailAccounts } from './checks/gmail-accounts.ts';
+import { mechanismOf } from './checks/gmail-login.ts';
+import { checkQueueBackend } from './checks/queue-backend.ts';
+import { checkHttpsPort, type Endpoint, toTarget } from './checks/reachability.ts';
+import { checkSmtpServers } from './checks/smtp-servers.ts';
+import type { SessionRequirements } from './checks/smtp-session.ts';
+import { checkTemplates } from './checks/template-files.ts';
+import { checkWebhooks } from './checks/webhook-endpoints.ts';
+import { type NetworkOptions, resolveHost } from './net/sockets.ts';
+import type { Report } from './report.ts';
+
+export interface DoctorOptions {
+  readonly env: Environment;
+  /** The `.env` file that was loaded into `env`, if any. */
+  readonly envFile?: string | null;
+  readonly version: string;
+  /** Recipient of a test message; null sends none. */
+  readonly sendTo: string | null;
+  readonly network?: Partial<NetworkOptions>;
+  /** The endpoint to compare with when a mail port times out. */
+  readonly compareWith?: Endpoint;
+}
+
+/** Limit of one network step, in ms. */
+const LIMIT_MS = 10_000;
+const COMPARE_WITH: Endpoint = { host: 'accounts.google.com', port: 443 };
+/** Names the EHLO domain if no account is configured. */
+const PLACEHOLDER_USER = 'nobody@outtray.invalid';
+
+/**
+ * Checks everything that sending mail depends on. Failed checks are part of the report: it never
+ * rejects because of one. Takes a bounded time. Sends nothing unless `sendTo` is set.
+ */
+export async function runDoctor({
+  env,
+  envFile = null,
+  version,
+  sendTo,
+  network: networkOverrides,
+  compareWith = COMPARE_WITH,
+}: DoctorOptions): Promise<Report> {
+  const network: NetworkOptions = {
+    limitMs: LIMIT_MS,
+    ca: null,
+    resolve: resolveHost,
+    ...networkOverrides,
+  };
+  const { checks: configuration, config, invalid } = readConfiguration(env, envFile);
+  const requirements: SessionRequirements = {
+    ehloName: defaultEhloName(config.accounts[0]?.user ?? PLACEHOLDER_USER),
+    mechanisms: [...new Set(config.accounts.map(mechanismOf).filter((mechanism) => mechanism !== null))],
+    maxMessageBytes: config.maxMessageBytes,
+  };
+  const comparisonSubject = { id: 'tcp_443', name: 'TCP for comparison', target: toTarget(compareWith) };
+  let comparison: Promise<Check> | null = null;
+  const compare = () =>
+    (comparison ??= runCheck(comparisonSubject, () => checkHttpsPort(compareWith, network)));
+
+  const services = checkOtherServices(config, invalid, network);
+  const { checks: servers, reachable } = await checkSmtpServers(
+    config.smtp.servers,
+    requirements,
+    network,
+    compare,
+  );
+  const compared =
+    (await (comparison as Promise<Check> | null)) ??
+    toCheck(comparisonSubject, skip('not needed: no mail port timed out'));
+  const accounts = await checkGmailAccounts(config, reachable, { sendTo, network, version });
+  const checks = [...configuration, ...(await services), ...servers, compared, ...accounts];
+  return { ok: checks.every(({ status }) => status !== 'fail'), version, checks };
+}
+
+/** Checks QUEUE_URL, TEMPLATES_DIR and WEBHOOK_URL. */
+async function checkOtherServices(
+  config: Pick<Config, 'queue' | 'templatesDir' | 'webhooks' | 'apiKeys'>,
+  invalid: ReadonlySet<string>,
+  network: NetworkOptions,
+): Promise<Check[]> {
+  const runIfValid = (variable: string, subject: Pick<Check, 'id' | 'name'>, run: () => Promise<Check[]>) =>
+    invalid.has(variable)
+      ? [toCheck({ ...subject, target: variable }, skip(`not checked: ${variable} is invalid`))]
+      : run();
+  const checks = await Promise.all([
+    runIfValid('QUEUE_URL', { id: 'queue', name: 'Queue' }, () => checkQueueBackend(config.queue.url)),
+    runIfValid('TEMPLATES_DIR', { id: 'templates', name: 'Templates' }, () =>
+      checkTemplates(config.templatesDir),
+    ),
+    runIfValid('WEBHOOK_URL', { id: 'webhook', name: 'Webhook' }, () => checkWebhooks(config, network)),
+  ]);
+  return checks.flat();
+}

@@ -1,0 +1,262 @@
+import { ERRORS } from '../core/errors.ts';
+
+export interface TroubleshootingRow {
+  readonly id: string;
+  readonly symptom: string;
+  /** Where it shows: a reply or an error code, as Markdown. */
+  readonly seenAs: string;
+  /** What to do. */
+  readonly fix: string;
+}
+
+/**
+ * Problems and their fixes, for the doctor's advice and the README's troubleshooting table. A
+ * problem that the service also reports has the hint of its error code as its fix. An id that is a
+ * code of ERRORS is that code.
+ */
+export const TROUBLESHOOTING = [
+  {
+    id: 'no_credentials',
+    symptom: 'There are no credentials',
+    seenAs: 'the AUTH line, before any login',
+    fix: 'Set GMAIL_USER and GMAIL_APP_PASSWORD, or the OAuth variables. A misspelled variable has its own warning.',
+  },
+  {
+    id: 'bad_credentials',
+    symptom: 'Gmail refuses the login',
+    seenAs: '`535 5.7.8`',
+    fix: ERRORS.bad_credentials.hint,
+  },
+  {
+    id: 'app_password_required',
+    symptom: 'Gmail requires an app password',
+    seenAs: '`534 5.7.9`',
+    fix: ERRORS.app_password_required.hint,
+  },
+  {
+    id: 'web_login_required',
+    symptom: 'Gmail requires a sign-in in a browser',
+    seenAs: '`534 5.7.14`',
+    fix: ERRORS.web_login_required.hint,
+  },
+  {
+    id: 'login_throttled',
+    symptom: 'Gmail reports too many logins',
+    seenAs: '`454 4.7.0`',
+    fix: ERRORS.login_throttled.hint,
+  },
+  {
+    id: 'ports_blocked',
+    symptom: 'The mail ports time out, and port 443 works',
+    seenAs: '`CONNECT_TIMEOUT` on 587 and 465',
+    fix: 'The hosting provider blocks outgoing mail ports, as most clouds do. Ask it to open 587 or 465, or set SMTP_URL to a relay inside its network.',
+  },
+  {
+    id: 'no_network',
+    symptom: 'The mail ports time out, and so does port 443',
+    seenAs: '`CONNECT_TIMEOUT` on every port',
+    fix: 'This machine has no outgoing connections: check its network, routes and firewall. SMTP does not use an HTTP proxy.',
+  },
+  {
+    id: 'connection_refused',
+    symptom: 'The connection is refused',
+    seenAs: '`ECONNREFUSED`',
+    fix: 'SMTP_URL has the wrong host or port, or a firewall refuses the connection. Gmail is smtp://smtp.gmail.com:587 or smtps://smtp.gmail.com:465.',
+  },
+  {
+    id: 'unreachable',
+    symptom: 'There is no route to the server',
+    seenAs: '`ENETUNREACH`, `EHOSTUNREACH`',
+    fix: 'This machine has no route to the address: check its network, and the network of its container.',
+  },
+  {
+    id: 'ipv6_unreachable',
+    symptom: 'IPv6 does not reach the server, IPv4 does',
+    seenAs: '`ENETUNREACH` on the IPv6 line',
+    fix: 'Mail is sent over IPv4. Add an IPv6 route, or disable IPv6, to avoid a delay at each new connection.',
+  },
+  {
+    id: 'ipv4_unreachable',
+    symptom: 'IPv4 does not reach the server, IPv6 does',
+    seenAs: 'a failure on the IPv4 line',
+    fix: 'Mail is sent over IPv6. Check the IPv4 route and firewall to avoid a delay at each new connection.',
+  },
+  {
+    id: 'dns_failed',
+    symptom: 'The server name cannot be resolved',
+    seenAs: '`ENOTFOUND`, `EAI_AGAIN`',
+    fix: 'Check the host name in SMTP_URL and the DNS of this machine (in a container, the DNS of its network).',
+  },
+  {
+    id: 'tls_on_starttls_port',
+    symptom: 'The server does not respond in TLS',
+    seenAs: '`ERR_SSL_WRONG_VERSION_NUMBER`',
+    fix: 'Use smtp:// in SMTP_URL for port 587, where the connection starts unencrypted and then switches to TLS. smtps:// is for port 465.',
+  },
+  {
+    id: 'no_greeting',
+    symptom: 'The server accepts the connection but sends no greeting',
+    seenAs: '`GREETING_TIMEOUT`',
+    fix: 'Use smtps:// in SMTP_URL for port 465, where the greeting comes only after TLS. On port 587, a firewall or proxy delays SMTP.',
+  },
+  {
+    id: 'connect_timeout',
+    symptom: 'The server accepts the connection but TLS does not start',
+    seenAs: '`CONNECT_TIMEOUT` on the TLS line',
+    fix: 'A firewall or proxy blocks the handshake, or SMTP_URL names another service. Compare with another network, and try the other port (587 or 465).',
+  },
+  {
+    id: 'tls_intercepted',
+    symptom: 'The certificate was issued by an unknown authority',
+    seenAs: '`SELF_SIGNED_CERT_IN_CHAIN`, `UNABLE_TO_GET_ISSUER_CERT_LOCALLY`',
+    fix: 'A company proxy or antivirus intercepts TLS, or SMTP_URL names another server. If you trust the issuer, save its CA certificate in a file and set NODE_EXTRA_CA_CERTS to its path. Never disable certificate checks.',
+  },
+  {
+    id: 'certificate_expired',
+    symptom: 'The certificate has expired',
+    seenAs: '`CERT_HAS_EXPIRED`',
+    fix: 'If the clock of this machine is correct, the server must renew its certificate. If not, set the clock and synchronize it with NTP.',
+  },
+  {
+    id: 'clock_wrong',
+    symptom: 'The certificate is not valid yet',
+    seenAs: '`CERT_NOT_YET_VALID`',
+    fix: 'The clock of this machine is slow: set it, and synchronize it with NTP.',
+  },
+  {
+    id: 'certificate_ends_soon',
+    symptom: 'The certificate expires within 14 days',
+    seenAs: 'a warning on the TLS line',
+    fix: 'The operator of the server must renew it before that day, or mail can no longer be sent.',
+  },
+  {
+    id: 'wrong_name',
+    symptom: 'The certificate is for another name',
+    seenAs: '`ERR_TLS_CERT_ALTNAME_INVALID`',
+    fix: 'SMTP_URL must contain the name in the certificate: smtp.gmail.com, not an IP address or an alias for it. If it does, a proxy intercepts TLS.',
+  },
+  {
+    id: 'tls_failed',
+    symptom: 'TLS cannot be set up',
+    seenAs: 'another error on the TLS line',
+    fix: ERRORS.tls_failed.hint,
+  },
+  {
+    id: 'starttls_missing',
+    symptom: 'The server does not offer STARTTLS',
+    seenAs: 'EHLO without `STARTTLS`',
+    fix: 'Gmail always offers it: a proxy removes it, or SMTP_URL names another server. Try smtps:// on port 465. Outtray never logs in without encryption.',
+  },
+  {
+    id: 'auth_missing',
+    symptom: 'The server does not offer the login mechanism',
+    seenAs: 'EHLO without `AUTH PLAIN` or `AUTH XOAUTH2`',
+    fix: 'SMTP_URL names a server that does not support this login mechanism. Gmail is smtp://smtp.gmail.com:587. For a relay without login in your own network, add ?tls=never.',
+  },
+  {
+    id: 'size_smaller',
+    symptom: 'The server accepts only smaller messages than Outtray',
+    seenAs: '`SIZE` below `MAX_MESSAGE_BYTES`',
+    fix: 'Set MAX_MESSAGE_BYTES to the limit of the server, so that a larger message is rejected at once, with a reason.',
+  },
+  {
+    id: 'connection_lost',
+    symptom: 'The connection is lost before the session is ready',
+    seenAs: '`ECONNRESET`, or the server closes the connection',
+    fix: 'A firewall or proxy may cut SMTP connections, or the server rejects this machine. Compare with another network, and try the other port (587 or 465).',
+  },
+  {
+    id: 'smtp_protocol_error',
+    symptom: 'The server sends something that is not SMTP',
+    seenAs: 'an unexpected first line',
+    fix: 'SMTP_URL names another service, or a firewall or proxy rewrites SMTP. Check the host and port.',
+  },
+  { id: 'throttled', symptom: 'Gmail asks to slow down', seenAs: '`421 4.7.0`', fix: ERRORS.throttled.hint },
+  {
+    id: 'smtp_temporary_failure',
+    symptom: 'The server refuses temporarily',
+    seenAs: 'another `421` or `4yz`',
+    fix: 'Wait a few minutes, then run the doctor again. The service retries automatically.',
+  },
+  {
+    id: 'oauth_grant_revoked',
+    symptom: 'The refresh token has expired or was revoked',
+    seenAs: '`invalid_grant`',
+    fix: ERRORS.oauth_grant_revoked.hint,
+  },
+  {
+    id: 'oauth_client_unauthorized',
+    symptom: 'The OAuth client may not act for the account',
+    seenAs: '`unauthorized_client`',
+    fix: ERRORS.oauth_client_unauthorized.hint,
+  },
+  {
+    id: 'oauth_clock_skew',
+    symptom: 'Google rejects the time of the token request',
+    seenAs: '`invalid_grant` with a text about iat and exp',
+    fix: ERRORS.oauth_clock_skew.hint,
+  },
+  {
+    id: 'oauth_unreachable',
+    symptom: 'The token endpoint does not respond',
+    seenAs: 'the OAuth token line',
+    fix: ERRORS.oauth_unreachable.hint,
+  },
+  {
+    id: 'oauth_failed',
+    symptom: 'Any other problem with OAuth',
+    seenAs: 'the OAuth token line, or `535`',
+    fix: ERRORS.oauth_failed.hint,
+  },
+  {
+    id: 'from_replaced',
+    symptom: 'Mail arrives with a different From address',
+    seenAs: 'only in the delivered mail',
+    fix: 'Gmail replaces From silently: add the address under "Send mail as" in Gmail\'s settings, then list it in GMAIL_ALIASES.',
+  },
+  {
+    id: 'any_from_allowed',
+    symptom: 'Clients may send from any address',
+    seenAs: '`FROM_POLICY=allow`',
+    fix: 'Gmail silently replaces a From that is not a verified "Send mail as" address. FROM_POLICY=reject rejects the request instead, and rewrite moves the address to Reply-To.',
+  },
+  {
+    id: 'sqlite_unusable',
+    symptom: 'The queue file cannot be used, so the service does not start',
+    seenAs: 'the Queue line',
+    fix: 'Set QUEUE_URL to a file that this user may write, in a directory that exists.',
+  },
+  {
+    id: 'redis_unusable',
+    symptom: 'Redis cannot be used, so the service does not start',
+    seenAs: 'the Queue line',
+    fix: 'Check the host, port and password in QUEUE_URL, and that Redis is running.',
+  },
+  {
+    id: 'redis_unsafe',
+    symptom: 'Redis may lose messages',
+    seenAs: 'a warning on the Queue line',
+    fix: 'Set appendonly yes, appendfsync always and maxmemory-policy noeviction in the configuration of Redis, or accept that messages may be lost.',
+  },
+  {
+    id: 'templates_unusable',
+    symptom: 'A template cannot be used, so the service does not start',
+    seenAs: 'the Templates line',
+    fix: 'Fix the file named on that line, or the path in TEMPLATES_DIR.',
+  },
+  {
+    id: 'webhook_unreachable',
+    symptom: 'A webhook endpoint cannot be reached; mail is still sent',
+    seenAs: 'the Webhook line',
+    fix: 'Check the URL, and that this machine may connect to its host. A host with a private address, or without https, must be listed in WEBHOOK_ALLOWED_HOSTS.',
+  },
+] as const satisfies readonly TroubleshootingRow[];
+
+export type TroubleshootingId = (typeof TROUBLESHOOTING)[number]['id'];
+
+const FIXES: ReadonlyMap<string, string> = new Map(TROUBLESHOOTING.map(({ id, fix }) => [id, fix]));
+
+/** Returns the fix; undefined for an id without a row. */
+export function fixOf(id: string): string | undefined {
+  return FIXES.get(id);
+}

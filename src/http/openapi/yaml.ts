@@ -1,0 +1,15 @@
+import { Document, visit } from 'yaml';
+
+/** Collections whose JSON is at most this long are written on one line. */
+const MAX_INLINE_LENGTH = 100;
+
+/** Formats a document as YAML without aliases, which few OpenAPI tools support. */
+export function toYaml(value: object): string {
+  const document = new Document(value, { aliasDuplicateObjects: false });
+  visit(document, {
+    Collection(_key, node) {
+      if (JSON.stringify(node).length <= MAX_INLINE_LENGTH) node.flow = true;
+    },
+  });
+  return document.toString({ lineWidth: 110, flowCollectionPadding: false });
+}

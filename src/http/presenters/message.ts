@@ -1,0 +1,111 @@
+import { type Caller, isAdmin } from '../../core/auth/caller.ts';
+import { type Attempt, type Delivery, type DeliveryError, namedOf } from '../../core/delivery/delivery.ts';
+import { ERRORS } from '../../core/errors.ts';
+import type { Preview } from '../../core/intake/intake.ts';
+import type { Durability } from '../../core/ports/backend.ts';
+import type { Tombstone } from '../../core/ports/delivery-store.ts';
+import type { DroppedMessage, MessageResource, PreviewResource } from '../schemas/message.ts';
+import { toIso, toIsoOrNull } from './time.ts';
+
+/**
+ * The message resource of a delivery: snake_case, times in ISO 8601, fields in the order of the
+ * docs.
+ *
+ * @param caller The API key that reads it; null: a webhook endpoint.
+ */
+export function toMessageResource(
+  delivery: Delivery,
+  durability: Durability,
+  caller: Caller | null,
+): MessageResource {
+  const { from, to, cc, bcc, subject } = delivery.envelope;
+  return {
+    id: delivery.id,
+    status: delivery.status,
+    message_id: delivery.messageId,
+    from,
+    to,
+    cc,
+    bcc,
+    reply_to: delivery.replyTo,
+    subject,
+    template: delivery.template,
+    attachments: delivery.attachments.map(({ filename, size, contentType }) => ({
+      filename,
+      size,
+      content_type: contentType,
+    })),
+    tags: delivery.tags,
+    metadata: delivery.metadata,
+    priority: delivery.priority,
+    account: delivery.account,
+    created_at: toIso(delivery.createdAt),
+    scheduled_at: toIsoOrNull(delivery.scheduledAt),
+    expires_at: toIsoOrNull(delivery.expiresAt),
+    next_attempt_at: toIsoOrNull(nextAttemptOf(delivery)),
+    finished_at: toIsoOrNull(delivery.finishedAt),
+    recipients: delivery.recipients,
+    attempts: delivery.attempts.map(toAttempt),
+    error: toError(delivery.error),
+    warnings: delivery.warnings,
+    possible_duplicate: delivery.possibleDuplicate,
+    test: delivery.test,
+    durability,
+    ...(caller !== null && isAdmin(caller) && { key: delivery.owner }),
+  };
+}
+
+/** Epoch ms of the next attempt; null if there is none, or the message expires first. */
+function nextAttemptOf({ nextAttemptAt, expiresAt }: Delivery): number | null {
+  return nextAttemptAt !== null && nextAttemptAt < (expiresAt ?? Number.POSITIVE_INFINITY)
+    ? nextAttemptAt
+    : null;
+}
+
+function toAttempt(attempt: Attempt): MessageResource['attempts'][number] {
+  return {
+    number: attempt.number,
+    started_at: toIso(attempt.startedAt),
+    ended_at: toIsoOrNull(attempt.endedAt),
+    account: attempt.account,
+    smtp: attempt.smtp,
+    error: toError(attempt.error),
+  };
+}
+
+function toError(error: DeliveryError | null): MessageResource['error'] {
+  if (error === null) return null;
+  const { title, retryable } = ERRORS[error.code];
+  return {
+    code: error.code,
+    title,
+    detail: error.detail,
+    hint: error.hint,
+    retryable,
+    scope: error.scope,
+    smtp: error.smtp,
+  };
+}
+
+/** What remains of a message that is no longer stored. */
+export function toDroppedMessage({
+  id,
+  tombstone,
+}: {
+  readonly id: string;
+  readonly tombstone: Tombstone | null;
+}): DroppedMessage {
+  return { id, status: tombstone?.status ?? null, finished_at: toIsoOrNull(tombstone?.finishedAt ?? null) };
+}
+
+/** The result of a dry run. */
+export function toPreviewResource({ delivery, composed }: Preview): PreviewResource {
+  return {
+    dry_run: true,
+    envelope: { from: delivery.envelope.from.email, to: namedOf(delivery) },
+    headers: composed.headers,
+    size: composed.size,
+    message_id: delivery.messageId,
+    warnings: delivery.warnings,
+  };
+}

@@ -1,0 +1,116 @@
+import type { Socket } from 'node:net';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { describeUnexpectedError, ERRORS } from '../../core/errors.ts';
+
+/** Sets the common response headers of each request, and writes one log line when it ends. */
+export function logRequests(app: FastifyInstance, logger: FastifyBaseLogger): void {
+  app.decorateRequest('caller', null);
+  app.decorateRequest('messageId', null);
+  app.decorateRequest('failure', null);
+  app.addHook('onRequest', (request, reply, done) => {
+    observeRequest(request, reply, logger);
+    done();
+  });
+}
+
+/** Does the same for a request that the router refuses, for which Fastify runs no hook. */
+export function observeRequest(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  logger: FastifyBaseLogger,
+): void {
+  reply.headers({
+    'x-request-id': request.id,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'referrer-policy': 'no-referrer',
+  });
+  // A closed connection has no address, so it is read now.
+  const address = request.ip;
+  const { socket } = request.raw;
+  activeRequests.set(socket, request);
+  // Unlike Fastify's onResponse, `close` is also emitted if the client disconnects before the
+  // response.
+  reply.raw.once('close', () => {
+    if (activeRequests.get(socket) === request) activeRequests.delete(socket);
+    logRequest(logger, request, reply, address);
+  });
+}
+
+const activeRequests = new WeakMap<object, FastifyRequest>();
+
+/**
+ * Returns the active request of a connection, if any: the HTTP parser can still refuse the rest of
+ * its body.
+ */
+export function currentRequest(socket: Socket): FastifyRequest | undefined {
+  return activeRequests.get(socket);
+}
+
+/** Routes that machines and browsers poll. Their successful requests are logged at level debug. */
+const QUIET = /^\/(livez|readyz|docs|openapi\.yaml|problems)(\/|$)/;
+
+/**
+ * Logs no headers, bodies or queries. Only failed requests show their path; all show the pattern of
+ * their route.
+ */
+function logRequest(
+  logger: FastifyBaseLogger,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  address: string,
+): void {
+  const { failure } = request;
+  // The client disconnected before the response ended.
+  const aborted = !reply.raw.writableEnded;
+  const failed = aborted || reply.statusCode >= 400;
+  const line = {
+    request_id: request.id,
+    method: request.method,
+    route: request.routeOptions.url,
+    status: aborted ? undefined : reply.statusCode,
+    duration_ms: Math.round(reply.elapsedTime * 1000) / 1000,
+    key: request.caller?.name,
+    msg_id: request.messageId ?? undefined,
+    code: failure?.code,
+    aborted: aborted || undefined,
+    ...(failed && describeOrigin(request.originalUrl, address)),
+  };
+  if (failure?.code === 'internal_error')
+    logger.error({ ...line, err: describeUnexpectedError(failure.cause) }, ERRORS.internal_error.title);
+  else if (!failed && QUIET.test(request.routeOptions.url ?? '')) logger.debug(line, 'request');
+  else logger.info(line, 'request');
+}
+
+const MAX_LOGGED_LENGTH = 200;
+
+/** Log fields of a failed request that help to find the client: path and address. */
+export function describeOrigin(target: string | undefined, address: string | undefined) {
+  return {
+    path: target === undefined ? undefined : toPrintable(pathIn(target)),
+    client_address: toPrintable(address ?? '') || undefined,
+  };
+}
+
+/**
+ * Returns the path of a request target, which can be a whole URL with user and password (RFC 9112,
+ * section 3.2).
+ */
+function pathIn(target: string): string {
+  const [withoutQuery = ''] = target.split(/[?#]/, 1);
+  return withoutQuery.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '') || '/';
+}
+
+/**
+ * Visible ASCII only. Terminals interpret control characters, including those beyond ASCII, which
+ * JSON does not escape.
+ */
+function toPrintable(text: string): string {
+  const cut = text.slice(0, MAX_LOGGED_LENGTH);
+  return cut
+    .replace(
+      /[^!-~]/g,
+      (character) => `%${character.charCodeAt(0).toString(16).padStart(2, '0').toUpperCase()}`,
+    )
+    .slice(0, MAX_LOGGED_LENGTH);
+}

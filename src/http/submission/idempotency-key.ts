@@ -1,0 +1,57 @@
+import { hash, webcrypto } from 'node:crypto';
+import type { Draft } from '../../core/message/message.ts';
+import { invalidFields } from '../validation/validation.ts';
+
+const { subtle } = webcrypto;
+
+/** A structured-field string (RFC 9651, section 3.3.3), the form in the draft of the header. */
+const QUOTED = /^"((?:[^"\\]|\\["\\])*)"$/;
+const VISIBLE_ASCII = /^[!-~]{1,256}$/;
+
+/**
+ * Returns the key in an `Idempotency-Key` header. `"abc"` is the same key as `abc`.
+ *
+ * @throws {AppError} `validation_failed`
+ */
+export function parseIdempotencyKey(header: string): string {
+  const key = header.startsWith('"') ? QUOTED.exec(header)?.[1]?.replace(/\\(.)/g, '$1') : header;
+  if (key !== undefined && VISIBLE_ASCII.test(key)) return key;
+  throw invalidFields([
+    {
+      pointer: 'header:Idempotency-Key',
+      code: 'invalid_format',
+      detail: 'Must be one key of 1 to 256 visible ASCII characters without spaces, such as a UUID.',
+    },
+  ]);
+}
+
+/**
+ * Returns the same text for drafts with the same content. Attachments are compared by their
+ * digests.
+ */
+export async function toFingerprint(draft: Draft): Promise<string> {
+  const attachments = await Promise.all(
+    draft.content.attachments.map(async (file) => ({ ...file, content: await digestOf(file.content) })),
+  );
+  return hashJson({ ...draft, content: { ...draft.content, attachments } });
+}
+
+/** Returns the same text for lists of the same JSON values and fingerprints. */
+export async function toBatchFingerprint(parts: readonly unknown[]): Promise<string> {
+  return hashJson(await Promise.all(parts));
+}
+
+/** Hashes a JSON value independently of the order of its keys. */
+function hashJson(value: unknown): string {
+  return hash('sha256', JSON.stringify(value, sortKeys), 'base64');
+}
+
+/** Hashes outside the event loop, because an attachment can have many megabytes. */
+async function digestOf(content: Uint8Array): Promise<string> {
+  return Buffer.from(await subtle.digest('SHA-256', content as Uint8Array<ArrayBuffer>)).toString('base64');
+}
+
+function sortKeys(_key: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

@@ -1,0 +1,228 @@
+import { describe, expect, test } from 'vitest';
+import { ERRORS } from '../../src/core/errors.ts';
+import {
+  type ClientRequest,
+  type Copy,
+  type Evidence,
+  findViolations,
+  type Shown,
+  tallyOf,
+} from './violations.ts';
+
+type AttemptShown = Shown['attempts'][number];
+
+const ANSWERED: AttemptShown = {
+  number: 1,
+  started_at: '',
+  ended_at: '',
+  account: 'bot@acme.test',
+  smtp: null,
+  error: null,
+};
+const error = (hint: string): AttemptShown['error'] => ({
+  code: 'connection_lost',
+  title: '',
+  detail: '',
+  hint,
+  retryable: true,
+  scope: 'message',
+  smtp: null,
+});
+const UNCERTAIN = { ...ANSWERED, error: error(ERRORS.delivery_uncertain.hint) };
+const REFUSED = { ...ANSWERED, error: error(ERRORS.connection_lost.hint) };
+
+const shown = (patch: Partial<Shown> = {}): Shown => ({
+  id: 'msg_1',
+  status: 'sent',
+  message_id: '<msg_1@acme.test>',
+  subject: 'm1',
+  possible_duplicate: false,
+  attempts: [ANSWERED],
+  ...patch,
+});
+const asked = (patch: Partial<ClientRequest> = {}): ClientRequest => ({
+  label: 'm1',
+  ids: new Set(['msg_1']),
+  canceled: false,
+  ...patch,
+});
+const copy = (patch: Partial<Copy> = {}): Copy => ({
+  label: 'm1',
+  messageId: '<msg_1@acme.test>',
+  raw: 'x',
+  ...patch,
+});
+
+/**
+ * Evidence of one message that was requested, acknowledged and sent, with the patch of the test.
+ */
+const evidence = (message: Shown | null, patch: Partial<Evidence> = {}): Evidence => ({
+  asked: [asked()],
+  found: new Map(message ? [[message.id, message]] : []),
+  listed: message ? [message] : [],
+  copies: [copy()],
+  ...patch,
+});
+
+describe('findViolations accepts', () => {
+  test.each<[string, Evidence]>([
+    ['a message that was sent once', evidence(shown())],
+    [
+      'a reported second copy after an uncertain attempt',
+      evidence(shown({ attempts: [UNCERTAIN, ANSWERED], possible_duplicate: true }), {
+        copies: [copy(), copy()],
+      }),
+    ],
+    [
+      'one copy after an uncertain attempt',
+      evidence(shown({ attempts: [UNCERTAIN, ANSWERED], possible_duplicate: true })),
+    ],
+    ['an uncertain message with a copy', evidence(shown({ status: 'uncertain', attempts: [UNCERTAIN] }))],
+    [
+      'an uncertain message without a copy',
+      evidence(shown({ status: 'uncertain', attempts: [UNCERTAIN] }), { copies: [] }),
+    ],
+    [
+      'a failed message without a copy',
+      evidence(shown({ status: 'failed', attempts: [REFUSED] }), { copies: [] }),
+    ],
+    [
+      'a canceled message without a copy',
+      evidence(shown({ status: 'canceled', attempts: [] }), {
+        asked: [asked({ canceled: true })],
+        copies: [],
+      }),
+    ],
+    [
+      'a message whose client got no acknowledgment',
+      evidence(shown(), { asked: [asked({ ids: new Set() })], found: new Map() }),
+    ],
+    [
+      'a request that created no message',
+      { asked: [asked({ ids: new Set() })], found: new Map(), listed: [], copies: [] },
+    ],
+  ])('%s', (_, all) => {
+    expect(findViolations(all)).toEqual([]);
+  });
+});
+
+describe('findViolations reports', () => {
+  test.each<[string, Evidence, RegExp]>([
+    [
+      'a missing acknowledged message',
+      evidence(null, { copies: [] }),
+      /^msg_1 was acknowledged and is missing$/,
+    ],
+    [
+      'an unlisted acknowledged message',
+      evidence(shown(), { listed: [] }),
+      /^msg_1 was acknowledged and is not listed$/,
+    ],
+    [
+      'an unknown status',
+      evidence(shown({ status: 'lost' as never })),
+      /^msg_1 has the unknown status lost$/,
+    ],
+    [
+      'a message that is never settled',
+      evidence(shown({ status: 'queued', attempts: [] }), { copies: [] }),
+      /^msg_1 is still queued$/,
+    ],
+    [
+      'a sent message without a copy',
+      evidence(shown(), { copies: [] }),
+      /^msg_1 is sent, but Gmail has no copy$/,
+    ],
+    [
+      'a sent message without a successful attempt',
+      evidence(shown({ attempts: [UNCERTAIN] })),
+      /^msg_1 is sent without a successful attempt$/,
+    ],
+    [
+      'more copies than attempts',
+      evidence(shown(), { copies: [copy(), copy()] }),
+      /has 2 copies from 1 answered and 0 uncertain attempts$/,
+    ],
+    [
+      'a canceled message with a copy',
+      evidence(shown({ status: 'canceled', attempts: [] })),
+      /^msg_1 is canceled, but has 1 copies/,
+    ],
+    [
+      'a failed message with a copy',
+      evidence(shown({ status: 'failed', attempts: [REFUSED] })),
+      /^msg_1 is failed, but has 1 copies/,
+    ],
+    [
+      'a second copy without possible_duplicate',
+      evidence(shown({ attempts: [UNCERTAIN, ANSWERED] }), { copies: [copy(), copy()] }),
+      /has 2 copies without possible_duplicate$/,
+    ],
+    [
+      'two different copies',
+      evidence(shown({ attempts: [UNCERTAIN, ANSWERED], possible_duplicate: true }), {
+        copies: [copy(), copy({ raw: 'y' })],
+      }),
+      /^msg_1 has different copies$/,
+    ],
+    [
+      'a lost cancellation',
+      evidence(shown(), { asked: [asked({ canceled: true })] }),
+      /^m1 was canceled and is sent$/,
+    ],
+    [
+      'a copy of an unacknowledged message that was not sent',
+      evidence(shown({ status: 'expired', attempts: [] }), {
+        asked: [asked({ ids: new Set() })],
+        found: new Map(),
+      }),
+      /^msg_1 is expired, but has 1 copies/,
+    ],
+    [
+      'a copy that the service does not know',
+      evidence(null, { asked: [asked({ ids: new Set() })] }),
+      /^Gmail has m1/,
+    ],
+    [
+      'a copy that no client requested',
+      evidence(shown(), {
+        asked: [asked(), asked({ label: 'm2' })],
+        copies: [copy(), copy({ label: 'm3' })],
+      }),
+      /^m3 was sent/,
+    ],
+  ])('%s', (_, all, words) => {
+    expect(findViolations(all)).toContainEqual(expect.stringMatching(words));
+  });
+
+  test('two messages from one request, whether both, one or none were acknowledged', () => {
+    const [one, other] = [shown(), shown({ id: 'msg_2', message_id: '<msg_2@acme.test>' })];
+    const listed = [one, other];
+    for (const ids of [['msg_1', 'msg_2'], ['msg_1'], []]) {
+      const found = new Map(
+        listed.filter(({ id }) => ids.includes(id)).map((message) => [message.id, message]),
+      );
+      const copies = [copy(), copy({ messageId: '<msg_2@acme.test>' })];
+      const violations = findViolations({ asked: [asked({ ids: new Set(ids) })], found, listed, copies });
+      expect(violations).toContainEqual(expect.stringMatching(/^m1 became 2 messages: /));
+      expect(violations).toContainEqual(expect.stringMatching(/^m1 was sent under 2 Message-IDs: /));
+      expect(violations.filter((words) => words === 'm1 was acknowledged as msg_1 and msg_2')).toHaveLength(
+        ids.length === 2 ? 1 : 0,
+      );
+    }
+  });
+});
+
+test('tallyOf counts each acknowledged message once, and the missing ones', () => {
+  const repeated = [
+    asked(),
+    asked({ label: 'm2', ids: new Set(['msg_2']) }),
+    asked({ label: 'm3', ids: new Set() }),
+  ];
+  expect(tallyOf(evidence(shown(), { asked: repeated }))).toMatchObject({
+    sent: 1,
+    missing: 1,
+    queued: 0,
+    failed: 0,
+  });
+});

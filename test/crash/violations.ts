@@ -1,0 +1,136 @@
+import { isSettled, STATUSES, type Status } from '../../src/core/delivery/delivery.ts';
+import { ERRORS } from '../../src/core/errors.ts';
+import type { MessageResource } from '../../src/http/schemas/message.ts';
+
+/**
+ * One message that a client requested under a unique label, once or repeatedly with its
+ * Idempotency-Key.
+ */
+export interface ClientRequest {
+  readonly label: string;
+  /** Every id that an acknowledgment named. */
+  readonly ids: ReadonlySet<string>;
+  /** Whether a response confirmed its cancellation. */
+  readonly canceled: boolean;
+}
+
+/** A message as Gmail accepted it. */
+export interface Copy {
+  readonly label: string;
+  readonly messageId: string;
+  readonly raw: string;
+}
+
+export type Shown = Pick<
+  MessageResource,
+  'id' | 'status' | 'message_id' | 'subject' | 'possible_duplicate' | 'attempts'
+>;
+
+/** The state that is visible once every message is settled. Labels are subjects. */
+export interface Evidence {
+  readonly asked: readonly ClientRequest[];
+  /** The response to GET /messages/{id} for each acknowledged id, without unknown ids. */
+  readonly found: ReadonlyMap<string, Shown>;
+  /** Every message that GET /messages lists. */
+  readonly listed: readonly Shown[];
+  readonly copies: readonly Copy[];
+}
+
+export type Tally = Record<Status | 'missing', number>;
+
+/** Counts acknowledged messages by status, and those that are missing. */
+export function tallyOf({ asked, found }: Evidence): Tally {
+  const tally = Object.fromEntries([...STATUSES, 'missing'].map((status) => [status, 0])) as Tally;
+  for (const id of acknowledged(asked)) tally[found.get(id)?.status ?? 'missing'] += 1;
+  return tally;
+}
+
+/** Describes everything that breaks one of the promises 1 to 4. */
+export function findViolations(evidence: Evidence): string[] {
+  const { asked, found, listed, copies } = evidence;
+  const copiesOf = Map.groupBy(copies, ({ messageId }) => messageId);
+  const seen = new Map([...listed.map((message) => [message.id, message] as const), ...found]);
+  return [
+    ...[...acknowledged(asked)]
+      .filter((id) => !found.has(id))
+      .map((id) => `${id} was acknowledged and is missing`),
+    ...unlisted(evidence).map((id) => `${id} was acknowledged and is not listed`),
+    ...[...seen.values()].flatMap((message) => checkMessage(message, copiesOf.get(message.message_id) ?? [])),
+    ...asked.flatMap((one) => checkRequest(one, evidence)),
+    ...unknownCopies(evidence, seen).map((label) => `Gmail has ${label}, and the service does not know it`),
+    ...unrequested(evidence).map((label) => `${label} was sent, and no client requested it`),
+  ];
+}
+
+/**
+ * Whether Gmail may have accepted the message: the connection broke after it, or the process died
+ * during the attempt.
+ */
+export function isUncertain({ error }: Shown['attempts'][number]): boolean {
+  return error?.hint === ERRORS.delivery_uncertain.hint;
+}
+
+function acknowledged(asked: readonly ClientRequest[]): Set<string> {
+  return new Set(asked.flatMap(({ ids }) => [...ids]));
+}
+
+function unlisted({ found, listed }: Evidence): string[] {
+  const ids = new Set(listed.map(({ id }) => id));
+  return [...found.keys()].filter((id) => !ids.has(id));
+}
+
+/** Compares the status and attempts of a message with its copies. */
+function checkMessage(message: Shown, copies: readonly Copy[]): string[] {
+  const { id, status, attempts, possible_duplicate } = message;
+  const wrong: string[] = [];
+  const uncertain = attempts.filter(isUncertain).length;
+  const answered = attempts.filter(({ ended_at, error }) => ended_at !== null && error === null).length;
+  if (!STATUSES.includes(status)) wrong.push(`${id} has the unknown status ${status}`);
+  else if (!isSettled(status)) wrong.push(`${id} is still ${status}`);
+  if (status === 'sent' && answered === 0) wrong.push(`${id} is sent without a successful attempt`);
+  if (answered > 0 && copies.length === 0) wrong.push(`${id} is ${status}, but Gmail has no copy`);
+  if (copies.length > answered + uncertain) {
+    wrong.push(
+      `${id} is ${status}, but has ${copies.length} copies from ${answered} answered and ${uncertain} uncertain attempts`,
+    );
+  }
+  if (copies.length > 1 && !possible_duplicate)
+    wrong.push(`${id} has ${copies.length} copies without possible_duplicate`);
+  if (new Set(copies.map(({ raw }) => raw)).size > 1) wrong.push(`${id} has different copies`);
+  return wrong;
+}
+
+/** Checks that a request created one message at most, and that its responses are true. */
+function checkRequest(
+  { label, ids, canceled }: ClientRequest,
+  { found, listed, copies }: Evidence,
+): string[] {
+  const wrong: string[] = [];
+  const made = new Set(listed.filter(({ subject }) => subject === label).map(({ id }) => id)).union(ids);
+  const sent = new Set(copies.filter((copy) => copy.label === label).map(({ messageId }) => messageId));
+  if (ids.size > 1) wrong.push(`${label} was acknowledged as ${[...ids].join(' and ')}`);
+  if (made.size > 1) wrong.push(`${label} became ${made.size} messages: ${[...made].join(', ')}`);
+  if (sent.size > 1) wrong.push(`${label} was sent under ${sent.size} Message-IDs: ${[...sent].join(', ')}`);
+  const statuses = [...ids].flatMap((id) => found.get(id)?.status ?? []);
+  if (canceled)
+    wrong.push(
+      ...statuses
+        .filter((status) => status !== 'canceled')
+        .map((status) => `${label} was canceled and is ${status}`),
+    );
+  return wrong;
+}
+
+function unknownCopies({ copies }: Evidence, seen: ReadonlyMap<string, Shown>): string[] {
+  const known = new Set([...seen.values()].map(({ message_id }) => message_id));
+  return copies
+    .filter(({ messageId }) => !known.has(messageId))
+    .map(({ label, messageId }) => `${label} (${messageId})`);
+}
+
+function unrequested({ asked, listed, copies }: Evidence): string[] {
+  const labels = new Set(asked.map(({ label }) => label));
+  return [...listed.map(({ subject }) => subject), ...copies.map(({ label }) => label)].filter(
+    (label) => !labels.has(label),
+  );
+}

@@ -1,0 +1,114 @@
+import { existsSync } from 'node:fs';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { ERROR_CODES } from '../../src/core/errors.ts';
+import { CRM_SECRET, startApp } from '../helpers/app.ts';
+import { aDelivery } from '../helpers/delivery.ts';
+import { startStrippingProxy } from '../helpers/stripping-proxy.ts';
+
+const CHROMIUM = '/usr/bin/chromium';
+const isInstalled = existsSync(CHROMIUM);
+/** Turns off what a browser does in the background. */
+const ARGUMENTS = [
+  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-dev-shm-usage', '--no-first-run'],
+  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+];
+
+/**
+ * Opens a page, and collects what the browser reports: policy violations, failed requests and
+ * exceptions.
+ */
+async function openPage(
+  browser: Browser,
+  url: string,
+): Promise<{ page: Page; complaints: string[]; foreign: string[] }> {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(120_000);
+  const complaints: string[] = [];
+  const foreign: string[] = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('requestfailed', (request) => complaints.push(`${request.url()} failed`));
+  page.on('request', (request) => {
+    if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith('data:'))
+      foreign.push(request.url());
+  });
+  await page.goto(url);
+  return { page, complaints, foreign };
+}
+
+async function authorize(page: Page): Promise<void> {
+  await page.click('button.authorize');
+  await page.fill('.auth-container input', CRM_SECRET);
+  await page.click('.auth-btn-wrapper button.authorize');
+  await page.click('.auth-btn-wrapper button.btn-done');
+}
+
+test('Chromium is installed in CI', () => {
+  expect(isInstalled || process.env.CI !== 'true', `CI needs ${CHROMIUM}`).toBe(true);
+});
+
+describe.runIf(isInstalled)('in a browser (skipped without /usr/bin/chromium)', { timeout: 120_000 }, () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
+  }, 60_000);
+  // Open pages slow down the next tests.
+  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
+  afterAll(() => browser?.close());
+
+  test('/docs shows the operations, and its content security policy blocks nothing', async () => {
+    await using app = await startApp();
+    const { page, complaints, foreign } = await openPage(browser, `${await app.listen()}/docs`);
+    for (const id of ['send', 'getMessage', 'livez', 'readyz', 'explainProblem', 'getOpenApi']) {
+      await page.waitForSelector(`[id$="-${id}"]`);
+    }
+    expect(await page.title()).toBe('Outtray');
+    expect(complaints).toEqual([]);
+    expect(foreign).toEqual([]);
+  });
+
+  test('/docs looks up a message with a key', async () => {
+    await using app = await startApp();
+    const { id } = app.keep(aDelivery());
+    const { page, complaints } = await openPage(browser, `${await app.listen()}/docs`);
+    await authorize(page);
+    await page.click('[id$="-getMessage"] button.opblock-summary-control');
+    await page.fill('[id$="-getMessage"] input[placeholder="id"]', id);
+    await page.click('[id$="-getMessage"] button.execute');
+    await page.waitForSelector('[id$="-getMessage"] .live-responses-table td.response-col_status');
+    expect(await page.textContent('[id$="-getMessage"] .live-responses-table')).toContain(id);
+    expect(complaints).toEqual([]);
+  });
+
+  test.each(['/docs', '/docs/'])('%s works behind a proxy that strips a prefix', async (path) => {
+    await using app = await startApp();
+    await using proxy = await startStrippingProxy(await app.listen(), '/outtray');
+    const { page, complaints, foreign } = await openPage(browser, `${proxy.url}/outtray${path}`);
+    await authorize(page);
+    await page.click('[id$="-send"] button.opblock-summary-control');
+    await page.click('[id$="-send"] button.execute');
+    await page.waitForSelector('[id$="-send"] .live-responses-table .response td.response-col_status');
+    expect(
+      await page.textContent('[id$="-send"] .live-responses-table .response td.response-col_status'),
+    ).toContain('202');
+    expect(app.accepted).toMatchObject([{ draft: { envelope: { to: [{ email: 'ada@example.com' }] } } }]);
+    expect(proxy.unprefixedPaths).toEqual([]);
+    expect(complaints).toEqual([]);
+    expect(foreign).toEqual([]);
+  });
+
+  test('/problems shows each code with its style, and its content security policy blocks nothing', async () => {
+    await using app = await startApp();
+    const url = await app.listen();
+    for (const code of ERROR_CODES.slice(0, 3)) {
+      const { page, complaints } = await openPage(browser, `${url}/problems/${code}`);
+      expect(await page.textContent('code')).toBe(code);
+      expect(await page.evaluate("getComputedStyle(document.querySelector('dt')).fontWeight")).toBe('600');
+      // Chromium requests an icon automatically.
+      expect(complaints.filter((text) => !text.includes('404'))).toEqual([]);
+    }
+  });
+});

@@ -1,0 +1,124 @@
+import { AppError } from '../../src/core/errors.ts';
+import type { AppOptions } from '../../src/http/app.ts';
+import type { OperationClient } from '../helpers/openapi-client.ts';
+import type { Contract, ReceivedResponse } from '../helpers/openapi-contract.ts';
+import { forEach, limitedKey, onService, READER, type Row, SENDER, withParts } from './rows.ts';
+
+const JSON_TYPE = 'Content-Type: application/json';
+
+/** Errors that all routes have in common. */
+export function commonRows(contract: Contract): Row[] {
+  return [
+    // Without the Host header that HTTP requires.
+    ...forEach(contract, 'invalid_json', ({ operationId: operation }, outcome) => ({
+      operation,
+      outcome,
+      run: ({ shared }) => shared.callRaw(operation, ['Connection: close']),
+    })),
+    ...forEach(contract, 'unsupported_media_type', ({ operationId }) =>
+      onService(operationId, 'invalid_json', { body: '{' }),
+    ),
+    ...forEach(contract, 'unsupported_media_type', ({ operationId }, outcome) =>
+      onService(operationId, outcome, { headers: { 'content-type': 'text/plain' }, body: 'Hello' }),
+    ),
+    // Without a valid key, an address can send 60 requests a minute: enough for 30 operations.
+    ...forEach(contract, 'missing_api_key', ({ operationId }, outcome) =>
+      onService(operationId, outcome, { key: null }),
+    ),
+    ...forEach(contract, 'invalid_api_key', ({ operationId }, outcome) =>
+      onService(operationId, outcome, { key: 'wrong' }),
+    ),
+    ...forEach(contract, 'insufficient_scope', ({ operationId, method }, outcome) => {
+      const isRead = method === 'GET' || operationId === 'previewTemplate';
+      return onService(operationId, outcome, { key: isRead ? SENDER : READER });
+    }),
+    ...forEach(contract, 'rate_limited', (operation, outcome) =>
+      onService(operation.operationId, outcome, async ({ call }) => {
+        const key = limitedKey(operation);
+        // An existing page needs no key.
+        const request = { key, path: { code: 'unknown' } };
+        await call(operation.operationId, request);
+        return request;
+      }),
+    ),
+    ...forEach(contract, 'message_too_large', ({ operationId }, outcome) =>
+      onService(operationId, outcome, { body: ' '.repeat(1.125 * 1024 * 1024) }),
+    ),
+    ...forEach(contract, 'queue_full', ({ operationId: operation }, outcome) => ({
+      operation,
+      outcome,
+      run: async (clients) => afterUpload(await clients.withParts(LITTLE_CAPACITY), operation),
+    })).filter(({ operation }) => operation !== 'readyz'),
+    // A short timeout instead of one minute.
+    ...forEach(contract, 'request_timeout', ({ operationId: operation }, outcome) => ({
+      operation,
+      outcome,
+      run: async (clients) =>
+        (await clients.withParts(SHORT_TIMEOUT)).callRaw(operation, [
+          'Host: x',
+          JSON_TYPE,
+          'Content-Length: 9',
+        ]),
+    })),
+    // The in-memory queue is always available, and no bug is known.
+    ...forEach(contract, 'queue_unavailable', ({ operationId }, outcome) =>
+      withParts(UNREACHABLE, operationId, outcome, WITH_KEY),
+    ),
+    ...forEach(contract, 'internal_error', ({ operationId }, outcome) =>
+      withParts(BROKEN, operationId, outcome, WITH_KEY),
+    ),
+  ];
+}
+
+/** Has room for two bodies of slightly over 1 MiB, so one key can send one. */
+const LITTLE_CAPACITY = { maxMessageBytes: 1, freeBytes: () => 0 };
+const MIB = 1024 * 1024;
+
+/**
+ * Calls the operation with a large body until an unfinished upload of the same key has taken the
+ * capacity.
+ */
+async function afterUpload(client: OperationClient, operation: string): Promise<ReceivedResponse> {
+  const upload = ['Host: x', JSON_TYPE, `Content-Length: ${MIB}`, '', ' '.repeat(MIB - 100)];
+  client.callRaw('send', upload).catch(() => {});
+  for (;;) {
+    const response = await client.call(operation, { body: ' '.repeat(MIB / 2) });
+    if (response.status === 503) return response;
+  }
+}
+
+const SHORT_TIMEOUT = { requestTimeoutMs: 200 };
+/**
+ * A batch handles each message separately. It fails as a whole only in the check of its
+ * Idempotency-Key.
+ */
+const WITH_KEY = { headers: { 'idempotency-key': '1' } };
+const UNREACHABLE = {
+  ...failing(() => new AppError('queue_unavailable')),
+  store: {
+    get: async () => null,
+    tombstone: async () => null,
+    refusalCode: () => 'queue_unavailable' as const,
+  },
+};
+const BROKEN = failing(() => new Error('A bug'));
+
+/** Parts that all fail with the same error. */
+function failing(makeError: () => Error): Partial<AppOptions> {
+  const fail = () => {
+    throw makeError();
+  };
+  const reject = async () => fail();
+  return {
+    accounts: {
+      defaultFrom: { email: 'bot@simulator.test', name: null },
+      budget: fail,
+      list: fail,
+      verify: reject,
+    },
+    idempotency: { claim: reject, accept: reject, release: reject, markUnknown: reject },
+    messages: { get: reject, list: reject, cancel: reject, retry: reject, reschedule: reject },
+    suppressions: { get: reject, list: reject, add: reject, remove: reject },
+    templates: { list: fail, render: fail },
+  };
+}

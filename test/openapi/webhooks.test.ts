@@ -1,0 +1,76 @@
+import { beforeAll, expect, test, vi } from 'vitest';
+import { isSettled, STATUSES } from '../../src/core/delivery/delivery.ts';
+import { MAIL } from '../helpers/app.ts';
+import { type Heard, startEndpoint } from '../helpers/endpoint.ts';
+import { createValidator } from '../helpers/openapi-contract.ts';
+import { type Operation, readServedDocument } from '../helpers/openapi-document.ts';
+import { APP_PASSWORD } from '../helpers/service.ts';
+import { startWithGmail } from '../helpers/smtp/gmail.ts';
+
+const { document, webhooks } = await readServedDocument();
+const validate = createValidator(document.components);
+const schemas = document.components.schemas;
+const types: string[] = [
+  ...schemas.MessageEvent.properties.type.enum,
+  ...schemas.AccountEvent.properties.type.enum,
+];
+
+/** A call of each type that the document lists, made by services in different situations. */
+const received = new Map<string, Heard>();
+
+beforeAll(async () => {
+  await using endpoint = await startEndpoint();
+  const env = {
+    WEBHOOK_URL: `http://127.0.0.1:${endpoint.port}/`,
+    WEBHOOK_SECRET: `whsec_${Buffer.alloc(32, 'key').toString('base64')}`,
+    WEBHOOK_ALLOWED_HOSTS: '127.0.0.1',
+    ON_UNCERTAIN: 'hold',
+  };
+  await using app = await startWithGmail({ env });
+  const { service, gmail } = app;
+  const heard = (type: string) => endpoint.heard.find(({ body }) => JSON.parse(body).type === type);
+  const waitFor = (type: string) => vi.waitFor(() => expect(heard(type)).toBeDefined(), { timeout: 10_000 });
+
+  gmail.setPassword('another-password');
+  await service.send(MAIL);
+  await waitFor('account.paused');
+  gmail.setPassword(APP_PASSWORD);
+  await waitFor('account.resumed');
+
+  await service.send({ ...MAIL, tags: { flow: 'welcome' }, metadata: { crm_id: '42' } });
+  await service.send({ ...MAIL, to: [MAIL.to, 'no-such-user+some@simulator.test'] });
+  await service.send({ ...MAIL, to: 'no-such-user@simulator.test' });
+  await service.send({ ...MAIL, to: 'drop-after-dot@simulator.test' });
+  const expires_at = new Date(Date.now() + 500).toISOString();
+  await service.send({ ...MAIL, to: 'greylisted+late@simulator.test', expires_at });
+  const { id } = (await service.send({ ...MAIL, to: 'greylisted@simulator.test' })).body;
+  await waitFor('message.deferred');
+  await service.request(`/messages/${id}/cancel`, { method: 'POST' });
+  for (const type of types.filter((one) => one.startsWith('message.'))) await waitFor(type);
+
+  for (const type of types) {
+    const call = heard(type);
+    if (call) received.set(type, call);
+  }
+}, 30_000);
+
+test.each(types)('the body and the headers of %s are as documented', (type) => {
+  const { body = '', headers = {} } = received.get(type) ?? {};
+  const kind = type.startsWith('message.') ? 'message' : 'account';
+  const operation = webhooks.find(({ path }) => path === kind) as Operation;
+  const schema = operation.requestBody?.content['application/json'].schema;
+  if (!schema) throw new Error(`The webhook ${kind} has no body`);
+  validate(schema, JSON.parse(body));
+  for (const {
+    name,
+    schema: { type: headerType },
+  } of operation.parameters ?? [])
+    expect(headers[name]).toMatch(headerType === 'integer' ? /^\d+$/ : /./);
+});
+
+test('every status that a message is settled or deferred with has an event type', () => {
+  const statuses = STATUSES.filter((status) => isSettled(status) || status === 'deferred');
+  expect([...schemas.MessageEvent.properties.type.enum].sort()).toEqual(
+    statuses.map((status) => `message.${status}`).sort(),
+  );
+});

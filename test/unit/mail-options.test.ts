@@ -1,0 +1,477 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { createTransport } from 'nodemailer';
+import MailComposer from 'nodemailer/lib/mail-composer';
+import PostalMime from 'postal-mime';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { createComposer } from '../../src/adapters/smtp/mime/composer.ts';
+import { assertEnvelope, toMailOptions } from '../../src/adapters/smtp/mime/mail-options.ts';
+import type { Job } from '../../src/core/delivery/outcome.ts';
+import { type Content, type Envelope, recipientsOf } from '../../src/core/message/message.ts';
+import { cpuTimeOf } from '../helpers/cpu-time.ts';
+import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
+
+const ADA = { email: 'ada@example.com', name: 'Ada' };
+const BOB = { email: 'bob@example.com', name: null };
+const PNG = Buffer.from('89504e470d0a1a0a', 'hex');
+
+function aJob(content: Partial<Content> = {}, envelope: Partial<Envelope> = {}): Job {
+  const whole = {
+    from: { email: 'bot@acme.com', name: 'Acme' },
+    to: [ADA],
+    cc: [],
+    bcc: [],
+    subject: 'Hello',
+    ...envelope,
+  };
+  return {
+    id: 'msg_0123456789abcdef0123456789abcdef',
+    messageId: '<msg_0123456789abcdef0123456789abcdef@acme.com>',
+    date: Date.UTC(2026, 10, 21, 9, 30),
+    envelope: whole,
+    content: {
+      replyTo: [],
+      html: null,
+      text: 'Hello.',
+      attachments: [],
+      headers: {},
+      inReplyTo: null,
+      references: [],
+      unsubscribe: null,
+      ...content,
+    },
+    recipients: recipientsOf(whole),
+  };
+}
+
+const compose = (job: Job) => new MailComposer(toMailOptions(job)).compile().build();
+const parse = async (job: Job) => PostalMime.parse(await compose(job), { attachmentEncoding: 'arraybuffer' });
+
+async function headersOf(job: Job) {
+  const { headers } = await createComposer().compose(job);
+  return headers;
+}
+
+async function header(job: Job, wanted: string) {
+  return (await headersOf(job)).find(({ name }) => name === wanted)?.value;
+}
+
+describe('toMailOptions', () => {
+  test('keeps every field of the message', async () => {
+    const mail = await parse(
+      aJob(
+        {
+          html: '<p>Grüße</p>',
+          text: 'Grüße',
+          replyTo: [{ email: 'help@acme.com', name: null }],
+          headers: { 'X-Entity-Ref': '42' },
+          inReplyTo: '<first@acme.com>',
+          references: ['<zero@acme.com>', '<first@acme.com>'],
+        },
+        { to: [ADA, BOB], cc: [{ email: 'cy@example.com', name: null }], subject: 'Ihre Rechnung für März' },
+      ),
+    );
+    expect(mail).toMatchObject({
+      subject: 'Ihre Rechnung für März',
+      from: { name: 'Acme', address: 'bot@acme.com' },
+      to: [{ name: 'Ada', address: 'ada@example.com' }, { address: 'bob@example.com' }],
+      cc: [{ address: 'cy@example.com' }],
+      replyTo: [{ address: 'help@acme.com' }],
+      messageId: '<msg_0123456789abcdef0123456789abcdef@acme.com>',
+      inReplyTo: '<first@acme.com>',
+      references: '<zero@acme.com> <first@acme.com>',
+      date: '2026-11-21T09:30:00.000Z',
+      html: '<p>Grüße</p>\n',
+      text: 'Grüße\n',
+    });
+  });
+
+  test('composes the same bytes at any time', async () => {
+    const job = aJob({
+      html: '<p>Hi <img src="cid:logo"></p>',
+      attachments: [attachment('logo.png', { contentId: 'logo' })],
+    });
+    const first = await compose(job);
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 86_400_000 });
+    onTestFinished(() => void vi.useRealTimers());
+    expect(await compose(structuredClone(job))).toEqual(first);
+  });
+
+  test('writes only the requested and the required headers', async () => {
+    const bare = await headersOf(aJob());
+    expect(bare.map(({ name }) => name).toSorted()).toEqual(
+      [
+        'Content-Transfer-Encoding',
+        'Content-Type',
+        'Date',
+        'From',
+        'MIME-Version',
+        'Message-ID',
+        'Subject',
+        'To',
+      ].toSorted(),
+    );
+    const full = await headersOf(
+      aJob(
+        {
+          html: '<p>Hi</p>',
+          replyTo: [BOB],
+          headers: { 'X-One': '1', 'X-Two': '2' },
+          inReplyTo: '<a@b.test>',
+          references: ['<a@b.test>'],
+          unsubscribe: { url: 'https://acme.com/u', email: null, oneClick: true },
+        },
+        { cc: [BOB], bcc: [{ email: 'hidden@example.com', name: 'Hidden' }] },
+      ),
+    );
+    expect(full.map(({ name }) => name).toSorted()).toEqual(
+      [
+        ...[
+          'Cc',
+          'Content-Type',
+          'Date',
+          'From',
+          'In-Reply-To',
+          'List-Unsubscribe',
+          'List-Unsubscribe-Post',
+          'MIME-Version',
+        ],
+        ...['Message-ID', 'References', 'Reply-To', 'Subject', 'To', 'X-One', 'X-Two'],
+      ].toSorted(),
+    );
+  });
+
+  test('writes no Bcc recipients into the message', async () => {
+    const job = aJob({}, { bcc: [{ email: 'hidden@example.com', name: 'Hidden' }] });
+    expect(String(await compose(job))).not.toMatch(/hidden|bcc/i);
+    expect(toMailOptions(job)).not.toHaveProperty('bcc');
+    expect(toMailOptions(job).envelope?.to).toHaveLength(2);
+  });
+
+  test('disables access to files and URLs', () => {
+    expect(toMailOptions(aJob())).toMatchObject({ disableFileAccess: true, disableUrlAccess: true });
+  });
+});
+
+describe('text', () => {
+  test.each([
+    ['not ASCII', 'Žluťoučký kůň 😀\r\nsecond line'],
+    ['one long line', 'word '.repeat(2000).trim()],
+    ['one long word', 'w'.repeat(5000)],
+    ['lines that start with a dot', '.\r\n..\r\n.hidden\r\n.'],
+    ['lines that look like a boundary', '--_NmP-msg_0123456789abcdef0123456789abcdef-Part_1\r\nFrom me'],
+  ])('survives unchanged: %s', async (_, text) => {
+    const mail = await parse(aJob({ text, html: '<p>x</p>' }));
+    expect(mail.text?.trimEnd()).toBe(text.replaceAll('\r\n', '\n'));
+    const longest = Math.max(
+      ...String(await compose(aJob({ text })))
+        .split('\r\n')
+        .map((line) => line.length),
+    );
+    expect(longest).toBeLessThanOrEqual(78);
+  });
+
+  test('has only CRLF line endings', async () => {
+    const bytes = String(await compose(aJob({ text: 'a\nb\rc\r\nd', html: '<p>\n</p>' })));
+    expect(bytes).toContain('a\r\nb\r\nc\r\nd');
+    expect(bytes.replaceAll('\r\n', '')).not.toMatch(/[\r\n]/);
+  });
+});
+
+describe('text derived from html', () => {
+  const derived = async (html: string) => (await parse(aJob({ html, text: null }))).text?.trimEnd();
+
+  test('keeps the text, links and alt texts of images', async () => {
+    const html = `<html><head><title>No</title><style>p { color: red }</style></head><body>
+      <h1>Your invoice</h1><p>See <a href="https://acme.com/i/42">the invoice</a> or <a href="https://acme.com">https://acme.com</a>.</p>
+      <table><tr><th>Item</th><th>Price</th></tr><tr><td>Pen</td><td>3 €</td></tr></table>
+      <img src="cid:logo" alt="Acme"><script>alert(1)</script></body></html>`;
+    expect(await derived(html)).toBe(
+      'Your invoice\n\nSee the invoice [https://acme.com/i/42] or https://acme.com.\n\nItem Price\nPen 3 €\n\nAcme',
+    );
+  });
+
+  test('has no title and no consecutive blank lines', async () => {
+    expect(await derived('<title>No</title><p>Yes</p>')).toBe('Yes');
+    const layout = '<table><tr><td><table><tr><td><p>one</p></td></tr></table></td></tr></table>';
+    expect(await derived(`${layout}<p>two</p>`)).toBe('one\n\ntwo');
+  });
+
+  test('removes script and data links', async () => {
+    expect(
+      await derived('<p><a href="javascript:alert(1)">one</a> <a href="data:text/html,x">two</a></p>'),
+    ).toBe('one two');
+  });
+
+  test('does not replace a given text', async () => {
+    expect((await parse(aJob({ html: '<p>Hi</p>', text: 'Ho' }))).text?.trim()).toBe('Ho');
+  });
+
+  test.each([
+    ['deep nesting', '<b>'.repeat(350_000)],
+    ['deep quotes', `${'<blockquote>'.repeat(64)}${'a<br>'.repeat(200_000)}`],
+    ['deep lists', '<ol><li>a'.repeat(110_000)],
+    ['an open tag', `<a ${'x '.repeat(500_000)}`],
+    ['blanks', `<pre>${' '.repeat(1_000_000)}x</pre>`],
+  ])('converts a megabyte of %s in bounded time', async (_, html) => {
+    let text = '';
+    const tookMs = cpuTimeOf(() => {
+      text = String(toMailOptions(aJob({ html, text: null })).text);
+    });
+    expect(tookMs).toBeLessThan(10_000);
+    expect(text.length).toBeLessThan(300_000);
+  });
+
+  test('ends with an ellipsis if it was cut', async () => {
+    expect(await derived(`<p>${'word '.repeat(30_000)}</p>`)).toMatch(/ wo\n…$/);
+  });
+});
+
+function attachment(filename: string, rest: Partial<Content['attachments'][number]> = {}) {
+  return { filename, content: PNG, contentType: null, contentId: null, ...rest };
+}
+
+describe('an attachment', () => {
+  const attached = async (...attachments: Content['attachments']) =>
+    (await parse(aJob({ html: '<p>Hi</p>', attachments }))).attachments;
+
+  test('keeps its name, bytes and type', async () => {
+    const content = Uint8Array.from({ length: 1000 }, (_, index) => index % 256);
+    const [file] = await attached(attachment('data.bin', { content, contentType: 'application/x-thing' }));
+    expect(file).toMatchObject({
+      filename: 'data.bin',
+      mimeType: 'application/x-thing',
+      disposition: 'attachment',
+    });
+    expect(new Uint8Array(file?.content as ArrayBuffer)).toEqual(content);
+  });
+
+  test.each([1, 57 * 256, 57 * 256 + 1, 300_000])(
+    'of %i bytes arrives unchanged, in the same message at each attempt',
+    async (length) => {
+      const content = randomBytes(length);
+      const job = aJob({
+        attachments: [attachment('film.mp4', { content }), attachment('rows.csv', { content })],
+      });
+      const bytes = await compose(job);
+      expect(Buffer.compare(await compose(job), bytes)).toBe(0);
+      expect((await createComposer().compose(job)).size).toBe(bytes.length);
+      for (const file of (await PostalMime.parse(bytes, { attachmentEncoding: 'arraybuffer' })).attachments) {
+        expect(Buffer.compare(Buffer.from(file.content as ArrayBuffer), content)).toBe(0);
+      }
+    },
+  );
+
+  test('gets its media type from the extension of its name', async () => {
+    const files = await attached(attachment('a.pdf'), attachment('b.png'), attachment('c.unheard-of'));
+    expect(files.map(({ mimeType }) => mimeType)).toEqual([
+      'application/pdf',
+      'image/png',
+      'application/octet-stream',
+    ]);
+  });
+
+  test('with a content id is inline and related to the html', async () => {
+    const job = aJob({
+      html: '<img src="cid:logo">',
+      attachments: [attachment('logo.png', { contentId: 'logo' }), attachment('a.pdf')],
+    });
+    const [logo, pdf] = (await parse(job)).attachments;
+    expect(logo).toMatchObject({
+      contentId: '<logo>',
+      disposition: 'inline',
+      related: true,
+      mimeType: 'image/png',
+    });
+    expect(pdf).toMatchObject({ disposition: 'attachment' });
+    expect(pdf?.contentId).toBeUndefined();
+  });
+
+  test.each(['message/rfc822', 'multipart/mixed', ' Message/partial'])(
+    'of type %s is sent as application/octet-stream, since that type cannot be encoded',
+    async (contentType) => {
+      const content = Buffer.from('Subject: x\n\n\u0000\u00ff\rno line end');
+      const [file] = await attached(attachment('mail.eml', { content, contentType }));
+      expect(file).toMatchObject({ filename: 'mail.eml', mimeType: 'application/octet-stream' });
+      expect(Buffer.from(file?.content as ArrayBuffer)).toEqual(content);
+      expect((await attached(attachment('mail.eml', { content })))[0]?.mimeType).toBe(
+        'application/octet-stream',
+      );
+    },
+  );
+
+  test.each([
+    ['quotes', 'the "final" version\\.pdf', 'the "final" version_.pdf'],
+    ['a path', '../../etc/passwd', '.._.._etc_passwd'],
+    ['international letters', 'Счёт — 請求書 😀.pdf', 'Счёт — 請求書 😀.pdf'],
+    ['a parameter', 'x.pdf; name=evil.exe', 'x.pdf; name=evil.exe'],
+    ['many characters', `${'ä'.repeat(200)}.pdf`, `${'ä'.repeat(200)}.pdf`],
+  ])('may have %s in its name', async (_, filename, expected) => {
+    const [file] = await attached(attachment(filename));
+    expect(file?.filename).toBe(expected);
+  });
+});
+
+describe('hostile text in headers', () => {
+  test.each([
+    ['quotes and a comma', 'Doe, "Joe" <boss@evil.com>'],
+    ['international letters', 'Ünïcødé 山田 😀'],
+    ['an encoded word', '=?utf-8?q?x?='],
+    ['a group', 'Friends: ada@evil.com;'],
+    ['many characters', 'Ü'.repeat(150)],
+  ])('stays text in a display name with %s', async (_, name) => {
+    const mail = await parse(
+      aJob({}, { from: { email: 'bot@acme.com', name }, to: [{ email: 'ada@example.com', name }] }),
+    );
+    expect(mail.from?.address).toBe('bot@acme.com');
+    expect(mail.to?.map(({ address }) => address)).toEqual(['ada@example.com']);
+    if (!name.startsWith('=?')) expect(mail.from?.name).toBe(name);
+  });
+
+  test.each([
+    ['900 characters that are not ASCII', '請'.repeat(900)],
+    ['900 blanks', `a${' '.repeat(900)}b`],
+    ['blanks at its end, where the line is full', `${'w'.repeat(64)}          `],
+    ['one word of 900 characters', 'w'.repeat(900)],
+  ])('stays text in a subject of %s', async (_, subject) => {
+    const job = aJob({ headers: { 'X-Copy': subject } }, { subject });
+    const head = String(await compose(job)).split('\r\n\r\n')[0] ?? '';
+    const lines = head.split('\r\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(998);
+    expect(lines.filter((line) => line.trim() === '')).toEqual([]);
+    expect((await parse(job)).subject?.replace(/ +/g, ' ')).toBe(subject.trim().replace(/ +/g, ' '));
+  });
+
+  const printable = fc
+    .string({ unit: 'grapheme', maxLength: 120 })
+    .map((text) => text.replace(/\p{Cc}/gu, '').toWellFormed());
+
+  test('never creates a header or a recipient', async () => {
+    const expected = await headersOf(aJob({ headers: { 'X-Ref': 'x' } }, { cc: [BOB] }));
+    await fc.assert(
+      fc.asyncProperty(printable, printable, printable, async (name, subject, value) => {
+        const job = aJob(
+          { headers: { 'X-Ref': `x${value}` } },
+          { to: [{ ...ADA, name }], cc: [{ ...BOB, name }], subject: `x${subject}` },
+        );
+        const node = new MailComposer(toMailOptions(job)).compile();
+        assertEnvelope(node, job);
+        const names = (await headersOf(job)).map((field) => field.name);
+        expect(names).toEqual(expected.map((field) => field.name));
+        const mail = await parse(job);
+        expect([...(mail.to ?? []), ...(mail.cc ?? [])].map(({ address }) => address)).toEqual([
+          ADA.email,
+          BOB.email,
+        ]);
+      }),
+    );
+  });
+});
+
+describe('unsubscribe', () => {
+  test('writes both headers of RFC 8058 for one-click', async () => {
+    const url = `https://acme.com/u/${'x'.repeat(100)}?id=42&list=news`;
+    const job = aJob({ unsubscribe: { url, email: 'leave@acme.com', oneClick: true } });
+    expect(await header(job, 'List-Unsubscribe')).toBe(`<${url}>, <mailto:leave@acme.com>`);
+    expect(await header(job, 'List-Unsubscribe-Post')).toBe('List-Unsubscribe=One-Click');
+    expect(String(await compose(job))).toContain(
+      `List-Unsubscribe:\r\n <${url}>,\r\n <mailto:leave@acme.com>\r\n`,
+    );
+  });
+
+  test('omits List-Unsubscribe-Post without one-click', async () => {
+    const job = aJob({ unsubscribe: { url: 'https://acme.com/u', email: null, oneClick: false } });
+    expect(await header(job, 'List-Unsubscribe')).toBe('<https://acme.com/u>');
+    expect(await header(job, 'List-Unsubscribe-Post')).toBeUndefined();
+  });
+
+  test('keeps the query of an address in the mailto URL', async () => {
+    const unsubscribe = { url: null, email: 'a?b@acme.com?subject=leave%20now&body=a@b', oneClick: false };
+    expect(await header(aJob({ unsubscribe }), 'List-Unsubscribe')).toBe(
+      '<mailto:a%3Fb@acme.com?subject=leave%20now&body=a@b>',
+    );
+    const dotted = { ...unsubscribe, email: 'a..b@docomo.ne.jp?subject=leave' };
+    expect(await header(aJob({ unsubscribe: dotted }), 'List-Unsubscribe')).toBe(
+      '<mailto:%22a..b%22@docomo.ne.jp?subject=leave>',
+    );
+  });
+
+  test('encodes characters that would end the brackets', async () => {
+    const job = aJob({
+      unsubscribe: {
+        url: 'https://acme.com/ü>,<https://evil.com/',
+        email: 'a?b&c%20d@acme.com',
+        oneClick: false,
+      },
+    });
+    expect(await header(job, 'List-Unsubscribe')).toBe(
+      '<https://acme.com/%C3%BC%3E,%3Chttps://evil.com/>, <mailto:a%3Fb%26c%2520d@acme.com>',
+    );
+  });
+});
+
+describe('sending', () => {
+  test('names exactly the recipients of the job, and sends the measured bytes', async () => {
+    const commands: string[] = [];
+    let data = '';
+    await using server = await startRawSmtp(async (io) => {
+      await io.greet();
+      for (const command of [/^MAIL/, /^RCPT/, /^RCPT/, /^RCPT/, /^DATA/])
+        commands.push(await io.expect(command));
+      io.send('250 OK\r\n250 OK\r\n250 OK\r\n250 OK\r\n354 Go\r\n');
+      data = await io.readUntilDot();
+      io.send('250 2.0.0 OK\r\n');
+    });
+    const job = aJob(
+      { text: 'Hello.\n.\n..dots\n.', headers: { 'X-Ref': '42' } },
+      { to: [ADA, BOB], bcc: [{ email: 'hidden@example.com', name: null }] },
+    );
+    const mailer = createTransport({
+      pool: true,
+      host: '127.0.0.1',
+      port: server.port,
+      maxRequeues: 0,
+      ignoreTLS: true,
+    });
+    await mailer.sendMail(toMailOptions(job));
+    mailer.close();
+    expect(commands).toEqual([
+      'MAIL FROM:<bot@acme.com>',
+      'RCPT TO:<ada@example.com>',
+      'RCPT TO:<bob@example.com>',
+      'RCPT TO:<hidden@example.com>',
+      'DATA',
+    ]);
+    const sent = `${data.replaceAll('\r\n..', '\r\n.')}\r\n`;
+    expect(sent).toBe((await compose(job)).toString('latin1'));
+    expect((await createComposer().compose(job)).size).toBe(sent.length);
+  });
+});
+
+describe('assertEnvelope', () => {
+  const job = aJob({}, { to: [ADA, BOB] });
+  const composed = (from: string | false, ...to: string[]) => ({ getEnvelope: () => ({ from, to }) });
+
+  test('accepts the composed envelope of a job', () => {
+    expect(() => assertEnvelope(new MailComposer(toMailOptions(job)).compile(), job)).not.toThrow();
+    const rest = { ...job, recipients: ['bob@example.com'] };
+    expect(() => assertEnvelope(new MailComposer(toMailOptions(rest)).compile(), rest)).not.toThrow();
+  });
+
+  test('accepts a domain in U-labels beside a non-ASCII local part', () => {
+    const idn = aJob({}, { to: [{ email: 'jürgen@xn--mnchen-3ya.de', name: null }] });
+    expect(() => assertEnvelope(new MailComposer(toMailOptions(idn)).compile(), idn)).not.toThrow();
+  });
+
+  test.each([
+    ['an extra recipient', composed('bot@acme.com', 'ada@example.com', 'bob@example.com', 'eve@evil.com')],
+    ['a missing recipient', composed('bot@acme.com', 'ada@example.com')],
+    ['a different recipient', composed('bot@acme.com', 'ada@example.com', 'eve@evil.com')],
+    ['a different order', composed('bot@acme.com', 'bob@example.com', 'ada@example.com')],
+    ['a different case', composed('bot@acme.com', 'Ada@example.com', 'bob@example.com')],
+    ['a different sender', composed('eve@evil.com', 'ada@example.com', 'bob@example.com')],
+    ['no sender', composed(false, 'ada@example.com', 'bob@example.com')],
+  ])('throws for %s', (_, mail) => {
+    expect(() => assertEnvelope(mail, job)).toThrow('differs from the requested one');
+  });
+});
