@@ -3,14 +3,19 @@ import { AppError } from './errors.ts';
 
 const RETRY_EVERY_MS = 1000;
 
+/** Waits, in ms. The timer does not keep an otherwise idle process alive. */
+export type Wait = (ms: number) => Promise<unknown>;
+
+const waitIdle: Wait = (ms) => delay(ms, undefined, { ref: false });
+
 /**
  * Retries `run` every second while the backend is unavailable. Rethrows any other error.
  *
- * @param wait waits between two tries; tests replace it
+ * @param wait between two tries
  */
 export async function retryUntilAvailable<Result>(
   run: () => Promise<Result>,
-  wait: typeof delay = delay,
+  wait: Wait = waitIdle,
 ): Promise<Result> {
   for (;;) {
     try {
@@ -18,8 +23,7 @@ export async function retryUntilAvailable<Result>(
     } catch (error) {
       if (!isUnavailable(error)) throw error;
     }
-    // The timer does not keep an otherwise idle process alive.
-    await wait(RETRY_EVERY_MS, undefined, { ref: false });
+    await wait(RETRY_EVERY_MS);
   }
 }
 

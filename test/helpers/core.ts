@@ -17,6 +17,7 @@ import type { Backend } from '../../src/core/ports/backend.ts';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import type { AttemptObserver } from '../../src/core/ports/transport.ts';
 import type { Allowance } from '../../src/core/quota.ts';
+import type { Wait } from '../../src/core/retry-until-available.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import type { Usage } from '../../src/core/usage.ts';
 import { createWaiters } from '../../src/core/waiters.ts';
@@ -47,6 +48,8 @@ export interface CoreSetup {
   readonly dispatch?: boolean;
   /** Randomness of the back-off, from 0 to 1. Default: always 0.5. */
   readonly random?: () => number;
+  /** Between two tries to persist a transition. Default: no time at all. */
+  readonly wait?: Wait;
   readonly onUncertain?: OnUncertain;
   readonly verify?: (user: string) => Promise<Fault | null>;
 }
@@ -70,6 +73,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     retryForMs = 10_000,
     dispatch = true,
     random = () => 0.5,
+    wait = async () => {},
   } = setup;
   const { queue, store, sharedState } = backend;
   const events = createEvents().setMaxListeners(0);
@@ -110,7 +114,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     random,
   } as const;
   const dispatchers = members.map(({ account, transport }) =>
-    createDispatcher({ queue, store, events, policy, accounts, account, transport, workers }),
+    createDispatcher({ queue, store, events, policy, accounts, account, transport, workers, wait }),
   );
   let draining = false;
   const composer = {

@@ -1,6 +1,7 @@
 import type { ReadCredentials } from '../../core/accounts/credentials.ts';
 import { type Fault, type Job, type Outcome, UNREACHABLE_CODES } from '../../core/delivery/outcome.ts';
 import type { AttemptObserver, Transport } from '../../core/ports/transport.ts';
+import { MINUTE } from '../../core/time.ts';
 import { createLoginProvider } from './auth/login.ts';
 import { openPool, type Pool, type PoolResult } from './connection/pool.ts';
 import { resolveHost } from './connection/resolve.ts';
@@ -11,7 +12,7 @@ import { normalizeAddress } from './mime/mail-options.ts';
 import { DEADLINES, type Deadlines, type Resolve, type ServerOptions } from './server-options.ts';
 
 /** How long a fallback server is used before the preferred one is tried again, in ms. */
-const RETURN_AFTER_MS = 5 * 60_000;
+const RETURN_AFTER_MS = 5 * MINUTE;
 
 export interface TransportOptions {
   /** In order of preference; at least one. */

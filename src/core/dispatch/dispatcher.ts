@@ -20,7 +20,7 @@ import type { Events } from '../events.ts';
 import type { DeliveryStore } from '../ports/delivery-store.ts';
 import type { Queue } from '../ports/queue.ts';
 import type { Transport } from '../ports/transport.ts';
-import { retryUntilAvailable } from '../retry-until-available.ts';
+import { retryUntilAvailable, type Wait } from '../retry-until-available.ts';
 import { type QueueWorkers, startQueueWorkers } from './queue-workers.ts';
 import {
   decideAfterAttempt,
@@ -51,6 +51,8 @@ export interface DispatcherDeps {
   readonly policy: RetryPolicy;
   /** Attempts at once: one for each pooled connection, so that the transport never queues. */
   readonly workers: number;
+  /** Between two tries to persist a transition. Default: a timer. */
+  readonly wait?: Wait | undefined;
 }
 
 /**
@@ -158,12 +160,12 @@ function requeueNow(id: string, { queue, account }: DispatcherDeps): Promise<voi
  *
  * @returns False if the delivery has changed since it was read.
  */
-function persist(from: Delivery, to: Delivery, { store }: DispatcherDeps): Promise<boolean> {
+function persist(from: Delivery, to: Delivery, { store, wait }: DispatcherDeps): Promise<boolean> {
   return retryUntilAvailable(async () => {
     if (await store.update(from, to)) return true;
     const stored = await store.get(to.id);
     return stored !== null && stored.revision === to.revision && encodeRecord(stored) === encodeRecord(to);
-  });
+  }, wait);
 }
 
 /** Records the end of the running attempt and what follows from it. */

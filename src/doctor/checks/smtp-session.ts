@@ -1,4 +1,5 @@
 import type { SmtpServer } from '../../config/smtp-url.ts';
+import { DAY } from '../../core/time.ts';
 import { type CheckResult, fail, pass, skip, warn } from '../check.ts';
 import { diagnoseError, type FailedResult, NO_STARTTLS } from '../net/error-diagnosis.ts';
 import { openSmtpClient, type SmtpClient } from '../net/smtp-client.ts';
@@ -24,7 +25,6 @@ export interface SessionResult {
   readonly failure: FailedResult | null;
 }
 
-const DAY_MS = 24 * 60 * 60 * 1000;
 const EXPIRES_SOON_DAYS = 14;
 
 /** Checks TLS, EHLO and the offered extensions. Does not log in. */
@@ -98,7 +98,7 @@ export async function startSession(
 }
 
 function toTlsResult({ issuer, validTo }: PresentedCertificate): CheckResult {
-  const days = Math.floor((validTo.getTime() - Date.now()) / DAY_MS);
+  const days = Math.floor((validTo.getTime() - Date.now()) / DAY);
   const detail = `the certificate is trusted, was issued by ${issuer}, and expires in ${days === 1 ? 'one day' : `${days} days`}`;
   return days < EXPIRES_SOON_DAYS ? warn('certificate_ends_soon', detail) : pass(detail);
 }

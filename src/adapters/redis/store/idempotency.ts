@@ -4,6 +4,7 @@ import type {
   IdempotencyClaim,
   IdempotencyStore,
 } from '../../../core/ports/idempotency-store.ts';
+import { DAY } from '../../../core/time.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
@@ -13,7 +14,7 @@ const SEED_BYTES = 16;
  * Minimum lifetime of a claim that never ends, in ms. No claim is in progress for as long, so an
  * abandoned one can expire after it.
  */
-const MIN_LIFETIME_MS = 24 * 60 * 60 * 1000;
+const MIN_LIFETIME_MS = DAY;
 
 /**
  * Claims a key, or takes over a claim that is not in progress.

@@ -1,5 +1,6 @@
 import XOAuth2, { type XOAuth2Options, type XOAuth2ProvisionCallback } from 'nodemailer/lib/xoauth2';
 import type { Credentials } from '../../../core/accounts/credentials.ts';
+import { MINUTE } from '../../../core/time.ts';
 import { postForm, TokenError } from './token-request.ts';
 
 export type OAuthCredentials = Exclude<Credentials, { kind: 'app_password' }>;
@@ -28,7 +29,7 @@ export interface TokenSource {
 }
 
 /** A token is not handed out during its last five minutes, or its last fifth if that is shorter. */
-const MAX_MARGIN_MS = 5 * 60_000;
+const MAX_MARGIN_MS = 5 * MINUTE;
 const MARGIN_SHARE = 0.2;
 
 /** @param timeoutMs limit of one token request, in ms */

@@ -1,6 +1,7 @@
 import type { SmtpReply } from '../../../core/delivery/delivery.ts';
 import type { Fault } from '../../../core/delivery/outcome.ts';
 import { ERRORS } from '../../../core/errors.ts';
+import { MINUTE, SECOND } from '../../../core/time.ts';
 import { BY_ENHANCED_CODE, type Classification, REPLIES } from './gmail-replies.ts';
 import {
   type AttemptProgress,
@@ -57,8 +58,6 @@ export function classifyReply(reply: SmtpReply, stage: Stage): Fault {
   return toFault(classification, `${REFUSED[stage]}${isTemporary ? ' for now' : ''}: ${quote(reply)}`, reply);
 }
 
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
 /** Each probe may count as a login, and Gmail rejects accounts that log in too often. */
 const LOGIN_LOST_BACKOFF_MS = [5 * SECOND, 30 * SECOND, 2 * MINUTE, 5 * MINUTE, 15 * MINUTE];
 

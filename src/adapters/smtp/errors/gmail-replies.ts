@@ -1,5 +1,6 @@
 import type { Fault } from '../../../core/delivery/outcome.ts';
 import type { ErrorCode } from '../../../core/errors.ts';
+import { HOUR, MINUTE } from '../../../core/time.ts';
 
 /**
  * What an error means, before the stage of the session is considered: a Fault without its texts.
@@ -27,8 +28,6 @@ export interface ReplyRow extends Classification {
   readonly match: RegExp;
 }
 
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
 const GOOGLE_OUTAGE_BACKOFF_MS = [1, 5, 15, 60, 240].map((minutes) => minutes * MINUTE);
 /** Only this connection is affected: retries at once, and backs off only if that keeps failing. */
 const IMMEDIATE_BACKOFF_MS = [0, 5000, 30_000, 2 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR];

@@ -1,7 +1,6 @@
 import type { ErrorCode } from '../../../core/errors.ts';
+import { MINUTE } from '../../../core/time.ts';
 import type { Classification } from './gmail-replies.ts';
-
-const MINUTE = 60_000;
 
 const accountFault = (error: ErrorCode, hint?: string): Classification => ({
   error,
