@@ -1,0 +1,212 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+/** Bytes encoded or scanned between two turns of the event loop. A multiple of a line of base64. */
+const SLICE_BYTES = 57 * 1024;
+/** RFC 5322, section 2.1.1, without CRLF. */
+const MAX_LINE_OCTETS = 998;
+/** RFC 2045, sections 6.7 (rule 5) and 6.8. */
+const ENCODED_LINE = 76;
+const BYTES_PER_BASE64_LINE = (ENCODED_LINE / 4) * 3;
+
+const TAB = 0x09;
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const DOT = 0x2e;
+const EQUALS = 0x3d;
+const DELETE = 0x7f;
+const HEX = Buffer.from('0123456789ABCDEF');
+
+/** The body of a MIME part: its Content-Transfer-Encoding, and its encoded bytes. */
+export interface EncodedBody {
+  readonly encoding: '7bit' | 'quoted-printable' | 'base64';
+  /** Octets after encoding, if known without encoding. */
+  readonly size: number | null;
+  /** The encoded bytes, each slice at most a few hundred KB. The last line has no line end unless the text has one. */
+  slices(): Iterable<Buffer>;
+}
+
+/** A file, in base64 (RFC 2045, section 6.8). */
+export function encodeBytes(content: Uint8Array): EncodedBody {
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  return {
+    encoding: 'base64',
+    size: base64Size(bytes.length),
+    slices: () => toBase64(cut(bytes)),
+  };
+}
+
+/**
+ * A text, in UTF-8 with CRLF line ends: unencoded if that is allowed, else in quoted-printable or base64,
+ * whichever is shorter. A long text is scanned with turns of the event loop between.
+ *
+ * @param boundary start of the boundaries in use: an unencoded text must not have it
+ */
+export async function encodeText(text: string, boundary: string): Promise<EncodedBody> {
+  const bytes = Buffer.from(text);
+  const scan = await scanText(bytes);
+  if (scan.escapes === 0 && scan.longestLine <= MAX_LINE_OCTETS && !bytes.includes(boundary)) {
+    const isCanonical = scan.canonical === bytes.length;
+    return {
+      encoding: '7bit',
+      size: scan.canonical,
+      slices: () => (isCanonical ? cut(bytes) : toCanonical(bytes)),
+    };
+  }
+  const quotedSize = scan.canonical + 2 * scan.escapes + scan.canonical / (ENCODED_LINE / 3);
+  if (quotedSize <= base64Size(scan.canonical)) {
+    return { encoding: 'quoted-printable', size: null, slices: () => toQuotedPrintable(bytes) };
+  }
+  return {
+    encoding: 'base64',
+    size: base64Size(scan.canonical),
+    slices: () => toBase64(toCanonical(bytes)),
+  };
+}
+
+interface Scan {
+  /** Octets with CRLF line ends. */
+  canonical: number;
+  longestLine: number;
+  /** Bytes that need an escape in quoted-printable other than `=`, and cannot stand in 7bit. */
+  escapes: number;
+}
+
+async function scanText(bytes: Buffer): Promise<Scan> {
+  const scan = { canonical: 0, longestLine: 0, escapes: 0 };
+  let column = 0;
+  let afterCr = false;
+  for (const slice of cut(bytes)) {
+    if (scan.canonical > 0) await nextTurn();
+    for (let i = 0; i < slice.length; i++) {
+      const byte = slice[i] as number;
+      if (byte === LF || byte === CR) {
+        if (byte === LF && afterCr) afterCr = false;
+        else {
+          scan.canonical += 2;
+          if (column > scan.longestLine) scan.longestLine = column;
+          column = 0;
+          afterCr = byte === CR;
+        }
+        continue;
+      }
+      afterCr = false;
+      scan.canonical += 1;
+      column += 1;
+      if (byte >= DELETE || (byte < SPACE && byte !== TAB)) scan.escapes += 1;
+    }
+  }
+  if (column > scan.longestLine) scan.longestLine = column;
+  return scan;
+}
+
+function* cut(bytes: Buffer): Generator<Buffer> {
+  for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
+    yield bytes.subarray(start, start + SLICE_BYTES);
+  }
+}
+
+/** RFC 2046, section 4.1.1: lines of text end in CRLF. */
+function* toCanonical(bytes: Buffer): Generator<Buffer> {
+  let afterCr = false;
+  for (const slice of cut(bytes)) {
+    const out = Buffer.allocUnsafe(slice.length * 2);
+    let length = 0;
+    for (let i = 0; i < slice.length; i++) {
+      const byte = slice[i] as number;
+      if (byte !== LF && byte !== CR) {
+        out[length++] = byte;
+        afterCr = false;
+      } else if (byte === LF && afterCr) {
+        afterCr = false;
+      } else {
+        out[length++] = CR;
+        out[length++] = LF;
+        afterCr = byte === CR;
+      }
+    }
+    yield out.subarray(0, length);
+  }
+}
+
+function base64Size(length: number): number {
+  const lines = Math.ceil(length / BYTES_PER_BASE64_LINE);
+  return Math.ceil(length / 3) * 4 + Math.max(0, lines - 1) * 2;
+}
+
+/** @param source slices of any length */
+function* toBase64(source: Iterable<Buffer>): Generator<Buffer> {
+  let rest: Buffer = Buffer.alloc(0);
+  let isFirst = true;
+  for (const slice of source) {
+    const bytes = rest.length > 0 ? Buffer.concat([rest, slice]) : slice;
+    const whole = bytes.length - (bytes.length % BYTES_PER_BASE64_LINE);
+    rest = bytes.subarray(whole);
+    if (whole === 0) continue;
+    yield base64Lines(bytes.subarray(0, whole), isFirst);
+    isFirst = false;
+  }
+  if (rest.length > 0) yield base64Lines(rest, isFirst);
+}
+
+/** Lines without a line end after the last, and with one before the first unless that starts the body. */
+function base64Lines(bytes: Buffer, isFirst: boolean): Buffer {
+  const encoded = Buffer.from(bytes.toString('base64'), 'latin1');
+  const out = Buffer.allocUnsafe(encoded.length + 2 * Math.ceil(encoded.length / ENCODED_LINE));
+  let length = 0;
+  for (let start = 0; start < encoded.length; start += ENCODED_LINE) {
+    if (start > 0 || !isFirst) {
+      out[length++] = CR;
+      out[length++] = LF;
+    }
+    length += encoded.copy(out, length, start, start + ENCODED_LINE);
+  }
+  return out.subarray(0, length);
+}
+
+/** RFC 2045, section 6.7. A dot that starts a line is escaped, too, so that SMTP need not double it. */
+function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {
+  let column = 0;
+  let afterCr = false;
+  for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
+    const end = Math.min(start + SLICE_BYTES, bytes.length);
+    // An escape is three octets; a soft line break adds three to 75.
+    const out = Buffer.allocUnsafe((end - start) * 4);
+    let length = 0;
+    for (let i = start; i < end; i++) {
+      const byte = bytes[i] as number;
+      if (byte === LF || byte === CR) {
+        if (byte === CR || !afterCr) {
+          out[length++] = CR;
+          out[length++] = LF;
+        }
+        afterCr = byte === CR;
+        column = 0;
+        continue;
+      }
+      afterCr = false;
+      const isEscaped = needsEscape(byte, bytes[i + 1], column);
+      if (column + (isEscaped ? 3 : 1) > ENCODED_LINE - 1) {
+        out[length++] = EQUALS;
+        out[length++] = CR;
+        out[length++] = LF;
+        column = 0;
+      }
+      if (isEscaped || (byte === DOT && column === 0)) {
+        out[length++] = EQUALS;
+        out[length++] = HEX[byte >> 4] as number;
+        out[length++] = HEX[byte & 15] as number;
+        column += 3;
+      } else {
+        out[length++] = byte;
+        column += 1;
+      }
+    }
+    yield out.subarray(0, length);
+  }
+}
+
+function needsEscape(byte: number, next: number | undefined, column: number): boolean {
+  if (byte === SPACE || byte === TAB) return next === undefined || next === CR || next === LF;
+  return byte === EQUALS || byte < SPACE || byte >= DELETE || (byte === DOT && column === 0);
+}
