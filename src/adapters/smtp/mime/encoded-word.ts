@@ -1,9 +1,8 @@
 /** RFC 2047, section 2: an encoded word has at most 75 characters. */
 const MAX_ENCODED_WORD = 75;
 const OVERHEAD = '=?UTF-8?B??='.length;
-const MAX_PAYLOAD = MAX_ENCODED_WORD - OVERHEAD;
-/** Base64 makes four characters of three bytes. */
-const MAX_BASE64_BYTES = Math.floor(MAX_PAYLOAD / 4) * 3;
+/** Room for one character of four bytes in either encoding. */
+const MIN_ENCODED_WORD = OVERHEAD + 12;
 
 /** Bytes that stand for themselves in a Q-encoded phrase (RFC 2047, section 5, rule 3). */
 const isPlain = (byte: number) =>
@@ -14,21 +13,26 @@ const isPlain = (byte: number) =>
  * A reader joins adjacent words without the white space between them.
  *
  * @param text well-formed UTF-16
+ * @param room characters left on the line of the first word
  */
-export function toEncodedWords(text: string): string[] {
+export function toEncodedWords(text: string, room = MAX_ENCODED_WORD): string[] {
   const bytes = Buffer.from(text);
   const encode = lengthInQ(bytes) <= Math.ceil(bytes.length / 3) * 4 ? Q : B;
   const words: string[] = [];
   let start = 0;
   let end = 0;
   let length = 0;
+  let capacity = encode.capacity(
+    room < MIN_ENCODED_WORD ? MAX_ENCODED_WORD : Math.min(room, MAX_ENCODED_WORD),
+  );
   while (end < bytes.length) {
     const next = endOfCharacter(bytes, end);
     const added = encode.cost(bytes, end, next);
-    if (length + added > encode.capacity) {
+    if (length + added > capacity) {
       words.push(encode.word(bytes.subarray(start, end)));
       start = end;
       length = 0;
+      capacity = encode.capacity(MAX_ENCODED_WORD);
     }
     length += added;
     end = next;
@@ -38,7 +42,7 @@ export function toEncodedWords(text: string): string[] {
 }
 
 const Q = {
-  capacity: MAX_PAYLOAD,
+  capacity: (wordLength: number) => wordLength - OVERHEAD,
   cost(bytes: Buffer, start: number, end: number) {
     let cost = 0;
     for (let i = start; i < end; i++) cost += qLength(bytes[i] as number);
@@ -56,7 +60,8 @@ const Q = {
 };
 
 const B = {
-  capacity: MAX_BASE64_BYTES,
+  /** Base64 makes four characters of three bytes. */
+  capacity: (wordLength: number) => Math.floor((wordLength - OVERHEAD) / 4) * 3,
   cost: (_bytes: Buffer, start: number, end: number) => end - start,
   word: (bytes: Buffer) => `=?UTF-8?B?${bytes.toString('base64')}?=`,
 };

@@ -3,6 +3,7 @@ import { toEncodedWords } from './encoded-word.ts';
 
 /** RFC 5322, section 2.1.1: a line should have at most 78 characters. */
 const LINE_LENGTH = 78;
+const MAX_LINE_OCTETS = 998;
 /** A word this long still fits on one line of 998 octets, after a blank and before a comma. */
 const MAX_WORD_OCTETS = 996;
 
@@ -14,11 +15,12 @@ export type HeaderField = string;
  * for encoded words, or that are too long for a line, become encoded words (RFC 2047).
  */
 export function unstructured(name: string, text: string): HeaderField {
-  return fold(name, isPlainText(text) ? splitBeforeBlanks(text) : encodeWhereNeeded(splitBeforeBlanks(text)));
+  const words = splitBeforeBlanks(text);
+  return fold(name, isPlainText(text) ? words : encodeWhereNeeded(words, LINE_LENGTH - name.length - 2));
 }
 
 /** Encodes runs of words together: a reader drops the white space between two encoded words. */
-function encodeWhereNeeded(words: readonly string[]): string[] {
+function encodeWhereNeeded(words: readonly string[], firstRoom: number): string[] {
   const encoded: string[] = [];
   for (let i = 0; i < words.length; ) {
     let run = '';
@@ -29,7 +31,11 @@ function encodeWhereNeeded(words: readonly string[]): string[] {
     }
     const text = run.trimStart();
     const blanks = run.slice(0, run.length - text.length);
-    encoded.push(...toEncodedWords(text).map((word, n) => (n === 0 ? blanks : ' ') + word));
+    encoded.push(
+      ...toEncodedWords(text, encoded.length === 0 ? firstRoom : undefined).map(
+        (word, n) => (n === 0 ? blanks : ' ') + word,
+      ),
+    );
   }
   return encoded;
 }
@@ -134,7 +140,8 @@ function fold(name: string, words: readonly string[]): HeaderField {
   words.forEach((word, i) => {
     const text = i === 0 ? ` ${word}` : word;
     const octets = Buffer.byteLength(text);
-    if (column + octets > LINE_LENGTH && (i > 0 || octets > 1)) {
+    // Some readers keep the blank of a first line without words, so only necessity breaks before the first.
+    if (column + octets > (i === 0 ? MAX_LINE_OCTETS : LINE_LENGTH)) {
       field += '\r\n';
       column = 0;
     }

@@ -1,0 +1,216 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
+import PostalMime from 'postal-mime';
+import { expect, test } from 'vitest';
+import { compose } from '../../src/adapters/smtp/mime/compose.ts';
+import type { Job } from '../../src/core/delivery/outcome.ts';
+import { parseEmail } from '../../src/core/message/address.ts';
+
+const MESSAGES = Number(process.env.COMPOSED_MESSAGES ?? 300);
+
+const printable = (maxLength: number) =>
+  fc
+    .oneof(
+      { weight: 4, arbitrary: fc.string({ unit: 'grapheme', maxLength }) },
+      { weight: 2, arbitrary: fc.string({ maxLength }) },
+      {
+        weight: 1,
+        arbitrary: fc
+          .array(
+            fc.constantFrom(
+              'Grüße',
+              '請求書',
+              'счёт',
+              '😀👩‍👩‍👧',
+              '=?utf-8?q?x?=',
+              'word',
+              'w'.repeat(90),
+              '"',
+              '\\',
+              ',',
+              '<a@b.c>',
+              '  ',
+              'e\u0301',
+            ),
+            { maxLength: maxLength / 12 },
+          )
+          .map((words) => words.join(' ')),
+      },
+    )
+    .map((text) =>
+      text
+        .replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/gu, '')
+        .trim()
+        .slice(0, maxLength)
+        .toWellFormed(),
+    );
+
+const body = fc
+  .oneof(
+    fc.string({ unit: 'grapheme', maxLength: 400 }),
+    fc
+      .array(
+        fc.constantFrom(
+          '\r\n',
+          '\n',
+          '\r',
+          '.',
+          '..',
+          ' ',
+          '\t',
+          '=',
+          'From x',
+          '--',
+          'ä',
+          '請',
+          '😀',
+          'word '.repeat(40),
+          'w'.repeat(1200),
+          '\u0000',
+          '\u007f',
+        ),
+        { maxLength: 60 },
+      )
+      .map((pieces) => pieces.join('')),
+  )
+  .map((text) => text.toWellFormed());
+
+const email = fc
+  .constantFrom(
+    'ada@example.com',
+    "o'hara+tag@example.com",
+    'a..b@docomo.ne.jp',
+    'χρήστης@παράδειγμα.gr',
+    'x_y=z@xn--bcher-kva.example',
+  )
+  .map(parseEmail);
+const mailbox = fc.record({
+  email,
+  name: fc.oneof(
+    fc.constant(null),
+    printable(200).map((name) => name || null),
+  ),
+});
+const attachment = fc.record({
+  filename: printable(150).map((name) => name.replace(/[/\\]/g, '') || 'a'),
+  content: fc.uint8Array({ maxLength: 300 }),
+  contentType: fc.constantFrom(
+    null,
+    'application/pdf',
+    'text/csv; charset=utf-8',
+    'message/rfc822',
+    'image/png',
+  ),
+  contentId: fc.constantFrom(null, null, 'logo@acme', 'a=b'),
+});
+
+const aJob: fc.Arbitrary<Job> = fc
+  .record({
+    from: mailbox,
+    to: fc.array(mailbox, { minLength: 1, maxLength: 5 }),
+    cc: fc.array(mailbox, { maxLength: 2 }),
+    replyTo: fc.array(mailbox, { maxLength: 2 }),
+    subject: printable(900),
+    text: fc.oneof(fc.constant(null), body),
+    html: fc.oneof(fc.constant(null), body),
+    attachments: fc.array(attachment, { maxLength: 3 }),
+    reference: printable(400),
+    references: fc.array(fc.constantFrom('<a@b>', `<${'r'.repeat(900)}@b>`, '<c,d@e>'), { maxLength: 4 }),
+    url: fc.constantFrom(null, 'https://acme.com/u?id=1&x=ü', `https://acme.com/${'u'.repeat(800)}`),
+  })
+  .map(({ from, to, cc, subject, replyTo, text, html, attachments, reference, references, url }) => ({
+    id: 'msg_0123456789abcdef0123456789abcdef',
+    messageId: '<msg_0123456789abcdef0123456789abcdef@acme.com>',
+    date: Date.UTC(2026, 10, 21, 9, 30),
+    envelope: { from, to, cc, bcc: [], subject },
+    recipients: to.map((one) => one.email),
+    content: {
+      replyTo,
+      text: text ?? (html === null ? '' : null),
+      html,
+      attachments,
+      headers: { 'X-Ref': reference || 'x' },
+      inReplyTo: references[0] ?? null,
+      references,
+      unsubscribe: url === null ? null : { url, email: 'leave@acme.com', oneClick: true },
+    },
+  }));
+
+const toLf = (text: string) => text.replace(/\r\n|\r|\n/g, '\n');
+const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+test(`${MESSAGES} messages read in Python's email and in postal-mime as they were asked for`, {
+  timeout: 600_000,
+}, async () => {
+  const jobs = fc.sample(aJob, MESSAGES);
+  const messages = await Promise.all(
+    jobs.map(async (job) => Buffer.concat([...(await compose(job)).slices()])),
+  );
+  const input = Buffer.concat(messages.flatMap((bytes) => [Buffer.from(`${bytes.length}\n`), bytes]));
+  const { stdout, stderr } = spawnSync('python3', ['test/helpers/read-mail.py'], {
+    input,
+    maxBuffer: 2 ** 30,
+  });
+  expect(String(stderr)).toBe('');
+  const read = String(stdout)
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  for (const [i, job] of jobs.entries()) {
+    const { envelope, content } = job;
+    const bytes = messages[i] as Buffer;
+    const lines = bytes.toString('latin1').split('\r\n');
+    const context = JSON.stringify(job);
+    expect(lines.join('').search(/[\r\n]/), context).toBe(-1);
+    expect(Math.max(...lines.map((line) => line.length)), context).toBeLessThanOrEqual(998);
+    expect(lines.at(-1)).toBe('');
+    const head = lines.slice(0, lines.indexOf(''));
+    expect(
+      head.filter((line) => line.trim() === ''),
+      context,
+    ).toEqual([]);
+
+    const python = read[i];
+    expect(python.defects, context).toEqual([]);
+    expect(python.subject.trim(), context).toBe(envelope.subject);
+    expect(python.headers, context).toEqual([['X-Ref', content.headers['X-Ref']]]);
+    const boxes = (list: readonly { email: string; name: string | null }[]) =>
+      list.map(({ email: address, name }) => [name ?? '', address]);
+    // Python keeps blanks between two encoded words of a phrase.
+    const close = ([name, address]: readonly string[]) => [
+      name?.replace(/\s/g, ''),
+      address?.replace(/^"(.*)"@/, '$1@'),
+    ];
+    const closeBoxes = (list: readonly { email: string; name: string | null }[]) => plain(boxes(list));
+    const plain = (list: readonly (readonly string[])[]) => list.map(close);
+    expect(plain(python.from), context).toEqual(closeBoxes([envelope.from]));
+    expect(plain(python.to), context).toEqual(closeBoxes(envelope.to));
+    expect(plain(python.cc), context).toEqual(closeBoxes(envelope.cc));
+    expect(plain(python.reply_to), context).toEqual(closeBoxes(content.replyTo));
+    expect(python.references ?? [], context).toEqual(content.references);
+    const files = python.parts.filter(([, name]: [string, string | null]) => name !== null);
+    expect(files.map((part: string[]) => [part[1], part[4]]).toSorted(), context).toEqual(
+      content.attachments
+        .map((file) => [file.filename.trim() || 'attachment', hash(file.content)])
+        .toSorted(),
+    );
+
+    const textHash = (type: string) =>
+      python.parts.find((part: string[]) => part[0] === type && part[1] === null)?.[4];
+    const canonical = (text: string) => hash(Buffer.from(toLf(text).replaceAll('\n', '\r\n')));
+    const single = content.html === null && content.attachments.length === 0;
+    if (content.text !== null && !single)
+      expect(textHash('text/plain'), context).toBe(canonical(content.text));
+    if (content.html !== null) expect(textHash('text/html'), context).toBe(canonical(content.html));
+
+    const mail = await PostalMime.parse(bytes, { attachmentEncoding: 'arraybuffer' });
+    expect(mail.subject ?? '', context).toBe(envelope.subject);
+    expect(
+      mail.to?.map(({ name, address = '' }) => [name, address.replace(/^"(.*)"@/, '$1@')]),
+      context,
+    ).toEqual(boxes(envelope.to));
+    const words = (text: string | undefined) => (text ?? '').replace(/\s+/g, ' ').trim();
+    if (content.html !== null) expect(words(mail.html), context).toBe(words(content.html));
+  }
+});
