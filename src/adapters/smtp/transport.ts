@@ -5,10 +5,9 @@ import { MINUTE } from '../../core/time.ts';
 import { createLoginProvider } from './auth/login.ts';
 import { openPool, type Pool, type PoolResult } from './connection/pool.ts';
 import { resolveHost } from './connection/resolve.ts';
-import { classify } from './errors/classify.ts';
+import { classify, classifyReply, selectDecisive } from './errors/classify.ts';
 import type { AttemptProgress } from './errors/nodemailer-errors.ts';
 import { parseReply } from './errors/reply-parser.ts';
-import { normalizeAddress } from './mime/mail-options.ts';
 import { DEADLINES, type Deadlines, type Resolve, type ServerOptions } from './server-options.ts';
 
 /** How long a fallback server is used before the preferred one is tried again, in ms. */
@@ -127,55 +126,50 @@ export function openTransport(options: TransportOptions): Transport {
 async function sendOnLiveConnection(pool: Pool, job: Job, observer: AttemptObserver | undefined) {
   for (;;) {
     const poolResult = await pool.send(job, observer);
-    const result = toOutcome(poolResult, pool.server);
+    const result = toOutcome(poolResult, job, pool.server);
     if (!isDeadConnection(poolResult, result)) return { result, progress: poolResult.progress };
   }
 }
 
-function isDeadConnection(result: PoolResult, { fault }: Outcome): boolean {
-  return result.kind === 'failed' && result.replaceable && fault?.error.code === 'connection_lost';
+function isDeadConnection({ replaceable }: PoolResult, { fault }: Outcome): boolean {
+  return replaceable && fault?.error.code === 'connection_lost';
 }
 
-function toOutcome(result: PoolResult, server: string): Outcome {
-  if (result.kind === 'accepted') {
-    const { info, progress } = result;
-    return {
-      accepted: info.accepted.map(normalizeAddress),
-      refused: refusedRecipients(info, progress),
-      reply: parseReply(info.response),
-      fault: null,
-      server,
-    };
-  }
-  const { error, progress, reused } = result;
-  const fault = withNoSession(classify(error, progress), !reused && !progress.bodyStarted);
-  return {
-    accepted: [],
-    refused: refusedRecipients(error, progress),
-    reply: fault.error.smtp,
-    fault,
-    server,
+function toOutcome(poolResult: PoolResult, job: Job, server: string): Outcome {
+  const { progress, reused } = poolResult;
+  const failedEarly = !reused && !progress.bodyStarted;
+  const failed = (fault: Fault, refused: Outcome['refused']): Outcome => {
+    const marked = withNoSession(fault, failedEarly);
+    return { accepted: [], refused, reply: marked.error.smtp, fault: marked, server };
   };
+  if (poolResult.kind === 'no_session') return failed(classify(poolResult.error, progress), []);
+  const { transaction } = poolResult;
+  const refused = transaction.refused.map(({ index, reply }) => ({
+    email: job.recipients[index] as string,
+    fault: classifyReply(parseReply(reply.text), 'rcpt'),
+  }));
+  switch (transaction.kind) {
+    case 'accepted': {
+      const missed = new Set(transaction.refused.map(({ index }) => index));
+      const accepted = job.recipients.filter((_, index) => !missed.has(index));
+      return { accepted, refused, reply: parseReply(transaction.reply.text), fault: null, server };
+    }
+    case 'refused': {
+      const { stage, reply } = transaction;
+      const faults = refused.map(({ fault }) => fault);
+      return failed(
+        stage === 'rcpt' ? selectDecisive(faults) : classifyReply(parseReply(reply.text), stage),
+        refused,
+      );
+    }
+    case 'broken':
+      return failed(classify(transaction.error, progress), refused);
+  }
 }
 
 /** @param failedEarly the session was new, and the server had not asked for the message */
 function withNoSession(fault: Fault, failedEarly: boolean): Fault {
   return failedEarly && fault.scope === 'connection' ? { ...fault, noSession: true } : fault;
-}
-
-/** The recipients refused at RCPT. Nodemailer lists them both in its result and in its error. */
-function refusedRecipients(source: unknown, progress: AttemptProgress): Outcome['refused'] {
-  if (
-    typeof source !== 'object' ||
-    source === null ||
-    !('rejectedErrors' in source) ||
-    !Array.isArray(source.rejectedErrors)
-  )
-    return [];
-  return source.rejectedErrors.map((error: { recipient: string }) => ({
-    email: normalizeAddress(error.recipient),
-    fault: classify(error, progress),
-  }));
 }
 
 /**

@@ -1,14 +1,13 @@
-import MailComposer from 'nodemailer/lib/mail-composer';
-import type { SMTPConnectionSendInfo } from 'nodemailer/lib/smtp-connection';
 import type { Job } from '../../../core/delivery/outcome.ts';
+import { toAddrSpec } from '../../../core/message/address.ts';
 import type { AttemptObserver } from '../../../core/ports/transport.ts';
 import type { AccountLogin, LoginProvider, SessionLogin } from '../auth/login.ts';
 import type { AttemptProgress } from '../errors/nodemailer-errors.ts';
-import { parseReply } from '../errors/reply-parser.ts';
-import { assertEnvelope, toMailOptions } from '../mime/mail-options.ts';
+import { compose } from '../mime/compose.ts';
 import type { ServerOptions } from '../server-options.ts';
 import { type AttemptTracker, trackAttempt } from './attempt-tracker.ts';
 import { openSession, type Session } from './session.ts';
+import type { TransactionEnvelope, TransactionResult } from './transaction.ts';
 
 /**
  * A connection is replaced after this many messages: Gmail closes old ones (421 Connection
@@ -22,17 +21,7 @@ export interface PoolOptions extends ServerOptions {
 }
 
 /** The result of one attempt on one connection. */
-export type PoolResult = AcceptedResult | FailedResult;
-
-interface AcceptedResult {
-  readonly kind: 'accepted';
-  readonly info: SMTPConnectionSendInfo;
-  readonly progress: AttemptProgress;
-}
-
-interface FailedResult {
-  readonly kind: 'failed';
-  readonly error: unknown;
+export type PoolResult = {
   readonly progress: AttemptProgress;
   /** The connection had sent a message before. */
   readonly reused: boolean;
@@ -41,7 +30,11 @@ interface FailedResult {
    * here.
    */
   readonly replaceable: boolean;
-}
+} & (
+  | { readonly kind: 'transaction'; readonly transaction: TransactionResult }
+  /** There was no session: nodemailer's error, or a SessionError. */
+  | { readonly kind: 'no_session'; readonly error: unknown }
+);
 
 export interface Pool {
   /** `host:port`. */
@@ -92,25 +85,25 @@ export function openPool(options: PoolOptions): Pool {
   }
 
   /** Takes an idle connection that is ready for the next message, or opens one. */
-  async function acquire(login: AccountLogin | null, signal: AbortSignal): Promise<Connection> {
+  async function acquire(login: AccountLogin | null, tracker: AttemptTracker): Promise<Connection> {
     closeUnusable(login);
     for (let connection = idle.pop(); connection; connection = idle.pop()) {
       if (!connection.needsReset) return connection;
       try {
-        await connection.session.reset(signal);
+        await connection.session.reset(tracker);
         return { ...connection, needsReset: false };
       } catch {
         // No message depends on this connection: the next one serves as well.
         connection.session.close();
       }
     }
-    return open(login, signal);
+    return open(login, tracker);
   }
 
-  async function open(login: AccountLogin | null, signal: AbortSignal): Promise<Connection> {
+  async function open(login: AccountLogin | null, tracker: AttemptTracker): Promise<Connection> {
     const sessionLogin = login?.createSessionLogin() ?? null;
     try {
-      const session = await openSession(options, sessionLogin?.auth ?? null, signal);
+      const session = await openSession(options, sessionLogin?.auth ?? null, tracker);
       return { session, login, sessionLogin, needsReset: false };
     } catch (error) {
       if (isRefusedLogin(error)) loginProvider?.reportRefused();
@@ -142,39 +135,31 @@ export function openPool(options: PoolOptions): Pool {
   }
 
   async function attempt(job: Job, tracker: AttemptTracker): Promise<PoolResult> {
-    const { progress, signal } = tracker;
-    let connection: Connection | undefined;
-    let reused = false;
+    const { progress } = tracker;
+    let connection: Connection;
     try {
-      connection = await acquire(loginProvider?.current() ?? null, signal);
-      const { session } = connection;
-      reused = session.messages > 0;
-      const message = new MailComposer(toMailOptions(job)).compile();
-      assertEnvelope(message, job);
-      const stream = tracker.track(message.createReadStream());
-      const info = await session.send(message.getEnvelope(), stream, signal);
-      if (isAcceptance(info, progress)) {
-        release(connection);
-        return { kind: 'accepted', info, progress };
-      }
-      // Replies are out of step: the server could read later commands as lines of a message.
-      session.close();
-      return { kind: 'failed', error: toInvalidReply(info), progress, reused, replaceable: false };
+      connection = await acquire(loginProvider?.current() ?? null, tracker);
     } catch (error) {
-      if (connection && isRefusal(error, progress)) release({ ...connection, needsReset: true });
-      else connection?.session.close();
-      const replaceable = reused && !progress.bodyStarted && !signal.aborted;
-      return { kind: 'failed', error, progress, reused, replaceable };
+      return { kind: 'no_session', error, progress, reused: false, replaceable: false };
     }
+    const { session } = connection;
+    const reused = session.messages > 0;
+    const message = await compose(job);
+    tracker.sessionReady();
+    const envelope = toEnvelope(job, message.needsSmtpUtf8);
+    const transaction = await session.send(envelope, message.slices(), tracker);
+    if (session.isOpen) release({ ...connection, needsReset: transaction.kind === 'refused' });
+    const replaceable = reused && !progress.bodyStarted && !tracker.isAborted;
+    return { kind: 'transaction', transaction, progress, reused, replaceable };
   }
 
   return {
     server: `${options.host}:${options.port}`,
     send: (job, observer) => runTracked(observer, (tracker) => attempt(job, tracker)),
     verify: () =>
-      runTracked(undefined, async ({ signal }) => {
+      runTracked(undefined, async (tracker) => {
         try {
-          const { session } = await open(loginProvider?.current() ?? null, signal);
+          const { session } = await open(loginProvider?.current() ?? null, tracker);
           session.quit();
           return null;
         } catch (error) {
@@ -195,29 +180,15 @@ export function openPool(options: PoolOptions): Pool {
   };
 }
 
-/**
- * Nodemailer treats any reply that begins with 2, at any time, as a final reply that accepts the
- * message.
- */
-function isAcceptance(info: SMTPConnectionSendInfo, { bodyEnded }: AttemptProgress): boolean {
-  const { code } = parseReply(info.response);
-  return bodyEnded && code >= 200 && code < 300;
-}
-
-/**
- * True if the server refused the message in its turn: the session can be reused unless the server
- * closed it.
- */
-function isRefusal(error: unknown, { bodyStarted, bodyEnded }: AttemptProgress): boolean {
-  const response = error instanceof Error && 'response' in error ? String(error.response) : '';
-  return parseReply(response).code >= 400 && bodyStarted === bodyEnded;
+/** Non-ASCII addresses need SMTPUTF8 in the envelope, too. */
+function toEnvelope({ envelope, recipients }: Job, headerNeedsSmtpUtf8: boolean): TransactionEnvelope {
+  const from = toAddrSpec(envelope.from.email);
+  const to = recipients.map(toAddrSpec);
+  const needsSmtpUtf8 = headerNeedsSmtpUtf8 || [from, ...to].some((address) => !/^[ -~]*$/.test(address));
+  return { from, to, needsSmtpUtf8 };
 }
 
 /** Also true if no access token was obtained. */
 function isRefusedLogin(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EAUTH';
-}
-
-function toInvalidReply({ response }: SMTPConnectionSendInfo): Error {
-  return Object.assign(new Error('Message failed'), { code: 'EMESSAGE', command: 'DATA', response });
 }

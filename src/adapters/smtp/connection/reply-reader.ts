@@ -1,70 +1,77 @@
-/** A complete reply of a server (RFC 5321, section 4.2): its code, and its lines joined by LF, as received. */
+/** A complete reply (RFC 5321, section 4.2): its code, and its lines joined by LF. */
 export interface RawReply {
   readonly code: number;
   readonly text: string;
 }
 
-/** A server that extends a reply further than this is not speaking SMTP. */
+/** A longer reply is not accepted. */
 const MAX_REPLY_BYTES = 64 * 1024;
+const MAX_QUOTED_BYTES = 512;
 const REPLY_LINE = /^([2-5]\d\d)(?:([ -])|$)/;
 
-/** What bytes from a server came to. */
 export type ReplyEvent =
   | { readonly kind: 'reply'; readonly reply: RawReply }
-  /** The bytes are no SMTP reply; `text` is what was received. */
-  | { readonly kind: 'garbage'; readonly text: string };
+  /** The bytes are not an SMTP reply. */
+  | { readonly kind: 'invalid'; readonly text: string };
 
-/** Cuts what a server sends into replies. Every line of a reply must have the same code. */
+/** Cuts the bytes that a server sends into replies. All lines of a reply must have the same code. */
 export interface ReplyReader {
-  /** Calls the listener with each complete reply, in order; after garbage it must not be used again. */
+  /** Calls the listener with each complete reply, in order. Ignores everything after invalid bytes. */
   push(chunk: Buffer): void;
-  /** Whether bytes wait for the rest of their reply. */
-  readonly hasPartialReply: boolean;
-  /** The beginning of a reply that has not ended. */
-  readonly partial: string;
+  /** Whether bytes follow the reply that was last passed to the listener. */
+  readonly hasMore: boolean;
+  /** The start of a reply that is not complete, without white space around it. */
+  readonly incomplete: string;
 }
 
-export function createReplyReader(onEvent: (event: ReplyEvent) => void): ReplyReader {
+export function createReplyReader(listener: (event: ReplyEvent) => void): ReplyReader {
   let rest = '';
   let lines: string[] = [];
-  let code = '';
-  let failed = false;
+  let length = 0;
+  let isInvalid = false;
 
-  function fail(text: string) {
-    failed = true;
-    onEvent({ kind: 'garbage', text });
+  function fail() {
+    isInvalid = true;
+    listener({ kind: 'invalid', text: [...lines, rest].join('\n').slice(0, MAX_QUOTED_BYTES) });
   }
 
-  function readLine(line: string) {
-    // An empty line between replies is passed over.
+  function handleLine(line: string) {
+    // Empty lines between replies are skipped.
     if (line === '' && lines.length === 0) return;
-    const match = REPLY_LINE.exec(line);
+    const [, code, separator] = REPLY_LINE.exec(line) ?? [];
     lines.push(line);
-    if (match === null || (lines.length > 1 && match[1] !== code)) return fail(lines.join('\n'));
-    code = match[1] as string;
-    if (match[2] === '-') return;
+    length += line.length;
+    if (code === undefined || !(lines[0] as string).startsWith(code)) return fail();
+    if (separator === '-') return;
     const text = lines.join('\n');
     lines = [];
-    onEvent({ kind: 'reply', reply: { code: Number(code), text } });
+    length = 0;
+    listener({ kind: 'reply', reply: { code: Number(code), text: decode(text) } });
   }
 
   return {
     push(chunk) {
-      if (failed) return;
+      if (isInvalid) return;
       rest += chunk.toString('latin1');
-      if (rest.length > MAX_REPLY_BYTES) return fail(rest.slice(0, 512));
-      for (let end = rest.indexOf('\n'); end !== -1 && !failed; end = rest.indexOf('\n')) {
-        const line = rest.slice(0, rest.charAt(end - 1) === '\r' ? end - 1 : end);
+      for (let end = rest.indexOf('\n'); end !== -1 && !isInvalid; end = rest.indexOf('\n')) {
+        const line = rest.slice(0, end > 0 && rest[end - 1] === '\r' ? end - 1 : end);
         rest = rest.slice(end + 1);
-        readLine(line);
+        handleLine(line);
       }
-      if (lines.length > 1000) fail(lines.slice(0, 5).join('\n'));
+      if (!isInvalid && rest.length + length > MAX_REPLY_BYTES) fail();
     },
-    get hasPartialReply() {
+    get hasMore() {
       return rest !== '' || lines.length > 0;
     },
-    get partial() {
-      return [...lines, rest].join('\n').trim();
+    get incomplete() {
+      return decode([...lines, rest].join('\n').trim());
     },
   };
+}
+
+/** Replies may be in UTF-8 (RFC 6531, section 3.7.4). Returns other bytes as Latin-1. */
+function decode(text: string): string {
+  if (!/[^\0-\x7f]/.test(text)) return text;
+  const decoded = Buffer.from(text, 'latin1').toString();
+  return decoded.includes('\ufffd') ? text : decoded;
 }

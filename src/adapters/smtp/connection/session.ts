@@ -1,103 +1,109 @@
-import type { Readable } from 'node:stream';
-import type {
-  SMTPConnectionAuth,
-  SMTPConnectionSendInfo,
-  SMTPEnvelope,
-} from 'nodemailer/lib/smtp-connection';
+import type { SMTPConnectionAuth } from 'nodemailer/lib/smtp-connection';
 import XOAuth2 from 'nodemailer/lib/xoauth2';
 import type { SessionAuth } from '../auth/login.ts';
 import { type ServerOptions, toConnectionOptions } from '../server-options.ts';
+import type { AttemptTracker } from './attempt-tracker.ts';
 import { StrictConnection } from './strict-connection.ts';
+import {
+  createTransactionClient,
+  SessionError,
+  type TransactionEnvelope,
+  type TransactionResult,
+} from './transaction.ts';
 
-/**
- * A connection to a server, encrypted and logged in. Methods reject with nodemailer's error, or
- * with code EABORT if the signal is aborted. After EABORT the session must be closed.
- */
+/** A connection to a server, encrypted and logged in. */
 export interface Session {
   /** False once the connection has ended. */
   readonly isOpen: boolean;
   /** Number of messages passed to `send`. */
   readonly messages: number;
-  /**
-   * Sends a message. Nodemailer reads `content` once the server asks for it, and sends the dot when
-   * the stream has ended.
-   */
-  send(envelope: SMTPEnvelope, content: Readable, signal: AbortSignal): Promise<SMTPConnectionSendInfo>;
-  /** Sends RSET, which must follow a refusal before the next message. */
-  reset(signal: AbortSignal): Promise<void>;
+  /** Runs one transaction. Never rejects. If the tracker is aborted, the session is closed. */
+  send(
+    envelope: TransactionEnvelope,
+    slices: Iterable<Buffer>,
+    tracker: AttemptTracker,
+  ): Promise<TransactionResult>;
+  /** Sends RSET, which must follow a refusal before the next message. Rejects with a SessionError. */
+  reset(tracker: AttemptTracker): Promise<void>;
   quit(): void;
   close(): void;
 }
 
 /**
- * Connects, and logs in unless `auth` is null. Does not use nodemailer's pool, which hides the 421
- * with which a server rejects a reused connection.
+ * Connects, and logs in unless `auth` is null, by nodemailer's connection. Transactions then run on
+ * its socket.
+ *
+ * @throws nodemailer's error, or a SessionError with code EABORT if the tracker is aborted
  */
 export async function openSession(
   options: ServerOptions,
   auth: SessionAuth | null,
-  signal: AbortSignal,
+  tracker: AttemptTracker,
 ): Promise<Session> {
   const connection = new StrictConnection(toConnectionOptions(options), options.resolve);
   // Each step has its own error listener. Errors between steps show as a closed connection.
   connection.on('error', () => {});
-  let isOpen = true;
-  let messages = 0;
-  connection.once('end', () => {
-    isOpen = false;
-  });
-
-  /**
-   * Runs one exchange. It ends with its callback, with an error or the end of the connection, or
-   * with the signal.
-   */
-  function step<Result>(
-    begin: (done: (error?: Error | null, result?: Result) => void) => void,
-    stepSignal: AbortSignal,
-  ): Promise<Result> {
-    const { promise, resolve, reject } = Promise.withResolvers<Result>();
-    const done = (error?: Error | null, result?: Result) =>
-      error ? reject(error) : resolve(result as Result);
-    // The callback may come after `end`, with a more specific error.
-    const onEnd = () =>
-      setImmediate(reject, Object.assign(new Error('Connection closed'), { code: 'ECONNECTION' }));
-    const onAbort = () => reject(Object.assign(new Error('Aborted'), { code: 'EABORT' }));
-    connection.on('error', done);
-    connection.once('end', onEnd);
-    stepSignal.addEventListener('abort', onAbort);
-    if (stepSignal.aborted) onAbort();
-    else begin(done);
-    return promise.finally(() => {
-      connection.off('error', done);
-      connection.off('end', onEnd);
-      stepSignal.removeEventListener('abort', onAbort);
-    });
-  }
-
   try {
-    await step((done) => connection.connect(done), signal);
-    if (auth) await step((done) => connection.login(toLogin(auth), done), signal).catch(markLoginFailure);
+    await step(connection, tracker, (done) => connection.connect(done));
+    if (auth) {
+      await step(connection, tracker, (done) => connection.login(toLogin(auth), done)).catch(
+        markLoginFailure,
+      );
+    }
   } catch (error) {
     connection.close();
     throw error;
   }
+  const client = createTransactionClient(...connection.detach());
+  const abort = () => client.close(aborted());
+  let messages = 0;
   return {
     get isOpen() {
-      return isOpen;
+      return client.isOpen;
     },
     get messages() {
       return messages;
     },
-    send(envelope, content, sendSignal) {
+    async send(envelope, slices, sendTracker) {
       messages += 1;
-      return step((done) => connection.send(envelope, content, done), sendSignal);
+      sendTracker.setAbortHandler(abort);
+      const result = await client.send(envelope, slices, sendTracker);
+      sendTracker.setAbortHandler(null);
+      return result;
     },
-    async reset(resetSignal) {
-      await step((done) => connection.reset(done), resetSignal);
+    async reset(resetTracker) {
+      resetTracker.setAbortHandler(abort);
+      await client.reset();
+      resetTracker.setAbortHandler(null);
     },
-    quit: () => connection.quit(),
-    close: () => connection.close(),
+    quit: client.quit,
+    close: () => client.close(),
   };
+}
+
+/** Runs one exchange. It ends with its callback, with the connection, or when the tracker is aborted. */
+function step<Result>(
+  connection: StrictConnection,
+  tracker: AttemptTracker,
+  begin: (done: (error?: Error | null, result?: Result) => void) => void,
+): Promise<Result> {
+  const { promise, resolve, reject } = Promise.withResolvers<Result>();
+  const done = (error?: Error | null, result?: Result) => (error ? reject(error) : resolve(result as Result));
+  // The callback may come after `end`, with a more specific error.
+  const onEnd = () => setImmediate(reject, new SessionError('ECONNECTION', 'Connection closed'));
+  connection.on('error', done);
+  connection.once('end', onEnd);
+  tracker.setAbortHandler(() => reject(aborted()));
+  if (!tracker.isAborted) begin(done);
+  return promise.finally(() => {
+    connection.off('error', done);
+    connection.off('end', onEnd);
+    tracker.setAbortHandler(null);
+  });
+}
+
+function aborted(): SessionError {
+  return new SessionError('EABORT', 'Aborted');
 }
 
 /** Marks the error as one of the login: the server may count even a broken exchange as a login. */

@@ -1,4 +1,4 @@
-import type { LookupFunction } from 'node:net';
+import type { LookupFunction, Socket } from 'node:net';
 import SMTPConnection, { type SMTPConnectionConnectOptions } from 'nodemailer/lib/smtp-connection';
 import type { Resolve, toConnectionOptions } from '../server-options.ts';
 
@@ -14,13 +14,17 @@ interface Internals {
   readonly _responseQueue: readonly string[];
   /** An incomplete line. */
   readonly _remainder: string;
-  /** Set from 354 until the final dot is written. */
-  readonly _currentDataStream: unknown;
+  readonly _socket: Socket;
+  readonly _supportedExtensions: readonly string[];
+  readonly _onSocketData: (chunk: Buffer) => void;
+  readonly _onSocketError: (error: Error) => void;
+  readonly _onSocketClose: () => void;
+  readonly _onSocketEnd: () => void;
+  readonly _onSocketTimeout: () => void;
   /** Deadline for connecting, as epoch ms. */
   readonly _connectionDeadline: number;
   _resolveAndConnect(options: SMTPConnectionConnectOptions, connect: (resolved: object) => void): void;
   _sendCommand(line: string, logged?: string): void;
-  _createSendStream(callback: unknown): unknown;
   _processResponse(): void;
   _onError(error: Error, code: string, response: false, command: string): void;
 }
@@ -37,15 +41,11 @@ interface PendingCommand {
 }
 
 const GREETING: PendingCommand = { command: 'the connection', validCodes: [220] };
-const MESSAGE: PendingCommand = { command: 'the message', validCodes: [250] };
 const VALID_CODES: Readonly<Record<string, readonly number[]>> = {
   STARTTLS: [220],
   AUTH: [235, 334],
   // The empty line after a challenge.
   '': [235],
-  RCPT: [250, 251, 252],
-  DATA: [354],
-  QUIT: [221],
 };
 const DEFAULT_CODES = [250];
 
@@ -56,9 +56,9 @@ const CONTINUATION_LINE = /^\d+-/;
  * Nodemailer's connection with strict checks of replies, resolving names as the operating system
  * does.
  *
- * Nodemailer treats any 2yz or 3yz reply as success. If a server replies 250 to DATA, it reads the
- * text of the message as commands, and sends mail to the addresses they name. Here, a reply that is
- * not valid for its command ends the session with EPROTOCOL before anything else is written.
+ * Nodemailer treats any 2yz or 3yz reply as success. Here, a reply that is not valid for its command
+ * ends the session with EPROTOCOL before anything else is written. Transactions run on the socket,
+ * after {@link StrictConnection.detach}.
  */
 export class StrictConnection extends Connection {
   readonly #pending: PendingCommand[] = [GREETING];
@@ -82,8 +82,7 @@ export class StrictConnection extends Connection {
         const lookup: LookupFunction = (_host, _options, callback) => callback(null, [...addresses]);
         Object.assign(options, { lookup, autoSelectFamily: true });
         // Node's default of 250 ms per address is meant for a broken family. With a single family,
-        // each address gets an
-        // equal share of the time that is left.
+        // each address gets an equal share of the time that is left.
         if (new Set(addresses.map(({ family }) => family)).size === 1) {
           const shareMs = Math.floor((this._connectionDeadline - Date.now()) / addresses.length);
           options.autoSelectFamilyAttemptTimeout = Math.max(shareMs, 10);
@@ -100,9 +99,21 @@ export class StrictConnection extends Connection {
     super._sendCommand(line, logged);
   }
 
-  override _createSendStream(callback: unknown): unknown {
-    this.#pending.push(MESSAGE);
-    return super._createSendStream(callback);
+  /**
+   * Returns the socket and the extensions of the server. From now on this object neither reads the
+   * socket nor closes it. Bytes that the server has sent already are passed to the next reader.
+   */
+  detach(): [socket: Socket, extensions: readonly string[]] {
+    const { _socket: socket, _supportedExtensions: extensions } = this;
+    socket.off('data', this._onSocketData);
+    socket.off('error', this._onSocketError);
+    socket.off('close', this._onSocketClose);
+    socket.off('end', this._onSocketEnd);
+    socket.off('timeout', this._onSocketTimeout);
+    socket.setTimeout(0);
+    const unread = [...this._responseQueue, this._remainder].join('\r\n');
+    if (unread !== '') socket.unshift(Buffer.from(unread, 'latin1'));
+    return [socket, extensions];
   }
 
   override _processResponse(): void {
@@ -120,23 +131,14 @@ export class StrictConnection extends Connection {
       );
       return;
     }
-    const isEarly = answeredCommand === MESSAGE && this.#isWriting;
     super._processResponse();
-    // The message was refused before its end: the rest of it must not be written.
-    if (isEarly) this.close();
   }
 
-  get #isWriting(): boolean {
-    return Boolean(this._currentDataStream);
-  }
-
-  #isValidReply({ command, validCodes }: PendingCommand, lines: readonly string[]): boolean {
+  #isValidReply({ validCodes }: PendingCommand, lines: readonly string[]): boolean {
     const [code, ...otherCodes] = new Set(lines.map((line) => REPLY_LINE.exec(line)?.[1]));
     if (code === undefined || otherCodes.length > 0) return false;
     if (Number(code) >= 400) return true;
-    // A reply that arrives before the message was sent cannot be about it.
-    if (command === 'DATA' && (this._responseQueue.length > 1 || this._remainder !== '')) return false;
-    return validCodes.includes(Number(code)) && !this.#isWriting;
+    return validCodes.includes(Number(code));
   }
 }
 

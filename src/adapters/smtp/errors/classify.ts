@@ -133,7 +133,7 @@ function adjustToStage(stage: Stage, { code }: SmtpReply, classification: Classi
  * Selects one fault when every recipient was refused. A fault that a retry can fix comes first,
  * then the reason that all recipients share, then `recipients_rejected`.
  */
-function selectDecisive(faults: readonly Fault[]): Fault {
+export function selectDecisive(faults: readonly Fault[]): Fault {
   const temporary =
     faults.find(({ scope }) => scope === 'account') ?? faults.find(({ retryable }) => retryable);
   const [first] = faults as [Fault];

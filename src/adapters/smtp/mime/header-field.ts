@@ -68,7 +68,9 @@ export function parameterized(
 /** A phrase and an address in angle brackets; the address alone if there is no name. */
 function mailbox({ email, name }: Address): string[] {
   const address = toAddrSpec(email);
-  return name ? [...phrase(name), `<${address}>`] : [address];
+  if (name) return [...phrase(name), `<${address}>`];
+  // Some readers do not expect quotes outside of angle brackets.
+  return [address.startsWith('"') ? `<${address}>` : address];
 }
 
 /** RFC 5322, section 3.2.5: atoms, a quoted string, or encoded words. */
