@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { textOf } from '../../src/adapters/smtp/mime/mail-options.ts';
+import { textOf } from '../../src/adapters/smtp/mime/text-of-html.ts';
 import { CRM, CRM_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
 import { openWatchedTemplates } from '../helpers/templates.ts';

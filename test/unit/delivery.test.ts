@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { advance, isSettled, STATUSES, type Status } from '../../src/core/delivery/delivery.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { advance, amend, isSettled, STATUSES, type Status } from '../../src/core/delivery/delivery.ts';
+import { toJob } from '../../src/core/delivery/outcome.ts';
+import { aDelivery, aMessage } from '../helpers/delivery.ts';
 
 const SETTLED: readonly Status[] = ['sent', 'partially_sent', 'failed', 'uncertain', 'canceled', 'expired'];
 
@@ -43,5 +44,24 @@ describe('the state machine', () => {
         if (!isGivenUp) expect(() => advance(aDelivery({ status: from }), to)).toThrow(/cannot go/);
       }
     }
+  });
+});
+
+describe('the date of a job', () => {
+  const dateOf = (delivery: ReturnType<typeof aDelivery>) => toJob(delivery, aMessage().content, []).date;
+
+  test('is when the message was accepted, or is scheduled for if that is later', () => {
+    expect(dateOf(aDelivery({ createdAt: 1000 }))).toBe(1000);
+    expect(dateOf(aDelivery({ createdAt: 1000, scheduledAt: 5000 }))).toBe(5000);
+    expect(dateOf(aDelivery({ createdAt: 1000, scheduledAt: 500 }))).toBe(1000);
+  });
+
+  test('follows a new schedule, and is the same for all attempts', () => {
+    const scheduled = aDelivery({ createdAt: 1000, scheduledAt: 5000, status: 'scheduled' });
+    const rescheduled = amend(scheduled, { scheduledAt: 9000 });
+    const deferred = advance(advance(advance(rescheduled, 'queued'), 'sending'), 'deferred', {
+      nextAttemptAt: 20_000,
+    });
+    expect([rescheduled, deferred].map(dateOf)).toEqual([9000, 9000]);
   });
 });

@@ -142,7 +142,7 @@ function toOutcome(poolResult: PoolResult, job: Job, server: string): Outcome {
     const marked = withNoSession(fault, failedEarly);
     return { accepted: [], refused, reply: marked.error.smtp, fault: marked, server };
   };
-  if (poolResult.kind === 'no_session') return failed(classify(poolResult.error, progress), []);
+  if (poolResult.kind === 'failed') return failed(classify(poolResult.error, progress), []);
   const { transaction } = poolResult;
   const refused = transaction.refused.map(({ index, reply }) => ({
     email: job.recipients[index] as string,

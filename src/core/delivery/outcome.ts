@@ -1,17 +1,30 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Content, Envelope } from '../message/message.ts';
-import type { DeliveryError, SmtpReply } from './delivery.ts';
+import type { Delivery, DeliveryError, SmtpReply } from './delivery.ts';
 
 /** What one attempt needs, as plain data that could cross a thread. */
 export interface Job {
   readonly id: string;
   readonly messageId: string;
-  /** Epoch ms. Becomes the Date header; fixed, so that all attempts are byte-identical. */
+  /**
+   * When the message was due for the first time, as epoch ms: the Date header. The same for all
+   * attempts, so that they are byte-identical.
+   */
   readonly date: number;
   readonly envelope: Envelope;
   readonly content: Content;
   /** The recipients that RCPT TO names: those of the envelope that are still pending. */
   readonly recipients: readonly string[];
+}
+
+/**
+ * Makes the job of a delivery.
+ *
+ * @param recipients of the envelope, those that RCPT TO is to name
+ */
+export function toJob(delivery: Delivery, content: Content, recipients: readonly string[]): Job {
+  const { id, messageId, createdAt, scheduledAt, envelope } = delivery;
+  return { id, messageId, date: Math.max(createdAt, scheduledAt ?? 0), envelope, content, recipients };
 }
 
 /** Why an attempt failed, and what follows. */

@@ -14,7 +14,7 @@ import {
   type Status,
 } from '../delivery/delivery.ts';
 import { encodeRecord } from '../delivery/delivery-codec.ts';
-import { CONNECTION_FAILURE_CODES, type Job, type Outcome } from '../delivery/outcome.ts';
+import { CONNECTION_FAILURE_CODES, type Job, type Outcome, toJob } from '../delivery/outcome.ts';
 import { ERRORS } from '../errors.ts';
 import type { Events } from '../events.ts';
 import type { DeliveryStore } from '../ports/delivery-store.ts';
@@ -139,7 +139,7 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
     const startedAt = performance.now();
     const sending = beginAttempt(delivery, user);
     if (!(await persist(delivery, sending, deps))) return await requeueNow(id, deps);
-    const outcome = await deps.transport.send(toJob(sending), permit);
+    const outcome = await deps.transport.send(jobOf(sending), permit);
     const pause = await permit.settle(outcome);
     await recordOutcome(sending, outcome, pause, performance.now() - startedAt, deps);
   } finally {
@@ -292,10 +292,9 @@ function endAttempt(sending: Delivery, outcome: Outcome): Attempt {
   return { ...running, endedAt: Date.now(), smtp: outcome.reply, error: outcome.fault?.error ?? null };
 }
 
-function toJob(delivery: Delivery): Job {
-  const { id, messageId, createdAt, envelope, content } = delivery;
-  if (!content) throw new Error(`${id} is due but has no content`);
-  return { id, messageId, date: createdAt, envelope, content, recipients: namedOf(delivery) };
+function jobOf(delivery: Delivery): Job {
+  if (!delivery.content) throw new Error(`${delivery.id} is due but has no content`);
+  return toJob(delivery, delivery.content, namedOf(delivery));
 }
 
 /**

@@ -1,5 +1,5 @@
 import type { Delivery } from '../delivery/delivery.ts';
-import type { Job } from '../delivery/outcome.ts';
+import { toJob } from '../delivery/outcome.ts';
 import { AppError } from '../errors.ts';
 import { type Content, recipientsOf } from '../message/message.ts';
 import type { Composed, Composer } from '../ports/composer.ts';
@@ -29,14 +29,10 @@ export async function composeWithin(
   content: Content,
   composer: Composer,
 ): Promise<Composed> {
-  const composed = await composer.compose(toJob(delivery, content));
+  const composed = await composer.compose(toJob(delivery, content, recipientsOf(delivery.envelope)));
   if (composed.size <= maxBytes) return composed;
   const detail = `The encoded message has ${composed.size} bytes; the maximum is ${maxBytes}.`;
   throw new AppError('message_too_large', { detail });
-}
-
-function toJob({ id, messageId, createdAt, envelope }: Delivery, content: Content): Job {
-  return { id, messageId, date: createdAt, envelope, content, recipients: recipientsOf(envelope) };
 }
 
 /** Bytes of line-broken base64 per byte of an attachment. */

@@ -5,11 +5,13 @@ import { strictObject } from '../validation/validation.ts';
 import { parsed } from './mailbox.ts';
 import { line } from './text.ts';
 
+/** Bounds the cost of parsing. */
 const MAX_URL_LENGTH = 2000;
 /**
- * A URL cannot be folded: with its angle brackets it must fit on one line (RFC 5322, section
- * 2.1.1).
+ * A URL cannot be folded. Encoded, with angle brackets, a blank before and a comma after it, it must
+ * fit on one line of 998 octets (RFC 5322, section 2.1.1).
  */
+const MAX_ENCODED_URL_LENGTH = 994;
 const MAX_MAILTO_LENGTH = 900;
 
 const httpsUrl = line(MAX_URL_LENGTH)
@@ -17,7 +19,11 @@ const httpsUrl = line(MAX_URL_LENGTH)
     error: 'Must be a complete https:// URL.',
     params: { code: 'invalid_url' },
   })
-  .transform((text) => new URL(text).href);
+  .transform((text) => new URL(text).href)
+  .refine(({ length }) => length <= MAX_ENCODED_URL_LENGTH, {
+    error: `Must have at most ${MAX_ENCODED_URL_LENGTH} characters once it is percent-encoded: shorten it.`,
+    params: { code: 'too_long' },
+  });
 
 /**
  * Parses the target of an unsubscribe email: an address, optionally followed by the query of a

@@ -32,8 +32,8 @@ export type PoolResult = {
   readonly replaceable: boolean;
 } & (
   | { readonly kind: 'transaction'; readonly transaction: TransactionResult }
-  /** There was no session: nodemailer's error, or a SessionError. */
-  | { readonly kind: 'no_session'; readonly error: unknown }
+  /** There was no transaction. */
+  | { readonly kind: 'failed'; readonly error: unknown }
 );
 
 export interface Pool {
@@ -140,17 +140,22 @@ export function openPool(options: PoolOptions): Pool {
     try {
       connection = await acquire(loginProvider?.current() ?? null, tracker);
     } catch (error) {
-      return { kind: 'no_session', error, progress, reused: false, replaceable: false };
+      return { kind: 'failed', error, progress, reused: false, replaceable: false };
     }
     const { session } = connection;
     const reused = session.messages > 0;
-    const message = await compose(job);
-    tracker.sessionReady();
-    const envelope = toEnvelope(job, message.needsSmtpUtf8);
-    const transaction = await session.send(envelope, message.slices(), tracker);
-    if (session.isOpen) release({ ...connection, needsReset: transaction.kind === 'refused' });
-    const replaceable = reused && !progress.bodyStarted && !tracker.isAborted;
-    return { kind: 'transaction', transaction, progress, reused, replaceable };
+    try {
+      const message = await compose(job);
+      tracker.sessionReady();
+      const envelope = toEnvelope(job, message.needsSmtpUtf8);
+      const transaction = await session.send(envelope, message.slices(), tracker);
+      if (session.isOpen) release({ ...connection, needsReset: transaction.kind === 'refused' });
+      const replaceable = reused && !progress.bodyStarted && !tracker.isAborted;
+      return { kind: 'transaction', transaction, progress, reused, replaceable };
+    } catch (error) {
+      session.close();
+      return { kind: 'failed', error, progress, reused, replaceable: false };
+    }
   }
 
   return {

@@ -75,7 +75,7 @@ async function textPart(subtype: string, text: string, boundary: string): Promis
 function filePart(file: Attachment): MimePart {
   const name = nameOf(file.filename);
   const disposition = file.contentId === null ? 'attachment' : 'inline';
-  return leaf(typeOf(file), { name }, encodeBytes(file.content), [
+  return leaf(mediaTypeOf(file), { name }, encodeBytes(file.content), [
     parameterized('Content-Disposition', disposition, { filename: name }),
     ...(file.contentId === null ? [] : [`Content-ID: <${file.contentId}>`]),
   ]);
@@ -104,7 +104,7 @@ function toMailto(target: string): string {
 }
 
 /** The media type of an attachment: the given one, or the one that its name stands for. */
-export function typeOf({ filename, contentType }: Pick<Attachment, 'filename' | 'contentType'>): string {
+export function mediaTypeOf({ filename, contentType }: Pick<Attachment, 'filename' | 'contentType'>): string {
   const type = (contentType ?? detectMimeType(nameOf(filename))).trim();
   // message/* and multipart/* may not be encoded (RFC 2046, 5.1 and 5.2.1), so arbitrary bytes would not survive in them.
   return /^(?:message|multipart)\//i.test(type) ? 'application/octet-stream' : type;

@@ -1,28 +1,26 @@
-import MailComposer from 'nodemailer/lib/mail-composer';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Composer } from '../../../core/ports/composer.ts';
-import { mediaTypeOf, toMailOptions } from './mail-options.ts';
+import { compose, mediaTypeOf } from './compose.ts';
 
 /** Composes messages as an attempt does, and only measures them. */
 export function createComposer(): Composer {
   return {
     async compose(job) {
-      const node = new MailComposer(toMailOptions(job)).compile();
-      const headers = parseHeaders(node.buildHeaders());
+      const { fields, slices } = await compose(job);
       let size = 0;
-      for await (const chunk of node.createReadStream()) size += (chunk as Buffer).length;
-      return { size, headers };
+      for (const slice of slices()) {
+        if (size > 0) await nextTurn();
+        size += slice.length;
+      }
+      return { size, headers: fields.map(parseField) };
     },
     typeOf: mediaTypeOf,
   };
 }
 
-/** Parses a header block and unfolds its lines (RFC 5322, 2.2.3). */
-function parseHeaders(block: string) {
-  return block
-    .replace(/\r\n(?=[ \t])/g, '')
-    .split('\r\n')
-    .map((line) => {
-      const colon = line.indexOf(':');
-      return { name: line.slice(0, colon), value: line.slice(colon + 1).trim() };
-    });
+/** Splits a header field, and unfolds its lines (RFC 5322, section 2.2.3). */
+function parseField(field: string) {
+  const colon = field.indexOf(':');
+  const value = field.slice(colon + 1).replace(/\r\n(?=[ \t])/g, '');
+  return { name: field.slice(0, colon), value: value.trim() };
 }

@@ -16,7 +16,12 @@ export type HeaderField = string;
  */
 export function unstructured(name: string, text: string): HeaderField {
   const words = splitBeforeBlanks(text);
-  return fold(name, isPlainText(text) ? words : encodeWhereNeeded(words, LINE_LENGTH - name.length - 2));
+  // Some readers keep the blank after a first line without words, so only necessity breaks there.
+  return fold(
+    name,
+    isPlainText(text) ? words : encodeWhereNeeded(words, LINE_LENGTH - name.length - 2),
+    MAX_LINE_OCTETS,
+  );
 }
 
 /** Encodes runs of words together: a reader drops the white space between two encoded words. */
@@ -132,18 +137,18 @@ function joinable(words: readonly string[]): string[] {
 }
 
 /**
- * RFC 5322, section 2.2.3: a line may break before white space.
+ * Folds a field (RFC 5322, section 2.2.3).
  *
  * @param words all but the first start with a blank
+ * @param firstLimit length of the first line up to which the first word stays on it
  */
-function fold(name: string, words: readonly string[]): HeaderField {
+function fold(name: string, words: readonly string[], firstLimit = LINE_LENGTH): HeaderField {
   let field = `${name}:`;
   let column = field.length;
-  words.forEach((word, i) => {
-    const text = i === 0 ? ` ${word}` : word;
+  words.forEach((word, index) => {
+    const text = index === 0 ? ` ${word}` : word;
     const octets = Buffer.byteLength(text);
-    // Some readers keep the blank of a first line without words, so only necessity breaks before the first.
-    if (column + octets > (i === 0 ? MAX_LINE_OCTETS : LINE_LENGTH)) {
+    if (column + octets > (index === 0 ? firstLimit : LINE_LENGTH)) {
       field += '\r\n';
       column = 0;
     }

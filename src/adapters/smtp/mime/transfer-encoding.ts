@@ -8,6 +8,9 @@ const MAX_LINE_OCTETS = 998;
 const ENCODED_LINE = 76;
 const BYTES_PER_BASE64_LINE = (ENCODED_LINE / 4) * 3;
 
+/** Quoted-printable, which people can read in a message's source, may be this much longer. */
+const QUOTED_PREFERENCE = 1.35;
+
 const TAB = 0x09;
 const LF = 0x0a;
 const CR = 0x0d;
@@ -37,8 +40,8 @@ export function encodeBytes(content: Uint8Array): EncodedBody {
 }
 
 /**
- * A text, in UTF-8 with CRLF line ends: unencoded if that is allowed, else in quoted-printable or base64,
- * whichever is shorter. A long text is scanned with turns of the event loop between.
+ * A text, in UTF-8 with CRLF line ends: unencoded if that is allowed, else in quoted-printable, or in
+ * base64 if that is much shorter. A long text is scanned with turns of the event loop between.
  *
  * @param boundary start of the boundaries in use: an unencoded text must not have it
  */
@@ -54,7 +57,7 @@ export async function encodeText(text: string, boundary: string): Promise<Encode
     };
   }
   const quotedSize = scan.canonical + 2 * scan.escapes + scan.canonical / (ENCODED_LINE / 3);
-  if (quotedSize <= base64Size(scan.canonical)) {
+  if (quotedSize <= base64Size(scan.canonical) * QUOTED_PREFERENCE) {
     return { encoding: 'quoted-printable', size: null, slices: () => toQuotedPrintable(bytes) };
   }
   return {
