@@ -307,7 +307,7 @@ describe('a header that Gmail refuses', () => {
         Array.from({ length: 50 }, (_, i) => [`X-${'n'.repeat(70)}-${i}`, '漢'.repeat(410)]),
       ),
       references: Array.from({ length: 100 }, (_, i) => `<${'r'.repeat(980)}${i}@x.example>`),
-      unsubscribe: { url: `https://a.example/${'u'.repeat(1900)}`, one_click: true },
+      unsubscribe: { url: `https://a.example/${'u'.repeat(970)}`, one_click: true },
       dry_run: true,
     });
     const { headers } = response.json() as { headers: { name: string; value: string }[] };

@@ -170,6 +170,13 @@ describe('what POST /send refuses', () => {
       'https',
     ],
     [
+      'an unsubscribe link that is too long for a header line once it is encoded',
+      { ...MAIL, unsubscribe: { url: `https://a.example/${'ü'.repeat(170)}` } },
+      '/unsubscribe/url',
+      'too_long',
+      'at most 994 characters once it is percent-encoded',
+    ],
+    [
       'one-click without a link',
       { ...MAIL, unsubscribe: { email: 'u@a.example', one_click: true } },
       '/unsubscribe/one_click',

@@ -44,7 +44,7 @@ beforeAll(async () => {
   const expires_at = new Date(Date.now() + 500).toISOString();
   await service.send({ ...MAIL, to: 'greylisted+late@simulator.test', expires_at });
   const { id } = (await service.send({ ...MAIL, to: 'greylisted@simulator.test' })).body;
-  await waitFor('message.deferred');
+  await vi.waitFor(async () => expect((await service.get(id)).status).toBe('deferred'), { timeout: 10_000 });
   await service.request(`/messages/${id}/cancel`, { method: 'POST' });
   for (const type of types.filter((one) => one.startsWith('message.'))) await waitFor(type);
 

@@ -73,8 +73,7 @@ export async function openSession(
     },
     async reset(resetTracker) {
       resetTracker.setAbortHandler(abort);
-      await client.reset();
-      resetTracker.setAbortHandler(null);
+      await client.reset().finally(() => resetTracker.setAbortHandler(null));
     },
     quit: client.quit,
     close: () => client.close(),

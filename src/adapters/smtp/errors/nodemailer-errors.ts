@@ -3,7 +3,7 @@ import type { Classification } from './gmail-replies.ts';
 import { parseReply, toOneLine } from './reply-parser.ts';
 import { classifyTokenError, TOKEN_ENDPOINT_UNREACHABLE } from './token-errors.ts';
 
-/** How far an attempt has come, as seen from the message stream. */
+/** How far an attempt has come. */
 export interface AttemptProgress {
   /** Connected, encrypted and logged in: the message is about to be sent. */
   readonly sessionReady: boolean;

@@ -13,7 +13,7 @@ const HIDDEN = ['display:none', 'display: none', 'visibility:hidden', 'visibilit
   .concat('[hidden]');
 
 /** Invisible characters in a row, which pad a preheader. A single one can belong to a word. */
-const PADDING = /(?:[\u00ad\u034f\u200b\u200c\u2060\ufeff][ \u00a0\u2007]*){3,}/g;
+const PADDING = /(?:(?:\u00ad|\u034f|\u200b|\u200c|\u2060|\ufeff)[ \u00a0\u2007]*){3,}/g;
 
 const convert = compile({
   wordwrap: 78,
