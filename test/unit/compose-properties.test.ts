@@ -140,77 +140,83 @@ const aJob: fc.Arbitrary<Job> = fc
 const toLf = (text: string) => text.replace(/\r\n|\r|\n/g, '\n');
 const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
-test(`${MESSAGES} messages read in Python's email and in postal-mime as they were asked for`, {
-  timeout: 600_000,
-}, async () => {
-  const jobs = fc.sample(aJob, MESSAGES);
-  const messages = await Promise.all(
-    jobs.map(async (job) => Buffer.concat([...(await compose(job)).slices()])),
-  );
-  const input = Buffer.concat(messages.flatMap((bytes) => [Buffer.from(`${bytes.length}\n`), bytes]));
-  const { stdout, stderr } = spawnSync('python3', ['test/helpers/read-mail.py'], {
-    input,
-    maxBuffer: 2 ** 30,
-  });
-  expect(String(stderr)).toBe('');
-  const read = String(stdout)
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line));
-  for (const [i, job] of jobs.entries()) {
-    const { envelope, content } = job;
-    const bytes = messages[i] as Buffer;
-    const lines = bytes.toString('latin1').split('\r\n');
-    const context = JSON.stringify(job);
-    expect(lines.join('').search(/[\r\n]/), context).toBe(-1);
-    expect(Math.max(...lines.map((line) => line.length)), context).toBeLessThanOrEqual(998);
-    expect(lines.at(-1)).toBe('');
-    const head = lines.slice(0, lines.indexOf(''));
-    expect(
-      head.filter((line) => line.trim() === ''),
-      context,
-    ).toEqual([]);
+const hasPython = spawnSync('python3', ['--version']).status === 0 || process.env.CI === 'true';
 
-    const python = read[i];
-    expect(python.defects, context).toEqual([]);
-    expect(python.subject.trim(), context).toBe(envelope.subject);
-    expect(python.headers, context).toEqual([['X-Ref', content.headers['X-Ref']]]);
-    const boxes = (list: readonly { email: string; name: string | null }[]) =>
-      list.map(({ email: address, name }) => [name ?? '', address]);
-    // Python keeps blanks between two encoded words of a phrase.
-    const close = ([name, address]: readonly string[]) => [
-      name?.replace(/\s/g, ''),
-      address?.replace(/^"(.*)"@/, '$1@'),
-    ];
-    const closeBoxes = (list: readonly { email: string; name: string | null }[]) => plain(boxes(list));
-    const plain = (list: readonly (readonly string[])[]) => list.map(close);
-    expect(plain(python.from), context).toEqual(closeBoxes([envelope.from]));
-    expect(plain(python.to), context).toEqual(closeBoxes(envelope.to));
-    expect(plain(python.cc), context).toEqual(closeBoxes(envelope.cc));
-    expect(plain(python.reply_to), context).toEqual(closeBoxes(content.replyTo));
-    expect(python.references ?? [], context).toEqual(content.references);
-    const files = python.parts.filter(([, name]: [string, string | null]) => name !== null);
-    expect(files.map((part: string[]) => [part[1], part[4]]).toSorted(), context).toEqual(
-      content.attachments
-        .map((file) => [file.filename.trim() || 'attachment', hash(file.content)])
-        .toSorted(),
+test.runIf(hasPython)(
+  `${MESSAGES} messages read in Python's email and in postal-mime as they were written (skipped without python3)`,
+  {
+    timeout: 600_000,
+  },
+  async () => {
+    const jobs = fc.sample(aJob, MESSAGES);
+    const messages = await Promise.all(
+      jobs.map(async (job) => Buffer.concat([...(await compose(job)).slices()])),
     );
+    const input = Buffer.concat(messages.flatMap((bytes) => [Buffer.from(`${bytes.length}\n`), bytes]));
+    const { stdout, stderr } = spawnSync('python3', ['test/helpers/read-mail.py'], {
+      input,
+      maxBuffer: 2 ** 30,
+    });
+    expect(String(stderr)).toBe('');
+    const read = String(stdout)
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    for (const [i, job] of jobs.entries()) {
+      const { envelope, content } = job;
+      const bytes = messages[i] as Buffer;
+      const lines = bytes.toString('latin1').split('\r\n');
+      const context = JSON.stringify(job);
+      expect(lines.join('').search(/[\r\n]/), context).toBe(-1);
+      expect(Math.max(...lines.map((line) => line.length)), context).toBeLessThanOrEqual(998);
+      expect(lines.at(-1)).toBe('');
+      const head = lines.slice(0, lines.indexOf(''));
+      expect(
+        head.filter((line) => line.trim() === ''),
+        context,
+      ).toEqual([]);
 
-    const textHash = (type: string) =>
-      python.parts.find((part: string[]) => part[0] === type && part[1] === null)?.[4];
-    const canonical = (text: string) => hash(Buffer.from(toLf(text).replaceAll('\n', '\r\n')));
-    const single = content.html === null && content.attachments.length === 0;
-    if (content.text !== null && !single)
-      expect(textHash('text/plain'), context).toBe(canonical(content.text));
-    if (content.html !== null) expect(textHash('text/html'), context).toBe(canonical(content.html));
+      const python = read[i];
+      expect(python.defects, context).toEqual([]);
+      expect(python.subject.trim(), context).toBe(envelope.subject);
+      expect(python.headers, context).toEqual([['X-Ref', content.headers['X-Ref']]]);
+      const boxes = (list: readonly { email: string; name: string | null }[]) =>
+        list.map(({ email: address, name }) => [name ?? '', address]);
+      // Python keeps blanks between two encoded words of a phrase.
+      const close = ([name, address]: readonly string[]) => [
+        name?.replace(/\s/g, ''),
+        address?.replace(/^"(.*)"@/, '$1@'),
+      ];
+      const closeBoxes = (list: readonly { email: string; name: string | null }[]) => plain(boxes(list));
+      const plain = (list: readonly (readonly string[])[]) => list.map(close);
+      expect(plain(python.from), context).toEqual(closeBoxes([envelope.from]));
+      expect(plain(python.to), context).toEqual(closeBoxes(envelope.to));
+      expect(plain(python.cc), context).toEqual(closeBoxes(envelope.cc));
+      expect(plain(python.reply_to), context).toEqual(closeBoxes(content.replyTo));
+      expect(python.references ?? [], context).toEqual(content.references);
+      const files = python.parts.filter(([, name]: [string, string | null]) => name !== null);
+      expect(files.map((part: string[]) => [part[1], part[4]]).toSorted(), context).toEqual(
+        content.attachments
+          .map((file) => [file.filename.trim() || 'attachment', hash(file.content)])
+          .toSorted(),
+      );
 
-    const mail = await PostalMime.parse(bytes, { attachmentEncoding: 'arraybuffer' });
-    expect(mail.subject ?? '', context).toBe(envelope.subject);
-    expect(
-      mail.to?.map(({ name, address = '' }) => [name, address.replace(/^"(.*)"@/, '$1@')]),
-      context,
-    ).toEqual(boxes(envelope.to));
-    const words = (text: string | undefined) => (text ?? '').replace(/\s+/g, ' ').trim();
-    if (content.html !== null) expect(words(mail.html), context).toBe(words(content.html));
-  }
-});
+      const textHash = (type: string) =>
+        python.parts.find((part: string[]) => part[0] === type && part[1] === null)?.[4];
+      const canonical = (text: string) => hash(Buffer.from(toLf(text).replaceAll('\n', '\r\n')));
+      const single = content.html === null && content.attachments.length === 0;
+      if (content.text !== null && !single)
+        expect(textHash('text/plain'), context).toBe(canonical(content.text));
+      if (content.html !== null) expect(textHash('text/html'), context).toBe(canonical(content.html));
+
+      const mail = await PostalMime.parse(bytes, { attachmentEncoding: 'arraybuffer' });
+      expect(mail.subject ?? '', context).toBe(envelope.subject);
+      expect(
+        mail.to?.map(({ name, address = '' }) => [name, address.replace(/^"(.*)"@/, '$1@')]),
+        context,
+      ).toEqual(boxes(envelope.to));
+      const words = (text: string | undefined) => (text ?? '').replace(/\s+/g, ' ').trim();
+      if (content.html !== null) expect(words(mail.html), context).toBe(words(content.html));
+    }
+  },
+);

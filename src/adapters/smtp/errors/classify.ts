@@ -34,13 +34,11 @@ const MAX_DETAIL = 400;
  * server may have accepted the message anyway. Total: any thrown value results in a Fault, whose
  * texts contain no secret, certificate or stack.
  *
- * @param error what nodemailer rejected with, or one of its `rejectedErrors`
+ * @param error nodemailer's error, or a SessionError
  */
 export function classify(error: unknown, progress: AttemptProgress): Fault {
   const parsed = parseError(error);
-  const { reply, rejectedErrors, duringLogin } = parsed;
-  if (rejectedErrors.length > 0)
-    return selectDecisive(rejectedErrors.map((rejected) => classify(rejected, progress)));
+  const { reply, duringLogin } = parsed;
   if (reply.code >= 400) return classifyReply(reply, stageOf(parsed, progress));
   const { classification, detail } = classifyWithoutReply(parsed, progress);
   const fault = toFault(duringLogin ? toLoginFault(classification) : classification, detail, null);

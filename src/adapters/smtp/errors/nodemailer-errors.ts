@@ -29,8 +29,6 @@ export interface ParsedError {
   readonly responseText: string;
   /** The same response parsed as an SMTP reply; its code is 0 if it is not one. */
   readonly reply: SmtpReply;
-  /** One error per recipient, if every recipient was refused. */
-  readonly rejectedErrors: readonly unknown[];
   /** The failure happened during the login. */
   readonly duringLogin: boolean;
 }
@@ -54,7 +52,6 @@ export function parseError(error: unknown): ParsedError {
       .filter(Boolean),
     responseText: toOneLine([response]),
     reply: parseReply(response),
-    rejectedErrors: arrayProperty(error, 'rejectedErrors'),
     duringLogin: propertyOf(error, 'duringLogin') === true,
   };
 }
