@@ -148,11 +148,7 @@ function stageOf(
   { sessionReady, bodyStarted }: AttemptProgress,
 ): Stage {
   if (code === 'EAUTH' || duringLogin) return command === 'AUTH XOAUTH2' ? 'oauth' : 'auth';
-  if (code === 'EMESSAGE') return 'message';
   if (command === 'STARTTLS') return 'starttls';
-  if (command === 'MAIL FROM') return 'mail';
-  if (command === 'RCPT TO') return 'rcpt';
-  if (command === 'DATA') return 'data';
   // An unexpected 421, or a refusal cut short because the connection closed.
   if (!sessionReady) return 'session';
   return bodyStarted ? 'message' : 'data';

@@ -64,7 +64,7 @@ export interface ClassifiedError {
 
 /** Classifies an error that was not caused by a 4yz or 5yz reply. */
 export function classifyWithoutReply(error: ParsedError, progress: AttemptProgress): ClassifiedError {
-  const { code, command, message, responseText, systemCodes } = error;
+  const { code, message, responseText, systemCodes } = error;
   const when = describeProgress(progress);
   switch (code) {
     case 'EDNS':
@@ -97,9 +97,7 @@ export function classifyWithoutReply(error: ParsedError, progress: AttemptProgre
       if (message === 'Connection closed unexpectedly') return connectionLost(when);
       return { classification: account('tls_failed'), detail: `TLS could not be set up: ${message}` };
     case 'EPROTOCOL':
-    case 'EENVELOPE':
-    case 'EMESSAGE':
-      return command === 'API' ? internalError(message) : protocolError(responseText || message, when);
+      return protocolError(responseText || message, when);
     case 'ECONNECTION':
       if (responseText) return protocolError(responseText, when);
       return classifySocketError(error, progress) ?? connectionLost(when);
@@ -109,8 +107,6 @@ export function classifyWithoutReply(error: ParsedError, progress: AttemptProgre
         (progress.sessionReady ? connectionLost(when) : connectFailed(message))
       );
     default:
-      // Nodemailer's pool rejects queued messages with an error that has no code.
-      if (message === 'Connection pool was closed') return connectionLost(when);
       return classifySocketError(error, progress) ?? internalError(message);
   }
 }
