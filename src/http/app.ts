@@ -91,6 +91,7 @@ export async function openApiDocument(version: string): Promise<string> {
     waiters: { wait: unused },
     store: { get: unused, tombstone: unused, refusalCode: unused },
     freeBytes: unused,
+    isSending: unused,
     idempotency: { claim: unused, accept: unused, release: unused, markUnknown: unused },
     isDraining: unused,
   });

@@ -8,6 +8,7 @@ import { readJsonBodies } from './request/body/read-body.ts';
 import { createClientErrorHandler } from './request/client-error.ts';
 import { newRequestId } from './request/request-context.ts';
 import { checkRequestHeads } from './request/request-head.ts';
+import { createRequestPacer } from './request/request-pacer.ts';
 import { validate } from './validation/validation.ts';
 
 export interface ServerOptions {
@@ -18,6 +19,8 @@ export interface ServerOptions {
   readonly maxMessageBytes: number;
   /** Bytes of QUEUE_MAX_BYTES that are free for request bodies. */
   readonly freeBytes: DeliveryStore['freeBytes'];
+  /** Whether mail is being sent, which requests must not starve. */
+  readonly isSending: () => boolean;
   /** How long the headers and the body of a request may take to arrive, in ms. */
   readonly requestTimeoutMs?: number;
 }
@@ -74,6 +77,8 @@ export function createServer(options: ServerOptions, presentError: ErrorPresente
   // respond 417.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response));
 
+  const pace = createRequestPacer(options.isSending);
+  app.addHook('onRequest', (_request, _reply, done) => pace(done));
   logRequests(app, logger);
   checkRequestHeads(app);
   app.setErrorHandler(handleError);

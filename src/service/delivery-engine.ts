@@ -23,6 +23,8 @@ export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' |
  */
 export interface DeliveryEngine {
   readonly accounts: Accounts;
+  /** Whether a delivery is being handled. */
+  isSending(): boolean;
   /** Starts taking due deliveries. */
   start(): Promise<void>;
   /** Opens the sandbox if one of these keys is a test key and the sandbox is not open yet. */
@@ -59,6 +61,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
 
   return {
     accounts,
+    isSending: () => dispatchers.some((dispatcher) => dispatcher.isHandling()),
     async start() {
       await Promise.all(senders.map(startDispatcher));
     },

@@ -131,6 +131,7 @@ export function buildServiceApp(parts: ServiceParts) {
     waiters: parts.waiters,
     store,
     freeBytes: () => store.freeBytes(),
+    isSending: parts.deliveryEngine.isSending,
     idempotency,
     isDraining,
   });

@@ -104,6 +104,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     trustProxy: [],
     maxMessageBytes: MAX_MESSAGE_BYTES,
     freeBytes: () => 256 * 1024 * 1024,
+    isSending: () => false,
     accounts: {
       defaultFrom: DEFAULT_FROM,
       budget: () => ({ limit: 2000, left: 1999, freesAt: Date.now() + 3_600_000 }),

@@ -76,12 +76,18 @@ const MIB = 1024 * 1024;
 
 /**
  * Calls the operation with a large body until an unfinished upload of the same key has taken the
- * capacity.
+ * capacity. Operations share an app: an upload that another one has left no room for is repeated.
  */
 async function afterUpload(client: OperationClient, operation: string): Promise<ReceivedResponse> {
   const upload = ['Host: x', JSON_TYPE, `Content-Length: ${MIB}`, '', ' '.repeat(MIB - 100)];
-  client.callRaw('send', upload).catch(() => {});
+  let isUploading = false;
+  const startUpload = async () => {
+    isUploading = true;
+    await client.callRaw('send', upload).catch(() => {});
+    isUploading = false;
+  };
   for (;;) {
+    if (!isUploading) void startUpload();
     const response = await client.call(operation, { body: ' '.repeat(MIB / 2) });
     if (response.status === 503) return response;
   }

@@ -82,6 +82,8 @@ const INTERRUPTED: Outcome = {
 /** Takes the due deliveries of one account and attempts them, each queue worker one at a time. */
 export interface Dispatcher {
   start(): void;
+  /** Whether a delivery is being handled. */
+  isHandling(): boolean;
   /** Takes no more deliveries. Resolves when the attempts under way have ended and are recorded. */
   drain(): Promise<void>;
 }
@@ -101,6 +103,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
         handle: (id, stopping) => handle(id, deps, stopping),
       });
     },
+    isHandling: () => workers?.isHandling() ?? false,
     async drain() {
       await workers?.drain();
     },

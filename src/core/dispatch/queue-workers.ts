@@ -25,6 +25,8 @@ export interface QueueWorkersOptions {
 
 /** Loops that each take one due id at a time from a channel and handle it. */
 export interface QueueWorkers {
+  /** Whether an id is being handled. */
+  isHandling(): boolean;
   /** Takes no more ids. Resolves when every id taken so far has been handled. */
   drain(): Promise<void>;
 }
@@ -39,6 +41,7 @@ export function startQueueWorkers({
 }: QueueWorkersOptions): QueueWorkers {
   const stop = new AbortController();
   const { signal } = stop;
+  let handling = 0;
 
   async function take(): Promise<string | null> {
     try {
@@ -56,17 +59,21 @@ export function startQueueWorkers({
       await ready?.(worker, signal);
       const id = await take();
       if (id === null) continue;
+      handling += 1;
       try {
         await handle(id, signal);
       } catch (error) {
         events.emit('worker.failed', id, error);
         await retryUntilAvailable(() => queue.retry(id, channel, AFTER_FAILURE_MS)).catch(() => {});
+      } finally {
+        handling -= 1;
       }
     }
   }
 
   const workers = Array.from({ length: count }, (_, worker) => runWorker(worker));
   return {
+    isHandling: () => handling > 0,
     async drain() {
       stop.abort();
       await Promise.all(workers);
