@@ -1,9 +1,9 @@
 /**
- * Requests that begin in one turn of the event loop while mail is being sent. Fewer cost accepted
- * messages, more cost deliveries: with 64 busy clients, 8 left deliveries 0.29 of their rate, 4 left
- * 0.37, 2 left 0.51.
+ * Requests that begin in one turn of the event loop while mail is being sent. More of them cost
+ * deliveries, fewer cost accepted messages. With 2, a flood from 64 connections leaves deliveries
+ * half of their rate (`npm run bench -- flood`); with 4, a third.
  */
-const REQUESTS_PER_TURN = 4;
+const REQUESTS_PER_TURN = 2;
 
 /**
  * Begins requests: at once while no mail is being sent, else a few per turn of the event loop, in
