@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { createArchiveInspector } from '../adapters/archive/archive-inspector.ts';
 import { createComposer } from '../adapters/smtp/mime/composer.ts';
-import { textOf } from '../adapters/smtp/mime/text-of-html.ts';
+import { deriveText } from '../adapters/smtp/mime/derived-text.ts';
 import type { Deadlines } from '../adapters/smtp/server-options.ts';
 import { TemplatesError } from '../adapters/templates/file-errors.ts';
 import { openTemplates } from '../adapters/templates/templates.ts';
@@ -127,7 +127,7 @@ export function buildServiceApp(parts: ServiceParts) {
     accounts,
     suppressions,
     templates,
-    toText: textOf,
+    toText: deriveText,
     waiters: parts.waiters,
     store,
     freeBytes: () => store.freeBytes(),

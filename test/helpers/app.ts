@@ -139,7 +139,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     }),
     suppressions: core.suppressions,
     templates: NO_TEMPLATES,
-    toText: String,
+    toText: async (html) => html,
     idempotency: createLedger(),
     isDraining: () => false,
     ...overrides,

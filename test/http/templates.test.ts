@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { textOf } from '../../src/adapters/smtp/mime/text-of-html.ts';
+import { deriveText } from '../../src/adapters/smtp/mime/derived-text.ts';
 import { CRM, CRM_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
 import { openWatchedTemplates } from '../helpers/templates.ts';
@@ -17,7 +17,7 @@ async function startWithTemplates(
 ) {
   const made = await openWatchedTemplates(files);
   const apiKeys = scopes && { apiKeys: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
-  const app = await startApp({ templates: made.templates, toText: textOf, ...apiKeys });
+  const app = await startApp({ templates: made.templates, toText: deriveText, ...apiKeys });
   return {
     list: (headers?: Record<string, string>) => app.get('/templates', headers),
     preview: (id: string, body: unknown, headers: Record<string, string> = CRM) =>

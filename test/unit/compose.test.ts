@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import fc from 'fast-check';
 import PostalMime from 'postal-mime';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { compose as composeSlices } from '../../src/adapters/smtp/mime/compose.ts';
 import { createComposer } from '../../src/adapters/smtp/mime/composer.ts';
+import { deriveText } from '../../src/adapters/smtp/mime/derived-text.ts';
 import { textOf } from '../../src/adapters/smtp/mime/text-of-html.ts';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
 import type { Job } from '../../src/core/delivery/outcome.ts';
@@ -241,6 +243,16 @@ describe('text derived from html', () => {
     });
     expect(tookMs).toBeLessThan(10_000);
     expect(text.length).toBeLessThan(300_000);
+  });
+
+  test('is the same whether a worker thread makes it or not, and does not block the event loop', async () => {
+    const html = '<blockquote>'.repeat(64) + '<p>word</p>'.repeat(8000);
+    const pauses = monitorEventLoopDelay({ resolution: 1 });
+    pauses.enable();
+    const made = await deriveText(html);
+    pauses.disable();
+    expect(made).toBe(textOf(html));
+    expect(pauses.max / 1e6).toBeLessThan(cpuTimeOf(() => textOf(html)));
   });
 
   test('ends with an ellipsis if it was cut', async () => {

@@ -18,7 +18,7 @@ const CONTENT_SECURITY_POLICY = [
 ].join('; ');
 
 export interface DocsOptions {
-  readonly toYaml: (document: object) => string;
+  readonly toYaml: (document: object) => Promise<string>;
 }
 
 /** GET /openapi.yaml, and GET /docs: a page to read and try the API. */
@@ -42,7 +42,7 @@ export const docsRoutes: FastifyPluginAsyncZod<DocsOptions> = async (app, { toYa
       },
     },
     async (_request, reply) => {
-      yaml ??= toYaml(app.swagger());
+      yaml ??= await toYaml(app.swagger());
       return reply.type('application/yaml').send(yaml);
     },
   );

@@ -9,7 +9,7 @@ import { templateList, templatePreview, templatePreviewRequest } from '../schema
 export interface TemplateOptions {
   readonly templates: Templates;
   /** Makes the text part for HTML without one. */
-  readonly toText: (html: string) => string;
+  readonly toText: (html: string) => Promise<string>;
 }
 
 /** GET /templates, POST /templates/{id}/preview: the templates in TEMPLATES_DIR. */
@@ -53,7 +53,7 @@ export const templateRoutes: FastifyPluginAsyncZod<TemplateOptions> = async (app
     },
     async ({ params: { id }, body: { variables = {} } }) => {
       const { subject, html, text } = renderPreview(templates, { id, variables });
-      return { id, subject, html, text: text ?? (html === null ? null : toText(html)) };
+      return { id, subject, html, text: text ?? (html === null ? null : await toText(html)) };
     },
   );
 };

@@ -2,9 +2,9 @@ import { detectMimeType } from 'nodemailer/lib/mime-funcs';
 import type { Job } from '../../../core/delivery/outcome.ts';
 import { toAddrSpec } from '../../../core/message/address.ts';
 import type { Attachment, Unsubscribe } from '../../../core/message/message.ts';
+import { deriveText } from './derived-text.ts';
 import { type HeaderField, mailboxes, parameterized, tokens, unstructured } from './header-field.ts';
 import { leaf, type MimePart, multipart, write } from './mime-part.ts';
-import { textOf } from './text-of-html.ts';
 import { encodeBytes, encodeText } from './transfer-encoding.ts';
 
 /** Octets that are sent in one piece. */
@@ -58,7 +58,7 @@ async function toBody({ id, content }: Job): Promise<MimePart> {
   const start = `=_${id}_`;
   const { html } = content;
   const isInline = ({ contentId }: Attachment) => html !== null && contentId !== null;
-  const alternatives = [await textPart('plain', content.text ?? textOf(html ?? ''), start)];
+  const alternatives = [await textPart('plain', content.text ?? (await deriveText(html ?? '')), start)];
   if (html !== null) {
     const page = await textPart('html', html, start);
     const images = content.attachments.filter(isInline).map(filePart);
