@@ -503,6 +503,23 @@ export interface components {
             /** @description Used instead of `html` and `text`: see GET /templates. */
             template?: components["schemas"]["TemplateUse"] | (null | "");
             attachments?: components["schemas"]["Attachment"][] | (null | "");
+            /** @description An invitation: mail clients show it with buttons. Also attached as `invite.ics`. */
+            calendar?: {
+                /**
+                 * @example REQUEST
+                 * @enum {string}
+                 */
+                method: "REQUEST" | "CANCEL" | "REPLY";
+                /**
+                 * @description The iCalendar object (RFC 5545). Its METHOD must be `method`.
+                 * @example BEGIN:VCALENDAR
+                 *     VERSION:2.0
+                 *     PRODID:-//Acme//EN
+                 *     METHOD:REQUEST
+                 *     END:VCALENDAR
+                 */
+                content: string;
+            } | (null | "");
             /**
              * @description Additional headers: X-… and Auto-Submitted, Comments, Feedback-ID, Importance, Keywords, List-ID, Organization, Precedence, Sensitivity. All other headers have their own field or are set by Outtray.
              * @example {

@@ -303,6 +303,7 @@ function contentOf(bytes: number): Delivery['content'] {
     inReplyTo: null,
     references: [],
     unsubscribe: null,
+    calendar: null,
   };
   return { ...rest, attachments };
 }

@@ -34,7 +34,7 @@ describe('a request with hostile text', { timeout: TIMEOUT_MS }, () => {
       fc.asyncProperty(goodRequest, hostilePatch, async (good, patch) => {
         const { transactions } = gmail.counters;
         const { status, body } = await service.send({ ...good, ...patch }, { wait: 30 });
-        if (status === 200 && !hasControlCharacter(patch)) {
+        if (status === 200 && !hasControlCharacter(withoutBlanks(patch))) {
           seen.sent += 1;
           return expectArrival({ ...good, ...patch }, body.message_id);
         }
@@ -68,6 +68,12 @@ describe('a request with hostile text', { timeout: TIMEOUT_MS }, () => {
     );
   });
 });
+
+/** Message-IDs may have blanks around them, and a References header may be folded. */
+function withoutBlanks({ in_reply_to, references, ...rest }: Partial<Request>): unknown {
+  const ids = [in_reply_to, references].flat().filter((id) => typeof id === 'string');
+  return { ...rest, ids: ids.map((id) => id.replace(/\r?\n(?=[ \t])|[ \t]/g, '')) };
+}
 
 /** Whether a value, or the name of a header, contains a control character. */
 function hasControlCharacter(value: unknown): boolean {

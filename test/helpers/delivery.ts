@@ -18,6 +18,7 @@ export function aMessage(patch: Partial<Message> & { to?: string[]; text?: strin
       html: null,
       text,
       attachments: [],
+      calendar: null,
       headers: {},
       inReplyTo: null,
       references: [],

@@ -15,6 +15,7 @@ const FULL = {
     { filename: 'logo.png', content: 'iVBORw0KGgo=', content_type: 'image/png', content_id: 'logo' },
     { filename: 'empty.csv', content: '', content_type: 'text/csv; charset=utf-8' },
   ],
+  calendar: { method: 'REQUEST', content: 'BEGIN:VCALENDAR\nMETHOD:REQUEST\nEND:VCALENDAR' },
   headers: { 'X-Entity-Ref': '42', 'auto-submitted': 'auto-generated' },
   in_reply_to: '<2@example.com>',
   references: ['<1@example.com>', '<2@example.com>'],
@@ -89,6 +90,7 @@ describe('POST /send', () => {
         replyTo: [{ email: 'help@acme.com', name: 'Help' }],
         html: FULL.html,
         text: 'Hello',
+        calendar: FULL.calendar,
         attachments: [
           { filename: 'invoice.pdf', content: Buffer.from('%PDF-1.7\n'), contentType: null, contentId: null },
           {

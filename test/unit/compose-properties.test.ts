@@ -117,25 +117,32 @@ const aJob: fc.Arbitrary<Job> = fc
     attachments: fc.array(attachment, { maxLength: 3 }),
     reference: printable(400),
     references: fc.array(fc.constantFrom('<a@b>', `<${'r'.repeat(900)}@b>`, '<c,d@e>'), { maxLength: 4 }),
+    calendar: fc.constantFrom(null, {
+      method: 'REQUEST' as const,
+      content: 'BEGIN:VCALENDAR\nMETHOD:REQUEST\nSUMMARY:Grüße\nEND:VCALENDAR',
+    }),
     url: fc.constantFrom(null, 'https://acme.com/u?id=1&x=ü', `https://acme.com/${'u'.repeat(800)}`),
   })
-  .map(({ from, to, cc, subject, replyTo, text, html, attachments, reference, references, url }) => ({
-    id: 'msg_0123456789abcdef0123456789abcdef',
-    messageId: '<msg_0123456789abcdef0123456789abcdef@acme.com>',
-    date: Date.UTC(2026, 10, 21, 9, 30),
-    envelope: { from, to, cc, bcc: [], subject },
-    recipients: to.map((one) => one.email),
-    content: {
-      replyTo,
-      text: text ?? (html === null ? '' : null),
-      html,
-      attachments,
-      headers: { 'X-Ref': reference || 'x' },
-      inReplyTo: references[0] ?? null,
-      references,
-      unsubscribe: url === null ? null : { url, email: 'leave@acme.com', oneClick: true },
-    },
-  }));
+  .map(
+    ({ from, to, cc, subject, replyTo, text, html, attachments, reference, references, calendar, url }) => ({
+      id: 'msg_0123456789abcdef0123456789abcdef',
+      messageId: '<msg_0123456789abcdef0123456789abcdef@acme.com>',
+      date: Date.UTC(2026, 10, 21, 9, 30),
+      envelope: { from, to, cc, bcc: [], subject },
+      recipients: to.map((one) => one.email),
+      content: {
+        replyTo,
+        text: text ?? (html === null ? '' : null),
+        html,
+        attachments,
+        calendar,
+        headers: { 'X-Ref': reference || 'x' },
+        inReplyTo: references[0] ?? null,
+        references,
+        unsubscribe: url === null ? null : { url, email: 'leave@acme.com', oneClick: true },
+      },
+    }),
+  );
 
 const toLf = (text: string) => text.replace(/\r\n|\r|\n/g, '\n');
 const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
@@ -178,7 +185,7 @@ test.runIf(hasPython)(
 
       const python = read[i];
       expect(python.defects, context).toEqual([]);
-      expect(python.subject.trim(), context).toBe(envelope.subject);
+      expect((python.subject ?? '').trim(), context).toBe(envelope.subject);
       expect(python.headers, context).toEqual([['X-Ref', content.headers['X-Ref']]]);
       const boxes = (list: readonly { email: string; name: string | null }[]) =>
         list.map(({ email: address, name }) => [name ?? '', address]);
@@ -194,20 +201,23 @@ test.runIf(hasPython)(
       expect(plain(python.cc), context).toEqual(closeBoxes(envelope.cc));
       expect(plain(python.reply_to), context).toEqual(closeBoxes(content.replyTo));
       expect(python.references ?? [], context).toEqual(content.references);
+      const canonical = (text: string) => hash(Buffer.from(toLf(text).replaceAll('\n', '\r\n')));
       const files = python.parts.filter(([, name]: [string, string | null]) => name !== null);
       expect(files.map((part: string[]) => [part[1], part[4]]).toSorted(), context).toEqual(
         content.attachments
           .map((file) => [file.filename.trim() || 'attachment', hash(file.content)])
+          .concat(content.calendar ? [['invite.ics', canonical(content.calendar.content)]] : [])
           .toSorted(),
       );
 
       const textHash = (type: string) =>
         python.parts.find((part: string[]) => part[0] === type && part[1] === null)?.[4];
-      const canonical = (text: string) => hash(Buffer.from(toLf(text).replaceAll('\n', '\r\n')));
-      const single = content.html === null && content.attachments.length === 0;
+      const single = content.html === null && content.attachments.length === 0 && content.calendar === null;
       if (content.text !== null && !single)
         expect(textHash('text/plain'), context).toBe(canonical(content.text));
       if (content.html !== null) expect(textHash('text/html'), context).toBe(canonical(content.html));
+      if (content.calendar !== null)
+        expect(textHash('text/calendar'), context).toBe(canonical(content.calendar.content));
 
       const mail = await PostalMime.parse(bytes, { attachmentEncoding: 'arraybuffer' });
       expect(mail.subject ?? '', context).toBe(envelope.subject);

@@ -36,6 +36,7 @@ function aJob(content: Partial<Content> = {}, envelope: Partial<Envelope> = {}):
       html: null,
       text: 'Hello.',
       attachments: [],
+      calendar: null,
       headers: {},
       inReplyTo: null,
       references: [],
@@ -438,6 +439,36 @@ describe('unsubscribe', () => {
     expect(await header(job, 'List-Unsubscribe')).toBe(
       '<https://acme.com/%C3%BC%3E,%3Chttps://evil.com/>, <mailto:a%3Fb%26c%2520d@acme.com>',
     );
+  });
+});
+
+describe('an invitation', () => {
+  const content = 'BEGIN:VCALENDAR\nVERSION:2.0\nMETHOD:REQUEST\nSUMMARY:Grüße\nEND:VCALENDAR\n';
+  const invited = (rest: Partial<Content> = {}) =>
+    aJob({ calendar: { method: 'REQUEST', content }, ...rest });
+
+  test('is the last alternative, with its method, and the file invite.ics', async () => {
+    const bytes = String(await compose(invited({ html: '<p>Come!</p>', text: 'Come!' })));
+    expect(bytes).toMatch(
+      /multipart\/mixed;.*multipart\/alternative;.*text\/plain;.*text\/html;.*text\/calendar; charset=utf-8; method=REQUEST/s,
+    );
+    const { attachments, html, text } = await PostalMime.parse(bytes, { attachmentEncoding: 'arraybuffer' });
+    expect([html?.trim(), text?.trim()]).toEqual(['<p>Come!</p>', 'Come!']);
+    const files = attachments.map(({ filename, mimeType, content: data }) => [
+      filename,
+      mimeType,
+      String(Buffer.from(data as ArrayBuffer)).replaceAll('\r\n', '\n'),
+    ]);
+    expect(files).toContainEqual(['invite.ics', 'application/ics', content]);
+  });
+
+  test('stands beside attachments and inline images', async () => {
+    const job = invited({
+      html: '<img src="cid:logo">',
+      attachments: [attachment('logo.png', { contentId: 'logo' }), attachment('a.pdf')],
+    });
+    const names = (await parse(job)).attachments.map(({ filename }) => filename);
+    expect(names).toEqual(expect.arrayContaining(['logo.png', 'a.pdf', 'invite.ics']));
   });
 });
 

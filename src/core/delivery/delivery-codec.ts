@@ -57,5 +57,6 @@ export function decodeContent(encoded: Uint8Array): Content {
     at += length;
     return { ...part, content };
   };
-  return { ...rest, attachments: attachments.map(readAttachment) };
+  // Content of version 0.1 has no calendar.
+  return { calendar: null, ...rest, attachments: attachments.map(readAttachment) };
 }

@@ -45,9 +45,11 @@ const MAX_BYTES_PER_CHARACTER = 6;
 const HEADER_BYTES = 1024 * 1024;
 
 /** Whether the encoded message could have more than `maxBytes` bytes, by a cheap upper estimate. */
-function mayExceed({ html, text, attachments }: Content, maxBytes: number): boolean {
+function mayExceed({ html, text, calendar, attachments }: Content, maxBytes: number): boolean {
   // Without a text part, one is made from the HTML.
   const characters = (html?.length ?? 0) * (text === null ? 2 : 1) + (text?.length ?? 0);
+  // An invitation is sent twice: as an alternative and as a file.
+  const invitation = 2 * (calendar?.content.length ?? 0);
   const attached = attachments.reduce((sum, { content }) => sum + content.length * BASE64_FACTOR, 0);
-  return attached + characters * MAX_BYTES_PER_CHARACTER + HEADER_BYTES > maxBytes;
+  return attached + (characters + invitation) * MAX_BYTES_PER_CHARACTER + HEADER_BYTES > maxBytes;
 }

@@ -8,6 +8,15 @@ export interface Attachment {
   readonly contentId: string | null;
 }
 
+/** What an invitation asks for (RFC 5546, section 1.4). */
+export const CALENDAR_METHODS = ['REQUEST', 'CANCEL', 'REPLY'] as const;
+
+/** An invitation: an iCalendar object (RFC 5545) and its METHOD. */
+export interface Calendar {
+  readonly method: (typeof CALENDAR_METHODS)[number];
+  readonly content: string;
+}
+
 /** RFC 8058 and RFC 2369: becomes List-Unsubscribe and, with `oneClick`, List-Unsubscribe-Post. */
 export interface Unsubscribe {
   readonly url: string | null;
@@ -34,6 +43,7 @@ export interface Content {
   readonly html: string | null;
   readonly text: string | null;
   readonly attachments: readonly Attachment[];
+  readonly calendar: Calendar | null;
   readonly headers: Readonly<Record<string, string>>;
   readonly inReplyTo: string | null;
   readonly references: readonly string[];
@@ -96,8 +106,9 @@ export function recordBytes({ envelope, replyTo, attachments, warnings, tags, me
 }
 
 /** Estimates the memory of the content of a message, in bytes. */
-export function contentBytes({ html, text, attachments, headers, references }: Content): number {
-  const bodies = (html?.length ?? 0) + (text?.length ?? 0) + lengthOf(headers);
+export function contentBytes({ html, text, calendar, attachments, headers, references }: Content): number {
+  const invitation = calendar?.content.length ?? 0;
+  const bodies = (html?.length ?? 0) + (text?.length ?? 0) + invitation + lengthOf(headers);
   const thread = references.reduce((sum, id) => sum + id.length, 0);
   return attachments.reduce((sum, { content }) => sum + content.length, bodies + thread);
 }

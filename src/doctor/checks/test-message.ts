@@ -61,6 +61,7 @@ function toJob(from: AccountConfig['from'], to: string, version: string): Job {
       html: null,
       text,
       attachments: [],
+      calendar: null,
       headers: {},
       inReplyTo: null,
       references: [],

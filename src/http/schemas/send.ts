@@ -5,6 +5,7 @@ import { isRecord } from '../validation/json-values.ts';
 import { objectOrEmptyList, optional, optionalOrNull } from '../validation/leniency.ts';
 import { strictObject } from '../validation/validation.ts';
 import { attachment } from './attachment.ts';
+import { calendar } from './calendar.ts';
 import { headers } from './headers.ts';
 import { MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
 import { templateUse } from './template.ts';
@@ -48,6 +49,9 @@ const fields = strictObject({
     description: 'Used instead of `html` and `text`: see GET /templates.',
   }),
   attachments: optional(z.array(attachment).max(MAX_ATTACHMENTS)),
+  calendar: optional(calendar).meta({
+    description: 'An invitation: mail clients show it with buttons. Also attached as `invite.ics`.',
+  }),
   headers: optional(objectOrEmptyList(headers)),
   in_reply_to: optional(messageId).meta({
     description: 'The Message-ID of the message that this one replies to.',

@@ -21,6 +21,7 @@ export function toDraft(request: SendRequest, defaultFrom: Address): Draft {
       replyTo: request.reply_to ?? [],
       html: request.html ?? null,
       text: request.text ?? null,
+      calendar: request.calendar ?? null,
       attachments: request.attachments?.map(toAttachment) ?? [],
       headers: request.headers ?? {},
       inReplyTo: request.in_reply_to ?? null,

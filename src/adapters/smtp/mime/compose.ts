@@ -1,7 +1,7 @@
 import { detectMimeType } from 'nodemailer/lib/mime-funcs';
 import type { Job } from '../../../core/delivery/outcome.ts';
 import { toAddrSpec } from '../../../core/message/address.ts';
-import type { Attachment, Unsubscribe } from '../../../core/message/message.ts';
+import type { Attachment, Calendar, Unsubscribe } from '../../../core/message/message.ts';
 import { deriveText } from './derived-text.ts';
 import { type HeaderField, mailboxes, parameterized, tokens, unstructured } from './header-field.ts';
 import { leaf, type MimePart, multipart, write } from './mime-part.ts';
@@ -37,22 +37,30 @@ function headerOf({ messageId, date, envelope, content }: Job): HeaderField[] {
     ...(to.length > 0 ? [mailboxes('To', to)] : []),
     ...(cc.length > 0 ? [mailboxes('Cc', cc)] : []),
     ...(content.replyTo.length > 0 ? [mailboxes('Reply-To', content.replyTo)] : []),
-    unstructured('Subject', toFoldable(subject)),
+    ...textField('Subject', subject),
     tokens('Message-ID', [messageId]),
     ...(content.inReplyTo ? [tokens('In-Reply-To', [content.inReplyTo])] : []),
     ...(content.references.length > 0 ? [tokens('References', content.references)] : []),
     `Date: ${new Date(date).toUTCString().replace('GMT', '+0000')}`,
-    ...Object.entries(content.headers).map(([name, value]) => unstructured(name, toFoldable(value))),
+    ...Object.entries(content.headers).flatMap(([name, value]) => textField(name, value)),
     ...unsubscribeFields(content.unsubscribe),
     'MIME-Version: 1.0',
   ];
 }
 
+/** A field of free text. Blanks alone make no field. */
+function textField(name: string, text: string): HeaderField[] {
+  const foldable = toFoldable(text);
+  return foldable === '' ? [] : [unstructured(name, foldable)];
+}
+
 /**
  *     mixed ─┬─ alternative ─┬─ text/plain
- *            │               └─ related ─┬─ text/html
- *            │                           └─ inline images
- *            └─ attachments
+ *            │               ├─ related ─┬─ text/html
+ *            │               │           └─ inline images
+ *            │               └─ text/calendar
+ *            ├─ attachments
+ *            └─ invite.ics
  */
 async function toBody({ id, content }: Job): Promise<MimePart> {
   const start = `=_${id}_`;
@@ -64,13 +72,31 @@ async function toBody({ id, content }: Job): Promise<MimePart> {
     const images = content.attachments.filter(isInline).map(filePart);
     alternatives.push(multipart('related', [page, ...images], `${start}3`, { type: 'text/html' }));
   }
+  const invitation = content.calendar && (await invitationParts(content.calendar, start));
+  if (invitation) alternatives.push(invitation.alternative);
   const files = content.attachments.filter((file) => !isInline(file)).map(filePart);
-  return multipart('mixed', [multipart('alternative', alternatives, `${start}2`), ...files], `${start}1`);
+  return multipart(
+    'mixed',
+    [multipart('alternative', alternatives, `${start}2`), ...files, ...(invitation ? [invitation.file] : [])],
+    `${start}1`,
+  );
 }
 
 async function textPart(subtype: string, text: string, boundary: string): Promise<MimePart> {
   return leaf(`text/${subtype}`, { charset: 'utf-8' }, await encodeText(text, boundary));
 }
+
+/** An invitation as an alternative (RFC 6047), and as a file for mail clients that read only that. */
+async function invitationParts({ method, content }: Calendar, boundary: string) {
+  const body = await encodeText(content, boundary);
+  const disposition = parameterized('Content-Disposition', 'attachment', { filename: INVITATION_FILE });
+  return {
+    alternative: leaf('text/calendar', { charset: 'utf-8', method }, body),
+    file: leaf('application/ics', { charset: 'utf-8', name: INVITATION_FILE }, body, [disposition]),
+  };
+}
+
+const INVITATION_FILE = 'invite.ics';
 
 function filePart(file: Attachment): MimePart {
   const name = nameOf(file.filename);
