@@ -110,7 +110,10 @@ const afterDot = (next: Script) =>
     await io.readUntilDot();
     await next(io);
   });
-/** Accepts one message. Drops the connection at MAIL of the next one, and any later connection there. */
+/**
+ * Accepts one message. Drops the connection at MAIL of the next one, and any later connection
+ * there.
+ */
 function dropAtSecondMail(): Script {
   let accepted = 0;
   return greetThen(async (io) => {

@@ -14,7 +14,10 @@ const content = prose.refine(
   },
 );
 
-/** An invitation. Mail clients show its buttons only if both methods are the same (RFC 6047, section 2.4). */
+/**
+ * An invitation. Mail clients show its buttons only if both methods are the same (RFC 6047, section
+ * 2.4).
+ */
 export const calendar = strictObject({
   method: z.enum(CALENDAR_METHODS).meta({ examples: ['REQUEST'] }),
   content: content.meta({

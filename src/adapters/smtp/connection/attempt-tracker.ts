@@ -7,7 +7,10 @@ import type { TransactionObserver } from './transaction.ts';
 export interface AttemptTracker extends TransactionObserver {
   readonly progress: AttemptProgress;
   readonly isAborted: boolean;
-  /** Called when a deadline passes or `abort` is called; at once if that has happened. Null: nothing. */
+  /**
+   * Called when a deadline passes or `abort` is called; at once if that has happened. Null:
+   * nothing.
+   */
   setAbortHandler(handler: (() => void) | null): void;
   /** The message is about to be sent on a session that is ready. */
   sessionReady(): void;

@@ -14,9 +14,13 @@ export type ReplyEvent =
   /** The bytes are not an SMTP reply. */
   | { readonly kind: 'invalid'; readonly text: string };
 
-/** Cuts the bytes that a server sends into replies. All lines of a reply must have the same code. */
+/**
+ * Cuts the bytes that a server sends into replies. All lines of a reply must have the same code.
+ */
 export interface ReplyReader {
-  /** Calls the listener with each complete reply, in order. Ignores everything after invalid bytes. */
+  /**
+   * Calls the listener with each complete reply, in order. Ignores everything after invalid bytes.
+   */
   push(chunk: Buffer): void;
   /** Whether bytes follow the reply that was last passed to the listener. */
   readonly hasMore: boolean;

@@ -23,7 +23,9 @@ export interface Session {
     slices: Iterable<Buffer>,
     tracker: AttemptTracker,
   ): Promise<TransactionResult>;
-  /** Sends RSET, which must follow a refusal before the next message. Rejects with a SessionError. */
+  /**
+   * Sends RSET, which must follow a refusal before the next message. Rejects with a SessionError.
+   */
   reset(tracker: AttemptTracker): Promise<void>;
   quit(): void;
   close(): void;
@@ -80,7 +82,10 @@ export async function openSession(
   };
 }
 
-/** Runs one exchange. It ends with its callback, with the connection, or when the tracker is aborted. */
+/**
+ * Runs one exchange. It ends with its callback, with the connection, or when the tracker is
+ * aborted.
+ */
 function step<Result>(
   connection: StrictConnection,
   tracker: AttemptTracker,

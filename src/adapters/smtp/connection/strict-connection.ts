@@ -56,7 +56,8 @@ const CONTINUATION_LINE = /^\d+-/;
  * Nodemailer's connection with strict checks of replies, resolving names as the operating system
  * does.
  *
- * Nodemailer treats any 2yz or 3yz reply as success. Here, a reply that is not valid for its command
+ * Nodemailer treats any 2yz or 3yz reply as success. Here, a reply that is not valid for its
+ * command
  * ends the session with EPROTOCOL before anything else is written. Transactions run on the socket,
  * after {@link StrictConnection.detach}.
  */

@@ -259,7 +259,9 @@ export function createTransactionClient(socket: Socket, extensions: readonly str
         isWriting = true;
         observer.bodyStarted();
         expectFinal();
-        void writeMessage(slices, observer);
+        writeMessage(slices, observer).catch((error: Error) => {
+          fail(new SessionError('ECONNECTION', `The message could not be written: ${error.message}`));
+        });
       });
     }
 
@@ -328,7 +330,8 @@ function toCommands(
   extensions: readonly string[],
 ): string[] {
   const addresses = [from, ...to];
-  // Addresses are validated long before. Only a bug could let one reach this line that ends a command.
+  // Addresses are validated long before. Only a bug could let one reach this line that ends a
+  // command.
   if (addresses.some((address) => /[\p{Cc}<>]/u.test(address)))
     throw new Error('invalid address in an envelope');
   const utf8 = needsSmtpUtf8 && extensions.includes('SMTPUTF8') ? ' SMTPUTF8' : '';

@@ -86,7 +86,9 @@ async function textPart(subtype: string, text: string, boundary: string): Promis
   return leaf(`text/${subtype}`, { charset: 'utf-8' }, await encodeText(text, boundary));
 }
 
-/** An invitation as an alternative (RFC 6047), and as a file for mail clients that read only that. */
+/**
+ * An invitation as an alternative (RFC 6047), and as a file for mail clients that read only that.
+ */
 async function invitationParts({ method, content }: Calendar, boundary: string) {
   const body = await encodeText(content, boundary);
   const disposition = parameterized('Content-Disposition', 'attachment', { filename: INVITATION_FILE });
@@ -123,7 +125,10 @@ function unsubscribeFields(unsubscribe: Unsubscribe | null): HeaderField[] {
   return oneClick && url ? [field, 'List-Unsubscribe-Post: List-Unsubscribe=One-Click'] : [field];
 }
 
-/** RFC 6068, section 2: encodes what would end the address, or is not allowed in a URL. A query is encoded already. */
+/**
+ * RFC 6068, section 2: encodes what would end the address, or is not allowed in a URL. A query is
+ * encoded already.
+ */
 function toMailto(target: string): string {
   const [, email = '', query = ''] = /^([^@]*@[^?]*)(.*)$/.exec(target) ?? [];
   return toAddrSpec(email).replace(/[^\w.!$'*+\-=~@]/gu, encodeURIComponent) + query;
@@ -132,7 +137,8 @@ function toMailto(target: string): string {
 /** The media type of an attachment: the given one, or the one that its name stands for. */
 export function mediaTypeOf({ filename, contentType }: Pick<Attachment, 'filename' | 'contentType'>): string {
   const type = (contentType ?? detectMimeType(nameOf(filename))).trim();
-  // message/* and multipart/* may not be encoded (RFC 2046, 5.1 and 5.2.1), so arbitrary bytes would not survive in them.
+  // message/* and multipart/* may not be encoded (RFC 2046, 5.1 and 5.2.1), so arbitrary bytes
+  // would not survive in them.
   return /^(?:message|multipart)\//i.test(type) ? 'application/octet-stream' : type;
 }
 
@@ -140,7 +146,10 @@ function nameOf(filename: string): string {
   return toFoldable(filename.replace(/[/\\]/g, '_')) || 'attachment';
 }
 
-/** Without runs of blanks that would be folded into a line of nothing else, which RFC 5322, section 3.2.2, forbids. */
+/**
+ * Without runs of blanks that would be folded into a line of nothing else, which RFC 5322, section
+ * 3.2.2, forbids.
+ */
 function toFoldable(value: string): string {
   return value.trim().replace(/[ \t]{60,}/g, ' ');
 }

@@ -11,7 +11,8 @@ const MAX_WORD_OCTETS = 996;
 export type HeaderField = string;
 
 /**
- * A field of free text (RFC 5322, section 2.2.1). Words that are not printable ASCII, that a reader would take
+ * A field of free text (RFC 5322, section 2.2.1). Words that are not printable ASCII, that a reader
+ * would take
  * for encoded words, or that are too long for a line, become encoded words (RFC 2047).
  */
 export function unstructured(name: string, text: string): HeaderField {

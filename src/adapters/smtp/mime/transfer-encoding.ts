@@ -25,7 +25,10 @@ export interface EncodedBody {
   readonly encoding: '7bit' | 'quoted-printable' | 'base64';
   /** Octets after encoding, if known without encoding. */
   readonly size: number | null;
-  /** The encoded bytes, each slice at most a few hundred KB. The last line has no line end unless the text has one. */
+  /**
+   * The encoded bytes, each slice at most a few hundred KB. The last line has no line end unless
+   * the text has one.
+   */
   slices(): Iterable<Buffer>;
 }
 
@@ -40,7 +43,8 @@ export function encodeBytes(content: Uint8Array): EncodedBody {
 }
 
 /**
- * A text, in UTF-8 with CRLF line ends: unencoded if that is allowed, else in quoted-printable, or in
+ * A text, in UTF-8 with CRLF line ends: unencoded if that is allowed, else in quoted-printable, or
+ * in
  * base64 if that is much shorter. A long text is scanned with turns of the event loop between.
  *
  * @param boundary start of the boundaries in use: an unencoded text must not have it
@@ -152,7 +156,10 @@ function* toBase64(source: Iterable<Buffer>): Generator<Buffer> {
   if (rest.length > 0) yield base64Lines(rest, isFirst);
 }
 
-/** Lines without a line end after the last, and with one before the first unless that starts the body. */
+/**
+ * Lines without a line end after the last, and with one before the first unless that starts the
+ * body.
+ */
 function base64Lines(bytes: Buffer, isFirst: boolean): Buffer {
   const encoded = Buffer.from(bytes.toString('base64'), 'latin1');
   const out = Buffer.allocUnsafe(encoded.length + 2 * Math.ceil(encoded.length / ENCODED_LINE));
@@ -167,7 +174,9 @@ function base64Lines(bytes: Buffer, isFirst: boolean): Buffer {
   return out.subarray(0, length);
 }
 
-/** RFC 2045, section 6.7. A dot that starts a line is escaped, too, so that SMTP need not double it. */
+/**
+ * RFC 2045, section 6.7. A dot that starts a line is escaped, too, so that SMTP need not double it.
+ */
 function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {
   let column = 0;
   let afterCr = false;
