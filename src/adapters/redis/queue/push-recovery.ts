@@ -1,4 +1,5 @@
 import type { Connection } from '../connection/connection.ts';
+import { startPeriodic } from '../connection/periodic.ts';
 import { KEYS } from '../keys.ts';
 import type { PendingPush } from '../pending-push.ts';
 
@@ -13,32 +14,16 @@ export function startPushRecovery(
   everyMs: number,
   push: (id: string, pending: PendingPush) => Promise<void>,
 ): { stop(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
-
-  async function recover() {
-    if (connection.isUsable()) await pushAbandoned().catch(() => {});
-    if (!stopped) timer = setTimeout(recover, everyMs);
-  }
-
-  async function pushAbandoned() {
+  return startPeriodic(connection, everyMs, async (isStopped) => {
     const writtenBefore = connection.clock.now() - everyMs;
     let cursor = '0';
     do {
       const [next, entries] = await connection.execute((redis) => redis.hscan(KEYS.pendingPushes, cursor));
-      for (let i = 0; i < entries.length && !stopped; i += 2) {
+      for (let i = 0; i < entries.length && !isStopped(); i += 2) {
         const pending: PendingPush = JSON.parse(entries[i + 1] as string);
         if (pending.writtenAt < writtenBefore) await push(entries[i] as string, pending);
       }
       cursor = next;
-    } while (cursor !== '0' && !stopped);
-  }
-
-  timer = setTimeout(recover, everyMs);
-  return {
-    stop() {
-      stopped = true;
-      clearTimeout(timer);
-    },
-  };
+    } while (cursor !== '0' && !isStopped());
+  });
 }

@@ -1,4 +1,5 @@
 import type { Connection } from '../connection/connection.ts';
+import { startPeriodic } from '../connection/periodic.ts';
 import { KEYS } from '../keys.ts';
 import { PRUNE } from './store-scripts.ts';
 
@@ -11,27 +12,11 @@ const STEP_SIZE = 500;
  * themselves.
  */
 export function startRetention(connection: Connection): { stop(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  let stopped = false;
-
-  async function prune() {
-    if (connection.isUsable()) await pruneAll().catch(() => {});
-    if (!stopped) timer = setTimeout(prune, EVERY_MS);
-  }
-
-  async function pruneAll() {
+  return startPeriodic(connection, EVERY_MS, async (isStopped) => {
     let removed: unknown = STEP_SIZE;
-    while (removed === STEP_SIZE && !stopped) {
+    while (removed === STEP_SIZE && !isStopped()) {
       const now = Math.floor(connection.clock.now());
       removed = await connection.runScript(PRUNE, KEYS.expiring, KEYS.timeline, now, STEP_SIZE);
     }
-  }
-
-  timer = setTimeout(prune, EVERY_MS);
-  return {
-    stop() {
-      stopped = true;
-      clearTimeout(timer);
-    },
-  };
+  });
 }
