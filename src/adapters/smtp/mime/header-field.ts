@@ -11,9 +11,8 @@ const MAX_WORD_OCTETS = 996;
 export type HeaderField = string;
 
 /**
- * A field of free text (RFC 5322, section 2.2.1). Words that are not printable ASCII, that a reader
- * would take
- * for encoded words, or that are too long for a line, become encoded words (RFC 2047).
+ * A field of free text (RFC 5322, section 2.2.1). Words become encoded words (RFC 2047) if they are
+ * not printable ASCII, look like encoded words, or are too long for a line.
  */
 export function unstructured(name: string, text: string): HeaderField {
   const words = splitBeforeBlanks(text);

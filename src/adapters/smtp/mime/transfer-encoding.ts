@@ -23,8 +23,6 @@ const HEX = Buffer.from('0123456789ABCDEF');
 /** The body of a MIME part: its Content-Transfer-Encoding, and its encoded bytes. */
 export interface EncodedBody {
   readonly encoding: '7bit' | 'quoted-printable' | 'base64';
-  /** Octets after encoding, if known without encoding. */
-  readonly size: number | null;
   /**
    * The encoded bytes, each slice at most a few hundred KB. The last line has no line end unless
    * the text has one.
@@ -37,15 +35,13 @@ export function encodeBytes(content: Uint8Array): EncodedBody {
   const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
   return {
     encoding: 'base64',
-    size: base64Size(bytes.length),
     slices: () => toBase64(cut(bytes)),
   };
 }
 
 /**
  * A text, in UTF-8 with CRLF line ends: unencoded if that is allowed, else in quoted-printable, or
- * in
- * base64 if that is much shorter. A long text is scanned with turns of the event loop between.
+ * in base64 if that is much shorter. A long text is scanned with turns of the event loop between.
  *
  * @param boundary start of the boundaries in use: an unencoded text must not have it
  */
@@ -56,17 +52,15 @@ export async function encodeText(text: string, boundary: string): Promise<Encode
     const isCanonical = scan.canonical === bytes.length;
     return {
       encoding: '7bit',
-      size: scan.canonical,
       slices: () => (isCanonical ? cut(bytes) : toCanonical(bytes)),
     };
   }
   const quotedSize = scan.canonical + 2 * scan.escapes + scan.canonical / (ENCODED_LINE / 3);
   if (quotedSize <= base64Size(scan.canonical) * QUOTED_PREFERENCE) {
-    return { encoding: 'quoted-printable', size: null, slices: () => toQuotedPrintable(bytes) };
+    return { encoding: 'quoted-printable', slices: () => toQuotedPrintable(bytes) };
   }
   return {
     encoding: 'base64',
-    size: base64Size(scan.canonical),
     slices: () => toBase64(toCanonical(bytes)),
   };
 }
@@ -197,7 +191,7 @@ function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {
         continue;
       }
       afterCr = false;
-      const isEscaped = needsEscape(byte, bytes[i + 1], column);
+      const isEscaped = needsEscape(byte, bytes[i + 1]);
       if (column + (isEscaped ? 3 : 1) > ENCODED_LINE - 1) {
         out[length++] = EQUALS;
         out[length++] = CR;
@@ -218,7 +212,7 @@ function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {
   }
 }
 
-function needsEscape(byte: number, next: number | undefined, column: number): boolean {
+function needsEscape(byte: number, next: number | undefined): boolean {
   if (byte === SPACE || byte === TAB) return next === undefined || next === CR || next === LF;
-  return byte === EQUALS || byte < SPACE || byte >= DELETE || (byte === DOT && column === 0);
+  return byte === EQUALS || byte < SPACE || byte >= DELETE;
 }
