@@ -2,7 +2,7 @@ import { defaultEhloName } from '../adapters/smtp/server-options.ts';
 import type { Config } from '../config/config.ts';
 import type { Environment } from '../config/environment.ts';
 import { type Check, runCheck, skip, toCheck } from './check.ts';
-import { readConfiguration } from './checks/configuration.ts';
+import { PLACEHOLDER_USER, readConfiguration } from './checks/configuration.ts';
 import { checkGmailAccounts } from './checks/gmail-accounts.ts';
 import { mechanismOf } from './checks/gmail-login.ts';
 import { checkQueueBackend } from './checks/queue-backend.ts';
@@ -29,8 +29,6 @@ export interface DoctorOptions {
 /** Limit of one network step, in ms. */
 const LIMIT_MS = 10_000;
 const COMPARE_WITH: Endpoint = { host: 'accounts.google.com', port: 443 };
-/** Names the EHLO domain if no account is configured. */
-const PLACEHOLDER_USER = 'nobody@outtray.invalid';
 
 /**
  * Checks everything that sending mail depends on. Failed checks are part of the report: it never
@@ -52,6 +50,7 @@ export async function runDoctor({
   };
   const { checks: configuration, config, invalid } = readConfiguration(env, envFile);
   const requirements: SessionRequirements = {
+    // Without an account, the name is that of the placeholder's domain.
     ehloName: defaultEhloName(config.accounts[0]?.user ?? PLACEHOLDER_USER),
     mechanisms: [...new Set(config.accounts.map(mechanismOf).filter((mechanism) => mechanism !== null))],
     maxMessageBytes: config.maxMessageBytes,

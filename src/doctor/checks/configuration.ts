@@ -19,7 +19,8 @@ export interface ReadConfiguration {
  * checked.
  */
 const PLACEHOLDER_KEYS = { API_KEYS: `doctor:sha256:${'0'.repeat(64)}` };
-const PLACEHOLDER_ACCOUNT = { GMAIL_USER: 'nobody@outtray.invalid', GMAIL_APP_PASSWORD: 'aaaaaaaaaaaaaaaa' };
+export const PLACEHOLDER_USER = 'nobody@outtray.invalid';
+const PLACEHOLDER_ACCOUNT = { GMAIL_USER: PLACEHOLDER_USER, GMAIL_APP_PASSWORD: 'aaaaaaaaaaaaaaaa' };
 
 /**
  * Reads the environment as `serve` does, reports every problem, and returns the valid part of the
