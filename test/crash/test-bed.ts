@@ -69,8 +69,7 @@ export async function openTestBed({ folder, instances: count, env, stores }: Tes
 
   /**
    * Resolves at a random moment: at once, when a client gets its response, when all clients send,
-   * or when
-   * Gmail has a copy and has not replied yet.
+   * or when Gmail has a copy and has not replied yet.
    */
   async function untilMoment(random: Random): Promise<void> {
     const late = AbortSignal.timeout(MOMENT_WITHIN_MS);

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
-import type { Job } from '../../src/core/delivery/outcome.ts';
 import type { Transport } from '../../src/core/ports/transport.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
-import { aDelivery, aMessage } from '../helpers/delivery.ts';
+import { aJob } from '../helpers/delivery.ts';
 import { APP_PASSWORD, startService } from '../helpers/service.ts';
 import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import type { FaultPlan, ServerFault } from '../helpers/smtp/faulty-session.ts';
@@ -195,18 +194,6 @@ function openTo(servers: readonly FaultySmtp[], returnAfterMs: number): Transpor
     returnAfterMs,
   });
   return { ...transport, [Symbol.asyncDispose]: () => transport.close() };
-}
-
-function aJob(): Job {
-  const { id, messageId, createdAt, envelope, recipients } = aDelivery();
-  return {
-    id,
-    messageId,
-    date: createdAt,
-    envelope,
-    content: aMessage().content,
-    recipients: recipients.map(({ email }) => email),
-  };
 }
 
 /** Returns a closed port. */

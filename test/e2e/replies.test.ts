@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
-import type { Job, Outcome } from '../../src/core/delivery/outcome.ts';
-import { aDelivery, aMessage } from '../helpers/delivery.ts';
+import type { Outcome } from '../../src/core/delivery/outcome.ts';
+import { aJob } from '../helpers/delivery.ts';
 import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
 const DEADLINES = {
@@ -40,11 +40,6 @@ async function sendThrough(script: Script, { to = TO_ONE, text = 'Hello.', sends
   for (let i = 0; i < sends; i += 1) outcomes.push(await transport.send(aJob(to, text)));
   await transport.close();
   return { outcomes, outcome: outcomes[0], rests: await Promise.all(rests), connections: server.connections };
-}
-
-function aJob(recipients: readonly string[], text: string): Job {
-  const { id, messageId, createdAt, envelope } = aDelivery();
-  return { id, messageId, date: createdAt, envelope, content: { ...aMessage().content, text }, recipients };
 }
 
 const PROTOCOL_ERROR = {

@@ -70,8 +70,8 @@ export interface AppUnderTest extends AsyncDisposable {
 
 /**
  * Starts the HTTP layer over `startCore`: a real intake, store, waiters and suppressions in memory,
- * and
- * accounts that own every address. No attempt is made, so a message stays queued until `settle`.
+ * and accounts that own every address. No attempt is made, so a message stays queued until
+ * `settle`.
  */
 export async function startApp(overrides: Partial<AppOptions> = {}): Promise<AppUnderTest> {
   const accepted: Accepted[] = [];

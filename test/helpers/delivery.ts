@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import { type Job, toJob } from '../../src/core/delivery/outcome.ts';
 import type { Draft, Message } from '../../src/core/message/message.ts';
 
 /** A small valid message, with the patch of the test. */
@@ -75,4 +76,9 @@ export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
     retriedForMs: 0,
     ...patch,
   };
+}
+
+/** The job of a new message. */
+export function aJob(recipients: readonly string[] = ['ada@example.com'], text = 'Hello.'): Job {
+  return toJob(aDelivery(), aMessage({ text }).content, recipients);
 }

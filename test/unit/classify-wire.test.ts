@@ -9,10 +9,10 @@ import { classify } from '../../src/adapters/smtp/errors/classify.ts';
 import type { AttemptProgress } from '../../src/adapters/smtp/errors/nodemailer-errors.ts';
 import { DEADLINES, type Deadlines, type Resolve } from '../../src/adapters/smtp/server-options.ts';
 import { openTransport } from '../../src/adapters/smtp/transport.ts';
-import type { Fault, Job } from '../../src/core/delivery/outcome.ts';
+import type { Fault } from '../../src/core/delivery/outcome.ts';
 import { ERRORS, type ErrorCode } from '../../src/core/errors.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
-import { aDelivery, aMessage } from '../helpers/delivery.ts';
+import { aJob } from '../helpers/delivery.ts';
 import { type RawSession, startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
 const BEFORE: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
@@ -53,11 +53,6 @@ async function failedLogin(port: number, password: string): Promise<Fault> {
     tracker.end();
   }
   throw new Error('the login succeeded');
-}
-
-function aJob(recipients: readonly string[], text: string): Job {
-  const { id, messageId, createdAt, envelope } = aDelivery();
-  return { id, messageId, date: createdAt, envelope, content: { ...aMessage().content, text }, recipients };
 }
 
 /** The transport puts the server before the detail if none could be reached. */

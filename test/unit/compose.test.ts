@@ -11,6 +11,7 @@ import { openTransport } from '../../src/adapters/smtp/transport.ts';
 import type { Job } from '../../src/core/delivery/outcome.ts';
 import { type Content, type Envelope, recipientsOf } from '../../src/core/message/message.ts';
 import { cpuTimeOf } from '../helpers/cpu-time.ts';
+import { aMessage } from '../helpers/delivery.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 
 const ADA = { email: 'ada@example.com', name: 'Ada' };
@@ -31,18 +32,7 @@ function aJob(content: Partial<Content> = {}, envelope: Partial<Envelope> = {}):
     messageId: '<msg_0123456789abcdef0123456789abcdef@acme.com>',
     date: Date.UTC(2026, 10, 21, 9, 30),
     envelope: whole,
-    content: {
-      replyTo: [],
-      html: null,
-      text: 'Hello.',
-      attachments: [],
-      calendar: null,
-      headers: {},
-      inReplyTo: null,
-      references: [],
-      unsubscribe: null,
-      ...content,
-    },
+    content: { ...aMessage().content, ...content },
     recipients: recipientsOf(whole),
   };
 }

@@ -9,8 +9,7 @@ import { line } from './text.ts';
 const MAX_URL_LENGTH = 2000;
 /**
  * A URL cannot be folded. Encoded, with angle brackets, a blank before and a comma after it, it
- * must
- * fit on one line of 998 octets (RFC 5322, section 2.1.1).
+ * must fit on one line of 998 octets (RFC 5322, section 2.1.1).
  */
 const MAX_ENCODED_URL_LENGTH = 994;
 const MAX_MAILTO_LENGTH = 900;

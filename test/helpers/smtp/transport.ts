@@ -1,8 +1,8 @@
 import { openTransport } from '../../../src/adapters/smtp/transport.ts';
 import type { Credentials } from '../../../src/core/accounts/credentials.ts';
-import type { Fault, Job, Outcome } from '../../../src/core/delivery/outcome.ts';
+import type { Fault, Outcome } from '../../../src/core/delivery/outcome.ts';
 import type { Simulator } from '../../../src/simulator/simulator.ts';
-import { aDelivery, aMessage } from '../delivery.ts';
+import { aJob } from '../delivery.ts';
 
 export interface TransportUnderTest extends AsyncDisposable {
   /** Makes one attempt with a new message. */
@@ -46,18 +46,6 @@ export function openTransportTo(
     send: () => transport.send(aJob()),
     verify: () => transport.verify(),
     [Symbol.asyncDispose]: () => transport.close(),
-  };
-}
-
-function aJob(): Job {
-  const { id, messageId, createdAt, envelope, recipients } = aDelivery();
-  return {
-    id,
-    messageId,
-    date: createdAt,
-    envelope,
-    content: aMessage().content,
-    recipients: recipients.map(({ email }) => email),
   };
 }
 

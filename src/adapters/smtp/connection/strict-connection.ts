@@ -57,9 +57,8 @@ const CONTINUATION_LINE = /^\d+-/;
  * does.
  *
  * Nodemailer treats any 2yz or 3yz reply as success. Here, a reply that is not valid for its
- * command
- * ends the session with EPROTOCOL before anything else is written. Transactions run on the socket,
- * after {@link StrictConnection.detach}.
+ * command ends the session with EPROTOCOL before anything else is written. Transactions run on the
+ * socket, after {@link StrictConnection.detach}.
  */
 export class StrictConnection extends Connection {
   readonly #pending: PendingCommand[] = [GREETING];
