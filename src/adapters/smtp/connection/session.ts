@@ -3,13 +3,9 @@ import XOAuth2 from 'nodemailer/lib/xoauth2';
 import type { SessionAuth } from '../auth/login.ts';
 import { type ServerOptions, toConnectionOptions } from '../server-options.ts';
 import type { AttemptTracker } from './attempt-tracker.ts';
+import { SessionError } from './command-channel.ts';
 import { StrictConnection } from './strict-connection.ts';
-import {
-  createTransactionClient,
-  SessionError,
-  type TransactionEnvelope,
-  type TransactionResult,
-} from './transaction.ts';
+import { createTransactionClient, type TransactionEnvelope, type TransactionResult } from './transaction.ts';
 
 /** A connection to a server, encrypted and logged in. */
 export interface Session {
