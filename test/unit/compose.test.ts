@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import fc from 'fast-check';
-import PostalMime from 'postal-mime';
+import PostalMime, { decodeWords } from 'postal-mime';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { compose as composeSlices } from '../../src/adapters/smtp/mime/compose.ts';
 import { createComposer } from '../../src/adapters/smtp/mime/composer.ts';
@@ -324,6 +324,17 @@ describe('an attachment', () => {
     },
   );
 
+  test.each(['name=other.bin', 'name="other; name.bin"', "Name*=utf-8''other.bin", 'name*0=o;name*1=ther'])(
+    'has one name in its Content-Type, whatever its type names: %s',
+    async (parameter) => {
+      const contentType = `application/x-thing; ${parameter} ; charset=utf-8`;
+      const job = aJob({ attachments: [attachment('a.bin', { contentType })] });
+      expect(String(await compose(job))).toContain(
+        'Content-Type: application/x-thing; charset=utf-8; name=a.bin',
+      );
+    },
+  );
+
   test.each([
     ['quotes', 'the "final" version\\.pdf', 'the "final" version_.pdf'],
     ['a path', '../../etc/passwd', '.._.._etc_passwd'],
@@ -498,6 +509,20 @@ describe('header fields', () => {
     expect(Math.max(...head.split('\r\n').map((line) => line.length))).toBeLessThanOrEqual(998);
     expect((await parse(job)).subject).toBe('w'.repeat(1500));
     expect(await header(job, 'References')).toBe(`<${'r'.repeat(990)}@b> <c@d>`);
+  });
+
+  test('have at most 76 characters in a line with an encoded word (RFC 2047, section 2)', async () => {
+    const headers = {
+      'X-Long': 'w'.repeat(70),
+      'X-Mixed': `Nachrichten${' '.repeat(50)}für alle Kunden und Freunde des Hauses in Köln und Umgebung seit 1900`,
+      [`X-${'n'.repeat(60)}`]: 'ü'.repeat(20),
+    };
+    const job = aJob({ headers }, { subject: 'ü'.repeat(200) });
+    const [head = ''] = String(await compose(job)).split('\r\n\r\n');
+    const encoded = head.split('\r\n').filter((line) => line.includes('=?'));
+    expect(encoded.length).toBeGreaterThan(5);
+    expect(Math.max(...encoded.map(({ length }) => length))).toBeLessThanOrEqual(76);
+    expect(decodeWords((await header(job, 'X-Mixed')) ?? '')).toBe(headers['X-Mixed']);
   });
 
   test('keep words that need no encoding readable', async () => {

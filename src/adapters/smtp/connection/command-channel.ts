@@ -28,15 +28,19 @@ export class SessionError extends Error {
 export interface CommandChannel {
   /** Why the session ended; null while it is open. */
   readonly failure: SessionError | null;
+  /** Whether the server has sent the start of a reply that no command waits for. */
+  readonly hasUnexpected: boolean;
   /** Begins an exchange. `onFailure` is called if the session ends before `endExchange`. */
   beginExchange(onFailure: (error: SessionError) => void): void;
   endExchange(): void;
   /**
-   * Expects a reply: to the next command written, or to a message.
+   * Expects a reply: to the next command written, or to a message. Ends the session if the server has
+   * sent more than the replies expected so far: no reply can come before its command.
    *
    * @param validCodes codes below 400 that are valid replies
    */
   expect(validCodes: readonly number[], onReply: (reply: RawReply) => void, isMessage?: boolean): void;
+  /** Does nothing once the session has ended. */
   write(commands: string | Buffer): void;
   /** @param onEnd called right before the final dot is written */
   writeMessage(slices: Iterable<Buffer>, onEnd: () => void): Promise<void>;
@@ -64,14 +68,14 @@ export function createCommandChannel(socket: Socket): CommandChannel {
   /** Ends the exchange that runs. */
   let onFailure: ((error: SessionError) => void) | null = null;
   let isWriting = false;
-  let onDrain: (() => void) | null = null;
+  let onWritten: (() => void) | null = null;
 
   function fail(error: SessionError) {
     if (failure) return;
     failure = error;
     pending = [];
     closeSocket();
-    onDrain?.();
+    onWritten?.();
     onFailure?.(error);
   }
 
@@ -83,6 +87,9 @@ export function createCommandChannel(socket: Socket): CommandChannel {
   }
 
   function expect(validCodes: readonly number[], onReply: PendingCommand['onReply'], isMessage = false) {
+    if (pending.length === 0 && reader.hasMore)
+      return fail(new SessionError('EPROTOCOL', 'A reply came before its command'));
+    isWriting = isMessage;
     pending.push({ validCodes, onReply, isMessage });
   }
 
@@ -99,8 +106,7 @@ export function createCommandChannel(socket: Socket): CommandChannel {
     }
     const isEarly = command.isMessage && isWriting;
     // A reply that arrives before the message was sent cannot be about it.
-    const isFollowed = code === 354 && (reader.hasMore || pending.length > 0);
-    if (code < 400 && (!command.validCodes.includes(code) || isEarly || isFollowed)) {
+    if (code < 400 && (!command.validCodes.includes(code) || isEarly)) {
       return fail(new SessionError('EPROTOCOL', `Invalid reply: ${text}`));
     }
     command.onReply(reply);
@@ -116,13 +122,12 @@ export function createCommandChannel(socket: Socket): CommandChannel {
   });
 
   function handleEnd() {
-    const response = /^[45]\d\d[ -]/.test(reader.incomplete) ? reader.incomplete : '';
-    fail(new SessionError('ECONNECTION', 'Connection closed', { response }));
+    reader.end();
+    fail(new SessionError('ECONNECTION', 'Connection closed'));
   }
 
   if (socket.destroyed) handleEnd();
   socket.on('data', (chunk: Buffer) => reader.push(chunk));
-  socket.on('drain', () => onDrain?.());
   socket.once('end', handleEnd);
   socket.once('close', handleEnd);
   socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -130,27 +135,27 @@ export function createCommandChannel(socket: Socket): CommandChannel {
   });
 
   /**
-   * Writes the message and the final dot, with a turn of the event loop between two slices. A
-   * message of one slice and its dot are one write. The dot of a longer one follows when the socket
-   * has taken the message, so that a connection that breaks before is not uncertain.
+   * Writes the message and the final dot, with a turn of the event loop before each slice: what the
+   * server has sent behind its 354, or its closing, is read before the dot is written. A message of
+   * one slice and its dot are one write. The dot of a longer one follows when the system has taken
+   * the message. So a connection that breaks before is not uncertain.
    */
   async function writeMessage(slices: Iterable<Buffer>, onEnd: () => void): Promise<void> {
-    isWriting = true;
     let last: Buffer | null = null;
     let startsLine = true;
     let isLong = false;
     for (const slice of slices) {
       if (last) {
         isLong = true;
-        await writeSlice(last);
-        await nextTurn();
-        if (failure) return;
+        await written(last);
       }
+      await nextTurn();
+      if (failure) return;
       last = doubleDots(slice, startsLine);
       startsLine = slice.at(-1) === LF;
     }
     if (isLong && last) {
-      await writeSlice(last);
+      await written(last);
       if (failure) return;
       last = null;
     }
@@ -159,17 +164,21 @@ export function createCommandChannel(socket: Socket): CommandChannel {
     socket.write(last ? Buffer.concat([last, FINAL_DOT]) : FINAL_DOT);
   }
 
-  async function writeSlice(slice: Buffer): Promise<void> {
-    if (socket.write(slice) || failure) return;
+  /** Writes a slice. Resolves when the system has taken it, or the session has ended. */
+  async function written(slice: Buffer): Promise<void> {
     await new Promise<void>((resolve) => {
-      onDrain = resolve;
+      onWritten = resolve;
+      socket.write(slice, () => resolve());
     });
-    onDrain = null;
+    onWritten = null;
   }
 
   return {
     get failure() {
       return failure;
+    },
+    get hasUnexpected() {
+      return pending.length === 0 && reader.hasMore;
     },
     beginExchange(handler) {
       onFailure = handler;
@@ -178,13 +187,15 @@ export function createCommandChannel(socket: Socket): CommandChannel {
       onFailure = null;
     },
     expect,
-    write: (commands) => void socket.write(commands),
+    write(commands) {
+      if (!failure) socket.write(commands);
+    },
     writeMessage,
     fail,
     quit() {
       if (failure) return;
-      failure = new SessionError('ECONNECTION', 'Connection closed');
-      socket.end('QUIT\r\n');
+      socket.write('QUIT\r\n');
+      fail(new SessionError('ECONNECTION', 'Connection closed'));
     },
   };
 }

@@ -22,10 +22,13 @@ export interface ReplyReader {
    * Calls the listener with each complete reply, in order. Ignores everything after invalid bytes.
    */
   push(chunk: Buffer): void;
+  /**
+   * The server sends no more. A refusal that is cut short behind its code is passed to the listener
+   * as it is.
+   */
+  end(): void;
   /** Whether bytes follow the reply that was last passed to the listener. */
   readonly hasMore: boolean;
-  /** The start of a reply that is not complete, without white space around it. */
-  readonly incomplete: string;
 }
 
 export function createReplyReader(listener: (event: ReplyEvent) => void): ReplyReader {
@@ -64,11 +67,14 @@ export function createReplyReader(listener: (event: ReplyEvent) => void): ReplyR
       }
       if (!isInvalid && rest.length + length > MAX_REPLY_BYTES) fail();
     },
+    end() {
+      const text = decode([...lines, rest].join('\n').trim());
+      const code = /^([45]\d\d)[ -]/.exec(text)?.[1];
+      [rest, lines] = ['', []];
+      if (code !== undefined && !isInvalid) listener({ kind: 'reply', reply: { code: Number(code), text } });
+    },
     get hasMore() {
       return rest !== '' || lines.length > 0;
-    },
-    get incomplete() {
-      return decode([...lines, rest].join('\n').trim());
     },
   };
 }

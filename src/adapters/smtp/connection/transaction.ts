@@ -120,8 +120,9 @@ export function createTransactionClient(socket: Socket, extensions: readonly str
         }
         if (allRefused()) return endWithoutRecipients(reply);
         if (reply.code >= 400) return refuse('data', reply);
-        observer.bodyStarted();
         expectFinal();
+        if (channel.failure) return;
+        observer.bodyStarted();
         channel.writeMessage(slices, observer.bodyEnded).catch((error: Error) => {
           channel.fail(new SessionError('ECONNECTION', `The message could not be written: ${error.message}`));
         });
@@ -160,9 +161,12 @@ export function createTransactionClient(socket: Socket, extensions: readonly str
     },
     send(envelope, slices, observer) {
       return new Promise((resolve) => {
-        const { failure } = channel;
-        if (failure) resolve({ kind: 'broken', refused: [], error: failure });
-        else transact(envelope, slices, observer, resolve);
+        if (channel.failure === null && !channel.hasUnexpected)
+          return transact(envelope, slices, observer, resolve);
+        // Whatever the server has sent before, it was not about this message.
+        const error = new SessionError('ECONNECTION', 'Connection closed');
+        channel.fail(error);
+        resolve({ kind: 'broken', refused: [], error });
       });
     },
     reset() {

@@ -103,7 +103,9 @@ const INVITATION_FILE = 'invite.ics';
 function filePart(file: Attachment): MimePart {
   const name = nameOf(file.filename);
   const disposition = file.contentId === null ? 'attachment' : 'inline';
-  return leaf(mediaTypeOf(file), { name }, encodeBytes(file.content), [
+  // A parameter may occur once (RFC 2045, section 5.1), and readers differ in which one they take.
+  const type = mediaTypeOf(file).replace(/ ?; ?name(?:\*[^=]*)?=(?:"[^"]*" ?|[^;]*)/gi, '');
+  return leaf(type, { name }, encodeBytes(file.content), [
     parameterized('Content-Disposition', disposition, { filename: name }),
     ...(file.contentId === null ? [] : [`Content-ID: <${file.contentId}>`]),
   ]);

@@ -1,8 +1,11 @@
 import { type Address, toAddrSpec } from '../../../core/message/address.ts';
 import { toEncodedWords } from './encoded-word.ts';
 
-/** RFC 5322, section 2.1.1: a line should have at most 78 characters. */
-const LINE_LENGTH = 78;
+/**
+ * RFC 2047, section 2: the limit of a line with an encoded word. RFC 5322, section 2.1.1, recommends
+ * at most 78 for any.
+ */
+const LINE_LENGTH = 76;
 const MAX_LINE_OCTETS = 998;
 /** A word this long still fits on one line of 998 octets, after a blank and before a comma. */
 const MAX_WORD_OCTETS = 996;
@@ -16,15 +19,15 @@ export type HeaderField = string;
  */
 export function unstructured(name: string, text: string): HeaderField {
   const words = splitBeforeBlanks(text);
+  const encoded = isPlainText(text) ? words : encodeWhereNeeded(words, LINE_LENGTH - name.length - 2);
   // Some readers keep the blank after a first line without words, so only necessity breaks there.
-  return fold(
-    name,
-    isPlainText(text) ? words : encodeWhereNeeded(words, LINE_LENGTH - name.length - 2),
-    MAX_LINE_OCTETS,
-  );
+  return fold(name, encoded, encoded[0]?.startsWith('=?') ? LINE_LENGTH : MAX_LINE_OCTETS);
 }
 
-/** Encodes runs of words together: a reader drops the white space between two encoded words. */
+/**
+ * Encodes runs of words together: a reader drops the white space between two encoded words. Of the
+ * blanks before a run, one separates it and the rest are encoded, so that its line is not too long.
+ */
 function encodeWhereNeeded(words: readonly string[], firstRoom: number): string[] {
   const encoded: string[] = [];
   for (let i = 0; i < words.length; ) {
@@ -34,13 +37,9 @@ function encodeWhereNeeded(words: readonly string[], firstRoom: number): string[
       encoded.push(words[i++] as string);
       continue;
     }
-    const text = run.trimStart();
-    const blanks = run.slice(0, run.length - text.length);
-    encoded.push(
-      ...toEncodedWords(text, encoded.length === 0 ? firstRoom : undefined).map(
-        (word, n) => (n === 0 ? blanks : ' ') + word,
-      ),
-    );
+    const isFirst = encoded.length === 0;
+    const [first = '', ...others] = toEncodedWords(run.replace(/^ /, ''), isFirst ? firstRoom : undefined);
+    encoded.push(isFirst ? first : ` ${first}`, ...others.map((word) => ` ${word}`));
   }
   return encoded;
 }
