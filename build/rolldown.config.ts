@@ -5,7 +5,6 @@ import { thirdPartyLicenses } from './third-party-licenses.ts';
 import { findWorkers } from './worker-entries.ts';
 
 const REPO = join(import.meta.dirname, '..');
-const DIST = join(REPO, 'dist');
 
 /**
  * Gets Node's own modules without importing them. An import reads every export, and so loads what
@@ -28,11 +27,12 @@ function declareBuiltin(names: string, module: string): string {
   return `const ${targets.map((target) => `${target} = ${module}`).join(', ')};`;
 }
 
-/** Copies the files that Swagger UI serves to where its code, in dist/lib, looks for them. */
+/** Copies the files that Swagger UI serves to where its code looks for them: beside `lib`. */
 const swaggerUiFiles: Plugin = {
   name: 'swagger-ui-files',
-  writeBundle: () =>
-    cpSync(join(REPO, 'node_modules/@fastify/swagger-ui/static'), join(DIST, 'static'), { recursive: true }),
+  writeBundle({ dir = 'dist' }) {
+    cpSync(join(REPO, 'node_modules/@fastify/swagger-ui/static'), join(dir, 'static'), { recursive: true });
+  },
 };
 
 /**
@@ -54,7 +54,7 @@ export default defineConfig({
   transform: { define: { __dirname: 'import.meta.dirname', __filename: 'import.meta.filename' } },
   plugins: [builtinsOnDemand, swaggerUiFiles, thirdPartyLicenses()],
   output: {
-    dir: DIST,
+    dir: join(REPO, 'dist'),
     entryFileNames: ({ name }) => (name === 'main' ? 'main.js' : `lib/${name}.js`),
     chunkFileNames: 'lib/[name]-[hash].js',
   },
