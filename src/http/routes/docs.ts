@@ -60,8 +60,8 @@ const PAGE_ROUTES = [
 ];
 
 /**
- * Serves Swagger UI from an app of its own, which is built at the first request: it has 180 modules
- * that most processes never need.
+ * Serves Swagger UI from an app of its own, which is built at the first request: most processes
+ * never need it.
  */
 const docsPageRoutes: FastifyPluginAsyncZod = async (app) => {
   let page: Promise<FastifyInstance> | undefined;
