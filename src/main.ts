@@ -1,8 +1,8 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
+import packageJson from '../package.json' with { type: 'json' };
 import { abortOnSignal, endNow } from './service/shutdown.ts';
 
-const { version, devEngines } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const { version, devEngines } = packageJson;
 /** `engines` is the Node that the client needs; the service needs a newer one. */
 const oldestNode = Number.parseInt(devEngines.runtime.version.replace('>=', ''), 10);
 

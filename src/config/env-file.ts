@@ -1,6 +1,5 @@
 import { lstatSync, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import tls from 'node:tls';
 import { parseEnv } from 'node:util';
 import { reasonOf } from './environment.ts';
 import { VARIABLES } from './variables.ts';
@@ -79,6 +78,8 @@ function checkQuotes(values: NodeJS.Dict<string>, path: string): void {
 
 function trustCertificates(file: string, path: string): void {
   try {
+    // Loaded here, because loading it takes a health check as long as the rest of its work.
+    const tls = process.getBuiltinModule('node:tls');
     tls.setDefaultCACertificates([...tls.getCACertificates('default'), readFileSync(file, 'utf8')]);
   } catch (error) {
     throw new EnvFileError(

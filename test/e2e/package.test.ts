@@ -12,6 +12,7 @@ const exec = promisify(execFile);
 const REPO = new URL('../../', import.meta.url).pathname;
 const PACKED_FROM = [
   'src',
+  'build',
   'package.json',
   'tsconfig.json',
   'tsconfig.build.json',

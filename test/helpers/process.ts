@@ -20,13 +20,15 @@ export interface Running extends AsyncDisposable {
  * Runs `outtray <args>` with this environment, and no other variable but PATH.
  *
  * @param cwd by default a folder without a `.env`, so that a developer's file has no effect
+ * @param main the file to run, by default that of the source
  */
 export function run(
   args: readonly string[],
   env: Record<string, string> = {},
   cwd = import.meta.dirname,
+  main = MAIN,
 ): Running {
-  const child: ChildProcess = spawn(process.execPath, [MAIN, ...args], {
+  const child: ChildProcess = spawn(process.execPath, [main, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -78,9 +80,10 @@ export function run(
 export async function serveAgainst(
   gmail: Simulator,
   env: Record<string, string> = {},
+  main = MAIN,
 ): Promise<Running & { url: string }> {
   const simulatorEnv = await createSimulatorEnv(gmail);
-  const running = run(['serve'], { PORT: '0', ...simulatorEnv.env, ...env });
+  const running = run(['serve'], { PORT: '0', ...simulatorEnv.env, ...env }, undefined, main);
   const [, url = ''] = await running.saw(/"url":"(http:[^"]+)"/);
   return {
     ...running,

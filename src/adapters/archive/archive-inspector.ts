@@ -2,10 +2,7 @@ import { blockedExtensionOf } from '../../core/intake/blocked-attachments.ts';
 import type { AttachmentInspector, BlockedEntry } from '../../core/ports/attachment-inspector.ts';
 import { detectKind, HEAD_BYTES, mayBeArchive } from './archive-type.ts';
 import { type Chunks, type Entry, peek, toChunks } from './chunks.ts';
-import { readGzip } from './gzip.ts';
 import { createScanBudget, type ScanBudget } from './scan-budget.ts';
-import { readTar } from './tar.ts';
-import { readZip } from './zip.ts';
 
 /** Maximum depth: an archive and three levels inside it. A .tar.gz counts as two. */
 const MAX_DEPTH = 4;
@@ -53,15 +50,16 @@ async function findBlockedIn(
   return null;
 }
 
+/** Loads each reader on first use. */
 async function* readEntries(name: string, content: Chunks, budget: ScanBudget): AsyncGenerator<Entry> {
   const { head, all } = await peek(content, HEAD_BYTES);
   switch (detectKind(name, head)) {
     case 'zip':
-      return yield* readZip(all, budget);
+      return yield* (await import('./zip.ts')).readZip(all, budget);
     case 'gzip':
-      return yield* readGzip(name, head, all, budget);
+      return yield* (await import('./gzip.ts')).readGzip(name, head, all, budget);
     case 'tar':
-      return yield* readTar(all);
+      return yield* (await import('./tar.ts')).readTar(all);
   }
 }
 

@@ -1,6 +1,5 @@
-import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
-import type { onRequestHookHandler } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { pathOf } from '../errors/error-handler.ts';
 import { publicResponses, success } from '../schemas/responses.ts';
@@ -47,32 +46,75 @@ export const docsRoutes: FastifyPluginAsyncZod<DocsOptions> = async (app, { toYa
     },
   );
 
-  await app.register(swaggerUi, {
-    routePrefix: '/docs',
-    // Relative to the page, like all its links: a proxy may have stripped a prefix from the path.
-    indexPrefix: '.',
-    staticCSP: CONTENT_SECURITY_POLICY,
-    theme: { title: 'Outtray' },
-    uiConfig: { layout: 'BaseLayout', deepLinking: true, tryItOutEnabled: true },
-    uiHooks: { onRequest: redirectToPage },
-    // Relative to /docs/json, so that requests from the page reach this service under any host name
-    // and prefix.
-    transformSpecification: (document) => ({
-      ...document,
-      servers: [{ url: '../', description: 'This service' }],
-    }),
-    transformSpecificationClone: false,
+  await app.register(docsPageRoutes);
+};
+
+/** The addresses of Swagger UI. */
+const PAGE_ROUTES = [
+  '/docs',
+  '/docs/json',
+  '/docs/yaml',
+  '/docs/static/index.html',
+  '/docs/static/swagger-initializer.js',
+  '/docs/static/*',
+];
+
+/**
+ * Serves Swagger UI from an app of its own, which is built at the first request: most processes
+ * never need it.
+ */
+const docsPageRoutes: FastifyPluginAsyncZod = async (app) => {
+  let page: Promise<FastifyInstance> | undefined;
+  const openPage = async () => (await import('./docs-page.ts')).buildDocsPage(app.swagger());
+  app.addHook('onClose', async () => (await page)?.close());
+  app.addHook('onSend', async (_request, reply) => {
+    reply.header('content-security-policy', CONTENT_SECURITY_POLICY);
   });
+
+  for (const url of PAGE_ROUTES) {
+    app.get(url, { schema: { hide: true } }, async (request, reply) => {
+      const target = redirectToPage(request);
+      if (target !== null) return reply.redirect(target);
+      page ??= openPage();
+      return forward(request, reply, await page);
+    });
+  }
 };
 
 /**
- * Redirects to the page from two other addresses of Swagger UI: its index.html, and /docs with a
+ * Returns the page as seen from two other addresses of Swagger UI: its index.html, and /docs with a
  * query, which breaks its links. The target is relative, because `//docs/static/index.html` would
  * otherwise lead to another host.
  */
-const redirectToPage: onRequestHookHandler = (request, reply, done) => {
-  if (request.routeOptions.url === '/docs/static/index.html') return reply.redirect('../');
-  if (request.routeOptions.url === '/docs' && request.url.includes('?'))
-    return reply.redirect(pathOf(request).endsWith('/') ? './' : 'docs');
-  done();
-};
+function redirectToPage(request: FastifyRequest): string | null {
+  const { url } = request.routeOptions;
+  if (url === '/docs/static/index.html') return '../';
+  if (url === '/docs' && request.url.includes('?')) return pathOf(request).endsWith('/') ? './' : 'docs';
+  return null;
+}
+
+/** Responds as the app of the page does, without its 404. */
+async function forward(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  page: FastifyInstance,
+): Promise<FastifyReply> {
+  const { statusCode, headers, rawPayload } = await page.inject({
+    url: pathOnPage(request),
+    headers: request.headers,
+  });
+  if (statusCode === 404) {
+    reply.callNotFound();
+    return reply;
+  }
+  const { connection, date, ...kept } = headers;
+  return reply.code(statusCode).headers(kept).send(rawPayload);
+}
+
+function pathOnPage(request: FastifyRequest): string {
+  const { url = '' } = request.routeOptions;
+  const { '*': file } = request.params as { readonly '*'?: string };
+  if (file !== undefined) return url.replace('*', encodeURIComponent(file));
+  // The links of the page depend on the slash.
+  return url === '/docs' && pathOf(request).endsWith('/') ? '/docs/' : url;
+}
