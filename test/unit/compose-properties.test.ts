@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { compose } from '../../src/adapters/smtp/mime/compose.ts';
 import type { Job } from '../../src/core/delivery/outcome.ts';
 import { parseEmail } from '../../src/core/message/address.ts';
+import type { BodyText } from '../../src/core/message/body-text.ts';
 
 const MESSAGES = Number(process.env.COMPOSED_MESSAGES ?? 300);
 
@@ -144,6 +145,28 @@ const aJob: fc.Arbitrary<Job> = fc
     }),
   );
 
+/** A text that spans several slices of the encoders, with bytes that escape or break lines between. */
+const longBody = fc
+  .tuple(
+    fc.array(fc.constantFrom('a', '\r', '\n', '\r\n', '.', '=', ' ', 'ä', '請', '😀', 'word '), {
+      minLength: 1,
+      maxLength: 6,
+    }),
+    fc.constantFrom(1, 50_000, 58_367, 58_368, 130_000),
+    body,
+  )
+  .map(([units, length, end]) => {
+    const unit = units.join('');
+    return unit.repeat(Math.ceil(length / unit.length)) + end;
+  });
+
+const aLargeJob: fc.Arbitrary<Job> = fc
+  .tuple(aJob, fc.option(longBody), fc.option(longBody))
+  .map(([job, text, html]) => ({
+    ...job,
+    content: { ...job.content, html, text: text ?? (html === null ? 'Hello.' : null) },
+  }));
+
 const toLf = (text: string) => text.replace(/\r\n|\r|\n/g, '\n');
 const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
@@ -206,7 +229,7 @@ test.runIf(hasPython)(
       expect(files.map((part: string[]) => [part[1], part[4]]).toSorted(), context).toEqual(
         content.attachments
           .map((file) => [file.filename.trim() || 'attachment', hash(file.content)])
-          .concat(content.calendar ? [['invite.ics', canonical(content.calendar.content)]] : [])
+          .concat(content.calendar ? [['invite.ics', canonical(String(content.calendar.content))]] : [])
           .toSorted(),
       );
 
@@ -214,10 +237,10 @@ test.runIf(hasPython)(
         python.parts.find((part: string[]) => part[0] === type && part[1] === null)?.[4];
       const single = content.html === null && content.attachments.length === 0 && content.calendar === null;
       if (content.text !== null && !single)
-        expect(textHash('text/plain'), context).toBe(canonical(content.text));
-      if (content.html !== null) expect(textHash('text/html'), context).toBe(canonical(content.html));
+        expect(textHash('text/plain'), context).toBe(canonical(String(content.text)));
+      if (content.html !== null) expect(textHash('text/html'), context).toBe(canonical(String(content.html)));
       if (content.calendar !== null)
-        expect(textHash('text/calendar'), context).toBe(canonical(content.calendar.content));
+        expect(textHash('text/calendar'), context).toBe(canonical(String(content.calendar.content)));
 
       const mail = await PostalMime.parse(bytes, { attachmentEncoding: 'arraybuffer' });
       expect(mail.subject ?? '', context).toBe(envelope.subject);
@@ -226,7 +249,43 @@ test.runIf(hasPython)(
         context,
       ).toEqual(boxes(envelope.to));
       const words = (text: string | undefined) => (text ?? '').replace(/\s+/g, ' ').trim();
-      if (content.html !== null) expect(words(mail.html), context).toBe(words(content.html));
+      if (content.html !== null) expect(words(mail.html), context).toBe(words(String(content.html)));
     }
   },
 );
+
+test.each([
+  ['generated messages', aJob, 5 * MESSAGES],
+  ['messages with long texts', aLargeJob, MESSAGES],
+])('the size of %s is known before they are composed', { timeout: 600_000 }, async (_, jobs, numRuns) => {
+  await fc.assert(
+    fc.asyncProperty(jobs, async (job) => {
+      const message = await compose(job);
+      const size = await message.size();
+      expect(Buffer.concat([...message.slices()]).length).toBe(size);
+    }),
+    { numRuns },
+  );
+});
+
+test('a message with its texts as bytes is composed like one with strings', {
+  timeout: 600_000,
+}, async () => {
+  const toBytes = (text: BodyText | null) => text && Buffer.from(text);
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(aJob, aLargeJob), async (job) => {
+      const { html, text, calendar } = job.content;
+      const inBytes = {
+        html: toBytes(html),
+        text: toBytes(text),
+        calendar: calendar && { ...calendar, content: Buffer.from(calendar.content) },
+      };
+      const [written, read] = await Promise.all([
+        compose(job),
+        compose({ ...job, content: { ...job.content, ...inBytes } }),
+      ]);
+      expect(Buffer.concat([...read.slices()]).equals(Buffer.concat([...written.slices()]))).toBe(true);
+    }),
+    { numRuns: MESSAGES },
+  );
+});
