@@ -52,7 +52,7 @@ const line = (maxLength: number) =>
     )
     .map(toLine(maxLength));
 
-const body = fc
+export const aBody = fc
   .oneof(
     fc.string({ unit: 'grapheme', maxLength: 400 }),
     fc
@@ -186,8 +186,8 @@ const envelope: fc.Arbitrary<Envelope> = fc.record({
 const content: fc.Arbitrary<Content> = fc
   .record({
     replyTo: fc.array(mailbox, { maxLength: 2 }),
-    text: fc.option(body),
-    html: fc.option(body),
+    text: fc.option(aBody),
+    html: fc.option(aBody),
     attachments: fc.array(attachment, { maxLength: 3 }),
     calendar: fc.option(calendar, { freq: 2 }),
     headers: fc.array(header, { maxLength: 3 }).map((headers) => Object.fromEntries(headers)),

@@ -5,6 +5,7 @@ import { mediaTypeOf } from '../../src/adapters/smtp/mime/compose.ts';
 import { deriveText } from '../../src/adapters/smtp/mime/derived-text.ts';
 import type { Job } from '../../src/core/delivery/outcome.ts';
 import { type Address, toAddrSpec } from '../../src/core/message/address.ts';
+import type { BodyText } from '../../src/core/message/body-text.ts';
 import type { Attachment } from '../../src/core/message/message.ts';
 
 /**
@@ -31,7 +32,15 @@ export async function composeByNodemailer(
     text: toText(content.text ?? (await deriveText(content.html ?? ''))),
     ...(content.inReplyTo === null ? {} : { inReplyTo: content.inReplyTo }),
     ...(content.html === null ? {} : { html: toText(content.html) }),
-    ...(content.calendar === null ? {} : { icalEvent: { ...content.calendar, filename: 'invite.ics' } }),
+    ...(content.calendar === null
+      ? {}
+      : {
+          icalEvent: {
+            ...content.calendar,
+            content: String(content.calendar.content),
+            filename: 'invite.ics',
+          },
+        }),
     attachments: content.attachments.map(toAttachment),
     baseBoundary: id,
     newline: '\r\n',
@@ -42,8 +51,8 @@ export async function composeByNodemailer(
 }
 
 /** Nodemailer leaves out a part whose text is an empty string. */
-function toText(text: string): string | Buffer {
-  return text || Buffer.alloc(0);
+function toText(text: BodyText): string | Buffer {
+  return String(text) || Buffer.alloc(0);
 }
 
 function toAddress({ email, name }: Address) {

@@ -14,7 +14,7 @@ describe('a large body', () => {
     const answer = await app.send({ ...MAIL, text, attachments: [{ filename: 'a.bin', content }, small] });
     expect(answer.statusCode).toBe(202);
     expect(app.accepted[0]?.draft.content).toMatchObject({
-      text,
+      text: new TextEncoder().encode(text),
       attachments: [
         { filename: 'a.bin', content: new Uint8Array(FILE) },
         { filename: 'b.txt', content: Buffer.from('b') },
@@ -86,6 +86,20 @@ describe('a large body', () => {
       code: 'invalid_json',
       detail: expect.stringContaining(detail),
     });
+  });
+
+  test.each([
+    ['half of a surrogate pair', '\ud800', 'invalid_unicode'],
+    ['a NUL character', '\0', 'control_character'],
+  ])('with %s in a large text or html is refused like a small one', async (_, character, code) => {
+    await using app = await startApp();
+    const text = 'x'.repeat(200_000) + character;
+    const answer = await app.send({ ...MAIL, text, html: `<p>${text}` });
+    expect(answer.statusCode).toBe(422);
+    expect(answer.json().errors).toMatchObject([
+      { pointer: '/html', code },
+      { pointer: '/text', code },
+    ]);
   });
 
   test('of a batch has its attachments decoded, and each message is validated separately', async () => {

@@ -80,7 +80,7 @@ function expectFiles({ parts }: ReadMail, content: Job['content'], context: stri
     content_id: file.contentId && `<${file.contentId}>`,
     sha256: hash(file.content),
   }));
-  const invitation = content.calendar && hash(Buffer.from(toCrlf(content.calendar.content)));
+  const invitation = content.calendar && hash(Buffer.from(toCrlf(String(content.calendar.content))));
   if (invitation !== null)
     asked.push({ name: 'invite.ics', disposition: 'attachment', content_id: null, sha256: invitation });
   expect(
@@ -101,7 +101,7 @@ function expectFiles({ parts }: ReadMail, content: Job['content'], context: stri
     // Alone, a text ends in a line end.
     const ends = parts.length === 1 ? ['', '\r\n'] : [''];
     expect(
-      ends.map((end) => hash(Buffer.from(toCrlf(text) + end))),
+      ends.map((end) => hash(Buffer.from(toCrlf(String(text)) + end))),
       context,
     ).toContain(hashOf(`text/${subtype}`));
   }
@@ -115,7 +115,8 @@ async function expectPostalMimeReads(bytes: Buffer, { envelope, content }: Job, 
   expect([mail.from, mail.to, mail.cc, mail.replyTo].map(read), context).toEqual(
     [[envelope.from], envelope.to, envelope.cc, content.replyTo].map((all) => toBoxes(all)),
   );
-  if (content.html !== null) expect(withoutBlanks(mail.html), context).toContain(withoutBlanks(content.html));
+  if (content.html !== null)
+    expect(withoutBlanks(mail.html), context).toContain(withoutBlanks(String(content.html)));
 }
 
 test(`${MESSAGES} messages keep the limits of RFC 5322, 2045, 2047, 2231 and 6532`, {

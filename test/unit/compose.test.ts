@@ -595,6 +595,28 @@ describe('sending', () => {
   });
 });
 
+describe('the size of a message', () => {
+  test.each([
+    ['is told to a server that offers SIZE', ['SIZE 35882577'], (size: number) => ` SIZE=${size}`],
+    ['is told together with SMTPUTF8', ['SIZE'], (size: number) => ` SIZE=${size} SMTPUTF8`],
+    ['is not told to another server', [], () => ''],
+  ])('%s', async (title, extensions, parametersOf) => {
+    let mail = '';
+    await using server = await startRawSmtp(async (io) => {
+      await io.greet(...extensions);
+      mail = await io.expect(/^MAIL/);
+      io.send('552 5.3.4 Too large\r\n503 5.5.1 MAIL first\r\n503 5.5.1 MAIL first\r\n');
+    });
+    const to = title.includes('SMTPUTF8') ? [{ email: 'ü@example.com', name: null }] : [ADA];
+    const job = aJob({ text: 'Grüße.\n..\n' }, { to });
+    const transport = openTransport({ ...WITHOUT_LOGIN, servers: [serverAt(server.port)] });
+    expect(await transport.send(job)).toMatchObject({ fault: { error: { code: 'message_too_large' } } });
+    await transport.close();
+    const { length } = await compose(job);
+    expect(mail).toBe(`MAIL FROM:<bot@acme.com>${parametersOf(length)}`);
+  });
+});
+
 describe('an address with control characters or angle brackets', () => {
   test.each([
     'ada@example.com>\r\nRCPT TO:<eve@evil.com',

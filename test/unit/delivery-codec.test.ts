@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   decodeContent,
@@ -5,6 +6,7 @@ import {
   encodeContent,
   encodeRecord,
 } from '../../src/core/delivery/delivery-codec.ts';
+import type { Content } from '../../src/core/message/message.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 
 const ATTACHMENT = { filename: 'a.bin', contentType: null, contentId: null };
@@ -14,6 +16,22 @@ const { content: CONTENT } = aMessage();
 function viewOf(bytes: Uint8Array): Uint8Array {
   const around = Buffer.concat([Buffer.from([1, 2, 3]), bytes, Buffer.from([4, 5])]);
   return new Uint8Array(around.buffer, around.byteOffset + 3, bytes.length);
+}
+
+/** Content that version 0.2 has encoded. */
+const VERSION_0_2 =
+  'AAABl3sicmVwbHlUbyI6W3siZW1haWwiOiJoZWxwQGFjbWUuY29tIiwibmFtZSI6IkhpbGZlIn1dLCJodG1sIjoiPHA+R3LDvMOfZSDwn46JPC9wPiIsInRleHQiOiJHcsO8w59lIPCfjokiLCJjYWxlbmRhciI6eyJtZXRob2QiOiJSRVFVRVNUIiwiY29udGVudCI6IkJFR0lOOlZDQUxFTkRBUiJ9LCJoZWFkZXJzIjp7IlgtQSI6ImIifSwiaW5SZXBseVRvIjpudWxsLCJyZWZlcmVuY2VzIjpbIjxhQGI+Il0sInVuc3Vic2NyaWJlIjpudWxsLCJhdHRhY2htZW50cyI6W3siZmlsZW5hbWUiOiLDvC5iaW4iLCJjb250ZW50VHlwZSI6bnVsbCwiY29udGVudElkIjoibG9nbyIsImJ5dGVzIjozfSx7ImZpbGVuYW1lIjoiYi50eHQiLCJjb250ZW50VHlwZSI6InRleHQvcGxhaW4iLCJjb250ZW50SWQiOm51bGwsImJ5dGVzIjoxfV19AP8KYg==';
+
+/** Content with texts as strings, and files as lists of numbers. */
+function toReadable({ html, text, calendar, attachments, ...rest }: Content) {
+  const read = (value: string | Uint8Array | undefined | null) => value && Buffer.from(value).toString();
+  return {
+    ...rest,
+    html: read(html),
+    text: read(text),
+    calendar: calendar && { ...calendar, content: read(calendar.content) },
+    attachments: attachments.map((file) => ({ ...file, content: [...file.content] })),
+  };
 }
 
 describe('the content of a message', () => {
@@ -42,6 +60,74 @@ describe('the content of a message', () => {
   test('is hardly longer than its attachments when encoded', () => {
     const content = { ...CONTENT, attachments: [{ ...ATTACHMENT, content: new Uint8Array(100_000) }] };
     expect(encodeContent(content).length).toBeLessThan(101_000);
+  });
+
+  test('of version 0.2 is decoded', () => {
+    expect(toReadable(decodeContent(Buffer.from(VERSION_0_2, 'base64')))).toEqual({
+      replyTo: [{ email: 'help@acme.com', name: 'Hilfe' }],
+      html: '<p>Grüße 🎉</p>',
+      text: 'Grüße 🎉',
+      calendar: { method: 'REQUEST', content: 'BEGIN:VCALENDAR' },
+      headers: { 'X-A': 'b' },
+      inReplyTo: null,
+      references: ['<a@b>'],
+      unsubscribe: null,
+      attachments: [
+        { filename: 'ü.bin', contentType: null, contentId: 'logo', content: [0, 255, 10] },
+        { filename: 'b.txt', contentType: 'text/plain', contentId: null, content: [98] },
+      ],
+    });
+  });
+
+  test('of version 0.1, which has no calendar, is decoded', () => {
+    const json = Buffer.from('{"replyTo":[],"html":null,"text":"Hi","attachments":[]}');
+    const encoded = Buffer.concat([Buffer.from([0, 0, 0, json.length]), json]);
+    expect(decodeContent(encoded)).toMatchObject({ text: 'Hi', html: null, calendar: null });
+  });
+
+  test('is decoded as it was encoded, for any sizes of its texts and attachments', () => {
+    const text = fc
+      .tuple(fc.string({ unit: 'grapheme', maxLength: 20 }), fc.constantFrom(1, 100, 7_000, 70_000, 140_000))
+      .map(([unit, times]) => unit.repeat(Math.min(times, Math.ceil(400_000 / (unit.length || 1)))))
+      .map((string) => string.toWellFormed());
+    const bodyText = fc.oneof(
+      text,
+      text.map((string) => new TextEncoder().encode(string)),
+    );
+    const content = fc.record({
+      html: fc.option(bodyText),
+      text: fc.option(bodyText),
+      calendar: fc.option(bodyText.map((value) => ({ method: 'REQUEST' as const, content: value }))),
+      attachments: fc.array(
+        fc.uint8Array({ maxLength: 50 }).map((bytes) => ({ ...ATTACHMENT, content: bytes })),
+        { maxLength: 3 },
+      ),
+    });
+    fc.assert(
+      fc.property(content, (parts) => {
+        const decoded = decodeContent(viewOf(encodeContent({ ...CONTENT, ...parts })));
+        expect(toReadable(decoded)).toEqual(toReadable({ ...CONTENT, ...parts }));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test.each([
+    ['a string', 'Grüße\n"🎉"'.repeat(20_000)],
+    ['bytes', new TextEncoder().encode('Grüße\n"🎉"'.repeat(20_000))],
+  ])('has a large text apart from its JSON, unescaped: given as %s', (_, text) => {
+    const calendar = { method: 'REQUEST' as const, content: text };
+    const encoded = Buffer.from(encodeContent({ ...CONTENT, html: text, text, calendar }));
+    const bytes = Buffer.from(text);
+    const json = encoded.subarray(4, 4 + encoded.readUInt32BE());
+    expect(json.length).toBeLessThan(1000);
+    expect(encoded.subarray(4 + json.length).equals(Buffer.concat([bytes, bytes, bytes]))).toBe(true);
+    // Version 0.2 must not read the message as one without text.
+    expect(JSON.parse(String(json))).toMatchObject({
+      html: { bytes: bytes.length },
+      text: { bytes: bytes.length },
+      calendar: { content: { bytes: bytes.length } },
+    });
   });
 });
 

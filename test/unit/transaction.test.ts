@@ -72,7 +72,11 @@ async function play(
     },
   };
   const scripted = script(server);
-  const result = await client.send({ from: 'bot@acme.com', to, needsSmtpUtf8: false }, slices, observer);
+  const result = await client.send(
+    { from: 'bot@acme.com', to, needsSmtpUtf8: false, size: 100 },
+    slices,
+    observer,
+  );
   await scripted;
   return { result, ...progress, received: server.received, client };
 }
@@ -203,7 +207,11 @@ describe('what a server sends too early', () => {
       const server = serve(far);
       await server.send(early);
       const observer = { bodyStarted() {}, bodyEnded() {} };
-      const result = await client.send({ from: 'a@b.c', to: TO, needsSmtpUtf8: false }, SHORT, observer);
+      const result = await client.send(
+        { from: 'a@b.c', to: TO, needsSmtpUtf8: false, size: 100 },
+        SHORT,
+        observer,
+      );
       expect(result).toMatchObject({ kind: 'broken', error: { code: 'ECONNECTION', response: '' } });
       expect([server.received, client.isOpen]).toEqual(['', false]);
     },
@@ -261,7 +269,7 @@ describe('a long message', () => {
         ended = true;
       },
     };
-    const sending = client.send({ from: 'a@b.c', to: TO, needsSmtpUtf8: false }, slices, observer);
+    const sending = client.send({ from: 'a@b.c', to: TO, needsSmtpUtf8: false, size: 100 }, slices, observer);
     let received = '';
     far.write(`${OK_ALL}354 Go\r\n`);
     while (!received.endsWith('x'.repeat(200_000))) {

@@ -1,4 +1,5 @@
-import type { Attachment, Content } from '../message/message.ts';
+import { type BodyText, isLarge, toBytes } from '../message/body-text.ts';
+import type { Attachment, Calendar, Content } from '../message/message.ts';
 import type { Delivery } from './delivery.ts';
 
 /**
@@ -31,32 +32,72 @@ function defaultsFor(
   };
 }
 
-/** An attachment without its bytes, and their number. */
-type Part = Omit<Attachment, 'content'> & { readonly bytes: number };
+/** Stands in the JSON for bytes that follow it. */
+interface BytesApart {
+  /** Their number. */
+  readonly bytes: number;
+}
+
+type StoredText = string | BytesApart;
+type StoredAttachment = Omit<Attachment, 'content'> & BytesApart;
+
+interface StoredContent extends Omit<Content, 'attachments' | 'html' | 'text' | 'calendar'> {
+  readonly attachments: readonly StoredAttachment[];
+  readonly html: StoredText | null;
+  readonly text: StoredText | null;
+  /** Missing in content of version 0.1. */
+  readonly calendar?: (Omit<Calendar, 'content'> & { readonly content: StoredText }) | null;
+}
 
 const LENGTH_BYTES = 4;
 
 /**
- * Encodes content as the length of its JSON, the JSON, and the bytes of each attachment. The bytes
- * need no encoding and are not copied when read.
+ * Encodes content as the length of its JSON, the JSON, and the bytes of each attachment and of each
+ * large text. The bytes need no encoding and are not copied when read.
+ *
+ * Versions before 0.3 read a large text as an object, which they fail to compose: they never send
+ * the message without its text.
  */
-export function encodeContent({ attachments, ...rest }: Content): Uint8Array {
-  const parts: Part[] = attachments.map(({ content, ...part }) => ({ ...part, bytes: content.length }));
-  const json = Buffer.from(JSON.stringify({ ...rest, attachments: parts }));
+export function encodeContent({ attachments, html, text, calendar, ...rest }: Content): Uint8Array {
+  const apart: Uint8Array[] = [];
+  function setApart(bytes: Uint8Array): BytesApart {
+    apart.push(bytes);
+    return { bytes: bytes.length };
+  }
+  const toStored = (value: BodyText): StoredText =>
+    typeof value === 'string' && !isLarge(value) ? value : setApart(toBytes(value));
+  // In the order of the bytes.
+  const stored: StoredContent = {
+    ...rest,
+    attachments: attachments.map(({ content, ...file }) => ({ ...file, ...setApart(content) })),
+    html: html && toStored(html),
+    text: text && toStored(text),
+    calendar: calendar && { ...calendar, content: toStored(calendar.content) },
+  };
+  const json = Buffer.from(JSON.stringify(stored));
   const length = Buffer.alloc(LENGTH_BYTES);
   length.writeUInt32BE(json.length);
-  return Buffer.concat([length, json, ...attachments.map(({ content }) => content)]);
+  return Buffer.concat([length, json, ...apart]);
 }
 
 export function decodeContent(encoded: Uint8Array): Content {
   const bytes = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
   let at = LENGTH_BYTES + bytes.readUInt32BE();
-  const { attachments, ...rest } = JSON.parse(bytes.toString('utf8', LENGTH_BYTES, at));
-  const readAttachment = ({ bytes: length, ...part }: Part): Attachment => {
-    const content = bytes.subarray(at, at + length);
+  const stored: StoredContent = JSON.parse(bytes.toString('utf8', LENGTH_BYTES, at));
+  function take({ bytes: length }: BytesApart): Uint8Array {
     at += length;
-    return { ...part, content };
+    return bytes.subarray(at - length, at);
+  }
+  const read = (text: StoredText): BodyText => (typeof text === 'string' ? text : take(text));
+  const { attachments, html, text, calendar = null, ...rest } = stored;
+  return {
+    ...rest,
+    attachments: attachments.map(({ bytes: length, ...file }) => ({
+      ...file,
+      content: take({ bytes: length }),
+    })),
+    html: html && read(html),
+    text: text && read(text),
+    calendar: calendar && { ...calendar, content: read(calendar.content) },
   };
-  // Content of version 0.1 has no calendar.
-  return { calendar: null, ...rest, attachments: attachments.map(readAttachment) };
 }

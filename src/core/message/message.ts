@@ -1,4 +1,5 @@
 import { type Address, toMailboxKey } from './address.ts';
+import type { BodyText } from './body-text.ts';
 
 export interface Attachment {
   readonly filename: string;
@@ -14,7 +15,7 @@ export const CALENDAR_METHODS = ['REQUEST', 'CANCEL', 'REPLY'] as const;
 /** An invitation: an iCalendar object (RFC 5545) and its METHOD. */
 export interface Calendar {
   readonly method: (typeof CALENDAR_METHODS)[number];
-  readonly content: string;
+  readonly content: BodyText;
 }
 
 /** RFC 8058 and RFC 2369: becomes List-Unsubscribe and, with `oneClick`, List-Unsubscribe-Post. */
@@ -40,8 +41,8 @@ export interface Envelope {
 /** The content of a message. At least one of `html` and `text` is set. */
 export interface Content {
   readonly replyTo: readonly Address[];
-  readonly html: string | null;
-  readonly text: string | null;
+  readonly html: BodyText | null;
+  readonly text: BodyText | null;
   readonly attachments: readonly Attachment[];
   readonly calendar: Calendar | null;
   readonly headers: Readonly<Record<string, string>>;

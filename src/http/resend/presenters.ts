@@ -1,5 +1,6 @@
 import type { Delivery, Status } from '../../core/delivery/delivery.ts';
 import type { Address } from '../../core/message/address.ts';
+import type { BodyText } from '../../core/message/body-text.ts';
 import { toIso, toIsoOrNull } from '../presenters/time.ts';
 import type { Email, EmailEntry } from './schemas.ts';
 
@@ -43,8 +44,11 @@ export function toEmailEntry({
   };
 }
 
+/** An email whose texts can be large. */
+type LargeEmail = Omit<Email, 'html' | 'text'> & Readonly<Record<'html' | 'text', BodyText | null>>;
+
 /** A delivery with its content. */
-export function toEmail(delivery: Delivery): Email {
+export function toEmail(delivery: Delivery): LargeEmail {
   return {
     object: 'email',
     ...toEmailEntry(delivery),

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Messages } from '../../core/messages.ts';
+import { sendInPieces } from '../json-pieces.ts';
 import { callerOf, messageIdOf } from '../request/request-context.ts';
 import { messageParams, reschedule } from '../schemas/message.ts';
 import { BODY_CODES, KEY_CODES, REPLAYED, success } from '../schemas/responses.ts';
@@ -173,8 +174,8 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
     async (request, reply) => sendCached(await submitBatch(request.body, request, reply, submission), reply),
   );
 
-  app.get('/emails/:id', { schema: getSchema, config: { scope: 'read' } }, async (request) =>
-    toEmail(await messages.get(messageIdOf(request), callerOf(request))),
+  app.get('/emails/:id', { schema: getSchema, config: { scope: 'read' } }, async (request, reply) =>
+    sendInPieces(toEmail(await messages.get(messageIdOf(request), callerOf(request))), reply),
   );
 
   app.get('/emails', { schema: listSchema, config: { scope: 'read' } }, async (request) => {

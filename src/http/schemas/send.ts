@@ -9,7 +9,7 @@ import { calendar } from './calendar.ts';
 import { headers } from './headers.ts';
 import { MAX_RECIPIENTS, mailboxes, replyTo, sender } from './mailbox.ts';
 import { templateUse } from './template.ts';
-import { instant, labels, line, prose } from './text.ts';
+import { bodyText, instant, labels, line } from './text.ts';
 import { messageId, references } from './thread.ts';
 import { unsubscribe } from './unsubscribe.ts';
 
@@ -40,8 +40,8 @@ const fields = strictObject({
     description: 'Required unless the template has a subject, which this one overrides.',
     examples: ['Your invoice'],
   }),
-  html: optional(prose).meta({ examples: ['<p>Here is your invoice.</p>'] }),
-  text: optional(prose).meta({
+  html: optional(bodyText).meta({ examples: ['<p>Here is your invoice.</p>'] }),
+  text: optional(bodyText).meta({
     description: 'Generated from `html` if absent.',
     examples: ['Here is your invoice.'],
   }),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { hasControlCharacters } from '../../core/message/address.ts';
+import type { BodyText } from '../../core/message/body-text.ts';
 
 /** RFC 5322, section 2.1.1: a line of a header has at most 998 characters. */
 const MAX_LINE_LENGTH = 998;
@@ -20,13 +21,13 @@ export function line(maxLength = MAX_LINE_LENGTH, minLength = 1) {
  * Refuses text that not every program can store: lone surrogates, which UTF-8 cannot encode, and
  * NUL.
  */
-export function portable(text: z.ZodString) {
+export function portable<Schema extends z.ZodType<BodyText>>(text: Schema): Schema {
   return text
-    .refine((value) => value.isWellFormed(), {
+    .refine((value) => typeof value !== 'string' || value.isWellFormed(), {
       error: 'Contains half of a surrogate pair, which UTF-8 cannot encode: send whole characters.',
       params: { code: 'invalid_unicode' },
     })
-    .refine((value) => !value.includes('\0'), {
+    .refine((value) => typeof value !== 'string' || !value.includes('\0'), {
       error: 'Contains a NUL character, U+0000: remove it.',
       params: { code: 'control_character' },
     });
@@ -34,6 +35,15 @@ export function portable(text: z.ZodString) {
 
 /** Text of any length and any number of lines. */
 export const prose = portable(z.string().min(1));
+
+/** The text or html of a message: {@link prose}, or bytes if the reader of a large body made some. */
+export const bodyText = portable(
+  z.unknown().transform((value, context): BodyText => {
+    if (typeof value === 'string' || value instanceof Uint8Array) return value;
+    context.addIssue({ code: 'invalid_type', expected: 'string', input: value });
+    return z.NEVER;
+  }),
+).meta({ type: 'string' });
 
 /** An instant, as epoch milliseconds. */
 export const instant = z.iso

@@ -1,5 +1,6 @@
-import { hash, webcrypto } from 'node:crypto';
+import { createHash, webcrypto } from 'node:crypto';
 import type { Draft } from '../../core/message/message.ts';
+import { toJsonPieces } from '../json-pieces.ts';
 import { invalidFields } from '../validation/validation.ts';
 
 const { subtle } = webcrypto;
@@ -42,8 +43,10 @@ export async function toBatchFingerprint(parts: readonly unknown[]): Promise<str
 }
 
 /** Hashes a JSON value independently of the order of its keys. */
-function hashJson(value: unknown): string {
-  return hash('sha256', JSON.stringify(value, sortKeys), 'base64');
+async function hashJson(value: unknown): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const piece of toJsonPieces(value, sortedEntries)) hash.update(piece);
+  return hash.digest('base64');
 }
 
 /** Hashes outside the event loop, because an attachment can have many megabytes. */
@@ -51,7 +54,8 @@ async function digestOf(content: Uint8Array): Promise<string> {
   return Buffer.from(await subtle.digest('SHA-256', content as Uint8Array<ArrayBuffer>)).toString('base64');
 }
 
-function sortKeys(_key: string, value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+/** Sorted, but that an object lists keys that are whole numbers first. */
+function sortedEntries(object: object): [string, unknown][] {
+  const sorted = Object.entries(object).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.entries(Object.fromEntries(sorted));
 }

@@ -146,8 +146,8 @@ export function openPool(options: PoolOptions): Pool {
     const reused = session.messages > 0;
     try {
       const message = await compose(job);
+      const envelope = toEnvelope(job, message.needsSmtpUtf8, await message.size());
       tracker.sessionReady();
-      const envelope = toEnvelope(job, message.needsSmtpUtf8);
       const transaction = await session.send(envelope, message.slices(), tracker);
       if (session.isOpen) release({ ...connection, needsReset: transaction.kind === 'refused' });
       const replaceable = reused && !progress.bodyStarted && !tracker.isAborted;
@@ -186,11 +186,15 @@ export function openPool(options: PoolOptions): Pool {
 }
 
 /** Non-ASCII addresses need SMTPUTF8 in the envelope, too. */
-function toEnvelope({ envelope, recipients }: Job, headerNeedsSmtpUtf8: boolean): TransactionEnvelope {
+function toEnvelope(
+  { envelope, recipients }: Job,
+  headerNeedsSmtpUtf8: boolean,
+  size: number,
+): TransactionEnvelope {
   const from = toAddrSpec(envelope.from.email);
   const to = recipients.map(toAddrSpec);
   const needsSmtpUtf8 = headerNeedsSmtpUtf8 || [from, ...to].some((address) => !/^[ -~]*$/.test(address));
-  return { from, to, needsSmtpUtf8 };
+  return { from, to, needsSmtpUtf8, size };
 }
 
 /** Also true if no access token was obtained. */

@@ -8,6 +8,8 @@ export interface TransactionEnvelope {
   readonly to: readonly string[];
   /** Requests SMTPUTF8 (RFC 6531) if the server offers it. */
   readonly needsSmtpUtf8: boolean;
+  /** Octets of the message, which a server that offers SIZE is told (RFC 1870). */
+  readonly size: number;
 }
 
 /** The command that a reply refers to; `message` is the final dot. */
@@ -189,7 +191,7 @@ export function createTransactionClient(socket: Socket, extensions: readonly str
 }
 
 function toCommands(
-  { from, to, needsSmtpUtf8 }: TransactionEnvelope,
+  { from, to, needsSmtpUtf8, size }: TransactionEnvelope,
   extensions: readonly string[],
 ): string[] {
   const addresses = [from, ...to];
@@ -198,5 +200,10 @@ function toCommands(
   if (addresses.some((address) => /[\p{Cc}<>]/u.test(address)))
     throw new Error('invalid address in an envelope');
   const utf8 = needsSmtpUtf8 && extensions.includes('SMTPUTF8') ? ' SMTPUTF8' : '';
-  return [`MAIL FROM:<${from}>${utf8}\r\n`, ...to.map((email) => `RCPT TO:<${email}>\r\n`), 'DATA\r\n'];
+  const announced = extensions.includes('SIZE') ? ` SIZE=${size}` : '';
+  return [
+    `MAIL FROM:<${from}>${announced}${utf8}\r\n`,
+    ...to.map((email) => `RCPT TO:<${email}>\r\n`),
+    'DATA\r\n',
+  ];
 }

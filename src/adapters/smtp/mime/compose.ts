@@ -1,10 +1,11 @@
 import { detectMimeType } from 'nodemailer/lib/mime-funcs';
 import type { Job } from '../../../core/delivery/outcome.ts';
 import { toAddrSpec } from '../../../core/message/address.ts';
+import type { BodyText } from '../../../core/message/body-text.ts';
 import type { Attachment, Calendar, Unsubscribe } from '../../../core/message/message.ts';
 import { deriveText } from './derived-text.ts';
 import { type HeaderField, mailboxes, parameterized, tokens, unstructured } from './header-field.ts';
-import { leaf, type MimePart, multipart, write } from './mime-part.ts';
+import { leaf, type MimePart, multipart, sizeOf, write } from './mime-part.ts';
 import { encodeBytes, encodeText } from './transfer-encoding.ts';
 
 /** Octets that are sent in one piece. */
@@ -15,6 +16,8 @@ export interface ComposedMessage {
   readonly fields: readonly HeaderField[];
   /** Whether the header is not ASCII, so that SMTPUTF8 must be asked for (RFC 6531). */
   readonly needsSmtpUtf8: boolean;
+  /** Returns the number of octets in `slices`, without composing them. */
+  size(): Promise<number>;
   /** The whole message, with CRLF line ends and one at its end, in slices. */
   slices(): Iterable<Buffer>;
 }
@@ -26,7 +29,8 @@ export async function compose(job: Job): Promise<ComposedMessage> {
   return {
     fields: [...fields, ...body.fields],
     needsSmtpUtf8: fields.some((field) => !/^[\r\n -~]*$/.test(field)),
-    slices: () => joinSlices(write(body, fields)),
+    size: async () => (await sizeOf(body, fields)) + (endsLine(body) ? 0 : CRLF.length),
+    slices: () => joinSlices(write(body, fields), endsLine(body)),
   };
 }
 
@@ -82,7 +86,7 @@ async function toBody({ id, content }: Job): Promise<MimePart> {
   );
 }
 
-async function textPart(subtype: string, text: string, boundary: string): Promise<MimePart> {
+async function textPart(subtype: string, text: BodyText, boundary: string): Promise<MimePart> {
   return leaf(`text/${subtype}`, { charset: 'utf-8' }, await encodeText(text, boundary));
 }
 
@@ -156,23 +160,24 @@ function toFoldable(value: string): string {
   return value.trim().replace(/[ \t]{60,}/g, ' ');
 }
 
+function endsLine(body: MimePart): boolean {
+  return body.kind === 'leaf' && body.body.endsLine;
+}
+
 /** Joins short pieces, so that a small message is one slice; ends with CRLF. */
-function* joinSlices(pieces: Iterable<string | Buffer>): Generator<Buffer> {
+function* joinSlices(pieces: Iterable<string | Buffer>, endsWithCrlf: boolean): Generator<Buffer> {
   let waiting: Buffer[] = [];
   let length = 0;
-  let last: Buffer = Buffer.alloc(0);
   for (const piece of pieces) {
     const bytes = typeof piece === 'string' ? Buffer.from(piece) : piece;
-    if (bytes.length === 0) continue;
     waiting.push(bytes);
     length += bytes.length;
-    last = bytes;
     if (length < CHUNK_BYTES) continue;
     yield Buffer.concat(waiting, length);
     waiting = [];
     length = 0;
   }
-  if (last.at(-1) !== 0x0a) waiting.push(CRLF);
+  if (!endsWithCrlf) waiting.push(CRLF);
   if (waiting.length > 0) yield Buffer.concat(waiting);
 }
 

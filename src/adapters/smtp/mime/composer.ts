@@ -1,18 +1,12 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Composer } from '../../../core/ports/composer.ts';
 import { compose, mediaTypeOf } from './compose.ts';
 
-/** Composes messages as an attempt does, and only measures them. */
+/** Describes messages as an attempt composes them. */
 export function createComposer(): Composer {
   return {
     async compose(job) {
-      const { fields, slices } = await compose(job);
-      let size = 0;
-      for (const slice of slices()) {
-        if (size > 0) await nextTurn();
-        size += slice.length;
-      }
-      return { size, headers: fields.map(parseField) };
+      const { fields, size } = await compose(job);
+      return { size: await size(), headers: fields.map(parseField) };
     },
     typeOf: mediaTypeOf,
   };

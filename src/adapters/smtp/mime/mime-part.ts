@@ -41,9 +41,23 @@ export function multipart(
   return { kind: 'multipart', fields, boundary, parts };
 }
 
+/** Number of octets that {@link write} makes. Encodes nothing. */
+export async function sizeOf(part: MimePart, fields: readonly HeaderField[] = []): Promise<number> {
+  const header = Buffer.byteLength(headerOf(part, fields));
+  if (part.kind === 'leaf') return header + (await part.body.size());
+  const delimiter = part.boundary.length + '--\r\n'.length;
+  let size = header + delimiter;
+  for (const child of part.parts) size += delimiter + (await sizeOf(child)) + '\r\n'.length;
+  return size;
+}
+
+function headerOf(part: MimePart, fields: readonly HeaderField[]): string {
+  return `${[...fields, ...part.fields].join('\r\n')}\r\n\r\n`;
+}
+
 /** The bytes of a part from its header on: header text and slices of bodies. */
 export function* write(part: MimePart, fields: readonly HeaderField[] = []): Generator<string | Buffer> {
-  yield `${[...fields, ...part.fields].join('\r\n')}\r\n\r\n`;
+  yield headerOf(part, fields);
   if (part.kind === 'leaf') {
     yield* part.body.slices();
     return;

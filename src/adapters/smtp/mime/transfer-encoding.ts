@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type BodyText, toBytes } from '../../../core/message/body-text.ts';
 
 /** Bytes encoded or scanned between two turns of the event loop. A multiple of a line of base64. */
 const SLICE_BYTES = 57 * 1024;
@@ -23,6 +24,10 @@ const HEX = Buffer.from('0123456789ABCDEF');
 /** The body of a MIME part: its Content-Transfer-Encoding, and its encoded bytes. */
 export interface EncodedBody {
   readonly encoding: '7bit' | 'quoted-printable' | 'base64';
+  /** Whether nothing is missing at the end for a complete line: it is empty, or ends with CRLF. */
+  readonly endsLine: boolean;
+  /** Returns the number of octets in `slices`, without encoding them. */
+  size(): Promise<number>;
   /**
    * The encoded bytes, each slice at most a few hundred KB. The last line has no line end unless
    * the text has one.
@@ -32,9 +37,11 @@ export interface EncodedBody {
 
 /** A file, in base64 (RFC 2045, section 6.8). */
 export function encodeBytes(content: Uint8Array): EncodedBody {
-  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  const bytes = toBytes(content);
   return {
     encoding: 'base64',
+    endsLine: bytes.length === 0,
+    size: async () => base64Size(bytes.length),
     slices: () => toBase64(cut(bytes)),
   };
 }
@@ -45,24 +52,38 @@ export function encodeBytes(content: Uint8Array): EncodedBody {
  *
  * @param boundary start of the boundaries in use: an unencoded text must not have it
  */
-export async function encodeText(text: string, boundary: string): Promise<EncodedBody> {
-  const bytes = Buffer.from(text);
+export async function encodeText(text: BodyText, boundary: string): Promise<EncodedBody> {
+  const bytes = toBytes(text);
   const scan = await scanText(bytes);
   if (scan.escapes === 0 && scan.longestLine <= MAX_LINE_OCTETS && !bytes.includes(boundary)) {
     const isCanonical = scan.canonical === bytes.length;
     return {
       encoding: '7bit',
+      endsLine: isEmptyOrLine(bytes),
+      size: async () => scan.canonical,
       slices: () => (isCanonical ? cut(bytes) : toCanonical(bytes)),
     };
   }
   const quotedSize = scan.canonical + 2 * scan.escapes + scan.canonical / (ENCODED_LINE / 3);
   if (quotedSize <= base64Size(scan.canonical) * QUOTED_PREFERENCE) {
-    return { encoding: 'quoted-printable', slices: () => toQuotedPrintable(bytes) };
+    return {
+      encoding: 'quoted-printable',
+      endsLine: isEmptyOrLine(bytes),
+      size: () => quotedPrintableSize(bytes),
+      slices: () => toQuotedPrintable(bytes),
+    };
   }
   return {
     encoding: 'base64',
+    endsLine: bytes.length === 0,
+    size: async () => base64Size(scan.canonical),
     slices: () => toBase64(toCanonical(bytes)),
   };
+}
+
+function isEmptyOrLine(bytes: Buffer): boolean {
+  const last = bytes.at(-1);
+  return last === undefined || last === LF || last === CR;
 }
 
 interface Scan {
@@ -210,6 +231,38 @@ function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {
     }
     yield out.subarray(0, length);
   }
+}
+
+/**
+ * Octets that {@link toQuotedPrintable} makes, counted with turns of the event loop between.
+ */
+async function quotedPrintableSize(bytes: Buffer): Promise<number> {
+  let size = 0;
+  let column = 0;
+  let afterCr = false;
+  for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
+    if (start > 0) await nextTurn();
+    const end = Math.min(start + SLICE_BYTES, bytes.length);
+    for (let i = start; i < end; i++) {
+      const byte = bytes[i] as number;
+      if (byte === LF || byte === CR) {
+        if (byte === CR || !afterCr) size += 2;
+        afterCr = byte === CR;
+        column = 0;
+        continue;
+      }
+      afterCr = false;
+      const isEscaped = needsEscape(byte, bytes[i + 1]);
+      if (column + (isEscaped ? 3 : 1) > ENCODED_LINE - 1) {
+        size += 3;
+        column = 0;
+      }
+      const added = isEscaped || (byte === DOT && column === 0) ? 3 : 1;
+      size += added;
+      column += added;
+    }
+  }
+  return size;
 }
 
 function needsEscape(byte: number, next: number | undefined): boolean {

@@ -1,5 +1,6 @@
 import { kTransferable, kValue, Tinypool } from 'tinypool';
 import { AppError } from '../../../core/errors.ts';
+import { isLarge } from '../../../core/message/body-text.ts';
 import { decodeBase64, isRecord } from '../../validation/json-values.ts';
 import { parseJson } from './strict-json.ts';
 
@@ -20,15 +21,19 @@ export type LargeBodyResult =
 const LARGE_ATTACHMENT_CHARS = 64 * 1024;
 
 /**
- * Parses a body in a worker thread. Attachments in valid base64 become bytes, which are transferred
- * without a copy.
+ * Parses a body in a worker thread. Attachments in valid base64 and large texts become bytes, which
+ * are transferred without a copy.
  */
 // biome-ignore lint/style/noDefaultExport: Tinypool calls the default export
 export default function parseLargeBody({ bytes, maxValues }: LargeBody) {
   try {
     const body = parseJson(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), maxValues);
     const result: LargeBodyResult = { kind: 'parsed', body };
-    const buffers = attachmentsIn(body).flatMap(decodeContent);
+    const messages = messagesIn(body);
+    const buffers = [
+      ...messages.flatMap(attachmentsOf).flatMap(decodeContent),
+      ...messages.flatMap(encodeTexts),
+    ];
     return Tinypool.move({ [kTransferable]: buffers, [kValue]: result });
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
@@ -36,20 +41,18 @@ export default function parseLargeBody({ bytes, maxValues }: LargeBody) {
   }
 }
 
-/**
- * Returns the attachments of a message, of a list of messages, or of a list in the field
- * `messages`.
- */
-function attachmentsIn(body: unknown): Record<string, unknown>[] {
+/** Returns a message, a list of messages, or a list in the field `messages`, as a list. */
+function messagesIn(body: unknown): Record<string, unknown>[] {
   const messages = Array.isArray(body)
     ? body
     : isRecord(body) && Array.isArray(body.messages)
       ? body.messages
       : [body];
-  return messages
-    .filter(isRecord)
-    .flatMap(({ attachments }) => (Array.isArray(attachments) ? attachments : []))
-    .filter(isRecord);
+  return messages.filter(isRecord);
+}
+
+function attachmentsOf({ attachments }: Record<string, unknown>): Record<string, unknown>[] {
+  return Array.isArray(attachments) ? attachments.filter(isRecord) : [];
 }
 
 /**
@@ -63,4 +66,21 @@ function decodeContent(attachment: Record<string, unknown>): ArrayBuffer[] {
   if (bytes === null) return [];
   attachment.content = bytes;
   return [bytes.buffer];
+}
+
+/**
+ * Encodes the large texts of a message as UTF-8 in place and returns the buffers to transfer. Text
+ * with lone surrogates or NUL is left for the schema (`bodyText`) to report.
+ */
+function encodeTexts(message: Record<string, unknown>): ArrayBuffer[] {
+  const buffers: ArrayBuffer[] = [];
+  for (const field of ['html', 'text']) {
+    const text = message[field];
+    if (typeof text !== 'string' || !isLarge(text)) continue;
+    if (!text.isWellFormed() || text.includes('\0')) continue;
+    const bytes = new TextEncoder().encode(text);
+    message[field] = bytes;
+    buffers.push(bytes.buffer);
+  }
+  return buffers;
 }
