@@ -1,8 +1,10 @@
+import { once } from 'node:events';
+import http from 'node:http';
 import { describe, expect, test, vi } from 'vitest';
 import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import { createAuthenticator } from '../../src/http/request/auth.ts';
-import { CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helpers/app.ts';
+import { CRM, CRM_SECRET, KEYS, MAIL, SHOP, SHOP_SECRET, startApp } from '../helpers/app.ts';
 import { aKey } from '../helpers/keys.ts';
 
 describe('API keys', () => {
@@ -53,6 +55,52 @@ describe('API keys', () => {
     await using app = await startApp();
     const answer = await app.send('{ not JSON', { authorization: 'Bearer wrong' });
     expect(answer.statusCode).toBe(401);
+  });
+});
+
+describe('on one connection', () => {
+  /** Sends a request over the only connection of an agent. Resolves with its status. */
+  async function statusOf(url: string, agent: http.Agent, headers: Record<string, string>): Promise<number> {
+    const request = http.get(`${url}/accounts`, { agent, headers });
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+    await once(response.resume(), 'close');
+    return response.statusCode ?? 0;
+  }
+
+  test.each([
+    ['another valid key', SHOP, 200],
+    ['an invalid key of the same length', { authorization: CRM.authorization.replace(/.$/, 'x') }, 401],
+    ['a longer invalid key', { authorization: `${CRM.authorization}x` }, 401],
+    ['no key', {}, 401],
+    ['a second, invalid key', { ...CRM, 'x-api-key': 'wrong' }, 401],
+  ])('a request with %s after a valid key is judged by its own headers', async (_, headers, status) => {
+    await using app = await startApp();
+    const url = await app.listen();
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    expect(await statusOf(url, agent, CRM)).toBe(200);
+    expect(await statusOf(url, agent, headers)).toBe(status);
+    expect(await statusOf(url, agent, CRM)).toBe(200);
+    await vi.waitUntil(() => app.logs.filter(({ route }) => route === '/accounts').length === 3);
+    expect(app.logs.map(({ key }) => key).filter(Boolean)).toEqual(
+      status === 200 ? ['crm', 'shop', 'crm'] : ['crm', 'crm'],
+    );
+    agent.destroy();
+  });
+
+  test('a reload of the keys revokes the key of the former requests', async () => {
+    const apiKeys = createApiKeys(KEYS, createMemorySharedState());
+    await using app = await startApp({ apiKeys });
+    const url = await app.listen();
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    expect(await statusOf(url, agent, CRM)).toBe(200);
+    apiKeys.replace([
+      aKey(SHOP_SECRET, { name: 'shop' }),
+      aKey(CRM_SECRET, { name: 'crm', scopes: ['send'] }),
+    ]);
+    expect(await statusOf(url, agent, CRM)).toBe(403);
+    apiKeys.replace([aKey(SHOP_SECRET, { name: 'shop' })]);
+    expect(await statusOf(url, agent, CRM)).toBe(401);
+    agent.destroy();
   });
 });
 

@@ -63,7 +63,6 @@ export async function checkAttachments(
   attachments: readonly Attachment[],
   inspector: AttachmentInspector,
 ): Promise<void> {
-  if (attachments.length === 0) return;
   const blocked = await inspector.findBlocked(attachments);
   if (blocked.length > 0) throw toBlockedEntriesError(blocked);
 }

@@ -14,7 +14,7 @@ import type { Templates } from '../ports/templates.ts';
 import { runOrRetryInBackground } from '../retry-until-available.ts';
 import { applySuppressions, type Suppressions } from '../suppressions.ts';
 import { checkAttachments } from './blocked-attachments.ts';
-import { checkSize, composeWithin } from './message-size.ts';
+import { composeWithin, mayExceed } from './message-size.ts';
 import { describeAttachments, type Origin, toNewDelivery, warningsOf } from './new-delivery.ts';
 import { checkRecipientPolicy } from './recipient-policy.ts';
 import { renderTemplate } from './render-template.ts';
@@ -100,8 +100,9 @@ export function createIntake(deps: IntakeDeps): Intake {
     const template = draft.template?.id ?? null;
     const created = toNewDelivery({ message, account, template, attachments, warnings }, origin);
     const delivery = applySuppressions(created, await suppressions.find(account, pendingOf(created)));
-    await checkAttachments(content.attachments, inspector);
-    await checkSize(delivery, content, composer, maxMessageBytes);
+    if (content.attachments.length > 0) await checkAttachments(content.attachments, inspector);
+    if (mayExceed(content, maxMessageBytes))
+      await composeWithin(maxMessageBytes, delivery, content, composer);
     if (dryRun) return { delivery, content };
 
     const reservation = await apiKeys.reserve(origin.caller);

@@ -5,20 +5,6 @@ import { type Content, recipientsOf } from '../message/message.ts';
 import type { Composed, Composer } from '../ports/composer.ts';
 
 /**
- * Refuses a message whose encoded form is larger than `maxBytes`. Composes it only if it could be.
- *
- * @throws {AppError} `message_too_large`
- */
-export async function checkSize(
-  delivery: Delivery,
-  content: Content,
-  composer: Composer,
-  maxBytes: number,
-): Promise<void> {
-  if (mayExceed(content, maxBytes)) await composeWithin(maxBytes, delivery, content, composer);
-}
-
-/**
  * Composes a message without sending it.
  *
  * @throws {AppError} `message_too_large` if the result has more than `maxBytes` bytes
@@ -45,7 +31,7 @@ const MAX_BYTES_PER_CHARACTER = 6;
 const HEADER_BYTES = 1024 * 1024;
 
 /** Whether the encoded message could have more than `maxBytes` bytes, by a cheap upper estimate. */
-function mayExceed({ html, text, calendar, attachments }: Content, maxBytes: number): boolean {
+export function mayExceed({ html, text, calendar, attachments }: Content, maxBytes: number): boolean {
   // Without a text part, one is made from the HTML.
   const characters = (html?.length ?? 0) * (text === null ? 2 : 1) + (text?.length ?? 0);
   // An invitation is sent twice: as an alternative and as a file.

@@ -35,11 +35,11 @@ export interface RateLimits {
   countFailure(request: FastifyRequest): Promise<void>;
 }
 
+/** A limit of the plugin. */
+type RateLimit = ReturnType<FastifyInstance['createRateLimit']>;
+
 /** A window of the plugin after requests were counted or refused. */
-type RateWindow = Extract<
-  Awaited<ReturnType<ReturnType<FastifyInstance['createRateLimit']>>>,
-  { isAllowed: false }
->;
+type RateWindow = Extract<Awaited<ReturnType<RateLimit>>, { isAllowed: false }>;
 
 /**
  * Creates rate limits by API key and by address. Those of keys are reported in the headers of
@@ -56,11 +56,19 @@ export async function createRateLimits(
   /** Costs of requests that count as other than 1. */
   const costs = new WeakMap<FastifyRequest, number>();
   const rateOf = (request: FastifyRequest) => callerOf(request).rateLimit ?? defaultRate;
-  const perKey = app.createRateLimit({
-    max: (request) => rateOf(request).max,
-    timeWindow: (request) => rateOf(request).windowMs,
-    keyGenerator: (request) => toStoreKey(callerOf(request).name, costs.get(request) ?? 1),
-  });
+  const keyGenerator = (request: FastifyRequest) =>
+    toStoreKey(callerOf(request).name, costs.get(request) ?? 1);
+  /** One limit for each rate, since the plugin waits for rates that are functions. */
+  const limitsByRate = new WeakMap<Rate, RateLimit>();
+  function perKey(request: FastifyRequest): ReturnType<RateLimit> {
+    const rate = rateOf(request);
+    let limit = limitsByRate.get(rate);
+    if (limit === undefined) {
+      limit = app.createRateLimit({ max: rate.max, timeWindow: rate.windowMs, keyGenerator });
+      limitsByRate.set(rate, limit);
+    }
+    return limit(request);
+  }
   const perAddress = app.createRateLimit({ max: FAILURES.max, timeWindow: FAILURES.windowMs });
 
   function setHeaders({ max, timeWindow, remaining, ttlInSeconds }: RateWindow, reply: FastifyReply) {

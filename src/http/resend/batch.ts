@@ -61,7 +61,7 @@ export async function submitBatch(
       const submitItems = mode === 'strict' ? submitAllOrNone : submitValid;
       return submitItems(items, request, submission, idAt);
     },
-    toResponse: async (outcome) =>
+    toResponse: (outcome) =>
       mode === 'strict' ? toStrictResponse(outcome, request) : toPermissiveResponse(outcome, request),
     fingerprint: () =>
       toBatchFingerprint([

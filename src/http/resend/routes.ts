@@ -162,7 +162,7 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
       const draft = submission.toDraft(request.body);
       const response = await submission.submitOne(draft, request, reply, {
         waits: false,
-        toResponse: async ({ id }) => toJsonResponse(200, { id }),
+        toResponse: ({ id }) => toJsonResponse(200, { id }),
       });
       return sendCached(response, reply);
     },

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { attachment } from '../schemas/attachment.ts';
 import { errorCode, type Immutable } from '../schemas/message.ts';
 import { fieldError } from '../schemas/problem.ts';
-import { checkTogether, DESPITE_FIELD_ERRORS, sendRequest } from '../schemas/send.ts';
+import { sendRequest, withRules } from '../schemas/send.ts';
 import { labelName, labels, labelValue } from '../schemas/text.ts';
 import { optional } from '../validation/leniency.ts';
 import { limit } from '../validation/pagination.ts';
@@ -49,36 +49,38 @@ const { in_reply_to, references, unsubscribe } = sendRequest.shape;
  */
 export const emailRequest = z.preprocess(
   liftHeaders,
-  strictObject({
-    from,
-    to,
-    cc,
-    bcc,
-    reply_to,
-    subject,
-    html,
-    text,
-    template,
-    attachments: optional(z.array(emailAttachment).max(100)),
-    headers: headers.meta({
-      description:
-        'The same headers as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.',
+  withRules(
+    strictObject({
+      from,
+      to,
+      cc,
+      bcc,
+      reply_to,
+      subject,
+      html,
+      text,
+      template,
+      attachments: optional(z.array(emailAttachment).max(100)),
+      headers: headers.meta({
+        description:
+          'The same headers as in POST /send; also List-Unsubscribe, List-Unsubscribe-Post, In-Reply-To and References.',
+      }),
+      in_reply_to,
+      references,
+      unsubscribe,
+      tags: optional(tags).meta({
+        description: 'Labels to find the message by. They are not part of the mail.',
+        examples: [[{ name: 'flow', value: 'welcome' }]],
+      }),
+      scheduled_at: scheduled_at.meta({
+        description:
+          'When to send the email, at most one year ahead: ISO 8601 with an offset. Phrases such as "in 1 hour" are not supported. A time in the past means now.',
+      }),
+      topic_id: unsupported(
+        'There are no topics: remove the field, and manage subscriptions in your application.',
+      ),
     }),
-    in_reply_to,
-    references,
-    unsubscribe,
-    tags: optional(tags).meta({
-      description: 'Labels to find the message by. They are not part of the mail.',
-      examples: [[{ name: 'flow', value: 'welcome' }]],
-    }),
-    scheduled_at: scheduled_at.meta({
-      description:
-        'When to send the email, at most one year ahead: ISO 8601 with an offset. Phrases such as "in 1 hour" are not supported. A time in the past means now.',
-    }),
-    topic_id: unsupported(
-      'There are no topics: remove the field, and manage subscriptions in your application.',
-    ),
-  }).superRefine(checkTogether, DESPITE_FIELD_ERRORS),
+  ),
 );
 
 /** One email of a batch. The schema allows anything, since each email is validated separately. */

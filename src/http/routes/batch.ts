@@ -82,7 +82,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
         );
         return results.map((result, index) => present(result, index, request));
       },
-      toResponse: async (results) => {
+      toResponse: (results) => {
         const accepted = results.filter(({ message }) => message).length;
         const refused = results.filter(({ error }) => error).length;
         return toJsonResponse(refused === 0 ? 202 : 207, { accepted, refused, results });

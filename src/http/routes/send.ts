@@ -100,12 +100,12 @@ export const sendRoutes: FastifyPluginAsyncZod<SendOptions> = async (
   });
 
   /** Responds at once, or when the client has waited for the outcome. */
-  async function toResponse(
+  function toResponse(
     accepted: Accepted,
     seconds: number | null,
     request: FastifyRequest,
     reply: FastifyReply,
-  ): Promise<CachedResponse> {
+  ): CachedResponse | Promise<CachedResponse> {
     if (accepted.kind === 'dropped') return toJsonResponse(200, toDroppedMessage(accepted));
     const { delivery } = accepted;
     return seconds === null || delivery.status === 'scheduled'

@@ -26,7 +26,7 @@ export interface SubmissionRequest<Result> {
   readonly waits: boolean;
   /** Throws if nothing was accepted. */
   submit(idAt: IdAt): Promise<Result>;
-  toResponse(result: Result): Promise<CachedResponse>;
+  toResponse(result: Result): CachedResponse | Promise<CachedResponse>;
   fingerprint(): string | Promise<string>;
   /** What to remember of the result, even if the response is lost. */
   toReceipt(result: Result): Receipt;

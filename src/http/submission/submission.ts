@@ -53,7 +53,7 @@ export interface Submission {
     reply: FastifyReply,
     respond: {
       readonly waits: boolean;
-      toResponse(accepted: Accepted): Promise<CachedResponse>;
+      toResponse(accepted: Accepted): CachedResponse | Promise<CachedResponse>;
     },
   ): Promise<CachedResponse>;
   /**
