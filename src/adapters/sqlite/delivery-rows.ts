@@ -7,6 +7,12 @@ import {
 } from '../../core/delivery/delivery-codec.ts';
 import type { FixedColumns, MutableColumns, StoredDelivery } from './worker/deliveries.ts';
 
+/**
+ * Length to which a state is padded with blanks. A message to a few recipients needs no more, so its
+ * row keeps its size: a row that grows moves others to other pages.
+ */
+const STATE_LENGTH = 640;
+
 /** Decodes a stored delivery: its record, and the state that replaces fields of it. */
 export function decodeDelivery([record, state, content]: StoredDelivery): Delivery {
   return { ...decodeRecord(record, content && decodeContent(content)), ...JSON.parse(state) };
@@ -21,7 +27,7 @@ export function toInsert(
   const { id, owner, priority, createdAt, bytes, content } = delivery;
   return [
     { id, owner, priority, createdAt, bytes },
-    { ...searchColumns(delivery, retainMs, fileNow), state: '{}' },
+    { ...searchColumns(delivery, retainMs, fileNow), state: '{}'.padEnd(STATE_LENGTH) },
     encodeRecord(delivery),
     content && ownBytes(encodeContent(content)),
   ];
@@ -29,7 +35,10 @@ export function toInsert(
 
 /** Returns the columns that a change replaces. */
 export function toMutableColumns(delivery: Delivery, retainMs: number, fileNow: number): MutableColumns {
-  return { ...searchColumns(delivery, retainMs, fileNow), state: JSON.stringify(stateOf(delivery)) };
+  return {
+    ...searchColumns(delivery, retainMs, fileNow),
+    state: JSON.stringify(stateOf(delivery)).padEnd(STATE_LENGTH),
+  };
 }
 
 function searchColumns(delivery: Delivery, retainMs: number, fileNow: number): Omit<MutableColumns, 'state'> {

@@ -70,7 +70,7 @@ export function createListing(db: DatabaseSync, now: () => number) {
     SELECT place, created_at, id, account, status, json_extract(latest, '$.error') AS error,
       json_extract(latest, '$.scheduledAt') AS scheduled_at, json_extract(latest, '$.expiresAt') AS expires_at
     FROM (
-      SELECT *, CASE WHEN state = '{}'
+      SELECT *, CASE WHEN rtrim(state) = '{}'
         THEN (SELECT record FROM records WHERE records.place = deliveries.place)
         ELSE state END AS latest
       FROM deliveries
