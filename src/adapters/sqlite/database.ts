@@ -7,6 +7,8 @@ import type { Reads, Writes } from './worker/procedures.ts';
 const PROBE_AFTER_MS = 1000;
 /** Interval between checks of the file while nothing is written, in ms. */
 const CHECK_EVERY_MS = 1000;
+/** Maximum time until a settled delivery is tidied, in ms. */
+const TIDY_AFTER_MS = 250;
 /** Maximum wait of a deferred change for a write that it can be posted with, in ms. */
 const DEFER_MS = 20;
 
@@ -85,6 +87,7 @@ export function createDatabase(
   let isClosed = false;
   let deferred: NodeJS.Timeout | undefined;
   let probe: NodeJS.Timeout | undefined;
+  let tidying: NodeJS.Timeout | undefined;
 
   function enqueue(kind: keyof typeof waiting, name: string, args: readonly unknown[]): Promise<never> {
     if (isClosed) return Promise.reject(unavailable(new Error('the database is closed')));
@@ -127,6 +130,7 @@ export function createDatabase(
     const previous = state.failure;
     state = next;
     if (next.failure !== null) scheduleProbe();
+    else if (next.untidy > 0) scheduleTidying();
     if (previous === null && next.failure !== null) onAvailabilityChange(next.failure.reason);
     if (previous !== null && next.failure === null) onAvailabilityChange(null);
   }
@@ -137,6 +141,14 @@ export function createDatabase(
     clearTimeout(probe);
     probe = setTimeout(() => enqueue('writes', 'writeProbe', [Date.now()]).catch(() => {}), PROBE_AFTER_MS);
     probe.unref();
+  }
+
+  function scheduleTidying() {
+    if (isClosing) return;
+    tidying ??= setTimeout(() => {
+      tidying = undefined;
+      enqueue('writes', 'tidySettled', []).catch(() => {});
+    }, TIDY_AFTER_MS).unref();
   }
 
   port.on('close', () => {
@@ -156,6 +168,7 @@ export function createDatabase(
     clearInterval(checking);
     clearTimeout(probe);
     clearTimeout(deferred);
+    clearTimeout(tidying);
   }
 
   const checking = setInterval(() => {

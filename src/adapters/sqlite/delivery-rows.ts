@@ -1,4 +1,4 @@
-import { type Delivery, type DeliveryPatch, isSettled } from '../../core/delivery/delivery.ts';
+import type { Delivery, DeliveryPatch } from '../../core/delivery/delivery.ts';
 import {
   decodeContent,
   decodeRecord,
@@ -21,30 +21,25 @@ export function decodeDelivery([record, state, content]: StoredDelivery): Delive
 /** Returns the arguments of `insertDelivery`. */
 export function toInsert(
   delivery: Delivery,
-  retainMs: number,
   fileNow: number,
 ): [FixedColumns, MutableColumns, string, Uint8Array | null] {
   const { id, owner, priority, createdAt, bytes, content } = delivery;
   return [
     { id, owner, priority, createdAt, bytes },
-    { ...searchColumns(delivery, retainMs, fileNow), state: '{}'.padEnd(STATE_LENGTH) },
+    toMutableColumns(delivery, fileNow, '{}'),
     encodeRecord(delivery),
     content && ownBytes(encodeContent(content)),
   ];
 }
 
 /** Returns the columns that a change replaces. */
-export function toMutableColumns(delivery: Delivery, retainMs: number, fileNow: number): MutableColumns {
-  return {
-    ...searchColumns(delivery, retainMs, fileNow),
-    state: JSON.stringify(stateOf(delivery)).padEnd(STATE_LENGTH),
-  };
-}
-
-function searchColumns(delivery: Delivery, retainMs: number, fileNow: number): Omit<MutableColumns, 'state'> {
+export function toMutableColumns(
+  delivery: Delivery,
+  fileNow: number,
+  state = JSON.stringify(stateOf(delivery)),
+): MutableColumns {
   const { revision, status, account } = delivery;
-  const leavesAt = isSettled(status) ? fileNow + retainMs : null;
-  return { revision, status, account, dueAt: toDueAt(delivery, fileNow), leavesAt };
+  return { revision, status, account, dueAt: toDueAt(delivery, fileNow), state: state.padEnd(STATE_LENGTH) };
 }
 
 /** The fields that `advance` and `amend` change, apart from the content. */

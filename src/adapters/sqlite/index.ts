@@ -52,7 +52,7 @@ export async function openSqliteBackend(options: SqliteBackendOptions): Promise<
 
 async function createBackend(
   database: Database,
-  { file, queue, maxMessages, maxBytes, retainMs }: SqliteBackendOptions,
+  { file, queue, maxMessages, maxBytes }: SqliteBackendOptions,
 ): Promise<Backend> {
   try {
     await refillQueue(database, queue);
@@ -63,7 +63,7 @@ async function createBackend(
   const backend = {
     durability: 'disk',
     queue,
-    store: createSqliteStore(database, { maxMessages, maxBytes, retainMs }),
+    store: createSqliteStore(database, { maxMessages, maxBytes }),
     idempotency: createSqliteIdempotency(database),
     suppressions: createSqliteSuppressions(database),
     outbox: createSqliteOutbox(database),

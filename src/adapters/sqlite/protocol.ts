@@ -40,6 +40,8 @@ export interface Reply {
 export interface DatabaseState {
   /** The unsettled deliveries. */
   readonly unsettled: QueueUsage;
+  /** Number of settled deliveries that `tidySettled` would tidy. */
+  readonly untidy: number;
   /** Why the last transaction or check failed; null if it succeeded. */
   readonly failure: DatabaseFailure | null;
 }

@@ -4,19 +4,12 @@ import type { Database } from './database.ts';
 import { decodeDelivery, toInsert, toMutableColumns } from './delivery-rows.ts';
 import { createListing } from './listing.ts';
 
-export interface SqliteStoreOptions extends QueueLimits {
-  readonly retainMs: number;
-}
-
 /** Creates a DeliveryStore in a file. */
-export function createSqliteStore(
-  database: Database,
-  { retainMs, ...limits }: SqliteStoreOptions,
-): DeliveryStore {
+export function createSqliteStore(database: Database, limits: QueueLimits): DeliveryStore {
   const { now, state } = database;
   return {
     async insert(delivery) {
-      const row = toInsert(delivery, retainMs, now());
+      const row = toInsert(delivery, now());
       const known = await database.write(delivery.id, 'insertDelivery', ...row);
       return known ? decodeDelivery(known) : delivery;
     },
@@ -25,9 +18,8 @@ export function createSqliteStore(
       return stored && decodeDelivery(stored);
     },
     update(from, to) {
-      const { id, content } = to;
-      const columns = toMutableColumns(to, retainMs, now());
-      return database.write(id, 'updateDelivery', id, from.revision, columns, content === null);
+      const columns = toMutableColumns(to, now());
+      return database.write(to.id, 'updateDelivery', to.id, from.revision, columns);
     },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,

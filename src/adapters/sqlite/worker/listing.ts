@@ -5,6 +5,7 @@ import {
   type ListPosition,
   matchesQuery,
 } from '../../../core/delivery/delivery-query.ts';
+import { UNSETTLED } from './deliveries.ts';
 
 /** Number of rows read at once, however few of them match. Takes a millisecond or two. */
 const PAGE_SIZE = 100;
@@ -74,13 +75,13 @@ export function createListing(db: DatabaseSync, now: () => number) {
         THEN (SELECT record FROM records WHERE records.place = deliveries.place)
         ELSE state END AS latest
       FROM deliveries
-      WHERE leaves_at IS NULL AND (created_at, place) > (?, ?)
+      WHERE leaves_at IS NULL AND ${UNSETTLED} AND (created_at, place) > (?, ?)
       ORDER BY created_at, place LIMIT ${PAGE_SIZE}
     )
   `);
   const queuedPage = db.prepare(`
     SELECT created_at, place, id, account, priority, due_at FROM deliveries
-    WHERE leaves_at IS NULL AND (created_at, place) > (?, ?)
+    WHERE leaves_at IS NULL AND ${UNSETTLED} AND (created_at, place) > (?, ?)
     ORDER BY created_at, place LIMIT ${PAGE_SIZE}
   `);
   queuedPage.setReturnArrays(true);

@@ -20,16 +20,17 @@ export type Writes = Procedures['writes'];
 export function createProcedures(
   db: DatabaseSync,
   transactions: Transactions,
-  { retainMs, ...limits }: Omit<ThreadSetup, 'file'>,
+  options: Omit<ThreadSetup, 'file'>,
   now: () => number,
 ) {
-  const deliveries = createDeliveries(db, limits, now);
-  const outbox = createOutbox(db, outboxLimits(limits));
+  const deliveries = createDeliveries(db, options, now);
+  const outbox = createOutbox(db, outboxLimits(options));
   const suppressions = createSuppressions(db);
   const sharedState = createSharedState(db);
   const writeProbe = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
   return {
     unsettled: deliveries.unsettled,
+    untidy: deliveries.untidy,
     reads: {
       ...deliveries.reads,
       ...createListing(db, now).reads,
@@ -40,7 +41,7 @@ export function createProcedures(
     },
     writes: {
       ...deliveries.writes,
-      ...createIdempotency(db, retainMs, now).writes,
+      ...createIdempotency(db, options.retainMs, now).writes,
       ...outbox.writes,
       ...suppressions.writes,
       ...sharedState.writes,

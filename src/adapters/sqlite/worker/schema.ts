@@ -12,8 +12,9 @@ const APPLICATION_ID = 0x4f747279;
  * - `deliveries`: the small row that each change rewrites. `state`: the fields that replace those of
  *   the record, in JSON; `{}` until the first change. The other columns repeat fields for searches.
  *   `due_at`: when it is due after a restart, see delivery-rows.ts. `leaves_at`: when a settled
- *   delivery expires, by the clock of the file; null while it is unsettled. No index contains a
- *   column that the start of an attempt changes, so that it writes a single page.
+ *   delivery expires, by the clock of the file; null while it is unsettled or not tidied, see
+ *   deliveries.ts. No index contains a column that an attempt changes, so that its start and its end
+ *   write a single page.
  * - `contents`: separate, because a content is removed long before its record.
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until a response is
  *   stored,

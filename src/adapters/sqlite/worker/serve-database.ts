@@ -29,7 +29,11 @@ export function serveDatabase(
   const reads: Call<keyof Reads>[] = [];
   const writes: Call<keyof Writes>[] = [];
 
-  const state = () => ({ unsettled: procedures.unsettled(), failure: transactions.failure() });
+  const state = () => ({
+    unsettled: procedures.unsettled(),
+    untidy: procedures.untidy(),
+    failure: transactions.failure(),
+  });
 
   function reply(results: Pick<Reply, 'reads' | 'writes'>) {
     port.postMessage({ ...results, state: state() } satisfies Reply, transfersOf(results));
@@ -56,6 +60,7 @@ export function serveDatabase(
   port.on('message', (message: Batch | Close) => {
     if (message.kind === 'close') {
       runAll();
+      if (procedures.untidy() > 0) transactions.run([procedures.writes.tidySettled]);
       db.close();
       port.close();
       return;
