@@ -4,6 +4,7 @@ import type { Queue } from '../../core/ports/queue.ts';
 import { createFileClock, persistFileClock } from './clock.ts';
 import { createDatabase, type Database } from './database.ts';
 import { createSqliteIdempotency } from './idempotency.ts';
+import type { MailboxFilter } from './mailbox-filter.ts';
 import { createSqliteOutbox } from './outbox.ts';
 import type { ThreadSetup } from './protocol.ts';
 import { refillQueue } from './recovery.ts';
@@ -34,7 +35,12 @@ export interface SqliteBackendOptions extends ThreadSetup {
 export async function openSqliteBackend(options: SqliteBackendOptions): Promise<Backend> {
   const { file, queue, maxMessages, maxBytes, retainMs, onAvailabilityChange } = options;
   try {
-    const { port, clock, state } = await startDatabaseThread({ file, maxMessages, maxBytes, retainMs });
+    const { port, clock, suppressed, state } = await startDatabaseThread({
+      file,
+      maxMessages,
+      maxBytes,
+      retainMs,
+    });
     const database = createDatabase(port, {
       state,
       now: createFileClock(clock).now,
@@ -43,7 +49,7 @@ export async function openSqliteBackend(options: SqliteBackendOptions): Promise<
         throw new DatabaseThreadError('the database thread has ended');
       },
     });
-    return await createBackend(database, options);
+    return await createBackend(database, suppressed, options);
   } catch (error) {
     queue.close();
     throw error;
@@ -52,6 +58,7 @@ export async function openSqliteBackend(options: SqliteBackendOptions): Promise<
 
 async function createBackend(
   database: Database,
+  suppressed: MailboxFilter,
   { file, queue, maxMessages, maxBytes }: SqliteBackendOptions,
 ): Promise<Backend> {
   try {
@@ -65,7 +72,7 @@ async function createBackend(
     queue,
     store: createSqliteStore(database, { maxMessages, maxBytes }),
     idempotency: createSqliteIdempotency(database),
-    suppressions: createSqliteSuppressions(database),
+    suppressions: createSqliteSuppressions(database, suppressed),
     outbox: createSqliteOutbox(database),
     sharedState: createSqliteSharedState(database),
   } as const;

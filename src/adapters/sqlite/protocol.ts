@@ -1,5 +1,6 @@
 import type { QueueUsage } from '../../core/delivery/queue-capacity.ts';
 import type { ErrorCode } from '../../core/errors.ts';
+import type { MailboxFilter } from './mailbox-filter.ts';
 import type { Reads, Writes } from './worker/procedures.ts';
 
 /**
@@ -75,7 +76,12 @@ export interface StoredClock {
 
 /** The first message of the thread. */
 export type Opened =
-  | { readonly kind: 'opened'; readonly clock: StoredClock | null; readonly state: DatabaseState }
+  | {
+      readonly kind: 'opened';
+      readonly clock: StoredClock | null;
+      readonly suppressed: MailboxFilter;
+      readonly state: DatabaseState;
+    }
   /** The message of a SqliteFileError. */
   | { readonly kind: 'refused'; readonly message: string }
   | { readonly kind: 'bug'; readonly error: unknown };

@@ -6,6 +6,7 @@ import { SqliteFileError, toFileError } from '../sqlite-errors.ts';
 import { readClock } from './clock.ts';
 import { openDatabase } from './database.ts';
 import { serveDatabase } from './serve-database.ts';
+import { readMailboxFilter } from './suppressions.ts';
 
 const { port, setup } = workerData as { readonly port: MessagePort; readonly setup: ThreadSetup };
 
@@ -16,7 +17,7 @@ function open(): Opened {
     try {
       const clock = readClock(db);
       const { state } = serveDatabase(db, openFile, options, fileTime(clock, Date.now()), port);
-      return { kind: 'opened', clock, state: state() };
+      return { kind: 'opened', clock, suppressed: readMailboxFilter(db), state: state() };
     } catch (error) {
       db.close();
       throw toFileError(error, file);

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { isDeepStrictEqual } from 'node:util';
 import type { Suppression } from '../../../core/ports/suppression-store.ts';
+import { addMailbox, createMailboxFilter, type MailboxFilter } from '../mailbox-filter.ts';
 import type { OnRollback } from './transactions.ts';
 
 /** Procedures of the SuppressionStore, by mailbox key. */
@@ -34,6 +35,19 @@ export function createSuppressions(db: DatabaseSync) {
         remove.run(encodeKey(mailboxKey)).changes > 0,
     },
   };
+}
+
+/** Returns a filter of all mailboxes that have a suppression. */
+export function readMailboxFilter(db: DatabaseSync): MailboxFilter {
+  const filter = createMailboxFilter();
+  for (const { key } of db.prepare('SELECT key FROM suppressions').iterate())
+    addMailbox(
+      filter,
+      Buffer.from(key as Uint8Array)
+        .swap16()
+        .toString('utf16le'),
+    );
+  return filter;
 }
 
 /** Encodes in UTF-16BE, whose bytes sort in code unit order. */
