@@ -63,12 +63,11 @@ async function startTraced(
   env: Record<string, string>,
   delayUs: number,
 ): Promise<{ readonly port: number } & AsyncDisposable> {
-  const syncs = 'fsync,fdatasync';
-  const only = ['-e', `trace=${syncs}`, '-e', `inject=${syncs}:delay_exit=${delayUs}`];
+  const inject = `inject=fsync,fdatasync:delay_exit=${delayUs}`;
   const child = fork(new URL('./parts/outtray.ts', import.meta.url), [JSON.stringify({ env })], {
     execPath: 'strace',
     // The service keeps the process id that this process knows, and strace ends with it.
-    execArgv: ['--daemonize', '-f', '--seccomp-bpf', '-qq', '-o', '/dev/null', ...only, process.execPath],
+    execArgv: ['--daemonize', '-f', '-qq', '-o', '/dev/null', '-e', inject, process.execPath],
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   });
