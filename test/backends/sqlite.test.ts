@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, expect, test } from 'vitest';
 import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
-import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/schema.ts';
+import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/worker/schema.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { backendContract } from './backend-contract.ts';

@@ -1,16 +1,19 @@
 import { DatabaseSync } from 'node:sqlite';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { MessageChannel } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { createGroupCommit, type GroupCommit } from '../../src/adapters/sqlite/group-commit.ts';
+import type { Database } from '../../src/adapters/sqlite/database.ts';
 import { createSqliteIdempotency } from '../../src/adapters/sqlite/idempotency.ts';
 import { createSqliteOutbox } from '../../src/adapters/sqlite/outbox.ts';
+import type { Batch, Reply } from '../../src/adapters/sqlite/protocol.ts';
 import { startRetention } from '../../src/adapters/sqlite/retention.ts';
-import { migrate } from '../../src/adapters/sqlite/schema.ts';
 import { createSqliteSharedState } from '../../src/adapters/sqlite/shared-state.ts';
 import { createSqliteStore } from '../../src/adapters/sqlite/store.ts';
+import { migrate } from '../../src/adapters/sqlite/worker/schema.ts';
+import { serveDatabase } from '../../src/adapters/sqlite/worker/serve-database.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
 import type { DeliveryStore } from '../../src/core/ports/delivery-store.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
+import { type LocalDatabase, serveLocally } from '../helpers/sqlite.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
 
 const UNAVAILABLE = { code: 'queue_unavailable' };
@@ -21,26 +24,32 @@ const IN_PLACE = { check() {}, ensureLog() {}, checkpointLog() {} };
 const RECEIPT = { ids: ['msg_1'], refused: [] };
 
 let db: DatabaseSync;
-let groupCommit: GroupCommit;
+let database: Database;
 let store: DeliveryStore;
 let reports: (string | null)[];
+/** Sizes of the transactions so far. */
+let transactions: number[];
+
+function serve(limits = LIMITS): LocalDatabase {
+  const served = serveLocally(db, IN_PLACE, limits, (reason) => reports.push(reason));
+  served.replies.on('message', ({ writes }: Reply) => {
+    if (writes.length > 0) transactions.push(writes.length);
+  });
+  return served;
+}
 
 beforeEach(() => {
   db = new DatabaseSync(':memory:');
   migrate(db, 'test');
   reports = [];
-  groupCommit = createGroupCommit(db, {
-    openFile: IN_PLACE,
-    now: Date.now,
-    onAvailabilityChange: (reason) => reports.push(reason),
-  });
-  store = createSqliteStore(db, groupCommit, LIMITS);
+  transactions = [];
+  ({ database } = serve());
+  store = createSqliteStore(database, LIMITS);
 });
 
-afterEach(() => {
+afterEach(async () => {
   vi.useRealTimers();
-  groupCommit.close();
-  db.close();
+  await database.close();
 });
 
 // The file cannot grow by another page from now on; then it can again.
@@ -48,18 +57,37 @@ const fillDisk = () => db.exec('PRAGMA max_page_count = 1');
 const freeDisk = () => db.exec('PRAGMA max_page_count = 100000');
 const big = () => aDelivery({ content: aMessage({ text: 'x'.repeat(100_000) }).content });
 
-test('groupCommit all writes of one turn of the event loop in one transaction before acknowledging any', async () => {
-  const acknowledged: string[] = [];
-  const order = Promise.all([
-    store.insert(aDelivery()).then(() => acknowledged.push('insert')),
-    groupCommit.write(() => 1).then(() => acknowledged.push('write')),
+test('writes everything of one turn of the event loop in one transaction before acknowledging any', async () => {
+  const acknowledged: number[] = [];
+  const first = database.write(null, 'writeProbe', 1).then(() => acknowledged.push(transactions.length));
+  await Promise.all([first, store.insert(aDelivery()).then(() => acknowledged.push(transactions.length))]);
+  expect([transactions, acknowledged]).toEqual([[2], [1, 1]]);
+});
+
+test('writes all batches that have arrived in one transaction, and runs their reads before', async () => {
+  const { port1, port2 } = new MessageChannel();
+  serveDatabase(db, IN_PLACE, LIMITS, Date.now(), port2);
+  const replies: Reply[] = [];
+  port1.on('message', (reply: Reply) => replies.push(reply));
+  const find: Batch['reads'][number] = ['findDelivery', ['msg_1']];
+  const probe: Batch['writes'][number] = ['writeProbe', [1]];
+  for (const reads of [[], [find]]) port1.postMessage({ kind: 'batch', now: 1, reads, writes: [probe] });
+  await vi.waitFor(() => expect(replies).toHaveLength(2));
+  expect(replies.map(({ reads, writes }) => [reads, writes])).toEqual([
+    [[{ value: null }], []],
+    [[], [{ value: undefined }, { value: undefined }]],
   ]);
-  await Promise.resolve();
-  expect([db.isTransaction, acknowledged]).toEqual([true, []]);
-  await nextTurn();
-  expect(db.isTransaction).toBe(false);
-  await order;
-  expect(acknowledged).toEqual(['insert', 'write']);
+  port1.close();
+});
+
+test('rejects all calls when the thread ends, and reports it', async () => {
+  const { database: lost, end } = serve();
+  const insert = createSqliteStore(lost, LIMITS).insert(aDelivery());
+  setImmediate(end);
+  await expect(insert).rejects.toMatchObject(UNAVAILABLE);
+  await expect(lost.read('msg_1', 'findDelivery', 'msg_1')).rejects.toMatchObject(UNAVAILABLE);
+  expect(createSqliteStore(lost, LIMITS).refusalCode()).toBe('queue_unavailable');
+  expect(reports).toEqual(['the database thread has ended', 'lost']);
 });
 
 test('a read does not resolve before the writes it has seen are synced', async () => {
@@ -107,18 +135,16 @@ test('on a full disk all writes of the turn are rejected, and none is stored or 
 });
 
 test('a failed commit reverts the counts of its turn: messages, claims and outbox usage; shared values keep their change', async () => {
-  const idempotency = createSqliteIdempotency(db, groupCommit, LIMITS.retainMs);
-  const outbox = createSqliteOutbox(db, groupCommit, { notices: 4, bytes: 1e6 });
-  const shared = await createSqliteSharedState(db, groupCommit).open('quota', () => ({ count: 0 }));
+  const idempotency = createSqliteIdempotency(database);
+  const outbox = createSqliteOutbox(database);
+  const shared = await createSqliteSharedState(database).open('quota', () => ({ count: 0 }));
   const stored = aDelivery();
   const replaced = aNotice();
   const unknown = await idempotency.claim('unknown', 'f', 'crm');
   await idempotency.markUnknown('unknown');
   await Promise.all([store.insert(stored), idempotency.claim('held', 'f', 'crm'), outbox.put(replaced)]);
-  let failures = 1;
-  groupCommit.beforeCommit(() => {
-    if (failures-- > 0) db.exec('INSERT INTO contents VALUES (999, 1)');
-  });
+  // The capacity is 20 notices, of which one endpoint may hold half.
+  for (let i = 0; i < 8; i++) await outbox.put(aNotice());
   await shared.change((value) => ++value.count);
   const turn = [
     store.update(stored, advance(stored, 'canceled')),
@@ -128,6 +154,8 @@ test('a failed commit reverts the counts of its turn: messages, claims and outbo
     outbox.put(aNotice()),
     outbox.put({ ...replaced, failures: 1 }),
     outbox.remove(replaced.id),
+    // Refused by the table, after all others.
+    database.write(null, 'writeProbe', 'never' as never),
   ];
   for (const result of await Promise.allSettled(turn))
     expect(result).toMatchObject({ status: 'rejected', reason: UNAVAILABLE });
@@ -149,18 +177,17 @@ test('tries a write every second after a failure, and reports failure and recove
   await expect(store.insert(big())).rejects.toMatchObject(UNAVAILABLE);
   db.exec('PRAGMA query_only = ON');
   await vi.advanceTimersByTimeAsync(1000);
-  await nextTurn();
+  await vi.waitFor(() => expect(transactions).toEqual([1, 1]));
   expect(store.refusalCode()).toBe('queue_unavailable');
   db.exec('PRAGMA query_only = OFF');
   freeDisk();
   await vi.advanceTimersByTimeAsync(1000);
-  await nextTurn();
-  expect(store.refusalCode()).toBeNull();
+  await vi.waitFor(() => expect(store.refusalCode()).toBeNull());
   expect(reports).toEqual(['database or disk is full', null]);
 });
 
 test('writes a shared value once for all its changes of a turn, and again after a failure', async () => {
-  const sharedState = createSqliteSharedState(db, groupCommit);
+  const sharedState = createSqliteSharedState(database);
   const shared = await sharedState.open('quota', () => ({ count: 0 }));
   const stored = () => db.prepare('SELECT value FROM books').get()?.value;
   for (let i = 0; i < 3; i++) await shared.change((value) => ++value.count);
@@ -168,8 +195,7 @@ test('writes a shared value once for all its changes of a turn, and again after 
   await store.insert(aDelivery());
   expect(stored()).toBe('{"count":3}');
   await shared.change((value) => ++value.count);
-  await nextTurn();
-  expect(stored()).toBe('{"count":4}');
+  await vi.waitFor(() => expect(stored()).toBe('{"count":4}'));
   fillDisk();
   const failed = store.insert(big());
   await shared.change((value) => ++value.count);
@@ -180,36 +206,37 @@ test('writes a shared value once for all its changes of a turn, and again after 
 });
 
 test('rejects reads and writes with queue_unavailable after it was closed', async () => {
-  groupCommit.close();
-  db.close();
+  await database.close();
   await expect(store.get('msg_1')).rejects.toMatchObject(UNAVAILABLE);
   await expect(store.insert(aDelivery())).rejects.toMatchObject(UNAVAILABLE);
-  db = new DatabaseSync(':memory:');
 });
 
 test('removes from the file what has been stored for RETAIN, with its content, and nothing else', async () => {
-  const retention = startRetention(db, groupCommit);
-  const brief = createSqliteStore(db, groupCommit, { ...LIMITS, maxMessages: 1000, retainMs: 0 });
-  const idempotency = createSqliteIdempotency(db, groupCommit, 0);
-  const lasting = createSqliteStore(db, groupCommit, { ...LIMITS, maxMessages: 1000 });
+  const limits = { ...LIMITS, maxMessages: 1000, retainMs: 0 };
+  const { database: roomy } = serve(limits);
+  const retention = startRetention(roomy);
+  const brief = createSqliteStore(roomy, limits);
+  const idempotency = createSqliteIdempotency(roomy);
   const expired = Array.from({ length: 250 }, () => aDelivery());
   const [stays, waits] = [aDelivery(), aDelivery()];
   await Promise.all([...expired, stays, waits].map((delivery) => brief.insert(delivery)));
   await Promise.all(expired.map((delivery) => brief.update(delivery, advance(delivery, 'expired'))));
-  await lasting.update(stays, advance(stays, 'expired'));
+  await store.update(stays, advance(stays, 'expired'));
   await idempotency.claim('accepted', 'f', 'crm');
   await idempotency.accept('accepted', RECEIPT, { status: 202, headers: {}, body: '' });
   await idempotency.claim('unknown', 'f', 'crm');
   await idempotency.markUnknown('unknown');
   await idempotency.claim('open', 'f', 'crm');
+  await Promise.all([roomy, database].map((each) => each.write(null, 'tidySettled')));
   await retention.prune();
   retention.stop();
   const remaining = (table: string) => db.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.rows;
-  expect([remaining('deliveries'), remaining('contents'), remaining('idempotency')]).toEqual([2, 2, 1]);
+  expect(['deliveries', 'records', 'contents', 'idempotency'].map(remaining)).toEqual([2, 2, 2, 1]);
 });
 
 test('lists matches behind many pages without any, and yields to the event loop between pages', async () => {
-  const roomy = createSqliteStore(db, groupCommit, { ...LIMITS, maxMessages: 2000, maxBytes: 1e9 });
+  const limits = { ...LIMITS, maxMessages: 2000, maxBytes: 1e9 };
+  const roomy = createSqliteStore(serve(limits).database, limits);
   const old = aDelivery({ owner: 'shop', createdAt: 1 });
   const others = Array.from({ length: 1000 }, (_, i) => aDelivery({ createdAt: 1000 + Math.floor(i / 10) }));
   await Promise.all([old, ...others].map((delivery) => roomy.insert(delivery)));

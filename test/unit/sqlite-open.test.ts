@@ -8,8 +8,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterAll, expect, onTestFinished, test } from 'vitest';
 import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
-import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/schema.ts';
 import { SqliteFileError } from '../../src/adapters/sqlite/sqlite-errors.ts';
+import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/worker/schema.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 
@@ -63,7 +63,7 @@ test('creates a file and its log for this user alone, and does not change the um
 test('refuses a file that another process has open, until that is killed', async () => {
   const file = newFile();
   const program = `
-    import { openDatabase } from ${JSON.stringify(join(import.meta.dirname, '../../src/adapters/sqlite/database.ts'))};
+    import { openDatabase } from ${JSON.stringify(join(import.meta.dirname, '../../src/adapters/sqlite/worker/database.ts'))};
     openDatabase(${JSON.stringify(file)});
     console.log('open');
     setInterval(() => {}, 1000);

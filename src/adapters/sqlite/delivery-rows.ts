@@ -1,77 +1,85 @@
-import type { DatabaseSync } from 'node:sqlite';
-import { type Delivery, isSettled } from '../../core/delivery/delivery.ts';
+import type { Delivery, DeliveryPatch } from '../../core/delivery/delivery.ts';
 import {
   decodeContent,
   decodeRecord,
   encodeContent,
   encodeRecord,
 } from '../../core/delivery/delivery-codec.ts';
-
-/** Statements on single deliveries and their contents. They run in the open transaction. */
-export interface DeliveryRows {
-  /** Returns null if there is none, or it has expired. */
-  find(id: string): Delivery | null;
-  /** Returns what an update needs to know. Null if there is no delivery, or it has expired. */
-  findHead(id: string): DeliveryHead | null;
-  insert(delivery: Delivery): void;
-  update(place: number, to: Delivery): void;
-}
-
-export interface DeliveryHead {
-  /** Primary key of the row. */
-  readonly place: number;
-  readonly revision: number;
-  readonly bytes: number;
-  /** Epoch ms by the clock of the file; null while the delivery is unsettled. */
-  readonly leaves_at: number | null;
-}
+import type { FixedColumns, MutableColumns, StoredDelivery } from './worker/deliveries.ts';
 
 /**
- * @param retainMs lifetime of settled deliveries, in ms
- * @param now epoch ms by the clock of the file
+ * Length to which a state is padded with blanks. A message to a few recipients needs no more, so its
+ * row keeps its size: a row that grows moves others to other pages.
  */
-export function prepareDeliveryRows(db: DatabaseSync, retainMs: number, now: () => number): DeliveryRows {
-  const isStored = 'id = ? AND coalesce(leaves_at > ?, 1)';
-  const find = db.prepare(
-    `SELECT record, content FROM deliveries LEFT JOIN contents USING (place) WHERE ${isStored}`,
-  );
-  const findHead = db.prepare(`SELECT place, revision, bytes, leaves_at FROM deliveries WHERE ${isStored}`);
-  const insert = db.prepare(
-    `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, due_at, leaves_at, record)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const update = db.prepare(
-    'UPDATE deliveries SET revision = ?, status = ?, account = ?, due_at = ?, leaves_at = ?, record = ? WHERE place = ?',
-  );
-  const insertContent = db.prepare('INSERT OR REPLACE INTO contents VALUES (?, ?)');
-  const deleteContent = db.prepare('DELETE FROM contents WHERE place = ?');
+const STATE_LENGTH = 640;
 
-  /** Returns the values of the columns that an update changes, in the order of the statements. */
-  function mutableColumns(delivery: Delivery) {
-    const { revision, status, account } = delivery;
-    const leavesAt = isSettled(status) ? now() + retainMs : null;
-    return [revision, status, account, toDueAt(delivery, now()), leavesAt, encodeRecord(delivery)];
-  }
+/** Decodes a stored delivery: its record, and the state that replaces fields of it. */
+export function decodeDelivery([record, state, content]: StoredDelivery): Delivery {
+  return { ...decodeRecord(record, content && decodeContent(content)), ...JSON.parse(state) };
+}
 
+/** Returns the arguments of `insertDelivery`. */
+export function toInsert(
+  delivery: Delivery,
+  fileNow: number,
+): [FixedColumns, MutableColumns, string, Uint8Array | null] {
+  const { id, owner, priority, createdAt, bytes, content } = delivery;
+  return [
+    { id, owner, priority, createdAt, bytes },
+    toMutableColumns(delivery, fileNow, '{}'),
+    encodeRecord(delivery),
+    content && ownBytes(encodeContent(content)),
+  ];
+}
+
+/** Returns the columns that a change replaces. */
+export function toMutableColumns(
+  delivery: Delivery,
+  fileNow: number,
+  state = JSON.stringify(stateOf(delivery)),
+): MutableColumns {
+  const { revision, status, account } = delivery;
+  return { revision, status, account, dueAt: toDueAt(delivery, fileNow), state: state.padEnd(STATE_LENGTH) };
+}
+
+/** The fields that `advance` and `amend` change, apart from the content. */
+function stateOf({
+  revision,
+  status,
+  account,
+  scheduledAt,
+  expiresAt,
+  nextAttemptAt,
+  finishedAt,
+  recipients,
+  attempts,
+  error,
+  possibleDuplicate,
+  perAttempt,
+  retriedForMs,
+}: Delivery): Required<DeliveryPatch> & Pick<Delivery, 'revision' | 'status'> {
   return {
-    find(id) {
-      const row = find.get(id, now()) as { record: string; content: Uint8Array | null } | undefined;
-      return row ? decodeRecord(row.record, row.content && decodeContent(row.content)) : null;
-    },
-    findHead(id) {
-      return (findHead.get(id, now()) as DeliveryHead | undefined) ?? null;
-    },
-    insert(delivery) {
-      const { id, owner, priority, createdAt, bytes, content } = delivery;
-      const fixedColumns = [id, owner, priority, createdAt, bytes];
-      const { lastInsertRowid } = insert.run(...fixedColumns, ...mutableColumns(delivery));
-      if (content) insertContent.run(lastInsertRowid, encodeContent(content));
-    },
-    update(place, to) {
-      update.run(...mutableColumns(to), place);
-      if (to.content === null) deleteContent.run(place);
-    },
+    revision,
+    status,
+    account,
+    scheduledAt,
+    expiresAt,
+    nextAttemptAt,
+    finishedAt,
+    recipients,
+    attempts,
+    error,
+    possibleDuplicate,
+    perAttempt,
+    retriedForMs,
   };
+}
+
+/** Returns the bytes in memory of their own, which can be moved to the thread. */
+function ownBytes(bytes: Uint8Array): Uint8Array {
+  const isOwn = bytes.buffer instanceof ArrayBuffer && bytes.byteLength === bytes.buffer.byteLength;
+  // A small Buffer shares its memory with others.
+  return isOwn ? bytes : new Uint8Array(bytes);
 }
 
 /**

@@ -1,8 +1,8 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { readVersion } from './schema.ts';
 import { isBusy, SqliteFileError, toFileError } from './sqlite-errors.ts';
+import { readVersion } from './worker/schema.ts';
 
 /**
  * Checks whether a file can store the queue, without changing data or creating the file.

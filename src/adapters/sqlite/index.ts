@@ -1,31 +1,27 @@
-import type { DatabaseSync } from 'node:sqlite';
+import { AppError } from '../../core/errors.ts';
 import type { Backend } from '../../core/ports/backend.ts';
 import type { Queue } from '../../core/ports/queue.ts';
-import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
-import { openFileClock, persistFileClock } from './clock.ts';
-import { openDatabase } from './database.ts';
-import type { OpenFile } from './file-watch.ts';
-import { createGroupCommit } from './group-commit.ts';
+import { createFileClock, persistFileClock } from './clock.ts';
+import { createDatabase, type Database } from './database.ts';
 import { createSqliteIdempotency } from './idempotency.ts';
+import type { MailboxFilter } from './mailbox-filter.ts';
 import { createSqliteOutbox } from './outbox.ts';
+import type { ThreadSetup } from './protocol.ts';
 import { refillQueue } from './recovery.ts';
 import { startRetention } from './retention.ts';
 import { createSqliteSharedState } from './shared-state.ts';
 import { toFileError } from './sqlite-errors.ts';
 import { createSqliteStore } from './store.ts';
 import { createSqliteSuppressions } from './suppressions.ts';
+import { DatabaseThreadError, startDatabaseThread } from './thread.ts';
 
-export interface SqliteBackendOptions {
-  /** Path of the file. It is created if it does not exist; its folder must exist. */
-  readonly file: string;
+/** Options of the backend. `file`: it is created if it does not exist; its folder must exist. */
+export interface SqliteBackendOptions extends ThreadSetup {
   /**
    * An empty queue in memory, which is filled from the file. The file does not store the queue,
    * because it follows from the deliveries. Closed with the backend.
    */
   readonly queue: Queue & { close(): void };
-  readonly maxMessages: number;
-  readonly maxBytes: number;
-  readonly retainMs: number;
   /** Called with the reason when writing fails, and with null when it works again. */
   readonly onAvailabilityChange: (reason: string | null) => void;
 }
@@ -37,44 +33,58 @@ export interface SqliteBackendOptions {
  * @throws {SqliteFileError} the file is in use, is not a database of Outtray, or cannot be written
  */
 export async function openSqliteBackend(options: SqliteBackendOptions): Promise<Backend> {
-  const { file, queue } = options;
-  const { db, openFile } = openDatabase(file);
+  const { file, queue, maxMessages, maxBytes, retainMs, onAvailabilityChange } = options;
   try {
-    return await createBackend(db, openFile, options);
+    const { port, clock, suppressed, state } = await startDatabaseThread({
+      file,
+      maxMessages,
+      maxBytes,
+      retainMs,
+    });
+    const database = createDatabase(port, {
+      state,
+      now: createFileClock(clock).now,
+      onAvailabilityChange,
+      onLost() {
+        throw new DatabaseThreadError('the database thread has ended');
+      },
+    });
+    return await createBackend(database, suppressed, options);
   } catch (error) {
     queue.close();
-    db.close();
-    throw toFileError(error, file);
+    throw error;
   }
 }
 
 async function createBackend(
-  db: DatabaseSync,
-  openFile: OpenFile,
-  { queue, maxMessages, maxBytes, retainMs, onAvailabilityChange }: SqliteBackendOptions,
+  database: Database,
+  suppressed: MailboxFilter,
+  { file, queue, maxMessages, maxBytes }: SqliteBackendOptions,
 ): Promise<Backend> {
-  const clock = openFileClock(db);
-  const groupCommit = createGroupCommit(db, { openFile, now: clock.now, onAvailabilityChange });
+  try {
+    await refillQueue(database, queue);
+  } catch (error) {
+    await database.close();
+    throw error instanceof AppError ? toFileError(error.cause, file) : error;
+  }
   const backend = {
     durability: 'disk',
     queue,
-    store: createSqliteStore(db, groupCommit, { maxMessages, maxBytes, retainMs }),
-    idempotency: createSqliteIdempotency(db, groupCommit, retainMs),
-    suppressions: createSqliteSuppressions(db, groupCommit),
-    outbox: createSqliteOutbox(db, groupCommit, outboxLimits({ maxMessages, maxBytes })),
-    sharedState: createSqliteSharedState(db, groupCommit),
+    store: createSqliteStore(database, { maxMessages, maxBytes }),
+    idempotency: createSqliteIdempotency(database),
+    suppressions: createSqliteSuppressions(database, suppressed),
+    outbox: createSqliteOutbox(database),
+    sharedState: createSqliteSharedState(database),
   } as const;
-  await refillQueue(db, queue, clock.now());
-  const clockWriter = persistFileClock(db, clock, groupCommit);
-  const retention = startRetention(db, groupCommit);
+  const clockWriter = persistFileClock(database);
+  const retention = startRetention(database);
   return {
     ...backend,
     async close() {
       clockWriter.stop();
       retention.stop();
       queue.close();
-      groupCommit.close();
-      db.close();
+      await database.close();
     },
   };
 }

@@ -1,4 +1,5 @@
 import { AppError } from '../../core/errors.ts';
+import type { Result } from './protocol.ts';
 
 /** The file cannot store the queue. The message names the file, the problem and the fix. */
 export class SqliteFileError extends Error {
@@ -37,11 +38,26 @@ function explain(code: number, error: unknown): string {
   return `cannot be opened (${reasonOf(error)}). Check that its folder exists, that this user can write to both, and that the disk has free space.`;
 }
 
-/** Maps a failure of SQLite to AppError `queue_unavailable`; returns any other error unchanged. */
-export function toUnavailable(error: unknown): unknown {
-  if (error instanceof FileLostError)
-    return new AppError('queue_unavailable', { cause: error, detail: error.message });
-  return isSqliteFailure(error) ? new AppError('queue_unavailable', { cause: error }) : error;
+/** Converts an error in the database thread to plain data. */
+export function toResult(error: unknown): Result {
+  if (error instanceof AppError) return { refusal: { code: error.code, detail: error.message } };
+  if (!isSqliteFailure(error)) return { bug: error };
+  const problem = error instanceof FileLostError ? error.message : null;
+  return { unavailable: { reason: reasonOf(error), problem, errcode: codeOf(error) } };
+}
+
+/** Returns the value of a result, or throws the error that {@link toResult} has converted. */
+export function unwrapResult(result: Result): unknown {
+  if ('value' in result) return result.value;
+  if ('refusal' in result) throw new AppError(result.refusal.code, { detail: result.refusal.detail });
+  if ('bug' in result) throw result.bug;
+  const { reason, problem, errcode } = result.unavailable;
+  throw unavailable(Object.assign(new Error(reason), { errcode }), problem);
+}
+
+/** @param problem null: that of the error code */
+export function unavailable(cause: Error, problem: string | null = null): AppError {
+  return new AppError('queue_unavailable', { cause, ...(problem === null ? {} : { detail: problem }) });
 }
 
 /** Returns whether another process holds the lock of the file. */

@@ -1,86 +1,37 @@
-import type { DatabaseSync } from 'node:sqlite';
-import { isSettled } from '../../core/delivery/delivery.ts';
-import {
-  checkQueueCapacity,
-  isQueueFull,
-  type QueueLimits,
-  type QueueUsage,
-} from '../../core/delivery/queue-capacity.ts';
+import { isQueueFull, type QueueLimits } from '../../core/delivery/queue-capacity.ts';
 import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
-import { prepareDeliveryRows } from './delivery-rows.ts';
-import type { GroupCommit, OnRollback } from './group-commit.ts';
+import type { Database } from './database.ts';
+import { decodeDelivery, toInsert, toMutableColumns } from './delivery-rows.ts';
 import { createListing } from './listing.ts';
 
-export interface SqliteStoreOptions extends QueueLimits {
-  readonly retainMs: number;
-}
-
-/**
- * Creates a DeliveryStore in a file. The usage of unsettled deliveries is read at startup and
- * counted in memory.
- */
-export function createSqliteStore(
-  db: DatabaseSync,
-  groupCommit: GroupCommit,
-  { retainMs, ...limits }: SqliteStoreOptions,
-): DeliveryStore {
-  const rows = prepareDeliveryRows(db, retainMs, groupCommit.now);
-  let unsettled = readUsage(db);
-
-  function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
-    const before = unsettled;
-    unsettled = { messages: unsettled.messages + sign, bytes: unsettled.bytes + sign * bytes };
-    onRollback(() => {
-      unsettled = before;
-    });
-  }
-
+/** Creates a DeliveryStore in a file. */
+export function createSqliteStore(database: Database, limits: QueueLimits): DeliveryStore {
+  const { now, state } = database;
   return {
-    insert(delivery) {
-      return groupCommit.write((onRollback) => {
-        const known = rows.find(delivery.id);
-        if (known) return known;
-        checkQueueCapacity(unsettled, limits, delivery.bytes);
-        rows.insert(delivery);
-        count(delivery.bytes, 1, onRollback);
-        return delivery;
-      });
+    async insert(delivery) {
+      const row = toInsert(delivery, now());
+      const known = await database.write(delivery.id, 'insertDelivery', ...row);
+      return known ? decodeDelivery(known) : delivery;
     },
-    get(id) {
-      return groupCommit.read(() => rows.find(id));
+    async get(id) {
+      const stored = await database.read(id, 'findDelivery', id);
+      return stored && decodeDelivery(stored);
     },
     update(from, to) {
-      return groupCommit.write((onRollback) => {
-        const head = rows.findHead(to.id);
-        if (head?.revision !== from.revision) return false;
-        const wasSettled = head.leaves_at !== null;
-        const settles = isSettled(to.status);
-        if (wasSettled && !settles) checkQueueCapacity(unsettled, limits, head.bytes);
-        rows.update(head.place, to);
-        if (wasSettled !== settles) count(head.bytes, settles ? -1 : 1, onRollback);
-        return true;
-      });
+      const columns = toMutableColumns(to, now());
+      return database.write(to.id, 'updateDelivery', to.id, from.revision, columns);
     },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
-    ...createListing(db, groupCommit),
+    ...createListing(database),
     refusalCode() {
-      if (groupCommit.isFailing()) return 'queue_unavailable';
-      return isQueueFull(unsettled, limits) ? 'queue_full' : null;
+      if (state().failure !== null) return 'queue_unavailable';
+      return isQueueFull(state().unsettled, limits) ? 'queue_full' : null;
     },
     freeBytes() {
-      return limits.maxBytes - unsettled.bytes;
+      return limits.maxBytes - state().unsettled.bytes;
     },
-    healthProblem: () => groupCommit.checkFile(),
+    healthProblem: () => state().failure?.problem ?? null,
     onRemoteChange() {},
   };
-}
-
-function readUsage(db: DatabaseSync): QueueUsage {
-  const usage = db
-    .prepare(
-      'SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries WHERE leaves_at IS NULL',
-    )
-    .get();
-  return usage as unknown as QueueUsage;
 }

@@ -9,9 +9,10 @@ import { parseTrace, straceTo } from './trace.ts';
 
 describe('findOrderViolations', () => {
   const ID = 'msg_1';
-  const written = (status: string) => [
+  const record = `{\\"id\\":\\"${ID}\\",\\"test\\":false,\\"status\\":\\"queued\\",`;
+  const written = (row: string) => [
     '7 pwrite64(5</q.db-wal>, "\\0\\0\\0\\2\\0\\0\\0\\0\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1", 24, 0) = 24',
-    `7 pwrite64(5</q.db-wal>, "\\r\\0{\\"id\\":\\"${ID}\\",\\"test\\":false,\\"status\\":\\"${status}\\",", 4096, 24) = 4096`,
+    `7 pwrite64(5</q.db-wal>, "\\r\\0${row}", 4096, 24) = 4096`,
     '7 pwrite64(5</q.db-wal>, "\\0\\0\\0\\3\\0\\0\\0\\t\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1\\1", 24, 0) = 24',
     '7 pwrite64(5</q.db-wal>, "\\n\\0", 4096, 24) = 4096',
   ];
@@ -20,8 +21,8 @@ describe('findOrderViolations', () => {
   const ATTEMPT =
     '7 writev(8<TCP:[127.0.0.1:3->127.0.0.1:4]>, [{iov_base="MAIL FROM:<a@b.c>\\r\\n", iov_len=19}, {iov_base="RCPT TO:<ada@b.c>\\r\\n", iov_len=19}], 2) = 38';
   const valid = {
-    accept: [...written('queued'), SYNC, RESPONSE],
-    attempt: [...written('sending'), SYNC, ATTEMPT],
+    accept: [...written(record), SYNC, RESPONSE],
+    attempt: [...written(`${ID}\\2sending`), SYNC, ATTEMPT],
   };
   const violationsIn = (...lines: string[]) =>
     findOrderViolations(parseTrace(lines.join('\n')), [{ id: ID, recipient: 'ada@b.c' }]);
@@ -31,21 +32,21 @@ describe('findOrderViolations', () => {
   });
 
   test.each([
-    ['nothing is synced', [...written('queued'), RESPONSE]],
-    ['the sync comes after the response', [...written('queued'), RESPONSE, SYNC]],
+    ['nothing is synced', [...written(record), RESPONSE]],
+    ['the sync comes after the response', [...written(record), RESPONSE, SYNC]],
     [
       'the sync returns after the response',
       [
-        ...written('queued'),
+        ...written(record),
         '7 fsync(5</q.db-wal> <unfinished ...>',
         RESPONSE.replace('7', '8'),
         '7 <... fsync resumed>) = 0',
       ],
     ],
-    ['the sync fails', [...written('queued'), SYNC.replace('0', '-1 EIO (Input/output error)'), RESPONSE]],
-    ['another file is synced', [...written('queued'), SYNC.replace('-wal', ''), RESPONSE]],
-    ['the sync comes before the write', [SYNC, ...written('queued'), RESPONSE]],
-    ['the transaction continues after the sync', written('queued').toSpliced(2, 0, SYNC).concat(RESPONSE)],
+    ['the sync fails', [...written(record), SYNC.replace('0', '-1 EIO (Input/output error)'), RESPONSE]],
+    ['another file is synced', [...written(record), SYNC.replace('-wal', ''), RESPONSE]],
+    ['the sync comes before the write', [SYNC, ...written(record), RESPONSE]],
+    ['the transaction continues after the sync', written(record).toSpliced(2, 0, SYNC).concat(RESPONSE)],
   ])('reports the response when %s', (_, accept) => {
     expect(violationsIn(...accept, ...valid.attempt)).toEqual([
       `the 202 of ${ID} was sent before the message was synced`,
@@ -54,7 +55,7 @@ describe('findOrderViolations', () => {
 
   test.each([
     ['no attempt is recorded', [SYNC, ATTEMPT]],
-    ['its record is synced too late', [...written('sending'), ATTEMPT, SYNC]],
+    ['its record is synced too late', [...written(`${ID}\\2sending`), ATTEMPT, SYNC]],
   ])('reports the attempt when %s', (_, attempt) => {
     expect(violationsIn(...valid.accept, ...attempt)).toEqual([
       `the attempt of ${ID} was sent before its record was synced`,

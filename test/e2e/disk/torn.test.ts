@@ -4,11 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual, promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createMemoryQueue } from '../../../src/adapters/memory/queue.ts';
-import { openSqliteBackend } from '../../../src/adapters/sqlite/index.ts';
+import { createSqliteStore } from '../../../src/adapters/sqlite/store.ts';
+import { openDatabase } from '../../../src/adapters/sqlite/worker/database.ts';
 import type { Delivery } from '../../../src/core/delivery/delivery.ts';
-import type { Backend } from '../../../src/core/ports/backend.ts';
+import type { DeliveryStore } from '../../../src/core/ports/delivery-store.ts';
 import { aDelivery, aMessage } from '../../helpers/delivery.ts';
+import { serveLocally } from '../../helpers/sqlite.ts';
+
+const LIMITS = { maxMessages: 100, maxBytes: 1e6, retainMs: 60_000 };
 
 /** A header and a page: https://sqlite.org/fileformat2.html#the_write_ahead_log. */
 const FRAME_BYTES = 24 + 4096;
@@ -129,15 +132,11 @@ function writeFiles(log: Uint8Array): string {
   return file;
 }
 
-function open(file: string): Promise<Backend> {
-  return openSqliteBackend({
-    file,
-    queue: createMemoryQueue(),
-    maxMessages: 100,
-    maxBytes: 1e6,
-    retainMs: 60_000,
-    onAvailabilityChange() {},
-  });
+/** Opens the file in this thread: thousands of threads would take minutes. */
+async function open(file: string): Promise<{ readonly store: DeliveryStore; close(): Promise<void> }> {
+  const { db, openFile } = openDatabase(file);
+  const { database } = serveLocally(db, openFile, LIMITS);
+  return { store: createSqliteStore(database, LIMITS), close: database.close };
 }
 
 /** Positions in the last frame of the log, one every `step` bytes. */

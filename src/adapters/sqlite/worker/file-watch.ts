@@ -1,6 +1,6 @@
 import { realpathSync, statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import { FileLostError } from './sqlite-errors.ts';
+import { FileLostError } from '../sqlite-errors.ts';
 
 /** Size to which SQLite truncates the log, in bytes. */
 export const LOG_LIMIT_BYTES = 32 * 1024 * 1024;

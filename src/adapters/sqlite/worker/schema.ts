@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { SqliteFileError } from './sqlite-errors.ts';
+import { SqliteFileError } from '../sqlite-errors.ts';
 
 /** Marks a file as a database of Outtray: "Otry". */
 const APPLICATION_ID = 0x4f747279;
@@ -8,13 +8,14 @@ const APPLICATION_ID = 0x4f747279;
  * Migrations from one version of the schema to the next. The version of a file is the number of
  * migrations that it has had. Never change one; only add to the list.
  *
- * - `deliveries`: `record` holds the delivery; the other columns repeat fields of it for searches.
+ * - `records`: the delivery as it was inserted, in JSON.
+ * - `deliveries`: the small row that each change rewrites. `state`: the fields that replace those of
+ *   the record, in JSON; `{}` until the first change. The other columns repeat fields for searches.
  *   `due_at`: when it is due after a restart, see delivery-rows.ts. `leaves_at`: when a settled
- *   delivery expires, by the clock of the file; null while it is unsettled. `record` is last, so
- *   that a search reads no more than necessary. The index `deliveries_unsettled` covers everything
- *   a start needs, so a start with a long queue reads no page of the table.
- * - `contents`: separate from the records, so that a change of status does not write the body
- *   again.
+ *   delivery expires, by the clock of the file; null while it is unsettled or not tidied, see
+ *   deliveries.ts. No index contains a column that an attempt changes, so that its start and its end
+ *   write a single page.
+ * - `contents`: separate, because a content is removed long before its record.
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until a response is
  *   stored,
  *   `leaves_at` while the request is in progress.
@@ -72,6 +73,17 @@ export const MIGRATIONS: readonly string[] = [
     recipients INTEGER NOT NULL,
     PRIMARY KEY (name, leaves_at)
   ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  CREATE TABLE records (
+    place INTEGER PRIMARY KEY REFERENCES deliveries ON DELETE CASCADE,
+    record TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO records SELECT place, record FROM deliveries;
+  ALTER TABLE deliveries DROP COLUMN record;
+  ALTER TABLE deliveries ADD COLUMN state TEXT NOT NULL DEFAULT '{}';
+  DROP INDEX deliveries_unsettled;
+  CREATE INDEX deliveries_unsettled ON deliveries (created_at, place) WHERE leaves_at IS NULL;
   `,
 ];
 

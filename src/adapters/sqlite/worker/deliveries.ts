@@ -1,0 +1,188 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { isRetryable, isSettled, STATUSES, type Status } from '../../../core/delivery/delivery.ts';
+import {
+  checkQueueCapacity,
+  type QueueLimits,
+  type QueueUsage,
+} from '../../../core/delivery/queue-capacity.ts';
+import type { OnRollback } from './transactions.ts';
+
+/** A delivery as it is stored, see delivery-rows.ts: record, state and content. */
+export type StoredDelivery = readonly [record: string, state: string, content: Uint8Array | null];
+
+/** The columns that never change. */
+export interface FixedColumns {
+  readonly id: string;
+  readonly owner: string;
+  readonly priority: string;
+  readonly createdAt: number;
+  readonly bytes: number;
+}
+
+/** The columns that a change replaces, see schema.ts. */
+export interface MutableColumns {
+  readonly revision: number;
+  readonly status: Status;
+  readonly account: string;
+  readonly dueAt: number | null;
+  readonly state: string;
+}
+
+interface Head {
+  readonly place: number;
+  readonly revision: number;
+  readonly status: Status;
+  readonly bytes: number;
+  readonly leaves_at: number | null;
+}
+
+/** A delivery that has settled and is not tidied yet. */
+interface Untidy {
+  readonly place: number;
+  /** Epoch ms by the clock of the file. */
+  readonly leavesAt: number;
+}
+
+/** Number of settled deliveries that are tidied at once at the latest. */
+const TIDY_ROWS = 100;
+
+/** An SQL condition: the status is one of those for which the test is true. */
+function statusWhere(test: (status: Status) => boolean): string {
+  return `status IN (${STATUSES.filter(test).map((status) => `'${status}'`)})`;
+}
+
+/** The status of deliveries that are in the queue. */
+export const UNSETTLED = statusWhere((status) => !isSettled(status));
+const SETTLED = statusWhere(isSettled);
+const WITHOUT_CONTENT = statusWhere((status) => isSettled(status) && !isRetryable(status));
+
+/**
+ * Procedures on single deliveries. The usage of unsettled deliveries is read at startup and counted
+ * in memory.
+ *
+ * A change writes only the row of `deliveries`. What else follows from a delivery that settles is
+ * done for many of them at once, a moment later: its content is removed, and its row moves from
+ * one index to the other. After a crash it is done at the next start.
+ *
+ * @param now epoch ms by the clock of the file
+ */
+export function createDeliveries(
+  db: DatabaseSync,
+  { retainMs, ...limits }: QueueLimits & { readonly retainMs: number },
+  now: () => number,
+) {
+  const isStored = 'id = ? AND coalesce(leaves_at > ?, 1)';
+  const find = db.prepare(`
+    SELECT record, state, content FROM deliveries JOIN records USING (place)
+    LEFT JOIN contents ON contents.place = deliveries.place AND NOT (${WITHOUT_CONTENT})
+    WHERE ${isStored}
+  `);
+  find.setReturnArrays(true);
+  const findHead = db.prepare(
+    `SELECT place, revision, status, bytes, leaves_at FROM deliveries WHERE ${isStored}`,
+  );
+  const insert = db.prepare(
+    `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, due_at, state)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const insertRecord = db.prepare('INSERT INTO records VALUES (?, ?)');
+  const insertContent = db.prepare('INSERT INTO contents VALUES (?, ?)');
+  const update = db.prepare(
+    'UPDATE deliveries SET revision = ?, status = ?, account = ?, due_at = ?, state = ? WHERE place = ?',
+  );
+  const revive = db.prepare('UPDATE deliveries SET leaves_at = NULL WHERE place = ?');
+  const expire = db.prepare(
+    `UPDATE deliveries SET leaves_at = ? WHERE place = ? AND leaves_at IS NULL AND ${SETTLED}`,
+  );
+  const dropContent = db.prepare(
+    `DELETE FROM contents WHERE place IN (SELECT place FROM deliveries WHERE place = ? AND ${WITHOUT_CONTENT})`,
+  );
+  const untidy: Untidy[] = readUntidy(db).map((place) => ({ place, leavesAt: now() + retainMs }));
+  let unsettled = readUsage(db);
+
+  function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
+    const before = unsettled;
+    unsettled = { messages: unsettled.messages + sign, bytes: unsettled.bytes + sign * bytes };
+    onRollback(() => {
+      unsettled = before;
+    });
+  }
+
+  function settle(place: number, onRollback: OnRollback) {
+    untidy.push({ place, leavesAt: now() + retainMs });
+    onRollback(() => untidy.pop());
+    if (untidy.length >= TIDY_ROWS) tidy(onRollback);
+  }
+
+  /** Tidies the deliveries that are still settled. */
+  function tidy(onRollback: OnRollback): void {
+    const rows = untidy.splice(0);
+    onRollback(() => untidy.push(...rows));
+    for (const { place, leavesAt } of rows)
+      if (expire.run(leavesAt, place).changes > 0) dropContent.run(place);
+  }
+
+  const findDelivery = (id: string) => (find.get(id, now()) as unknown as StoredDelivery | undefined) ?? null;
+
+  return {
+    unsettled: () => unsettled,
+    untidy: () => untidy.length,
+    reads: { findDelivery },
+    writes: {
+      /** Returns the stored delivery if the id is known already, else null. */
+      insertDelivery(
+        onRollback: OnRollback,
+        { id, owner, priority, createdAt, bytes }: FixedColumns,
+        { revision, status, account, dueAt, state }: MutableColumns,
+        record: string,
+        content: Uint8Array | null,
+      ): StoredDelivery | null {
+        const known = findDelivery(id);
+        if (known) return known;
+        checkQueueCapacity(unsettled, limits, bytes);
+        const fixed = [id, owner, priority, createdAt, bytes];
+        const { lastInsertRowid } = insert.run(...fixed, revision, status, account, dueAt, state);
+        insertRecord.run(lastInsertRowid, record);
+        if (content) insertContent.run(lastInsertRowid, content);
+        count(bytes, 1, onRollback);
+        return null;
+      },
+      /** Returns false, and changes nothing, if the delivery is gone or has another revision. */
+      updateDelivery(
+        onRollback: OnRollback,
+        id: string,
+        fromRevision: number,
+        { revision, status, account, dueAt, state }: MutableColumns,
+      ): boolean {
+        const head = findHead.get(id, now()) as Head | undefined;
+        if (head?.revision !== fromRevision) return false;
+        const { place, bytes, leaves_at } = head;
+        const wasSettled = isSettled(head.status);
+        const settles = isSettled(status);
+        if (wasSettled && !settles) checkQueueCapacity(unsettled, limits, bytes);
+        update.run(revision, status, account, dueAt, state, place);
+        if (leaves_at !== null) revive.run(place);
+        if (settles) settle(place, onRollback);
+        if (wasSettled !== settles) count(bytes, settles ? -1 : 1, onRollback);
+        return true;
+      },
+      tidySettled: tidy,
+    },
+  };
+}
+
+/** Returns the places of settled deliveries that are not tidied. */
+function readUntidy(db: DatabaseSync): number[] {
+  const rows = db.prepare(`SELECT place FROM deliveries WHERE leaves_at IS NULL AND ${SETTLED}`).all();
+  return rows.map(({ place }) => Number(place));
+}
+
+function readUsage(db: DatabaseSync): QueueUsage {
+  const usage = db
+    .prepare(
+      `SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries
+       WHERE leaves_at IS NULL AND ${UNSETTLED}`,
+    )
+    .get();
+  return { ...usage } as unknown as QueueUsage;
+}
