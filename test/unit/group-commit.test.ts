@@ -9,7 +9,7 @@ import { migrate } from '../../src/adapters/sqlite/schema.ts';
 import { createSqliteSharedState } from '../../src/adapters/sqlite/shared-state.ts';
 import { createSqliteStore } from '../../src/adapters/sqlite/store.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
-import type { DeliveryStore } from '../../src/core/ports/delivery-store.ts';
+import type { RecordStore } from '../../src/core/store-then-queue.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
 
@@ -22,7 +22,7 @@ const RECEIPT = { ids: ['msg_1'], refused: [] };
 
 let db: DatabaseSync;
 let groupCommit: GroupCommit;
-let store: DeliveryStore;
+let store: RecordStore;
 let reports: (string | null)[];
 
 beforeEach(() => {

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { ABSENT_AFTER_MS } from '../../core/accounts/connection-shares.ts';
 import type { Backend } from '../../core/ports/backend.ts';
 import type { RateCounters } from '../../core/ports/rate-counter.ts';
+import { storeThenQueue } from '../../core/store-then-queue.ts';
 import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { type Connection, openConnection } from './connection/connection.ts';
 import { RedisOpenError, reasonOf } from './connection/redis-errors.ts';
@@ -80,7 +81,7 @@ async function createBackend(connection: Connection, options: RedisBackendOption
   return {
     durability: 'redis',
     queue,
-    store: createRedisStore(connection, { maxMessages, maxBytes, retainMs }),
+    store: storeThenQueue(createRedisStore(connection, { maxMessages, maxBytes, retainMs }), queue),
     idempotency: createRedisIdempotency(connection, retainMs),
     suppressions: createRedisSuppressions(connection),
     outbox: createRedisOutbox(connection, outboxLimits({ maxMessages, maxBytes })),

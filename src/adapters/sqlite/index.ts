@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Backend } from '../../core/ports/backend.ts';
 import type { Queue } from '../../core/ports/queue.ts';
+import { storeThenQueue } from '../../core/store-then-queue.ts';
 import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { openFileClock, persistFileClock } from './clock.ts';
 import { openDatabase } from './database.ts';
@@ -58,7 +59,7 @@ async function createBackend(
   const backend = {
     durability: 'disk',
     queue,
-    store: createSqliteStore(db, groupCommit, { maxMessages, maxBytes, retainMs }),
+    store: storeThenQueue(createSqliteStore(db, groupCommit, { maxMessages, maxBytes, retainMs }), queue),
     idempotency: createSqliteIdempotency(db, groupCommit, retainMs),
     suppressions: createSqliteSuppressions(db, groupCommit),
     outbox: createSqliteOutbox(db, groupCommit, outboxLimits({ maxMessages, maxBytes })),

@@ -6,7 +6,7 @@ import {
   type QueueLimits,
   type QueueUsage,
 } from '../../core/delivery/queue-capacity.ts';
-import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import type { RecordStore } from '../../core/store-then-queue.ts';
 import { prepareDeliveryRows } from './delivery-rows.ts';
 import type { GroupCommit, OnRollback } from './group-commit.ts';
 import { createListing } from './listing.ts';
@@ -16,14 +16,14 @@ export interface SqliteStoreOptions extends QueueLimits {
 }
 
 /**
- * Creates a DeliveryStore in a file. The usage of unsettled deliveries is read at startup and
+ * Creates a RecordStore in a file. The usage of unsettled deliveries is read at startup and
  * counted in memory.
  */
 export function createSqliteStore(
   db: DatabaseSync,
   groupCommit: GroupCommit,
   { retainMs, ...limits }: SqliteStoreOptions,
-): DeliveryStore {
+): RecordStore {
   const rows = prepareDeliveryRows(db, retainMs, groupCommit.now);
   let unsettled = readUsage(db);
 

@@ -6,7 +6,7 @@ import {
   encodeRecord,
 } from '../../../core/delivery/delivery-codec.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
-import type { DeliveryStore } from '../../../core/ports/delivery-store.ts';
+import type { RecordStore } from '../../../core/store-then-queue.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
@@ -26,7 +26,7 @@ export interface RedisStoreOptions extends QueueLimits {
 export function createRedisStore(
   connection: Connection,
   { retainMs, ...limits }: RedisStoreOptions,
-): DeliveryStore {
+): RecordStore {
   const { maxMessages, maxBytes } = limits;
   const { clock, redis, pubSub } = connection;
   let messages = 0;
