@@ -2,7 +2,6 @@ import type { Redis } from 'ioredis';
 import { ABSENT_AFTER_MS } from '../../core/accounts/connection-shares.ts';
 import type { Backend } from '../../core/ports/backend.ts';
 import type { RateCounters } from '../../core/ports/rate-counter.ts';
-import { storeThenQueue } from '../../core/store-then-queue.ts';
 import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { type Connection, openConnection } from './connection/connection.ts';
 import { RedisOpenError, reasonOf } from './connection/redis-errors.ts';
@@ -77,15 +76,16 @@ async function createBackend(connection: Connection, options: RedisBackendOption
     lockMs: absentAfterMs,
     reclaimEveryMs: Math.ceil(absentAfterMs / RECLAIMS),
   });
+  const store = createRedisStore(connection, queue, { maxMessages, maxBytes, retainMs });
   const retention = startRetention(connection);
   return {
     durability: 'redis',
     queue,
-    store: storeThenQueue(createRedisStore(connection, { maxMessages, maxBytes, retainMs }), queue),
+    store,
     idempotency: createRedisIdempotency(connection, retainMs),
     suppressions: createRedisSuppressions(connection),
     outbox: createRedisOutbox(connection, outboxLimits({ maxMessages, maxBytes })),
-    sharedState: createRedisSharedState(connection),
+    sharedState: createRedisSharedState(connection, store),
     rates: createRedisRateCounter(connection),
     client: connection.redis,
     warnings,
