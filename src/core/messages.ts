@@ -11,9 +11,7 @@ import type { DeliveryQuery } from './delivery/delivery-query.ts';
 import { AppError, type ErrorCode } from './errors.ts';
 import type { Events } from './events.ts';
 import { checkSchedule } from './message/schedule.ts';
-import type { DeliveryStore } from './ports/delivery-store.ts';
-import type { Queue } from './ports/queue.ts';
-import { runOrRetryInBackground } from './retry-until-available.ts';
+import type { DeliveryStore, QueueEffect } from './ports/delivery-store.ts';
 
 /**
  * Reads and changes accepted messages on behalf of a caller: those of its API key, or all messages
@@ -44,13 +42,12 @@ export interface Messages {
 }
 
 export interface MessagesDeps {
-  readonly queue: Pick<Queue, 'push' | 'done' | 'reschedule'>;
   readonly store: Pick<DeliveryStore, 'get' | 'list' | 'update'>;
   readonly events: Events;
   readonly isDraining: () => boolean;
 }
 
-export function createMessages({ queue, store, events, isDraining }: MessagesDeps): Messages {
+export function createMessages({ store, events, isDraining }: MessagesDeps): Messages {
   async function get(id: string, caller: Caller): Promise<Delivery> {
     const delivery = await store.get(id);
     if (delivery === null || (delivery.owner !== caller.name && !isAdmin(caller)))
@@ -64,12 +61,13 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
   async function change(
     id: string,
     caller: Caller,
+    effect: QueueEffect,
     next: (delivery: Delivery) => Delivery,
   ): Promise<Delivery> {
     for (;;) {
       const delivery = await get(id, caller);
       const changed = next(delivery);
-      if (await store.update(delivery, changed)) return changed;
+      if (await store.update(delivery, changed, effect)) return changed;
     }
   }
 
@@ -77,37 +75,29 @@ export function createMessages({ queue, store, events, isDraining }: MessagesDep
     get,
     list: (query, caller) => store.list({ ...query, owner: isAdmin(caller) ? null : caller.name }),
     async cancel(id, caller) {
-      const canceled = await change(id, caller, (delivery) => {
+      const canceled = await change(id, caller, { kind: 'done' }, (delivery) => {
         if (!mayBecome(delivery.status, 'canceled')) throw refusal('not_cancelable', delivery);
         return advance(delivery, 'canceled', { finishedAt: Date.now() });
       });
-      await runOrRetryInBackground(() => queue.done(id, canceled.account));
       events.emit('message.settled', canceled);
       return canceled;
     },
     async retry(id, caller) {
       if (isDraining()) throw new AppError('shutting_down');
-      const queued = await change(id, caller, (delivery) => {
+      return change(id, caller, { kind: 'push', afterMs: 0 }, (delivery) => {
         const { status, content } = delivery;
         if (!isRetryable(status) || content === null) throw refusal('not_retryable', delivery);
         return advance(delivery, 'queued', resetForRetry(delivery));
       });
-      await runOrRetryInBackground(() =>
-        queue.push(id, { channel: queued.account, afterMs: 0, priority: queued.priority }),
-      );
-      return queued;
     },
     async reschedule(id, scheduledAt, caller) {
       checkSchedule({ scheduledAt, expiresAt: null });
-      const rescheduled = await change(id, caller, (delivery) => {
+      const effect = { kind: 'reschedule', afterMs: Math.max(0, scheduledAt - Date.now()) } as const;
+      return change(id, caller, effect, (delivery) => {
         if (delivery.status !== 'scheduled') throw refusal('not_reschedulable', delivery);
         if (delivery.expiresAt !== null && delivery.expiresAt <= scheduledAt) throw tooLate();
         return amend(delivery, { scheduledAt });
       });
-      await runOrRetryInBackground(() =>
-        queue.reschedule(id, rescheduled.account, Math.max(0, scheduledAt - Date.now())),
-      );
-      return rescheduled;
     },
   };
 }

@@ -96,11 +96,10 @@ export async function openParts({
 /** Builds the HTTP app, with the intake behind it. Does not listen. */
 export function buildServiceApp(parts: ServiceParts) {
   const { config, backend, events, accounts, apiKeys, suppressions, templates, draining } = parts;
-  const { queue, store, idempotency, durability } = backend;
+  const { store, idempotency, durability } = backend;
   const { maxMessageBytes, allowedRecipients, redirectAllTo, rateLimit, trustProxy } = config;
   const isDraining = () => draining.signal.aborted;
   const intake = createIntake({
-    queue,
     store,
     accounts,
     apiKeys,
@@ -123,7 +122,7 @@ export function buildServiceApp(parts: ServiceParts) {
     maxMessageBytes,
     durability,
     intake,
-    messages: createMessages({ queue, store, events, isDraining }),
+    messages: createMessages({ store, events, isDraining }),
     accounts,
     suppressions,
     templates,

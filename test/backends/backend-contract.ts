@@ -271,6 +271,45 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
+      'enqueues a delivery with its insert, at the time it is due',
+      withBackend({}, async ({ store, queue }) => {
+        const [now, later] = [aDelivery(), aDelivery({ status: 'scheduled', scheduledAt: Date.now() + 60 })];
+        for (const delivery of [later, now]) await store.insert(delivery);
+        for (const delivery of [now, later]) {
+          expect(await queue.take(delivery.account, AbortSignal.timeout(2000))).toBe(delivery.id);
+          expect(await store.getTaken(delivery.id)).toEqual(delivery);
+        }
+        expect(Date.now()).toBeGreaterThanOrEqual((later.scheduledAt ?? 0) - 5);
+      }),
+    );
+
+    test(
+      'changes the queue with a delivery, and only if the delivery changes',
+      withBackend({}, async ({ store, queue }) => {
+        const take = (channel: string) => queue.take(channel, AbortSignal.timeout(2000));
+        const [first, next] = [aDelivery(), aDelivery()];
+        for (const delivery of [first, next]) await store.insert(delivery);
+        expect(await take(first.account)).toBe(first.id);
+        const sending = advance(first, 'sending');
+        await store.update(first, sending);
+        expect(await store.update(first, settled(first), { kind: 'done' })).toBe(false);
+        const moved = advance(sending, 'deferred', { account: 'other@acme.com' });
+        expect(await store.update(sending, moved, { kind: 'retry', afterMs: 20 })).toBe(true);
+        expect(await take(next.account)).toBe(next.id);
+        expect(await take(moved.account)).toBe(first.id);
+        expect(await store.getTaken(first.id)).toEqual(moved);
+        const expired = advance(moved, 'expired', { finishedAt: 5 });
+        expect(await store.update(moved, expired, { kind: 'done' })).toBe(true);
+        const queued = advance(expired, 'queued', { account: first.account });
+        expect(await store.update(expired, queued, { kind: 'push', afterMs: 60_000 })).toBe(true);
+        const soon = amend(queued, {});
+        expect(await store.update(queued, soon, { kind: 'reschedule', afterMs: 0 })).toBe(true);
+        expect(await take(first.account)).toBe(first.id);
+        await expect(queue.take(moved.account, AbortSignal.timeout(50))).rejects.toThrow();
+      }),
+    );
+
+    test(
       'throws queue_full beyond the maximum number of messages, until one settles',
       withBackend({ maxMessages: 2 }, async ({ store }) => {
         const first = aDelivery();

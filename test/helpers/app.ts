@@ -87,7 +87,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       maxMessageBytes: MAX_MESSAGE_BYTES,
     },
   });
-  const { store, queue, events } = core;
+  const { store, events } = core;
 
   async function put(delivery: Delivery): Promise<void> {
     const current = await store.get(delivery.id);
@@ -133,7 +133,6 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     store,
     messages: createMessages({
       store: { ...store, ...overrides.store },
-      queue,
       events,
       isDraining: overrides.isDraining ?? (() => false),
     }),

@@ -130,7 +130,6 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     onError: (error) => failures.push(error),
   });
   const intake = createIntake({
-    queue,
     store,
     accounts,
     apiKeys: createApiKeys([], sharedState),
@@ -144,7 +143,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     isDraining,
     ...setup.intake,
   });
-  const messages = createMessages({ queue, store, events, isDraining });
+  const messages = createMessages({ store, events, isDraining });
   const waiters = createWaiters({ store, events });
   for (const { account } of members) void account.join();
   if (dispatch) for (const dispatcher of dispatchers) dispatcher.start();

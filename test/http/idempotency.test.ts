@@ -456,7 +456,6 @@ describe('a repeated request after an unknown outcome', () => {
     const apiKeys = createApiKeys(keys, sharedState);
     let isDraining = false;
     const intake = createIntake({
-      queue,
       store,
       apiKeys,
       accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },

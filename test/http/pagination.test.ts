@@ -7,7 +7,7 @@ import { aDelivery } from '../helpers/delivery.ts';
 
 /** Starts the HTTP layer over stored messages. */
 async function startWith(...deliveries: Parameters<typeof aDelivery>[0][]): Promise<AppUnderTest> {
-  const { store, queue } = createMemoryBackend({
+  const { store } = createMemoryBackend({
     maxMessages: 1000,
     maxBytes: 1e9,
     retainMs: 60_000,
@@ -16,7 +16,7 @@ async function startWith(...deliveries: Parameters<typeof aDelivery>[0][]): Prom
   for (const delivery of deliveries) await store.insert(aDelivery(delivery));
   return startApp({
     store,
-    messages: createMessages({ store, queue, events: createEvents(), isDraining: () => false }),
+    messages: createMessages({ store, events: createEvents(), isDraining: () => false }),
   });
 }
 

@@ -16,14 +16,13 @@ const GMAIL_SIZE = 35_882_577;
 
 /** The HTTP layer with the real intake and a memory backend. */
 function startPreflight(maxMessageBytes = GMAIL_SIZE): Promise<AppUnderTest> {
-  const { queue, store, suppressions } = createMemoryBackend({
+  const { store, suppressions } = createMemoryBackend({
     maxMessages: 100,
     maxBytes: 1e9,
     retainMs: 60_000,
     onEarlyDrop: () => {},
   });
   const intake = createIntake({
-    queue,
     store,
     accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
     apiKeys: createApiKeys([], createMemorySharedState()),

@@ -290,7 +290,7 @@ describe.each([
       const waits = [5 * SECOND, 20 * SECOND, MINUTE];
       await (await onePermit(first)).settle(refusal('bad_credentials', waits));
       await pass(6 * SECOND);
-      const pause = await (await onePermit(second)).settle(refusal('bad_credentials', waits));
+      const { pause } = await (await onePermit(second)).settle(refusal('bad_credentials', waits));
       expect(pause?.forMs).toBeGreaterThan(5 * SECOND);
       expect(pause?.forMs).toBeLessThanOrEqual(20 * SECOND);
     });

@@ -104,7 +104,7 @@ describe('the account', () => {
     const { account, emitted } = await anAccount();
     const first = await permitOf(account);
     const others = Array.from({ length: 5 }, () => account.admit(DELIVERY, never));
-    expect(await first.settle(REFUSED)).toMatchObject({ error: { code: 'bad_credentials' } });
+    expect(await first.settle(REFUSED)).toMatchObject({ pause: { error: { code: 'bad_credentials' } } });
     for (const admission of await Promise.all(others))
       expect(admission).toMatchObject({ pause: { error: { code: 'bad_credentials' } } });
     expect(emitted).toEqual(['paused: bad_credentials']);
@@ -112,10 +112,10 @@ describe('the account', () => {
 
   test('probes once when the pause is over, waits longer after each refusal, and resumes automatically', async () => {
     const { account, emitted } = await anAccount();
-    expect((await (await permitOf(account)).settle(REFUSED))?.forMs).toBeLessThanOrEqual(20);
+    expect((await (await permitOf(account)).settle(REFUSED)).pause?.forMs).toBeLessThanOrEqual(20);
     const probe = await permitWhenDue(account);
     expect(await admitsAtOnce(account)).toBe(false);
-    expect((await probe.settle(REFUSED))?.forMs).toBeGreaterThan(20);
+    expect((await probe.settle(REFUSED)).pause?.forMs).toBeGreaterThan(20);
     await (await permitWhenDue(account)).settle(SENT);
     expect(await admitsAtOnce(account)).toBe(true);
     expect(emitted).toEqual(['paused: bad_credentials', 'paused: bad_credentials', 'resumed']);
@@ -142,7 +142,7 @@ describe('an account whose server cannot be reached', () => {
     const first = await permitOf(account);
     const others = Array.from({ length: 5 }, () => account.admit(DELIVERY, never));
     expect(await first.settle(unreachable())).toMatchObject({
-      error: { code: 'connect_failed', scope: 'message' },
+      pause: { error: { code: 'connect_failed', scope: 'message' } },
     });
     for (const admission of await Promise.all(others))
       expect(admission).toMatchObject({ pause: { error: { code: 'connect_failed' } } });
@@ -297,10 +297,10 @@ describe('a pause', () => {
     const { account } = await anAccount();
     await (await permitOf(account)).settle(SENT);
     const under = await Promise.all(Array.from({ length: 5 }, () => permitOf(account)));
-    const pauses = await Promise.all(
+    const settled = await Promise.all(
       under.map((permit) => permit.settle(refusal('bad_credentials', [1000, 60_000]))),
     );
-    expect(Math.max(...pauses.map((pause) => pause?.forMs ?? 0))).toBeLessThanOrEqual(1000);
+    expect(Math.max(...settled.map(({ pause }) => pause?.forMs ?? 0))).toBeLessThanOrEqual(1000);
   });
 
   test('for a sending limit does not end with a successful login, but the next message may test the limit', async () => {
@@ -317,7 +317,7 @@ describe('a pause', () => {
     const { account } = await anAccount();
     const waits: number[] = [];
     for (let i = 0; i < 5; i++) {
-      const pause = await (await permitOf(account)).settle(refusal('daily_limit_reached', []));
+      const { pause } = await (await permitOf(account)).settle(refusal('daily_limit_reached', []));
       waits.push(Math.round((pause?.forMs ?? 0) / 60_000));
       await account.probe(async () => null, never);
     }

@@ -225,8 +225,10 @@ describe('while the store is unavailable, the dispatcher', () => {
     let ends = 0;
     const flaky: DeliveryStore = {
       ...store,
-      update: (from, to) =>
-        from.status === 'sending' ? update(() => store.update(from, to), ++ends) : store.update(from, to),
+      update: (...change) =>
+        change[0].status === 'sending'
+          ? update(() => store.update(...change), ++ends)
+          : store.update(...change),
     };
     return { backend: { ...backend, store: flaky }, ends: () => ends };
   }
@@ -268,7 +270,7 @@ describe('while the store is unavailable, the dispatcher', () => {
     let left = 1;
     const flaky: DeliveryStore = {
       ...store,
-      update: (from, to) => (left-- > 0 ? unavailable() : store.update(from, to)),
+      update: (...change) => (left-- > 0 ? unavailable() : store.update(...change)),
     };
     const core = start((job) => anAcceptance(job.recipients), { backend: { ...backend, store: flaky } });
     const { id } = await core.accept();

@@ -11,7 +11,7 @@ import { createSqliteStore } from '../../src/adapters/sqlite/store.ts';
 import { migrate } from '../../src/adapters/sqlite/worker/schema.ts';
 import { serveDatabase } from '../../src/adapters/sqlite/worker/serve-database.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
-import type { DeliveryStore } from '../../src/core/ports/delivery-store.ts';
+import type { RecordStore } from '../../src/core/store-then-queue.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 import { type LocalDatabase, serveLocally } from '../helpers/sqlite.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
@@ -25,7 +25,7 @@ const RECEIPT = { ids: ['msg_1'], refused: [] };
 
 let db: DatabaseSync;
 let database: Database;
-let store: DeliveryStore;
+let store: RecordStore;
 let reports: (string | null)[];
 /** Sizes of the transactions so far. */
 let transactions: number[];

@@ -1,4 +1,5 @@
 import type { Backend } from '../../core/ports/backend.ts';
+import { storeThenQueue } from '../../core/store-then-queue.ts';
 import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { createMemoryIdempotency } from './idempotency.ts';
 import { createMemoryOutbox } from './outbox.ts';
@@ -59,7 +60,10 @@ export function createMemoryBackend({
   return {
     durability: 'memory',
     queue,
-    store: createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones: MAX_CLAIMS }),
+    store: storeThenQueue(
+      createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones: MAX_CLAIMS }),
+      queue,
+    ),
     idempotency: createMemoryIdempotency({ claims, responses: retained }),
     suppressions: createMemorySuppressions(),
     outbox: createMemoryOutbox(outboxLimits({ maxMessages, maxBytes })),

@@ -7,7 +7,8 @@ import {
   type QueueUsage,
 } from '../../core/delivery/queue-capacity.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
-import type { DeliveryStore, Tombstone } from '../../core/ports/delivery-store.ts';
+import type { Tombstone } from '../../core/ports/delivery-store.ts';
+import type { RecordStore } from '../../core/store-then-queue.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
 
@@ -20,9 +21,9 @@ export interface MemoryStoreOptions extends QueueLimits {
 }
 
 /**
- * Creates a DeliveryStore in memory. Deliveries are immutable, so it returns the stored objects.
+ * Creates a RecordStore in memory. Deliveries are immutable, so it returns the stored objects.
  */
-export function createMemoryStore({ retained, maxTombstones, ...limits }: MemoryStoreOptions): DeliveryStore {
+export function createMemoryStore({ retained, maxTombstones, ...limits }: MemoryStoreOptions): RecordStore {
   const unsettled = new Map<string, Delivery>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
   const settled = createRetained<Delivery>({

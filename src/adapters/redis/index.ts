@@ -76,15 +76,16 @@ async function createBackend(connection: Connection, options: RedisBackendOption
     lockMs: absentAfterMs,
     reclaimEveryMs: Math.ceil(absentAfterMs / RECLAIMS),
   });
+  const store = createRedisStore(connection, queue, { maxMessages, maxBytes, retainMs });
   const retention = startRetention(connection);
   return {
     durability: 'redis',
     queue,
-    store: createRedisStore(connection, { maxMessages, maxBytes, retainMs }),
+    store,
     idempotency: createRedisIdempotency(connection, retainMs),
     suppressions: createRedisSuppressions(connection),
     outbox: createRedisOutbox(connection, outboxLimits({ maxMessages, maxBytes })),
-    sharedState: createRedisSharedState(connection),
+    sharedState: createRedisSharedState(connection, store),
     rates: createRedisRateCounter(connection),
     client: connection.redis,
     warnings,

@@ -1,4 +1,4 @@
-import type { Delivery } from '../../core/delivery/delivery.ts';
+import { type Delivery, dueAfterMs } from '../../core/delivery/delivery.ts';
 import type { Priority } from '../../core/message/message.ts';
 
 /**
@@ -20,12 +20,7 @@ export interface PendingPush {
  *
  * @param now epoch ms by the clock of the connection
  */
-export function toPendingPush(
-  { account, priority, scheduledAt, nextAttemptAt, expiresAt }: Delivery,
-  now: number,
-): PendingPush {
-  const dueAt =
-    nextAttemptAt === null ? (scheduledAt ?? 0) : Math.min(nextAttemptAt, expiresAt ?? nextAttemptAt);
-  const afterMs = dueAt - Date.now();
-  return { channel: account, priority, dueAt: now + Math.max(0, afterMs), writtenAt: now };
+export function toPendingPush(delivery: Delivery, now: number): PendingPush {
+  const { account: channel, priority } = delivery;
+  return { channel, priority, dueAt: now + dueAfterMs(delivery, Date.now()), writtenAt: now };
 }

@@ -49,6 +49,7 @@ export const CREATE: Script = {
 export const CHANGE: Script = {
   name: 'outtrayChangeShared',
   keys: 1,
+  continuesIf: 'not result',
   lua: `
     local revision, newest, value = ARGV[1], ARGV[2], ARGV[3]
     local stored = redis.call('HMGET', KEYS[1], 'revision', 'buckets', 'value', newest)

@@ -1,10 +1,13 @@
+import type { DeliveryChange } from '../../core/ports/delivery-store.ts';
 import type { SharedState, SharedValue, StoredValue } from '../../core/ports/shared-state.ts';
 import { DAY } from '../../core/time.ts';
 import { changedBuckets, copyUsage, type Usage, type UsageBucket } from '../../core/usage.ts';
 import type { Connection } from './connection/connection.ts';
 import { toUnavailable } from './connection/redis-errors.ts';
+import type { Results } from './connection/scripts.ts';
 import { KEYS } from './keys.ts';
 import { CHANGE, CREATE, READ } from './shared-state-scripts.ts';
+import type { DeliverySteps, Step } from './steps.ts';
 
 /** What version 0.1 stored is not needed once its usage has left the window. */
 const FORMER_LIFETIME_MS = DAY;
@@ -18,8 +21,10 @@ interface Snapshot<Value> {
 }
 
 interface Edit<Value> {
-  run(value: Value, usage: Usage): void;
-  resolve(): void;
+  /** Returns the change of a delivery to make in the same step, or null. */
+  run(value: Value, usage: Usage): DeliveryChange | null;
+  /** @param isStored whether that delivery has changed; null if there was none to change */
+  resolve(isStored: boolean | null): void;
   reject(reason: unknown): void;
 }
 
@@ -27,7 +32,7 @@ interface Edit<Value> {
  * State that all instances share. An instance changes what it last saw by compare-and-set, and
  * makes the change again on the stored value if another instance was faster.
  */
-export function createRedisSharedState(connection: Connection): SharedState {
+export function createRedisSharedState(connection: Connection, store: DeliverySteps): SharedState {
   return {
     shared: true,
     now: connection.clock.now,
@@ -57,13 +62,14 @@ export function createRedisSharedState(connection: Connection): SharedState {
         return toSnapshot(stored as string[]);
       }
 
-      return createSharedValue(connection, keys[0], await read(), read);
+      return createSharedValue(connection, store, keys[0], await read(), read);
     },
   };
 }
 
 function createSharedValue<Value extends object>(
   connection: Connection,
+  store: DeliverySteps,
   key: string,
   opened: Snapshot<Value>,
   read: () => Promise<Snapshot<Value>>,
@@ -72,6 +78,11 @@ function createSharedValue<Value extends object>(
   let waiting: Edit<Value>[] = [];
   let isChanging = false;
 
+  function add(edit: Edit<Value>) {
+    waiting.push(edit);
+    if (!isChanging) void changeAll();
+  }
+
   /** Makes all waiting changes in one step, until none is left. */
   async function changeAll(): Promise<void> {
     isChanging = true;
@@ -79,7 +90,7 @@ function createSharedValue<Value extends object>(
       const edits = waiting;
       waiting = [];
       try {
-        for (const edit of await commit(edits)) edit.resolve();
+        await commit(edits);
       } catch (error) {
         for (const edit of edits) edit.reject(toUnavailable(error));
       }
@@ -87,10 +98,8 @@ function createSharedValue<Value extends object>(
     isChanging = false;
   }
 
-  /**
-   * Returns the edits that were made. An edit that throws changes nothing, and has been rejected.
-   */
-  async function commit(edits: readonly Edit<Value>[]): Promise<readonly Edit<Value>[]> {
+  /** Makes the edits. One that throws changes nothing, and is rejected. */
+  async function commit(edits: readonly Edit<Value>[]): Promise<void> {
     for (;;) {
       // A read may replace `current` while the script runs.
       const base = current;
@@ -99,12 +108,19 @@ function createSharedValue<Value extends object>(
       const newJson = json === base.json ? '' : json;
       const buckets = toFields(changedBuckets(base.usage, usage));
       const newest = String(base.usage.at(-1)?.leavesAt ?? '');
-      const fields = await connection.runScript(CHANGE, key, base.revision, newest, newJson, ...buckets);
+      const change = { script: CHANGE, args: [key, base.revision, newest, newJson, ...buckets] };
+      const steps = made.map((each) => each.change && store.stepOf(each.change));
+      const deliveries = steps.filter((step) => step !== null);
+      const [[fields] = [], ...results] = await connection.runAtomically(
+        [change],
+        ...deliveries.map(({ calls }) => calls),
+      );
       if (fields === null) {
         const isChanged = newJson !== '' || buckets.length > 0;
         const revision = isChanged ? String(Number(base.revision) + 1) : base.revision;
         current = { revision, json, value, usage };
-        return made;
+        for (const [i, { edit }] of made.entries()) end(edit, steps[i] ?? null, () => results.shift() ?? []);
+        return;
       }
       const stored = fields as string[];
       current = stored.length > 0 ? toSnapshot(stored, base.usage) : await read();
@@ -125,17 +141,45 @@ function createSharedValue<Value extends object>(
     change(edit) {
       return new Promise((resolve, reject) => {
         let result: ReturnType<typeof edit>;
-        waiting.push({
-          run: (value, usage) => {
+        add({
+          run(value, usage) {
             result = edit(value, usage);
+            return null;
           },
           resolve: () => resolve(result),
           reject,
         });
-        if (!isChanging) void changeAll();
+      });
+    },
+    changeWith(edit, changeOf) {
+      return new Promise((resolve, reject) => {
+        let result: ReturnType<typeof edit>;
+        add({
+          run(value, usage) {
+            result = edit(value, usage);
+            return changeOf(result);
+          },
+          resolve: (isStored) => resolve({ result, isStored }),
+          reject,
+        });
       });
     },
   };
+}
+
+/** Ends an edit that was made, with the results of the calls of its delivery, if it has one. */
+function end<Value>(edit: Edit<Value>, step: Step<boolean> | null, results: () => Results): void {
+  try {
+    edit.resolve(step === null ? null : step.complete(results()));
+  } catch (error) {
+    edit.reject(error);
+  }
+}
+
+/** An edit that was made, and the change of a delivery that goes with it. */
+interface Made<Value> {
+  readonly edit: Edit<Value>;
+  readonly change: DeliveryChange | null;
 }
 
 /**
@@ -145,14 +189,15 @@ function createSharedValue<Value extends object>(
 function apply<Value>(
   { json, usage: stored }: Snapshot<Value>,
   edits: readonly Edit<Value>[],
-): { value: Value; usage: Usage; made: readonly Edit<Value>[] } {
-  let made = edits;
+): { value: Value; usage: Usage; made: readonly Made<Value>[] } {
+  let remaining = edits;
   for (;;) {
     const value: Value = JSON.parse(json);
     const usage = copyUsage(stored);
-    const failed = made.find((edit) => {
+    const made: Made<Value>[] = [];
+    const failed = remaining.find((edit) => {
       try {
-        edit.run(value, usage);
+        made.push({ edit, change: edit.run(value, usage) });
         return false;
       } catch (error) {
         edit.reject(error);
@@ -160,7 +205,7 @@ function apply<Value>(
       }
     });
     if (!failed) return { value, usage, made };
-    made = made.filter((edit) => edit !== failed);
+    remaining = remaining.filter((edit) => edit !== failed);
   }
 }
 

@@ -1,6 +1,7 @@
 import { AppError } from '../../core/errors.ts';
 import type { Backend } from '../../core/ports/backend.ts';
 import type { Queue } from '../../core/ports/queue.ts';
+import { storeThenQueue } from '../../core/store-then-queue.ts';
 import { createFileClock, persistFileClock } from './clock.ts';
 import { createDatabase, type Database } from './database.ts';
 import { createSqliteIdempotency } from './idempotency.ts';
@@ -70,7 +71,7 @@ async function createBackend(
   const backend = {
     durability: 'disk',
     queue,
-    store: createSqliteStore(database, { maxMessages, maxBytes }),
+    store: storeThenQueue(createSqliteStore(database, { maxMessages, maxBytes }), queue),
     idempotency: createSqliteIdempotency(database),
     suppressions: createSqliteSuppressions(database, suppressed),
     outbox: createSqliteOutbox(database),

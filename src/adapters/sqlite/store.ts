@@ -1,11 +1,11 @@
 import { isQueueFull, type QueueLimits } from '../../core/delivery/queue-capacity.ts';
-import type { DeliveryStore } from '../../core/ports/delivery-store.ts';
+import type { RecordStore } from '../../core/store-then-queue.ts';
 import type { Database } from './database.ts';
 import { decodeDelivery, toInsert, toMutableColumns } from './delivery-rows.ts';
 import { createListing } from './listing.ts';
 
-/** Creates a DeliveryStore in a file. */
-export function createSqliteStore(database: Database, limits: QueueLimits): DeliveryStore {
+/** Creates a RecordStore in a file. */
+export function createSqliteStore(database: Database, limits: QueueLimits): RecordStore {
   const { now, state } = database;
   return {
     async insert(delivery) {

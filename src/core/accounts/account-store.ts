@@ -1,4 +1,6 @@
-import type { SharedState, SharedValue } from '../ports/shared-state.ts';
+import type { DeliveryChange, DeliveryStore } from '../ports/delivery-store.ts';
+import type { ChangedWith, SharedState, SharedValue } from '../ports/shared-state.ts';
+import { retryUntilAvailable, type Wait } from '../retry-until-available.ts';
 import type { Usage } from '../usage.ts';
 import type { AccountState } from './account-state.ts';
 
@@ -10,6 +12,17 @@ const RECHECK_MS = 250;
 
 /** Changes a draft of the account's state and its usage. `now` is epoch ms by the shared clock. */
 export type AccountEdit<Result> = (draft: AccountState, usage: Usage, now: number) => Result;
+
+/** The change of a delivery that follows from a change of its account. */
+export interface FollowUp<Result> {
+  readonly store: Pick<DeliveryStore, 'update'>;
+  /** Between two tries while the backend is unavailable. Default: a timer. */
+  readonly wait?: Wait | undefined;
+  /**
+   * Returns the change, or null if no delivery changes. Runs again with the change of the account.
+   */
+  changeOf(result: Result): DeliveryChange | null;
+}
 
 /** The shared state of an account, and what waits in this instance for it to change. */
 export interface AccountStore {
@@ -27,6 +40,11 @@ export interface AccountStore {
   change<Result>(edit: AccountEdit<Result>): Promise<Result>;
   /** Makes a change, then wakes all waiters to check again. */
   changeAndNotify<Result>(edit: AccountEdit<Result>): Promise<Result>;
+  /**
+   * Makes a change and what follows from it, in one step if the backend can. Retries while the
+   * backend is unavailable. If a reply was lost, the change is made twice.
+   */
+  changeWith<Result>(edit: AccountEdit<Result>, followUp: FollowUp<Result>): Promise<ChangedWith<Result>>;
   notify(): void;
   /**
    * Resolves when waiters should check again: after a notification, after `atMostMs`, or when the
@@ -65,6 +83,21 @@ export function createAccountStore(
       const result = await store.change(edit);
       store.notify();
       return result;
+    },
+    async changeWith(edit, { store: deliveries, wait, changeOf }) {
+      if (value.changeWith) {
+        const changeBoth = value.changeWith.bind(value);
+        return retryUntilAvailable(
+          () => changeBoth((draft, usage) => edit(draft, usage, now()), changeOf),
+          wait,
+        );
+      }
+      const result = await retryUntilAvailable(() => store.change(edit), wait);
+      const change = changeOf(result);
+      if (change === null) return { result, isStored: null };
+      const { from, to, effect } = change;
+      const isStored = await retryUntilAvailable(() => deliveries.update(from, to, effect), wait);
+      return { result, isStored };
     },
     notify() {
       changes += 1;

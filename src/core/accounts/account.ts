@@ -16,7 +16,7 @@ import {
   startInstance,
 } from './account-state.ts';
 import { type AccountStatus, accountBudgetOf, accountStatusOf } from './account-status.ts';
-import { type AccountStore, createAccountStore } from './account-store.ts';
+import { type AccountEdit, type AccountStore, createAccountStore, type FollowUp } from './account-store.ts';
 import { type Admission, admit, canAdmit } from './admission.ts';
 import { settleLogin } from './attempt.ts';
 import type { Pause } from './circuit-breaker.ts';
@@ -32,7 +32,12 @@ const HEARTBEATS = 7;
 
 /** Whether a delivery may go: with a permit, or only after a pause. */
 export type AdmitResult =
-  | { readonly kind: 'admitted'; readonly permit: Permit }
+  | {
+      readonly kind: 'admitted';
+      readonly permit: Permit;
+      /** Whether the start of the attempt is stored. Null if there was none to store. */
+      readonly isStored: boolean | null;
+    }
   | { readonly kind: 'deferred'; readonly pause: Pause };
 
 /**
@@ -61,8 +66,11 @@ export interface Account {
   /**
    * Resolves once the delivery may go or must be deferred. Returns null if the signal is aborted
    * first.
+   *
+   * @param start Returns the start of the attempt, given whether the delivery may go. It is stored
+   *   in the step that admits the delivery.
    */
-  admit(delivery: Delivery, signal: AbortSignal): Promise<AdmitResult | null>;
+  admit(delivery: Delivery, signal: AbortSignal, start?: FollowUp<boolean>): Promise<AdmitResult | null>;
   /** Whether a delivery would be admitted now or within moments. */
   canAdmit(delivery: Delivery): boolean;
   /**
@@ -124,16 +132,17 @@ export function createAccount(user: string, options: AccountOptions): Account {
     },
     leave: lease.stop,
     waitForConnection: lease.waitForConnection,
-    async admit(delivery, signal) {
+    async admit(delivery, signal, start) {
       const demand = demandOf(delivery);
-      const admission = await waitForAdmission(store, rules, demand, signal);
-      if (admission === null) return null;
+      const found = await waitForAdmission(store, rules, demand, signal, start);
+      if (found === null) return null;
+      const { admission, isStored } = found;
       if (admission.kind === 'over_quota') reporter.reportShortage(admission.pause);
       if (admission.kind !== 'admitted') return { kind: 'deferred', pause: admission.pause };
       const { recipients } = demand;
       const { isProbe } = admission;
       const permit = createPermit({ recipients, isProbe, rules, store, onChange: reporter.reportChange });
-      return { kind: 'admitted', permit };
+      return { kind: 'admitted', permit, isStored };
     },
     canAdmit: (delivery) => canAdmit(store.state, store.usage, rules, store.now(), demandOf(delivery)),
     countInterrupted: (delivery) =>
@@ -162,11 +171,19 @@ async function waitForAdmission(
   rules: AccountRules,
   demand: Demand,
   signal: AbortSignal,
-): Promise<Exclude<Admission, { kind: 'busy' }> | null> {
+  start?: FollowUp<boolean>,
+): Promise<{ admission: Exclude<Admission, { kind: 'busy' }>; isStored: boolean | null } | null> {
+  const edit: AccountEdit<Admission> = (state, usage, now) => admit(state, usage, rules, now, demand);
+  const followUp = start && {
+    ...start,
+    changeOf: ({ kind }: Admission) => start.changeOf(kind === 'admitted'),
+  };
   while (!signal.aborted) {
     const since = store.changes;
-    const admission = await store.change((state, usage, now) => admit(state, usage, rules, now, demand));
-    if (admission.kind !== 'busy') return admission;
+    const { result: admission, isStored } = followUp
+      ? await store.changeWith(edit, followUp)
+      : { result: await store.change(edit), isStored: null };
+    if (admission.kind !== 'busy') return { admission, isStored };
     await store.waitForChange(since, admission.waitMs, signal);
   }
   return null;

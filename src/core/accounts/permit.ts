@@ -3,16 +3,28 @@ import type { AttemptObserver } from '../ports/transport.ts';
 import { retryInBackground, retryUntilAvailable } from '../retry-until-available.ts';
 import type { AccountChange } from './account-faults.ts';
 import { type AccountRules, confirmLogin } from './account-state.ts';
-import type { AccountStore } from './account-store.ts';
+import type { AccountEdit, AccountStore, FollowUp } from './account-store.ts';
 import { type AttemptStage, commitAttempt, endAttempt, settleAttempt } from './attempt.ts';
 import type { Pause } from './circuit-breaker.ts';
 
 /** Permission to make one attempt. It must end in `settle` or `release`. */
 export interface Permit extends AttemptObserver {
-  /** Records the outcome. Returns the pause it caused, if the fault was the account's. */
-  settle(outcome: Outcome): Promise<Pause | null>;
+  /**
+   * Records the outcome.
+   *
+   * @param end Returns the end of the attempt, given the pause that the outcome caused. It is
+   *   stored in the same step.
+   */
+  settle(outcome: Outcome, end?: FollowUp<Pause | null>): Promise<SettledAttempt>;
   /** Ends the attempt without an outcome. Does nothing after `settle`. */
   release(): Promise<void>;
+}
+
+export interface SettledAttempt {
+  /** The pause that the outcome caused, if the fault was the account's. */
+  readonly pause: Pause | null;
+  /** Whether the end of the attempt is stored. Null if there was none to store. */
+  readonly isStored: boolean | null;
 }
 
 export interface PermitOptions {
@@ -56,13 +68,19 @@ export function createPermit({ recipients, isProbe, rules, store, onChange }: Pe
         }),
       );
     },
-    async settle(outcome) {
+    async settle(outcome, followUp) {
       const attempt = { ...end(), outcome, wasProbe: isProbe, endedAt: Date.now() };
-      const change = await retryUntilAvailable(() =>
-        store.changeAndNotify((state, usage, now) => settleAttempt(state, usage, rules, now, attempt)),
-      );
+      const edit: AccountEdit<AccountChange> = (state, usage, now) =>
+        settleAttempt(state, usage, rules, now, attempt);
+      const { result: change, isStored } = followUp
+        ? await store.changeWith(edit, {
+            ...followUp,
+            changeOf: (change) => followUp.changeOf(pauseOf(change)),
+          })
+        : { result: await retryUntilAvailable(() => store.change(edit)), isStored: null };
+      store.notify();
       onChange(change);
-      return change.kind === 'paused' ? change.pause : null;
+      return { pause: pauseOf(change), isStored };
     },
     async release() {
       if (stage === 'ended') return;
@@ -72,4 +90,8 @@ export function createPermit({ recipients, isProbe, rules, store, onChange }: Pe
       );
     },
   };
+}
+
+function pauseOf(change: AccountChange): Pause | null {
+  return change.kind === 'paused' ? change.pause : null;
 }

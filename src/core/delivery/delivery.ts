@@ -212,6 +212,20 @@ export function amend(delivery: Delivery, patch: DeliveryPatch): Delivery {
   return { ...delivery, ...patch, revision: delivery.revision + 1 };
 }
 
+/**
+ * Returns how long until an unsettled delivery is due, in ms.
+ *
+ * @param now epoch ms
+ */
+export function dueAfterMs(
+  { scheduledAt, nextAttemptAt, expiresAt }: Pick<Delivery, 'scheduledAt' | 'nextAttemptAt' | 'expiresAt'>,
+  now: number,
+): number {
+  const dueAt =
+    nextAttemptAt === null ? (scheduledAt ?? 0) : Math.min(nextAttemptAt, expiresAt ?? nextAttemptAt);
+  return Math.max(0, dueAt - now);
+}
+
 /** Returns the recipients that the server has neither accepted nor refused permanently. */
 export function pendingOf({ recipients }: Delivery): string[] {
   return recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);

@@ -1,39 +1,31 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Account } from '../accounts/account.ts';
+import type { FollowUp } from '../accounts/account-store.ts';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { Pause } from '../accounts/circuit-breaker.ts';
-import {
-  type Attempt,
-  advance,
-  amend,
-  type Delivery,
-  type DeliveryPatch,
-  isSettled,
-  mayBecome,
-  namedOf,
-  type Status,
-} from '../delivery/delivery.ts';
+import type { Permit } from '../accounts/permit.ts';
+import { type Delivery, isSettled, namedOf } from '../delivery/delivery.ts';
 import { encodeRecord } from '../delivery/delivery-codec.ts';
-import { CONNECTION_FAILURE_CODES, type Job, type Outcome, toJob } from '../delivery/outcome.ts';
-import { ERRORS } from '../errors.ts';
+import { CONNECTION_FAILURE_CODES, type Job, toJob } from '../delivery/outcome.ts';
 import type { Events } from '../events.ts';
-import type { DeliveryStore } from '../ports/delivery-store.ts';
+import type { DeliveryChange, DeliveryStore } from '../ports/delivery-store.ts';
 import type { Queue } from '../ports/queue.ts';
 import type { Transport } from '../ports/transport.ts';
 import { retryUntilAvailable, type Wait } from '../retry-until-available.ts';
+import { applyToQueue } from '../store-then-queue.ts';
 import { type QueueWorkers, startQueueWorkers } from './queue-workers.ts';
+import { decideWhileUnreachable, type RetryPolicy } from './retry-policy.ts';
 import {
-  decideAfterAttempt,
-  decideWhileUnreachable,
-  type RetryDecision,
-  type RetryPolicy,
-} from './retry-policy.ts';
-
-/**
- * A message that opened a circuit breaker waits longer than the pause by this factor. If only this
- * message causes the fault, the other messages get past it.
- */
-const PROBE_WAIT_FACTOR = 1.1;
+  applyDecision,
+  beginAttempt,
+  defer,
+  expire,
+  INTERRUPTED,
+  isExpired,
+  reassign,
+  type Step,
+  stepAfter,
+} from './steps.ts';
 
 /**
  * Tolerance for `scheduledAt`, in ms: the queue waits on a monotonic clock, `scheduledAt` is wall
@@ -54,30 +46,6 @@ export interface DispatcherDeps {
   /** Between two tries to persist a transition. Default: a timer. */
   readonly wait?: Wait | undefined;
 }
-
-/**
- * The outcome of an attempt that was recorded as begun and never as ended: the process, or its
- * worker, failed during the attempt.
- */
-const INTERRUPTED: Outcome = {
-  accepted: [],
-  refused: [],
-  reply: null,
-  fault: {
-    error: {
-      code: 'connection_lost',
-      scope: 'message',
-      detail: 'Outtray stopped during the attempt.',
-      hint: ERRORS.delivery_uncertain.hint,
-      smtp: null,
-    },
-    scope: 'message',
-    retryable: true,
-    backoffMs: null,
-    certain: false,
-  },
-  server: '',
-};
 
 /** Takes the due deliveries of one account and attempts them, each queue worker one at a time. */
 export interface Dispatcher {
@@ -114,40 +82,93 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
 async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): Promise<void> {
   const { queue, store, account } = deps;
   const { user } = account;
-  const delivery = await store.get(id);
+  const delivery = await store.getTaken(id);
   if (!delivery || isSettled(delivery.status)) return queue.done(id, user);
   if (delivery.status === 'sending') {
     await account.countInterrupted(delivery);
-    return recordOutcome(delivery, INTERRUPTED, null, 0, deps);
+    const { end, attempt } = stepAfter(delivery, INTERRUPTED, null, 0, deps);
+    await make(end, deps);
+    deps.events.emit('message.attempted', delivery, attempt, INTERRUPTED);
+    return;
   }
-  if (isExpired(delivery)) return expire(delivery, deps);
+  if (isExpired(delivery)) return make(expire(delivery, deps), deps);
   const untilAttemptMs = waitPastExpiry(delivery);
-  if (untilAttemptMs !== null) return defer(delivery, {}, untilAttemptMs, deps);
+  if (untilAttemptMs !== null) return make(defer(delivery, {}, untilAttemptMs, deps), deps);
   const earlyMs = (delivery.scheduledAt ?? 0) - Date.now();
   if (delivery.status === 'scheduled' && earlyMs > CLOCK_SLACK_MS) return queue.retry(id, user, earlyMs);
 
-  const admission = await account.admit(delivery, stopping);
-  if (admission === null) return queue.retry(id, user, 0);
-  if (admission.kind === 'deferred') {
-    if (isExpired(delivery)) return expire(delivery, deps);
-    const { pause } = admission;
-    if (pause.error.scope !== 'account') return waitForServer(delivery, pause, deps);
-    const fallback = deps.accounts.findFallback(delivery);
-    return fallback === null ? deferForAccount(delivery, pause, deps) : reassign(delivery, fallback, deps);
-  }
-  const { permit } = admission;
+  const start = planStart(delivery, stopping, deps);
+  const admission = await account.admit(delivery, stopping, start);
+  if (admission === null) return requeueNow(id, deps);
+  if (admission.kind === 'deferred') return postpone(delivery, admission.pause, deps);
   try {
-    if (stopping.aborted) return await queue.retry(id, user, 0);
-    if (isExpired(delivery)) return await expire(delivery, deps);
-    const startedAt = performance.now();
-    const sending = beginAttempt(delivery, user);
-    if (!(await persist(delivery, sending, deps))) return await requeueNow(id, deps);
-    const outcome = await deps.transport.send(jobOf(sending), permit);
-    const pause = await permit.settle(outcome);
-    await recordOutcome(sending, outcome, pause, performance.now() - startedAt, deps);
+    const change = start.planned();
+    if (change === null)
+      return await (isExpired(delivery) ? make(expire(delivery, deps), deps) : requeueNow(id, deps));
+    if (!admission.isStored && !(await isStoredAs(change.to, deps))) return await requeueNow(id, deps);
+    await makeAttempt(change.to, admission.permit, deps);
   } finally {
-    await permit.release();
+    await admission.permit.release();
   }
+}
+
+/** Makes the attempt that is recorded as begun, and records its end. */
+async function makeAttempt(sending: Delivery, permit: Permit, deps: DispatcherDeps): Promise<void> {
+  const { store, transport, wait, events } = deps;
+  const startedAt = performance.now();
+  const outcome = await transport.send(jobOf(sending), permit);
+  const tookMs = performance.now() - startedAt;
+  const plan = (pause: Pause | null) => ({ pause, ...stepAfter(sending, outcome, pause, tookMs, deps) });
+  let planned: ReturnType<typeof plan> | undefined;
+  const { pause, isStored } = await permit.settle(outcome, {
+    store,
+    wait,
+    changeOf(pause) {
+      // The same record for the same pause, so that a later try finds what an earlier one stored.
+      if (pause !== planned?.pause) planned = plan(pause);
+      return planned.end.change;
+    },
+  });
+  const { end, attempt } = planned ?? plan(pause);
+  await finish(end, isStored === true, deps);
+  events.emit('message.attempted', sending, attempt, outcome);
+}
+
+/** Plans the start of an attempt for the step that admits it. */
+function planStart(
+  delivery: Delivery,
+  stopping: AbortSignal,
+  { store, wait, account: { user } }: DispatcherDeps,
+): FollowUp<boolean> & { planned(): DeliveryChange | null } {
+  let change: DeliveryChange | null = null;
+  return {
+    store,
+    wait,
+    changeOf(isAdmitted) {
+      if (!isAdmitted) change = null;
+      // A start that is planned may be stored already, although its reply was lost.
+      else if (change === null && !stopping.aborted && !isExpired(delivery))
+        change = { from: delivery, to: beginAttempt(delivery, user), effect: null };
+      return change;
+    },
+    planned: () => change,
+  };
+}
+
+/** Postpones a delivery that its account cannot send now, or hands it to another account. */
+async function postpone(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {
+  if (isExpired(delivery)) return make(expire(delivery, deps), deps);
+  if (pause.error.scope !== 'account') {
+    // The message makes no attempt: the result of a probe applies to it.
+    const decision = decideWhileUnreachable(delivery, pause, deps.policy);
+    await make(applyDecision(delivery, delivery.attempts, 0, decision, deps), deps);
+  } else {
+    const fallback = deps.accounts.findFallback(delivery);
+    if (fallback !== null) return make(reassign(delivery, fallback), deps);
+    await make(defer(delivery, { error: pause.error }, pause.forMs, deps), deps);
+  }
+  // Thousands of messages may wait for the same reason: give the event loop a turn between them.
+  await nextTurn();
 }
 
 /**
@@ -157,142 +178,29 @@ function requeueNow(id: string, { queue, account }: DispatcherDeps): Promise<voi
   return queue.retry(id, account.user, 0);
 }
 
-/**
- * Persists a transition, retrying while the backend is unavailable. A write can succeed although
- * its reply was lost. The next try then finds the same record and returns true.
- *
- * @returns False if the delivery has changed since it was read.
- */
-function persist(from: Delivery, to: Delivery, { store, wait }: DispatcherDeps): Promise<boolean> {
-  return retryUntilAvailable(async () => {
-    if (await store.update(from, to)) return true;
-    const stored = await store.get(to.id);
-    return stored !== null && stored.revision === to.revision && encodeRecord(stored) === encodeRecord(to);
-  }, wait);
+/** Stores a change, retrying while the backend is unavailable. */
+async function make(step: Step, deps: DispatcherDeps): Promise<void> {
+  const { from, to, effect } = step.change;
+  const isStored = await retryUntilAvailable(() => deps.store.update(from, to, effect), deps.wait);
+  await finish(step, isStored, deps);
 }
 
-/** Records the end of the running attempt and what follows from it. */
-async function recordOutcome(
-  sending: Delivery,
-  outcome: Outcome,
-  pause: Pause | null,
-  tookMs: number,
-  deps: DispatcherDeps,
-): Promise<void> {
-  const attempt = endAttempt(sending, outcome);
-  const earlier = sending.attempts.slice(0, -1);
-  const pauseMs = pause && Math.ceil(pause.forMs * PROBE_WAIT_FACTOR);
-  if (pause && pauseMs !== null && outcome.fault?.scope === 'account') {
-    // A fault of the account costs the message nothing: the attempt is not counted.
-    await defer(sending, { attempts: earlier, error: pause.error }, pauseMs, deps);
-  } else {
-    const attempts = [...earlier, attempt];
-    const waitMs = outcome.fault?.noSession ? pauseMs : null;
-    const decision = decideAfterAttempt({ ...sending, attempts }, outcome, deps.policy, waitMs);
-    await applyDecision(sending, attempts, tookMs, decision, deps);
+/** @param isStored false if the delivery did not have the expected revision */
+async function finish({ change, emit }: Step, isStored: boolean, deps: DispatcherDeps): Promise<void> {
+  if (!isStored) {
+    if (!(await isStoredAs(change.to, deps))) return requeueNow(change.to.id, deps);
+    await applyToQueue(deps.queue, change);
   }
-  deps.events.emit('message.attempted', sending, attempt, outcome);
-}
-
-async function applyDecision(
-  delivery: Delivery,
-  attempts: readonly Attempt[],
-  tookMs: number,
-  decision: RetryDecision,
-  deps: DispatcherDeps,
-): Promise<void> {
-  const { recipients, error } = decision;
-  if (decision.kind === 'settle')
-    return settle(delivery, decision.status, { attempts, recipients, error }, deps);
-  const { possibleDuplicate, perAttempt, afterMs } = decision;
-  const retriedForMs = delivery.retriedForMs + tookMs + afterMs;
-  await defer(
-    delivery,
-    { attempts, recipients, error, possibleDuplicate, perAttempt, retriedForMs },
-    afterMs,
-    deps,
-  );
+  emit();
 }
 
 /**
- * Applies the result of a probe to a message that is due while no server can be reached. The
- * message makes no attempt.
+ * Whether exactly this delivery is stored. A write can succeed although its reply was lost: then
+ * the next try finds its own record.
  */
-async function waitForServer(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {
-  const decision = decideWhileUnreachable(delivery, pause, deps.policy);
-  await applyDecision(delivery, delivery.attempts, 0, decision, deps);
-  await nextTurn();
-}
-
-async function deferForAccount(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {
-  await defer(delivery, { error: pause.error }, pause.forMs, deps);
-  // Thousands of messages may wait for this account: give the event loop a turn between them.
-  await nextTurn();
-}
-
-/** Hands a delivery to another account, which owns the same address and can send now. */
-async function reassign(delivery: Delivery, account: string, deps: DispatcherDeps): Promise<void> {
-  if (!(await persist(delivery, amend(delivery, { account }), deps))) return requeueNow(delivery.id, deps);
-  await deps.queue.retry(delivery.id, deps.account.user, 0, account);
-}
-
-async function defer(
-  delivery: Delivery,
-  patch: DeliveryPatch,
-  afterMs: number,
-  deps: DispatcherDeps,
-): Promise<void> {
-  const untilExpiryMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
-  const nextAttemptAt = Date.now() + afterMs;
-  const deferred = advance(makeDue(delivery), 'deferred', { ...patch, nextAttemptAt });
-  if (!(await persist(delivery, deferred, deps))) return requeueNow(delivery.id, deps);
-  await deps.queue.retry(delivery.id, deps.account.user, Math.max(0, Math.min(afterMs, untilExpiryMs)));
-  // A message that keeps waiting for the same reason is reported once.
-  if (delivery.status !== 'deferred' || delivery.error?.code !== deferred.error?.code)
-    deps.events.emit('message.deferred', deferred);
-}
-
-async function settle(
-  delivery: Delivery,
-  status: Status,
-  patch: DeliveryPatch,
-  deps: DispatcherDeps,
-): Promise<void> {
-  const settled = advance(delivery, status, { ...patch, finishedAt: Date.now() });
-  if (!(await persist(delivery, settled, deps))) return requeueNow(delivery.id, deps);
-  await deps.queue.done(delivery.id, deps.account.user);
-  deps.events.emit('message.settled', settled);
-}
-
-function expire(delivery: Delivery, deps: DispatcherDeps): Promise<void> {
-  const { title, hint } = ERRORS.expired;
-  const error = { code: 'expired', scope: 'message', detail: title, hint, smtp: null } as const;
-  return settle(delivery, 'expired', { error }, deps);
-}
-
-/** Returns the delivery in a status from which it can be sent or deferred. */
-function makeDue(delivery: Delivery): Delivery {
-  return mayBecome(delivery.status, 'deferred')
-    ? delivery
-    : advance(delivery, 'queued', { error: delivery.error });
-}
-
-function beginAttempt(delivery: Delivery, account: string): Delivery {
-  const attempt: Attempt = {
-    number: delivery.attempts.length + 1,
-    startedAt: Date.now(),
-    endedAt: null,
-    account,
-    smtp: null,
-    error: null,
-  };
-  return advance(makeDue(delivery), 'sending', { attempts: [...delivery.attempts, attempt], error: null });
-}
-
-function endAttempt(sending: Delivery, outcome: Outcome): Attempt {
-  const running = sending.attempts.at(-1);
-  if (!running) throw new Error(`${sending.id} is sending without an attempt`);
-  return { ...running, endedAt: Date.now(), smtp: outcome.reply, error: outcome.fault?.error ?? null };
+async function isStoredAs(delivery: Delivery, { store, wait }: DispatcherDeps): Promise<boolean> {
+  const stored = await retryUntilAvailable(() => store.get(delivery.id), wait);
+  return stored?.revision === delivery.revision && encodeRecord(stored) === encodeRecord(delivery);
 }
 
 function jobOf(delivery: Delivery): Job {
@@ -311,8 +219,4 @@ function waitPastExpiry({ status, error, nextAttemptAt, expiresAt }: Delivery): 
   if (status !== 'deferred' || error === null || nextAttemptAt === null || expiresAt === null) return null;
   if (error.scope === 'account' || CONNECTION_FAILURE_CODES.includes(error.code)) return null;
   return nextAttemptAt >= expiresAt ? nextAttemptAt - expiresAt : null;
-}
-
-function isExpired({ expiresAt }: Delivery): boolean {
-  return expiresAt !== null && expiresAt <= Date.now();
 }

@@ -9,9 +9,7 @@ import { checkSchedule } from '../message/schedule.ts';
 import type { AttachmentInspector } from '../ports/attachment-inspector.ts';
 import type { Composed, Composer } from '../ports/composer.ts';
 import type { DeliveryStore } from '../ports/delivery-store.ts';
-import type { Queue } from '../ports/queue.ts';
 import type { Templates } from '../ports/templates.ts';
-import { runOrRetryInBackground } from '../retry-until-available.ts';
 import { applySuppressions, type Suppressions } from '../suppressions.ts';
 import { checkAttachments } from './blocked-attachments.ts';
 import { composeWithin, mayExceed } from './message-size.ts';
@@ -55,7 +53,6 @@ export interface Intake {
 }
 
 export interface IntakeDeps {
-  readonly queue: Queue;
   readonly store: DeliveryStore;
   readonly accounts: Pick<Accounts, 'route'>;
   readonly apiKeys: Pick<ApiKeys, 'reserve'>;
@@ -78,7 +75,7 @@ interface Submitted {
 }
 
 export function createIntake(deps: IntakeDeps): Intake {
-  const { queue, store, accounts, apiKeys, suppressions, templates, composer, inspector } = deps;
+  const { store, accounts, apiKeys, suppressions, templates, composer, inspector } = deps;
   const { maxMessageBytes, redirectAllTo } = deps;
   // With REDIRECT_ALL_TO no mail reaches the requested recipients, so ALLOWED_RECIPIENTS does not
   // apply.
@@ -106,9 +103,7 @@ export function createIntake(deps: IntakeDeps): Intake {
     if (dryRun) return { delivery, content };
 
     const reservation = await apiKeys.reserve(origin.caller);
-    const stored = await persist(delivery, reservation);
-    await enqueue(stored);
-    return { delivery: stored, content };
+    return { delivery: await persist(delivery, reservation), content };
   }
 
   /** A message that cannot be stored does not count against the daily limit. */
@@ -121,13 +116,6 @@ export function createIntake(deps: IntakeDeps): Intake {
     }
   }
 
-  /** The message is stored, so a failing `push` must not refuse it. */
-  async function enqueue(delivery: Delivery): Promise<void> {
-    const { id, account: channel, priority } = delivery;
-    const afterMs = initialWaitMs(delivery);
-    await runOrRetryInBackground(() => queue.push(id, { channel, afterMs, priority }));
-  }
-
   return {
     async accept(draft, caller, requestId, id) {
       try {
@@ -138,7 +126,6 @@ export function createIntake(deps: IntakeDeps): Intake {
         // An earlier call with this id may have been accepted although this one is refused.
         const earlier = id === undefined ? null : await store.get(id);
         if (earlier === null) throw refusal;
-        await enqueue(earlier);
         return earlier;
       }
     },
@@ -151,9 +138,4 @@ export function createIntake(deps: IntakeDeps): Intake {
       return { delivery, composed: await composeWithin(maxMessageBytes, delivery, content, composer) };
     },
   };
-}
-
-/** How long the first attempt waits, in ms. */
-function initialWaitMs({ status, scheduledAt, createdAt }: Delivery): number {
-  return status === 'scheduled' && scheduledAt !== null ? scheduledAt - createdAt : 0;
 }

@@ -1,6 +1,24 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import type { DeliveryQuery } from '../delivery/delivery-query.ts';
 
+/** What a change of a delivery does to its id in the queue. */
+export type QueueEffect =
+  /** Enqueues the id, in the channel of its account. */
+  | { readonly kind: 'push'; readonly afterMs: number }
+  /** Returns the taken id to the queue, in the channel of its account. */
+  | { readonly kind: 'retry'; readonly afterMs: number }
+  /** Makes the waiting id due after `afterMs` instead. */
+  | { readonly kind: 'reschedule'; readonly afterMs: number }
+  /** Removes the id, taken or not. */
+  | { readonly kind: 'done' };
+
+/** One change of a delivery, and what it does to the queue. */
+export interface DeliveryChange {
+  readonly from: Delivery;
+  readonly to: Delivery;
+  readonly effect: QueueEffect | null;
+}
+
 /**
  * Stores deliveries by id.
  *
@@ -10,21 +28,30 @@ import type { DeliveryQuery } from '../delivery/delivery-query.ts';
  * - Once `insert` or `update` resolves, the change is as durable as the backend's `durability`
  *   says. Reads never expose a change that is less durable.
  * - Settled deliveries stay readable for RETAIN, and are then removed.
- * - A stored delivery that is due gets into the queue even if its `push` never happens, for
- *   instance because of a crash.
+ * - The queue changes after the delivery or in the same step, never before. A queue that fails
+ *   does not fail the call: its change is repeated until it succeeds.
+ * - Every unsettled delivery gets into the queue, also if the process died before it was enqueued.
  */
 export interface DeliveryStore {
-  /** Inserts a delivery and returns it. Returns the stored one if the id is known already. */
+  /**
+   * Inserts a delivery, enqueues its id, and returns it. Returns the stored one if the id is known
+   * already.
+   */
   insert(delivery: Delivery): Promise<Delivery>;
   get(id: string): Promise<Delivery | null>;
+  /**
+   * Returns the delivery of an id that this instance has taken. It may be as old as the take, so a
+   * later change makes `update` return false.
+   */
+  getTaken(id: string): Promise<Delivery | null>;
   /** Returns what is left of a settled delivery that was dropped before RETAIN to limit memory. */
   tombstone(id: string): Promise<Tombstone | null>;
   /**
-   * Replaces `from` by `to` if the stored revision is still that of `from` (compare-and-set).
-   * Returns false, and changes nothing, if the stored delivery has another revision or is gone. Of
-   * concurrent calls with the same `from`, exactly one returns true.
+   * Replaces `from` by `to` if the stored revision is still that of `from` (compare-and-set), and
+   * changes the queue. Returns false, and changes neither, if the stored delivery has another
+   * revision or is gone. Of concurrent calls with the same `from`, exactly one returns true.
    */
-  update(from: Delivery, to: Delivery): Promise<boolean>;
+  update(from: Delivery, to: Delivery, effect?: QueueEffect | null): Promise<boolean>;
   /**
    * Lists deliveries, newest first, by `createdAt` and then by `id`. The result omits their
    * content: that of a whole page might not fit into memory.

@@ -1,4 +1,5 @@
 import type { Usage } from '../usage.ts';
+import type { DeliveryChange } from './delivery-store.ts';
 
 /** A JSON value that all instances share, and the usage that is counted beside it. */
 export interface SharedValue<Value> {
@@ -21,6 +22,24 @@ export interface SharedValue<Value> {
    * @throws {AppError} `queue_unavailable`
    */
   change<Result>(edit: (value: Value, usage: Usage) => Result): Promise<Result>;
+  /**
+   * Changes the value, and a delivery of the same backend, in one step. Absent where a step of its
+   * own for each costs no more.
+   *
+   * @param changeOf Returns the change that follows from the result of `edit`, or null. Runs again
+   *   with it.
+   * @throws {AppError} `queue_unavailable`
+   */
+  changeWith?<Result>(
+    edit: (value: Value, usage: Usage) => Result,
+    changeOf: (result: Result) => DeliveryChange | null,
+  ): Promise<ChangedWith<Result>>;
+}
+
+export interface ChangedWith<Result> {
+  readonly result: Result;
+  /** What `DeliveryStore.update` returns for the delivery. Null if none was to change. */
+  readonly isStored: boolean | null;
 }
 
 /** A value with its usage, as a backend stores them. */

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createSqliteStore } from '../../../src/adapters/sqlite/store.ts';
 import { openDatabase } from '../../../src/adapters/sqlite/worker/database.ts';
 import type { Delivery } from '../../../src/core/delivery/delivery.ts';
-import type { DeliveryStore } from '../../../src/core/ports/delivery-store.ts';
+import type { RecordStore } from '../../../src/core/store-then-queue.ts';
 import { aDelivery, aMessage } from '../../helpers/delivery.ts';
 import { serveLocally } from '../../helpers/sqlite.ts';
 
@@ -133,7 +133,7 @@ function writeFiles(log: Uint8Array): string {
 }
 
 /** Opens the file in this thread: thousands of threads would take minutes. */
-async function open(file: string): Promise<{ readonly store: DeliveryStore; close(): Promise<void> }> {
+async function open(file: string): Promise<{ readonly store: RecordStore; close(): Promise<void> }> {
   const { db, openFile } = openDatabase(file);
   const { database } = serveLocally(db, openFile, LIMITS);
   return { store: createSqliteStore(database, LIMITS), close: database.close };

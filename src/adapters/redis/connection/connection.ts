@@ -11,6 +11,7 @@ import {
   type Call,
   createCallJoiner,
   evalScript,
+  type Results,
   type Script,
 } from './scripts.ts';
 
@@ -49,11 +50,11 @@ export interface Connection {
    */
   runScript(script: Script, ...args: readonly Argument[]): Promise<unknown>;
   /**
-   * Runs several scripts as one step, and returns the result of the last.
+   * Runs groups of calls as one step, see {@link createCallJoiner}. Returns the results of each.
    *
    * @throws {AppError} `queue_unavailable`
    */
-  runAtomically(calls: readonly Call[]): Promise<unknown>;
+  runAtomically(...groups: readonly (readonly Call[])[]): Promise<readonly Results[]>;
   /** Finds a script that a library has defined on the connection. */
   findScript(name: string): Script;
   /** Calls the listener after every connect but the first. */
@@ -102,7 +103,7 @@ function createConnection(
   const reconnectListeners = new Set<() => void>();
   const heartbeatListeners = new Set<(usage: unknown) => void>();
   const findScript = adoptScripts(redis);
-  const joinCalls = createCallJoiner();
+  const runJoined = createCallJoiner();
   let unavailableReason: string | null = null;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
@@ -162,7 +163,7 @@ function createConnection(
     isUsable: () => unavailableReason === null && redis.status === 'ready' && redis.stream.writable,
     execute,
     runScript,
-    runAtomically: (calls) => execute(() => evalScript(redis, joinCalls(calls))),
+    runAtomically: (...groups) => execute(() => runJoined(redis, groups)),
     findScript,
     onReconnect: (listener) => void reconnectListeners.add(listener),
     onHeartbeat: (listener) => void heartbeatListeners.add(listener),

@@ -7,9 +7,19 @@ export interface Script {
   readonly name: string;
   readonly keys: number;
   readonly lua: string;
+  /**
+   * Lua condition on `result`, which the script has returned. Joined calls of the same group run
+   * after it only if it holds.
+   */
+  readonly continuesIf?: string;
+  /** Whether its result contains bytes that are not text. */
+  readonly isBinary?: boolean;
 }
 
 export type Argument = string | number | Buffer;
+
+/** What the calls of a group returned, in order; null for those that did not run. */
+export type Results = readonly unknown[];
 
 /** A script and its arguments: first its keys, then the rest. */
 export interface Call {
@@ -17,7 +27,8 @@ export interface Call {
   readonly args: readonly Argument[];
 }
 
-const hashes = new WeakMap<Script, string>();
+/** By source. */
+const hashes = new Map<string, string>();
 
 /**
  * Runs a script by its hash, and by its source if Redis does not know the hash: after SCRIPT FLUSH,
@@ -30,22 +41,31 @@ const hashes = new WeakMap<Script, string>();
  */
 export async function evalScript(redis: Redis, { script, args }: Call): Promise<unknown> {
   try {
-    return await redis.evalsha(hashOf(script), script.keys, ...args);
+    return await (script.isBinary
+      ? redis.callBuffer('EVALSHA', hashOf(script), script.keys, ...args)
+      : redis.evalsha(hashOf(script), script.keys, ...args));
   } catch (error) {
     if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-    return redis.eval(script.lua, script.keys, ...args);
+    return script.isBinary
+      ? redis.callBuffer('EVAL', script.lua, script.keys, ...args)
+      : redis.eval(script.lua, script.keys, ...args);
   }
 }
 
 /**
- * Creates a function that joins several calls into one: all of them run, in order, or none does.
- * The joined call returns the result of the last. MULTI does not guarantee this: it continues after
- * a script that Redis does not know.
+ * Creates a function that runs groups of calls as one script: no other client's command runs
+ * between them. MULTI does not guarantee this: it continues after a script that Redis does not
+ * know.
+ *
+ * A script's `continuesIf` can end its group. In the first group, it ends all.
  *
  * The function caches joined scripts by the names of their parts, so the names must be unique among
  * all scripts it is called with. Use one for each connection.
  */
-export function createCallJoiner(): (calls: readonly Call[]) => Call {
+export function createCallJoiner(): (
+  redis: Redis,
+  groups: readonly (readonly Call[])[],
+) => Promise<readonly Results[]> {
   const joined = new Map<string, Script>();
 
   function join(scripts: readonly Script[]): Script {
@@ -55,41 +75,78 @@ export function createCallJoiner(): (calls: readonly Call[]) => Call {
     return script;
   }
 
-  return (calls) => {
+  return async (redis, groups) => {
+    const calls = groups.flat();
+    const scripts = [...new Set(calls.map(({ script }) => script))].sort((a, b) =>
+      a.name < b.name ? -1 : 1,
+    );
+    const header = groups.flatMap((group) =>
+      group.flatMap(({ script, args }, i) => [
+        scripts.indexOf(script) + 1,
+        script.keys,
+        args.length - script.keys,
+        i === 0 ? 1 : 0,
+      ]),
+    );
     const keys = calls.flatMap(({ script, args }) => args.slice(0, script.keys));
-    const values = calls.map(({ script, args }) => args.slice(script.keys));
-    return {
-      script: join(calls.map(({ script }) => script)),
-      args: [...keys, ...values.map(({ length }) => length), ...values.flat()],
-    };
+    const values = calls.flatMap(({ script, args }) => args.slice(script.keys));
+    const script = { ...join(scripts), keys: keys.length };
+    const results = (await evalScript(redis, {
+      script,
+      args: [...keys, calls.length, ...header, ...values],
+    })) as unknown[];
+    let at = 0;
+    return groups.map((group) =>
+      group.map((call) => {
+        const result = results[at++] ?? null;
+        return script.isBinary && !call.script.isBinary ? toText(result) : result;
+      }),
+    );
   };
 }
 
-/** KEYS: those of all scripts. ARGV: the number of values of each script, then those values. */
+/**
+ * The script depends only on the set of scripts, not on how often and in which order they run.
+ *
+ * KEYS: those of all calls. ARGV: number of calls; for each call the index of its script, its
+ * numbers of keys and values, and 1 if it begins a group; then the values of all calls.
+ */
 function joinScripts(name: string, scripts: readonly Script[]): Script {
-  const steps = scripts.map(
-    ({ keys, lua }, i) => `
-      local function step(KEYS, ARGV)
-        ${lua}
+  const steps = scripts.map(({ lua }) => `function(KEYS, ARGV, previous) ${lua}\nend`);
+  const conditions = scripts.map(({ continuesIf = 'true' }) => `function(result) return ${continuesIf} end`);
+  const lua = `
+    local scripts = { ${steps.join(', ')} }
+    local continues = { ${conditions.join(', ')} }
+    local count = tonumber(ARGV[1])
+    local key, value = 1, 2 + 4 * count
+    local results, previous, group, isStopped = {}, nil, 0, false
+    for i = 1, count do
+      local at = 4 * i - 2
+      local index, keys, values = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+      if ARGV[at + 3] == '1' then
+        if group == 1 and isStopped then break end
+        group, isStopped, previous = group + 1, false, nil
       end
-      result = step(take(KEYS, ${keys}, 'key'), take(ARGV, tonumber(ARGV[${i + 1}]), 'value'))`,
-  );
-  return {
-    name,
-    keys: scripts.reduce((sum, { keys }) => sum + keys, 0),
-    lua: `
-      local taken = { key = 0, value = ${scripts.length} }
-      local result
-      local function take(list, count, kind)
-        local part = {}
-        for i = 1, count do part[i] = list[taken[kind] + i] end
-        taken[kind] = taken[kind] + count
-        return part
+      results[i] = false
+      if not isStopped then
+        local result = scripts[index](
+          { unpack(KEYS, key, key + keys - 1) }, { unpack(ARGV, value, value + values - 1) }, previous
+        )
+        if type(result) == 'table' and result.err then return result end
+        results[i], previous = result or false, result
+        isStopped = not continues[index](result)
       end
-      ${steps.map((step) => `do ${step} end`).join('\n')}
-      return result
-    `,
-  };
+      key, value = key + keys, value + values
+    end
+    return results
+  `;
+  return { name, keys: 0, lua, isBinary: scripts.some(({ isBinary }) => isBinary === true) };
+}
+
+/** Decodes all bytes of a result. */
+function toText(result: unknown): unknown {
+  if (Buffer.isBuffer(result)) return result.toString();
+  return Array.isArray(result) ? result.map(toText) : result;
 }
 
 type Callback = (error: unknown, result?: unknown) => void;
@@ -122,8 +179,8 @@ export function adoptScripts(redis: Redis): (name: string) => Script {
   };
 }
 
-function hashOf(script: Script): string {
-  const hash = hashes.get(script) ?? createHash('sha1').update(script.lua).digest('hex');
-  hashes.set(script, hash);
+function hashOf({ lua }: Script): string {
+  const hash = hashes.get(lua) ?? createHash('sha1').update(lua).digest('hex');
+  hashes.set(lua, hash);
   return hash;
 }

@@ -8,7 +8,6 @@ import {
   type WorkerOptions,
 } from 'bullmq';
 import type { Priority } from '../../../core/message/message.ts';
-import type { Clock } from '../connection/clock.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument, Call, Script } from '../connection/scripts.ts';
 import { PREFIX } from '../keys.ts';
@@ -20,8 +19,9 @@ const PRIORITIES: Readonly<Record<Priority, number>> = { high: 1, normal: 2 };
  * least.
  */
 const MAX_EVENTS = 1;
-/** Index of the current time among the arguments of BullMQ's script `moveToActive`. */
-const MOVE_TO_ACTIVE_TIME_INDEX = 12;
+/** Indexes of the time and of the packed options among the arguments of `moveToFinished`. */
+const FINISH_TIME_INDEX = 15;
+const FINISH_OPTIONS_INDEX = 21;
 /** Maximum number of times an id may be reclaimed: the queue never fails a message. */
 const MAX_RECLAIMS = Number.MAX_SAFE_INTEGER;
 
@@ -37,7 +37,7 @@ const EMPTY_JOB: Omit<JobJson, 'id' | 'opts' | 'timestamp'> = {
   stalledCounter: 0,
 };
 
-/** The next due job, or the time at which one will be due, null if none is known. */
+/** The next due job. Without one, the time at which one will be due; null if none is known. */
 export type NextJob =
   | { readonly id: string; readonly priority: Priority }
   | { readonly id: null; readonly dueAt: number | null };
@@ -63,14 +63,18 @@ export interface BullMqQueue {
   job(id: string): string;
   /** Adds an id, unless the queue has it already. */
   add(id: string, priority: Priority, dueAt: number): Call;
-  /** Removes an id that is taken with the token; does nothing otherwise. */
-  finish(id: string, token: string): Call;
+  /**
+   * Removes an id that is taken with the token; does nothing otherwise.
+   *
+   * @param takesNext whether to take the next due id with the same token: see {@link parseNext}
+   */
+  finish(id: string, token: string, takesNext: boolean): Call;
   /** Removes an id that waits; does nothing if it is taken. */
   remove(id: string): Call;
-  /** Takes the next due id. */
-  next(token: string): Promise<NextJob>;
+  /** Takes the next due id: see {@link parseNext}. */
+  take(token: string): Call;
   /** Returns an id that is taken with the token to the queue, due later; does nothing otherwise. */
-  delay(id: string, token: string, dueAt: number): Promise<void>;
+  delay(id: string, token: string, dueAt: number): Call;
   /** Undoes a take with the token: the id goes ahead of other ids of its priority. */
   giveBack(id: string, token: string): Promise<void>;
   /**
@@ -94,10 +98,10 @@ export async function connectBullMq({
   lockMs,
   reclaimEveryMs,
 }: BullMqOptions): Promise<(channel: string) => BullMqQueue> {
-  const { redis, clock } = connection;
+  const { redis } = connection;
   const shared = new RedisConnection(redis, { shared: true, blocking: false, skipVersionCheck: true });
   shared.on('error', () => {});
-  const client = await shared.client;
+  await shared.client;
   const names = new QueueKeys(PREFIX);
   const options: WorkerOptions = { connection: redis, prefix: PREFIX, lockDuration: lockMs };
 
@@ -112,30 +116,14 @@ export async function connectBullMq({
       undefined,
       false,
     );
-    useSharedClock(backend, clock);
     backend.setQueueMeta({ 'opts.maxLenEvents': MAX_EVENTS }).catch(() => {});
-    return toQueue(name, backend, client, connection, reclaimEveryMs);
+    return toQueue(name, backend, connection, reclaimEveryMs);
   };
-}
-
-/**
- * Replaces the wall clock of the instance, which BullMQ uses, by the shared clock. If the wall
- * clock jumps or is wrong, messages would be due early, or hours late.
- */
-function useSharedClock(backend: RedisQueueBackend, clock: Clock) {
-  const execCommand = backend.execCommand.bind(backend);
-  backend.execCommand = (client, command, args) =>
-    execCommand(
-      client,
-      command,
-      command === 'moveToActive' ? args.with(MOVE_TO_ACTIVE_TIME_INDEX, Math.floor(clock.now())) : args,
-    );
 }
 
 function toQueue(
   name: string,
   backend: RedisQueueBackend,
-  client: IRedisClient,
   { clock, findScript }: Pick<Connection, 'clock' | 'findScript'>,
   reclaimEveryMs: number,
 ): BullMqQueue {
@@ -143,6 +131,15 @@ function toQueue(
   function delayUntil(dueAt: number): number {
     const now = clock.now();
     return dueAt > now ? Math.ceil(dueAt) - Math.floor(now) : 0;
+  }
+
+  /**
+   * Arguments of `moveToFinished`. The time is that of the shared clock, not of the instance: if
+   * its wall clock jumps or is wrong, messages would be due early, or hours late.
+   */
+  function finishArgs(id: string, token: string, takesNext: boolean): unknown[] {
+    const args = backend.moveToCompletedArgs({ id, opts: {} } as MinimalJob, null, true, token, takesNext);
+    return args.with(FINISH_TIME_INDEX, Math.floor(clock.now()));
   }
 
   return {
@@ -156,24 +153,28 @@ function toQueue(
         backend.addJobToTransaction(recorder, { ...EMPTY_JOB, id, opts, timestamp }, id),
       );
     },
-    finish(id, token) {
-      const args = backend.moveToCompletedArgs({ id, opts: {} } as MinimalJob, null, true, token, false);
+    finish(id, token, takesNext) {
+      const args = finishArgs(id, token, takesNext);
       return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'moveToFinished', args));
     },
     remove(id) {
       const args = [backend.toKey(id), backend.toKey('repeat'), id, 0, backend.toKey('')];
       return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'removeJob', args));
     },
-    async next(token) {
-      const [job, id, , dueAt] = await backend.moveToActive(token);
-      if (!job) return { id: null, dueAt: dueAt > 0 ? Number(dueAt) : null };
-      return { id, priority: Number(job.opts.priority) === PRIORITIES.high ? 'high' : 'normal' };
+    take(token) {
+      const { wait, active, prioritized, events, stalled, limiter, delayed, paused, meta, pc, marker } =
+        backend.keys;
+      const keys = [wait, active, prioritized, events, stalled, limiter, delayed, paused, meta, pc, marker];
+      // The options of `moveToFinished` include those of `moveToActive`.
+      const options = finishArgs('', token, true)[FINISH_OPTIONS_INDEX];
+      const args = [...keys, backend.toKey(''), Math.floor(clock.now()), options];
+      return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'moveToActive', args));
     },
-    async delay(id, token, dueAt) {
+    delay(id, token, dueAt) {
       const args = backend.moveToDelayedArgs(id, Math.floor(clock.now()), token, delayUntil(dueAt), {
         skipAttempt: true,
       });
-      await backend.execCommand(client, 'moveToDelayed', args);
+      return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'moveToDelayed', args));
     },
     async giveBack(id, token) {
       await backend.moveJobFromActiveToWait(id, token);
@@ -188,6 +189,14 @@ function toQueue(
       );
     },
   };
+}
+
+/** Reads the result of {@link BullMqQueue.take}, or of a `finish` that takes the next id. */
+export function parseNext(result: unknown): NextJob {
+  const [job, id, , dueAt] = Array.isArray(result) ? result : [];
+  if (typeof id !== 'string') return { id: null, dueAt: dueAt > 0 ? Number(dueAt) : null };
+  const priority = job[job.indexOf('priority') + 1];
+  return { id, priority: Number(priority) === PRIORITIES.high ? 'high' : 'normal' };
 }
 
 /** Captures the script call that BullMQ would send, without sending it. */

@@ -1,3 +1,4 @@
+import type { Delivery } from '../../../core/delivery/delivery.ts';
 import type { Priority } from '../../../core/message/message.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
@@ -8,6 +9,8 @@ export interface Lease {
   readonly queue: BullMqQueue;
   readonly token: string;
   readonly priority: Priority;
+  /** The delivery, as it was when the id was taken, until it is read. */
+  delivery: Delivery | null;
 }
 
 /**

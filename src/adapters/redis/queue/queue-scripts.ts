@@ -91,3 +91,32 @@ export const BRING_FORWARD: Script = {
     return 1
   `,
 };
+
+/**
+ * Reads the delivery of the id that BullMQ's script before it has taken, and whether more ids are
+ * due.
+ *
+ * KEYS: `prioritized`, `wait` and `delayed` of the channel. ARGV: prefix of delivery keys, maximum
+ * bytes of content to return.
+ * Returns the number of ids that are due; epoch ms at which the next waiting id is due, empty if
+ * there is none; record and content, unless there is no delivery or its content is too large.
+ */
+export const READ_TAKEN: Script = {
+  name: 'outtrayReadTaken',
+  keys: 3,
+  isBinary: true,
+  lua: `
+    local found = { redis.call('ZCARD', KEYS[1]) + redis.call('LLEN', KEYS[2]), '' }
+    if found[1] == 0 then
+      local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+      if first[2] then found[2] = string.format('%.0f', math.floor(first[2] / 4096)) end
+    end
+    local id = type(previous) == 'table' and previous[2]
+    if type(id) ~= 'string' then return found end
+    local key = ARGV[1] .. id
+    if redis.call('HSTRLEN', key, 'content') > tonumber(ARGV[2]) then return found end
+    local delivery = redis.call('HMGET', key, 'record', 'content')
+    found[3], found[4] = delivery[1], delivery[2]
+    return found
+  `,
+};

@@ -4,14 +4,14 @@ import { ID_OFFSET } from './timeline-member.ts';
 /**
  * Inserts a delivery, unless its id is known or a limit would be exceeded.
  *
- * KEYS: the delivery, the unsettled, the usage, the timeline, the pending pushes.
- * ARGV: id, revision, bytes, record, content, timeline member, maximum messages and bytes, pending
- * push.
+ * KEYS: the delivery, the unsettled, the usage, the timeline.
+ * ARGV: id, revision, bytes, record, content, timeline member, maximum messages and bytes.
  * Returns `known`, `full` or `done`, then the number of unsettled messages and their bytes.
  */
 export const INSERT: Script = {
   name: 'outtrayInsert',
-  keys: 5,
+  keys: 4,
+  continuesIf: "result[1] == 'done'",
   lua: `
     local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
     local messages, bytes = tonumber(usage[1] or 0), tonumber(usage[2] or 0)
@@ -20,7 +20,6 @@ export const INSERT: Script = {
     redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'bytes', ARGV[3], 'record', ARGV[4], 'content', ARGV[5])
     redis.call('SADD', KEYS[2], ARGV[1])
     redis.call('ZADD', KEYS[4], 0, ARGV[6])
-    redis.call('HSET', KEYS[5], ARGV[1], ARGV[9])
     return { 'done', redis.call('HINCRBY', KEYS[3], 'messages', 1), redis.call('HINCRBY', KEYS[3], 'bytes', ARGV[3]) }
   `,
 };
@@ -34,13 +33,14 @@ export const INSERT: Script = {
  *   `open`: unsettled before and after;
  *   `settled`: 9: epoch ms at which it expires, 10: the same in ms from now, 11: 1 to delete the
  *   content;
- *   `reopened`: 9 and 10: maximum messages and bytes, 11: pending push. Fails if there is no
- *   capacity.
- * Returns `changed` (another revision is stored), `full` or `done`, then the usage.
+ *   `reopened`: 9 and 10: maximum messages and bytes. Fails if there is no capacity.
+ * Returns `changed` (another revision is stored), `full` or `done`, then the usage unless the
+ * delivery is unsettled before and after.
  */
 export const UPDATE: Script = {
   name: 'outtrayUpdate',
   keys: 5,
+  continuesIf: "result[1] == 'done'",
   lua: `
     local id, member, transition = ARGV[1], ARGV[5], ARGV[8]
     local function respond(outcome)
@@ -48,7 +48,7 @@ export const UPDATE: Script = {
       return { outcome, tonumber(usage[1] or 0), tonumber(usage[2] or 0) }
     end
     local stored = redis.call('HMGET', KEYS[1], 'revision', 'bytes')
-    if stored[1] ~= ARGV[2] then return respond('changed') end
+    if stored[1] ~= ARGV[2] then return { 'changed' } end
     local bytes = stored[2]
     if transition == 'settled' then
       if redis.call('SREM', KEYS[2], id) == 1 then
@@ -62,7 +62,6 @@ export const UPDATE: Script = {
     elseif transition == 'reopened' then
       local full = respond('full')
       if full[2] >= tonumber(ARGV[9]) or full[3] + bytes > tonumber(ARGV[10]) then return full end
-      redis.call('HSET', KEYS[5], id, ARGV[11])
       redis.call('SADD', KEYS[2], id)
       redis.call('HINCRBY', KEYS[3], 'messages', 1)
       redis.call('HINCRBY', KEYS[3], 'bytes', bytes)
@@ -71,6 +70,7 @@ export const UPDATE: Script = {
     end
     redis.call('HSET', KEYS[1], 'revision', ARGV[3], 'record', ARGV[4])
     if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
+    if transition == 'open' then return { 'done' } end
     return respond('done')
   `,
 };

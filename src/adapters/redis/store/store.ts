@@ -1,16 +1,13 @@
 import { type Delivery, isSettled } from '../../../core/delivery/delivery.ts';
-import {
-  decodeContent,
-  decodeRecord,
-  encodeContent,
-  encodeRecord,
-} from '../../../core/delivery/delivery-codec.ts';
+import { encodeContent, encodeRecord } from '../../../core/delivery/delivery-codec.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
-import type { DeliveryStore } from '../../../core/ports/delivery-store.ts';
+import type { DeliveryChange, DeliveryStore } from '../../../core/ports/delivery-store.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
 import { toPendingPush } from '../pending-push.ts';
+import type { DeliverySteps, QueueSteps, Step } from '../steps.ts';
+import { decodeStored } from '../stored-delivery.ts';
 import { createListing } from './listing.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
 import { toTimelineMember } from './timeline-member.ts';
@@ -20,13 +17,14 @@ export interface RedisStoreOptions extends QueueLimits {
 }
 
 /**
- * Creates the DeliveryStore that all instances share. Each change is one script, so the limits hold
- * however many instances insert.
+ * Creates the DeliveryStore that all instances share. Each change is one script, with what it does
+ * to the queue, so the limits hold however many instances insert.
  */
 export function createRedisStore(
   connection: Connection,
+  queue: QueueSteps,
   { retainMs, ...limits }: RedisStoreOptions,
-): DeliveryStore {
+): DeliveryStore & DeliverySteps {
   const { maxMessages, maxBytes } = limits;
   const { clock, redis, pubSub } = connection;
   let messages = 0;
@@ -37,10 +35,10 @@ export function createRedisStore(
     bytes = Number(usedBytes ?? 0);
   }
 
-  /** Stores the usage that a script reports, and returns its outcome. */
+  /** Stores the usage that a script reports, if it does, and returns its outcome. */
   function toOutcome(result: unknown): string {
     const [outcome, ...usage] = result as readonly unknown[];
-    setUsage(usage);
+    if (usage.length > 0) setUsage(usage);
     if (outcome === 'full') throw queueFull({ messages, bytes }, limits);
     return String(outcome);
   }
@@ -49,44 +47,65 @@ export function createRedisStore(
     const [record, content] = await connection.execute(() =>
       redis.hmgetBuffer(KEYS.delivery(id), 'record', 'content'),
     );
-    return record ? decodeRecord(record.toString(), content?.length ? decodeContent(content) : null) : null;
+    return decodeStored(record, content);
   }
 
   /** Returns the transition of an update and its arguments, as {@link UPDATE} expects them. */
   function transitionOf(from: Delivery, to: Delivery): readonly Argument[] {
     if (isSettled(to.status))
       return ['settled', Math.ceil(clock.now() + retainMs), retainMs, to.content === null ? 1 : 0];
-    if (isSettled(from.status))
-      return ['reopened', maxMessages, maxBytes, JSON.stringify(toPendingPush(to, clock.now()))];
+    if (isSettled(from.status)) return ['reopened', maxMessages, maxBytes];
     return ['open'];
+  }
+
+  function stepOf({ from, to, effect }: DeliveryChange): Step<boolean> {
+    const { id } = to;
+    const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
+    const isNews = isSettled(to.status) || to.status === 'deferred';
+    const values = [id, from.revision, to.revision, encodeRecord(to), toTimelineMember(to)];
+    const message = [isNews ? pubSub.channels.changed : '', pubSub.encode(id)];
+    const update = { script: UPDATE, args: [...keys, ...values, ...message, ...transitionOf(from, to)] };
+    const isReopened = isSettled(from.status) && !isSettled(to.status);
+    const queueEffect = effect ?? (isReopened ? ({ kind: 'push', afterMs: 0 } as const) : null);
+    const queueStep = queueEffect && queue.stepFor(from, to, queueEffect);
+    return {
+      calls: [update, ...(queueStep?.calls ?? [])],
+      complete([result, ...queueResults]) {
+        if (toOutcome(result) !== 'done') return false;
+        queueStep?.complete(queueResults);
+        return true;
+      },
+    };
   }
 
   connection.onHeartbeat((usage) => setUsage(usage as readonly unknown[]));
   return {
     ...createListing(connection),
     get,
+    getTaken: async (id) => queue.readTaken(id) ?? get(id),
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
     async insert(delivery) {
       const { id, revision, content } = delivery;
-      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline, KEYS.pendingPushes];
+      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline];
       const encodedContent = content === null ? '' : Buffer.from(encodeContent(content));
       const values = [id, revision, delivery.bytes, encodeRecord(delivery), encodedContent];
-      const pending = JSON.stringify(toPendingPush(delivery, clock.now()));
-      const limits = [maxMessages, maxBytes];
       const member = toTimelineMember(delivery);
-      const result = await connection.runScript(INSERT, ...keys, ...values, member, ...limits, pending);
-      return toOutcome(result) === 'known' ? ((await get(id)) ?? delivery) : delivery;
+      const args = [...keys, ...values, member, maxMessages, maxBytes];
+      const push = queue.stepForNew(id, toPendingPush(delivery, clock.now()));
+      const [[result, ...pushed] = []] = await connection.runAtomically([
+        { script: INSERT, args },
+        ...push.calls,
+      ]);
+      if (toOutcome(result) === 'known') return (await get(id)) ?? delivery;
+      push.complete(pushed);
+      return delivery;
     },
-    async update(from, to) {
-      const { id } = to;
-      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
-      const isNews = isSettled(to.status) || to.status === 'deferred';
-      const values = [id, from.revision, to.revision, encodeRecord(to), toTimelineMember(to)];
-      const message = [isNews ? pubSub.channels.changed : '', pubSub.encode(id)];
-      const transition = transitionOf(from, to);
-      const result = await connection.runScript(UPDATE, ...keys, ...values, ...message, ...transition);
-      return toOutcome(result) === 'done';
+    stepOf,
+    async update(from, to, effect = null) {
+      const { calls, complete } = stepOf({ from, to, effect });
+      const [results = []] = await connection.runAtomically(calls);
+      return complete(results);
     },
     refusalCode() {
       if (!connection.isUsable()) return 'queue_unavailable';

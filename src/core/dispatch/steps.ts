@@ -1,0 +1,157 @@
+import type { Pause } from '../accounts/circuit-breaker.ts';
+import {
+  type Attempt,
+  advance,
+  amend,
+  type Delivery,
+  type DeliveryPatch,
+  mayBecome,
+  type Status,
+} from '../delivery/delivery.ts';
+import type { Outcome } from '../delivery/outcome.ts';
+import { ERRORS } from '../errors.ts';
+import type { Events } from '../events.ts';
+import type { DeliveryChange } from '../ports/delivery-store.ts';
+import { decideAfterAttempt, type RetryDecision, type RetryPolicy } from './retry-policy.ts';
+
+export interface StepDeps {
+  readonly events: Events;
+  readonly policy: RetryPolicy;
+}
+
+/** A change of a delivery, and the event to emit once it is stored. */
+export interface Step {
+  readonly change: DeliveryChange;
+  emit(): void;
+}
+
+/**
+ * A message that opened a circuit breaker waits longer than the pause by this factor. If only this
+ * message causes the fault, the other messages get past it.
+ */
+const PROBE_WAIT_FACTOR = 1.1;
+
+/**
+ * The outcome of an attempt that was recorded as begun and never as ended: the process, or its
+ * worker, failed during the attempt.
+ */
+export const INTERRUPTED: Outcome = {
+  accepted: [],
+  refused: [],
+  reply: null,
+  fault: {
+    error: {
+      code: 'connection_lost',
+      scope: 'message',
+      detail: 'Outtray stopped during the attempt.',
+      hint: ERRORS.delivery_uncertain.hint,
+      smtp: null,
+    },
+    scope: 'message',
+    retryable: true,
+    backoffMs: null,
+    certain: false,
+  },
+  server: '',
+};
+
+/** Returns the end of the running attempt and what follows from it. */
+export function stepAfter(
+  sending: Delivery,
+  outcome: Outcome,
+  pause: Pause | null,
+  tookMs: number,
+  deps: StepDeps,
+): { readonly end: Step; readonly attempt: Attempt } {
+  const attempt = endAttempt(sending, outcome);
+  const earlier = sending.attempts.slice(0, -1);
+  const pauseMs = pause && Math.ceil(pause.forMs * PROBE_WAIT_FACTOR);
+  if (pause && pauseMs !== null && outcome.fault?.scope === 'account') {
+    // A fault of the account costs the message nothing: the attempt is not counted.
+    return { attempt, end: defer(sending, { attempts: earlier, error: pause.error }, pauseMs, deps) };
+  }
+  const attempts = [...earlier, attempt];
+  const waitMs = outcome.fault?.noSession ? pauseMs : null;
+  const decision = decideAfterAttempt({ ...sending, attempts }, outcome, deps.policy, waitMs);
+  return { attempt, end: applyDecision(sending, attempts, tookMs, decision, deps) };
+}
+
+export function applyDecision(
+  delivery: Delivery,
+  attempts: readonly Attempt[],
+  tookMs: number,
+  decision: RetryDecision,
+  deps: StepDeps,
+): Step {
+  const { recipients, error } = decision;
+  if (decision.kind === 'settle')
+    return settle(delivery, decision.status, { attempts, recipients, error }, deps);
+  const { possibleDuplicate, perAttempt, afterMs } = decision;
+  const retriedForMs = delivery.retriedForMs + tookMs + afterMs;
+  const patch = { attempts, recipients, error, possibleDuplicate, perAttempt, retriedForMs };
+  return defer(delivery, patch, afterMs, deps);
+}
+
+/** Hands a delivery to another account, which owns the same address and can send now. */
+export function reassign(delivery: Delivery, account: string): Step {
+  const to = amend(delivery, { account });
+  return { change: { from: delivery, to, effect: { kind: 'retry', afterMs: 0 } }, emit() {} };
+}
+
+export function defer(delivery: Delivery, patch: DeliveryPatch, afterMs: number, { events }: StepDeps): Step {
+  const untilExpiryMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
+  const nextAttemptAt = Date.now() + afterMs;
+  const to = advance(makeDue(delivery), 'deferred', { ...patch, nextAttemptAt });
+  const dueAfterMs = Math.max(0, Math.min(afterMs, untilExpiryMs));
+  return {
+    change: { from: delivery, to, effect: { kind: 'retry', afterMs: dueAfterMs } },
+    emit() {
+      // A message that keeps waiting for the same reason is reported once.
+      if (delivery.status !== 'deferred' || delivery.error?.code !== to.error?.code)
+        events.emit('message.deferred', to);
+    },
+  };
+}
+
+function settle(delivery: Delivery, status: Status, patch: DeliveryPatch, { events }: StepDeps): Step {
+  const to = advance(delivery, status, { ...patch, finishedAt: Date.now() });
+  return {
+    change: { from: delivery, to, effect: { kind: 'done' } },
+    emit: () => void events.emit('message.settled', to),
+  };
+}
+
+export function expire(delivery: Delivery, deps: StepDeps): Step {
+  const { title, hint } = ERRORS.expired;
+  const error = { code: 'expired', scope: 'message', detail: title, hint, smtp: null } as const;
+  return settle(delivery, 'expired', { error }, deps);
+}
+
+/** Returns the delivery in a status from which it can be sent or deferred. */
+function makeDue(delivery: Delivery): Delivery {
+  return mayBecome(delivery.status, 'deferred')
+    ? delivery
+    : advance(delivery, 'queued', { error: delivery.error });
+}
+
+export function beginAttempt(delivery: Delivery, account: string): Delivery {
+  const attempt: Attempt = {
+    number: delivery.attempts.length + 1,
+    startedAt: Date.now(),
+    endedAt: null,
+    account,
+    smtp: null,
+    error: null,
+  };
+  return advance(makeDue(delivery), 'sending', { attempts: [...delivery.attempts, attempt], error: null });
+}
+
+function endAttempt(sending: Delivery, outcome: Outcome): Attempt {
+  const running = sending.attempts.at(-1);
+  if (!running) throw new Error(`${sending.id} is sending without an attempt`);
+  return { ...running, endedAt: Date.now(), smtp: outcome.reply, error: outcome.fault?.error ?? null };
+}
+
+export function isExpired({ expiresAt }: Delivery): boolean {
+  return expiresAt !== null && expiresAt <= Date.now();
+}
