@@ -1,33 +1,76 @@
+import { type BackingName, hasRedis } from './parts/backing.ts';
 import { startChild } from './parts/children.ts';
-import {
-  CONNECTIONS,
-  deliveredPerSecond,
-  environment,
-  MESSAGE,
-  ROUNDS,
-  startGmail,
-  startLoad,
-  startOuttray,
-} from './processes.ts';
-import { median, over, type Row } from './report-row.ts';
+import type { Program } from './parts/command.ts';
+import type { SendCost } from './parts/nodemailer-baseline.ts';
+import { CONNECTIONS, deliverBacklog, MESSAGE, ROUNDS, startLoad, startOn, startSink } from './processes.ts';
+import { costOver, leftOut, over, type Report, type Row, reported } from './report.ts';
 
-const COUNT = 4000;
+const COUNT = 2000;
+const AIMS = {
+  memory: { rate: 2, cpu: 0.5 },
+  sqlite: { rate: 1, rateGoal: 1.4, cpu: 1, cpuGoal: 0.8 },
+  redis: { rate: 0.6, cpu: null },
+} as const satisfies Record<BackingName, object>;
 
-/** Delivery rate from HTTP to the simulator's 250, compared with nodemailer's own pool. */
-export async function deliveryRate(): Promise<Row[]> {
-  const rates = { ours: [] as number[], nodemailer: [] as number[] };
-  await using gmail = await startGmail();
-  await using load = await startLoad();
-  const setup = { ...gmail.hello, connections: CONNECTIONS };
-  await using nodemailer = await startChild<string>('./nodemailer-baseline.ts', setup);
-  await using outtray = await startOuttray(environment(gmail.hello), gmail.hello.ca);
+/**
+ * Delivery of a backlog, all of it due when the measurement starts, compared with nodemailer's own
+ * pool: both with TLS, a login and five connections.
+ */
+export async function deliveryCosts(): Promise<Report> {
+  await using stack = new AsyncDisposableStack();
+  const sink = stack.use(await startSink());
+  const load = stack.use(await startLoad());
+  const { caFile } = sink.hello;
+  const nodemailer = stack.use(
+    await startChild<string>(
+      './nodemailer-baseline.ts',
+      { ...sink.hello, connections: CONNECTIONS },
+      { env: { NODE_EXTRA_CA_CERTS: caFile } },
+    ),
+  );
+  const names: BackingName[] = hasRedis() ? ['memory', 'sqlite', 'redis'] : ['memory', 'sqlite'];
+  const services = new Map<BackingName, Program>();
+  for (const name of names) services.set(name, await startOn(name, sink, stack));
+  const baseline: SendCost[] = [];
+  const ours: Record<BackingName, SendCost[]> = { memory: [], sqlite: [], redis: [] };
+  let sinkMs = 0;
   for (let round = 0; round < ROUNDS + 1; round += 1) {
-    const seconds = await nodemailer.ask<number>('send', { count: COUNT, message: MESSAGE });
-    const ourRate = await deliveredPerSecond(COUNT, gmail, load, outtray.hello.port);
     // The first round is a warm-up.
-    if (round === 0) continue;
-    rates.nodemailer.push(COUNT / seconds);
-    rates.ours.push(ourRate);
+    const isMeasured = round > 0;
+    if (round === 1) sinkMs -= await sink.ask<number>('cpuMs');
+    const cost = await nodemailer.ask<SendCost>('send', { count: COUNT, message: MESSAGE });
+    if (isMeasured) baseline.push(cost);
+    for (const [name, service] of services) {
+      const backlogCost = await deliverBacklog(COUNT, sink, load, service);
+      if (isMeasured) ours[name].push(backlogCost);
+    }
   }
-  return [over("delivered, vs nodemailer's own pool", median(rates.ours), median(rates.nodemailer), 0.85)];
+  sinkMs += await sink.ask<number>('cpuMs');
+  return {
+    rows: [
+      ...(['memory', 'sqlite', 'redis'] as const).flatMap((name) => toRows(name, ours[name], baseline)),
+      reported(
+        'CPU time of the sink per message',
+        `${Math.round((sinkMs * 1000) / (COUNT * ROUNDS * (names.length + 1)))} µs`,
+      ),
+    ],
+  };
+}
+
+function toRows(name: BackingName, ours: readonly SendCost[], baseline: readonly SendCost[]): Row[] {
+  const rateTitle = `delivered on ${name}, vs nodemailer's own pool`;
+  if (ours.length === 0) return [leftOut(rateTitle, 'needs redis-server')];
+  const aims: { rate: number; rateGoal?: number; cpu: number | null; cpuGoal?: number } = AIMS[name];
+  const rates = (costs: readonly SendCost[]) => costs.map(({ seconds }) => COUNT / seconds);
+  const cpuTimes = (costs: readonly SendCost[]) => costs.map(({ cpuMs }) => cpuMs / COUNT);
+  return [
+    over(rateTitle, rates(ours), rates(baseline), aims.rate, aims.rateGoal),
+    costOver(
+      `CPU time per message delivered on ${name}, vs the same`,
+      cpuTimes(ours),
+      cpuTimes(baseline),
+      aims.cpu,
+      aims.cpuGoal,
+    ),
+  ];
 }
