@@ -1,9 +1,18 @@
 import { type BackingName, hasRedis } from './parts/backing.ts';
 import { startChild } from './parts/children.ts';
-import type { Program } from './parts/command.ts';
 import type { SendCost } from './parts/nodemailer-baseline.ts';
-import { CONNECTIONS, deliverBacklog, MESSAGE, ROUNDS, startLoad, startOn, startSink } from './processes.ts';
-import { costOver, leftOut, over, type Report, type Row, reported } from './report.ts';
+import {
+  type BacklogCost,
+  CONNECTIONS,
+  deliverBacklog,
+  MESSAGE,
+  type Outtray,
+  ROUNDS,
+  startLoad,
+  startOn,
+  startSink,
+} from './processes.ts';
+import { costOver, duration, leftOut, median, over, type Report, type Row, reported } from './report.ts';
 
 const COUNT = 2000;
 const AIMS = {
@@ -29,10 +38,10 @@ export async function deliveryCosts(): Promise<Report> {
     ),
   );
   const names: BackingName[] = hasRedis() ? ['memory', 'sqlite', 'redis'] : ['memory', 'sqlite'];
-  const services = new Map<BackingName, Program>();
+  const services = new Map<BackingName, Outtray>();
   for (const name of names) services.set(name, await startOn(name, sink, stack));
   const baseline: SendCost[] = [];
-  const ours: Record<BackingName, SendCost[]> = { memory: [], sqlite: [], redis: [] };
+  const ours: Record<BackingName, BacklogCost[]> = { memory: [], sqlite: [], redis: [] };
   let sinkMs = 0;
   for (let round = 0; round < ROUNDS + 1; round += 1) {
     // The first round is a warm-up.
@@ -49,10 +58,8 @@ export async function deliveryCosts(): Promise<Report> {
   return {
     rows: [
       ...(['memory', 'sqlite', 'redis'] as const).flatMap((name) => toRows(name, ours[name], baseline)),
-      reported(
-        'CPU time of the sink per message',
-        `${Math.round((sinkMs * 1000) / (COUNT * ROUNDS * (names.length + 1)))} µs`,
-      ),
+      ...toRedisRows(ours.redis),
+      reported('CPU time of the sink per message', duration(sinkMs / (COUNT * ROUNDS * (names.length + 1)))),
     ],
   };
 }
@@ -73,4 +80,11 @@ function toRows(name: BackingName, ours: readonly SendCost[], baseline: readonly
       aims.cpuGoal,
     ),
   ];
+}
+
+function toRedisRows(costs: readonly BacklogCost[]): Row[] {
+  if (costs.length === 0) return [];
+  const of = (key: keyof BacklogCost['redis']) => median(costs.map(({ redis }) => redis[key])) / COUNT;
+  const scripts = `${of('scripts').toFixed(2)} scripts, ${duration(of('scriptMs'))} in them`;
+  return [reported('CPU time of Redis per message delivered', `${duration(of('cpuMs'))} (${scripts})`)];
 }

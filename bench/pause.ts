@@ -1,6 +1,5 @@
 import { BACKING_NAMES, type BackingName, hasRedis } from './parts/backing.ts';
-import type { Load } from './parts/load.ts';
-import { KEY, MESSAGE, post, ROUNDS, startLoad, startOn, startSink } from './processes.ts';
+import { KEY, MESSAGE, ROUNDS, startOn, startSink } from './processes.ts';
 import { atMost, duration, leftOut, median, type Report, type Row } from './report.ts';
 
 const SIZE = 10_000_000;
@@ -45,16 +44,10 @@ function toRow(what: string, pauses: ReadonlyMap<string, number>): Row {
 async function measure(name: BackingName): Promise<Map<string, number>> {
   await using stack = new AsyncDisposableStack();
   const sink = stack.use(await startSink());
-  const load = stack.use(await startLoad());
   const outtray = await startOn(name, sink, stack);
-  let sent = 0;
   const send = async (part: object) => {
-    const body = JSON.stringify({ ...MESSAGE, text: undefined, ...part });
-    const shape = { path: '/send', body, connections: 1, requests: 1, port: outtray.port, key: KEY };
     await outtray.ask('watchLoop');
-    await post(load, shape satisfies Load);
-    sent += 1;
-    await sink.ask('waitForAccepted', sent);
+    await sendAndWait(outtray.port, { ...MESSAGE, text: undefined, ...part });
     return outtray.ask<number>('worstPause');
   };
   const pauses = new Map<string, number>();
@@ -65,4 +58,15 @@ async function measure(name: BackingName): Promise<Map<string, number>> {
     pauses.set(shape, median(times.slice(1)));
   }
   return pauses;
+}
+
+/** Sends a message and waits until the service has recorded that it is sent. */
+async function sendAndWait(port: number, message: object): Promise<void> {
+  const response = await fetch(`http://127.0.0.1:${port}/send`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json', prefer: 'wait=60' },
+    body: JSON.stringify(message),
+  });
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`not sent: ${response.status} ${text.slice(0, 500)}`);
 }

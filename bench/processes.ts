@@ -7,6 +7,7 @@ import { ENTRY, type Program, startProgram } from './parts/command.ts';
 import type { Load, LoadResult } from './parts/load.ts';
 import type { SendCost } from './parts/nodemailer-baseline.ts';
 import type { Usage } from './parts/probe.ts';
+import { type RedisUsage, readRedisUsage } from './parts/redis-usage.ts';
 import type { SinkHello } from './parts/sink.ts';
 
 export const KEY = 'bench-secret-0123456789-abcdefghij';
@@ -73,6 +74,8 @@ export const startLoad = () => startChild<string>('./load.ts', {});
 export const startOuttray = (env: Record<string, string>, nodeArgs: readonly string[] = []) =>
   startProgram(ENTRY, ['serve'], { env, nodeArgs });
 
+export type Outtray = Program & { readonly queueUrl: string };
+
 /** Starts the service on a new queue, which ends with the stack. */
 export async function startOn(
   name: BackingName,
@@ -80,9 +83,10 @@ export async function startOn(
   stack: AsyncDisposableStack,
   more: Record<string, string> = {},
   nodeArgs: readonly string[] = [],
-): Promise<Program> {
+): Promise<Outtray> {
   const { url } = stack.use(await BACKINGS[name]());
-  return stack.use(await startOuttray(environment(hello, { ...more, QUEUE_URL: url }), nodeArgs));
+  const program = stack.use(await startOuttray(environment(hello, { ...more, QUEUE_URL: url }), nodeArgs));
+  return { ...program, queueUrl: url };
 }
 
 /** Returns the messages accepted per second over 64 connections. */
@@ -106,32 +110,41 @@ export async function deliveredPerSecond(
   return count / ((performance.now() - startedAt) / 1000);
 }
 
+/** What the service used to deliver a backlog. */
+export interface BacklogCost extends SendCost {
+  readonly redis: RedisUsage;
+}
+
 /**
  * Delivers a backlog of `count` messages: queues them while the sink accepts none, then lets it
- * accept all. Returns what the service used from then on.
+ * accept all. Returns what that took from then on.
  */
 export async function deliverBacklog(
   count: number,
   sink: Child,
   load: Child,
-  service: Program,
-): Promise<SendCost> {
-  const before = await sink.ask<number>('accepted');
+  { ask, port, queueUrl }: Outtray,
+): Promise<BacklogCost> {
+  const accepted = await sink.ask<number>('accepted');
   await sink.ask('hold');
-  await post(load, {
-    path: '/send',
-    body: BODY,
-    connections: 8,
-    requests: count,
-    port: service.port,
-    key: KEY,
-  });
-  const { cpuMs } = await service.ask<Usage>('usage');
+  await post(load, { path: '/send', body: BODY, connections: 8, requests: count, port, key: KEY });
+  const redisBefore = await readRedisUsage(queueUrl);
+  const before = await ask<Usage>('usage');
   const startedAt = performance.now();
   await sink.ask('release');
-  await sink.ask('waitForAccepted', before + count);
+  await sink.ask('waitForAccepted', accepted + count);
   const seconds = (performance.now() - startedAt) / 1000;
-  return { seconds, cpuMs: (await service.ask<Usage>('usage')).cpuMs - cpuMs };
+  const after = await ask<Usage>('usage');
+  const redis = await readRedisUsage(queueUrl);
+  return {
+    seconds,
+    cpuMs: after.cpuMs - before.cpuMs,
+    redis: {
+      cpuMs: redis.cpuMs - redisBefore.cpuMs,
+      scriptMs: redis.scriptMs - redisBefore.scriptMs,
+      scripts: redis.scripts - redisBefore.scripts,
+    },
+  };
 }
 
 /** @throws {Error} If any response is not 202. */

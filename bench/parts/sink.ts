@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer, type TLSSocket } from 'node:tls';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { answerQuestions, readSetup } from './children.ts';
-import { createSinkSession, GREETING } from './sink-session.ts';
+import { createSinkSession, GREETING, type Replies } from './sink-session.ts';
 
 /** The sink's server and its login. */
 export interface SinkHello {
@@ -28,11 +28,13 @@ let accepted = 0;
 /** Resolves once `accepted` reaches `count`. */
 let waiter: { readonly count: number; readonly resolve: () => void } | null = null;
 /** Replies that wait for `release`; null while none is withheld. */
-let withheld: Map<TLSSocket, { text: string; accepted: number }> | null = null;
+let withheld: Map<TLSSocket, Replies> | null = null;
 
 const server = createServer({ cert, key, noDelay: true }, (socket) => {
   const session = createSinkSession(user, password);
   socket.on('error', () => {});
+  // A reply that cannot be sent accepts nothing.
+  socket.once('close', () => withheld?.delete(socket));
   socket.on('data', (chunk: Buffer) => {
     const replies = session.receive(chunk);
     const earlier = withheld?.get(socket);
@@ -47,13 +49,13 @@ const server = createServer({ cert, key, noDelay: true }, (socket) => {
   socket.write(GREETING);
 });
 
-function write(socket: TLSSocket, replies: { readonly text: string; readonly accepted: number }) {
-  if (replies.text !== '') socket.write(replies.text, 'latin1');
-  accepted += replies.accepted;
+function write(socket: TLSSocket, { text, accepted: count }: Replies) {
+  if (text !== '') socket.write(text, 'latin1');
+  accepted += count;
   if (waiter && accepted >= waiter.count) waiter.resolve();
 }
 
-await once(server.listen(0, 'localhost'), 'listening');
+await once(server.listen(0, '127.0.0.1'), 'listening');
 const { port } = server.address() as AddressInfo;
 answerQuestions({ url: `smtps://localhost:${port}`, port, user, password } satisfies SinkHello, {
   accepted: () => accepted,
@@ -64,7 +66,7 @@ answerQuestions({ url: `smtps://localhost:${port}`, port, user, password } satis
   },
   /** From now on no message is accepted: the replies to the final dots wait. */
   hold() {
-    withheld = new Map();
+    withheld ??= new Map();
   },
   release() {
     const held = withheld ?? [];
