@@ -1,6 +1,6 @@
-import { BACKING_NAMES, type BackingName, hasRedis } from './parts/backing.ts';
+import { availableBackings, type BackingName } from './parts/backing.ts';
 import { KEY, MESSAGE, ROUNDS, startOn, startSink } from './processes.ts';
-import { atMost, duration, leftOut, median, type Report, type Row } from './report.ts';
+import { atMost, duration, median, type Report, type Row } from './report.ts';
 
 const SIZE = 10_000_000;
 const fill = (piece: string) => piece.repeat(Math.ceil(SIZE / Buffer.byteLength(piece)));
@@ -25,11 +25,8 @@ const SHAPES: Readonly<Record<string, object>> = {
  */
 export async function worstPauses(): Promise<Report> {
   const rows: Row[] = [];
-  for (const name of BACKING_NAMES) {
-    const what = `worst pause of the event loop for one 10 MB text on ${name}`;
-    if (name === 'redis' && !hasRedis()) rows.push(leftOut(what, 'needs redis-server'));
-    else rows.push(toRow(what, await measure(name)));
-  }
+  for (const name of availableBackings())
+    rows.push(toRow(`worst pause of the event loop for one 10 MB text on ${name}`, await measure(name)));
   return { rows };
 }
 

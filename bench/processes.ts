@@ -7,7 +7,7 @@ import { ENTRY, type Program, startProgram } from './parts/command.ts';
 import type { Load, LoadResult } from './parts/load.ts';
 import type { SendCost } from './parts/nodemailer-baseline.ts';
 import type { Usage } from './parts/probe.ts';
-import { type RedisUsage, readRedisUsage } from './parts/redis-usage.ts';
+import { type RedisUsage, readRedisUsage, usageBetween } from './parts/redis-usage.ts';
 import type { SinkHello } from './parts/sink.ts';
 
 export const KEY = 'bench-secret-0123456789-abcdefghij';
@@ -135,16 +135,8 @@ export async function deliverBacklog(
   await sink.ask('waitForAccepted', accepted + count);
   const seconds = (performance.now() - startedAt) / 1000;
   const after = await ask<Usage>('usage');
-  const redis = await readRedisUsage(queueUrl);
-  return {
-    seconds,
-    cpuMs: after.cpuMs - before.cpuMs,
-    redis: {
-      cpuMs: redis.cpuMs - redisBefore.cpuMs,
-      scriptMs: redis.scriptMs - redisBefore.scriptMs,
-      scripts: redis.scripts - redisBefore.scripts,
-    },
-  };
+  const redis = usageBetween(redisBefore, await readRedisUsage(queueUrl));
+  return { seconds, cpuMs: after.cpuMs - before.cpuMs, redis };
 }
 
 /** @throws {Error} If any response is not 202. */

@@ -1,3 +1,5 @@
+import type { RedisUsage } from './parts/redis-usage.ts';
+
 /** What one bench found. */
 export interface Report {
   readonly rows: readonly Row[];
@@ -63,6 +65,13 @@ export function atMost(what: string, ours: string, value: number, aim: number | 
 /** A value without an aim. */
 export function reported(what: string, ours: string): Row {
   return atMost(what, ours, Number.NaN, null);
+}
+
+/** CPU time of Redis, without an aim: its amount depends on the machine. */
+export function redisRow(what: string, rounds: readonly RedisUsage[], messagesPerRound: number): Row {
+  const of = (key: keyof RedisUsage) => median(rounds.map((usage) => usage[key])) / messagesPerRound;
+  const scripts = `${of('scripts').toFixed(2)} scripts, ${duration(of('scriptMs'))} in them`;
+  return reported(`CPU time of Redis per message ${what}`, `${duration(of('cpuMs'))} (${scripts})`);
 }
 
 /** A row that could not be measured here. */

@@ -26,6 +26,11 @@ export type BackingName = keyof typeof BACKINGS;
 
 export const BACKING_NAMES = Object.keys(BACKINGS) as BackingName[];
 
+/** The backings that this machine can start. */
+export function availableBackings(): BackingName[] {
+  return BACKING_NAMES.filter((name) => name !== 'redis' || hasRedis());
+}
+
 /** Returns the URL of a file that does not exist yet. */
 export async function openFile(): Promise<Backing> {
   const folder = await makeFolder();

@@ -25,7 +25,7 @@ export async function startProgram(
   const port = await freePort();
   const child = await forkChild<string>(file, args, {
     nodeArgs: [...nodeArgs, '--import', PROBE],
-    env: { ...env, PORT: String(port) },
+    env: { ...env, NODE_ENV: 'production', PORT: String(port) },
   });
   await child.until(() => isListening(port));
   return Object.assign(child, { port });

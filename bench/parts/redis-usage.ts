@@ -10,6 +10,15 @@ export interface RedisUsage {
   readonly scripts: number;
 }
 
+/** Returns what was used from one reading to a later one. */
+export function usageBetween(before: RedisUsage, after: RedisUsage): RedisUsage {
+  return {
+    cpuMs: after.cpuMs - before.cpuMs,
+    scriptMs: after.scriptMs - before.scriptMs,
+    scripts: after.scripts - before.scripts,
+  };
+}
+
 /** Reads INFO cpu and INFO commandstats. Returns zeros if the URL is not one of Redis. */
 export async function readRedisUsage(url: string): Promise<RedisUsage> {
   if (!url.startsWith('redis:')) return { cpuMs: 0, scriptMs: 0, scripts: 0 };
