@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import { CONNECTIONS, ROUNDS } from './processes.ts';
 import { isMissed, type Report, TABLE_HEAD, toLine } from './report.ts';
@@ -19,6 +20,8 @@ export interface Section {
   /** Its name on the command line. */
   readonly name: string;
   readonly title: string;
+  /** What is measured, and how. */
+  readonly method: string;
   readonly report: Report;
 }
 
@@ -42,7 +45,7 @@ const NOT_MEASURED = `## Not measured
 - Days of continuous use. \`history\` moves the clock of the service instead.
 - Servers that are not written for Node.`;
 
-/** Writes docs/benchmarks.md. */
+/** Writes docs/benchmarks.md. A section "Notes" at its end is kept. */
 export async function writePage(
   environment: Environment,
   sections: readonly Section[],
@@ -57,12 +60,18 @@ export async function writePage(
     ...sections.map(toMarkdown),
     NOT_MEASURED,
   ];
-  await writeFile(PAGE, `${parts.join('\n\n')}\n`);
+  await writeFile(PAGE, `${parts.join('\n\n')}\n${await readNotes()}`);
+}
+
+/** Returns the section "Notes", which is written by hand; empty if there is none. */
+async function readNotes(): Promise<string> {
+  const page = existsSync(PAGE) ? await readFile(PAGE, 'utf8') : '';
+  return /\n## Notes\n.*$/s.exec(page)?.[0] ?? '';
 }
 
 const INTRODUCTION = `# Benchmarks
 
-<!-- Written by \`npm run bench -- --write\`. -->
+<!-- Written by \`npm run bench -- --write\`, which keeps a section "Notes" at the end. -->
 
 Absolute figures depend on the machine. Compare ratios: both sides of each were measured in the same
 run. \`npm run bench\` repeats all of them, \`npm run bench -- NAME\` one.`;
@@ -91,7 +100,8 @@ function summarize(sections: readonly Section[], omitted: readonly string[]): st
   return `${summary} Not run: ${omitted.map((name) => `\`${name}\``).join(', ')}.`;
 }
 
-function toMarkdown({ name, title, report: { rows, table } }: Section): string {
-  const lines = [...TABLE_HEAD, ...rows.map(toLine)];
-  return [`### ${title} (\`${name}\`)`, ...(table ? [table.join('\n')] : []), lines.join('\n')].join('\n\n');
+function toMarkdown({ name, title, method, report: { rows, table } }: Section): string {
+  const heading = `### ${title} (\`${name}\`)`;
+  const tables = [...(table ? [table] : []), [...TABLE_HEAD, ...rows.map(toLine)]];
+  return [heading, method, ...tables.map((lines) => lines.join('\n'))].join('\n\n');
 }

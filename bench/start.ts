@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { ENTRY, runNode, startToLivez } from './parts/command.ts';
+import { runHealthcheck, runNode, startToLivez } from './parts/command.ts';
 import { environment } from './processes.ts';
 import { atMost, costOver, duration, median, type Report, type Row } from './report.ts';
 
@@ -28,7 +28,7 @@ async function healthcheckRow(): Promise<Row> {
   const times = { healthcheck: [] as number[], nothing: [] as number[] };
   for (let round = 0; round < 2 * ROUNDS; round += 1) {
     times.nothing.push(await runNode(['-e', '0']));
-    times.healthcheck.push(await runNode([ENTRY.pathname, 'healthcheck'], { PORT: String(port) }));
+    times.healthcheck.push(await runHealthcheck(port));
   }
   server.closeAllConnections();
   server.close();

@@ -2,9 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { type Child, type ChildOptions, forkChild } from './children.ts';
 
-/** What runs the service: the only place that names it. */
+/** The program of the service and its commands: the only place that names it. */
 export const ENTRY = new URL('../../src/main.ts', import.meta.url);
 
 const PROBE = new URL('./probe.ts', import.meta.url).href;
@@ -39,7 +40,7 @@ export async function startProgram(
 export async function startToLivez(env: Record<string, string>): Promise<number> {
   const port = await freePort();
   const startedAt = performance.now();
-  const service = spawnNode([ENTRY.pathname, 'serve'], { ...env, PORT: String(port) });
+  const service = spawnNode([fileURLToPath(ENTRY), 'serve'], { ...env, PORT: String(port) });
   const gone = once(service, 'exit');
   try {
     while (!(await isAlive(port))) {
@@ -52,6 +53,10 @@ export async function startToLivez(env: Record<string, string>): Promise<number>
     await gone;
   }
 }
+
+/** Runs `outtray healthcheck`, as {@link runNode} does. */
+export const runHealthcheck = (port: number) =>
+  runNode([fileURLToPath(ENTRY), 'healthcheck'], { PORT: String(port) });
 
 /**
  * Runs Node with these arguments to its end. Returns the time that took, in ms.
