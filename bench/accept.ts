@@ -1,35 +1,52 @@
+import { availableBackings } from './parts/backing.ts';
 import { startChild } from './parts/children.ts';
-import {
-  acceptedPerSecond,
-  environment,
-  KEY,
-  ROOMY,
-  ROUNDS,
-  startGmail,
-  startLoad,
-  startOuttray,
-} from './processes.ts';
-import { median, over, type Row } from './report-row.ts';
+import { type RedisUsage, readRedisUsage, usageBetween } from './parts/redis-usage.ts';
+import { acceptedPerSecond, KEY, ROOMY, ROUNDS, startLoad, startOn, startSink } from './processes.ts';
+import { leftOut, over, type Report, redisRow } from './report.ts';
+
+/** Requests before the measurement starts, so that the code is compiled. */
+const WARM_UP = 20_000;
+const COUNT = 10_000;
+
+interface Side {
+  readonly port: number;
+  readonly queueUrl: string;
+  readonly rates: number[];
+  readonly redis: RedisUsage[];
+}
 
 /**
- * Rate of POST /send while the queue drains, compared with a bare Fastify route. The packages that
- * Outtray uses are measured on their own too.
+ * Rate of POST /send while nothing is delivered, compared with the packages that the route uses,
+ * and of the durable queues compared with the one in memory.
  */
-export async function acceptRate(): Promise<Row[]> {
-  const rates = { ours: [] as number[], fastify: [] as number[], packages: [] as number[] };
+export async function acceptRates(): Promise<Report> {
+  await using stack = new AsyncDisposableStack();
+  const load = stack.use(await startLoad());
+  const sink = stack.use(await startSink());
+  await sink.ask('hold');
+  const packages = stack.use(
+    await startChild<{ readonly port: number }>('./packages-baseline.ts', { key: KEY }),
+  );
+  const packagesSide: Side = { port: packages.hello.port, queueUrl: '', rates: [], redis: [] };
+  const sides = new Map<string, Side>([['packages', packagesSide]]);
+  for (const name of availableBackings())
+    sides.set(name, { ...(await startOn(name, sink, stack, ROOMY)), rates: [], redis: [] });
+  for (const { port } of sides.values()) await acceptedPerSecond(load, port, WARM_UP);
   for (let round = 0; round < ROUNDS; round += 1) {
-    await using load = await startLoad();
-    for (const name of ['fastify', 'packages'] as const) {
-      await using baseline = await startChild<{ port: number }>(`./${name}-baseline.ts`, { key: KEY });
-      rates[name].push(await acceptedPerSecond(load, baseline.hello.port));
+    for (const { port, queueUrl, rates, redis } of sides.values()) {
+      const before = await readRedisUsage(queueUrl);
+      rates.push(await acceptedPerSecond(load, port, COUNT));
+      redis.push(usageBetween(before, await readRedisUsage(queueUrl)));
     }
-    await using gmail = await startGmail();
-    await using outtray = await startOuttray(environment(gmail.hello, ROOMY), gmail.hello.ca);
-    rates.ours.push(await acceptedPerSecond(load, outtray.hello.port));
   }
-  const fastify = median(rates.fastify);
-  return [
-    over('accepted, vs a bare Fastify route', median(rates.ours), fastify, 0.6),
-    over('(the packages on their own, vs the same route)', median(rates.packages), fastify, null),
+  const ratesOf = (name: string) => sides.get(name)?.rates ?? [];
+  const rows = [
+    over('accepted in memory, vs its packages alone', ratesOf('memory'), ratesOf('packages'), 0.7),
+    over('accepted on sqlite, vs memory', ratesOf('sqlite'), ratesOf('memory'), 0.8),
   ];
+  const title = 'accepted on redis, vs memory';
+  const redisSide = sides.get('redis');
+  if (!redisSide) return { rows: [...rows, leftOut(title, 'needs redis-server')] };
+  rows.push(over(title, redisSide.rates, ratesOf('memory'), 0.5));
+  return { rows: [...rows, redisRow('accepted', redisSide.redis, COUNT)] };
 }

@@ -1,33 +1,85 @@
+import { availableBackings, BACKING_NAMES, type BackingName } from './parts/backing.ts';
 import { startChild } from './parts/children.ts';
+import type { SendCost } from './parts/nodemailer-baseline.ts';
 import {
+  type BacklogCost,
   CONNECTIONS,
-  deliveredPerSecond,
-  environment,
+  deliverBacklog,
   MESSAGE,
-  ROUNDS,
-  startGmail,
+  type Outtray,
   startLoad,
-  startOuttray,
+  startOn,
+  startSink,
 } from './processes.ts';
-import { median, over, type Row } from './report-row.ts';
+import { costOver, duration, leftOut, over, type Report, type Row, redisRow, reported } from './report.ts';
 
-const COUNT = 4000;
+const COUNT = 3000;
+const ROUNDS = 5;
+/** Aim and goal of each ratio. */
+const AIMS: Readonly<Record<BackingName, Record<'rate' | 'cpu', readonly [number | null, number?]>>> = {
+  memory: { rate: [2], cpu: [0.5] },
+  sqlite: { rate: [1, 1.4], cpu: [1, 0.8] },
+  redis: { rate: [0.6], cpu: [null] },
+};
 
-/** Delivery rate from HTTP to the simulator's 250, compared with nodemailer's own pool. */
-export async function deliveryRate(): Promise<Row[]> {
-  const rates = { ours: [] as number[], nodemailer: [] as number[] };
-  await using gmail = await startGmail();
-  await using load = await startLoad();
-  const setup = { ...gmail.hello, connections: CONNECTIONS };
-  await using nodemailer = await startChild<string>('./nodemailer-baseline.ts', setup);
-  await using outtray = await startOuttray(environment(gmail.hello), gmail.hello.ca);
+/**
+ * Delivery of a backlog, all of it due when the measurement starts, compared with nodemailer's own
+ * pool: both with TLS, a login and five connections.
+ */
+export async function deliveryCosts(): Promise<Report> {
+  await using stack = new AsyncDisposableStack();
+  const sink = stack.use(await startSink());
+  const load = stack.use(await startLoad());
+  const { caFile } = sink.hello;
+  const nodemailer = stack.use(
+    await startChild<string>(
+      './nodemailer-baseline.ts',
+      { ...sink.hello, connections: CONNECTIONS },
+      { env: { NODE_EXTRA_CA_CERTS: caFile } },
+    ),
+  );
+  const services = new Map<BackingName, Outtray>();
+  for (const name of availableBackings()) services.set(name, await startOn(name, sink, stack));
+  const baseline: SendCost[] = [];
+  const ours: Record<BackingName, BacklogCost[]> = { memory: [], sqlite: [], redis: [] };
+  let sinkMs = 0;
   for (let round = 0; round < ROUNDS + 1; round += 1) {
-    const seconds = await nodemailer.ask<number>('send', { count: COUNT, message: MESSAGE });
-    const ourRate = await deliveredPerSecond(COUNT, gmail, load, outtray.hello.port);
     // The first round is a warm-up.
-    if (round === 0) continue;
-    rates.nodemailer.push(COUNT / seconds);
-    rates.ours.push(ourRate);
+    const isMeasured = round > 0;
+    if (round === 1) sinkMs -= await sink.ask<number>('cpuMs');
+    const cost = await nodemailer.ask<SendCost>('send', { count: COUNT, message: MESSAGE });
+    if (isMeasured) baseline.push(cost);
+    for (const [name, service] of services) {
+      const backlogCost = await deliverBacklog(COUNT, sink, load, service);
+      if (isMeasured) ours[name].push(backlogCost);
+    }
   }
-  return [over("delivered, vs nodemailer's own pool", median(rates.ours), median(rates.nodemailer), 0.85)];
+  sinkMs += await sink.ask<number>('cpuMs');
+  return {
+    rows: [
+      ...BACKING_NAMES.flatMap((name) => toRows(name, ours[name], baseline)),
+      ...(ours.redis.length > 0
+        ? [
+            redisRow(
+              'delivered',
+              ours.redis.map(({ redis }) => redis),
+              COUNT,
+            ),
+          ]
+        : []),
+      reported('CPU time of the sink per message', duration(sinkMs / (COUNT * ROUNDS * (services.size + 1)))),
+    ],
+  };
+}
+
+function toRows(name: BackingName, ours: readonly SendCost[], baseline: readonly SendCost[]): Row[] {
+  const rateTitle = `delivered on ${name}, vs nodemailer's own pool`;
+  if (ours.length === 0) return [leftOut(rateTitle, 'needs redis-server')];
+  const rates = (costs: readonly SendCost[]) => costs.map(({ seconds }) => COUNT / seconds);
+  const cpuTimes = (costs: readonly SendCost[]) => costs.map(({ cpuMs }) => cpuMs / COUNT);
+  const cpuTitle = `CPU time per message delivered on ${name}, vs the same`;
+  return [
+    over(rateTitle, rates(ours), rates(baseline), ...AIMS[name].rate),
+    costOver(cpuTitle, cpuTimes(ours), cpuTimes(baseline), ...AIMS[name].cpu),
+  ];
 }

@@ -1,12 +1,17 @@
 /** The processes of a bench, and the operations that several benches share. */
-import { once } from 'node:events';
-import net from 'node:net';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BACKINGS, type BackingName, makeFolder } from './parts/backing.ts';
 import { type Child, startChild } from './parts/children.ts';
-import type { GmailHello, GmailSetup } from './parts/gmail.ts';
+import { ENTRY, type Program, startProgram } from './parts/command.ts';
 import type { Load, LoadResult } from './parts/load.ts';
+import type { SendCost } from './parts/nodemailer-baseline.ts';
+import type { Usage } from './parts/probe.ts';
+import { type RedisUsage, readRedisUsage, usageBetween } from './parts/redis-usage.ts';
+import type { SinkHello } from './parts/sink.ts';
 
 export const KEY = 'bench-secret-0123456789-abcdefghij';
-export const CONNECTIONS = 3;
+export const CONNECTIONS = 5;
 export const ROUNDS = 3;
 export const MESSAGE = {
   to: 'ada@example.com',
@@ -18,11 +23,18 @@ export const BODY = JSON.stringify(MESSAGE);
 /** Queue limits for benches that accept many more messages than they deliver. */
 export const ROOMY = { QUEUE_MAX_MESSAGES: '10000000', QUEUE_MAX_BYTES: '16gb' };
 
-/** The address of a server and the login of its account. */
-export type Login = Pick<GmailHello, 'url' | 'user' | 'password'>;
+/** An SMTP server, the login of its account and, for TLS, the file of its CA. */
+export interface Login {
+  readonly url: string;
+  readonly user: string;
+  readonly password: string;
+  readonly caFile?: string;
+}
+
+export type Sink = Child & { readonly hello: SinkHello & Required<Login> };
 
 export function environment(
-  { url, user, password }: Login,
+  { url, user, password, caFile }: Login,
   more: Record<string, string> = {},
 ): Record<string, string> {
   const account = { GMAIL_USER: user, GMAIL_APP_PASSWORD: password, SMTP_URL: url };
@@ -31,66 +43,100 @@ export function environment(
     GMAIL_DAILY_MESSAGES: '1000000',
     GMAIL_DAILY_RECIPIENTS: '1000000',
   };
-  return { ...account, ...limits, API_KEYS: `bench:${KEY}`, SMTP_CONNECTIONS: String(CONNECTIONS), ...more };
+  const trust = caFile ? { NODE_EXTRA_CA_CERTS: caFile } : {};
+  const rest = { ...trust, API_KEYS: `bench:${KEY}`, SMTP_CONNECTIONS: String(CONNECTIONS) };
+  return { ...account, ...limits, ...rest, ...more };
 }
 
-export const startGmail = (setup: Partial<GmailSetup> = {}) =>
-  startChild<GmailHello>('./gmail.ts', { retain: 10, counts: false, ...setup });
-export const startLoad = () => startChild<string>('./load.ts', {});
-export const startOuttray = (env: Record<string, string>, ca?: string, nodeArgs?: string[]) =>
-  startChild<{ port: number }>('./outtray.ts', { env, ca }, nodeArgs);
+export const startSink = (): Promise<Sink> => startServer<SinkHello>('./sink.ts', {});
 
-/** Starts a server that accepts connections and never greets. */
-export async function startSilence(
-  user = 'bench@simulator.test',
-  password = 'abcdefghijklmnop',
-): Promise<Login & AsyncDisposable> {
-  const sockets = new Set<net.Socket>();
-  const server = net
-    .createServer((socket) => sockets.add(socket.on('error', () => {})))
-    .listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
+/** Starts an SMTP server, which writes the PEM of its CA to the file that its setup names. */
+export async function startServer<Hello>(
+  file: string,
+  setup: object,
+): Promise<Child & { readonly hello: Hello & { readonly caFile: string } }> {
+  const folder = await makeFolder();
+  const caFile = join(folder, 'ca.pem');
+  const child = await startChild<Hello>(file, { ...setup, caFile });
   return {
-    url: `smtp://127.0.0.1:${port}`,
-    user,
-    password,
+    ...child,
+    hello: { ...child.hello, caFile },
     async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
+      await child[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
     },
   };
 }
 
-/** Returns the messages accepted per second over 64 connections, measured for 4 s. */
-export async function acceptedPerSecond(load: Child, port: number): Promise<number> {
-  const { statuses, seconds } = await post(load, {
-    path: '/send',
-    body: BODY,
-    connections: 64,
-    ms: 4000,
-    port,
-    key: KEY,
-  });
-  return (statuses['202'] ?? 0) / seconds;
+export const startLoad = () => startChild<string>('./load.ts', {});
+
+/** Starts the service, unchanged, with its default log level. Its output is discarded. */
+export const startOuttray = (env: Record<string, string>, nodeArgs: readonly string[] = []) =>
+  startProgram(ENTRY, ['serve'], { env, nodeArgs });
+
+export type Outtray = Program & { readonly queueUrl: string };
+
+/** Starts the service on a new queue, which ends with the stack. */
+export async function startOn(
+  name: BackingName,
+  { hello }: { readonly hello: Login },
+  stack: AsyncDisposableStack,
+  more: Record<string, string> = {},
+  nodeArgs: readonly string[] = [],
+): Promise<Outtray> {
+  const { url } = stack.use(await BACKINGS[name]());
+  const program = stack.use(await startOuttray(environment(hello, { ...more, QUEUE_URL: url }), nodeArgs));
+  return { ...program, queueUrl: url };
 }
 
-/**
- * Posts `count` messages, waits until the simulator has accepted all, and returns the rate per
- * second.
- */
+/** Returns the messages accepted per second over 64 connections. */
+export async function acceptedPerSecond(load: Child, port: number, requests: number): Promise<number> {
+  const shape = { path: '/send', body: BODY, connections: 64, port, key: KEY };
+  const { seconds } = await post(load, { ...shape, requests });
+  return requests / seconds;
+}
+
+/** Posts `count` messages and waits until the sink has accepted all. Returns the rate per second. */
 export async function deliveredPerSecond(
   count: number,
-  gmail: Child,
+  sink: Child,
   load: Child,
   port: number,
 ): Promise<number> {
-  const before = await gmail.ask<number>('accepted');
+  const before = await sink.ask<number>('accepted');
   const startedAt = performance.now();
   await post(load, { path: '/send', body: BODY, connections: 8, requests: count, port, key: KEY });
-  await gmail.ask('waitForAccepted', before + count);
+  await sink.ask('waitForAccepted', before + count);
   return count / ((performance.now() - startedAt) / 1000);
+}
+
+/** What the service used to deliver a backlog. */
+export interface BacklogCost extends SendCost {
+  readonly redis: RedisUsage;
+}
+
+/**
+ * Delivers a backlog of `count` messages: queues them while the sink accepts none, then lets it
+ * accept all. Returns what that took from then on.
+ */
+export async function deliverBacklog(
+  count: number,
+  sink: Child,
+  load: Child,
+  { ask, port, queueUrl }: Outtray,
+): Promise<BacklogCost> {
+  const accepted = await sink.ask<number>('accepted');
+  await sink.ask('hold');
+  await post(load, { path: '/send', body: BODY, connections: 8, requests: count, port, key: KEY });
+  const redisBefore = await readRedisUsage(queueUrl);
+  const before = await ask<Usage>('usage');
+  const startedAt = performance.now();
+  await sink.ask('release');
+  await sink.ask('waitForAccepted', accepted + count);
+  const seconds = (performance.now() - startedAt) / 1000;
+  const after = await ask<Usage>('usage');
+  const redis = usageBetween(redisBefore, await readRedisUsage(queueUrl));
+  return { seconds, cpuMs: after.cpuMs - before.cpuMs, redis };
 }
 
 /** @throws {Error} If any response is not 202. */

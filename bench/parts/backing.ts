@@ -24,6 +24,13 @@ export const BACKINGS = {
 
 export type BackingName = keyof typeof BACKINGS;
 
+export const BACKING_NAMES = Object.keys(BACKINGS) as BackingName[];
+
+/** The backings that this machine can start. */
+export function availableBackings(): BackingName[] {
+  return BACKING_NAMES.filter((name) => name !== 'redis' || hasRedis());
+}
+
 /** Returns the URL of a file that does not exist yet. */
 export async function openFile(): Promise<Backing> {
   const folder = await makeFolder();
@@ -78,7 +85,7 @@ export async function startRedis(): Promise<Backing> {
  *
  * @throws {Error} If it would be in memory, where a sync costs nothing.
  */
-async function makeFolder(): Promise<string> {
+export async function makeFolder(): Promise<string> {
   const { type } = await statfs(tmpdir());
   if (type === TMPFS) throw new Error(`${tmpdir()} is in memory: set TMPDIR to a folder on a disk`);
   return mkdtemp(join(tmpdir(), 'outtray-bench-'));

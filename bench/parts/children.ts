@@ -1,24 +1,45 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A helper process that answers each question with one message. */
 export interface Child extends AsyncDisposable {
   ask<Answer>(question: string, argument?: unknown): Promise<Answer>;
+  /** Repeats the test until it holds. Rejects if the process ends first. */
+  until(test: () => Promise<boolean>): Promise<void>;
+}
+
+export interface ChildOptions {
+  readonly nodeArgs?: readonly string[];
+  /** Added to the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /**
  * Starts a file of this folder as a process and waits until it is ready. `hello` is its first
  * message.
  */
-export async function startChild<Hello>(
+export function startChild<Hello>(
   file: string,
   setup: unknown,
-  nodeArgs: string[] = [],
-): Promise<Child & { hello: Hello }> {
-  const child = fork(new URL(file, import.meta.url), [JSON.stringify(setup)], {
-    execArgv: nodeArgs,
+  options?: ChildOptions,
+): Promise<Child & { readonly hello: Hello }> {
+  return forkChild(new URL(file, import.meta.url), [JSON.stringify(setup)], options);
+}
+
+/** Starts a file as a process and waits until it has sent its first message. */
+export async function forkChild<Hello>(
+  file: URL,
+  args: readonly string[],
+  { nodeArgs = [], env = {} }: ChildOptions = {},
+): Promise<Child & { readonly hello: Hello }> {
+  const child = fork(file, args, {
+    execArgv: [...nodeArgs],
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    env: { ...process.env, ...env },
+    // A folder without .env.
+    cwd: import.meta.dirname,
   });
   const [hello] = await nextMessage(child);
   return {
@@ -27,6 +48,12 @@ export async function startChild<Hello>(
       const answer = nextMessage(child);
       child.send({ question, argument });
       return (await answer)[0] as never;
+    },
+    async until(test) {
+      while (!(await test())) {
+        if (child.exitCode !== null) throw new Error(`${file} ended with ${child.exitCode}`);
+        await sleep(5);
+      }
     },
     async [Symbol.asyncDispose]() {
       const gone = once(child, 'exit');

@@ -1,9 +1,36 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { type Child, type ChildOptions, forkChild } from './children.ts';
 
-const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
+/** The program of the service and its commands: the only place that names it. */
+export const ENTRY = new URL('../../src/main.ts', import.meta.url);
+
+const PROBE = new URL('./probe.ts', import.meta.url).href;
+
+/** A program that listens on a port, with the probe in it. */
+export type Program = Child & { readonly port: number };
+
+/**
+ * Starts a program with the probe and the variable PORT, and waits until it listens.
+ *
+ * @throws {Error} If it ends first.
+ */
+export async function startProgram(
+  file: URL,
+  args: readonly string[],
+  { nodeArgs = [], env }: ChildOptions,
+): Promise<Program> {
+  const port = await freePort();
+  const child = await forkChild<string>(file, args, {
+    nodeArgs: [...nodeArgs, '--import', PROBE],
+    env: { ...env, NODE_ENV: 'production', PORT: String(port) },
+  });
+  await child.until(() => isListening(port));
+  return Object.assign(child, { port });
+}
 
 /**
  * Runs `outtray serve` until /livez responds. Returns the time that took, in ms.
@@ -13,12 +40,7 @@ const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 export async function startToLivez(env: Record<string, string>): Promise<number> {
   const port = await freePort();
   const startedAt = performance.now();
-  const service = spawn(process.execPath, [MAIN, 'serve'], {
-    env: { ...process.env, ...env, PORT: String(port) },
-    stdio: ['ignore', 'ignore', 'inherit'],
-    // A folder without .env.
-    cwd: import.meta.dirname,
-  });
+  const service = spawnNode([fileURLToPath(ENTRY), 'serve'], { ...env, PORT: String(port) });
   const gone = once(service, 'exit');
   try {
     while (!(await isAlive(port))) {
@@ -32,11 +54,48 @@ export async function startToLivez(env: Record<string, string>): Promise<number>
   }
 }
 
+/** Runs `outtray healthcheck`, as {@link runNode} does. */
+export const runHealthcheck = (port: number) =>
+  runNode([fileURLToPath(ENTRY), 'healthcheck'], { PORT: String(port) });
+
+/**
+ * Runs Node with these arguments to its end. Returns the time that took, in ms.
+ *
+ * @throws {Error} If its exit code is not 0.
+ */
+export async function runNode(args: readonly string[], env: Record<string, string> = {}): Promise<number> {
+  const startedAt = performance.now();
+  const [code] = await once(spawnNode(args, env), 'exit');
+  if (code !== 0) throw new Error(`node ${args.join(' ')} ended with ${code}`);
+  return performance.now() - startedAt;
+}
+
+function spawnNode(args: readonly string[], env: Record<string, string>): ChildProcess {
+  return spawn(process.execPath, args, {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'inherit'],
+    // A folder without .env.
+    cwd: import.meta.dirname,
+  });
+}
+
 async function isAlive(port: number): Promise<boolean> {
   return fetch(`http://127.0.0.1:${port}/livez`).then(
     ({ ok }) => ok,
     () => false,
   );
+}
+
+async function isListening(port: number): Promise<boolean> {
+  const socket = net.connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** Returns a port that is not in use. */

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { openSimulator } from '../../src/simulator/simulator.ts';
 import { answerQuestions, readSetup } from './children.ts';
 import { openCountingProxy, type SessionCounts } from './counting-proxy.ts';
@@ -7,24 +8,24 @@ export interface GmailSetup {
   readonly retain: number;
   /** Whether a proxy in front of it counts its sessions. */
   readonly counts: boolean;
+  /** Where to write the PEM of the CA. */
+  readonly caFile: string;
 }
 
 export interface GmailHello {
   readonly url: string;
-  readonly port: number;
-  readonly ca: string;
   readonly user: string;
   readonly password: string;
 }
 
 /** The simulator in its own process. */
-const { retain, counts } = readSetup<GmailSetup>();
+const { retain, counts, caFile } = readSetup<GmailSetup>();
 const gmail = await openSimulator({ retain });
-const { ca, user, password } = gmail;
+const { user, password } = gmail;
+writeFileSync(caFile, gmail.ca);
 const proxy = counts ? await openCountingProxy(gmail.starttlsPort) : null;
-const port = proxy?.port ?? gmail.starttlsPort;
-const url = proxy ? `smtp://localhost:${port}` : gmail.url;
-answerQuestions({ url, port, ca, user, password } satisfies GmailHello, {
+const url = proxy ? `smtp://localhost:${proxy.port}` : gmail.url;
+answerQuestions({ url, user, password } satisfies GmailHello, {
   accepted: () => gmail.counters.accepted,
   /** Resolves when `count` messages have been accepted in total. */
   waitForAccepted: (count: number) => gmail.waitFor(() => gmail.counters.accepted >= count),

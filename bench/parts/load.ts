@@ -20,6 +20,8 @@ export interface LoadResult {
   readonly seconds: number;
   /** Number of responses by status. */
   readonly statuses: Readonly<Record<string, number>>;
+  /** Time from each request to its response, in ms, ascending. */
+  readonly latencies: Float64Array;
 }
 
 const HEAD_END = Buffer.from('\r\n\r\n');
@@ -37,6 +39,7 @@ export async function run({
   const head = `POST ${path} HTTP/1.1\r\nhost: localhost\r\n${authorization}content-type: application/json\r\n`;
   const request = Buffer.from(`${head}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
   const statuses: Record<string, number> = {};
+  const latencies: number[] = [];
   let left = requests;
   const startedAt = performance.now();
   const endAt = startedAt + ms;
@@ -46,9 +49,11 @@ export async function run({
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const socket = net.connect(port, '127.0.0.1');
       let pending: Buffer = Buffer.alloc(0);
+      let sentAt = 0;
       const next = () => {
         if (left <= 0 || performance.now() >= endAt) return socket.end(resolve);
         left -= 1;
+        sentAt = performance.now();
         socket.write(request);
       };
       socket.setNoDelay(true).on('connect', next).on('error', reject);
@@ -61,13 +66,15 @@ export async function run({
         if (pending.length < headEnd + 4 + length) return;
         const status = text.slice(9, 12);
         statuses[status] = (statuses[status] ?? 0) + 1;
+        latencies.push(performance.now() - sentAt);
         pending = Buffer.alloc(0);
         next();
       });
       return promise;
     }),
   );
-  return { seconds: (performance.now() - startedAt) / 1000, statuses };
+  const seconds = (performance.now() - startedAt) / 1000;
+  return { seconds, statuses, latencies: Float64Array.from(latencies).sort() };
 }
 
 answerQuestions('ready', { run });
