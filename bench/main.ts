@@ -16,6 +16,7 @@ import { readEnvironment, type Section, writePage } from './page.ts';
 import { worstPauses } from './pause.ts';
 import { comparePeers } from './peers.ts';
 import { isMissed, type Report, TABLE_HEAD, toLine } from './report.ts';
+import { slowDisk } from './slow-disk.ts';
 import { startTimes } from './start.ts';
 
 interface Bench {
@@ -42,6 +43,11 @@ them. nodemailer's pool gets the same messages in its own process.`,
     method: `64 connections, after 20,000 requests to each side. Nothing is delivered meanwhile. The packages
 are Fastify, zod, @fastify/rate-limit and pino: \`bench/parts/packages-baseline.ts\`.`,
     run: acceptRates,
+  },
+  'slow-disk': {
+    title: 'A slow disk',
+    method: 'strace makes each sync of the service 5 ms longer. On the other side it traces the same calls.',
+    run: slowDisk,
   },
   flood: {
     title: 'Delivery under a flood of requests',

@@ -16,7 +16,13 @@ async function queuedRow(): Promise<Row> {
   const sink = stack.use(await startSink());
   const load = stack.use(await startLoad());
   await sink.ask('hold');
-  const outtray = await startOn('memory', sink, stack, { QUEUE_MAX_MESSAGES: '100000' }, ['--expose-gc']);
+  const outtray = await startOn(
+    'memory',
+    sink,
+    stack,
+    { QUEUE_MAX_MESSAGES: '100000' },
+    { nodeArgs: ['--expose-gc'] },
+  );
   const shape = { path: '/send', body: BODY, connections: 16, port: outtray.port, key: KEY };
   await post(load, { ...shape, requests: 2000 });
   const before = await outtray.ask<number>('memory');

@@ -2,7 +2,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BACKINGS, type BackingName, makeFolder } from './parts/backing.ts';
-import { type Child, startChild } from './parts/children.ts';
+import { type Child, type ChildOptions, startChild } from './parts/children.ts';
 import { ENTRY, type Program, startProgram } from './parts/command.ts';
 import type { Load, LoadResult } from './parts/load.ts';
 import type { SendCost } from './parts/nodemailer-baseline.ts';
@@ -71,8 +71,8 @@ export async function startServer<Hello>(
 export const startLoad = () => startChild<string>('./load.ts', {});
 
 /** Starts the service, unchanged, with its default log level. Its output is discarded. */
-export const startOuttray = (env: Record<string, string>, nodeArgs: readonly string[] = []) =>
-  startProgram(ENTRY, ['serve'], { env, nodeArgs });
+export const startOuttray = (env: Record<string, string>, options: ChildOptions = {}) =>
+  startProgram(ENTRY, ['serve'], { ...options, env });
 
 export type Outtray = Program & { readonly queueUrl: string };
 
@@ -82,10 +82,10 @@ export async function startOn(
   { hello }: { readonly hello: Login },
   stack: AsyncDisposableStack,
   more: Record<string, string> = {},
-  nodeArgs: readonly string[] = [],
+  options: ChildOptions = {},
 ): Promise<Outtray> {
   const { url } = stack.use(await BACKINGS[name]());
-  const program = stack.use(await startOuttray(environment(hello, { ...more, QUEUE_URL: url }), nodeArgs));
+  const program = stack.use(await startOuttray(environment(hello, { ...more, QUEUE_URL: url }), options));
   return { ...program, queueUrl: url };
 }
 

@@ -11,6 +11,8 @@ export interface Child extends AsyncDisposable {
 
 export interface ChildOptions {
   readonly nodeArgs?: readonly string[];
+  /** A command that runs Node, such as `strace` and its arguments. */
+  readonly wrapper?: readonly string[];
   /** Added to the environment of this process. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -31,10 +33,12 @@ export function startChild<Hello>(
 export async function forkChild<Hello>(
   file: URL,
   args: readonly string[],
-  { nodeArgs = [], env = {} }: ChildOptions = {},
+  { nodeArgs = [], wrapper = [], env = {} }: ChildOptions = {},
 ): Promise<Child & { readonly hello: Hello }> {
+  const [execPath, ...execArgv] = [...wrapper, process.execPath, ...nodeArgs];
   const child = fork(file, args, {
-    execArgv: [...nodeArgs],
+    execPath,
+    execArgv,
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: { ...process.env, ...env },

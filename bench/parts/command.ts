@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type Child, type ChildOptions, forkChild } from './children.ts';
 
-/** The program of the service and its commands: the only place that names it. */
-export const ENTRY = new URL('../../src/main.ts', import.meta.url);
+/** The bundle of the service and its commands, as the image runs it. */
+export const ENTRY = new URL('../../dist/main.js', import.meta.url);
 
 const PROBE = new URL('./probe.ts', import.meta.url).href;
 
@@ -21,10 +21,11 @@ export type Program = Child & { readonly port: number };
 export async function startProgram(
   file: URL,
   args: readonly string[],
-  { nodeArgs = [], env }: ChildOptions,
+  { nodeArgs = [], env, ...options }: ChildOptions,
 ): Promise<Program> {
   const port = await freePort();
   const child = await forkChild<string>(file, args, {
+    ...options,
     nodeArgs: [...nodeArgs, '--import', PROBE],
     env: { ...env, NODE_ENV: 'production', PORT: String(port) },
   });
