@@ -218,6 +218,77 @@ describe.concurrent('unexpected reply', () => {
   });
 });
 
+describe.concurrent('what a server sends without being asked', () => {
+  const accept: Script = async (io) => {
+    await io.acceptEnvelope();
+    await io.readUntilDot();
+  };
+
+  test.each([
+    ['a refusal', '554 5.7.1 Too many sessions\r\n', 'connect_failed', 554],
+    ['a closing', '421 4.3.0 Closing\r\n', 'smtp_temporary_failure', 421],
+    ['an acceptance', '250 2.0.0 OK\r\n', 'smtp_protocol_error', null],
+    ['the start of a reply', '25', 'smtp_protocol_error', null],
+  ])('behind its reply to EHLO, %s fails the session and not the message', async (_, extra, code, smtp) => {
+    const { outcome, rests } = await sendThrough(async (io) => {
+      io.send('220 raw.test ESMTP\r\n');
+      await io.expect(/^EHLO /);
+      io.send(`250-raw.test\r\n250 PIPELINING\r\n${extra}`);
+    });
+    const error = { code, smtp: smtp && { code: smtp } };
+    expect(outcome).toMatchObject({ fault: { error, scope: 'connection', retryable: true, certain: true } });
+    expect(rests).toEqual(['']);
+  });
+
+  test('after a message, the start of a reply costs the next message a new connection and no attempt', async () => {
+    const { outcomes, connections } = await sendThrough(
+      async (io) => {
+        await io.greet();
+        await accept(io);
+        io.send('250 2.0.0 OK\r\n25');
+      },
+      { sends: 2 },
+    );
+    expect(outcomes).toMatchObject([{ fault: null }, { fault: null }]);
+    expect(connections).toBe(2);
+  });
+});
+
+describe.concurrent('a refusal that is cut short by the end of the connection', () => {
+  test.each([
+    [
+      'MAIL',
+      '550 5.1.8 Bad sen',
+      { error: { code: 'sender_rejected' }, scope: 'message', retryable: false },
+      [],
+    ],
+    [
+      'RCPT',
+      '250 OK\r\n250 OK\r\n550 5.1.1 No such us',
+      { error: { code: 'connection_lost' }, scope: 'connection', retryable: true },
+      ['bob@example.com'],
+    ],
+    [
+      'DATA',
+      '250 OK\r\n250 OK\r\n250 OK\r\n554 5.7.1 N',
+      { error: { code: 'policy_rejected' }, scope: 'message', retryable: false },
+      [],
+    ],
+  ])('at %s is a refusal of what it responds to', async (_, replies, fault, refused) => {
+    const { outcome } = await sendThrough(
+      async (io) => {
+        await atEnvelope(replies, 2)(io);
+        io.drop();
+        // Ends the script: the client disconnects, too.
+        await io.expect(/^$/);
+      },
+      { to: TO_TWO },
+    );
+    expect(outcome).toMatchObject({ accepted: [], fault: { ...fault, certain: true } });
+    expect(outcome?.refused.map(({ email }) => email)).toEqual(refused);
+  });
+});
+
 describe.concurrent('reply before the final dot', () => {
   /**
    * Larger than the socket buffers, so that its end cannot be sent while the server does not read.

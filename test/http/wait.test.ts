@@ -1,8 +1,10 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import { describe, expect, test, vi } from 'vitest';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { parseWait } from '../../src/http/request/prefer.ts';
+import { toSignal } from '../../src/http/request/request-context.ts';
 import { type AppUnderTest, CRM, CRM_SECRET, MAIL, SHOP, startApp } from '../helpers/app.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
@@ -253,5 +255,29 @@ describe('GET /messages/{id} with Prefer: wait', () => {
     await vi.waitUntil(() => app.waiting.has(id));
     socket.destroy();
     await vi.waitUntil(() => app.waiting.size === 0);
+  });
+});
+
+describe('signal of a request', () => {
+  async function signalAfter(respond: (reply: FastifyReply, request: FastifyRequest) => void) {
+    await using app = fastify();
+    const { promise, resolve } = Promise.withResolvers<AbortSignal>();
+    app.get('/', (request, reply) => {
+      const signal = toSignal(reply);
+      reply.raw.once('close', () => resolve(signal));
+      respond(reply, request);
+    });
+    const response = fetch(await app.listen({ host: '127.0.0.1', port: 0 })).catch(() => null);
+    const signal = await promise;
+    await response;
+    return signal;
+  }
+
+  test('is aborted when the client disconnects before the response', async () => {
+    expect((await signalAfter((_, request) => request.raw.socket.destroy())).aborted).toBe(true);
+  });
+
+  test('is not aborted by a response that was sent', async () => {
+    expect((await signalAfter((reply) => reply.send('ok'))).aborted).toBe(false);
   });
 });

@@ -40,9 +40,11 @@ export function messageIdOf(request: FastifyRequest<{ Params: { id: string } }>)
   return id;
 }
 
-/** Returns a signal that is aborted when the response has been sent or the connection is closed. */
+/** Returns a signal that is aborted when the connection is closed before the response was sent. */
 export function toSignal(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
-  reply.raw.once('close', () => controller.abort());
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableFinished) controller.abort();
+  });
   return controller.signal;
 }

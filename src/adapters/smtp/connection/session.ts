@@ -5,7 +5,12 @@ import { type ServerOptions, toConnectionOptions } from '../server-options.ts';
 import type { AttemptTracker } from './attempt-tracker.ts';
 import { SessionError } from './command-channel.ts';
 import { StrictConnection } from './strict-connection.ts';
-import { createTransactionClient, type TransactionEnvelope, type TransactionResult } from './transaction.ts';
+import {
+  createTransactionClient,
+  type TransactionClient,
+  type TransactionEnvelope,
+  type TransactionResult,
+} from './transaction.ts';
 
 /** A connection to a server, encrypted and logged in. */
 export interface Session {
@@ -31,7 +36,8 @@ export interface Session {
  * Connects, and logs in unless `auth` is null, by nodemailer's connection. Transactions then run on
  * its socket.
  *
- * @throws nodemailer's error, or a SessionError with code EABORT if the tracker is aborted
+ * @throws nodemailer's error, or a SessionError: EABORT if the tracker is aborted, EPROTOCOL if the
+ *   server has sent more than its replies
  */
 export async function openSession(
   options: ServerOptions,
@@ -41,6 +47,7 @@ export async function openSession(
   const connection = new StrictConnection(toConnectionOptions(options), options.resolve);
   // Each step has its own error listener. Errors between steps show as a closed connection.
   connection.on('error', () => {});
+  let client: TransactionClient;
   try {
     await step(connection, tracker, (done) => connection.connect(done));
     if (auth) {
@@ -48,11 +55,11 @@ export async function openSession(
         markLoginFailure,
       );
     }
+    client = createTransactionClient(...connection.detach());
   } catch (error) {
     connection.close();
     throw error;
   }
-  const client = createTransactionClient(...connection.detach());
   const abort = () => client.close(aborted());
   let messages = 0;
   return {

@@ -1,6 +1,7 @@
 import type { LookupFunction, Socket } from 'node:net';
 import SMTPConnection, { type SMTPConnectionConnectOptions } from 'nodemailer/lib/smtp-connection';
 import type { Resolve, toConnectionOptions } from '../server-options.ts';
+import { SessionError } from './command-channel.ts';
 
 /**
  * Private members of nodemailer's connection that {@link StrictConnection} uses. Nodemailer's
@@ -101,18 +102,22 @@ export class StrictConnection extends Connection {
 
   /**
    * Returns the socket and the extensions of the server. From now on this object neither reads the
-   * socket nor closes it. Bytes that the server has sent already are passed to the next reader.
+   * socket nor closes it.
+   *
+   * @throws SessionError if the server has sent more than its replies: a transaction would take it
+   *   for the reply to its first command
    */
   detach(): [socket: Socket, extensions: readonly string[]] {
     const { _socket: socket, _supportedExtensions: extensions } = this;
+    const unread = [...this._responseQueue, this._remainder].join('\n').trim();
+    if (unread !== '')
+      throw new SessionError('EPROTOCOL', `Unexpected reply: ${unread}`, { response: unread });
     socket.off('data', this._onSocketData);
     socket.off('error', this._onSocketError);
     socket.off('close', this._onSocketClose);
     socket.off('end', this._onSocketEnd);
     socket.off('timeout', this._onSocketTimeout);
     socket.setTimeout(0);
-    const unread = [...this._responseQueue, this._remainder].join('\r\n');
-    if (unread !== '') socket.unshift(Buffer.from(unread, 'latin1'));
     return [socket, extensions];
   }
 
