@@ -130,7 +130,7 @@ test('the end of the database thread is logged as fatal, and the process exits w
   const script = `
     import { watchFile } from 'node:fs';
     import { isMainThread, workerData } from 'node:worker_threads';
-    if (!isMainThread && workerData?.setup?.file) watchFile('${end}', { interval: 20 }, () => process.exit());`;
+    if (!isMainThread && workerData?.setup?.file) watchFile('${end}', { interval: 20 }, ({ ino }) => ino && process.exit());`;
   await using service = await serveAgainst(gmail, {
     ...KEYS,
     QUEUE_URL: `sqlite:${join(folder, 'queue.db')}`,
