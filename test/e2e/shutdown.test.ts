@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { open } from 'node:fs/promises';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type Running, run, serveAgainst } from '../helpers/process.ts';
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 import { API_KEY } from '../helpers/service.ts';
@@ -118,6 +119,33 @@ test('an unexpected error is logged as fatal without its message, and the proces
     err: { type: 'TypeError', stack: expect.stringContaining('at ') },
   });
   expect(service.output().out + service.output().err).not.toContain('quotes-a-secret');
+});
+
+test('the end of the database thread is logged as fatal, and the process exits with code 1', async () => {
+  await using gmail = await startSimulator();
+  const folder = await mkdtemp(join(tmpdir(), 'outtray-thread-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  // The worker threads run the script, too.
+  const end = join(folder, 'end');
+  const script = `
+    import { watchFile } from 'node:fs';
+    import { isMainThread, workerData } from 'node:worker_threads';
+    if (!isMainThread && workerData?.setup?.file) watchFile('${end}', { interval: 20 }, ({ ino }) => ino && process.exit());`;
+  await using service = await serveAgainst(gmail, {
+    ...KEYS,
+    QUEUE_URL: `sqlite:${join(folder, 'queue.db')}`,
+    NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}`,
+  });
+  await writeFile(end, '');
+  expect(await service.ended).toBe(1);
+  expect(lineOf(service, 'queue unavailable; requests are refused')).toMatchObject({
+    level: 'error',
+    reason: 'the database thread has ended',
+  });
+  expect(lineOf(service, 'unexpected error')).toMatchObject({
+    level: 'fatal',
+    err: { type: 'DatabaseThreadError' },
+  });
 });
 
 describe('a shutdown', () => {

@@ -186,6 +186,22 @@ test('tries a write every second after a failure, and reports failure and recove
   expect(reports).toEqual(['database or disk is full', null]);
 });
 
+test('tries a write a second after a failure although reads go on', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  fillDisk();
+  await expect(store.insert(big())).rejects.toMatchObject(UNAVAILABLE);
+  for (let i = 0; i < 3; i++) {
+    await vi.advanceTimersByTimeAsync(400);
+    await store.get('msg_1');
+  }
+  expect(transactions).toEqual([1, 1]);
+});
+
+test('rejects calls that are made while it closes', async () => {
+  const closing = database.close();
+  await Promise.all([expect(store.insert(aDelivery())).rejects.toMatchObject(UNAVAILABLE), closing]);
+});
+
 test('writes a shared value once for all its changes of a turn, and again after a failure', async () => {
   const sharedState = createSqliteSharedState(database);
   const shared = await sharedState.open('quota', () => ({ count: 0 }));

@@ -10,7 +10,10 @@ import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
 import { SqliteFileError } from '../../src/adapters/sqlite/sqlite-errors.ts';
 import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/worker/schema.ts';
+import { advance } from '../../src/core/delivery/delivery.ts';
+import { encodeContent, encodeRecord } from '../../src/core/delivery/delivery-codec.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
+import type { Unsettled } from '../../src/core/ports/delivery-store.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ot5-sqlite-'));
@@ -28,6 +31,12 @@ function open(file: string): Promise<Backend> {
     retainMs: 60_000,
     onAvailabilityChange() {},
   });
+}
+
+async function unsettledOf({ store }: Backend): Promise<Unsettled[]> {
+  const found: Unsettled[] = [];
+  for await (const delivery of store.unsettled()) found.push(delivery);
+  return found;
 }
 
 /** Returns the error of opening the file, or null. */
@@ -173,6 +182,71 @@ test('opens a file of the first schema with its messages and idempotency keys', 
   expect(await backend.idempotency.claim('responded', 'g', 'crm')).toEqual({ kind: 'mismatch' });
   expect(await backend.idempotency.claim('interrupted', 'f', 'crm')).toEqual({ kind: 'new', seed: 'seed' });
   await backend.close();
+});
+
+test('opens a file of the third schema with its messages, and changes them', async () => {
+  const file = newFile();
+  const error = {
+    code: 'connection_lost',
+    scope: 'message',
+    detail: 'Lost.',
+    hint: 'None.',
+    smtp: null,
+  } as const;
+  const queued = aDelivery();
+  const deferred = aDelivery({ status: 'deferred', revision: 3, error, nextAttemptAt: Date.now() + 60_000 });
+  const sent = aDelivery({ status: 'sent', revision: 3, content: null, finishedAt: 1 });
+  const db = new DatabaseSync(file);
+  migrate(db, file, MIGRATIONS.slice(0, 3));
+  const insert = db.prepare(
+    `INSERT INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, leaves_at, record)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  for (const delivery of [queued, deferred, sent]) {
+    const { id, owner, priority, createdAt, bytes, revision, status, account, content } = delivery;
+    const leavesAt = status === 'sent' ? Date.now() + 60_000 : null;
+    const columns = [id, owner, priority, createdAt, bytes, revision, status, account, leavesAt];
+    const { lastInsertRowid } = insert.run(...columns, encodeRecord(delivery));
+    if (content)
+      db.prepare('INSERT INTO contents VALUES (?, ?)').run(lastInsertRowid, encodeContent(content));
+  }
+  db.close();
+
+  const before = await open(file);
+  for (const delivery of [queued, deferred, sent])
+    expect(await before.store.get(delivery.id)).toEqual(delivery);
+  expect(before.store.freeBytes()).toBe(1e6 - queued.bytes - deferred.bytes);
+  const waiting = await unsettledOf(before);
+  expect(waiting.map(({ id, error }) => [id, error])).toEqual([
+    [queued.id, null],
+    [deferred.id, error],
+  ]);
+  const failed = advance(deferred, 'failed', { error, finishedAt: 2 });
+  expect(await before.store.update(deferred, failed)).toBe(true);
+  await before.close();
+  const after = await open(file);
+  expect(await after.store.get(deferred.id)).toEqual(failed);
+  expect(await unsettledOf(after)).toHaveLength(1);
+  await after.close();
+});
+
+test('removes the content of a settled message at the next start, if the process was killed before', async () => {
+  const file = newFile();
+  const delivery = aDelivery({ content: aMessage({ text: 'secret' }).content });
+  const first = await open(file);
+  await first.store.insert(delivery);
+  await first.close();
+  const db = new DatabaseSync(file);
+  db.prepare("UPDATE deliveries SET revision = 2, status = 'sent', state = ?").run(
+    '{"revision":2,"status":"sent"}',
+  );
+  db.close();
+
+  const again = await open(file);
+  expect(await again.store.get(delivery.id)).toMatchObject({ status: 'sent', content: null });
+  expect(again.store.freeBytes()).toBe(1e6);
+  await again.close();
+  expect(await readFile(file, 'latin1')).not.toContain('secret');
 });
 
 test('does not change the schema when a migration fails', () => {

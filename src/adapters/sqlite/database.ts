@@ -12,6 +12,8 @@ const TIDY_AFTER_MS = 250;
 /** Maximum wait of a deferred change for a write that it can be posted with, in ms. */
 const DEFER_MS = 20;
 
+const THREAD_ENDED = 'the database thread has ended';
+
 type ArgsOf<Procedure> = Procedure extends (onRollback: never, ...args: infer Args) => unknown ? Args : never;
 
 /**
@@ -138,9 +140,10 @@ export function createDatabase(
   /** Also repeats the deferred writes that have failed. */
   function scheduleProbe() {
     if (isClosing || isClosed) return;
-    clearTimeout(probe);
-    probe = setTimeout(() => enqueue('writes', 'writeProbe', [Date.now()]).catch(() => {}), PROBE_AFTER_MS);
-    probe.unref();
+    probe ??= setTimeout(() => {
+      probe = undefined;
+      enqueue('writes', 'writeProbe', [Date.now()]).catch(() => {});
+    }, PROBE_AFTER_MS).unref();
   }
 
   function scheduleTidying() {
@@ -154,13 +157,13 @@ export function createDatabase(
   port.on('close', () => {
     isClosed = true;
     stopTimers();
-    closed.resolve();
-    if (isClosing) return;
-    update({ ...state, failure: { reason: 'the database thread has ended', problem: null } });
     const lost = [posted.reads, posted.writes, waiting.reads, waiting.writes].flatMap((calls) =>
       calls.splice(0),
     );
-    for (const { reject } of lost) reject(unavailable(new Error('the database thread has ended')));
+    for (const { reject } of lost) reject(unavailable(new Error(THREAD_ENDED)));
+    closed.resolve();
+    if (isClosing) return;
+    update({ ...state, failure: { reason: THREAD_ENDED, problem: null } });
     onLost();
   });
 
