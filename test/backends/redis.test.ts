@@ -210,6 +210,37 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     await other.close();
   });
 
+  test('an id that is taken for a worker that does not come back is due for another instance', async () => {
+    const url = server.url(databases++);
+    const [one, other] = [
+      await openRedisBackend({ ...PATIENT, url }),
+      await openRedisBackend({ ...PATIENT, url }),
+    ];
+    const [first, second] = [aDelivery(), aDelivery()];
+    for (const delivery of [first, second]) await one.store.insert(delivery);
+    expect(await one.queue.take(NOW.channel, AbortSignal.timeout(2000))).toBe(first.id);
+    const canceled = advance(first, 'canceled', { finishedAt: 5 });
+    expect(await one.store.update(first, canceled, { kind: 'done' })).toBe(true);
+    expect(await other.queue.take(NOW.channel, AbortSignal.timeout(2000))).toBe(second.id);
+    await Promise.all([one.close(), other.close()]);
+  });
+
+  test('returns a taken delivery with its content, however large', async () => {
+    const { store, queue, close } = await open({});
+    for (const bytes of [1, 1e6]) {
+      const delivery = aDelivery();
+      if (delivery.content === null) throw new Error('the delivery has no content');
+      await store.insert({ ...delivery, content: { ...delivery.content, text: 'ö'.repeat(bytes / 2) } });
+      expect(await queue.take(delivery.account, AbortSignal.timeout(2000))).toBe(delivery.id);
+      const stored = await store.get(delivery.id);
+      expect([await store.getTaken(delivery.id), await store.getTaken(delivery.id)]).toEqual([
+        stored,
+        stored,
+      ]);
+    }
+    await close();
+  });
+
   test('removes an expired delivery from all of its keys', async () => {
     const { store, client, close } = await open({ retainMs: 50 });
     const delivery = aDelivery();

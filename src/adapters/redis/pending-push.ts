@@ -2,9 +2,9 @@ import { type Delivery, dueAfterMs } from '../../core/delivery/delivery.ts';
 import type { Priority } from '../../core/message/message.ts';
 
 /**
- * What is needed to push an id to the queue. It is stored in the same step as the change that makes
- * the push necessary, and removed in the same step as the push, so a crash between the two loses
- * nothing. An id that is pushed while it is taken is stored too.
+ * What is needed to push an id to the queue. It is stored when an id is pushed while it is taken,
+ * until the push is made after the id is done. Versions 0.1 and 0.2 stored it with every delivery
+ * that was to be pushed.
  */
 export interface PendingPush {
   readonly channel: string;

@@ -81,19 +81,17 @@ export function createCallJoiner(): (
       a.name < b.name ? -1 : 1,
     );
     const header = groups.flatMap((group) =>
-      group.flatMap(({ script, args }, i) => [
-        scripts.indexOf(script) + 1,
-        script.keys,
-        args.length - script.keys,
-        i === 0 ? 1 : 0,
-      ]),
+      group.flatMap(({ script, args }, i) => {
+        const values = args.length - script.keys;
+        return [scripts.indexOf(script) + 1, script.keys, values >> 8, values & 0xff, i === 0 ? 1 : 0];
+      }),
     );
     const keys = calls.flatMap(({ script, args }) => args.slice(0, script.keys));
     const values = calls.flatMap(({ script, args }) => args.slice(script.keys));
     const script = { ...join(scripts), keys: keys.length };
     const results = (await evalScript(redis, {
       script,
-      args: [...keys, calls.length, ...header, ...values],
+      args: [...keys, Buffer.from(header), ...values],
     })) as unknown[];
     let at = 0;
     return groups.map((group) =>
@@ -108,22 +106,25 @@ export function createCallJoiner(): (
 /**
  * The script depends only on the set of scripts, not on how often and in which order they run.
  *
- * KEYS: those of all calls. ARGV: number of calls; for each call the index of its script, its
- * numbers of keys and values, and 1 if it begins a group; then the values of all calls.
+ * KEYS: those of all calls. ARGV: five bytes for each call, which are the index of its script, its
+ * number of keys, its number of values (two bytes), and 1 if it begins a group; then the values of
+ * all calls.
  */
 function joinScripts(name: string, scripts: readonly Script[]): Script {
   const steps = scripts.map(({ lua }) => `function(KEYS, ARGV, previous) ${lua}\nend`);
-  const conditions = scripts.map(({ continuesIf = 'true' }) => `function(result) return ${continuesIf} end`);
+  const conditions = scripts.flatMap(({ continuesIf }, i) =>
+    continuesIf ? [`[${i + 1}] = function(result) return ${continuesIf} end`] : [],
+  );
   const lua = `
     local scripts = { ${steps.join(', ')} }
-    local continues = { ${conditions.join(', ')} }
-    local count = tonumber(ARGV[1])
-    local key, value = 1, 2 + 4 * count
+    local conditions = { ${conditions.join(', ')} }
+    local header = ARGV[1]
+    local key, value = 1, 2
     local results, previous, group, isStopped = {}, nil, 0, false
-    for i = 1, count do
-      local at = 4 * i - 2
-      local index, keys, values = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-      if ARGV[at + 3] == '1' then
+    for i = 1, #header / 5 do
+      local index, keys, high, low, begins = string.byte(header, 5 * i - 4, 5 * i)
+      local values = 256 * high + low
+      if begins == 1 then
         if group == 1 and isStopped then break end
         group, isStopped, previous = group + 1, false, nil
       end
@@ -134,7 +135,7 @@ function joinScripts(name: string, scripts: readonly Script[]): Script {
         )
         if type(result) == 'table' and result.err then return result end
         results[i], previous = result or false, result
-        isStopped = not continues[index](result)
+        isStopped = conditions[index] ~= nil and not conditions[index](result)
       end
       key, value = key + keys, value + values
     end

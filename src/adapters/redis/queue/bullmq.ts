@@ -37,10 +37,11 @@ const EMPTY_JOB: Omit<JobJson, 'id' | 'opts' | 'timestamp'> = {
   stalledCounter: 0,
 };
 
-/** The next due job. Without one, the time at which one will be due; null if none is known. */
-export type NextJob =
-  | { readonly id: string; readonly priority: Priority }
-  | { readonly id: null; readonly dueAt: number | null };
+/** A job that was taken. */
+export interface TakenJob {
+  readonly id: string;
+  readonly priority: Priority;
+}
 
 /**
  * One BullMQ queue: the ids of one channel. A job is an id and nothing else.
@@ -66,12 +67,12 @@ export interface BullMqQueue {
   /**
    * Removes an id that is taken with the token; does nothing otherwise.
    *
-   * @param takesNext whether to take the next due id with the same token: see {@link parseNext}
+   * @param takesNext whether to take the next due id with the same token: see {@link parseTaken}
    */
   finish(id: string, token: string, takesNext: boolean): Call;
   /** Removes an id that waits; does nothing if it is taken. */
   remove(id: string): Call;
-  /** Takes the next due id: see {@link parseNext}. */
+  /** Takes the next due id: see {@link parseTaken}. */
   take(token: string): Call;
   /** Returns an id that is taken with the token to the queue, due later; does nothing otherwise. */
   delay(id: string, token: string, dueAt: number): Call;
@@ -191,10 +192,13 @@ function toQueue(
   };
 }
 
-/** Reads the result of {@link BullMqQueue.take}, or of a `finish` that takes the next id. */
-export function parseNext(result: unknown): NextJob {
-  const [job, id, , dueAt] = Array.isArray(result) ? result : [];
-  if (typeof id !== 'string') return { id: null, dueAt: dueAt > 0 ? Number(dueAt) : null };
+/**
+ * Reads the result of {@link BullMqQueue.take}, or of a `finish` that takes the next id. Null if
+ * none was due.
+ */
+export function parseTaken(result: unknown): TakenJob | null {
+  const [job, id] = Array.isArray(result) ? result : [];
+  if (typeof id !== 'string') return null;
   const priority = job[job.indexOf('priority') + 1];
   return { id, priority: Number(priority) === PRIORITIES.high ? 'high' : 'normal' };
 }

@@ -1,4 +1,3 @@
-import type { Delivery } from '../../../core/delivery/delivery.ts';
 import type { Priority } from '../../../core/message/message.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
@@ -9,8 +8,8 @@ export interface Lease {
   readonly queue: BullMqQueue;
   readonly token: string;
   readonly priority: Priority;
-  /** The delivery, as it was when the id was taken, until it is read. */
-  delivery: Delivery | null;
+  /** Record and content of the delivery, as they were when the id was taken, until they are read. */
+  delivery: readonly [record?: Buffer | null, content?: Buffer | null];
 }
 
 /**

@@ -7,7 +7,7 @@ import { KEYS, PREFIX } from '../keys.ts';
 import type { PendingPush } from '../pending-push.ts';
 import type { QueueSteps, Step } from '../steps.ts';
 import { decodeStored } from '../stored-delivery.ts';
-import { type BullMqQueue, connectBullMq, type NextJob, parseNext } from './bullmq.ts';
+import { type BullMqQueue, connectBullMq, parseTaken, type TakenJob } from './bullmq.ts';
 import { type Consumer, createConsumer, type Fetched } from './consumer.ts';
 import { createLeases } from './leases.ts';
 import { startPushRecovery } from './push-recovery.ts';
@@ -85,7 +85,7 @@ export async function openRedisQueue(
   async function next(queue: BullMqQueue): Promise<Fetched> {
     const token = `${connection.instance}:${tokens++}`;
     const [results = []] = await connection.runAtomically([queue.take(token), readTaken(queue)]);
-    return toFetched(queue, token, parseNext(results[0]), results[1]);
+    return toFetched(queue, token, parseTaken(results[0]), results[1]);
   }
 
   function readTaken({ keys }: BullMqQueue): Call {
@@ -94,12 +94,12 @@ export async function openRedisQueue(
   }
 
   /** Stores the lease of an id that was taken, with what {@link READ_TAKEN} returned. */
-  function toFetched(queue: BullMqQueue, token: string, job: NextJob, read: unknown): Fetched {
-    const [due, dueAt, record, content] = read as readonly [number, Buffer, Buffer?, Buffer?];
+  function toFetched(queue: BullMqQueue, token: string, job: TakenJob | null, read: unknown): Fetched {
+    const [due, dueAt, ...delivery] = read as readonly [number, Buffer, Buffer?, Buffer?];
     const left = { left: due, dueAt: dueAt.length > 0 ? Number(dueAt) : null };
-    if (job.id === null) return { id: null, ...left };
+    if (job === null) return { id: null, ...left };
     const wasLeased = leases.get(job.id) !== undefined;
-    leases.set(job.id, { queue, token, priority: job.priority, delivery: decodeStored(record, content) });
+    leases.set(job.id, { queue, token, priority: job.priority, delivery });
     // A leased id comes back if its lock was lost. A worker here still handles it, so it only gets a
     // new lock.
     return wasLeased ? { id: null, left: due + 1, dueAt: null } : { id: job.id, ...left };
@@ -166,7 +166,7 @@ export async function openRedisQueue(
       calls: [queue.finish(id, lease.token, true), readTaken(queue), removal],
       complete([job, read, pushed]) {
         complete(pushed);
-        endFetch(toFetched(queue, lease.token, parseNext(job), read));
+        endFetch(toFetched(queue, lease.token, parseTaken(job), read));
       },
     };
   }
@@ -239,9 +239,10 @@ export async function openRedisQueue(
     },
     readTaken(id) {
       const lease = leases.get(id);
-      const delivery = lease?.delivery ?? null;
-      if (lease) lease.delivery = null;
-      return delivery;
+      if (!lease) return null;
+      const [record, content] = lease.delivery;
+      lease.delivery = [];
+      return decodeStored(record, content);
     },
     async close() {
       pushRecovery.stop();

@@ -20,7 +20,9 @@ export const INSERT: Script = {
     redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'bytes', ARGV[3], 'record', ARGV[4], 'content', ARGV[5])
     redis.call('SADD', KEYS[2], ARGV[1])
     redis.call('ZADD', KEYS[4], 0, ARGV[6])
-    return { 'done', redis.call('HINCRBY', KEYS[3], 'messages', 1), redis.call('HINCRBY', KEYS[3], 'bytes', ARGV[3]) }
+    messages, bytes = messages + 1, bytes + ARGV[3]
+    redis.call('HSET', KEYS[3], 'messages', messages, 'bytes', string.format('%.0f', bytes))
+    return { 'done', messages, bytes }
   `,
 };
 
@@ -34,8 +36,8 @@ export const INSERT: Script = {
  *   `settled`: 9: epoch ms at which it expires, 10: the same in ms from now, 11: 1 to delete the
  *   content;
  *   `reopened`: 9 and 10: maximum messages and bytes. Fails if there is no capacity.
- * Returns `changed` (another revision is stored), `full` or `done`, then the usage unless the
- * delivery is unsettled before and after.
+ * Returns `changed` (another revision is stored), `full` or `done`, then the usage if it is `full`
+ * or has changed.
  */
 export const UPDATE: Script = {
   name: 'outtrayUpdate',
@@ -43,35 +45,32 @@ export const UPDATE: Script = {
   continuesIf: "result[1] == 'done'",
   lua: `
     local id, member, transition = ARGV[1], ARGV[5], ARGV[8]
-    local function respond(outcome)
-      local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
-      return { outcome, tonumber(usage[1] or 0), tonumber(usage[2] or 0) }
+    local result = { 'done' }
+    local function count(messages, bytes)
+      result[2] = redis.call('HINCRBY', KEYS[3], 'messages', messages)
+      result[3] = redis.call('HINCRBY', KEYS[3], 'bytes', bytes)
     end
     local stored = redis.call('HMGET', KEYS[1], 'revision', 'bytes')
     if stored[1] ~= ARGV[2] then return { 'changed' } end
     local bytes = stored[2]
     if transition == 'settled' then
-      if redis.call('SREM', KEYS[2], id) == 1 then
-        redis.call('HINCRBY', KEYS[3], 'messages', -1)
-        redis.call('HINCRBY', KEYS[3], 'bytes', -bytes)
-      end
+      if redis.call('SREM', KEYS[2], id) == 1 then count(-1, -bytes) end
       redis.call('ZADD', KEYS[4], ARGV[9], member)
       redis.call('HDEL', KEYS[5], id)
       if ARGV[11] == '1' then redis.call('HDEL', KEYS[1], 'content') end
       redis.call('PEXPIRE', KEYS[1], ARGV[10])
     elseif transition == 'reopened' then
-      local full = respond('full')
+      local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
+      local full = { 'full', tonumber(usage[1] or 0), tonumber(usage[2] or 0) }
       if full[2] >= tonumber(ARGV[9]) or full[3] + bytes > tonumber(ARGV[10]) then return full end
       redis.call('SADD', KEYS[2], id)
-      redis.call('HINCRBY', KEYS[3], 'messages', 1)
-      redis.call('HINCRBY', KEYS[3], 'bytes', bytes)
+      count(1, bytes)
       redis.call('ZREM', KEYS[4], member)
       redis.call('PERSIST', KEYS[1])
     end
     redis.call('HSET', KEYS[1], 'revision', ARGV[3], 'record', ARGV[4])
     if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
-    if transition == 'open' then return { 'done' } end
-    return respond('done')
+    return result
   `,
 };
 
