@@ -1,15 +1,26 @@
+/** Maximum number of formatted seconds that are kept. */
+const MAX_SECONDS = 1000;
+
 /**
- * The second formatted last, without its fraction. Most calls share it, and formatting a date is
- * slow.
+ * Seconds formatted before, without their fractions, by epoch ms. Most calls share a few, and
+ * formatting a date is slow.
  */
-let lastSecond = { at: Number.NaN, text: '' };
+const seconds = new Map<number, string>();
 
 /** Formats epoch milliseconds as ISO 8601 in UTC. */
 export function toIso(at: number): string {
   const ms = at % 1000;
-  if (lastSecond.at !== at - ms)
-    lastSecond = { at: at - ms, text: new Date(at - ms).toISOString().slice(0, -4) };
-  return `${lastSecond.text}${String(ms).padStart(3, '0')}Z`;
+  return `${formatSecond(at - ms)}${String(ms).padStart(3, '0')}Z`;
+}
+
+function formatSecond(at: number): string {
+  let text = seconds.get(at);
+  if (text === undefined) {
+    text = new Date(at).toISOString().slice(0, -4);
+    if (seconds.size >= MAX_SECONDS) seconds.clear();
+    seconds.set(at, text);
+  }
+  return text;
 }
 
 /** As {@link toIso}; null stays null. */
