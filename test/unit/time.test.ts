@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { toIso } from '../../src/http/presenters/time.ts';
+import { toIso } from '../../src/core/time.ts';
 
 test('times are formatted as Date formats them, however many there are', () => {
   const at = fc.oneof(fc.integer({ min: 0, max: 4_102_444_800_000 }), fc.integer({ min: 0, max: 5000 }));

@@ -1,6 +1,6 @@
 import type { Delivery, Status } from '../../core/delivery/delivery.ts';
 import type { Address } from '../../core/message/address.ts';
-import { toIso, toIsoOrNull } from '../presenters/time.ts';
+import { toIso, toIsoOrNull } from '../../core/time.ts';
 import type { Email, EmailEntry } from './schemas.ts';
 
 /** The event of Resend for each status: https://resend.com/docs/dashboard/emails/introduction. */
