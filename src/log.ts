@@ -2,6 +2,7 @@ import { type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
 import type { DeliveryError } from './core/delivery/delivery.ts';
 import type { Events } from './core/events.ts';
 import type { Notice } from './core/ports/outbox.ts';
+import { toIso } from './core/time.ts';
 import { openLogOutput } from './log-output.ts';
 
 /**
@@ -17,7 +18,7 @@ export function createLogger(level: NonNullable<LoggerOptions['level']>): Logger
 }
 
 function timestamp(): string {
-  return `,"time":"${new Date().toISOString()}"`;
+  return `,"time":"${toIso(Date.now())}"`;
 }
 
 /**

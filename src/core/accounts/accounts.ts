@@ -80,17 +80,15 @@ export interface AccountsOptions {
 export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: AccountsOptions): Accounts {
   const [first] = senders;
   if (!first) throw new Error('at least one account is required');
-  const owned = senders.map(
-    ({ account, from, aliases }) => new Set([account.user, from.email, ...aliases].map(toMailboxKey)),
-  );
+  const byUser = new Map(senders.map((sender) => [toMailboxKey(sender.account.user), sender]));
+  const owners = toOwners(senders);
 
-  function ownersOf(email: string): Sender[] {
-    const key = toMailboxKey(email);
-    return senders.filter((_sender, i) => owned[i]?.has(key));
+  function ownersOf(email: string): readonly Sender[] {
+    return owners.get(toMailboxKey(email)) ?? [];
   }
 
   function senderOf(user: string): Sender {
-    const sender = senders.find(({ account }) => toMailboxKey(account.user) === toMailboxKey(user));
+    const sender = byUser.get(toMailboxKey(user));
     if (!sender) {
       const known = senders.map(({ account }) => account.user).join(', ');
       throw new AppError('not_found', { detail: `There is no account ${user}. The accounts are: ${known}.` });
@@ -110,12 +108,12 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
     defaultFrom: first.from,
     route(message, { test }) {
       const { from } = message.envelope;
-      const owners = ownersOf(from.email);
-      const ready = owners.filter(({ account }) => !account.isPaused);
-      const sender = test ? sandbox() : (withMostLeft(ready, message.priority) ?? owners[0] ?? first);
+      const owning = ownersOf(from.email);
+      const ready = owning.filter(({ account }) => !account.isPaused);
+      const sender = test ? sandbox() : (withMostLeft(ready, message.priority) ?? owning[0] ?? first);
       if (sender === null) throw new Error('a test key is in use without a sandbox');
       const account = sender.account.user;
-      if (owners.length > 0 || fromPolicy === 'allow') return { message, account };
+      if (owning.length > 0 || fromPolicy === 'allow') return { message, account };
       if (fromPolicy === 'rewrite') return { message: rewriteFrom(message, first.from), account };
       throw senderNotAllowed(from.email);
     },
@@ -144,6 +142,17 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
       return account.status();
     },
   };
+}
+
+/** The senders of each address, in their order, by mailbox key. */
+function toOwners(senders: readonly Sender[]): ReadonlyMap<string, readonly Sender[]> {
+  const owners = new Map<string, Sender[]>();
+  for (const sender of senders) {
+    const { account, from, aliases } = sender;
+    for (const key of new Set([account.user, from.email, ...aliases].map(toMailboxKey)))
+      owners.set(key, [...(owners.get(key) ?? []), sender]);
+  }
+  return owners;
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { AccountStatus } from '../../core/accounts/account-status.ts';
 import type { LimitStatus } from '../../core/quota.ts';
+import { toIso, toIsoOrNull } from '../../core/time.ts';
 import type { AccountResource } from '../schemas/account.ts';
-import { toIso, toIsoOrNull } from './time.ts';
 
 /** The resource of a sending account. */
 export function toAccountResource({ user, pause, quota, connections }: AccountStatus): AccountResource {

@@ -4,8 +4,8 @@ import { ERRORS } from '../../core/errors.ts';
 import type { Preview } from '../../core/intake/intake.ts';
 import type { Durability } from '../../core/ports/backend.ts';
 import type { Tombstone } from '../../core/ports/delivery-store.ts';
+import { toIso, toIsoOrNull } from '../../core/time.ts';
 import type { DroppedMessage, MessageResource, PreviewResource } from '../schemas/message.ts';
-import { toIso, toIsoOrNull } from './time.ts';
 
 /**
  * The message resource of a delivery: snake_case, times in ISO 8601, fields in the order of the

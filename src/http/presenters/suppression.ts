@@ -1,6 +1,6 @@
 import type { Suppression } from '../../core/ports/suppression-store.ts';
+import { toIso } from '../../core/time.ts';
 import type { SuppressionResource } from '../schemas/suppression.ts';
-import { toIso } from './time.ts';
 
 /** The resource of a suppressed address. */
 export function toSuppressionResource({

@@ -31,7 +31,7 @@ export function observeRequest(
   activeRequests.set(socket, request);
   // Unlike Fastify's onResponse, `close` is also emitted if the client disconnects before the
   // response.
-  reply.raw.once('close', () => {
+  reply.raw.on('close', () => {
     if (activeRequests.get(socket) === request) activeRequests.delete(socket);
     logRequest(logger, request, reply, address);
   });

@@ -67,7 +67,8 @@ function framingError({ headers, httpVersion }: IncomingMessage): string | null 
 
 /** RFC 9112, section 3.2, and RFC 9110, section 5.3. */
 function headerError({ headers, rawHeaders, httpVersion }: IncomingMessage): string | null {
-  const repeated = repeatedHeader(rawHeaders);
+  // Node merges repeated headers. If it merged none, none is repeated.
+  const repeated = Object.keys(headers).length * 2 === rawHeaders.length ? null : repeatedHeader(rawHeaders);
   if (repeated !== null) return `The ${repeated} header is repeated: send it once.`;
   const { host } = headers;
   if (host === undefined) return httpVersion === '1.1' ? 'The Host header is missing.' : null;

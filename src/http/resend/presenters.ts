@@ -1,7 +1,7 @@
 import type { Delivery, Status } from '../../core/delivery/delivery.ts';
 import type { Address } from '../../core/message/address.ts';
 import type { BodyText } from '../../core/message/body-text.ts';
-import { toIso, toIsoOrNull } from '../presenters/time.ts';
+import { toIso, toIsoOrNull } from '../../core/time.ts';
 import type { Email, EmailEntry } from './schemas.ts';
 
 /** The event of Resend for each status: https://resend.com/docs/dashboard/emails/introduction. */
