@@ -1,14 +1,14 @@
 import { globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** How a module names the file of a worker thread: as a URL beside itself. */
-const WORKER_URL = /new URL\(\s*[`'"]\.\/([\w-]+)[^)]*\)?[^)]*import\.meta\.url\)/g;
+/** How a module names the file of a worker thread: as a URL from its own folder. */
+const WORKER_URL = /new URL\(\s*[`'"]\.\/([\w/-]+)[^)]*\)?[^)]*import\.meta\.url\)/g;
 
 /**
  * Finds the files of worker threads. No import leads to them, so each needs an entry of its own.
  *
- * @returns Path of each file by its name, without the extension
- * @throws {Error} If two files have the same name: the bundle has one folder for all
+ * @returns Path of each file by its path in the URL, without the extension
+ * @throws {Error} If two files have the same path in a URL: the bundle has one folder for all
  */
 export function findWorkers(src: string): Record<string, string> {
   const found: Record<string, string> = {};
