@@ -1,47 +1,18 @@
-import {
-  type IRedisClient,
-  type JobJson,
-  type MinimalJob,
-  QueueKeys,
-  RedisConnection,
-  RedisQueueBackend,
-  type WorkerOptions,
-} from 'bullmq';
+import { type IRedisClient, QueueKeys, RedisConnection, RedisQueueBackend, type WorkerOptions } from 'bullmq';
 import type { Priority } from '../../../core/message/message.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument, Call, Script } from '../connection/scripts.ts';
 import { PREFIX } from '../keys.ts';
 
 /** BullMQ's priorities: lower goes first, and a job without one would go before all others. */
-const PRIORITIES: Readonly<Record<Priority, number>> = { high: 1, normal: 2 };
+export const PRIORITIES: Readonly<Record<Priority, number>> = { high: 1, normal: 2 };
 /**
  * BullMQ's event stream is not used. It is trimmed to about this length, but keeps a hundred at
  * least.
  */
 const MAX_EVENTS = 1;
-/** Indexes of the time and of the packed options among the arguments of `moveToFinished`. */
-const FINISH_TIME_INDEX = 15;
-const FINISH_OPTIONS_INDEX = 21;
 /** Maximum number of times an id may be reclaimed: the queue never fails a message. */
 const MAX_RECLAIMS = Number.MAX_SAFE_INTEGER;
-
-/** What BullMQ's job holds besides the id. */
-const EMPTY_JOB: Omit<JobJson, 'id' | 'opts' | 'timestamp'> = {
-  name: '',
-  data: '{}',
-  progress: 0,
-  attemptsMade: 0,
-  attemptsStarted: 0,
-  failedReason: '',
-  returnvalue: '',
-  stalledCounter: 0,
-};
-
-/** A job that was taken. */
-export interface TakenJob {
-  readonly id: string;
-  readonly priority: Priority;
-}
 
 /**
  * One BullMQ queue: the ids of one channel. A job is an id and nothing else.
@@ -58,22 +29,15 @@ export interface BullMqQueue {
   /** The channel, encoded for use in a key. */
   readonly name: string;
   readonly keys: Readonly<
-    Record<'active' | 'delayed' | 'marker' | 'prioritized' | 'stalled' | 'stalled-check' | 'wait', string>
+    Record<
+      'active' | 'delayed' | 'marker' | 'pc' | 'prioritized' | 'stalled' | 'stalled-check' | 'wait',
+      string
+    >
   >;
   /** Returns the key of an id's job. */
   job(id: string): string;
-  /** Adds an id, unless the queue has it already. */
-  add(id: string, priority: Priority, dueAt: number): Call;
-  /**
-   * Removes an id that is taken with the token; does nothing otherwise.
-   *
-   * @param takesNext whether to take the next due id with the same token: see {@link parseTaken}
-   */
-  finish(id: string, token: string, takesNext: boolean): Call;
   /** Removes an id that waits; does nothing if it is taken. */
   remove(id: string): Call;
-  /** Takes the next due id: see {@link parseTaken}. */
-  take(token: string): Call;
   /** Returns an id that is taken with the token to the queue, due later; does nothing otherwise. */
   delay(id: string, token: string, dueAt: number): Call;
   /** Undoes a take with the token: the id goes ahead of other ids of its priority. */
@@ -134,42 +98,13 @@ function toQueue(
     return dueAt > now ? Math.ceil(dueAt) - Math.floor(now) : 0;
   }
 
-  /**
-   * Arguments of `moveToFinished`. The time is that of the shared clock, not of the instance: if
-   * its wall clock jumps or is wrong, messages would be due early, or hours late.
-   */
-  function finishArgs(id: string, token: string, takesNext: boolean): unknown[] {
-    const args = backend.moveToCompletedArgs({ id, opts: {} } as MinimalJob, null, true, token, takesNext);
-    return args.with(FINISH_TIME_INDEX, Math.floor(clock.now()));
-  }
-
   return {
     name,
     keys: backend.keys as unknown as BullMqQueue['keys'],
     job: (id) => backend.toKey(id),
-    add(id, priority, dueAt) {
-      const timestamp = Math.floor(clock.now());
-      const opts = { priority: PRIORITIES[priority], delay: delayUntil(dueAt) };
-      return captureCall(findScript, (recorder) =>
-        backend.addJobToTransaction(recorder, { ...EMPTY_JOB, id, opts, timestamp }, id),
-      );
-    },
-    finish(id, token, takesNext) {
-      const args = finishArgs(id, token, takesNext);
-      return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'moveToFinished', args));
-    },
     remove(id) {
       const args = [backend.toKey(id), backend.toKey('repeat'), id, 0, backend.toKey('')];
       return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'removeJob', args));
-    },
-    take(token) {
-      const { wait, active, prioritized, events, stalled, limiter, delayed, paused, meta, pc, marker } =
-        backend.keys;
-      const keys = [wait, active, prioritized, events, stalled, limiter, delayed, paused, meta, pc, marker];
-      // The options of `moveToFinished` include those of `moveToActive`.
-      const options = finishArgs('', token, true)[FINISH_OPTIONS_INDEX];
-      const args = [...keys, backend.toKey(''), Math.floor(clock.now()), options];
-      return captureCall(findScript, (recorder) => backend.execCommand(recorder, 'moveToActive', args));
     },
     delay(id, token, dueAt) {
       const args = backend.moveToDelayedArgs(id, Math.floor(clock.now()), token, delayUntil(dueAt), {
@@ -190,17 +125,6 @@ function toQueue(
       );
     },
   };
-}
-
-/**
- * Reads the result of {@link BullMqQueue.take}, or of a `finish` that takes the next id. Null if
- * none was due.
- */
-export function parseTaken(result: unknown): TakenJob | null {
-  const [job, id] = Array.isArray(result) ? result : [];
-  if (typeof id !== 'string') return null;
-  const priority = job[job.indexOf('priority') + 1];
-  return { id, priority: Number(priority) === PRIORITIES.high ? 'high' : 'normal' };
 }
 
 /** Captures the script call that BullMQ would send, without sending it. */

@@ -1,39 +1,104 @@
 import type { Script } from '../connection/scripts.ts';
 
-/**
- * Completes a push in the same step as BullMQ's script that added the id. Keeps each id in one
- * channel only, and stores the push as pending if the id is taken, so that it is due again once it
- * is done.
+/*
+ * PUSH, ENQUEUE_NEW, FINISH and TAKE do on BullMQ's keys what its scripts addPrioritizedJob,
+ * addDelayedJob, moveToFinished and moveToActive do, without what Outtray has no use for: events,
+ * markers, parents, rate limits, deduplication and metrics. Instances that use BullMQ's scripts can
+ * run beside.
  *
- * KEYS: the channels, the pending pushes, the id's job, and `active`, `prioritized` and `delayed`
- * of its channel.
- * ARGV: id, channel, pending push, prefix of BullMQ's keys, pub/sub channel and message to publish.
+ * Scores of `prioritized` are priority * 2^32 + count; of `delayed`, epoch ms * 4096 + count.
+ */
+
+/** Defines `addDue`, which makes an id due. */
+const ADD_DUE = `
+  local function addDue(prioritized, counter, priority, id)
+    redis.call('ZADD', prioritized, priority * 0x100000000 + redis.call('INCR', counter) % 0x100000000, id)
+  end
+`;
+
+/** Defines `enqueue`, which adds an id that the queue does not have. */
+const ENQUEUE = `
+  ${ADD_DUE}
+  local function enqueue(id, job, prioritized, delayed, counter, priority, now, dueAt)
+    local delay = math.max(0, dueAt - now)
+    redis.call(
+      'HSET', job, 'name', '', 'data', '{}', 'opts', '{"priority":' .. priority .. '}',
+      'timestamp', now, 'delay', string.format('%.0f', delay), 'priority', priority
+    )
+    if delay == 0 then return addDue(prioritized, counter, priority, id) end
+    local max = (dueAt + 1) * 4096 - 1
+    local last = redis.call('ZREVRANGEBYSCORE', delayed, max, dueAt * 4096, 'WITHSCORES', 'LIMIT', 0, 1)
+    redis.call('ZADD', delayed, math.min((last[2] or dueAt * 4096 - 1) + 1, max), id)
+  end
+`;
+
+/**
+ * Enqueues the id of a new delivery.
+ *
+ * KEYS: the channels, the id's job, `prioritized`, `delayed` and `pc` of its channel.
+ * ARGV: id, channel, priority, epoch ms now and when it is due (0: now), pub/sub channel and message
+ * to publish.
+ */
+export const ENQUEUE_NEW: Script = {
+  name: 'outtrayEnqueueNew',
+  keys: 5,
+  lua: `
+    ${ENQUEUE}
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+    enqueue(ARGV[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[3], ARGV[4], tonumber(ARGV[5]))
+    redis.call('PUBLISH', ARGV[6], ARGV[7])
+  `,
+};
+
+/**
+ * Enqueues an id, unless the queue has it already. Keeps each id in one channel only, and stores
+ * the push as pending if the id is taken, so that it is due again once it is done.
+ *
+ * KEYS: the channels, the id's job, `prioritized`, `delayed` and `pc` of its channel, `active`, the
+ * pending pushes.
+ * ARGV: as above, then the pending push and the prefix of BullMQ's keys.
  * Returns 1 if the id may be due now, else 0.
  */
-export const COMPLETE_PUSH: Script = {
-  name: 'outtrayEnter',
-  keys: 6,
+export const PUSH: Script = {
+  name: 'outtrayPush',
+  keys: 7,
   lua: `
+    ${ENQUEUE}
     local id, channel = ARGV[1], ARGV[2]
-    if redis.call('EXISTS', KEYS[3]) == 0 then
-      return redis.error_reply('ERR the id was not added')
-    end
     local other = redis.call('HGET', KEYS[1], id)
-    if other and other ~= channel and redis.call('EXISTS', ARGV[4] .. ':' .. other .. ':' .. id) == 1 then
-      redis.call('ZREM', KEYS[5], id)
-      redis.call('ZREM', KEYS[6], id)
-      redis.call('DEL', KEYS[3])
-      redis.call('HSET', KEYS[2], id, ARGV[3])
+    if other and other ~= channel and redis.call('EXISTS', ARGV[9] .. ':' .. other .. ':' .. id) == 1 then
+      redis.call('HSET', KEYS[7], id, ARGV[8])
       return 0
     end
     redis.call('HSET', KEYS[1], id, channel)
-    if redis.call('LPOS', KEYS[4], id) then
-      redis.call('HSET', KEYS[2], id, ARGV[3])
+    if redis.call('EXISTS', KEYS[2]) == 0 then
+      enqueue(id, KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[3], ARGV[4], tonumber(ARGV[5]))
+    elseif redis.call('LPOS', KEYS[6], id) then
+      redis.call('HSET', KEYS[7], id, ARGV[8])
       return 0
     end
-    redis.call('HDEL', KEYS[2], id)
-    redis.call('PUBLISH', ARGV[5], ARGV[6])
+    redis.call('HDEL', KEYS[7], id)
+    redis.call('PUBLISH', ARGV[6], ARGV[7])
     return 1
+  `,
+};
+
+/**
+ * Removes an id that is taken with a token. Does nothing if it is not.
+ *
+ * KEYS: the id's job and its lock, `active`, the channels, the pending pushes.
+ * ARGV: id, token, 1 if no push of the id can be pending.
+ * Returns the pending push if the id was pushed while it was taken.
+ */
+export const FINISH: Script = {
+  name: 'outtrayFinish',
+  keys: 5,
+  lua: `
+    local id = ARGV[1]
+    if redis.call('GET', KEYS[2]) ~= ARGV[2] or redis.call('LREM', KEYS[3], -1, id) == 0 then return false end
+    redis.call('DEL', KEYS[1], KEYS[2])
+    redis.call('HDEL', KEYS[4], id)
+    return ARGV[3] ~= '1' and redis.call('HGET', KEYS[5], id)
   `,
 };
 
@@ -51,6 +116,61 @@ export const COMPLETE_REMOVAL: Script = {
     if redis.call('EXISTS', KEYS[3]) == 1 then return false end
     if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
     return redis.call('HGET', KEYS[2], ARGV[1])
+  `,
+};
+
+/**
+ * Takes the next due id, as BullMQ's `moveToActive` does, and reads its delivery.
+ *
+ * KEYS: `wait`, `active`, `prioritized`, `delayed` and `pc` of the channel.
+ * ARGV: prefix of job keys, epoch ms, token, lifetime of the lock in ms, prefix of delivery keys,
+ * maximum bytes of content to return.
+ * Returns the number of ids that are still due; epoch ms at which the next waiting id is due, empty
+ * if there is none or an id was taken; the id and its priority, if one was taken; record and
+ * content, unless there is no delivery or its content is too large.
+ */
+export const TAKE: Script = {
+  name: 'outtrayTake',
+  keys: 5,
+  isBinary: true,
+  lua: `
+    ${ADD_DUE}
+    local prefix, now = ARGV[1], tonumber(ARGV[2])
+    local due = redis.call('ZRANGEBYSCORE', KEYS[4], 0, (now + 1) * 4096 - 1, 'LIMIT', 0, 1000)
+    if #due > 0 then
+      redis.call('ZREM', KEYS[4], unpack(due))
+      for _, id in ipairs(due) do
+        addDue(KEYS[3], KEYS[5], tonumber(redis.call('HGET', prefix .. id, 'priority') or 2), id)
+        redis.call('HSET', prefix .. id, 'delay', 0)
+      end
+    end
+    local id = redis.call('RPOPLPUSH', KEYS[1], KEYS[2])
+    local priority
+    local left = 0
+    if id then
+      priority = redis.call('HGET', prefix .. id, 'priority')
+      left = redis.call('LLEN', KEYS[1])
+    else
+      local first = redis.call('ZPOPMIN', KEYS[3])
+      if not first[1] then
+        local next = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
+        return { 0, next[2] and string.format('%.0f', math.floor(next[2] / 4096)) or '' }
+      end
+      id = first[1]
+      priority = math.floor(first[2] / 0x100000000)
+      redis.call('LPUSH', KEYS[2], id)
+    end
+    redis.call('SET', prefix .. id .. ':lock', ARGV[3], 'PX', ARGV[4])
+    local found = { redis.call('ZCARD', KEYS[3]) + left, '', id, tonumber(priority or 2) }
+    if found[1] == 0 then
+      local next = redis.call('ZRANGE', KEYS[4], 0, 0, 'WITHSCORES')
+      if next[2] then found[2] = string.format('%.0f', math.floor(next[2] / 4096)) end
+    end
+    local key = ARGV[5] .. id
+    if redis.call('HSTRLEN', key, 'content') > tonumber(ARGV[6]) then return found end
+    local delivery = redis.call('HMGET', key, 'record', 'content')
+    found[5], found[6] = delivery[1], delivery[2]
+    return found
   `,
 };
 
@@ -89,34 +209,5 @@ export const BRING_FORWARD: Script = {
     redis.call('ZADD', KEYS[1], ARGV[2] * 4096, ARGV[1])
     redis.call('ZADD', KEYS[2], ARGV[2], '1')
     return 1
-  `,
-};
-
-/**
- * Reads the delivery of the id that BullMQ's script before it has taken, and whether more ids are
- * due.
- *
- * KEYS: `prioritized`, `wait` and `delayed` of the channel. ARGV: prefix of delivery keys, maximum
- * bytes of content to return.
- * Returns the number of ids that are due; epoch ms at which the next waiting id is due, empty if
- * there is none; record and content, unless there is no delivery or its content is too large.
- */
-export const READ_TAKEN: Script = {
-  name: 'outtrayReadTaken',
-  keys: 3,
-  isBinary: true,
-  lua: `
-    local found = { redis.call('ZCARD', KEYS[1]) + redis.call('LLEN', KEYS[2]), '' }
-    if found[1] == 0 then
-      local first = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-      if first[2] then found[2] = string.format('%.0f', math.floor(first[2] / 4096)) end
-    end
-    local id = type(previous) == 'table' and previous[2]
-    if type(id) ~= 'string' then return found end
-    local key = ARGV[1] .. id
-    if redis.call('HSTRLEN', key, 'content') > tonumber(ARGV[2]) then return found end
-    local delivery = redis.call('HMGET', key, 'record', 'content')
-    found[3], found[4] = delivery[1], delivery[2]
-    return found
   `,
 };

@@ -7,11 +7,19 @@ import { KEYS, PREFIX } from '../keys.ts';
 import type { PendingPush } from '../pending-push.ts';
 import type { QueueSteps, Step } from '../steps.ts';
 import { decodeStored } from '../stored-delivery.ts';
-import { type BullMqQueue, connectBullMq, parseTaken, type TakenJob } from './bullmq.ts';
+import { type BullMqQueue, connectBullMq, PRIORITIES } from './bullmq.ts';
 import { type Consumer, createConsumer, type Fetched } from './consumer.ts';
-import { createLeases } from './leases.ts';
+import { createLeases, type Lease } from './leases.ts';
 import { startPushRecovery } from './push-recovery.ts';
-import { BRING_FORWARD, COMPLETE_PUSH, COMPLETE_REMOVAL, READ_TAKEN, RESCHEDULE } from './queue-scripts.ts';
+import {
+  BRING_FORWARD,
+  COMPLETE_REMOVAL,
+  ENQUEUE_NEW,
+  FINISH,
+  PUSH,
+  RESCHEDULE,
+  TAKE,
+} from './queue-scripts.ts';
 import { ALLOW_RECLAIM, requestDeadline, startReclaiming } from './reclaim.ts';
 
 export interface RedisQueueOptions {
@@ -84,25 +92,34 @@ export async function openRedisQueue(
 
   async function next(queue: BullMqQueue): Promise<Fetched> {
     const token = `${connection.instance}:${tokens++}`;
-    const [results = []] = await connection.runAtomically([queue.take(token), readTaken(queue)]);
-    return toFetched(queue, token, parseTaken(results[0]), results[1]);
+    const call = take(queue, token);
+    return toFetched(queue, token, await connection.runScript(call.script, ...call.args));
   }
 
-  function readTaken({ keys }: BullMqQueue): Call {
-    const { prioritized, wait, delayed } = keys;
-    return { script: READ_TAKEN, args: [prioritized, wait, delayed, KEYS.delivery(''), MAX_CONTENT_BYTES] };
+  function take({ keys, job }: BullMqQueue, token: string): Call {
+    const { wait, active, prioritized, delayed, pc } = keys;
+    const values = [job(''), Math.floor(clock.now()), token, lockMs, KEYS.delivery(''), MAX_CONTENT_BYTES];
+    return { script: TAKE, args: [wait, active, prioritized, delayed, pc, ...values] };
   }
 
-  /** Stores the lease of an id that was taken, with what {@link READ_TAKEN} returned. */
-  function toFetched(queue: BullMqQueue, token: string, job: TakenJob | null, read: unknown): Fetched {
-    const [due, dueAt, ...delivery] = read as readonly [number, Buffer, Buffer?, Buffer?];
+  /** Stores the lease of the id that {@link TAKE} has taken, if any. */
+  function toFetched(queue: BullMqQueue, token: string, result: unknown): Fetched {
+    const [due, dueAt, id, priority, ...delivery] = result as readonly [
+      number,
+      Buffer,
+      Buffer?,
+      number?,
+      Buffer?,
+      Buffer?,
+    ];
     const left = { left: due, dueAt: dueAt.length > 0 ? Number(dueAt) : null };
-    if (job === null) return { id: null, ...left };
-    const wasLeased = leases.get(job.id) !== undefined;
-    leases.set(job.id, { queue, token, priority: job.priority, delivery });
+    if (!id) return { id: null, ...left };
+    const taken = id.toString();
+    const wasLeased = leases.get(taken) !== undefined;
+    leases.set(taken, { queue, token, priority: priority === PRIORITIES.high ? 'high' : 'normal', delivery });
     // A leased id comes back if its lock was lost. A worker here still handles it, so it only gets a
     // new lock.
-    return wasLeased ? { id: null, left: due + 1, dueAt: null } : { id: job.id, ...left };
+    return wasLeased ? { id: null, left: due + 1, dueAt: null } : { id: taken, ...left };
   }
 
   async function giveBack(id: string): Promise<void> {
@@ -129,17 +146,23 @@ export async function openRedisQueue(
     void pubSub.publish('due', channel);
   }
 
-  function pushStep(id: string, pending: PendingPush): Step {
+  function pushStep(id: string, pending: PendingPush, isNew = false): Step {
     const { channel, priority, dueAt } = pending;
     const queue = queueOf(channel);
-    const { active, prioritized, delayed } = queue.keys;
-    const keys = [KEYS.channels, KEYS.pendingPushes, queue.job(id), active, prioritized, delayed];
+    const { active, prioritized, delayed, pc } = queue.keys;
+    const now = clock.now();
+    // Rounded so that no id is due early.
+    const times = [Math.floor(now), dueAt > now ? Math.ceil(dueAt) : 0];
     const message = [pubSub.channels.due, pubSub.encode(channel)];
-    const values = [id, queue.name, JSON.stringify(pending), PREFIX, ...message];
-    return {
-      calls: [queue.add(id, priority, dueAt), { script: COMPLETE_PUSH, args: [...keys, ...values] }],
-      complete: () => consumers.get(channel)?.wake(),
-    };
+    const keys = [KEYS.channels, queue.job(id), prioritized, delayed, pc];
+    const values = [id, queue.name, PRIORITIES[priority], ...times, ...message];
+    const call = isNew
+      ? { script: ENQUEUE_NEW, args: [...keys, ...values] }
+      : {
+          script: PUSH,
+          args: [...keys, active, KEYS.pendingPushes, ...values, JSON.stringify(pending), PREFIX],
+        };
+    return { calls: [call], complete: () => consumers.get(channel)?.wake() };
   }
 
   function completeRemoval(id: string, queue: BullMqQueue): Call {
@@ -147,26 +170,36 @@ export async function openRedisQueue(
     return { script: COMPLETE_REMOVAL, args: [...keys, id, queue.name] };
   }
 
+  /** @param isSettled whether no push of the id can be pending */
+  function finish(id: string, { queue, token }: Lease, isSettled: boolean): Call {
+    const { active } = queue.keys;
+    const keys = [queue.job(id), queue.job(`${id}:lock`), active, KEYS.channels, KEYS.pendingPushes];
+    return { script: FINISH, args: [...keys, id, token, isSettled ? 1 : 0] };
+  }
+
   /** @param takesNext whether to take the next id of the channel for the worker that is free now */
   function doneStep(id: string, channel: string, takesNext: boolean): Step {
     const lease = leases.get(id);
-    const consumer = takesNext ? consumers.get(channel) : undefined;
     const queue = lease?.queue ?? queueOf(channel);
-    const removal = completeRemoval(id, queue);
     const complete = (pushedMeanwhile: unknown) => {
       leases.delete(id);
       if (typeof pushedMeanwhile === 'string') retryInBackground(() => push(id, JSON.parse(pushedMeanwhile)));
     };
-    if (!lease || consumer?.queue !== queue) {
-      const first = lease ? queue.finish(id, lease.token, false) : queue.remove(id);
-      return { calls: [first, removal], complete: ([, pushed]) => complete(pushed) };
+    if (!lease) {
+      return {
+        calls: [queue.remove(id), completeRemoval(id, queue)],
+        complete: ([, pushed]) => complete(pushed),
+      };
     }
+    const consumer = takesNext ? consumers.get(channel) : undefined;
+    if (consumer?.queue !== queue)
+      return { calls: [finish(id, lease, false)], complete: ([pushed]) => complete(pushed) };
     const endFetch = consumer.beginFetch();
     return {
-      calls: [queue.finish(id, lease.token, true), readTaken(queue), removal],
-      complete([job, read, pushed]) {
+      calls: [finish(id, lease, true), take(queue, lease.token)],
+      complete([pushed, taken]) {
         complete(pushed);
-        endFetch(toFetched(queue, lease.token, parseTaken(job), read));
+        endFetch(toFetched(queue, lease.token, taken));
       },
     };
   }
@@ -180,7 +213,7 @@ export async function openRedisQueue(
     return {
       calls: isSame
         ? [queue.delay(id, token, pending.dueAt)]
-        : [queue.finish(id, token, false), completeRemoval(id, queue), ...pushStep(id, pending).calls],
+        : [finish(id, lease, false), ...pushStep(id, pending).calls],
       complete() {
         leases.delete(id);
         announce(to);
@@ -224,7 +257,7 @@ export async function openRedisQueue(
       const changed = await connection.runScript(BRING_FORWARD, delayed, marker, id, dueAt);
       if (changed === 1) announce(channel);
     },
-    stepForNew: pushStep,
+    stepForNew: (id, pending) => pushStep(id, pending, true),
     stepFor({ id, account }, to, effect) {
       switch (effect.kind) {
         case 'push':
