@@ -3,21 +3,29 @@ import type { RecordStore } from '../../core/store-then-queue.ts';
 import type { Database } from './database.ts';
 import { decodeDelivery, toInsert, toMutableColumns } from './delivery-rows.ts';
 import { createListing } from './listing.ts';
+import { createRecentDeliveries } from './recent-deliveries.ts';
 
 /** Creates a RecordStore in a file. */
 export function createSqliteStore(database: Database, limits: QueueLimits): RecordStore {
   const { now, state } = database;
+  // Most messages are attempted soon, and so without reading them. Only this process changes them.
+  const recent = createRecentDeliveries();
   return {
     async insert(delivery) {
       const row = toInsert(delivery, now());
       const known = await database.write(delivery.id, 'insertDelivery', ...row);
-      return known ? decodeDelivery(known) : delivery;
+      if (known) return decodeDelivery(known);
+      recent.add(delivery);
+      return delivery;
     },
     async get(id) {
+      const inserted = recent.get(id);
+      if (inserted) return inserted;
       const stored = await database.read(id, 'findDelivery', id);
       return stored && decodeDelivery(stored);
     },
     update(from, to) {
+      recent.remove(to.id);
       const columns = toMutableColumns(to, now());
       return database.write(to.id, 'updateDelivery', to.id, from.revision, columns);
     },
