@@ -103,7 +103,11 @@ export function createSuppressions({
 
   return {
     async find(account, emails) {
-      const stored = await Promise.all(emails.map((email) => store.get(email)));
+      const [first = ''] = emails;
+      const stored =
+        emails.length === 1
+          ? [await store.get(first)]
+          : await Promise.all(emails.map((email) => store.get(email)));
       const found = new Map<string, Suppression>();
       stored.forEach((suppression, i) => {
         if (suppression && appliesTo(suppression, account)) found.set(emails[i] ?? '', suppression);

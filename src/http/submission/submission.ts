@@ -93,10 +93,11 @@ export function createSubmission(options: SubmissionOptions): Submission {
     done(isUnsupported ? unsupportedMediaType(headers) : undefined);
   };
 
-  async function accept(draft: Draft, request: FastifyRequest, id: string | undefined): Promise<Delivery> {
-    const delivery = await intake.accept(draft, callerOf(request), request.id, id);
-    request.messageId = delivery.id;
-    return delivery;
+  function accept(draft: Draft, request: FastifyRequest, id: string | undefined): Promise<Delivery> {
+    return intake.accept(draft, callerOf(request), request.id, id).then((delivery) => {
+      request.messageId = delivery.id;
+      return delivery;
+    });
   }
 
   async function find(id: string, request: FastifyRequest): Promise<Accepted> {
@@ -141,13 +142,13 @@ export function createSubmission(options: SubmissionOptions): Submission {
       submit<Accepted>(request, {
         waits,
         toResponse,
-        async submit(idAt) {
-          const delivery = await accept(draft, request, idAt(0));
-          // From now on the queue counts its bytes, also while the client waits for the outcome.
-          request.bodyHold?.release();
-          addBudget(delivery, reply);
-          return { kind: 'stored', id: delivery.id, delivery };
-        },
+        submit: (idAt) =>
+          accept(draft, request, idAt(0)).then((delivery) => {
+            // From now on the queue counts its bytes, also while the client waits for the outcome.
+            request.bodyHold?.release();
+            addBudget(delivery, reply);
+            return { kind: 'stored', id: delivery.id, delivery };
+          }),
         fingerprint: () => toFingerprint(draft),
         toReceipt: ({ id }) => ({ ids: [id], refused: [] }),
         restore: ({ ids: [id = ''] }) => find(id, request),
