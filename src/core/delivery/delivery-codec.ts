@@ -55,7 +55,7 @@ const LENGTH_BYTES = 4;
  * Encodes content as the length of its JSON, the JSON, and the bytes of each attachment and of each
  * large text. The bytes need no encoding and are not copied when read.
  *
- * Versions before 0.3 read a large text as an object, which they fail to compose: they never send
+ * Version 0.1 reads a large text as an object, which it fails to compose: it never sends
  * the message without its text.
  */
 export function encodeContent({ attachments, html, text, calendar, ...rest }: Content): Uint8Array {
