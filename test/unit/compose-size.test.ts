@@ -14,7 +14,7 @@ const longBody = fc
       minLength: 1,
       maxLength: 6,
     }),
-    fc.constantFrom(1, 50_000, 58_367, 58_368, 130_000),
+    fc.constantFrom(1, 50_000, 116_735, 116_736, 240_000),
     aBody,
   )
   .map(([units, length, end]) => {

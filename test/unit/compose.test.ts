@@ -595,6 +595,14 @@ describe('sending', () => {
   });
 });
 
+test.each(['Hello.\n', 'Hello.\r\n', 'Hello.\r', 'Hello.', 'Grüße.\n', 'Grüße.\r', 'Grüße.'])(
+  'a message ends with one line end, whatever its text ends with: %j',
+  async (text) => {
+    const composed = (await compose(aJob({ text }))).toString('latin1');
+    expect(composed).toMatch(/[^\r\n]\r\n$/);
+  },
+);
+
 describe('the size of a message', () => {
   test.each([
     ['is told to a server that offers SIZE', ['SIZE 35882577'], (size: number) => ` SIZE=${size}`],

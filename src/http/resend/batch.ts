@@ -51,7 +51,7 @@ export async function submitBatch(
   submission: Submission,
 ): Promise<CachedResponse> {
   const mode = parseMode(headerOf(request, 'x-batch-validation'));
-  const items = parseItems(emails, (email) => submission.toDraft(validate(emailRequest, email)));
+  const items = await parseItems(emails, (email) => submission.toDraft(validate(emailRequest, email)));
   return submission.submit<BatchOutcome>(request, {
     waits: false,
     async submit(idAt) {

@@ -72,7 +72,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
 
   app.post('/send/batch', { schema, config, onRequest: submission.refuseEarly }, async (request, reply) => {
     const { messages } = request.body;
-    const items = parseItems(messages, parseMessage);
+    const items = await parseItems(messages, parseMessage);
     const response = await submission.submit<readonly BatchResult[]>(request, {
       waits: false,
       async submit(idAt) {

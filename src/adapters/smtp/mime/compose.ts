@@ -173,7 +173,7 @@ function* joinSlices(pieces: Iterable<string | Buffer>, endsWithCrlf: boolean): 
     waiting.push(bytes);
     length += bytes.length;
     if (length < CHUNK_BYTES) continue;
-    yield Buffer.concat(waiting, length);
+    yield waiting.length === 1 ? bytes : Buffer.concat(waiting, length);
     waiting = [];
     length = 0;
   }

@@ -2,7 +2,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type BodyText, toBytes } from '../../../core/message/body-text.ts';
 
 /** Bytes encoded or scanned between two turns of the event loop. A multiple of a line of base64. */
-const SLICE_BYTES = 57 * 1024;
+const SLICE_BYTES = 2 * 57 * 1024;
+/**
+ * Encoders write a slice here before its length is known: a new buffer for the longest possible
+ * result of each would make V8 collect garbage all the time.
+ */
+const SCRATCH = Buffer.allocUnsafeSlow(SLICE_BYTES * 4);
 /** RFC 5322, section 2.1.1, without CRLF. */
 const MAX_LINE_OCTETS = 998;
 /** RFC 2045, sections 6.7 (rule 5) and 6.8. */
@@ -94,32 +99,42 @@ interface Scan {
   escapes: number;
 }
 
+/** What {@link scanText} does with a byte: nothing, count it, or end a line. */
+const PLAIN = 0;
+const ESCAPED = 1;
+const LINE_END = 2;
+const KINDS = Uint8Array.from({ length: 256 }, (_, byte) => {
+  if (byte === CR || byte === LF) return LINE_END;
+  return byte >= DELETE || (byte < SPACE && byte !== TAB) ? ESCAPED : PLAIN;
+});
+
 async function scanText(bytes: Buffer): Promise<Scan> {
-  const scan = { canonical: 0, longestLine: 0, escapes: 0 };
-  let column = 0;
-  let afterCr = false;
-  for (const slice of cut(bytes)) {
-    if (scan.canonical > 0) await nextTurn();
-    for (let i = 0; i < slice.length; i++) {
-      const byte = slice[i] as number;
-      if (byte === LF || byte === CR) {
-        if (byte === LF && afterCr) afterCr = false;
-        else {
-          scan.canonical += 2;
-          if (column > scan.longestLine) scan.longestLine = column;
-          column = 0;
-          afterCr = byte === CR;
-        }
+  let escapes = 0;
+  let longestLine = 0;
+  let lineStart = 0;
+  let lines = 0;
+  let lineEndBytes = 0;
+  for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
+    if (start > 0) await nextTurn();
+    const end = Math.min(start + SLICE_BYTES, bytes.length);
+    for (let i = start; i < end; i++) {
+      const byte = bytes[i] as number;
+      const kind = KINDS[byte];
+      if (kind === PLAIN) continue;
+      if (kind === ESCAPED) {
+        escapes += 1;
         continue;
       }
-      afterCr = false;
-      scan.canonical += 1;
-      column += 1;
-      if (byte >= DELETE || (byte < SPACE && byte !== TAB)) scan.escapes += 1;
+      lineEndBytes += 1;
+      if (byte === CR || bytes[i - 1] !== CR) {
+        lines += 1;
+        longestLine = Math.max(longestLine, i - lineStart);
+      }
+      lineStart = i + 1;
     }
   }
-  if (column > scan.longestLine) scan.longestLine = column;
-  return scan;
+  longestLine = Math.max(longestLine, bytes.length - lineStart);
+  return { canonical: bytes.length - lineEndBytes + 2 * lines, longestLine, escapes };
 }
 
 function* cut(bytes: Buffer): Generator<Buffer> {
@@ -132,22 +147,21 @@ function* cut(bytes: Buffer): Generator<Buffer> {
 function* toCanonical(bytes: Buffer): Generator<Buffer> {
   let afterCr = false;
   for (const slice of cut(bytes)) {
-    const out = Buffer.allocUnsafe(slice.length * 2);
     let length = 0;
     for (let i = 0; i < slice.length; i++) {
       const byte = slice[i] as number;
       if (byte !== LF && byte !== CR) {
-        out[length++] = byte;
+        SCRATCH[length++] = byte;
         afterCr = false;
       } else if (byte === LF && afterCr) {
         afterCr = false;
       } else {
-        out[length++] = CR;
-        out[length++] = LF;
+        SCRATCH[length++] = CR;
+        SCRATCH[length++] = LF;
         afterCr = byte === CR;
       }
     }
-    yield out.subarray(0, length);
+    yield Buffer.from(SCRATCH.subarray(0, length));
   }
 }
 
@@ -156,7 +170,7 @@ function base64Size(length: number): number {
   return Math.ceil(length / 3) * 4 + Math.max(0, lines - 1) * 2;
 }
 
-/** @param source slices of any length */
+/** @param source slices of at most twice SLICE_BYTES */
 function* toBase64(source: Iterable<Buffer>): Generator<Buffer> {
   let rest: Buffer = Buffer.alloc(0);
   let isFirst = true;
@@ -176,7 +190,7 @@ function* toBase64(source: Iterable<Buffer>): Generator<Buffer> {
  * body.
  */
 function base64Lines(bytes: Buffer, isFirst: boolean): Buffer {
-  const encoded = Buffer.from(bytes.toString('base64'), 'latin1');
+  const encoded = SCRATCH.subarray(0, SCRATCH.write(bytes.toString('base64'), 'latin1'));
   const out = Buffer.allocUnsafe(encoded.length + 2 * Math.ceil(encoded.length / ENCODED_LINE));
   let length = 0;
   for (let start = 0; start < encoded.length; start += ENCODED_LINE) {
@@ -198,14 +212,13 @@ function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {
   for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
     const end = Math.min(start + SLICE_BYTES, bytes.length);
     // An escape is three octets; a soft line break adds three to 75.
-    const out = Buffer.allocUnsafe((end - start) * 4);
     let length = 0;
     for (let i = start; i < end; i++) {
       const byte = bytes[i] as number;
       if (byte === LF || byte === CR) {
         if (byte === CR || !afterCr) {
-          out[length++] = CR;
-          out[length++] = LF;
+          SCRATCH[length++] = CR;
+          SCRATCH[length++] = LF;
         }
         afterCr = byte === CR;
         column = 0;
@@ -214,22 +227,22 @@ function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {
       afterCr = false;
       const isEscaped = needsEscape(byte, bytes[i + 1]);
       if (column + (isEscaped ? 3 : 1) > ENCODED_LINE - 1) {
-        out[length++] = EQUALS;
-        out[length++] = CR;
-        out[length++] = LF;
+        SCRATCH[length++] = EQUALS;
+        SCRATCH[length++] = CR;
+        SCRATCH[length++] = LF;
         column = 0;
       }
       if (isEscaped || (byte === DOT && column === 0)) {
-        out[length++] = EQUALS;
-        out[length++] = HEX[byte >> 4] as number;
-        out[length++] = HEX[byte & 15] as number;
+        SCRATCH[length++] = EQUALS;
+        SCRATCH[length++] = HEX[byte >> 4] as number;
+        SCRATCH[length++] = HEX[byte & 15] as number;
         column += 3;
       } else {
-        out[length++] = byte;
+        SCRATCH[length++] = byte;
         column += 1;
       }
     }
-    yield out.subarray(0, length);
+    yield Buffer.from(SCRATCH.subarray(0, length));
   }
 }
 
