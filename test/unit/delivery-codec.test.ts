@@ -5,6 +5,7 @@ import {
   decodeRecord,
   encodeContent,
   encodeRecord,
+  isSameRecord,
 } from '../../src/core/delivery/delivery-codec.ts';
 import type { Content } from '../../src/core/message/message.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
@@ -33,6 +34,14 @@ function toReadable({ html, text, calendar, attachments, ...rest }: Content) {
     attachments: attachments.map((file) => ({ ...file, content: [...file.content] })),
   };
 }
+
+test('a record that was read is the same as the one that was written, unless a field has changed', () => {
+  const delivery = aDelivery();
+  const read = decodeRecord(encodeRecord(delivery), delivery.content);
+  expect(encodeRecord(read)).not.toBe(encodeRecord(delivery));
+  expect(isSameRecord(read, delivery)).toBe(true);
+  expect(isSameRecord({ ...read, revision: read.revision + 1 }, delivery)).toBe(false);
+});
 
 describe('the content of a message', () => {
   test.each([

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type BodyText, isLarge, toBytes } from '../message/body-text.ts';
 import type { Attachment, Calendar, Content } from '../message/message.ts';
 import type { Delivery } from './delivery.ts';
@@ -9,6 +10,11 @@ import type { Delivery } from './delivery.ts';
  */
 export function encodeRecord(delivery: Delivery): string {
   return JSON.stringify({ ...delivery, content: null });
+}
+
+/** Whether two deliveries have the same record, in whatever order its fields are. */
+export function isSameRecord(a: Delivery, b: Delivery): boolean {
+  return isDeepStrictEqual(JSON.parse(encodeRecord(a)), JSON.parse(encodeRecord(b)));
 }
 
 export function decodeRecord(record: string, content: Content | null): Delivery {

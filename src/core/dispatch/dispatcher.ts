@@ -5,7 +5,7 @@ import type { Accounts } from '../accounts/accounts.ts';
 import type { Pause } from '../accounts/circuit-breaker.ts';
 import type { Permit } from '../accounts/permit.ts';
 import { type Delivery, isSettled, namedOf } from '../delivery/delivery.ts';
-import { encodeRecord } from '../delivery/delivery-codec.ts';
+import { isSameRecord } from '../delivery/delivery-codec.ts';
 import { CONNECTION_FAILURE_CODES, type Job, toJob } from '../delivery/outcome.ts';
 import type { Events } from '../events.ts';
 import type { DeliveryChange, DeliveryStore } from '../ports/delivery-store.ts';
@@ -200,7 +200,7 @@ async function finish({ change, emit }: Step, isStored: boolean, deps: Dispatche
  */
 async function isStoredAs(delivery: Delivery, { store, wait }: DispatcherDeps): Promise<boolean> {
   const stored = await retryUntilAvailable(() => store.get(delivery.id), wait);
-  return stored?.revision === delivery.revision && encodeRecord(stored) === encodeRecord(delivery);
+  return stored !== null && isSameRecord(stored, delivery);
 }
 
 function jobOf(delivery: Delivery): Job {
