@@ -14,6 +14,16 @@ const DEFER_MS = 20;
 
 const THREAD_ENDED = 'the database thread has ended';
 
+/**
+ * While deliveries change, few inserts are posted at once, so that a flood of requests does not make
+ * their transactions long (`npm run bench -- flood`). A slow disk gets more: there the sync is long
+ * anyway.
+ */
+const MIN_INSERTS = 3;
+const INSERTS_PER_SYNC_MS = 10;
+/** How long a change of a delivery counts as sending, in ms. */
+const SENDING_MS = 50;
+
 type ArgsOf<Procedure> = Procedure extends (onRollback: never, ...args: infer Args) => unknown ? Args : never;
 
 /**
@@ -77,13 +87,17 @@ export function createDatabase(
   port: MessagePort,
   { now, onAvailabilityChange, onLost, ...opened }: DatabaseOptions,
 ): Database {
-  const waiting = { reads: [] as Pending[], writes: [] as Pending[] };
+  const waiting = { reads: [] as Pending[], writes: [] as Pending[], inserts: [] as Pending[] };
   const posted = { reads: [] as Pending[], writes: [] as Pending[] };
   /** The last write of each key that has not ended. */
   const lastWrites = new Map<string, Promise<unknown>>();
   const hooks: (() => void)[] = [];
   const closed = Promise.withResolvers<void>();
   let state = opened.state;
+  /** Number of posted inserts that have not ended. */
+  let inserting = 0;
+  /** When a delivery changed last, in ms of the monotonic clock. */
+  let changedAt = Number.NEGATIVE_INFINITY;
   let isScheduled = false;
   let isClosing = false;
   let isClosed = false;
@@ -95,9 +109,23 @@ export function createDatabase(
     if (isClosed) return Promise.reject(unavailable(new Error('the database is closed')));
     const { promise, resolve, reject } = Promise.withResolvers<never>();
     waiting[kind].push({ call: [name, args] as unknown as Call<never>, resolve, reject });
+    schedulePost();
+    return promise;
+  }
+
+  function schedulePost() {
     if (!isScheduled) setImmediate(post);
     isScheduled = true;
-    return promise;
+  }
+
+  /** Number of inserts that may be posted now. */
+  function roomForInserts(): number {
+    if (isClosing || performance.now() - changedAt > SENDING_MS) return Number.POSITIVE_INFINITY;
+    return Math.max(0, Math.max(MIN_INSERTS, state.syncMs * INSERTS_PER_SYNC_MS) - inserting);
+  }
+
+  function endInsert() {
+    inserting -= 1;
   }
 
   function post() {
@@ -106,7 +134,9 @@ export function createDatabase(
     isScheduled = true;
     for (const addWrites of hooks) addWrites();
     isScheduled = false;
-    const [reads, writes] = [waiting.reads.splice(0), waiting.writes.splice(0)];
+    const inserts = waiting.inserts.splice(0, roomForInserts());
+    inserting += inserts.length;
+    const [reads, writes] = [waiting.reads.splice(0), [...waiting.writes.splice(0), ...inserts]];
     if (reads.length + writes.length === 0 || isClosed) return;
     posted.reads.push(...reads);
     posted.writes.push(...writes);
@@ -116,6 +146,7 @@ export function createDatabase(
 
   port.on('message', (reply: Reply) => {
     update(reply.state);
+    if (waiting.inserts.length > 0) schedulePost();
     for (const kind of ['reads', 'writes'] as const) {
       const ended = posted[kind].splice(0, reply[kind].length);
       for (const [i, { resolve, reject }] of ended.entries()) {
@@ -157,8 +188,8 @@ export function createDatabase(
   port.on('close', () => {
     isClosed = true;
     stopTimers();
-    const lost = [posted.reads, posted.writes, waiting.reads, waiting.writes].flatMap((calls) =>
-      calls.splice(0),
+    const lost = [posted.reads, posted.writes, waiting.reads, waiting.writes, waiting.inserts].flatMap(
+      (calls) => calls.splice(0),
     );
     for (const { reject } of lost) reject(unavailable(new Error(THREAD_ENDED)));
     closed.resolve();
@@ -185,7 +216,10 @@ export function createDatabase(
       return enqueue('reads', name, args);
     },
     write(key, name, ...args) {
-      const result = enqueue('writes', name, args);
+      if (name === 'updateDelivery') changedAt = performance.now();
+      const isInsert = name === 'insertDelivery';
+      const result = enqueue(isInsert ? 'inserts' : 'writes', name, args);
+      if (isInsert) result.then(endInsert, endInsert);
       if (key === null) return result;
       const ended = result.then(forget, forget);
       function forget() {

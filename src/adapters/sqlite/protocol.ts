@@ -43,6 +43,8 @@ export interface DatabaseState {
   readonly unsettled: QueueUsage;
   /** Number of settled deliveries that `tidySettled` would tidy. */
   readonly untidy: number;
+  /** Shortest duration of a sync lately, in ms. */
+  readonly syncMs: number;
   /** Why the last transaction or check failed; null if it succeeded. */
   readonly failure: DatabaseFailure | null;
 }

@@ -32,6 +32,7 @@ export function serveDatabase(
   const state = () => ({
     unsettled: procedures.unsettled(),
     untidy: procedures.untidy(),
+    syncMs: transactions.syncMs(),
     failure: transactions.failure(),
   });
 

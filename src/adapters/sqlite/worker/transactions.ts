@@ -20,13 +20,19 @@ export interface Transactions {
   check(): void;
   /** Why the last transaction or check failed, or null. */
   failure(): DatabaseFailure | null;
+  /** Shortest duration of a sync lately, in ms: what the disk takes, without a busy machine. */
+  syncMs(): number;
 }
+
+/** Growth of {@link Transactions.syncMs} with each longer sync, so that it follows the disk. */
+const SYNC_GROWTH = 1.02;
 
 export function createTransactions(db: DatabaseSync, openFile: OpenFile): Transactions {
   const begin = db.prepare('BEGIN IMMEDIATE');
   const commit = db.prepare('COMMIT');
   const rollback = db.prepare('ROLLBACK');
   let failure: unknown = null;
+  let syncMs = Number.MAX_VALUE;
 
   /** Rolls the whole transaction back: after an error, the state of its other writes is unknown. */
   function fail(error: unknown, undo: readonly (() => void)[]) {
@@ -55,7 +61,9 @@ export function createTransactions(db: DatabaseSync, openFile: OpenFile): Transa
         begin.run();
         const results = writes.map((write) => runWrite(write, (step) => undo.push(step)));
         openFile.check();
+        const syncAt = performance.now();
         commit.run();
+        syncMs = Math.min(performance.now() - syncAt, syncMs * SYNC_GROWTH);
         failure = null;
         return results;
       } catch (error) {
@@ -72,6 +80,7 @@ export function createTransactions(db: DatabaseSync, openFile: OpenFile): Transa
         fail(error, []);
       }
     },
+    syncMs: () => syncMs,
     failure() {
       if (failure === null) return null;
       const problem = failure instanceof FileLostError ? failure.message : null;
