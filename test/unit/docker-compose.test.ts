@@ -184,6 +184,13 @@ function expectMounted(file: string, volumes: readonly string[]): void {
   }
 }
 
+test('npm start and the image run the service with the same options of Node', () => {
+  const { scripts } = JSON.parse(readFileSync(join(REPO, 'package.json'), 'utf8'));
+  const [, entrypoint = ''] = DOCKERFILE.match(/^ENTRYPOINT (.+)$/m) ?? [];
+  const optionsOf = (command: readonly string[]) => command.filter((word) => word.startsWith('--'));
+  expect(optionsOf(scripts.start.split(' '))).toEqual(optionsOf(JSON.parse(entrypoint)));
+});
+
 test('the volume of sqlite belongs to the user of the container', () => {
   expect(serviceOf(TOP, 'sqlite').volumes).toEqual(['queue:/data']);
   expect(DOCKERFILE).toMatch(/^RUN install -d -o node -g node \/data$/m);
