@@ -37,6 +37,8 @@ export interface SuppressionsDeps {
   readonly onError: (error: unknown) => void;
 }
 
+const NONE: ReadonlyMap<string, Suppression> = new Map();
+
 export function createSuppressions({
   store,
   events,
@@ -108,6 +110,7 @@ export function createSuppressions({
         emails.length === 1
           ? [await store.get(first)]
           : await Promise.all(emails.map((email) => store.get(email)));
+      if (stored.every((suppression) => suppression === null)) return NONE;
       const found = new Map<string, Suppression>();
       stored.forEach((suppression, i) => {
         if (suppression && appliesTo(suppression, account)) found.set(emails[i] ?? '', suppression);

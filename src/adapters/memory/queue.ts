@@ -44,8 +44,11 @@ export function createMemoryQueue(): Queue & { close(): void } {
   let seq = 0;
 
   function channelOf(name: string): Channel {
-    const channel = channels.get(name) ?? { due: new TinyQueue<Entry>([], byUrgency), takers: new Set() };
-    channels.set(name, channel);
+    let channel = channels.get(name);
+    if (channel === undefined) {
+      channel = { due: new TinyQueue<Entry>([], byUrgency), takers: new Set() };
+      channels.set(name, channel);
+    }
     return channel;
   }
 

@@ -17,14 +17,22 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
   let positions: ListPosition[] = [];
   let compactAt = MIN_BEFORE_COMPACTION;
 
-  /** Returns the number of positions before this one. */
+  function isBefore(index: number, position: ListPosition): boolean {
+    const other = positions[index];
+    return other !== undefined && compare(other, position) < 0;
+  }
+
+  /** Returns the number of positions before this one. Fast for one of the newest. */
   function rank(position: ListPosition): number {
-    let low = 0;
-    let high = positions.length;
+    let low = positions.length;
+    let high = low;
+    for (let step = 1; low > 0 && !isBefore(low - 1, position); step *= 2) {
+      high = low - 1;
+      low = Math.max(0, low - step);
+    }
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const other = positions[middle];
-      if (other && compare(other, position) < 0) low = middle + 1;
+      if (isBefore(middle, position)) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -33,9 +41,9 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
   return {
     add({ createdAt, id }) {
       const position = { createdAt, id };
-      const last = positions.at(-1);
-      if (last === undefined || compare(last, position) < 0) positions.push(position);
-      else positions.splice(rank(position), 0, position);
+      const index = rank(position);
+      if (index === positions.length) positions.push(position);
+      else positions.splice(index, 0, position);
       if (positions.length < compactAt) return;
       positions = positions.filter((each) => exists(each.id));
       compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * positions.length);

@@ -47,7 +47,7 @@ export function toNewDelivery(
     tags,
     metadata,
     priority,
-    bytes: recordBytes({ ...message, replyTo, attachments, warnings }) + contentBytes(content),
+    bytes: recordBytes({ envelope, replyTo, attachments, warnings, tags, metadata }) + contentBytes(content),
     createdAt,
     scheduledAt,
     expiresAt,

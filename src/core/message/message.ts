@@ -81,8 +81,11 @@ export interface Draft extends Message {
  * written.
  */
 export function recipientsOf(envelope: Envelope): string[] {
+  const all = [...envelope.to, ...envelope.cc, ...envelope.bcc];
+  const [first] = all;
+  if (first !== undefined && all.length === 1) return [first.email];
   const found = new Map<string, string>();
-  for (const { email } of [...envelope.to, ...envelope.cc, ...envelope.bcc]) {
+  for (const { email } of all) {
     const key = toMailboxKey(email);
     if (!found.has(key)) found.set(key, email);
   }

@@ -4,7 +4,7 @@ import { quote } from '../validation/validation.ts';
 
 /** Whether a body is compressed or encoded in another way. Such bodies are never decoded. */
 export function isEncoded({ 'content-encoding': encoding = '' }: IncomingHttpHeaders): boolean {
-  return !['', 'identity'].includes(encoding.toLowerCase());
+  return encoding !== '' && encoding.toLowerCase() !== 'identity';
 }
 
 /**

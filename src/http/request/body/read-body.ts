@@ -40,7 +40,7 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
     ) {
       const hold = capacity.open(caller.name);
       request.bodyHold = hold;
-      reply.raw.once('close', () => hold.release());
+      reply.raw.on('close', hold.release);
     }
     done();
   });
@@ -90,9 +90,10 @@ const EMPTY = Buffer.alloc(0);
 const FIRST_BYTES = 4096;
 
 /**
- * Collects the body. Each chunk is copied into one buffer on arrival, because many small chunks
- * take far more memory than they count for. The buffer of a large body is shared with the worker
- * thread, because copying 20 MB would take as long as parsing them.
+ * Collects the body. A body that arrives in one chunk is not copied. Otherwise each chunk is copied
+ * into one buffer on arrival, because many small chunks take far more memory than they count for.
+ * The buffer of a large body is shared with the worker thread, because copying 20 MB would take as
+ * long as parsing them.
  */
 function collect(
   { headers, routeOptions, bodyHold }: FastifyRequest,
@@ -120,13 +121,17 @@ function collect(
     const needed = length + chunk.length;
     if (needed > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
     bodyHold?.add(chunk.length);
+    if (chunk.length === declared) bytes = chunk;
+    else append(chunk, needed);
+    length = needed;
+  }
+  function append(chunk: Buffer, needed: number) {
     if (needed > bytes.length) {
       const grown = allocate(Math.min(limit, Math.max(declared, needed, bytes.length * 2, FIRST_BYTES)));
       grown.set(bytes.subarray(0, length));
       bytes = grown;
     }
     bytes.set(chunk, length);
-    length = needed;
   }
   function start() {
     if (declared > limit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();

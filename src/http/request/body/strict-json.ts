@@ -48,13 +48,15 @@ export function parseJson(bytes: Buffer, maxValues = MAX_VALUES): unknown {
 /** Detects a byte order mark, or an ASCII character in UTF-16: all JSON begins with one. */
 function isUtf16(bytes: Buffer): boolean {
   return (
-    [UTF16_BE_BOM, UTF16_LE_BOM].some((mark) => startsWith(bytes, mark)) ||
+    startsWith(bytes, UTF16_BE_BOM) ||
+    startsWith(bytes, UTF16_LE_BOM) ||
     (bytes.length > 1 && (bytes[0] === 0 || bytes[1] === 0))
   );
 }
 
 function startsWith(bytes: Buffer, mark: readonly number[]): boolean {
-  return mark.every((byte, i) => bytes[i] === byte);
+  for (let i = 0; i < mark.length; i++) if (bytes[i] !== mark[i]) return false;
+  return true;
 }
 
 function unreadable(detail: string): AppError {
