@@ -23,7 +23,7 @@ export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' |
  */
 export interface DeliveryEngine {
   readonly accounts: Accounts;
-  /** Whether a delivery is being handled. */
+  /** Whether mail is being sent: deliveries begin and end, and not all wait for a server. */
   isSending(): boolean;
   /** Starts taking due deliveries. */
   start(): Promise<void>;
@@ -61,7 +61,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
 
   return {
     accounts,
-    isSending: () => dispatchers.some((dispatcher) => dispatcher.isHandling()),
+    isSending: () => dispatchers.some((dispatcher) => dispatcher.isBusy()),
     async start() {
       await Promise.all(senders.map(startDispatcher));
     },

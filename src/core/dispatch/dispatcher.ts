@@ -50,8 +50,8 @@ export interface DispatcherDeps {
 /** Takes the due deliveries of one account and attempts them, each queue worker one at a time. */
 export interface Dispatcher {
   start(): void;
-  /** Whether a delivery is being handled. */
-  isHandling(): boolean;
+  /** Whether deliveries are being handled, and one began or ended in the last 100 ms. */
+  isBusy(): boolean;
   /** Takes no more deliveries. Resolves when the attempts under way have ended and are recorded. */
   drain(): Promise<void>;
 }
@@ -71,7 +71,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
         handle: (id, stopping) => handle(id, deps, stopping),
       });
     },
-    isHandling: () => workers?.isHandling() ?? false,
+    isBusy: () => workers?.isBusy() ?? false,
     async drain() {
       await workers?.drain();
     },

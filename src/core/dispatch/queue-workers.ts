@@ -9,6 +9,12 @@ const AFTER_FAILURE_MS = 5000;
 /** Pause of a worker after the queue failed to return an id. */
 const AFTER_FAILED_TAKE_MS = 1000;
 
+/**
+ * Workers that have neither taken nor finished an id for this long, in ms, wait for a server. They
+ * need few turns of the event loop.
+ */
+const STALLED_AFTER_MS = 100;
+
 export interface QueueWorkersOptions {
   readonly queue: Pick<Queue, 'take' | 'retry'>;
   readonly events: Events;
@@ -25,8 +31,8 @@ export interface QueueWorkersOptions {
 
 /** Loops that each take one due id at a time from a channel and handle it. */
 export interface QueueWorkers {
-  /** Whether an id is being handled. */
-  isHandling(): boolean;
+  /** Whether ids are being handled, and one was taken or finished in the last 100 ms. */
+  isBusy(): boolean;
   /** Takes no more ids. Resolves when every id taken so far has been handled. */
   drain(): Promise<void>;
 }
@@ -42,6 +48,13 @@ export function startQueueWorkers({
   const stop = new AbortController();
   const { signal } = stop;
   let handling = 0;
+  /** When an id was last taken or finished, by `performance.now()`. */
+  let progressAt = 0;
+
+  function countHandling(change: 1 | -1) {
+    handling += change;
+    progressAt = performance.now();
+  }
 
   async function take(): Promise<string | null> {
     try {
@@ -59,21 +72,21 @@ export function startQueueWorkers({
       await ready?.(worker, signal);
       const id = await take();
       if (id === null) continue;
-      handling += 1;
+      countHandling(1);
       try {
         await handle(id, signal);
       } catch (error) {
         events.emit('worker.failed', id, error);
         await retryUntilAvailable(() => queue.retry(id, channel, AFTER_FAILURE_MS)).catch(() => {});
       } finally {
-        handling -= 1;
+        countHandling(-1);
       }
     }
   }
 
   const workers = Array.from({ length: count }, (_, worker) => runWorker(worker));
   return {
-    isHandling: () => handling > 0,
+    isBusy: () => handling > 0 && performance.now() - progressAt < STALLED_AFTER_MS,
     async drain() {
       stop.abort();
       await Promise.all(workers);
