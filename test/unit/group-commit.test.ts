@@ -90,6 +90,23 @@ test('rejects all calls when the thread ends, and reports it', async () => {
   expect(reports).toEqual(['the database thread has ended', 'lost']);
 });
 
+test('while deliveries change, the inserts of a flood are spread over several transactions', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  const limits = { ...LIMITS, maxMessages: 20 };
+  const roomy = createSqliteStore(serve(limits).database, limits);
+  const delivery = await roomy.insert(aDelivery());
+  const flood = () => Array.from({ length: 8 }, () => roomy.insert(aDelivery()));
+
+  transactions = [];
+  await Promise.all([roomy.update(delivery, advance(delivery, 'sending')), ...flood()]);
+  expect(transactions).toEqual([4, 3, 2]);
+
+  transactions = [];
+  vi.advanceTimersByTime(1000);
+  await Promise.all(flood());
+  expect(transactions).toEqual([8]);
+});
+
 test('a read does not resolve before the writes it has seen are synced', async () => {
   const delivery = aDelivery();
   const seen: string[] = [];

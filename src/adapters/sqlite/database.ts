@@ -1,4 +1,5 @@
 import type { MessagePort } from 'node:worker_threads';
+import { createInsertPacer } from './insert-pacer.ts';
 import type { Batch, Call, Close, DatabaseState, Reply } from './protocol.ts';
 import { unavailable, unwrapResult } from './sqlite-errors.ts';
 import type { Reads, Writes } from './worker/procedures.ts';
@@ -13,16 +14,6 @@ const TIDY_AFTER_MS = 250;
 const DEFER_MS = 20;
 
 const THREAD_ENDED = 'the database thread has ended';
-
-/**
- * While deliveries change, few inserts are posted at once, so that a flood of requests does not make
- * their transactions long (`npm run bench -- flood`). A slow disk gets more: there the sync is long
- * anyway.
- */
-const MIN_INSERTS = 3;
-const INSERTS_PER_SYNC_MS = 10;
-/** How long a change of a delivery counts as sending, in ms. */
-const SENDING_MS = 50;
 
 type ArgsOf<Procedure> = Procedure extends (onRollback: never, ...args: infer Args) => unknown ? Args : never;
 
@@ -92,12 +83,9 @@ export function createDatabase(
   /** The last write of each key that has not ended. */
   const lastWrites = new Map<string, Promise<unknown>>();
   const hooks: (() => void)[] = [];
+  const inserts = createInsertPacer();
   const closed = Promise.withResolvers<void>();
   let state = opened.state;
-  /** Number of posted inserts that have not ended. */
-  let inserting = 0;
-  /** When a delivery changed last, in ms of the monotonic clock. */
-  let changedAt = Number.NEGATIVE_INFINITY;
   let isScheduled = false;
   let isClosing = false;
   let isClosed = false;
@@ -118,25 +106,15 @@ export function createDatabase(
     isScheduled = true;
   }
 
-  /** Number of inserts that may be posted now. */
-  function roomForInserts(): number {
-    if (isClosing || performance.now() - changedAt > SENDING_MS) return Number.POSITIVE_INFINITY;
-    return Math.max(0, Math.max(MIN_INSERTS, state.syncMs * INSERTS_PER_SYNC_MS) - inserting);
-  }
-
-  function endInsert() {
-    inserting -= 1;
-  }
-
   function post() {
     clearTimeout(deferred);
     deferred = undefined;
     isScheduled = true;
     for (const addWrites of hooks) addWrites();
     isScheduled = false;
-    const inserts = waiting.inserts.splice(0, roomForInserts());
-    inserting += inserts.length;
-    const [reads, writes] = [waiting.reads.splice(0), [...waiting.writes.splice(0), ...inserts]];
+    const begun = waiting.inserts.splice(0, isClosing ? waiting.inserts.length : inserts.room(state.syncMs));
+    inserts.begin(begun.length);
+    const [reads, writes] = [waiting.reads.splice(0), [...waiting.writes.splice(0), ...begun]];
     if (reads.length + writes.length === 0 || isClosed) return;
     posted.reads.push(...reads);
     posted.writes.push(...writes);
@@ -216,10 +194,10 @@ export function createDatabase(
       return enqueue('reads', name, args);
     },
     write(key, name, ...args) {
-      if (name === 'updateDelivery') changedAt = performance.now();
+      if (name === 'updateDelivery') inserts.deliveryChanged();
       const isInsert = name === 'insertDelivery';
       const result = enqueue(isInsert ? 'inserts' : 'writes', name, args);
-      if (isInsert) result.then(endInsert, endInsert);
+      if (isInsert) result.then(inserts.end, inserts.end);
       if (key === null) return result;
       const ended = result.then(forget, forget);
       function forget() {

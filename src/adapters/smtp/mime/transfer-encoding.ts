@@ -31,7 +31,7 @@ export interface EncodedBody {
   readonly encoding: '7bit' | 'quoted-printable' | 'base64';
   /** Whether nothing is missing at the end for a complete line: it is empty, or ends with CRLF. */
   readonly endsLine: boolean;
-  /** Returns the number of octets in `slices`, without encoding them. */
+  /** Returns the number of octets in `slices`, without making them. */
   size(): Promise<number>;
   /**
    * The encoded bytes, each slice at most a few hundred KB. The last line has no line end unless
@@ -203,10 +203,15 @@ function base64Lines(bytes: Buffer, isFirst: boolean): Buffer {
   return out.subarray(0, length);
 }
 
-/**
- * RFC 2045, section 6.7. A dot that starts a line is escaped, too, so that SMTP need not double it.
- */
 function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {
+  for (const length of quoteIntoScratch(bytes)) yield Buffer.from(SCRATCH.subarray(0, length));
+}
+
+/**
+ * Encodes slice after slice into SCRATCH, and yields the length of each (RFC 2045, section 6.7). A
+ * dot that starts a line is escaped, too, so that SMTP need not double it.
+ */
+function* quoteIntoScratch(bytes: Buffer): Generator<number> {
   let column = 0;
   let afterCr = false;
   for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
@@ -242,38 +247,16 @@ function* toQuotedPrintable(bytes: Buffer): Generator<Buffer> {
         column += 1;
       }
     }
-    yield Buffer.from(SCRATCH.subarray(0, length));
+    yield length;
   }
 }
 
-/**
- * Octets that {@link toQuotedPrintable} makes, counted with turns of the event loop between.
- */
+/** Octets that {@link toQuotedPrintable} makes, counted with turns of the event loop between. */
 async function quotedPrintableSize(bytes: Buffer): Promise<number> {
   let size = 0;
-  let column = 0;
-  let afterCr = false;
-  for (let start = 0; start < bytes.length; start += SLICE_BYTES) {
-    if (start > 0) await nextTurn();
-    const end = Math.min(start + SLICE_BYTES, bytes.length);
-    for (let i = start; i < end; i++) {
-      const byte = bytes[i] as number;
-      if (byte === LF || byte === CR) {
-        if (byte === CR || !afterCr) size += 2;
-        afterCr = byte === CR;
-        column = 0;
-        continue;
-      }
-      afterCr = false;
-      const isEscaped = needsEscape(byte, bytes[i + 1]);
-      if (column + (isEscaped ? 3 : 1) > ENCODED_LINE - 1) {
-        size += 3;
-        column = 0;
-      }
-      const added = isEscaped || (byte === DOT && column === 0) ? 3 : 1;
-      size += added;
-      column += added;
-    }
+  for (const length of quoteIntoScratch(bytes)) {
+    size += length;
+    if (bytes.length > SLICE_BYTES) await nextTurn();
   }
   return size;
 }
