@@ -3,6 +3,7 @@ import { openTransport } from '../../src/adapters/smtp/transport.ts';
 import type { Transport } from '../../src/core/ports/transport.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { aJob } from '../helpers/delivery.ts';
+import { freePort } from '../helpers/free-port.ts';
 import { APP_PASSWORD, startService } from '../helpers/service.ts';
 import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import type { FaultPlan, ServerFault } from '../helpers/smtp/faulty-session.ts';
@@ -194,10 +195,4 @@ function openTo(servers: readonly FaultySmtp[], returnAfterMs: number): Transpor
     returnAfterMs,
   });
   return { ...transport, [Symbol.asyncDispose]: () => transport.close() };
-}
-
-/** Returns a closed port. */
-async function freePort(): Promise<number> {
-  await using server = await startFaultySmtp(() => null);
-  return server.port;
 }

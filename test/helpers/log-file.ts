@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import type { Simulator } from '../../src/simulator/simulator.ts';
+import { freePort } from './free-port.ts';
 import { API_KEY } from './service.ts';
 import { createSimulatorEnv } from './smtp/simulator-env.ts';
 
@@ -102,15 +102,6 @@ async function statusOf(url: string, init?: RequestInit): Promise<number> {
   } catch {
     return 0;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 /** A program that reads the log from a FIFO. */

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from './free-port.ts';
 
 /** Whether redis-server is installed. Without it the tests are skipped, but fail if CI=true. */
 export const hasRedis = spawnSync('redis-server', ['--version']).status === 0 || process.env.CI === 'true';
@@ -68,13 +68,4 @@ async function launch(port: number, dir: string, config: readonly string[]): Pro
   child.removeAllListeners('exit');
   child.stdout?.removeAllListeners('data').resume();
   return child;
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
