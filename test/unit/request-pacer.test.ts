@@ -1,32 +1,59 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { createRequestPacer } from '../../src/http/request/request-pacer.ts';
 
-/** Returns the number of requests that have begun after each of some turns. */
-async function begunPerTurn(requests: number, isSending: () => boolean, turns: number) {
+/** Begins requests that come together, each of which takes `busyMs` of the event loop. */
+function paceTogether(requests: number, isSending: () => boolean, busyMs = 0) {
   const pace = createRequestPacer(isSending);
-  const begun: number[] = [];
-  for (let i = 0; i < requests; i += 1) pace(() => begun.push(i));
-  const counts = [begun.length];
-  for (let turn = 0; turn < turns; turn += 1) {
-    await nextTurn();
-    counts.push(begun.length);
-  }
-  expect(begun).toEqual(begun.toSorted((a, b) => a - b));
-  return counts;
+  const begun: { readonly request: number; readonly at: number }[] = [];
+  const request = (number: number) => () => {
+    const at = performance.now();
+    begun.push({ request: number, at });
+    while (performance.now() < at + busyMs);
+  };
+  for (let i = 0; i < requests; i += 1) pace(request(i));
+  return { pace, begun };
 }
 
-test('all requests begin at once while no mail is being sent', async () => {
-  expect(await begunPerTurn(100, () => false, 0)).toEqual([100]);
+test('all requests begin at once while no mail is being sent', () => {
+  expect(paceTogether(100, () => false).begun).toHaveLength(100);
 });
 
-test('two requests begin per turn of the event loop while mail is being sent, in order', async () => {
-  expect(await begunPerTurn(5, () => true, 3)).toEqual([2, 4, 5, 5]);
+test('requests begin in order while mail is being sent: one at once, 32 in the next turn', async () => {
+  const { begun } = paceTogether(100, () => true);
+  expect(begun).toHaveLength(1);
+  await nextTurn();
+  expect(begun).toHaveLength(33);
+  await vi.waitFor(() => expect(begun.map(({ request }) => request)).toEqual([...Array(100).keys()]));
+});
+
+test('a batch of requests is followed by a pause of more than twice its time', async () => {
+  const { begun } = paceTogether(34, () => true, 1);
+  await vi.waitFor(() => expect(begun).toHaveLength(34));
+  const [, first, last, next] = [0, 1, 32, 33].map((i) => begun[i]?.at ?? 0) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  expect(next - last).toBeGreaterThan(2 * (last - first));
+});
+
+test('requests that come during a pause wait for its end', async () => {
+  const { pace, begun } = paceTogether(33, () => true, 1);
+  await nextTurn();
+  const count = begun.length;
+  let hasBegun = false;
+  pace(() => {
+    hasBegun = true;
+  });
+  expect({ count, hasBegun }).toEqual({ count: 33, hasBegun: false });
+  await vi.waitFor(() => expect(hasBegun).toBe(true));
 });
 
 test('requests that wait begin even if sending has ended', async () => {
   let isSending = true;
-  const counts = begunPerTurn(4, () => isSending, 2);
+  const { begun } = paceTogether(40, () => isSending);
   isSending = false;
-  expect(await counts).toEqual([2, 4, 4]);
+  await vi.waitFor(() => expect(begun).toHaveLength(40));
 });
