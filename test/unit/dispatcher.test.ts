@@ -419,3 +419,54 @@ describe('intake', () => {
     expect(recipients.map(({ email }) => email)).toEqual(['ada@example.com', 'bob@example.com']);
   });
 });
+
+describe('while the end of an attempt is being stored', () => {
+  /** A backend whose store holds the first end of an attempt back until `release` is called. */
+  function holdFirstEnd() {
+    const backend = aBackend();
+    const held = Promise.withResolvers<void>();
+    let isHeld = false;
+    const store: DeliveryStore = {
+      ...backend.store,
+      async update(from, to, effect) {
+        if (from.status === 'sending' && !isHeld) {
+          isHeld = true;
+          await held.promise;
+        }
+        return backend.store.update(from, to, effect);
+      },
+    };
+    return { backend: { ...backend, store }, release: held.resolve };
+  }
+
+  test('the worker stores the start of its next attempt, and sends once the end is stored', async () => {
+    const { backend, release } = holdFirstEnd();
+    const core = start((job) => anAcceptance(job.recipients), { backend });
+    const [first, second] = [await core.accept(), await core.accept()];
+    await vi.waitFor(async () =>
+      expect(await core.store.get(second.id)).toMatchObject({ status: 'sending' }),
+    );
+    expect(await core.store.get(first.id)).toMatchObject({ status: 'sending' });
+    expect(core.jobs.map(({ id }) => id)).toEqual([first.id]);
+    release();
+    await core.outcomeOf(second.id);
+    expect(await core.store.get(first.id)).toMatchObject({ status: 'sent' });
+    expect(core.jobs.map(({ id }) => id)).toEqual([first.id, second.id]);
+  });
+
+  test('draining waits until it is stored', async () => {
+    const { backend, release } = holdFirstEnd();
+    const core = start((job) => anAcceptance(job.recipients), { backend });
+    const { id } = await core.accept();
+    await vi.waitFor(() => expect(core.jobs).toHaveLength(1));
+    let isDrained = false;
+    const draining = core.drain().then(() => {
+      isDrained = true;
+    });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isDrained).toBe(false);
+    release();
+    await draining;
+    expect(await core.store.get(id)).toMatchObject({ status: 'sent' });
+  });
+});

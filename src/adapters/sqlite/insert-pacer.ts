@@ -1,4 +1,4 @@
-const MIN_INSERTS = 3;
+const MIN_INSERTS = 5;
 const INSERTS_PER_SYNC_MS = 10;
 /** How long deliveries count as changing after a change, in ms. */
 const CHANGING_MS = 50;

@@ -6,14 +6,14 @@ import type { Pause } from '../accounts/circuit-breaker.ts';
 import type { Permit } from '../accounts/permit.ts';
 import { type Delivery, isSettled, namedOf } from '../delivery/delivery.ts';
 import { isSameRecord } from '../delivery/delivery-codec.ts';
-import { CONNECTION_FAILURE_CODES, type Job, toJob } from '../delivery/outcome.ts';
+import { CONNECTION_FAILURE_CODES, type Job, type Outcome, toJob } from '../delivery/outcome.ts';
 import type { Events } from '../events.ts';
 import type { DeliveryChange, DeliveryStore } from '../ports/delivery-store.ts';
 import type { Queue } from '../ports/queue.ts';
 import type { Transport } from '../ports/transport.ts';
 import { retryUntilAvailable, type Wait } from '../retry-until-available.ts';
 import { applyToQueue } from '../store-then-queue.ts';
-import { type QueueWorkers, startQueueWorkers } from './queue-workers.ts';
+import { type QueueWorkers, startQueueWorkers, type Turn } from './queue-workers.ts';
 import { decideWhileUnreachable, type RetryPolicy } from './retry-policy.ts';
 import {
   applyDecision,
@@ -68,7 +68,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
         channel: account.user,
         count,
         ready: account.waitForConnection,
-        handle: (id, stopping) => handle(id, deps, stopping),
+        handle: (id, turn) => handle(id, turn, deps),
       });
     },
     isBusy: () => workers?.isBusy() ?? false,
@@ -79,7 +79,8 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
 }
 
 /** Handles a due delivery: postpones it, or makes one attempt and records the outcome. */
-async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): Promise<void> {
+async function handle(id: string, turn: Turn, deps: DispatcherDeps): Promise<void> {
+  const { stopping } = turn;
   const { queue, store, account } = deps;
   const { user } = account;
   const delivery = await store.getTaken(id);
@@ -106,18 +107,35 @@ async function handle(id: string, deps: DispatcherDeps, stopping: AbortSignal): 
     if (change === null)
       return await (isExpired(delivery) ? make(expire(delivery, deps), deps) : requeueNow(id, deps));
     if (!admission.isStored && !(await isStoredAs(change.to, deps))) return await requeueNow(id, deps);
-    await makeAttempt(change.to, admission.permit, deps);
+    // A worker sends nothing until the end of its last attempt is stored.
+    await turn.earlier;
+    await makeAttempt(change.to, admission.permit, turn, deps);
   } finally {
     await admission.permit.release();
   }
 }
 
-/** Makes the attempt that is recorded as begun, and records its end. */
-async function makeAttempt(sending: Delivery, permit: Permit, deps: DispatcherDeps): Promise<void> {
-  const { store, transport, wait, events } = deps;
+/** Makes the attempt that is recorded as begun, and begins to record its end. */
+async function makeAttempt(
+  sending: Delivery,
+  permit: Permit,
+  { recordMeanwhile }: Turn,
+  deps: DispatcherDeps,
+): Promise<void> {
   const startedAt = performance.now();
-  const outcome = await transport.send(jobOf(sending), permit);
+  const outcome = await deps.transport.send(jobOf(sending), permit);
   const tookMs = performance.now() - startedAt;
+  recordMeanwhile(recordEnd(sending, permit, outcome, tookMs, deps));
+}
+
+async function recordEnd(
+  sending: Delivery,
+  permit: Permit,
+  outcome: Outcome,
+  tookMs: number,
+  deps: DispatcherDeps,
+): Promise<void> {
+  const { store, wait, events } = deps;
   const plan = (pause: Pause | null) => ({ pause, ...stepAfter(sending, outcome, pause, tookMs, deps) });
   let planned: ReturnType<typeof plan> | undefined;
   const { pause, isStored } = await permit.settle(outcome, {

@@ -25,11 +25,24 @@ export interface QueueWorkersOptions {
    * Resolves when this worker, numbered from 0, may take an id. Without it a worker never waits.
    */
   readonly ready?: (worker: number, stopping: AbortSignal) => Promise<void>;
-  /** Handles a due id. Once it resolves, the id is done or back in the queue. */
-  readonly handle: (id: string, stopping: AbortSignal) => Promise<void>;
+  /** Handles a due id. Once it resolves, the id is done or back in the queue, or will be. */
+  readonly handle: (id: string, turn: Turn) => Promise<void>;
 }
 
-/** Loops that each take one due id at a time from a channel and handle it. */
+/** What a worker passes to the handler of an id. */
+export interface Turn {
+  /** Aborted when the workers are drained. */
+  readonly stopping: AbortSignal;
+  /** Resolves when what this worker handled before is recorded. */
+  readonly earlier: Promise<void>;
+  /** Lets the worker take its next id while the result of this one is being recorded. */
+  recordMeanwhile(recording: Promise<void>): void;
+}
+
+/**
+ * Loops that each take one due id at a time from a channel and handle it. While the result of one id
+ * is being recorded, its worker already takes the next, so that a backend can store both in one step.
+ */
 export interface QueueWorkers {
   /** Whether ids are being handled, and one was taken or finished in the last 100 ms. */
   isBusy(): boolean;
@@ -68,20 +81,34 @@ export function startQueueWorkers({
   }
 
   async function runWorker(worker: number): Promise<void> {
+    let earlier = Promise.resolve();
     while (!signal.aborted) {
       await ready?.(worker, signal);
       const id = await take();
       if (id === null) continue;
       countHandling(1);
       try {
-        await handle(id, signal);
+        await handle(id, {
+          stopping: signal,
+          earlier,
+          recordMeanwhile(recording) {
+            earlier = recording.catch((error) => retryLater(id, error));
+          },
+        });
       } catch (error) {
-        events.emit('worker.failed', id, error);
-        await retryUntilAvailable(() => queue.retry(id, channel, AFTER_FAILURE_MS)).catch(() => {});
+        // A backend that fails now fails for the next id, too.
+        await earlier;
+        await retryLater(id, error);
       } finally {
         countHandling(-1);
       }
     }
+    await earlier;
+  }
+
+  async function retryLater(id: string, error: unknown): Promise<void> {
+    events.emit('worker.failed', id, error);
+    await retryUntilAvailable(() => queue.retry(id, channel, AFTER_FAILURE_MS)).catch(() => {});
   }
 
   const workers = Array.from({ length: count }, (_, worker) => runWorker(worker));
