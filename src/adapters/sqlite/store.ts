@@ -32,6 +32,9 @@ export function createSqliteStore(database: Database, limits: QueueLimits): Reco
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
     ...createListing(database),
+    async stats() {
+      throw new Error('not implemented');
+    },
     refusalCode() {
       if (state().failure !== null) return 'queue_unavailable';
       return isQueueFull(state().unsettled, limits) ? 'queue_full' : null;

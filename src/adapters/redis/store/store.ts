@@ -107,6 +107,9 @@ export function createRedisStore(
       const [results = []] = await connection.runAtomically(calls);
       return complete(results);
     },
+    async stats() {
+      throw new Error('not implemented');
+    },
     refusalCode() {
       if (!connection.isUsable()) return 'queue_unavailable';
       return isQueueFull({ messages, bytes }, limits) ? 'queue_full' : null;
