@@ -138,12 +138,12 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     const [first, second] = [aDelivery(), aDelivery()];
     for (const delivery of [first, second]) await store.insert(delivery);
     const sets = await client.keys('outtray:stats:waiting:*');
-    const before = await Promise.all(sets.map((set) => client.zrange(set, 0, -1)));
+    const before = await Promise.all(sets.map((set) => client.zrange(set, '0', '-1')));
     await store.update(first, advance(first, 'canceled', { finishedAt: NOON }));
     await store.update(second, advance(second, 'sending'));
     for (const set of await client.keys('outtray:stats:waiting:*')) await client.del(set);
     for (const [i, set] of sets.entries())
-      for (const member of before[i] ?? []) await client.zadd(set, 0, member);
+      for (const member of before[i] ?? []) await client.zadd(set, '0', member);
     expect((await store.stats(null, NOON)).byStatus).toEqual({
       scheduled: 0,
       queued: 0,

@@ -299,6 +299,7 @@ test('lists matches behind many pages without any, and yields to the event loop 
   const timer = setInterval(() => turns++, 0);
   const query = {
     statuses: null,
+    waitingAt: null,
     tag: null,
     recipient: null,
     createdAfter: null,

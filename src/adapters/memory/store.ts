@@ -111,9 +111,12 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
     },
     async list(query) {
       const found: Delivery[] = [];
-      for (const { id, createdAt } of timeline.newestFirst(query.after)) {
-        if (found.length >= query.limit || createdAt < (query.createdAfter ?? 0)) break;
-        const delivery = find(id);
+      const isOldestFirst = query.waitingAt !== null;
+      const positions = isOldestFirst ? timeline.oldestFirst(query.after) : timeline.newestFirst(query.after);
+      for (const { id, createdAt } of positions) {
+        if (found.length >= query.limit) break;
+        if (!isOldestFirst && createdAt < (query.createdAfter ?? 0)) break;
+        const delivery = unsettled.get(id) ?? (isOldestFirst ? undefined : settled.get(id));
         if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
       }
       return found;

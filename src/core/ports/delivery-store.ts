@@ -54,8 +54,8 @@ export interface DeliveryStore {
    */
   update(from: Delivery, to: Delivery, effect?: QueueEffect | null): Promise<boolean>;
   /**
-   * Lists deliveries, newest first, by `createdAt` and then by `id`. The result omits their
-   * content: that of a whole page might not fit into memory.
+   * Lists deliveries by `createdAt` and then by `id`, newest first unless the query has `waitingAt`.
+   * The result omits their content: that of a whole page might not fit into memory.
    */
   list(query: DeliveryQuery): Promise<readonly Delivery[]>;
   /**

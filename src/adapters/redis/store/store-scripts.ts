@@ -108,6 +108,62 @@ export const READ_PAGE: Script = {
 };
 
 /**
+ * Reads a page of the deliveries that wait, oldest first.
+ *
+ * KEYS: sets of deliveries in the queue, see waiting-set.ts; first those that are not planned.
+ * ARGV: prefix of delivery keys, number of sets that are not planned, owner (empty: all), timeline
+ * member after which the page begins (empty: at the start), time up to which planned ones are due,
+ * maximum number.
+ * Returns timeline member and record alternately.
+ */
+export const READ_WAITING: Script = {
+  name: 'outtrayWaiting',
+  keys: 8,
+  lua: `
+    local after, limit = ARGV[4], tonumber(ARGV[6])
+    local members = {}
+    local function read(set, owner, isPlanned)
+      local first, last = '(' .. owner .. ':' .. after, '(' .. owner .. ';'
+      if not isPlanned then
+        for _, member in ipairs(redis.call('ZRANGE', set, first, last, 'BYLEX', 'LIMIT', 0, limit)) do
+          members[#members + 1] = string.sub(member, #owner + 2)
+        end
+        return
+      end
+      last = '(' .. owner .. ':' .. ARGV[5] .. ';'
+      for _, member in ipairs(redis.call('ZRANGE', set, '[' .. owner .. ':', last, 'BYLEX')) do
+        local created = string.sub(member, #owner + #ARGV[5] + 3)
+        if created > after then members[#members + 1] = created end
+      end
+    end
+    for i = 1, #KEYS do
+      local isPlanned = i > tonumber(ARGV[2])
+      local owner = ARGV[3]
+      if owner ~= '' then
+        read(KEYS[i], owner, isPlanned)
+      else
+        local from = '-'
+        repeat
+          local member = redis.call('ZRANGE', KEYS[i], from, '+', 'BYLEX', 'LIMIT', 0, 1)[1]
+          if member then
+            owner = string.match(member, '^[^:]*')
+            read(KEYS[i], owner, isPlanned)
+            from = '[' .. owner .. ';'
+          end
+        until not member
+      end
+    end
+    table.sort(members)
+    local found = {}
+    for i = 1, math.min(#members, limit) do
+      found[#found + 1] = members[i]
+      found[#found + 1] = redis.call('HGET', ARGV[1] .. string.sub(members[i], ${ID_OFFSET + 1}), 'record')
+    end
+    return found
+  `,
+};
+
+/**
  * Removes expired deliveries from the timeline.
  *
  * KEYS: the expiring, the timeline. ARGV: epoch ms up to which they have expired, maximum number.
