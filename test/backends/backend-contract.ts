@@ -8,12 +8,14 @@ export interface BackendLimits {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
+  readonly retainContentMs?: number;
 }
 
 const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
 const ALL: DeliveryQuery = {
   owner: null,
   statuses: null,
+  waitingAt: null,
   tag: null,
   recipient: null,
   createdAfter: null,
@@ -369,6 +371,58 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
+      'returns content until the delivery settles, and longer if it can be retried',
+      withBackend({}, async ({ store }) => {
+        const [waiting, sent, failed] = [aDelivery(), aDelivery(), aDelivery()];
+        for (const delivery of [waiting, sent, failed]) await store.insert(delivery);
+        for (const [delivery, status] of [
+          [sent, 'sent'],
+          [failed, 'failed'],
+        ] as const) {
+          const sending = advance(delivery, 'sending');
+          await store.update(delivery, sending);
+          await store.update(sending, advance(sending, status, { finishedAt: 5 }));
+        }
+        expect(await store.content(waiting.id)).toEqual(waiting.content);
+        expect(await store.content(failed.id)).toEqual(failed.content);
+        expect(await store.content(sent.id)).toBeNull();
+        expect(await store.content('msg_unknown')).toBeNull();
+      }),
+    );
+
+    test(
+      'keeps content for RETAIN_CONTENT after the delivery has settled, only to be read',
+      withBackend({ retainContentMs: 600 }, async ({ store }) => {
+        const delivery = aDelivery();
+        await store.insert(delivery);
+        await store.update(delivery, settled(delivery));
+        const settledAt = performance.now();
+        expect(await store.content(delivery.id)).toEqual(delivery.content);
+        expect((await store.get(delivery.id))?.content).toBeNull();
+        await expect.poll(() => store.content(delivery.id), { interval: 20 }).toBeNull();
+        expect(performance.now() - settledAt).toBeGreaterThan(400);
+        expect(await store.get(delivery.id)).toMatchObject({ status: 'canceled' });
+      }),
+    );
+
+    test(
+      'drops the oldest content that is kept beyond the maximum number of bytes',
+      withBackend({ retainContentMs: 60_000, maxBytes: 10_000 }, async ({ store }) => {
+        const { content } = aDelivery();
+        const all = [0, 1, 2].map(() =>
+          aDelivery({ bytes: 4000, content: content && { ...content, text: 'x'.repeat(4000) } }),
+        );
+        for (const delivery of all) {
+          await store.insert(delivery);
+          await store.update(delivery, settled(delivery));
+        }
+        const kept = async () => Promise.all(all.map(async ({ id }) => (await store.content(id)) !== null));
+        await expect.poll(kept).toEqual([false, true, true]);
+        await store.insert(aDelivery({ bytes: 9000 }));
+      }),
+    );
+
+    test(
       'throws queue_full when there is no capacity to reopen a delivery, and does not change it',
       withBackend({ maxMessages: 1 }, async ({ store }) => {
         const delivery = aDelivery();
@@ -430,6 +484,38 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         expect(await list({ recipient: 'bob@example.com' })).toEqual(['msg_a']);
         expect(await list({ createdAfter: 2000 })).toEqual(['msg_b', 'msg_a']);
         expect(await list({ createdBefore: 2000 })).toEqual(['msg_old']);
+      }),
+    );
+
+    test(
+      'lists the deliveries that wait, oldest first, with stable pages',
+      withBackend({}, async ({ store }) => {
+        const old = aDelivery({ id: 'msg_old', createdAt: 1000, tags: { flow: 'a' } });
+        const done = aDelivery({ id: 'msg_done', createdAt: 1500 });
+        const [twin, other] = [
+          aDelivery({ id: 'msg_b', createdAt: 2000, owner: 'shop' }),
+          aDelivery({ id: 'msg_a', createdAt: 2000 }),
+        ];
+        const planned = { status: 'scheduled', createdAt: 500, scheduledAt: 9000 } as const;
+        const [future, past] = [
+          aDelivery({ id: 'msg_future', ...planned }),
+          aDelivery({ id: 'msg_past', ...planned, scheduledAt: 4000 }),
+        ];
+        for (const delivery of [twin, future, other, done, past, old]) await store.insert(delivery);
+        await store.update(done, settled(done));
+        await store.update(twin, advance(twin, 'sending'));
+        const list = async (query: Partial<DeliveryQuery>) =>
+          (await store.list({ ...ALL, waitingAt: 5000, ...query })).map(({ id }) => id);
+        expect(await list({})).toEqual(['msg_past', 'msg_old', 'msg_a', 'msg_b']);
+        expect(await list({ waitingAt: 9000, limit: 2 })).toEqual(['msg_future', 'msg_past']);
+        expect(await list({ limit: 1, after: { createdAt: 500, id: 'msg_past' } })).toEqual(['msg_old']);
+        expect(await list({ after: { createdAt: 1000, id: 'msg_old' }, limit: 1 })).toEqual(['msg_a']);
+        expect(await list({ after: { createdAt: 2000, id: 'msg_a' } })).toEqual(['msg_b']);
+        expect(await list({ owner: 'shop' })).toEqual(['msg_b']);
+        expect(await list({ statuses: ['queued'] })).toEqual(['msg_old', 'msg_a']);
+        expect(await list({ statuses: ['canceled'] })).toEqual([]);
+        expect(await list({ tag: 'flow' })).toEqual(['msg_old']);
+        expect(await list({ createdAfter: 1000, createdBefore: 2000 })).toEqual(['msg_old']);
       }),
     );
 

@@ -7,6 +7,7 @@ import { createMemoryRateCounter } from '../../src/adapters/memory/rate-counter.
 import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Caller } from '../../src/core/auth/caller.ts';
+import { createContentTickets } from '../../src/core/auth/content-tickets.ts';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { AppError } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/message/message.ts';
@@ -14,6 +15,7 @@ import { createMessages } from '../../src/core/messages.ts';
 import type { Composer } from '../../src/core/ports/composer.ts';
 import type { IdempotencyStore } from '../../src/core/ports/idempotency-store.ts';
 import type { Templates } from '../../src/core/ports/templates.ts';
+import { createStats } from '../../src/core/stats.ts';
 import { type AppOptions, buildApp } from '../../src/http/app.ts';
 import { NO_TEMPLATES, startCore } from './core.ts';
 import { aDelivery } from './delivery.ts';
@@ -32,6 +34,8 @@ export const KEYS = [
   aKey(SHOP_SECRET, { name: 'shop' }),
   aKey(ADMIN_SECRET, { name: 'boss', scopes: ['admin'] }),
 ];
+
+const API_KEYS = createApiKeys(KEYS, createMemorySharedState());
 
 export const CRM = { authorization: `Bearer ${CRM_SECRET}` };
 export const SHOP = { authorization: `Bearer ${SHOP_SECRET}` };
@@ -98,7 +102,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
   const app = await buildApp({
     logger: pino({ base: null, level: 'debug' }, collectLines(logs)),
     version: '1.2.3',
-    apiKeys: createApiKeys(KEYS, createMemorySharedState()),
+    apiKeys: API_KEYS,
     rateLimit: { max: 10_000, windowMs: 60_000 },
     rates: createMemoryRateCounter(),
     trustProxy: [],
@@ -136,6 +140,9 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       events,
       isDraining: overrides.isDraining ?? (() => false),
     }),
+    composer: COMPOSER,
+    tickets: createContentTickets(API_KEYS),
+    stats: createStats({ store }),
     suppressions: core.suppressions,
     templates: NO_TEMPLATES,
     toText: async (html) => html,

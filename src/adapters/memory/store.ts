@@ -1,5 +1,7 @@
-import { type Delivery, isSettled } from '../../core/delivery/delivery.ts';
+import { type Delivery, firstDueAt, isSettled } from '../../core/delivery/delivery.ts';
+import { type Counted, createDeliveryCounters } from '../../core/delivery/delivery-counters.ts';
 import { matchesQuery } from '../../core/delivery/delivery-query.ts';
+import { settlementOf } from '../../core/delivery/delivery-stats.ts';
 import {
   checkQueueCapacity,
   isQueueFull,
@@ -14,6 +16,8 @@ import { createTimeline } from './timeline.ts';
 
 export interface MemoryStoreOptions extends QueueLimits {
   readonly retained: RetainedOptions;
+  /** RETAIN_CONTENT, in ms. */
+  readonly retainContentMs: number;
   /**
    * Maximum number of deliveries that were dropped before RETAIN and whose status is still known.
    */
@@ -23,7 +27,12 @@ export interface MemoryStoreOptions extends QueueLimits {
 /**
  * Creates a RecordStore in memory. Deliveries are immutable, so it returns the stored objects.
  */
-export function createMemoryStore({ retained, maxTombstones, ...limits }: MemoryStoreOptions): RecordStore {
+export function createMemoryStore({
+  retained,
+  retainContentMs,
+  maxTombstones,
+  ...limits
+}: MemoryStoreOptions): RecordStore {
   const unsettled = new Map<string, Delivery>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
   const settled = createRetained<Delivery>({
@@ -38,7 +47,15 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
    * content does not drop records too.
    */
   const contents = createRetained<Content>(retained);
+  /** Content of settled deliveries that cannot be retried. */
+  const keptContents = createRetained<Content>({
+    ...retained,
+    forMs: retainContentMs,
+    maxBytes: limits.maxBytes,
+    onEarlyDrop() {},
+  });
   const timeline = createTimeline((id) => unsettled.has(id) || settled.get(id) !== undefined);
+  const counters = createDeliveryCounters();
   let bytes = 0;
 
   function find(id: string): Delivery | null {
@@ -62,11 +79,20 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
   }
 
   /** Moves a delivery to the settled ones. */
-  function retain(delivery: Delivery) {
+  function retain(delivery: Delivery, former: Content | null) {
     if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
     const { id, owner, content } = delivery;
     settled.set(id, { ...delivery, content: null }, { owner, bytes: recordBytes(delivery) });
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
+    else if (former && retainContentMs > 0)
+      keptContents.set(id, former, { owner, bytes: contentBytes(former) });
+  }
+
+  /** Counts a change, and what settles with it. */
+  function count(from: Delivery | null, to: Delivery) {
+    counters.change(from && toCounted(from), toCounted(to));
+    const settlement = from && isSettled(from.status) ? null : settlementOf(to);
+    if (settlement) counters.settle(settlement);
   }
 
   return {
@@ -74,19 +100,25 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
       const known = find(delivery.id);
       if (known) return known;
       add(delivery);
+      count(null, delivery);
       timeline.add(delivery);
       return delivery;
     },
     async get(id) {
       return find(id);
     },
+    async content(id) {
+      const delivery = find(id);
+      return delivery && (delivery.content ?? keptContents.get(id) ?? null);
+    },
     async tombstone(id) {
       return tombstones.get(id) ?? null;
     },
     async update(from, to) {
-      if (find(to.id)?.revision !== from.revision) return false;
+      const stored = find(to.id);
+      if (stored?.revision !== from.revision) return false;
       if (isSettled(to.status)) {
-        retain(to);
+        retain(to, stored.content);
       } else if (unsettled.has(to.id)) {
         unsettled.set(to.id, to);
       } else {
@@ -94,17 +126,22 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
         settled.delete(to.id);
         contents.delete(to.id);
       }
+      count(stored, to);
       return true;
     },
     async list(query) {
       const found: Delivery[] = [];
-      for (const { id, createdAt } of timeline.newestFirst(query.after)) {
-        if (found.length >= query.limit || createdAt < (query.createdAfter ?? 0)) break;
-        const delivery = find(id);
+      const isOldestFirst = query.waitingAt !== null;
+      const positions = isOldestFirst ? timeline.oldestFirst(query.after) : timeline.newestFirst(query.after);
+      for (const { id, createdAt } of positions) {
+        if (found.length >= query.limit) break;
+        if (!isOldestFirst && createdAt < (query.createdAfter ?? 0)) break;
+        const delivery = unsettled.get(id) ?? (isOldestFirst ? undefined : settled.get(id));
         if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
       }
       return found;
     },
+    stats: async (owner, now) => counters.read(owner, now),
     async *unsettled() {
       yield* [...unsettled.values()];
     },
@@ -116,4 +153,8 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
     },
     onRemoteChange() {},
   };
+}
+
+function toCounted(delivery: Delivery): Counted {
+  return { owner: delivery.owner, status: delivery.status, dueAt: firstDueAt(delivery) };
 }

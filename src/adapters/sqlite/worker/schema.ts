@@ -16,10 +16,13 @@ const APPLICATION_ID = 0x4f747279;
  *   deliveries.ts. No index contains a column that an attempt changes, so that its start and its end
  *   write a single page.
  * - `contents`: separate, because a content is removed long before its record.
+ * - `kept_contents`: contents that are kept for RETAIN_CONTENT, and when they are dropped.
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until a response is
  *   stored,
  *   `leaves_at` while the request is in progress.
  * - `books`: shared values as JSON. `usage`: what is counted beside them, one row for each bucket.
+ * - `settled_hours`: how many deliveries of an owner settled in an hour, see delivery-counts.ts. What is not tidied
+ *   yet is counted at startup.
  * - `suppressions`: `key` is the mailbox key in UTF-16BE, whose bytes sort in code unit order.
  */
 export const MIGRATIONS: readonly string[] = [
@@ -84,6 +87,35 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE deliveries ADD COLUMN state TEXT NOT NULL DEFAULT '{}';
   DROP INDEX deliveries_unsettled;
   CREATE INDEX deliveries_unsettled ON deliveries (created_at, place) WHERE leaves_at IS NULL;
+  `,
+  `
+  CREATE TABLE settled_hours (
+    owner TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    PRIMARY KEY (owner, hour)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO settled_hours
+    SELECT owner, finished_at / 3600000 * 3600000 AS hour, sum(is_sent), sum(1 - is_sent)
+    FROM (
+      SELECT owner, status IN ('sent', 'partially_sent') AS is_sent, coalesce(
+        state ->> '$.finishedAt',
+        (SELECT record ->> '$.finishedAt' FROM records WHERE records.place = deliveries.place)
+      ) AS finished_at
+      FROM deliveries
+      WHERE leaves_at IS NOT NULL AND status IN ('sent', 'partially_sent', 'failed', 'uncertain', 'expired')
+    )
+    WHERE finished_at > 1000 * (unixepoch() - 86400)
+    GROUP BY owner, hour;
+  `,
+  `
+  CREATE TABLE kept_contents (
+    place INTEGER PRIMARY KEY REFERENCES contents ON DELETE CASCADE,
+    leaves_at INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX kept_contents_leaving ON kept_contents (leaves_at);
   `,
 ];
 
