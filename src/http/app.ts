@@ -13,6 +13,7 @@ import { type BatchOptions, batchRoutes } from './routes/batch.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
 import { type MessageOptions, messageRoutes } from './routes/messages.ts';
+import { type MetricsOptions, metricsRoutes } from './routes/metrics.ts';
 import { problemRoutes } from './routes/problems.ts';
 import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
@@ -38,6 +39,8 @@ export interface AppOptions
   /** Rate limit of API keys without their own. */
   readonly rateLimit: Rate;
   readonly rates: RateCounters;
+  /** Null: the app has no GET /metrics. */
+  readonly metrics: MetricsOptions | null;
 }
 
 /** Builds the HTTP service, ready to listen. */
@@ -53,6 +56,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(healthRoutes, options);
   await app.register(docsRoutes, { toYaml });
   await app.register(problemRoutes);
+  if (options.metrics) await app.register(metricsRoutes, { ...options.metrics, authenticate, limits });
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
     withKey.addHook('onRequest', requireKey(authenticate, limits));
@@ -64,6 +68,21 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
   });
+  await app.ready();
+  return app;
+}
+
+/** Builds an app that has only GET /metrics, ready to listen. */
+export async function buildMetricsApp(
+  options: ServerOptions & Pick<AppOptions, 'apiKeys' | 'rateLimit' | 'rates'>,
+  metrics: MetricsOptions,
+): Promise<FastifyInstance> {
+  const app = createServer(options, presentError);
+  const routes = collectRoutes(app);
+  const authenticate = createAuthenticator(options.apiKeys.keys);
+  const limits = await createRateLimits(app, options.rates, options.rateLimit);
+  await app.register(unknownRoutes, { authenticate, limits, routes });
+  await app.register(metricsRoutes, { ...metrics, authenticate, limits });
   await app.ready();
   return app;
 }
@@ -94,6 +113,7 @@ export async function openApiDocument(version: string): Promise<string> {
     isSending: unused,
     idempotency: { claim: unused, accept: unused, release: unused, markUnknown: unused },
     isDraining: unused,
+    metrics: { metrics: { contentType: '', read: unused }, isOpen: false },
   });
   return toYaml(app.swagger());
 }
