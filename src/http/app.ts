@@ -16,6 +16,7 @@ import { type MessageOptions, messageRoutes } from './routes/messages.ts';
 import { type MetricsOptions, metricsRoutes } from './routes/metrics.ts';
 import { problemRoutes } from './routes/problems.ts';
 import { type SendOptions, sendRoutes } from './routes/send.ts';
+import { type StatsOptions, statsRoutes } from './routes/stats.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
 import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
 import { collectRoutes, unknownRoutes } from './routes/unknown.ts';
@@ -29,6 +30,7 @@ export interface AppOptions
     Omit<BatchOptions, 'submission'>,
     MessageOptions,
     AccountOptions,
+    StatsOptions,
     SuppressionOptions,
     TemplateOptions,
     HealthOptions {
@@ -67,6 +69,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(templateRoutes, options);
     await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
+    await withKey.register(statsRoutes, options);
   });
   await app.ready();
   return app;
@@ -104,6 +107,7 @@ export async function openApiDocument(version: string): Promise<string> {
     durability: 'memory',
     intake: { accept: unused, check: unused, preview: unused },
     messages: { get: unused, list: unused, cancel: unused, retry: unused, reschedule: unused },
+    stats: { read: unused },
     templates: { list: unused, render: unused },
     toText: unused,
     suppressions: { get: unused, list: unused, add: unused, remove: unused },

@@ -5,7 +5,6 @@ import type { ApiKeys } from '../core/auth/api-keys.ts';
 import { hasScope } from '../core/auth/caller.ts';
 import type { Events } from '../core/events.ts';
 import type { Backend } from '../core/ports/backend.ts';
-import type { DeliveryStore } from '../core/ports/delivery-store.ts';
 import type { Metrics } from '../core/ports/metrics.ts';
 
 export interface MetricsSetup {
@@ -38,13 +37,10 @@ export async function openMetrics(setup: MetricsSetup): Promise<Metrics | null> 
 
 async function readShared({ config, backend, accounts }: MetricsSetup): Promise<SharedMetrics> {
   const { maxMessages, maxBytes } = config.queue;
-  const [waiting, statuses] = await Promise.all([readWaiting(backend.store), accounts.list()]);
+  const [{ byStatus, oldestDueAt }, statuses] = await Promise.all([
+    backend.store.stats(null, Date.now()),
+    accounts.list(),
+  ]);
   const bytes = maxBytes - backend.store.freeBytes();
-  return { queue: { ...waiting, bytes, maxMessages, maxBytes }, accounts: statuses };
-}
-
-async function readWaiting(store: DeliveryStore) {
-  const byStatus = { scheduled: 0, queued: 0, sending: 0, deferred: 0 };
-  for await (const { status } of store.unsettled()) byStatus[status as keyof typeof byStatus] += 1;
-  return { byStatus, oldestDueAt: null };
+  return { queue: { byStatus, oldestDueAt, bytes, maxMessages, maxBytes }, accounts: statuses };
 }

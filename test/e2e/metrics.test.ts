@@ -64,7 +64,7 @@ describe('a scrape', () => {
     expect(samplesOf(text, 'outtray_backend_up')).toEqual(['1']);
   });
 
-  test('shows a paused account with the code of its pause', async () => {
+  test('shows a paused account with the code of its pause, and the mail that waits for it', async () => {
     await using mail = await startWithGmail();
     mail.gmail.setLoginFault('bad-credentials');
     await mail.service.send(MAIL, { wait: 15 });

@@ -48,6 +48,7 @@ describe('the OpenAPI document', () => {
       'get /openapi.yaml',
       'get /problems/{code}',
       'get /readyz',
+      'get /stats',
       'get /suppressions',
       'get /suppressions/{email}',
       'get /templates',

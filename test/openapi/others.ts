@@ -6,6 +6,7 @@ import { type OperationClient, TOMORROW } from '../helpers/openapi-client.ts';
 import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 import {
+  ADMIN,
   against,
   onService,
   PROMETHEUS,
@@ -78,6 +79,8 @@ const greeting = (bytes: string) => () => startRawSmtp(async (io) => io.send(byt
 
 const accounts: Row[] = [
   onService('listAccounts', 200),
+  onService('getStats', 200),
+  onService('getStats', 200, { key: ADMIN }),
   withEnv({}, 'verifyAccount', 200),
   onService('verifyAccount', 'not_found', { path: { user: 'nobody@simulator.test' } }),
   withEnv({}, 'verifyAccount', 'rate_limited', async ({ call }) => {

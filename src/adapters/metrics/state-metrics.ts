@@ -1,6 +1,6 @@
 import { Gauge, Registry } from 'prom-client';
 import type { AccountStatus } from '../../core/accounts/account-status.ts';
-import type { Status } from '../../core/delivery/delivery.ts';
+import type { DeliveryStats } from '../../core/delivery/delivery-stats.ts';
 import type { QueueLimits } from '../../core/delivery/queue-capacity.ts';
 
 /** What all instances share: the queue and the accounts. */
@@ -9,11 +9,7 @@ export interface SharedMetrics {
   readonly accounts: readonly AccountStatus[];
 }
 
-export interface QueueState extends QueueLimits {
-  /** Number of messages that wait, by status. */
-  readonly byStatus: Readonly<Partial<Record<Status, number>>>;
-  /** When the message that waits longest was due, in epoch ms. Null if none is due. */
-  readonly oldestDueAt: number | null;
+export interface QueueState extends QueueLimits, Pick<DeliveryStats, 'byStatus' | 'oldestDueAt'> {
   /** Bytes that count against QUEUE_MAX_BYTES. */
   readonly bytes: number;
 }
