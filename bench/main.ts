@@ -12,6 +12,7 @@ import { historyRates } from './history.ts';
 import { instanceRates } from './instances.ts';
 import { latencyBesideLarge } from './latency.ts';
 import { memoryUse } from './memory.ts';
+import { scrapedRates } from './metrics.ts';
 import { readEnvironment, type Section, writePage } from './page.ts';
 import { worstPauses } from './pause.ts';
 import { comparePeers } from './peers.ts';
@@ -43,6 +44,12 @@ them. nodemailer's pool gets the same messages in its own process.`,
     method: `64 connections, after 20,000 requests to each side. Nothing is delivered meanwhile. The packages
 are Fastify, zod, @fastify/rate-limit and pino: \`bench/parts/packages-baseline.ts\`.`,
     run: acceptRates,
+  },
+  metrics: {
+    title: 'Accepting while scraped',
+    method: `One service, in memory. Each of twelve rounds has four parts: no scrapes, one a second, ten at
+once every second, no scrapes. The baseline is the mean of the first and the last part.`,
+    run: scrapedRates,
   },
   'slow-disk': {
     title: 'A slow disk',

@@ -128,6 +128,8 @@ const PASSED_ON: readonly VariableName[] = [
   'WEBHOOK_URL',
   'WEBHOOK_SECRET',
   'WEBHOOK_ALLOWED_HOSTS',
+  'METRICS',
+  'METRICS_PORT',
 ];
 
 /**

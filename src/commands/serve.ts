@@ -121,10 +121,14 @@ export function aborted(signal: AbortSignal): Promise<void> {
 }
 
 /** Returns a message with the fix for a failure to listen. */
-export function describeListenError(error: Error & { code?: string; port?: number }): string {
+export function describeListenError(
+  error: Error & { code?: string; port?: number; variable?: string },
+): string {
+  const { variable = 'PORT' } = error;
   if (error.code === 'EADDRINUSE')
-    return `Port ${error.port} is in use: stop the program that uses it, or set PORT to another port.`;
-  if (error.code === 'EACCES') return `Port ${error.port} needs privileges: set PORT to a port above 1023.`;
+    return `Port ${error.port} is in use: stop the program that uses it, or set ${variable} to another port.`;
+  if (error.code === 'EACCES')
+    return `Port ${error.port} needs privileges: set ${variable} to a port above 1023.`;
   if (error.code === 'EADDRNOTAVAIL' || error.code === 'ENOTFOUND')
     return 'HOST is not an address of this machine: use 127.0.0.1, 0.0.0.0 or ::.';
   return error.message;

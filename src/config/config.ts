@@ -79,6 +79,12 @@ export interface Config {
   /** Receives all mail instead of its recipients. */
   readonly redirectAllTo: string | null;
   readonly suppress: 'hard' | 'never';
+  readonly metrics: {
+    /** Who may read metrics: API keys with the scope `metrics`, anyone who can connect, or no one. */
+    readonly access: 'key' | 'open' | 'off';
+    /** Null: they are at PORT. */
+    readonly port: number | null;
+  };
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   readonly shutdownTimeoutMs: number;
 }
@@ -131,6 +137,8 @@ const environment = z.object({
   ALLOWED_RECIPIENTS: optional((text) => parsePatterns(splitList(text))),
   REDIRECT_ALL_TO: optional((text) => parseEmailSetting(text, (reason) => reason)),
   SUPPRESS: defaulted('SUPPRESS', (text) => parseChoice(text, ['hard', 'never'])),
+  METRICS: defaulted('METRICS', (text) => parseChoice(text, ['key', 'open', 'off'])),
+  METRICS_PORT: optional((text) => parseWholeNumber(text, 0, 65_535)),
   LOG_LEVEL: defaulted('LOG_LEVEL', (text) =>
     parseChoice(text, ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   ),
@@ -164,6 +172,7 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
     ...checkRetention(values),
     ...keys.problems,
     ...accountProblems,
+    ...checkMetricsPort(values),
   ];
   const misspellings = findMisspellings(env, settings);
   if (values === null || all.length > 0) {
@@ -171,7 +180,8 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
     throw new ConfigError(inOrder(explained.problems), explained.others.map(describeMisspelling));
   }
   const config = freezeDeep(toConfig(values, accounts, keys));
-  return { config, warnings: [...misspellings.map(describeMisspelling), ...warnOfRewriting(config)] };
+  const warnings = [...warnOfRewriting(config), ...warnOfOpenMetrics(config)];
+  return { config, warnings: [...misspellings.map(describeMisspelling), ...warnings] };
 }
 
 /** Whether a server requires a login. True if SMTP_URL is invalid. */
@@ -192,6 +202,16 @@ function checkRetention(values: z.infer<typeof environment> | null): Problem[] {
   return [{ variable: 'RETAIN_CONTENT', message: 'It must be at most RETAIN.' }];
 }
 
+function checkMetricsPort(values: z.infer<typeof environment> | null): Problem[] {
+  if (!values || values.METRICS_PORT === 0 || values.METRICS_PORT !== values.PORT) return [];
+  return [
+    {
+      variable: 'METRICS_PORT',
+      message: 'It must differ from PORT. Remove it to have the metrics at PORT.',
+    },
+  ];
+}
+
 /** Sorts problems in the order of VARIABLES, which groups related variables. */
 function inOrder(problems: readonly Problem[]): Problem[] {
   const names: readonly string[] = VARIABLES.map(({ name }) => name);
@@ -205,6 +225,13 @@ function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
   if (fromPolicy !== 'allow' || !rewrites) return [];
   return [
     'FROM_POLICY is allow: Gmail silently rewrites a From that is not verified. List verified addresses in GMAIL_ALIASES and use reject or rewrite.',
+  ];
+}
+
+function warnOfOpenMetrics({ metrics, host, port }: Config): string[] {
+  if (metrics.access !== 'open') return [];
+  return [
+    `METRICS is open: anyone who can connect to port ${metrics.port ?? port} of ${host} can read the names of API keys and accounts at /metrics.`,
   ];
 }
 
@@ -246,6 +273,7 @@ function toConfig(
     allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,
     redirectAllTo: values.REDIRECT_ALL_TO ?? null,
     suppress: values.SUPPRESS,
+    metrics: { access: values.METRICS, port: values.METRICS_PORT ?? null },
     logLevel: values.LOG_LEVEL,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
   };

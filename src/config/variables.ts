@@ -298,6 +298,21 @@ export const VARIABLES = [
     meaning: '`hard`: suppress addresses that Gmail refused permanently; or `never`',
   },
   {
+    name: 'METRICS',
+    default: 'key',
+    secret: false,
+    required: false,
+    meaning:
+      'who may read `GET /metrics`: `key` (API keys with the scope `metrics` or `admin`), `open` (anyone who can connect), or `off`',
+  },
+  {
+    name: 'METRICS_PORT',
+    default: '',
+    secret: false,
+    required: false,
+    meaning: 'port of its own for `GET /metrics`, at `HOST`; without it, the metrics are at `PORT`',
+  },
+  {
     name: 'LOG_LEVEL',
     default: 'info',
     secret: false,

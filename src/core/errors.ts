@@ -45,7 +45,7 @@ export const ERRORS = {
     retryable: false,
     scope: 'request',
     title: 'API key lacks the scope',
-    hint: 'Use a key with the scope that `detail` names: `send` to send and change messages, `read` to read them, `admin` for both and for the messages of every key. API_KEYS lists the scopes of each key.',
+    hint: 'Use a key with the scope that `detail` names: `send` to send and change messages, `read` to read them, `metrics` to read metrics, `admin` for all of this and for the messages of every key. API_KEYS lists the scopes of each key.',
   },
   sender_not_allowed: {
     status: 403,

@@ -5,9 +5,11 @@ import type { Notice } from './ports/outbox.ts';
 import type { WebhookResult } from './ports/webhook-sender.ts';
 
 /**
- * Internal events, for the log, waiters, webhooks and suppressions. Listeners must not throw.
+ * Internal events, for the log, metrics, waiters, webhooks and suppressions. Listeners must not throw.
  */
 export interface CoreEvents {
+  /** A message was accepted and stored. */
+  'message.accepted': [delivery: Delivery];
   /** An attempt ended. */
   'message.attempted': [delivery: Delivery, attempt: Attempt, outcome: Outcome];
   'message.deferred': [delivery: Delivery];

@@ -14,6 +14,7 @@ import { type ContentOptions, contentRoutes, contentViewRoutes } from './routes/
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
 import { type MessageOptions, messageRoutes } from './routes/messages.ts';
+import { type MetricsOptions, metricsRoutes } from './routes/metrics.ts';
 import { problemRoutes } from './routes/problems.ts';
 import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { type StatsOptions, statsRoutes } from './routes/stats.ts';
@@ -43,6 +44,8 @@ export interface AppOptions
   /** Rate limit of API keys without their own. */
   readonly rateLimit: Rate;
   readonly rates: RateCounters;
+  /** Null: the app has no GET /metrics. */
+  readonly metrics: MetricsOptions | null;
 }
 
 /** Builds the HTTP service, ready to listen. */
@@ -59,6 +62,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(docsRoutes, { toYaml });
   await app.register(problemRoutes);
   await app.register(contentViewRoutes, options);
+  if (options.metrics) await app.register(metricsRoutes, { ...options.metrics, authenticate, limits });
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
     withKey.addHook('onRequest', requireKey(authenticate, limits));
@@ -72,6 +76,21 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(accountRoutes, options);
     await withKey.register(statsRoutes, options);
   });
+  await app.ready();
+  return app;
+}
+
+/** Builds an app that has only GET /metrics, ready to listen. */
+export async function buildMetricsApp(
+  options: ServerOptions & Pick<AppOptions, 'apiKeys' | 'rateLimit' | 'rates'>,
+  metrics: MetricsOptions,
+): Promise<FastifyInstance> {
+  const app = createServer(options, presentError);
+  const routes = collectRoutes(app);
+  const authenticate = createAuthenticator(options.apiKeys.keys);
+  const limits = await createRateLimits(app, options.rates, options.rateLimit);
+  await app.register(unknownRoutes, { authenticate, limits, routes });
+  await app.register(metricsRoutes, { ...metrics, authenticate, limits });
   await app.ready();
   return app;
 }
@@ -112,6 +131,7 @@ export async function openApiDocument(version: string): Promise<string> {
     isSending: unused,
     idempotency: { claim: unused, accept: unused, release: unused, markUnknown: unused },
     isDraining: unused,
+    metrics: { metrics: { contentType: '', read: unused }, isOpen: false },
   });
   return toYaml(app.swagger());
 }

@@ -2,7 +2,7 @@ import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } 
 import type { z } from 'zod';
 import type { DeliveryStore } from '../core/ports/delivery-store.ts';
 import { createErrorHandler, type ErrorPresenter } from './errors/error-handler.ts';
-import { logRequests, observeRequest } from './request/access-log.ts';
+import { type CountRequest, logRequests, observeRequest } from './request/access-log.ts';
 import { createBodyCapacity } from './request/body/body-capacity.ts';
 import { readJsonBodies } from './request/body/read-body.ts';
 import { createClientErrorHandler } from './request/client-error.ts';
@@ -23,6 +23,8 @@ export interface ServerOptions {
   readonly isSending: () => boolean;
   /** How long the headers and the body of a request may take to arrive, in ms. */
   readonly requestTimeoutMs?: number;
+  /** Counts each request for metrics. */
+  readonly countRequest?: CountRequest | undefined;
 }
 
 const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
@@ -41,6 +43,7 @@ const MAX_HEADER_BYTES = 16 * 1024;
  */
 export function createServer(options: ServerOptions, presentError: ErrorPresenter): FastifyInstance {
   const { logger, trustProxy, freeBytes, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options;
+  const { countRequest = () => {} } = options;
   const bodyLimit = options.maxMessageBytes + BODY_OVERHEAD_BYTES;
   const handleError = createErrorHandler(presentError);
   const app = fastify({
@@ -70,7 +73,7 @@ export function createServer(options: ServerOptions, presentError: ErrorPresente
     // Replaced below. Fastify's own load 100 modules at startup.
     schemaController: { compilersFactory: { buildValidator: replaced, buildSerializer: replaced } },
     frameworkErrors: (error, request, reply) => {
-      observeRequest(request, reply, logger);
+      observeRequest(request, reply, logger, countRequest);
       handleError(error, request, reply);
     },
     clientErrorHandler: createClientErrorHandler(presentError, logger),
@@ -81,7 +84,7 @@ export function createServer(options: ServerOptions, presentError: ErrorPresente
 
   const pace = createRequestPacer(options.isSending);
   app.addHook('onRequest', (_request, _reply, done) => pace(done));
-  logRequests(app, logger);
+  logRequests(app, logger, countRequest);
   checkRequestHeads(app);
   app.setErrorHandler(handleError);
   readJsonBodies(

@@ -14,10 +14,11 @@ import { createMessages } from '../core/messages.ts';
 import { createStats } from '../core/stats.ts';
 import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
-import { buildApp } from '../http/app.ts';
+import { buildApp, buildMetricsApp } from '../http/app.ts';
 import { logEvents } from '../log.ts';
 import { openBackend } from './backend.ts';
 import { openDeliveryEngine } from './delivery-engine.ts';
+import { openMetrics } from './metrics.ts';
 import { openWebhookDelivery } from './webhook-delivery.ts';
 
 export interface ServiceOptions {
@@ -75,6 +76,7 @@ export async function openParts({
     backoffScale,
   });
   const waiters = createWaiters({ store, events });
+  const metrics = await openMetrics({ config, version, backend, events, apiKeys, accounts });
   /** Aborted when the service begins to shut down. */
   const draining = new AbortController();
   return {
@@ -91,6 +93,7 @@ export async function openParts({
     accounts,
     webhooks,
     waiters,
+    metrics,
     draining,
   };
 }
@@ -99,11 +102,12 @@ export async function openParts({
 export function buildServiceApp(parts: ServiceParts) {
   const { config, backend, events, accounts, apiKeys, suppressions, templates, draining } = parts;
   const { store, idempotency, durability } = backend;
-  const { maxMessageBytes, allowedRecipients, redirectAllTo, rateLimit, trustProxy } = config;
+  const { maxMessageBytes, allowedRecipients, redirectAllTo } = config;
   const isDraining = () => draining.signal.aborted;
   const composer = createComposer();
   const intake = createIntake({
     store,
+    events,
     accounts,
     apiKeys,
     suppressions,
@@ -116,13 +120,8 @@ export function buildServiceApp(parts: ServiceParts) {
     isDraining,
   });
   return buildApp({
-    logger: parts.logger,
+    ...serverOptionsOf(parts),
     version: parts.version,
-    apiKeys,
-    rateLimit,
-    rates: parts.rates,
-    trustProxy,
-    maxMessageBytes,
     durability,
     intake,
     messages: createMessages({ store, events, isDraining }),
@@ -135,11 +134,36 @@ export function buildServiceApp(parts: ServiceParts) {
     toText: deriveText,
     waiters: parts.waiters,
     store,
-    freeBytes: () => store.freeBytes(),
-    isSending: parts.deliveryEngine.isSending,
     idempotency,
     isDraining,
+    metrics: config.metrics.port === null ? metricsRouteOf(parts) : null,
   });
+}
+
+/** Builds the app of METRICS_PORT. Null if the metrics are at PORT, or off. */
+export function buildServiceMetricsApp(parts: ServiceParts) {
+  const route = parts.config.metrics.port === null ? null : metricsRouteOf(parts);
+  return route && buildMetricsApp(serverOptionsOf(parts), route);
+}
+
+/** Returns what all HTTP apps have in common. */
+function serverOptionsOf({ config, logger, apiKeys, rates, backend, deliveryEngine, metrics }: ServiceParts) {
+  const { rateLimit, trustProxy, maxMessageBytes } = config;
+  return {
+    logger,
+    apiKeys,
+    rateLimit,
+    rates,
+    trustProxy,
+    maxMessageBytes,
+    freeBytes: () => backend.store.freeBytes(),
+    isSending: deliveryEngine.isSending,
+    countRequest: metrics?.countRequest,
+  };
+}
+
+function metricsRouteOf({ config, metrics }: ServiceParts) {
+  return metrics && { metrics, isOpen: config.metrics.access === 'open' };
 }
 
 async function openConfiguredTemplates({ templatesDir }: Config, logger: Logger) {

@@ -1,6 +1,15 @@
 import type { AddressInfo } from 'node:net';
-import { buildServiceApp, openParts, type ServiceOptions, type ServiceParts } from './parts.ts';
+import type { Config } from '../config/config.ts';
+import {
+  buildServiceApp,
+  buildServiceMetricsApp,
+  openParts,
+  type ServiceOptions,
+  type ServiceParts,
+} from './parts.ts';
 import { createShutdownSteps } from './shutdown-steps.ts';
+
+type App = Awaited<ReturnType<typeof buildServiceApp>>;
 
 export interface Service extends AsyncDisposable {
   readonly url: string;
@@ -32,10 +41,14 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const parts = await openParts(options);
   const { config, logger, backend, deliveryEngine, webhooks } = parts;
   const app = await buildServiceApp(parts);
-  const { close, unfinished } = createShutdownSteps(parts, app);
+  const metricsApp = await buildServiceMetricsApp(parts);
+  const { close, unfinished } = createShutdownSteps(parts, {
+    close: () => Promise.all([app.close(), metricsApp?.close()]),
+  });
   try {
     await deliveryEngine.prepareFor(config.apiKeys);
     await app.listen({ host: config.host, port: config.port });
+    await listenForMetrics(metricsApp, config);
   } catch (error) {
     await close();
     throw error;
@@ -43,10 +56,16 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   await deliveryEngine.start();
   await webhooks.recover(config.apiKeys);
   const { port } = app.server.address() as AddressInfo;
-  const url = `http://${toAuthority(config.host)}:${port}`;
+  const url = toUrl(config.host, app);
   const users = config.accounts.map(({ user }) => user);
   logger.info(
-    { version: options.version, url, accounts: users, durability: backend.durability },
+    {
+      version: options.version,
+      url,
+      metrics_url: metricsApp ? `${toUrl(config.host, metricsApp)}/metrics` : undefined,
+      accounts: users,
+      durability: backend.durability,
+    },
     'listening',
   );
   return {
@@ -57,6 +76,15 @@ export async function openService(options: ServiceOptions): Promise<Service> {
     unfinished,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** @throws {Error} As `listen` does, with the name of the variable that sets the port. */
+async function listenForMetrics(app: App | null, { host, metrics }: Config): Promise<void> {
+  try {
+    await app?.listen({ host, port: metrics.port ?? 0 });
+  } catch (error) {
+    throw Object.assign(error as Error, { variable: 'METRICS_PORT' });
+  }
 }
 
 async function reloadKeys({
@@ -73,7 +101,12 @@ async function reloadKeys({
   return keys.length;
 }
 
-/** Returns the host of a URL that reaches a service listening on `host`. */
+/** Returns the URL of an app that listens on `host`. */
+function toUrl(host: string, app: App): string {
+  const { port } = app.server.address() as AddressInfo;
+  return `http://${toAuthority(host)}:${port}`;
+}
+
 function toAuthority(host: string): string {
   if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
   return host.includes(':') ? `[${host}]` : host;

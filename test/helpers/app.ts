@@ -148,6 +148,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     toText: async (html) => html,
     idempotency: createLedger(),
     isDraining: () => false,
+    metrics: { metrics: { contentType: 'text/plain', read: async () => '' }, isOpen: false },
     ...overrides,
   });
 

@@ -131,6 +131,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   });
   const intake = createIntake({
     store,
+    events,
     accounts,
     apiKeys: createApiKeys([], sharedState),
     suppressions,

@@ -458,6 +458,7 @@ describe('a repeated request after an unknown outcome', () => {
     let isDraining = false;
     const intake = createIntake({
       store,
+      events: createEvents(),
       apiKeys,
       accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
       suppressions: createSuppressions({

@@ -24,6 +24,7 @@ function startPreflight(maxMessageBytes = GMAIL_SIZE): Promise<AppUnderTest> {
   });
   const intake = createIntake({
     store,
+    events: createEvents(),
     accounts: { route: (message) => ({ message, account: 'bot@acme.com' }) },
     apiKeys: createApiKeys([], createMemorySharedState()),
     suppressions: createSuppressions({

@@ -8,11 +8,17 @@ import { ADMIN_SECRET, CRM_SECRET, MAIL, SHOP_SECRET, startApp } from '../helper
 import { aKey } from '../helpers/keys.ts';
 import { readServedDocument } from '../helpers/openapi-document.ts';
 
-const SECRETS: Readonly<Record<Scope, string>> = { send: CRM_SECRET, read: SHOP_SECRET, admin: ADMIN_SECRET };
+const SECRETS: Readonly<Record<Scope, string>> = {
+  send: CRM_SECRET,
+  read: SHOP_SECRET,
+  metrics: 'prom-secret-0123456789-abcdefghi',
+  admin: ADMIN_SECRET,
+};
 const API_KEYS = createApiKeys(
   [
     aKey(SECRETS.send, { name: 'sender', scopes: ['send'] }),
     aKey(SECRETS.read, { name: 'reader', scopes: ['read'] }),
+    aKey(SECRETS.metrics, { name: 'prometheus', scopes: ['metrics'] }),
     aKey(SECRETS.admin, { name: 'boss', scopes: ['admin'] }),
   ],
   createMemorySharedState(),
@@ -23,8 +29,8 @@ function keyFor(scope: Scope): Record<string, string> {
 }
 
 /**
- * Every operation that needs a key, with its scope: `read` for operations that only read, `send`
- * for all others.
+ * Every operation that needs a key, with its scope: `metrics` for metrics, `read` for others that
+ * only read, `send` for the rest.
  */
 async function keyedOperations(): Promise<
   { name: string; scope: Scope; request: InjectOptions; forbidden: string }[]
@@ -34,10 +40,15 @@ async function keyedOperations(): Promise<
     .filter(({ path, security }) => !path.startsWith('/emails') && security?.length !== 0)
     .map(({ method, path, responses }) => ({
       name: `${method.toLowerCase()} ${path}`,
-      scope: method === 'GET' || /\/(preview|ticket)$/.test(path) ? ('read' as const) : ('send' as const),
+      scope: scopeOf(method, path),
       request: { method: method as 'GET', url: path.replace(/\{\w+\}/g, 'x') },
       forbidden: responses['403']?.description ?? '',
     }));
+}
+
+function scopeOf(method: string, path: string): Scope {
+  if (path === '/metrics') return 'metrics';
+  return method === 'GET' || /\/(preview|ticket)$/.test(path) ? 'read' : 'send';
 }
 
 describe('a scope', () => {
@@ -58,8 +69,8 @@ describe('a scope', () => {
       });
       expect([name, forbidden]).toEqual([name, expect.stringContaining('`insufficient_scope`')]);
       for (const good of [scope, 'admin'] as const) {
-        const { code } = (await app.inject({ ...request, headers: keyFor(good) })).json();
-        expect([name, good, code]).not.toEqual([name, good, 'insufficient_scope']);
+        const { body } = await app.inject({ ...request, headers: keyFor(good) });
+        expect([name, good, body]).not.toEqual([name, good, expect.stringContaining('insufficient_scope')]);
       }
     }
   });

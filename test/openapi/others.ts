@@ -9,6 +9,7 @@ import {
   ADMIN,
   against,
   onService,
+  PROMETHEUS,
   type Row,
   SMALL_QUEUE,
   whileDraining,
@@ -108,10 +109,19 @@ const health: Row[] = [
   whileDraining('readyz'),
 ];
 
+const metrics: Row[] = [
+  onService('getMetrics', 200, { key: PROMETHEUS }),
+  // A valid key is not limited. An address is, after 60 failed requests in a minute.
+  withEnv({}, 'getMetrics', 'rate_limited', async ({ call }) => {
+    for (let i = 0; i < 60; i += 1) await call('getMetrics', { key: 'wrong' });
+    return { key: 'wrong' };
+  }),
+];
+
 const docs: Row[] = [
   onService('getOpenApi', 200, { key: null }),
   onService('explainProblem', 200, { key: null }),
   onService('explainProblem', 'not_found', { path: { code: 'unknown' } }),
 ];
 
-export const otherRows = [...suppressions, ...templates, ...accounts, ...health, ...docs];
+export const otherRows = [...suppressions, ...templates, ...accounts, ...health, ...metrics, ...docs];

@@ -147,6 +147,7 @@ export const SMALL_QUEUE = { QUEUE_MAX_MESSAGES: '1' };
 
 export const SENDER = 'send-secret-0123456789-abcdefghi';
 export const READER = 'read-secret-0123456789-abcdefghi';
+export const PROMETHEUS = 'prom-secret-0123456789-abcdefghi';
 export const ADMIN = 'boss-secret-0123456789-abcdefghi';
 
 /** A key that is limited to one request an hour, and used for this operation only. */
@@ -167,6 +168,7 @@ export async function openClients(contract: Contract): Promise<Clients> {
     { name: 'sender', secret: SENDER, scopes: ['send'] },
     { name: 'reader', secret: READER, scopes: ['read'] },
     { name: 'boss', secret: ADMIN, scopes: ['admin'] },
+    { name: 'prometheus', secret: PROMETHEUS, scopes: ['metrics'] },
     ...contract.operations.map((one) => ({
       name: `once-${one.operationId}`,
       secret: limitedKey(one),

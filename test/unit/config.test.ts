@@ -5,6 +5,7 @@ import { parseEnv } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { ACCOUNT_FIELDS } from '../../src/config/account-config.ts';
 import { parseConfig } from '../../src/config/config.ts';
+import type { Environment } from '../../src/config/environment.ts';
 import { VARIABLES } from '../../src/config/variables.ts';
 import {
   accountOf,
@@ -63,6 +64,7 @@ describe('the defaults', () => {
       allowedRecipients: null,
       redirectAllTo: null,
       suppress: 'hard',
+      metrics: { access: 'key', port: null },
       logLevel: 'info',
       shutdownTimeoutMs: 25_000,
     });
@@ -158,6 +160,8 @@ describe('the configuration error', () => {
       ALLOWED_RECIPIENTS: '@acme.com,acme.com',
       REDIRECT_ALL_TO: 'tester',
       SUPPRESS: 'soft',
+      METRICS: 'on',
+      METRICS_PORT: '65536',
       LOG_LEVEL: 'loud',
       SHUTDOWN_TIMEOUT: 'soon',
     });
@@ -562,4 +566,27 @@ test('the defaults in VARIABLES are those in effect', () => {
     VARIABLES.map((variable) => [variable.name, variable.name === 'GMAIL_FROM' ? '' : variable.default]),
   );
   expect(plain(configOf({ ...defaults, ...REQUIRED }))).toEqual(plain(configOf({})));
+});
+
+describe('METRICS', () => {
+  test('is key at PORT by default', () => {
+    expect(configOf({}).metrics).toEqual({ access: 'key', port: null });
+    expect(configOf({ METRICS: 'off', METRICS_PORT: '9464' }).metrics).toEqual({ access: 'off', port: 9464 });
+  });
+
+  test.each([
+    ['METRICS', 'on', 'one of key, open, off'],
+    ['METRICS_PORT', '70000', 'from 0 to 65535'],
+    ['METRICS_PORT', '3000', 'differ from PORT'],
+  ])('%s=%s is refused', (variable, value, reason) => {
+    expect(problemOf(variable, value)).toContain(reason);
+  });
+
+  test('warns, if it is open, that names are shown', () => {
+    const warningsOf = (env: Environment) => parseConfig({ ...REQUIRED, ...env }).warnings;
+    expect(warningsOf({ METRICS: 'open', METRICS_PORT: '9464' })).toEqual([
+      'METRICS is open: anyone who can connect to port 9464 of 127.0.0.1 can read the names of API keys and accounts at /metrics.',
+    ]);
+    expect(warningsOf({ METRICS: 'key' })).toEqual([]);
+  });
 });

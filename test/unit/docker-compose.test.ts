@@ -277,3 +277,27 @@ function interpolate(text: string): string {
   };
   return text.replace(/\$\{(\w+):-\}/g, (_, name: string) => envFile[name] ?? '');
 }
+
+describe('examples/monitoring', () => {
+  const folder = 'examples/monitoring';
+  const file = join(folder, 'docker-compose.yml');
+  const { services } = read(file);
+
+  test('shows metrics only to its own network, at the port that Prometheus scrapes', () => {
+    const { environment = {}, ports, profiles } = serviceOf(file, 'outtray');
+    const env = Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, String(value)]));
+    const { metrics } = configOf(env);
+    expect(metrics).toEqual({ access: 'open', port: 9464 });
+    expect([ports, profiles]).toEqual([LOOPBACK_PORTS, []]);
+    const prometheus = readFileSync(join(REPO, folder, 'prometheus.yml'), 'utf8');
+    expect(prometheus).toContain(`outtray:${metrics.port}`);
+  });
+
+  test.each(['prometheus', 'grafana'])('%s mounts files that exist, and listens on this machine', (name) => {
+    const { volumes = [], ports = [] } = services[name] ?? {};
+    const files = volumes.map((volume) => volume.split(':')[0] ?? '').filter((path) => path.startsWith('.'));
+    expect(files.length).toBeGreaterThan(1);
+    for (const path of files) expect([path, existsSync(join(REPO, folder, path))]).toEqual([path, true]);
+    for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
+  });
+});

@@ -1,5 +1,8 @@
-/** Permissions of an API key. `admin` includes the others, for the messages of every key. */
-export const SCOPES = ['send', 'read', 'admin'] as const;
+/**
+ * Permissions of an API key. `metrics` is for a monitoring system. `admin` includes the others, for
+ * the messages of every key.
+ */
+export const SCOPES = ['send', 'read', 'metrics', 'admin'] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** The API key of a request, with its permissions and limits. */

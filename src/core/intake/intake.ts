@@ -3,6 +3,7 @@ import type { ApiKeys, Reservation } from '../auth/api-keys.ts';
 import type { Caller } from '../auth/caller.ts';
 import { type Delivery, pendingOf } from '../delivery/delivery.ts';
 import { AppError } from '../errors.ts';
+import type { Events } from '../events.ts';
 import { createId } from '../id.ts';
 import type { Content, Draft } from '../message/message.ts';
 import { checkSchedule } from '../message/schedule.ts';
@@ -54,6 +55,7 @@ export interface Intake {
 
 export interface IntakeDeps {
   readonly store: DeliveryStore;
+  readonly events: Events;
   readonly accounts: Pick<Accounts, 'route'>;
   readonly apiKeys: Pick<ApiKeys, 'reserve'>;
   readonly suppressions: Pick<Suppressions, 'find'>;
@@ -75,7 +77,7 @@ interface Submitted {
 }
 
 export function createIntake(deps: IntakeDeps): Intake {
-  const { store, accounts, apiKeys, suppressions, templates, composer, inspector } = deps;
+  const { store, events, accounts, apiKeys, suppressions, templates, composer, inspector } = deps;
   const { maxMessageBytes, redirectAllTo } = deps;
   // With REDIRECT_ALL_TO no mail reaches the requested recipients, so ALLOWED_RECIPIENTS does not
   // apply.
@@ -109,7 +111,10 @@ export function createIntake(deps: IntakeDeps): Intake {
   /** A message that cannot be stored does not count against the daily limit. */
   async function persist(delivery: Delivery, reservation: Reservation): Promise<Delivery> {
     try {
-      return await store.insert(delivery);
+      const stored = await store.insert(delivery);
+      // Another delivery is stored if the request is a repetition.
+      if (stored === delivery) events.emit('message.accepted', delivery);
+      return stored;
     } catch (error) {
       await reservation.release();
       throw error;

@@ -117,11 +117,12 @@ function toExamples(
 }
 
 /**
- * Distinguishes responses with the same codes: Resend's have another shape, and public routes other
- * headers.
+ * Distinguishes responses with the same codes: Resend's have another shape; public routes and
+ * metrics, whose requests are not counted, have other headers.
  */
 function prefixOf({ tags, security }: FastifySchema): string {
   if (tags?.includes('resend')) return 'Resend';
+  if (tags?.includes('metrics')) return 'Metrics';
   return security?.length === 0 ? 'Public' : '';
 }
 

@@ -1,14 +1,18 @@
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { describeUnexpectedError, ERRORS } from '../../core/errors.ts';
+import type { Metrics } from '../../core/ports/metrics.ts';
 
-/** Sets the common response headers of each request, and writes one log line when it ends. */
-export function logRequests(app: FastifyInstance, logger: FastifyBaseLogger): void {
+/** Counts a request that has ended. */
+export type CountRequest = Metrics['countRequest'];
+
+/** Sets the common response headers of each request, and logs and counts it when it ends. */
+export function logRequests(app: FastifyInstance, logger: FastifyBaseLogger, count: CountRequest): void {
   app.decorateRequest('caller', null);
   app.decorateRequest('messageId', null);
   app.decorateRequest('failure', null);
   app.addHook('onRequest', (request, reply, done) => {
-    observeRequest(request, reply, logger);
+    observeRequest(request, reply, logger, count);
     done();
   });
 }
@@ -18,6 +22,7 @@ export function observeRequest(
   request: FastifyRequest,
   reply: FastifyReply,
   logger: FastifyBaseLogger,
+  count: CountRequest,
 ): void {
   reply.headers({
     'x-request-id': request.id,
@@ -33,7 +38,11 @@ export function observeRequest(
   // response.
   reply.raw.on('close', () => {
     if (activeRequests.get(socket) === request) activeRequests.delete(socket);
-    logRequest(logger, request, reply, address);
+    // The client disconnected before the response ended.
+    const status = reply.raw.writableEnded ? reply.statusCode : undefined;
+    const durationMs = reply.elapsedTime;
+    count({ method: request.method, route: request.routeOptions.url, status, durationMs });
+    logRequest(logger, request, { status, durationMs }, address);
   });
 }
 
@@ -48,7 +57,7 @@ export function currentRequest(socket: Socket): FastifyRequest | undefined {
 }
 
 /** Routes that machines and browsers poll. Their successful requests are logged at level debug. */
-const QUIET = /^\/(livez|readyz|docs|openapi\.yaml|problems)(\/|$)/;
+const QUIET = /^\/(livez|readyz|metrics|docs|openapi\.yaml|problems)(\/|$)/;
 
 /**
  * Logs no headers, bodies or queries. Only failed requests show their path; all show the pattern of
@@ -57,19 +66,18 @@ const QUIET = /^\/(livez|readyz|docs|openapi\.yaml|problems)(\/|$)/;
 function logRequest(
   logger: FastifyBaseLogger,
   request: FastifyRequest,
-  reply: FastifyReply,
+  { status, durationMs }: { readonly status: number | undefined; readonly durationMs: number },
   address: string,
 ): void {
   const { failure } = request;
-  // The client disconnected before the response ended.
-  const aborted = !reply.raw.writableEnded;
-  const failed = aborted || reply.statusCode >= 400;
+  const aborted = status === undefined;
+  const failed = aborted || status >= 400;
   const line = {
     request_id: request.id,
     method: request.method,
     route: request.routeOptions.url,
-    status: aborted ? undefined : reply.statusCode,
-    duration_ms: Math.round(reply.elapsedTime * 1000) / 1000,
+    status,
+    duration_ms: Math.round(durationMs * 1000) / 1000,
     key: request.caller?.name,
     msg_id: request.messageId ?? undefined,
     code: failure?.code,

@@ -128,6 +128,18 @@ export function requireKey(authenticate: Authenticate, limits: RateLimits): onRe
   };
 }
 
+/**
+ * Creates a hook that requires a valid API key with the scope of the route, and counts nothing
+ * against its rate limit: the backend that counts may be unavailable.
+ */
+export function requireUncountedKey(authenticate: Authenticate, limits: RateLimits): onRequestHookHandler {
+  return (request, _reply, done) => {
+    const refusal = identify(request, authenticate);
+    if (refusal !== null) limits.countFailure(request).then(() => done(refusal), done);
+    else done(findScopeError(request));
+  };
+}
+
 function findScopeError(request: FastifyRequest): AppError | undefined {
   const caller = callerOf(request);
   const scope = scopeOf(request.routeOptions);
