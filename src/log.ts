@@ -1,20 +1,38 @@
-import { type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
+import { styleText } from 'node:util';
+import { type Logger, pino, stdSerializers } from 'pino';
+import type { Config } from './config/config.ts';
 import type { DeliveryError } from './core/delivery/delivery.ts';
 import type { Events } from './core/events.ts';
 import type { Notice } from './core/ports/outbox.ts';
 import { toIso } from './core/time.ts';
 import { openLogOutput } from './log-output.ts';
+import { createPrettyFormat } from './log-pretty.ts';
 
 /**
- * Creates a logger that writes JSON lines to standard output. A slow, stuck or closed reader never
- * blocks the service: see log-output.ts.
+ * Creates a logger that writes to standard output. A slow, stuck or closed reader never blocks the
+ * service: see log-output.ts.
+ *
+ * @param format `auto`: pretty if standard output is a terminal, else JSON
  */
-export function createLogger(level: NonNullable<LoggerOptions['level']>): Logger {
-  const output = openLogOutput(
-    process.stdout.fd,
-    (dropped) => `{"level":"warn"${timestamp()},"dropped":${dropped},"msg":"log lines dropped"}\n`,
-  );
-  return pino({ level, base: null, timestamp, formatters: { level: (label) => ({ level: label }) } }, output);
+export function createLogger(level: Config['logLevel'], format: Config['logFormat']): Logger {
+  const options = { level, base: null, timestamp, formatters: { level: toLevelField } };
+  const { fd, isTTY } = process.stdout;
+  if (format === 'json' || (format === 'auto' && !isTTY))
+    return pino(options, openLogOutput(fd, describeGap));
+  // styleText omits colors if standard output is not a terminal, and follows NO_COLOR and
+  // FORCE_COLOR.
+  const pretty = createPrettyFormat((color, text) => styleText(color, text, { stream: process.stdout }));
+  const output = openLogOutput(fd, (dropped) => pretty(describeGap(dropped)));
+  return pino(options, { ...output, write: (line: string) => output.write(pretty(line)) });
+}
+
+/** Returns the line, with its newline, that reports a number of dropped lines. */
+function describeGap(dropped: number): string {
+  return `{"level":"warn"${timestamp()},"dropped":${dropped},"msg":"log lines dropped"}\n`;
+}
+
+function toLevelField(label: string): { level: string } {
+  return { level: label };
 }
 
 function timestamp(): string {

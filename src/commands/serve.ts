@@ -37,7 +37,7 @@ export async function serve(
     return complain(`${error.message}\n${describeSource(envFile)}`);
   }
   const { config, warnings } = parsed;
-  const logger = createLogger(config.logLevel);
+  const logger = createLogger(config.logLevel, config.logFormat);
   if (envFile !== null) logger.info({ file: envFile }, 'loaded .env');
   for (const warning of warnings) logger.warn(warning);
   process.on('uncaughtException', (error) => {

@@ -78,6 +78,7 @@ export interface Config {
   /** Receives all mail instead of its recipients. */
   readonly redirectAllTo: string | null;
   readonly suppress: 'hard' | 'never';
+  readonly logFormat: 'auto' | 'json' | 'pretty';
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   readonly shutdownTimeoutMs: number;
 }
@@ -132,6 +133,7 @@ const environment = z.object({
   LOG_LEVEL: defaulted('LOG_LEVEL', (text) =>
     parseChoice(text, ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   ),
+  LOG_FORMAT: defaulted('LOG_FORMAT', (text) => parseChoice(text, ['auto', 'json', 'pretty'])),
   SHUTDOWN_TIMEOUT: defaulted('SHUTDOWN_TIMEOUT', parsePositiveDuration),
 });
 
@@ -236,6 +238,7 @@ function toConfig(
     allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,
     redirectAllTo: values.REDIRECT_ALL_TO ?? null,
     suppress: values.SUPPRESS,
+    logFormat: values.LOG_FORMAT,
     logLevel: values.LOG_LEVEL,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
   };

@@ -297,6 +297,13 @@ export const VARIABLES = [
     meaning: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
   },
   {
+    name: 'LOG_FORMAT',
+    default: 'auto',
+    secret: false,
+    required: false,
+    meaning: '`auto` (readable text in a terminal, else JSON lines), `json` or `pretty`',
+  },
+  {
     name: 'SHUTDOWN_TIMEOUT',
     default: '25s',
     secret: false,

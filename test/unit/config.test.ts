@@ -62,6 +62,7 @@ describe('the defaults', () => {
       allowedRecipients: null,
       redirectAllTo: null,
       suppress: 'hard',
+      logFormat: 'auto',
       logLevel: 'info',
       shutdownTimeoutMs: 25_000,
     });
@@ -157,6 +158,7 @@ describe('the configuration error', () => {
       REDIRECT_ALL_TO: 'tester',
       SUPPRESS: 'soft',
       LOG_LEVEL: 'loud',
+      LOG_FORMAT: 'colorful',
       SHUTDOWN_TIMEOUT: 'soon',
     });
     // A missing directory is reported when it is read. For the other ways to log in, which cannot
@@ -407,6 +409,7 @@ describe('numbers, durations and sizes', () => {
     ['SHUTDOWN_TIMEOUT', ['1s'], ['0s']],
     ['ON_UNCERTAIN', ['retry', 'hold'], ['RETRY', 'fail']],
     ['LOG_LEVEL', ['silent', 'trace'], ['verbose']],
+    ['LOG_FORMAT', ['auto', 'json', 'pretty'], ['text', 'JSON']],
     ['FROM_POLICY', ['reject', 'rewrite', 'allow'], ['Reject', 'drop']],
     ['SMTP_RATE', ['1000', '20', '0.5', '0.01'], ['0', '0.0', '-1', '1000.1', '1e2', '.5', '5/s']],
     ['GMAIL_RESERVE', ['0%', '12.5%', '90%'], ['10', '90.1%', '100%', '-1%', '%', '1e1%']],
@@ -513,7 +516,7 @@ describe('an unknown variable', () => {
       HOSTNAME: 'box',
       API_URL: 'x',
       API_TOKEN: 'x',
-      LOG_FORMAT: 'x',
+      LOG_DIRECTORY: 'x',
       RATE: '1',
       PORTAL: 'x',
       NODE_ENV: 'test',
