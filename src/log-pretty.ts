@@ -31,11 +31,12 @@ export function createPrettyFormat(style: Style): (line: string) => string {
     const { level, time, msg, code, url, detail, hint, err, ...fields } = JSON.parse(line);
     const { sign, color } = LEVELS[level] ?? { sign: '?', color: 'gray' };
     const rest = { ...fields, ...(isObject(err) ? withoutStack(err) : { err }) };
+    const pairs = toPairs(rest);
     const first = [
       `${style('gray', toLocalTime(time))} ${style(color, sign)} ${style('bold', toText(msg ?? ''))}`,
-      code === undefined ? '' : style(color, toText(code)),
+      code === undefined ? '' : style('yellow', toText(code)),
       url === undefined ? '' : style('cyan', toText(url)),
-      style('gray', toPairs(rest)),
+      pairs === '' ? '' : style('gray', pairs),
     ];
     const more = [
       ...(detail === undefined ? [] : [toText(detail)]),

@@ -22,6 +22,8 @@ export interface ServiceOptions {
   readonly config: Config;
   readonly version: string;
   readonly logger: Logger;
+  /** Path of the `.env` file that was loaded, for the log. */
+  readonly envFile?: string | null;
   /** A CA to trust in addition to those of Node, as PEM: that of the demo's simulator. */
   readonly ca?: string | null;
   /** Multiplies every back-off and every account pause; less than 1 in tests. */

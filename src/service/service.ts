@@ -46,7 +46,14 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   const url = `http://${toAuthority(config.host)}:${port}`;
   const users = config.accounts.map(({ user }) => user);
   logger.info(
-    { version: options.version, url, accounts: users, durability: backend.durability },
+    {
+      version: options.version,
+      url,
+      accounts: users,
+      durability: backend.durability,
+      api_keys: config.apiKeys.length,
+      env_file: options.envFile ?? undefined,
+    },
     'listening',
   );
   return {

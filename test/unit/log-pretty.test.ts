@@ -63,8 +63,9 @@ describe('the log in a terminal', () => {
     const style: Parameters<typeof createPrettyFormat>[0] = (color, text) =>
       styleText(color, text, { validateStream: false });
     const text = show({ level: 'error', msg: 'm', code: 'c', hint: 'h' }, createPrettyFormat(style));
-    for (const part of [style('red', '✖'), style('red', 'c'), style('cyan', 'h')])
+    for (const part of [style('red', '✖'), style('yellow', 'c'), style('cyan', 'h')])
       expect(text).toContain(part);
+    expect(show({ msg: 'm' }, createPrettyFormat(style)).endsWith(`${style('bold', 'm')}\n`)).toBe(true);
   });
 
   test.each([
