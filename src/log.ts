@@ -1,9 +1,11 @@
 import { styleText } from 'node:util';
 import { type Logger, pino, stdSerializers } from 'pino';
 import type { Config } from './config/config.ts';
-import type { DeliveryError } from './core/delivery/delivery.ts';
+import type { Delivery, DeliveryError } from './core/delivery/delivery.ts';
+import type { Fault } from './core/delivery/outcome.ts';
 import type { Events } from './core/events.ts';
 import type { Notice } from './core/ports/outbox.ts';
+import { redactAddresses } from './core/redact-addresses.ts';
 import { toIso } from './core/time.ts';
 import { openLogOutput } from './log-output.ts';
 import { createPrettyFormat } from './log-pretty.ts';
@@ -59,7 +61,7 @@ export function logEvents(events: Events, logger: Logger): void {
     };
     if (fault)
       logger.warn(
-        { ...line, code: fault.error.code, certain: fault.certain, retryable: fault.retryable },
+        { ...line, ...failureFields(fault, delivery), certain: fault.certain, retryable: fault.retryable },
         'attempt failed',
       );
     else logger.info(line, 'attempt accepted');
@@ -95,8 +97,14 @@ export function logEvents(events: Events, logger: Logger): void {
   });
 }
 
+/** The reply of the server, in `detail`, can name recipients. A bug's message can quote the content. */
+function failureFields({ error: { code, detail, hint } }: Fault, { recipients }: Delivery) {
+  const known = recipients.map(({ email }) => email);
+  return { code, detail: code === 'internal_error' ? undefined : redactAddresses(detail, known), hint };
+}
+
 function accountLine(account: string, { code, detail, hint }: DeliveryError, untilAt: number) {
-  return { account, code, detail, hint, until: new Date(untilAt).toISOString() };
+  return { account, code, detail: redactAddresses(detail), hint, until: new Date(untilAt).toISOString() };
 }
 
 /** Leaves out path, query and body, which may be secret. */

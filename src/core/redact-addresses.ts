@@ -1,0 +1,19 @@
+const ADDRESS = /<[^<>]*(?:@|%40)[^<>]*>|"[^"]*"@\S+|[^\s<>"]+(?:@|%40)[^\s<>"]+/gi;
+const REDACTED = '[address]';
+/** The last word of a text that was cut may be the start of an address. */
+const CUT_WORD = /\S+…$/;
+
+/**
+ * Replaces every address in text that a mail server sent.
+ *
+ * @param known Addresses that the text may name. They are also found where Gmail wrapped its reply:
+ *   once lines are joined, any character may be followed by a blank.
+ */
+export function redactAddresses(text: string, known: readonly string[] = []): string {
+  const uncut = text.replace(CUT_WORD, '…');
+  if (!/@|%40/i.test(uncut)) return uncut;
+  const wrapped = known.map((email) => Array.from(email, RegExp.escape).join(' ?'));
+  const withoutKnown =
+    wrapped.length === 0 ? uncut : uncut.replace(new RegExp(wrapped.join('|'), 'gi'), REDACTED);
+  return withoutKnown.replace(ADDRESS, REDACTED);
+}
