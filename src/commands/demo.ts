@@ -128,6 +128,7 @@ const PASSED_ON: readonly VariableName[] = [
   'WEBHOOK_URL',
   'WEBHOOK_SECRET',
   'WEBHOOK_ALLOWED_HOSTS',
+  'ALERT_WEBHOOK_URL',
   'LOG_FORMAT',
 ];
 

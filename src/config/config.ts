@@ -33,7 +33,9 @@ import {
 } from './value-parsers.ts';
 import { VARIABLES } from './variables.ts';
 import {
+  findSchemeProblem,
   findWebhookProblem,
+  parseAlertUrl,
   parseHosts,
   parseWebhookSecrets,
   parseWebhookUrl,
@@ -73,6 +75,8 @@ export interface Config {
   readonly trustProxy: readonly string[];
   readonly templatesDir: string | null;
   readonly webhooks: WebhookConfig;
+  /** A chat's webhook, which receives alerts. A secret: only its host may be shown. */
+  readonly alertWebhookUrl: string | null;
   /** Addresses and `@domains` that mail may be sent to. Null: any. */
   readonly allowedRecipients: readonly string[] | null;
   /** Receives all mail instead of its recipients. */
@@ -127,6 +131,7 @@ const environment = z.object({
   WEBHOOK_URL: optional(parseWebhookUrl),
   WEBHOOK_SECRET: optional(parseWebhookSecrets),
   WEBHOOK_ALLOWED_HOSTS: optional(parseHosts),
+  ALERT_WEBHOOK_URL: optional(parseAlertUrl),
   ALLOWED_RECIPIENTS: optional((text) => parsePatterns(splitList(text))),
   REDIRECT_ALL_TO: optional((text) => parseEmailSetting(text, (reason) => reason)),
   SUPPRESS: defaulted('SUPPRESS', (text) => parseChoice(text, ['hard', 'never'])),
@@ -161,6 +166,7 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
     ...findUncheckedTls(env),
     ...problems,
     ...checkWebhookUrl(webhooks),
+    ...checkAlertUrl(settings, webhooks),
     ...keys.problems,
     ...accountProblems,
   ];
@@ -183,6 +189,17 @@ function isLoginRequired({ SMTP_URL }: Settings): boolean {
 function checkWebhookUrl(webhooks: WebhookConfig | null): Problem[] {
   const message = webhooks?.url ? findWebhookProblem(webhooks.url, webhooks) : null;
   return message === null ? [] : [{ variable: 'WEBHOOK_URL', message }];
+}
+
+/** Checks ALERT_WEBHOOK_URL against WEBHOOK_ALLOWED_HOSTS. */
+function checkAlertUrl(
+  { ALERT_WEBHOOK_URL: { label, text } }: Settings,
+  webhooks: WebhookConfig | null,
+): Problem[] {
+  // An invalid value is reported in `problems`.
+  const url = environment.shape.ALERT_WEBHOOK_URL.safeParse(text).data;
+  const message = url && webhooks ? findSchemeProblem(url, webhooks.allowedHosts) : null;
+  return message === null ? [] : [{ variable: label, message }];
 }
 
 /** Sorts problems in the order of VARIABLES, which groups related variables. */
@@ -235,6 +252,7 @@ function toConfig(
     trustProxy: values.TRUST_PROXY ?? [],
     templatesDir: values.TEMPLATES_DIR ?? null,
     webhooks: toWebhooks(values),
+    alertWebhookUrl: values.ALERT_WEBHOOK_URL ?? null,
     allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,
     redirectAllTo: values.REDIRECT_ALL_TO ?? null,
     suppress: values.SUPPRESS,

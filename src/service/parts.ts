@@ -14,6 +14,7 @@ import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
 import { buildApp } from '../http/app.ts';
 import { logEvents } from '../log.ts';
+import { openAlerts } from './alerts.ts';
 import { openBackend } from './backend.ts';
 import { openDeliveryEngine } from './delivery-engine.ts';
 import { openWebhookDelivery } from './webhook-delivery.ts';
@@ -74,6 +75,7 @@ export async function openParts({
     accounts,
     backoffScale,
   });
+  const alerts = await openAlerts({ config, version, logger, backend, events, accounts, backoffScale });
   const waiters = createWaiters({ store, events });
   /** Aborted when the service begins to shut down. */
   const draining = new AbortController();
@@ -90,6 +92,7 @@ export async function openParts({
     deliveryEngine,
     accounts,
     webhooks,
+    alerts,
     waiters,
     draining,
   };

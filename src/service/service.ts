@@ -30,7 +30,7 @@ export interface Service extends AsyncDisposable {
  */
 export async function openService(options: ServiceOptions): Promise<Service> {
   const parts = await openParts(options);
-  const { config, logger, backend, deliveryEngine, webhooks } = parts;
+  const { config, logger, backend, deliveryEngine, webhooks, alerts } = parts;
   const app = await buildServiceApp(parts);
   const { close, unfinished } = createShutdownSteps(parts, app);
   try {
@@ -42,6 +42,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   }
   await deliveryEngine.start();
   await webhooks.recover(config.apiKeys);
+  alerts?.start();
   const { port } = app.server.address() as AddressInfo;
   const url = `http://${toAuthority(config.host)}:${port}`;
   const users = config.accounts.map(({ user }) => user);

@@ -59,6 +59,7 @@ describe('the defaults', () => {
       trustProxy: [],
       templatesDir: null,
       webhooks: { url: null, secrets: [], allowedHosts: [] },
+      alertWebhookUrl: null,
       allowedRecipients: null,
       redirectAllTo: null,
       suppress: 'hard',
@@ -154,6 +155,7 @@ describe('the configuration error', () => {
       WEBHOOK_URL: 'crm.example.com',
       WEBHOOK_SECRET: 'whsec_c2hvcnQ=',
       WEBHOOK_ALLOWED_HOSTS: 'http://crm:3000',
+      ALERT_WEBHOOK_URL: 'hooks.slack.com/services/x',
       ALLOWED_RECIPIENTS: '@acme.com,acme.com',
       REDIRECT_ALL_TO: 'tester',
       SUPPRESS: 'soft',
@@ -562,4 +564,28 @@ test('the defaults in VARIABLES are those in effect', () => {
     VARIABLES.map((variable) => [variable.name, variable.name === 'GMAIL_FROM' ? '' : variable.default]),
   );
   expect(plain(configOf({ ...defaults, ...REQUIRED }))).toEqual(plain(configOf({})));
+});
+
+describe('ALERT_WEBHOOK_URL', () => {
+  const SLACK = 'https://hooks.slack.com/services/T0/B0/secret';
+
+  test('is read from the environment or a file', () => {
+    using file = fileOf(SLACK);
+    expect(configOf({ ALERT_WEBHOOK_URL: `${SLACK}#x` }).alertWebhookUrl).toBe(SLACK);
+    expect(configOf({ ALERT_WEBHOOK_URL_FILE: file.path }).alertWebhookUrl).toBe(SLACK);
+  });
+
+  test('must be https, unless WEBHOOK_ALLOWED_HOSTS has its host, and is never repeated in the error', () => {
+    const url = 'http://chat.internal:8080/hooks/secret';
+    expect(configOf({ ALERT_WEBHOOK_URL: url, WEBHOOK_ALLOWED_HOSTS: 'chat.internal' }).alertWebhookUrl).toBe(
+      url,
+    );
+    for (const refused of [
+      url,
+      'hooks.slack.com/secret',
+      'ftp://chat.internal/secret',
+      'https://a:secret@chat.com/',
+    ])
+      expect(problemOf('ALERT_WEBHOOK_URL', refused)).not.toContain('secret');
+  });
 });
