@@ -94,7 +94,7 @@ export function openLogOutput(descriptor: number, describeGap: (dropped: number)
     try {
       while (fillBatch()) {
         const written = writeSync(fd, batch);
-        isPartial = endOfLine(batch, written - 1) !== written;
+        isPartial = batch[written - 1] !== NEWLINE || batch[written] === SPACE;
         batch = batch.subarray(written);
       }
     } catch (error) {

@@ -176,6 +176,16 @@ describe('the log', () => {
       expect(text).not.toContain(word);
   });
 
+  test('names no suppressed address in the path of a refused request', async () => {
+    await using app = await startApp();
+    await app.get('/suppressions/ada@example.com', {});
+    await app.get('/suppressions/ada%40example.com/more');
+    expect((await lines(app, 2)).map(({ path }) => path)).toEqual([
+      '/suppressions/[address]',
+      '/suppressions/[address]/more',
+    ]);
+  });
+
   test('has a unique id for each request, which the client cannot choose', async () => {
     await using app = await startApp();
     const ids = await Promise.all(

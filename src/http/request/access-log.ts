@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { describeUnexpectedError, ERRORS } from '../../core/errors.ts';
+import { redactAddresses } from '../../core/redact-addresses.ts';
 
 /** Sets the common response headers of each request, and writes one log line when it ends. */
 export function logRequests(app: FastifyInstance, logger: FastifyBaseLogger): void {
@@ -84,7 +85,10 @@ function logRequest(
 
 const MAX_LOGGED_LENGTH = 200;
 
-/** Log fields of a failed request that help to find the client: path and address. */
+/**
+ * Log fields of a failed request that help to find the client: its path, in which a mail address is
+ * redacted, and its IP address.
+ */
 export function describeOrigin(target: string | undefined, address: string | undefined) {
   return {
     path: target === undefined ? undefined : toPrintable(pathIn(target)),
@@ -98,7 +102,11 @@ export function describeOrigin(target: string | undefined, address: string | und
  */
 function pathIn(target: string): string {
   const [withoutQuery = ''] = target.split(/[?#]/, 1);
-  return withoutQuery.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '') || '/';
+  const path = withoutQuery.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '') || '/';
+  return path
+    .split('/')
+    .map((segment) => redactAddresses(segment))
+    .join('/');
 }
 
 /**
