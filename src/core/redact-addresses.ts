@@ -12,8 +12,17 @@ const CUT_WORD = /\S+…$/;
 export function redactAddresses(text: string, known: readonly string[] = []): string {
   const uncut = text.replace(CUT_WORD, '…');
   if (!/@|%40/i.test(uncut)) return uncut;
-  const wrapped = known.map((email) => Array.from(email, RegExp.escape).join(' ?'));
-  const withoutKnown =
-    wrapped.length === 0 ? uncut : uncut.replace(new RegExp(wrapped.join('|'), 'gi'), REDACTED);
-  return withoutKnown.replace(ADDRESS, REDACTED);
+  return named(uncut, known)
+    .reduce((shown, email) => shown.replace(toWrapped(email), REDACTED), uncut)
+    .replace(ADDRESS, REDACTED);
+}
+
+/** Returns the addresses that the text names, wrapped or not. A message has up to 2,000. */
+function named(text: string, known: readonly string[]): string[] {
+  const unwrapped = text.replaceAll(' ', '').toLowerCase();
+  return known.filter((email) => unwrapped.includes(email.toLowerCase()));
+}
+
+function toWrapped(email: string): RegExp {
+  return new RegExp(Array.from(email, RegExp.escape).join(' ?'), 'gi');
 }

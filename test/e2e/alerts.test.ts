@@ -19,6 +19,8 @@ const TOKEN = 'T000-secret-token';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
+/** Each test starts a service. */
+vi.setConfig({ testTimeout: 60_000 });
 const SOON = { timeout: 20_000 };
 
 function environment({ port }: Endpoint, more: Record<string, string> = {}) {

@@ -2,12 +2,15 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { API_KEY, APP_PASSWORD } from '../helpers/service.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
 const SCRIPT = '/usr/bin/script';
 const hasScript = existsSync(SCRIPT) || process.env.CI === 'true';
+
+// Each test starts processes.
+vi.setConfig({ testTimeout: 60_000 });
 
 const ESCAPE = '\u001b';
 const JSON_LINE = /^{"level":"info",.*"msg":"listening"}\r?$/m;

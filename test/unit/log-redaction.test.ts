@@ -15,11 +15,17 @@ const ADDRESS = 'ada.lovelace+tag@mail.example.com';
 const PARTS = /lovelace|@|%40|mail\.?example/i;
 
 /** Returns the log lines of a failed attempt and of the pause that may follow. */
-function linesOf(fault: Fault, recipient = ADDRESS): Record<string, string>[] {
+function linesOf(fault: Fault, ...recipients: string[]): Record<string, string>[] {
   const lines: Record<string, string>[] = [];
   const events = createEvents();
   logEvents(events, pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line)) }));
-  const delivery = aDelivery({ recipients: [{ email: recipient, status: 'pending', smtp: null }] });
+  const delivery = aDelivery({
+    recipients: (recipients.length > 0 ? recipients : [ADDRESS]).map((email) => ({
+      email,
+      status: 'pending',
+      smtp: null,
+    })),
+  });
   const attempt = { number: 1, account: 'bot', startedAt: 1, endedAt: 2, smtp: null };
   events.emit('message.attempted', delivery, attempt as never, aFailure(fault));
   events.emit('account.paused', 'bot', fault.error as DeliveryError, 1, true);
@@ -95,6 +101,15 @@ describe('the log names no recipient', () => {
       const [line] = linesOf(faultOf(reply));
       expect(line?.detail).toBe('The server refused the recipient: 550 5.1.1 No such user: [address] here.');
     }
+  });
+
+  test('of a message with two thousand', () => {
+    const many = Array.from({ length: 2000 }, (_, i) => `some.person${i}@company${i}.example.com`);
+    const [line] = linesOf(
+      faultOf(`550 5.1.1 No such user: ${many.at(-1)?.replace('.', '. ')} here`),
+      ...many,
+    );
+    expect(line?.detail).toBe('The server refused the recipient: 550 5.1.1 No such user: [address] here.');
   });
 
   test('wherever a long reply is cut', () => {
