@@ -16,11 +16,12 @@ const EXIT_WAIT_MS = 250;
 const EXIT_POLL_MS = 5;
 
 const NEWLINE = 10;
+const SPACE = 32;
 const NOTHING = Buffer.alloc(0);
 
 /** A destination for pino. */
 export interface LogOutput {
-  /** @param line Ends with a newline. */
+  /** @param line Ends with a newline. May hold several lines, each but the first begins with a space. */
   write(line: string): void;
   /** Writes as many waiting lines as the reader takes now. pino calls it after a fatal line. */
   flushSync(): void;
@@ -81,7 +82,7 @@ export function openLogOutput(descriptor: number, describeGap: (dropped: number)
 
   /** Drops all lines except one that has been written in part, whose rest must be written next. */
   function drop(): void {
-    const kept = isPartial ? batch.subarray(0, batch.indexOf(NEWLINE) + 1) : NOTHING;
+    const kept = isPartial ? batch.subarray(0, endOfLine(batch, 0)) : NOTHING;
     const lost = batch.subarray(kept.length);
     dropped += waiting.length + (reported > 0 && lost.length > 0 ? reported : countLines(lost));
     batch = kept;
@@ -93,7 +94,7 @@ export function openLogOutput(descriptor: number, describeGap: (dropped: number)
     try {
       while (fillBatch()) {
         const written = writeSync(fd, batch);
-        isPartial = batch[written - 1] !== NEWLINE;
+        isPartial = batch[written - 1] !== NEWLINE || batch[written] === SPACE;
         batch = batch.subarray(written);
       }
     } catch (error) {
@@ -147,6 +148,14 @@ function openNonBlocking(descriptor: number): number {
 
 function countLines(bytes: Buffer): number {
   let count = 0;
-  for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, at + 1)) count++;
+  for (let end = endOfLine(bytes, 0); end > 0; end = endOfLine(bytes, end)) count++;
   return count;
+}
+
+/** Returns the index after the line at an index, with all lines that continue it. 0: no line ends. */
+function endOfLine(bytes: Buffer, from: number): number {
+  let end = from;
+  do end = bytes.indexOf(NEWLINE, end) + 1;
+  while (end > 0 && bytes[end] === SPACE);
+  return end;
 }

@@ -1,20 +1,40 @@
-import { type Logger, type LoggerOptions, pino, stdSerializers } from 'pino';
-import type { DeliveryError } from './core/delivery/delivery.ts';
+import { styleText } from 'node:util';
+import { type Logger, pino, stdSerializers } from 'pino';
+import type { Config } from './config/config.ts';
+import type { Delivery, DeliveryError } from './core/delivery/delivery.ts';
+import type { Fault } from './core/delivery/outcome.ts';
 import type { Events } from './core/events.ts';
 import type { Notice } from './core/ports/outbox.ts';
+import { redactAddresses } from './core/redact-addresses.ts';
 import { toIso } from './core/time.ts';
 import { openLogOutput } from './log-output.ts';
+import { createPrettyFormat } from './log-pretty.ts';
 
 /**
- * Creates a logger that writes JSON lines to standard output. A slow, stuck or closed reader never
- * blocks the service: see log-output.ts.
+ * Creates a logger that writes to standard output. A slow, stuck or closed reader never blocks the
+ * service: see log-output.ts.
+ *
+ * @param format `auto`: pretty if standard output is a terminal, else JSON
  */
-export function createLogger(level: NonNullable<LoggerOptions['level']>): Logger {
-  const output = openLogOutput(
-    process.stdout.fd,
-    (dropped) => `{"level":"warn"${timestamp()},"dropped":${dropped},"msg":"log lines dropped"}\n`,
-  );
-  return pino({ level, base: null, timestamp, formatters: { level: (label) => ({ level: label }) } }, output);
+export function createLogger(level: Config['logLevel'], format: Config['logFormat']): Logger {
+  const options = { level, base: null, timestamp, formatters: { level: toLevelField } };
+  const { fd, isTTY } = process.stdout;
+  if (format === 'json' || (format === 'auto' && !isTTY))
+    return pino(options, openLogOutput(fd, describeGap));
+  // styleText omits colors if standard output is not a terminal, and follows NO_COLOR and
+  // FORCE_COLOR.
+  const pretty = createPrettyFormat((color, text) => styleText(color, text, { stream: process.stdout }));
+  const output = openLogOutput(fd, (dropped) => pretty(describeGap(dropped)));
+  return pino(options, { ...output, write: (line: string) => output.write(pretty(line)) });
+}
+
+/** Returns the line, with its newline, that reports a number of dropped lines. */
+function describeGap(dropped: number): string {
+  return `{"level":"warn"${timestamp()},"dropped":${dropped},"msg":"log lines dropped"}\n`;
+}
+
+function toLevelField(label: string): { level: string } {
+  return { level: label };
 }
 
 function timestamp(): string {
@@ -41,7 +61,7 @@ export function logEvents(events: Events, logger: Logger): void {
     };
     if (fault)
       logger.warn(
-        { ...line, code: fault.error.code, certain: fault.certain, retryable: fault.retryable },
+        { ...line, ...failureFields(fault, delivery), certain: fault.certain, retryable: fault.retryable },
         'attempt failed',
       );
     else logger.info(line, 'attempt accepted');
@@ -77,8 +97,14 @@ export function logEvents(events: Events, logger: Logger): void {
   });
 }
 
+/** The reply of the server, in `detail`, can name recipients. A bug's message can quote the content. */
+function failureFields({ error: { code, detail, hint } }: Fault, { recipients }: Delivery) {
+  const known = recipients.map(({ email }) => email);
+  return { code, detail: code === 'internal_error' ? undefined : redactAddresses(detail, known), hint };
+}
+
 function accountLine(account: string, { code, detail, hint }: DeliveryError, untilAt: number) {
-  return { account, code, detail, hint, until: new Date(untilAt).toISOString() };
+  return { account, code, detail: redactAddresses(detail), hint, until: new Date(untilAt).toISOString() };
 }
 
 /** Leaves out path, query and body, which may be secret. */

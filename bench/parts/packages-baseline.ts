@@ -12,7 +12,7 @@ import { answerQuestions, readSetup } from './children.ts';
  */
 const { key } = readSetup<{ key: string }>();
 const digest = Buffer.from(hash('sha256', key, 'buffer'));
-const logger = createLogger('info');
+const logger = createLogger('info', 'json');
 const body = z.strictObject({ to: z.email(), subject: z.string(), text: z.string() });
 
 const app = Fastify();

@@ -34,13 +34,13 @@ export async function demo(
   endWithin(STOP_WITHIN_MS, signal);
   const key = randomBytes(24).toString('hex');
   await using gmail = await openSimulator();
-  const logger = createLogger('warn');
   try {
     const { config } = parseConfig({
       ...demoEnvironment(process.env),
       ...accountEnvironment(gmail),
       API_KEYS: `demo:${key}`,
     });
+    const logger = createLogger('warn', config.logFormat);
     await using service = await openService({ config, version, logger, ca: gmail.ca });
     if (args.includes('--once')) {
       // Without URL and key, which would be useless a moment later.
@@ -130,11 +130,13 @@ const PASSED_ON: readonly VariableName[] = [
   'WEBHOOK_ALLOWED_HOSTS',
   'METRICS',
   'METRICS_PORT',
+  'ALERT_WEBHOOK_URL',
+  'LOG_FORMAT',
 ];
 
 /**
  * Returns the variables of the user's environment that apply to the demo: listening, limits,
- * templates and webhooks, but never an account. FROM_POLICY lets a message have any From.
+ * templates, webhooks and the format of the log, but never an account. FROM_POLICY lets a message have any From.
  */
 function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { NODE_TLS_REJECT_UNAUTHORIZED } = env;

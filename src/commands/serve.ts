@@ -37,8 +37,7 @@ export async function serve(
     return complain(`${error.message}\n${describeSource(envFile)}`);
   }
   const { config, warnings } = parsed;
-  const logger = createLogger(config.logLevel);
-  if (envFile !== null) logger.info({ file: envFile }, 'loaded .env');
+  const logger = createLogger(config.logLevel, config.logFormat);
   for (const warning of warnings) logger.warn(warning);
   process.on('uncaughtException', (error) => {
     logger.fatal({ err: describeUnexpectedError(error) }, 'unexpected error');
@@ -50,7 +49,7 @@ export async function serve(
     logger.error({ unfinished }, 'shutdown timed out');
   });
   try {
-    service = await openService({ config, version, logger });
+    service = await openService({ config, version, logger, envFile });
     const reload = createReload(service, logger);
     process.on('SIGHUP', reload);
     await aborted(signal);
@@ -59,7 +58,10 @@ export async function serve(
     return 0;
   } catch (error) {
     if (error instanceof ConfigError) return complain(error.message);
-    logger.fatal(error instanceof Error ? describeListenError(error) : 'could not start');
+    logger.fatal(
+      { env_file: envFile ?? undefined },
+      error instanceof Error ? describeListenError(error) : 'could not start',
+    );
     return 1;
   }
 }

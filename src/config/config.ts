@@ -33,7 +33,9 @@ import {
 } from './value-parsers.ts';
 import { VARIABLES } from './variables.ts';
 import {
+  findSchemeProblem,
   findWebhookProblem,
+  parseAlertUrl,
   parseHosts,
   parseWebhookSecrets,
   parseWebhookUrl,
@@ -74,6 +76,8 @@ export interface Config {
   readonly trustProxy: readonly string[];
   readonly templatesDir: string | null;
   readonly webhooks: WebhookConfig;
+  /** A chat's webhook, which receives alerts. A secret: only its host may be shown. */
+  readonly alertWebhookUrl: string | null;
   /** Addresses and `@domains` that mail may be sent to. Null: any. */
   readonly allowedRecipients: readonly string[] | null;
   /** Receives all mail instead of its recipients. */
@@ -85,6 +89,7 @@ export interface Config {
     /** Null: they are at PORT. */
     readonly port: number | null;
   };
+  readonly logFormat: 'auto' | 'json' | 'pretty';
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   readonly shutdownTimeoutMs: number;
 }
@@ -134,6 +139,7 @@ const environment = z.object({
   WEBHOOK_URL: optional(parseWebhookUrl),
   WEBHOOK_SECRET: optional(parseWebhookSecrets),
   WEBHOOK_ALLOWED_HOSTS: optional(parseHosts),
+  ALERT_WEBHOOK_URL: optional(parseAlertUrl),
   ALLOWED_RECIPIENTS: optional((text) => parsePatterns(splitList(text))),
   REDIRECT_ALL_TO: optional((text) => parseEmailSetting(text, (reason) => reason)),
   SUPPRESS: defaulted('SUPPRESS', (text) => parseChoice(text, ['hard', 'never'])),
@@ -142,6 +148,7 @@ const environment = z.object({
   LOG_LEVEL: defaulted('LOG_LEVEL', (text) =>
     parseChoice(text, ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
   ),
+  LOG_FORMAT: defaulted('LOG_FORMAT', (text) => parseChoice(text, ['auto', 'json', 'pretty'])),
   SHUTDOWN_TIMEOUT: defaulted('SHUTDOWN_TIMEOUT', parsePositiveDuration),
 });
 
@@ -170,6 +177,7 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
     ...problems,
     ...checkWebhookUrl(webhooks),
     ...checkRetention(values),
+    ...checkAlertUrl(settings, webhooks),
     ...keys.problems,
     ...accountProblems,
     ...checkMetricsPort(values),
@@ -210,6 +218,17 @@ function checkMetricsPort(values: z.infer<typeof environment> | null): Problem[]
       message: 'It must differ from PORT. Remove it to have the metrics at PORT.',
     },
   ];
+}
+
+/** Checks ALERT_WEBHOOK_URL against WEBHOOK_ALLOWED_HOSTS. */
+function checkAlertUrl(
+  { ALERT_WEBHOOK_URL: { label, text } }: Settings,
+  webhooks: WebhookConfig | null,
+): Problem[] {
+  // An invalid value is reported in `problems`.
+  const url = environment.shape.ALERT_WEBHOOK_URL.safeParse(text).data;
+  const message = url && webhooks ? findSchemeProblem(url, webhooks.allowedHosts) : null;
+  return message === null ? [] : [{ variable: label, message }];
 }
 
 /** Sorts problems in the order of VARIABLES, which groups related variables. */
@@ -270,10 +289,12 @@ function toConfig(
     trustProxy: values.TRUST_PROXY ?? [],
     templatesDir: values.TEMPLATES_DIR ?? null,
     webhooks: toWebhooks(values),
+    alertWebhookUrl: values.ALERT_WEBHOOK_URL ?? null,
     allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,
     redirectAllTo: values.REDIRECT_ALL_TO ?? null,
     suppress: values.SUPPRESS,
     metrics: { access: values.METRICS, port: values.METRICS_PORT ?? null },
+    logFormat: values.LOG_FORMAT,
     logLevel: values.LOG_LEVEL,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
   };

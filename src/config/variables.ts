@@ -275,6 +275,14 @@ export const VARIABLES = [
       'webhook hosts that may have private addresses or be called over http, comma separated; all others must be public and use https',
   },
   {
+    name: 'ALERT_WEBHOOK_URL',
+    default: '',
+    secret: true,
+    required: false,
+    meaning:
+      'webhook of a Slack, Discord or Teams channel that is told when an account is paused or resumed, mail is late, or a quota is nearly used; the rules of `WEBHOOK_ALLOWED_HOSTS` apply',
+  },
+  {
     name: 'ALLOWED_RECIPIENTS',
     default: '',
     secret: false,
@@ -318,6 +326,13 @@ export const VARIABLES = [
     secret: false,
     required: false,
     meaning: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
+  },
+  {
+    name: 'LOG_FORMAT',
+    default: 'auto',
+    secret: false,
+    required: false,
+    meaning: '`auto` (readable text in a terminal, else JSON lines), `json` or `pretty`',
   },
   {
     name: 'SHUTDOWN_TIMEOUT',

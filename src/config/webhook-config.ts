@@ -19,16 +19,29 @@ const SECRET_BYTES = { min: 24, max: 64 };
 const MAX_SECRETS = 2;
 
 export function parseWebhookUrl(text: string): string {
-  const url = URL.parse(text);
-  if (!url || !/^https?:$/.test(url.protocol))
-    throw new InvalidValue('It must be a complete URL, such as https://crm.example.com/hooks/mail.');
+  const url = parseHttpUrl(text, 'https://crm.example.com/hooks/mail');
   if (url.username !== '' || url.password !== '') {
     throw new InvalidValue(
       'It must not contain a user name or password: the endpoint authenticates calls by their signature.',
     );
   }
-  url.hash = '';
   return url.href;
+}
+
+/** Parses the URL of a chat's webhook, which is a secret itself. */
+export function parseAlertUrl(text: string): string {
+  const url = parseHttpUrl(text, 'https://hooks.slack.com/services/…');
+  if (url.username !== '' || url.password !== '')
+    throw new InvalidValue('It must not contain a user name or password: they would not be sent.');
+  return url.href;
+}
+
+function parseHttpUrl(text: string, example: string): URL {
+  const url = URL.parse(text);
+  if (!url || !/^https?:$/.test(url.protocol))
+    throw new InvalidValue(`It must be a complete URL, such as ${example}.`);
+  url.hash = '';
+  return url;
 }
 
 export function parseWebhookSecrets(text: string): Uint8Array[] {
@@ -65,6 +78,11 @@ export function findWebhookProblem(
 ): string | null {
   if (secrets.length === 0)
     return 'It needs a WEBHOOK_SECRET to sign with: "whsec_$(openssl rand -base64 32)".';
+  return findSchemeProblem(url, allowedHosts);
+}
+
+/** Returns the problem of the scheme of an endpoint, or null. */
+export function findSchemeProblem(url: string, allowedHosts: readonly string[]): string | null {
   const { protocol, hostname } = new URL(url);
   if (protocol === 'https:' || allowedHosts.includes(hostname.replace(/^\[|\]$/g, ''))) return null;
   return 'It must be https, unless its host is one of WEBHOOK_ALLOWED_HOSTS.';

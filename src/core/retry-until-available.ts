@@ -45,6 +45,7 @@ export async function runOrRetryInBackground(run: () => Promise<unknown>): Promi
   }
 }
 
-function isUnavailable(error: unknown): boolean {
+/** Whether the backend is unavailable for now. */
+export function isUnavailable(error: unknown): boolean {
   return error instanceof AppError && error.code === 'queue_unavailable';
 }

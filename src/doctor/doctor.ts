@@ -10,7 +10,7 @@ import { checkHttpsPort, type Endpoint, toTarget } from './checks/reachability.t
 import { checkSmtpServers } from './checks/smtp-servers.ts';
 import type { SessionRequirements } from './checks/smtp-session.ts';
 import { checkTemplates } from './checks/template-files.ts';
-import { checkWebhooks } from './checks/webhook-endpoints.ts';
+import { checkAlertWebhook, checkWebhooks } from './checks/webhook-endpoints.ts';
 import { type NetworkOptions, resolveHost } from './net/sockets.ts';
 import type { Report } from './report.ts';
 
@@ -75,9 +75,9 @@ export async function runDoctor({
   return { ok: checks.every(({ status }) => status !== 'fail'), version, checks };
 }
 
-/** Checks QUEUE_URL, TEMPLATES_DIR and WEBHOOK_URL. */
+/** Checks QUEUE_URL, TEMPLATES_DIR, WEBHOOK_URL and ALERT_WEBHOOK_URL. */
 async function checkOtherServices(
-  config: Pick<Config, 'queue' | 'templatesDir' | 'webhooks' | 'apiKeys'>,
+  config: Pick<Config, 'queue' | 'templatesDir' | 'webhooks' | 'alertWebhookUrl' | 'apiKeys'>,
   invalid: ReadonlySet<string>,
   network: NetworkOptions,
 ): Promise<Check[]> {
@@ -91,6 +91,9 @@ async function checkOtherServices(
       checkTemplates(config.templatesDir),
     ),
     runIfValid('WEBHOOK_URL', { id: 'webhook', name: 'Webhook' }, () => checkWebhooks(config, network)),
+    runIfValid('ALERT_WEBHOOK_URL', { id: 'alert_webhook', name: 'Alerts' }, () =>
+      checkAlertWebhook(config, network),
+    ),
   ]);
   return checks.flat();
 }

@@ -247,7 +247,7 @@ export const TROUBLESHOOTING = [
   {
     id: 'webhook_unreachable',
     symptom: 'A webhook endpoint cannot be reached; mail is still sent',
-    seenAs: 'the Webhook line',
+    seenAs: 'the Webhook or Alerts line',
     fix: 'Check the URL, and that this machine may connect to its host. A host with a private address, or without https, must be listed in WEBHOOK_ALLOWED_HOSTS.',
   },
 ] as const satisfies readonly TroubleshootingRow[];

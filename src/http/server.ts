@@ -47,7 +47,7 @@ export function createServer(options: ServerOptions, presentError: ErrorPresente
   const bodyLimit = options.maxMessageBytes + BODY_OVERHEAD_BYTES;
   const handleError = createErrorHandler(presentError);
   const app = fastify({
-    loggerInstance: logger,
+    loggerInstance: withoutInfo(logger),
     // `logRequests` writes one line per request. A child logger for each would double the cost.
     logController: new LogController({ disableRequestLogging: true }),
     childLoggerFactory: (parent) => parent,
@@ -98,6 +98,15 @@ export function createServer(options: ServerOptions, presentError: ErrorPresente
   });
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   return app;
+}
+
+/**
+ * Returns the logger of Fastify. Its only info line repeats the address that the service logs when
+ * it listens.
+ */
+function withoutInfo(logger: FastifyBaseLogger): FastifyBaseLogger {
+  const level = ['trace', 'debug', 'info'].includes(logger.level) ? 'warn' : logger.level;
+  return logger.child({}, { level });
 }
 
 function replaced(): never {

@@ -16,6 +16,7 @@ import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
 import { buildApp, buildMetricsApp } from '../http/app.ts';
 import { logEvents } from '../log.ts';
+import { openAlerts } from './alerts.ts';
 import { openBackend } from './backend.ts';
 import { openDeliveryEngine } from './delivery-engine.ts';
 import { openMetrics } from './metrics.ts';
@@ -25,6 +26,8 @@ export interface ServiceOptions {
   readonly config: Config;
   readonly version: string;
   readonly logger: Logger;
+  /** Path of the `.env` file that was loaded, for the log. */
+  readonly envFile?: string | null;
   /** A CA to trust in addition to those of Node, as PEM: that of the demo's simulator. */
   readonly ca?: string | null;
   /** Multiplies every back-off and every account pause; less than 1 in tests. */
@@ -75,6 +78,7 @@ export async function openParts({
     accounts,
     backoffScale,
   });
+  const alerts = await openAlerts({ config, version, logger, backend, events, accounts, backoffScale });
   const waiters = createWaiters({ store, events });
   const metrics = await openMetrics({ config, version, backend, events, apiKeys, accounts });
   /** Aborted when the service begins to shut down. */
@@ -92,6 +96,7 @@ export async function openParts({
     deliveryEngine,
     accounts,
     webhooks,
+    alerts,
     waiters,
     metrics,
     draining,

@@ -39,7 +39,7 @@ export interface Service extends AsyncDisposable {
  */
 export async function openService(options: ServiceOptions): Promise<Service> {
   const parts = await openParts(options);
-  const { config, logger, backend, deliveryEngine, webhooks } = parts;
+  const { config, logger, backend, deliveryEngine, webhooks, alerts } = parts;
   const app = await buildServiceApp(parts);
   const metricsApp = await buildServiceMetricsApp(parts);
   const { close, unfinished } = createShutdownSteps(parts, {
@@ -55,6 +55,7 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   }
   await deliveryEngine.start();
   await webhooks.recover(config.apiKeys);
+  alerts?.start();
   const { port } = app.server.address() as AddressInfo;
   const url = toUrl(config.host, app);
   const users = config.accounts.map(({ user }) => user);
@@ -65,6 +66,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
       metrics_url: metricsApp ? `${toUrl(config.host, metricsApp)}/metrics` : undefined,
       accounts: users,
       durability: backend.durability,
+      api_keys: config.apiKeys.length,
+      env_file: options.envFile ?? undefined,
     },
     'listening',
   );

@@ -24,7 +24,17 @@ export interface ShutdownSteps {
 
 /** @param app Stops listening when closed. */
 export function createShutdownSteps(
-  { config, logger, backend, deliveryEngine, webhooks, suppressions, templates, ...parts }: ServiceParts,
+  {
+    config,
+    logger,
+    backend,
+    deliveryEngine,
+    webhooks,
+    alerts,
+    suppressions,
+    templates,
+    ...parts
+  }: ServiceParts,
   app: { close(): Promise<unknown> },
 ): ShutdownSteps {
   const { shutdownTimeoutMs } = config;
@@ -42,11 +52,17 @@ export function createShutdownSteps(
     parts.draining.abort();
     parts.waiters.release();
     const attempts = track('attempts', deliveryEngine.drain());
-    // Webhooks drain last, so that endpoints hear of the last attempts.
-    const drained = attempts.then(() => track('webhooks', webhooks.drain()));
+    // Webhooks and alerts drain last, so that endpoints hear of the last attempts.
+    const drained = attempts.then(() =>
+      Promise.all([
+        track('webhooks', webhooks.drain()),
+        track('alerts', alerts?.drain() ?? Promise.resolve()),
+      ]),
+    );
     await settleWithin(shutdownTimeoutMs * ATTEMPTS_SHARE, [drained]);
     await settleWithin(shutdownTimeoutMs * CONNECTIONS_SHARE, [
       webhooks.close(),
+      alerts?.close(),
       track('SMTP connections', deliveryEngine.close()),
       drained.then(() => track('suppressions', suppressions.drain())),
       track('HTTP requests', app.close()),
@@ -88,7 +104,7 @@ function logLost(ids: readonly string[], message: string, logger: Logger): void 
 }
 
 /** Waits until all promises are settled, but at most `ms`. */
-async function settleWithin(ms: number, promises: readonly Promise<unknown>[]): Promise<void> {
+async function settleWithin(ms: number, promises: readonly (Promise<unknown> | undefined)[]): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   await Promise.race([Promise.allSettled(promises), late]);

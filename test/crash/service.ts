@@ -19,7 +19,7 @@ const { config } = parseConfig(env);
 const { url } = await openService({
   config,
   version: 'crash',
-  logger: createLogger(config.logLevel),
+  logger: createLogger(config.logLevel, 'json'),
   ...options,
 });
 

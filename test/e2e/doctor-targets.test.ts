@@ -191,6 +191,30 @@ describe('WEBHOOK_URL', () => {
   });
 });
 
+describe('ALERT_WEBHOOK_URL', () => {
+  test('passes if the endpoint accepts connections, without making a request', async () => {
+    await using endpoint = await startEndpoint();
+    const ALERT_WEBHOOK_URL = `http://127.0.0.1:${endpoint.port}/services/token`;
+    const found = await report({ ALERT_WEBHOOK_URL, WEBHOOK_ALLOWED_HOSTS: '127.0.0.1' });
+    expect(checkOf(found, 'alert_webhook')).toMatchObject({
+      status: 'pass',
+      target: `http://127.0.0.1:${endpoint.port}`,
+    });
+    expect(endpoint.heard).toEqual([]);
+    expect(JSON.stringify(found)).not.toContain('token');
+  });
+
+  test('warns about a private address, since mail is still sent', async () => {
+    const found = await report({ ALERT_WEBHOOK_URL: 'https://crm.test:9/services/token' });
+    expect(checkOf(found, 'alert_webhook')).toMatchObject({
+      status: 'warn',
+      detail: expect.stringContaining('which is not a public address'),
+    });
+    expect(found.ok).toBe(true);
+    expect(JSON.stringify(found)).not.toContain('token');
+  });
+});
+
 test('skips the checks of invalid variables', async () => {
   const found = await report({
     QUEUE_URL: 'sqlite',

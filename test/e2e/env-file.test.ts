@@ -20,12 +20,29 @@ function workAgainst(gmail: Simulator, more = '') {
 }
 
 describe('.env in the working directory', () => {
-  test('configures serve, and the log names it', async () => {
+  test('configures serve, and the one line at start names it', async () => {
     await using gmail = await startSimulator();
     using folder = workAgainst(gmail);
     await using service = run(['serve'], {}, folder.path);
     const [, url = ''] = await service.saw(/"url":"(http:[^"]+)"/);
-    expect(service.output().out).toContain(`"file":"${join(folder.path, '.env')}","msg":"loaded .env"`);
+    const lines = service
+      .output()
+      .out.trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines).toEqual([
+      {
+        level: 'info',
+        time: expect.any(String),
+        version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+        url,
+        accounts: [gmail.user],
+        durability: 'memory',
+        api_keys: 1,
+        env_file: join(folder.path, '.env'),
+        msg: 'listening',
+      },
+    ]);
     const response = await fetch(`${url}/send`, {
       method: 'POST',
       headers: { authorization: `Bearer ${API_KEY}`, 'content-type': 'application/json', prefer: 'wait=20' },

@@ -94,6 +94,27 @@ test('a restarted log shipper gets the number of missed lines first, and then ne
   expect(shipper.lines().at(-1)).toMatchObject({ msg: 'stopped' });
 });
 
+test('the number of missed lines is readable text if LOG_FORMAT is pretty', async () => {
+  await using fifo = await makeFifo();
+  await using gmail = await startSimulator();
+  await using service = await serveLoggingTo({ gmail, log: fifo.path, env: { LOG_FORMAT: 'pretty' } });
+  {
+    await using shipper = readLog('cat', fifo.path);
+    await vi.waitFor(() => expect(shipper.text()).toContain('● listening'), SOON);
+  }
+  expect(await service.send('a@example.com')).toBe(200);
+  expect(await service.send('slow+500ms@simulator.test')).toBe(200);
+  await using shipper = readLog('cat', fifo.path);
+  await vi.waitFor(
+    () => expect(shipper.text()).toMatch(/^\d\d:\d\d:\d\d\.\d{3} ▲ log lines dropped {2}dropped=4\n$/),
+    SOON,
+  );
+  service.signal('SIGTERM');
+  expect(await service.ended).toBe(0);
+  await shipper.ended;
+  expect(shipper.text()).toMatch(/● stopped.*\n$/);
+});
+
 test('a stopped reader blocks nothing, and after it continues no line is torn and dropped lines are counted', async () => {
   await using fifo = await makeFifo();
   await using gmail = await startSimulator();

@@ -108,6 +108,8 @@ async function statusOf(url: string, init?: RequestInit): Promise<number> {
 export interface LogReader extends AsyncDisposable {
   /** Returns the complete lines it has read so far, parsed. */
   readonly lines: () => Record<string, unknown>[];
+  /** Returns what it has read so far. */
+  readonly text: () => string;
   signal(name: NodeJS.Signals): void;
   readonly ended: Promise<unknown>;
 }
@@ -123,6 +125,7 @@ export function readLog(command: string, fifo: string): LogReader {
   const ended = once(child, 'close');
   return {
     lines: () => parseLines(text),
+    text: () => text,
     signal: (name) => void child.kill(name),
     ended,
     async [Symbol.asyncDispose]() {

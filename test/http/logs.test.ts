@@ -72,7 +72,7 @@ describe('the log', () => {
       socket.end(Buffer.from(`GET ${target} HTTP/1.1\r\n${headers}\r\nConnection: close\r\n\r\n`, 'latin1'));
       await once(socket.resume(), 'close');
     }
-    await lines(app, 6);
+    await lines(app, 5);
     const shown = app.logs
       .filter(({ msg }) => msg === 'request')
       .map(({ status, path, client_address }) => [status, path, client_address]);
@@ -98,7 +98,7 @@ describe('the log', () => {
     const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
     socket.write(`POST /send?x HTTP/1.1\r\ncontent-type: application/json\r\n${head.join('')}\r\n{`);
     await once(socket.resume(), 'close');
-    await lines(app, 3);
+    await lines(app, 2);
     const [timeout, request] = app.logs.filter(({ msg }) => msg === 'request');
     expect(timeout).toMatchObject({
       status: 408,
@@ -170,10 +170,20 @@ describe('the log', () => {
     await app.get(`/nowhere?${SECRET}`, headers);
     await app.get(`/problems/none?${SECRET}`, headers);
     await fetch(`${url}/%zz?${SECRET}`);
-    await lines(app, 9);
+    await lines(app, 8);
     const text = JSON.stringify(app.logs);
     for (const word of [SECRET, CRM_SECRET, SHOP_SECRET, 'authorization', 'example.com'])
       expect(text).not.toContain(word);
+  });
+
+  test('names no suppressed address in the path of a refused request', async () => {
+    await using app = await startApp();
+    await app.get('/suppressions/ada@example.com', {});
+    await app.get('/suppressions/ada%40example.com/more');
+    expect((await lines(app, 2)).map(({ path }) => path)).toEqual([
+      '/suppressions/[address]',
+      '/suppressions/[address]/more',
+    ]);
   });
 
   test('has a unique id for each request, which the client cannot choose', async () => {

@@ -61,10 +61,12 @@ describe('the defaults', () => {
       trustProxy: [],
       templatesDir: null,
       webhooks: { url: null, secrets: [], allowedHosts: [] },
+      alertWebhookUrl: null,
       allowedRecipients: null,
       redirectAllTo: null,
       suppress: 'hard',
       metrics: { access: 'key', port: null },
+      logFormat: 'auto',
       logLevel: 'info',
       shutdownTimeoutMs: 25_000,
     });
@@ -157,12 +159,14 @@ describe('the configuration error', () => {
       WEBHOOK_URL: 'crm.example.com',
       WEBHOOK_SECRET: 'whsec_c2hvcnQ=',
       WEBHOOK_ALLOWED_HOSTS: 'http://crm:3000',
+      ALERT_WEBHOOK_URL: 'hooks.slack.com/services/x',
       ALLOWED_RECIPIENTS: '@acme.com,acme.com',
       REDIRECT_ALL_TO: 'tester',
       SUPPRESS: 'soft',
       METRICS: 'on',
       METRICS_PORT: '65536',
       LOG_LEVEL: 'loud',
+      LOG_FORMAT: 'colorful',
       SHUTDOWN_TIMEOUT: 'soon',
     });
     // A missing directory is reported when it is read. For the other ways to log in, which cannot
@@ -414,6 +418,7 @@ describe('numbers, durations and sizes', () => {
     ['SHUTDOWN_TIMEOUT', ['1s'], ['0s']],
     ['ON_UNCERTAIN', ['retry', 'hold'], ['RETRY', 'fail']],
     ['LOG_LEVEL', ['silent', 'trace'], ['verbose']],
+    ['LOG_FORMAT', ['auto', 'json', 'pretty'], ['text', 'JSON']],
     ['FROM_POLICY', ['reject', 'rewrite', 'allow'], ['Reject', 'drop']],
     ['SMTP_RATE', ['1000', '20', '0.5', '0.01'], ['0', '0.0', '-1', '1000.1', '1e2', '.5', '5/s']],
     ['GMAIL_RESERVE', ['0%', '12.5%', '90%'], ['10', '90.1%', '100%', '-1%', '%', '1e1%']],
@@ -520,7 +525,7 @@ describe('an unknown variable', () => {
       HOSTNAME: 'box',
       API_URL: 'x',
       API_TOKEN: 'x',
-      LOG_FORMAT: 'x',
+      LOG_DIRECTORY: 'x',
       RATE: '1',
       PORTAL: 'x',
       NODE_ENV: 'test',
@@ -588,5 +593,29 @@ describe('METRICS', () => {
       'METRICS is open: anyone who can connect to port 9464 of 127.0.0.1 can read the names of API keys and accounts at /metrics.',
     ]);
     expect(warningsOf({ METRICS: 'key' })).toEqual([]);
+  });
+});
+
+describe('ALERT_WEBHOOK_URL', () => {
+  const SLACK = 'https://hooks.slack.com/services/T0/B0/secret';
+
+  test('is read from the environment or a file', () => {
+    using file = fileOf(SLACK);
+    expect(configOf({ ALERT_WEBHOOK_URL: `${SLACK}#x` }).alertWebhookUrl).toBe(SLACK);
+    expect(configOf({ ALERT_WEBHOOK_URL_FILE: file.path }).alertWebhookUrl).toBe(SLACK);
+  });
+
+  test('must be https, unless WEBHOOK_ALLOWED_HOSTS has its host, and is never repeated in the error', () => {
+    const url = 'http://chat.internal:8080/hooks/secret';
+    expect(configOf({ ALERT_WEBHOOK_URL: url, WEBHOOK_ALLOWED_HOSTS: 'chat.internal' }).alertWebhookUrl).toBe(
+      url,
+    );
+    for (const refused of [
+      url,
+      'hooks.slack.com/secret',
+      'ftp://chat.internal/secret',
+      'https://a:secret@chat.com/',
+    ])
+      expect(problemOf('ALERT_WEBHOOK_URL', refused)).not.toContain('secret');
   });
 });

@@ -133,7 +133,7 @@ describe('a variable of another program', () => {
         'DATABASE_URL',
         'API_URL',
         'APP_URL',
-        'LOG_FORMAT',
+        'LOG_DIRECTORY',
         'LOG_FILE',
         'RATE',
       ],

@@ -8,7 +8,15 @@ export interface ReadConfiguration {
   /** The valid part of the configuration. Without accounts if there are no usable credentials. */
   readonly config: Pick<
     Config,
-    'accounts' | 'smtp' | 'maxMessageBytes' | 'fromPolicy' | 'queue' | 'templatesDir' | 'webhooks' | 'apiKeys'
+    | 'accounts'
+    | 'smtp'
+    | 'maxMessageBytes'
+    | 'fromPolicy'
+    | 'queue'
+    | 'templatesDir'
+    | 'webhooks'
+    | 'alertWebhookUrl'
+    | 'apiKeys'
   >;
   /** The invalid variables. The configuration has their defaults. */
   readonly invalid: ReadonlySet<string>;

@@ -6,23 +6,43 @@ import type { Config } from '../../config/config.ts';
 import { type Check, type CheckResult, pass, runCheck, skip, toCheck, warn } from '../check.ts';
 import { type NetworkOptions, openTcp, openTls, withTimeout } from '../net/sockets.ts';
 
-const SUBJECT = { id: 'webhook', name: 'Webhook' } as const;
-
-/**
- * Checks that a connection to each webhook endpoint is allowed and works, with TLS for https. Makes
- * no request.
- */
-export async function checkWebhooks(
+/** Checks the endpoints of events. */
+export function checkWebhooks(
   { webhooks, apiKeys }: Pick<Config, 'webhooks' | 'apiKeys'>,
   network: NetworkOptions,
 ): Promise<Check[]> {
-  const urls = [webhooks.url, ...apiKeys.map(({ webhookUrl }) => webhookUrl)].filter((url) => url !== null);
-  const origins = [...new Set(urls.map((url) => new URL(url).origin))];
-  if (origins.length === 0) return [toCheck({ ...SUBJECT, target: 'WEBHOOK_URL' }, skip('not set'))];
-  const filter = createSsrfFilter(webhooks.allowedHosts, (host) => resolveAll(host, network));
+  const urls = [webhooks.url, ...apiKeys.map(({ webhookUrl }) => webhookUrl)];
+  const subject = { id: 'webhook', name: 'Webhook', target: 'WEBHOOK_URL' };
+  return checkEndpoints(urls, subject, webhooks, network);
+}
+
+/** Checks the endpoint of alerts. */
+export function checkAlertWebhook(
+  { webhooks, alertWebhookUrl }: Pick<Config, 'webhooks' | 'alertWebhookUrl'>,
+  network: NetworkOptions,
+): Promise<Check[]> {
+  const subject = { id: 'alert_webhook', name: 'Alerts', target: 'ALERT_WEBHOOK_URL' };
+  return checkEndpoints([alertWebhookUrl], subject, webhooks, network);
+}
+
+/**
+ * Checks that a connection to each endpoint is allowed and works, with TLS for https. Makes no
+ * request. Paths and queries may be secret, so results name only origins.
+ *
+ * @param subject of the check if there is no endpoint
+ */
+async function checkEndpoints(
+  urls: readonly (string | null)[],
+  subject: Pick<Check, 'id' | 'name' | 'target'>,
+  { allowedHosts }: Pick<Config['webhooks'], 'allowedHosts'>,
+  network: NetworkOptions,
+): Promise<Check[]> {
+  const origins = [...new Set(urls.filter((url) => url !== null).map((url) => new URL(url).origin))];
+  if (origins.length === 0) return [toCheck(subject, skip('not set'))];
+  const filter = createSsrfFilter(allowedHosts, (host) => resolveAll(host, network));
   return Promise.all(
     origins.map((origin) =>
-      runCheck({ ...SUBJECT, target: origin }, () => checkEndpoint(new URL(origin), filter, network)),
+      runCheck({ ...subject, target: origin }, () => checkEndpoint(new URL(origin), filter, network)),
     ),
   );
 }

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { describeUnexpectedError, ERRORS } from '../../core/errors.ts';
 import type { Metrics } from '../../core/ports/metrics.ts';
+import { redactAddresses } from '../../core/redact-addresses.ts';
 
 /** Counts a request that has ended. */
 export type CountRequest = Metrics['countRequest'];
@@ -92,7 +93,10 @@ function logRequest(
 
 const MAX_LOGGED_LENGTH = 200;
 
-/** Log fields of a failed request that help to find the client: path and address. */
+/**
+ * Log fields of a failed request that help to find the client: its path, in which a mail address is
+ * redacted, and its IP address.
+ */
 export function describeOrigin(target: string | undefined, address: string | undefined) {
   return {
     path: target === undefined ? undefined : toPrintable(pathIn(target)),
@@ -106,7 +110,11 @@ export function describeOrigin(target: string | undefined, address: string | und
  */
 function pathIn(target: string): string {
   const [withoutQuery = ''] = target.split(/[?#]/, 1);
-  return withoutQuery.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '') || '/';
+  const path = withoutQuery.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, '') || '/';
+  return path
+    .split('/')
+    .map((segment) => redactAddresses(segment))
+    .join('/');
 }
 
 /**
