@@ -12,11 +12,13 @@ import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
 import { type BatchOptions, batchRoutes } from './routes/batch.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
+import { keyRoutes } from './routes/key.ts';
 import { type MessageOptions, messageRoutes } from './routes/messages.ts';
 import { problemRoutes } from './routes/problems.ts';
 import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
 import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
+import { type UiOptions, uiRoutes } from './routes/ui.ts';
 import { collectRoutes, unknownRoutes } from './routes/unknown.ts';
 import { createServer, type ServerOptions } from './server.ts';
 import { createSubmission, type SubmissionOptions } from './submission/submission.ts';
@@ -30,10 +32,10 @@ export interface AppOptions
     AccountOptions,
     SuppressionOptions,
     TemplateOptions,
-    HealthOptions {
+    HealthOptions,
+    UiOptions {
   readonly accounts: SubmissionOptions['accounts'] & AccountOptions['accounts'];
   readonly store: SubmissionOptions['store'] & SendOptions['store'] & HealthOptions['store'];
-  readonly version: string;
   readonly apiKeys: Pick<ApiKeys, 'keys'>;
   /** Rate limit of API keys without their own. */
   readonly rateLimit: Rate;
@@ -53,6 +55,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(healthRoutes, options);
   await app.register(docsRoutes, { toYaml });
   await app.register(problemRoutes);
+  await app.register(uiRoutes, options);
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
     withKey.addHook('onRequest', requireKey(authenticate, limits));
@@ -63,6 +66,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(templateRoutes, options);
     await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
+    await withKey.register(keyRoutes);
   });
   await app.ready();
   return app;
@@ -76,6 +80,7 @@ export async function openApiDocument(version: string): Promise<string> {
   await using app = await buildApp({
     logger: pino({ level: 'silent' }),
     version,
+    page: null,
     apiKeys: { keys: () => [] },
     rateLimit: { max: 1, windowMs: 1000 },
     rates: { keys: { spend: unused }, addresses: { spend: unused } },

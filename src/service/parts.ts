@@ -24,6 +24,8 @@ export interface ServiceOptions {
   readonly logger: Logger;
   /** A CA to trust in addition to those of Node, as PEM: that of the demo's simulator. */
   readonly ca?: string | null;
+  /** Whether this is the demo, whose page takes the API key from its URL. */
+  readonly demo?: boolean;
   /** Multiplies every back-off and every account pause; less than 1 in tests. */
   readonly backoffScale?: number;
   readonly deadlines?: Deadlines;
@@ -44,6 +46,7 @@ export async function openParts({
   version,
   logger,
   ca = null,
+  demo = false,
   backoffScale = 1,
   deadlines,
   absentAfterMs,
@@ -79,6 +82,7 @@ export async function openParts({
     config,
     version,
     logger,
+    demo,
     backend,
     rates,
     events,
@@ -115,6 +119,7 @@ export function buildServiceApp(parts: ServiceParts) {
   return buildApp({
     logger: parts.logger,
     version: parts.version,
+    page: config.ui ? { demo: parts.demo } : null,
     apiKeys,
     rateLimit,
     rates: parts.rates,
