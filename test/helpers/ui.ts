@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import type { Browser, Page } from 'playwright-core';
 import { expect } from 'vitest';
 import { type Watch, watch } from './browser.ts';
-import { ADMIN_KEY, type ServiceUnderTest } from './service.ts';
+import { ADMIN_KEY } from './service.ts';
 
 export const SCHEMES = ['light', 'dark'] as const;
 
@@ -56,34 +56,4 @@ export async function expectAccessible(page: Page): Promise<void> {
   )) as string[];
   expect(found).toEqual([]);
   expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
-}
-
-/** Responds to GET /stats in the page with the accounts and waiting messages of the service. */
-export async function fakeStats(page: Page, service: Pick<ServiceUnderTest, 'request'>): Promise<void> {
-  const { accounts } = (await service.request('/accounts')).body as unknown as { accounts: unknown[] };
-  const { messages } = (await service.request('/messages?status=scheduled,queued,sending,deferred'))
-    .body as unknown as { messages: { status: string }[] };
-  const count = (name: string) => messages.filter(({ status }) => status === name).length;
-  const byHour = Array.from({ length: 24 }, (_, hour) => ({
-    hour: new Date(Date.UTC(2026, 0, 1, hour)).toISOString(),
-    sent: hour,
-    failed: hour % 5,
-  }));
-  await page.route(/\/stats$/, (route) =>
-    route.fulfill({
-      json: {
-        queue: {
-          by_status: Object.fromEntries(
-            ['scheduled', 'queued', 'sending', 'deferred'].map((name) => [name, count(name)]),
-          ),
-          oldest_due_at: new Date(Date.now() - 1_200_000).toISOString(),
-        },
-        last_24h: { sent: 276, failed: 48, by_hour: byHour },
-        accounts,
-      },
-    }),
-  );
-  await page.route(/order=oldest/, (route) =>
-    route.fulfill({ json: { messages: messages.slice(0, 1), next_cursor: null } }),
-  );
 }

@@ -49,6 +49,7 @@ describe('the OpenAPI document', () => {
       'get /openapi.yaml',
       'get /problems/{code}',
       'get /readyz',
+      'get /stats',
       'get /suppressions',
       'get /suppressions/{email}',
       'get /templates',

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { hasChromium, launchChromium } from '../../helpers/browser.ts';
 import { API_KEY, type ServiceUnderTest, startService } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
-import { expectAccessible, fakeStats, openUi, SCHEMES } from '../../helpers/ui.ts';
+import { expectAccessible, openUi, SCHEMES } from '../../helpers/ui.ts';
 
 /** Breaks out of html, attributes, urls and scripts where it is not escaped. */
 const HOSTILE = `"><img src=//evil.test/x onerror=alert(1)><script>alert(2)</script>{{7*7}}'\u202e`;
@@ -35,7 +35,6 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     await all.service.send({ to: 'ada@simulator.test', subject: 'Stuck', text: 'x' });
     await untilPaused(all.service);
     const { page, complaints, foreign } = await openUi(browser, all.service.url);
-    await fakeStats(page, all.service);
     await page.getByRole('heading', { name: '1 message waits' }).waitFor();
     const account = page.locator('.account');
     expect(await account.textContent()).toMatch(/Paused[\s\S]*535 5\.7\.8[\s\S]*How to fix it/);
@@ -183,7 +182,6 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     await service.send({ to: 'ada@simulator.test', subject: 'Later', text: 'x', scheduled_at: TOMORROW() });
     for (const width of [320, 1200]) {
       const { page } = await openUi(browser, service.url, { scheme, width });
-      await fakeStats(page, service);
       await page.locator('.account').waitFor();
       await expectAccessible(page);
       for (const [at, ready] of [
