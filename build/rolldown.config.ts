@@ -39,7 +39,7 @@ const swaggerUiFiles: Plugin = {
 const uiFiles: Plugin = {
   name: 'ui-files',
   writeBundle({ dir = 'dist' }) {
-    const isServed = (path: string) => !/\.d\.ts$|\.json$|\.map$|\/development$|\/node$/.test(path);
+    const isServed = (path: string) => !/\.(d\.ts|json|map|md)$|\/(development|node)$/.test(path);
     cpSync(join(REPO, 'src/ui'), join(dir, 'ui'), { recursive: true, filter: isServed });
     cpSync(join(REPO, 'node_modules/lit-html'), join(dir, 'ui/lit-html'), {
       recursive: true,

@@ -14,6 +14,8 @@ import { linkTo } from '../router.js';
 /** @import { Question } from '../parts/confirmation.js' */
 
 const EVERY_S = 2;
+/** A settled message changes only if it is retried. */
+const SETTLED_EVERY_S = 15;
 
 /**
  * One message: its state in words, what can be done, what happened, and its content.
@@ -45,7 +47,7 @@ export function openMessage(app, id) {
       }
       app.update();
     },
-    { everyS: EVERY_S },
+    { everyS: () => (message === null || isWaiting(message.status) ? EVERY_S : SETTLED_EVERY_S) },
   );
 
   /**
