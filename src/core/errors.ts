@@ -103,6 +103,20 @@ export const ERRORS = {
     title: 'Message cannot be retried',
     hint: 'Retry only a failed, uncertain or expired message, while its content is kept (RETAIN). Otherwise send a new message.',
   },
+  content_not_kept: {
+    status: 410,
+    retryable: false,
+    scope: 'request',
+    title: 'Content is no longer stored',
+    hint: 'Set RETAIN_CONTENT to keep the content of messages after they are sent.',
+  },
+  invalid_ticket: {
+    status: 403,
+    retryable: false,
+    scope: 'request',
+    title: 'Ticket invalid or expired',
+    hint: 'Request a new URL with POST /messages/{id}/content/ticket. It is valid for one minute.',
+  },
   not_reschedulable: {
     status: 409,
     retryable: false,

@@ -10,6 +10,7 @@ import { presentError } from './resend/errors.ts';
 import { resendRoutes } from './resend/routes.ts';
 import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
 import { type BatchOptions, batchRoutes } from './routes/batch.ts';
+import { type ContentOptions, contentRoutes, contentViewRoutes } from './routes/content.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
 import { keyRoutes } from './routes/key.ts';
@@ -30,12 +31,14 @@ export interface AppOptions
     Omit<SendOptions, 'submission'>,
     Omit<BatchOptions, 'submission'>,
     MessageOptions,
+    ContentOptions,
     AccountOptions,
     StatsOptions,
     SuppressionOptions,
     TemplateOptions,
     HealthOptions,
     UiOptions {
+  readonly messages: MessageOptions['messages'];
   readonly accounts: SubmissionOptions['accounts'] & AccountOptions['accounts'];
   readonly store: SubmissionOptions['store'] & SendOptions['store'] & HealthOptions['store'];
   readonly apiKeys: Pick<ApiKeys, 'keys'>;
@@ -58,12 +61,14 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(docsRoutes, { toYaml });
   await app.register(problemRoutes);
   await app.register(uiRoutes, options);
+  await app.register(contentViewRoutes, options);
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
     withKey.addHook('onRequest', requireKey(authenticate, limits));
     await withKey.register(sendRoutes, { ...options, submission });
     await withKey.register(batchRoutes, { ...options, submission });
     await withKey.register(messageRoutes, options);
+    await withKey.register(contentRoutes, options);
     await withKey.register(resendRoutes, { ...options, submission });
     await withKey.register(templateRoutes, options);
     await withKey.register(suppressionRoutes, options);
@@ -92,7 +97,16 @@ export async function openApiDocument(version: string): Promise<string> {
     accounts: { defaultFrom: { email: '', name: null }, budget: unused, list: unused, verify: unused },
     durability: 'memory',
     intake: { accept: unused, check: unused, preview: unused },
-    messages: { get: unused, list: unused, cancel: unused, retry: unused, reschedule: unused },
+    messages: {
+      get: unused,
+      content: unused,
+      list: unused,
+      cancel: unused,
+      retry: unused,
+      reschedule: unused,
+    },
+    composer: { compose: unused },
+    tickets: { issue: unused, verify: unused },
     stats: { read: unused },
     templates: { list: unused, render: unused },
     toText: unused,
