@@ -36,6 +36,19 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     expect(foreign).toEqual([]);
   });
 
+  test('does not let text become html, except through its library', async () => {
+    await using service = await startHere();
+    const { page } = await openUi(browser, service.url, { key: null });
+    for (const attack of [
+      "document.body.innerHTML = '<b>x</b>'",
+      "document.body.insertAdjacentHTML('beforeend', '<b>x</b>')",
+      "trustedTypes.createPolicy('mine', { createHTML: (text) => text })",
+      "document.createElement('script').src = 'x.js'",
+      "new DOMParser().parseFromString('<b>x</b>', 'text/html')",
+    ])
+      await expect(page.evaluate(attack)).rejects.toThrow('Trusted');
+  });
+
   test('keeps the key for the tab until the user signs out', async () => {
     await using service = await startHere();
     const { page, complaints } = await openUi(browser, service.url, { key: API_KEY });

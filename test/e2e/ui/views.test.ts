@@ -35,6 +35,21 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     expect(foreign).toEqual([]);
   });
 
+  test('shows the numbers without a shift of the layout', async () => {
+    await using all = await startAll();
+    await all.service.send({ to: 'ada@simulator.test', subject: 'Sent', text: 'x' }, { wait: 20 });
+    const { page } = await openUi(browser, all.service.url);
+    await page.reload();
+    await page.locator('.account').waitFor();
+    const shift = await page.evaluate(`new Promise((resolve) => {
+      const sum = (entries) => entries.reduce((total, { value }) => total + value, 0);
+      new PerformanceObserver((list) => resolve(sum(list.getEntries()))).observe({ type: 'layout-shift', buffered: true });
+      setTimeout(() => resolve(0), 1000);
+    })`);
+    // The limit of what web.dev calls good.
+    expect(shift).toBeLessThan(0.1);
+  });
+
   test('messages are found by recipient, status, tag and key, and paged', async () => {
     await using all = await startAll();
     for (let i = 0; i < 30; i += 1)
