@@ -41,7 +41,7 @@ export async function demo(
       API_KEYS: `demo:${key}`,
     });
     const logger = createLogger('warn', config.logFormat);
-    await using service = await openService({ config, version, logger, ca: gmail.ca });
+    await using service = await openService({ config, version, logger, ca: gmail.ca, demo: true });
     if (args.includes('--once')) {
       // Without URL and key, which would be useless a moment later.
       say(`Outtray ${version} against a Gmail simulator\n`);

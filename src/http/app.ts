@@ -13,6 +13,7 @@ import { type BatchOptions, batchRoutes } from './routes/batch.ts';
 import { type ContentOptions, contentRoutes, contentViewRoutes } from './routes/content.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
+import { keyRoutes } from './routes/key.ts';
 import { type MessageOptions, messageRoutes } from './routes/messages.ts';
 import { type MetricsOptions, metricsRoutes } from './routes/metrics.ts';
 import { problemRoutes } from './routes/problems.ts';
@@ -20,6 +21,7 @@ import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { type StatsOptions, statsRoutes } from './routes/stats.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
 import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
+import { type UiOptions, uiRoutes } from './routes/ui.ts';
 import { collectRoutes, unknownRoutes } from './routes/unknown.ts';
 import { createServer, type ServerOptions } from './server.ts';
 import { createSubmission, type SubmissionOptions } from './submission/submission.ts';
@@ -35,11 +37,11 @@ export interface AppOptions
     StatsOptions,
     SuppressionOptions,
     TemplateOptions,
-    HealthOptions {
+    HealthOptions,
+    UiOptions {
   readonly messages: MessageOptions['messages'];
   readonly accounts: SubmissionOptions['accounts'] & AccountOptions['accounts'];
   readonly store: SubmissionOptions['store'] & SendOptions['store'] & HealthOptions['store'];
-  readonly version: string;
   readonly apiKeys: Pick<ApiKeys, 'keys'>;
   /** Rate limit of API keys without their own. */
   readonly rateLimit: Rate;
@@ -61,6 +63,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(healthRoutes, options);
   await app.register(docsRoutes, { toYaml });
   await app.register(problemRoutes);
+  await app.register(uiRoutes, options);
   await app.register(contentViewRoutes, options);
   if (options.metrics) await app.register(metricsRoutes, { ...options.metrics, authenticate, limits });
   await app.register(async (withKey) => {
@@ -74,6 +77,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(templateRoutes, options);
     await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
+    await withKey.register(keyRoutes);
     await withKey.register(statsRoutes, options);
   });
   await app.ready();
@@ -103,6 +107,7 @@ export async function openApiDocument(version: string): Promise<string> {
   await using app = await buildApp({
     logger: pino({ level: 'silent' }),
     version,
+    page: null,
     apiKeys: { keys: () => [] },
     rateLimit: { max: 1, windowMs: 1000 },
     rates: { keys: { spend: unused }, addresses: { spend: unused } },

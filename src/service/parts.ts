@@ -30,6 +30,8 @@ export interface ServiceOptions {
   readonly envFile?: string | null;
   /** A CA to trust in addition to those of Node, as PEM: that of the demo's simulator. */
   readonly ca?: string | null;
+  /** Whether this is the demo, whose page takes the API key from its URL. */
+  readonly demo?: boolean;
   /** Multiplies every back-off and every account pause; less than 1 in tests. */
   readonly backoffScale?: number;
   readonly deadlines?: Deadlines;
@@ -50,6 +52,7 @@ export async function openParts({
   version,
   logger,
   ca = null,
+  demo = false,
   backoffScale = 1,
   deadlines,
   absentAfterMs,
@@ -87,6 +90,7 @@ export async function openParts({
     config,
     version,
     logger,
+    demo,
     backend,
     rates,
     events,
@@ -127,6 +131,7 @@ export function buildServiceApp(parts: ServiceParts) {
   return buildApp({
     ...serverOptionsOf(parts),
     version: parts.version,
+    page: config.ui ? { demo: parts.demo } : null,
     durability,
     intake,
     messages: createMessages({ store, events, isDraining }),

@@ -66,6 +66,8 @@ const suppressions: Row[] = [
   onService('deleteSuppression', 'validation_failed', { path: { email: 'nobody' } }),
 ];
 
+const keys: Row[] = [onService('getKey', 200)];
+
 const templates: Row[] = [
   onService('listTemplates', 200),
   onService('previewTemplate', 200, { path: { id: 'invoice' } }),
@@ -124,4 +126,12 @@ const docs: Row[] = [
   onService('explainProblem', 'not_found', { path: { code: 'unknown' } }),
 ];
 
-export const otherRows = [...suppressions, ...templates, ...accounts, ...health, ...metrics, ...docs];
+export const otherRows = [
+  ...suppressions,
+  ...keys,
+  ...templates,
+  ...accounts,
+  ...health,
+  ...metrics,
+  ...docs,
+];

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
 import { ERROR_CODES, ERRORS, type ErrorCode } from '../../core/errors.ts';
+import { escapeHtml } from '../escape-html.ts';
 import { publicResponses, success } from '../schemas/responses.ts';
 
 const STYLE =
@@ -60,8 +61,4 @@ function renderPage(code: ErrorCode): string {
 </body>
 </html>
 `;
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
