@@ -84,6 +84,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/messages/{id}/content/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View the content of a message
+         * @description Shows the html of the message, or its text. Scripts do not run, and nothing is loaded from other hosts.
+         */
+        get: operations["viewMessageContent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read metrics
+         * @description Returns metrics in the text format of Prometheus. Needs a key with the scope `metrics`, unless the operator has set METRICS to `open`. Does not count against the rate limit of the key. METRICS_PORT moves it to a port of its own; METRICS=off removes it.
+         *
+         *     Succeeds within 2 seconds while the queue backend is unavailable: `outtray_backend_up` is 0, and the metrics of the queue and the accounts are absent.
+         */
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/send": {
         parameters: {
             query?: never;
@@ -163,7 +205,7 @@ export interface paths {
         };
         /**
          * List messages
-         * @description Newest first. A cursor stays valid while messages are added and removed: no message is listed twice or skipped.
+         * @description Newest first, unless `order` is `oldest`. A cursor stays valid while messages are added and removed: no message is listed twice or skipped.
          */
         get: operations["listMessages"];
         put?: never;
@@ -208,6 +250,46 @@ export interface paths {
          * @description Queues a failed, expired or uncertain message again, with the same Message-ID and a new RETRY_FOR. An `expires_at` in the past is ignored. Retrying an uncertain message can deliver a second copy, so it sets `possible_duplicate`.
          */
         post: operations["retryMessage"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/messages/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the content of a message
+         * @description Content is stored until the message is settled, then for RETAIN if the message can be retried, and otherwise for RETAIN_CONTENT.
+         */
+        get: operations["getMessageContent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/messages/{id}/content/ticket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a URL of the content
+         * @description Returns a URL that shows the content as a page for one minute, without an API key: in a frame, which cannot send one. The URL ends with the API key that requested it.
+         */
+        post: operations["createContentTicket"];
         delete?: never;
         options?: never;
         head?: never;
@@ -428,6 +510,46 @@ export interface paths {
          * @description Logs in once, without sending anything. If the login succeeds, a paused account resumes and its waiting mail is sent. Returns `rate_limited` for a second request within a minute, and while Gmail reports too many logins.
          */
         post: operations["verifyAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the API key in use
+         * @description Returns the name and the scopes of the API key that the request was sent with.
+         */
+        get: operations["getKey"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get statistics
+         * @description Counts the messages that the key sent, or all messages for an admin key, test messages included. A message that was retried counts once for each time it settled. Messages that RETAIN has removed still count.
+         */
+        get: operations["getStats"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1232,7 +1354,7 @@ export interface components {
          * @description A stable code that clients can branch on. Titles, details and hints can change.
          * @enum {string}
          */
-        ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "tls_failed";
+        ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "content_not_kept" | "invalid_ticket" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "tls_failed";
         MessageEvent: {
             /**
              * @description The status that the message changed to.
@@ -1316,6 +1438,108 @@ export interface components {
                 };
             };
         };
+        /** @description `invalid_ticket`: Ticket invalid or expired. */
+        PublicInvalidTicket: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "invalid_ticket";
+                };
+            };
+        };
+        /** @description `message_not_found`: Message not found. */
+        PublicMessageNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "message_not_found";
+                };
+            };
+        };
+        /** @description `content_not_kept`: Content is no longer stored. */
+        PublicContentNotKept: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "content_not_kept";
+                };
+            };
+        };
+        /** @description `validation_failed`: Invalid request. */
+        PublicValidationFailed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "validation_failed";
+                };
+            };
+        };
+        /** @description `internal_error`: Internal error in Outtray. */
+        PublicInternalError: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "internal_error";
+                };
+            };
+        };
+        /** @description `queue_unavailable`: Queue unavailable. */
+        PublicQueueUnavailable: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_unavailable";
+                };
+            };
+        };
+        /**
+         * @description `missing_api_key`: API key missing.
+         *
+         *     `invalid_api_key`: API key not recognized.
+         */
+        MetricsMissingApiKeyOrInvalidApiKey: {
+            headers: {
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "missing_api_key" | "invalid_api_key";
+                };
+            };
+        };
+        /** @description `insufficient_scope`: API key lacks the scope. */
+        MetricsInsufficientScope: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "insufficient_scope";
+                };
+            };
+        };
         /** @description `invalid_json`: Malformed request. */
         InvalidJson: {
             headers: {
@@ -1327,23 +1551,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
                     code?: "invalid_json";
-                };
-            };
-        };
-        /**
-         * @description `missing_api_key`: API key missing.
-         *
-         *     `invalid_api_key`: API key not recognized.
-         */
-        MissingApiKeyOrInvalidApiKey: {
-            headers: {
-                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code?: "missing_api_key" | "invalid_api_key";
                 };
             };
         };
@@ -1674,6 +1881,20 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
                     code?: "not_retryable";
+                };
+            };
+        };
+        /** @description `content_not_kept`: Content is no longer stored. */
+        ContentNotKept: {
+            headers: {
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                RateLimit: components["headers"]["RateLimit"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "content_not_kept";
                 };
             };
         };
@@ -2044,12 +2265,12 @@ export interface components {
         };
     };
     parameters: {
+        /** @description The `id` of an accepted message. */
+        id: string;
         /** @description `wait=N` (RFC 7240): responds when the message is settled, or after N seconds. N is 1 to 60; higher values count as 60. */
         Prefer: string;
         /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
         "Idempotency-Key": string;
-        /** @description The `id` of an accepted message. */
-        id: string;
         /** @description The maximum number of items, 20 by default. */
         limit: number;
         /** @description The `next_cursor` of the previous page. */
@@ -2067,6 +2288,8 @@ export interface components {
     headers: {
         /** @description Time to wait, in seconds. */
         "Retry-After": number;
+        /** @description The authentication scheme. */
+        "WWW-Authenticate": string;
         /** @description The path of the message. */
         Location: string;
         /** @description The preference that was applied. */
@@ -2077,8 +2300,6 @@ export interface components {
         "RateLimit-Policy": string;
         /** @description What remains of the limits: r requests, until the window ends in t seconds; for the account, r messages of this priority, and more in t seconds. Mail beyond the limit of the account waits. */
         RateLimit: string;
-        /** @description The authentication scheme. */
-        "WWW-Authenticate": string;
     };
     pathItems: never;
 }
@@ -2123,8 +2344,15 @@ export type ResponsePublicInvalidJson = components['responses']['PublicInvalidJs
 export type ResponsePublicQueueFullOrQueueUnavailableOrShuttingDown = components['responses']['PublicQueueFullOrQueueUnavailableOrShuttingDown'];
 export type ResponsePublicNotFound = components['responses']['PublicNotFound'];
 export type ResponsePublicRateLimited = components['responses']['PublicRateLimited'];
+export type ResponsePublicInvalidTicket = components['responses']['PublicInvalidTicket'];
+export type ResponsePublicMessageNotFound = components['responses']['PublicMessageNotFound'];
+export type ResponsePublicContentNotKept = components['responses']['PublicContentNotKept'];
+export type ResponsePublicValidationFailed = components['responses']['PublicValidationFailed'];
+export type ResponsePublicInternalError = components['responses']['PublicInternalError'];
+export type ResponsePublicQueueUnavailable = components['responses']['PublicQueueUnavailable'];
+export type ResponseMetricsMissingApiKeyOrInvalidApiKey = components['responses']['MetricsMissingApiKeyOrInvalidApiKey'];
+export type ResponseMetricsInsufficientScope = components['responses']['MetricsInsufficientScope'];
 export type ResponseInvalidJson = components['responses']['InvalidJson'];
-export type ResponseMissingApiKeyOrInvalidApiKey = components['responses']['MissingApiKeyOrInvalidApiKey'];
 export type ResponseInsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed = components['responses']['InsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed'];
 export type ResponseRequestTimeout = components['responses']['RequestTimeout'];
 export type ResponseIdempotencyInProgress = components['responses']['IdempotencyInProgress'];
@@ -2145,6 +2373,7 @@ export type ResponseValidationFailed = components['responses']['ValidationFailed
 export type ResponseQueueUnavailableOrQueueFull = components['responses']['QueueUnavailableOrQueueFull'];
 export type ResponseNotCancelable = components['responses']['NotCancelable'];
 export type ResponseNotRetryable = components['responses']['NotRetryable'];
+export type ResponseContentNotKept = components['responses']['ContentNotKept'];
 export type ResponseResendInvalidJsonOrValidationFailed = components['responses']['ResendInvalidJsonOrValidationFailed'];
 export type ResponseResendMissingApiKeyOrInsufficientScope = components['responses']['ResendMissingApiKeyOrInsufficientScope'];
 export type ResponseResendInvalidApiKeyOrSenderNotAllowedOrRecipientNotAllowed = components['responses']['ResendInvalidApiKeyOrSenderNotAllowedOrRecipientNotAllowed'];
@@ -2167,9 +2396,9 @@ export type ResponseResendNotCancelable = components['responses']['ResendNotCanc
 export type ResponseValidationFailedOrTemplateNotFoundOrTemplateFailed = components['responses']['ValidationFailedOrTemplateNotFoundOrTemplateFailed'];
 export type ResponseNotFound = components['responses']['NotFound'];
 export type ResponseVerifyAccount502 = components['responses']['VerifyAccount502'];
+export type ParameterId = components['parameters']['id'];
 export type ParameterPrefer = components['parameters']['Prefer'];
 export type ParameterIdempotencyKey = components['parameters']['Idempotency-Key'];
-export type ParameterId = components['parameters']['id'];
 export type ParameterLimit = components['parameters']['limit'];
 export type ParameterCursor = components['parameters']['cursor'];
 export type ParameterEmail = components['parameters']['email'];
@@ -2177,12 +2406,12 @@ export type ParameterWebhookId = components['parameters']['webhook-id'];
 export type ParameterWebhookTimestamp = components['parameters']['webhook-timestamp'];
 export type ParameterWebhookSignature = components['parameters']['webhook-signature'];
 export type HeaderRetryAfter = components['headers']['Retry-After'];
+export type HeaderWwwAuthenticate = components['headers']['WWW-Authenticate'];
 export type HeaderLocation = components['headers']['Location'];
 export type HeaderPreferenceApplied = components['headers']['Preference-Applied'];
 export type HeaderIdempotencyReplayed = components['headers']['Idempotency-Replayed'];
 export type HeaderRateLimitPolicy = components['headers']['RateLimit-Policy'];
 export type HeaderRateLimit = components['headers']['RateLimit'];
-export type HeaderWwwAuthenticate = components['headers']['WWW-Authenticate'];
 export type $defs = Record<string, never>;
 export interface operations {
     livez: {
@@ -2284,6 +2513,63 @@ export interface operations {
             429: components["responses"]["PublicRateLimited"];
         };
     };
+    viewMessageContent: {
+        parameters: {
+            query: {
+                /** @description From POST /messages/{id}/content/ticket. */
+                ticket: string;
+            };
+            header?: never;
+            path: {
+                /** @description The `id` of an accepted message. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["PublicInvalidJson"];
+            403: components["responses"]["PublicInvalidTicket"];
+            404: components["responses"]["PublicMessageNotFound"];
+            410: components["responses"]["PublicContentNotKept"];
+            422: components["responses"]["PublicValidationFailed"];
+            500: components["responses"]["PublicInternalError"];
+            503: components["responses"]["PublicQueueUnavailable"];
+        };
+    };
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The metrics. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            400: components["responses"]["PublicInvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["MetricsInsufficientScope"];
+            429: components["responses"]["PublicRateLimited"];
+        };
+    };
     send: {
         parameters: {
             query?: never;
@@ -2331,7 +2617,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["IdempotencyInProgress"];
@@ -2388,7 +2674,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["IdempotencyInProgress"];
@@ -2428,7 +2714,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             404: components["responses"]["MessageNotFound"];
             429: components["responses"]["RateLimited"];
@@ -2470,7 +2756,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             404: components["responses"]["MessageNotFound"];
             408: components["responses"]["RequestTimeout"];
@@ -2496,6 +2782,10 @@ export interface operations {
                 created_after?: string;
                 /** @description Only messages created before this time. */
                 created_before?: string;
+                /** @description The name of the API key that sent the messages. Another key than the own one requires the scope `admin`. */
+                key?: string;
+                /** @description `newest`, the default: newest first. `oldest`: only messages that wait, oldest first. Those are queued, sending or deferred, or were scheduled for a time that has passed. */
+                order?: "newest" | "oldest";
                 /** @description The maximum number of items, 20 by default. */
                 limit?: components["parameters"]["limit"];
                 /** @description The `next_cursor` of the previous page. */
@@ -2519,7 +2809,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];
@@ -2551,7 +2841,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             404: components["responses"]["MessageNotFound"];
             408: components["responses"]["RequestTimeout"];
@@ -2588,7 +2878,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             404: components["responses"]["MessageNotFound"];
             408: components["responses"]["RequestTimeout"];
@@ -2598,6 +2888,95 @@ export interface operations {
             429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["QueueUnavailableOrQueueFullOrShuttingDown"];
+        };
+    };
+    getMessageContent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The `id` of an accepted message. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The content. */
+            200: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @example msg_01k7m4q2 */
+                        id: string;
+                        subject: string;
+                        /** @description The header fields of the mail, unfolded, without Bcc. */
+                        headers: {
+                            name: string;
+                            value: string;
+                        }[];
+                        text: string | null;
+                        html: string | null;
+                        attachments: components["schemas"]["AttachmentInfo"][];
+                    };
+                };
+            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["MessageNotFound"];
+            410: components["responses"]["ContentNotKept"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
+        };
+    };
+    createContentTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The `id` of an accepted message. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The URL. */
+            200: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * @description The address of the view, relative to the base URL of the API.
+                         * @example messages/msg_01k7m4q2/content/view?ticket=1788998460000.c2lnbmF0dXJl.crm
+                         */
+                        url: string;
+                        /** Format: date-time */
+                        expires_at: string;
+                    };
+                };
+            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["MessageNotFound"];
+            408: components["responses"]["RequestTimeout"];
+            410: components["responses"]["ContentNotKept"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFull"];
         };
     };
     listEmails: {
@@ -2889,7 +3268,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
@@ -2945,7 +3324,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["MessageTooLarge"];
@@ -2982,7 +3361,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             422: components["responses"]["ValidationFailed"];
             429: components["responses"]["RateLimited"];
@@ -3014,7 +3393,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             404: components["responses"]["NotFound"];
             422: components["responses"]["ValidationFailed"];
@@ -3057,7 +3436,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             408: components["responses"]["RequestTimeout"];
             413: components["responses"]["MessageTooLarge"];
@@ -3090,7 +3469,7 @@ export interface operations {
                 content?: never;
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
@@ -3125,7 +3504,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
@@ -3156,7 +3535,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["InvalidJson"];
-            401: components["responses"]["MissingApiKeyOrInvalidApiKey"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
             403: components["responses"]["InsufficientScope"];
             404: components["responses"]["NotFound"];
             408: components["responses"]["RequestTimeout"];
@@ -3166,6 +3545,112 @@ export interface operations {
             500: components["responses"]["InternalError"];
             502: components["responses"]["VerifyAccount502"];
             503: components["responses"]["QueueUnavailableOrQueueFull"];
+        };
+    };
+    getKey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The API key. */
+            200: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @example crm */
+                        name: string;
+                        /**
+                         * @description `admin` includes the others, for the messages of every key.
+                         * @example [
+                         *       "send",
+                         *       "read"
+                         *     ]
+                         */
+                        scopes: ("send" | "read" | "metrics" | "admin")[];
+                        /** @description Whether its mail goes to the built-in simulator, never to Gmail. */
+                        test: boolean;
+                    };
+                };
+            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            429: components["responses"]["RateLimited"];
+        };
+    };
+    getStats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The numbers now. */
+            200: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        queue: {
+                            /**
+                             * @description The number of messages in the queue by status.
+                             * @example {
+                             *       "scheduled": 2,
+                             *       "queued": 40,
+                             *       "sending": 3,
+                             *       "deferred": 1
+                             *     }
+                             */
+                            by_status: {
+                                [key: string]: number;
+                            };
+                            /**
+                             * Format: date-time
+                             * @description Since when the oldest message waits: the later of its `created_at` and `scheduled_at`. Null if no message waits.
+                             */
+                            oldest_due_at: string | null;
+                        };
+                        last_24h: {
+                            /**
+                             * @description Messages that settled as `sent` or `partially_sent`.
+                             * @example 12
+                             */
+                            sent: number;
+                            /**
+                             * @description Messages that settled as `failed`, `uncertain` or `expired`.
+                             * @example 12
+                             */
+                            failed: number;
+                            /** @description The same by hour of UTC, oldest first. The last one is the current hour. */
+                            by_hour: {
+                                /** Format: date-time */
+                                hour: string;
+                                sent: number;
+                                failed: number;
+                            }[];
+                        };
+                        accounts: components["schemas"]["Account"][];
+                    };
+                };
+            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
         };
     };
     messageEvent: {
