@@ -16,16 +16,17 @@ const PAUSE_FACTOR = 3.5;
  */
 export type RequestPacer = (begin: () => void) => void;
 
-export function createRequestPacer(isSending: () => boolean): RequestPacer {
+/** @param now in ms of the monotonic clock */
+export function createRequestPacer(isSending: () => boolean, now = () => performance.now()): RequestPacer {
   const waiting: (() => void)[] = [];
   let isScheduled = false;
   let startedAt = 0;
-  /** When the next batch may begin, in ms of the monotonic clock. */
+  /** When the next batch may begin. */
   let nextAt = 0;
 
   function schedule() {
     isScheduled = true;
-    const waitMs = nextAt - performance.now();
+    const waitMs = nextAt - now();
     if (waitMs > 0) setTimeout(beginThisTurn, waitMs);
     else beginThisTurn();
   }
@@ -37,12 +38,12 @@ export function createRequestPacer(isSending: () => boolean): RequestPacer {
   }
 
   function beginBatch() {
-    startedAt = performance.now();
+    startedAt = now();
     for (const begin of waiting.splice(0, MAX_BATCH)) begin();
   }
 
   function endBatch() {
-    const endedAt = performance.now();
+    const endedAt = now();
     nextAt = endedAt + (endedAt - startedAt) * PAUSE_FACTOR;
     isScheduled = false;
     if (waiting.length > 0) schedule();
@@ -50,7 +51,7 @@ export function createRequestPacer(isSending: () => boolean): RequestPacer {
 
   return (begin) => {
     const isPaced = isSending();
-    if (isScheduled || (isPaced && performance.now() < nextAt)) waiting.push(begin);
+    if (isScheduled || (isPaced && now() < nextAt)) waiting.push(begin);
     else begin();
     if (isPaced && !isScheduled) schedule();
   };
