@@ -5,6 +5,7 @@ import {
   encodeContent,
   encodeRecord,
 } from '../../core/delivery/delivery-codec.ts';
+import { signatureOf, toNumber } from '../../core/delivery/signature.ts';
 import type { FixedColumns, MutableColumns, StoredDelivery } from './worker/deliveries.ts';
 import type { CountedTimes } from './worker/delivery-counts.ts';
 
@@ -26,7 +27,7 @@ export function toInsert(
 ): [FixedColumns, MutableColumns, string, Uint8Array | null, CountedTimes] {
   const { id, owner, priority, createdAt, bytes, content } = delivery;
   return [
-    { id, owner, priority, createdAt, bytes },
+    { id, owner, priority, createdAt, bytes, signature: toNumber(signatureOf(delivery)) },
     toMutableColumns(delivery, fileNow, '{}'),
     encodeRecord(delivery),
     content && ownBytes(encodeContent(content)),

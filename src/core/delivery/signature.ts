@@ -3,14 +3,14 @@ import type { Delivery } from './delivery.ts';
 import type { DeliveryQuery } from './delivery-query.ts';
 
 /** Number of bits in each half of a signature. */
-export const HALF_BITS = 26;
+const HALF_BITS = 26;
 const BITS_PER_TERM = 5;
 
 /**
  * A Bloom filter of what never changes about a delivery and can be searched: its owner, recipients
  * and tags. With a few terms it excludes more than 99 % of the deliveries that do not match.
  *
- * Two halves of {@link HALF_BITS} bits, since bit operations of JavaScript have 32 bits.
+ * Two halves of 26 bits, since bit operations of JavaScript have 32 bits.
  */
 export interface Signature {
   readonly high: number;
@@ -37,6 +37,11 @@ export function signatureOfQuery({ owner, recipient, tag }: DeliveryQuery): Sign
 /** Whether a delivery with a signature may match a query with the other. False if it does not. */
 export function mayMatch(delivery: Signature, query: Signature): boolean {
   return (delivery.high & query.high) === query.high && (delivery.low & query.low) === query.low;
+}
+
+/** Returns the bits of both halves as one number, an integer that is exact. */
+export function toNumber({ high, low }: Signature): number {
+  return high * 2 ** HALF_BITS + low;
 }
 
 const ownerTerm = (owner: string) => `k${owner}`;

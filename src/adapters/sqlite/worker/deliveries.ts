@@ -20,6 +20,7 @@ export interface FixedColumns {
   readonly priority: string;
   readonly createdAt: number;
   readonly bytes: number;
+  readonly signature: number;
 }
 
 /** The columns that a change replaces, see schema.ts. */
@@ -91,8 +92,8 @@ export function createDeliveries(
     `SELECT place, owner, revision, status, bytes, leaves_at FROM deliveries WHERE ${isStored}`,
   );
   const insert = db.prepare(
-    `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, due_at, state)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, signature, revision, status, account, due_at, state)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const insertRecord = db.prepare('INSERT INTO records VALUES (?, ?)');
   const insertContent = db.prepare('INSERT INTO contents VALUES (?, ?)');
@@ -163,7 +164,7 @@ export function createDeliveries(
       /** Returns the stored delivery if the id is known already, else null. */
       insertDelivery(
         onRollback: OnRollback,
-        { id, owner, priority, createdAt, bytes }: FixedColumns,
+        { id, owner, priority, createdAt, bytes, signature }: FixedColumns,
         { revision, status, account, dueAt, state }: MutableColumns,
         record: string,
         content: Uint8Array | null,
@@ -172,7 +173,7 @@ export function createDeliveries(
         const known = findDelivery(id);
         if (known) return known;
         checkQueueCapacity(unsettled, limits, bytes);
-        const fixed = [id, owner, priority, createdAt, bytes];
+        const fixed = [id, owner, priority, createdAt, bytes, signature];
         const { lastInsertRowid } = insert.run(...fixed, revision, status, account, dueAt, state);
         insertRecord.run(lastInsertRowid, record);
         if (content) insertContent.run(lastInsertRowid, content);
