@@ -23,8 +23,8 @@ export interface FixedColumns {
   readonly signature: number;
 }
 
-/** The columns that a change replaces, see schema.ts. */
-export interface MutableColumns {
+/** The columns that a change replaces, see schema.ts, and what is counted. */
+export interface MutableColumns extends CountedTimes {
   readonly revision: number;
   readonly status: Status;
   readonly account: string;
@@ -165,10 +165,9 @@ export function createDeliveries(
       insertDelivery(
         onRollback: OnRollback,
         { id, owner, priority, createdAt, bytes, signature }: FixedColumns,
-        { revision, status, account, dueAt, state }: MutableColumns,
+        { revision, status, account, dueAt, state, firstDueAt, finishedAt }: MutableColumns,
         record: string,
         content: Uint8Array | null,
-        { firstDueAt, finishedAt }: CountedTimes,
       ): StoredDelivery | null {
         const known = findDelivery(id);
         if (known) return known;
@@ -185,12 +184,12 @@ export function createDeliveries(
       updateDelivery(
         onRollback: OnRollback,
         id: string,
-        from: { readonly revision: number; readonly firstDueAt: number },
-        { revision, status, account, dueAt, state }: MutableColumns,
-        { firstDueAt, finishedAt }: CountedTimes,
+        fromRevision: number,
+        fromDueAt: number,
+        { revision, status, account, dueAt, state, firstDueAt, finishedAt }: MutableColumns,
       ): boolean {
         const head = findHead.get(id, now()) as Head | undefined;
-        if (head?.revision !== from.revision) return false;
+        if (head?.revision !== fromRevision) return false;
         const { place, owner, bytes, leaves_at } = head;
         const wasSettled = isSettled(head.status);
         const settles = isSettled(status);
@@ -201,7 +200,7 @@ export function createDeliveries(
         if (wasSettled) revive.run(place);
         if (settles) settle(place, bytes, onRollback);
         if (wasSettled !== settles) count(bytes, settles ? -1 : 1, onRollback);
-        const before = { owner, status: head.status, dueAt: from.firstDueAt };
+        const before = { owner, status: head.status, dueAt: fromDueAt };
         counts.change(before, { owner, status, dueAt: firstDueAt }, finishedAt, onRollback);
         return true;
       },
