@@ -11,6 +11,7 @@ import { floodedRates } from './flood.ts';
 import { historyRates } from './history.ts';
 import { instanceRates } from './instances.ts';
 import { latencyBesideLarge } from './latency.ts';
+import { listTimes } from './list.ts';
 import { memoryUse } from './memory.ts';
 import { scrapedRates } from './metrics.ts';
 import { readEnvironment, type Section, writePage } from './page.ts';
@@ -86,6 +87,11 @@ sent. The row shows the three worst of ten shapes of text.`,
     title: 'A backlog of 100,000 messages',
     method: 'They wait in an SQLite file when the service starts.',
     run: backlogCosts,
+  },
+  list: {
+    title: 'Lists and statistics',
+    method: '100,000 messages are stored, of which every tenth waits. The median of 15 reads.',
+    run: listTimes,
   },
   start: {
     title: 'Start',

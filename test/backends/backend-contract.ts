@@ -543,6 +543,27 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     );
 
     test(
+      'lists every match of a filter exactly once on consecutive pages, among many others',
+      withBackend({}, async ({ store }) => {
+        const all = Array.from({ length: 600 }, (_, i) =>
+          aDelivery({ createdAt: 1000 + i, owner: i % 2 === 0 || i > 400 ? 'crm' : 'shop' }),
+        );
+        await Promise.all(all.map((delivery) => store.insert(delivery)));
+        const expected = all.filter(({ owner }) => owner === 'crm').map(({ id }) => id);
+        const seen: string[] = [];
+        let after: DeliveryQuery['after'] = null;
+        for (;;) {
+          const page: readonly Delivery[] = await store.list({ ...ALL, owner: 'crm', limit: 90, after });
+          const last = page.at(-1);
+          if (!last) break;
+          seen.push(...page.map(({ id }) => id));
+          after = { createdAt: last.createdAt, id: last.id };
+        }
+        expect(seen).toEqual(expected.toReversed());
+      }),
+    );
+
+    test(
       'iterates over every unsettled delivery',
       withBackend({}, async ({ store }) => {
         const [waiting, done] = [aDelivery(), aDelivery()];

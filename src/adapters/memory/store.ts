@@ -8,6 +8,7 @@ import {
   type QueueLimits,
   type QueueUsage,
 } from '../../core/delivery/queue-capacity.ts';
+import { mayMatch, signatureOf, signatureOfQuery } from '../../core/delivery/signature.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
 import type { Tombstone } from '../../core/ports/delivery-store.ts';
 import type { RecordStore } from '../../core/store-then-queue.ts';
@@ -101,7 +102,7 @@ export function createMemoryStore({
       if (known) return known;
       add(delivery);
       count(null, delivery);
-      timeline.add(delivery);
+      timeline.add(delivery, signatureOf(delivery));
       return delivery;
     },
     async get(id) {
@@ -133,9 +134,12 @@ export function createMemoryStore({
       const found: Delivery[] = [];
       const isOldestFirst = query.waitingAt !== null;
       const positions = isOldestFirst ? timeline.oldestFirst(query.after) : timeline.newestFirst(query.after);
-      for (const { id, createdAt } of positions) {
+      const wanted = signatureOfQuery(query);
+      for (const position of positions) {
+        const { id, createdAt } = position;
         if (found.length >= query.limit) break;
         if (!isOldestFirst && createdAt < (query.createdAfter ?? 0)) break;
+        if (wanted && !mayMatch(position, wanted)) continue;
         const delivery = unsettled.get(id) ?? (isOldestFirst ? undefined : settled.get(id));
         if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
       }

@@ -1,22 +1,26 @@
 import type { ListPosition } from '../../core/delivery/delivery-query.ts';
+import type { Signature } from '../../core/delivery/signature.ts';
 
 const MIN_BEFORE_COMPACTION = 1024;
+
+/** A position, and the signature of the delivery there. */
+type Entry = ListPosition & Signature;
 
 /**
  * The positions of all deliveries, sorted. Positions of dropped deliveries stay until they may make
  * up half of the list.
  */
 export interface Timeline {
-  add(position: ListPosition): void;
+  add(position: ListPosition, signature: Signature): void;
   /** Iterates from the newest, or from the one before `after`, to the oldest. */
-  newestFirst(after: ListPosition | null): Iterable<ListPosition>;
+  newestFirst(after: ListPosition | null): Iterable<Entry>;
   /** Iterates from the oldest, or from the one after `after`, to the newest. */
-  oldestFirst(after: ListPosition | null): Iterable<ListPosition>;
+  oldestFirst(after: ListPosition | null): Iterable<Entry>;
 }
 
 /** @param exists returns whether the store still has a delivery */
 export function createTimeline(exists: (id: string) => boolean): Timeline {
-  let positions: ListPosition[] = [];
+  let positions: Entry[] = [];
   let compactAt = MIN_BEFORE_COMPACTION;
 
   function isBefore(index: number, position: ListPosition): boolean {
@@ -41,8 +45,8 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
   }
 
   return {
-    add({ createdAt, id }) {
-      const position = { createdAt, id };
+    add({ createdAt, id }, { high, low }) {
+      const position = { createdAt, id, high, low };
       const index = rank(position);
       if (index === positions.length) positions.push(position);
       else positions.splice(index, 0, position);

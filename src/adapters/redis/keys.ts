@@ -34,6 +34,8 @@ export const KEYS = {
   areCounted: key('stats:complete'),
   /** Sorted set: members of all deliveries in byte order, see timeline-member.ts. */
   timeline: key('store:timeline'),
+  /** Hash: the signature of each delivery as a number, see core/delivery/signature.ts. */
+  signatures: key('store:signatures'),
   /** Sorted set: timeline members of settled deliveries, by the time they expire. */
   expiring: key('store:leaving'),
   /** Hash: pending pushes by id, see pending-push.ts. */

@@ -5,8 +5,8 @@ import {
   encodeContent,
   encodeRecord,
 } from '../../core/delivery/delivery-codec.ts';
+import { signatureOf, toNumber } from '../../core/delivery/signature.ts';
 import type { FixedColumns, MutableColumns, StoredDelivery } from './worker/deliveries.ts';
-import type { CountedTimes } from './worker/delivery-counts.ts';
 
 /**
  * Length to which a state is padded with blanks. A message to a few recipients needs no more, so its
@@ -23,19 +23,14 @@ export function decodeDelivery([record, state, content]: StoredDelivery): Delive
 export function toInsert(
   delivery: Delivery,
   fileNow: number,
-): [FixedColumns, MutableColumns, string, Uint8Array | null, CountedTimes] {
+): [FixedColumns, MutableColumns, string, Uint8Array | null] {
   const { id, owner, priority, createdAt, bytes, content } = delivery;
   return [
-    { id, owner, priority, createdAt, bytes },
+    { id, owner, priority, createdAt, bytes, signature: toNumber(signatureOf(delivery)) },
     toMutableColumns(delivery, fileNow, '{}'),
     encodeRecord(delivery),
     content && ownBytes(encodeContent(content)),
-    toCountedTimes(delivery),
   ];
-}
-
-export function toCountedTimes(delivery: Delivery): CountedTimes {
-  return { firstDueAt: firstDueAt(delivery), finishedAt: delivery.finishedAt };
 }
 
 /** Returns the columns that a change replaces. */
@@ -44,8 +39,16 @@ export function toMutableColumns(
   fileNow: number,
   state = JSON.stringify(stateOf(delivery)),
 ): MutableColumns {
-  const { revision, status, account } = delivery;
-  return { revision, status, account, dueAt: toDueAt(delivery, fileNow), state: state.padEnd(STATE_LENGTH) };
+  const { revision, status, account, finishedAt } = delivery;
+  return {
+    revision,
+    status,
+    account,
+    dueAt: toDueAt(delivery, fileNow),
+    state: state.padEnd(STATE_LENGTH),
+    firstDueAt: firstDueAt(delivery),
+    finishedAt,
+  };
 }
 
 /** The fields that `advance` and `amend` change, apart from the content. */

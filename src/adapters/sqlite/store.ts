@@ -3,7 +3,7 @@ import { decodeContent } from '../../core/delivery/delivery-codec.ts';
 import { isQueueFull, type QueueLimits } from '../../core/delivery/queue-capacity.ts';
 import type { RecordStore } from '../../core/store-then-queue.ts';
 import type { Database } from './database.ts';
-import { decodeDelivery, toCountedTimes, toInsert, toMutableColumns } from './delivery-rows.ts';
+import { decodeDelivery, toInsert, toMutableColumns } from './delivery-rows.ts';
 import { createListing } from './listing.ts';
 import { createRecentDeliveries } from './recent-deliveries.ts';
 
@@ -29,8 +29,7 @@ export function createSqliteStore(database: Database, limits: QueueLimits): Reco
     update(from, to) {
       recent.remove(to.id);
       const columns = toMutableColumns(to, now());
-      const before = { revision: from.revision, firstDueAt: firstDueAt(from) };
-      return database.write(to.id, 'updateDelivery', to.id, before, columns, toCountedTimes(to));
+      return database.write(to.id, 'updateDelivery', to.id, from.revision, firstDueAt(from), columns);
     },
     async content(id) {
       const found = await database.read(id, 'findContent', id);

@@ -1,3 +1,4 @@
+import { HALF_BITS } from '../../../core/delivery/signature.ts';
 import type { Script } from '../connection/scripts.ts';
 import { COUNT_SETTLED } from './stats-scripts.ts';
 import { ID_OFFSET } from './timeline-member.ts';
@@ -5,14 +6,14 @@ import { ID_OFFSET } from './timeline-member.ts';
 /**
  * Inserts a delivery, unless its id is known or a limit would be exceeded.
  *
- * KEYS: the delivery, the unsettled, the usage, the timeline, the set of its status.
+ * KEYS: the delivery, the unsettled, the usage, the timeline, the set of its status, the signatures.
  * ARGV: id, revision, bytes, record, content, timeline member, maximum messages and bytes, member of
- * the set.
+ * the set, signature.
  * Returns `known`, `full` or `done`, then the number of unsettled messages and their bytes.
  */
 export const INSERT: Script = {
   name: 'outtrayInsert',
-  keys: 5,
+  keys: 6,
   continuesIf: "result[1] == 'done'",
   lua: `
     local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
@@ -23,6 +24,7 @@ export const INSERT: Script = {
     redis.call('SADD', KEYS[2], ARGV[1])
     redis.call('ZADD', KEYS[4], 0, ARGV[6])
     redis.call('ZADD', KEYS[5], 0, ARGV[9])
+    redis.call('HSET', KEYS[6], ARGV[1], ARGV[10])
     messages, bytes = messages + 1, bytes + ARGV[3]
     redis.call('HSET', KEYS[3], 'messages', messages, 'bytes', string.format('%.0f', bytes))
     return { 'done', messages, bytes }
@@ -124,6 +126,42 @@ export const READ_PAGE: Script = {
 };
 
 /**
+ * Reads a page of the timeline, without deliveries whose signature shows that they do not match.
+ *
+ * KEYS: the timeline, the signatures. ARGV: prefix of delivery keys, both bounds of the range, maximum
+ * number of signatures, both halves of the signature of the query, maximum number of deliveries.
+ * Returns as {@link READ_PAGE}, and at the end the last member that was examined, if there may be more.
+ */
+export const SEARCH_PAGE: Script = {
+  name: 'outtraySearchPage',
+  keys: 2,
+  lua: `
+    local members = redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'REV', 'LIMIT', 0, ARGV[4])
+    if #members == 0 then return {} end
+    local ids, found = {}, {}
+    for i, member in ipairs(members) do ids[i] = string.sub(member, ${ID_OFFSET + 1}) end
+    local high, low = tonumber(ARGV[5]), tonumber(ARGV[6])
+    local band, floor = bit.band, math.floor
+    local last = #members == tonumber(ARGV[4]) and members[#members] or nil
+    for i, signature in ipairs(redis.call('HMGET', KEYS[2], unpack(ids))) do
+      local number = tonumber(signature or nil)
+      if not number or (
+        band(number % ${2 ** HALF_BITS}, low) == low and band(floor(number / ${2 ** HALF_BITS}), high) == high
+      ) then
+        found[#found + 1] = members[i]
+        found[#found + 1] = redis.call('HGET', ARGV[1] .. ids[i], 'record')
+        if #found == 2 * ARGV[7] then
+          last = members[i]
+          break
+        end
+      end
+    end
+    found[#found + 1] = last
+    return found
+  `,
+};
+
+/**
  * Reads a page of the deliveries that wait, oldest first.
  *
  * KEYS: sets of deliveries in the queue, see waiting-set.ts; first those that are not planned.
@@ -182,12 +220,12 @@ export const READ_WAITING: Script = {
 /**
  * Removes expired deliveries from the timeline, and expired contents from the kept ones.
  *
- * KEYS: the expiring, the timeline, the kept contents, the usage. ARGV: epoch ms up to which they have
+ * KEYS: the expiring, the timeline, the kept contents, the usage, the signatures. ARGV: epoch ms up to which they have
  * expired, maximum number. Returns the number of deliveries removed.
  */
 export const PRUNE: Script = {
   name: 'outtrayPrune',
-  keys: 4,
+  keys: 5,
   lua: `
     local contents = redis.call('ZRANGE', KEYS[3], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
     if #contents > 0 then
@@ -200,6 +238,9 @@ export const PRUNE: Script = {
     if #members == 0 then return 0 end
     redis.call('ZREM', KEYS[1], unpack(members))
     redis.call('ZREM', KEYS[2], unpack(members))
+    local ids = {}
+    for i, member in ipairs(members) do ids[i] = string.sub(member, ${ID_OFFSET + 1}) end
+    redis.call('HDEL', KEYS[5], unpack(ids))
     return #members
   `,
 };

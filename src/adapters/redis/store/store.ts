@@ -2,6 +2,7 @@ import { type Delivery, isSettled } from '../../../core/delivery/delivery.ts';
 import { decodeContent, encodeContent, encodeRecord } from '../../../core/delivery/delivery-codec.ts';
 import { settlementOf } from '../../../core/delivery/delivery-stats.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
+import { signatureOf, toNumber } from '../../../core/delivery/signature.ts';
 import type { DeliveryChange, DeliveryStore } from '../../../core/ports/delivery-store.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
@@ -113,11 +114,26 @@ export function createRedisStore(
     async insert(delivery) {
       const { id, revision, content } = delivery;
       const waiting = toWaitingMember(delivery) ?? NOT_WAITING;
-      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline, waiting.key];
+      const keys = [
+        KEYS.delivery(id),
+        KEYS.unsettled,
+        KEYS.usage,
+        KEYS.timeline,
+        waiting.key,
+        KEYS.signatures,
+      ];
       const encodedContent = content === null ? '' : Buffer.from(encodeContent(content));
       const values = [id, revision, delivery.bytes, encodeRecord(delivery), encodedContent];
       const member = toTimelineMember(delivery);
-      const args = [...keys, ...values, member, maxMessages, maxBytes, waiting.member];
+      const args = [
+        ...keys,
+        ...values,
+        member,
+        maxMessages,
+        maxBytes,
+        waiting.member,
+        toNumber(signatureOf(delivery)),
+      ];
       const push = queue.stepForNew(id, toPendingPush(delivery, clock.now()));
       const [[result, ...pushed] = []] = await connection.runAtomically([
         { script: INSERT, args },

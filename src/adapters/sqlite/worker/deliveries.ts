@@ -20,10 +20,11 @@ export interface FixedColumns {
   readonly priority: string;
   readonly createdAt: number;
   readonly bytes: number;
+  readonly signature: number;
 }
 
-/** The columns that a change replaces, see schema.ts. */
-export interface MutableColumns {
+/** The columns that a change replaces, see schema.ts, and what is counted. */
+export interface MutableColumns extends CountedTimes {
   readonly revision: number;
   readonly status: Status;
   readonly account: string;
@@ -91,8 +92,8 @@ export function createDeliveries(
     `SELECT place, owner, revision, status, bytes, leaves_at FROM deliveries WHERE ${isStored}`,
   );
   const insert = db.prepare(
-    `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, due_at, state)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, signature, revision, status, account, due_at, state)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const insertRecord = db.prepare('INSERT INTO records VALUES (?, ?)');
   const insertContent = db.prepare('INSERT INTO contents VALUES (?, ?)');
@@ -163,16 +164,15 @@ export function createDeliveries(
       /** Returns the stored delivery if the id is known already, else null. */
       insertDelivery(
         onRollback: OnRollback,
-        { id, owner, priority, createdAt, bytes }: FixedColumns,
-        { revision, status, account, dueAt, state }: MutableColumns,
+        { id, owner, priority, createdAt, bytes, signature }: FixedColumns,
+        { revision, status, account, dueAt, state, firstDueAt, finishedAt }: MutableColumns,
         record: string,
         content: Uint8Array | null,
-        { firstDueAt, finishedAt }: CountedTimes,
       ): StoredDelivery | null {
         const known = findDelivery(id);
         if (known) return known;
         checkQueueCapacity(unsettled, limits, bytes);
-        const fixed = [id, owner, priority, createdAt, bytes];
+        const fixed = [id, owner, priority, createdAt, bytes, signature];
         const { lastInsertRowid } = insert.run(...fixed, revision, status, account, dueAt, state);
         insertRecord.run(lastInsertRowid, record);
         if (content) insertContent.run(lastInsertRowid, content);
@@ -184,12 +184,12 @@ export function createDeliveries(
       updateDelivery(
         onRollback: OnRollback,
         id: string,
-        from: { readonly revision: number; readonly firstDueAt: number },
-        { revision, status, account, dueAt, state }: MutableColumns,
-        { firstDueAt, finishedAt }: CountedTimes,
+        fromRevision: number,
+        fromDueAt: number,
+        { revision, status, account, dueAt, state, firstDueAt, finishedAt }: MutableColumns,
       ): boolean {
         const head = findHead.get(id, now()) as Head | undefined;
-        if (head?.revision !== from.revision) return false;
+        if (head?.revision !== fromRevision) return false;
         const { place, owner, bytes, leaves_at } = head;
         const wasSettled = isSettled(head.status);
         const settles = isSettled(status);
@@ -200,7 +200,7 @@ export function createDeliveries(
         if (wasSettled) revive.run(place);
         if (settles) settle(place, bytes, onRollback);
         if (wasSettled !== settles) count(bytes, settles ? -1 : 1, onRollback);
-        const before = { owner, status: head.status, dueAt: from.firstDueAt };
+        const before = { owner, status: head.status, dueAt: fromDueAt };
         counts.change(before, { owner, status, dueAt: firstDueAt }, finishedAt, onRollback);
         return true;
       },

@@ -5,10 +5,13 @@ import {
   type ListPosition,
   matchesQuery,
 } from '../../../core/delivery/delivery-query.ts';
+import { signatureOfQuery, toNumber } from '../../../core/delivery/signature.ts';
 import { UNSETTLED } from './deliveries.ts';
 
 /** Number of rows read at once, however few of them match. Takes a millisecond or two. */
 const PAGE_SIZE = 100;
+/** Number of signatures that are read at once to find a page of rows. Takes a few milliseconds. */
+const SCAN_SIZE = 20_000;
 
 interface ListRow {
   readonly created_at: number;
@@ -52,12 +55,14 @@ export type QueuedRow = readonly [
  * @param now epoch ms by the clock of the file
  */
 export function createListing(db: DatabaseSync, now: () => number) {
-  const page = db.prepare(`
-    WITH page AS (
-      SELECT place, created_at, id FROM deliveries
-      WHERE (created_at, id) < (:createdAt, :id) AND created_at >= :createdAfter
-      ORDER BY created_at DESC, id DESC LIMIT ${PAGE_SIZE}
-    )
+  const newestFirst = `
+    FROM deliveries WHERE (created_at, id) < (:createdAt, :id) AND created_at >= :createdAfter
+    ORDER BY created_at DESC, id DESC
+  `;
+  /** @param found SQL: place, created_at and id of the rows to read */
+  const preparePage = (found: string) =>
+    db.prepare(`
+    WITH page AS (${found})
     SELECT page.created_at, page.id, state,
       (SELECT record FROM records WHERE records.place = deliveries.place) AS record
     FROM page
@@ -67,6 +72,14 @@ export function createListing(db: DatabaseSync, now: () => number) {
       AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
     ORDER BY page.created_at DESC, page.id DESC
   `);
+  const page = preparePage(`SELECT place, created_at, id ${newestFirst} LIMIT ${PAGE_SIZE}`);
+  // Reads only the index until a signature passes.
+  const searchPage = preparePage(`
+    SELECT place, created_at, id
+    FROM (SELECT place, created_at, id, signature ${newestFirst} LIMIT ${SCAN_SIZE})
+    WHERE signature IS NULL OR signature & :wanted = :wanted LIMIT ${PAGE_SIZE}
+  `);
+  const scanEnd = db.prepare(`SELECT created_at, id ${newestFirst} LIMIT 1 OFFSET ${SCAN_SIZE - 1}`);
   const waitingPage = db.prepare(`
     WITH page AS (
       SELECT place, created_at, id, owner, status, state FROM deliveries
@@ -101,22 +114,21 @@ export function createListing(db: DatabaseSync, now: () => number) {
   return {
     reads: {
       listPage(query: DeliveryQuery, { createdAt, id }: ListPosition): ListPage {
-        const { owner, createdAfter, createdBefore } = query;
+        const { owner, createdAfter, createdBefore, waitingAt } = query;
         const statuses = query.statuses && JSON.stringify(query.statuses);
-        const filter = { owner, statuses, createdAt, id };
-        const rows = (query.waitingAt === null
-          ? page.all({ ...filter, createdAfter: createdAfter ?? 0, now: now() })
-          : waitingPage.all({
-              ...filter,
-              createdBefore: createdBefore ?? Number.MAX_SAFE_INTEGER,
-            })) as unknown as ListRow[];
-        const found = rows.flatMap(({ record, state }) => {
-          if (record === null) return [];
-          const delivery = { ...JSON.parse(record), ...JSON.parse(state) };
-          return matchesQuery(delivery, query) ? [[record, state] as const] : [];
-        });
-        const last = rows.length < PAGE_SIZE ? undefined : rows.at(-1);
-        return { found, next: last ? { createdAt: last.created_at, id: last.id } : null };
+        const range = { createdAt, id, createdAfter: createdAfter ?? 0 };
+        const filter = { owner, statuses, now: now() };
+        const wanted = signatureOfQuery(query);
+        if (waitingAt !== null) {
+          const before = createdBefore ?? Number.MAX_SAFE_INTEGER;
+          return toPage(waitingPage.all({ owner, statuses, createdAt, id, createdBefore: before }), query);
+        }
+        if (wanted === null) return toPage(page.all({ ...range, ...filter }), query);
+        const rows = searchPage.all({ ...range, ...filter, wanted: toNumber(wanted) });
+        const found = toPage(rows, query);
+        if (found.next !== null) return found;
+        const end = scanEnd.get(range) as Pick<ListRow, 'created_at' | 'id'> | undefined;
+        return { ...found, next: end ? { createdAt: end.created_at, id: end.id } : null };
       },
       unsettledPage: (createdAt: number, place: number): readonly UnsettledRow[] =>
         unsettledPage.all(createdAt, place).map((row) => ({ ...row }) as unknown as UnsettledRow),
@@ -125,4 +137,16 @@ export function createListing(db: DatabaseSync, now: () => number) {
         queuedPage.all(createdAt, place) as unknown as QueuedRow[],
     },
   };
+}
+
+/** Returns the matches among the rows. A page with fewer rows is the last one. */
+function toPage(read: readonly object[], query: DeliveryQuery): ListPage {
+  const rows = read as readonly ListRow[];
+  const found = rows.flatMap(({ record, state }) => {
+    if (record === null) return [];
+    const delivery = { ...JSON.parse(record), ...JSON.parse(state) };
+    return matchesQuery(delivery, query) ? [[record, state] as const] : [];
+  });
+  const last = rows.length < PAGE_SIZE ? undefined : rows.at(-1);
+  return { found, next: last ? { createdAt: last.created_at, id: last.id } : null };
 }

@@ -13,7 +13,8 @@ const APPLICATION_ID = 0x4f747279;
  *   the record, in JSON; `{}` until the first change. The other columns repeat fields for searches.
  *   `due_at`: when it is due after a restart, see delivery-rows.ts. `leaves_at`: when a settled
  *   delivery expires, by the clock of the file; null while it is unsettled or not tidied, see
- *   deliveries.ts. No index contains a column that an attempt changes, so that its start and its end
+ *   deliveries.ts. `signature`: see core/delivery/signature.ts; null in rows of older versions. No index
+ *   contains a column that an attempt changes, so that its start and its end
  *   write a single page.
  * - `contents`: separate, because a content is removed long before its record.
  * - `kept_contents`: contents that are kept for RETAIN_CONTENT, and when they are dropped.
@@ -116,6 +117,11 @@ export const MIGRATIONS: readonly string[] = [
     bytes INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX kept_contents_leaving ON kept_contents (leaves_at);
+  `,
+  `
+  ALTER TABLE deliveries ADD COLUMN signature INTEGER;
+  DROP INDEX deliveries_by_creation;
+  CREATE INDEX deliveries_by_creation ON deliveries (created_at, id, signature);
   `,
 ];
 
