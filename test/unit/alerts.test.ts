@@ -44,6 +44,7 @@ function startInstances(count: number, options: { conflicting?: boolean } = {}) 
   const world = {
     accounts: [statusOf(0)],
     waitedMs: null as number | null,
+    isDelivered: true,
     now: 0,
     list: async () => world.accounts,
   };
@@ -55,7 +56,7 @@ function startInstances(count: number, options: { conflicting?: boolean } = {}) 
       now: () => world.now,
       listAccounts: () => world.list(),
       readOldestDueAt: async () => (world.waitedMs === null ? null : Date.now() - world.waitedMs),
-      send: (alert) => void sent.push(alert),
+      send: async (alert) => sent.push(alert) > 0 && world.isDelivered,
       onError: (error) => void errors.push(error),
       checkEveryMs: 5,
     });
@@ -157,6 +158,25 @@ test('an alert names no address but those of the accounts', async () => {
     'Fix it.',
     'It is tried again at 1970-01-01T00:00:00.000Z.',
   ]);
+});
+
+test('an alert that was dropped is sent again while its reason lasts', async () => {
+  using setup = startInstances(2);
+  setup.world.isDelivered = false;
+  setup.world.waitedMs = 16 * MINUTE;
+  setup.world.accounts = [statusOf(450)];
+  setup.start();
+  await vi.waitFor(() => expect(setup.sent.length).toBeGreaterThan(5));
+  setup.emitPause('tls_failed');
+  await vi.waitFor(() => expect(setup.titles()).toContainEqual(expect.stringContaining('tls_failed')));
+  setup.world.isDelivered = true;
+  await setup.looked();
+  const count = setup.sent.length;
+  await setup.looked();
+  expect(setup.sent).toHaveLength(count);
+  setup.emitResume();
+  setup.emitPause('tls_failed');
+  await vi.waitFor(() => expect(setup.sent).toHaveLength(count + 1));
 });
 
 test('checks continue after the backend was unavailable, and after an error, which is reported', async () => {

@@ -30,7 +30,8 @@ export interface AlertQueueOptions {
 
 /** Delivers alerts in their order, one call at a time. Keeps them in memory. */
 export interface AlertQueue {
-  add(alert: Alert): void;
+  /** Resolves to whether the alert was delivered: false if it was dropped. */
+  add(alert: Alert): Promise<boolean>;
   /** Makes no more calls and drops what waits. Resolves when the call under way has ended. */
   drain(): Promise<void>;
 }
@@ -42,39 +43,45 @@ export function createAlertQueue({
   backoffScale,
   random,
 }: AlertQueueOptions): AlertQueue {
-  const waiting: Alert[] = [];
+  const waiting: { readonly alert: Alert; readonly settle: (isDelivered: boolean) => void }[] = [];
   const stopping = new AbortController();
   let running: Promise<void> | null = null;
 
   async function run(): Promise<void> {
     for (let next = waiting[0]; next; next = waiting[0]) {
-      if (stopping.signal.aborted) onDropped(next, 'Outtray stopped');
-      else await deliver(next);
+      next.settle(stopping.signal.aborted ? drop(next.alert, 'Outtray stopped') : await deliver(next.alert));
       waiting.shift();
     }
     running = null;
   }
 
-  async function deliver(alert: Alert): Promise<void> {
+  function drop(alert: Alert, reason: string): false {
+    onDropped(alert, reason);
+    return false;
+  }
+
+  async function deliver(alert: Alert): Promise<boolean> {
     for (let calls = 1; ; calls += 1) {
       const result = await post(alert);
-      if (result.kind === 'taken') return;
+      if (result.kind === 'taken') return true;
       const { reason, retryAfterMs } =
         result.kind === 'failed' ? result : { reason: 'HTTP 410', retryAfterMs: null };
       onFailed(alert, reason, calls);
-      if (calls === MAX_CALLS) return onDropped(alert, 'the endpoint did not accept it');
+      if (calls === MAX_CALLS) return drop(alert, 'the endpoint did not accept it');
       const usualMs = withJitter(backoffStep(BACKOFF_MS, calls), random);
       const waitMs = Math.min(MAX_WAIT_MS, Math.max(usualMs, retryAfterMs ?? 0)) * backoffScale;
       await delay(waitMs, undefined, { ref: false, signal: stopping.signal }).catch(() => {});
-      if (stopping.signal.aborted) return onDropped(alert, 'Outtray stopped');
+      if (stopping.signal.aborted) return drop(alert, 'Outtray stopped');
     }
   }
 
   return {
-    add(alert) {
-      if (waiting.length >= MAX_WAITING) return onDropped(alert, 'too many alerts wait');
-      waiting.push(alert);
+    async add(alert) {
+      if (waiting.length >= MAX_WAITING) return drop(alert, 'too many alerts wait');
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      waiting.push({ alert, settle: resolve });
       running ??= run();
+      return promise;
     },
     async drain() {
       stopping.abort();

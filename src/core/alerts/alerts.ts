@@ -22,7 +22,8 @@ export interface AlertsOptions {
   readonly listAccounts: () => Promise<readonly AccountStatus[]>;
   /** Returns when the oldest waiting message was due, in epoch ms; null if none waits. */
   readonly readOldestDueAt: () => Promise<number | null>;
-  readonly send: (alert: Alert) => void;
+  /** Resolves to whether the alert was delivered. */
+  readonly send: (alert: Alert) => Promise<boolean>;
   /** An alert could not be composed, because of a bug. */
   readonly onError: (error: unknown) => void;
   /** Interval between checks, in ms. Shorter in tests. */
@@ -54,6 +55,18 @@ export function createAlerts(options: AlertsOptions): Alerts {
     return JSON.stringify(draft) === JSON.stringify(before) ? result : state.change(edit);
   }
 
+  /** Records something after all earlier events, once the backend is available. */
+  function recordInOrder(run: () => Promise<unknown>): void {
+    recorded = recorded.then(() => retryUntilAvailable(run)).then(() => {}, onError);
+  }
+
+  /** @param forget Is recorded if the alert is dropped, so that it can be reported again. */
+  function report(alert: Alert, forget?: (draft: AlertState) => unknown): void {
+    send(alert).then((isDelivered) => {
+      if (!isDelivered && forget) recordInOrder(() => record(forget));
+    }, onError);
+  }
+
   async function check(): Promise<void> {
     const accounts = await listAccounts();
     const dueAt = await readOldestDueAt();
@@ -62,9 +75,10 @@ export function createAlerts(options: AlertsOptions): Alerts {
       wait: recordWait(draft, waitedMs),
       near: accounts.filter(({ user, quota }) => recordUsage(draft, user, usedShare(quota))),
     }));
-    if (wait === 'late') send(lateAlert(waitedMs, accounts));
-    if (wait === 'in_time') send(IN_TIME);
-    for (const { user, quota } of near) send(quotaAlert(user, quota));
+    if (wait === 'late') report(lateAlert(waitedMs, accounts), (draft) => recordWait(draft, 0));
+    if (wait === 'in_time') report(IN_TIME);
+    for (const { user, quota } of near)
+      report(quotaAlert(user, quota), (draft) => recordUsage(draft, user, 0));
   }
 
   async function checkUnlessRunning(): Promise<void> {
@@ -80,20 +94,27 @@ export function createAlerts(options: AlertsOptions): Alerts {
     }
   }
 
-  /** Sends an alert if `edit` says that it is news, once the backend is available. */
-  function sendIfNews(edit: (draft: AlertState) => boolean, alert: Alert): void {
-    const run = async () => {
-      if (await retryUntilAvailable(() => record(edit))) send(alert);
-    };
-    recorded = recorded.then(run).catch(onError);
+  /** Reports an alert if `edit` says that it is news. */
+  function reportIfNews(
+    alert: Alert,
+    edit: (draft: AlertState) => boolean,
+    forget?: (draft: AlertState) => unknown,
+  ): void {
+    recordInOrder(async () => {
+      if (await record(edit)) report(alert, forget);
+    });
   }
 
   events.on('account.paused', (user, error, untilAt, isNews) => {
-    if (isNews)
-      sendIfNews((draft) => recordPause(draft, user, error.code, now()), pauseAlert(user, error, untilAt));
+    if (!isNews) return;
+    reportIfNews(
+      pauseAlert(user, error, untilAt),
+      (draft) => recordPause(draft, user, error.code, now()),
+      (draft) => recordResume(draft, user),
+    );
   });
   events.on('account.resumed', (user) => {
-    sendIfNews((draft) => recordResume(draft, user), { title: `Account ${user} sends again.`, lines: [] });
+    reportIfNews({ title: `Account ${user} sends again.`, lines: [] }, (draft) => recordResume(draft, user));
   });
   return {
     start() {
