@@ -48,6 +48,7 @@ describe('the OpenAPI document', () => {
       'get /messages/{id}',
       'get /messages/{id}/content',
       'get /messages/{id}/content/view',
+      'get /metrics',
       'get /openapi.yaml',
       'get /problems/{code}',
       'get /readyz',

@@ -127,7 +127,7 @@ describe('API_KEYS as JSON', () => {
     [
       'an empty list of scopes',
       [{ ...CRM, scopes: [] }],
-      /^Key 1: scopes: It must be a list of at least one of send, read, admin/,
+      /^Key 1: scopes: It must be a list of at least one of send, read, metrics, admin/,
     ],
     [
       'an unknown scope',

@@ -19,6 +19,7 @@ const VALUES: Readonly<Record<string, string>> = {
   GMAIL_ACCOUNTS: '[{"user": "bot@acme.com", "app_password": "abcd efgh ijkl mnop"}]',
   TEMPLATES_DIR: '/data/templates',
   WEBHOOK_URL: 'https://crm.example.com/hooks',
+  UI: 'off',
 };
 
 describe.each(VARIABLES.map(({ name }) => [name] as const))('%s', (name) => {
