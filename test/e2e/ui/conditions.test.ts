@@ -56,6 +56,26 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     expect(asked).toBeLessThanOrEqual(3);
   });
 
+  test('asks for nothing while its tab is hidden', async () => {
+    await using all = await startAll();
+    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    await page.getByText('No messages yet.').waitFor();
+    let asked = 0;
+    page.on('request', () => {
+      asked += 1;
+    });
+    const hide = (hidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { configurable: true, value: ${hidden} });
+        document.dispatchEvent(new Event('visibilitychange'));`);
+    await hide(true);
+    // Longer than the time between two requests.
+    await page.waitForTimeout(6000);
+    expect(asked).toBe(0);
+    await all.service.send({ to: 'ada@simulator.test', subject: 'Meanwhile', text: 'x' });
+    await hide(false);
+    await page.getByText('Meanwhile', { exact: true }).waitFor();
+  });
+
   test.skipIf(!hasRedis)('says that the queue is unavailable while Redis is away, and recovers', async () => {
     await using redis = await startRedis(['appendonly yes']);
     await using all = await startAll({ QUEUE_URL: redis.url() });
