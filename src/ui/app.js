@@ -101,7 +101,7 @@ export function createApp(root, views) {
   function onHashChange() {
     if (isKeyOffered()) {
       const secret = readKey();
-      if (secret !== null) signIn.use(secret);
+      if (secret !== null) signIn.use(secret, true);
     } else session?.follow(currentRoute());
   }
 
@@ -111,7 +111,7 @@ export function createApp(root, views) {
       addEventListener('hashchange', onHashChange);
       const secret = readKey();
       if (secret === null) signIn.ask(null);
-      else signIn.use(secret);
+      else signIn.use(secret, true);
     },
   };
 }

@@ -17,10 +17,16 @@ export function createSignIn({ onKey, update }) {
   let isChecking = false;
   /** The key of this tab, whose check failed only because the service was not reached. */
   let kept = '';
+  /** Whether the user gave the key earlier, and waits for the page. */
+  let isReturning = false;
 
-  /** @param {string} secret */
-  async function use(secret) {
+  /**
+   * @param {string} secret
+   * @param {boolean} [returning]
+   */
+  async function use(secret, returning = false) {
     isChecking = true;
+    isReturning = returning;
     problem = null;
     update();
     try {
@@ -57,7 +63,14 @@ export function createSignIn({ onKey, update }) {
       update();
       focusField();
     },
-    render: () => html`
+    render: () =>
+      isChecking && isReturning
+        ? html`<h1>Outtray <small>${version()}</small></h1><p class="hint" aria-busy="true">Loading…</p>`
+        : renderForm(),
+  };
+
+  function renderForm() {
+    return html`
       <h1>Outtray <small>${version()}</small></h1>
       <p>Sends email through Gmail and reports what happened to every message.</p>
       <form class="sign-in" novalidate @submit=${submit}>
@@ -86,8 +99,8 @@ export function createSignIn({ onKey, update }) {
         <li><a href="docs">API documentation</a></li>
         <li><a href="problems">Error codes</a></li>
       </ul>
-    `,
-  };
+    `;
+  }
 }
 
 /** @param {unknown} error */

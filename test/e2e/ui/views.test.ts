@@ -83,7 +83,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     expect(await rows.count()).toBe(1);
     await page.getByLabel('Recipient').fill('not an address');
     await page.getByRole('button', { name: 'Search' }).click();
-    await page.getByRole('alert').getByText('How to fix it').waitFor();
+    await page.getByRole('alert').getByText('There is no @').waitFor();
     await page.getByLabel('Recipient').fill('absent@simulator.test');
     await page.getByRole('button', { name: 'Search' }).click();
     await page.getByText('No message matches.').waitFor();
