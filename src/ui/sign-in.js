@@ -63,15 +63,16 @@ export function createSignIn({ onKey, update }) {
       update();
       focusField();
     },
-    render: () =>
-      isChecking && isReturning
-        ? html`<h1>Outtray <small>${version()}</small></h1><p class="hint" aria-busy="true">Loading…</p>`
-        : renderForm(),
+    render: () => html`
+      <main class="entry">
+        <h1>Outtray <small>${version()}</small></h1>
+        ${isChecking && isReturning ? html`<p class="hint" aria-busy="true">Loading…</p>` : renderForm()}
+      </main>
+    `,
   };
 
   function renderForm() {
     return html`
-      <h1>Outtray <small>${version()}</small></h1>
       <p>Sends email through Gmail and reports what happened to every message.</p>
       <form class="sign-in" novalidate @submit=${submit}>
         <label for="key">API key</label>
