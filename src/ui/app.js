@@ -97,10 +97,18 @@ export function createApp(root, views) {
     signIn.ask(reason);
   }
 
+  /** Signs in with the key of this tab, or asks for one. */
+  function begin() {
+    const secret = readKey();
+    if (secret === null) signIn.ask(null);
+    else signIn.use(secret, true);
+  }
+
   function onHashChange() {
     if (isKeyOffered()) {
-      const secret = readKey();
-      if (secret !== null) signIn.use(secret, true);
+      session?.close();
+      session = null;
+      begin();
     } else session?.follow(currentRoute());
   }
 
@@ -108,9 +116,7 @@ export function createApp(root, views) {
     start() {
       root.replaceChildren();
       addEventListener('hashchange', onHashChange);
-      const secret = readKey();
-      if (secret === null) signIn.ask(null);
-      else signIn.use(secret, true);
+      begin();
     },
   };
 }
