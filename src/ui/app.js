@@ -72,7 +72,6 @@ export function createApp(root, views) {
     isScheduled = true;
     queueMicrotask(() => {
       isScheduled = false;
-      root.className = session === null ? 'entry' : 'app';
       render(session === null ? signIn.render() : session.render(), root);
       document.title = session === null ? 'Outtray' : `${session.title()} - Outtray`;
     });
@@ -98,10 +97,18 @@ export function createApp(root, views) {
     signIn.ask(reason);
   }
 
+  /** Signs in with the key of this tab, or asks for one. */
+  function begin() {
+    const secret = readKey();
+    if (secret === null) signIn.ask(null);
+    else signIn.use(secret, true);
+  }
+
   function onHashChange() {
     if (isKeyOffered()) {
-      const secret = readKey();
-      if (secret !== null) signIn.use(secret);
+      session?.close();
+      session = null;
+      begin();
     } else session?.follow(currentRoute());
   }
 
@@ -109,9 +116,7 @@ export function createApp(root, views) {
     start() {
       root.replaceChildren();
       addEventListener('hashchange', onHashChange);
-      const secret = readKey();
-      if (secret === null) signIn.ask(null);
-      else signIn.use(secret);
+      begin();
     },
   };
 }
@@ -223,7 +228,7 @@ function openSession({ secret, key, views, update, leave }) {
         </div>
       </header>
       ${connectionNotice(connection, poller.retry)}
-      <div id="screen" class="screen" tabindex="-1">${screen === null ? noAccess(key) : screen.render()}</div>
+      <main id="screen" class="screen" tabindex="-1">${screen === null ? noAccess(key) : screen.render()}</main>
       <footer class="foot">Outtray ${version()}</footer>
       <p class="announcement" role="status">${announced}</p>
       ${confirmation.render()}

@@ -17,6 +17,8 @@ const VALUES: Readonly<Record<string, string>> = {
   ...REQUIRED,
   GMAIL_FROM: 'Acme <no-reply@acme.com>',
   GMAIL_ACCOUNTS: '[{"user": "bot@acme.com", "app_password": "abcd efgh ijkl mnop"}]',
+  // The message has the word on.
+  UI: 'off',
   TEMPLATES_DIR: '/data/templates',
   WEBHOOK_URL: 'https://crm.example.com/hooks',
   UI: 'off',

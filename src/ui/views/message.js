@@ -139,10 +139,9 @@ export function openMessage(app, id) {
 
 /** @param {ApiError} error */
 function renderMissing({ problem }) {
-  const { code = 'message_not_found', detail = null, hint = null } = problem;
   return html`
     <h1>Message not found</h1>
-    ${explain({ code, detail: detail === 'Message not found' ? null : detail, hint })}
+    ${explain({ code: 'message_not_found', detail: null, hint: problem.hint ?? null })}
   `;
 }
 

@@ -2,7 +2,7 @@ import { ApiError } from '../api.js';
 import { repeat } from '../lit-html/directives/repeat.js';
 import { html, nothing } from '../lit-html/lit-html.js';
 import { localInput } from '../parts/format.js';
-import { explain, summarize } from '../parts/problem.js';
+import { explainProblem, summarize } from '../parts/problem.js';
 import { STATUSES, statusLabel } from '../parts/status.js';
 import { timeOf } from '../parts/time.js';
 import { linkTo } from '../router.js';
@@ -179,8 +179,7 @@ function renderFilters(app, { params }) {
  */
 function renderResult(app, { params }, { found, nextCursor, refusal, isStale }) {
   if (refusal !== null) {
-    const { code = 'validation_failed', title = null, detail = null, hint = null } = refusal.problem;
-    return html`<div class="card" role="alert">${explain({ code, title, detail, hint })}</div>`;
+    return html`<div class="card" role="alert">${explainProblem(refusal.problem)}</div>`;
   }
   if (found === null) return html`<p class="loading" aria-busy="true">Loading…</p>`;
   const filters = Object.fromEntries(params);

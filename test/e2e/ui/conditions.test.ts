@@ -1,8 +1,13 @@
+import { mkdtempDisposableSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { hasChromium, launchChromium } from '../../helpers/browser.ts';
 import { hasRedis, startRedis } from '../../helpers/redis.ts';
-import { openUi, startAll } from '../../helpers/ui.ts';
+import { ADMIN_KEY, API_KEY } from '../../helpers/service.ts';
+import { openUi, signIn, startAll } from '../../helpers/ui.ts';
 
 describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { timeout: 90_000 }, () => {
   let browser: Browser;
@@ -13,13 +18,18 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
   afterAll(() => browser?.close());
 
   test('a key that is revoked leads back to the form, which says so', async () => {
-    await using all = await startAll();
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-ui-'));
+    const file = join(folder.path, 'keys');
+    await writeFile(file, `crm:${API_KEY},boss:${ADMIN_KEY}:admin`);
+    await using all = await startAll({ API_KEYS: '', API_KEYS_FILE: file });
     const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
-    await page.route(/\/messages\?/, (route) =>
-      route.fulfill({ status: 401, contentType: 'application/problem+json', body: '{}' }),
-    );
+    await page.getByText('No messages yet.').waitFor();
+    await writeFile(file, `crm:${API_KEY}`);
+    await all.service.reloadKeys();
     await page.getByText('This key is no longer valid.').waitFor();
     expect(await page.evaluate('sessionStorage.length')).toBe(0);
+    await signIn(page, API_KEY);
+    await page.getByText('No messages yet.').waitFor();
   });
 
   test('a lost connection is named, and the page recovers', async () => {
@@ -54,6 +64,26 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     await page.reload();
     await page.getByText('Updates are paused.').waitFor();
     expect(asked).toBeLessThanOrEqual(3);
+  });
+
+  test('asks for nothing while its tab is hidden', async () => {
+    await using all = await startAll();
+    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    await page.getByText('No messages yet.').waitFor();
+    let asked = 0;
+    page.on('request', () => {
+      asked += 1;
+    });
+    const hide = (hidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { configurable: true, value: ${hidden} });
+        document.dispatchEvent(new Event('visibilitychange'));`);
+    await hide(true);
+    // Longer than the time between two requests.
+    await page.waitForTimeout(6000);
+    expect(asked).toBe(0);
+    await all.service.send({ to: 'ada@simulator.test', subject: 'Meanwhile', text: 'x' });
+    await hide(false);
+    await page.getByText('Meanwhile', { exact: true }).waitFor();
   });
 
   test.skipIf(!hasRedis)('says that the queue is unavailable while Redis is away, and recovers', async () => {

@@ -81,12 +81,22 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     await page.getByLabel('Status').selectOption('Failed');
     await page.getByText('Lost', { exact: true }).waitFor();
     expect(await rows.count()).toBe(1);
-    await page.getByLabel('Recipient').fill('not an address');
+    await page.getByLabel('Recipient').fill('nowhere');
     await page.getByRole('button', { name: 'Search' }).click();
-    await page.getByRole('alert').getByText('How to fix it').waitFor();
+    await page.getByRole('alert').getByText('There is no @').waitFor();
     await page.getByLabel('Recipient').fill('absent@simulator.test');
     await page.getByRole('button', { name: 'Search' }).click();
     await page.getByText('No message matches.').waitFor();
+    for (const [key, text] of [
+      ['crm', 'Lost'],
+      ['boss', 'No message matches.'],
+    ] as const) {
+      await page.getByRole('link', { name: 'Clear' }).click();
+      await rows.nth(24).waitFor();
+      await page.getByLabel('Key', { exact: true }).fill(key);
+      await page.getByLabel('Key', { exact: true }).press('Enter');
+      await page.getByText(text).waitFor();
+    }
   });
 
   test('the list and a message change without a reload', async () => {
