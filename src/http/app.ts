@@ -43,7 +43,7 @@ export interface AppOptions
 /** Builds the HTTP service, ready to listen. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = createServer(options, presentError);
-  await documentApi(app, options.version);
+  const exampleOf = await documentApi(app, options.version);
 
   const routes = collectRoutes(app);
   const authenticate = createAuthenticator(options.apiKeys.keys);
@@ -52,7 +52,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(unknownRoutes, { authenticate, limits, routes });
   await app.register(healthRoutes, options);
   await app.register(docsRoutes, { toYaml });
-  await app.register(problemRoutes);
+  await app.register(problemRoutes, { exampleOf });
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
     withKey.addHook('onRequest', requireKey(authenticate, limits));

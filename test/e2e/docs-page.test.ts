@@ -1,43 +1,9 @@
-import { existsSync } from 'node:fs';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ERROR_CODES } from '../../src/core/errors.ts';
 import { CRM_SECRET, startApp } from '../helpers/app.ts';
+import { hasChromium, launchChromium, openPage } from '../helpers/browser.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { startStrippingProxy } from '../helpers/stripping-proxy.ts';
-
-const CHROMIUM = '/usr/bin/chromium';
-const isInstalled = existsSync(CHROMIUM);
-/** Turns off what a browser does in the background. */
-const ARGUMENTS = [
-  ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-dev-shm-usage', '--no-first-run'],
-  ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-];
-
-/**
- * Opens a page, and collects what the browser reports: policy violations, failed requests and
- * exceptions.
- */
-async function openPage(
-  browser: Browser,
-  url: string,
-): Promise<{ page: Page; complaints: string[]; foreign: string[] }> {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(120_000);
-  const complaints: string[] = [];
-  const foreign: string[] = [];
-  page.on('console', (message) => {
-    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('requestfailed', (request) => complaints.push(`${request.url()} failed`));
-  page.on('request', (request) => {
-    if (!request.url().startsWith(new URL(url).origin) && !request.url().startsWith('data:'))
-      foreign.push(request.url());
-  });
-  await page.goto(url);
-  return { page, complaints, foreign };
-}
 
 async function authorize(page: Page): Promise<void> {
   await page.click('button.authorize');
@@ -46,14 +12,10 @@ async function authorize(page: Page): Promise<void> {
   await page.click('.auth-btn-wrapper button.btn-done');
 }
 
-test('Chromium is installed in CI', () => {
-  expect(isInstalled || process.env.CI !== 'true', `CI needs ${CHROMIUM}`).toBe(true);
-});
-
-describe.runIf(isInstalled)('in a browser (skipped without /usr/bin/chromium)', { timeout: 120_000 }, () => {
+describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', { timeout: 120_000 }, () => {
   let browser: Browser;
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
+    browser = await launchChromium();
   }, 60_000);
   // Open pages slow down the next tests.
   afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
@@ -98,17 +60,5 @@ describe.runIf(isInstalled)('in a browser (skipped without /usr/bin/chromium)', 
     expect(proxy.unprefixedPaths).toEqual([]);
     expect(complaints).toEqual([]);
     expect(foreign).toEqual([]);
-  });
-
-  test('/problems shows each code with its style, and its content security policy blocks nothing', async () => {
-    await using app = await startApp();
-    const url = await app.listen();
-    for (const code of ERROR_CODES.slice(0, 3)) {
-      const { page, complaints } = await openPage(browser, `${url}/problems/${code}`);
-      expect(await page.textContent('code')).toBe(code);
-      expect(await page.evaluate("getComputedStyle(document.querySelector('dt')).fontWeight")).toBe('600');
-      // Chromium requests an icon automatically.
-      expect(complaints.filter((text) => !text.includes('404'))).toEqual([]);
-    }
   });
 });

@@ -46,6 +46,7 @@ describe('the OpenAPI document', () => {
       'get /messages',
       'get /messages/{id}',
       'get /openapi.yaml',
+      'get /problems',
       'get /problems/{code}',
       'get /readyz',
       'get /suppressions',
@@ -80,7 +81,7 @@ describe('the OpenAPI document', () => {
       basic: { type: 'http', scheme: 'basic' },
     });
     const open = operations.filter(({ security }) => security?.length === 0).map(({ path }) => path);
-    expect(open.sort()).toEqual(['/livez', '/openapi.yaml', '/problems/{code}', '/readyz']);
+    expect(open.sort()).toEqual(['/livez', '/openapi.yaml', '/problems', '/problems/{code}', '/readyz']);
   });
 
   test('describes POST /send: every field, and the headers of requests and responses', async () => {
