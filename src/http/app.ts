@@ -10,6 +10,7 @@ import { presentError } from './resend/errors.ts';
 import { resendRoutes } from './resend/routes.ts';
 import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
 import { type BatchOptions, batchRoutes } from './routes/batch.ts';
+import { type DemoInboxOptions, demoInboxRoutes, demoViewRoutes } from './routes/demo-inbox.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
 import { type MessageOptions, messageRoutes } from './routes/messages.ts';
@@ -30,7 +31,8 @@ export interface AppOptions
     AccountOptions,
     SuppressionOptions,
     TemplateOptions,
-    HealthOptions {
+    HealthOptions,
+    DemoInboxOptions {
   readonly accounts: SubmissionOptions['accounts'] & AccountOptions['accounts'];
   readonly store: SubmissionOptions['store'] & SendOptions['store'] & HealthOptions['store'];
   readonly version: string;
@@ -53,6 +55,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(healthRoutes, options);
   await app.register(docsRoutes, { toYaml });
   await app.register(problemRoutes, { exampleOf });
+  await app.register(demoViewRoutes, options);
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
     withKey.addHook('onRequest', requireKey(authenticate, limits));
@@ -63,6 +66,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(templateRoutes, options);
     await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
+    await withKey.register(demoInboxRoutes, options);
   });
   await app.ready();
   return app;
@@ -94,6 +98,7 @@ export async function openApiDocument(version: string): Promise<string> {
     isSending: unused,
     idempotency: { claim: unused, accept: unused, release: unused, markUnknown: unused },
     isDraining: unused,
+    demoInbox: null,
   });
   return toYaml(app.swagger());
 }

@@ -13,6 +13,7 @@ import { createMessages } from '../core/messages.ts';
 import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
 import { buildApp } from '../http/app.ts';
+import type { DemoInbox } from '../http/routes/demo-inbox.ts';
 import { logEvents } from '../log.ts';
 import { openBackend } from './backend.ts';
 import { openDeliveryEngine } from './delivery-engine.ts';
@@ -24,6 +25,8 @@ export interface ServiceOptions {
   readonly logger: Logger;
   /** A CA to trust in addition to those of Node, as PEM: that of the demo's simulator. */
   readonly ca?: string | null;
+  /** What the demo's simulator received. Null outside the demo. */
+  readonly demoInbox?: DemoInbox | null;
   /** Multiplies every back-off and every account pause; less than 1 in tests. */
   readonly backoffScale?: number;
   readonly deadlines?: Deadlines;
@@ -44,6 +47,7 @@ export async function openParts({
   version,
   logger,
   ca = null,
+  demoInbox = null,
   backoffScale = 1,
   deadlines,
   absentAfterMs,
@@ -79,6 +83,7 @@ export async function openParts({
     config,
     version,
     logger,
+    demoInbox,
     backend,
     rates,
     events,
@@ -115,6 +120,7 @@ export function buildServiceApp(parts: ServiceParts) {
   return buildApp({
     logger: parts.logger,
     version: parts.version,
+    demoInbox: parts.demoInbox,
     apiKeys,
     rateLimit,
     rates: parts.rates,

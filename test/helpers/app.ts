@@ -141,6 +141,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     toText: async (html) => html,
     idempotency: createLedger(),
     isDraining: () => false,
+    demoInbox: null,
     ...overrides,
   });
 
