@@ -35,6 +35,19 @@ const swaggerUiFiles: Plugin = {
   },
 };
 
+/** Copies the operators' page beside `lib`, with its library: both are served as they are. */
+const uiFiles: Plugin = {
+  name: 'ui-files',
+  writeBundle({ dir = 'dist' }) {
+    const isServed = (path: string) => !/\.d\.ts$|\.json$|\.map$|\/development$|\/node$/.test(path);
+    cpSync(join(REPO, 'src/ui'), join(dir, 'ui'), { recursive: true, filter: isServed });
+    cpSync(join(REPO, 'node_modules/lit-html'), join(dir, 'ui/lit-html'), {
+      recursive: true,
+      filter: isServed,
+    });
+  },
+};
+
 /**
  * Bundles the service with its dependencies: a start loads a few files in place of 650, and the image
  * needs no node_modules. `dist/main.js` is the command line; what it imports on first use, the
@@ -52,7 +65,7 @@ export default defineConfig({
   // A native addon, which is optional.
   external: ['msgpackr-extract'],
   transform: { define: { __dirname: 'import.meta.dirname', __filename: 'import.meta.filename' } },
-  plugins: [builtinsOnDemand, swaggerUiFiles, thirdPartyLicenses()],
+  plugins: [builtinsOnDemand, swaggerUiFiles, uiFiles, thirdPartyLicenses(['lit-html'])],
   output: {
     dir: join(REPO, 'dist'),
     entryFileNames: ({ name }) => (name === 'main' ? 'main.js' : `lib/${name}.js`),

@@ -71,6 +71,8 @@ export interface Config {
   readonly rateLimit: { readonly max: number; readonly windowMs: number };
   /** Addresses and CIDRs of proxies whose X-Forwarded-For is trusted. */
   readonly trustProxy: readonly string[];
+  /** Whether `/` is the operators' page. */
+  readonly ui: boolean;
   readonly templatesDir: string | null;
   readonly webhooks: WebhookConfig;
   /** Addresses and `@domains` that mail may be sent to. Null: any. */
@@ -122,6 +124,7 @@ const environment = z.object({
   MAX_MESSAGE_BYTES: defaulted('MAX_MESSAGE_BYTES', (text) => parseSize(text, GMAIL_SIZE)),
   RATE_LIMIT: defaulted('RATE_LIMIT', parseRate),
   TRUST_PROXY: optional(parseProxies),
+  UI: defaulted('UI', (text) => parseChoice(text, ['on', 'off'])),
   TEMPLATES_DIR: optional((text) => text),
   WEBHOOK_URL: optional(parseWebhookUrl),
   WEBHOOK_SECRET: optional(parseWebhookSecrets),
@@ -231,6 +234,7 @@ function toConfig(
     maxMessageBytes: values.MAX_MESSAGE_BYTES,
     rateLimit: values.RATE_LIMIT,
     trustProxy: values.TRUST_PROXY ?? [],
+    ui: values.UI === 'on',
     templatesDir: values.TEMPLATES_DIR ?? null,
     webhooks: toWebhooks(values),
     allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,

@@ -236,6 +236,13 @@ export const VARIABLES = [
     meaning: 'addresses or CIDRs of proxies whose `X-Forwarded-For` is trusted, comma separated',
   },
   {
+    name: 'UI',
+    default: 'on',
+    secret: false,
+    required: false,
+    meaning: "`on`: `/` is the operators' page, which asks for an API key; or `off`",
+  },
+  {
     name: 'TEMPLATES_DIR',
     default: '',
     secret: false,

@@ -13,11 +13,13 @@ import { type BatchOptions, batchRoutes } from './routes/batch.ts';
 import { type DemoInboxOptions, demoInboxRoutes, demoViewRoutes } from './routes/demo-inbox.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
+import { keyRoutes } from './routes/key.ts';
 import { type MessageOptions, messageRoutes } from './routes/messages.ts';
 import { problemRoutes } from './routes/problems.ts';
 import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
 import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
+import { type UiOptions, uiRoutes } from './routes/ui.ts';
 import { collectRoutes, unknownRoutes } from './routes/unknown.ts';
 import { createServer, type ServerOptions } from './server.ts';
 import { createSubmission, type SubmissionOptions } from './submission/submission.ts';
@@ -32,10 +34,10 @@ export interface AppOptions
     SuppressionOptions,
     TemplateOptions,
     HealthOptions,
-    DemoInboxOptions {
+    DemoInboxOptions,
+    UiOptions {
   readonly accounts: SubmissionOptions['accounts'] & AccountOptions['accounts'];
   readonly store: SubmissionOptions['store'] & SendOptions['store'] & HealthOptions['store'];
-  readonly version: string;
   readonly apiKeys: Pick<ApiKeys, 'keys'>;
   /** Rate limit of API keys without their own. */
   readonly rateLimit: Rate;
@@ -56,6 +58,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(docsRoutes, { toYaml });
   await app.register(problemRoutes, { exampleOf });
   await app.register(demoViewRoutes, options);
+  await app.register(uiRoutes, options);
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
     withKey.addHook('onRequest', requireKey(authenticate, limits));
@@ -66,6 +69,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(templateRoutes, options);
     await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
+    await withKey.register(keyRoutes);
     await withKey.register(demoInboxRoutes, options);
   });
   await app.ready();
@@ -80,6 +84,7 @@ export async function openApiDocument(version: string): Promise<string> {
   await using app = await buildApp({
     logger: pino({ level: 'silent' }),
     version,
+    page: null,
     apiKeys: { keys: () => [] },
     rateLimit: { max: 1, windowMs: 1000 },
     rates: { keys: { spend: unused }, addresses: { spend: unused } },

@@ -121,6 +121,7 @@ export function buildServiceApp(parts: ServiceParts) {
     logger: parts.logger,
     version: parts.version,
     demoInbox: parts.demoInbox,
+    page: config.ui ? { demo: parts.demoInbox !== null } : null,
     apiKeys,
     rateLimit,
     rates: parts.rates,

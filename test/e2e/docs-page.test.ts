@@ -12,6 +12,10 @@ async function authorize(page: Page): Promise<void> {
   await page.click('.auth-btn-wrapper button.btn-done');
 }
 
+test('Chromium is installed in CI', () => {
+  expect(hasChromium || process.env.CI !== 'true', 'CI needs /usr/bin/chromium').toBe(true);
+});
+
 describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', { timeout: 120_000 }, () => {
   let browser: Browser;
   beforeAll(async () => {

@@ -98,6 +98,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
   const app = await buildApp({
     logger: pino({ base: null, level: 'debug' }, collectLines(logs)),
     version: '1.2.3',
+    page: null,
     apiKeys: createApiKeys(KEYS, createMemorySharedState()),
     rateLimit: { max: 10_000, windowMs: 60_000 },
     rates: createMemoryRateCounter(),

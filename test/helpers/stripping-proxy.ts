@@ -17,15 +17,20 @@ export async function startStrippingProxy(target: string, prefix: string): Promi
   const unprefixedPaths: string[] = [];
   const server = createServer((incoming, response) => {
     const { url = '', method, headers } = incoming;
-    if (!url.startsWith(`${prefix}/`)) {
+    const rest = url.startsWith(prefix) ? url.slice(prefix.length) : null;
+    if (rest === null || !/^([/?]|$)/.test(rest)) {
       unprefixedPaths.push(url);
       response.writeHead(404).end();
       return;
     }
-    const outgoing = request(`${target}${url.slice(prefix.length)}`, { method, headers }, (received) => {
-      response.writeHead(received.statusCode ?? 502, received.headers);
-      received.pipe(response);
-    });
+    const outgoing = request(
+      `${target}${url.slice(prefix.length) || '/'}`,
+      { method, headers },
+      (received) => {
+        response.writeHead(received.statusCode ?? 502, received.headers);
+        received.pipe(response);
+      },
+    );
     outgoing.on('error', () => response.destroy());
     incoming.pipe(outgoing);
   });

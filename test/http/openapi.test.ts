@@ -42,6 +42,7 @@ describe('the OpenAPI document', () => {
       'get /accounts',
       'get /emails',
       'get /emails/{id}',
+      'get /key',
       'get /livez',
       'get /messages',
       'get /messages/{id}',

@@ -31,7 +31,7 @@ async function keyedOperations(): Promise<
 > {
   const { operations } = await readServedDocument();
   return operations
-    .filter(({ path, security }) => !path.startsWith('/emails') && security?.length !== 0)
+    .filter(({ path, security }) => path !== '/key' && !path.startsWith('/emails') && security?.length !== 0)
     .map(({ method, path, responses }) => ({
       name: `${method.toLowerCase()} ${path}`,
       scope: method === 'GET' || path.endsWith('/preview') ? ('read' as const) : ('send' as const),
@@ -62,6 +62,19 @@ describe('a scope', () => {
         expect([name, good, code]).not.toEqual([name, good, 'insufficient_scope']);
       }
     }
+  });
+
+  test('is not needed to read the key in use', async () => {
+    await using app = await startApp({ apiKeys: API_KEYS });
+    for (const [scope, name] of [
+      ['send', 'sender'],
+      ['read', 'reader'],
+      ['admin', 'boss'],
+    ] as const) {
+      const answer = await app.get('/key', keyFor(scope));
+      expect(answer.json()).toEqual({ name, scopes: [scope], test: false });
+    }
+    expect((await app.get('/key', { authorization: 'Bearer wrong' })).statusCode).toBe(401);
   });
 
   test('of HEAD is that of GET', async () => {

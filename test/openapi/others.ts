@@ -56,6 +56,8 @@ const suppressions: Row[] = [
   onService('deleteSuppression', 'validation_failed', { path: { email: 'nobody' } }),
 ];
 
+const keys: Row[] = [onService('getKey', 200)];
+
 const templates: Row[] = [
   onService('listTemplates', 200),
   onService('previewTemplate', 200, { path: { id: 'invoice' } }),
@@ -103,4 +105,4 @@ const docs: Row[] = [
   onService('explainProblem', 'not_found', { path: { code: 'unknown' } }),
 ];
 
-export const otherRows = [...suppressions, ...templates, ...accounts, ...health, ...docs];
+export const otherRows = [...suppressions, ...keys, ...templates, ...accounts, ...health, ...docs];

@@ -20,6 +20,7 @@ const TAGS = [
   },
   { name: 'templates', description: 'The templates that the operator provides.' },
   { name: 'suppressions', description: 'Addresses that no mail is sent to.' },
+  { name: 'keys', description: 'The API key of a request.' },
   { name: 'health', description: 'Probes for load balancers and orchestrators.' },
   { name: 'docs', description: 'This document, and explanations of error codes.' },
   {

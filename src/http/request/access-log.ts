@@ -48,7 +48,7 @@ export function currentRequest(socket: Socket): FastifyRequest | undefined {
 }
 
 /** Routes that machines and browsers poll. Their successful requests are logged at level debug. */
-const QUIET = /^\/(livez|readyz|docs|openapi\.yaml|problems)(\/|$)/;
+const QUIET = /^\/($|(livez|readyz|docs|openapi\.yaml|problems|ui)(\/|$))/;
 
 /**
  * Logs no headers, bodies or queries. Only failed requests show their path; all show the pattern of

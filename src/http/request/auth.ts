@@ -14,8 +14,8 @@ import { callerOf } from './request-context.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Scope that a key needs to call this route. */
-    scope?: Scope;
+    /** Scope that a key needs to call this route. `any`: each key can call it. */
+    scope?: Scope | 'any';
   }
 }
 
@@ -131,7 +131,7 @@ export function requireKey(authenticate: Authenticate, limits: RateLimits): onRe
 function findScopeError(request: FastifyRequest): AppError | undefined {
   const caller = callerOf(request);
   const scope = scopeOf(request.routeOptions);
-  if (hasScope(caller, scope)) return undefined;
+  if (scope === 'any' || hasScope(caller, scope)) return undefined;
   return new AppError('insufficient_scope', {
     detail: `This route requires the scope ${scope}; the key has ${caller.scopes.join(' and ')}.`,
   });
@@ -140,7 +140,10 @@ function findScopeError(request: FastifyRequest): AppError | undefined {
 /** A hook that fails at startup if a route that needs an API key declares no scope. */
 export const requireScope: onRouteHookHandler = (route) => void scopeOf(route);
 
-function scopeOf({ config, url }: Pick<RouteOptions, 'config'> & { url?: string | undefined }): Scope {
+function scopeOf({
+  config,
+  url,
+}: Pick<RouteOptions, 'config'> & { url?: string | undefined }): Scope | 'any' {
   if (config?.scope === undefined) throw new Error(`${url} has no scope in its config`);
   return config.scope;
 }

@@ -108,9 +108,17 @@ export function keyedResponses(
   successes: Readonly<Record<number, DocumentedResponse>>,
   codes: readonly ErrorCode[] = [],
 ): DocumentedResponses {
+  return anyKeyResponses(successes, [...KEY_CODES, ...codes]);
+}
+
+/** Documents the responses of a route that needs a key of any scope. `codes` are all of its errors. */
+export function anyKeyResponses(
+  successes: Readonly<Record<number, DocumentedResponse>>,
+  codes: readonly ErrorCode[],
+): DocumentedResponses {
   return {
     ...withHeaders(successes, RATE_LIMIT_HEADERS),
-    ...problemResponses([...KEY_CODES, ...codes], RATE_LIMIT_HEADERS),
+    ...problemResponses(codes, RATE_LIMIT_HEADERS),
   };
 }
 
