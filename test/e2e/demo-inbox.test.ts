@@ -1,34 +1,9 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { createDemoInbox } from '../../src/commands/demo-inbox.ts';
 import { startApp } from '../helpers/app.ts';
-import { run } from '../helpers/process.ts';
+import { startDemo } from '../helpers/demo.ts';
 
 const HTML = '<p>Hello, <b>Ada</b></p><script>alert(1)</script>';
-
-/** Starts `outtray demo`, with the address and the key of the link that it prints. */
-async function startDemo() {
-  const demo = run(['demo'], { PORT: '0' });
-  onTestFinished(() => demo[Symbol.asyncDispose]());
-  const [, url = '', key = ''] = await demo.saw(/\nOpen (\S+)\/#key=(\w+)\n/);
-  const authorization = `Bearer ${key}`;
-  const get = (path: string, headers: Record<string, string> = { authorization }) =>
-    fetch(`${url}/${path}`, { headers });
-  return {
-    demo,
-    url,
-    get,
-    async inbox() {
-      const response = await get('demo/inbox');
-      return ((await response.json()) as { messages: Record<string, unknown>[] }).messages;
-    },
-    send: (body: object) =>
-      fetch(`${url}/send`, {
-        method: 'POST',
-        headers: { authorization, 'content-type': 'application/json', prefer: 'wait=10' },
-        body: JSON.stringify(body),
-      }),
-  };
-}
 
 test('the demo ends its output with a link that has its key in the fragment', async () => {
   const { demo, get } = await startDemo();
