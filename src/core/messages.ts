@@ -22,8 +22,12 @@ import type { DeliveryStore, QueueEffect } from './ports/delivery-store.ts';
  */
 export interface Messages {
   get(id: string, caller: Caller): Promise<Delivery>;
-  /** Newest first. */
-  list(query: Omit<DeliveryQuery, 'owner'>, caller: Caller): Promise<readonly Delivery[]>;
+  /**
+   * Lists messages.
+   *
+   * @throws {AppError} `insufficient_scope` for the messages of another key, unless for an admin
+   */
+  list(query: MessageQuery, caller: Caller): Promise<readonly Delivery[]>;
   /** @throws {AppError} `not_cancelable` */
   cancel(id: string, caller: Caller): Promise<Delivery>;
   /**
@@ -40,6 +44,24 @@ export interface Messages {
    */
   reschedule(id: string, scheduledAt: number, caller: Caller): Promise<Delivery>;
 }
+
+export interface MessageQuery extends Omit<DeliveryQuery, 'owner' | 'waitingAt'> {
+  /** Name of the API key that sent the messages. Null: all that the caller can read. */
+  readonly key: string | null;
+  /** `newest`: newest first. `oldest`: only messages that wait, oldest first. */
+  readonly order: 'newest' | 'oldest';
+}
+
+/** Matches every message that the caller can read, newest first. */
+export const ALL_MESSAGES: Omit<MessageQuery, 'limit' | 'after'> = {
+  key: null,
+  order: 'newest',
+  statuses: null,
+  tag: null,
+  recipient: null,
+  createdAfter: null,
+  createdBefore: null,
+};
 
 export interface MessagesDeps {
   readonly store: Pick<DeliveryStore, 'get' | 'list' | 'update'>;
@@ -73,7 +95,11 @@ export function createMessages({ store, events, isDraining }: MessagesDeps): Mes
 
   return {
     get,
-    list: (query, caller) => store.list({ ...query, owner: isAdmin(caller) ? null : caller.name }),
+    async list({ key, order, ...query }, caller) {
+      if (key !== null && key !== caller.name && !isAdmin(caller)) throw foreignKey(key);
+      const owner = isAdmin(caller) ? key : caller.name;
+      return store.list({ ...query, owner, waitingAt: order === 'oldest' ? Date.now() : null });
+    },
     async cancel(id, caller) {
       const canceled = await change(id, caller, { kind: 'done' }, (delivery) => {
         if (!mayBecome(delivery.status, 'canceled')) throw refusal('not_cancelable', delivery);
@@ -125,6 +151,12 @@ function refusal(code: ErrorCode, { status, content }: Delivery): AppError {
     ? 'The content of the message has been dropped: send a new message.'
     : `The message is ${status.replace('_', ' ')}.`;
   return new AppError(code, { detail });
+}
+
+function foreignKey(name: string): AppError {
+  return new AppError('insufficient_scope', {
+    detail: `Only a key with the scope admin can list the messages of another key, such as ${name}.`,
+  });
 }
 
 function tooLate(): AppError {

@@ -17,6 +17,7 @@ import { keyRoutes } from './routes/key.ts';
 import { type MessageOptions, messageRoutes } from './routes/messages.ts';
 import { problemRoutes } from './routes/problems.ts';
 import { type SendOptions, sendRoutes } from './routes/send.ts';
+import { type StatsOptions, statsRoutes } from './routes/stats.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
 import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
 import { type UiOptions, uiRoutes } from './routes/ui.ts';
@@ -31,6 +32,7 @@ export interface AppOptions
     Omit<BatchOptions, 'submission'>,
     MessageOptions,
     AccountOptions,
+    StatsOptions,
     SuppressionOptions,
     TemplateOptions,
     HealthOptions,
@@ -71,6 +73,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(accountRoutes, options);
     await withKey.register(keyRoutes);
     await withKey.register(demoInboxRoutes, options);
+    await withKey.register(statsRoutes, options);
   });
   await app.ready();
   return app;
@@ -94,6 +97,7 @@ export async function openApiDocument(version: string): Promise<string> {
     durability: 'memory',
     intake: { accept: unused, check: unused, preview: unused },
     messages: { get: unused, list: unused, cancel: unused, retry: unused, reschedule: unused },
+    stats: { read: unused },
     templates: { list: unused, render: unused },
     toText: unused,
     suppressions: { get: unused, list: unused, add: unused, remove: unused },

@@ -10,6 +10,7 @@ import { createApiKeys } from '../core/auth/api-keys.ts';
 import { createEvents } from '../core/events.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
+import { createStats } from '../core/stats.ts';
 import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
 import { buildApp } from '../http/app.ts';
@@ -130,6 +131,7 @@ export function buildServiceApp(parts: ServiceParts) {
     durability,
     intake,
     messages: createMessages({ store, events, isDraining }),
+    stats: createStats({ store }),
     accounts,
     suppressions,
     templates,

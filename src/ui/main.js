@@ -17,10 +17,15 @@
  * attribute and use no `unsafeHTML`: the content security policy forbids both.
  */
 import { createApp } from './app.js';
+import { inbox } from './views/inbox.js';
+import { messages } from './views/messages.js';
 import { overview } from './views/overview.js';
+import { send } from './views/send.js';
+import { suppressions } from './views/suppressions.js';
+import { templates } from './views/templates.js';
 
 /** The views in the order of the navigation. The first one that the key may see is the start. */
-const VIEWS = [overview];
+const VIEWS = [overview, messages, inbox, templates, suppressions, send];
 
 const root = document.querySelector('#page');
 if (root instanceof HTMLElement) createApp(root, VIEWS).start();

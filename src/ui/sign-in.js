@@ -55,7 +55,7 @@ export function createSignIn({ onKey, update }) {
       kept = '';
       problem = reason;
       update();
-      if (reason !== null) focusField();
+      focusField();
     },
     render: () => html`
       <h1>Outtray <small>${version()}</small></h1>

@@ -14,6 +14,7 @@ const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_00
 const ALL: DeliveryQuery = {
   owner: null,
   statuses: null,
+  waitingAt: null,
   tag: null,
   recipient: null,
   createdAfter: null,
@@ -430,6 +431,38 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         expect(await list({ recipient: 'bob@example.com' })).toEqual(['msg_a']);
         expect(await list({ createdAfter: 2000 })).toEqual(['msg_b', 'msg_a']);
         expect(await list({ createdBefore: 2000 })).toEqual(['msg_old']);
+      }),
+    );
+
+    test(
+      'lists the deliveries that wait, oldest first, with stable pages',
+      withBackend({}, async ({ store }) => {
+        const old = aDelivery({ id: 'msg_old', createdAt: 1000, tags: { flow: 'a' } });
+        const done = aDelivery({ id: 'msg_done', createdAt: 1500 });
+        const [twin, other] = [
+          aDelivery({ id: 'msg_b', createdAt: 2000, owner: 'shop' }),
+          aDelivery({ id: 'msg_a', createdAt: 2000 }),
+        ];
+        const planned = { status: 'scheduled', createdAt: 500, scheduledAt: 9000 } as const;
+        const [future, past] = [
+          aDelivery({ id: 'msg_future', ...planned }),
+          aDelivery({ id: 'msg_past', ...planned, scheduledAt: 4000 }),
+        ];
+        for (const delivery of [twin, future, other, done, past, old]) await store.insert(delivery);
+        await store.update(done, settled(done));
+        await store.update(twin, advance(twin, 'sending'));
+        const list = async (query: Partial<DeliveryQuery>) =>
+          (await store.list({ ...ALL, waitingAt: 5000, ...query })).map(({ id }) => id);
+        expect(await list({})).toEqual(['msg_past', 'msg_old', 'msg_a', 'msg_b']);
+        expect(await list({ waitingAt: 9000, limit: 2 })).toEqual(['msg_future', 'msg_past']);
+        expect(await list({ limit: 1, after: { createdAt: 500, id: 'msg_past' } })).toEqual(['msg_old']);
+        expect(await list({ after: { createdAt: 1000, id: 'msg_old' }, limit: 1 })).toEqual(['msg_a']);
+        expect(await list({ after: { createdAt: 2000, id: 'msg_a' } })).toEqual(['msg_b']);
+        expect(await list({ owner: 'shop' })).toEqual(['msg_b']);
+        expect(await list({ statuses: ['queued'] })).toEqual(['msg_old', 'msg_a']);
+        expect(await list({ statuses: ['canceled'] })).toEqual([]);
+        expect(await list({ tag: 'flow' })).toEqual(['msg_old']);
+        expect(await list({ createdAfter: 1000, createdBefore: 2000 })).toEqual(['msg_old']);
       }),
     );
 

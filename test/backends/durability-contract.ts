@@ -6,6 +6,7 @@ import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
 import type { BackendLimits } from './backend-contract.ts';
+import { changeAtRandom, NOON } from './stats-contract.ts';
 
 /** The storage of a backend: a file, or a Redis. */
 export interface Storage {
@@ -107,6 +108,32 @@ export function durabilityContract(name: string, createStorage: () => Promise<St
           await expect(store.insert(aDelivery())).rejects.toMatchObject({ code: 'queue_full' });
         },
         { maxMessages: 3 },
+      ));
+
+    test('has the numbers of its deliveries', () =>
+      reopened(
+        async ({ store }) => changeAtRandom(store, 60, 300),
+        async ({ store }, expected) => {
+          for (const owner of [null, 'crm', 'shop'])
+            expect(await store.stats(owner, NOON)).toEqual(expected(owner));
+        },
+      ));
+
+    test('counts a delivery that failed and was retried at once', () =>
+      reopened(
+        async ({ store }) => {
+          const delivery = aDelivery();
+          await store.insert(delivery);
+          const sending = advance(delivery, 'sending');
+          await store.update(delivery, sending);
+          const failed = advance(sending, 'failed', { finishedAt: NOON });
+          await store.update(sending, failed);
+          await store.update(failed, advance(failed, 'queued', { finishedAt: null }));
+        },
+        async ({ store }) => {
+          const { byStatus, byHour } = await store.stats(null, NOON);
+          expect([byStatus.queued, byHour.at(-1)?.failed]).toEqual([1, 1]);
+        },
       ));
 
     test('returns due ids in their order, high priority first, each in its channel', () =>

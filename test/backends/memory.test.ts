@@ -10,6 +10,7 @@ import { aSuppression, put } from '../helpers/suppression.ts';
 import { type BackendLimits, backendContract } from './backend-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
 import { rateCounterContract } from './rate-counter-contract.ts';
+import { statsContract } from './stats-contract.ts';
 import { suppressionContract } from './suppression-contract.ts';
 import { usageContract } from './usage-contract.ts';
 
@@ -20,6 +21,7 @@ async function open(limits: BackendLimits): Promise<Backend> {
 }
 
 backendContract('memory', open);
+statsContract('memory', open);
 outboxContract('memory', (limits) => open({ ...limits, retainMs: 60_000 }));
 suppressionContract(
   'memory',

@@ -14,6 +14,7 @@ import { durabilityContract, type Storage } from './durability-contract.ts';
 import { multiInstanceContract } from './multi-instance-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
 import { rateCounterContract } from './rate-counter-contract.ts';
+import { NOON, statsContract } from './stats-contract.ts';
 import { suppressionContract } from './suppression-contract.ts';
 import {
   durableUsageContract,
@@ -57,6 +58,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     openRedisBackend({ ...ROOMY, ...limits, url: server.url(databases++), onAvailabilityChange() {} });
 
   backendContract('redis', open);
+  statsContract('redis', open);
   outboxContract('redis', open);
   suppressionContract('redis', async () => (await open({})).suppressions);
   rateCounterContract('redis', async () => (await open({})).rates);
@@ -107,6 +109,48 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     for (const [name, value] of Object.entries(values)) await storeFormer(former, name, value);
     await former.close();
     return next;
+  });
+
+  test('counts what a version without numbers has stored, once', async () => {
+    const next = await newDatabase();
+    const former = await next();
+    const deliveries = Array.from({ length: 300 }, (_, i) =>
+      aDelivery({ owner: i % 3 === 0 ? 'shop' : 'crm', createdAt: NOON - 1000 + i }),
+    );
+    for (const delivery of deliveries) await former.store.insert(delivery);
+    for (const delivery of deliveries.slice(0, 250))
+      await former.store.update(delivery, advance(delivery, 'expired', { finishedAt: NOON }));
+    const expected = await Promise.all([null, 'crm', 'shop'].map((owner) => former.store.stats(owner, NOON)));
+    expect(expected[0]?.byHour.at(-1)?.failed).toBe(250);
+    for (const key of await former.client.keys('outtray:stats:*')) await former.client.del(key);
+    for (const key of await former.client.keys(KEYS.delivery('*'))) await former.client.hdel(key, 'counted');
+    for (let starts = 0; starts < 2; starts += 1) {
+      const backend = await next();
+      for (const [i, owner] of [null, 'crm', 'shop'].entries())
+        expect(await backend.store.stats(owner, NOON)).toEqual(expected[i]);
+      await backend.close();
+    }
+    await former.close();
+  });
+
+  test('counts again what an instance of a version without numbers has changed', async () => {
+    const { client, store, close } = await open({});
+    const [first, second] = [aDelivery(), aDelivery()];
+    for (const delivery of [first, second]) await store.insert(delivery);
+    const sets = await client.keys('outtray:stats:waiting:*');
+    const before = await Promise.all(sets.map((set) => client.zrange(set, '0', '-1')));
+    await store.update(first, advance(first, 'canceled', { finishedAt: NOON }));
+    await store.update(second, advance(second, 'sending'));
+    for (const set of await client.keys('outtray:stats:waiting:*')) await client.del(set);
+    for (const [i, set] of sets.entries())
+      for (const member of before[i] ?? []) await client.zadd(set, '0', member);
+    expect((await store.stats(null, NOON)).byStatus).toEqual({
+      scheduled: 0,
+      queued: 0,
+      sending: 1,
+      deferred: 0,
+    });
+    await close();
   });
 
   test('an instance of version 0.1 keeps its own shared value for a day after the upgrade', async () => {

@@ -13,6 +13,7 @@ import { aSuppression, put } from '../helpers/suppression.ts';
 import { backendContract } from './backend-contract.ts';
 import { durabilityContract, type Storage } from './durability-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
+import { statsContract } from './stats-contract.ts';
 import { suppressionContract } from './suppression-contract.ts';
 import { durableUsageContract, upgradeContract, usageContract } from './usage-contract.ts';
 
@@ -60,6 +61,7 @@ async function newSuppressions(): Promise<Backend['suppressions']> {
 }
 
 backendContract('sqlite', async (limits) => (await createStorage()).open(limits));
+statsContract('sqlite', async (limits) => (await createStorage()).open(limits));
 outboxContract('sqlite', async (limits) => (await createStorage()).open({ ...limits, retainMs: 60_000 }));
 suppressionContract('sqlite', newSuppressions);
 durabilityContract('sqlite', createStorage);

@@ -14,6 +14,7 @@ import { createMessages } from '../../src/core/messages.ts';
 import type { Composer } from '../../src/core/ports/composer.ts';
 import type { IdempotencyStore } from '../../src/core/ports/idempotency-store.ts';
 import type { Templates } from '../../src/core/ports/templates.ts';
+import { createStats } from '../../src/core/stats.ts';
 import { type AppOptions, buildApp } from '../../src/http/app.ts';
 import { NO_TEMPLATES, startCore } from './core.ts';
 import { aDelivery } from './delivery.ts';
@@ -137,6 +138,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       events,
       isDraining: overrides.isDraining ?? (() => false),
     }),
+    stats: createStats({ store }),
     suppressions: core.suppressions,
     templates: NO_TEMPLATES,
     toText: async (html) => html,

@@ -440,6 +440,7 @@ describe('a repeated request after an unknown outcome', () => {
   const ALL = {
     owner: null,
     statuses: null,
+    waitingAt: null,
     tag: null,
     recipient: null,
     createdAfter: null,

@@ -50,6 +50,7 @@ describe('the OpenAPI document', () => {
       'get /problems',
       'get /problems/{code}',
       'get /readyz',
+      'get /stats',
       'get /suppressions',
       'get /suppressions/{email}',
       'get /templates',

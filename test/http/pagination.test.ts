@@ -40,6 +40,25 @@ describe('GET /messages', () => {
     expect(await idsOf(app, '', ADMIN)).toEqual(['msg_3', 'msg_2', 'msg_1']);
   });
 
+  test('lists what waits, oldest first, and the messages of one key for an admin', async () => {
+    await using app = await startWith(
+      { id: 'msg_1', createdAt: at(1) },
+      { id: 'msg_2', createdAt: at(2), owner: 'shop' },
+      { id: 'msg_3', createdAt: at(3) },
+      { id: 'msg_4', createdAt: at(4), status: 'scheduled', scheduledAt: at(9000) },
+    );
+    expect(await idsOf(app, '?order=oldest')).toEqual(['msg_1', 'msg_3']);
+    expect(await idsOf(app, '?order=oldest', ADMIN)).toEqual(['msg_1', 'msg_2', 'msg_3']);
+    const first = await app.get('/messages?order=oldest&limit=2', ADMIN);
+    const { next_cursor } = first.json();
+    expect(await idsOf(app, `?order=oldest&cursor=${next_cursor}`, ADMIN)).toEqual(['msg_3']);
+    expect(await idsOf(app, '?key=shop', ADMIN)).toEqual(['msg_2']);
+    expect(await idsOf(app, '?key=crm')).toEqual(['msg_4', 'msg_3', 'msg_1']);
+    const refused = await app.get('/messages?key=shop');
+    expect([refused.statusCode, refused.json().code]).toEqual([403, 'insufficient_scope']);
+    expect((await app.get('/messages?order=random')).statusCode).toBe(422);
+  });
+
   test('filters by status, tag, recipient and time', async () => {
     await using app = await startWith(
       { id: 'msg_1', createdAt: at(1), status: 'deferred', tags: { flow: 'welcome' } },

@@ -40,6 +40,7 @@ export const messageRows: Row[] = [
     await scheduled(client);
     return { key: ADMIN };
   }),
+  onService('listMessages', 200, { query: '?order=oldest&key=boss', key: ADMIN }),
   onService('listMessages', 'validation_failed', { query: '?limit=0' }),
 
   onService('cancelMessage', 200, scheduled),

@@ -5,7 +5,16 @@ import { MAIL } from '../helpers/app.ts';
 import { type OperationClient, TOMORROW } from '../helpers/openapi-client.ts';
 import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
-import { against, onService, type Row, SMALL_QUEUE, whileDraining, withEnv, withParts } from './rows.ts';
+import {
+  ADMIN,
+  against,
+  onService,
+  type Row,
+  SMALL_QUEUE,
+  whileDraining,
+  withEnv,
+  withParts,
+} from './rows.ts';
 
 const suppressed =
   (email: string) =>
@@ -71,6 +80,8 @@ const greeting = (bytes: string) => () => startRawSmtp(async (io) => io.send(byt
 
 const accounts: Row[] = [
   onService('listAccounts', 200),
+  onService('getStats', 200),
+  onService('getStats', 200, { key: ADMIN }),
   withEnv({}, 'verifyAccount', 200),
   onService('verifyAccount', 'not_found', { path: { user: 'nobody@simulator.test' } }),
   withEnv({}, 'verifyAccount', 'rate_limited', async ({ call }) => {

@@ -188,6 +188,28 @@ test('a failed commit reverts the counts of its turn: messages, claims and outbo
   expect(store.refusalCode()).toBe('queue_full');
 });
 
+test('a failed commit reverts the numbers of its turn', async () => {
+  const [first, second, third] = [aDelivery(), aDelivery(), aDelivery()];
+  for (const delivery of [first, second, third]) await store.insert(delivery);
+  const finishedAt = Date.now();
+  const expired = advance(second, 'expired', { finishedAt });
+  await store.update(second, expired);
+  const before = await store.stats(null, finishedAt);
+  const turn = [
+    store.insert(aDelivery({ createdAt: 1 })),
+    store.update(first, advance(first, 'expired', { finishedAt })),
+    store.update(expired, advance(expired, 'queued')),
+    store.update(third, advance(third, 'sending')),
+    database.write(null, 'writeProbe', 'never' as never),
+  ];
+  for (const { status } of await Promise.allSettled(turn)) expect(status).toBe('rejected');
+  expect(await store.stats(null, finishedAt)).toEqual(before);
+  await store.update(first, advance(first, 'expired', { finishedAt }));
+  await database.write(null, 'tidySettled');
+  await database.write(null, 'tidySettled');
+  expect(db.prepare('SELECT sent, failed FROM settled_hours').all()).toEqual([{ sent: 0, failed: 2 }]);
+});
+
 test('tries a write every second after a failure, and reports failure and recovery once', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   fillDisk();
@@ -277,6 +299,7 @@ test('lists matches behind many pages without any, and yields to the event loop 
   const timer = setInterval(() => turns++, 0);
   const query = {
     statuses: null,
+    waitingAt: null,
     tag: null,
     recipient: null,
     createdAfter: null,

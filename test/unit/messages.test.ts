@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { ALL_MESSAGES } from '../../src/core/messages.ts';
 import { CALLER, type Core, type CoreSetup, type Send, startCore } from '../helpers/core.ts';
 import { aCaller } from '../helpers/keys.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
@@ -27,18 +28,15 @@ test('only the key that sent a message and an admin can access it', async () => 
     messages.get('msg_unknown', CALLER),
   ];
   for (const attempt of asked) await expect(attempt).rejects.toMatchObject({ code: 'message_not_found' });
-  const query = {
-    statuses: null,
-    tag: null,
-    recipient: null,
-    createdAfter: null,
-    createdBefore: null,
-    limit: 10,
-    after: null,
-  };
+  const query = { ...ALL_MESSAGES, limit: 10, after: null };
   expect(await messages.list(query, SHOP)).toEqual([]);
   expect(await messages.list(query, CALLER)).toHaveLength(1);
   expect(await messages.list(query, ADMIN)).toHaveLength(1);
+  const byKey = { ...query, key: CALLER.name };
+  expect(await messages.list(byKey, ADMIN)).toHaveLength(1);
+  expect(await messages.list(byKey, CALLER)).toHaveLength(1);
+  expect(await messages.list({ ...query, key: SHOP.name }, ADMIN)).toEqual([]);
+  await expect(messages.list(byKey, SHOP)).rejects.toMatchObject({ code: 'insufficient_scope' });
 });
 
 describe('canceling', () => {

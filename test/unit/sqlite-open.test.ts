@@ -14,6 +14,7 @@ import { advance } from '../../src/core/delivery/delivery.ts';
 import { encodeContent, encodeRecord } from '../../src/core/delivery/delivery-codec.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { Unsettled } from '../../src/core/ports/delivery-store.ts';
+import { DAY } from '../../src/core/time.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ot5-sqlite-'));
@@ -228,6 +229,43 @@ test('opens a file of the third schema with its messages, and changes them', asy
   expect(await after.store.get(deferred.id)).toEqual(failed);
   expect(await unsettledOf(after)).toHaveLength(1);
   await after.close();
+});
+
+test('counts what a file of the fourth schema has settled in the last day', async () => {
+  const file = newFile();
+  const now = Date.now();
+  const db = new DatabaseSync(file);
+  migrate(db, file, MIGRATIONS.slice(0, 4));
+  const insert = db.prepare(
+    `INSERT INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, leaves_at, state)
+     VALUES (?, ?, 'normal', ?, 1, 1, ?, 'bot@acme.com', ?, ?)`,
+  );
+  const rows = [
+    aDelivery({ status: 'sent', finishedAt: now }),
+    aDelivery({ status: 'partially_sent', finishedAt: now, owner: 'shop' }),
+    aDelivery({ status: 'expired', finishedAt: now }),
+    aDelivery({ status: 'canceled', finishedAt: now }),
+    aDelivery({ status: 'sent', finishedAt: now - 3 * DAY }),
+    aDelivery({ status: 'queued', createdAt: now - 5000, scheduledAt: now - 4000 }),
+    aDelivery({ status: 'scheduled', scheduledAt: now + DAY }),
+  ];
+  for (const [i, delivery] of rows.entries()) {
+    const { id, owner, createdAt, status, finishedAt, scheduledAt } = delivery;
+    const state = i % 2 === 0 ? '{}' : JSON.stringify({ status, finishedAt, scheduledAt });
+    const leavesAt = finishedAt === null || status === 'expired' ? null : now + DAY;
+    const { lastInsertRowid } = insert.run(id, owner, createdAt, status, leavesAt, state);
+    db.prepare('INSERT INTO records VALUES (?, ?)').run(lastInsertRowid, encodeRecord(delivery));
+  }
+  db.close();
+  for (let starts = 0; starts < 2; starts += 1) {
+    const backend = await open(file);
+    const { byStatus, oldestDueAt, byHour } = await backend.store.stats(null, now);
+    expect(byStatus).toEqual({ scheduled: 1, queued: 1, sending: 0, deferred: 0 });
+    expect(oldestDueAt).toBe(now - 4000);
+    expect(byHour.at(-1)).toMatchObject({ sent: 2, failed: 1 });
+    expect((await backend.store.stats('shop', now)).byHour.at(-1)).toMatchObject({ sent: 1, failed: 0 });
+    await backend.close();
+  }
 });
 
 test('removes the content of a settled message at the next start, if the process was killed before', async () => {

@@ -1,5 +1,7 @@
-import { type Delivery, isSettled } from '../../core/delivery/delivery.ts';
+import { type Delivery, firstDueAt, isSettled } from '../../core/delivery/delivery.ts';
+import { type Counted, createDeliveryCounters } from '../../core/delivery/delivery-counters.ts';
 import { matchesQuery } from '../../core/delivery/delivery-query.ts';
+import { settlementOf } from '../../core/delivery/delivery-stats.ts';
 import {
   checkQueueCapacity,
   isQueueFull,
@@ -39,6 +41,7 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
    */
   const contents = createRetained<Content>(retained);
   const timeline = createTimeline((id) => unsettled.has(id) || settled.get(id) !== undefined);
+  const counters = createDeliveryCounters();
   let bytes = 0;
 
   function find(id: string): Delivery | null {
@@ -69,11 +72,19 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
   }
 
+  /** Counts a change, and what settles with it. */
+  function count(from: Delivery | null, to: Delivery) {
+    counters.change(from && toCounted(from), toCounted(to));
+    const settlement = from && isSettled(from.status) ? null : settlementOf(to);
+    if (settlement) counters.settle(settlement);
+  }
+
   return {
     async insert(delivery) {
       const known = find(delivery.id);
       if (known) return known;
       add(delivery);
+      count(null, delivery);
       timeline.add(delivery);
       return delivery;
     },
@@ -84,7 +95,8 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
       return tombstones.get(id) ?? null;
     },
     async update(from, to) {
-      if (find(to.id)?.revision !== from.revision) return false;
+      const stored = find(to.id);
+      if (stored?.revision !== from.revision) return false;
       if (isSettled(to.status)) {
         retain(to);
       } else if (unsettled.has(to.id)) {
@@ -94,17 +106,22 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
         settled.delete(to.id);
         contents.delete(to.id);
       }
+      count(stored, to);
       return true;
     },
     async list(query) {
       const found: Delivery[] = [];
-      for (const { id, createdAt } of timeline.newestFirst(query.after)) {
-        if (found.length >= query.limit || createdAt < (query.createdAfter ?? 0)) break;
-        const delivery = find(id);
+      const isOldestFirst = query.waitingAt !== null;
+      const positions = isOldestFirst ? timeline.oldestFirst(query.after) : timeline.newestFirst(query.after);
+      for (const { id, createdAt } of positions) {
+        if (found.length >= query.limit) break;
+        if (!isOldestFirst && createdAt < (query.createdAfter ?? 0)) break;
+        const delivery = unsettled.get(id) ?? (isOldestFirst ? undefined : settled.get(id));
         if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
       }
       return found;
     },
+    stats: async (owner, now) => counters.read(owner, now),
     async *unsettled() {
       yield* [...unsettled.values()];
     },
@@ -116,4 +133,8 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
     },
     onRemoteChange() {},
   };
+}
+
+function toCounted(delivery: Delivery): Counted {
+  return { owner: delivery.owner, status: delivery.status, dueAt: firstDueAt(delivery) };
 }

@@ -10,6 +10,8 @@ export interface Timeline {
   add(position: ListPosition): void;
   /** Iterates from the newest, or from the one before `after`, to the oldest. */
   newestFirst(after: ListPosition | null): Iterable<ListPosition>;
+  /** Iterates from the oldest, or from the one after `after`, to the newest. */
+  oldestFirst(after: ListPosition | null): Iterable<ListPosition>;
 }
 
 /** @param exists returns whether the store still has a delivery */
@@ -48,12 +50,18 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
       positions = positions.filter((each) => exists(each.id));
       compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * positions.length);
     },
+    // Neither copies the positions, which would be expensive. The caller must iterate without
+    // pauses: a change of the list meanwhile would disturb it.
     *newestFirst(after) {
-      // Not copied, which would be expensive. The caller must iterate without pauses: a change of
-      // the list meanwhile would disturb it.
       for (let i = (after === null ? positions.length : rank(after)) - 1; i >= 0; i--) {
         const position = positions[i];
         if (position) yield position;
+      }
+    },
+    *oldestFirst(after) {
+      for (let i = after === null ? 0 : rank(after); i < positions.length; i++) {
+        const position = positions[i];
+        if (position && (after === null || compare(position, after) > 0)) yield position;
       }
     },
   };

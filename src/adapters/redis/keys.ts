@@ -1,3 +1,5 @@
+import type { QueueStatus } from '../../core/delivery/delivery-stats.ts';
+
 /** Prefix of every key that Outtray writes to Redis, including those of BullMQ's queues. */
 export const PREFIX = 'outtray';
 
@@ -10,14 +12,22 @@ const key = (...parts: readonly string[]) => [PREFIX, ...parts].join(':');
  */
 export const KEYS = {
   /**
-   * Hash: revision, bytes, record, and the content if there is one. It expires when the delivery
-   * has been settled for RETAIN.
+   * Hash: revision, bytes, record, the content if there is one, and the revision that was counted as
+   * settled. It expires when the delivery has been settled for RETAIN.
    */
   delivery: (id: string) => key('store:delivery', id),
   /** Set: ids of unsettled deliveries. */
   unsettled: key('store:unsettled'),
   /** Hash: number of unsettled deliveries, and their bytes. */
   usage: key('store:usage'),
+  /** Sorted set: deliveries of a status in the queue, by owner and time. See waiting-set.ts. */
+  waiting: (status: QueueStatus) => key('stats:waiting', status),
+  /** Sorted set: the same for deliveries that are scheduled for a time after their creation. */
+  planned: (status: QueueStatus) => key('stats:planned', status),
+  /** Hash: how many deliveries of each owner settled in the hour that starts then (epoch ms). */
+  settledHour: (hour: number | '') => key('stats:settled', String(hour)),
+  /** Exists once deliveries of versions without these numbers are counted. */
+  areCounted: key('stats:complete'),
   /** Sorted set: members of all deliveries in byte order, see timeline-member.ts. */
   timeline: key('store:timeline'),
   /** Sorted set: timeline members of settled deliveries, by the time they expire. */

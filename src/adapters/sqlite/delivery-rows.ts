@@ -1,4 +1,4 @@
-import type { Delivery, DeliveryPatch } from '../../core/delivery/delivery.ts';
+import { type Delivery, type DeliveryPatch, firstDueAt } from '../../core/delivery/delivery.ts';
 import {
   decodeContent,
   decodeRecord,
@@ -6,6 +6,7 @@ import {
   encodeRecord,
 } from '../../core/delivery/delivery-codec.ts';
 import type { FixedColumns, MutableColumns, StoredDelivery } from './worker/deliveries.ts';
+import type { CountedTimes } from './worker/delivery-counts.ts';
 
 /**
  * Length to which a state is padded with blanks. A message to a few recipients needs no more, so its
@@ -22,14 +23,19 @@ export function decodeDelivery([record, state, content]: StoredDelivery): Delive
 export function toInsert(
   delivery: Delivery,
   fileNow: number,
-): [FixedColumns, MutableColumns, string, Uint8Array | null] {
+): [FixedColumns, MutableColumns, string, Uint8Array | null, CountedTimes] {
   const { id, owner, priority, createdAt, bytes, content } = delivery;
   return [
     { id, owner, priority, createdAt, bytes },
     toMutableColumns(delivery, fileNow, '{}'),
     encodeRecord(delivery),
     content && ownBytes(encodeContent(content)),
+    toCountedTimes(delivery),
   ];
+}
+
+export function toCountedTimes(delivery: Delivery): CountedTimes {
+  return { firstDueAt: firstDueAt(delivery), finishedAt: delivery.finishedAt };
 }
 
 /** Returns the columns that a change replaces. */

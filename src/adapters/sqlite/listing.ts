@@ -33,8 +33,12 @@ export function createListing(database: Database): Pick<DeliveryStore, 'list' | 
   };
 }
 
-/** Returns a position before the first delivery that can match. No id sorts before ''. */
-function startOf({ after, createdBefore }: DeliveryQuery): ListPosition {
+/**
+ * Returns a position before the first delivery that can match, in the order of the query. No id sorts
+ * before ''.
+ */
+function startOf({ after, createdAfter, createdBefore, waitingAt }: DeliveryQuery): ListPosition {
+  if (waitingAt !== null) return after ?? { createdAt: createdAfter ?? 0, id: '' };
   const before = { createdAt: createdBefore ?? Number.MAX_SAFE_INTEGER, id: '' };
   return after && after.createdAt < before.createdAt ? after : before;
 }

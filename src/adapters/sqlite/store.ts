@@ -1,7 +1,8 @@
+import { firstDueAt } from '../../core/delivery/delivery.ts';
 import { isQueueFull, type QueueLimits } from '../../core/delivery/queue-capacity.ts';
 import type { RecordStore } from '../../core/store-then-queue.ts';
 import type { Database } from './database.ts';
-import { decodeDelivery, toInsert, toMutableColumns } from './delivery-rows.ts';
+import { decodeDelivery, toCountedTimes, toInsert, toMutableColumns } from './delivery-rows.ts';
 import { createListing } from './listing.ts';
 import { createRecentDeliveries } from './recent-deliveries.ts';
 
@@ -27,11 +28,13 @@ export function createSqliteStore(database: Database, limits: QueueLimits): Reco
     update(from, to) {
       recent.remove(to.id);
       const columns = toMutableColumns(to, now());
-      return database.write(to.id, 'updateDelivery', to.id, from.revision, columns);
+      const before = { revision: from.revision, firstDueAt: firstDueAt(from) };
+      return database.write(to.id, 'updateDelivery', to.id, before, columns, toCountedTimes(to));
     },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
     ...createListing(database),
+    stats: (owner, wallNow) => database.read(null, 'deliveryStats', owner, wallNow),
     refusalCode() {
       if (state().failure !== null) return 'queue_unavailable';
       return isQueueFull(state().unsettled, limits) ? 'queue_full' : null;

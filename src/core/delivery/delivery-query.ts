@@ -1,14 +1,15 @@
 import { toMailboxKey } from '../message/address.ts';
-import type { Delivery, Status } from './delivery.ts';
+import { type Delivery, firstDueAt, isSettled, type Status } from './delivery.ts';
 
 /** Whether a delivery matches the filters of a query. Ignores `limit` and `after`. */
 export function matchesQuery(
   delivery: Delivery,
-  { owner, statuses, tag, recipient, createdAfter, createdBefore }: DeliveryQuery,
+  { owner, statuses, waitingAt, tag, recipient, createdAfter, createdBefore }: DeliveryQuery,
 ): boolean {
   return (
     (owner === null || delivery.owner === owner) &&
     (statuses === null || statuses.includes(delivery.status)) &&
+    (waitingAt === null || isWaiting(delivery, waitingAt)) &&
     (tag === null ||
       Object.entries(delivery.tags).some(([name, value]) => name === tag || `${name}:${value}` === tag)) &&
     (recipient === null || delivery.recipients.some(({ email }) => toMailboxKey(email) === recipient)) &&
@@ -17,10 +18,29 @@ export function matchesQuery(
   );
 }
 
+/**
+ * Whether a delivery waits to be sent: it is queued, sending or deferred, or was scheduled for a
+ * time that has passed.
+ *
+ * @param now epoch ms
+ */
+export function isWaiting(
+  delivery: Pick<Delivery, 'status' | 'createdAt' | 'scheduledAt'>,
+  now: number,
+): boolean {
+  if (delivery.status === 'scheduled') return firstDueAt(delivery) <= now;
+  return !isSettled(delivery.status);
+}
+
 /** Filters and page of a listing. A filter that is null matches any delivery. */
 export interface DeliveryQuery {
   readonly owner: string | null;
   readonly statuses: readonly Status[] | null;
+  /**
+   * Lists, oldest first, only deliveries that wait at this time, in epoch ms. Null: lists all, newest
+   * first.
+   */
+  readonly waitingAt: number | null;
   /** The name of a tag, or `name:value`. */
   readonly tag: string | null;
   /** One of its recipients, as {@link toMailboxKey} returns it. */

@@ -226,6 +226,11 @@ export function dueAfterMs(
   return Math.max(0, dueAt - now);
 }
 
+/** Returns when a delivery was due for the first time, or will be, in epoch ms. */
+export function firstDueAt({ createdAt, scheduledAt }: Pick<Delivery, 'createdAt' | 'scheduledAt'>): number {
+  return Math.max(createdAt, scheduledAt ?? 0);
+}
+
 /** Returns the recipients that the server has neither accepted nor refused permanently. */
 export function pendingOf({ recipients }: Delivery): string[] {
   return recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Content, Envelope } from '../message/message.ts';
-import type { Delivery, DeliveryError, SmtpReply } from './delivery.ts';
+import { type Delivery, type DeliveryError, firstDueAt, type SmtpReply } from './delivery.ts';
 
 /** What one attempt needs, as plain data that could cross a thread. */
 export interface Job {
@@ -23,8 +23,8 @@ export interface Job {
  * @param recipients of the envelope, those that RCPT TO is to name
  */
 export function toJob(delivery: Delivery, content: Content, recipients: readonly string[]): Job {
-  const { id, messageId, createdAt, scheduledAt, envelope } = delivery;
-  return { id, messageId, date: Math.max(createdAt, scheduledAt ?? 0), envelope, content, recipients };
+  const { id, messageId, envelope } = delivery;
+  return { id, messageId, date: firstDueAt(delivery), envelope, content, recipients };
 }
 
 /** Why an attempt failed, and what follows. */

@@ -1,5 +1,6 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import type { DeliveryQuery } from '../delivery/delivery-query.ts';
+import type { DeliveryStats } from '../delivery/delivery-stats.ts';
 
 /** What a change of a delivery does to its id in the queue. */
 export type QueueEffect =
@@ -53,10 +54,18 @@ export interface DeliveryStore {
    */
   update(from: Delivery, to: Delivery, effect?: QueueEffect | null): Promise<boolean>;
   /**
-   * Lists deliveries, newest first, by `createdAt` and then by `id`. The result omits their
-   * content: that of a whole page might not fit into memory.
+   * Lists deliveries by `createdAt` and then by `id`, newest first unless the query has `waitingAt`.
+   * The result omits their content: that of a whole page might not fit into memory.
    */
   list(query: DeliveryQuery): Promise<readonly Delivery[]>;
+  /**
+   * Counts the deliveries of an owner, or all of them. Exact after a restart or a crash: deliveries
+   * that were removed or dropped still count for the hour in which they settled.
+   *
+   * @param owner null: all owners
+   * @param now epoch ms by the wall clock
+   */
+  stats(owner: string | null, now: number): Promise<DeliveryStats>;
   /** Iterates over all unsettled deliveries. */
   unsettled(): AsyncIterable<Unsettled>;
   /**

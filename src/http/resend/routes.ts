@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 import { AppError } from '../../core/errors.ts';
-import type { Messages } from '../../core/messages.ts';
+import { ALL_MESSAGES, type Messages } from '../../core/messages.ts';
 import { sendInPieces } from '../json-pieces.ts';
 import { callerOf, messageIdOf } from '../request/request-context.ts';
 import { messageParams, reschedule } from '../schemas/message.ts';
@@ -182,11 +182,7 @@ export const resendRoutes: FastifyPluginAsyncZod<ResendOptions> = async (app, { 
     const { limit, after } = request.query;
     const found = await messages.list(
       {
-        statuses: null,
-        tag: null,
-        recipient: null,
-        createdAfter: null,
-        createdBefore: null,
+        ...ALL_MESSAGES,
         limit: limit + 1,
         after: after === undefined ? null : await positionOf(after, request),
       },

@@ -71,7 +71,7 @@ state.`,
         tags: ['messages'],
         summary: 'List messages',
         description:
-          'Newest first. A cursor stays valid while messages are added and removed: no message is listed twice or skipped.',
+          'Newest first, unless `order` is `oldest`. A cursor stays valid while messages are added and removed: no message is listed twice or skipped.',
         querystring: messageQuery,
         response: keyedResponses({ 200: success('A page of messages.', messageList) }, ['validation_failed']),
       },

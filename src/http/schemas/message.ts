@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
-import type { DeliveryQuery, ListPosition } from '../../core/delivery/delivery-query.ts';
+import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 import { ERROR_CODES } from '../../core/errors.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
 import { PRIORITIES } from '../../core/message/message.ts';
+import type { MessageQuery } from '../../core/messages.ts';
 import { DURABILITIES } from '../../core/ports/backend.ts';
 import { cursor, limit, nextCursor } from '../validation/pagination.ts';
 import { strictObject } from '../validation/validation.ts';
@@ -172,7 +173,7 @@ const statuses = z
   })
   .meta({ description: 'One status, or several separated by commas, such as `failed,uncertain`.' });
 
-/** Filters a list of messages; maps to {@link DeliveryQuery}. */
+/** Filters a list of messages; maps to {@link MessageQuery}. */
 export const messageQuery = strictObject({
   status: statuses.optional(),
   tag: portable(z.string().min(1)).optional().meta({
@@ -183,10 +184,20 @@ export const messageQuery = strictObject({
     .meta({ description: 'The address of a recipient in to, cc or bcc. Encode a + as %2B.' }),
   created_after: instant.optional().meta({ description: 'Only messages created at this time or later.' }),
   created_before: instant.optional().meta({ description: 'Only messages created before this time.' }),
+  key: portable(z.string().min(1)).optional().meta({
+    description:
+      'The name of the API key that sent the messages. Another key than the own one requires the scope `admin`.',
+  }),
+  order: z.enum(['newest', 'oldest']).optional().meta({
+    description:
+      '`newest`, the default: newest first. `oldest`: only messages that wait, oldest first. Those are queued, sending or deferred, or were scheduled for a time that has passed.',
+  }),
   limit,
   cursor: cursor(toPosition),
 }).transform(
-  (query): Omit<DeliveryQuery, 'owner'> => ({
+  (query): MessageQuery => ({
+    key: query.key ?? null,
+    order: query.order ?? 'newest',
     statuses: query.status ?? null,
     tag: query.tag ?? null,
     recipient: query.to === undefined ? null : toMailboxKey(query.to),

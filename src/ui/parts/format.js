@@ -23,6 +23,15 @@ export function count(count, one, many = `${one}s`) {
   return `${number(count)} ${count === 1 ? one : many}`;
 }
 
+/**
+ * As {@link shortTime}, with seconds.
+ *
+ * @param {string} time
+ */
+export function preciseTime(time) {
+  return shortTime(time, CLOCK);
+}
+
 /** @param {number | string} time */
 export function clock(time) {
   return CLOCK.format(new Date(time));
@@ -37,11 +46,12 @@ export function fullTime(time) {
  * Returns a time in the user's time zone, with the day unless it is today.
  *
  * @param {string} time
+ * @param {Intl.DateTimeFormat} [format]
  */
-export function shortTime(time) {
+export function shortTime(time, format = SHORT_CLOCK) {
   const date = new Date(time);
   const now = new Date();
-  const hour = SHORT_CLOCK.format(date);
+  const hour = format.format(date);
   if (date.toDateString() === now.toDateString()) return hour;
   return `${date.getFullYear() === now.getFullYear() ? DAY.format(date) : DAY_AND_YEAR.format(date)}, ${hour}`;
 }
@@ -67,9 +77,30 @@ export function duration(ms) {
     .join(' ');
 }
 
+/**
+ * Returns how long something took.
+ *
+ * @param {number} ms
+ */
+export function elapsed(ms) {
+  if (ms < 1000) return `${ms} ms`;
+  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms);
+}
+
 /** @param {number} value */
 export function bytes(value) {
   if (value < 1000) return `${value} bytes`;
   if (value < 1_000_000) return `${NUMBER.format(Math.round(value / 100) / 10)} kB`;
   return `${NUMBER.format(Math.round(value / 100_000) / 10)} MB`;
+}
+
+/**
+ * Returns a time for an input of type `datetime-local`.
+ *
+ * @param {string} time Empty or invalid: returns an empty text.
+ */
+export function localInput(time) {
+  const date = new Date(time);
+  if (Number.isNaN(date.getTime())) return '';
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }

@@ -1,16 +1,18 @@
 import type { Script } from '../connection/scripts.ts';
+import { COUNT_SETTLED } from './stats-scripts.ts';
 import { ID_OFFSET } from './timeline-member.ts';
 
 /**
  * Inserts a delivery, unless its id is known or a limit would be exceeded.
  *
- * KEYS: the delivery, the unsettled, the usage, the timeline.
- * ARGV: id, revision, bytes, record, content, timeline member, maximum messages and bytes.
+ * KEYS: the delivery, the unsettled, the usage, the timeline, the set of its status.
+ * ARGV: id, revision, bytes, record, content, timeline member, maximum messages and bytes, member of
+ * the set.
  * Returns `known`, `full` or `done`, then the number of unsettled messages and their bytes.
  */
 export const INSERT: Script = {
   name: 'outtrayInsert',
-  keys: 4,
+  keys: 5,
   continuesIf: "result[1] == 'done'",
   lua: `
     local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
@@ -20,6 +22,7 @@ export const INSERT: Script = {
     redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'bytes', ARGV[3], 'record', ARGV[4], 'content', ARGV[5])
     redis.call('SADD', KEYS[2], ARGV[1])
     redis.call('ZADD', KEYS[4], 0, ARGV[6])
+    redis.call('ZADD', KEYS[5], 0, ARGV[9])
     messages, bytes = messages + 1, bytes + ARGV[3]
     redis.call('HSET', KEYS[3], 'messages', messages, 'bytes', string.format('%.0f', bytes))
     return { 'done', messages, bytes }
@@ -29,22 +32,25 @@ export const INSERT: Script = {
 /**
  * Replaces the record of a delivery if its revision is still the expected one.
  *
- * KEYS: the delivery, the unsettled, the usage, the expiring, the pending pushes.
+ * KEYS: the delivery, the unsettled, the usage, the expiring, the pending pushes, the sets of its
+ * former and its new status, the counts of the hour.
  * ARGV: id, expected revision, new revision, new record, timeline member, pub/sub channel (empty:
- * publish nothing) and message, then the transition and its arguments:
+ * publish nothing) and message, members to move from and to the sets (empty: none), field to
+ * increment in the counts (empty: none), then the transition and its arguments:
  *   `open`: unsettled before and after;
- *   `settled`: 9: epoch ms at which it expires, 10: the same in ms from now, 11: 1 to delete the
+ *   `settled`: 12: epoch ms at which it expires, 13: the same in ms from now, 14: 1 to delete the
  *   content;
- *   `reopened`: 9 and 10: maximum messages and bytes. Fails if there is no capacity.
+ *   `reopened`: 12 and 13: maximum messages and bytes. Fails if there is no capacity.
  * Returns `changed` (another revision is stored), `full` or `done`, then the usage if it is `full`
  * or has changed.
  */
 export const UPDATE: Script = {
   name: 'outtrayUpdate',
-  keys: 5,
+  keys: 8,
   continuesIf: "result[1] == 'done'",
   lua: `
-    local id, member, transition = ARGV[1], ARGV[5], ARGV[8]
+    ${COUNT_SETTLED}
+    local id, member, transition = ARGV[1], ARGV[5], ARGV[11]
     local result = { 'done' }
     local function count(messages, bytes)
       result[2] = redis.call('HINCRBY', KEYS[3], 'messages', messages)
@@ -55,20 +61,27 @@ export const UPDATE: Script = {
     local bytes = stored[2]
     if transition == 'settled' then
       if redis.call('SREM', KEYS[2], id) == 1 then count(-1, -bytes) end
-      redis.call('ZADD', KEYS[4], ARGV[9], member)
+      redis.call('ZADD', KEYS[4], ARGV[12], member)
       redis.call('HDEL', KEYS[5], id)
-      if ARGV[11] == '1' then redis.call('HDEL', KEYS[1], 'content') end
-      redis.call('PEXPIRE', KEYS[1], ARGV[10])
+      if ARGV[14] == '1' then redis.call('HDEL', KEYS[1], 'content') end
+      redis.call('PEXPIRE', KEYS[1], ARGV[13])
     elseif transition == 'reopened' then
       local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
       local full = { 'full', tonumber(usage[1] or 0), tonumber(usage[2] or 0) }
-      if full[2] >= tonumber(ARGV[9]) or full[3] + bytes > tonumber(ARGV[10]) then return full end
+      if full[2] >= tonumber(ARGV[12]) or full[3] + bytes > tonumber(ARGV[13]) then return full end
       redis.call('SADD', KEYS[2], id)
       count(1, bytes)
       redis.call('ZREM', KEYS[4], member)
       redis.call('PERSIST', KEYS[1])
     end
-    redis.call('HSET', KEYS[1], 'revision', ARGV[3], 'record', ARGV[4])
+    if ARGV[8] ~= '' then redis.call('ZREM', KEYS[6], ARGV[8]) end
+    if ARGV[9] ~= '' then redis.call('ZADD', KEYS[7], 0, ARGV[9]) end
+    if ARGV[10] ~= '' then
+      countSettled(KEYS[8], ARGV[10])
+      redis.call('HSET', KEYS[1], 'revision', ARGV[3], 'record', ARGV[4], 'counted', ARGV[3])
+    else
+      redis.call('HSET', KEYS[1], 'revision', ARGV[3], 'record', ARGV[4])
+    end
     if ARGV[6] ~= '' then redis.call('PUBLISH', ARGV[6], ARGV[7]) end
     return result
   `,
@@ -89,6 +102,62 @@ export const READ_PAGE: Script = {
     for _, member in ipairs(redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'REV', 'LIMIT', 0, ARGV[4])) do
       found[#found + 1] = member
       found[#found + 1] = redis.call('HGET', ARGV[1] .. string.sub(member, ${ID_OFFSET + 1}), 'record')
+    end
+    return found
+  `,
+};
+
+/**
+ * Reads a page of the deliveries that wait, oldest first.
+ *
+ * KEYS: sets of deliveries in the queue, see waiting-set.ts; first those that are not planned.
+ * ARGV: prefix of delivery keys, number of sets that are not planned, owner (empty: all), timeline
+ * member after which the page begins (empty: at the start), time up to which planned ones are due,
+ * maximum number.
+ * Returns timeline member and record alternately.
+ */
+export const READ_WAITING: Script = {
+  name: 'outtrayWaiting',
+  keys: 8,
+  lua: `
+    local after, limit = ARGV[4], tonumber(ARGV[6])
+    local members = {}
+    local function read(set, owner, isPlanned)
+      local first, last = '(' .. owner .. ':' .. after, '(' .. owner .. ';'
+      if not isPlanned then
+        for _, member in ipairs(redis.call('ZRANGE', set, first, last, 'BYLEX', 'LIMIT', 0, limit)) do
+          members[#members + 1] = string.sub(member, #owner + 2)
+        end
+        return
+      end
+      last = '(' .. owner .. ':' .. ARGV[5] .. ';'
+      for _, member in ipairs(redis.call('ZRANGE', set, '[' .. owner .. ':', last, 'BYLEX')) do
+        local created = string.sub(member, #owner + #ARGV[5] + 3)
+        if created > after then members[#members + 1] = created end
+      end
+    end
+    for i = 1, #KEYS do
+      local isPlanned = i > tonumber(ARGV[2])
+      local owner = ARGV[3]
+      if owner ~= '' then
+        read(KEYS[i], owner, isPlanned)
+      else
+        local from = '-'
+        repeat
+          local member = redis.call('ZRANGE', KEYS[i], from, '+', 'BYLEX', 'LIMIT', 0, 1)[1]
+          if member then
+            owner = string.match(member, '^[^:]*')
+            read(KEYS[i], owner, isPlanned)
+            from = '[' .. owner .. ';'
+          end
+        until not member
+      end
+    end
+    table.sort(members)
+    local found = {}
+    for i = 1, math.min(#members, limit) do
+      found[#found + 1] = members[i]
+      found[#found + 1] = redis.call('HGET', ARGV[1] .. string.sub(members[i], ${ID_OFFSET + 1}), 'record')
     end
     return found
   `,

@@ -1,5 +1,6 @@
 import { type Delivery, isSettled } from '../../../core/delivery/delivery.ts';
 import { encodeContent, encodeRecord } from '../../../core/delivery/delivery-codec.ts';
+import { settlementOf } from '../../../core/delivery/delivery-stats.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
 import type { DeliveryChange, DeliveryStore } from '../../../core/ports/delivery-store.ts';
 import type { Connection } from '../connection/connection.ts';
@@ -9,8 +10,10 @@ import { toPendingPush } from '../pending-push.ts';
 import type { DeliverySteps, QueueSteps, Step } from '../steps.ts';
 import { decodeStored } from '../stored-delivery.ts';
 import { createListing } from './listing.ts';
+import { createStats } from './stats.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
 import { toTimelineMember } from './timeline-member.ts';
+import { toWaitingMember, type WaitingMember } from './waiting-set.ts';
 
 export interface RedisStoreOptions extends QueueLimits {
   readonly retainMs: number;
@@ -60,11 +63,16 @@ export function createRedisStore(
 
   function stepOf({ from, to, effect }: DeliveryChange): Step<boolean> {
     const { id } = to;
-    const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
+    const { keys: countKeys, values: counts } = countsOf(from, to);
+    const stored = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
+    const keys = [...stored, ...countKeys];
     const isNews = isSettled(to.status) || to.status === 'deferred';
     const values = [id, from.revision, to.revision, encodeRecord(to), toTimelineMember(to)];
     const message = [isNews ? pubSub.channels.changed : '', pubSub.encode(id)];
-    const update = { script: UPDATE, args: [...keys, ...values, ...message, ...transitionOf(from, to)] };
+    const update = {
+      script: UPDATE,
+      args: [...keys, ...values, ...message, ...counts, ...transitionOf(from, to)],
+    };
     const isReopened = isSettled(from.status) && !isSettled(to.status);
     const queueEffect = effect ?? (isReopened ? ({ kind: 'push', afterMs: 0 } as const) : null);
     const queueStep = queueEffect && queue.stepFor(from, to, queueEffect);
@@ -81,17 +89,19 @@ export function createRedisStore(
   connection.onHeartbeat((usage) => setUsage(usage as readonly unknown[]));
   return {
     ...createListing(connection),
+    ...createStats(connection),
     get,
     getTaken: async (id) => queue.readTaken(id) ?? get(id),
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
     async insert(delivery) {
       const { id, revision, content } = delivery;
-      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline];
+      const waiting = toWaitingMember(delivery) ?? NOT_WAITING;
+      const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.timeline, waiting.key];
       const encodedContent = content === null ? '' : Buffer.from(encodeContent(content));
       const values = [id, revision, delivery.bytes, encodeRecord(delivery), encodedContent];
       const member = toTimelineMember(delivery);
-      const args = [...keys, ...values, member, maxMessages, maxBytes];
+      const args = [...keys, ...values, member, maxMessages, maxBytes, waiting.member];
       const push = queue.stepForNew(id, toPendingPush(delivery, clock.now()));
       const [[result, ...pushed] = []] = await connection.runAtomically([
         { script: INSERT, args },
@@ -117,5 +127,22 @@ export function createRedisStore(
     onRemoteChange(listener) {
       pubSub.onMessage('changed', listener);
     },
+  };
+}
+
+/** Place of a settled delivery: no member is added or removed. */
+const NOT_WAITING: WaitingMember = { key: KEYS.waiting('queued'), member: '' };
+
+/** Returns the keys and the arguments by which {@link UPDATE} counts a change. */
+function countsOf(from: Delivery, to: Delivery): { readonly keys: string[]; readonly values: string[] } {
+  const [before, after] = [toWaitingMember(from) ?? NOT_WAITING, toWaitingMember(to) ?? NOT_WAITING];
+  const isSamePlace = before.key === after.key && before.member === after.member;
+  const settlement = isSettled(from.status) ? null : settlementOf(to);
+  return {
+    keys: [before.key, after.key, KEYS.settledHour(settlement?.hour ?? '')],
+    values: [
+      ...(isSamePlace ? ['', ''] : [before.member, after.member]),
+      settlement ? `${settlement.result}:${settlement.owner}` : '',
+    ],
   };
 }

@@ -32,6 +32,7 @@ export function toTimelineRange({
   ];
 }
 
-function encodeTime(epochMs: number): string {
+/** Encodes epoch ms so that text sorts as numbers do. */
+export function encodeTime(epochMs: number): string {
   return String(epochMs).padStart(TIME_DIGITS, '0');
 }

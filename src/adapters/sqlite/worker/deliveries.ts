@@ -5,6 +5,7 @@ import {
   type QueueLimits,
   type QueueUsage,
 } from '../../../core/delivery/queue-capacity.ts';
+import { type CountedTimes, createDeliveryCounts, readOpenRows } from './delivery-counts.ts';
 import type { OnRollback } from './transactions.ts';
 
 /** A delivery as it is stored, see delivery-rows.ts: record, state and content. */
@@ -30,6 +31,7 @@ export interface MutableColumns {
 
 interface Head {
   readonly place: number;
+  readonly owner: string;
   readonly revision: number;
   readonly status: Status;
   readonly bytes: number;
@@ -61,8 +63,8 @@ const WITHOUT_CONTENT = statusWhere((status) => isSettled(status) && !isRetryabl
  * in memory.
  *
  * A change writes only the row of `deliveries`. What else follows from a delivery that settles is
- * done for many of them at once, a moment later: its content is removed, and its row moves from
- * one index to the other. After a crash it is done at the next start.
+ * done for many of them at once, a moment later: its content is removed, its row moves from one
+ * index to the other, and it is added to the counts of its hour. After a crash it is done at the next start.
  *
  * @param now epoch ms by the clock of the file
  */
@@ -79,7 +81,7 @@ export function createDeliveries(
   `);
   find.setReturnArrays(true);
   const findHead = db.prepare(
-    `SELECT place, revision, status, bytes, leaves_at FROM deliveries WHERE ${isStored}`,
+    `SELECT place, owner, revision, status, bytes, leaves_at FROM deliveries WHERE ${isStored}`,
   );
   const insert = db.prepare(
     `INSERT OR REPLACE INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, due_at, state)
@@ -97,12 +99,17 @@ export function createDeliveries(
   const dropContent = db.prepare(
     `DELETE FROM contents WHERE place IN (SELECT place FROM deliveries WHERE place = ? AND ${WITHOUT_CONTENT})`,
   );
-  const untidy: Untidy[] = readUntidy(db).map((place) => ({ place, leavesAt: now() + retainMs }));
-  let unsettled = readUsage(db);
+  const open = readOpenRows(db);
+  const counts = createDeliveryCounts(db, open);
+  const untidy: Untidy[] = open
+    .filter(({ status }) => isSettled(status))
+    .map(({ place }) => ({ place, leavesAt: now() + retainMs }));
+  let unsettled: QueueUsage = { messages: 0, bytes: 0 };
+  for (const { status, bytes } of open) if (!isSettled(status)) unsettled = add(unsettled, 1, bytes);
 
   function count(bytes: number, sign: 1 | -1, onRollback: OnRollback) {
     const before = unsettled;
-    unsettled = { messages: unsettled.messages + sign, bytes: unsettled.bytes + sign * bytes };
+    unsettled = add(unsettled, sign, sign * bytes);
     onRollback(() => {
       unsettled = before;
     });
@@ -120,6 +127,7 @@ export function createDeliveries(
     onRollback(() => untidy.push(...rows));
     for (const { place, leavesAt } of rows)
       if (expire.run(leavesAt, place).changes > 0) dropContent.run(place);
+    counts.store(onRollback);
   }
 
   const findDelivery = (id: string) => (find.get(id, now()) as unknown as StoredDelivery | undefined) ?? null;
@@ -127,7 +135,7 @@ export function createDeliveries(
   return {
     unsettled: () => unsettled,
     untidy: () => untidy.length,
-    reads: { findDelivery },
+    reads: { findDelivery, deliveryStats: counts.stats },
     writes: {
       /** Returns the stored delivery if the id is known already, else null. */
       insertDelivery(
@@ -136,6 +144,7 @@ export function createDeliveries(
         { revision, status, account, dueAt, state }: MutableColumns,
         record: string,
         content: Uint8Array | null,
+        { firstDueAt, finishedAt }: CountedTimes,
       ): StoredDelivery | null {
         const known = findDelivery(id);
         if (known) return known;
@@ -145,25 +154,31 @@ export function createDeliveries(
         insertRecord.run(lastInsertRowid, record);
         if (content) insertContent.run(lastInsertRowid, content);
         count(bytes, 1, onRollback);
+        counts.change(null, { owner, status, dueAt: firstDueAt }, finishedAt, onRollback);
         return null;
       },
       /** Returns false, and changes nothing, if the delivery is gone or has another revision. */
       updateDelivery(
         onRollback: OnRollback,
         id: string,
-        fromRevision: number,
+        from: { readonly revision: number; readonly firstDueAt: number },
         { revision, status, account, dueAt, state }: MutableColumns,
+        { firstDueAt, finishedAt }: CountedTimes,
       ): boolean {
         const head = findHead.get(id, now()) as Head | undefined;
-        if (head?.revision !== fromRevision) return false;
-        const { place, bytes, leaves_at } = head;
+        if (head?.revision !== from.revision) return false;
+        const { place, owner, bytes, leaves_at } = head;
         const wasSettled = isSettled(head.status);
         const settles = isSettled(status);
         if (wasSettled && !settles) checkQueueCapacity(unsettled, limits, bytes);
+        // What has settled is counted in the file before its row says otherwise.
+        if (wasSettled && leaves_at === null) tidy(onRollback);
         update.run(revision, status, account, dueAt, state, place);
-        if (leaves_at !== null) revive.run(place);
+        if (wasSettled) revive.run(place);
         if (settles) settle(place, onRollback);
         if (wasSettled !== settles) count(bytes, settles ? -1 : 1, onRollback);
+        const before = { owner, status: head.status, dueAt: from.firstDueAt };
+        counts.change(before, { owner, status, dueAt: firstDueAt }, finishedAt, onRollback);
         return true;
       },
       tidySettled: tidy,
@@ -171,18 +186,6 @@ export function createDeliveries(
   };
 }
 
-/** Returns the places of settled deliveries that are not tidied. */
-function readUntidy(db: DatabaseSync): number[] {
-  const rows = db.prepare(`SELECT place FROM deliveries WHERE leaves_at IS NULL AND ${SETTLED}`).all();
-  return rows.map(({ place }) => Number(place));
-}
-
-function readUsage(db: DatabaseSync): QueueUsage {
-  const usage = db
-    .prepare(
-      `SELECT count(*) AS messages, coalesce(sum(bytes), 0) AS bytes FROM deliveries
-       WHERE leaves_at IS NULL AND ${UNSETTLED}`,
-    )
-    .get();
-  return { ...usage } as unknown as QueueUsage;
+function add({ messages, bytes }: QueueUsage, addedMessages: number, addedBytes: number): QueueUsage {
+  return { messages: messages + addedMessages, bytes: bytes + addedBytes };
 }

@@ -67,6 +67,18 @@ export function createListing(db: DatabaseSync, now: () => number) {
       AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
     ORDER BY page.created_at DESC, page.id DESC
   `);
+  const waitingPage = db.prepare(`
+    WITH page AS (
+      SELECT place, created_at, id, owner, status, state FROM deliveries
+      WHERE leaves_at IS NULL AND ${UNSETTLED} AND created_at < :createdBefore
+        AND created_at >= :createdAt AND (created_at, id) > (:createdAt, :id)
+      ORDER BY created_at, id LIMIT ${PAGE_SIZE}
+    )
+    SELECT created_at, id, state, CASE
+      WHEN coalesce(owner = :owner, 1) AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+      THEN (SELECT record FROM records WHERE records.place = page.place)
+    END AS record FROM page
+  `);
   const unsettledPage = db.prepare(`
     SELECT place, created_at, id, account, status, json_extract(latest, '$.error') AS error,
       json_extract(latest, '$.scheduledAt') AS scheduled_at, json_extract(latest, '$.expiresAt') AS expires_at
@@ -89,13 +101,15 @@ export function createListing(db: DatabaseSync, now: () => number) {
   return {
     reads: {
       listPage(query: DeliveryQuery, { createdAt, id }: ListPosition): ListPage {
-        const { owner, statuses, createdAfter } = query;
-        const filter = {
-          owner,
-          statuses: statuses && JSON.stringify(statuses),
-          createdAfter: createdAfter ?? 0,
-        };
-        const rows = page.all({ ...filter, createdAt, id, now: now() }) as unknown as ListRow[];
+        const { owner, createdAfter, createdBefore } = query;
+        const statuses = query.statuses && JSON.stringify(query.statuses);
+        const filter = { owner, statuses, createdAt, id };
+        const rows = (query.waitingAt === null
+          ? page.all({ ...filter, createdAfter: createdAfter ?? 0, now: now() })
+          : waitingPage.all({
+              ...filter,
+              createdBefore: createdBefore ?? Number.MAX_SAFE_INTEGER,
+            })) as unknown as ListRow[];
         const found = rows.flatMap(({ record, state }) => {
           if (record === null) return [];
           const delivery = { ...JSON.parse(record), ...JSON.parse(state) };

@@ -1,0 +1,61 @@
+import { html, nothing } from '../lit-html/lit-html.js';
+import { count, elapsed } from './format.js';
+import { explain, replyOf } from './problem.js';
+import { isWaiting, STATUSES } from './status.js';
+import { preciseTimeOf, timeAndDistance, timeOf } from './time.js';
+
+/** @import { Attempt, Message } from '../../client/schema.ts' */
+
+/**
+ * Everything that happened to a message, oldest first.
+ *
+ * @param {Message} message
+ */
+export function renderTimeline(message) {
+  const { created_at: created, scheduled_at: scheduled, finished_at: finished, attempts, status } = message;
+  const next = isWaiting(status) && status !== 'sending' ? (message.next_attempt_at ?? null) : null;
+  return html`
+    <ol class="timeline">
+      <li class="calm">
+        <p>${preciseTimeOf(created)} <strong>Accepted</strong>${message.key ? ` from the key ${message.key}` : ''}</p>
+        ${scheduled ? html`<p class="hint">To be sent at ${timeOf(scheduled)}</p>` : nothing}
+      </li>
+      ${attempts.map((attempt) => renderAttempt(attempt, message.account))}
+      ${
+        next
+          ? html`<li class="wait"><p>${timeAndDistance(next)} <strong>Next attempt</strong></p></li>`
+          : nothing
+      }
+      ${
+        finished
+          ? html`
+              <li class=${STATUSES[status].tone}>
+                <p>
+                  ${preciseTimeOf(finished)} <strong>${STATUSES[status].label}</strong>
+                  <span class="hint">
+                    ${elapsed(Date.parse(finished) - Date.parse(created))} after it was accepted${attempts.length > 1 ? `, in ${count(attempts.length, 'attempt')}` : ''}
+                  </span>
+                </p>
+              </li>
+            `
+          : nothing
+      }
+    </ol>
+  `;
+}
+
+/**
+ * @param {Attempt} attempt
+ * @param {string} usual The account of the message. Another one is named.
+ */
+function renderAttempt({ number, started_at: started, ended_at: ended, account, smtp, error }, usual) {
+  const tone = ended === null ? 'wait' : error === null ? 'good' : 'bad';
+  const took = ended === null ? 'running' : `took ${elapsed(Date.parse(ended) - Date.parse(started))}`;
+  const through = account === usual ? '' : `, through ${account}`;
+  return html`
+    <li class=${tone}>
+      <p>${preciseTimeOf(started)} <strong>Attempt ${number}</strong> <span class="hint">${took}${through}</span></p>
+      ${error === null ? replyOf(smtp) : explain({ ...error, smtp: error.smtp ?? smtp })}
+    </li>
+  `;
+}

@@ -1,0 +1,299 @@
+import { ApiError } from '../api.js';
+import { describeFailure } from '../app.js';
+import { html, nothing } from '../lit-html/lit-html.js';
+import { createContent } from '../parts/content.js';
+import { bytes, count, localInput } from '../parts/format.js';
+import { explain, replyOf, summarize } from '../parts/problem.js';
+import { isWaiting, STATUSES, statusLabel } from '../parts/status.js';
+import { timeAndDistance, timeOf } from '../parts/time.js';
+import { renderTimeline } from '../parts/timeline.js';
+import { linkTo } from '../router.js';
+
+/** @import { Address, Message, Recipient } from '../../client/schema.ts' */
+/** @import { App, Screen } from '../app.js' */
+/** @import { Question } from '../parts/confirmation.js' */
+
+const EVERY_S = 2;
+
+/**
+ * One message: its state in words, what can be done, what happened, and its content.
+ *
+ * @param {App} app
+ * @param {string} id
+ * @returns {Screen}
+ */
+export function openMessage(app, id) {
+  const path = `messages/${encodeURIComponent(id)}`;
+  /** @type {Message | null} */
+  let message = null;
+  /** @type {ApiError | null} */
+  let missing = null;
+  const content = createContent(app, path);
+
+  const polling = app.poll(
+    async (signal) => {
+      try {
+        /** @type {Message} */
+        const next = await app.api.get(path, { signal });
+        if (message !== null && message.status !== next.status)
+          app.announce(`${STATUSES[next.status].label}: ${STATUSES[next.status].meaning}`);
+        message = next;
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status !== 404) throw error;
+        missing = error;
+        polling.stop();
+      }
+      app.update();
+    },
+    { everyS: EVERY_S },
+  );
+
+  /**
+   * Asks, changes the message, and says what came of it.
+   *
+   * @param {Question} question
+   * @param {(answer: FormData) => Promise<unknown>} change
+   * @param {string} done
+   */
+  async function act(question, change, done) {
+    const answer = await app.confirm(question);
+    if (answer === null) return;
+    try {
+      await change(answer);
+      app.announce(done);
+    } catch (error) {
+      app.announce(describeFailure(error));
+    }
+    polling.now();
+  }
+
+  const actions = {
+    cancel: () =>
+      act(
+        {
+          title: 'Cancel this message?',
+          text: html`<p>It is not sent, and cannot be queued again.</p>`,
+          action: 'Cancel the message',
+          danger: true,
+        },
+        () => app.api.request('POST', `${path}/cancel`),
+        'The message is canceled.',
+      ),
+    retry: () =>
+      act(
+        {
+          title: 'Send this message again?',
+          text:
+            message?.status === 'uncertain'
+              ? html`<p>
+                  Gmail may already have accepted it. The recipients can then get a second copy with the same
+                  Message-ID.
+                </p>`
+              : html`<p>It is queued with the same Message-ID.</p>`,
+          action: 'Send again',
+          danger: message?.status === 'uncertain',
+        },
+        () => app.api.request('POST', `${path}/retry`),
+        'The message is queued again.',
+      ),
+    reschedule: () =>
+      act(
+        {
+          title: 'Send at another time?',
+          text: html`
+            <label for="scheduled_at">Time, in the time zone of this browser</label>
+            <input
+              id="scheduled_at"
+              name="scheduled_at"
+              type="datetime-local"
+              required
+              .value=${localInput(message?.scheduled_at ?? '')}
+            />
+            <p class="hint">A time in the past means now.</p>
+          `,
+          action: 'Reschedule',
+        },
+        (answer) => {
+          const time = new Date(String(answer.get('scheduled_at'))).toISOString();
+          return app.api.request('PATCH', path, { body: { scheduled_at: time } });
+        },
+        'The message has a new time.',
+      ),
+  };
+
+  return {
+    get title() {
+      return message?.subject || 'Message';
+    },
+    render() {
+      const back = html`<p class="back"><a href=${linkTo(['messages'])}>Messages</a></p>`;
+      if (missing !== null) return html`${back}${renderMissing(missing)}`;
+      if (message === null) return html`${back}<p class="loading" aria-busy="true">Loading…</p>`;
+      return html`${back}${renderMessage(app, message, actions)}${content.render()}`;
+    },
+  };
+}
+
+/** @param {ApiError} error */
+function renderMissing({ problem }) {
+  const { code = 'message_not_found', detail = null, hint = null } = problem;
+  return html`
+    <h1>Message not found</h1>
+    ${explain({ code, detail: detail === 'Message not found' ? null : detail, hint })}
+  `;
+}
+
+/**
+ * @param {App} app
+ * @param {Message} message
+ * @param {Record<'cancel' | 'retry' | 'reschedule', () => void>} actions
+ */
+function renderMessage(app, message, actions) {
+  const { status, subject, error, warnings, next_attempt_at: next, scheduled_at: scheduled } = message;
+  const canChange = app.can('send');
+  const canCancel = canChange && isWaiting(status) && status !== 'sending';
+  const canRetry = canChange && ['failed', 'expired', 'uncertain'].includes(status);
+  return html`
+    <header class="message-head">
+      <h1>${subject || 'Without a subject'}</h1>
+      <p class="state">
+        ${statusLabel(status)} ${STATUSES[status].meaning}
+        ${status === 'scheduled' && scheduled ? html`It is sent at ${timeAndDistance(scheduled)}.` : nothing}
+        ${status === 'deferred' && next ? html`The next attempt is at ${timeAndDistance(next)}.` : nothing}
+      </p>
+      ${
+        canCancel || canRetry
+          ? html`
+              <div class="actions">
+                ${canRetry ? html`<button type="button" class="primary" @click=${actions.retry}>Send again…</button>` : nothing}
+                ${canCancel && status === 'scheduled' ? html`<button type="button" @click=${actions.reschedule}>Reschedule…</button>` : nothing}
+                ${canCancel ? html`<button type="button" @click=${actions.cancel}>Cancel…</button>` : nothing}
+              </div>
+            `
+          : nothing
+      }
+    </header>
+    ${
+      error === null
+        ? nothing
+        : html`
+            <section class="card" aria-labelledby="why">
+              <h2 id="why">${isWaiting(status) ? 'Why it waits' : 'What went wrong'}</h2>
+              ${explain({ ...error, title: summarize(message), detail: status === 'partially_sent' ? null : error.detail })}
+            </section>
+          `
+    }
+    ${
+      warnings.length === 0
+        ? nothing
+        : html`
+            <section class="card" aria-labelledby="warnings">
+              <h2 id="warnings">Changes that Outtray made</h2>
+              <ul>
+                ${warnings.map(({ detail }) => html`<li>${detail}</li>`)}
+              </ul>
+            </section>
+          `
+    }
+    <div class="columns">
+      <section aria-labelledby="timeline">
+        <h2 id="timeline">What happened</h2>
+        ${renderTimeline(message)}
+      </section>
+      <section aria-labelledby="details">
+        <h2 id="details">Details</h2>
+        ${renderDetails(message)}
+      </section>
+    </div>
+    ${renderRecipients(message)}
+  `;
+}
+
+const RECIPIENT_STATES = {
+  pending: ['wait', 'Pending'],
+  accepted: ['good', 'Accepted'],
+  rejected: ['bad', 'Refused'],
+  suppressed: ['calm', 'Suppressed: not attempted'],
+};
+
+/** @param {Message} message */
+function renderRecipients({ recipients, to, cc }) {
+  /** @param {Recipient} recipient */
+  const roleOf = ({ email }) => (hasAddress(to, email) ? 'To' : hasAddress(cc, email) ? 'Cc' : 'Bcc');
+  return html`
+    <section aria-labelledby="recipients">
+      <h2 id="recipients">${count(recipients.length, 'recipient')}</h2>
+      <ul class="recipients">
+        ${recipients.map((recipient) => {
+          const [tone, label] = RECIPIENT_STATES[recipient.status];
+          return html`
+            <li>
+              <span class="hint">${roleOf(recipient)}</span> <strong>${recipient.email}</strong>
+              <span class="status ${tone}">${label}</span> ${replyOf(recipient.smtp)}
+            </li>
+          `;
+        })}
+      </ul>
+    </section>
+  `;
+}
+
+/**
+ * @param {readonly Address[]} list
+ * @param {string} email
+ */
+function hasAddress(list, email) {
+  return list.some((address) => address.email.toLowerCase() === email.toLowerCase());
+}
+
+/** @param {Message} message */
+function renderDetails(message) {
+  const { attachments, tags, metadata } = message;
+  /** @type {[string, unknown][]} */
+  const rows = [
+    ['From', nameAndEmail(message.from)],
+    ['To', message.to.map(nameAndEmail).join(', ')],
+    ['Cc', message.cc.map(nameAndEmail).join(', ')],
+    ['Bcc', message.bcc.map(nameAndEmail).join(', ')],
+    ['Reply to', message.reply_to.map(nameAndEmail).join(', ')],
+    ['Account', message.account],
+    ['Key', message.key],
+    ['Template', message.template],
+    ['Priority', message.priority === 'normal' ? '' : message.priority],
+    ['Scheduled for', message.scheduled_at && timeOf(message.scheduled_at)],
+    ['Expires at', message.expires_at && timeOf(message.expires_at)],
+    ['Attachments', attachments.map(({ filename, size }) => `${filename} (${bytes(size)})`).join(', ')],
+    ['Tags', pairs(tags)],
+    ['Metadata', pairs(metadata)],
+    ['Id', html`<code>${message.id}</code>`],
+    ['Message-ID', html`<code>${message.message_id}</code>`],
+    [
+      'Possible duplicate',
+      message.possible_duplicate ? 'Yes: an attempt without a reply was followed by another.' : '',
+    ],
+    ['Test', message.test ? 'Yes: it goes to the built-in simulator, never to Gmail.' : ''],
+    [
+      'Stored in',
+      message.durability === 'memory' ? 'memory: lost if the service restarts' : message.durability,
+    ],
+  ];
+  return html`
+    <dl class="details">
+      ${rows
+        .filter(([, value]) => value)
+        .map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
+    </dl>
+  `;
+}
+
+/** @param {Address} address */
+function nameAndEmail({ name, email }) {
+  return name ? `${name} <${email}>` : email;
+}
+
+/** @param {Record<string, string>} labels */
+function pairs(labels) {
+  const entries = Object.entries(labels);
+  if (entries.length === 0) return null;
+  return entries.map(([name, value]) => html`<span class="tag">${name}:${value}</span> `);
+}

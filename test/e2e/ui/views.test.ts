@@ -1,0 +1,290 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { hasChromium, launchChromium } from '../../helpers/browser.ts';
+import { API_KEY, type ServiceUnderTest, startService } from '../../helpers/service.ts';
+import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
+import { expectAccessible, openUi, SCHEMES } from '../../helpers/ui.ts';
+
+/** Breaks out of html, attributes, urls and scripts where it is not escaped. */
+const HOSTILE = `"><img src=//evil.test/x onerror=alert(1)><script>alert(2)</script>{{7*7}}'\u202e`;
+const TOMORROW = () => new Date(Date.now() + 86_400_000).toISOString();
+
+describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { timeout: 90_000 }, () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await launchChromium();
+  }, 60_000);
+  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
+  afterAll(() => browser?.close());
+
+  /** Starts a service against a simulator. Messages that fail temporarily wait for minutes. */
+  async function startAll(env: Record<string, string> = {}) {
+    const gmail = await startSimulator();
+    const { user, password, url, ca } = gmail;
+    const account = { GMAIL_USER: user, GMAIL_APP_PASSWORD: password };
+    const service = await startService({ smtp: url, ca, env: { ...account, ...env }, backoffScale: 1 });
+    const close = async () => {
+      await service.close();
+      await gmail[Symbol.asyncDispose]();
+    };
+    return { gmail, service, [Symbol.asyncDispose]: close };
+  }
+
+  test('the overview names what waits, the oldest and why, and how to fix a paused account', async () => {
+    await using all = await startAll({ GMAIL_APP_PASSWORD: 'wrongwrongwrongw' });
+    await all.service.send({ to: 'ada@simulator.test', subject: 'Stuck', text: 'x' });
+    await untilPaused(all.service);
+    const { page, complaints, foreign } = await openUi(browser, all.service.url);
+    await page.getByRole('heading', { name: '1 message waits' }).waitFor();
+    const account = page.locator('.account');
+    expect(await account.textContent()).toMatch(/Paused[\s\S]*535 5\.7\.8[\s\S]*How to fix it/);
+    expect(await account.getByRole('link', { name: 'About bad_credentials' }).getAttribute('href')).toBe(
+      'problems/bad_credentials',
+    );
+    await account.getByRole('button', { name: 'Try now' }).click();
+    await page.locator('.announcement', { hasText: /Still paused|minute|login/i }).waitFor();
+    await page.getByRole('link', { name: 'Stuck' }).click();
+    await page.getByRole('heading', { name: 'Stuck' }).waitFor();
+    expect(complaints.filter((text) => !/429|503/.test(text))).toEqual([]);
+    expect(foreign).toEqual([]);
+  });
+
+  test('messages are found by recipient, status, tag and key, and paged', async () => {
+    await using all = await startAll();
+    for (let i = 0; i < 30; i += 1)
+      await all.service.send({
+        to: `user${i}@simulator.test`,
+        subject: `Mail ${i}`,
+        text: 'x',
+        tags: { n: i },
+      });
+    await all.service.send({ to: 'no-such-user@simulator.test', subject: 'Lost', text: 'x' }, { wait: 20 });
+    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const rows = page.locator('.messages li');
+    await rows.nth(24).waitFor();
+    await page.getByRole('link', { name: 'Older' }).click();
+    await page.getByText('Mail 0', { exact: true }).waitFor();
+    expect(await rows.count()).toBe(6);
+    await page.getByRole('link', { name: 'Newest' }).click();
+    await page.getByText('Lost', { exact: true }).waitFor();
+    for (const [label, value, found] of [
+      ['Recipient', 'user7@simulator.test', 'Mail 7'],
+      ['Tag', 'n:9', 'Mail 9'],
+    ] as const) {
+      await page.getByLabel(label).fill(value);
+      await page.getByLabel(label).press('Enter');
+      await expect.poll(() => rows.allTextContents()).toEqual([expect.stringContaining(found)]);
+      await page.getByRole('link', { name: 'Clear' }).click();
+      await rows.nth(24).waitFor();
+    }
+    await page.getByLabel('Status').selectOption('Failed');
+    await page.getByText('Lost', { exact: true }).waitFor();
+    expect(await rows.count()).toBe(1);
+    await page.getByLabel('Recipient').fill('not an address');
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByRole('alert').getByText('How to fix it').waitFor();
+    await page.getByLabel('Recipient').fill('absent@simulator.test');
+    await page.getByRole('button', { name: 'Search' }).click();
+    await page.getByText('No message matches.').waitFor();
+  });
+
+  test('the list and a message change without a reload', async () => {
+    await using all = await startAll();
+    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    await page.getByText('No messages yet.').waitFor();
+    const { body } = await all.service.send({ to: 'slow+6s@simulator.test', subject: 'Live', text: 'x' });
+    await page.getByRole('link', { name: 'Live' }).click();
+    await page.locator('.state', { hasText: 'Sending' }).waitFor();
+    await page.locator('.state', { hasText: 'Sent' }).waitFor();
+    expect(await page.locator('.timeline').textContent()).toMatch(
+      /Accepted[\s\S]*Attempt 1[\s\S]*250 2\.0\.0[\s\S]*Sent/,
+    );
+    expect(page.url()).toContain(body.id);
+  });
+
+  test('a message is rescheduled, canceled and retried, each after a confirmation', async () => {
+    await using all = await startAll();
+    const later = await all.service.send({
+      ...{ to: 'ada@simulator.test', subject: 'Later', text: 'x' },
+      scheduled_at: TOMORROW(),
+    });
+    const lost = await all.service.send(
+      { to: 'no-such-user@simulator.test', subject: 'Lost', text: 'x' },
+      { wait: 20 },
+    );
+    const { page, complaints } = await openUi(browser, all.service.url, {
+      at: `#/messages/${later.body.id}`,
+    });
+    await page.getByRole('button', { name: 'Reschedule…' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Time').fill('2027-05-06T07:08');
+    await dialog.getByRole('button', { name: 'Reschedule' }).click();
+    await page.getByText('The message has a new time.').waitFor();
+    expect((await all.service.get(later.body.id)).scheduled_at).toMatch(/^2027-05-06T/);
+
+    await page.getByRole('button', { name: 'Cancel…' }).click();
+    await dialog.getByRole('button', { name: 'Back' }).click();
+    await page.getByRole('button', { name: 'Cancel…' }).click();
+    await page.keyboard.press('Escape');
+    expect((await all.service.get(later.body.id)).status).toBe('scheduled');
+    await page.getByRole('button', { name: 'Cancel…' }).click();
+    await dialog.getByRole('button', { name: 'Cancel the message' }).click();
+    await page.locator('.state', { hasText: 'Canceled' }).waitFor();
+
+    const failed = lost.body.message?.id ?? lost.body.id;
+    await page.evaluate(`location.hash = '#/messages/${failed}'`);
+    await page.getByRole('button', { name: 'Send again…' }).click();
+    await dialog.getByRole('button', { name: 'Send again' }).click();
+    await page.getByText('The message is queued again.').waitFor();
+    await page.getByText('Attempt 2').waitFor();
+    expect(complaints).toEqual([]);
+  });
+
+  test('a test message is sent and followed', async () => {
+    await using all = await startAll();
+    const { page } = await openUi(browser, all.service.url, { key: API_KEY, at: '#/send' });
+    await page.getByLabel('To').fill('ada@simulator.test');
+    await page.getByRole('button', { name: 'Send', exact: true }).click();
+    await page.locator('.state', { hasText: 'Sent' }).waitFor();
+    expect(all.gmail.messages).toHaveLength(1);
+    await page.getByRole('link', { name: 'All about this message' }).click();
+    await page.getByRole('heading', { name: 'Test message from Outtray' }).waitFor();
+  });
+
+  test('hostile text in every field is shown as text', async () => {
+    await using all = await startAll({ FROM_POLICY: 'rewrite' });
+    const labels = { [HOSTILE]: HOSTILE };
+    const { body } = await all.service.send({
+      from: { email: 'other@acme.com', name: HOSTILE },
+      to: { email: 'no-such-user@simulator.test', name: HOSTILE },
+      subject: HOSTILE,
+      html: HOSTILE,
+      text: HOSTILE,
+      tags: labels,
+      metadata: labels,
+      attachments: [{ filename: '<img src=x onerror=alert(3)>.txt', content: 'eA==' }],
+    });
+    expect(body.id).toMatch(/^msg_/);
+    const { page, complaints, foreign } = await openUi(browser, all.service.url, { at: '#/messages' });
+    await page.locator('.messages a').click();
+    await page.locator('.state', { hasText: 'Failed' }).waitFor();
+    expect(await page.textContent('h1')).toBe(HOSTILE);
+    expect(await page.locator('#screen img, #screen script').count()).toBe(0);
+    await expectAccessible(page);
+    expect(complaints).toEqual([]);
+    expect(foreign).toEqual([]);
+  });
+
+  test.each(SCHEMES)('each view is accessible in the %s scheme at any width', async (scheme) => {
+    await using all = await startAll();
+    const { service } = all;
+    await service.send({ to: 'no-such-user@simulator.test', subject: 'Lost', text: 'x' }, { wait: 20 });
+    await service.send({ to: 'ada@simulator.test', subject: 'Later', text: 'x', scheduled_at: TOMORROW() });
+    for (const width of [320, 1200]) {
+      const { page } = await openUi(browser, service.url, { scheme, width });
+      await page.locator('.account').waitFor();
+      await expectAccessible(page);
+      for (const [at, ready] of [
+        ['#/messages', '.messages'],
+        ['#/send', '.fields'],
+      ] as const) {
+        await page.evaluate(`location.hash = '${at}'`);
+        await page.locator(ready).waitFor();
+        await expectAccessible(page);
+      }
+      await page.evaluate(`location.hash = '#/messages'`);
+      for (const subject of ['Lost', 'Later']) {
+        await page.getByText(subject, { exact: true }).click();
+        await page.locator('.timeline').waitFor();
+        await expectAccessible(page);
+        if (subject === 'Lost') await page.goBack();
+      }
+      await page.getByRole('button', { name: 'Cancel…' }).click();
+      await page.getByRole('dialog').waitFor();
+      await expectAccessible(page);
+    }
+  });
+
+  test('everything works by keyboard, with a visible focus', async () => {
+    await using all = await startAll();
+    await all.service.send({
+      to: 'ada@simulator.test',
+      subject: 'Keys',
+      text: 'x',
+      scheduled_at: TOMORROW(),
+    });
+    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    await page.locator('.messages a').waitFor();
+    await tabTo(page, 'Keys');
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Cancel…' }).waitFor();
+    await tabTo(page, 'Cancel…');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').waitFor();
+    await tabTo(page, 'Cancel the message');
+    await page.keyboard.press('Enter');
+    await page.locator('.state', { hasText: 'Canceled' }).waitFor();
+  });
+
+  test('a key that is revoked leads back to the form, which says so', async () => {
+    await using all = await startAll();
+    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    await page.route(/\/messages\?/, (route) =>
+      route.fulfill({ status: 401, contentType: 'application/problem+json', body: '{}' }),
+    );
+    await page.getByText('This key is no longer valid.').waitFor();
+    expect(await page.evaluate('sessionStorage.length')).toBe(0);
+  });
+
+  test('a lost connection is named, and the page recovers', async () => {
+    await using all = await startAll();
+    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    await page.getByText('No messages yet.').waitFor();
+    await page.context().setOffline(true);
+    await page.getByText('Connection lost.').waitFor();
+    await page.context().setOffline(false);
+    await page.getByRole('button', { name: 'Try now' }).click();
+    await page.getByText('Connection lost.').waitFor({ state: 'detached' });
+  });
+
+  test('polling uses a small part of RATE_LIMIT, and waits for Retry-After', async () => {
+    await using all = await startAll({ RATE_LIMIT: '60/1m' });
+    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    let asked = 0;
+    page.on('request', (request) => {
+      if (request.url().includes('/messages?')) asked += 1;
+    });
+    await page.getByText('No messages yet.').waitFor();
+    await page.waitForTimeout(8000);
+    // One request in ten seconds is a tenth of the limit.
+    expect(asked).toBeLessThanOrEqual(1);
+    await page.route(/\/messages\?/, (route) =>
+      route.fulfill({
+        status: 429,
+        headers: { 'retry-after': '30', 'content-type': 'application/problem+json' },
+        body: '{}',
+      }),
+    );
+    await page.reload();
+    await page.getByText('Updates are paused.').waitFor();
+    expect(asked).toBeLessThanOrEqual(3);
+  });
+});
+
+async function untilPaused(service: ServiceUnderTest): Promise<void> {
+  await expect
+    .poll(async () => JSON.stringify((await service.request('/accounts')).body), { timeout: 20_000 })
+    .toContain('bad_credentials');
+}
+
+/** Presses Tab until an element with this text has the focus, and expects its outline. */
+async function tabTo(page: Page, text: string): Promise<void> {
+  for (let presses = 0; presses < 40; presses += 1) {
+    await page.keyboard.press('Tab');
+    const focused = String(await page.evaluate('document.activeElement.textContent'));
+    if (!focused.trim().includes(text) || focused.length > 500) continue;
+    expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
+    return;
+  }
+  throw new Error(`Tab does not reach ${text}`);
+}
