@@ -1,4 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
+import { disableFrames, MAIL_VIEW_CSP } from '../mail-view.ts';
 
 /** A message that the demo's simulator received, as the API shows it. */
 interface ReceivedMessage {
@@ -38,10 +39,6 @@ export interface DemoInboxOptions {
   readonly demoInbox: DemoInbox | null;
 }
 
-/** Mail can contain anything. In a frame it runs no script and requests nothing. */
-const VIEW_CSP =
-  "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'";
-
 /** GET /demo/inbox: what the simulator received. */
 export const demoInboxRoutes: FastifyPluginAsync<DemoInboxOptions> = async (app, { demoInbox }) => {
   if (demoInbox === null) return;
@@ -58,11 +55,11 @@ export const demoViewRoutes: FastifyPluginAsync<DemoInboxOptions> = async (app, 
     const html = (await demoInbox.list()).find((entry) => entry.view === view)?.message.html;
     if (!html) return reply.callNotFound();
     return reply
-      .header('content-security-policy', VIEW_CSP)
+      .header('content-security-policy', MAIL_VIEW_CSP)
       .header('referrer-policy', 'no-referrer')
       .header('x-dns-prefetch-control', 'off')
       .type('text/html; charset=utf-8')
-      .send(html);
+      .send(disableFrames(html));
   });
 };
 
