@@ -1,6 +1,7 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { defineConfig, type Plugin } from 'rolldown';
+import { LIBRARY_FILES } from '../src/http/ui-files.ts';
 import { thirdPartyLicenses } from './third-party-licenses.ts';
 import { findWorkers } from './worker-entries.ts';
 
@@ -39,12 +40,10 @@ const swaggerUiFiles: Plugin = {
 const uiFiles: Plugin = {
   name: 'ui-files',
   writeBundle({ dir = 'dist' }) {
-    const isServed = (path: string) => !/\.d\.ts$|\.json$|\.map$|\/development$|\/node$/.test(path);
+    const isServed = (path: string) => !/\.(d\.ts|json)$/.test(path);
     cpSync(join(REPO, 'src/ui'), join(dir, 'ui'), { recursive: true, filter: isServed });
-    cpSync(join(REPO, 'node_modules/lit-html'), join(dir, 'ui/lit-html'), {
-      recursive: true,
-      filter: isServed,
-    });
+    for (const file of LIBRARY_FILES)
+      cpSync(join(REPO, 'node_modules/lit-html', file), join(dir, 'ui/lit-html', file));
   },
 };
 

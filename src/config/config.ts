@@ -67,6 +67,7 @@ export interface Config {
   readonly retryForMs: number;
   readonly queue: { readonly url: QueueUrl; readonly maxMessages: number; readonly maxBytes: number };
   readonly retainMs: number;
+  readonly retainContentMs: number;
   readonly maxMessageBytes: number;
   readonly rateLimit: { readonly max: number; readonly windowMs: number };
   /** Addresses and CIDRs of proxies whose X-Forwarded-For is trusted. */
@@ -121,6 +122,7 @@ const environment = z.object({
   ),
   QUEUE_MAX_BYTES: defaulted('QUEUE_MAX_BYTES', parseSize),
   RETAIN: defaulted('RETAIN', parsePositiveDuration),
+  RETAIN_CONTENT: defaulted('RETAIN_CONTENT', (text) => (text === '0' ? 0 : parseDuration(text))),
   MAX_MESSAGE_BYTES: defaulted('MAX_MESSAGE_BYTES', (text) => parseSize(text, GMAIL_SIZE)),
   RATE_LIMIT: defaulted('RATE_LIMIT', parseRate),
   TRUST_PROXY: optional(parseProxies),
@@ -162,6 +164,7 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
     ...findUncheckedTls(env),
     ...problems,
     ...checkWebhookUrl(webhooks),
+    ...checkRetention(values),
     ...keys.problems,
     ...accountProblems,
   ];
@@ -184,6 +187,12 @@ function isLoginRequired({ SMTP_URL }: Settings): boolean {
 function checkWebhookUrl(webhooks: WebhookConfig | null): Problem[] {
   const message = webhooks?.url ? findWebhookProblem(webhooks.url, webhooks) : null;
   return message === null ? [] : [{ variable: 'WEBHOOK_URL', message }];
+}
+
+/** Checks RETAIN_CONTENT against RETAIN. */
+function checkRetention(values: z.infer<typeof environment> | null): Problem[] {
+  if (values === null || values.RETAIN_CONTENT <= values.RETAIN) return [];
+  return [{ variable: 'RETAIN_CONTENT', message: 'It must be at most RETAIN.' }];
 }
 
 /** Sorts problems in the order of VARIABLES, which groups related variables. */
@@ -231,6 +240,7 @@ function toConfig(
       maxBytes: values.QUEUE_MAX_BYTES,
     },
     retainMs: values.RETAIN,
+    retainContentMs: values.RETAIN_CONTENT,
     maxMessageBytes: values.MAX_MESSAGE_BYTES,
     rateLimit: values.RATE_LIMIT,
     trustProxy: values.TRUST_PROXY ?? [],

@@ -214,6 +214,14 @@ export const VARIABLES = [
     meaning: 'how long settled messages and idempotency keys are kept',
   },
   {
+    name: 'RETAIN_CONTENT',
+    default: '0',
+    secret: false,
+    required: false,
+    meaning:
+      'how long the content of sent and canceled messages is kept to be read, at most RETAIN; uses up to QUEUE_MAX_BYTES in addition',
+  },
+  {
     name: 'MAX_MESSAGE_BYTES',
     default: '35882577',
     secret: false,

@@ -10,6 +10,7 @@ import {
 import type { DeliveryQuery } from './delivery/delivery-query.ts';
 import { AppError, type ErrorCode } from './errors.ts';
 import type { Events } from './events.ts';
+import type { Content } from './message/message.ts';
 import { checkSchedule } from './message/schedule.ts';
 import type { DeliveryStore, QueueEffect } from './ports/delivery-store.ts';
 
@@ -28,6 +29,12 @@ export interface Messages {
    * @throws {AppError} `insufficient_scope` for the messages of another key, unless for an admin
    */
   list(query: MessageQuery, caller: Caller): Promise<readonly Delivery[]>;
+  /**
+   * Returns a message with its content.
+   *
+   * @throws {AppError} `content_not_kept`
+   */
+  content(id: string, caller: Caller): Promise<MessageContent>;
   /** @throws {AppError} `not_cancelable` */
   cancel(id: string, caller: Caller): Promise<Delivery>;
   /**
@@ -43,6 +50,11 @@ export interface Messages {
    * @throws {AppError} `not_reschedulable`, `validation_failed`
    */
   reschedule(id: string, scheduledAt: number, caller: Caller): Promise<Delivery>;
+}
+
+export interface MessageContent {
+  readonly delivery: Delivery;
+  readonly content: Content;
 }
 
 export interface MessageQuery extends Omit<DeliveryQuery, 'owner' | 'waitingAt'> {
@@ -64,7 +76,7 @@ export const ALL_MESSAGES: Omit<MessageQuery, 'limit' | 'after'> = {
 };
 
 export interface MessagesDeps {
-  readonly store: Pick<DeliveryStore, 'get' | 'list' | 'update'>;
+  readonly store: Pick<DeliveryStore, 'get' | 'content' | 'list' | 'update'>;
   readonly events: Events;
   readonly isDraining: () => boolean;
 }
@@ -99,6 +111,12 @@ export function createMessages({ store, events, isDraining }: MessagesDeps): Mes
       if (key !== null && key !== caller.name && !isAdmin(caller)) throw foreignKey(key);
       const owner = isAdmin(caller) ? key : caller.name;
       return store.list({ ...query, owner, waitingAt: order === 'oldest' ? Date.now() : null });
+    },
+    async content(id, caller) {
+      const delivery = await get(id, caller);
+      const content = delivery.content ?? (await store.content(id));
+      if (content === null) throw new AppError('content_not_kept');
+      return { delivery, content };
     },
     async cancel(id, caller) {
       const canceled = await change(id, caller, { kind: 'done' }, (delivery) => {

@@ -10,6 +10,7 @@ import { presentError } from './resend/errors.ts';
 import { resendRoutes } from './resend/routes.ts';
 import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
 import { type BatchOptions, batchRoutes } from './routes/batch.ts';
+import { type ContentOptions, contentRoutes, contentViewRoutes } from './routes/content.ts';
 import { type DemoInboxOptions, demoInboxRoutes, demoViewRoutes } from './routes/demo-inbox.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
@@ -31,6 +32,7 @@ export interface AppOptions
     Omit<SendOptions, 'submission'>,
     Omit<BatchOptions, 'submission'>,
     MessageOptions,
+    ContentOptions,
     AccountOptions,
     StatsOptions,
     SuppressionOptions,
@@ -38,6 +40,7 @@ export interface AppOptions
     HealthOptions,
     DemoInboxOptions,
     UiOptions {
+  readonly messages: MessageOptions['messages'];
   readonly accounts: SubmissionOptions['accounts'] & AccountOptions['accounts'];
   readonly store: SubmissionOptions['store'] & SendOptions['store'] & HealthOptions['store'];
   readonly apiKeys: Pick<ApiKeys, 'keys'>;
@@ -61,12 +64,14 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(problemRoutes, { exampleOf });
   await app.register(demoViewRoutes, options);
   await app.register(uiRoutes, options);
+  await app.register(contentViewRoutes, options);
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
     withKey.addHook('onRequest', requireKey(authenticate, limits));
     await withKey.register(sendRoutes, { ...options, submission });
     await withKey.register(batchRoutes, { ...options, submission });
     await withKey.register(messageRoutes, options);
+    await withKey.register(contentRoutes, options);
     await withKey.register(resendRoutes, { ...options, submission });
     await withKey.register(templateRoutes, options);
     await withKey.register(suppressionRoutes, options);
@@ -96,7 +101,16 @@ export async function openApiDocument(version: string): Promise<string> {
     accounts: { defaultFrom: { email: '', name: null }, budget: unused, list: unused, verify: unused },
     durability: 'memory',
     intake: { accept: unused, check: unused, preview: unused },
-    messages: { get: unused, list: unused, cancel: unused, retry: unused, reschedule: unused },
+    messages: {
+      get: unused,
+      content: unused,
+      list: unused,
+      cancel: unused,
+      retry: unused,
+      reschedule: unused,
+    },
+    composer: { compose: unused },
+    tickets: { issue: unused, verify: unused },
     stats: { read: unused },
     templates: { list: unused, render: unused },
     toText: unused,

@@ -4,11 +4,17 @@ import { extname } from 'node:path';
 
 /** Modules, styles and icons of the operators' page. The bundle has them at the same relative path. */
 const PAGE = new URL('../ui/', import.meta.url);
-/** The files of lit-html that the page uses. The bundle has a copy of the whole package. */
+/** The package lit-html. The bundle has copies of its files. */
 const LIBRARY = import.meta.url.endsWith('.ts')
   ? new URL('../../node_modules/lit-html/', import.meta.url)
   : new URL('lit-html/', PAGE);
-const LIBRARY_FILES = ['lit-html.js', 'directive.js', 'directive-helpers.js', 'directives/repeat.js'];
+/** The files of lit-html that the page uses. */
+export const LIBRARY_FILES = [
+  'lit-html.js',
+  'directive.js',
+  'directive-helpers.js',
+  'directives/repeat.js',
+] as const;
 
 const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript; charset=utf-8',

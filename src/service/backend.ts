@@ -21,12 +21,12 @@ export interface OpenedBackend {
  * @throws {Error} If Redis cannot be used. The message names the server and the fix.
  */
 export async function openBackend(
-  { queue, retainMs }: Pick<Config, 'queue' | 'retainMs'>,
+  { queue, retainMs, retainContentMs }: Pick<Config, 'queue' | 'retainMs' | 'retainContentMs'>,
   logger: Logger,
   absentAfterMs?: number,
 ): Promise<OpenedBackend> {
   const { url, maxMessages, maxBytes } = queue;
-  const limits = { maxMessages, maxBytes, retainMs };
+  const limits = { maxMessages, maxBytes, retainMs, retainContentMs };
   switch (url.kind) {
     case 'memory':
       return openMemory(limits, logger);
@@ -41,6 +41,7 @@ interface Limits {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
+  readonly retainContentMs: number;
 }
 
 function openMemory(limits: Limits, logger: Logger): OpenedBackend {

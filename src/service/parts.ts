@@ -7,6 +7,7 @@ import { TemplatesError } from '../adapters/templates/file-errors.ts';
 import { openTemplates } from '../adapters/templates/templates.ts';
 import { type Config, ConfigError } from '../config/config.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
+import { createContentTickets } from '../core/auth/content-tickets.ts';
 import { createEvents } from '../core/events.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
@@ -105,13 +106,14 @@ export function buildServiceApp(parts: ServiceParts) {
   const { store, idempotency, durability } = backend;
   const { maxMessageBytes, allowedRecipients, redirectAllTo, rateLimit, trustProxy } = config;
   const isDraining = () => draining.signal.aborted;
+  const composer = createComposer();
   const intake = createIntake({
     store,
     accounts,
     apiKeys,
     suppressions,
     templates,
-    composer: createComposer(),
+    composer,
     inspector: createArchiveInspector(),
     allowedRecipients,
     redirectAllTo,
@@ -131,6 +133,8 @@ export function buildServiceApp(parts: ServiceParts) {
     durability,
     intake,
     messages: createMessages({ store, events, isDraining }),
+    composer,
+    tickets: createContentTickets(apiKeys),
     stats: createStats({ store }),
     accounts,
     suppressions,

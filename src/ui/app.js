@@ -72,7 +72,6 @@ export function createApp(root, views) {
     isScheduled = true;
     queueMicrotask(() => {
       isScheduled = false;
-      root.className = session === null ? 'entry' : 'app';
       render(session === null ? signIn.render() : session.render(), root);
       document.title = session === null ? 'Outtray' : `${session.title()} - Outtray`;
     });
@@ -101,7 +100,7 @@ export function createApp(root, views) {
   function onHashChange() {
     if (isKeyOffered()) {
       const secret = readKey();
-      if (secret !== null) signIn.use(secret);
+      if (secret !== null) signIn.use(secret, true);
     } else session?.follow(currentRoute());
   }
 
@@ -111,7 +110,7 @@ export function createApp(root, views) {
       addEventListener('hashchange', onHashChange);
       const secret = readKey();
       if (secret === null) signIn.ask(null);
-      else signIn.use(secret);
+      else signIn.use(secret, true);
     },
   };
 }
@@ -223,7 +222,7 @@ function openSession({ secret, key, views, update, leave }) {
         </div>
       </header>
       ${connectionNotice(connection, poller.retry)}
-      <div id="screen" class="screen" tabindex="-1">${screen === null ? noAccess(key) : screen.render()}</div>
+      <main id="screen" class="screen" tabindex="-1">${screen === null ? noAccess(key) : screen.render()}</main>
       <footer class="foot">Outtray ${version()}</footer>
       <p class="announcement" role="status">${announced}</p>
       ${confirmation.render()}

@@ -18,7 +18,7 @@ const MAX_RETRY_S = 60;
 
 /**
  * @typedef {object} PollOptions
- * @property {number} everyS Seconds between two runs, or more if RATE_LIMIT is low.
+ * @property {number | (() => number)} everyS Seconds between two runs, or more if RATE_LIMIT is low.
  * @property {number} [cost] Requests of one run.
  */
 
@@ -90,13 +90,13 @@ export function createPoller({ rateLimit, onChange }) {
       current?.abort();
       const own = new AbortController();
       current = own;
-      let waitS = everyS;
+      let waitS = 0;
       try {
         await run(own.signal);
         if (own.signal.aborted) return;
         failures = 0;
         onChange({ kind: 'ok' });
-        waitS = Math.max(everyS, pace(rateLimit(), cost));
+        waitS = Math.max(typeof everyS === 'function' ? everyS() : everyS, pace(rateLimit(), cost));
       } catch (error) {
         if (own.signal.aborted) return;
         // The key is rejected: the page asks for another.

@@ -14,8 +14,12 @@ export function currentRoute() {
   return { view, rest, params: new URLSearchParams(query) };
 }
 
-/** @param {string} text */
-function decode(text) {
+/**
+ * Decodes a part of the URL; returns it as it is if it is malformed.
+ *
+ * @param {string} text
+ */
+export function decode(text) {
   try {
     return decodeURIComponent(text);
   } catch {

@@ -1,3 +1,5 @@
+import { decode } from './router.js';
+
 /** Instances behind several prefixes of one host have keys of their own. */
 const NAME = `outtray-key ${location.pathname}`;
 
@@ -27,7 +29,7 @@ export function isKeyOffered() {
 
 function takeOfferedKey() {
   if (!isKeyOffered()) return null;
-  const secret = decodeURIComponent(location.hash.slice('#key='.length));
+  const secret = decode(location.hash.slice('#key='.length));
   history.replaceState(null, '', location.pathname + location.search);
   return secret;
 }

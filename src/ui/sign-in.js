@@ -17,10 +17,16 @@ export function createSignIn({ onKey, update }) {
   let isChecking = false;
   /** The key of this tab, whose check failed only because the service was not reached. */
   let kept = '';
+  /** Whether the user gave the key earlier, and waits for the page. */
+  let isReturning = false;
 
-  /** @param {string} secret */
-  async function use(secret) {
+  /**
+   * @param {string} secret
+   * @param {boolean} [returning]
+   */
+  async function use(secret, returning = false) {
     isChecking = true;
+    isReturning = returning;
     problem = null;
     update();
     try {
@@ -58,7 +64,15 @@ export function createSignIn({ onKey, update }) {
       focusField();
     },
     render: () => html`
-      <h1>Outtray <small>${version()}</small></h1>
+      <main class="entry">
+        <h1>Outtray <small>${version()}</small></h1>
+        ${isChecking && isReturning ? html`<p class="hint" aria-busy="true">Loading…</p>` : renderForm()}
+      </main>
+    `,
+  };
+
+  function renderForm() {
+    return html`
       <p>Sends email through Gmail and reports what happened to every message.</p>
       <form class="sign-in" novalidate @submit=${submit}>
         <label for="key">API key</label>
@@ -86,8 +100,8 @@ export function createSignIn({ onKey, update }) {
         <li><a href="docs">API documentation</a></li>
         <li><a href="problems">Error codes</a></li>
       </ul>
-    `,
-  };
+    `;
+  }
 }
 
 /** @param {unknown} error */

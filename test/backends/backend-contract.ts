@@ -8,6 +8,7 @@ export interface BackendLimits {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
+  readonly retainContentMs?: number;
 }
 
 const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
@@ -366,6 +367,58 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         expect(await store.update(failed, again)).toBe(true);
         expect(await store.get(delivery.id)).toEqual(again);
         expect(store.refusalCode()).toBe('queue_full');
+      }),
+    );
+
+    test(
+      'returns content until the delivery settles, and longer if it can be retried',
+      withBackend({}, async ({ store }) => {
+        const [waiting, sent, failed] = [aDelivery(), aDelivery(), aDelivery()];
+        for (const delivery of [waiting, sent, failed]) await store.insert(delivery);
+        for (const [delivery, status] of [
+          [sent, 'sent'],
+          [failed, 'failed'],
+        ] as const) {
+          const sending = advance(delivery, 'sending');
+          await store.update(delivery, sending);
+          await store.update(sending, advance(sending, status, { finishedAt: 5 }));
+        }
+        expect(await store.content(waiting.id)).toEqual(waiting.content);
+        expect(await store.content(failed.id)).toEqual(failed.content);
+        expect(await store.content(sent.id)).toBeNull();
+        expect(await store.content('msg_unknown')).toBeNull();
+      }),
+    );
+
+    test(
+      'keeps content for RETAIN_CONTENT after the delivery has settled, only to be read',
+      withBackend({ retainContentMs: 600 }, async ({ store }) => {
+        const delivery = aDelivery();
+        await store.insert(delivery);
+        await store.update(delivery, settled(delivery));
+        const settledAt = performance.now();
+        expect(await store.content(delivery.id)).toEqual(delivery.content);
+        expect((await store.get(delivery.id))?.content).toBeNull();
+        await expect.poll(() => store.content(delivery.id), { interval: 20 }).toBeNull();
+        expect(performance.now() - settledAt).toBeGreaterThan(400);
+        expect(await store.get(delivery.id)).toMatchObject({ status: 'canceled' });
+      }),
+    );
+
+    test(
+      'drops the oldest content that is kept beyond the maximum number of bytes',
+      withBackend({ retainContentMs: 60_000, maxBytes: 10_000 }, async ({ store }) => {
+        const { content } = aDelivery();
+        const all = [0, 1, 2].map(() =>
+          aDelivery({ bytes: 4000, content: content && { ...content, text: 'x'.repeat(4000) } }),
+        );
+        for (const delivery of all) {
+          await store.insert(delivery);
+          await store.update(delivery, settled(delivery));
+        }
+        const kept = async () => Promise.all(all.map(async ({ id }) => (await store.content(id)) !== null));
+        await expect.poll(kept).toEqual([false, true, true]);
+        await store.insert(aDelivery({ bytes: 9000 }));
       }),
     );
 

@@ -80,6 +80,21 @@ export function durabilityContract(name: string, createStorage: () => Promise<St
         async ({ store }, sent) => expect(await store.get(sent.id)).toEqual({ ...sent, content: null }),
       ));
 
+    test('has the content that RETAIN_CONTENT keeps', () =>
+      reopened(
+        async ({ store }) => {
+          const delivery = aDelivery();
+          await store.insert(delivery);
+          await become(store, delivery, 'sent');
+          return delivery;
+        },
+        async ({ store }, { id, content }) => {
+          expect(await store.content(id)).toEqual(content);
+          expect((await store.get(id))?.content).toBeNull();
+        },
+        { retainContentMs: 60_000 },
+      ));
+
     test('has every delivery of many that were inserted at once', () =>
       reopened(
         async ({ store }) => {

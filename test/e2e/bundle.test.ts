@@ -51,7 +51,7 @@ describe('the bundle, without node_modules', () => {
     expect(workers).toEqual(expect.arrayContaining(['large-body', 'text-of-html']));
     for (const name of workers) await access(join(app, `dist/lib/${name}.js`));
     const licenses = await readFile(join(app, 'dist/THIRD-PARTY-LICENSES'), 'utf8');
-    for (const name of ['fastify', 'zod', 'nodemailer', 'bullmq', '@fastify/swagger-ui'])
+    for (const name of ['fastify', 'zod', 'nodemailer', 'bullmq', '@fastify/swagger-ui', 'lit-html'])
       expect(licenses).toContain(`\n${name} `);
   });
 
@@ -98,6 +98,17 @@ describe('the bundle, without node_modules', () => {
     expect(await read('/docs/static/swagger-ui-bundle.js')).toContain('SwaggerUIBundle');
     expect(await read('/docs/json')).toContain('"openapi":"3.1.1"');
     expect(await read('/openapi.yaml')).toBe(await readFile(join(REPO, 'openapi.yaml'), 'utf8'));
+  });
+
+  test("serves every file of the operators' page, of the same revision as the source", async () => {
+    await using gmail = await startSimulator();
+    await using service = await serveAgainst(gmail, KEYS, main);
+    await using source = await serveAgainst(gmail, KEYS);
+    const page = await (await fetch(service.url)).text();
+    expect(page).toBe(await (await fetch(source.url)).text());
+    const files = [...page.matchAll(/"(ui\/[^"]+)"/g)].map(([, path]) => path);
+    expect(files).toEqual(expect.arrayContaining([expect.stringMatching(/\/lit-html\/lit-html\.js$/)]));
+    for (const path of files) expect((await fetch(`${service.url}/${path}`)).status).toBe(200);
   });
 
   test('sends with the queue in memory', async () => {

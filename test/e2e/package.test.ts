@@ -73,6 +73,8 @@ test('the package contains the program, the typed client, openapi.yaml and the d
       'openapi.yaml',
       'docs/reference/configuration.md',
       'dist/main.js',
+      'dist/ui/index.html',
+      'dist/ui/lit-html/lit-html.js',
       'dist/client/client.js',
     ]),
   );

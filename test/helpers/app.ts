@@ -7,6 +7,7 @@ import { createMemoryRateCounter } from '../../src/adapters/memory/rate-counter.
 import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Caller } from '../../src/core/auth/caller.ts';
+import { createContentTickets } from '../../src/core/auth/content-tickets.ts';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { AppError } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/message/message.ts';
@@ -33,6 +34,8 @@ export const KEYS = [
   aKey(SHOP_SECRET, { name: 'shop' }),
   aKey(ADMIN_SECRET, { name: 'boss', scopes: ['admin'] }),
 ];
+
+const API_KEYS = createApiKeys(KEYS, createMemorySharedState());
 
 export const CRM = { authorization: `Bearer ${CRM_SECRET}` };
 export const SHOP = { authorization: `Bearer ${SHOP_SECRET}` };
@@ -100,7 +103,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     logger: pino({ base: null, level: 'debug' }, collectLines(logs)),
     version: '1.2.3',
     page: null,
-    apiKeys: createApiKeys(KEYS, createMemorySharedState()),
+    apiKeys: API_KEYS,
     rateLimit: { max: 10_000, windowMs: 60_000 },
     rates: createMemoryRateCounter(),
     trustProxy: [],
@@ -138,6 +141,8 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       events,
       isDraining: overrides.isDraining ?? (() => false),
     }),
+    composer: COMPOSER,
+    tickets: createContentTickets(API_KEYS),
     stats: createStats({ store }),
     suppressions: core.suppressions,
     templates: NO_TEMPLATES,

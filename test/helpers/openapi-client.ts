@@ -28,6 +28,7 @@ export interface OperationClient extends AsyncDisposable {
   ): Promise<{
     readonly id: string;
     readonly next_cursor: string;
+    readonly url: string;
     readonly message: { readonly id: string };
   }>;
   /** Sends the beginning of a request, with a valid key and only these headers. */
@@ -55,6 +56,9 @@ const BODIES: Readonly<Record<string, unknown>> = {
   sendEmailBatch: [EMAIL],
   updateEmail: { scheduled_at: TOMORROW },
 };
+
+/** Required queries by operation id. */
+const QUERIES: Readonly<Record<string, string>> = { viewMessageContent: '?ticket=unknown' };
 
 const PATH = { id: 'msg_unknown', email: 'eve@example.com', user: 'bot@simulator.test', code: 'queue_full' };
 
@@ -92,7 +96,7 @@ export async function openAppClient(
 }
 
 function createClient(contract: Contract, url: string): Omit<OperationClient, keyof AsyncDisposable> {
-  function toPath(operationId: string, { path = {}, query = '' }: Call): string {
+  function toPath(operationId: string, { path = {}, query = QUERIES[operationId] ?? '' }: Call): string {
     const parts: Readonly<Record<string, string>> = { ...PATH, ...path };
     return (
       contract

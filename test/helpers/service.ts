@@ -40,6 +40,8 @@ export interface ServiceUnderTest extends AsyncDisposable {
    */
   tally(ids: readonly string[]): Promise<Tally>;
   request(path: string, init?: RequestInit): Promise<Answer>;
+  /** Reads the API keys in files again. */
+  reloadKeys(): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -130,6 +132,7 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
       }
       return tally;
     },
+    reloadKeys: () => service.reloadKeys(),
     close: () => service.close(),
     [Symbol.asyncDispose]: () => service.close(),
   };

@@ -2,8 +2,10 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Browser, Page } from 'playwright-core';
 import { expect } from 'vitest';
+import type { Simulator } from '../../src/simulator/simulator.ts';
 import { type Watch, watch } from './browser.ts';
-import { ADMIN_KEY } from './service.ts';
+import { ADMIN_KEY, type ServiceUnderTest, startService } from './service.ts';
+import { startSimulator } from './smtp/simulator-session.ts';
 
 export const SCHEMES = ['light', 'dark'] as const;
 
@@ -56,4 +58,22 @@ export async function expectAccessible(page: Page): Promise<void> {
   )) as string[];
   expect(found).toEqual([]);
   expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
+}
+
+export interface All extends AsyncDisposable {
+  readonly gmail: Simulator;
+  readonly service: ServiceUnderTest;
+}
+
+/** Starts a service against a simulator. Messages that fail temporarily wait for minutes. */
+export async function startAll(env: Record<string, string> = {}): Promise<All> {
+  const gmail = await startSimulator();
+  const { user, password, url, ca } = gmail;
+  const account = { GMAIL_USER: user, GMAIL_APP_PASSWORD: password };
+  const service = await startService({ smtp: url, ca, env: { ...account, ...env }, backoffScale: 1 });
+  const close = async () => {
+    await service.close();
+    await gmail[Symbol.asyncDispose]();
+  };
+  return { gmail, service, [Symbol.asyncDispose]: close };
 }

@@ -34,7 +34,7 @@ async function keyedOperations(): Promise<
     .filter(({ path, security }) => path !== '/key' && !path.startsWith('/emails') && security?.length !== 0)
     .map(({ method, path, responses }) => ({
       name: `${method.toLowerCase()} ${path}`,
-      scope: method === 'GET' || path.endsWith('/preview') ? ('read' as const) : ('send' as const),
+      scope: method === 'GET' || /\/(preview|ticket)$/.test(path) ? ('read' as const) : ('send' as const),
       request: { method: method as 'GET', url: path.replace(/\{\w+\}/g, 'x') },
       forbidden: responses['403']?.description ?? '',
     }));

@@ -29,7 +29,7 @@ export function commonRows(contract: Contract): Row[] {
       onService(operationId, outcome, { key: 'wrong' }),
     ),
     ...forEach(contract, 'insufficient_scope', ({ operationId, method }, outcome) => {
-      const isRead = method === 'GET' || operationId === 'previewTemplate';
+      const isRead = method === 'GET' || ['previewTemplate', 'createContentTicket'].includes(operationId);
       return onService(operationId, outcome, { key: isRead ? SENDER : READER });
     }),
     ...forEach(contract, 'rate_limited', (operation, outcome) =>
@@ -133,7 +133,16 @@ function failing(makeError: () => Error): Partial<AppOptions> {
       verify: reject,
     },
     idempotency: { claim: reject, accept: reject, release: reject, markUnknown: reject },
-    messages: { get: reject, list: reject, cancel: reject, retry: reject, reschedule: reject },
+    messages: {
+      get: reject,
+      content: reject,
+      list: reject,
+      cancel: reject,
+      retry: reject,
+      reschedule: reject,
+    },
+    stats: { read: reject },
+    tickets: { issue: fail, verify: fail },
     suppressions: { get: reject, list: reject, add: reject, remove: reject },
     templates: { list: fail, render: fail },
   };

@@ -1,6 +1,7 @@
 import { MAIL } from '../helpers/app.ts';
+import { aCaller } from '../helpers/keys.ts';
 import { type ServiceClient, TOMORROW } from '../helpers/openapi-client.ts';
-import { ADMIN, onService, type Row, SMALL_QUEUE, whileDraining, withEnv } from './rows.ts';
+import { ADMIN, onService, type Row, SMALL_QUEUE, whileDraining, withEnv, withParts } from './rows.ts';
 
 /** Sends a message and waits until it is settled. */
 async function settled({ callJson }: ServiceClient, to = 'ada@example.com') {
@@ -16,6 +17,18 @@ async function failed({ callJson }: ServiceClient, to: string) {
 async function scheduled({ callJson }: ServiceClient) {
   const { id } = await callJson('send', { body: { ...MAIL, scheduled_at: TOMORROW } });
   return { path: { id } };
+}
+
+/** Accepts every ticket, also for a message that has been removed since. */
+const REMOVED = {
+  tickets: { issue: () => ({ ticket: '', expiresAt: 0 }), verify: () => aCaller() },
+};
+
+/** Returns a request for the content of a message, with a ticket and without a key. */
+async function withTicket(client: ServiceClient) {
+  const { path } = await scheduled(client);
+  const { url } = await client.callJson('createContentTicket', { path });
+  return { path, query: url.slice(url.indexOf('?')), key: null };
 }
 
 export const messageRows: Row[] = [
@@ -42,6 +55,24 @@ export const messageRows: Row[] = [
   }),
   onService('listMessages', 200, { query: '?order=oldest&key=boss', key: ADMIN }),
   onService('listMessages', 'validation_failed', { query: '?limit=0' }),
+
+  onService('getMessageContent', 200, scheduled),
+  onService('getMessageContent', 'message_not_found'),
+  onService('getMessageContent', 'content_not_kept', (client) => settled(client)),
+
+  onService('createContentTicket', 200, scheduled),
+  onService('createContentTicket', 'message_not_found'),
+  onService('createContentTicket', 'content_not_kept', (client) => settled(client)),
+
+  onService('viewMessageContent', 200, withTicket),
+  onService('viewMessageContent', 'invalid_ticket', { key: null }),
+  onService('viewMessageContent', 'validation_failed', { query: '', key: null }),
+  withParts(REMOVED, 'viewMessageContent', 'message_not_found'),
+  onService('viewMessageContent', 'content_not_kept', async (client) => {
+    const request = await withTicket(client);
+    await client.call('cancelMessage', { path: request.path });
+    return request;
+  }),
 
   onService('cancelMessage', 200, scheduled),
   onService('cancelMessage', 'message_not_found'),

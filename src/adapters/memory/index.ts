@@ -13,6 +13,8 @@ export interface MemoryBackendOptions {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
+  /** How long content is kept that can only be read, in ms. Default: 0. */
+  readonly retainContentMs?: number;
   /** Called when something is dropped before RETAIN to limit memory. */
   readonly onEarlyDrop: (what: EarlyDrop) => void;
 }
@@ -42,6 +44,7 @@ export function createMemoryBackend({
   maxMessages,
   maxBytes,
   retainMs,
+  retainContentMs = 0,
   onEarlyDrop,
 }: MemoryBackendOptions): Backend {
   const retained: RetainedOptions = {
@@ -61,7 +64,7 @@ export function createMemoryBackend({
     durability: 'memory',
     queue,
     store: storeThenQueue(
-      createMemoryStore({ maxMessages, maxBytes, retained, maxTombstones: MAX_CLAIMS }),
+      createMemoryStore({ maxMessages, maxBytes, retained, retainContentMs, maxTombstones: MAX_CLAIMS }),
       queue,
     ),
     idempotency: createMemoryIdempotency({ claims, responses: retained }),

@@ -16,6 +16,8 @@ import { createTimeline } from './timeline.ts';
 
 export interface MemoryStoreOptions extends QueueLimits {
   readonly retained: RetainedOptions;
+  /** RETAIN_CONTENT, in ms. */
+  readonly retainContentMs: number;
   /**
    * Maximum number of deliveries that were dropped before RETAIN and whose status is still known.
    */
@@ -25,7 +27,12 @@ export interface MemoryStoreOptions extends QueueLimits {
 /**
  * Creates a RecordStore in memory. Deliveries are immutable, so it returns the stored objects.
  */
-export function createMemoryStore({ retained, maxTombstones, ...limits }: MemoryStoreOptions): RecordStore {
+export function createMemoryStore({
+  retained,
+  retainContentMs,
+  maxTombstones,
+  ...limits
+}: MemoryStoreOptions): RecordStore {
   const unsettled = new Map<string, Delivery>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
   const settled = createRetained<Delivery>({
@@ -40,6 +47,13 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
    * content does not drop records too.
    */
   const contents = createRetained<Content>(retained);
+  /** Content of settled deliveries that cannot be retried. */
+  const keptContents = createRetained<Content>({
+    ...retained,
+    forMs: retainContentMs,
+    maxBytes: limits.maxBytes,
+    onEarlyDrop() {},
+  });
   const timeline = createTimeline((id) => unsettled.has(id) || settled.get(id) !== undefined);
   const counters = createDeliveryCounters();
   let bytes = 0;
@@ -65,11 +79,13 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
   }
 
   /** Moves a delivery to the settled ones. */
-  function retain(delivery: Delivery) {
+  function retain(delivery: Delivery, former: Content | null) {
     if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
     const { id, owner, content } = delivery;
     settled.set(id, { ...delivery, content: null }, { owner, bytes: recordBytes(delivery) });
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
+    else if (former && retainContentMs > 0)
+      keptContents.set(id, former, { owner, bytes: contentBytes(former) });
   }
 
   /** Counts a change, and what settles with it. */
@@ -91,6 +107,10 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
     async get(id) {
       return find(id);
     },
+    async content(id) {
+      const delivery = find(id);
+      return delivery && (delivery.content ?? keptContents.get(id) ?? null);
+    },
     async tombstone(id) {
       return tombstones.get(id) ?? null;
     },
@@ -98,7 +118,7 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
       const stored = find(to.id);
       if (stored?.revision !== from.revision) return false;
       if (isSettled(to.status)) {
-        retain(to);
+        retain(to, stored.content);
       } else if (unsettled.has(to.id)) {
         unsettled.set(to.id, to);
       } else {

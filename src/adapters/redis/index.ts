@@ -26,6 +26,8 @@ export interface RedisBackendOptions {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
+  /** How long content is kept that can only be read, in ms. Default: 0. */
+  readonly retainContentMs?: number;
   /**
    * Called with the reason when Redis becomes unavailable, and with null when it is available
    * again.
@@ -70,13 +72,13 @@ export async function openRedisBackend(options: RedisBackendOptions): Promise<Re
 }
 
 async function createBackend(connection: Connection, options: RedisBackendOptions): Promise<RedisBackend> {
-  const { maxMessages, maxBytes, retainMs, absentAfterMs = ABSENT_AFTER_MS } = options;
+  const { maxMessages, maxBytes, retainMs, retainContentMs = 0, absentAfterMs = ABSENT_AFTER_MS } = options;
   const warnings = await checkServer(connection.redis);
   const queue = await openRedisQueue(connection, {
     lockMs: absentAfterMs,
     reclaimEveryMs: Math.ceil(absentAfterMs / RECLAIMS),
   });
-  const store = createRedisStore(connection, queue, { maxMessages, maxBytes, retainMs });
+  const store = createRedisStore(connection, queue, { maxMessages, maxBytes, retainMs, retainContentMs });
   const retention = startRetention(connection);
   return {
     durability: 'redis',

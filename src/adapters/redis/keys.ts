@@ -16,9 +16,13 @@ export const KEYS = {
    * settled. It expires when the delivery has been settled for RETAIN.
    */
   delivery: (id: string) => key('store:delivery', id),
+  /** Content of a settled delivery that cannot be retried. It expires after RETAIN_CONTENT. */
+  keptContent: (id: string) => key('store:content', id),
+  /** Sorted set: bytes and id of each kept content, by the time it expires. */
+  keptContents: key('store:contents'),
   /** Set: ids of unsettled deliveries. */
   unsettled: key('store:unsettled'),
-  /** Hash: number of unsettled deliveries, and their bytes. */
+  /** Hash: number of unsettled deliveries, and their bytes; `kept`: bytes of kept contents. */
   usage: key('store:usage'),
   /** Sorted set: deliveries of a status in the queue, by owner and time. See waiting-set.ts. */
   waiting: (status: QueueStatus) => key('stats:waiting', status),

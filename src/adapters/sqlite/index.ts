@@ -34,13 +34,14 @@ export interface SqliteBackendOptions extends ThreadSetup {
  * @throws {SqliteFileError} the file is in use, is not a database of Outtray, or cannot be written
  */
 export async function openSqliteBackend(options: SqliteBackendOptions): Promise<Backend> {
-  const { file, queue, maxMessages, maxBytes, retainMs, onAvailabilityChange } = options;
+  const { file, queue, maxMessages, maxBytes, retainMs, retainContentMs, onAvailabilityChange } = options;
   try {
     const { port, clock, suppressed, state } = await startDatabaseThread({
       file,
       maxMessages,
       maxBytes,
       retainMs,
+      retainContentMs,
     });
     const database = createDatabase(port, {
       state,

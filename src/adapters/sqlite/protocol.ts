@@ -68,6 +68,8 @@ export interface ThreadSetup {
   readonly maxMessages: number;
   readonly maxBytes: number;
   readonly retainMs: number;
+  /** How long content is kept that can only be read, in ms. Default: 0. */
+  readonly retainContentMs?: number | undefined;
 }
 
 /** Both clocks at one moment, see clock.ts. */

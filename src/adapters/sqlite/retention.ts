@@ -17,6 +17,7 @@ export function startRetention(database: Database): Retention {
     if (running) return;
     running = true;
     try {
+      while (!stopped && (await database.write(null, 'removeExpiredContents'))) {}
       while (!stopped && (await database.write(null, 'removeExpired'))) {}
     } finally {
       running = false;

@@ -1,4 +1,5 @@
 import { firstDueAt } from '../../core/delivery/delivery.ts';
+import { decodeContent } from '../../core/delivery/delivery-codec.ts';
 import { isQueueFull, type QueueLimits } from '../../core/delivery/queue-capacity.ts';
 import type { RecordStore } from '../../core/store-then-queue.ts';
 import type { Database } from './database.ts';
@@ -30,6 +31,10 @@ export function createSqliteStore(database: Database, limits: QueueLimits): Reco
       const columns = toMutableColumns(to, now());
       const before = { revision: from.revision, firstDueAt: firstDueAt(from) };
       return database.write(to.id, 'updateDelivery', to.id, before, columns, toCountedTimes(to));
+    },
+    async content(id) {
+      const found = await database.read(id, 'findContent', id);
+      return found && decodeContent(found[0]);
     },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,

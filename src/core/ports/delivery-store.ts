@@ -1,6 +1,7 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import type { DeliveryQuery } from '../delivery/delivery-query.ts';
 import type { DeliveryStats } from '../delivery/delivery-stats.ts';
+import type { Content } from '../message/message.ts';
 
 /** What a change of a delivery does to its id in the queue. */
 export type QueueEffect =
@@ -45,6 +46,12 @@ export interface DeliveryStore {
    * later change makes `update` return false.
    */
   getTaken(id: string): Promise<Delivery | null>;
+  /**
+   * Returns the content of a delivery, as long as it is kept: until the delivery settles, then for
+   * RETAIN if it can be retried and for RETAIN_CONTENT if not. What RETAIN_CONTENT keeps occupies at
+   * most QUEUE_MAX_BYTES; beyond it, the oldest content is dropped.
+   */
+  content(id: string): Promise<Content | null>;
   /** Returns what is left of a settled delivery that was dropped before RETAIN to limit memory. */
   tombstone(id: string): Promise<Tombstone | null>;
   /**

@@ -28,8 +28,8 @@ still count.`,
       },
     },
     async (request) => {
-      const [overview, states] = await Promise.all([stats.read(callerOf(request)), accounts.list()]);
-      return toStatsResource(overview, states);
+      const overview = await stats.read(callerOf(request));
+      return toStatsResource(overview, await accounts.list());
     },
   );
 };

@@ -26,8 +26,11 @@ export function createConfirmation(update) {
 
   /** @param {FormData | null} answer */
   function settle(answer) {
-    open?.settle(answer);
+    const asked = open;
     open = null;
+    // Gives the focus back to where it was.
+    findDialog()?.close();
+    asked?.settle(answer);
     update();
   }
 
@@ -46,8 +49,8 @@ export function createConfirmation(update) {
         open = { question, settle: resolve };
         update();
         setTimeout(() => {
-          const dialog = document.querySelector('dialog.confirmation');
-          if (dialog instanceof HTMLDialogElement && !dialog.open) dialog.showModal();
+          const dialog = findDialog();
+          if (dialog?.open === false) dialog.showModal();
         });
       });
     },
@@ -55,7 +58,7 @@ export function createConfirmation(update) {
       if (open === null) return nothing;
       const { title, text, action, danger } = open.question;
       return html`
-        <dialog class="confirmation" aria-labelledby="confirmation-title" @close=${() => settle(null)}>
+        <dialog class="confirmation" aria-labelledby="confirmation-title" @close=${() => open && settle(null)}>
           <form novalidate @submit=${submit}>
             <h2 id="confirmation-title">${title}</h2>
             ${text ?? nothing}
@@ -68,4 +71,9 @@ export function createConfirmation(update) {
       `;
     },
   };
+}
+
+function findDialog() {
+  const dialog = document.querySelector('dialog.confirmation');
+  return dialog instanceof HTMLDialogElement ? dialog : null;
 }

@@ -1,7 +1,7 @@
 import { ApiError } from '../api.js';
 import { describeFailure } from '../app.js';
 import { html, nothing } from '../lit-html/lit-html.js';
-import { bytes } from './format.js';
+import { files } from './files.js';
 
 /** @import { App } from '../app.js' */
 
@@ -89,7 +89,7 @@ export function createContent(app, path) {
         attachments.length === 0
           ? nothing
           : html`<p class="hint">
-              Attachments: ${attachments.map(({ filename, size }) => `${filename} (${bytes(size)})`).join(', ')}
+              Attachments: ${files(attachments)}
             </p>`
       }
     `;

@@ -1,6 +1,6 @@
 import { html, nothing } from '../lit-html/lit-html.js';
 
-/** @import { Message, SmtpReply } from '../../client/schema.ts' */
+/** @import { Message, Problem, SmtpReply } from '../../client/schema.ts' */
 
 /**
  * The reply of the mail server, as it was received.
@@ -29,6 +29,26 @@ export function explain({ code, title, detail, hint, smtp = null }) {
       ${title ? html`<p><strong>${title}</strong></p>` : nothing}
       ${detail && detail !== title ? html`<p>${withoutReply(detail, smtp)}</p>` : nothing} ${replyOf(smtp)}
       ${hint ? html`<p><span class="term">How to fix it</span> ${inCode(hint)}</p>` : nothing}
+      <p><a href=${`problems/${code}`}>About <code>${code}</code></a></p>
+    </div>
+  `;
+}
+
+/**
+ * Explains why a request was refused: each invalid field, or the cause.
+ *
+ * @param {Partial<Problem>} problem
+ */
+export function explainProblem({ code = 'internal_error', title, detail, hint, errors = [] }) {
+  if (errors.length === 0) {
+    return explain({ code, title: title ?? null, detail: detail ?? null, hint: hint ?? null });
+  }
+  return html`
+    <div class="explanation">
+      <p><strong>${title}</strong></p>
+      <ul>
+        ${errors.map((error) => html`<li><code>${error.pointer.replace(/^(query:|\/)/, '')}</code>: ${inCode(error.detail)}</li>`)}
+      </ul>
       <p><a href=${`problems/${code}`}>About <code>${code}</code></a></p>
     </div>
   `;

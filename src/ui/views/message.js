@@ -2,7 +2,8 @@ import { ApiError } from '../api.js';
 import { describeFailure } from '../app.js';
 import { html, nothing } from '../lit-html/lit-html.js';
 import { createContent } from '../parts/content.js';
-import { bytes, count, localInput } from '../parts/format.js';
+import { files } from '../parts/files.js';
+import { count, localInput } from '../parts/format.js';
 import { explain, replyOf, summarize } from '../parts/problem.js';
 import { isWaiting, STATUSES, statusLabel } from '../parts/status.js';
 import { timeAndDistance, timeOf } from '../parts/time.js';
@@ -14,6 +15,8 @@ import { linkTo } from '../router.js';
 /** @import { Question } from '../parts/confirmation.js' */
 
 const EVERY_S = 2;
+/** A settled message changes only if it is retried. */
+const SETTLED_EVERY_S = 15;
 
 /**
  * One message: its state in words, what can be done, what happened, and its content.
@@ -45,7 +48,7 @@ export function openMessage(app, id) {
       }
       app.update();
     },
-    { everyS: EVERY_S },
+    { everyS: () => (message === null || isWaiting(message.status) ? EVERY_S : SETTLED_EVERY_S) },
   );
 
   /**
@@ -136,10 +139,9 @@ export function openMessage(app, id) {
 
 /** @param {ApiError} error */
 function renderMissing({ problem }) {
-  const { code = 'message_not_found', detail = null, hint = null } = problem;
   return html`
     <h1>Message not found</h1>
-    ${explain({ code, detail: detail === 'Message not found' ? null : detail, hint })}
+    ${explain({ code: 'message_not_found', detail: null, hint: problem.hint ?? null })}
   `;
 }
 
@@ -251,18 +253,18 @@ function renderDetails(message) {
   const { attachments, tags, metadata } = message;
   /** @type {[string, unknown][]} */
   const rows = [
-    ['From', nameAndEmail(message.from)],
-    ['To', message.to.map(nameAndEmail).join(', ')],
-    ['Cc', message.cc.map(nameAndEmail).join(', ')],
-    ['Bcc', message.bcc.map(nameAndEmail).join(', ')],
-    ['Reply to', message.reply_to.map(nameAndEmail).join(', ')],
+    ['From', people([message.from])],
+    ['To', people(message.to)],
+    ['Cc', people(message.cc)],
+    ['Bcc', people(message.bcc)],
+    ['Reply to', people(message.reply_to)],
     ['Account', message.account],
     ['Key', message.key],
     ['Template', message.template],
     ['Priority', message.priority === 'normal' ? '' : message.priority],
     ['Scheduled for', message.scheduled_at && timeOf(message.scheduled_at)],
     ['Expires at', message.expires_at && timeOf(message.expires_at)],
-    ['Attachments', attachments.map(({ filename, size }) => `${filename} (${bytes(size)})`).join(', ')],
+    ['Attachments', files(attachments)],
     ['Tags', pairs(tags)],
     ['Metadata', pairs(metadata)],
     ['Id', html`<code>${message.id}</code>`],
@@ -286,9 +288,14 @@ function renderDetails(message) {
   `;
 }
 
-/** @param {Address} address */
-function nameAndEmail({ name, email }) {
-  return name ? `${name} <${email}>` : email;
+/**
+ * Text of strangers stands in `bdi`, so that it cannot reorder what follows.
+ *
+ * @param {readonly Address[]} list
+ */
+function people(list) {
+  if (list.length === 0) return null;
+  return list.map(({ name, email }) => html`<bdi class="item">${name ? `${name} <${email}>` : email}</bdi> `);
 }
 
 /** @param {Record<string, string>} labels */

@@ -2,7 +2,7 @@ import { ApiError } from '../api.js';
 import { repeat } from '../lit-html/directives/repeat.js';
 import { html, nothing } from '../lit-html/lit-html.js';
 import { localInput } from '../parts/format.js';
-import { explain, summarize } from '../parts/problem.js';
+import { explainProblem, summarize } from '../parts/problem.js';
 import { STATUSES, statusLabel } from '../parts/status.js';
 import { timeOf } from '../parts/time.js';
 import { linkTo } from '../router.js';
@@ -50,6 +50,8 @@ function openList(app, start) {
   let nextCursor = null;
   /** @type {ApiError | null} */
   let refusal = null;
+  /** Whether the list is that of another place. */
+  let isStale = false;
 
   const polling = app.poll(
     async (signal) => {
@@ -59,10 +61,12 @@ function openList(app, start) {
         found = page.messages;
         nextCursor = page.next_cursor;
         refusal = null;
+        isStale = false;
       } catch (error) {
         // Something in the filter, which the user can correct.
         if (!(error instanceof ApiError) || error.status !== 422) throw error;
         refusal = error;
+        isStale = false;
       }
       app.update();
     },
@@ -74,8 +78,7 @@ function openList(app, start) {
     change(next) {
       if (next.rest.length > 0) return false;
       route = next;
-      found = null;
-      refusal = null;
+      isStale = true;
       polling.now();
       return true;
     },
@@ -84,7 +87,7 @@ function openList(app, start) {
         <h1>Messages</h1>
         ${app.can('send') ? html`<a class="button" href=${linkTo(['send'])}>Send a test message</a>` : nothing}
       </div>
-      ${renderFilters(app, route)} ${renderResult(app, route, { found, nextCursor, refusal })}
+      ${renderFilters(app, route)} ${renderResult(app, route, { found, nextCursor, refusal, isStale })}
     `,
   };
 }
@@ -172,11 +175,11 @@ function renderFilters(app, { params }) {
  * @param {Message[] | null} state.found
  * @param {string | null} state.nextCursor
  * @param {ApiError | null} state.refusal
+ * @param {boolean} state.isStale
  */
-function renderResult(app, { params }, { found, nextCursor, refusal }) {
+function renderResult(app, { params }, { found, nextCursor, refusal, isStale }) {
   if (refusal !== null) {
-    const { code = 'validation_failed', title = null, detail = null, hint = null } = refusal.problem;
-    return html`<div class="card" role="alert">${explain({ code, title, detail, hint })}</div>`;
+    return html`<div class="card" role="alert">${explainProblem(refusal.problem)}</div>`;
   }
   if (found === null) return html`<p class="loading" aria-busy="true">Loading…</p>`;
   const filters = Object.fromEntries(params);
@@ -198,7 +201,7 @@ function renderResult(app, { params }, { found, nextCursor, refusal }) {
       </div>
     `;
   return html`
-    <ul class="messages">
+    <ul class="messages" aria-busy=${isStale}>
       ${repeat(
         found,
         ({ id }) => id,

@@ -82,12 +82,12 @@ export const overview = {
  */
 function renderStats(app, { queue, last_24h: day, accounts }, oldest, { trying, tryNow }) {
   const waiting = WAITING.reduce((sum, status) => sum + queue.by_status[status], 0);
-  const whose = app.can('admin') ? '' : ' of this key';
   return html`
     <section aria-labelledby="waiting">
       <h1 id="waiting">
-        ${waiting === 0 ? `Nothing waits${whose}` : `${count(waiting, 'message')}${whose} ${waiting === 1 ? 'waits' : 'wait'}`}
+        ${waiting === 0 ? 'Nothing waits' : `${count(waiting, 'message')} ${waiting === 1 ? 'waits' : 'wait'}`}
       </h1>
+      ${app.can('admin') ? nothing : html`<p class="hint">Only the messages of the key ${app.key.name} count here.</p>`}
       ${describeOldest(queue.oldest_due_at, oldest)}
       <ul class="figures">
         ${WAITING.map(

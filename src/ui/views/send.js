@@ -1,6 +1,6 @@
 import { ApiError } from '../api.js';
 import { html, nothing } from '../lit-html/lit-html.js';
-import { explain } from '../parts/problem.js';
+import { explainProblem } from '../parts/problem.js';
 import { isWaiting, STATUSES, statusLabel } from '../parts/status.js';
 import { renderTimeline } from '../parts/timeline.js';
 import { linkTo } from '../router.js';
@@ -102,8 +102,7 @@ This message shows that Outtray can send email.</textarea
  */
 function renderResult(message, failure) {
   if (failure instanceof ApiError) {
-    const { code = 'internal_error', title = null, detail = null, hint = null } = failure.problem;
-    return html`<p><strong>Not accepted.</strong></p>${explain({ code, title, detail, hint })}`;
+    return html`<p><strong>Not accepted.</strong></p>${explainProblem(failure.problem)}`;
   }
   if (failure instanceof Error) return html`<p>${failure.message}</p>`;
   if (message === null) return html`<p class="hint">Each step appears here as it happens.</p>`;

@@ -36,6 +36,19 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     expect(foreign).toEqual([]);
   });
 
+  test('does not let text become html, except through its library', async () => {
+    await using service = await startHere();
+    const { page } = await openUi(browser, service.url, { key: null });
+    for (const attack of [
+      "document.body.innerHTML = '<b>x</b>'",
+      "document.body.insertAdjacentHTML('beforeend', '<b>x</b>')",
+      "trustedTypes.createPolicy('mine', { createHTML: (text) => text })",
+      "document.createElement('script').src = 'x.js'",
+      "new DOMParser().parseFromString('<b>x</b>', 'text/html')",
+    ])
+      await expect(page.evaluate(attack)).rejects.toThrow('Trusted');
+  });
+
   test('keeps the key for the tab until the user signs out', async () => {
     await using service = await startHere();
     const { page, complaints } = await openUi(browser, service.url, { key: API_KEY });
@@ -74,13 +87,15 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     expect(await page.evaluate('sessionStorage.length')).toBe(0);
   });
 
-  test('says which scope a key lacks', async () => {
+  test('shows a key only the views of its scopes', async () => {
     const sender = 'send-secret-0123456789-abcdefghi';
     await using service = await startHere({
       API_KEYS: JSON.stringify([{ name: 'shop', secret: sender, scopes: ['send'] }]),
     });
     const { page } = await openUi(browser, service.url, { key: sender });
-    await page.getByText('has only the scope send').waitFor();
+    const views = page.getByRole('navigation', { name: 'Views' }).getByRole('link');
+    expect((await views.allTextContents()).map((text) => text.trim())).toEqual(['Send a test']);
+    await page.getByRole('heading', { name: 'Send a test message' }).waitFor();
   });
 
   test.each(['', '/'])('works behind a proxy that strips a prefix, opened at /prefix%s', async (slash) => {

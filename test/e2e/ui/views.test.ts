@@ -1,9 +1,8 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { hasChromium, launchChromium } from '../../helpers/browser.ts';
-import { API_KEY, type ServiceUnderTest, startService } from '../../helpers/service.ts';
-import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
-import { expectAccessible, openUi, SCHEMES } from '../../helpers/ui.ts';
+import { API_KEY, type ServiceUnderTest } from '../../helpers/service.ts';
+import { expectAccessible, openUi, SCHEMES, startAll } from '../../helpers/ui.ts';
 
 /** Breaks out of html, attributes, urls and scripts where it is not escaped. */
 const HOSTILE = `"><img src=//evil.test/x onerror=alert(1)><script>alert(2)</script>{{7*7}}'\u202e`;
@@ -16,19 +15,6 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
   }, 60_000);
   afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
   afterAll(() => browser?.close());
-
-  /** Starts a service against a simulator. Messages that fail temporarily wait for minutes. */
-  async function startAll(env: Record<string, string> = {}) {
-    const gmail = await startSimulator();
-    const { user, password, url, ca } = gmail;
-    const account = { GMAIL_USER: user, GMAIL_APP_PASSWORD: password };
-    const service = await startService({ smtp: url, ca, env: { ...account, ...env }, backoffScale: 1 });
-    const close = async () => {
-      await service.close();
-      await gmail[Symbol.asyncDispose]();
-    };
-    return { gmail, service, [Symbol.asyncDispose]: close };
-  }
 
   test('the overview names what waits, the oldest and why, and how to fix a paused account', async () => {
     await using all = await startAll({ GMAIL_APP_PASSWORD: 'wrongwrongwrongw' });
@@ -47,6 +33,21 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     await page.getByRole('heading', { name: 'Stuck' }).waitFor();
     expect(complaints.filter((text) => !/429|503/.test(text))).toEqual([]);
     expect(foreign).toEqual([]);
+  });
+
+  test('shows the numbers without a shift of the layout', async () => {
+    await using all = await startAll();
+    await all.service.send({ to: 'ada@simulator.test', subject: 'Sent', text: 'x' }, { wait: 20 });
+    const { page } = await openUi(browser, all.service.url);
+    await page.reload();
+    await page.locator('.account').waitFor();
+    const shift = await page.evaluate(`new Promise((resolve) => {
+      const sum = (entries) => entries.reduce((total, { value }) => total + value, 0);
+      new PerformanceObserver((list) => resolve(sum(list.getEntries()))).observe({ type: 'layout-shift', buffered: true });
+      setTimeout(() => resolve(0), 1000);
+    })`);
+    // The limit of what web.dev calls good.
+    expect(shift).toBeLessThan(0.1);
   });
 
   test('messages are found by recipient, status, tag and key, and paged', async () => {
@@ -82,7 +83,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     expect(await rows.count()).toBe(1);
     await page.getByLabel('Recipient').fill('not an address');
     await page.getByRole('button', { name: 'Search' }).click();
-    await page.getByRole('alert').getByText('How to fix it').waitFor();
+    await page.getByRole('alert').getByText('There is no @').waitFor();
     await page.getByLabel('Recipient').fill('absent@simulator.test');
     await page.getByRole('button', { name: 'Search' }).click();
     await page.getByText('No message matches.').waitFor();
@@ -125,7 +126,9 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     await page.getByRole('button', { name: 'Cancel…' }).click();
     await dialog.getByRole('button', { name: 'Back' }).click();
     await page.getByRole('button', { name: 'Cancel…' }).click();
+    await dialog.waitFor();
     await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
     expect((await all.service.get(later.body.id)).status).toBe('scheduled');
     await page.getByRole('button', { name: 'Cancel…' }).click();
     await dialog.getByRole('button', { name: 'Cancel the message' }).click();
@@ -143,7 +146,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
   test('a test message is sent and followed', async () => {
     await using all = await startAll();
     const { page } = await openUi(browser, all.service.url, { key: API_KEY, at: '#/send' });
-    await page.getByLabel('To').fill('ada@simulator.test');
+    await page.getByLabel('To', { exact: true }).fill('ada@simulator.test');
     await page.getByRole('button', { name: 'Send', exact: true }).click();
     await page.locator('.state', { hasText: 'Sent' }).waitFor();
     expect(all.gmail.messages).toHaveLength(1);
@@ -153,7 +156,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
 
   test('hostile text in every field is shown as text', async () => {
     await using all = await startAll({ FROM_POLICY: 'rewrite' });
-    const labels = { [HOSTILE]: HOSTILE };
+    const labels = { [HOSTILE.slice(0, 64)]: HOSTILE };
     const { body } = await all.service.send({
       from: { email: 'other@acme.com', name: HOSTILE },
       to: { email: 'no-such-user@simulator.test', name: HOSTILE },
@@ -224,50 +227,6 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     await tabTo(page, 'Cancel the message');
     await page.keyboard.press('Enter');
     await page.locator('.state', { hasText: 'Canceled' }).waitFor();
-  });
-
-  test('a key that is revoked leads back to the form, which says so', async () => {
-    await using all = await startAll();
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
-    await page.route(/\/messages\?/, (route) =>
-      route.fulfill({ status: 401, contentType: 'application/problem+json', body: '{}' }),
-    );
-    await page.getByText('This key is no longer valid.').waitFor();
-    expect(await page.evaluate('sessionStorage.length')).toBe(0);
-  });
-
-  test('a lost connection is named, and the page recovers', async () => {
-    await using all = await startAll();
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
-    await page.getByText('No messages yet.').waitFor();
-    await page.context().setOffline(true);
-    await page.getByText('Connection lost.').waitFor();
-    await page.context().setOffline(false);
-    await page.getByRole('button', { name: 'Try now' }).click();
-    await page.getByText('Connection lost.').waitFor({ state: 'detached' });
-  });
-
-  test('polling uses a small part of RATE_LIMIT, and waits for Retry-After', async () => {
-    await using all = await startAll({ RATE_LIMIT: '60/1m' });
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
-    let asked = 0;
-    page.on('request', (request) => {
-      if (request.url().includes('/messages?')) asked += 1;
-    });
-    await page.getByText('No messages yet.').waitFor();
-    await page.waitForTimeout(8000);
-    // One request in ten seconds is a tenth of the limit.
-    expect(asked).toBeLessThanOrEqual(1);
-    await page.route(/\/messages\?/, (route) =>
-      route.fulfill({
-        status: 429,
-        headers: { 'retry-after': '30', 'content-type': 'application/problem+json' },
-        body: '{}',
-      }),
-    );
-    await page.reload();
-    await page.getByText('Updates are paused.').waitFor();
-    expect(asked).toBeLessThanOrEqual(3);
   });
 });
 

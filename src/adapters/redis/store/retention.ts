@@ -16,7 +16,8 @@ export function startRetention(connection: Connection): { stop(): void } {
     let removed: unknown = STEP_SIZE;
     while (removed === STEP_SIZE && !isStopped()) {
       const now = Math.floor(connection.clock.now());
-      removed = await connection.runScript(PRUNE, KEYS.expiring, KEYS.timeline, now, STEP_SIZE);
+      const keys = [KEYS.expiring, KEYS.timeline, KEYS.keptContents, KEYS.usage];
+      removed = await connection.runScript(PRUNE, ...keys, now, STEP_SIZE);
     }
   });
 }

@@ -39,7 +39,8 @@ export const INSERT: Script = {
  * increment in the counts (empty: none), then the transition and its arguments:
  *   `open`: unsettled before and after;
  *   `settled`: 12: epoch ms at which it expires, 13: the same in ms from now, 14: 1 to delete the
- *   content;
+ *   content, or `keep` to move it, followed by the key of the kept content, the kept contents, their
+ *   maximum bytes, and epoch ms and ms from now at which it expires;
  *   `reopened`: 12 and 13: maximum messages and bytes. Fails if there is no capacity.
  * Returns `changed` (another revision is stored), `full` or `done`, then the usage if it is `full`
  * or has changed.
@@ -56,6 +57,20 @@ export const UPDATE: Script = {
       result[2] = redis.call('HINCRBY', KEYS[3], 'messages', messages)
       result[3] = redis.call('HINCRBY', KEYS[3], 'bytes', bytes)
     end
+    local function keep(bytes)
+      local content = redis.call('HGET', KEYS[1], 'content')
+      if not content or content == '' then return end
+      redis.call('SET', ARGV[15], content, 'PX', ARGV[19])
+      redis.call('ZADD', ARGV[16], ARGV[18], bytes .. ':' .. id)
+      local total = redis.call('HINCRBY', KEYS[3], 'kept', bytes)
+      while total > tonumber(ARGV[17]) do
+        local oldest = redis.call('ZPOPMIN', ARGV[16])[1]
+        if not oldest then return end
+        local size, other = string.match(oldest, '^(%d+):(.*)$')
+        redis.call('DEL', string.sub(ARGV[15], 1, -#id - 1) .. other)
+        total = redis.call('HINCRBY', KEYS[3], 'kept', -size)
+      end
+    end
     local stored = redis.call('HMGET', KEYS[1], 'revision', 'bytes')
     if stored[1] ~= ARGV[2] then return { 'changed' } end
     local bytes = stored[2]
@@ -63,7 +78,8 @@ export const UPDATE: Script = {
       if redis.call('SREM', KEYS[2], id) == 1 then count(-1, -bytes) end
       redis.call('ZADD', KEYS[4], ARGV[12], member)
       redis.call('HDEL', KEYS[5], id)
-      if ARGV[14] == '1' then redis.call('HDEL', KEYS[1], 'content') end
+      if ARGV[14] == 'keep' then keep(bytes) end
+      if ARGV[14] ~= '0' then redis.call('HDEL', KEYS[1], 'content') end
       redis.call('PEXPIRE', KEYS[1], ARGV[13])
     elseif transition == 'reopened' then
       local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
@@ -164,15 +180,22 @@ export const READ_WAITING: Script = {
 };
 
 /**
- * Removes expired deliveries from the timeline.
+ * Removes expired deliveries from the timeline, and expired contents from the kept ones.
  *
- * KEYS: the expiring, the timeline. ARGV: epoch ms up to which they have expired, maximum number.
- * Returns the number removed.
+ * KEYS: the expiring, the timeline, the kept contents, the usage. ARGV: epoch ms up to which they have
+ * expired, maximum number. Returns the number of deliveries removed.
  */
 export const PRUNE: Script = {
   name: 'outtrayPrune',
-  keys: 2,
+  keys: 4,
   lua: `
+    local contents = redis.call('ZRANGE', KEYS[3], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
+    if #contents > 0 then
+      local bytes = 0
+      for _, member in ipairs(contents) do bytes = bytes + string.match(member, '^%d+') end
+      redis.call('ZREM', KEYS[3], unpack(contents))
+      redis.call('HINCRBY', KEYS[4], 'kept', string.format('%.0f', -bytes))
+    end
     local members = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
     if #members == 0 then return 0 end
     redis.call('ZREM', KEYS[1], unpack(members))

@@ -1,5 +1,5 @@
 import { type Delivery, isSettled } from '../../../core/delivery/delivery.ts';
-import { encodeContent, encodeRecord } from '../../../core/delivery/delivery-codec.ts';
+import { decodeContent, encodeContent, encodeRecord } from '../../../core/delivery/delivery-codec.ts';
 import { settlementOf } from '../../../core/delivery/delivery-stats.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
 import type { DeliveryChange, DeliveryStore } from '../../../core/ports/delivery-store.ts';
@@ -17,6 +17,7 @@ import { toWaitingMember, type WaitingMember } from './waiting-set.ts';
 
 export interface RedisStoreOptions extends QueueLimits {
   readonly retainMs: number;
+  readonly retainContentMs: number;
 }
 
 /**
@@ -26,7 +27,7 @@ export interface RedisStoreOptions extends QueueLimits {
 export function createRedisStore(
   connection: Connection,
   queue: QueueSteps,
-  { retainMs, ...limits }: RedisStoreOptions,
+  { retainMs, retainContentMs, ...limits }: RedisStoreOptions,
 ): DeliveryStore & DeliverySteps {
   const { maxMessages, maxBytes } = limits;
   const { clock, redis, pubSub } = connection;
@@ -56,9 +57,17 @@ export function createRedisStore(
   /** Returns the transition of an update and its arguments, as {@link UPDATE} expects them. */
   function transitionOf(from: Delivery, to: Delivery): readonly Argument[] {
     if (isSettled(to.status))
-      return ['settled', Math.ceil(clock.now() + retainMs), retainMs, to.content === null ? 1 : 0];
+      return ['settled', Math.ceil(clock.now() + retainMs), retainMs, ...contentArguments(to)];
     if (isSettled(from.status)) return ['reopened', maxMessages, maxBytes];
     return ['open'];
+  }
+
+  /** What happens to the content of a settled delivery. */
+  function contentArguments({ id, content }: Delivery): readonly Argument[] {
+    if (content !== null) return [0];
+    if (retainContentMs === 0) return [1];
+    const expiresAt = Math.ceil(clock.now() + retainContentMs);
+    return ['keep', KEYS.keptContent(id), KEYS.keptContents, maxBytes, expiresAt, retainContentMs];
   }
 
   function stepOf({ from, to, effect }: DeliveryChange): Step<boolean> {
@@ -92,6 +101,13 @@ export function createRedisStore(
     ...createStats(connection),
     get,
     getTaken: async (id) => queue.readTaken(id) ?? get(id),
+    async content(id) {
+      const [stored, kept] = await connection.execute(() =>
+        Promise.all([redis.hgetBuffer(KEYS.delivery(id), 'content'), redis.getBuffer(KEYS.keptContent(id))]),
+      );
+      const content = stored?.length ? stored : kept;
+      return content && decodeContent(content);
+    },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,
     async insert(delivery) {

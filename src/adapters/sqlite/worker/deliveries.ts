@@ -5,7 +5,9 @@ import {
   type QueueLimits,
   type QueueUsage,
 } from '../../../core/delivery/queue-capacity.ts';
+import type { ThreadSetup } from '../protocol.ts';
 import { type CountedTimes, createDeliveryCounts, readOpenRows } from './delivery-counts.ts';
+import { createKeptContents } from './kept-contents.ts';
 import type { OnRollback } from './transactions.ts';
 
 /** A delivery as it is stored, see delivery-rows.ts: record, state and content. */
@@ -41,6 +43,7 @@ interface Head {
 /** A delivery that has settled and is not tidied yet. */
 interface Untidy {
   readonly place: number;
+  readonly bytes: number;
   /** Epoch ms by the clock of the file. */
   readonly leavesAt: number;
 }
@@ -70,10 +73,14 @@ const WITHOUT_CONTENT = statusWhere((status) => isSettled(status) && !isRetryabl
  */
 export function createDeliveries(
   db: DatabaseSync,
-  { retainMs, ...limits }: QueueLimits & { readonly retainMs: number },
+  {
+    retainMs,
+    retainContentMs = 0,
+    ...limits
+  }: QueueLimits & Pick<ThreadSetup, 'retainMs' | 'retainContentMs'>,
   now: () => number,
 ) {
-  const isStored = 'id = ? AND coalesce(leaves_at > ?, 1)';
+  const isStored = 'id = ? AND coalesce(deliveries.leaves_at > ?, 1)';
   const find = db.prepare(`
     SELECT record, state, content FROM deliveries JOIN records USING (place)
     LEFT JOIN contents ON contents.place = deliveries.place AND NOT (${WITHOUT_CONTENT})
@@ -96,14 +103,18 @@ export function createDeliveries(
   const expire = db.prepare(
     `UPDATE deliveries SET leaves_at = ? WHERE place = ? AND leaves_at IS NULL AND ${SETTLED}`,
   );
-  const dropContent = db.prepare(
-    `DELETE FROM contents WHERE place IN (SELECT place FROM deliveries WHERE place = ? AND ${WITHOUT_CONTENT})`,
-  );
+  const isWithoutContent = db.prepare(`SELECT 1 FROM deliveries WHERE place = ? AND ${WITHOUT_CONTENT}`);
+  const findKept = db.prepare(`
+    SELECT content FROM deliveries JOIN contents USING (place) LEFT JOIN kept_contents USING (place)
+    WHERE ${isStored} AND (NOT (${WITHOUT_CONTENT}) OR coalesce(kept_contents.leaves_at, ?) > ?)
+  `);
+  findKept.setReturnArrays(true);
+  const kept = createKeptContents(db, { retainContentMs, maxBytes: limits.maxBytes }, now);
   const open = readOpenRows(db);
   const counts = createDeliveryCounts(db, open);
   const untidy: Untidy[] = open
     .filter(({ status }) => isSettled(status))
-    .map(({ place }) => ({ place, leavesAt: now() + retainMs }));
+    .map(({ place, bytes }) => ({ place, bytes, leavesAt: now() + retainMs }));
   let unsettled: QueueUsage = { messages: 0, bytes: 0 };
   for (const { status, bytes } of open) if (!isSettled(status)) unsettled = add(unsettled, 1, bytes);
 
@@ -115,8 +126,8 @@ export function createDeliveries(
     });
   }
 
-  function settle(place: number, onRollback: OnRollback) {
-    untidy.push({ place, leavesAt: now() + retainMs });
+  function settle(place: number, bytes: number, onRollback: OnRollback) {
+    untidy.push({ place, bytes, leavesAt: now() + retainMs });
     onRollback(() => untidy.pop());
     if (untidy.length >= TIDY_ROWS) tidy(onRollback);
   }
@@ -125,8 +136,10 @@ export function createDeliveries(
   function tidy(onRollback: OnRollback): void {
     const rows = untidy.splice(0);
     onRollback(() => untidy.push(...rows));
-    for (const { place, leavesAt } of rows)
-      if (expire.run(leavesAt, place).changes > 0) dropContent.run(place);
+    for (const { place, bytes, leavesAt } of rows) {
+      if (expire.run(leavesAt, place).changes === 0) continue;
+      if (isWithoutContent.get(place)) kept.settle(place, bytes, onRollback);
+    }
     counts.store(onRollback);
   }
 
@@ -135,7 +148,17 @@ export function createDeliveries(
   return {
     unsettled: () => unsettled,
     untidy: () => untidy.length,
-    reads: { findDelivery, deliveryStats: counts.stats },
+    reads: {
+      findDelivery,
+      /** Returns the content, in an array because it is moved. Null if it is not kept. */
+      findContent(id: string): readonly [content: Uint8Array] | null {
+        const time = now();
+        // Content of a delivery that is not tidied will be kept.
+        const untidyUntil = time + retainContentMs;
+        return (findKept.get(id, time, untidyUntil, time) as unknown as [Uint8Array] | undefined) ?? null;
+      },
+      deliveryStats: counts.stats,
+    },
     writes: {
       /** Returns the stored delivery if the id is known already, else null. */
       insertDelivery(
@@ -175,13 +198,14 @@ export function createDeliveries(
         if (wasSettled && leaves_at === null) tidy(onRollback);
         update.run(revision, status, account, dueAt, state, place);
         if (wasSettled) revive.run(place);
-        if (settles) settle(place, onRollback);
+        if (settles) settle(place, bytes, onRollback);
         if (wasSettled !== settles) count(bytes, settles ? -1 : 1, onRollback);
         const before = { owner, status: head.status, dueAt: from.firstDueAt };
         counts.change(before, { owner, status, dueAt: firstDueAt }, finishedAt, onRollback);
         return true;
       },
       tidySettled: tidy,
+      removeExpiredContents: kept.removeExpired,
     },
   };
 }

@@ -16,6 +16,7 @@ const APPLICATION_ID = 0x4f747279;
  *   deliveries.ts. No index contains a column that an attempt changes, so that its start and its end
  *   write a single page.
  * - `contents`: separate, because a content is removed long before its record.
+ * - `kept_contents`: contents that are kept for RETAIN_CONTENT, and when they are dropped.
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until a response is
  *   stored,
  *   `leaves_at` while the request is in progress.
@@ -107,6 +108,14 @@ export const MIGRATIONS: readonly string[] = [
     )
     WHERE finished_at > 1000 * (unixepoch() - 86400)
     GROUP BY owner, hour;
+  `,
+  `
+  CREATE TABLE kept_contents (
+    place INTEGER PRIMARY KEY REFERENCES contents ON DELETE CASCADE,
+    leaves_at INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX kept_contents_leaving ON kept_contents (leaves_at);
   `,
 ];
 
