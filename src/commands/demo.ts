@@ -7,6 +7,7 @@ import { createLogger } from '../log.ts';
 import { openService } from '../service/service.ts';
 import { endWithin, STOP_WITHIN_MS } from '../service/shutdown.ts';
 import { openSimulator, type Simulator } from '../simulator/simulator.ts';
+import { createDemoInbox } from './demo-inbox.ts';
 import { aborted, describeListenError, refuse } from './serve.ts';
 
 const USAGE = `Usage: outtray demo [--once]
@@ -38,10 +39,11 @@ export async function demo(
     const { config } = parseConfig({
       ...demoEnvironment(process.env),
       ...accountEnvironment(gmail),
-      API_KEYS: `demo:${key}`,
+      API_KEYS: `demo:${key}:admin`,
     });
     const logger = createLogger('warn', config.logFormat);
-    await using service = await openService({ config, version, logger, ca: gmail.ca, demo: true });
+    const demoInbox = createDemoInbox(gmail.messages);
+    await using service = await openService({ config, version, logger, ca: gmail.ca, demoInbox });
     if (args.includes('--once')) {
       // Without URL and key, which would be useless a moment later.
       say(`Outtray ${version} against a Gmail simulator\n`);
@@ -56,6 +58,7 @@ export async function demo(
     say(`\nMessages received by the simulator (from this machine only): ${gmail.httpUrl}/messages`);
     say(`To try the API in a browser: ${service.url}/docs`);
     say('\nPress Ctrl-C to stop.');
+    say(`\nOpen ${service.url}/#key=${key}`);
     await aborted(signal);
     return 0;
   } catch (error) {

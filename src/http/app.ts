@@ -11,6 +11,7 @@ import { resendRoutes } from './resend/routes.ts';
 import { type AccountOptions, accountRoutes } from './routes/accounts.ts';
 import { type BatchOptions, batchRoutes } from './routes/batch.ts';
 import { type ContentOptions, contentRoutes, contentViewRoutes } from './routes/content.ts';
+import { type DemoInboxOptions, demoInboxRoutes, demoViewRoutes } from './routes/demo-inbox.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
 import { keyRoutes } from './routes/key.ts';
@@ -38,6 +39,7 @@ export interface AppOptions
     SuppressionOptions,
     TemplateOptions,
     HealthOptions,
+    DemoInboxOptions,
     UiOptions {
   readonly messages: MessageOptions['messages'];
   readonly accounts: SubmissionOptions['accounts'] & AccountOptions['accounts'];
@@ -53,7 +55,7 @@ export interface AppOptions
 /** Builds the HTTP service, ready to listen. */
 export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   const app = createServer(options, presentError);
-  await documentApi(app, options.version);
+  const exampleOf = await documentApi(app, options.version);
 
   const routes = collectRoutes(app);
   const authenticate = createAuthenticator(options.apiKeys.keys);
@@ -62,7 +64,8 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(unknownRoutes, { authenticate, limits, routes });
   await app.register(healthRoutes, options);
   await app.register(docsRoutes, { toYaml });
-  await app.register(problemRoutes);
+  await app.register(problemRoutes, { exampleOf });
+  await app.register(demoViewRoutes, options);
   await app.register(uiRoutes, options);
   await app.register(contentViewRoutes, options);
   if (options.metrics) await app.register(metricsRoutes, { ...options.metrics, authenticate, limits });
@@ -78,6 +81,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
     await withKey.register(keyRoutes);
+    await withKey.register(demoInboxRoutes, options);
     await withKey.register(statsRoutes, options);
   });
   await app.ready();
@@ -137,6 +141,7 @@ export async function openApiDocument(version: string): Promise<string> {
     idempotency: { claim: unused, accept: unused, release: unused, markUnknown: unused },
     isDraining: unused,
     metrics: { metrics: { contentType: '', read: unused }, isOpen: false },
+    demoInbox: null,
   });
   return toYaml(app.swagger());
 }

@@ -15,6 +15,7 @@ import { createStats } from '../core/stats.ts';
 import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
 import { buildApp, buildMetricsApp } from '../http/app.ts';
+import type { DemoInbox } from '../http/routes/demo-inbox.ts';
 import { logEvents } from '../log.ts';
 import { openAlerts } from './alerts.ts';
 import { openBackend } from './backend.ts';
@@ -30,8 +31,8 @@ export interface ServiceOptions {
   readonly envFile?: string | null;
   /** A CA to trust in addition to those of Node, as PEM: that of the demo's simulator. */
   readonly ca?: string | null;
-  /** Whether this is the demo, whose page takes the API key from its URL. */
-  readonly demo?: boolean;
+  /** What the demo's simulator received. Null outside the demo. */
+  readonly demoInbox?: DemoInbox | null;
   /** Multiplies every back-off and every account pause; less than 1 in tests. */
   readonly backoffScale?: number;
   readonly deadlines?: Deadlines;
@@ -52,7 +53,7 @@ export async function openParts({
   version,
   logger,
   ca = null,
-  demo = false,
+  demoInbox = null,
   backoffScale = 1,
   deadlines,
   absentAfterMs,
@@ -90,7 +91,7 @@ export async function openParts({
     config,
     version,
     logger,
-    demo,
+    demoInbox,
     backend,
     rates,
     events,
@@ -131,7 +132,8 @@ export function buildServiceApp(parts: ServiceParts) {
   return buildApp({
     ...serverOptionsOf(parts),
     version: parts.version,
-    page: config.ui ? { demo: parts.demo } : null,
+    demoInbox: parts.demoInbox,
+    page: config.ui ? { demo: parts.demoInbox !== null } : null,
     durability,
     intake,
     messages: createMessages({ store, events, isDraining }),

@@ -17,12 +17,16 @@
  * attribute and use no `unsafeHTML`: the content security policy forbids both.
  */
 import { createApp } from './app.js';
+import { inbox } from './views/inbox.js';
 import { messages } from './views/messages.js';
 import { overview } from './views/overview.js';
 import { send } from './views/send.js';
+import { suppressions } from './views/suppressions.js';
+import { templates } from './views/templates.js';
+import { webhooks } from './views/webhooks.js';
 
 /** The views in the order of the navigation. The first one that the key may see is the start. */
-const VIEWS = [overview, messages, send];
+const VIEWS = [overview, messages, inbox, templates, suppressions, webhooks, send];
 
 const root = document.querySelector('#page');
 if (root instanceof HTMLElement) createApp(root, VIEWS).start();

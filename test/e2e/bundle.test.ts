@@ -63,6 +63,13 @@ describe('the bundle, without node_modules', () => {
     expect(openapi.output().out).toBe(await readFile(join(REPO, 'openapi.yaml'), 'utf8'));
   });
 
+  test('shows what the demo received', async () => {
+    await using demo = runBundle(['demo'], { PORT: '0' });
+    const [, url, key] = await demo.saw(/Open (\S+)\/#key=(\w+)/);
+    const response = await fetch(`${url}/demo/inbox`, { headers: { authorization: `Bearer ${key}` } });
+    expect(await response.json()).toMatchObject({ messages: [{ subject: 'Hello from Outtray' }] });
+  });
+
   test('runs the demo, the simulator and the doctor', async () => {
     await using demo = runBundle(['demo', '--once'], { PORT: '0' });
     expect(await demo.ended).toBe(0);

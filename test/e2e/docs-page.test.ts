@@ -1,19 +1,9 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { ERROR_CODES } from '../../src/core/errors.ts';
 import { CRM_SECRET, startApp } from '../helpers/app.ts';
-import { hasChromium, launchChromium, type Watch, watch } from '../helpers/browser.ts';
+import { hasChromium, launchChromium, openPage } from '../helpers/browser.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { startStrippingProxy } from '../helpers/stripping-proxy.ts';
-
-/** Opens a page, and collects what the browser reports. */
-async function openPage(browser: Browser, url: string): Promise<{ page: Page } & Watch> {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(120_000);
-  const reports = watch(page, new URL(url).origin);
-  await page.goto(url);
-  return { page, ...reports };
-}
 
 async function authorize(page: Page): Promise<void> {
   await page.click('button.authorize');
@@ -74,17 +64,5 @@ describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', 
     expect(proxy.unprefixedPaths).toEqual([]);
     expect(complaints).toEqual([]);
     expect(foreign).toEqual([]);
-  });
-
-  test('/problems shows each code with its style, and its content security policy blocks nothing', async () => {
-    await using app = await startApp();
-    const url = await app.listen();
-    for (const code of ERROR_CODES.slice(0, 3)) {
-      const { page, complaints } = await openPage(browser, `${url}/problems/${code}`);
-      expect(await page.textContent('code')).toBe(code);
-      expect(await page.evaluate("getComputedStyle(document.querySelector('dt')).fontWeight")).toBe('600');
-      // Chromium requests an icon automatically.
-      expect(complaints.filter((text) => !text.includes('404'))).toEqual([]);
-    }
   });
 });

@@ -150,6 +150,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     idempotency: createLedger(),
     isDraining: () => false,
     metrics: { metrics: { contentType: 'text/plain', read: async () => '' }, isOpen: false },
+    demoInbox: null,
     ...overrides,
   });
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 
 const CHROMIUM = '/usr/bin/chromium';
 
@@ -37,4 +37,17 @@ export function watch(page: Page, origin: string): Watch {
     if (!url.startsWith(origin) && !url.startsWith('data:')) foreign.push(url);
   });
   return { complaints, foreign };
+}
+
+/** Opens a page in a context of its own, and collects what the browser reports. */
+export async function openPage(
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<{ page: Page } & Watch> {
+  const page = await browser.newPage(options);
+  page.setDefaultTimeout(120_000);
+  const reports = watch(page, new URL(url).origin);
+  await page.goto(url);
+  return { page, ...reports };
 }

@@ -54,13 +54,15 @@ const TABLES: Readonly<Record<string, () => string>> = {
     ),
   errors: () =>
     table(
-      ['code', 'HTTP', 'scope', 'retryable', 'meaning, and what to do'],
-      Object.entries(ERRORS).map(([code, { status, scope, retryable, title, hint }]) => [
+      ['code', 'HTTP', 'scope', 'retryable', 'who acts', 'meaning', 'what to do'],
+      Object.entries(ERRORS).map(([code, { status, scope, retryable, actor, title, meaning, hint }]) => [
         `\`${code}\``,
         String(status),
         scope,
         retryable ? 'yes' : 'no',
-        `${title}. ${hint}`,
+        actor,
+        `${title}. ${meaning}`,
+        hint,
       ]),
     ),
   troubleshooting: () =>

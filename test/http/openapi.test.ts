@@ -50,6 +50,7 @@ describe('the OpenAPI document', () => {
       'get /messages/{id}/content/view',
       'get /metrics',
       'get /openapi.yaml',
+      'get /problems',
       'get /problems/{code}',
       'get /readyz',
       'get /stats',
@@ -90,6 +91,7 @@ describe('the OpenAPI document', () => {
       '/livez',
       '/messages/{id}/content/view',
       '/openapi.yaml',
+      '/problems',
       '/problems/{code}',
       '/readyz',
     ]);

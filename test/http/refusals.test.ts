@@ -164,29 +164,3 @@ describe('a problem', () => {
     expect((await app.get('/nowhere?token=secret-word')).json().instance).toBe('/nowhere');
   });
 });
-
-describe('GET /problems/{code}', () => {
-  test.each(ERROR_CODES)('explains %s', async (code) => {
-    await using app = await startApp();
-    const answer = await app.get(`/problems/${code}`, {});
-    expect(answer.statusCode).toBe(200);
-    expect(answer.headers['content-type']).toBe('text/html; charset=utf-8');
-    const text = answer.body.replace(/&#(\d+);/g, (_, code) => String.fromCharCode(code));
-    for (const word of [code, ERRORS[code].title, String(ERRORS[code].status), ERRORS[code].hint])
-      expect(text).toContain(word);
-  });
-
-  test('escapes its content and runs no scripts', async () => {
-    await using app = await startApp();
-    const answer = await app.get('/problems/missing_api_key', {});
-    expect(answer.body).toContain('&#60;secret&#62;');
-    expect(answer.body).not.toMatch(/<script|<secret/);
-    expect(answer.headers['content-security-policy']).toMatch(/^default-src 'none'; style-src 'sha256-/);
-  });
-
-  test.each(['none', '__proto__', 'constructor', '%3Cscript%3E'])('returns 404 for %s', async (code) => {
-    await using app = await startApp();
-    const answer = await app.get(`/problems/${code}`, {});
-    expect([answer.statusCode, answer.json().code]).toEqual([404, 'not_found']);
-  });
-});

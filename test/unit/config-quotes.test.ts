@@ -21,7 +21,6 @@ const VALUES: Readonly<Record<string, string>> = {
   UI: 'off',
   TEMPLATES_DIR: '/data/templates',
   WEBHOOK_URL: 'https://crm.example.com/hooks',
-  UI: 'off',
 };
 
 describe.each(VARIABLES.map(({ name }) => [name] as const))('%s', (name) => {

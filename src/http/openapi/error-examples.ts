@@ -1,7 +1,9 @@
 import type { FastifySchema } from 'fastify';
 import { z } from 'zod';
 import { AppError, ERRORS, type ErrorCode } from '../../core/errors.ts';
+import { toError } from '../presenters/message.ts';
 import { toProblem } from '../presenters/problem.ts';
+import type { ErrorExample } from '../routes/problem-pages.ts';
 import type { Problem } from '../schemas/problem.ts';
 import type { DocumentedResponses } from '../schemas/responses.ts';
 import { validate } from '../validation/validation.ts';
@@ -31,10 +33,21 @@ export function errorExample(code: ErrorCode, routes: readonly DocumentedRoute[]
   const failure = (code === 'validation_failed' && route && findInvalid(route.schema)) || new AppError(code);
   return toProblem(code, {
     detail: failure.message,
-    instance: toInstance(route?.url ?? ''),
+    instance: toInstance(route?.url ?? '/send'),
     request_id: REQUEST_ID,
     errors: failure.errors,
   });
+}
+
+/**
+ * Makes the example of an error for its page. Unless a response can have the code, it is the `error`
+ * of a message.
+ */
+export function exampleOnPage(code: ErrorCode, routes: readonly DocumentedRoute[]): ErrorExample {
+  const { title, hint, scope } = ERRORS[code];
+  if (scope === 'request' || routes.some((route) => hasCode(route, code)))
+    return { kind: 'response', body: errorExample(code, routes) };
+  return { kind: 'message', error: toError({ code, detail: title, hint, scope, smtp: null }) };
 }
 
 /** An example for the schema of a problem, which also occurs inside other responses. */

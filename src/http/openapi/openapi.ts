@@ -1,9 +1,11 @@
 import swagger from '@fastify/swagger';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { z } from 'zod';
+import type { ErrorCode } from '../../core/errors.ts';
 import { toResendError } from '../resend/errors.ts';
+import type { ErrorExample } from '../routes/problem-pages.ts';
 import { createComponents, shareParameters } from './components.ts';
-import { type DocumentedRoute, problemExample } from './error-examples.ts';
+import { type DocumentedRoute, exampleOnPage, problemExample } from './error-examples.ts';
 import { namedSchemas, toSchema } from './json-schema.ts';
 import { completeOperation, type Operation, unwrap } from './operation.ts';
 import { describeWebhooks } from './webhooks.ts';
@@ -57,9 +59,18 @@ for a \`User-Agent\` that starts with \`resend-\`.
 
 Times are ISO 8601 in UTC. Sizes are in bytes.`;
 
-/** Collects the routes that are registered after it into an OpenAPI 3.1 document. */
-export async function documentApi(app: FastifyInstance, version: string): Promise<void> {
+/**
+ * Collects the routes that are registered after it into an OpenAPI 3.1 document. Returns the example
+ * of an error in it, which exists once all routes are registered.
+ */
+export async function documentApi(
+  app: FastifyInstance,
+  version: string,
+): Promise<(code: ErrorCode) => ErrorExample> {
   const routes = new Map<string | undefined, DocumentedRoute>();
+  app.addHook('onRoute', ({ schema, url }) => {
+    if (schema && !schema.hide) routes.set(schema.operationId, { schema, url });
+  });
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.1',
@@ -75,10 +86,7 @@ export async function documentApi(app: FastifyInstance, version: string): Promis
       security: Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [] })),
       components: { securitySchemes: SECURITY_SCHEMES },
     },
-    transform: ({ schema = { hide: true }, url }) => {
-      if (!schema.hide) routes.set(schema.operationId, { schema, url });
-      return { schema: toJsonSchemas(schema), url };
-    },
+    transform: ({ schema = { hide: true }, url }) => ({ schema: toJsonSchemas(schema), url }),
     transformObject: (document) => {
       if (!('openapiObject' in document)) throw new Error('Only OpenAPI 3 is supported');
       const { paths = {}, components: _, ...rest } = document.openapiObject;
@@ -106,6 +114,7 @@ export async function documentApi(app: FastifyInstance, version: string): Promis
       } as typeof document.openapiObject;
     },
   });
+  return (code) => exampleOnPage(code, [...routes.values()]);
 }
 
 type Paths = Readonly<Record<string, Readonly<Record<string, Operation>>>>;

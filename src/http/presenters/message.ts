@@ -46,7 +46,7 @@ export function toMessageResource(
     finished_at: toIsoOrNull(delivery.finishedAt),
     recipients: delivery.recipients,
     attempts: delivery.attempts.map(toAttempt),
-    error: toError(delivery.error),
+    error: delivery.error && toError(delivery.error),
     warnings: delivery.warnings,
     possible_duplicate: delivery.possibleDuplicate,
     test: delivery.test,
@@ -69,12 +69,12 @@ function toAttempt(attempt: Attempt): MessageResource['attempts'][number] {
     ended_at: toIsoOrNull(attempt.endedAt),
     account: attempt.account,
     smtp: attempt.smtp,
-    error: toError(attempt.error),
+    error: attempt.error && toError(attempt.error),
   };
 }
 
-function toError(error: DeliveryError | null): MessageResource['error'] {
-  if (error === null) return null;
+/** The `error` of a message or of an attempt. */
+export function toError(error: DeliveryError): NonNullable<MessageResource['error']> {
   const { title, retryable } = ERRORS[error.code];
   return {
     code: error.code,

@@ -6,6 +6,7 @@ import type { Messages } from '../../core/messages.ts';
 import type { Composer } from '../../core/ports/composer.ts';
 import { toIso } from '../../core/time.ts';
 import { sendInPieces } from '../json-pieces.ts';
+import { disableFrames, MAIL_VIEW_CSP } from '../mail-view.ts';
 import { toContentPage, toContentResource } from '../presenters/content.ts';
 import { callerOf, messageIdOf } from '../request/request-context.ts';
 import { contentTicket, messageContent } from '../schemas/content.ts';
@@ -17,13 +18,6 @@ export interface ContentOptions {
   readonly composer: Pick<Composer, 'compose'>;
   readonly tickets: ContentTickets;
 }
-
-/**
- * The page shows the html of a message, which anyone may have written: it runs no script, loads
- * nothing, and can be framed by this service alone.
- */
-const CONTENT_SECURITY_POLICY =
-  "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'";
 
 /** GET /messages/{id}/content, and tickets for a page that shows it. */
 export const contentRoutes: FastifyPluginAsyncZod<ContentOptions> = async (
@@ -116,9 +110,9 @@ other hosts.`,
       const id = messageIdOf(request);
       const page = toContentPage(await messages.content(id, tickets.verify(id, request.query.ticket)));
       return reply
-        .header('content-security-policy', CONTENT_SECURITY_POLICY)
+        .header('content-security-policy', MAIL_VIEW_CSP)
         .type('text/html; charset=utf-8')
-        .send(page);
+        .send(disableFrames(page));
     },
   );
 };

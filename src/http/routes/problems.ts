@@ -1,18 +1,40 @@
-import { createHash } from 'node:crypto';
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { ERROR_CODES, ERRORS, type ErrorCode } from '../../core/errors.ts';
-import { escapeHtml } from '../escape-html.ts';
+import { ERROR_CODES, type ErrorCode } from '../../core/errors.ts';
+import { pathOf } from '../errors/error-handler.ts';
 import { publicResponses, success } from '../schemas/responses.ts';
+import { type ErrorExample, PROBLEMS_CSP, renderIndex, renderProblem } from './problem-pages.ts';
 
-const STYLE =
-  'body{font:1.1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}dt{font-weight:600}dd{margin:0 0 1rem}';
-const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
-const CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${STYLE_HASH}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+export interface ProblemOptions {
+  /** Returns the documented example of an error. Called after every route is registered. */
+  readonly exampleOf: (code: ErrorCode) => ErrorExample;
+}
 
-/** GET /problems/{code}: the page that the `type` of a problem links to. */
-export const problemRoutes: FastifyPluginAsyncZod = async (app) => {
-  const pages = new Map<string, string>(ERROR_CODES.map((code) => [code, renderPage(code)]));
+/**
+ * GET /problems: every error code. GET /problems/{code}: the page that the `type` of a problem links
+ * to.
+ */
+export const problemRoutes: FastifyPluginAsyncZod<ProblemOptions> = async (app, { exampleOf }) => {
+  app.get(
+    '/problems',
+    {
+      schema: {
+        operationId: 'listProblems',
+        tags: ['docs'],
+        summary: 'List the error codes',
+        description: 'A page with every error code, and who must act.',
+        security: [],
+        response: publicResponses(
+          { 200: success('An HTML page with links to each code.', z.string(), { type: 'text/html' }) },
+          ['invalid_json'],
+        ),
+      },
+    },
+    // A trailing slash would change what the relative links mean.
+    async (request, reply) =>
+      hasTrailingSlash(request) ? reply.redirect('../problems') : sendPage(reply, renderIndex()),
+  );
 
   app.get(
     '/problems/:code',
@@ -35,30 +57,18 @@ export const problemRoutes: FastifyPluginAsyncZod = async (app) => {
       },
     },
     async (request, reply) => {
-      const page = pages.get(request.params.code);
-      if (page === undefined) return reply.callNotFound();
-      return reply
-        .header('content-security-policy', CONTENT_SECURITY_POLICY)
-        .type('text/html; charset=utf-8')
-        .send(page);
+      const code = ERROR_CODES.find((known) => known === request.params.code);
+      if (code === undefined) return reply.callNotFound();
+      if (hasTrailingSlash(request)) return reply.redirect(`../${code}`);
+      return sendPage(reply, renderProblem(code, exampleOf(code)));
     },
   );
 };
 
-function renderPage(code: ErrorCode): string {
-  const { title, status, retryable, hint } = ERRORS[code];
-  return `<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${code} - Outtray</title><style>${STYLE}</style></head>
-<body>
-<h1>${escapeHtml(title)}</h1>
-<dl>
-<dt>Code</dt><dd><code>${code}</code></dd>
-<dt>HTTP status</dt><dd>${status}</dd>
-<dt>What to do</dt><dd>${escapeHtml(hint)}</dd>
-<dt>Can the same request succeed later?</dt><dd>${retryable ? 'Yes' : 'No, it has to be changed'}</dd>
-</dl>
-</body>
-</html>
-`;
+function hasTrailingSlash(request: FastifyRequest): boolean {
+  return pathOf(request).endsWith('/');
+}
+
+function sendPage(reply: FastifyReply, page: string): FastifyReply {
+  return reply.header('content-security-policy', PROBLEMS_CSP).type('text/html; charset=utf-8').send(page);
 }
