@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createWebhookSender, type WebhookSenderOptions } from '../../src/adapters/webhook/webhook-sender.ts';
 import type { WebhookResult } from '../../src/core/ports/webhook-sender.ts';
 import { createCertificates } from '../../src/simulator/tls/certificate.ts';
+import { aTrace } from '../helpers/delivery.ts';
 import { type EndpointOptions, startEndpoint, startRawEndpoint } from '../helpers/endpoint.ts';
 import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 
@@ -44,6 +45,20 @@ async function resultOf(respond: EndpointOptions['answer']): Promise<WebhookResu
 }
 
 describe('a call', () => {
+  test('has the trace of its message, if there is one', async () => {
+    await using endpoint = await startEndpoint();
+    const { traceparent } = aTrace();
+    const sender = aSender();
+    await sender.post({ ...aCall(endpoint.port), trace: { traceparent, tracestate: 'rojo=1' } });
+    await sender.post({ ...aCall(endpoint.port), trace: { traceparent, tracestate: null } });
+    await sender.post(aCall(endpoint.port));
+    expect(endpoint.heard.map(({ headers }) => [headers.traceparent, headers.tracestate])).toEqual([
+      [traceparent, 'rojo=1'],
+      [traceparent, undefined],
+      [undefined, undefined],
+    ]);
+  });
+
   test('is a signed POST of JSON over TLS', async () => {
     await using endpoint = await startEndpoint({ tls: certificates.trusted });
     const call = aCall(endpoint.port, { scheme: 'https', path: '/hooks?for=crm' });

@@ -60,6 +60,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
         'content-type': 'application/json',
         'user-agent': `Outtray/${version}`,
         ...signatureHeaders(call, secrets),
+        ...traceHeaders(call),
       },
     });
     outgoing.end(call.body);
@@ -92,6 +93,12 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
       for (const agent of Object.values(agents)) agent.destroy();
     },
   };
+}
+
+function traceHeaders({ trace }: WebhookCall): Record<string, string> {
+  if (trace === undefined) return {};
+  const { traceparent, tracestate } = trace;
+  return tracestate === null ? { traceparent } : { traceparent, tracestate };
 }
 
 function resolveAll(hostname: string) {

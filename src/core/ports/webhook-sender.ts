@@ -1,3 +1,5 @@
+import type { TraceHeaders } from '../delivery/trace-context.ts';
+
 /** One POST to an endpoint. */
 export interface WebhookCall {
   readonly url: string;
@@ -6,6 +8,8 @@ export interface WebhookCall {
   /** Epoch ms. Sent as `webhook-timestamp`. */
   readonly sentAt: number;
   readonly body: string;
+  /** Sent as `traceparent` and `tracestate`. */
+  readonly trace?: TraceHeaders | undefined;
 }
 
 /** How a call ended. It is logged as it is. */

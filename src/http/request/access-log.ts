@@ -1,10 +1,13 @@
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { traceIdOf } from '../../core/delivery/trace-context.ts';
 import { describeUnexpectedError, ERRORS } from '../../core/errors.ts';
+import { readTraceContext } from './trace-context.ts';
 
 /** Sets the common response headers of each request, and writes one log line when it ends. */
 export function logRequests(app: FastifyInstance, logger: FastifyBaseLogger): void {
   app.decorateRequest('caller', null);
+  app.decorateRequest('trace', null);
   app.decorateRequest('messageId', null);
   app.decorateRequest('failure', null);
   app.addHook('onRequest', (request, reply, done) => {
@@ -25,6 +28,7 @@ export function observeRequest(
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
   });
+  request.trace = readTraceContext(request.headers);
   // A closed connection has no address, so it is read now.
   const address = request.ip;
   const { socket } = request.raw;
@@ -66,6 +70,7 @@ function logRequest(
   const failed = aborted || reply.statusCode >= 400;
   const line = {
     request_id: request.id,
+    trace_id: traceIdOf(request.trace),
     method: request.method,
     route: request.routeOptions.url,
     status: aborted ? undefined : reply.statusCode,
