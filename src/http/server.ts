@@ -1,6 +1,7 @@
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
 import type { z } from 'zod';
 import type { DeliveryStore } from '../core/ports/delivery-store.ts';
+import type { RequestTracer } from '../core/ports/request-tracer.ts';
 import { createErrorHandler, type ErrorPresenter } from './errors/error-handler.ts';
 import { logRequests, observeRequest } from './request/access-log.ts';
 import { createBodyCapacity } from './request/body/body-capacity.ts';
@@ -9,6 +10,7 @@ import { createClientErrorHandler } from './request/client-error.ts';
 import { newRequestId } from './request/request-context.ts';
 import { checkRequestHeads } from './request/request-head.ts';
 import { createRequestPacer } from './request/request-pacer.ts';
+import { traceRequests } from './request/request-spans.ts';
 import { validate } from './validation/validation.ts';
 
 export interface ServerOptions {
@@ -23,6 +25,8 @@ export interface ServerOptions {
   readonly isSending: () => boolean;
   /** How long the headers and the body of a request may take to arrive, in ms. */
   readonly requestTimeoutMs?: number;
+  /** Records requests as spans. Null: nothing does. */
+  readonly tracer?: RequestTracer | null;
 }
 
 const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
@@ -82,6 +86,7 @@ export function createServer(options: ServerOptions, presentError: ErrorPresente
   const pace = createRequestPacer(options.isSending);
   app.addHook('onRequest', (_request, _reply, done) => pace(done));
   logRequests(app, logger);
+  if (options.tracer) traceRequests(app, options.tracer);
   checkRequestHeads(app);
   app.setErrorHandler(handleError);
   readJsonBodies(

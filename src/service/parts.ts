@@ -5,6 +5,7 @@ import { deriveText } from '../adapters/smtp/mime/derived-text.ts';
 import type { Deadlines } from '../adapters/smtp/server-options.ts';
 import { TemplatesError } from '../adapters/templates/file-errors.ts';
 import { openTemplates } from '../adapters/templates/templates.ts';
+import { openTracing } from '../adapters/tracing/open-tracing.ts';
 import { type Config, ConfigError } from '../config/config.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
 import { createEvents } from '../core/events.ts';
@@ -52,6 +53,8 @@ export async function openParts({
   const { queue, store, sharedState } = backend;
   const events = createEvents();
   logEvents(events, logger);
+  const tracing = await openTracing(version);
+  tracing?.recordAttempts(events);
   const apiKeys = createApiKeys(config.apiKeys, sharedState);
   const templates = await openConfiguredTemplates(config, logger);
   const suppressions = createSuppressions({
@@ -70,6 +73,7 @@ export async function openParts({
     events,
     apiKeys,
     accounts,
+    tracing,
     backoffScale,
   });
   const waiters = createWaiters({ store, events });
@@ -89,6 +93,7 @@ export async function openParts({
     accounts,
     webhooks,
     waiters,
+    tracing,
     draining,
   };
 }
@@ -133,6 +138,7 @@ export function buildServiceApp(parts: ServiceParts) {
     isSending: parts.deliveryEngine.isSending,
     idempotency,
     isDraining,
+    tracer: parts.tracing?.requests ?? null,
   });
 }
 

@@ -54,6 +54,11 @@ export function currentRequest(socket: Socket): FastifyRequest | undefined {
 /** Routes that machines and browsers poll. Their successful requests are logged at level debug. */
 const QUIET = /^\/(livez|readyz|docs|openapi\.yaml|problems)(\/|$)/;
 
+/** Whether machines and browsers poll a route, so that it is of no interest while it works. */
+export function isPolled(route: string | undefined): boolean {
+  return route !== undefined && QUIET.test(route);
+}
+
 /**
  * Logs no headers, bodies or queries. Only failed requests show their path; all show the pattern of
  * their route.
@@ -83,7 +88,7 @@ function logRequest(
   };
   if (failure?.code === 'internal_error')
     logger.error({ ...line, err: describeUnexpectedError(failure.cause) }, ERRORS.internal_error.title);
-  else if (!failed && QUIET.test(request.routeOptions.url ?? '')) logger.debug(line, 'request');
+  else if (!failed && isPolled(request.routeOptions.url)) logger.debug(line, 'request');
   else logger.info(line, 'request');
 }
 

@@ -25,7 +25,7 @@ export const messageEvent = z.object({
   }),
   trace_id: z
     .string()
-    .regex(/^[\da-f]{32}$/)
+    .regex(/^[0-9a-f]{32}$/)
     .optional()
     .meta({
       description: 'The trace of the request that sent the message. Absent if it had none.',
