@@ -105,6 +105,7 @@ function aDelivery(i: number, since: number): Delivery {
     revision: 1,
     owner: i === 1 ? 'rare' : 'crm',
     requestId: 'req_1',
+    trace: null,
     test: false,
     status: 'queued',
     account: 'bot@acme.com',

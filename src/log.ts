@@ -3,6 +3,7 @@ import { type Logger, pino, stdSerializers } from 'pino';
 import type { Config } from './config/config.ts';
 import type { Delivery, DeliveryError } from './core/delivery/delivery.ts';
 import type { Fault } from './core/delivery/outcome.ts';
+import { traceIdOf } from './core/delivery/trace-context.ts';
 import type { Events } from './core/events.ts';
 import type { Notice } from './core/ports/outbox.ts';
 import { redactAddresses } from './core/redact-addresses.ts';
@@ -49,6 +50,7 @@ export function logEvents(events: Events, logger: Logger): void {
   events.on('message.attempted', (delivery, attempt, { server, fault, accepted, refused }) => {
     const line = {
       request_id: delivery.requestId,
+      trace_id: traceIdOf(delivery.trace),
       msg_id: delivery.id,
       attempt: attempt.number,
       account: attempt.account,
@@ -108,8 +110,10 @@ function accountLine(account: string, { code, detail, hint }: DeliveryError, unt
 }
 
 /** Leaves out path, query and body, which may be secret. */
-function noticeLine({ eventId, type, about, url, failures }: Notice) {
-  const subject = type.startsWith('message.') ? { msg_id: about } : { account: about };
+function noticeLine({ eventId, type, about, trace, url, failures }: Notice) {
+  const subject = type.startsWith('message.')
+    ? { trace_id: traceIdOf(trace), msg_id: about }
+    : { account: about };
   return { endpoint: hostOf(url), event_id: eventId, type, ...subject, attempt: failures + 1 };
 }
 

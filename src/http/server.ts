@@ -1,6 +1,7 @@
 import { type FastifyBaseLogger, type FastifyInstance, fastify, LogController } from 'fastify';
 import type { z } from 'zod';
 import type { DeliveryStore } from '../core/ports/delivery-store.ts';
+import type { RequestTracer } from '../core/ports/request-tracer.ts';
 import { createErrorHandler, type ErrorPresenter } from './errors/error-handler.ts';
 import { type CountRequest, logRequests, observeRequest } from './request/access-log.ts';
 import { createBodyCapacity } from './request/body/body-capacity.ts';
@@ -9,6 +10,7 @@ import { createClientErrorHandler } from './request/client-error.ts';
 import { newRequestId } from './request/request-context.ts';
 import { checkRequestHeads } from './request/request-head.ts';
 import { createRequestPacer } from './request/request-pacer.ts';
+import { traceRequests } from './request/request-spans.ts';
 import { validate } from './validation/validation.ts';
 
 export interface ServerOptions {
@@ -25,6 +27,8 @@ export interface ServerOptions {
   readonly requestTimeoutMs?: number;
   /** Counts each request for metrics. */
   readonly countRequest?: CountRequest | undefined;
+  /** Records requests as spans. Null: nothing does. */
+  readonly tracer?: RequestTracer | null;
 }
 
 const DEFAULT_REQUEST_TIMEOUT_MS = 60_000;
@@ -85,6 +89,7 @@ export function createServer(options: ServerOptions, presentError: ErrorPresente
   const pace = createRequestPacer(options.isSending);
   app.addHook('onRequest', (_request, _reply, done) => pace(done));
   logRequests(app, logger, countRequest);
+  if (options.tracer) traceRequests(app, options.tracer);
   checkRequestHeads(app);
   app.setErrorHandler(handleError);
   readJsonBodies(

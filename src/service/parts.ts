@@ -5,6 +5,7 @@ import { deriveText } from '../adapters/smtp/mime/derived-text.ts';
 import type { Deadlines } from '../adapters/smtp/server-options.ts';
 import { TemplatesError } from '../adapters/templates/file-errors.ts';
 import { openTemplates } from '../adapters/templates/templates.ts';
+import { openTracing } from '../adapters/tracing/open-tracing.ts';
 import { type Config, ConfigError } from '../config/config.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
 import { createContentTickets } from '../core/auth/content-tickets.ts';
@@ -62,6 +63,8 @@ export async function openParts({
   const { queue, store, sharedState } = backend;
   const events = createEvents();
   logEvents(events, logger);
+  const tracing = await openTracing(version);
+  tracing?.recordAttempts(events);
   const apiKeys = createApiKeys(config.apiKeys, sharedState);
   const templates = await openConfiguredTemplates(config, logger);
   const suppressions = createSuppressions({
@@ -80,6 +83,7 @@ export async function openParts({
     events,
     apiKeys,
     accounts,
+    tracing,
     backoffScale,
   });
   const alerts = await openAlerts({ config, version, logger, backend, events, accounts, backoffScale });
@@ -104,6 +108,7 @@ export async function openParts({
     alerts,
     waiters,
     metrics,
+    tracing,
     draining,
   };
 }
@@ -149,6 +154,7 @@ export function buildServiceApp(parts: ServiceParts) {
     idempotency,
     isDraining,
     metrics: config.metrics.port === null ? metricsRouteOf(parts) : null,
+    tracer: parts.tracing?.requests ?? null,
   });
 }
 

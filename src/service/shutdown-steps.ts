@@ -71,6 +71,7 @@ export function createShutdownSteps(
     await settleWithin(shutdownTimeoutMs * QUEUE_SHARE, [
       track('templates', templates.close()),
       track('queue', backend.close()),
+      track('traces', parts.tracing?.flush() ?? Promise.resolve()),
     ]);
     const line = { lost_count: lostCount, unfinished: unfinished.size > 0 ? [...unfinished] : undefined };
     logger.info(line, 'stopped');

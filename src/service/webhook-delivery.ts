@@ -1,3 +1,4 @@
+import type { Tracing } from '../adapters/tracing/tracing.ts';
 import { createWebhookSender } from '../adapters/webhook/webhook-sender.ts';
 import type { Config } from '../config/config.ts';
 import type { Accounts } from '../core/accounts/accounts.ts';
@@ -15,6 +16,8 @@ export interface WebhookDeliveryOptions {
   readonly events: Events;
   readonly apiKeys: Pick<ApiKeys, 'get'>;
   readonly accounts: Pick<Accounts, 'status'>;
+  /** Null: nothing records spans. */
+  readonly tracing: Pick<Tracing, 'traceCalls'> | null;
   readonly backoffScale: number;
 }
 
@@ -37,12 +40,14 @@ export function openWebhookDelivery({
   events,
   apiKeys,
   accounts,
+  tracing,
   backoffScale,
 }: WebhookDeliveryOptions): WebhookDelivery {
   const { url } = config.webhooks;
   const urlsOf = (key: ApiKey | null) =>
     [url, key?.webhookUrl].filter((endpoint) => typeof endpoint === 'string');
-  const sender = createWebhookSender({ ...config.webhooks, version });
+  const untraced = createWebhookSender({ ...config.webhooks, version });
+  const sender = tracing?.traceCalls(untraced) ?? untraced;
   const { recover, resetGone, drain } = createWebhooks({
     queue,
     outbox,

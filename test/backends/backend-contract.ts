@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { advance, amend, type Delivery } from '../../src/core/delivery/delivery.ts';
 import type { DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, aTrace } from '../helpers/delivery.ts';
 
 export interface BackendLimits {
   readonly maxMessages: number;
@@ -223,7 +223,7 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
     test(
       'returns a delivery as it was inserted and updated',
       withBackend({}, async ({ store }) => {
-        const delivery = aDelivery();
+        const delivery = aDelivery({ trace: aTrace() });
         await store.insert(delivery);
         expect(await store.get(delivery.id)).toEqual(delivery);
         const deferred = advance(delivery, 'deferred', { nextAttemptAt: 5 });

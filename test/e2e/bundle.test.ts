@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findWorkers } from '../../build/worker-entries.ts';
 import { zip } from '../helpers/archives.ts';
+import { startCollector } from '../helpers/collector.ts';
 import { type Running, run, serveAgainst } from '../helpers/process.ts';
 import { hasRedis, startRedis } from '../helpers/redis.ts';
 import { API_KEY } from '../helpers/service.ts';
@@ -109,6 +110,21 @@ describe('the bundle, without node_modules', () => {
     const files = [...page.matchAll(/"(ui\/[^"]+)"/g)].map(([, path]) => path);
     expect(files).toEqual(expect.arrayContaining([expect.stringMatching(/\/lit-html\/lit-html\.js$/)]));
     for (const path of files) expect((await fetch(`${service.url}/${path}`)).status).toBe(200);
+  });
+
+  test('reports spans to an SDK that is preloaded, which has a copy of the OpenTelemetry API of its own', async () => {
+    await using collector = await startCollector();
+    await using gmail = await startSimulator();
+    const preload = join(REPO, 'examples/tracing/instrumentation.mjs');
+    const queue = { QUEUE_URL: `sqlite:${join(app, 'traced.db')}` };
+    const env = { ...KEYS, ...queue, ...collector.env, NODE_OPTIONS: `--import ${preload}` };
+    await using service = await serveAgainst(gmail, env, main);
+    expect(await post(service.url, { ...HELLO, text: 'Hello.' })).toMatchObject({ status: 'sent' });
+    const request = await collector.span(({ name }) => name === 'POST /send');
+    expect(await collector.span(({ name }) => name === 'smtp send')).toMatchObject({
+      traceId: request.traceId,
+      parentSpanId: request.spanId,
+    });
   });
 
   test('sends with the queue in memory', async () => {

@@ -121,9 +121,9 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     durability: 'memory',
     intake: {
       ...core.intake,
-      async accept(draft, caller, requestId, id) {
-        const delivery = await core.intake.accept(draft, caller, requestId, id);
-        accepted.push({ draft, caller, delivery });
+      async accept(draft, origin, id) {
+        const delivery = await core.intake.accept(draft, origin, id);
+        accepted.push({ draft, caller: origin.caller, delivery });
         return delivery;
       },
     },

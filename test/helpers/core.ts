@@ -163,7 +163,8 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     events,
     store,
     startDraining: () => (draining = true),
-    accept: (patch: Parameters<typeof aDraft>[0] = {}) => intake.accept(aDraft(patch), CALLER, 'req_1'),
+    accept: (patch: Parameters<typeof aDraft>[0] = {}) =>
+      intake.accept(aDraft(patch), { caller: CALLER, requestId: 'req_1', trace: null }),
     async outcomeOf(id: string): Promise<Delivery> {
       for (;;) {
         const delivery = await store.get(id);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { type Job, toJob } from '../../src/core/delivery/outcome.ts';
+import type { TraceContext } from '../../src/core/delivery/trace-context.ts';
 import type { Draft, Message } from '../../src/core/message/message.ts';
 
 /** A small valid message, with the patch of the test. */
@@ -40,6 +41,12 @@ export function aDraft(patch: Parameters<typeof aMessage>[0] & { template?: Draf
   return { ...aMessage(rest), template };
 }
 
+/** The trace of a request, with the patch of the test. */
+export function aTrace(patch: Partial<TraceContext> = {}): TraceContext {
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+  return { traceparent, tracestate: 'rojo=1,congo=2', startedAt: Date.now(), ...patch };
+}
+
 /** A delivery as intake creates it, with the patch of the test. */
 export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
   const id = `msg_${randomBytes(16).toString('hex')}`;
@@ -49,6 +56,7 @@ export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
     revision: 1,
     owner: 'crm',
     requestId: 'req_1',
+    trace: null,
     test: false,
     status: 'queued',
     account: 'bot@acme.com',

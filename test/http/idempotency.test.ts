@@ -122,7 +122,7 @@ describe('Idempotency-Key', () => {
     await using app = await startApp({
       intake: {
         async check() {},
-        async accept(message, caller) {
+        async accept(message, { caller }) {
           if (full) throw new AppError('queue_full', { retryAfter: 5 });
           acceptedMessages.push(message);
           await fake.send(MAIL);

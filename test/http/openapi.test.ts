@@ -105,7 +105,12 @@ describe('the OpenAPI document', () => {
     const { properties, required, additionalProperties } = document.components.schemas.SendRequest;
     expect(Object.keys(properties)).toEqual(Object.keys(sendRequest.shape));
     expect([required, additionalProperties]).toEqual([['to'], false]);
-    expect(send?.parameters?.map(({ name }) => name)).toEqual(['Prefer', 'Idempotency-Key']);
+    expect(send?.parameters?.map(({ name }) => name)).toEqual([
+      'Prefer',
+      'Idempotency-Key',
+      'traceparent',
+      'tracestate',
+    ]);
     expect(Object.keys(send?.responses['202']?.headers ?? {})).toEqual([
       'Location',
       'Preference-Applied',

@@ -33,7 +33,7 @@ function failingAt(
   const acceptedIds: string[] = [];
   let turn = 0;
   const intake: AppOptions['intake'] = {
-    async accept({ template: _, ...message }, caller) {
+    async accept({ template: _, ...message }, { caller }) {
       const failure = failures[turn++];
       if (failure) throw failure;
       const delivery = aDelivery({ ...message, owner: caller.name });

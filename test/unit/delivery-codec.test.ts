@@ -8,7 +8,7 @@ import {
   isSameRecord,
 } from '../../src/core/delivery/delivery-codec.ts';
 import type { Content } from '../../src/core/message/message.ts';
-import { aDelivery, aMessage } from '../helpers/delivery.ts';
+import { aDelivery, aMessage, aTrace } from '../helpers/delivery.ts';
 
 const ATTACHMENT = { filename: 'a.bin', contentType: null, contentId: null };
 const { content: CONTENT } = aMessage();
@@ -147,16 +147,33 @@ describe('the record of a delivery', () => {
     expect(decodeRecord(encodeRecord(delivery), null)).toEqual({ ...delivery, content: null });
   });
 
+  test('contains the trace of a message, and no field for a message without one', () => {
+    const traced = aDelivery({ trace: aTrace() });
+    expect(decodeRecord(encodeRecord(traced), traced.content)).toEqual(traced);
+    expect(JSON.parse(encodeRecord(aDelivery()))).not.toHaveProperty('trace');
+    const read = decodeRecord(encodeRecord(traced), traced.content);
+    expect(isSameRecord(read, traced)).toBe(true);
+    expect(isSameRecord({ ...read, trace: null }, traced)).toBe(false);
+  });
+
   test('does not contain the content', () => {
     expect(encodeRecord(aDelivery(aMessage({ text: 'the words' })))).not.toContain('the words');
   });
 
   test('of version 0.1 is decoded: fields that it does not have get defaults, from the content if possible', () => {
-    const { replyTo: _, template: __, attachments: ___, warnings: ____, ...older } = aDelivery();
+    const {
+      trace: _,
+      replyTo: __,
+      template: ___,
+      attachments: ____,
+      warnings: _____,
+      ...older
+    } = aDelivery();
     const record = JSON.stringify({ ...older, content: null });
     expect(decodeRecord(record, null)).toEqual({
       ...older,
       content: null,
+      trace: null,
       replyTo: [],
       template: null,
       attachments: [],

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { expect, test } from 'vitest';
 import { createEvents } from '../../src/core/events.ts';
 import { logEvents } from '../../src/log.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, aTrace } from '../helpers/delivery.ts';
 import { anAcceptance } from '../helpers/outcome.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
 
@@ -39,4 +39,21 @@ test('every log line names a message by msg_id, never by message_id', () => {
   ]);
   for (const line of lines.slice(4)) expect(line).not.toHaveProperty('msg_id');
   for (const line of lines) expect(Object.keys(line)).not.toEqual(expect.arrayContaining(['message_id']));
+});
+
+test('every line about a message with a trace has its trace_id, and others have none', () => {
+  const lines: Record<string, unknown>[] = [];
+  const events = createEvents();
+  logEvents(events, pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) }));
+  const trace = aTrace();
+  const attempt = { number: 1, account: 'bot@acme.com', startedAt: 1, endedAt: 2, smtp: null, error: null };
+  events.emit('message.attempted', aDelivery({ trace }), attempt, anAcceptance(['ada@example.com']));
+  events.emit('webhook.attempted', aNotice({ trace }), { kind: 'taken' });
+  events.emit('webhook.dropped', aNotice({ trace }), 'no room');
+  for (const line of lines) expect(line).toMatchObject({ trace_id: '4bf92f3577b34da6a3ce929d0e0e4736' });
+  expect(lines.splice(0)).toHaveLength(3);
+  events.emit('message.attempted', aDelivery(), attempt, anAcceptance(['ada@example.com']));
+  events.emit('webhook.attempted', aNotice(), { kind: 'taken' });
+  for (const line of lines) expect(line).not.toHaveProperty('trace_id');
+  expect(lines).toHaveLength(2);
 });

@@ -78,7 +78,8 @@ describe('counters', () => {
     await using core = startCore(() => anAcceptance(['ada@example.com']));
     const accepted: string[] = [];
     core.events.on('message.accepted', ({ id }) => accepted.push(id));
-    for (let i = 0; i < 2; i += 1) await core.intake.accept(aDraft(), CALLER, `req_${i}`, 'msg_1');
+    for (const requestId of ['req_1', 'req_2'])
+      await core.intake.accept(aDraft(), { caller: CALLER, requestId, trace: null }, 'msg_1');
     expect(accepted).toEqual(['msg_1']);
   });
 

@@ -6,6 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { createWebhookSender, type WebhookSenderOptions } from '../../src/adapters/webhook/webhook-sender.ts';
 import type { WebhookResult } from '../../src/core/ports/webhook-sender.ts';
 import { createCertificates } from '../../src/simulator/tls/certificate.ts';
+import { aTrace } from '../helpers/delivery.ts';
 import { type EndpointOptions, startEndpoint, startRawEndpoint } from '../helpers/endpoint.ts';
 import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 
@@ -44,10 +45,24 @@ async function resultOf(respond: EndpointOptions['answer']): Promise<WebhookResu
 }
 
 describe('a call', () => {
+  test('has the trace of its message, if there is one', async () => {
+    await using endpoint = await startEndpoint();
+    const trace = aTrace();
+    const sender = aSender();
+    await sender.post({ ...aCall(endpoint.port), trace });
+    await sender.post({ ...aCall(endpoint.port), trace: { ...trace, tracestate: null } });
+    await sender.post(aCall(endpoint.port));
+    expect(endpoint.heard.map(({ headers }) => [headers.traceparent, headers.tracestate])).toEqual([
+      [trace.traceparent, trace.tracestate],
+      [trace.traceparent, undefined],
+      [undefined, undefined],
+    ]);
+  });
+
   test('is a signed POST of JSON over TLS', async () => {
     await using endpoint = await startEndpoint({ tls: certificates.trusted });
     const call = aCall(endpoint.port, { scheme: 'https', path: '/hooks?for=crm' });
-    expect(await aSender().post(call)).toEqual({ kind: 'taken' });
+    expect(await aSender().post(call)).toMatchObject({ kind: 'taken' });
     expect(endpoint.heard).toMatchObject([
       {
         method: 'POST',
@@ -96,8 +111,8 @@ describe('a call', () => {
       else socket.write('HTTP/1.1 204 No Content\r\n\r\n');
     });
     const sender = aSender();
-    expect(await sender.post(aCall(endpoint.port))).toEqual({ kind: 'taken' });
-    expect(await sender.post({ ...aCall(endpoint.port), id: 'evt_2' })).toEqual({ kind: 'taken' });
+    expect(await sender.post(aCall(endpoint.port))).toMatchObject({ kind: 'taken' });
+    expect(await sender.post({ ...aCall(endpoint.port), id: 'evt_2' })).toMatchObject({ kind: 'taken' });
     expect(endpoint.sockets).toHaveLength(2);
   });
 
@@ -113,18 +128,21 @@ describe('a call', () => {
 
 describe('a response', () => {
   test.each([200, 201, 202, 204, 299])('%i accepts the call', async (status) => {
-    expect(await resultOf((response) => response.writeHead(status).end())).toEqual({ kind: 'taken' });
+    expect(await resultOf((response) => response.writeHead(status).end())).toMatchObject({ kind: 'taken' });
   });
 
   test('410 ends all calls to the endpoint', async () => {
-    expect(await resultOf((response) => response.writeHead(410).end())).toEqual({ kind: 'gone' });
+    expect(await resultOf((response) => response.writeHead(410).end())).toEqual({
+      kind: 'gone',
+      status: 410,
+    });
   });
 
   test.each([400, 401, 404, 429, 500, 503])(
     '%i fails the call, without its body in the reason',
     async (status) => {
       const result = await resultOf((response) => response.writeHead(status).end('body-secret'));
-      expect(result).toEqual({ kind: 'failed', reason: `HTTP ${status}`, retryAfterMs: null });
+      expect(result).toEqual({ kind: 'failed', reason: `HTTP ${status}`, retryAfterMs: null, status });
     },
   );
 
@@ -134,6 +152,7 @@ describe('a response', () => {
     const result = await resultOf((response) => response.writeHead(status, { location }).end());
     expect(result).toEqual({
       kind: 'failed',
+      status,
       reason: `HTTP ${status}: redirects are not followed`,
       retryAfterMs: null,
     });
@@ -152,7 +171,7 @@ describe('a response', () => {
     ['', null],
   ])('with Retry-After "%s" sets retryAfterMs', async (text, retryAfterMs) => {
     const result = await resultOf((response) => response.writeHead(503, { 'retry-after': text }).end());
-    expect(result).toEqual({ kind: 'failed', reason: 'HTTP 503', retryAfterMs });
+    expect(result).toEqual({ kind: 'failed', reason: 'HTTP 503', retryAfterMs, status: 503 });
   });
 
   test('with a date in Retry-After sets retryAfterMs', async () => {
@@ -178,7 +197,7 @@ describe('a response', () => {
         response.on('drain', pour);
         pour();
       });
-    expect(await flood(200)).toEqual({ kind: 'taken' });
+    expect(await flood(200)).toMatchObject({ kind: 'taken' });
     expect(await flood(500)).toMatchObject({ kind: 'failed', reason: 'HTTP 500' });
     expect(written).toBeLessThan(32 * 1024 * 1024);
   });
@@ -233,7 +252,7 @@ describe('the deadline', () => {
       answer: (response) => response.writeHead(200).write('and'),
     });
     const startedAt = performance.now();
-    expect(await aSender({ timeoutMs }).post(aCall(endpoint.port))).toEqual({ kind: 'taken' });
+    expect(await aSender({ timeoutMs }).post(aCall(endpoint.port))).toMatchObject({ kind: 'taken' });
     expect(performance.now() - startedAt).toBeLessThan(5000);
   });
 });
@@ -272,7 +291,7 @@ describe('an endpoint inside the network', () => {
     await using other = await startEndpoint({ host: '127.0.0.2', port: checked.port });
     const addresses = ['127.0.0.1', '127.0.0.2'];
     const sender = aSender({ resolve: async () => [{ address: addresses.shift() ?? '', family: 4 }] });
-    expect(await sender.post(aCall(checked.port))).toEqual({ kind: 'taken' });
+    expect(await sender.post(aCall(checked.port))).toMatchObject({ kind: 'taken' });
     expect(addresses).toEqual(['127.0.0.2']);
     expect([checked.connections, other.connections]).toEqual([1, 0]);
   });
@@ -280,7 +299,7 @@ describe('an endpoint inside the network', () => {
   test('is tried at each of its addresses before the call fails', async () => {
     const endpoint = await startEndpoint();
     const sender = aSender({ resolve: async () => [{ address: '127.0.0.3', family: 4 }, ...LOOPBACK] });
-    expect(await sender.post(aCall(endpoint.port))).toEqual({ kind: 'taken' });
+    expect(await sender.post(aCall(endpoint.port))).toMatchObject({ kind: 'taken' });
     await endpoint[Symbol.asyncDispose]();
     expect(await sender.post(aCall(endpoint.port))).toMatchObject({
       kind: 'failed',

@@ -13,7 +13,7 @@ import type { Notice } from '../../src/core/ports/outbox.ts';
 import type { WebhookCall, WebhookResult } from '../../src/core/ports/webhook-sender.ts';
 import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks/webhooks.ts';
 import { logEvents } from '../../src/log.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, aTrace } from '../helpers/delivery.ts';
 import { startEndpoint } from '../helpers/endpoint.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
 
@@ -444,6 +444,30 @@ test('logs the host of an endpoint, never its path, query or the event data', as
     { ...line, attempt: 5, reason: 'why', msg: 'webhook dropped' },
   ]);
   expect(lines.join()).not.toContain('secret');
+});
+
+test('events and calls have the trace of their message, and those without one have none', async () => {
+  const { events, calls, answered, settle } = start((_, nth) => (nth === 1 ? failed() : TAKEN));
+  const trace = aTrace();
+  settle({ trace });
+  await answered(2);
+  settle();
+  await answered(3);
+  events.emit('account.resumed', 'bot@acme.com');
+  await answered(4);
+  expect(calls.map((call) => [bodyOf(call).trace_id, call.trace])).toEqual([
+    ['4bf92f3577b34da6a3ce929d0e0e4736', trace],
+    ['4bf92f3577b34da6a3ce929d0e0e4736', trace],
+    [undefined, undefined],
+    [undefined, undefined],
+  ]);
+  expect(Object.keys(bodyOf(calls[0] ?? { body: '{}' }))).toEqual([
+    'type',
+    'timestamp',
+    'sequence',
+    'trace_id',
+    'data',
+  ]);
 });
 
 test('an endpoint verifies events with standardwebhooks and recognises a repetition by its id', async () => {

@@ -60,6 +60,7 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
         'content-type': 'application/json',
         'user-agent': `Outtray/${version}`,
         ...signatureHeaders(call, secrets),
+        ...traceHeaders(call),
       },
     });
     outgoing.end(call.body);
@@ -94,6 +95,12 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   };
 }
 
+function traceHeaders({ trace }: WebhookCall): Record<string, string> {
+  if (trace === undefined) return {};
+  const { traceparent, tracestate } = trace;
+  return tracestate === null ? { traceparent } : { traceparent, tracestate };
+}
+
 function resolveAll(hostname: string) {
   return dns.lookup(hostname, { all: true });
 }
@@ -122,13 +129,11 @@ function discard(response: IncomingMessage): Promise<void> {
 }
 
 function toResult({ statusCode = 0, headers }: IncomingMessage): WebhookResult {
-  if (statusCode >= 200 && statusCode < 300) return { kind: 'taken' };
-  if (statusCode === 410) return { kind: 'gone' };
+  if (statusCode >= 200 && statusCode < 300) return { kind: 'taken', status: statusCode };
+  if (statusCode === 410) return { kind: 'gone', status: statusCode };
   const redirect = statusCode >= 300 && statusCode < 400;
-  return failed(
-    `HTTP ${statusCode}${redirect ? ': redirects are not followed' : ''}`,
-    parseRetryAfter(headers['retry-after']),
-  );
+  const reason = `HTTP ${statusCode}${redirect ? ': redirects are not followed' : ''}`;
+  return { ...failed(reason, parseRetryAfter(headers['retry-after'])), status: statusCode };
 }
 
 /**

@@ -9,7 +9,8 @@ import type { Delivery } from './delivery.ts';
  * stay readable: fields are only ever added, with a default for records that lack them.
  */
 export function encodeRecord(delivery: Delivery): string {
-  return JSON.stringify({ ...delivery, content: null });
+  // Few messages have a trace: the record of any other has no field for it.
+  return JSON.stringify({ ...delivery, trace: delivery.trace ?? undefined, content: null });
 }
 
 /** Whether two deliveries have the same record, in whatever order its fields are. */
@@ -21,12 +22,13 @@ export function decodeRecord(record: string, content: Content | null): Delivery 
   return { ...defaultsFor(content), ...JSON.parse(record), content };
 }
 
-/** Returns the fields that records of version 0.1 lack. */
+/** Returns the fields that records of older versions lack. */
 function defaultsFor(
   content: Content | null,
-): Pick<Delivery, 'replyTo' | 'template' | 'attachments' | 'warnings'> {
+): Pick<Delivery, 'trace' | 'replyTo' | 'template' | 'attachments' | 'warnings'> {
   const attachments = content?.attachments ?? [];
   return {
+    trace: null,
     replyTo: content?.replyTo ?? [],
     template: null,
     attachments: attachments.map(({ filename, content: { length }, contentType }) => ({

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Address } from '../message/address.ts';
 import type { Content, Envelope, Priority } from '../message/message.ts';
+import type { TraceContext } from './trace-context.ts';
 
 /**
  * A delivery is one accepted message and everything that has happened to it. It is an immutable
@@ -140,6 +141,8 @@ export interface Delivery {
   readonly owner: string;
   /** Id of the request that submitted it, as in the access log. */
   readonly requestId: string;
+  /** The trace of that request. Null: none, also in records of version 0.2. */
+  readonly trace: TraceContext | null;
   /** Whether it goes to the built-in simulator. */
   readonly test: boolean;
   readonly status: Status;

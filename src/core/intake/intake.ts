@@ -1,6 +1,5 @@
 import type { Accounts } from '../accounts/accounts.ts';
 import type { ApiKeys, Reservation } from '../auth/api-keys.ts';
-import type { Caller } from '../auth/caller.ts';
 import { type Delivery, pendingOf } from '../delivery/delivery.ts';
 import { AppError } from '../errors.ts';
 import type { Events } from '../events.ts';
@@ -38,19 +37,19 @@ export interface Intake {
    *   `validation_failed`, `rate_limited`, `queue_full`, `queue_unavailable`, `shutting_down`.
    *   Nothing was accepted.
    */
-  accept(draft: Draft, caller: Caller, requestId: string, id?: string): Promise<Delivery>;
+  accept(draft: Draft, origin: Origin, id?: string): Promise<Delivery>;
   /**
    * Throws if `accept` would refuse the message itself. Stores nothing.
    *
    * @throws {AppError} The errors of `accept` that depend on the message
    */
-  check(draft: Draft, caller: Caller, requestId: string): Promise<void>;
+  check(draft: Draft, origin: Origin): Promise<void>;
   /**
    * Composes the message and stores nothing.
    *
    * @throws {AppError} The errors of `accept` that depend on the message
    */
-  preview(draft: Draft, caller: Caller, requestId: string): Promise<Preview>;
+  preview(draft: Draft, origin: Origin): Promise<Preview>;
 }
 
 export interface IntakeDeps {
@@ -87,7 +86,11 @@ export function createIntake(deps: IntakeDeps): Intake {
    * All steps of accepting a message, in order. A dry run ends before the first step that changes
    * anything.
    */
-  async function submit(draft: Draft, origin: Origin, { dryRun = false } = {}): Promise<Submitted> {
+  async function submit(
+    draft: Draft,
+    origin: Origin,
+    { dryRun = false, id = createId('msg') } = {},
+  ): Promise<Submitted> {
     checkSchedule(draft);
     checkRecipientPolicy(draft, origin.caller, allowedRecipients);
     const rendered = renderTemplate(draft, templates);
@@ -97,7 +100,8 @@ export function createIntake(deps: IntakeDeps): Intake {
     const attachments = describeAttachments(content, composer);
     const warnings = warningsOf(rendered, redirected, message);
     const template = draft.template?.id ?? null;
-    const created = toNewDelivery({ message, account, template, attachments, warnings }, origin);
+    const checked = { message, account, template, attachments, warnings };
+    const created = toNewDelivery(checked, origin, id);
     const delivery = applySuppressions(created, await suppressions.find(account, pendingOf(created)));
     if (content.attachments.length > 0) await checkAttachments(content.attachments, inspector);
     if (mayExceed(content, maxMessageBytes))
@@ -122,11 +126,10 @@ export function createIntake(deps: IntakeDeps): Intake {
   }
 
   return {
-    async accept(draft, caller, requestId, id) {
+    async accept(draft, origin, id) {
       try {
         if (deps.isDraining()) throw new AppError('shutting_down');
-        const origin = { caller, requestId, id: id ?? createId('msg') };
-        return (await submit(draft, origin)).delivery;
+        return (await submit(draft, origin, { id })).delivery;
       } catch (refusal) {
         // An earlier call with this id may have been accepted although this one is refused.
         const earlier = id === undefined ? null : await store.get(id);
@@ -134,11 +137,10 @@ export function createIntake(deps: IntakeDeps): Intake {
         return earlier;
       }
     },
-    async check(draft, caller, requestId) {
-      await submit(draft, { caller, requestId, id: createId('msg') }, { dryRun: true });
+    async check(draft, origin) {
+      await submit(draft, origin, { dryRun: true });
     },
-    async preview(draft, caller, requestId) {
-      const origin = { caller, requestId, id: createId('msg') };
+    async preview(draft, origin) {
       const { delivery, content } = await submit(draft, origin, { dryRun: true });
       return { delivery, composed: await composeWithin(maxMessageBytes, delivery, content, composer) };
     },

@@ -1,15 +1,16 @@
 import type { Routed } from '../accounts/accounts.ts';
 import type { Caller } from '../auth/caller.ts';
 import type { AttachmentInfo, Delivery, Warning } from '../delivery/delivery.ts';
+import { type TraceContext, traceLength } from '../delivery/trace-context.ts';
 import { joinWithin, MAX_LIST_LENGTH } from '../errors.ts';
 import { type Content, contentBytes, type Message, recipientsOf, recordBytes } from '../message/message.ts';
 import type { Composer } from '../ports/composer.ts';
 
-/** Where a message comes from, and the id it gets. */
+/** Where a message comes from. */
 export interface Origin {
   readonly caller: Caller;
   readonly requestId: string;
-  readonly id: string;
+  readonly trace: TraceContext | null;
 }
 
 /** A message that has passed every check. */
@@ -23,7 +24,8 @@ interface CheckedMessage extends Routed {
 /** Returns the first revision of the delivery of a message. */
 export function toNewDelivery(
   { message, account, template, attachments, warnings }: CheckedMessage,
-  { caller, requestId, id }: Origin,
+  { caller, requestId, trace }: Origin,
+  id: string,
 ): Delivery {
   const { envelope, content, tags, metadata, priority, scheduledAt, expiresAt } = message;
   const { replyTo } = content;
@@ -34,6 +36,7 @@ export function toNewDelivery(
     revision: 1,
     owner: caller.name,
     requestId,
+    trace,
     test: caller.test,
     status: scheduledAt !== null && scheduledAt > createdAt ? 'scheduled' : 'queued',
     account,
@@ -47,7 +50,10 @@ export function toNewDelivery(
     tags,
     metadata,
     priority,
-    bytes: recordBytes({ envelope, replyTo, attachments, warnings, tags, metadata }) + contentBytes(content),
+    bytes:
+      recordBytes({ envelope, replyTo, attachments, warnings, tags, metadata }) +
+      contentBytes(content) +
+      traceLength(trace),
     createdAt,
     scheduledAt,
     expiresAt,

@@ -1,3 +1,5 @@
+import type { TraceContext } from '../delivery/trace-context.ts';
+
 /** An event that has not been delivered to a webhook endpoint yet. */
 export interface Notice {
   /** `evt_…`, the same for every attempt and every endpoint. */
@@ -10,6 +12,8 @@ export interface Notice {
   readonly type: string;
   /** Id of the message, or the account. */
   readonly about: string;
+  /** The trace of the message. Missing without one, and in notices of version 0.2. */
+  readonly trace?: TraceContext | undefined;
   /** JSON. */
   readonly body: string;
   readonly createdAt: number;

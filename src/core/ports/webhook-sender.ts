@@ -1,3 +1,5 @@
+import type { TraceContext } from '../delivery/trace-context.ts';
+
 /** One POST to an endpoint. */
 export interface WebhookCall {
   readonly url: string;
@@ -6,19 +8,32 @@ export interface WebhookCall {
   /** Epoch ms. Sent as `webhook-timestamp`. */
   readonly sentAt: number;
   readonly body: string;
+  /** Sent as `traceparent` and `tracestate`. */
+  readonly trace?: TraceContext | undefined;
 }
 
-/** How a call ended. It is logged as it is. */
-export type WebhookResult =
-  /** The endpoint responded 2xx. */
-  | { readonly kind: 'taken' }
-  /** The endpoint responded 410: it must not be called again. */
-  | { readonly kind: 'gone' }
-  /**
-   * `reason` is fit for a log: it contains no part of the URL's path or query, and nothing of the
-   * response's body.
-   */
-  | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs: number | null };
+/** How a call ended. */
+export type WebhookResult = {
+  /** Status of the response. Missing without one. */
+  readonly status?: number;
+} & (WebhookTaken | WebhookGone | WebhookFailed);
+
+/** The endpoint responded 2xx. */
+interface WebhookTaken {
+  readonly kind: 'taken';
+}
+
+/** The endpoint responded 410: it must not be called again. */
+interface WebhookGone {
+  readonly kind: 'gone';
+}
+
+interface WebhookFailed {
+  readonly kind: 'failed';
+  /** Fit for a log: contains no part of the URL's path or query, and nothing of the response's body. */
+  readonly reason: string;
+  readonly retryAfterMs: number | null;
+}
 
 /** Calls webhook endpoints with signed requests. */
 export interface WebhookSender {

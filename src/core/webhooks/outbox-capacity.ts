@@ -1,3 +1,4 @@
+import { traceLength } from '../delivery/trace-context.ts';
 import type { Notice } from '../ports/outbox.ts';
 
 /**
@@ -28,8 +29,8 @@ export function outboxLimits({
 }
 
 /** Returns the capacity that one notice uses. */
-export function usageOf({ body, url }: Pick<Notice, 'body' | 'url'>): Usage {
-  return { notices: 1, bytes: FIXED_BYTES + body.length + url.length };
+export function usageOf({ body, url, trace }: Pick<Notice, 'body' | 'url' | 'trace'>): Usage {
+  return { notices: 1, bytes: FIXED_BYTES + body.length + url.length + traceLength(trace) };
 }
 
 /** Counts how much of the outbox each endpoint uses. */

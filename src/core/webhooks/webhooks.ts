@@ -1,4 +1,5 @@
 import type { Delivery } from '../delivery/delivery.ts';
+import { type TraceContext, traceIdOf } from '../delivery/trace-context.ts';
 import { createId } from '../id.ts';
 import type { EventPresenter } from '../ports/event-presenter.ts';
 import {
@@ -24,6 +25,8 @@ interface WebhookEvent {
   readonly about: string;
   /** Increases with each event of a message. */
   readonly sequence?: number;
+  /** The trace of the message. */
+  readonly trace?: TraceContext | null;
   readonly data: unknown;
 }
 
@@ -43,8 +46,9 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     const endpoints = [...new Set(urls)].filter((url) => !dispatcher.isGone(url));
     if (endpoints.length === 0) return;
     const createdAt = Date.now();
-    const { type, about, sequence, data } = describe();
-    const body = JSON.stringify({ type, timestamp: new Date(createdAt).toISOString(), sequence, data });
+    const { type, about, sequence, trace, data } = describe();
+    const timestamp = new Date(createdAt).toISOString();
+    const body = JSON.stringify({ type, timestamp, sequence, trace_id: traceIdOf(trace), data });
     const eventId = createId('evt');
     for (const url of endpoints) {
       void dispatcher.enqueue({
@@ -53,6 +57,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
         type,
         about,
         url,
+        trace: trace ?? undefined,
         body,
         createdAt,
         dueAt: options.now(),
@@ -63,11 +68,12 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   }
 
   function notifyOfMessage(delivery: Delivery) {
-    const { id, owner, status, revision } = delivery;
+    const { id, owner, status, revision, trace } = delivery;
     notify(urlsFor(owner), () => ({
       type: `message.${status}`,
       about: id,
       sequence: revision,
+      trace,
       data: presenter.message(delivery),
     }));
   }

@@ -49,7 +49,7 @@ export function describeWebhooks(): Record<string, { readonly post: Operation }>
     message: describe(
       'messageEvent',
       'A message changed',
-      'Sent when a message is deferred or settled, to WEBHOOK_URL and to the `webhook_url` of the key that sent the message.',
+      'Sent when a message is deferred or settled, to WEBHOOK_URL and to the `webhook_url` of the key that sent the message. If the message has a trace, the call has its `traceparent` and `tracestate` headers.',
       messageEvent,
     ),
     account: describe(

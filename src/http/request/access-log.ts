@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { traceIdOf } from '../../core/delivery/trace-context.ts';
 import { describeUnexpectedError, ERRORS } from '../../core/errors.ts';
 import type { Metrics } from '../../core/ports/metrics.ts';
 import { redactAddresses } from '../../core/redact-addresses.ts';
+import { readTraceContext } from './trace-context.ts';
 
 /** Counts a request that has ended. */
 export type CountRequest = Metrics['countRequest'];
@@ -10,6 +12,7 @@ export type CountRequest = Metrics['countRequest'];
 /** Sets the common response headers of each request, and logs and counts it when it ends. */
 export function logRequests(app: FastifyInstance, logger: FastifyBaseLogger, count: CountRequest): void {
   app.decorateRequest('caller', null);
+  app.decorateRequest('trace', null);
   app.decorateRequest('messageId', null);
   app.decorateRequest('failure', null);
   app.addHook('onRequest', (request, reply, done) => {
@@ -31,6 +34,7 @@ export function observeRequest(
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
   });
+  request.trace = readTraceContext(request.headers);
   // A closed connection has no address, so it is read now.
   const address = request.ip;
   const { socket } = request.raw;
@@ -60,6 +64,11 @@ export function currentRequest(socket: Socket): FastifyRequest | undefined {
 /** Routes that machines and browsers poll. Their successful requests are logged at level debug. */
 const QUIET = /^\/($|(livez|readyz|metrics|docs|openapi\.yaml|problems|ui)(\/|$))/;
 
+/** Whether machines and browsers poll a route, so that it is of no interest while it works. */
+export function isPolled(route: string | undefined): boolean {
+  return route !== undefined && QUIET.test(route);
+}
+
 /**
  * Logs no headers, bodies or queries. Only failed requests show their path; all show the pattern of
  * their route.
@@ -75,6 +84,7 @@ function logRequest(
   const failed = aborted || status >= 400;
   const line = {
     request_id: request.id,
+    trace_id: traceIdOf(request.trace),
     method: request.method,
     route: request.routeOptions.url,
     status,
@@ -87,7 +97,7 @@ function logRequest(
   };
   if (failure?.code === 'internal_error')
     logger.error({ ...line, err: describeUnexpectedError(failure.cause) }, ERRORS.internal_error.title);
-  else if (!failed && QUIET.test(request.routeOptions.url ?? '')) logger.debug(line, 'request');
+  else if (!failed && isPolled(request.routeOptions.url)) logger.debug(line, 'request');
   else logger.info(line, 'request');
 }
 

@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger } from 'fastify';
+import { traceIdOf } from '../../core/delivery/trace-context.ts';
 import { ERRORS, type ErrorCode } from '../../core/errors.ts';
 import { clientOf, type ErrorPresenter, type ErrorResponse } from '../errors/error-handler.ts';
 import { toProblem } from '../presenters/problem.ts';
@@ -32,7 +33,8 @@ export function createClientErrorHandler(present: ErrorPresenter, logger: Fastif
     // Destroying a connection with unread bytes resets it, and the response might be lost.
     setTimeout(() => socket.destroy(error), LINGER_MS).unref();
     const origin = describeOrigin(target, request?.ip ?? socket.remoteAddress);
-    logger.info({ request_id, status: problem.status, code, ...origin }, 'request');
+    const trace_id = traceIdOf(request?.trace);
+    logger.info({ request_id, trace_id, status: problem.status, code, ...origin }, 'request');
   };
 }
 

@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Caller } from '../../core/auth/caller.ts';
+import type { TraceContext } from '../../core/delivery/trace-context.ts';
 import type { AppError } from '../../core/errors.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The API key; null until it is checked, and on routes without authentication. */
     caller: Caller | null;
+    /** Its trace, and that of the messages that it submits. */
+    trace: TraceContext | null;
     /** Id of the message that the request is about, for the log line. */
     messageId: string | null;
     /** Why the request was refused or failed, for the log line. */

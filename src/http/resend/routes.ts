@@ -6,6 +6,7 @@ import { AppError } from '../../core/errors.ts';
 import { ALL_MESSAGES, type Messages } from '../../core/messages.ts';
 import { sendInPieces } from '../json-pieces.ts';
 import { callerOf, messageIdOf } from '../request/request-context.ts';
+import { TRACE_HEADERS } from '../request/trace-context.ts';
 import { messageParams, reschedule } from '../schemas/message.ts';
 import { BODY_CODES, KEY_CODES, REPLAYED, success } from '../schemas/responses.ts';
 import { idempotencyKey } from '../schemas/send.ts';
@@ -60,7 +61,7 @@ const sendSchema = {
 that describes the alternative.
 
 A repeated request with the same \`Idempotency-Key\` gets the same response, and nothing is sent twice.`,
-  headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+  headers: z.object({ 'Idempotency-Key': idempotencyKey, ...TRACE_HEADERS }),
   body: emailRequest,
   response: resendResponses({ 200: success('The email was accepted.', emailId, accepted) }, SENDING),
 };
@@ -81,6 +82,7 @@ A repeated request with the same \`Idempotency-Key\` gets the same response, and
       .optional()
       .meta({ description: 'How an invalid email affects the batch. The default is `strict`.' }),
     'Idempotency-Key': idempotencyKey,
+    ...TRACE_HEADERS,
   }),
   body: emailBatchRequest,
   response: resendResponses(

@@ -9,6 +9,7 @@ import type { Receipt } from '../../core/ports/idempotency-store.ts';
 import { toRequestProblem, withPointerPrefix } from '../errors/error-handler.ts';
 import { toDroppedMessage, toMessageResource, toPreviewResource } from '../presenters/message.ts';
 import { callerOf } from '../request/request-context.ts';
+import { TRACE_HEADERS } from '../request/trace-context.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
 import { BODY_CODES, keyedResponses, REPLAYED, success } from '../schemas/responses.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
@@ -41,7 +42,7 @@ included.
 
 A repeated request with the same \`Idempotency-Key\` gets the same response, including refusals, unless
 every message was refused. To resend refused messages, use a new batch with a new key.`,
-  headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+  headers: z.object({ 'Idempotency-Key': idempotencyKey, ...TRACE_HEADERS }),
   body: batchRequest,
   response: keyedResponses(
     {

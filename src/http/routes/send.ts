@@ -12,6 +12,7 @@ import { toDroppedMessage, toMessageResource, toPreviewResource } from '../prese
 import { toProblem } from '../presenters/problem.ts';
 import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
 import { callerOf, headerOf, toSignal } from '../request/request-context.ts';
+import { TRACE_HEADERS } from '../request/trace-context.ts';
 import { messageResource, sendResult } from '../schemas/message.ts';
 import { BODY_CODES, keyedResponses, LOCATION, REPLAYED, success } from '../schemas/responses.ts';
 import { idempotencyKey, sendRequest } from '../schemas/send.ts';
@@ -42,6 +43,7 @@ A repeated request with the same \`Idempotency-Key\` gets the same response, and
   headers: z.object({
     Prefer: preferWait,
     'Idempotency-Key': idempotencyKey,
+    ...TRACE_HEADERS,
   }),
   body: sendRequest,
   response: keyedResponses(

@@ -23,6 +23,14 @@ export const messageEvent = z.object({
     description:
       'Increases with each event of a message. Of two events of a message the one with the higher sequence is the later.',
   }),
+  trace_id: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/)
+    .optional()
+    .meta({
+      description: 'The trace of the request that sent the message. Absent if it had none.',
+      examples: ['4bf92f3577b34da6a3ce929d0e0e4736'],
+    }),
   data: messageResource,
 });
 

@@ -1,8 +1,10 @@
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify';
 import type { Accounts } from '../../core/accounts/accounts.ts';
 import type { Delivery } from '../../core/delivery/delivery.ts';
+import { traceIdOf } from '../../core/delivery/trace-context.ts';
 import { AppError } from '../../core/errors.ts';
 import type { Intake, Preview } from '../../core/intake/intake.ts';
+import type { Origin } from '../../core/intake/new-delivery.ts';
 import type { Draft } from '../../core/message/message.ts';
 import type { DeliveryStore, Tombstone } from '../../core/ports/delivery-store.ts';
 import type { CachedResponse, IdempotencyStore } from '../../core/ports/idempotency-store.ts';
@@ -94,7 +96,7 @@ export function createSubmission(options: SubmissionOptions): Submission {
   };
 
   function accept(draft: Draft, request: FastifyRequest, id: string | undefined): Promise<Delivery> {
-    return intake.accept(draft, callerOf(request), request.id, id).then((delivery) => {
+    return intake.accept(draft, originOf(request), id).then((delivery) => {
       request.messageId = delivery.id;
       return delivery;
     });
@@ -123,7 +125,7 @@ export function createSubmission(options: SubmissionOptions): Submission {
     const key = `${owner} ${request.method} ${request.routeOptions.url} ${parseIdempotencyKey(header)}`;
     return runIdempotent(idempotency, { key, owner }, submission, () =>
       request.log.error(
-        { request_id: request.id, msg_id: request.messageId },
+        { request_id: request.id, trace_id: traceIdOf(request.trace), msg_id: request.messageId },
         'response could not be stored for its Idempotency-Key',
       ),
     );
@@ -133,8 +135,8 @@ export function createSubmission(options: SubmissionOptions): Submission {
     refuseEarly,
     toDraft: (body) => toDraft(body, accounts.defaultFrom),
     accept,
-    check: (draft, request) => intake.check(draft, callerOf(request), request.id),
-    preview: (draft, request) => intake.preview(draft, callerOf(request), request.id),
+    check: (draft, request) => intake.check(draft, originOf(request)),
+    preview: (draft, request) => intake.preview(draft, originOf(request)),
     find,
     addBudget,
     spendBatch: limits.spendBatch,
@@ -155,4 +157,8 @@ export function createSubmission(options: SubmissionOptions): Submission {
       }),
     submit,
   };
+}
+
+function originOf(request: FastifyRequest): Origin {
+  return { caller: callerOf(request), requestId: request.id, trace: request.trace };
 }
