@@ -5,7 +5,7 @@ import type { ApiKeys } from '../core/auth/api-keys.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
 import type { Events } from '../core/events.ts';
 import type { Backend } from '../core/ports/backend.ts';
-import { createWebhooks } from '../core/webhooks/webhooks.ts';
+import { createWebhooks, type Endpoint } from '../core/webhooks/webhooks.ts';
 import { createEventPresenter } from '../http/presenters/event-presenter.ts';
 
 export interface WebhookDeliveryOptions {
@@ -39,26 +39,38 @@ export function openWebhookDelivery({
   accounts,
   backoffScale,
 }: WebhookDeliveryOptions): WebhookDelivery {
-  const { url } = config.webhooks;
-  const urlsOf = (key: ApiKey | null) =>
-    [url, key?.webhookUrl].filter((endpoint) => typeof endpoint === 'string');
-  const sender = createWebhookSender({ ...config.webhooks, version });
+  const { url, secrets, allowedHosts } = config.webhooks;
+  const secretsOf = (name: string | null) => {
+    const key = name === null ? null : apiKeys.get(name);
+    return name !== null && key === null ? null : (key?.webhookSecrets ?? secrets);
+  };
+  const sender = createWebhookSender({ secretsOf, allowedHosts, version });
   const { recover, resetGone, drain } = createWebhooks({
     queue,
     outbox,
     sender,
     events,
-    urlsFor: (owner) => urlsOf(apiKeys.get(owner)),
-    accountUrls: () => urlsOf(null),
+    endpointsFor: (owner) => endpointsOf(url, apiKeys.get(owner)),
+    accountEndpoints: () => endpointsOf(url, null),
     presenter: createEventPresenter(accounts, durability),
     now: sharedState.now,
     backoffScale,
     random: Math.random,
   });
   return {
-    recover: (keys) => recover([null, ...keys].flatMap(urlsOf)),
+    recover: (keys) => recover([null, ...keys].flatMap((key) => endpointsOf(url, key).map(toUrl))),
     resetGone,
     drain,
     close: sender.close,
   };
+}
+
+/** @param webhookUrl WEBHOOK_URL. If a key has the same, it is called once, as the key's. */
+function endpointsOf(webhookUrl: string | null, key: ApiKey | null): Endpoint[] {
+  const own = key === null || key.webhookUrl === null ? [] : [{ url: key.webhookUrl, key: key.name }];
+  return webhookUrl === null || webhookUrl === key?.webhookUrl ? own : [{ url: webhookUrl }, ...own];
+}
+
+function toUrl({ url }: Endpoint): string {
+  return url;
 }

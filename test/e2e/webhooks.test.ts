@@ -1,9 +1,10 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Webhook } from 'standardwebhooks';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { MessageResource } from '../../src/http/schemas/message.ts';
+import { startEndpoint } from '../helpers/endpoint.ts';
 import { ADMIN_KEY, API_KEY } from '../helpers/service.ts';
 import { startWithGmail } from '../helpers/smtp/gmail.ts';
 
@@ -131,6 +132,39 @@ test('the webhook_url of a key receives only the messages of that key, and no ac
   // The URL of this key equals WEBHOOK_URL, so each event is sent once.
   expect(all.events.map(({ data }) => data.id)).toEqual([byBoss, byCrm]);
 });
+
+test('calls to the webhook_url of a key are signed with the webhook_secret of that key alone', async () => {
+  const own = { crm: SECRET, boss: FORMER };
+  const shared = `whsec_${Buffer.alloc(32, 'all').toString('base64')}`;
+  await using endpoint = await startEndpoint();
+  await using all = await startReceiver(shared);
+  const webhook_url = `http://127.0.0.1:${endpoint.port}/hooks`;
+  const keys = [
+    { name: 'crm', secret: API_KEY, webhook_url, webhook_secret: own.crm },
+    { name: 'boss', secret: ADMIN_KEY, webhook_url, webhook_secret: own.boss },
+  ];
+  const env = environment(all.url, { API_KEYS: JSON.stringify(keys), WEBHOOK_SECRET: shared });
+  await using app = await startWithGmail({ env });
+  const byCrm = (await app.service.send(HELLO)).body.id;
+  const headers = { authorization: `Bearer ${ADMIN_KEY}` };
+  const byBoss = (await app.service.send(HELLO, { headers })).body.id;
+  await Promise.all([byCrm, byBoss].map((id) => all.event('message.sent', id)));
+  await vi.waitFor(() => expect(endpoint.heard).toHaveLength(2));
+  const signers = endpoint.heard.map(({ body, headers }) => [
+    JSON.parse(body).data.id,
+    Object.values({ ...own, shared }).filter((secret) => verifies(secret, body, headers)),
+  ]);
+  expect(Object.fromEntries(signers)).toEqual({ [byCrm]: [own.crm], [byBoss]: [own.boss] });
+});
+
+function verifies(secret: string, body: string, headers: IncomingHttpHeaders): boolean {
+  try {
+    new Webhook(secret).verify(body, headers as Record<string, string>);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 test('a webhook to a private address is refused unless its host is allowed, and the reason is logged', async () => {
   await using receiver = await startReceiver(SECRET);

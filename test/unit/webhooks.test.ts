@@ -68,8 +68,8 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
     outbox,
     sender,
     events,
-    urlsFor: () => [A],
-    accountUrls: () => [A],
+    endpointsFor: () => [{ url: A }],
+    accountEndpoints: () => [{ url: A }],
     presenter: PRESENTER,
     now: Date.now,
     backoffScale: SCALE,
@@ -163,14 +163,18 @@ describe('an endpoint receives', () => {
     });
   });
 
-  test('events of messages of its keys, once per URL, with the same id at every URL', async () => {
+  test('events of messages of its keys, with the same id at every URL', async () => {
     const { settle, calls, answered } = start(() => TAKEN, {
-      urlsFor: (owner) => (owner === 'crm' ? [A, B, A] : [B]),
+      endpointsFor: (owner) => (owner === 'crm' ? [{ url: A }, { url: B, key: 'crm' }] : [{ url: B }]),
     });
     settle({ owner: 'crm' });
     settle({ owner: 'shop' });
     await answered(3);
-    expect(calls.map(({ url }) => url).toSorted()).toEqual([A, B, B]);
+    expect(calls.map(({ url, key }) => [url, key]).toSorted()).toEqual([
+      [A, null],
+      [B, null],
+      [B, 'crm'],
+    ]);
     const [first, second, third] = calls.map(({ id }) => id);
     expect(first).toBe(second);
     expect(third).not.toBe(first);
@@ -179,7 +183,7 @@ describe('an endpoint receives', () => {
   test('nothing if none is configured, and no event data is built', async () => {
     const message = vi.fn();
     const { settle, pending } = start(() => TAKEN, {
-      urlsFor: () => [],
+      endpointsFor: () => [],
       presenter: { ...PRESENTER, message },
     });
     settle();
@@ -248,7 +252,7 @@ describe('a failed call', () => {
 
 test('an endpoint that does not respond delays no other', async () => {
   const { settle, calls, answered } = start(({ url }, _nth, silence) => (url === A ? silence : TAKEN), {
-    urlsFor: () => [A, B],
+    endpointsFor: () => [{ url: A }, { url: B }],
   });
   for (let i = 0; i < 20; i++) settle();
   await answered(20);
@@ -268,7 +272,7 @@ describe('an endpoint that responds 410', () => {
         answers.push(answer);
         return answer.promise;
       },
-      { urlsFor: () => [A, B] },
+      { endpointsFor: () => [{ url: A }, { url: B }] },
     );
     for (let i = 0; i < 10; i++) world.settle();
     await world.answered(10);
@@ -456,11 +460,15 @@ test('an endpoint verifies events with standardwebhooks and recognises a repetit
       response.writeHead(verified.length === 1 ? 500 : 200).end();
     },
   });
-  const sender = createWebhookSender({ secrets: [secret], allowedHosts: ['127.0.0.1'], version: '1.0.0' });
+  const sender = createWebhookSender({
+    secretsOf: () => [secret],
+    allowedHosts: ['127.0.0.1'],
+    version: '1.0.0',
+  });
   onTestFinished(() => sender.close());
   const { settle, answered } = start(() => TAKEN, {
     sender,
-    urlsFor: () => [`http://127.0.0.1:${endpoint.port}/hooks`],
+    endpointsFor: () => [{ url: `http://127.0.0.1:${endpoint.port}/hooks` }],
   });
   settle({ id: 'msg_1', revision: 5 });
   await answered(2);

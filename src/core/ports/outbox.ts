@@ -6,6 +6,11 @@ export interface Notice {
   readonly id: string;
   /** The endpoint. */
   readonly url: string;
+  /**
+   * Name of the API key whose `webhook_url` the endpoint is, and whose secrets sign the calls.
+   * Missing for WEBHOOK_URL, and in notices of version 0.2, which WEBHOOK_SECRET signs.
+   */
+  readonly key?: string;
   /** `message.sent`, … */
   readonly type: string;
   /** Id of the message, or the account. */

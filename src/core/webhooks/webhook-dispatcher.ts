@@ -116,9 +116,9 @@ export function createWebhookDispatcher({
   }
 
   async function attempt(notice: Notice): Promise<void> {
-    const { eventId, url, body } = notice;
+    const { eventId, url, key = null, body } = notice;
     if (gone.has(url)) return drop(notice, ENDPOINT_GONE);
-    const result = await sender.post({ url, id: eventId, sentAt: Date.now(), body });
+    const result = await sender.post({ url, key, id: eventId, sentAt: Date.now(), body });
     events.emit('webhook.attempted', notice, result);
     if (result.kind === 'taken') return remove(notice);
     if (gone.has(url)) return drop(notice, ENDPOINT_GONE);

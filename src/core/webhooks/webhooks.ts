@@ -1,6 +1,7 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import { createId } from '../id.ts';
 import type { EventPresenter } from '../ports/event-presenter.ts';
+import type { Notice } from '../ports/outbox.ts';
 import {
   createWebhookDispatcher,
   type WebhookDispatcher,
@@ -8,15 +9,18 @@ import {
 } from './webhook-dispatcher.ts';
 
 export interface WebhooksOptions extends WebhookDispatcherOptions {
-  /** Returns the endpoints for the events of the messages of an API key. */
-  readonly urlsFor: (owner: string) => readonly string[];
+  /** Returns the endpoints for the events of the messages of an API key, each URL once. */
+  readonly endpointsFor: (owner: string) => readonly Endpoint[];
   /** Returns the endpoints for the events of accounts. */
-  readonly accountUrls: () => readonly string[];
+  readonly accountEndpoints: () => readonly Endpoint[];
   readonly presenter: EventPresenter;
 }
 
 /** Notifies endpoints of events of messages and accounts. */
 export type Webhooks = Pick<WebhookDispatcher, 'resetGone' | 'recover' | 'drain'>;
+
+/** Where events are sent. `key`: the API key whose `webhook_url` it is; missing for WEBHOOK_URL. */
+export type Endpoint = Pick<Notice, 'url' | 'key'>;
 
 interface WebhookEvent {
   readonly type: string;
@@ -35,24 +39,24 @@ interface WebhookEvent {
  * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#payload-structure
  */
 export function createWebhooks(options: WebhooksOptions): Webhooks {
-  const { events, urlsFor, accountUrls, presenter } = options;
+  const { events, endpointsFor, accountEndpoints, presenter } = options;
   const dispatcher = createWebhookDispatcher(options);
 
   /** @param describe Called only if there is an endpoint to notify. */
-  function notify(urls: readonly string[], describe: () => WebhookEvent) {
-    const endpoints = [...new Set(urls)].filter((url) => !dispatcher.isGone(url));
+  function notify(all: readonly Endpoint[], describe: () => WebhookEvent) {
+    const endpoints = all.filter(({ url }) => !dispatcher.isGone(url));
     if (endpoints.length === 0) return;
     const createdAt = Date.now();
     const { type, about, sequence, data } = describe();
     const body = JSON.stringify({ type, timestamp: new Date(createdAt).toISOString(), sequence, data });
     const eventId = createId('evt');
-    for (const url of endpoints) {
+    for (const endpoint of endpoints) {
       void dispatcher.enqueue({
         id: createId('ntc'),
         eventId,
         type,
         about,
-        url,
+        ...endpoint,
         body,
         createdAt,
         dueAt: options.now(),
@@ -64,7 +68,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
 
   function notifyOfMessage(delivery: Delivery) {
     const { id, owner, status, revision } = delivery;
-    notify(urlsFor(owner), () => ({
+    notify(endpointsFor(owner), () => ({
       type: `message.${status}`,
       about: id,
       sequence: revision,
@@ -73,7 +77,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   }
 
   function notifyOfAccount(type: string, user: string) {
-    notify(accountUrls(), () => ({ type, about: user, data: presenter.account(user) }));
+    notify(accountEndpoints(), () => ({ type, about: user, data: presenter.account(user) }));
   }
 
   events.on('message.settled', notifyOfMessage);
