@@ -7,6 +7,7 @@ import { TemplatesError } from '../adapters/templates/file-errors.ts';
 import { openTemplates } from '../adapters/templates/templates.ts';
 import { type Config, ConfigError } from '../config/config.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
+import { createDeliveryChanges } from '../core/delivery-changes.ts';
 import { createEvents } from '../core/events.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
@@ -60,18 +61,20 @@ export async function openParts({
     suppressRefused: config.suppress === 'hard',
     onError: (err) => logger.error({ err }, 'refused address could not be stored as suppressed'),
   });
-  const engineOptions = { config, events, ca, backoffScale, deadlines, absentAfterMs };
-  const deliveryEngine = await openDeliveryEngine({ queue, store, sharedState, ...engineOptions });
-  const { accounts } = deliveryEngine;
   const webhooks = openWebhookDelivery({
     config,
     version,
     backend,
     events,
     apiKeys,
-    accounts,
+    // Called for events of accounts only, which the delivery engine emits.
+    accountStatus: (user) => deliveryEngine.accounts.status(user),
     backoffScale,
   });
+  const changes = createDeliveryChanges({ events, noticesOf: webhooks.noticesOf });
+  const engineOptions = { config, events, changes, ca, backoffScale, deadlines, absentAfterMs };
+  const deliveryEngine = await openDeliveryEngine({ queue, store, sharedState, ...engineOptions });
+  const { accounts } = deliveryEngine;
   const waiters = createWaiters({ store, events });
   /** Aborted when the service begins to shut down. */
   const draining = new AbortController();
@@ -82,6 +85,7 @@ export async function openParts({
     backend,
     rates,
     events,
+    changes,
     apiKeys,
     templates,
     suppressions,
@@ -95,7 +99,7 @@ export async function openParts({
 
 /** Builds the HTTP app, with the intake behind it. Does not listen. */
 export function buildServiceApp(parts: ServiceParts) {
-  const { config, backend, events, accounts, apiKeys, suppressions, templates, draining } = parts;
+  const { config, backend, changes, accounts, apiKeys, suppressions, templates, draining } = parts;
   const { store, idempotency, durability } = backend;
   const { maxMessageBytes, allowedRecipients, redirectAllTo, rateLimit, trustProxy } = config;
   const isDraining = () => draining.signal.aborted;
@@ -122,7 +126,7 @@ export function buildServiceApp(parts: ServiceParts) {
     maxMessageBytes,
     durability,
     intake,
-    messages: createMessages({ store, events, isDraining }),
+    messages: createMessages({ store, changes, isDraining }),
     accounts,
     suppressions,
     templates,

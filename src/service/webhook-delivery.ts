@@ -5,7 +5,8 @@ import type { ApiKeys } from '../core/auth/api-keys.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
 import type { Events } from '../core/events.ts';
 import type { Backend } from '../core/ports/backend.ts';
-import { createWebhooks, type Endpoint } from '../core/webhooks/webhooks.ts';
+import type { Endpoint } from '../core/webhooks/notices.ts';
+import { createWebhooks, type Webhooks } from '../core/webhooks/webhooks.ts';
 import { createEventPresenter } from '../http/presenters/event-presenter.ts';
 
 export interface WebhookDeliveryOptions {
@@ -14,12 +15,14 @@ export interface WebhookDeliveryOptions {
   readonly backend: Backend;
   readonly events: Events;
   readonly apiKeys: Pick<ApiKeys, 'get'>;
-  readonly accounts: Pick<Accounts, 'status'>;
+  readonly accountStatus: Accounts['status'];
   readonly backoffScale: number;
 }
 
 /** Delivers events to WEBHOOK_URL and to the `webhook_url` of API keys. */
-export interface WebhookDelivery {
+export interface WebhookDelivery extends Pick<Webhooks, 'noticesOf'> {
+  /** Calls WEBHOOK_URL and the endpoints of these keys, too. */
+  serve(keys: readonly ApiKey[]): void;
   /** Resumes the notices that the outbox holds for WEBHOOK_URL and the endpoints of these keys. */
   recover(keys: readonly ApiKey[]): Promise<void>;
   /** Lets endpoints that responded 410 Gone receive new notices again. */
@@ -33,10 +36,10 @@ export interface WebhookDelivery {
 export function openWebhookDelivery({
   config,
   version,
-  backend: { queue, outbox, sharedState, durability },
+  backend: { queue, outbox, store, sharedState, durability },
   events,
   apiKeys,
-  accounts,
+  accountStatus,
   backoffScale,
 }: WebhookDeliveryOptions): WebhookDelivery {
   const { url, secrets, allowedHosts } = config.webhooks;
@@ -45,22 +48,25 @@ export function openWebhookDelivery({
     return name !== null && key === null ? null : (key?.webhookSecrets ?? secrets);
   };
   const sender = createWebhookSender({ secretsOf, allowedHosts, version });
-  const { recover, resetGone, drain } = createWebhooks({
+  const webhooks = createWebhooks({
     queue,
     outbox,
+    store,
     sender,
     events,
     endpointsFor: (owner) => endpointsOf(url, apiKeys.get(owner)),
     accountEndpoints: () => endpointsOf(url, null),
-    presenter: createEventPresenter(accounts, durability),
+    presenter: createEventPresenter(accountStatus, durability),
     now: sharedState.now,
     backoffScale,
     random: Math.random,
   });
+  const urlsOf = (keys: readonly ApiKey[]) =>
+    [null, ...keys].flatMap((key) => endpointsOf(url, key).map((endpoint) => endpoint.url));
   return {
-    recover: (keys) => recover([null, ...keys].flatMap((key) => endpointsOf(url, key).map(toUrl))),
-    resetGone,
-    drain,
+    ...webhooks,
+    serve: (keys) => webhooks.serve(urlsOf(keys)),
+    recover: (keys) => webhooks.recover(urlsOf(keys)),
     close: sender.close,
   };
 }
@@ -69,8 +75,4 @@ export function openWebhookDelivery({
 function endpointsOf(webhookUrl: string | null, key: ApiKey | null): Endpoint[] {
   const own = key === null || key.webhookUrl === null ? [] : [{ url: key.webhookUrl, key: key.name }];
   return webhookUrl === null || webhookUrl === key?.webhookUrl ? own : [{ url: webhookUrl }, ...own];
-}
-
-function toUrl({ url }: Endpoint): string {
-  return url;
 }

@@ -133,7 +133,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     store,
     messages: createMessages({
       store: { ...store, ...overrides.store },
-      events,
+      changes: core.changes,
       isDraining: overrides.isDraining ?? (() => false),
     }),
     suppressions: core.suppressions,

@@ -8,5 +8,10 @@ export function aCaller(patch: Partial<Caller> = {}): Caller {
 }
 
 export function aKey(secret: string, patch: Partial<ApiKey> = {}): ApiKey {
-  return { ...aCaller(), webhookSecrets: null, ...patch, digest: createHash('sha256').update(secret).digest() };
+  return {
+    ...aCaller(),
+    webhookSecrets: null,
+    ...patch,
+    digest: createHash('sha256').update(secret).digest(),
+  };
 }

@@ -8,6 +8,7 @@ import {
 } from '../../core/delivery/queue-capacity.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
 import type { Tombstone } from '../../core/ports/delivery-store.ts';
+import type { Outbox } from '../../core/ports/outbox.ts';
 import type { RecordStore } from '../../core/store-then-queue.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
@@ -18,12 +19,18 @@ export interface MemoryStoreOptions extends QueueLimits {
    * Maximum number of deliveries that were dropped before RETAIN and whose status is still known.
    */
   readonly maxTombstones: number;
+  readonly outbox: Pick<Outbox, 'put'>;
 }
 
 /**
  * Creates a RecordStore in memory. Deliveries are immutable, so it returns the stored objects.
  */
-export function createMemoryStore({ retained, maxTombstones, ...limits }: MemoryStoreOptions): RecordStore {
+export function createMemoryStore({
+  retained,
+  maxTombstones,
+  outbox,
+  ...limits
+}: MemoryStoreOptions): RecordStore {
   const unsettled = new Map<string, Delivery>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
   const settled = createRetained<Delivery>({
@@ -69,6 +76,20 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
   }
 
+  function update(from: Delivery, to: Delivery): boolean {
+    if (find(to.id)?.revision !== from.revision) return false;
+    if (isSettled(to.status)) {
+      retain(to);
+    } else if (unsettled.has(to.id)) {
+      unsettled.set(to.id, to);
+    } else {
+      add(to);
+      settled.delete(to.id);
+      contents.delete(to.id);
+    }
+    return true;
+  }
+
   return {
     async insert(delivery) {
       const known = find(delivery.id);
@@ -84,17 +105,12 @@ export function createMemoryStore({ retained, maxTombstones, ...limits }: Memory
       return tombstones.get(id) ?? null;
     },
     async update(from, to) {
-      if (find(to.id)?.revision !== from.revision) return false;
-      if (isSettled(to.status)) {
-        retain(to);
-      } else if (unsettled.has(to.id)) {
-        unsettled.set(to.id, to);
-      } else {
-        add(to);
-        settled.delete(to.id);
-        contents.delete(to.id);
-      }
-      return true;
+      return update(from, to);
+    },
+    async updateWithNotices(from, to, notices) {
+      if (!update(from, to)) return null;
+      const isStored = await Promise.all(notices.map(outbox.put));
+      return notices.filter((_, i) => isStored[i]);
     },
     async list(query) {
       const found: Delivery[] = [];

@@ -76,7 +76,8 @@ async function createBackend(connection: Connection, options: RedisBackendOption
     lockMs: absentAfterMs,
     reclaimEveryMs: Math.ceil(absentAfterMs / RECLAIMS),
   });
-  const store = createRedisStore(connection, queue, { maxMessages, maxBytes, retainMs });
+  const outbox = createRedisOutbox(connection, queue, outboxLimits({ maxMessages, maxBytes }));
+  const store = createRedisStore(connection, queue, outbox, { maxMessages, maxBytes, retainMs });
   const retention = startRetention(connection);
   return {
     durability: 'redis',
@@ -84,7 +85,7 @@ async function createBackend(connection: Connection, options: RedisBackendOption
     store,
     idempotency: createRedisIdempotency(connection, retainMs),
     suppressions: createRedisSuppressions(connection),
-    outbox: createRedisOutbox(connection, outboxLimits({ maxMessages, maxBytes })),
+    outbox,
     sharedState: createRedisSharedState(connection, store),
     rates: createRedisRateCounter(connection),
     client: connection.redis,

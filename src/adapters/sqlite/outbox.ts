@@ -1,15 +1,18 @@
-import type { Outbox } from '../../core/ports/outbox.ts';
+import type { Notice, Outbox } from '../../core/ports/outbox.ts';
 import { usageOf } from '../../core/webhooks/outbox-capacity.ts';
 import type { Database } from './database.ts';
-import type { NoticePage } from './worker/outbox.ts';
+import type { NoticePage, NoticeRow } from './worker/outbox.ts';
 
-/** Creates an Outbox in a file. */
+/** Returns the arguments of `putNotice`. */
+export function toNoticeRow(notice: Notice): NoticeRow {
+  const { id, url } = notice;
+  return [id, url, usageOf(notice), JSON.stringify(notice)];
+}
+
+/** Creates an Outbox in a file, which does not know the queue. */
 export function createSqliteOutbox(database: Database): Outbox {
   return {
-    put(notice) {
-      const { id, url } = notice;
-      return database.write(id, 'putNotice', id, url, usageOf(notice), JSON.stringify(notice));
-    },
+    put: (notice) => database.write(notice.id, 'putNotice', ...toNoticeRow(notice)),
     async get(id) {
       const notice = await database.read(id, 'findNotice', id);
       return notice === null ? null : JSON.parse(notice);

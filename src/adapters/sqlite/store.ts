@@ -3,6 +3,7 @@ import type { RecordStore } from '../../core/store-then-queue.ts';
 import type { Database } from './database.ts';
 import { decodeDelivery, toInsert, toMutableColumns } from './delivery-rows.ts';
 import { createListing } from './listing.ts';
+import { toNoticeRow } from './outbox.ts';
 import { createRecentDeliveries } from './recent-deliveries.ts';
 
 /** Creates a RecordStore in a file. */
@@ -28,6 +29,13 @@ export function createSqliteStore(database: Database, limits: QueueLimits): Reco
       recent.remove(to.id);
       const columns = toMutableColumns(to, now());
       return database.write(to.id, 'updateDelivery', to.id, from.revision, columns);
+    },
+    async updateWithNotices(from, to, notices) {
+      recent.remove(to.id);
+      const columns = toMutableColumns(to, now());
+      const rows = notices.map(toNoticeRow);
+      const isStored = await database.write(to.id, 'updateWithNotices', to.id, from.revision, columns, rows);
+      return isStored && notices.filter((_, i) => isStored[i]);
     },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,

@@ -26,15 +26,16 @@ export interface Notice {
 }
 
 /**
- * Stores notices until they are delivered or given up. The queue decides when they are due.
+ * Stores notices until they are delivered or given up. The queue decides when they are due. Notices
+ * of messages are added with the change of the delivery: see `DeliveryStore.update`.
  *
  * Bounded: the more an endpoint holds, the more must be free for it to get another. So one endpoint
  * that is down never uses the whole capacity.
  */
 export interface Outbox {
   /**
-   * Adds or replaces a notice. Returns false, and stores nothing, when there is no capacity for
-   * another. Replacing always succeeds.
+   * Adds a notice and enqueues its id, or replaces the notice. Returns false, and stores nothing,
+   * when there is no capacity for another. Replacing always succeeds.
    */
   put(notice: Notice): Promise<boolean>;
   get(id: string): Promise<Notice | null>;

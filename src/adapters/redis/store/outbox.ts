@@ -1,8 +1,10 @@
-import type { Outbox } from '../../../core/ports/outbox.ts';
+import type { Notice, Outbox } from '../../../core/ports/outbox.ts';
+import { channelOf } from '../../../core/webhooks/notice-queue.ts';
 import { type Usage, usageOf } from '../../../core/webhooks/outbox-capacity.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Script } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
+import type { OutboxSteps, QueueSteps, Step } from '../steps.ts';
 
 const PAGE_SIZE = 100;
 
@@ -27,7 +29,7 @@ const COUNT = `
  *
  * KEYS: the notices, their sizes, their usage.
  * ARGV: id, notice, its bytes, its endpoint, maximum notices and bytes.
- * Returns 1 if it was stored, 0 if there is no capacity.
+ * Returns 2 if it was added, 1 if it was replaced, 0 if there is no capacity.
  */
 const PUT: Script = {
   name: 'outtrayPut',
@@ -45,7 +47,7 @@ const PUT: Script = {
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
     redis.call('HSET', KEYS[2], ARGV[1], ARGV[3] .. ' ' .. url)
     count(url, 1, ARGV[3])
-    return 1
+    return stored and 1 or 2
   `,
 };
 
@@ -64,14 +66,33 @@ const REMOVE: Script = {
 };
 
 /** Creates the Outbox that all instances share. */
-export function createRedisOutbox(connection: Connection, limits: Usage): Outbox {
+export function createRedisOutbox(
+  connection: Connection,
+  queue: Pick<QueueSteps, 'stepForNotice'>,
+  limits: Usage,
+): Outbox & OutboxSteps {
   const keys = [KEYS.notices, KEYS.noticeSizes, KEYS.noticeUsage];
   const maximum = [limits.notices, Math.floor(limits.bytes)];
+
+  function stepFor(notice: Notice): Step<boolean> {
+    const { id, url, dueAt } = notice;
+    const values = [id, JSON.stringify(notice), usageOf(notice).bytes, url];
+    const push = queue.stepForNotice(id, channelOf(url), dueAt);
+    return {
+      calls: [{ script: PUT, args: [...keys, ...values, ...maximum] }, ...push.calls],
+      complete([stored, ...pushed]) {
+        if (stored === 2) push.complete(pushed);
+        return stored !== 0;
+      },
+    };
+  }
+
   return {
+    stepFor,
     async put(notice) {
-      const { id, url } = notice;
-      const values = [id, JSON.stringify(notice), usageOf(notice).bytes, url];
-      return (await connection.runScript(PUT, ...keys, ...values, ...maximum)) === 1;
+      const { calls, complete } = stepFor(notice);
+      const [results = []] = await connection.runAtomically(calls);
+      return complete(results);
     },
     async get(id) {
       const notice = await connection.execute((redis) => redis.hget(KEYS.notices, id));

@@ -2,11 +2,12 @@ import { type Delivery, isSettled } from '../../../core/delivery/delivery.ts';
 import { encodeContent, encodeRecord } from '../../../core/delivery/delivery-codec.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
 import type { DeliveryChange, DeliveryStore } from '../../../core/ports/delivery-store.ts';
+import type { Notice } from '../../../core/ports/outbox.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
 import { toPendingPush } from '../pending-push.ts';
-import type { DeliverySteps, QueueSteps, Step } from '../steps.ts';
+import type { DeliverySteps, OutboxSteps, QueueSteps, Step } from '../steps.ts';
 import { decodeStored } from '../stored-delivery.ts';
 import { createListing } from './listing.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
@@ -23,10 +24,12 @@ export interface RedisStoreOptions extends QueueLimits {
 export function createRedisStore(
   connection: Connection,
   queue: QueueSteps,
+  outbox: OutboxSteps,
   { retainMs, ...limits }: RedisStoreOptions,
 ): DeliveryStore & DeliverySteps {
   const { maxMessages, maxBytes } = limits;
   const { clock, redis, pubSub } = connection;
+  const dropListeners: ((notice: Notice) => void)[] = [];
   let messages = 0;
   let bytes = 0;
 
@@ -58,7 +61,7 @@ export function createRedisStore(
     return ['open'];
   }
 
-  function stepOf({ from, to, effect }: DeliveryChange): Step<boolean> {
+  function stepOf({ from, to, effect, notices }: DeliveryChange): Step<boolean> {
     const { id } = to;
     const keys = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
     const isNews = isSettled(to.status) || to.status === 'deferred';
@@ -68,11 +71,18 @@ export function createRedisStore(
     const isReopened = isSettled(from.status) && !isSettled(to.status);
     const queueEffect = effect ?? (isReopened ? ({ kind: 'push', afterMs: 0 } as const) : null);
     const queueStep = queueEffect && queue.stepFor(from, to, queueEffect);
+    const noticeSteps = notices.map(outbox.stepFor);
+    const noticeCalls = noticeSteps.flatMap(({ calls }) => calls);
     return {
-      calls: [update, ...(queueStep?.calls ?? [])],
-      complete([result, ...queueResults]) {
+      calls: [update, ...noticeCalls, ...(queueStep?.calls ?? [])],
+      complete([result, ...results]) {
         if (toOutcome(result) !== 'done') return false;
-        queueStep?.complete(queueResults);
+        for (const [i, { calls, complete }] of noticeSteps.entries()) {
+          const notice = notices[i];
+          if (notice && !complete(results.splice(0, calls.length)))
+            for (const listener of dropListeners) listener(notice);
+        }
+        queueStep?.complete(results);
         return true;
       },
     };
@@ -102,8 +112,8 @@ export function createRedisStore(
       return delivery;
     },
     stepOf,
-    async update(from, to, effect = null) {
-      const { calls, complete } = stepOf({ from, to, effect });
+    async update(from, to, effect = null, notices = []) {
+      const { calls, complete } = stepOf({ from, to, effect, notices });
       const [results = []] = await connection.runAtomically(calls);
       return complete(results);
     },
@@ -113,6 +123,9 @@ export function createRedisStore(
     },
     freeBytes() {
       return maxBytes - bytes;
+    },
+    onNoticeDropped(listener) {
+      dropListeners.push(listener);
     },
     onRemoteChange(listener) {
       pubSub.onMessage('changed', listener);

@@ -15,6 +15,9 @@ interface StoredNotice {
   readonly bytes: number;
 }
 
+/** The arguments of `putNotice`. The last one is the notice in JSON. */
+export type NoticeRow = readonly [id: string, url: string, usage: Usage, notice: string];
+
 /** One page of notices in JSON, and where the next one begins; null at the end. */
 export interface NoticePage {
   readonly notices: readonly string[];
@@ -49,7 +52,7 @@ export function createOutbox(db: DatabaseSync, limits: Usage) {
     },
     writes: {
       /** Returns false, and stores nothing, when there is no capacity for another. */
-      putNotice(onRollback: OnRollback, id: string, url: string, usage: Usage, notice: string): boolean {
+      putNotice(onRollback: OnRollback, ...[id, url, usage, notice]: NoticeRow): boolean {
         const stored = find.get(id) as StoredNotice | undefined;
         if (!stored && !capacity.hasFor(url, usage)) return false;
         if (stored) {
