@@ -1,10 +1,18 @@
 import { describe, expect, test } from 'vitest';
+import { advance, amend, type Delivery } from '../../src/core/delivery/delivery.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { Notice } from '../../src/core/ports/outbox.ts';
+import { aDelivery } from '../helpers/delivery.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
 
 const ROOMY = { maxMessages: 1000, maxBytes: 1e6 };
 const MORE_THAN_FITS = 200;
+
+interface ChangeScene extends Pick<Backend, 'outbox' | 'store' | 'queue'> {
+  readonly from: Delivery;
+  readonly to: Delivery;
+  readonly dropped: readonly string[];
+}
 
 /**
  * Tests of the Outbox contract. `maxMessages` and `maxBytes` are the limits of the backend, which
@@ -12,13 +20,31 @@ const MORE_THAN_FITS = 200;
  */
 export function outboxContract(
   name: string,
-  open: (limits: typeof ROOMY) => Promise<Pick<Backend, 'outbox' | 'close'>>,
+  open: (limits: typeof ROOMY) => Promise<Pick<Backend, 'outbox' | 'store' | 'queue' | 'close'>>,
 ): void {
   const withOutbox =
     (limits: Partial<typeof ROOMY>, run: (outbox: Backend['outbox']) => Promise<void>) => async () => {
       const { outbox, close } = await open({ ...ROOMY, ...limits });
       try {
         await run(outbox);
+      } finally {
+        await close();
+      }
+    };
+
+  /**
+   * Runs a test with a stored delivery, its next revision, and the ids of the notices that were
+   * dropped.
+   */
+  const withChange =
+    (limits: Partial<typeof ROOMY>, run: (scene: ChangeScene) => Promise<void>) => async () => {
+      const { outbox, store, queue, close } = await open({ ...ROOMY, ...limits });
+      const dropped: string[] = [];
+      store.onNoticeDropped(({ id }) => dropped.push(id));
+      try {
+        const from = await store.insert(aDelivery());
+        const to = advance(from, 'canceled', { finishedAt: 1 });
+        await run({ outbox, store, queue, from, to, dropped });
       } finally {
         await close();
       }
@@ -64,6 +90,59 @@ export function outboxContract(
         for (const notice of [first, second, third]) await outbox.put(notice);
         await outbox.remove(second.id);
         expect(await idsIn(outbox)).toEqual([first.id, third.id].toSorted());
+      }),
+    );
+
+    test(
+      'has and queues the notices of a change, once the change is stored',
+      withChange({}, async ({ outbox, store, queue, from, to, dropped }) => {
+        const notices = [aNotice(), aNotice({ url: 'https://b.test/', key: 'crm' })];
+        expect(await store.update(from, to, { kind: 'done' }, notices)).toBe(true);
+        for (const notice of notices) {
+          expect(await outbox.get(notice.id)).toEqual(notice);
+          expect(await queue.take(`webhook:${notice.url}`, AbortSignal.timeout(5000))).toBe(notice.id);
+        }
+        expect(await store.get(to.id)).toMatchObject({ status: 'canceled' });
+        expect(dropped).toEqual([]);
+      }),
+    );
+
+    test(
+      'has no notice of a change that is not stored',
+      withChange({}, async ({ outbox, store, from, to }) => {
+        expect(await store.update(to, amend(to, {}), null, [aNotice()])).toBe(false);
+        expect(await idsIn(outbox)).toEqual([]);
+        const notice = aNotice();
+        const both = [1, 2].map(() => store.update(from, to, { kind: 'done' }, [notice]));
+        expect((await Promise.all(both)).toSorted()).toEqual([false, true]);
+        expect(await idsIn(outbox)).toEqual([notice.id]);
+      }),
+    );
+
+    test(
+      'drops and reports a notice without capacity, and the change is stored',
+      withChange({ maxMessages: 4 }, async ({ outbox, store, from, to, dropped }) => {
+        const full = await fill(outbox, {});
+        const [none, other] = [aNotice(), aNotice({ url: 'https://up.test/' })];
+        expect(await store.update(from, to, { kind: 'done' }, [none, other])).toBe(true);
+        expect(dropped).toEqual([none.id]);
+        expect(await idsIn(outbox)).toEqual([...full.map(({ id }) => id), other.id].toSorted());
+        expect(await store.get(to.id)).toMatchObject({ status: 'canceled' });
+      }),
+    );
+
+    test(
+      'queues a notice that was put, and does not queue it again when it is replaced',
+      withChange({}, async ({ outbox, queue }) => {
+        const [first, second] = [aNotice(), aNotice()];
+        await outbox.put(first);
+        const channel = `webhook:${first.url}`;
+        expect(await queue.take(channel, AbortSignal.timeout(5000))).toBe(first.id);
+        await outbox.put({ ...first, failures: 1 });
+        await queue.retry(first.id, channel, 60_000);
+        await outbox.put(second);
+        expect(await queue.take(channel, AbortSignal.timeout(5000))).toBe(second.id);
+        await expect(queue.take(channel, AbortSignal.timeout(200))).rejects.toThrow();
       }),
     );
 
