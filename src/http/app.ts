@@ -18,6 +18,7 @@ import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
 import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
 import { collectRoutes, unknownRoutes } from './routes/unknown.ts';
+import { type WebhookOptions, webhookRoutes } from './routes/webhooks.ts';
 import { createServer, type ServerOptions } from './server.ts';
 import { createSubmission, type SubmissionOptions } from './submission/submission.ts';
 
@@ -30,6 +31,7 @@ export interface AppOptions
     AccountOptions,
     SuppressionOptions,
     TemplateOptions,
+    WebhookOptions,
     HealthOptions {
   readonly accounts: SubmissionOptions['accounts'] & AccountOptions['accounts'];
   readonly store: SubmissionOptions['store'] & SendOptions['store'] & HealthOptions['store'];
@@ -63,6 +65,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(templateRoutes, options);
     await withKey.register(suppressionRoutes, options);
     await withKey.register(accountRoutes, options);
+    await withKey.register(webhookRoutes, options);
   });
   await app.ready();
   return app;
@@ -88,6 +91,9 @@ export async function openApiDocument(version: string): Promise<string> {
     templates: { list: unused, render: unused },
     toText: unused,
     suppressions: { get: unused, list: unused, add: unused, remove: unused },
+    endpointTests: { run: unused },
+    webhookDeliveries: { list: unused, replay: unused },
+    sharedNow: unused,
     waiters: { wait: unused },
     store: { get: unused, tombstone: unused, refusalCode: unused },
     freeBytes: unused,

@@ -67,6 +67,7 @@ export async function openParts({
     backend,
     events,
     apiKeys,
+    rates,
     // Called for events of accounts only, which the delivery engine emits.
     accountStatus: (user) => deliveryEngine.accounts.status(user),
     backoffScale,
@@ -130,6 +131,9 @@ export function buildServiceApp(parts: ServiceParts) {
     accounts,
     suppressions,
     templates,
+    endpointTests: parts.webhooks.endpointTests,
+    webhookDeliveries: parts.webhooks.deliveries,
+    sharedNow: backend.sharedState.now,
     toText: deriveText,
     waiters: parts.waiters,
     store,

@@ -5,7 +5,10 @@ import type { ApiKeys } from '../core/auth/api-keys.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
 import type { Events } from '../core/events.ts';
 import type { Backend } from '../core/ports/backend.ts';
+import type { RateCounters } from '../core/ports/rate-counter.ts';
+import { createEndpointTests, type EndpointTests } from '../core/webhooks/endpoint-tests.ts';
 import type { Endpoint } from '../core/webhooks/notices.ts';
+import { createWebhookDeliveries, type WebhookDeliveries } from '../core/webhooks/webhook-deliveries.ts';
 import { createWebhooks, type Webhooks } from '../core/webhooks/webhooks.ts';
 import { createEventPresenter } from '../http/presenters/event-presenter.ts';
 
@@ -14,13 +17,16 @@ export interface WebhookDeliveryOptions {
   readonly version: string;
   readonly backend: Backend;
   readonly events: Events;
-  readonly apiKeys: Pick<ApiKeys, 'get'>;
+  readonly apiKeys: Pick<ApiKeys, 'get' | 'keys'>;
+  readonly rates: RateCounters;
   readonly accountStatus: Accounts['status'];
   readonly backoffScale: number;
 }
 
 /** Delivers events to WEBHOOK_URL and to the `webhook_url` of API keys. */
 export interface WebhookDelivery extends Pick<Webhooks, 'noticesOf'> {
+  readonly endpointTests: EndpointTests;
+  readonly deliveries: WebhookDeliveries;
   /** Calls WEBHOOK_URL and the endpoints of these keys, too. */
   serve(keys: readonly ApiKey[]): void;
   /** Resumes the notices that the outbox holds for WEBHOOK_URL and the endpoints of these keys. */
@@ -40,6 +46,7 @@ export function openWebhookDelivery({
   events,
   apiKeys,
   accountStatus,
+  rates,
   backoffScale,
 }: WebhookDeliveryOptions): WebhookDelivery {
   const { url, secrets, allowedHosts } = config.webhooks;
@@ -61,10 +68,17 @@ export function openWebhookDelivery({
     backoffScale,
     random: Math.random,
   });
-  const urlsOf = (keys: readonly ApiKey[]) =>
-    [null, ...keys].flatMap((key) => endpointsOf(url, key).map((endpoint) => endpoint.url));
+  const allOf = (keys: readonly ApiKey[]) => [null, ...keys].flatMap((key) => endpointsOf(url, key));
+  const endpoints = () => allOf(apiKeys.keys());
+  const urlsOf = (keys: readonly ApiKey[]) => allOf(keys).map((endpoint) => endpoint.url);
   return {
     ...webhooks,
+    deliveries: createWebhookDeliveries({ outbox, queue, endpoints, now: sharedState.now }),
+    endpointTests: createEndpointTests({
+      endpoints,
+      sender,
+      counter: rates.keys,
+    }),
     serve: (keys) => webhooks.serve(urlsOf(keys)),
     recover: (keys) => webhooks.recover(urlsOf(keys)),
     close: sender.close,

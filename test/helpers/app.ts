@@ -138,6 +138,18 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     }),
     suppressions: core.suppressions,
     templates: NO_TEMPLATES,
+    webhookDeliveries: {
+      list: async () => [],
+      async replay() {
+        throw new AppError('not_found');
+      },
+    },
+    sharedNow: Date.now,
+    endpointTests: {
+      async run() {
+        throw new AppError('not_found');
+      },
+    },
     toText: async (html) => html,
     idempotency: createLedger(),
     isDraining: () => false,

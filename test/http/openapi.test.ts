@@ -51,6 +51,7 @@ describe('the OpenAPI document', () => {
       'get /suppressions',
       'get /suppressions/{email}',
       'get /templates',
+      'get /webhooks/deliveries',
       'patch /emails/{id}',
       'patch /messages/{id}',
       'post /accounts/{user}/verify',
@@ -62,6 +63,8 @@ describe('the OpenAPI document', () => {
       'post /send',
       'post /send/batch',
       'post /templates/{id}/preview',
+      'post /webhooks/deliveries/{id}/replay',
+      'post /webhooks/test',
       'put /suppressions/{email}',
     ]);
     expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);

@@ -136,5 +136,7 @@ function failing(makeError: () => Error): Partial<AppOptions> {
     messages: { get: reject, list: reject, cancel: reject, retry: reject, reschedule: reject },
     suppressions: { get: reject, list: reject, add: reject, remove: reject },
     templates: { list: fail, render: fail },
+    endpointTests: { run: reject },
+    webhookDeliveries: { list: reject, replay: reject },
   };
 }

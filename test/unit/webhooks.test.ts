@@ -54,7 +54,7 @@ const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', r
 /** Webhooks with their own queue, outbox and events. `post` returns what the endpoints respond. */
 function start(post: Post, setup: Partial<Omit<WebhooksOptions, 'store'>> & { maxNotices?: number } = {}) {
   const queue = createMemoryQueue();
-  const outbox = createMemoryOutbox({ notices: setup.maxNotices ?? 1000, bytes: 1e7 });
+  const outbox = createMemoryOutbox({ notices: setup.maxNotices ?? 1000, bytes: 1e7 }, 60_000);
   const queued = putThenQueue(outbox, queue, Date.now);
   const dropListeners: ((notice: Notice) => void)[] = [];
   const events = createEvents();

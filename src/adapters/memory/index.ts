@@ -58,7 +58,7 @@ export function createMemoryBackend({
     onEarlyDrop: () => onEarlyDrop('claim'),
   };
   const queue = createMemoryQueue();
-  const outbox = createMemoryOutbox(outboxLimits({ maxMessages, maxBytes }));
+  const outbox = createMemoryOutbox(outboxLimits({ maxMessages, maxBytes }), retainMs);
   const sharedState = createMemorySharedState();
   return {
     durability: 'memory',

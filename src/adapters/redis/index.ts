@@ -76,7 +76,7 @@ async function createBackend(connection: Connection, options: RedisBackendOption
     lockMs: absentAfterMs,
     reclaimEveryMs: Math.ceil(absentAfterMs / RECLAIMS),
   });
-  const outbox = createRedisOutbox(connection, queue, outboxLimits({ maxMessages, maxBytes }));
+  const outbox = createRedisOutbox(connection, queue, outboxLimits({ maxMessages, maxBytes }), retainMs);
   const store = createRedisStore(connection, queue, outbox, { maxMessages, maxBytes, retainMs });
   const retention = startRetention(connection);
   return {

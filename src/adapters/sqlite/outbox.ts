@@ -17,6 +17,19 @@ export function createSqliteOutbox(database: Database): Outbox {
       const notice = await database.read(id, 'findNotice', id);
       return notice === null ? null : JSON.parse(notice);
     },
+    fail: (notice) => database.write(notice.id, 'failNotice', ...toNoticeRow(notice)),
+    replay: (notice) => database.write(notice.id, 'replayNotice', ...toNoticeRow(notice)),
+    async find(id) {
+      const notice = await database.read(id, 'findAnyNotice', id);
+      return notice === null ? null : JSON.parse(notice);
+    },
+    async list({ key, about, status, limit, after }) {
+      const isFailed = status === null ? null : status === 'failed' ? 1 : 0;
+      const before = after === null ? Number.MAX_SAFE_INTEGER : Number(after);
+      const filter = { key, about, isFailed, limit, before } as const;
+      const rows = await database.read(null, 'listNotices', filter);
+      return rows.map(([place, notice]) => ({ notice: JSON.parse(notice), position: String(place) }));
+    },
     remove: (id) => database.write(id, 'removeNotice', id),
     async *pending() {
       let after: number | null = 0;

@@ -22,12 +22,14 @@ export function pushNotice(
  * @param now epoch ms by the clock of the shared state
  */
 export function putThenQueue(records: Outbox, queue: Pick<Queue, 'push'>, now: () => number): Outbox {
+  async function pushIf(isStored: boolean, notice: Notice): Promise<boolean> {
+    if (isStored) await pushNotice(queue, notice, notice.dueAt - now());
+    return isStored;
+  }
+
   return {
     ...records,
-    async put(notice) {
-      const isStored = await records.put(notice);
-      if (isStored) await pushNotice(queue, notice, notice.dueAt - now());
-      return isStored;
-    },
+    put: async (notice) => pushIf(await records.put(notice), notice),
+    replay: async (notice) => pushIf(await records.replay(notice), notice),
   };
 }

@@ -19,7 +19,7 @@ const WORKERS_PER_ENDPOINT = 4;
 
 export const OUTBOX_FULL =
   'the outbox is full: too many notices wait, most of them for endpoints that do not respond';
-const ENDPOINT_GONE = 'the endpoint responded 410 Gone';
+export const ENDPOINT_GONE = 'the endpoint responded 410 Gone';
 
 export interface WebhookDispatcherOptions {
   readonly queue: Queue;
@@ -109,17 +109,20 @@ export function createWebhookDispatcher({
 
   async function attempt(notice: Notice): Promise<void> {
     const { eventId, url, key = null, body } = notice;
-    if (gone.has(url)) return drop(notice, ENDPOINT_GONE);
+    if (gone.has(url)) return drop(notice, ENDPOINT_GONE, 0);
     const result = await sender.post({ url, key, id: eventId, sentAt: Date.now(), body });
     events.emit('webhook.attempted', notice, result);
     if (result.kind === 'taken') return remove(notice);
-    if (gone.has(url)) return drop(notice, ENDPOINT_GONE);
-    return result.kind === 'gone' ? abandonEndpoint(notice) : defer(notice, result.retryAfterMs ?? 0);
+    if (gone.has(url)) return drop(notice, ENDPOINT_GONE, 1);
+    return result.kind === 'gone'
+      ? abandonEndpoint(notice)
+      : defer(notice, result.reason, result.retryAfterMs ?? 0);
   }
 
-  async function defer(notice: Notice, minWaitMs: number): Promise<void> {
+  async function defer(notice: Notice, reason: string, minWaitMs: number): Promise<void> {
     const leftMs = RETRY_FOR_MS - notice.retriedForMs;
-    if (leftMs <= 0) return drop(notice, 'the endpoint did not accept it within a day');
+    if (leftMs <= 0)
+      return drop(notice, `the endpoint did not accept it within a day; the last call: ${reason}`, 1);
     const failures = notice.failures + 1;
     const usualMs = withJitter(backoffStep(WEBHOOK_BACKOFF_MS, failures), random);
     const waitMs = Math.round(Math.min(leftMs, Math.max(usualMs, minWaitMs)));
@@ -127,6 +130,7 @@ export function createWebhookDispatcher({
     await outbox.put({
       ...notice,
       failures,
+      reason,
       retriedForMs: notice.retriedForMs + waitMs,
       dueAt: now() + afterMs,
     });
@@ -136,19 +140,26 @@ export function createWebhookDispatcher({
   /** Drops all waiting notices of an endpoint that responded 410. Calls in flight end normally. */
   async function abandonEndpoint(notice: Notice): Promise<void> {
     gone.add(notice.url);
-    await remove(notice);
+    await giveUp(notice, ENDPOINT_GONE, 1);
     let dropped = 1;
     for await (const waiting of outbox.pending()) {
       if (waiting.url !== notice.url || inFlight.has(waiting.id)) continue;
-      await remove(waiting);
+      await giveUp(waiting, ENDPOINT_GONE, 0);
       dropped += 1;
     }
     events.emit('webhook.gone', notice.url, dropped);
   }
 
-  async function drop(notice: Notice, reason: string): Promise<void> {
-    await remove(notice);
+  /** @param calls number of calls that the notice does not count yet */
+  async function drop(notice: Notice, reason: string, calls: number): Promise<void> {
+    await giveUp(notice, reason, calls);
     events.emit('webhook.dropped', notice, reason);
+  }
+
+  async function giveUp(notice: Notice, reason: string, calls: number): Promise<void> {
+    const { id, url, failures } = notice;
+    await outbox.fail({ ...notice, failures: failures + calls, reason, finishedAt: Date.now() });
+    await queue.done(id, channelOf(url));
   }
 
   async function remove({ id, url }: Notice): Promise<void> {
@@ -172,7 +183,7 @@ export function createWebhookDispatcher({
       serve(urls);
       for await (const notice of outbox.pending()) {
         if (urls.includes(notice.url)) await pushNotice(queue, notice, notice.dueAt - now());
-        else await drop(notice, 'its endpoint is no longer configured');
+        else await drop(notice, 'its endpoint is no longer configured', 0);
       }
     },
     async drain() {

@@ -71,7 +71,7 @@ export function createRedisStore(
     const isReopened = isSettled(from.status) && !isSettled(to.status);
     const queueEffect = effect ?? (isReopened ? ({ kind: 'push', afterMs: 0 } as const) : null);
     const queueStep = queueEffect && queue.stepFor(from, to, queueEffect);
-    const noticeSteps = notices.map(outbox.stepFor);
+    const noticeSteps = notices.map((notice) => outbox.stepFor(notice));
     const noticeCalls = noticeSteps.flatMap(({ calls }) => calls);
     return {
       calls: [update, ...noticeCalls, ...(queueStep?.calls ?? [])],

@@ -24,7 +24,7 @@ export function createProcedures(
   now: () => number,
 ) {
   const deliveries = createDeliveries(db, options, now);
-  const outbox = createOutbox(db, outboxLimits(options));
+  const outbox = createOutbox(db, outboxLimits(options), options.retainMs, now);
   const suppressions = createSuppressions(db);
   const sharedState = createSharedState(db);
   const writeProbe = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');

@@ -19,6 +19,7 @@ const APPLICATION_ID = 0x4f747279;
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until a response is
  *   stored,
  *   `leaves_at` while the request is in progress.
+ * - `notices`: `leaves_at`: when a failed one expires, by the clock of the file; null while it waits.
  * - `books`: shared values as JSON. `usage`: what is counted beside them, one row for each bucket.
  * - `suppressions`: `key` is the mailbox key in UTF-16BE, whose bytes sort in code unit order.
  */
@@ -84,6 +85,10 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE deliveries ADD COLUMN state TEXT NOT NULL DEFAULT '{}';
   DROP INDEX deliveries_unsettled;
   CREATE INDEX deliveries_unsettled ON deliveries (created_at, place) WHERE leaves_at IS NULL;
+  `,
+  `
+  ALTER TABLE notices ADD COLUMN leaves_at INTEGER;
+  CREATE INDEX notices_failed ON notices (leaves_at) WHERE leaves_at IS NOT NULL;
   `,
 ];
 
