@@ -18,7 +18,7 @@ export function startRetention(database: Database): Retention {
     running = true;
     try {
       while (!stopped && (await database.write(null, 'removeExpired'))) {}
-      if (!stopped) await database.write(null, 'dropFailedNotices');
+      while (!stopped && (await database.write(null, 'dropFailedNotices'))) {}
     } finally {
       running = false;
     }

@@ -33,7 +33,8 @@ export function toWebhookDeliveryResource(
     calls: notice.failures,
     reason: notice.reason ?? null,
     created_at: toIso(notice.createdAt),
-    next_call_at: status === 'waiting' ? toIso(Date.now() + Math.max(0, notice.dueAt - sharedNow)) : null,
+    next_call_at:
+      status === 'waiting' ? toIso(Math.round(Date.now() + Math.max(0, notice.dueAt - sharedNow))) : null,
     finished_at: toIsoOrNull(notice.finishedAt ?? null),
   };
 }

@@ -96,7 +96,7 @@ a new day of retries. A delivery that waits for a retry is called now.`,
         params: webhookDeliveryParams,
         response: keyedResponses(
           { 202: success('The delivery, which waits for its call.', webhookDelivery) },
-          [...BODY_CODES, 'not_found', 'queue_full'],
+          [...BODY_CODES, 'not_found'],
         ),
       },
     },

@@ -11,7 +11,7 @@ const PAGE_SIZE = 100;
 /**
  * Reads the stored notice's size and endpoint. Defines `count`, which changes both usages, and
  * `dropFailed`, which removes failed notices that have expired, and the oldest ones while there are
- * too many beside the waiting ones.
+ * too many beside the waiting ones, at most 100 at once.
  *
  * KEYS of all scripts: the notices, their sizes, their usage, the order of all, the failed ones, when
  * they expire.
@@ -35,7 +35,7 @@ const COUNT = `
     redis.call('HINCRBY', KEYS[3], 'failed bytes', -bytes)
   end
   local function dropFailed(maxNotices, maxBytes, now)
-    while true do
+    for _ = 1, 100 do
       local oldest = redis.call('ZRANGE', KEYS[6], 0, 0, 'WITHSCORES')
       if not oldest[1] then return end
       local used = redis.call('HMGET', KEYS[3], 'notices', 'bytes', 'failed', 'failed bytes')
@@ -148,7 +148,7 @@ export function createRedisOutbox(
   queue: Pick<QueueSteps, 'stepForNotice'>,
   limits: Usage,
   retainMs: number,
-): Outbox & OutboxSteps {
+): Outbox & OutboxSteps & { dropFailed(): Promise<void> } {
   const keys = [
     KEYS.notices,
     KEYS.noticeSizes,
@@ -179,6 +179,10 @@ export function createRedisOutbox(
     return complete(results);
   }
 
+  async function dropFailed(): Promise<void> {
+    await connection.runScript(DROP_FAILED, ...keys, '', ...maximum, now());
+  }
+
   /** Reads notices, waiting or failed. Null for those that are gone. */
   async function read(ids: readonly string[]): Promise<(Notice | null)[]> {
     if (ids.length === 0) return [];
@@ -200,6 +204,7 @@ export function createRedisOutbox(
 
   return {
     stepFor: (notice) => stepFor(notice),
+    dropFailed,
     put: (notice) => run(stepFor(notice)),
     replay: (notice) => run(stepFor(notice, REPLAY)),
     async fail(notice) {
@@ -211,7 +216,7 @@ export function createRedisOutbox(
       return (await read([id]))[0] ?? null;
     },
     async list({ limit, after, ...filter }) {
-      await connection.runScript(DROP_FAILED, ...keys, '', ...maximum, now());
+      await dropFailed();
       const position = after === null ? null : parsePosition(after);
       const found: ListedNotice[] = [];
       for (let offset = 0; ; offset += PAGE_SIZE) {

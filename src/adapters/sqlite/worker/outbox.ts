@@ -8,6 +8,8 @@ import type { OnRollback } from './transactions.ts';
 
 /** Number of pending notices read at once. */
 const PAGE_SIZE = 200;
+/** Maximum number of failed notices removed at once. */
+const DROP_ROWS = 100;
 
 interface StoredNotice {
   readonly place: number;
@@ -89,14 +91,18 @@ export function createOutbox(db: DatabaseSync, limits: Usage, retainMs: number, 
     onRollback(() => capacity.addFailed(usage));
   }
 
-  /** Removes failed notices that have expired, and the oldest ones while there are too many. */
-  function dropFailed(onRollback: OnRollback): void {
-    for (;;) {
+  /**
+   * Removes failed notices that have expired, and the oldest ones while there are too many, in one
+   * small step. Returns whether there may be more.
+   */
+  function dropFailed(onRollback: OnRollback): boolean {
+    for (let left = DROP_ROWS; left > 0; left--) {
       const oldest = oldestFailed.get();
-      if (!oldest || (Number(oldest.leaves_at) > now() && capacity.fitsFailed())) return;
+      if (!oldest || (Number(oldest.leaves_at) > now() && capacity.fitsFailed())) return false;
       removeAt.run(Number(oldest.place));
       subtractFailed(Number(oldest.bytes), onRollback);
     }
+    return true;
   }
 
   return {
