@@ -12,6 +12,7 @@ export const UNRESTRICTED = {
   dailyLimit: null,
   test: false,
   webhookUrl: null,
+  webhookSecrets: null,
 } as const satisfies Partial<ApiKey>;
 
 export const DEFAULT_SCOPES: ApiKey['scopes'] = ['send', 'read'];

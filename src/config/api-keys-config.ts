@@ -6,6 +6,8 @@ import { InvalidValue, splitList } from './value-parsers.ts';
 
 const HOW_TO_SET = 'It is required. Set it like this: API_KEYS="crm:$(openssl rand -hex 24)"';
 
+type CheckWebhook = (url: string, ownSecrets: ApiKey['webhookSecrets']) => string | null;
+
 export interface ParsedApiKeys {
   /** The valid keys: all of them if there is no problem. */
   readonly keys: readonly ApiKey[];
@@ -17,10 +19,10 @@ export interface ParsedApiKeys {
 /**
  * Parses API_KEYS: `name:secret` pairs, or a JSON list.
  *
- * @param checkWebhook Returns the problem of an endpoint with the rest of the configuration, or
- *   null.
+ * @param checkWebhook Returns the problem of the endpoint of a key with the rest of the
+ *   configuration, or null.
  */
-export function parseApiKeys(setting: Setting, checkWebhook: (url: string) => string | null): ParsedApiKeys {
+export function parseApiKeys(setting: Setting, checkWebhook: CheckWebhook): ParsedApiKeys {
   const problems: Problem[] = [];
   const report = (message: string) => problems.push({ variable: setting.label, message });
   const entries = parseEntries(setting, report);
@@ -83,9 +85,12 @@ function parsePair(pair: string): KeyEntry {
   }
 }
 
-function findWebhookProblem({ webhookUrl }: ApiKey, check: (url: string) => string | null): string[] {
-  const problem = webhookUrl && check(webhookUrl);
-  return problem ? [`webhook_url: ${problem}`] : [];
+function findWebhookProblem({ webhookUrl, webhookSecrets }: ApiKey, check: CheckWebhook): string[] {
+  if (webhookUrl === null) {
+    return webhookSecrets === null ? [] : ['webhook_secret: It needs a webhook_url, whose calls it signs.'];
+  }
+  const problem = check(webhookUrl, webhookSecrets);
+  return problem === null ? [] : [`webhook_url: ${problem}`];
 }
 
 function reportDuplicates(

@@ -6,7 +6,7 @@ import { readSetting } from './environment.ts';
 import { parseJsonList, toProblems } from './json-list.ts';
 import { parsed } from './setting-schema.ts';
 import { InvalidValue, parseRate } from './value-parsers.ts';
-import { parseWebhookUrl } from './webhook-config.ts';
+import { parseWebhookSecrets, parseWebhookUrl } from './webhook-config.ts';
 
 const EXAMPLE = '[{"name": "crm", "secret_file": "/run/secrets/crm"}]';
 const HOW_TO_NAME = 'It is required: 1 to 64 letters, digits, dots, hyphens or underscores, as a string.';
@@ -38,6 +38,7 @@ const keyEntry = z.strictObject({
   daily_limit: z.int(HOW_TO_LIMIT).min(1, HOW_TO_LIMIT).optional(),
   test: z.boolean('It must be true or false, without quotes.').optional(),
   webhook_url: text.transform(parsed(parseWebhookUrl)).optional(),
+  webhook_secret: text.transform(parsed(parseWebhookSecrets)).optional(),
 });
 const FIELDS: readonly string[] = keyEntry.keyof().options;
 
@@ -91,5 +92,6 @@ function toKey(data: z.infer<typeof keyEntry>, digest: Uint8Array): ApiKey {
     dailyLimit: data.daily_limit ?? null,
     test: data.test ?? false,
     webhookUrl: data.webhook_url ?? null,
+    webhookSecrets: data.webhook_secret ?? null,
   };
 }

@@ -169,7 +169,11 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
   // Also checked if other variables are invalid.
   const webhookValues = parseSettings(environment.pick(WEBHOOK_VARIABLES), settings).values;
   const webhooks = webhookValues && toWebhooks(webhookValues);
-  const keys = parseApiKeys(settings.API_KEYS, (url) => webhooks && findWebhookProblem(url, webhooks));
+  const keys = parseApiKeys(
+    settings.API_KEYS,
+    (url, ownSecrets) =>
+      webhooks && findWebhookProblem(url, { ...webhooks, secrets: ownSecrets ?? webhooks.secrets }),
+  );
   const { accounts, problems: accountProblems } = parseAccounts(settings, {
     loginRequired: isLoginRequired(settings),
     // An invalid value is reported in `problems`.

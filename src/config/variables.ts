@@ -33,7 +33,7 @@ export const VARIABLES = [
     secret: true,
     required: true,
     meaning:
-      '`name:secret` pairs, comma separated. A secret has at least 24 characters or is `sha256:<hex>`; `:admin` after it gives access to the messages of all keys. Or a JSON list of objects with `name`, `secret` (or `secret_file`), `scopes`, `allowed_from`, `allowed_recipients`, `rate_limit`, `daily_limit`, `test`, `webhook_url`. Keys in files are reloaded on SIGHUP',
+      '`name:secret` pairs, comma separated. A secret has at least 24 characters or is `sha256:<hex>`; `:admin` after it gives access to the messages of all keys. Or a JSON list of objects with `name`, `secret` (or `secret_file`), `scopes`, `allowed_from`, `allowed_recipients`, `rate_limit`, `daily_limit`, `test`, `webhook_url`, `webhook_secret`. Keys in files are reloaded on SIGHUP',
   },
   {
     name: 'GMAIL_USER',

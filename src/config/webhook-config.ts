@@ -17,6 +17,7 @@ export interface WebhookConfig {
  */
 const SECRET_BYTES = { min: 24, max: 64 };
 const MAX_SECRETS = 2;
+const HOW_TO_SIGN = `It must be whsec_ and ${SECRET_BYTES.min} to ${SECRET_BYTES.max} bytes in base64: "whsec_$(openssl rand -base64 32)". Two are separated by a comma.`;
 
 export function parseWebhookUrl(text: string): string {
   const url = parseHttpUrl(text, 'https://crm.example.com/hooks/mail');
@@ -46,6 +47,7 @@ function parseHttpUrl(text: string, example: string): URL {
 
 export function parseWebhookSecrets(text: string): Uint8Array[] {
   const secrets = splitList(text).map(parseWebhookSecret);
+  if (secrets.length === 0) throw new InvalidValue(HOW_TO_SIGN);
   if (secrets.length > MAX_SECRETS)
     throw new InvalidValue('It must have at most two secrets: the new one and the previous one.');
   return secrets;
@@ -55,9 +57,7 @@ function parseWebhookSecret(text: string): Uint8Array {
   const bytes = Buffer.from(text.replace(/^whsec_/, ''), 'base64');
   const isBase64 = /^whsec_[A-Za-z0-9+/]+={0,2}$/.test(text);
   if (!isBase64 || bytes.length < SECRET_BYTES.min || bytes.length > SECRET_BYTES.max) {
-    throw new InvalidValue(
-      `It must be whsec_ and ${SECRET_BYTES.min} to ${SECRET_BYTES.max} bytes in base64: "whsec_$(openssl rand -base64 32)". Two are separated by a comma.`,
-    );
+    throw new InvalidValue(HOW_TO_SIGN);
   }
   return bytes;
 }

@@ -8,8 +8,8 @@ import {
   mayBecome,
 } from './delivery/delivery.ts';
 import type { DeliveryQuery } from './delivery/delivery-query.ts';
+import type { DeliveryChanges } from './delivery-changes.ts';
 import { AppError, type ErrorCode } from './errors.ts';
-import type { Events } from './events.ts';
 import type { Content } from './message/message.ts';
 import { checkSchedule } from './message/schedule.ts';
 import type { DeliveryStore, QueueEffect } from './ports/delivery-store.ts';
@@ -77,11 +77,11 @@ export const ALL_MESSAGES: Omit<MessageQuery, 'limit' | 'after'> = {
 
 export interface MessagesDeps {
   readonly store: Pick<DeliveryStore, 'get' | 'content' | 'list' | 'update'>;
-  readonly events: Events;
+  readonly changes: DeliveryChanges;
   readonly isDraining: () => boolean;
 }
 
-export function createMessages({ store, events, isDraining }: MessagesDeps): Messages {
+export function createMessages({ store, changes, isDraining }: MessagesDeps): Messages {
   async function get(id: string, caller: Caller): Promise<Delivery> {
     const delivery = await store.get(id);
     if (delivery === null || (delivery.owner !== caller.name && !isAdmin(caller)))
@@ -100,8 +100,10 @@ export function createMessages({ store, events, isDraining }: MessagesDeps): Mes
   ): Promise<Delivery> {
     for (;;) {
       const delivery = await get(id, caller);
-      const changed = next(delivery);
-      if (await store.update(delivery, changed, effect)) return changed;
+      const planned = changes.plan(delivery, next(delivery), effect);
+      if (!(await store.update(delivery, planned.to, effect, planned.notices))) continue;
+      changes.announce(planned);
+      return planned.to;
     }
   }
 
@@ -119,12 +121,10 @@ export function createMessages({ store, events, isDraining }: MessagesDeps): Mes
       return { delivery, content };
     },
     async cancel(id, caller) {
-      const canceled = await change(id, caller, { kind: 'done' }, (delivery) => {
+      return change(id, caller, { kind: 'done' }, (delivery) => {
         if (!mayBecome(delivery.status, 'canceled')) throw refusal('not_cancelable', delivery);
         return advance(delivery, 'canceled', { finishedAt: Date.now() });
       });
-      events.emit('message.settled', canceled);
-      return canceled;
     },
     async retry(id, caller) {
       if (isDraining()) throw new AppError('shutting_down');

@@ -1,18 +1,37 @@
 import { type Delivery, dueAfterMs } from './delivery/delivery.ts';
 import type { DeliveryChange, DeliveryStore } from './ports/delivery-store.ts';
+import type { Notice } from './ports/outbox.ts';
 import type { Queue } from './ports/queue.ts';
 import { runOrRetryInBackground } from './retry-until-available.ts';
+import { pushNotice } from './webhooks/notice-queue.ts';
 
 /** A store of deliveries that does not know the queue. */
-export interface RecordStore extends Omit<DeliveryStore, 'update' | 'getTaken'> {
+export interface RecordStore extends Omit<DeliveryStore, 'update' | 'getTaken' | 'onNoticeDropped'> {
   update(from: Delivery, to: Delivery): Promise<boolean>;
+  /**
+   * Does the same, and stores the notices in the same step as far as the outbox has capacity.
+   * Returns the stored ones, or null if the delivery has not changed.
+   */
+  updateWithNotices(
+    from: Delivery,
+    to: Delivery,
+    notices: readonly Notice[],
+  ): Promise<readonly Notice[] | null>;
 }
 
 /**
  * Makes a DeliveryStore of a store and a queue that cannot change in one step: the delivery is
- * stored first. The backend must enqueue all unsettled deliveries when it starts.
+ * stored first. The backend must enqueue all unsettled deliveries and all notices when it starts.
  */
 export function storeThenQueue(records: RecordStore, queue: Queue): DeliveryStore {
+  const listeners: ((notice: Notice) => void)[] = [];
+
+  /** Returns the notices that were stored, or null if the delivery has not changed. */
+  async function update(from: Delivery, to: Delivery, notices: readonly Notice[]) {
+    if (notices.length > 0) return records.updateWithNotices(from, to, notices);
+    return (await records.update(from, to)) ? notices : null;
+  }
+
   return {
     ...records,
     getTaken: (id) => records.get(id),
@@ -21,17 +40,30 @@ export function storeThenQueue(records: RecordStore, queue: Queue): DeliveryStor
       await runOrRetryInBackground(() => enqueue(queue, stored));
       return stored;
     },
-    async update(from, to, effect = null) {
-      if (!(await records.update(from, to))) return false;
-      await runOrRetryInBackground(() => applyToQueue(queue, { from, to, effect }));
+    async update(from, to, effect = null, notices = []) {
+      const stored = await update(from, to, notices);
+      if (stored === null) return false;
+      await runOrRetryInBackground(() => applyToQueue(queue, { from, to, effect, notices: stored }));
+      for (const notice of notices)
+        if (!stored.includes(notice)) for (const listener of listeners) listener(notice);
       return true;
+    },
+    onNoticeDropped(listener) {
+      listeners.push(listener);
     },
   };
 }
 
 /** Changes the queue as a stored change of a delivery requires. Repeating it changes nothing. */
-export async function applyToQueue(queue: Queue, { from, to, effect }: DeliveryChange): Promise<void> {
-  const { id, account } = from;
+export async function applyToQueue(queue: Queue, { notices, ...change }: DeliveryChange): Promise<void> {
+  await applyEffect(queue, change);
+  for (const notice of notices) await pushNotice(queue, notice, 0);
+}
+
+async function applyEffect(
+  queue: Queue,
+  { from: { id, account }, to, effect }: Omit<DeliveryChange, 'notices'>,
+): Promise<void> {
   switch (effect?.kind) {
     case 'push':
       return queue.push(id, { channel: to.account, afterMs: effect.afterMs, priority: to.priority });

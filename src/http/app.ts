@@ -24,6 +24,7 @@ import { type SuppressionOptions, suppressionRoutes } from './routes/suppression
 import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
 import { type UiOptions, uiRoutes } from './routes/ui.ts';
 import { collectRoutes, unknownRoutes } from './routes/unknown.ts';
+import { type WebhookOptions, webhookRoutes } from './routes/webhooks.ts';
 import { createServer, type ServerOptions } from './server.ts';
 import { createSubmission, type SubmissionOptions } from './submission/submission.ts';
 
@@ -38,6 +39,7 @@ export interface AppOptions
     StatsOptions,
     SuppressionOptions,
     TemplateOptions,
+    WebhookOptions,
     HealthOptions,
     DemoInboxOptions,
     UiOptions {
@@ -83,6 +85,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(keyRoutes);
     await withKey.register(demoInboxRoutes, options);
     await withKey.register(statsRoutes, options);
+    await withKey.register(webhookRoutes, options);
   });
   await app.ready();
   return app;
@@ -134,6 +137,9 @@ export async function openApiDocument(version: string): Promise<string> {
     templates: { list: unused, render: unused },
     toText: unused,
     suppressions: { get: unused, list: unused, add: unused, remove: unused },
+    endpointTests: { run: unused },
+    webhookDeliveries: { list: unused, replay: unused },
+    sharedNow: unused,
     waiters: { wait: unused },
     store: { get: unused, tombstone: unused, refusalCode: unused },
     freeBytes: unused,

@@ -45,10 +45,10 @@ export async function openAlerts({
   if (url === null) return null;
   const endpoint = new URL(url).host;
   // Chats do not check signatures: their URL is the secret.
-  const sender = createWebhookSender({ secrets: [], allowedHosts: webhooks.allowedHosts, version });
+  const sender = createWebhookSender({ secretsOf: () => [], allowedHosts: webhooks.allowedHosts, version });
   const queue = createAlertQueue({
     post: (alert) =>
-      sender.post({ url, id: createId('evt'), sentAt: Date.now(), body: toAlertBody(alert, url) }),
+      sender.post({ url, key: null, id: createId('evt'), sentAt: Date.now(), body: toAlertBody(alert, url) }),
     onFailed: ({ title }, reason, attempt) =>
       logger.warn({ endpoint, alert: title, reason, attempt }, 'alert failed'),
     onDropped: ({ title }, reason) => logger.error({ endpoint, alert: title, reason }, 'alert dropped'),

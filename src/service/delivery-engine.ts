@@ -1,6 +1,7 @@
 import type { Deadlines } from '../adapters/smtp/server-options.ts';
 import type { Config } from '../config/config.ts';
 import { type Accounts, createAccounts } from '../core/accounts/accounts.ts';
+import type { DeliveryChanges } from '../core/delivery-changes.ts';
 import { createDispatcher, type Dispatcher } from '../core/dispatch/dispatcher.ts';
 import type { RetryPolicy } from '../core/dispatch/retry-policy.ts';
 import { watchWallClock } from '../core/dispatch/wall-clock.ts';
@@ -12,6 +13,7 @@ import type { Sandbox } from './sandbox.ts';
 export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' | 'sharedState'> {
   readonly config: Config;
   readonly events: Events;
+  readonly changes: DeliveryChanges;
   readonly ca: string | null;
   readonly backoffScale: number;
   readonly deadlines: Deadlines | undefined;
@@ -36,7 +38,7 @@ export interface DeliveryEngine {
 }
 
 export async function openDeliveryEngine(options: DeliveryEngineOptions): Promise<DeliveryEngine> {
-  const { config, queue, store, events, backoffScale, deadlines } = options;
+  const { config, queue, store, events, changes, backoffScale, deadlines } = options;
   const { connections, connectionsHere: workers } = config.smtp;
   const senders = await openSenders(options);
   let sandbox: Sandbox | null = null;
@@ -52,7 +54,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
   const wallClock = watchWallClock({ queue, store });
 
   async function startDispatcher({ account, transport }: AccountTransport): Promise<void> {
-    const shared = { queue, store, events, policy, accounts, workers };
+    const shared = { queue, store, events, changes, policy, accounts, workers };
     const dispatcher = createDispatcher({ ...shared, account, transport });
     await account.join();
     dispatchers.push(dispatcher);

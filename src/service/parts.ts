@@ -9,6 +9,7 @@ import { openTracing } from '../adapters/tracing/open-tracing.ts';
 import { type Config, ConfigError } from '../config/config.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
 import { createContentTickets } from '../core/auth/content-tickets.ts';
+import { createDeliveryChanges } from '../core/delivery-changes.ts';
 import { createEvents } from '../core/events.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
@@ -73,19 +74,22 @@ export async function openParts({
     suppressRefused: config.suppress === 'hard',
     onError: (err) => logger.error({ err }, 'refused address could not be stored as suppressed'),
   });
-  const engineOptions = { config, events, ca, backoffScale, deadlines, absentAfterMs };
-  const deliveryEngine = await openDeliveryEngine({ queue, store, sharedState, ...engineOptions });
-  const { accounts } = deliveryEngine;
   const webhooks = openWebhookDelivery({
     config,
     version,
     backend,
     events,
     apiKeys,
-    accounts,
+    rates,
+    // Called for events of accounts only, which the delivery engine emits.
+    accountStatus: (user) => deliveryEngine.accounts.status(user),
     tracing,
     backoffScale,
   });
+  const changes = createDeliveryChanges({ events, noticesOf: webhooks.noticesOf });
+  const engineOptions = { config, events, changes, ca, backoffScale, deadlines, absentAfterMs };
+  const deliveryEngine = await openDeliveryEngine({ queue, store, sharedState, ...engineOptions });
+  const { accounts } = deliveryEngine;
   const alerts = await openAlerts({ config, version, logger, backend, events, accounts, backoffScale });
   const waiters = createWaiters({ store, events });
   const metrics = await openMetrics({ config, version, backend, events, apiKeys, accounts });
@@ -99,6 +103,7 @@ export async function openParts({
     backend,
     rates,
     events,
+    changes,
     apiKeys,
     templates,
     suppressions,
@@ -115,7 +120,7 @@ export async function openParts({
 
 /** Builds the HTTP app, with the intake behind it. Does not listen. */
 export function buildServiceApp(parts: ServiceParts) {
-  const { config, backend, events, accounts, apiKeys, suppressions, templates, draining } = parts;
+  const { config, backend, events, changes, accounts, apiKeys, suppressions, templates, draining } = parts;
   const { store, idempotency, durability } = backend;
   const { maxMessageBytes, allowedRecipients, redirectAllTo } = config;
   const isDraining = () => draining.signal.aborted;
@@ -141,13 +146,16 @@ export function buildServiceApp(parts: ServiceParts) {
     page: config.ui ? { demo: parts.demoInbox !== null } : null,
     durability,
     intake,
-    messages: createMessages({ store, events, isDraining }),
+    messages: createMessages({ store, changes, isDraining }),
     composer,
     tickets: createContentTickets(apiKeys),
     stats: createStats({ store }),
     accounts,
     suppressions,
     templates,
+    endpointTests: parts.webhooks.endpointTests,
+    webhookDeliveries: parts.webhooks.deliveries,
+    sharedNow: backend.sharedState.now,
     toText: deriveText,
     waiters: parts.waiters,
     store,

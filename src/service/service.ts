@@ -101,6 +101,7 @@ async function reloadKeys({
   if (keys === null) return null;
   await deliveryEngine.prepareFor(keys);
   apiKeys.replace(keys);
+  webhooks.serve(keys);
   return keys.length;
 }
 

@@ -6,7 +6,11 @@ import type { ApiKeys } from '../core/auth/api-keys.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
 import type { Events } from '../core/events.ts';
 import type { Backend } from '../core/ports/backend.ts';
-import { createWebhooks } from '../core/webhooks/webhooks.ts';
+import type { RateCounters } from '../core/ports/rate-counter.ts';
+import { createEndpointTests, type EndpointTests } from '../core/webhooks/endpoint-tests.ts';
+import type { Endpoint } from '../core/webhooks/notices.ts';
+import { createWebhookDeliveries, type WebhookDeliveries } from '../core/webhooks/webhook-deliveries.ts';
+import { createWebhooks, type Webhooks } from '../core/webhooks/webhooks.ts';
 import { createEventPresenter } from '../http/presenters/event-presenter.ts';
 
 export interface WebhookDeliveryOptions {
@@ -14,15 +18,20 @@ export interface WebhookDeliveryOptions {
   readonly version: string;
   readonly backend: Backend;
   readonly events: Events;
-  readonly apiKeys: Pick<ApiKeys, 'get'>;
-  readonly accounts: Pick<Accounts, 'status'>;
+  readonly apiKeys: Pick<ApiKeys, 'get' | 'keys'>;
+  readonly rates: RateCounters;
+  readonly accountStatus: Accounts['status'];
   /** Null: nothing records spans. */
   readonly tracing: Pick<Tracing, 'traceCalls'> | null;
   readonly backoffScale: number;
 }
 
 /** Delivers events to WEBHOOK_URL and to the `webhook_url` of API keys. */
-export interface WebhookDelivery {
+export interface WebhookDelivery extends Pick<Webhooks, 'noticesOf'> {
+  readonly endpointTests: EndpointTests;
+  readonly deliveries: WebhookDeliveries;
+  /** Calls WEBHOOK_URL and the endpoints of these keys, too. */
+  serve(keys: readonly ApiKey[]): void;
   /** Resumes the notices that the outbox holds for WEBHOOK_URL and the endpoints of these keys. */
   recover(keys: readonly ApiKey[]): Promise<void>;
   /** Lets endpoints that responded 410 Gone receive new notices again. */
@@ -36,34 +45,53 @@ export interface WebhookDelivery {
 export function openWebhookDelivery({
   config,
   version,
-  backend: { queue, outbox, sharedState, durability },
+  backend: { queue, outbox, store, sharedState, durability },
   events,
   apiKeys,
-  accounts,
+  accountStatus,
+  rates,
   tracing,
   backoffScale,
 }: WebhookDeliveryOptions): WebhookDelivery {
-  const { url } = config.webhooks;
-  const urlsOf = (key: ApiKey | null) =>
-    [url, key?.webhookUrl].filter((endpoint) => typeof endpoint === 'string');
-  const untraced = createWebhookSender({ ...config.webhooks, version });
+  const { url, secrets, allowedHosts } = config.webhooks;
+  const secretsOf = (name: string | null) => {
+    const key = name === null ? null : apiKeys.get(name);
+    return name !== null && key === null ? null : (key?.webhookSecrets ?? secrets);
+  };
+  const untraced = createWebhookSender({ secretsOf, allowedHosts, version });
   const sender = tracing?.traceCalls(untraced) ?? untraced;
-  const { recover, resetGone, drain } = createWebhooks({
+  const webhooks = createWebhooks({
     queue,
     outbox,
+    store,
     sender,
     events,
-    urlsFor: (owner) => urlsOf(apiKeys.get(owner)),
-    accountUrls: () => urlsOf(null),
-    presenter: createEventPresenter(accounts, durability),
+    endpointsFor: (owner) => endpointsOf(url, apiKeys.get(owner)),
+    accountEndpoints: () => endpointsOf(url, null),
+    presenter: createEventPresenter(accountStatus, durability),
     now: sharedState.now,
     backoffScale,
     random: Math.random,
   });
+  const allOf = (keys: readonly ApiKey[]) => [null, ...keys].flatMap((key) => endpointsOf(url, key));
+  const endpoints = () => allOf(apiKeys.keys());
+  const urlsOf = (keys: readonly ApiKey[]) => allOf(keys).map((endpoint) => endpoint.url);
   return {
-    recover: (keys) => recover([null, ...keys].flatMap(urlsOf)),
-    resetGone,
-    drain,
+    ...webhooks,
+    deliveries: createWebhookDeliveries({ outbox, queue, endpoints, now: sharedState.now }),
+    endpointTests: createEndpointTests({
+      endpoints,
+      sender,
+      counter: rates.keys,
+    }),
+    serve: (keys) => webhooks.serve(urlsOf(keys)),
+    recover: (keys) => webhooks.recover(urlsOf(keys)),
     close: sender.close,
   };
+}
+
+/** @param webhookUrl WEBHOOK_URL. If a key has the same, it is called once, as the key's. */
+function endpointsOf(webhookUrl: string | null, key: ApiKey | null): Endpoint[] {
+  const own = key === null || key.webhookUrl === null ? [] : [{ url: key.webhookUrl, key: key.name }];
+  return webhookUrl === null || webhookUrl === key?.webhookUrl ? own : [{ url: webhookUrl }, ...own];
 }

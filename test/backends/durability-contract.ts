@@ -263,6 +263,21 @@ export function durabilityContract(name: string, createStorage: () => Promise<St
           expect(await suppressions.list({ limit: 10, after: null })).toEqual([suppression]),
       ));
 
+    test('has the notices of a stored change', () =>
+      reopened(
+        async ({ store }) => {
+          const from = await store.insert(aDelivery());
+          const to = advance(from, 'canceled', { finishedAt: 1 });
+          const notice = aNotice();
+          await store.update(from, to, { kind: 'done' }, [notice]);
+          return { id: to.id, notice };
+        },
+        async ({ store, outbox }, { id, notice }) => {
+          expect(await store.get(id)).toMatchObject({ status: 'canceled' });
+          expect(await outbox.get(notice.id)).toEqual(notice);
+        },
+      ));
+
     test('has the pending notices, and counts them against the capacity of the outbox', () =>
       reopened(
         async ({ outbox }) => {

@@ -22,7 +22,7 @@ async function open(limits: BackendLimits): Promise<Backend> {
 
 backendContract('memory', open);
 statsContract('memory', open);
-outboxContract('memory', (limits) => open({ ...limits, retainMs: 60_000 }));
+outboxContract('memory', (limits) => open(limits));
 suppressionContract(
   'memory',
   async () => (await open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 })).suppressions,

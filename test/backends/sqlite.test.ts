@@ -62,7 +62,7 @@ async function newSuppressions(): Promise<Backend['suppressions']> {
 
 backendContract('sqlite', async (limits) => (await createStorage()).open(limits));
 statsContract('sqlite', async (limits) => (await createStorage()).open(limits));
-outboxContract('sqlite', async (limits) => (await createStorage()).open({ ...limits, retainMs: 60_000 }));
+outboxContract('sqlite', async (limits) => (await createStorage()).open(limits));
 suppressionContract('sqlite', newSuppressions);
 durabilityContract('sqlite', createStorage);
 

@@ -7,6 +7,7 @@ import {
   type Copy,
   type Evidence,
   findViolations,
+  isTold,
   isUncertain,
   type Shown,
   type Tally,
@@ -18,6 +19,8 @@ import {
  * instance.
  */
 const SETTLE_WITHIN_MS = 60_000;
+/** Maximum time until webhooks have reported every message, including the lease of a dead instance. */
+const TELL_WITHIN_MS = 20_000;
 const POLL_MS = 200;
 const READ_WITHIN_MS = 20_000;
 /** Number of concurrent readers of the final state. */
@@ -106,7 +109,10 @@ async function collect(testBed: TestBed, { asked }: Clients, random: Random): Pr
     listed.push(...messages);
     query = next_cursor && `limit=100&cursor=${encodeURIComponent(next_cursor)}`;
   }
-  return { asked, found, listed, copies: testBed.gmail.messages.map(({ raw }) => toCopy(raw)) };
+  const { told } = testBed.receiver;
+  const until = performance.now() + TELL_WITHIN_MS;
+  while (!isTold({ listed, told }) && performance.now() < until) await sleep(POLL_MS);
+  return { asked, found, listed, copies: testBed.gmail.messages.map(({ raw }) => toCopy(raw)), told };
 }
 
 /** Reads with retries on 503: right after a restart of every process, even Redis responds late. */

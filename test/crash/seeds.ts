@@ -43,7 +43,7 @@ export async function runSeed(
 async function onTestBed(setup: TestBedSetup, seed: string): Promise<Report> {
   await using stack = new AsyncDisposableStack();
   const { testBed, clients } = await inTurn(async () => {
-    const opened = stack.use(await openTestBed(setup));
+    const opened = stack.use(await openTestBed(setup, seed));
     return { testBed: opened, clients: await runUnderFaults(opened, seed) };
   });
   return await settleAndReport(testBed, clients, seed);

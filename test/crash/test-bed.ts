@@ -5,6 +5,7 @@ import { API_KEY, APP_PASSWORD } from '../helpers/service.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 import { createInstance, type Instance, type KillableProcess } from './processes.ts';
 import { between, oneOf, type Random } from './random.ts';
+import { type Receiver, startReceiver } from './receiver.ts';
 
 /** Keeps every back-off under a second. */
 const BACKOFF_SCALE = 0.01;
@@ -35,6 +36,7 @@ export interface ClientTiming {
 /** A simulator that keeps running, and a service whose processes are killed. */
 export interface TestBed extends AsyncDisposable {
   readonly gmail: Simulator;
+  readonly receiver: Receiver;
   readonly timing: ClientTiming;
   /** URL of a random running instance. Null if none is running. */
   url(random: Random): string | null;
@@ -44,11 +46,15 @@ export interface TestBed extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
-export async function openTestBed({ folder, instances: count, env, stores }: TestBedSetup): Promise<TestBed> {
+export async function openTestBed(
+  { folder, instances: count, env, stores }: TestBedSetup,
+  seed: string,
+): Promise<TestBed> {
   await using stack = new AsyncDisposableStack();
   const gmail = stack.use(await startSimulator({ password: APP_PASSWORD, retain: Number.POSITIVE_INFINITY }));
+  const receiver = stack.use(await startReceiver(seed));
   const setup = {
-    env: { ...environment(gmail), ...env },
+    env: { ...environment(gmail), ...receiver.env, ...env },
     ca: gmail.ca,
     backoffScale: BACKOFF_SCALE,
     absentAfterMs: ABSENT_AFTER_MS,
@@ -85,6 +91,7 @@ export async function openTestBed({ folder, instances: count, env, stores }: Tes
   const owned = stack.move();
   return {
     gmail,
+    receiver,
     timing: {
       acknowledged: () => void clientEvents.emit('acknowledged'),
       rest: (ms) => orBurst(ms, clientEvents),

@@ -6,6 +6,7 @@ import {
   type Evidence,
   findViolations,
   type Shown,
+  type Told,
   tallyOf,
 } from './violations.ts';
 
@@ -53,6 +54,14 @@ const copy = (patch: Partial<Copy> = {}): Copy => ({
   ...patch,
 });
 
+const told = (patch: Partial<Told> = {}): Told => ({
+  eventId: 'evt_1',
+  type: 'message.sent',
+  sequence: 3,
+  message: 'msg_1',
+  ...patch,
+});
+
 /**
  * Evidence of one message that was requested, acknowledged and sent, with the patch of the test.
  */
@@ -61,6 +70,7 @@ const evidence = (message: Shown | null, patch: Partial<Evidence> = {}): Evidenc
   found: new Map(message ? [[message.id, message]] : []),
   listed: message ? [message] : [],
   copies: [copy()],
+  told: message ? [told({ type: `message.${message.status}` })] : [],
   ...patch,
 });
 
@@ -99,7 +109,13 @@ describe('findViolations accepts', () => {
     ],
     [
       'a request that created no message',
-      { asked: [asked({ ids: new Set() })], found: new Map(), listed: [], copies: [] },
+      { asked: [asked({ ids: new Set() })], found: new Map(), listed: [], copies: [], told: [] },
+    ],
+    [
+      'an event that was told twice, and another one before',
+      evidence(shown(), {
+        told: [told(), told(), told({ eventId: 'evt_2', type: 'message.deferred', sequence: 2 })],
+      }),
     ],
   ])('%s', (_, all) => {
     expect(findViolations(all)).toEqual([]);
@@ -184,6 +200,21 @@ describe('findViolations reports', () => {
       /^Gmail has m1/,
     ],
     [
+      'a settled message that no webhook reported',
+      evidence(shown(), { told: [told({ type: 'message.deferred' })] }),
+      /^msg_1 is sent, and no webhook reported it$/,
+    ],
+    [
+      'two events of one change',
+      evidence(shown(), { told: [told(), told({ eventId: 'evt_2' })] }),
+      /^msg_1 has 2 events with the sequence 3$/,
+    ],
+    [
+      'two events of one settlement',
+      evidence(shown(), { told: [told(), told({ eventId: 'evt_2', sequence: 4 })] }),
+      /^msg_1 was settled once, by 2 events$/,
+    ],
+    [
       'a copy that no client requested',
       evidence(shown(), {
         asked: [asked(), asked({ label: 'm2' })],
@@ -203,7 +234,14 @@ describe('findViolations reports', () => {
         listed.filter(({ id }) => ids.includes(id)).map((message) => [message.id, message]),
       );
       const copies = [copy(), copy({ messageId: '<msg_2@acme.test>' })];
-      const violations = findViolations({ asked: [asked({ ids: new Set(ids) })], found, listed, copies });
+      const told: Told[] = [];
+      const violations = findViolations({
+        asked: [asked({ ids: new Set(ids) })],
+        found,
+        listed,
+        copies,
+        told,
+      });
       expect(violations).toContainEqual(expect.stringMatching(/^m1 became 2 messages: /));
       expect(violations).toContainEqual(expect.stringMatching(/^m1 was sent under 2 Message-IDs: /));
       expect(violations.filter((words) => words === 'm1 was acknowledged as msg_1 and msg_2')).toHaveLength(

@@ -21,6 +21,15 @@ export interface Copy {
   readonly raw: string;
 }
 
+/** An event of a message, as a call to the webhook endpoint reported it. */
+export interface Told {
+  readonly eventId: string;
+  readonly type: string;
+  readonly sequence: number;
+  /** Id of the message. */
+  readonly message: string;
+}
+
 export type Shown = Pick<
   MessageResource,
   'id' | 'status' | 'message_id' | 'subject' | 'possible_duplicate' | 'attempts'
@@ -34,9 +43,17 @@ export interface Evidence {
   /** Every message that GET /messages lists. */
   readonly listed: readonly Shown[];
   readonly copies: readonly Copy[];
+  /** Every accepted call to the webhook endpoint. */
+  readonly told: readonly Told[];
 }
 
 export type Tally = Record<Status | 'missing', number>;
+
+/** Whether webhooks have reported the final status of every listed message. */
+export function isTold({ listed, told }: Pick<Evidence, 'listed' | 'told'>): boolean {
+  const reported = new Set(told.map(({ message, type }) => `${message} ${type}`));
+  return listed.every(({ id, status }) => !isSettled(status) || reported.has(`${id} message.${status}`));
+}
 
 /** Counts acknowledged messages by status, and those that are missing. */
 export function tallyOf({ asked, found }: Evidence): Tally {
@@ -45,9 +62,13 @@ export function tallyOf({ asked, found }: Evidence): Tally {
   return tally;
 }
 
-/** Describes everything that breaks one of the promises 1 to 4. */
+/**
+ * Describes everything that breaks one of the promises 1 to 4, and events that are missing or have
+ * two ids.
+ */
 export function findViolations(evidence: Evidence): string[] {
-  const { asked, found, listed, copies } = evidence;
+  const { asked, found, listed, copies, told } = evidence;
+  const toldOf = Map.groupBy(told, ({ message }) => message);
   const copiesOf = Map.groupBy(copies, ({ messageId }) => messageId);
   const seen = new Map([...listed.map((message) => [message.id, message] as const), ...found]);
   return [
@@ -56,6 +77,7 @@ export function findViolations(evidence: Evidence): string[] {
       .map((id) => `${id} was acknowledged and is missing`),
     ...unlisted(evidence).map((id) => `${id} was acknowledged and is not listed`),
     ...[...seen.values()].flatMap((message) => checkMessage(message, copiesOf.get(message.message_id) ?? [])),
+    ...[...seen.values()].flatMap((message) => checkEvents(message, toldOf.get(message.id) ?? [])),
     ...asked.flatMap((one) => checkRequest(one, evidence)),
     ...unknownCopies(evidence, seen).map((label) => `Gmail has ${label}, and the service does not know it`),
     ...unrequested(evidence).map((label) => `${label} was sent, and no client requested it`),
@@ -97,6 +119,25 @@ function checkMessage(message: Shown, copies: readonly Copy[]): string[] {
   if (copies.length > 1 && !possible_duplicate)
     wrong.push(`${id} has ${copies.length} copies without possible_duplicate`);
   if (new Set(copies.map(({ raw }) => raw)).size > 1) wrong.push(`${id} has different copies`);
+  return wrong;
+}
+
+/**
+ * Checks that the endpoint was told of the settlement, under one event id, and of each other change
+ * under one id, too.
+ */
+function checkEvents({ id, status }: Shown, told: readonly Told[]): string[] {
+  const wrong: string[] = [];
+  if (isSettled(status) && !told.some(({ type }) => type === `message.${status}`))
+    wrong.push(`${id} is ${status}, and no webhook reported it`);
+  for (const [sequence, calls] of Map.groupBy(told, (one) => one.sequence)) {
+    const events = new Set(calls.map(({ eventId, type }) => `${type} ${eventId}`));
+    if (events.size > 1) wrong.push(`${id} has ${events.size} events with the sequence ${sequence}`);
+  }
+  const settlements = new Set(
+    told.filter(({ type }) => type !== 'message.deferred').map(({ eventId }) => eventId),
+  );
+  if (settlements.size > 1) wrong.push(`${id} was settled once, by ${settlements.size} events`);
   return wrong;
 }
 

@@ -1,5 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { Webhook } from 'standardwebhooks';
+import { describe, expect, test, vi } from 'vitest';
 import { fileOf } from '../helpers/config.ts';
+import { startEndpoint } from '../helpers/endpoint.ts';
 import { type Running, serveAgainst } from '../helpers/process.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
@@ -61,6 +63,36 @@ describe('on SIGHUP, outtray serve', () => {
     service.signal('SIGHUP');
     expect(await lineOf(service, 'API keys reloaded')).toMatchObject({ api_keys: 2 });
     expect(await statusOf(service.url, SHOP_SECRET)).toBe(200);
+  });
+
+  test('signs the calls to the webhook_url of a key with its new webhook_secret', async () => {
+    const secrets = [1, 2].map((byte) => `whsec_${Buffer.alloc(32, byte).toString('base64')}`);
+    await using endpoint = await startEndpoint();
+    const keys = (webhook_secret = '') =>
+      JSON.stringify([
+        {
+          name: 'crm',
+          secret: CRM_SECRET,
+          webhook_url: `http://127.0.0.1:${endpoint.port}/`,
+          webhook_secret,
+        },
+      ]);
+    using file = fileOf(keys(secrets[0]));
+    await using gmail = await startSimulator();
+    const env = { API_KEYS_FILE: file.path, WEBHOOK_ALLOWED_HOSTS: '127.0.0.1' };
+    await using service = await serveAgainst(gmail, env);
+    const headers = { authorization: `Bearer ${CRM_SECRET}`, 'content-type': 'application/json' };
+    const body = JSON.stringify({ to: 'ada@example.com', subject: 'Hello', text: 'Hello.' });
+    for (const [i, secret] of secrets.entries()) {
+      file.write(keys(secret));
+      service.signal('SIGHUP');
+      await vi.waitFor(() => expect(service.output().out.match(/API keys reloaded/g)).toHaveLength(i + 1));
+      await fetch(`${service.url}/send`, { method: 'POST', headers, body });
+      await vi.waitFor(() => expect(endpoint.heard).toHaveLength(i + 1), 10_000);
+      const call = endpoint.heard[i];
+      const event = new Webhook(secret).verify(call?.body ?? '', call?.headers as Record<string, string>);
+      expect(event).toMatchObject({ type: 'message.sent' });
+    }
   });
 
   test('logs that keys in the environment cannot be reloaded', async () => {

@@ -96,12 +96,14 @@ describe('with NODE_TLS_REJECT_UNAUTHORIZED=0', () => {
   test('sends nothing to an untrusted webhook endpoint', async () => {
     await using listener = await startListener();
     const sender = createWebhookSender({
-      secrets: [Buffer.alloc(32)],
+      secretsOf: () => [Buffer.alloc(32)],
       allowedHosts: ['localhost'],
       version: '0',
     });
     const url = `https://localhost:${listener.port}/hooks`;
-    expect(await sender.post({ url, id: 'evt_1', sentAt: 0, body: '{}' })).toMatchObject({ kind: 'failed' });
+    expect(await sender.post({ url, key: null, id: 'evt_1', sentAt: 0, body: '{}' })).toMatchObject({
+      kind: 'failed',
+    });
     await sender.close();
     expect(listener.heard).toEqual([]);
   });

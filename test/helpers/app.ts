@@ -138,7 +138,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     store,
     messages: createMessages({
       store: { ...store, ...overrides.store },
-      events,
+      changes: core.changes,
       isDraining: overrides.isDraining ?? (() => false),
     }),
     composer: COMPOSER,
@@ -146,6 +146,18 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
     stats: createStats({ store }),
     suppressions: core.suppressions,
     templates: NO_TEMPLATES,
+    webhookDeliveries: {
+      list: async () => [],
+      async replay() {
+        throw new AppError('not_found');
+      },
+    },
+    sharedNow: Date.now,
+    endpointTests: {
+      async run() {
+        throw new AppError('not_found');
+      },
+    },
     toText: async (html) => html,
     idempotency: createLedger(),
     isDraining: () => false,

@@ -6,6 +6,7 @@ import { type AccountsOptions, createAccounts } from '../../src/core/accounts/ac
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import type { Fault, Job, Outcome } from '../../src/core/delivery/outcome.ts';
+import { createDeliveryChanges } from '../../src/core/delivery-changes.ts';
 import { createDispatcher } from '../../src/core/dispatch/dispatcher.ts';
 import type { OnUncertain } from '../../src/core/dispatch/retry-policy.ts';
 import { AppError } from '../../src/core/errors.ts';
@@ -14,6 +15,7 @@ import { createIntake, type IntakeDeps } from '../../src/core/intake/intake.ts';
 import type { Address } from '../../src/core/message/address.ts';
 import { createMessages } from '../../src/core/messages.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
+import type { Notice } from '../../src/core/ports/outbox.ts';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import type { AttemptObserver } from '../../src/core/ports/transport.ts';
 import type { Allowance } from '../../src/core/quota.ts';
@@ -51,6 +53,8 @@ export interface CoreSetup {
   /** Between two tries to persist a transition. Default: no time at all. */
   readonly wait?: Wait;
   readonly onUncertain?: OnUncertain;
+  /** The notices of a delivery that settles or is deferred. Default: none. */
+  readonly noticesOf?: (delivery: Delivery) => readonly Notice[];
   readonly verify?: (user: string) => Promise<Fault | null>;
 }
 
@@ -77,6 +81,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   } = setup;
   const { queue, store, sharedState } = backend;
   const events = createEvents().setMaxListeners(0);
+  const changes = createDeliveryChanges({ events, noticesOf: setup.noticesOf ?? (() => []) });
   const jobs: (Job & { readonly user: string })[] = [];
   const failures: unknown[] = [];
   events.on('worker.failed', (_id, error) => failures.push(error));
@@ -114,7 +119,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     random,
   } as const;
   const dispatchers = members.map(({ account, transport }) =>
-    createDispatcher({ queue, store, events, policy, accounts, account, transport, workers, wait }),
+    createDispatcher({ queue, store, events, changes, policy, accounts, account, transport, workers, wait }),
   );
   let draining = false;
   const composer = {
@@ -144,7 +149,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     isDraining,
     ...setup.intake,
   });
-  const messages = createMessages({ store, events, isDraining });
+  const messages = createMessages({ store, changes, isDraining });
   const waiters = createWaiters({ store, events });
   for (const { account } of members) void account.join();
   if (dispatch) for (const dispatcher of dispatchers) dispatcher.start();
@@ -161,6 +166,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     queue,
     accounts,
     events,
+    changes,
     store,
     startDraining: () => (draining = true),
     accept: (patch: Parameters<typeof aDraft>[0] = {}) =>

@@ -7,6 +7,11 @@ export function aCaller(patch: Partial<Caller> = {}): Caller {
   return { ...UNRESTRICTED, name: 'crm', scopes: DEFAULT_SCOPES, ...patch };
 }
 
-export function aKey(secret: string, patch: Partial<Caller> = {}): ApiKey {
-  return { ...aCaller(patch), digest: createHash('sha256').update(secret).digest() };
+export function aKey(secret: string, patch: Partial<ApiKey> = {}): ApiKey {
+  return {
+    ...aCaller(),
+    webhookSecrets: null,
+    ...patch,
+    digest: createHash('sha256').update(secret).digest(),
+  };
 }

@@ -57,6 +57,7 @@ describe('the OpenAPI document', () => {
       'get /suppressions',
       'get /suppressions/{email}',
       'get /templates',
+      'get /webhooks/deliveries',
       'patch /emails/{id}',
       'patch /messages/{id}',
       'post /accounts/{user}/verify',
@@ -69,6 +70,8 @@ describe('the OpenAPI document', () => {
       'post /send',
       'post /send/batch',
       'post /templates/{id}/preview',
+      'post /webhooks/deliveries/{id}/replay',
+      'post /webhooks/test',
       'put /suppressions/{email}',
     ]);
     expect(new Set(operations.map(({ operationId }) => operationId)).size).toBe(operations.length);

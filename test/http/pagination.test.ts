@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { createMemoryBackend } from '../../src/adapters/memory/index.ts';
+import { createDeliveryChanges } from '../../src/core/delivery-changes.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { createMessages } from '../../src/core/messages.ts';
 import { ADMIN, type AppUnderTest, CRM, SHOP, startApp } from '../helpers/app.ts';
@@ -13,10 +14,11 @@ async function startWith(...deliveries: Parameters<typeof aDelivery>[0][]): Prom
     retainMs: 60_000,
     onEarlyDrop: () => {},
   });
+  const changes = createDeliveryChanges({ events: createEvents(), noticesOf: () => [] });
   for (const delivery of deliveries) await store.insert(aDelivery(delivery));
   return startApp({
     store,
-    messages: createMessages({ store, events: createEvents(), isDraining: () => false }),
+    messages: createMessages({ store, changes, isDraining: () => false }),
   });
 }
 

@@ -149,5 +149,7 @@ function failing(makeError: () => Error): Partial<AppOptions> {
     tickets: { issue: fail, verify: fail },
     suppressions: { get: reject, list: reject, add: reject, remove: reject },
     templates: { list: fail, render: fail },
+    endpointTests: { run: reject },
+    webhookDeliveries: { list: reject, replay: reject },
   };
 }

@@ -3,6 +3,7 @@ import { createEvents } from '../../src/core/events.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { MAIL } from '../helpers/app.ts';
 import { type OperationClient, TOMORROW } from '../helpers/openapi-client.ts';
+import { ADMIN_KEY } from '../helpers/service.ts';
 import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 import {
@@ -101,6 +102,36 @@ const accounts: Row[] = [
   against(greeting('421 4.3.0 Temporary System Problem.\r\n'), 'verifyAccount', 'smtp_temporary_failure'),
 ];
 
+const WEBHOOK = {
+  WEBHOOK_URL: 'https://crm.invalid/hooks',
+  WEBHOOK_SECRET: `whsec_${Buffer.alloc(32).toString('base64')}`,
+};
+/** Sends a message, whose event cannot be delivered. */
+async function withFailedCall({ call }: OperationClient) {
+  await call('send', { body: MAIL, headers: { prefer: 'wait=15' } });
+  return { key: ADMIN_KEY };
+}
+const asAdmin = { key: ADMIN_KEY, body: {} };
+
+const webhooks: Row[] = [
+  withEnv(WEBHOOK, 'testWebhook', 200, asAdmin),
+  onService('testWebhook', 'not_found', { body: null }),
+  onService('testWebhook', 'validation_failed', { body: { url: 1 } }),
+
+  withEnv(WEBHOOK, 'listWebhookDeliveries', 200, withFailedCall),
+  onService('listWebhookDeliveries', 'validation_failed', { query: '?status=sent' }),
+  withEnv(WEBHOOK, 'replayWebhookDelivery', 202, async (client) => {
+    await withFailedCall(client);
+    const { deliveries } = (await client.callJson('listWebhookDeliveries', {
+      key: ADMIN_KEY,
+    })) as unknown as {
+      deliveries: { id: string }[];
+    };
+    return { key: ADMIN_KEY, path: { id: deliveries[0]?.id ?? '' } };
+  }),
+  onService('replayWebhookDelivery', 'not_found'),
+];
+
 const health: Row[] = [
   onService('livez', 200, { key: null }),
   onService('readyz', 200, { key: null }),
@@ -131,6 +162,7 @@ export const otherRows = [
   ...keys,
   ...templates,
   ...accounts,
+  ...webhooks,
   ...health,
   ...metrics,
   ...docs,

@@ -8,6 +8,7 @@ import { aKey } from '../helpers/keys.ts';
 const CRM = { name: 'crm', secret: `${SECRET}1` };
 const SHOP = { name: 'shop', secret: `${SECRET}2` };
 const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+const OWN_SECRET = `whsec_${Buffer.alloc(24, 9).toString('base64')}`;
 
 function keysOf(list: unknown, env: Record<string, string> = {}): readonly ApiKey[] {
   return configOf({ ...env, API_KEYS: JSON.stringify(list) }).apiKeys;
@@ -50,6 +51,7 @@ describe('API_KEYS as JSON', () => {
         daily_limit: 500,
         test: true,
         webhook_url: 'https://crm.example.com/hooks#part',
+        webhook_secret: `${OWN_SECRET},${WEBHOOK_SECRET}`,
       },
       { ...SHOP, scopes: ['admin'] },
     ];
@@ -62,6 +64,7 @@ describe('API_KEYS as JSON', () => {
         dailyLimit: 500,
         test: true,
         webhookUrl: 'https://crm.example.com/hooks',
+        webhookSecrets: [Buffer.alloc(24, 9), Buffer.alloc(32, 7)],
       }),
       aKey(SHOP.secret, { name: 'shop', scopes: ['admin'] }),
     ]);
@@ -186,6 +189,26 @@ describe('API_KEYS as JSON', () => {
       [{ ...CRM, webhook_url: 'crm.example.com' }],
       /^Key 1: webhook_url: It must be a complete URL/,
     ],
+    [
+      'a webhook secret that is too short',
+      [{ ...CRM, webhook_url: 'https://crm.example.com/', webhook_secret: 'whsec_c2hvcnQ=' }],
+      /^Key 1: webhook_secret: It must be whsec_ and 24 to 64 bytes/,
+    ],
+    [
+      'an empty webhook secret',
+      [{ ...CRM, webhook_url: 'https://crm.example.com/', webhook_secret: '' }],
+      /^Key 1: webhook_secret: It must be whsec_/,
+    ],
+    [
+      'three webhook secrets',
+      [{ ...CRM, webhook_url: 'https://crm.example.com/', webhook_secret: Array(3).fill(OWN_SECRET).join() }],
+      /^Key 1: webhook_secret: It must have at most two/,
+    ],
+    [
+      'a webhook secret without a webhook',
+      [{ ...CRM, webhook_secret: OWN_SECRET }],
+      /^Key 1: webhook_secret: It needs a webhook_url/,
+    ],
     ['null', [{ ...CRM, daily_limit: null }], /^Key 1: daily_limit: It must be/],
     [
       'the same name twice',
@@ -227,6 +250,11 @@ describe('API_KEYS as JSON', () => {
     expect(
       keysOf(list('http://crm.example.com/'), { WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS: 'crm.example.com' }),
     ).toHaveLength(2);
+  });
+
+  test('accepts a webhook with a secret of its own when there is no WEBHOOK_SECRET', () => {
+    const key = { ...CRM, webhook_url: 'https://crm.example.com/', webhook_secret: OWN_SECRET };
+    expect(keysOf([key])).toMatchObject([{ webhookSecrets: [Buffer.alloc(24, 9)] }]);
   });
 });
 

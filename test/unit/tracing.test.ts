@@ -184,6 +184,7 @@ describe('the span of an attempt', () => {
 describe('the span of a webhook call', () => {
   const CALL: WebhookCall = {
     url: 'https://crm.example.com/path-secret?query-secret',
+    key: null,
     id: 'evt_1',
     sentAt: Date.now() + 1000,
     body: '{}',

@@ -19,7 +19,7 @@ setDefaultCACertificates([...getCACertificates(), certificates.trusted.ca]);
 /** Creates a sender that may call crm.test, which resolves to this machine. */
 function aSender(options: Partial<WebhookSenderOptions> = {}) {
   const sender = createWebhookSender({
-    secrets: [SECRET],
+    secretsOf: () => [SECRET],
     allowedHosts: [HOST],
     version: '9.8.7',
     resolve: async () => LOOPBACK,
@@ -32,6 +32,7 @@ function aSender(options: Partial<WebhookSenderOptions> = {}) {
 function aCall(port: number, { scheme = 'http', host = HOST, path = '/hooks' } = {}) {
   return {
     url: `${scheme}://${host}:${port}${path}`,
+    key: null,
     id: 'evt_1',
     sentAt: Date.now(),
     body: '{"type":"message.sent","data":"é"}',
@@ -124,6 +125,16 @@ describe('a call', () => {
     });
     expect(endpoint.sockets).toHaveLength(1);
   });
+});
+
+test('a call for an API key that is not configured is not made', async () => {
+  await using endpoint = await startEndpoint();
+  const sender = aSender({ secretsOf: (key) => (key === null ? [SECRET] : null) });
+  expect(await sender.post({ ...aCall(endpoint.port), key: 'former' })).toMatchObject({
+    kind: 'failed',
+    reason: 'the API key of the endpoint is not configured',
+  });
+  expect(endpoint.heard).toEqual([]);
 });
 
 describe('a response', () => {

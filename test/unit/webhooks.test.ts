@@ -11,6 +11,7 @@ import { createEvents } from '../../src/core/events.ts';
 import type { EventPresenter } from '../../src/core/ports/event-presenter.ts';
 import type { Notice } from '../../src/core/ports/outbox.ts';
 import type { WebhookCall, WebhookResult } from '../../src/core/ports/webhook-sender.ts';
+import { putThenQueue } from '../../src/core/webhooks/notice-queue.ts';
 import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks/webhooks.ts';
 import { logEvents } from '../../src/log.ts';
 import { aDelivery, aTrace } from '../helpers/delivery.ts';
@@ -51,9 +52,11 @@ const PRESENTER: EventPresenter = {
 const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', revision: 3, ...patch });
 
 /** Webhooks with their own queue, outbox and events. `post` returns what the endpoints respond. */
-function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: number } = {}) {
+function start(post: Post, setup: Partial<Omit<WebhooksOptions, 'store'>> & { maxNotices?: number } = {}) {
   const queue = createMemoryQueue();
-  const outbox = createMemoryOutbox({ notices: setup.maxNotices ?? 1000, bytes: 1e7 });
+  const outbox = createMemoryOutbox({ notices: setup.maxNotices ?? 1000, bytes: 1e7 }, 60_000);
+  const queued = putThenQueue(outbox, queue, Date.now);
+  const dropListeners: ((notice: Notice) => void)[] = [];
   const events = createEvents();
   const silence = Promise.withResolvers<WebhookResult>();
   const calls: WebhookCall[] = [];
@@ -65,17 +68,19 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
   const sender = { post: async (call: WebhookCall) => post(call, calls.push(call), silence.promise) };
   const webhooks = createWebhooks({
     queue,
-    outbox,
+    outbox: queued,
+    store: { onNoticeDropped: (listener) => void dropListeners.push(listener) },
     sender,
     events,
-    urlsFor: () => [A],
-    accountUrls: () => [A],
+    endpointsFor: () => [{ url: A }],
+    accountEndpoints: () => [{ url: A }],
     presenter: PRESENTER,
     now: Date.now,
     backoffScale: SCALE,
     random: () => 0.5,
     ...setup,
   });
+  webhooks.serve([A, B, ...(setup.endpointsFor?.('crm') ?? []).map(({ url }) => url)]);
   onTestFinished(async () => {
     const drained = webhooks.drain();
     silence.resolve(TAKEN);
@@ -83,9 +88,16 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
     queue.close();
   });
 
+  /** Stores the notices of a delivery, as a store does with its change. */
+  async function store(delivery: Delivery): Promise<void> {
+    for (const notice of webhooks.noticesOf(delivery))
+      if (!(await queued.put(notice))) for (const listener of dropListeners) listener(notice);
+  }
+
   return {
     queue,
     outbox,
+    queued,
     events,
     webhooks,
     calls,
@@ -93,7 +105,7 @@ function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: numb
     drops,
     /** Waits so far, in unscaled ms. */
     waits: () => retry.mock.calls.map(([, , afterMs]) => Math.round(afterMs / SCALE)),
-    settle: (patch: Partial<Delivery> = {}) => events.emit('message.settled', settled(patch)),
+    settle: (patch: Partial<Delivery> = {}) => store(settled(patch)),
     /** Resolves when `count` calls have ended. */
     async answered(count: number) {
       while (attempts.length < count) await once(events, 'webhook.attempted');
@@ -112,10 +124,9 @@ describe('an endpoint receives', () => {
   test.each(['sent', 'partially_sent', 'failed', 'uncertain', 'canceled', 'expired'] as const)(
     'message.%s when a message is settled',
     async (status) => {
-      const { events, calls, answered } = start(() => TAKEN);
-      const delivery = settled({ status, revision: 7 });
+      const { settle, calls, answered } = start(() => TAKEN);
       const before = Date.now();
-      events.emit('message.settled', delivery);
+      await settle({ id: 'msg_1', status, revision: 7 });
       await answered(1);
       const [call] = calls;
       expect(call).toMatchObject({ url: A, id: expect.stringMatching(/^evt_[0-9a-f]{32}$/) });
@@ -125,7 +136,7 @@ describe('an endpoint receives', () => {
           type: `message.${status}`,
           timestamp: expect.any(String),
           sequence: 7,
-          data: { id: delivery.id, status },
+          data: { id: 'msg_1', status },
         },
       ]);
       const { timestamp } = bodyOf(call ?? { body: '{}' });
@@ -135,8 +146,8 @@ describe('an endpoint receives', () => {
   );
 
   test('message.deferred when a message is deferred', async () => {
-    const { events, calls, answered } = start(() => TAKEN);
-    events.emit('message.deferred', settled({ status: 'deferred', revision: 4 }));
+    const { settle, calls, answered } = start(() => TAKEN);
+    await settle({ status: 'deferred', revision: 4 });
     await answered(1);
     expect(calls.map(bodyOf)).toMatchObject([
       { type: 'message.deferred', sequence: 4, data: { status: 'deferred' } },
@@ -163,14 +174,19 @@ describe('an endpoint receives', () => {
     });
   });
 
-  test('events of messages of its keys, once per URL, with the same id at every URL', async () => {
+  test('events of messages of its keys, with the same id at every URL', async () => {
     const { settle, calls, answered } = start(() => TAKEN, {
-      urlsFor: (owner) => (owner === 'crm' ? [A, B, A] : [B]),
+      endpointsFor: (owner) => (owner === 'crm' ? [{ url: A }, { url: B, key: 'crm' }] : [{ url: B }]),
     });
-    settle({ owner: 'crm' });
-    settle({ owner: 'shop' });
+    await settle({ owner: 'crm' });
+    await answered(2);
+    void settle({ owner: 'shop' });
     await answered(3);
-    expect(calls.map(({ url }) => url).toSorted()).toEqual([A, B, B]);
+    expect(calls.map(({ url, key }) => [url, key]).toSorted()).toEqual([
+      [A, null],
+      [B, null],
+      [B, 'crm'],
+    ]);
     const [first, second, third] = calls.map(({ id }) => id);
     expect(first).toBe(second);
     expect(third).not.toBe(first);
@@ -179,19 +195,19 @@ describe('an endpoint receives', () => {
   test('nothing if none is configured, and no event data is built', async () => {
     const message = vi.fn();
     const { settle, pending } = start(() => TAKEN, {
-      urlsFor: () => [],
+      endpointsFor: () => [],
       presenter: { ...PRESENTER, message },
     });
-    settle();
+    void settle();
     expect(message).not.toHaveBeenCalled();
     expect(await pending()).toEqual([]);
   });
 
   test('events out of order after a retry, with a sequence that shows the order', async () => {
-    const { settle, events, calls, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN));
+    const { settle, calls, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN));
     const id = 'msg_1';
-    events.emit('message.deferred', settled({ id, status: 'deferred', revision: 3 }));
-    settle({ id, revision: 6 });
+    void settle({ id, status: 'deferred', revision: 3 });
+    void settle({ id, revision: 6 });
     await answered(3);
     expect(calls.map(bodyOf).map(({ sequence }) => sequence)).toEqual([3, 6, 3]);
   });
@@ -200,7 +216,7 @@ describe('an endpoint receives', () => {
 describe('a failed call', () => {
   test('is retried for a day with increasing waits and the same id and body, then dropped', async () => {
     const { settle, calls, events, waits, drops, pending, attempts } = start(() => failed());
-    settle();
+    void settle();
     await once(events, 'webhook.dropped');
     const seconds = waits().map((ms) => Math.round(ms / SECOND));
     expect(seconds).toEqual([5, 30, 120, 600, 1800, 3600, ...Array(11).fill(7200), 1045]);
@@ -221,7 +237,7 @@ describe('a failed call', () => {
     const { settle, waits, answered } = start((_call, nth) => (nth === 1 ? failed() : TAKEN), {
       random: () => chance,
     });
-    settle();
+    void settle();
     await answered(2);
     expect(waits()).toEqual([waitMs]);
   });
@@ -232,14 +248,14 @@ describe('a failed call', () => {
     ['longer than a day, which is cut to a day', 48 * HOUR, 24 * HOUR],
   ])('honours the wait that the endpoint requests: %s', async (_what, retryAfterMs, waitMs) => {
     const { settle, waits, answered } = start((_call, nth) => (nth === 1 ? failed(retryAfterMs) : TAKEN));
-    settle();
+    void settle();
     await answered(2);
     expect(waits()).toEqual([waitMs]);
   });
 
   test('is not repeated after a retry that succeeds', async () => {
     const { settle, calls, answered, pending } = start((_call, nth) => (nth < 3 ? failed() : TAKEN));
-    settle();
+    void settle();
     await answered(3);
     await expect.poll(pending).toEqual([]);
     expect(calls).toHaveLength(3);
@@ -248,9 +264,9 @@ describe('a failed call', () => {
 
 test('an endpoint that does not respond delays no other', async () => {
   const { settle, calls, answered } = start(({ url }, _nth, silence) => (url === A ? silence : TAKEN), {
-    urlsFor: () => [A, B],
+    endpointsFor: () => [{ url: A }, { url: B }],
   });
-  for (let i = 0; i < 20; i++) settle();
+  for (let i = 0; i < 20; i++) void settle();
   await answered(20);
   expect(calls.filter(({ url }) => url === B)).toHaveLength(20);
   expect(calls.filter(({ url }) => url === A)).toHaveLength(4);
@@ -268,9 +284,9 @@ describe('an endpoint that responds 410', () => {
         answers.push(answer);
         return answer.promise;
       },
-      { urlsFor: () => [A, B] },
+      { endpointsFor: () => [{ url: A }, { url: B }] },
     );
-    for (let i = 0; i < 10; i++) world.settle();
+    for (let i = 0; i < 10; i++) void world.settle();
     await world.answered(10);
     await expect.poll(() => answers.length).toBe(4);
     const gone = once(world.events, 'webhook.gone');
@@ -299,12 +315,12 @@ describe('an endpoint that responds 410', () => {
     const { underWay, settle, answered, calls, drops, webhooks, pending } = await dismiss();
     for (const answer of underWay) answer.resolve(TAKEN);
     await answered(14);
-    settle();
+    void settle();
     await answered(15);
     expect(await pending()).toEqual([]);
     expect(drops).toEqual([]);
     webhooks.resetGone();
-    settle();
+    void settle();
     await answered(17);
     expect(calls.slice(14).map(({ url }) => url)).toEqual([B, A, B]);
   });
@@ -318,7 +334,7 @@ describe('draining', () => {
       answers.push(answer);
       return answer.promise;
     });
-    for (let i = 0; i < 6; i++) settle();
+    for (let i = 0; i < 6; i++) void settle();
     await expect.poll(() => calls.length).toBe(4);
     const drained = webhooks.drain();
     expect(
@@ -333,9 +349,9 @@ describe('draining', () => {
     expect(await pending()).toHaveLength(2);
   });
 
-  test('makes the call for an event emitted just before', async () => {
+  test('makes the call for an event stored just before', async () => {
     const { settle, webhooks, calls, pending } = start(() => TAKEN);
-    settle();
+    await settle();
     await webhooks.drain();
     expect(calls).toHaveLength(1);
     expect(await pending()).toEqual([]);
@@ -344,7 +360,7 @@ describe('draining', () => {
   test('leaves later events in the outbox', async () => {
     const { settle, webhooks, calls, pending } = start(() => TAKEN);
     await webhooks.drain();
-    settle();
+    void settle();
     await expect.poll(async () => (await pending()).length).toBe(1);
     expect(calls).toEqual([]);
   });
@@ -396,8 +412,8 @@ describe('an event that cannot be stored is reported', () => {
   test('when the outbox is full', async () => {
     const { settle, drops, calls, events } = start((_call, _nth, silence) => silence, { maxNotices: 2 });
     const dropped = once(events, 'webhook.dropped');
-    settle();
-    settle({ id: 'msg_2' });
+    void settle();
+    void settle({ id: 'msg_2' });
     await dropped;
     await expect.poll(() => calls.length).toBe(1);
     expect(drops).toMatchObject([
@@ -406,20 +422,20 @@ describe('an event that cannot be stored is reported', () => {
   });
 
   test('when the outbox is broken', async () => {
-    const { settle, drops, outbox, events } = start(() => TAKEN);
+    const { drops, outbox, events } = start(() => TAKEN);
     vi.spyOn(outbox, 'put').mockRejectedValue(new Error('disk full'));
     const dropped = once(events, 'webhook.dropped');
-    settle();
+    events.emit('account.resumed', 'bot@acme.com');
     await dropped;
     expect(drops).toMatchObject([{ reason: 'it could not be stored: disk full' }]);
   });
 });
 
 test('retries a notice whose queue worker failed', async () => {
-  const { settle, outbox, events, waits, queue, answered } = start(() => TAKEN);
-  vi.spyOn(outbox, 'get').mockRejectedValueOnce(new Error('disk failed'));
+  const { settle, queued, events, waits, queue, answered } = start(() => TAKEN);
+  vi.spyOn(queued, 'get').mockRejectedValueOnce(new Error('disk failed'));
   const failure = once(events, 'worker.failed');
-  settle();
+  void settle();
   const [id, error] = await failure;
   expect([id, String(error)]).toEqual([expect.stringMatching(/^ntc_/), 'Error: disk failed']);
   await expect.poll(waits).toHaveLength(1);
@@ -433,7 +449,7 @@ test('logs the host of an endpoint, never its path, query or the event data', as
     presenter: { ...PRESENTER, message: () => ({ subject: 'body-secret' }) },
   });
   logEvents(events, pino({ level: 'debug' }, { write: (line: string) => lines.push(line) }));
-  settle({ id: 'msg_7' });
+  void settle({ id: 'msg_7' });
   await once(events, 'webhook.gone');
   events.emit('webhook.dropped', aNotice({ url: A, failures: 4 }), 'why');
   const line = { endpoint: 'a.test', event_id: expect.stringMatching(/^evt_/), type: 'message.sent' };
@@ -480,13 +496,17 @@ test('an endpoint verifies events with standardwebhooks and recognises a repetit
       response.writeHead(verified.length === 1 ? 500 : 200).end();
     },
   });
-  const sender = createWebhookSender({ secrets: [secret], allowedHosts: ['127.0.0.1'], version: '1.0.0' });
+  const sender = createWebhookSender({
+    secretsOf: () => [secret],
+    allowedHosts: ['127.0.0.1'],
+    version: '1.0.0',
+  });
   onTestFinished(() => sender.close());
   const { settle, answered } = start(() => TAKEN, {
     sender,
-    urlsFor: () => [`http://127.0.0.1:${endpoint.port}/hooks`],
+    endpointsFor: () => [{ url: `http://127.0.0.1:${endpoint.port}/hooks` }],
   });
-  settle({ id: 'msg_1', revision: 5 });
+  void settle({ id: 'msg_1', revision: 5 });
   await answered(2);
   expect(verified).toMatchObject(Array(2).fill({ type: 'message.sent', sequence: 5, data: { id: 'msg_1' } }));
   expect(new Set(endpoint.heard.map(({ headers }) => headers['webhook-id'])).size).toBe(1);

@@ -1,5 +1,6 @@
 import type { Backend } from '../../core/ports/backend.ts';
 import { storeThenQueue } from '../../core/store-then-queue.ts';
+import { putThenQueue } from '../../core/webhooks/notice-queue.ts';
 import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { createMemoryIdempotency } from './idempotency.ts';
 import { createMemoryOutbox } from './outbox.ts';
@@ -60,17 +61,26 @@ export function createMemoryBackend({
     onEarlyDrop: () => onEarlyDrop('claim'),
   };
   const queue = createMemoryQueue();
+  const outbox = createMemoryOutbox(outboxLimits({ maxMessages, maxBytes }), retainMs);
+  const sharedState = createMemorySharedState();
   return {
     durability: 'memory',
     queue,
     store: storeThenQueue(
-      createMemoryStore({ maxMessages, maxBytes, retained, retainContentMs, maxTombstones: MAX_CLAIMS }),
+      createMemoryStore({
+        maxMessages,
+        maxBytes,
+        retained,
+        retainContentMs,
+        maxTombstones: MAX_CLAIMS,
+        outbox,
+      }),
       queue,
     ),
     idempotency: createMemoryIdempotency({ claims, responses: retained }),
     suppressions: createMemorySuppressions(),
-    outbox: createMemoryOutbox(outboxLimits({ maxMessages, maxBytes })),
-    sharedState: createMemorySharedState(),
+    outbox: putThenQueue(outbox, queue, sharedState.now),
+    sharedState,
     async close() {
       queue.close();
     },

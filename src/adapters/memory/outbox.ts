@@ -1,34 +1,100 @@
-import type { Notice, Outbox } from '../../core/ports/outbox.ts';
+import { matchesNotice, type Notice, type Outbox } from '../../core/ports/outbox.ts';
 import { createOutboxCapacity, type Usage, usageOf } from '../../core/webhooks/outbox-capacity.ts';
 
-/** Creates an Outbox in memory. Notices are immutable, so it returns the stored objects. */
-export function createMemoryOutbox(limits: Usage): Outbox {
-  const notices = new Map<string, Notice>();
+interface Entry {
+  readonly notice: Notice;
+  /** Increases with each notice that is added. */
+  readonly place: number;
+  /** When a failed one expires, by `performance.now()`. Null while it waits. */
+  readonly expiresAt: number | null;
+}
+
+/**
+ * Creates an Outbox in memory. Notices are immutable, so it returns the stored objects.
+ *
+ * @param retainMs how long failed notices are kept
+ */
+export function createMemoryOutbox(limits: Usage, retainMs: number): Outbox {
+  const entries = new Map<string, Entry>();
+  /** Ids of the failed ones, the oldest first. */
+  const failed = new Set<string>();
   const capacity = createOutboxCapacity(limits);
+  let places = 0;
+
+  function find(id: string, isFailed: boolean): Entry | null {
+    const entry = entries.get(id);
+    return entry && failed.has(id) === isFailed && !isExpired(entry) ? entry : null;
+  }
 
   function remove(id: string) {
-    const notice = notices.get(id);
-    if (!notice) return;
-    notices.delete(id);
-    capacity.remove(notice.url, usageOf(notice));
+    const entry = entries.get(id);
+    if (!entry) return;
+    const { notice } = entry;
+    entries.delete(id);
+    if (failed.delete(id)) capacity.removeFailed(usageOf(notice));
+    else capacity.remove(notice.url, usageOf(notice));
+  }
+
+  /** Replaces the waiting or failed notice. It keeps its place in the list. */
+  function putWaiting(notice: Notice) {
+    const place = entries.get(notice.id)?.place ?? places++;
+    remove(notice.id);
+    entries.set(notice.id, { notice, place, expiresAt: null });
+    capacity.add(notice.url, usageOf(notice));
+    dropFailed();
+  }
+
+  function dropFailed() {
+    for (const id of failed) {
+      const entry = entries.get(id);
+      if (entry && !isExpired(entry) && capacity.fitsFailed()) return;
+      remove(id);
+    }
   }
 
   return {
     async put(notice) {
-      if (!notices.has(notice.id) && !capacity.hasFor(notice.url, usageOf(notice))) return false;
-      remove(notice.id);
-      notices.set(notice.id, notice);
-      capacity.add(notice.url, usageOf(notice));
+      if (!find(notice.id, false) && !capacity.hasFor(notice.url, usageOf(notice))) return false;
+      putWaiting(notice);
       return true;
     },
     async get(id) {
-      return notices.get(id) ?? null;
+      return find(id, false)?.notice ?? null;
     },
     async remove(id) {
-      remove(id);
+      if (find(id, false)) remove(id);
     },
     async *pending() {
-      yield* [...notices.values()];
+      yield* [...entries.values()].flatMap(({ notice, expiresAt }) => (expiresAt === null ? [notice] : []));
+    },
+    async fail(notice) {
+      const entry = find(notice.id, false);
+      if (!entry) return;
+      remove(notice.id);
+      entries.set(notice.id, { notice, place: entry.place, expiresAt: performance.now() + retainMs });
+      failed.add(notice.id);
+      capacity.addFailed(usageOf(notice));
+      dropFailed();
+    },
+    async replay(notice) {
+      if (!find(notice.id, true) || !capacity.hasFor(notice.url, usageOf(notice))) return false;
+      putWaiting(notice);
+      return true;
+    },
+    async find(id) {
+      return (find(id, false) ?? find(id, true))?.notice ?? null;
+    },
+    async list(query) {
+      const before = query.after === null ? Number.POSITIVE_INFINITY : Number(query.after);
+      return [...entries.values()]
+        .filter((entry) => entry.place < before && !isExpired(entry) && matchesNotice(entry.notice, query))
+        .sort((a, b) => b.place - a.place)
+        .slice(0, query.limit)
+        .map(({ notice, place }) => ({ notice, position: String(place) }));
     },
   };
+}
+
+function isExpired({ expiresAt }: Entry): boolean {
+  return expiresAt !== null && expiresAt <= performance.now();
 }

@@ -11,6 +11,7 @@ import {
 import { mayMatch, signatureOf, signatureOfQuery } from '../../core/delivery/signature.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
 import type { Tombstone } from '../../core/ports/delivery-store.ts';
+import type { Outbox } from '../../core/ports/outbox.ts';
 import type { RecordStore } from '../../core/store-then-queue.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
@@ -23,6 +24,7 @@ export interface MemoryStoreOptions extends QueueLimits {
    * Maximum number of deliveries that were dropped before RETAIN and whose status is still known.
    */
   readonly maxTombstones: number;
+  readonly outbox: Pick<Outbox, 'put'>;
 }
 
 /**
@@ -32,6 +34,7 @@ export function createMemoryStore({
   retained,
   retainContentMs,
   maxTombstones,
+  outbox,
   ...limits
 }: MemoryStoreOptions): RecordStore {
   const unsettled = new Map<string, Delivery>();
@@ -96,6 +99,22 @@ export function createMemoryStore({
     if (settlement) counters.settle(settlement);
   }
 
+  function update(from: Delivery, to: Delivery): boolean {
+    const stored = find(to.id);
+    if (stored?.revision !== from.revision) return false;
+    if (isSettled(to.status)) {
+      retain(to, stored.content);
+    } else if (unsettled.has(to.id)) {
+      unsettled.set(to.id, to);
+    } else {
+      add(to);
+      settled.delete(to.id);
+      contents.delete(to.id);
+    }
+    count(stored, to);
+    return true;
+  }
+
   return {
     async insert(delivery) {
       const known = find(delivery.id);
@@ -116,19 +135,12 @@ export function createMemoryStore({
       return tombstones.get(id) ?? null;
     },
     async update(from, to) {
-      const stored = find(to.id);
-      if (stored?.revision !== from.revision) return false;
-      if (isSettled(to.status)) {
-        retain(to, stored.content);
-      } else if (unsettled.has(to.id)) {
-        unsettled.set(to.id, to);
-      } else {
-        add(to);
-        settled.delete(to.id);
-        contents.delete(to.id);
-      }
-      count(stored, to);
-      return true;
+      return update(from, to);
+    },
+    async updateWithNotices(from, to, notices) {
+      if (!update(from, to)) return null;
+      const isStored = await Promise.all(notices.map(outbox.put));
+      return notices.filter((_, i) => isStored[i]);
     },
     async list(query) {
       const found: Delivery[] = [];

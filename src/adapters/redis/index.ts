@@ -4,6 +4,7 @@ import type { Backend } from '../../core/ports/backend.ts';
 import type { RateCounters } from '../../core/ports/rate-counter.ts';
 import { outboxLimits } from '../../core/webhooks/outbox-capacity.ts';
 import { type Connection, openConnection } from './connection/connection.ts';
+import { startPeriodic } from './connection/periodic.ts';
 import { RedisOpenError, reasonOf } from './connection/redis-errors.ts';
 import { checkServer } from './connection/server-check.ts';
 import { openRedisQueue } from './queue/queue.ts';
@@ -17,6 +18,8 @@ import { createRedisSuppressions } from './store/suppressions.ts';
 
 /** Heartbeats that an instance sends within `absentAfterMs`. */
 const HEARTBEATS = 15;
+/** Interval between removals of expired failed notices, in ms. */
+const DROP_FAILED_EVERY_MS = 10_000;
 /** Searches for the ids of dead instances within `absentAfterMs`. */
 const RECLAIMS = 3;
 
@@ -78,21 +81,29 @@ async function createBackend(connection: Connection, options: RedisBackendOption
     lockMs: absentAfterMs,
     reclaimEveryMs: Math.ceil(absentAfterMs / RECLAIMS),
   });
-  const store = createRedisStore(connection, queue, { maxMessages, maxBytes, retainMs, retainContentMs });
+  const outbox = createRedisOutbox(connection, queue, outboxLimits({ maxMessages, maxBytes }), retainMs);
+  const store = createRedisStore(connection, queue, outbox, {
+    maxMessages,
+    maxBytes,
+    retainMs,
+    retainContentMs,
+  });
   const retention = startRetention(connection);
+  const failedNotices = startPeriodic(connection, DROP_FAILED_EVERY_MS, outbox.dropFailed);
   return {
     durability: 'redis',
     queue,
     store,
     idempotency: createRedisIdempotency(connection, retainMs),
     suppressions: createRedisSuppressions(connection),
-    outbox: createRedisOutbox(connection, outboxLimits({ maxMessages, maxBytes })),
+    outbox,
     sharedState: createRedisSharedState(connection, store),
     rates: createRedisRateCounter(connection),
     client: connection.redis,
     warnings,
     async close() {
       retention.stop();
+      failedNotices.stop();
       await queue.close();
       await connection.close();
     },

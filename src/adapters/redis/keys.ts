@@ -54,12 +54,18 @@ export const KEYS = {
   suppressions: key('suppressions'),
   /** Sorted set: the mailbox keys of all suppressions. */
   mailboxes: key('suppressions:order'),
-  /** Hash: notices by id. */
+  /** Hash: waiting notices by id. */
   notices: key('outbox:notices'),
-  /** Hash: bytes and endpoint of each notice. */
+  /** Hash: bytes and endpoint of each waiting notice. */
   noticeSizes: key('outbox:sizes'),
-  /** Hash: number and bytes of all notices, and of each endpoint's. */
+  /** Hash: number and bytes of all waiting notices, of each endpoint's, and of the failed ones. */
   noticeUsage: key('outbox:usage'),
+  /** Sorted set: ids of waiting and failed notices, by the time they were created. */
+  noticeOrder: key('outbox:order'),
+  /** Hash: failed notices by id. */
+  failedNotices: key('outbox:failed'),
+  /** Sorted set: ids of failed notices, by the time they expire. */
+  failedNoticeExpiry: key('outbox:leaving'),
   /** Hash: a shared value and the usage counted beside it. See shared-state-scripts.ts. */
   sharedValue: (name: string) => key('shared', name),
   /** Hash: revision and value, as version 0.1 stored them. */

@@ -1,5 +1,6 @@
 import type { Delivery } from '../../core/delivery/delivery.ts';
 import type { DeliveryChange, QueueEffect } from '../../core/ports/delivery-store.ts';
+import type { Notice } from '../../core/ports/outbox.ts';
 import type { Call, Results } from './connection/scripts.ts';
 import type { PendingPush } from './pending-push.ts';
 
@@ -14,10 +15,25 @@ export interface Step<Outcome = void> {
 export interface QueueSteps {
   /** Enqueues a new delivery. */
   stepForNew(id: string, pending: PendingPush): Step;
+  /**
+   * Enqueues a notice that the previous call has added: see PUSH_NOTICE.
+   *
+   * @param dueAt epoch ms by the clock of the connection
+   */
+  stepForNotice(id: string, channel: string, dueAt: number): Step;
   /** Changes the queue with a delivery. */
   stepFor(from: Delivery, to: Delivery, effect: QueueEffect): Step;
   /** Returns the delivery of a taken id if it was read with it, once. */
   readTaken(id: string): Delivery | null;
+}
+
+/** Changes of the outbox that go with changes of deliveries. */
+export interface OutboxSteps {
+  /**
+   * Adds a notice and enqueues it, or replaces it. The outcome is whether there was capacity for
+   * it.
+   */
+  stepFor(notice: Notice): Step<boolean>;
 }
 
 /** Changes of deliveries that go with changes of shared values. */

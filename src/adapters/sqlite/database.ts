@@ -194,7 +194,7 @@ export function createDatabase(
       return enqueue('reads', name, args);
     },
     write(key, name, ...args) {
-      if (name === 'updateDelivery') inserts.deliveryChanged();
+      if (name === 'updateDelivery' || name === 'updateWithNotices') inserts.deliveryChanged();
       const isInsert = name === 'insertDelivery';
       const result = enqueue(isInsert ? 'inserts' : 'writes', name, args);
       if (isInsert) result.then(inserts.end, inserts.end);

@@ -2,6 +2,7 @@ import { AppError } from '../../core/errors.ts';
 import type { Backend } from '../../core/ports/backend.ts';
 import type { Queue } from '../../core/ports/queue.ts';
 import { storeThenQueue } from '../../core/store-then-queue.ts';
+import { putThenQueue } from '../../core/webhooks/notice-queue.ts';
 import { createFileClock, persistFileClock } from './clock.ts';
 import { createDatabase, type Database } from './database.ts';
 import { createSqliteIdempotency } from './idempotency.ts';
@@ -75,7 +76,7 @@ async function createBackend(
     store: storeThenQueue(createSqliteStore(database, { maxMessages, maxBytes }), queue),
     idempotency: createSqliteIdempotency(database),
     suppressions: createSqliteSuppressions(database, suppressed),
-    outbox: createSqliteOutbox(database),
+    outbox: putThenQueue(createSqliteOutbox(database), queue, database.now),
     sharedState: createSqliteSharedState(database),
   } as const;
   const clockWriter = persistFileClock(database);

@@ -1,18 +1,34 @@
-import type { Outbox } from '../../core/ports/outbox.ts';
+import type { Notice, Outbox } from '../../core/ports/outbox.ts';
 import { usageOf } from '../../core/webhooks/outbox-capacity.ts';
 import type { Database } from './database.ts';
-import type { NoticePage } from './worker/outbox.ts';
+import type { NoticePage, NoticeRow } from './worker/outbox.ts';
 
-/** Creates an Outbox in a file. */
+/** Returns the arguments of `putNotice`. */
+export function toNoticeRow(notice: Notice): NoticeRow {
+  const { id, url } = notice;
+  return [id, url, usageOf(notice), JSON.stringify(notice)];
+}
+
+/** Creates an Outbox in a file, which does not know the queue. */
 export function createSqliteOutbox(database: Database): Outbox {
   return {
-    put(notice) {
-      const { id, url } = notice;
-      return database.write(id, 'putNotice', id, url, usageOf(notice), JSON.stringify(notice));
-    },
+    put: (notice) => database.write(notice.id, 'putNotice', ...toNoticeRow(notice)),
     async get(id) {
       const notice = await database.read(id, 'findNotice', id);
       return notice === null ? null : JSON.parse(notice);
+    },
+    fail: (notice) => database.write(notice.id, 'failNotice', ...toNoticeRow(notice)),
+    replay: (notice) => database.write(notice.id, 'replayNotice', ...toNoticeRow(notice)),
+    async find(id) {
+      const notice = await database.read(id, 'findAnyNotice', id);
+      return notice === null ? null : JSON.parse(notice);
+    },
+    async list({ key, about, status, limit, after }) {
+      const isFailed = status === null ? null : status === 'failed' ? 1 : 0;
+      const before = after === null ? Number.MAX_SAFE_INTEGER : Number(after);
+      const filter = { key, about, isFailed, limit, before } as const;
+      const rows = await database.read(null, 'listNotices', filter);
+      return rows.map(([place, notice]) => ({ notice: JSON.parse(notice), position: String(place) }));
     },
     remove: (id) => database.write(id, 'removeNotice', id),
     async *pending() {

@@ -19,6 +19,7 @@ export function startRetention(database: Database): Retention {
     try {
       while (!stopped && (await database.write(null, 'removeExpiredContents'))) {}
       while (!stopped && (await database.write(null, 'removeExpired'))) {}
+      while (!stopped && (await database.write(null, 'dropFailedNotices'))) {}
     } finally {
       running = false;
     }

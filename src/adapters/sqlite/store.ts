@@ -5,6 +5,7 @@ import type { RecordStore } from '../../core/store-then-queue.ts';
 import type { Database } from './database.ts';
 import { decodeDelivery, toInsert, toMutableColumns } from './delivery-rows.ts';
 import { createListing } from './listing.ts';
+import { toNoticeRow } from './outbox.ts';
 import { createRecentDeliveries } from './recent-deliveries.ts';
 
 /** Creates a RecordStore in a file. */
@@ -34,6 +35,14 @@ export function createSqliteStore(database: Database, limits: QueueLimits): Reco
     async content(id) {
       const found = await database.read(id, 'findContent', id);
       return found && decodeContent(found[0]);
+    },
+    async updateWithNotices(from, to, notices) {
+      recent.remove(to.id);
+      const columns = toMutableColumns(to, now());
+      const before = [from.revision, firstDueAt(from)] as const;
+      const rows = notices.map(toNoticeRow);
+      const isStored = await database.write(to.id, 'updateWithNotices', to.id, ...before, columns, rows);
+      return isStored && notices.filter((_, i) => isStored[i]);
     },
     // Nothing is dropped before RETAIN.
     tombstone: async () => null,

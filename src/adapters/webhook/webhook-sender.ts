@@ -6,8 +6,11 @@ import { signatureHeaders } from './signature.ts';
 import { BlockedUrlError, createSsrfFilter, type Resolve } from './ssrf-filter.ts';
 
 export interface WebhookSenderOptions {
-  /** Each call has a signature by each secret. */
-  readonly secrets: readonly Uint8Array[];
+  /**
+   * Returns the secrets of the endpoint of an API key, or those of WEBHOOK_URL for null. Each call
+   * has a signature by each. Null if this instance has no such key: then the call is not made.
+   */
+  readonly secretsOf: (key: string | null) => readonly Uint8Array[] | null;
   /** Hosts whose address may be private, and which may be called over http. */
   readonly allowedHosts: readonly string[];
   /** Version of Outtray. */
@@ -35,7 +38,7 @@ const MAX_IDLE = 4;
  * calls, and always verifies certificates.
  */
 export function createWebhookSender(options: WebhookSenderOptions): WebhookSender {
-  const { secrets, allowedHosts, version, timeoutMs = TIMEOUT_MS, resolve = resolveAll } = options;
+  const { secretsOf, allowedHosts, version, timeoutMs = TIMEOUT_MS, resolve = resolveAll } = options;
   const ssrfFilter = createSsrfFilter(allowedHosts, resolve);
   const pooled = {
     keepAlive: true,
@@ -50,7 +53,12 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
   };
   const closing = new AbortController();
 
-  async function request(call: WebhookCall, url: URL, signal: AbortSignal): Promise<WebhookResult> {
+  async function request(
+    call: WebhookCall,
+    url: URL,
+    secrets: readonly Uint8Array[],
+    signal: AbortSignal,
+  ): Promise<WebhookResult> {
     const secure = url.protocol === 'https:';
     const outgoing = (secure ? https : http).request(url, {
       method: 'POST',
@@ -71,18 +79,20 @@ export function createWebhookSender(options: WebhookSenderOptions): WebhookSende
     } catch (error) {
       // The server had closed the idle connection, which is no failure of the endpoint.
       if (outgoing.reusedSocket && codeOf(error) === 'ECONNRESET' && !signal.aborted)
-        return request(call, url, signal);
+        return request(call, url, secrets, signal);
       throw error;
     }
   }
 
   return {
     async post(call) {
+      const secrets = secretsOf(call.key);
+      if (secrets === null) return failed('the API key of the endpoint is not configured');
       const deadline = AbortSignal.timeout(timeoutMs);
       try {
         const url = new URL(call.url);
         ssrfFilter.check(url);
-        return await request(call, url, AbortSignal.any([closing.signal, deadline]));
+        return await request(call, url, secrets, AbortSignal.any([closing.signal, deadline]));
       } catch (error) {
         if (closing.signal.aborted) return failed('Outtray stopped before the response arrived');
         return failed(deadline.aborted ? `no response within ${timeoutMs / 1000} s` : toReason(error));

@@ -95,8 +95,8 @@ export function createAccountStore(
       const result = await retryUntilAvailable(() => store.change(edit), wait);
       const change = changeOf(result);
       if (change === null) return { result, isStored: null };
-      const { from, to, effect } = change;
-      const isStored = await retryUntilAvailable(() => deliveries.update(from, to, effect), wait);
+      const { from, to, effect, notices } = change;
+      const isStored = await retryUntilAvailable(() => deliveries.update(from, to, effect, notices), wait);
       return { result, isStored };
     },
     notify() {

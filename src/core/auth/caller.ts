@@ -25,6 +25,8 @@ export interface Caller {
 
 /** An API key. Only the digest of its secret is kept. */
 export interface ApiKey extends Caller {
+  /** Secrets that alone sign the calls to its `webhookUrl`. Null: WEBHOOK_SECRET signs them. */
+  readonly webhookSecrets: readonly Uint8Array[] | null;
   /** SHA-256 of the secret, 32 bytes. */
   readonly digest: Uint8Array;
 }

@@ -7,6 +7,7 @@ import type { Permit } from '../accounts/permit.ts';
 import { type Delivery, isSettled, namedOf } from '../delivery/delivery.ts';
 import { isSameRecord } from '../delivery/delivery-codec.ts';
 import { CONNECTION_FAILURE_CODES, type Job, type Outcome, toJob } from '../delivery/outcome.ts';
+import type { DeliveryChanges } from '../delivery-changes.ts';
 import type { Events } from '../events.ts';
 import type { DeliveryChange, DeliveryStore } from '../ports/delivery-store.ts';
 import type { Queue } from '../ports/queue.ts';
@@ -23,7 +24,6 @@ import {
   INTERRUPTED,
   isExpired,
   reassign,
-  type Step,
   stepAfter,
 } from './steps.ts';
 
@@ -40,6 +40,7 @@ export interface DispatcherDeps {
   readonly account: Account;
   readonly accounts: Pick<Accounts, 'findFallback'>;
   readonly events: Events;
+  readonly changes: DeliveryChanges;
   readonly policy: RetryPolicy;
   /** Attempts at once: one for each pooled connection, so that the transport never queues. */
   readonly workers: number;
@@ -144,7 +145,7 @@ async function recordEnd(
     changeOf(pause) {
       // The same record for the same pause, so that a later try finds what an earlier one stored.
       if (pause !== planned?.pause) planned = plan(pause);
-      return planned.end.change;
+      return planned.end;
     },
   });
   const { end, attempt } = planned ?? plan(pause);
@@ -156,8 +157,9 @@ async function recordEnd(
 function planStart(
   delivery: Delivery,
   stopping: AbortSignal,
-  { store, wait, account: { user } }: DispatcherDeps,
+  deps: DispatcherDeps,
 ): FollowUp<boolean> & { planned(): DeliveryChange | null } {
+  const { store, wait, account } = deps;
   let change: DeliveryChange | null = null;
   return {
     store,
@@ -166,7 +168,7 @@ function planStart(
       if (!isAdmitted) change = null;
       // A start that is planned may be stored already, although its reply was lost.
       else if (change === null && !stopping.aborted && !isExpired(delivery))
-        change = { from: delivery, to: beginAttempt(delivery, user), effect: null };
+        change = beginAttempt(delivery, account.user, deps);
       return change;
     },
     planned: () => change,
@@ -182,7 +184,7 @@ async function postpone(delivery: Delivery, pause: Pause, deps: DispatcherDeps):
     await make(applyDecision(delivery, delivery.attempts, 0, decision, deps), deps);
   } else {
     const fallback = deps.accounts.findFallback(delivery);
-    if (fallback !== null) return make(reassign(delivery, fallback), deps);
+    if (fallback !== null) return make(reassign(delivery, fallback, deps), deps);
     await make(defer(delivery, { error: pause.error }, pause.forMs, deps), deps);
   }
   // Thousands of messages may wait for the same reason: give the event loop a turn between them.
@@ -197,19 +199,19 @@ function requeueNow(id: string, { queue, account }: DispatcherDeps): Promise<voi
 }
 
 /** Stores a change, retrying while the backend is unavailable. */
-async function make(step: Step, deps: DispatcherDeps): Promise<void> {
-  const { from, to, effect } = step.change;
-  const isStored = await retryUntilAvailable(() => deps.store.update(from, to, effect), deps.wait);
-  await finish(step, isStored, deps);
+async function make(change: DeliveryChange, deps: DispatcherDeps): Promise<void> {
+  const { from, to, effect, notices } = change;
+  const isStored = await retryUntilAvailable(() => deps.store.update(from, to, effect, notices), deps.wait);
+  await finish(change, isStored, deps);
 }
 
 /** @param isStored false if the delivery did not have the expected revision */
-async function finish({ change, emit }: Step, isStored: boolean, deps: DispatcherDeps): Promise<void> {
+async function finish(change: DeliveryChange, isStored: boolean, deps: DispatcherDeps): Promise<void> {
   if (!isStored) {
     if (!(await isStoredAs(change.to, deps))) return requeueNow(change.to.id, deps);
     await applyToQueue(deps.queue, change);
   }
-  emit();
+  deps.changes.announce(change);
 }
 
 /**

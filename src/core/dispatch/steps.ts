@@ -9,20 +9,14 @@ import {
   type Status,
 } from '../delivery/delivery.ts';
 import type { Outcome } from '../delivery/outcome.ts';
+import type { DeliveryChanges } from '../delivery-changes.ts';
 import { ERRORS } from '../errors.ts';
-import type { Events } from '../events.ts';
 import type { DeliveryChange } from '../ports/delivery-store.ts';
 import { decideAfterAttempt, type RetryDecision, type RetryPolicy } from './retry-policy.ts';
 
 export interface StepDeps {
-  readonly events: Events;
+  readonly changes: DeliveryChanges;
   readonly policy: RetryPolicy;
-}
-
-/** A change of a delivery, and the event to emit once it is stored. */
-export interface Step {
-  readonly change: DeliveryChange;
-  emit(): void;
 }
 
 /**
@@ -62,7 +56,7 @@ export function stepAfter(
   pause: Pause | null,
   tookMs: number,
   deps: StepDeps,
-): { readonly end: Step; readonly attempt: Attempt } {
+): { readonly end: DeliveryChange; readonly attempt: Attempt } {
   const attempt = endAttempt(sending, outcome);
   const earlier = sending.attempts.slice(0, -1);
   const pauseMs = pause && Math.ceil(pause.forMs * PROBE_WAIT_FACTOR);
@@ -82,7 +76,7 @@ export function applyDecision(
   tookMs: number,
   decision: RetryDecision,
   deps: StepDeps,
-): Step {
+): DeliveryChange {
   const { recipients, error } = decision;
   if (decision.kind === 'settle')
     return settle(delivery, decision.status, { attempts, recipients, error }, deps);
@@ -93,35 +87,34 @@ export function applyDecision(
 }
 
 /** Hands a delivery to another account, which owns the same address and can send now. */
-export function reassign(delivery: Delivery, account: string): Step {
-  const to = amend(delivery, { account });
-  return { change: { from: delivery, to, effect: { kind: 'retry', afterMs: 0 } }, emit() {} };
+export function reassign(delivery: Delivery, account: string, { changes }: StepDeps): DeliveryChange {
+  return changes.plan(delivery, amend(delivery, { account }), { kind: 'retry', afterMs: 0 });
 }
 
-export function defer(delivery: Delivery, patch: DeliveryPatch, afterMs: number, { events }: StepDeps): Step {
+export function defer(
+  delivery: Delivery,
+  patch: DeliveryPatch,
+  afterMs: number,
+  { changes }: StepDeps,
+): DeliveryChange {
   const untilExpiryMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const nextAttemptAt = Date.now() + afterMs;
   const to = advance(makeDue(delivery), 'deferred', { ...patch, nextAttemptAt });
   const dueAfterMs = Math.max(0, Math.min(afterMs, untilExpiryMs));
-  return {
-    change: { from: delivery, to, effect: { kind: 'retry', afterMs: dueAfterMs } },
-    emit() {
-      // A message that keeps waiting for the same reason is reported once.
-      if (delivery.status !== 'deferred' || delivery.error?.code !== to.error?.code)
-        events.emit('message.deferred', to);
-    },
-  };
+  return changes.plan(delivery, to, { kind: 'retry', afterMs: dueAfterMs });
 }
 
-function settle(delivery: Delivery, status: Status, patch: DeliveryPatch, { events }: StepDeps): Step {
+function settle(
+  delivery: Delivery,
+  status: Status,
+  patch: DeliveryPatch,
+  { changes }: StepDeps,
+): DeliveryChange {
   const to = advance(delivery, status, { ...patch, finishedAt: Date.now() });
-  return {
-    change: { from: delivery, to, effect: { kind: 'done' } },
-    emit: () => void events.emit('message.settled', to),
-  };
+  return changes.plan(delivery, to, { kind: 'done' });
 }
 
-export function expire(delivery: Delivery, deps: StepDeps): Step {
+export function expire(delivery: Delivery, deps: StepDeps): DeliveryChange {
   const { title, hint } = ERRORS.expired;
   const error = { code: 'expired', scope: 'message', detail: title, hint, smtp: null } as const;
   return settle(delivery, 'expired', { error }, deps);
@@ -134,7 +127,7 @@ function makeDue(delivery: Delivery): Delivery {
     : advance(delivery, 'queued', { error: delivery.error });
 }
 
-export function beginAttempt(delivery: Delivery, account: string): Delivery {
+export function beginAttempt(delivery: Delivery, account: string, { changes }: StepDeps): DeliveryChange {
   const attempt: Attempt = {
     number: delivery.attempts.length + 1,
     startedAt: Date.now(),
@@ -143,7 +136,8 @@ export function beginAttempt(delivery: Delivery, account: string): Delivery {
     smtp: null,
     error: null,
   };
-  return advance(makeDue(delivery), 'sending', { attempts: [...delivery.attempts, attempt], error: null });
+  const patch = { attempts: [...delivery.attempts, attempt], error: null };
+  return changes.plan(delivery, advance(makeDue(delivery), 'sending', patch), null);
 }
 
 function endAttempt(sending: Delivery, outcome: Outcome): Attempt {

@@ -2,6 +2,7 @@ import type { Delivery } from '../delivery/delivery.ts';
 import type { DeliveryQuery } from '../delivery/delivery-query.ts';
 import type { DeliveryStats } from '../delivery/delivery-stats.ts';
 import type { Content } from '../message/message.ts';
+import type { Notice } from './outbox.ts';
 
 /** What a change of a delivery does to its id in the queue. */
 export type QueueEffect =
@@ -14,11 +15,13 @@ export type QueueEffect =
   /** Removes the id, taken or not. */
   | { readonly kind: 'done' };
 
-/** One change of a delivery, and what it does to the queue. */
+/** One change of a delivery, what it does to the queue, and the notices that it requires. */
 export interface DeliveryChange {
   readonly from: Delivery;
   readonly to: Delivery;
   readonly effect: QueueEffect | null;
+  /** New notices, due now. Stored and queued with the change. */
+  readonly notices: readonly Notice[];
 }
 
 /**
@@ -32,6 +35,8 @@ export interface DeliveryChange {
  * - Settled deliveries stay readable for RETAIN, and are then removed.
  * - The queue changes after the delivery or in the same step, never before. A queue that fails
  *   does not fail the call: its change is repeated until it succeeds.
+ * - The notices of a change are stored in the same step. A full outbox never fails the call: a notice
+ *   without capacity is dropped. The others get into the queue, also if the process died before.
  * - Every unsettled delivery gets into the queue, also if the process died before it was enqueued.
  */
 export interface DeliveryStore {
@@ -56,10 +61,19 @@ export interface DeliveryStore {
   tombstone(id: string): Promise<Tombstone | null>;
   /**
    * Replaces `from` by `to` if the stored revision is still that of `from` (compare-and-set), and
-   * changes the queue. Returns false, and changes neither, if the stored delivery has another
+   * changes the queue and the outbox. Returns false, and changes nothing, if the stored delivery has another
    * revision or is gone. Of concurrent calls with the same `from`, exactly one returns true.
    */
-  update(from: Delivery, to: Delivery, effect?: QueueEffect | null): Promise<boolean>;
+  update(
+    from: Delivery,
+    to: Delivery,
+    effect?: QueueEffect | null,
+    notices?: readonly Notice[],
+  ): Promise<boolean>;
+  /**
+   * Calls the listener with each notice of a stored change that the outbox had no capacity for.
+   */
+  onNoticeDropped(listener: (notice: Notice) => void): void;
   /**
    * Lists deliveries by `createdAt` and then by `id`, newest first unless the query has `waitingAt`.
    * The result omits their content: that of a whole page might not fit into memory.

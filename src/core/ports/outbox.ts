@@ -8,6 +8,11 @@ export interface Notice {
   readonly id: string;
   /** The endpoint. */
   readonly url: string;
+  /**
+   * Name of the API key whose `webhook_url` the endpoint is, and whose secrets sign the calls.
+   * Missing for WEBHOOK_URL, and in notices of version 0.2, which WEBHOOK_SECRET signs.
+   */
+  readonly key?: string;
   /** `message.sent`, … */
   readonly type: string;
   /** Id of the message, or the account. */
@@ -22,22 +27,79 @@ export interface Notice {
   readonly failures: number;
   /** How much of the day of retries has been used, as the sum of the waits. */
   readonly retriedForMs: number;
+  /** Why the latest call failed. Missing before, and in notices of version 0.2. */
+  readonly reason?: string;
+  /** When it was given up, in epoch ms. Missing while it waits. */
+  readonly finishedAt?: number;
+}
+
+export const NOTICE_STATUSES = ['waiting', 'failed'] as const;
+export type NoticeStatus = (typeof NOTICE_STATUSES)[number];
+
+/** Filters and page of a list of notices. A filter that is null matches any. */
+export interface NoticeQuery {
+  /** `Notice.key`. */
+  readonly key: string | null;
+  readonly about: string | null;
+  readonly status: NoticeStatus | null;
+  readonly limit: number;
+  /** Only notices after this position, which an earlier list returned. */
+  readonly after: string | null;
+}
+
+/** @property position opaque; stays valid while notices are added and removed */
+export interface ListedNotice {
+  readonly notice: Notice;
+  readonly position: string;
+}
+
+export function statusOf({ finishedAt }: Notice): NoticeStatus {
+  return finishedAt === undefined ? 'waiting' : 'failed';
+}
+
+/** Whether a notice matches the filters of a query. Ignores `limit` and `after`. */
+export function matchesNotice(
+  notice: Notice,
+  { key, about, status }: Pick<NoticeQuery, 'key' | 'about' | 'status'>,
+): boolean {
+  return (
+    (key === null || notice.key === key) &&
+    (about === null || notice.about === about) &&
+    (status === null || statusOf(notice) === status)
+  );
 }
 
 /**
- * Stores notices until they are delivered or given up. The queue decides when they are due.
+ * Stores notices until they are delivered or given up. The queue decides when they are due. Notices
+ * of messages are added with the change of the delivery: see `DeliveryStore.update`.
  *
  * Bounded: the more an endpoint holds, the more must be free for it to get another. So one endpoint
  * that is down never uses the whole capacity.
  */
 export interface Outbox {
   /**
-   * Adds or replaces a notice. Returns false, and stores nothing, when there is no capacity for
-   * another. Replacing always succeeds.
+   * Adds a notice and enqueues its id, or replaces the notice. Returns false, and stores nothing,
+   * when there is no capacity for another. Replacing always succeeds.
    */
   put(notice: Notice): Promise<boolean>;
+  /** Returns a waiting notice. */
   get(id: string): Promise<Notice | null>;
+  /** Removes a waiting notice. */
   remove(id: string): Promise<void>;
-  /** Iterates over all notices. */
+  /** Iterates over all waiting notices. */
   pending(): AsyncIterable<Notice>;
+  /**
+   * Makes a waiting notice a failed one, with its `finishedAt`. It is kept for RETAIN, or until
+   * waiting notices need its capacity: the oldest failed ones are dropped first.
+   */
+  fail(notice: Notice): Promise<void>;
+  /**
+   * Makes a failed notice wait again, and enqueues its id. Returns false, and changes nothing, if it
+   * is not kept any more, or if there is no capacity.
+   */
+  replay(notice: Notice): Promise<boolean>;
+  /** Returns a waiting or failed notice. */
+  find(id: string): Promise<Notice | null>;
+  /** Lists waiting and failed notices, newest first. */
+  list(query: NoticeQuery): Promise<readonly ListedNotice[]>;
 }

@@ -3,6 +3,8 @@ import type { TraceContext } from '../delivery/trace-context.ts';
 /** One POST to an endpoint. */
 export interface WebhookCall {
   readonly url: string;
+  /** Name of the API key whose endpoint it is. Null: the endpoint is WEBHOOK_URL. */
+  readonly key: string | null;
   /** Sent as `webhook-id`. */
   readonly id: string;
   /** Epoch ms. Sent as `webhook-timestamp`. */

@@ -42,12 +42,18 @@ export interface OutboxCapacity {
   hasFor(url: string, one: Usage): boolean;
   add(url: string, usage: Usage): void;
   remove(url: string, usage: Usage): void;
+  /** Counts failed notices, which use only what the waiting ones leave free. */
+  addFailed(usage: Usage): void;
+  removeFailed(usage: Usage): void;
+  /** Whether the failed notices fit beside the waiting ones. */
+  fitsFailed(): boolean;
 }
 
 /** @param limits Of all endpoints together. */
 export function createOutboxCapacity(limits: Usage): OutboxCapacity {
   const usedBy = new Map<string, Usage>();
   let used = NO_USAGE;
+  let failed = NO_USAGE;
 
   function count(url: string, usage: Usage, sign: 1 | -1) {
     used = sum(used, usage, sign);
@@ -68,6 +74,15 @@ export function createOutboxCapacity(limits: Usage): OutboxCapacity {
     },
     remove(url, usage) {
       count(url, usage, -1);
+    },
+    addFailed(usage) {
+      failed = sum(failed, usage, 1);
+    },
+    removeFailed(usage) {
+      failed = sum(failed, usage, -1);
+    },
+    fitsFailed() {
+      return used.notices + failed.notices <= limits.notices && used.bytes + failed.bytes <= limits.bytes;
     },
   };
 }

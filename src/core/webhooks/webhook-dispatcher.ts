@@ -5,6 +5,7 @@ import type { Notice, Outbox } from '../ports/outbox.ts';
 import type { Queue } from '../ports/queue.ts';
 import type { WebhookSender } from '../ports/webhook-sender.ts';
 import { DAY, HOUR } from '../time.ts';
+import { channelOf, pushNotice } from './notice-queue.ts';
 
 /** Waits after the 1st, 2nd, … failed call. */
 const WEBHOOK_BACKOFF_MS = [...BACKOFF_MS, 2 * HOUR];
@@ -16,7 +17,9 @@ const RETRY_FOR_MS = DAY;
 /** Calls at once per endpoint. Each endpoint has its own workers: a slow one delays no other. */
 const WORKERS_PER_ENDPOINT = 4;
 
-const ENDPOINT_GONE = 'the endpoint responded 410 Gone';
+export const OUTBOX_FULL =
+  'the outbox is full: too many notices wait, most of them for endpoints that do not respond';
+export const ENDPOINT_GONE = 'the endpoint responded 410 Gone';
 
 export interface WebhookDispatcherOptions {
   readonly queue: Queue;
@@ -34,17 +37,18 @@ export interface WebhookDispatcherOptions {
 /** Delivers notices to their endpoints, with retries for a day. */
 export interface WebhookDispatcher {
   /**
-   * Stores a notice and calls its endpoint as soon as a worker is free. Never rejects: a notice
-   * that cannot be stored is reported as `webhook.dropped`.
+   * Stores a notice, so that its endpoint is called as soon as a worker is free. Never rejects: a
+   * notice that cannot be stored is reported as `webhook.dropped`.
    */
   enqueue(notice: Notice): Promise<void>;
   /** Whether the endpoint has responded 410 Gone. */
   isGone(url: string): boolean;
   /** Lets endpoints that responded 410 receive new notices again. */
   resetGone(): void;
+  /** Calls these endpoints for their notices, whichever instance stores them. */
+  serve(urls: readonly string[]): void;
   /**
-   * Resumes the notices in an outbox that outlived the process, and takes those that other
-   * instances store for these endpoints. Drops notices for endpoints that are no longer configured.
+   * Serves these endpoints, and resumes the notices in an outbox that outlived the process. Drops notices for endpoints that are no longer configured.
    */
   recover(urls: readonly string[]): Promise<void>;
   /** Makes no more calls. Resolves when the calls under way have ended. Still stores notices. */
@@ -66,8 +70,11 @@ export function createWebhookDispatcher({
   const pendingWrites = new Set<Promise<void>>();
   let draining = false;
 
+  function serve(urls: readonly string[]) {
+    for (const url of urls) if (!draining && !workers.has(url)) startWorkers(url);
+  }
+
   function startWorkers(url: string) {
-    if (draining || workers.has(url)) return;
     workers.set(
       url,
       startQueueWorkers({
@@ -80,24 +87,9 @@ export function createWebhookDispatcher({
     );
   }
 
-  async function push({ id, url, dueAt }: Notice): Promise<void> {
-    await queue.push(id, {
-      channel: channelOf(url),
-      afterMs: Math.max(0, dueAt - now()),
-      priority: 'normal',
-    });
-    startWorkers(url);
-  }
-
   async function store(notice: Notice): Promise<void> {
     try {
-      if (await outbox.put(notice)) await push(notice);
-      else
-        events.emit(
-          'webhook.dropped',
-          notice,
-          'the outbox is full: too many notices wait, most of them for endpoints that do not respond',
-        );
+      if (!(await outbox.put(notice))) events.emit('webhook.dropped', notice, OUTBOX_FULL);
     } catch (error) {
       const reason = error instanceof Error ? error.message : error;
       events.emit('webhook.dropped', notice, `it could not be stored: ${reason}`);
@@ -116,18 +108,21 @@ export function createWebhookDispatcher({
   }
 
   async function attempt(notice: Notice): Promise<void> {
-    const { eventId, url, body, trace } = notice;
-    if (gone.has(url)) return drop(notice, ENDPOINT_GONE);
-    const result = await sender.post({ url, id: eventId, sentAt: Date.now(), body, trace });
+    const { eventId, url, key = null, body, trace } = notice;
+    if (gone.has(url)) return drop(notice, ENDPOINT_GONE, 0);
+    const result = await sender.post({ url, key, id: eventId, sentAt: Date.now(), body, trace });
     events.emit('webhook.attempted', notice, result);
     if (result.kind === 'taken') return remove(notice);
-    if (gone.has(url)) return drop(notice, ENDPOINT_GONE);
-    return result.kind === 'gone' ? abandonEndpoint(notice) : defer(notice, result.retryAfterMs ?? 0);
+    if (gone.has(url)) return drop(notice, ENDPOINT_GONE, 1);
+    return result.kind === 'gone'
+      ? abandonEndpoint(notice)
+      : defer(notice, result.reason, result.retryAfterMs ?? 0);
   }
 
-  async function defer(notice: Notice, minWaitMs: number): Promise<void> {
+  async function defer(notice: Notice, reason: string, minWaitMs: number): Promise<void> {
     const leftMs = RETRY_FOR_MS - notice.retriedForMs;
-    if (leftMs <= 0) return drop(notice, 'the endpoint did not accept it within a day');
+    if (leftMs <= 0)
+      return drop(notice, `the endpoint did not accept it within a day; the last call: ${reason}`, 1);
     const failures = notice.failures + 1;
     const usualMs = withJitter(backoffStep(WEBHOOK_BACKOFF_MS, failures), random);
     const waitMs = Math.round(Math.min(leftMs, Math.max(usualMs, minWaitMs)));
@@ -135,6 +130,7 @@ export function createWebhookDispatcher({
     await outbox.put({
       ...notice,
       failures,
+      reason,
       retriedForMs: notice.retriedForMs + waitMs,
       dueAt: now() + afterMs,
     });
@@ -144,19 +140,26 @@ export function createWebhookDispatcher({
   /** Drops all waiting notices of an endpoint that responded 410. Calls in flight end normally. */
   async function abandonEndpoint(notice: Notice): Promise<void> {
     gone.add(notice.url);
-    await remove(notice);
+    await giveUp(notice, ENDPOINT_GONE, 1);
     let dropped = 1;
     for await (const waiting of outbox.pending()) {
       if (waiting.url !== notice.url || inFlight.has(waiting.id)) continue;
-      await remove(waiting);
+      await giveUp(waiting, ENDPOINT_GONE, 0);
       dropped += 1;
     }
     events.emit('webhook.gone', notice.url, dropped);
   }
 
-  async function drop(notice: Notice, reason: string): Promise<void> {
-    await remove(notice);
+  /** @param calls number of calls that the notice does not count yet */
+  async function drop(notice: Notice, reason: string, calls: number): Promise<void> {
+    await giveUp(notice, reason, calls);
     events.emit('webhook.dropped', notice, reason);
+  }
+
+  async function giveUp(notice: Notice, reason: string, calls: number): Promise<void> {
+    const { id, url, failures } = notice;
+    await outbox.fail({ ...notice, failures: failures + calls, reason, finishedAt: Date.now() });
+    await queue.done(id, channelOf(url));
   }
 
   async function remove({ id, url }: Notice): Promise<void> {
@@ -175,11 +178,12 @@ export function createWebhookDispatcher({
     resetGone() {
       gone.clear();
     },
+    serve,
     async recover(urls) {
-      for (const url of urls) startWorkers(url);
+      serve(urls);
       for await (const notice of outbox.pending()) {
-        if (urls.includes(notice.url)) await push(notice);
-        else await drop(notice, 'its endpoint is no longer configured');
+        if (urls.includes(notice.url)) await pushNotice(queue, notice, notice.dueAt - now());
+        else await drop(notice, 'its endpoint is no longer configured', 0);
       }
     },
     async drain() {
@@ -188,9 +192,4 @@ export function createWebhookDispatcher({
       await Promise.all([...workers.values()].map((each) => each.drain()));
     },
   };
-}
-
-/** Returns the channel of the queue for the notices of an endpoint. */
-function channelOf(url: string): string {
-  return `webhook:${url}`;
 }

@@ -24,7 +24,7 @@ const HEADERS = [
     required: true,
     schema: { type: 'string', examples: ['v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4='] },
     description:
-      'One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET.',
+      'One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET, or in the `webhook_secret` of the key whose `webhook_url` is called.',
   },
 ];
 

@@ -6,11 +6,11 @@ import { toMessageResource } from './message.ts';
 
 /** Presents the data of webhook events as the resources that the API returns. */
 export function createEventPresenter(
-  accounts: Pick<Accounts, 'status'>,
+  accountStatus: Accounts['status'],
   durability: Durability,
 ): EventPresenter {
   return {
     message: (delivery) => toMessageResource(delivery, durability, null),
-    account: (user) => toAccountResource(accounts.status(user)),
+    account: (user) => toAccountResource(accountStatus(user)),
   };
 }

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Simulator } from '../../../src/simulator/simulator.ts';
 import { between, type Random } from '../../crash/random.ts';
+import { startReceiver } from '../../crash/receiver.ts';
 import { runUnderFaults, settleAndReport } from '../../crash/run.ts';
 import type { TestBed } from '../../crash/test-bed.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
@@ -86,7 +87,9 @@ async function openTestBed(
   gmail: Simulator,
   seed: string,
 ): Promise<TestBed & { readonly failures: () => number }> {
-  const start = () => startWithFaults({ smtp: gmail, file: join(folder, 'queue.db') }, folder, seed);
+  const receiver = await startReceiver(seed);
+  const setup = { smtp: gmail, file: join(folder, 'queue.db'), env: receiver.env };
+  const start = () => startWithFaults(setup, folder, seed);
   let service = await start();
   let failures = 0;
 
@@ -98,6 +101,7 @@ async function openTestBed(
 
   return {
     gmail,
+    receiver,
     timing: { acknowledged() {}, rest: (ms) => sleep(ms) },
     url: () => service.url,
     async injectFault(random: Random) {
@@ -109,6 +113,9 @@ async function openTestBed(
     },
     restart,
     failures: () => failures,
-    [Symbol.asyncDispose]: () => service[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      await service[Symbol.asyncDispose]();
+      await receiver[Symbol.asyncDispose]();
+    },
   };
 }

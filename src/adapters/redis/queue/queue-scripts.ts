@@ -84,6 +84,16 @@ export const PUSH: Script = {
 };
 
 /**
+ * Does the same as {@link PUSH} for a notice, if the previous script of its step returned 2: it has
+ * added the notice. Replacing a notice does not change the queue.
+ */
+export const PUSH_NOTICE: Script = {
+  name: 'outtrayPushNotice',
+  keys: PUSH.keys,
+  lua: `if previous ~= 2 then return 0 end ${PUSH.lua}`,
+};
+
+/**
  * Removes an id that is taken with a token. Does nothing if it is not.
  *
  * KEYS: the id's job and its lock, `active`, the channels, the pending pushes.

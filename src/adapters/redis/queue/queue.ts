@@ -17,6 +17,7 @@ import {
   ENQUEUE_NEW,
   FINISH,
   PUSH,
+  PUSH_NOTICE,
   RESCHEDULE,
   TAKE,
 } from './queue-scripts.ts';
@@ -146,7 +147,7 @@ export async function openRedisQueue(
     void pubSub.publish('due', channel);
   }
 
-  function pushStep(id: string, pending: PendingPush, isNew = false): Step {
+  function pushStep(id: string, pending: PendingPush, script = PUSH): Step {
     const { channel, priority, dueAt } = pending;
     const queue = queueOf(channel);
     const { active, prioritized, delayed, pc } = queue.keys;
@@ -156,13 +157,11 @@ export async function openRedisQueue(
     const message = [pubSub.channels.due, pubSub.encode(channel)];
     const keys = [KEYS.channels, queue.job(id), prioritized, delayed, pc];
     const values = [id, queue.name, PRIORITIES[priority], ...times, ...message];
-    const call = isNew
-      ? { script: ENQUEUE_NEW, args: [...keys, ...values] }
-      : {
-          script: PUSH,
-          args: [...keys, active, KEYS.pendingPushes, ...values, JSON.stringify(pending), PREFIX],
-        };
-    return { calls: [call], complete: () => consumers.get(channel)?.wake() };
+    const args =
+      script === ENQUEUE_NEW
+        ? [...keys, ...values]
+        : [...keys, active, KEYS.pendingPushes, ...values, JSON.stringify(pending), PREFIX];
+    return { calls: [{ script, args }], complete: () => consumers.get(channel)?.wake() };
   }
 
   function completeRemoval(id: string, queue: BullMqQueue): Call {
@@ -257,7 +256,9 @@ export async function openRedisQueue(
       const changed = await connection.runScript(BRING_FORWARD, delayed, marker, id, dueAt);
       if (changed === 1) announce(channel);
     },
-    stepForNew: (id, pending) => pushStep(id, pending, true),
+    stepForNew: (id, pending) => pushStep(id, pending, ENQUEUE_NEW),
+    stepForNotice: (id, channel, dueAt) =>
+      pushStep(id, { channel, priority: 'normal', dueAt, writtenAt: clock.now() }, PUSH_NOTICE),
     stepFor({ id, account }, to, effect) {
       switch (effect.kind) {
         case 'push':

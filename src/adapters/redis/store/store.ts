@@ -4,11 +4,12 @@ import { settlementOf } from '../../../core/delivery/delivery-stats.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
 import { signatureOf, toNumber } from '../../../core/delivery/signature.ts';
 import type { DeliveryChange, DeliveryStore } from '../../../core/ports/delivery-store.ts';
+import type { Notice } from '../../../core/ports/outbox.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
 import { toPendingPush } from '../pending-push.ts';
-import type { DeliverySteps, QueueSteps, Step } from '../steps.ts';
+import type { DeliverySteps, OutboxSteps, QueueSteps, Step } from '../steps.ts';
 import { decodeStored } from '../stored-delivery.ts';
 import { createListing } from './listing.ts';
 import { createStats } from './stats.ts';
@@ -28,10 +29,12 @@ export interface RedisStoreOptions extends QueueLimits {
 export function createRedisStore(
   connection: Connection,
   queue: QueueSteps,
+  outbox: OutboxSteps,
   { retainMs, retainContentMs, ...limits }: RedisStoreOptions,
 ): DeliveryStore & DeliverySteps {
   const { maxMessages, maxBytes } = limits;
   const { clock, redis, pubSub } = connection;
+  const dropListeners: ((notice: Notice) => void)[] = [];
   let messages = 0;
   let bytes = 0;
 
@@ -71,7 +74,7 @@ export function createRedisStore(
     return ['keep', KEYS.keptContent(id), KEYS.keptContents, maxBytes, expiresAt, retainContentMs];
   }
 
-  function stepOf({ from, to, effect }: DeliveryChange): Step<boolean> {
+  function stepOf({ from, to, effect, notices }: DeliveryChange): Step<boolean> {
     const { id } = to;
     const { keys: countKeys, values: counts } = countsOf(from, to);
     const stored = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
@@ -86,11 +89,18 @@ export function createRedisStore(
     const isReopened = isSettled(from.status) && !isSettled(to.status);
     const queueEffect = effect ?? (isReopened ? ({ kind: 'push', afterMs: 0 } as const) : null);
     const queueStep = queueEffect && queue.stepFor(from, to, queueEffect);
+    const noticeSteps = notices.map((notice) => outbox.stepFor(notice));
+    const noticeCalls = noticeSteps.flatMap(({ calls }) => calls);
     return {
-      calls: [update, ...(queueStep?.calls ?? [])],
-      complete([result, ...queueResults]) {
+      calls: [update, ...noticeCalls, ...(queueStep?.calls ?? [])],
+      complete([result, ...results]) {
         if (toOutcome(result) !== 'done') return false;
-        queueStep?.complete(queueResults);
+        for (const [i, { calls, complete }] of noticeSteps.entries()) {
+          const notice = notices[i];
+          if (notice && !complete(results.splice(0, calls.length)))
+            for (const listener of dropListeners) listener(notice);
+        }
+        queueStep?.complete(results);
         return true;
       },
     };
@@ -144,8 +154,8 @@ export function createRedisStore(
       return delivery;
     },
     stepOf,
-    async update(from, to, effect = null) {
-      const { calls, complete } = stepOf({ from, to, effect });
+    async update(from, to, effect = null, notices = []) {
+      const { calls, complete } = stepOf({ from, to, effect, notices });
       const [results = []] = await connection.runAtomically(calls);
       return complete(results);
     },
@@ -155,6 +165,9 @@ export function createRedisStore(
     },
     freeBytes() {
       return maxBytes - bytes;
+    },
+    onNoticeDropped(listener) {
+      dropListeners.push(listener);
     },
     onRemoteChange(listener) {
       pubSub.onMessage('changed', listener);

@@ -2,10 +2,10 @@ import type { DatabaseSync } from 'node:sqlite';
 import { outboxLimits } from '../../../core/webhooks/outbox-capacity.ts';
 import type { ThreadSetup } from '../protocol.ts';
 import { createClockRow } from './clock.ts';
-import { createDeliveries } from './deliveries.ts';
+import { createDeliveries, type MutableColumns } from './deliveries.ts';
 import { createIdempotency } from './idempotency.ts';
 import { createListing } from './listing.ts';
-import { createOutbox } from './outbox.ts';
+import { createOutbox, type NoticeRow } from './outbox.ts';
 import { createRetention } from './retention.ts';
 import { createSharedState } from './shared-state.ts';
 import { createSuppressions } from './suppressions.ts';
@@ -24,7 +24,7 @@ export function createProcedures(
   now: () => number,
 ) {
   const deliveries = createDeliveries(db, options, now);
-  const outbox = createOutbox(db, outboxLimits(options));
+  const outbox = createOutbox(db, outboxLimits(options), options.retainMs, now);
   const suppressions = createSuppressions(db);
   const sharedState = createSharedState(db);
   const writeProbe = db.prepare('INSERT INTO probe VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
@@ -47,6 +47,21 @@ export function createProcedures(
       ...sharedState.writes,
       ...createRetention(db, now).writes,
       ...createClockRow(db).writes,
+      /**
+       * Updates a delivery and adds notices. Returns for each whether the outbox had capacity for it;
+       * null if the delivery has not changed.
+       */
+      updateWithNotices(
+        onRollback: OnRollback,
+        id: string,
+        fromRevision: number,
+        fromDueAt: number,
+        columns: MutableColumns,
+        notices: readonly NoticeRow[],
+      ): readonly boolean[] | null {
+        if (!deliveries.writes.updateDelivery(onRollback, id, fromRevision, fromDueAt, columns)) return null;
+        return notices.map((notice) => outbox.writes.putNotice(onRollback, ...notice));
+      },
       /** Writes a row, to find out whether the file can be written. */
       writeProbe: (_onRollback: OnRollback, at: number): void => void writeProbe.run(at),
     },

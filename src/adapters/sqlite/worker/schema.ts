@@ -21,6 +21,7 @@ const APPLICATION_ID = 0x4f747279;
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until a response is
  *   stored,
  *   `leaves_at` while the request is in progress.
+ * - `notices`: `leaves_at`: when a failed one expires, by the clock of the file; null while it waits.
  * - `books`: shared values as JSON. `usage`: what is counted beside them, one row for each bucket.
  * - `settled_hours`: how many deliveries of an owner settled in an hour, see delivery-counts.ts. What is not tidied
  *   yet is counted at startup.
@@ -122,6 +123,10 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE deliveries ADD COLUMN signature INTEGER;
   DROP INDEX deliveries_by_creation;
   CREATE INDEX deliveries_by_creation ON deliveries (created_at, id, signature);
+  `,
+  `
+  ALTER TABLE notices ADD COLUMN leaves_at INTEGER;
+  CREATE INDEX notices_failed ON notices (leaves_at) WHERE leaves_at IS NOT NULL;
   `,
 ];
 

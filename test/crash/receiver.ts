@@ -1,0 +1,39 @@
+import { type Endpoint, startEndpoint } from '../helpers/endpoint.ts';
+import { createRandom } from './random.ts';
+import type { Told } from './violations.ts';
+
+/** Share of calls that fail, so that kills also hit waits for a retry. */
+const FAILING = 0.1;
+
+const SECRET = `whsec_${Buffer.alloc(32, 'crash').toString('base64')}`;
+
+/** A webhook endpoint that is never killed. */
+export interface Receiver extends AsyncDisposable {
+  /** Variables that make the service call it. */
+  readonly env: Record<string, string>;
+  /** The events of messages in all calls that it accepted, repetitions included. */
+  readonly told: readonly Told[];
+}
+
+export async function startReceiver(seed: string): Promise<Receiver> {
+  const random = createRandom(`${seed} receiver`);
+  const told: Told[] = [];
+  const endpoint: Endpoint = await startEndpoint({
+    answer(response, { headers, body }) {
+      const fails = random() < FAILING;
+      const { type, sequence, data } = JSON.parse(body);
+      if (!fails && sequence !== undefined)
+        told.push({ eventId: String(headers['webhook-id']), type, sequence, message: data.id });
+      response.writeHead(fails ? 503 : 204).end();
+    },
+  });
+  return {
+    env: {
+      WEBHOOK_URL: `http://127.0.0.1:${endpoint.port}/hooks`,
+      WEBHOOK_SECRET: SECRET,
+      WEBHOOK_ALLOWED_HOSTS: '127.0.0.1',
+    },
+    told,
+    [Symbol.asyncDispose]: () => endpoint[Symbol.asyncDispose](),
+  };
+}
