@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the error codes
+         * @description A page with every error code, and who must act.
+         */
+        get: operations["listProblems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/problems/{code}": {
         parameters: {
             query?: never;
@@ -556,6 +576,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/webhooks/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test a webhook endpoint
+         * @description Calls an endpoint once with an event of type `webhook.test`, signed as any other event, and returns how the call ended. Only endpoints that are configured can be called. A key can do this five times a minute.
+         */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhook deliveries
+         * @description Events that wait for a call to an endpoint, and those that were given up. Newest first. A key sees those of its own messages to its `webhook_url`, an admin key all.
+         */
+        get: operations["listWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/webhooks/deliveries/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replay a webhook delivery
+         * @description Calls the endpoint again for an event that was given up, with the same `webhook-id` and a new day of retries. A delivery that waits for a retry is called now.
+         */
+        post: operations["replayWebhookDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export interface webhooks {
     message: {
@@ -569,7 +649,7 @@ export interface webhooks {
         put?: never;
         /**
          * A message changed
-         * @description Sent when a message is deferred or settled, to WEBHOOK_URL and to the `webhook_url` of the key that sent the message.
+         * @description Sent when a message is deferred or settled, to WEBHOOK_URL and to the `webhook_url` of the key that sent the message. If the message has a trace, the call has its `traceparent` and `tracestate` headers.
          */
         post: operations["messageEvent"];
         delete?: never;
@@ -1368,6 +1448,11 @@ export interface components {
             timestamp: string;
             /** @description Increases with each event of a message. Of two events of a message the one with the higher sequence is the later. */
             sequence: number;
+            /**
+             * @description The trace of the request that sent the message. Absent if it had none.
+             * @example 4bf92f3577b34da6a3ce929d0e0e4736
+             */
+            trace_id?: string;
             data: components["schemas"]["Message"];
         };
         AccountEvent: {
@@ -2271,6 +2356,10 @@ export interface components {
         Prefer: string;
         /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
         "Idempotency-Key": string;
+        /** @description The trace of the caller (W3C Trace Context). It is kept with the message: logs and webhooks have its `trace_id`. An invalid value is ignored. */
+        traceparent: string;
+        /** @description Data of tracing systems that accompanies `traceparent`. At most 512 characters are kept. An invalid value is ignored. */
+        tracestate: string;
         /** @description The maximum number of items, 20 by default. */
         limit: number;
         /** @description The `next_cursor` of the previous page. */
@@ -2281,7 +2370,7 @@ export interface components {
         "webhook-id": string;
         /** @description When this attempt was made, in seconds since the epoch. */
         "webhook-timestamp": number;
-        /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET. */
+        /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET, or in the `webhook_secret` of the key whose `webhook_url` is called. */
         "webhook-signature": string;
     };
     requestBodies: never;
@@ -2399,6 +2488,8 @@ export type ResponseVerifyAccount502 = components['responses']['VerifyAccount502
 export type ParameterId = components['parameters']['id'];
 export type ParameterPrefer = components['parameters']['Prefer'];
 export type ParameterIdempotencyKey = components['parameters']['Idempotency-Key'];
+export type ParameterTraceparent = components['parameters']['traceparent'];
+export type ParameterTracestate = components['parameters']['tracestate'];
 export type ParameterLimit = components['parameters']['limit'];
 export type ParameterCursor = components['parameters']['cursor'];
 export type ParameterEmail = components['parameters']['email'];
@@ -2479,6 +2570,27 @@ export interface operations {
                 };
                 content: {
                     "application/yaml": string;
+                };
+            };
+            400: components["responses"]["PublicInvalidJson"];
+        };
+    };
+    listProblems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description An HTML page with links to each code. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
                 };
             };
             400: components["responses"]["PublicInvalidJson"];
@@ -2578,6 +2690,10 @@ export interface operations {
                 Prefer?: components["parameters"]["Prefer"];
                 /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /** @description The trace of the caller (W3C Trace Context). It is kept with the message: logs and webhooks have its `trace_id`. An invalid value is ignored. */
+                traceparent?: components["parameters"]["traceparent"];
+                /** @description Data of tracing systems that accompanies `traceparent`. At most 512 characters are kept. An invalid value is ignored. */
+                tracestate?: components["parameters"]["tracestate"];
             };
             path?: never;
             cookie?: never;
@@ -2637,6 +2753,10 @@ export interface operations {
             header?: {
                 /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /** @description The trace of the caller (W3C Trace Context). It is kept with the message: logs and webhooks have its `trace_id`. An invalid value is ignored. */
+                traceparent?: components["parameters"]["traceparent"];
+                /** @description Data of tracing systems that accompanies `traceparent`. At most 512 characters are kept. An invalid value is ignored. */
+                tracestate?: components["parameters"]["tracestate"];
             };
             path?: never;
             cookie?: never;
@@ -3021,6 +3141,10 @@ export interface operations {
             header?: {
                 /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /** @description The trace of the caller (W3C Trace Context). It is kept with the message: logs and webhooks have its `trace_id`. An invalid value is ignored. */
+                traceparent?: components["parameters"]["traceparent"];
+                /** @description Data of tracing systems that accompanies `traceparent`. At most 512 characters are kept. An invalid value is ignored. */
+                tracestate?: components["parameters"]["tracestate"];
             };
             path?: never;
             cookie?: never;
@@ -3067,6 +3191,10 @@ export interface operations {
                 "x-batch-validation"?: "strict" | "permissive";
                 /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /** @description The trace of the caller (W3C Trace Context). It is kept with the message: logs and webhooks have its `trace_id`. An invalid value is ignored. */
+                traceparent?: components["parameters"]["traceparent"];
+                /** @description Data of tracing systems that accompanies `traceparent`. At most 512 characters are kept. An invalid value is ignored. */
+                tracestate?: components["parameters"]["tracestate"];
             };
             path?: never;
             cookie?: never;
@@ -3653,6 +3781,235 @@ export interface operations {
             503: components["responses"]["QueueUnavailable"];
         };
     };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description A configured endpoint: the `webhook_url` of the key, or any one for an admin. Default: that of the key, or else WEBHOOK_URL for an admin. */
+                    url?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description How the call ended. */
+            200: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /**
+                         * @description The URL of the endpoint, without its query. Complete for admins.
+                         * @example https://crm.example.com/hooks/mail
+                         */
+                        endpoint: string;
+                        /**
+                         * @description The `webhook-id` of its calls.
+                         * @example evt_01k7m4q2
+                         */
+                        event_id: string;
+                        /** @description Whether the endpoint responded with a 2xx status. */
+                        delivered: boolean;
+                        /**
+                         * @description Why the call failed. Null if it was delivered.
+                         * @example HTTP 401
+                         */
+                        reason: string | null;
+                        /** @description Duration of the call, in ms. */
+                        duration_ms: number;
+                    };
+                };
+            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFull"];
+        };
+    };
+    listWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /** @description Only deliveries of this status. */
+                status?: "waiting" | "failed";
+                /** @description Only deliveries about the message with this id. */
+                message?: string;
+                /** @description The maximum number of items, 20 by default. */
+                limit?: components["parameters"]["limit"];
+                /** @description The `next_cursor` of the previous page. */
+                cursor?: components["parameters"]["cursor"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of deliveries. */
+            200: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        deliveries: {
+                            /** @example ntc_01k7m4q2 */
+                            id: string;
+                            /**
+                             * @description The `webhook-id` of its calls.
+                             * @example evt_01k7m4q2
+                             */
+                            event_id: string;
+                            /** @example message.sent */
+                            type: string;
+                            /**
+                             * @description The id of the message. Null for events of accounts.
+                             * @example msg_01k7m4q2
+                             */
+                            message: string | null;
+                            /** @description The account of the message, or that the event is about. */
+                            account: string;
+                            /**
+                             * @description The URL of the endpoint, without its query. Complete for admins.
+                             * @example https://crm.example.com/hooks/mail
+                             */
+                            endpoint: string;
+                            /**
+                             * @description `waiting`: for its first call or a retry. `failed`: given up; kept for RETAIN, or until waiting deliveries need the space. Delivered events are not kept.
+                             * @enum {string}
+                             */
+                            status: "waiting" | "failed";
+                            /** @description Number of failed calls. */
+                            calls: number;
+                            /** @description Why the latest call failed, or why it was given up. */
+                            reason: string | null;
+                            /**
+                             * Format: date-time
+                             * @description When the event happened.
+                             */
+                            created_at: string;
+                            /**
+                             * Format: date-time
+                             * @description When it is called next. Null if it failed.
+                             */
+                            next_call_at: string | null;
+                            /**
+                             * Format: date-time
+                             * @description When it was given up. Null while it waits.
+                             */
+                            finished_at: string | null;
+                        }[];
+                        /** @description The `cursor` of the next page. Null on the last page. */
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            422: components["responses"]["ValidationFailed"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
+        };
+    };
+    replayWebhookDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The `id` of a delivery, as in GET /webhooks/deliveries. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The delivery, which waits for its call. */
+            202: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @example ntc_01k7m4q2 */
+                        id: string;
+                        /**
+                         * @description The `webhook-id` of its calls.
+                         * @example evt_01k7m4q2
+                         */
+                        event_id: string;
+                        /** @example message.sent */
+                        type: string;
+                        /**
+                         * @description The id of the message. Null for events of accounts.
+                         * @example msg_01k7m4q2
+                         */
+                        message: string | null;
+                        /** @description The account of the message, or that the event is about. */
+                        account: string;
+                        /**
+                         * @description The URL of the endpoint, without its query. Complete for admins.
+                         * @example https://crm.example.com/hooks/mail
+                         */
+                        endpoint: string;
+                        /**
+                         * @description `waiting`: for its first call or a retry. `failed`: given up; kept for RETAIN, or until waiting deliveries need the space. Delivered events are not kept.
+                         * @enum {string}
+                         */
+                        status: "waiting" | "failed";
+                        /** @description Number of failed calls. */
+                        calls: number;
+                        /** @description Why the latest call failed, or why it was given up. */
+                        reason: string | null;
+                        /**
+                         * Format: date-time
+                         * @description When the event happened.
+                         */
+                        created_at: string;
+                        /**
+                         * Format: date-time
+                         * @description When it is called next. Null if it failed.
+                         */
+                        next_call_at: string | null;
+                        /**
+                         * Format: date-time
+                         * @description When it was given up. Null while it waits.
+                         */
+                        finished_at: string | null;
+                    };
+                };
+            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["RequestTimeout"];
+            413: components["responses"]["MessageTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailableOrQueueFull"];
+        };
+    };
     messageEvent: {
         parameters: {
             query?: never;
@@ -3661,7 +4018,7 @@ export interface operations {
                 "webhook-id": components["parameters"]["webhook-id"];
                 /** @description When this attempt was made, in seconds since the epoch. */
                 "webhook-timestamp": components["parameters"]["webhook-timestamp"];
-                /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET. */
+                /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET, or in the `webhook_secret` of the key whose `webhook_url` is called. */
                 "webhook-signature": components["parameters"]["webhook-signature"];
             };
             path?: never;
@@ -3704,7 +4061,7 @@ export interface operations {
                 "webhook-id": components["parameters"]["webhook-id"];
                 /** @description When this attempt was made, in seconds since the epoch. */
                 "webhook-timestamp": components["parameters"]["webhook-timestamp"];
-                /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET. */
+                /** @description One or more signatures, separated by spaces: `v1,` and the base64 HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}` for each secret in WEBHOOK_SECRET, or in the `webhook_secret` of the key whose `webhook_url` is called. */
                 "webhook-signature": components["parameters"]["webhook-signature"];
             };
             path?: never;
