@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { advance, amend, type Delivery } from '../../src/core/delivery/delivery.ts';
 import type { DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
@@ -415,6 +416,8 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         for (const delivery of all) {
           await store.insert(delivery);
           await store.update(delivery, settled(delivery));
+          // The age of content is measured in ms.
+          await delay(2);
         }
         const kept = async () => Promise.all(all.map(async ({ id }) => (await store.content(id)) !== null));
         await expect.poll(kept).toEqual([false, true, true]);

@@ -153,6 +153,7 @@ const metrics: Row[] = [
 
 const docs: Row[] = [
   onService('getOpenApi', 200, { key: null }),
+  onService('listProblems', 200, { key: null }),
   onService('explainProblem', 200, { key: null }),
   onService('explainProblem', 'not_found', { path: { code: 'unknown' } }),
 ];

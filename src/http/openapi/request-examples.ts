@@ -49,6 +49,7 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, Readonly<Record<string, R
   },
   rescheduleMessage: { later: { summary: 'A new time', value: { scheduled_at: TIME } } },
   previewTemplate: { variables: { summary: 'Variables', value: { variables: VARIABLES } } },
+  testWebhook: { only: { summary: 'The only endpoint of the key', value: {} } },
   putSuppression: { note: { summary: 'With a note', value: { note: 'Asked us to stop' } } },
   sendEmail: {
     text: { summary: 'Plain text', value: TEXT },

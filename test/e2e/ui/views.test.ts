@@ -148,7 +148,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     await page.evaluate(`location.hash = '#/messages/${failed}'`);
     await page.getByRole('button', { name: 'Send again…' }).click();
     await dialog.getByRole('button', { name: 'Send again' }).click();
-    await page.getByText('The message is queued again.').waitFor();
+    // What is announced is replaced by the outcome of the attempt.
     await page.getByText('Attempt 2').waitFor();
     expect(complaints).toEqual([]);
   });
