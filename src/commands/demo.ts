@@ -139,7 +139,8 @@ const PASSED_ON: readonly VariableName[] = [
 
 /**
  * Returns the variables of the user's environment that apply to the demo: listening, limits,
- * templates, webhooks and the format of the log, but never an account. FROM_POLICY lets a message have any From.
+ * templates, webhooks and the format of the log, but never an account. FROM_POLICY lets a message
+ * have any From. RETAIN_CONTENT lets the page show it.
  */
 function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { NODE_TLS_REJECT_UNAUTHORIZED } = env;
@@ -147,6 +148,7 @@ function demoEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
     ...Object.fromEntries(PASSED_ON.map((name) => [name, env[name]])),
     NODE_TLS_REJECT_UNAUTHORIZED,
     FROM_POLICY: 'rewrite',
+    RETAIN_CONTENT: '24h',
   };
 }
 
