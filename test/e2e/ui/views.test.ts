@@ -62,6 +62,12 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     await all.service.send({ to: 'no-such-user@simulator.test', subject: 'Lost', text: 'x' }, { wait: 20 });
     const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
     const rows = page.locator('.messages li');
+    const clear = async () => {
+      const link = page.getByRole('link', { name: 'Clear' });
+      await link.click();
+      await link.waitFor({ state: 'detached' });
+      await rows.nth(24).waitFor();
+    };
     await rows.nth(24).waitFor();
     await page.getByRole('link', { name: 'Older' }).click();
     await page.getByText('Mail 0', { exact: true }).waitFor();
@@ -75,8 +81,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
       await page.getByLabel(label).fill(value);
       await page.getByLabel(label).press('Enter');
       await expect.poll(() => rows.allTextContents()).toEqual([expect.stringContaining(found)]);
-      await page.getByRole('link', { name: 'Clear' }).click();
-      await rows.nth(24).waitFor();
+      await clear();
     }
     await page.getByLabel('Status').selectOption('Failed');
     await page.getByText('Lost', { exact: true }).waitFor();
@@ -91,8 +96,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
       ['crm', 'Lost'],
       ['boss', 'No message matches.'],
     ] as const) {
-      await page.getByRole('link', { name: 'Clear' }).click();
-      await rows.nth(24).waitFor();
+      await clear();
       await page.getByLabel('Key', { exact: true }).fill(key);
       await page.getByLabel('Key', { exact: true }).press('Enter');
       await page.getByText(text).waitFor();
