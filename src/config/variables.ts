@@ -287,7 +287,7 @@ export const VARIABLES = [
     secret: true,
     required: false,
     meaning:
-      'webhook of a Slack, Discord or Teams channel that is told when an account is paused or resumed, mail is late, or a quota is nearly used; the rules of `WEBHOOK_ALLOWED_HOSTS` apply',
+      'webhook of a Slack, Discord or Teams channel that gets a message when an account is paused or resumed, mail is late, or a quota is nearly used; the rules of `WEBHOOK_ALLOWED_HOSTS` apply',
   },
   {
     name: 'ALLOWED_RECIPIENTS',

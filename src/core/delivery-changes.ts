@@ -16,7 +16,7 @@ export interface DeliveryChanges {
 
 export interface DeliveryChangesDeps {
   readonly events: Events;
-  /** Returns a notice for each endpoint that is told of this settled or deferred delivery. */
+  /** Returns a notice for each endpoint to notify of this settled or deferred delivery. */
   readonly noticesOf: (delivery: Delivery) => readonly Notice[];
 }
 

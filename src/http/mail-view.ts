@@ -4,7 +4,7 @@ export const MAIL_VIEW_CSP =
 
 /**
  * Disables the frames of a mail. The content security policy blocks their content, but Chromium
- * connects to their server before, which tells a sender that the mail was opened.
+ * connects to their server before, which shows a sender that the mail was opened.
  */
 export function disableFrames(html: string): string {
   return html.replace(/<(i?frame)/gi, '<disabled-$1');

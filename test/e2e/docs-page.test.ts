@@ -1,7 +1,7 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { Page } from 'playwright-core';
+import { describe, expect, test } from 'vitest';
 import { CRM_SECRET, startApp } from '../helpers/app.ts';
-import { hasChromium, launchChromium, openPage } from '../helpers/browser.ts';
+import { hasChromium, openPage, useChromium } from '../helpers/browser.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { startStrippingProxy } from '../helpers/stripping-proxy.ts';
 
@@ -17,17 +17,11 @@ test('Chromium is installed in CI', () => {
 });
 
 describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', { timeout: 120_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  }, 60_000);
-  // Open pages slow down the next tests.
-  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-  afterAll(() => browser?.close());
+  const browser = useChromium();
 
   test('/docs shows the operations, and its content security policy blocks nothing', async () => {
     await using app = await startApp();
-    const { page, complaints, foreign } = await openPage(browser, `${await app.listen()}/docs`);
+    const { page, complaints, foreign } = await openPage(browser(), `${await app.listen()}/docs`);
     for (const id of ['send', 'getMessage', 'livez', 'readyz', 'explainProblem', 'getOpenApi']) {
       await page.waitForSelector(`[id$="-${id}"]`);
     }
@@ -39,7 +33,7 @@ describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', 
   test('/docs looks up a message with a key', async () => {
     await using app = await startApp();
     const { id } = app.keep(aDelivery());
-    const { page, complaints } = await openPage(browser, `${await app.listen()}/docs`);
+    const { page, complaints } = await openPage(browser(), `${await app.listen()}/docs`);
     await authorize(page);
     await page.click('[id$="-getMessage"] button.opblock-summary-control');
     await page.fill('[id$="-getMessage"] input[placeholder="id"]', id);
@@ -52,7 +46,7 @@ describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', 
   test.each(['/docs', '/docs/'])('%s works behind a proxy that strips a prefix', async (path) => {
     await using app = await startApp();
     await using proxy = await startStrippingProxy(await app.listen(), '/outtray');
-    const { page, complaints, foreign } = await openPage(browser, `${proxy.url}/outtray${path}`);
+    const { page, complaints, foreign } = await openPage(browser(), `${proxy.url}/outtray${path}`);
     await authorize(page);
     await page.click('[id$="-send"] button.opblock-summary-control');
     await page.click('[id$="-send"] button.execute');

@@ -1,8 +1,7 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ERROR_CODES } from '../../src/core/errors.ts';
 import { startApp } from '../helpers/app.ts';
-import { hasChromium, launchChromium, openPage } from '../helpers/browser.ts';
+import { hasChromium, openPage, useChromium } from '../helpers/browser.ts';
 import { startStrippingProxy } from '../helpers/stripping-proxy.ts';
 import { expectAccessible } from '../helpers/ui.ts';
 
@@ -11,18 +10,13 @@ test('Chromium is installed in CI', () => {
 });
 
 describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', { timeout: 120_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  }, 60_000);
-  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-  afterAll(() => browser?.close());
+  const browser = useChromium();
 
   test('/problems leads to each code and back, behind a proxy that strips a prefix', async () => {
     await using app = await startApp();
     await using proxy = await startStrippingProxy(await app.listen(), '/outtray');
     const index = `${proxy.url}/outtray/problems`;
-    const { page, complaints, foreign } = await openPage(browser, `${index}/`);
+    const { page, complaints, foreign } = await openPage(browser(), `${index}/`);
     expect(page.url()).toBe(index);
     for (const code of [ERROR_CODES[0], 'queue_full', 'tls_failed']) {
       await page.click(`a:has-text("${code}")`);
@@ -42,7 +36,7 @@ describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', 
     await using app = await startApp();
     const url = await app.listen();
     for (const path of ['/problems', '/problems/app_password_required', '/problems/validation_failed']) {
-      const { page, complaints } = await openPage(browser, `${url}${path}`, { colorScheme });
+      const { page, complaints } = await openPage(browser(), `${url}${path}`, { colorScheme });
       await expectAccessible(page);
       expect(complaints).toEqual([]);
     }
@@ -51,7 +45,7 @@ describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', 
   test.each([320, 1280])('no page is wider than a window of %i px', async (width) => {
     await using app = await startApp();
     const url = await app.listen();
-    const { page } = await openPage(browser, `${url}/problems`, { viewport: { width, height: 800 } });
+    const { page } = await openPage(browser(), `${url}/problems`, { viewport: { width, height: 800 } });
     for (const path of ['', ...ERROR_CODES.map((code) => `/${code}`)]) {
       await page.goto(`${url}/problems${path}`);
       expect([path, await page.evaluate('document.documentElement.scrollWidth')]).toEqual([path, width]);

@@ -1,6 +1,6 @@
 import { HOUR, MINUTE } from '../time.ts';
 
-/** What the operator has been told, shared by all instances: plain JSON. */
+/** Alerts that the operator has got, shared by all instances: plain JSON. */
 export interface AlertState {
   /** Code and time of each reported pause, by account. Times are epoch ms by the shared clock. */
   readonly paused: Record<string, { readonly code: string; readonly at: number }>;

@@ -7,13 +7,30 @@ export interface NumberHeap {
   min(): number | undefined;
 }
 
+/** Number of removed numbers that are always tolerated. */
+const MIN_REMOVED = 1000;
+
 /**
  * Creates an empty heap of numbers. Removed numbers stay in it until they are the smallest, and a
- * second heap holds them meanwhile.
+ * second heap holds them meanwhile. When they are half of all, they are dropped, so that a small
+ * number that stays does not keep them forever.
  */
 export function createNumberHeap(): NumberHeap {
-  const added: number[] = [];
-  const removed: number[] = [];
+  let added: number[] = [];
+  let removed: number[] = [];
+
+  function dropRemoved() {
+    removed.sort(ascending);
+    let next = 0;
+    // A sorted array is a heap.
+    added = added.sort(ascending).filter((value) => {
+      if (value !== removed[next]) return true;
+      next += 1;
+      return false;
+    });
+    removed = [];
+  }
+
   return {
     add: (value) => push(added, value),
     remove(value) {
@@ -22,9 +39,14 @@ export function createNumberHeap(): NumberHeap {
         pop(added);
         pop(removed);
       }
+      if (removed.length > MIN_REMOVED && removed.length > added.length / 2) dropRemoved();
     },
     min: () => added[0],
   };
+}
+
+function ascending(a: number, b: number): number {
+  return a - b;
 }
 
 /** Adds a number to a binary heap: no number is smaller than its parent, at half its index. */

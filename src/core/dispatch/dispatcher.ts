@@ -129,6 +129,7 @@ async function makeAttempt(
   recordMeanwhile(recordEnd(sending, permit, outcome, tookMs, deps));
 }
 
+/** Stores the end of an attempt and its effect on the account, then emits what happened. */
 async function recordEnd(
   sending: Delivery,
   permit: Permit,

@@ -1,7 +1,7 @@
 import { ApiError } from '../api.js';
 import { describeFailure } from '../app.js';
-import { html, nothing } from '../lit-html/lit-html.js';
-import { files } from './files.js';
+import { html } from '../lit-html/lit-html.js';
+import { createMailBody } from './mail-body.js';
 
 /** @import { App } from '../app.js' */
 
@@ -17,8 +17,8 @@ import { files } from './files.js';
  */
 
 /**
- * Shows the content of a message when the user asks for it. The html is shown in a frame, which
- * can run no script and reach no network. Frames carry no key, so its URL has a ticket.
+ * Shows the content of a message when the user asks for it. Frames carry no key, so the URL of the
+ * frame has a ticket.
  *
  * @param {App} app
  * @param {string} path Of the message: `messages/msg_1`.
@@ -31,8 +31,7 @@ export function createContent(app, path) {
   /** @type {string | null} */
   let problem = null;
   let isLoading = false;
-  /** @type {'mail' | 'text' | 'source' | 'headers'} */
-  let tab = 'mail';
+  const body = createMailBody(app.update);
 
   async function load() {
     isLoading = true;
@@ -43,7 +42,7 @@ export function createContent(app, path) {
       if (content?.html) {
         const ticket = await app.api.request('POST', `${path}/content/ticket`);
         frameUrl = ticket.data.url;
-      } else tab = 'text';
+      }
     } catch (error) {
       content = null;
       const isGone = error instanceof ApiError && error.status === 410;
@@ -53,46 +52,6 @@ export function createContent(app, path) {
     }
     isLoading = false;
     app.update();
-  }
-
-  /** @param {typeof tab} name @param {string} label */
-  const choice = (name, label) => html`
-    <button
-      type="button"
-      aria-pressed=${tab === name}
-      @click=${() => {
-        tab = name;
-        app.update();
-      }}
-    >
-      ${label}
-    </button>
-  `;
-
-  function renderLoaded() {
-    if (content === null) return nothing;
-    const { headers, text, html: source, attachments } = content;
-    return html`
-      <div class="tabs" role="group" aria-label="Content as">
-        ${source ? choice('mail', 'Mail') : nothing} ${text ? choice('text', 'Text') : nothing}
-        ${source ? choice('source', 'HTML source') : nothing} ${choice('headers', 'Headers')}
-      </div>
-      ${tab === 'mail' && frameUrl ? html`<iframe class="mail" title="The message as mail clients show it" sandbox src=${frameUrl}></iframe>` : nothing}
-      ${tab === 'text' ? html`<pre tabindex="0" aria-label="Text">${text}</pre>` : nothing}
-      ${tab === 'source' ? html`<pre tabindex="0" aria-label="HTML source">${source}</pre>` : nothing}
-      ${
-        tab === 'headers'
-          ? html`<pre tabindex="0" aria-label="Headers">${headers.map(({ name, value }) => `${name}: ${value}\n`)}</pre>`
-          : nothing
-      }
-      ${
-        attachments.length === 0
-          ? nothing
-          : html`<p class="hint">
-              Attachments: ${files(attachments)}
-            </p>`
-      }
-    `;
   }
 
   return {
@@ -108,7 +67,7 @@ export function createContent(app, path) {
                   </button>
                 </p>
               `
-            : renderLoaded()
+            : body.render({ ...content, frameUrl })
         }
         <p class="hint" role="status">${problem ?? ''}</p>
       </section>

@@ -2,27 +2,21 @@ import { mkdtempDisposableSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { hasChromium, launchChromium } from '../../helpers/browser.ts';
+import { describe, expect, test } from 'vitest';
+import { hasChromium, useChromium } from '../../helpers/browser.ts';
 import { hasRedis, startRedis } from '../../helpers/redis.ts';
 import { ADMIN_KEY, API_KEY } from '../../helpers/service.ts';
 import { openUi, signIn, startAll } from '../../helpers/ui.ts';
 
 describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { timeout: 90_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  }, 60_000);
-  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-  afterAll(() => browser?.close());
+  const browser = useChromium();
 
   test('a key that is revoked leads back to the form, which says so', async () => {
     using folder = mkdtempDisposableSync(join(tmpdir(), 'outtray-ui-'));
     const file = join(folder.path, 'keys');
     await writeFile(file, `crm:${API_KEY},boss:${ADMIN_KEY}:admin`);
     await using all = await startAll({ API_KEYS: '', API_KEYS_FILE: file });
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const { page } = await openUi(browser(), all.service.url, { at: '#/messages' });
     await page.getByText('No messages yet.').waitFor();
     await writeFile(file, `crm:${API_KEY}`);
     await all.service.reloadKeys();
@@ -34,7 +28,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
 
   test('a lost connection is named, and the page recovers', async () => {
     await using all = await startAll();
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const { page } = await openUi(browser(), all.service.url, { at: '#/messages' });
     await page.getByText('No messages yet.').waitFor();
     await page.context().setOffline(true);
     await page.getByText('Connection lost.').waitFor();
@@ -45,7 +39,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
 
   test('polling uses a small part of RATE_LIMIT, and waits for Retry-After', async () => {
     await using all = await startAll({ RATE_LIMIT: '60/1m' });
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const { page } = await openUi(browser(), all.service.url, { at: '#/messages' });
     let asked = 0;
     page.on('request', (request) => {
       if (request.url().includes('/messages?')) asked += 1;
@@ -68,7 +62,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
 
   test('asks for nothing while its tab is hidden', async () => {
     await using all = await startAll();
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const { page } = await openUi(browser(), all.service.url, { at: '#/messages' });
     await page.getByText('No messages yet.').waitFor();
     let asked = 0;
     page.on('request', () => {
@@ -90,7 +84,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     await using redis = await startRedis(['appendonly yes']);
     await using all = await startAll({ QUEUE_URL: redis.url() });
     await all.service.send({ to: 'ada@simulator.test', subject: 'Before', text: 'x' }, { wait: 20 });
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const { page } = await openUi(browser(), all.service.url, { at: '#/messages' });
     await page.getByText('Before', { exact: true }).waitFor();
     await redis.kill();
     await page.getByText('The service has a problem.').waitFor();
@@ -113,13 +107,18 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
         body: JSON.stringify({ messages }),
       });
     }
-    const { page } = await openUi(browser, all.service.url);
+    const { page } = await openUi(browser(), all.service.url);
     await page.getByRole('heading', { name: '10,000 messages wait' }).waitFor();
     await page.getByRole('link', { name: 'Messages', exact: true }).click();
     const rows = page.locator('.messages a');
     const seen = new Set<string>();
     for (let pages = 1; pages <= 3; pages += 1) {
-      if (pages > 1) await page.getByRole('link', { name: 'Older' }).click();
+      if (pages > 1) {
+        const first = await rows.first().getAttribute('href');
+        await page.getByRole('link', { name: 'Older' }).click();
+        // The list stays until the next page has come.
+        await page.locator(`.messages a[href="${first}"]`).waitFor({ state: 'detached' });
+      }
       await page.locator('.messages[aria-busy="false"]').waitFor();
       expect(await rows.count()).toBe(25);
       for (const row of await rows.all()) seen.add(String(await row.getAttribute('href')));

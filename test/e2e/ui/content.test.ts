@@ -1,6 +1,5 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { hasChromium, launchChromium } from '../../helpers/browser.ts';
+import { describe, expect, test } from 'vitest';
+import { hasChromium, useChromium } from '../../helpers/browser.ts';
 import { startEndpoint } from '../../helpers/endpoint.ts';
 import { expectAccessible, openUi, startAll } from '../../helpers/ui.ts';
 
@@ -17,12 +16,7 @@ describe.runIf(hasChromium)(
   'the content of a message (skipped without Chromium)',
   { timeout: 60_000 },
   () => {
-    let browser: Browser;
-    beforeAll(async () => {
-      browser = await launchChromium();
-    }, 60_000);
-    afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-    afterAll(() => browser?.close());
+    const browser = useChromium();
 
     test('is shown in a frame that runs no script and reaches no network', async () => {
       await using all = await startAll({ RETAIN_CONTENT: '1h' });
@@ -39,7 +33,7 @@ describe.runIf(hasChromium)(
         },
         { wait: 20 },
       );
-      const { page } = await openUi(browser, all.service.url, { at: `#/messages/${body.id}` });
+      const { page } = await openUi(browser(), all.service.url, { at: `#/messages/${body.id}` });
       await page.getByRole('button', { name: 'Show the content' }).click();
       const frame = page.frameLocator('iframe.mail');
       await frame.getByRole('heading', { name: 'Invoice' }).waitFor();
@@ -64,7 +58,7 @@ describe.runIf(hasChromium)(
         { to: 'ada@simulator.test', subject: 'Gone', text: 'x' },
         { wait: 20 },
       );
-      const { page } = await openUi(browser, all.service.url, { at: `#/messages/${body.id}` });
+      const { page } = await openUi(browser(), all.service.url, { at: `#/messages/${body.id}` });
       await page.getByRole('button', { name: 'Show the content' }).click();
       await page.getByText('The content of this message is no longer stored.').waitFor();
     });

@@ -1,8 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { hasChromium, launchChromium } from '../../helpers/browser.ts';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { hasChromium, useChromium } from '../../helpers/browser.ts';
 import { startDemo } from '../../helpers/demo.ts';
 import { API_KEY, startService } from '../../helpers/service.ts';
 import { expectAccessible, openUi, SCHEMES } from '../../helpers/ui.ts';
@@ -33,16 +32,11 @@ const hostileHtml = (tracker: string) => `
   <a href="${tracker}/link">Link</a> <a href="${tracker}/top" target="_top">Top</a> <a href="javascript:parent.alert(1)">Script</a>`;
 
 describe.runIf(hasChromium)('the inbox of the demo', { timeout: 60_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  }, 60_000);
-  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-  afterAll(() => browser?.close());
+  const browser = useChromium();
 
   test('opens with the link of the demo, whose key leaves the address at once', async () => {
     const { url, key } = await startDemo();
-    const { page } = await openUi(browser, url, { key: null, at: `#key=${key}` });
+    const { page } = await openUi(browser(), url, { key: null, at: `#key=${key}` });
     await page.getByRole('link', { name: 'Inbox' }).click();
     await page.getByRole('link', { name: /Hello from Outtray/ }).waitFor();
     expect(page.url()).toBe(`${url}/#/inbox`);
@@ -51,7 +45,7 @@ describe.runIf(hasChromium)('the inbox of the demo', { timeout: 60_000 }, () => 
 
   test('shows new mail without a reload, and each message as html, text, source and headers', async () => {
     const { url, key, send } = await startDemo();
-    const { page, complaints } = await openUi(browser, url, { key, at: '#/inbox' });
+    const { page, complaints } = await openUi(browser(), url, { key, at: '#/inbox' });
     await page.getByText('Choose a message to read it.').waitFor();
     await send({
       to: 'ada@example.com',
@@ -81,7 +75,7 @@ describe.runIf(hasChromium)('the inbox of the demo', { timeout: 60_000 }, () => 
     const tracker = await startTracker();
     const { url, key, send } = await startDemo();
     await send({ to: 'ada@example.com', subject: 'Trap', html: hostileHtml(tracker.url) });
-    const { page } = await openUi(browser, url, { key, at: '#/inbox' });
+    const { page } = await openUi(browser(), url, { key, at: '#/inbox' });
     await page.getByRole('link', { name: /Trap/ }).click();
     const mail = page.frameLocator('iframe.mail');
     await mail.getByText('Ada').waitFor();
@@ -100,7 +94,7 @@ describe.runIf(hasChromium)('the inbox of the demo', { timeout: 60_000 }, () => 
   test.each(SCHEMES)('is accessible in the %s scheme at any width', async (scheme) => {
     const { url, key } = await startDemo();
     for (const width of [320, 1200]) {
-      const { page } = await openUi(browser, url, { key, at: '#/inbox', scheme, width });
+      const { page } = await openUi(browser(), url, { key, at: '#/inbox', scheme, width });
       await page.getByRole('link', { name: /Hello from Outtray/ }).waitFor();
       await expectAccessible(page);
       await page.getByRole('link', { name: /Hello from Outtray/ }).click();
@@ -111,7 +105,7 @@ describe.runIf(hasChromium)('the inbox of the demo', { timeout: 60_000 }, () => 
 
   test('is not offered outside the demo', async () => {
     await using service = await startService({ smtp: 'smtp://127.0.0.1:9?tls=never' });
-    const { page } = await openUi(browser, service.url, { key: API_KEY });
+    const { page } = await openUi(browser(), service.url, { key: API_KEY });
     expect(await page.getByRole('link', { name: 'Inbox' }).count()).toBe(0);
   });
 });

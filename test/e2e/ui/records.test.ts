@@ -1,6 +1,5 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { hasChromium, launchChromium } from '../../helpers/browser.ts';
+import { describe, expect, test } from 'vitest';
+import { hasChromium, useChromium } from '../../helpers/browser.ts';
 import { startService } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
 import { expectAccessible, openUi, SCHEMES } from '../../helpers/ui.ts';
@@ -10,18 +9,13 @@ const TEMPLATES_DIR = new URL('../../../examples/templates', import.meta.url).pa
 const HOSTILE = '<img src=x onerror=alert(1)>';
 
 describe.runIf(hasChromium)('suppressions and templates', { timeout: 60_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  }, 60_000);
-  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-  afterAll(() => browser?.close());
+  const browser = useChromium();
 
   const startHere = (env: Record<string, string> = {}) => startService({ smtp: NO_SMTP, env });
 
   test('an address is suppressed, found and lifted, each after a confirmation that names it', async () => {
     await using service = await startHere();
-    const { page, complaints, foreign } = await openUi(browser, service.url, { at: '#/suppressions' });
+    const { page, complaints, foreign } = await openUi(browser(), service.url, { at: '#/suppressions' });
     await page.getByText('No address is suppressed.').waitFor();
     await page.getByLabel('Address', { exact: true }).fill('ada@example.com');
     await page.getByLabel('Note (optional)').fill(HOSTILE);
@@ -50,7 +44,7 @@ describe.runIf(hasChromium)('suppressions and templates', { timeout: 60_000 }, (
     await using service = await startService({ smtp: gmail.url, ca: gmail.ca });
     const to = 'no-such-user@simulator.test';
     const { body } = await service.send({ to, subject: 'Hello', text: 'Hello' }, { wait: 10 });
-    const { page } = await openUi(browser, service.url, { at: '#/suppressions' });
+    const { page } = await openUi(browser(), service.url, { at: '#/suppressions' });
     await page.getByText('Refused by Gmail').waitFor();
     await page.getByText(/^.*550 5\.1\.1 /).waitFor();
     const link = page.getByRole('link', { name: 'this message' });
@@ -61,7 +55,7 @@ describe.runIf(hasChromium)('suppressions and templates', { timeout: 60_000 }, (
     await using service = await startHere();
     for (let i = 0; i < 60; i++)
       await service.request(`/suppressions/user${i}@example.com`, { method: 'PUT' });
-    const { page } = await openUi(browser, service.url, { at: '#/suppressions' });
+    const { page } = await openUi(browser(), service.url, { at: '#/suppressions' });
     await page.locator('.records li').nth(49).waitFor();
     await page.getByRole('link', { name: 'Next page' }).click();
     await page.getByRole('link', { name: 'First page' }).waitFor();
@@ -70,7 +64,7 @@ describe.runIf(hasChromium)('suppressions and templates', { timeout: 60_000 }, (
 
   test('a template is previewed with variables, and says which are missing', async () => {
     await using service = await startHere({ TEMPLATES_DIR });
-    const { page, complaints, foreign } = await openUi(browser, service.url, { at: '#/templates/invoice' });
+    const { page, complaints, foreign } = await openUi(browser(), service.url, { at: '#/templates/invoice' });
     const values = page.getByLabel('Values, as JSON');
     const preview = page.getByRole('button', { name: 'Preview' });
     await preview.click();
@@ -93,7 +87,7 @@ describe.runIf(hasChromium)('suppressions and templates', { timeout: 60_000 }, (
 
   test('a service without templates says how to add them', async () => {
     await using service = await startHere();
-    const { page } = await openUi(browser, service.url, { at: '#/templates' });
+    const { page } = await openUi(browser(), service.url, { at: '#/templates' });
     await page.getByText('The operator sets TEMPLATES_DIR').waitFor();
   });
 
@@ -103,7 +97,7 @@ describe.runIf(hasChromium)('suppressions and templates', { timeout: 60_000 }, (
     const headers = { 'content-type': 'application/json' };
     await service.request(`/suppressions/${'a'.repeat(60)}@example.com`, { ...suppression, headers });
     for (const width of [320, 1200]) {
-      const { page } = await openUi(browser, service.url, { at: '#/suppressions', scheme, width });
+      const { page } = await openUi(browser(), service.url, { at: '#/suppressions', scheme, width });
       await page.locator('.records li').waitFor();
       await expectAccessible(page);
       await page.goto(`${service.url}/#/templates/invoice`);

@@ -1,6 +1,5 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { hasChromium, launchChromium } from '../../helpers/browser.ts';
+import { describe, expect, test } from 'vitest';
+import { hasChromium, useChromium } from '../../helpers/browser.ts';
 import { API_KEY, startService } from '../../helpers/service.ts';
 import { startStrippingProxy } from '../../helpers/stripping-proxy.ts';
 import { expectAccessible, openUi, SCHEMES, signIn } from '../../helpers/ui.ts';
@@ -13,18 +12,13 @@ test('Chromium is installed in CI', () => {
 });
 
 describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { timeout: 60_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  }, 60_000);
-  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-  afterAll(() => browser?.close());
+  const browser = useChromium();
 
   const startHere = (env: Record<string, string> = {}) => startService({ smtp: NO_SMTP, env });
 
   test('asks for a key, and shows the version and links without one', async () => {
     await using service = await startHere();
-    const { page, complaints, foreign } = await openUi(browser, service.url, { key: null });
+    const { page, complaints, foreign } = await openUi(browser(), service.url, { key: null });
     await page.getByLabel('API key').waitFor();
     expect(await page.textContent('h1')).toContain('0.0.0-test');
     for (const [name, target] of [
@@ -38,7 +32,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
 
   test('does not let text become html, except through its library', async () => {
     await using service = await startHere();
-    const { page } = await openUi(browser, service.url, { key: null });
+    const { page } = await openUi(browser(), service.url, { key: null });
     for (const attack of [
       "document.body.innerHTML = '<b>x</b>'",
       "document.body.insertAdjacentHTML('beforeend', '<b>x</b>')",
@@ -51,7 +45,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
 
   test('keeps the key for the tab until the user signs out', async () => {
     await using service = await startHere();
-    const { page, complaints } = await openUi(browser, service.url, { key: API_KEY });
+    const { page, complaints } = await openUi(browser(), service.url, { key: API_KEY });
     await page.reload();
     await page.getByRole('button', { name: 'Sign out' }).waitFor();
     expect(await page.textContent('.session')).toContain('crm');
@@ -71,7 +65,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     ['', 'Enter an API key.'],
   ])('says what is wrong with the key %j', async (key, text) => {
     await using service = await startHere();
-    const { page } = await openUi(browser, service.url, { key: null });
+    const { page } = await openUi(browser(), service.url, { key: null });
     await page.getByLabel('API key').fill(key);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByText(text).waitFor();
@@ -81,7 +75,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
 
   test('takes no key from its address, but removes it', async () => {
     await using service = await startHere();
-    const { page } = await openUi(browser, service.url, { key: null, at: `#key=${API_KEY}` });
+    const { page } = await openUi(browser(), service.url, { key: null, at: `#key=${API_KEY}` });
     await page.getByLabel('API key').waitFor();
     expect(page.url()).toBe(`${service.url}/`);
     expect(await page.evaluate('sessionStorage.length')).toBe(0);
@@ -92,7 +86,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     await using service = await startHere({
       API_KEYS: JSON.stringify([{ name: 'shop', secret: sender, scopes: ['send'] }]),
     });
-    const { page } = await openUi(browser, service.url, { key: sender });
+    const { page } = await openUi(browser(), service.url, { key: sender });
     const views = page.getByRole('navigation', { name: 'Views' }).getByRole('link');
     expect((await views.allTextContents()).map((text) => text.trim())).toEqual(['Send a test']);
     await page.getByRole('heading', { name: 'Send a test message' }).waitFor();
@@ -101,7 +95,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
   test.each(['', '/'])('works behind a proxy that strips a prefix, opened at /prefix%s', async (slash) => {
     await using service = await startHere();
     await using proxy = await startStrippingProxy(service.url, '/outtray');
-    const { page, foreign } = await openUi(browser, `${proxy.url}/outtray`, { key: null });
+    const { page, foreign } = await openUi(browser(), `${proxy.url}/outtray`, { key: null });
     await page.goto(`${proxy.url}/outtray${slash}`);
     await signIn(page, API_KEY);
     expect(page.url()).toBe(`${proxy.url}/outtray/`);
@@ -111,7 +105,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
   test.each(SCHEMES)('is accessible in the %s scheme at any width', async (scheme) => {
     await using service = await startHere();
     for (const width of [320, 1200]) {
-      const { page } = await openUi(browser, service.url, { key: null, scheme, width });
+      const { page } = await openUi(browser(), service.url, { key: null, scheme, width });
       await expectAccessible(page);
       await signIn(page, API_KEY);
       await expectAccessible(page);

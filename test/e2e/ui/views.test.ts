@@ -1,6 +1,6 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { hasChromium, launchChromium } from '../../helpers/browser.ts';
+import type { Page } from 'playwright-core';
+import { describe, expect, test } from 'vitest';
+import { hasChromium, useChromium } from '../../helpers/browser.ts';
 import { API_KEY, type ServiceUnderTest } from '../../helpers/service.ts';
 import { expectAccessible, openUi, SCHEMES, startAll } from '../../helpers/ui.ts';
 
@@ -9,18 +9,13 @@ const HOSTILE = `"><img src=//evil.test/x onerror=alert(1)><script>alert(2)</scr
 const TOMORROW = () => new Date(Date.now() + 86_400_000).toISOString();
 
 describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { timeout: 90_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  }, 60_000);
-  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-  afterAll(() => browser?.close());
+  const browser = useChromium();
 
   test('the overview names what waits, the oldest and why, and how to fix a paused account', async () => {
     await using all = await startAll({ GMAIL_APP_PASSWORD: 'wrongwrongwrongw' });
     await all.service.send({ to: 'ada@simulator.test', subject: 'Stuck', text: 'x' });
     await untilPaused(all.service);
-    const { page, complaints, foreign } = await openUi(browser, all.service.url);
+    const { page, complaints, foreign } = await openUi(browser(), all.service.url);
     await page.getByRole('heading', { name: '1 message waits' }).waitFor();
     const account = page.locator('.account');
     expect(await account.textContent()).toMatch(/Paused[\s\S]*535 5\.7\.8[\s\S]*How to fix it/);
@@ -38,7 +33,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
   test('shows the numbers without a shift of the layout', async () => {
     await using all = await startAll();
     await all.service.send({ to: 'ada@simulator.test', subject: 'Sent', text: 'x' }, { wait: 20 });
-    const { page } = await openUi(browser, all.service.url);
+    const { page } = await openUi(browser(), all.service.url);
     await page.reload();
     await page.locator('.account').waitFor();
     const shift = await page.evaluate(`new Promise((resolve) => {
@@ -60,7 +55,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
         tags: { n: i },
       });
     await all.service.send({ to: 'no-such-user@simulator.test', subject: 'Lost', text: 'x' }, { wait: 20 });
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const { page } = await openUi(browser(), all.service.url, { at: '#/messages' });
     const rows = page.locator('.messages li');
     const clear = async () => {
       const link = page.getByRole('link', { name: 'Clear' });
@@ -105,7 +100,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
 
   test('the list and a message change without a reload', async () => {
     await using all = await startAll();
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const { page } = await openUi(browser(), all.service.url, { at: '#/messages' });
     await page.getByText('No messages yet.').waitFor();
     const { body } = await all.service.send({ to: 'slow+6s@simulator.test', subject: 'Live', text: 'x' });
     await page.getByRole('link', { name: 'Live' }).click();
@@ -127,7 +122,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
       { to: 'no-such-user@simulator.test', subject: 'Lost', text: 'x' },
       { wait: 20 },
     );
-    const { page, complaints } = await openUi(browser, all.service.url, {
+    const { page, complaints } = await openUi(browser(), all.service.url, {
       at: `#/messages/${later.body.id}`,
     });
     await page.getByRole('button', { name: 'Reschedule…' }).click();
@@ -159,7 +154,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
 
   test('a test message is sent and followed', async () => {
     await using all = await startAll();
-    const { page } = await openUi(browser, all.service.url, { key: API_KEY, at: '#/send' });
+    const { page } = await openUi(browser(), all.service.url, { key: API_KEY, at: '#/send' });
     await page.getByLabel('To', { exact: true }).fill('ada@simulator.test');
     await page.getByRole('button', { name: 'Send', exact: true }).click();
     await page.locator('.state', { hasText: 'Sent' }).waitFor();
@@ -182,7 +177,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
       attachments: [{ filename: '<img src=x onerror=alert(3)>.txt', content: 'eA==' }],
     });
     expect(body.id).toMatch(/^msg_/);
-    const { page, complaints, foreign } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const { page, complaints, foreign } = await openUi(browser(), all.service.url, { at: '#/messages' });
     await page.locator('.messages a').click();
     await page.locator('.state', { hasText: 'Failed' }).waitFor();
     expect(await page.textContent('h1')).toBe(HOSTILE);
@@ -198,7 +193,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     await service.send({ to: 'no-such-user@simulator.test', subject: 'Lost', text: 'x' }, { wait: 20 });
     await service.send({ to: 'ada@simulator.test', subject: 'Later', text: 'x', scheduled_at: TOMORROW() });
     for (const width of [320, 1200]) {
-      const { page } = await openUi(browser, service.url, { scheme, width });
+      const { page } = await openUi(browser(), service.url, { scheme, width });
       await page.locator('.account').waitFor();
       await expectAccessible(page);
       for (const [at, ready] of [
@@ -230,7 +225,7 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
       text: 'x',
       scheduled_at: TOMORROW(),
     });
-    const { page } = await openUi(browser, all.service.url, { at: '#/messages' });
+    const { page } = await openUi(browser(), all.service.url, { at: '#/messages' });
     await page.locator('.messages a').waitFor();
     await tabTo(page, 'Keys');
     await page.keyboard.press('Enter');

@@ -1,6 +1,5 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { hasChromium, launchChromium } from '../../helpers/browser.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { hasChromium, useChromium } from '../../helpers/browser.ts';
 import { startEndpoint } from '../../helpers/endpoint.ts';
 import { startService } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
@@ -26,12 +25,7 @@ async function startHere(gmail: { url: string; ca: string }, answerWith: () => n
 }
 
 describe.runIf(hasChromium)('webhooks', { timeout: 60_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-  }, 60_000);
-  afterEach(() => Promise.all(browser.contexts().map((context) => context.close())));
-  afterAll(() => browser?.close());
+  const browser = useChromium();
 
   test('a call that failed is shown with its reason, and replayed after a confirmation', async () => {
     await using gmail = await startSimulator();
@@ -43,7 +37,7 @@ describe.runIf(hasChromium)('webhooks', { timeout: 60_000 }, () => {
       { to: 'ada@example.com', subject: 'Hello', text: 'Hello' },
       { wait: 10 },
     );
-    const { page } = await openUi(browser, service.url, { at: '#/webhooks' });
+    const { page } = await openUi(browser(), service.url, { at: '#/webhooks' });
     await page.getByText('No call has failed for good.').waitFor();
     await page.getByRole('link', { name: 'Waiting' }).click();
     await page.getByText('message.sent').waitFor();
@@ -64,7 +58,7 @@ describe.runIf(hasChromium)('webhooks', { timeout: 60_000 }, () => {
     const { endpoint, service } = await startHere(gmail, () => status);
     await using _parts = { [Symbol.asyncDispose]: () => service.close() };
     await using _endpoint = endpoint;
-    const { page, foreign } = await openUi(browser, service.url, { at: '#/webhooks' });
+    const { page, foreign } = await openUi(browser(), service.url, { at: '#/webhooks' });
     const call = page.getByRole('button', { name: 'Send a test event' });
     await call.click();
     await page.getByText(/accepted the call after \d+ ms/).waitFor();
@@ -81,7 +75,7 @@ describe.runIf(hasChromium)('webhooks', { timeout: 60_000 }, () => {
     await using _endpoint = endpoint;
     await service.send({ to: 'ada@example.com', subject: 'Hello', text: 'Hello' }, { wait: 10 });
     for (const width of [320, 1200]) {
-      const { page } = await openUi(browser, service.url, { at: '#/webhooks', scheme, width });
+      const { page } = await openUi(browser(), service.url, { at: '#/webhooks', scheme, width });
       await page.getByText('message.sent').waitFor();
       await expectAccessible(page);
     }

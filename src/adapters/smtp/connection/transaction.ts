@@ -8,7 +8,7 @@ export interface TransactionEnvelope {
   readonly to: readonly string[];
   /** Requests SMTPUTF8 (RFC 6531) if the server offers it. */
   readonly needsSmtpUtf8: boolean;
-  /** Octets of the message, which a server that offers SIZE is told (RFC 1870). */
+  /** Octets of the message, sent to a server that offers SIZE (RFC 1870). */
   readonly size: number;
 }
 
