@@ -5,18 +5,11 @@ import { createMailBody } from '../parts/mail-body.js';
 import { explain } from '../parts/problem.js';
 import { linkTo } from '../router.js';
 
+/** @import { Result } from '../api.js' */
 /** @import { View } from '../app.js' */
 
-/**
- * @typedef {object} Template
- * @property {string} id
- * @property {boolean} subject
- * @property {boolean} html
- * @property {boolean} text
- * @property {{ name: string, required: boolean }[]} variables
- */
-
-/** @typedef {{ subject: string | null, html: string | null, text: string | null }} Rendered */
+/** @typedef {Result<'listTemplates'>['templates'][number]} Template */
+/** @typedef {Result<'previewTemplate'>} Rendered */
 
 const EVERY_S = 15;
 

@@ -5,25 +5,14 @@ import { count } from '../parts/format.js';
 import { timeAndDistance, timeOf } from '../parts/time.js';
 import { linkTo } from '../router.js';
 
+/** @import { Result } from '../api.js' */
 /** @import { App, View } from '../app.js' */
 /** @import { Route } from '../router.js' */
 
 /**
  * One event for one endpoint.
  *
- * @typedef {object} Delivery
- * @property {string} id
- * @property {string} event_id
- * @property {string} type
- * @property {string | null} message
- * @property {string} account
- * @property {string} endpoint
- * @property {'waiting' | 'failed'} status
- * @property {number} calls
- * @property {string | null} reason
- * @property {string} created_at
- * @property {string | null} next_call_at
- * @property {string | null} finished_at
+ * @typedef {Result<'listWebhookDeliveries'>['deliveries'][number]} Delivery
  */
 
 const PAGE_SIZE = 50;
