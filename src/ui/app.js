@@ -197,7 +197,10 @@ function openSession({ secret, key, views, update, leave }) {
     view = next;
     screen = next?.open(app, route) ?? null;
     update();
-    if (!isFirst) queueMicrotask(focusScreen);
+    queueMicrotask(() => {
+      if (!isFirst) focusScreen();
+      showCurrentView();
+    });
   }
 
   return {
@@ -256,6 +259,11 @@ function focusScreen() {
   if (!(target instanceof HTMLElement)) return;
   target.focus({ preventScroll: true });
   scrollTo(0, 0);
+}
+
+/** Scrolls the navigation, which can be wider than the window, to the current view. */
+function showCurrentView() {
+  document.querySelector('.bar nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
 }
 
 /**

@@ -204,7 +204,7 @@ function renderMessage(app, message, actions) {
     <div class="columns">
       <section aria-labelledby="timeline">
         <h2 id="timeline">What happened</h2>
-        ${renderTimeline(message)}
+        ${renderTimeline(message, error?.code ?? null)}
       </section>
       <section aria-labelledby="details">
         <h2 id="details">Details</h2>
