@@ -8,7 +8,6 @@ const CONTENT_SECURITY_POLICY =
 export function sendMailView(html: string, reply: FastifyReply): FastifyReply {
   return reply
     .header('content-security-policy', CONTENT_SECURITY_POLICY)
-    .header('referrer-policy', 'no-referrer')
     .header('x-dns-prefetch-control', 'off')
     .type('text/html; charset=utf-8')
     .send(disableFrames(html));

@@ -24,7 +24,7 @@ export interface Permission {
  * Tickets to read one thing without an API key, for frames, which cannot send one.
  *
  * A ticket is encrypted with the digest of the API key that requested it. So every instance with
- * this key can verify it, a ticket ends with its key, and logs of its URL reveal nothing.
+ * this key can verify it, a ticket ends with its key, and its URL does not reveal the sealed text.
  */
 export interface Tickets {
   /**

@@ -37,7 +37,7 @@ export function quotaBar(noun, { limit, learned, used, left }, reserve) {
 
 /**
  * @param {number} left
- * @param {number} reserve Messages that only high priority may use.
+ * @param {number} reserve Part of the quota that only high priority may use.
  */
 function describeReserve(left, reserve) {
   if (reserve === 0) return '';
