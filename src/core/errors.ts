@@ -152,7 +152,7 @@ export const ERRORS = {
     actor: 'caller',
     title: 'Ticket invalid or expired',
     meaning: 'The URL of the content is older than one minute, or was changed.',
-    hint: 'Request a new URL with POST /messages/{id}/content/ticket. It is valid for one minute.',
+    hint: 'Request a new URL with POST /messages/{id}/content/ticket, or POST /templates/{id}/preview for a template. It is valid for one minute.',
   },
   not_reschedulable: {
     status: 409,

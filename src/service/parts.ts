@@ -8,7 +8,7 @@ import { openTemplates } from '../adapters/templates/templates.ts';
 import { openTracing } from '../adapters/tracing/open-tracing.ts';
 import { type Config, ConfigError } from '../config/config.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
-import { createContentTickets } from '../core/auth/content-tickets.ts';
+import { createTickets } from '../core/auth/tickets.ts';
 import { createDeliveryChanges } from '../core/delivery-changes.ts';
 import { createEvents } from '../core/events.ts';
 import { createIntake } from '../core/intake/intake.ts';
@@ -148,7 +148,7 @@ export function buildServiceApp(parts: ServiceParts) {
     intake,
     messages: createMessages({ store, changes, isDraining }),
     composer,
-    tickets: createContentTickets(apiKeys),
+    tickets: createTickets(apiKeys),
     stats: createStats({ store }),
     accounts,
     suppressions,
