@@ -1,4 +1,5 @@
 import type { DeliveryChange, DeliveryStore } from '../ports/delivery-store.ts';
+import type { Notice } from '../ports/outbox.ts';
 import type { ChangedWith, SharedState, SharedValue } from '../ports/shared-state.ts';
 import { retryUntilAvailable, type Wait } from '../retry-until-available.ts';
 import type { Usage } from '../usage.ts';
@@ -10,8 +11,17 @@ import type { AccountState } from './account-state.ts';
  */
 const RECHECK_MS = 250;
 
-/** Changes a draft of the account's state and its usage. `now` is epoch ms by the shared clock. */
-export type AccountEdit<Result> = (draft: AccountState, usage: Usage, now: number) => Result;
+/**
+ * A SharedEdit of the account's state.
+ *
+ * @param now epoch ms by the shared clock
+ */
+export type AccountEdit<Result> = (
+  draft: AccountState,
+  usage: Usage,
+  now: number,
+  notices: Notice[],
+) => Result;
 
 /** The change of a delivery that follows from a change of its account. */
 export interface FollowUp<Result> {
@@ -78,7 +88,7 @@ export function createAccountStore(
     async read() {
       await value.read();
     },
-    change: (edit) => value.change((draft, usage) => edit(draft, usage, now())),
+    change: (edit) => value.change((draft, usage, notices) => edit(draft, usage, now(), notices)),
     async changeAndNotify(edit) {
       const result = await store.change(edit);
       store.notify();
@@ -88,7 +98,7 @@ export function createAccountStore(
       if (value.changeWith) {
         const changeBoth = value.changeWith.bind(value);
         return retryUntilAvailable(
-          () => changeBoth((draft, usage) => edit(draft, usage, now()), changeOf),
+          () => changeBoth((draft, usage, notices) => edit(draft, usage, now(), notices), changeOf),
           wait,
         );
       }

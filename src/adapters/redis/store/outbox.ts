@@ -24,9 +24,11 @@ export function createRedisOutbox(
     KEYS.failedNoticeExpiry,
   ];
   const maximum = [limits.notices, Math.floor(limits.bytes)];
+  const dropListeners: ((notice: Notice) => void)[] = [];
 
   const now = () => Math.floor(connection.clock.now());
 
+  /** The outcome is whether there was capacity for the notice. */
   function stepFor(notice: Notice, script = PUT): Step<boolean> {
     const { id, url, dueAt, createdAt } = notice;
     const values = [id, JSON.stringify(notice), usageOf(notice).bytes, url];
@@ -36,6 +38,18 @@ export function createRedisOutbox(
       complete([stored, ...pushed]) {
         if (stored === 2) push.complete(pushed);
         return stored !== 0;
+      },
+    };
+  }
+
+  function stepForNew(notices: readonly Notice[]): Step {
+    const steps = notices.map((notice) => ({ notice, ...stepFor(notice) }));
+    return {
+      calls: steps.flatMap(({ calls }) => calls),
+      complete(results) {
+        const rest = [...results];
+        for (const { notice, calls, complete } of steps)
+          if (!complete(rest.splice(0, calls.length))) for (const listener of dropListeners) listener(notice);
       },
     };
   }
@@ -69,8 +83,9 @@ export function createRedisOutbox(
   }
 
   return {
-    stepFor: (notice) => stepFor(notice),
+    stepForNew,
     dropFailed,
+    onDropped: (listener) => void dropListeners.push(listener),
     put: (notice) => run(stepFor(notice)),
     replay: (notice) => run(stepFor(notice, REPLAY)),
     async fail(notice) {
