@@ -5,12 +5,13 @@ import type { Events } from '../events.ts';
 import type { Priority } from '../message/message.ts';
 import type { SharedState, SharedValue } from '../ports/shared-state.ts';
 import { type Budget, countMessage, type Demand } from '../quota.ts';
-import { retryUntilAvailable } from '../retry-until-available.ts';
+import { retryInBackground, retryUntilAvailable } from '../retry-until-available.ts';
 import { type AccountNotices, createAccountReporter } from './account-events.ts';
 import {
   type AccountRules,
   type AccountState,
   beginProbe,
+  endProbe,
   requestProbe,
   startInstance,
 } from './account-state.ts';
@@ -188,11 +189,22 @@ async function waitForAdmission(
   return null;
 }
 
+/** @throws {AppError} `queue_unavailable` */
+async function beginProbeOrFail(store: AccountStore, rules: AccountRules): Promise<boolean> {
+  try {
+    return await store.change((state, _usage, now) => beginProbe(state, rules, now));
+  } catch (error) {
+    // The begin may be stored although its reply was lost. Without this, all would wait for its end.
+    retryInBackground(() => store.changeAndNotify((state) => endProbe(state, rules)));
+    throw error;
+  }
+}
+
 /** Waits until this instance may probe. Returns false if the signal is aborted first. */
 async function waitForProbe(store: AccountStore, rules: AccountRules, signal: AbortSignal): Promise<boolean> {
   for (;;) {
     const since = store.changes;
-    if (await store.change((state, _usage, now) => beginProbe(state, rules, now))) return true;
+    if (await beginProbeOrFail(store, rules)) return true;
     await store.waitForChange(since, Number.POSITIVE_INFINITY, signal);
     if (signal.aborted) return false;
   }
