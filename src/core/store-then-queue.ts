@@ -3,10 +3,10 @@ import type { DeliveryChange, DeliveryStore } from './ports/delivery-store.ts';
 import type { Notice } from './ports/outbox.ts';
 import type { Queue } from './ports/queue.ts';
 import { runOrRetryInBackground } from './retry-until-available.ts';
-import { pushNotice } from './webhooks/notice-queue.ts';
+import { pushNotice, type QueuedOutbox } from './webhooks/notice-queue.ts';
 
 /** A store of deliveries that does not know the queue. */
-export interface RecordStore extends Omit<DeliveryStore, 'update' | 'getTaken' | 'onNoticeDropped'> {
+export interface RecordStore extends Omit<DeliveryStore, 'update' | 'getTaken'> {
   update(from: Delivery, to: Delivery): Promise<boolean>;
   /**
    * Does the same, and stores the notices in the same step as far as the outbox has capacity.
@@ -23,9 +23,11 @@ export interface RecordStore extends Omit<DeliveryStore, 'update' | 'getTaken' |
  * Makes a DeliveryStore of a store and a queue that cannot change in one step: the delivery is
  * stored first. The backend must enqueue all unsettled deliveries and all notices when it starts.
  */
-export function storeThenQueue(records: RecordStore, queue: Queue): DeliveryStore {
-  const listeners: ((notice: Notice) => void)[] = [];
-
+export function storeThenQueue(
+  records: RecordStore,
+  queue: Queue,
+  outbox: Pick<QueuedOutbox, 'drop'>,
+): DeliveryStore {
   /** Returns the notices that were stored, or null if the delivery has not changed. */
   async function update(from: Delivery, to: Delivery, notices: readonly Notice[]) {
     if (notices.length > 0) return records.updateWithNotices(from, to, notices);
@@ -44,12 +46,8 @@ export function storeThenQueue(records: RecordStore, queue: Queue): DeliveryStor
       const stored = await update(from, to, notices);
       if (stored === null) return false;
       await runOrRetryInBackground(() => applyToQueue(queue, { from, to, effect, notices: stored }));
-      for (const notice of notices)
-        if (!stored.includes(notice)) for (const listener of listeners) listener(notice);
+      for (const notice of notices) if (!stored.includes(notice)) outbox.drop(notice);
       return true;
-    },
-    onNoticeDropped(listener) {
-      listeners.push(listener);
     },
   };
 }

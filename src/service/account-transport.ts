@@ -3,6 +3,7 @@ import { openTransport } from '../adapters/smtp/transport.ts';
 import type { AccountConfig } from '../config/account-config.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
 import { createAccount } from '../core/accounts/account.ts';
+import type { AccountNotices } from '../core/accounts/account-events.ts';
 import { newAccountState } from '../core/accounts/account-state.ts';
 import type { Sender } from '../core/accounts/accounts.ts';
 import { upgradeAccountState } from '../core/accounts/upgrade-account-state.ts';
@@ -12,6 +13,8 @@ import type { Transport } from '../core/ports/transport.ts';
 
 export interface AccountTransportOptions {
   readonly events: Events;
+  /** Default: none. */
+  readonly noticesOf?: AccountNotices | undefined;
   /** Holds the account state. */
   readonly sharedState: SharedState;
   /** In order of preference. */

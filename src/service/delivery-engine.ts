@@ -1,5 +1,6 @@
 import type { Deadlines } from '../adapters/smtp/server-options.ts';
 import type { Config } from '../config/config.ts';
+import type { AccountNotices } from '../core/accounts/account-events.ts';
 import { type Accounts, createAccounts } from '../core/accounts/accounts.ts';
 import type { DeliveryChanges } from '../core/delivery-changes.ts';
 import { createDispatcher, type Dispatcher } from '../core/dispatch/dispatcher.ts';
@@ -14,6 +15,7 @@ export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' |
   readonly config: Config;
   readonly events: Events;
   readonly changes: DeliveryChanges;
+  readonly noticesOf: AccountNotices;
   readonly ca: string | null;
   readonly backoffScale: number;
   readonly deadlines: Deadlines | undefined;
@@ -88,8 +90,9 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
 }
 
 function openSenders(options: DeliveryEngineOptions): Promise<AccountTransport[]> {
-  const { config, sharedState, events, ca, backoffScale, deadlines, absentAfterMs } = options;
-  const shared = { ...config.smtp, sharedState, events, ca, backoffScale, deadlines, absentAfterMs };
+  const { config, sharedState, events, noticesOf, ca, backoffScale, deadlines, absentAfterMs } = options;
+  const common = { sharedState, events, noticesOf, ca, backoffScale, deadlines, absentAfterMs };
+  const shared = { ...config.smtp, ...common };
   return Promise.all(config.accounts.map((account) => openAccountTransport(account, shared)));
 }
 

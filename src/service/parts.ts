@@ -81,14 +81,23 @@ export async function openParts({
     events,
     apiKeys,
     rates,
-    // Called for events of accounts only, which the delivery engine emits.
-    accountStatus: (user) => deliveryEngine.accounts.status(user),
     tracing,
     backoffScale,
   });
-  const changes = createDeliveryChanges({ events, noticesOf: webhooks.noticesOf });
-  const engineOptions = { config, events, changes, ca, backoffScale, deadlines, absentAfterMs };
-  const deliveryEngine = await openDeliveryEngine({ queue, store, sharedState, ...engineOptions });
+  const changes = createDeliveryChanges({ events, noticesOf: webhooks.notices.ofMessage });
+  const deliveryEngine = await openDeliveryEngine({
+    queue,
+    store,
+    sharedState,
+    config,
+    events,
+    changes,
+    noticesOf: webhooks.notices.ofAccount,
+    ca,
+    backoffScale,
+    deadlines,
+    absentAfterMs,
+  });
   const { accounts } = deliveryEngine;
   const alerts = await openAlerts({ config, version, logger, backend, events, accounts, backoffScale });
   const waiters = createWaiters({ store, events });

@@ -188,7 +188,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
 
 /** A shared value in memory. */
 export function aSharedValue<Value>(value: Value, usage: Usage = []): SharedValue<Value> {
-  return { value, usage, read: async () => value, change: async (edit) => edit(value, usage) };
+  return { value, usage, read: async () => value, change: async (edit) => edit(value, usage, []) };
 }
 
 export const NO_TEMPLATES = {

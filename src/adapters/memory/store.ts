@@ -11,8 +11,8 @@ import {
 import { mayMatch, signatureOf, signatureOfQuery } from '../../core/delivery/signature.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
 import type { Tombstone } from '../../core/ports/delivery-store.ts';
-import type { Outbox } from '../../core/ports/outbox.ts';
 import type { RecordStore } from '../../core/store-then-queue.ts';
+import type { NoticeRecords } from '../../core/webhooks/notice-queue.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
 import { createTimeline } from './timeline.ts';
 
@@ -24,7 +24,7 @@ export interface MemoryStoreOptions extends QueueLimits {
    * Maximum number of deliveries that were dropped before RETAIN and whose status is still known.
    */
   readonly maxTombstones: number;
-  readonly outbox: Pick<Outbox, 'put'>;
+  readonly outbox: Pick<NoticeRecords, 'put'>;
 }
 
 /**

@@ -4,7 +4,6 @@ import { settlementOf } from '../../../core/delivery/delivery-stats.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
 import { signatureOf, toNumber } from '../../../core/delivery/signature.ts';
 import type { DeliveryChange, DeliveryStore } from '../../../core/ports/delivery-store.ts';
-import type { Notice } from '../../../core/ports/outbox.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
@@ -34,7 +33,6 @@ export function createRedisStore(
 ): DeliveryStore & DeliverySteps {
   const { maxMessages, maxBytes } = limits;
   const { clock, redis, pubSub } = connection;
-  const dropListeners: ((notice: Notice) => void)[] = [];
   let messages = 0;
   let bytes = 0;
 
@@ -89,17 +87,12 @@ export function createRedisStore(
     const isReopened = isSettled(from.status) && !isSettled(to.status);
     const queueEffect = effect ?? (isReopened ? ({ kind: 'push', afterMs: 0 } as const) : null);
     const queueStep = queueEffect && queue.stepFor(from, to, queueEffect);
-    const noticeSteps = notices.map((notice) => outbox.stepFor(notice));
-    const noticeCalls = noticeSteps.flatMap(({ calls }) => calls);
+    const noticeStep = outbox.stepForNew(notices);
     return {
-      calls: [update, ...noticeCalls, ...(queueStep?.calls ?? [])],
+      calls: [update, ...noticeStep.calls, ...(queueStep?.calls ?? [])],
       complete([result, ...results]) {
         if (toOutcome(result) !== 'done') return false;
-        for (const [i, { calls, complete }] of noticeSteps.entries()) {
-          const notice = notices[i];
-          if (notice && !complete(results.splice(0, calls.length)))
-            for (const listener of dropListeners) listener(notice);
-        }
+        noticeStep.complete(results.splice(0, noticeStep.calls.length));
         queueStep?.complete(results);
         return true;
       },
@@ -165,9 +158,6 @@ export function createRedisStore(
     },
     freeBytes() {
       return maxBytes - bytes;
-    },
-    onNoticeDropped(listener) {
-      dropListeners.push(listener);
     },
     onRemoteChange(listener) {
       pubSub.onMessage('changed', listener);
