@@ -17,10 +17,11 @@ import { describeMisspelling, explainProblems, findMisspellings } from './misspe
 import { parseTokenUrl } from './oauth-config.ts';
 import { parseQueueUrl, type QueueUrl } from './queue-url.ts';
 import { defaulted, optional, parseSettings } from './setting-schema.ts';
-import { parseSmtpUrl, type SmtpServer } from './smtp-url.ts';
+import { parseSmtpUrl, rewritesFrom, type SmtpServer } from './smtp-url.ts';
 import {
   parseChoice,
   parseDuration,
+  parseEhloName,
   parseEmailSetting,
   parseHost,
   parsePerSecond,
@@ -58,6 +59,8 @@ export interface Config {
   readonly fromPolicy: FromPolicy;
   readonly smtp: {
     readonly servers: readonly SmtpServer[];
+    /** Name in EHLO. Null: chosen for each account. */
+    readonly ehloName: string | null;
     /** Maximum connections per account, of all instances together. */
     readonly connections: number;
     /** Maximum connections per account of this instance. */
@@ -122,6 +125,7 @@ const environment = z.object({
   GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
   FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, FROM_POLICIES)),
   SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
+  SMTP_EHLO_NAME: optional(parseEhloName),
   SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_CONNECTIONS_PER_INSTANCE: optional((text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_RATE: optional(parsePerSecond),
@@ -175,7 +179,7 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
       webhooks && findWebhookProblem(url, { ...webhooks, secrets: ownSecrets ?? webhooks.secrets }),
   );
   const { accounts, problems: accountProblems } = parseAccounts(settings, {
-    loginRequired: isLoginRequired(settings),
+    servers: environment.shape.SMTP_URL.safeParse(settings.SMTP_URL.text).data ?? null,
     // An invalid value is reported in `problems`.
     tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
   });
@@ -197,12 +201,6 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
   const config = freezeDeep(toConfig(values, accounts, keys));
   const warnings = [...warnOfRewriting(config), ...warnOfOpenMetrics(config)];
   return { config, warnings: [...misspellings.map(describeMisspelling), ...warnings] };
-}
-
-/** Whether a server requires a login. True if SMTP_URL is invalid. */
-function isLoginRequired({ SMTP_URL }: Settings): boolean {
-  const { data } = environment.shape.SMTP_URL.safeParse(SMTP_URL.text);
-  return data?.every(({ tls }) => tls === 'never') !== true;
 }
 
 /** Checks WEBHOOK_URL against the other webhook variables. */
@@ -245,10 +243,9 @@ function inOrder(problems: readonly Problem[]): Problem[] {
   return problems.toSorted((a, b) => rank(a) - rank(b));
 }
 
-/** Warns that Gmail rewrites From. Workspace's relay and servers without a login do not. */
+/** Warns that Gmail rewrites From. */
 function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
-  const rewrites = smtp.servers.some(({ host, tls }) => tls !== 'never' && host !== 'smtp-relay.gmail.com');
-  if (fromPolicy !== 'allow' || !rewrites) return [];
+  if (fromPolicy !== 'allow' || !smtp.servers.some(rewritesFrom)) return [];
   return [
     'FROM_POLICY is allow: Gmail silently rewrites a From that is not verified. List verified addresses in GMAIL_ALIASES and use reject or rewrite.',
   ];
@@ -275,6 +272,7 @@ function toConfig(
     fromPolicy: values.FROM_POLICY,
     smtp: {
       servers: values.SMTP_URL,
+      ehloName: values.SMTP_EHLO_NAME ?? null,
       connections: values.SMTP_CONNECTIONS,
       connectionsHere: Math.min(
         values.SMTP_CONNECTIONS_PER_INSTANCE ?? values.SMTP_CONNECTIONS,

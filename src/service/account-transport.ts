@@ -16,6 +16,8 @@ export interface AccountTransportOptions {
   readonly sharedState: SharedState;
   /** In order of preference. */
   readonly servers: readonly SmtpServer[];
+  /** SMTP_EHLO_NAME. */
+  readonly ehloName?: string | null | undefined;
   /** Maximum connections of all instances together. */
   readonly connections: number;
   /** Maximum connections of this instance. */
@@ -36,15 +38,22 @@ export interface AccountTransport extends Sender {
 }
 
 export async function openAccountTransport(
-  { user, credentials, from, aliases, daily, reserve }: AccountConfig,
-  { servers, ca = null, backoffScale = 1, deadlines = DEADLINES, ...shared }: AccountTransportOptions,
+  { user, credentials, from, aliases, domains, daily, reserve }: AccountConfig,
+  {
+    servers,
+    ehloName,
+    ca = null,
+    backoffScale = 1,
+    deadlines = DEADLINES,
+    ...shared
+  }: AccountTransportOptions,
 ): Promise<AccountTransport> {
   const { sharedState } = shared;
   const transport = openTransport({
     servers,
     user,
     credentials,
-    ehloName: defaultEhloName(user),
+    ehloName: ehloName ?? defaultEhloName(user),
     ca,
     deadlines,
   });
@@ -59,5 +68,5 @@ export async function openAccountTransport(
     ),
     closeIdleConnections: transport.closeIdleConnections,
   });
-  return { account, transport, from, aliases };
+  return { account, transport, from, aliases, domains };
 }

@@ -43,6 +43,24 @@ describe('the account of a message', () => {
     expect(core.jobs).toMatchObject([{ user, envelope: { from: { email } } }]);
   });
 
+  test('is the one with the domain of From, or another with that domain if it is paused', async () => {
+    const send: Send = (job, user) => (user === SALES.user ? REFUSED : anAcceptance(job.recipients));
+    const senders = [
+      { user: SALES.user, domains: ['acme.com', 'acme.de'] },
+      { user: SUPPORT.user, domains: ['acme.de'] },
+    ];
+    const core = start(SENT, { senders });
+    expect(await sendFrom(core, 'Anyone@ACME.com')).toMatchObject({ attempts: [{ account: SALES.user }] });
+    expect(() => core.accounts.route(aMessage(from('a@mail.acme.com')), { test: false })).toThrow(
+      'No account owns a@mail.acme.com',
+    );
+    const failing = start(send, { senders });
+    const paused = new Promise((resolve) => failing.events.once('account.paused', resolve));
+    await failing.accept(from('a@acme.com'));
+    await paused;
+    expect(await sendFrom(failing, 'a@acme.de')).toMatchObject({ attempts: [{ account: SUPPORT.user }] });
+  });
+
   test('is the owner of the address with the most quota left', async () => {
     const core = start(SENT, { allowance: { messages: 10, recipients: 100, reserve: 0 } });
     for (let i = 0; i < 6; i++) await sendFrom(core, 'shared@acme.com');

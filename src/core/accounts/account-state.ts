@@ -146,7 +146,12 @@ export function startInstance(
   if (breaker.state === 'closed') breaker.state = 'half-open';
 }
 
-/** Whether Gmail reports a fault only when sending, never at login. */
-export function isSendingLimit(code: string | undefined): boolean {
+/** Whether Gmail limits what the account sends. */
+function isSendingLimit(code: string | undefined): boolean {
   return code === 'daily_limit_reached' || code === 'throttled';
+}
+
+/** Whether a server may report a fault only when a message is sent, not at login. */
+export function isFoundBySending(code: string | undefined): boolean {
+  return isSendingLimit(code) || code === 'relay_denied' || code === 'ehlo_refused';
 }

@@ -22,6 +22,8 @@ export interface Sender {
   readonly from: Address;
   /** Verified "Send mail as" addresses of the account. */
   readonly aliases: readonly string[];
+  /** The account owns every address in these domains. */
+  readonly domains: readonly string[];
 }
 
 export const FROM_POLICIES = ['reject', 'rewrite', 'allow'] as const;
@@ -83,8 +85,12 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
   const byUser = new Map(senders.map((sender) => [toMailboxKey(sender.account.user), sender]));
   const owners = toOwners(senders);
 
+  /** The senders that own an address by itself, then those that own its domain. */
   function ownersOf(email: string): readonly Sender[] {
-    return owners.get(toMailboxKey(email)) ?? [];
+    const key = toMailboxKey(email);
+    const ofDomain = owners.get(key.slice(key.lastIndexOf('@'))) ?? [];
+    const ofAddress = owners.get(key) ?? [];
+    return ofDomain.length === 0 ? ofAddress : [...new Set([...ofAddress, ...ofDomain])];
   }
 
   function senderOf(user: string): Sender {
@@ -144,13 +150,13 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
   };
 }
 
-/** The senders of each address, in their order, by mailbox key. */
+/** The senders of each address and of each `@domain`, in their order, by mailbox key. */
 function toOwners(senders: readonly Sender[]): ReadonlyMap<string, readonly Sender[]> {
   const owners = new Map<string, Sender[]>();
   for (const sender of senders) {
-    const { account, from, aliases } = sender;
-    for (const key of new Set([account.user, from.email, ...aliases].map(toMailboxKey)))
-      owners.set(key, [...(owners.get(key) ?? []), sender]);
+    const { account, from, aliases, domains } = sender;
+    const owned = [account.user, from.email, ...aliases, ...domains.map((domain) => `@${domain}`)];
+    for (const key of new Set(owned.map(toMailboxKey))) owners.set(key, [...(owners.get(key) ?? []), sender]);
   }
   return owners;
 }

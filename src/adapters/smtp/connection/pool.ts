@@ -69,7 +69,8 @@ interface Connection {
 /** Opens a pool of connections to one server. The most recently used connection is reused first. */
 export function openPool(options: PoolOptions): Pool {
   const running = new Set<AttemptTracker>();
-  const loginProvider = options.tls === 'never' ? null : options.loginProvider;
+  const needsLogin = options.tls !== 'never' && options.login !== 'none';
+  const loginProvider = needsLogin ? options.loginProvider : null;
   let idle: Connection[] = [];
   let closed = false;
 
