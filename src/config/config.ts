@@ -5,7 +5,7 @@ import { ON_UNCERTAIN, type OnUncertain } from '../core/dispatch/retry-policy.ts
 import type { AccountConfig } from './account-config.ts';
 import { parseAccounts } from './accounts-config.ts';
 import { parsePatterns } from './address-patterns.ts';
-import { type ParsedApiKeys, parseApiKeys } from './api-keys-config.ts';
+import { parseApiKeys } from './api-keys-config.ts';
 import {
   type Environment,
   findUncheckedTls,
@@ -49,11 +49,12 @@ export interface Config {
   readonly port: number;
   readonly apiKeys: readonly ApiKey[];
   /**
-   * Reads API keys in files again and returns all keys. Returns null if no key is in a file.
+   * Parses the keys and accounts of another environment, and the files that it names. Its other
+   * variables are ignored: they keep the values of this configuration.
    *
-   * @throws {ConfigError} If the new keys cannot be used.
+   * @throws {ConfigError} Naming every variable of them that is missing or invalid.
    */
-  readonly reloadApiKeys: () => readonly ApiKey[] | null;
+  readonly reload: (env: Environment) => Reloadable;
   /** At least one. The first is the default. */
   readonly accounts: readonly AccountConfig[];
   readonly fromPolicy: FromPolicy;
@@ -99,6 +100,15 @@ export interface Config {
   readonly shutdownTimeoutMs: number;
 }
 
+/** The part of the configuration that can change while the service runs. */
+export interface Reloadable {
+  readonly apiKeys: readonly ApiKey[];
+  /** At least one. The first is the default. */
+  readonly accounts: readonly AccountConfig[];
+  /** Whether any key, and any setting of an account, is in a file. */
+  readonly inFiles: { readonly apiKeys: boolean; readonly accounts: boolean };
+}
+
 /** Invalid configuration: every invalid variable with its fix. Repeats no value. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -122,7 +132,6 @@ const MAX_QUEUED_MESSAGES = 10_000_000;
 const environment = z.object({
   HOST: defaulted('HOST', parseHost),
   PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
-  GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
   FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, FROM_POLICIES)),
   SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
   SMTP_EHLO_NAME: optional(parseEhloName),
@@ -159,6 +168,8 @@ const environment = z.object({
   SHUTDOWN_TIMEOUT: defaulted('SHUTDOWN_TIMEOUT', parsePositiveDuration),
 });
 
+const accountEnvironment = z.object({ GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl) });
+
 const WEBHOOK_VARIABLES = { WEBHOOK_URL: true, WEBHOOK_SECRET: true, WEBHOOK_ALLOWED_HOSTS: true } as const;
 
 /**
@@ -173,24 +184,16 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
   // Also checked if other variables are invalid.
   const webhookValues = parseSettings(environment.pick(WEBHOOK_VARIABLES), settings).values;
   const webhooks = webhookValues && toWebhooks(webhookValues);
-  const keys = parseApiKeys(
-    settings.API_KEYS,
-    (url, ownSecrets) =>
-      webhooks && findWebhookProblem(url, { ...webhooks, secrets: ownSecrets ?? webhooks.secrets }),
-  );
-  const { accounts, problems: accountProblems } = parseAccounts(settings, {
-    servers: environment.shape.SMTP_URL.safeParse(settings.SMTP_URL.text).data ?? null,
-    // An invalid value is reported in `problems`.
-    tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
-  });
+  // An invalid value is reported in `problems`.
+  const servers = environment.shape.SMTP_URL.safeParse(settings.SMTP_URL.text).data ?? null;
+  const reloadable = parseReloadable(settings, servers, webhooks);
   const all = [
     ...findUncheckedTls(env),
     ...problems,
     ...checkWebhookUrl(webhooks),
     ...checkRetention(values),
     ...checkAlertUrl(settings, webhooks),
-    ...keys.problems,
-    ...accountProblems,
+    ...reloadable.problems,
     ...checkMetricsPort(values),
   ];
   const misspellings = findMisspellings(env, settings);
@@ -198,9 +201,44 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
     const explained = explainProblems(all, misspellings, settings);
     throw new ConfigError(inOrder(explained.problems), explained.others.map(describeMisspelling));
   }
-  const config = freezeDeep(toConfig(values, accounts, keys));
+  const config = freezeDeep(toConfig(values, reloadable));
   const warnings = [...warnOfRewriting(config), ...warnOfOpenMetrics(config)];
   return { config, warnings: [...misspellings.map(describeMisspelling), ...warnings] };
+}
+
+/**
+ * Parses the keys and accounts.
+ *
+ * @param servers Those of SMTP_URL. Null if it is invalid.
+ * @param webhooks Null if a variable of them is invalid.
+ */
+function parseReloadable(
+  settings: Settings,
+  servers: readonly SmtpServer[] | null,
+  webhooks: WebhookConfig | null,
+): Reloadable & { readonly problems: readonly Problem[] } {
+  const keys = parseApiKeys(
+    settings.API_KEYS,
+    (url, ownSecrets) =>
+      webhooks && findWebhookProblem(url, { ...webhooks, secrets: ownSecrets ?? webhooks.secrets }),
+  );
+  const common = parseSettings(accountEnvironment, settings);
+  const accounts = parseAccounts(settings, { servers, tokenUrl: common.values?.GMAIL_OAUTH_TOKEN_URL });
+  return {
+    apiKeys: keys.keys,
+    accounts: accounts.accounts,
+    inFiles: { apiKeys: keys.inFile, accounts: accounts.inFile },
+    problems: [...keys.problems, ...common.problems, ...accounts.problems],
+  };
+}
+
+/** @throws {ConfigError} */
+function reload(env: Environment, servers: readonly SmtpServer[], webhooks: WebhookConfig): Reloadable {
+  const settings = readSettings(env);
+  const { problems, ...reloadable } = parseReloadable(settings, servers, webhooks);
+  if (problems.length === 0) return freezeDeep(reloadable);
+  const explained = explainProblems(problems, findMisspellings(env, settings), settings);
+  throw new ConfigError(inOrder(explained.problems), explained.others.map(describeMisspelling));
 }
 
 /** Checks WEBHOOK_URL against the other webhook variables. */
@@ -258,16 +296,13 @@ function warnOfOpenMetrics({ metrics, host, port }: Config): string[] {
   ];
 }
 
-function toConfig(
-  values: z.infer<typeof environment>,
-  accounts: readonly AccountConfig[],
-  { keys, reread }: ParsedApiKeys,
-): Config {
+function toConfig(values: z.infer<typeof environment>, { apiKeys, accounts }: Reloadable): Config {
+  const webhooks = toWebhooks(values);
   return {
     host: values.HOST,
     port: values.PORT,
-    apiKeys: keys,
-    reloadApiKeys: () => reread && toValidKeys(reread()),
+    apiKeys,
+    reload: (env) => reload(env, values.SMTP_URL, webhooks),
     accounts,
     fromPolicy: values.FROM_POLICY,
     smtp: {
@@ -294,7 +329,7 @@ function toConfig(
     trustProxy: values.TRUST_PROXY ?? [],
     ui: values.UI === 'on',
     templatesDir: values.TEMPLATES_DIR ?? null,
-    webhooks: toWebhooks(values),
+    webhooks,
     alertWebhookUrl: values.ALERT_WEBHOOK_URL ?? null,
     allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,
     redirectAllTo: values.REDIRECT_ALL_TO ?? null,
@@ -314,11 +349,6 @@ function toWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS }: Webh
     secrets: WEBHOOK_SECRET ?? [],
     allowedHosts: WEBHOOK_ALLOWED_HOSTS ?? [],
   };
-}
-
-function toValidKeys({ keys, problems }: ParsedApiKeys): readonly ApiKey[] {
-  if (problems.length > 0) throw new ConfigError(problems);
-  return freezeDeep(keys);
 }
 
 /**

@@ -169,6 +169,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     messages,
     suppressions,
     queue,
+    senders: members,
     accounts,
     events,
     changes,

@@ -61,6 +61,19 @@ describe('the account of a message', () => {
     expect(await sendFrom(failing, 'a@acme.de')).toMatchObject({ attempts: [{ account: SUPPORT.user }] });
   });
 
+  test('can be replaced while the service runs', async () => {
+    const core = start(SENT);
+    core.accounts.replace(core.senders.slice(1));
+    expect(core.accounts.users()).toEqual([SUPPORT.user]);
+    expect(core.accounts.defaultFrom).toEqual(SUPPORT.from);
+    expect(() => core.accounts.route(aMessage(from('sales@acme.com')), { test: false })).toThrow();
+    await expect(core.accounts.verify(SALES.user, never)).rejects.toThrow('There is no account');
+    // Its last attempts may still end: events and responses about them need its status.
+    expect(core.accounts.status(SALES.user).user).toBe(SALES.user);
+    core.accounts.replace(core.senders);
+    expect(core.accounts.users()).toEqual([SALES.user, SUPPORT.user]);
+  });
+
   test('is the owner of the address with the most quota left', async () => {
     const core = start(SENT, { allowance: { messages: 10, recipients: 100, reserve: 0 } });
     for (let i = 0; i < 6; i++) await sendFrom(core, 'shared@acme.com');

@@ -30,7 +30,6 @@ describe('the defaults', () => {
       host: '127.0.0.1',
       port: 3000,
       apiKeys: [aKey(SECRET)],
-      reloaded: null,
       accounts: [
         {
           user: 'bot@acme.com',

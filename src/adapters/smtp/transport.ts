@@ -28,6 +28,15 @@ export interface TransportOptions {
   readonly resolve?: Resolve;
 }
 
+export interface SmtpTransport extends Transport {
+  /**
+   * Uses other credentials from the next login on. Closes connections of the former ones: those that
+   * are idle now, busy ones after their message. Returns false if the credentials are the same, or
+   * none are used.
+   */
+  replaceCredentials(credentials: ReadCredentials): boolean;
+}
+
 /** A server that could not be reached, and why. */
 interface UnreachableServer {
   readonly pool: Pool;
@@ -47,7 +56,7 @@ const NOT_STARTED: AttemptProgress = { sessionReady: false, bodyStarted: false, 
  * Opens the transport of one account: one connection pool per server, using the first server that
  * can be reached.
  */
-export function openTransport(options: TransportOptions): Transport {
+export function openTransport(options: TransportOptions): SmtpTransport {
   const {
     user,
     credentials,
@@ -119,6 +128,11 @@ export function openTransport(options: TransportOptions): Transport {
       const otherPools = pools.filter((_pool, index) => index !== currentIndex);
       const elsewhere = otherPools.reduce((sum, pool) => sum + pool.closeIdle(0), 0);
       return elsewhere + (pools[currentIndex]?.closeIdle(maxConnections - elsewhere) ?? 0);
+    },
+    replaceCredentials(next) {
+      const isChanged = loginProvider?.replace(next) ?? false;
+      if (isChanged) for (const pool of pools) pool.closeFormer();
+      return isChanged;
     },
     async close() {
       for (const pool of pools) pool.close();

@@ -137,13 +137,21 @@ export function startInstance(
   isAlone: boolean,
 ): void {
   const { breaker, leases } = state;
-  const code = breaker.pause?.error.code;
-  if (code && code !== 'login_throttled' && !isSendingLimit(code)) probeNow(breaker, now);
+  probeAfterChange(state, now);
   const own = leases[instance];
   if (!isAlone && liveLeases(leases, now).some((lease) => lease !== own)) return;
   state.probing = null;
   for (const id of Object.keys(leases)) if (id !== instance) delete leases[id];
   if (breaker.state === 'closed') breaker.state = 'half-open';
+}
+
+/**
+ * Ends the wait of a paused account whose configuration may have changed: the next attempt is a
+ * probe. Limits of Gmail do not depend on it.
+ */
+export function probeAfterChange({ breaker }: AccountState, now: number): void {
+  const code = breaker.pause?.error.code;
+  if (code && code !== 'login_throttled' && !isSendingLimit(code)) probeNow(breaker, now);
 }
 
 /** Whether Gmail limits what the account sends. */
