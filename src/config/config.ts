@@ -1,9 +1,10 @@
+import { z } from 'zod';
 import type { FromPolicy } from '../core/accounts/accounts.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
 import type { OnUncertain } from '../core/dispatch/retry-policy.ts';
 import type { AccountConfig } from './account-config.ts';
 import { parseAccounts } from './accounts-config.ts';
-import { type ParsedApiKeys, parseApiKeys } from './api-keys-config.ts';
+import { parseApiKeys } from './api-keys-config.ts';
 import { findConflicts, findRisks } from './cross-checks.ts';
 import {
   type Environment,
@@ -14,8 +15,9 @@ import {
 } from './environment.ts';
 import { environment, type Values } from './environment-schema.ts';
 import { describeMisspelling, explainProblems, findMisspellings } from './misspelling.ts';
+import { parseTokenUrl } from './oauth-config.ts';
 import type { QueueUrl } from './queue-url.ts';
-import { parseSettings } from './setting-schema.ts';
+import { optional, parseSettings } from './setting-schema.ts';
 import type { SmtpServer } from './smtp-url.ts';
 import { VARIABLES } from './variables.ts';
 import { findWebhookProblem, type WebhookConfig } from './webhook-config.ts';
@@ -26,16 +28,19 @@ export interface Config {
   readonly port: number;
   readonly apiKeys: readonly ApiKey[];
   /**
-   * Reads API keys in files again and returns all keys. Returns null if no key is in a file.
+   * Parses the keys and accounts of another environment, and the files that it names. Its other
+   * variables are ignored: they keep the values of this configuration.
    *
-   * @throws {ConfigError} If the new keys cannot be used.
+   * @throws {ConfigError} Naming every variable of them that is missing or invalid.
    */
-  readonly reloadApiKeys: () => readonly ApiKey[] | null;
+  readonly reload: (env: Environment) => Reloadable;
   /** At least one. The first is the default. */
   readonly accounts: readonly AccountConfig[];
   readonly fromPolicy: FromPolicy;
   readonly smtp: {
     readonly servers: readonly SmtpServer[];
+    /** Name in EHLO. Null: chosen for each account. */
+    readonly ehloName: string | null;
     /** Maximum connections per account, of all instances together. */
     readonly connections: number;
     /** Maximum connections per account of this instance. */
@@ -74,6 +79,15 @@ export interface Config {
   readonly shutdownTimeoutMs: number;
 }
 
+/** The part of the configuration that can change while the service runs. */
+export interface Reloadable {
+  readonly apiKeys: readonly ApiKey[];
+  /** At least one. The first is the default. */
+  readonly accounts: readonly AccountConfig[];
+  /** Whether any key, and any setting of an account, is in a file. */
+  readonly inFiles: { readonly apiKeys: boolean; readonly accounts: boolean };
+}
+
 /** Invalid configuration: every invalid variable with its fix. Repeats no value. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -86,6 +100,8 @@ export class ConfigError extends Error {
     this.problems = problems;
   }
 }
+
+const accountEnvironment = z.object({ GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl) });
 
 const WEBHOOK_VARIABLES = { WEBHOOK_URL: true, WEBHOOK_SECRET: true, WEBHOOK_ALLOWED_HOSTS: true } as const;
 
@@ -101,36 +117,57 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
   // Also checked if other variables are invalid.
   const webhookValues = parseSettings(environment.pick(WEBHOOK_VARIABLES), settings).values;
   const webhooks = webhookValues && toWebhooks(webhookValues);
-  const keys = parseApiKeys(
-    settings.API_KEYS,
-    (url, ownSecrets) =>
-      webhooks && findWebhookProblem(url, { ...webhooks, secrets: ownSecrets ?? webhooks.secrets }),
-  );
-  const { accounts, problems: accountProblems } = parseAccounts(settings, {
-    loginRequired: isLoginRequired(settings),
-    // An invalid value is reported in `problems`.
-    tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
-  });
+  // An invalid value is reported in `problems`.
+  const servers = environment.shape.SMTP_URL.safeParse(settings.SMTP_URL.text).data ?? null;
+  const reloadable = parseReloadable(settings, servers, webhooks);
   const all = [
     ...findUncheckedTls(env),
     ...problems,
     ...findConflicts({ settings, values, webhooks }),
-    ...keys.problems,
-    ...accountProblems,
+    ...reloadable.problems,
   ];
   const misspellings = findMisspellings(env, settings);
   if (values === null || all.length > 0) {
     const explained = explainProblems(all, misspellings, settings);
     throw new ConfigError(inOrder(explained.problems), explained.others.map(describeMisspelling));
   }
-  const config = freezeDeep(toConfig(values, accounts, keys));
+  const config = freezeDeep(toConfig(values, reloadable));
   return { config, warnings: [...misspellings.map(describeMisspelling), ...findRisks(config)] };
 }
 
-/** Whether a server requires a login. True if SMTP_URL is invalid. */
-function isLoginRequired({ SMTP_URL }: Settings): boolean {
-  const { data } = environment.shape.SMTP_URL.safeParse(SMTP_URL.text);
-  return data?.every(({ tls }) => tls === 'never') !== true;
+/**
+ * Parses the keys and accounts.
+ *
+ * @param servers Those of SMTP_URL. Null if it is invalid.
+ * @param webhooks Null if a variable of them is invalid.
+ */
+function parseReloadable(
+  settings: Settings,
+  servers: readonly SmtpServer[] | null,
+  webhooks: WebhookConfig | null,
+): Reloadable & { readonly problems: readonly Problem[] } {
+  const keys = parseApiKeys(
+    settings.API_KEYS,
+    (url, ownSecrets) =>
+      webhooks && findWebhookProblem(url, { ...webhooks, secrets: ownSecrets ?? webhooks.secrets }),
+  );
+  const common = parseSettings(accountEnvironment, settings);
+  const accounts = parseAccounts(settings, { servers, tokenUrl: common.values?.GMAIL_OAUTH_TOKEN_URL });
+  return {
+    apiKeys: keys.keys,
+    accounts: accounts.accounts,
+    inFiles: { apiKeys: keys.inFile, accounts: accounts.inFile },
+    problems: [...keys.problems, ...common.problems, ...accounts.problems],
+  };
+}
+
+/** @throws {ConfigError} */
+function reload(env: Environment, servers: readonly SmtpServer[], webhooks: WebhookConfig): Reloadable {
+  const settings = readSettings(env);
+  const { problems, ...reloadable } = parseReloadable(settings, servers, webhooks);
+  if (problems.length === 0) return freezeDeep(reloadable);
+  const explained = explainProblems(problems, findMisspellings(env, settings), settings);
+  throw new ConfigError(inOrder(explained.problems), explained.others.map(describeMisspelling));
 }
 
 /** Sorts problems in the order of VARIABLES, which groups related variables. */
@@ -140,20 +177,18 @@ function inOrder(problems: readonly Problem[]): Problem[] {
   return problems.toSorted((a, b) => rank(a) - rank(b));
 }
 
-function toConfig(
-  values: Values,
-  accounts: readonly AccountConfig[],
-  { keys, reread }: ParsedApiKeys,
-): Config {
+function toConfig(values: Values, { apiKeys, accounts }: Reloadable): Config {
+  const webhooks = toWebhooks(values);
   return {
     host: values.HOST,
     port: values.PORT,
-    apiKeys: keys,
-    reloadApiKeys: () => reread && toValidKeys(reread()),
+    apiKeys,
+    reload: (env) => reload(env, values.SMTP_URL, webhooks),
     accounts,
     fromPolicy: values.FROM_POLICY,
     smtp: {
       servers: values.SMTP_URL,
+      ehloName: values.SMTP_EHLO_NAME ?? null,
       connections: values.SMTP_CONNECTIONS,
       connectionsHere: Math.min(
         values.SMTP_CONNECTIONS_PER_INSTANCE ?? values.SMTP_CONNECTIONS,
@@ -175,7 +210,7 @@ function toConfig(
     trustProxy: values.TRUST_PROXY ?? [],
     ui: values.UI === 'on',
     templatesDir: values.TEMPLATES_DIR ?? null,
-    webhooks: toWebhooks(values),
+    webhooks,
     alertWebhookUrl: values.ALERT_WEBHOOK_URL ?? null,
     allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,
     redirectAllTo: values.REDIRECT_ALL_TO ?? null,
@@ -195,11 +230,6 @@ function toWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS }: Webh
     secrets: WEBHOOK_SECRET ?? [],
     allowedHosts: WEBHOOK_ALLOWED_HOSTS ?? [],
   };
-}
-
-function toValidKeys({ keys, problems }: ParsedApiKeys): readonly ApiKey[] {
-  if (problems.length > 0) throw new ConfigError(problems);
-  return freezeDeep(keys);
 }
 
 /**

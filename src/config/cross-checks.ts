@@ -1,6 +1,7 @@
 import type { Config } from './config.ts';
 import type { Problem, Settings } from './environment.ts';
 import { environment, type Values } from './environment-schema.ts';
+import { rewritesFrom } from './smtp-url.ts';
 import { findSchemeProblem, findWebhookProblem, type WebhookConfig } from './webhook-config.ts';
 
 /** What is checked. A part is null if one of its variables is invalid. */
@@ -58,10 +59,9 @@ function checkAlertUrl(
   return message === null ? [] : [{ variable: label, message }];
 }
 
-/** Warns that Gmail rewrites From. Workspace's relay and servers without a login do not. */
+/** Warns that Gmail rewrites From. */
 function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
-  const rewrites = smtp.servers.some(({ host, tls }) => tls !== 'never' && host !== 'smtp-relay.gmail.com');
-  if (fromPolicy !== 'allow' || !rewrites) return [];
+  if (fromPolicy !== 'allow' || !smtp.servers.some(rewritesFrom)) return [];
   return [
     'FROM_POLICY is allow: Gmail silently rewrites a From that is not verified. List verified addresses in GMAIL_ALIASES and use reject or rewrite.',
   ];

@@ -2,13 +2,13 @@ import { z } from 'zod';
 import { FROM_POLICIES } from '../core/accounts/accounts.ts';
 import { ON_UNCERTAIN } from '../core/dispatch/retry-policy.ts';
 import { parsePatterns } from './address-patterns.ts';
-import { parseTokenUrl } from './oauth-config.ts';
 import { parseQueueUrl } from './queue-url.ts';
 import { defaulted, optional } from './setting-schema.ts';
 import { parseSmtpUrl } from './smtp-url.ts';
 import {
   parseChoice,
   parseDuration,
+  parseEhloName,
   parseEmailSetting,
   parseHost,
   parsePerSecond,
@@ -31,9 +31,9 @@ const MAX_QUEUED_MESSAGES = 10_000_000;
 export const environment = z.object({
   HOST: defaulted('HOST', parseHost),
   PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
-  GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
   FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, FROM_POLICIES)),
   SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
+  SMTP_EHLO_NAME: optional(parseEhloName),
   SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_CONNECTIONS_PER_INSTANCE: optional((text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
   SMTP_RATE: optional(parsePerSecond),

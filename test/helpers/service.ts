@@ -40,8 +40,8 @@ export interface ServiceUnderTest extends AsyncDisposable {
    */
   tally(ids: readonly string[]): Promise<Tally>;
   request(path: string, init?: RequestInit): Promise<Answer>;
-  /** Reads the API keys in files again. */
-  reloadKeys(): Promise<unknown>;
+  /** Reads the files that keys and accounts are stored in again. */
+  reload(): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -68,7 +68,7 @@ export interface ServiceSetup {
 /** Starts the whole service on an ephemeral port, as `outtray serve` does. */
 export async function startService(setup: ServiceSetup): Promise<ServiceUnderTest> {
   const logs: Record<string, unknown>[] = [];
-  const { config } = parseConfig({
+  const env = {
     PORT: '0',
     API_KEYS: `crm:${API_KEY},boss:${ADMIN_KEY}:admin`,
     GMAIL_USER: 'bot@simulator.test',
@@ -76,7 +76,8 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
     SMTP_URL: setup.smtp,
     RATE_LIMIT: '100000/1m',
     ...setup.env,
-  });
+  };
+  const { config } = parseConfig(env);
   const service: Service = await openService({
     config,
     version: '0.0.0-test',
@@ -132,7 +133,7 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
       }
       return tally;
     },
-    reloadKeys: () => service.reloadKeys(),
+    reload: () => service.reload(config.reload(env)),
     close: () => service.close(),
     [Symbol.asyncDispose]: () => service.close(),
   };

@@ -28,7 +28,7 @@ function start(options: Partial<MetricsOptions> = {}) {
     version: '1.2.3',
     events,
     keys: () => ['crm'],
-    accounts: [BOT],
+    accounts: () => [BOT],
     readShared: async () => aState(),
     isBackendUp: () => true,
     ...options,

@@ -6,8 +6,8 @@ import type { WebhookResult } from '../../core/ports/webhook-sender.ts';
 export interface EventMetricsOptions {
   /** Returns the names of the API keys that may send. */
   readonly keys: () => readonly string[];
-  /** The configured accounts. */
-  readonly accounts: readonly string[];
+  /** Returns the configured accounts. */
+  readonly accounts: () => readonly string[];
 }
 
 /** Label of the account of test keys. */
@@ -51,12 +51,23 @@ export function countEvents(
     help: 'Messages that reached a final status, by account, status and error code. A message that is retried later counts again.',
     labelNames: ['account', 'status', 'code'],
     registers,
+    // A rate needs a value from before the first event.
+    collect() {
+      for (const account of accounts()) {
+        this.inc({ account, status: 'sent', code: '' }, 0);
+        this.inc({ account, status: 'failed', code: 'recipients_rejected' }, 0);
+        this.inc({ account, status: 'uncertain', code: 'delivery_uncertain' }, 0);
+      }
+    },
   });
   const attempts = new Counter({
     name: 'outtray_attempts_total',
     help: 'Attempts to send a message, by account, outcome (accepted, failed or uncertain) and error code.',
     labelNames: ['account', 'outcome', 'code'],
     registers,
+    collect() {
+      for (const account of accounts()) this.inc({ account, outcome: 'accepted', code: '' }, 0);
+    },
   });
   const deliveryDuration = new Histogram({
     name: 'outtray_delivery_duration_seconds',
@@ -77,16 +88,8 @@ export function countEvents(
     registers,
   });
 
-  const known = new Set(accounts);
   const toLabel = (account: string, { test }: Delivery) =>
-    test ? SANDBOX : known.has(account) ? account : OTHER_ACCOUNT;
-  // A rate needs a value from before the first event.
-  for (const account of accounts) {
-    settled.inc({ account, status: 'sent', code: '' }, 0);
-    settled.inc({ account, status: 'failed', code: 'recipients_rejected' }, 0);
-    settled.inc({ account, status: 'uncertain', code: 'delivery_uncertain' }, 0);
-    attempts.inc({ account, outcome: 'accepted', code: '' }, 0);
-  }
+    test ? SANDBOX : accounts().includes(account) ? account : OTHER_ACCOUNT;
   for (const outcome of Object.values(WEBHOOK_OUTCOMES)) webhookCalls.inc({ outcome }, 0);
 
   events.on('message.accepted', ({ owner }) => {

@@ -4,7 +4,7 @@ import type { Fault } from '../delivery/outcome.ts';
 import type { Events } from '../events.ts';
 import type { Priority } from '../message/message.ts';
 import type { SharedState, SharedValue } from '../ports/shared-state.ts';
-import { type Budget, countMessage, type Demand } from '../quota.ts';
+import { type Allowance, type Budget, countMessage, type Demand } from '../quota.ts';
 import { retryInBackground, retryUntilAvailable } from '../retry-until-available.ts';
 import { type AccountNotices, createAccountReporter } from './account-events.ts';
 import {
@@ -12,6 +12,7 @@ import {
   type AccountState,
   beginProbe,
   endProbe,
+  probeAfterChange,
   requestProbe,
   startInstance,
 } from './account-state.ts';
@@ -87,6 +88,10 @@ export interface Account {
    * @returns the fault; null if the account can log in, or the signal was aborted first
    */
   probe(login: () => Promise<Fault | null>, signal: AbortSignal): Promise<Fault | null>;
+  /** Applies other limits to the next messages. */
+  changeAllowance(allowance: Allowance): void;
+  /** Probes a paused account at once, since the cause of the pause may be gone. */
+  probeAfterChange(): Promise<void>;
   /** As far as this instance knows. */
   status(): AccountStatus;
   /** The status as all instances know it. */
@@ -110,7 +115,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
   const { events, sharedState, closeIdleConnections, absentAfterMs = ABSENT_AFTER_MS } = options;
   const { noticesOf = () => [] } = options;
   const store = createAccountStore(options.state, sharedState);
-  const rules: AccountRules = {
+  const rules: AccountRules & { allowance: Allowance } = {
     ...pickLimits(options),
     instance: randomUUID(),
     leaseMs: store.shared ? absentAfterMs : Number.MAX_SAFE_INTEGER,
@@ -157,6 +162,11 @@ export function createAccount(user: string, options: AccountOptions): Account {
       reporter.announce(await retryUntilAvailable(() => store.changeAndNotify(settle)));
       return attempt.fault;
     },
+    changeAllowance(allowance) {
+      rules.allowance = allowance;
+      store.notify();
+    },
+    probeAfterChange: () => store.changeAndNotify((state, _usage, now) => probeAfterChange(state, now)),
     status,
     async readStatus() {
       await store.read();

@@ -1,6 +1,7 @@
 import { defaultEhloName } from '../../adapters/smtp/server-options.ts';
 import type { AccountConfig } from '../../config/account-config.ts';
 import type { Config } from '../../config/config.ts';
+import { rewritesFrom } from '../../config/smtp-url.ts';
 import { type Check, type CheckResult, fail, runCheck, skip, toCheck, warn } from '../check.ts';
 import type { NetworkOptions } from '../net/sockets.ts';
 import { checkFrom, checkLogin, skipLoginChecks } from './gmail-login.ts';
@@ -28,7 +29,8 @@ export async function checkGmailAccounts(
   options: AccountCheckOptions,
 ): Promise<Check[]> {
   const checks: Check[] = [];
-  if (config.fromPolicy === 'allow') {
+  const rewrites = config.smtp.servers.some(rewritesFrom);
+  if (config.fromPolicy === 'allow' && rewrites) {
     checks.push(
       toCheck(
         { id: 'from', name: 'From', target: 'FROM_POLICY' },
@@ -46,7 +48,9 @@ export async function checkGmailAccounts(
   }
   for (const account of config.accounts) {
     const throttled = checks.some(({ code }) => code === 'login_throttled');
-    checks.push(await runCheck({ id: 'from', name: 'From', target: account.user }, () => checkFrom(account)));
+    checks.push(
+      await runCheck({ id: 'from', name: 'From', target: account.user }, () => checkFrom(account, rewrites)),
+    );
     if (throttled) checks.push(...skipLoginChecks(account, 'Gmail reports too many logins'));
     else checks.push(...(await checkAccount(account, reachable, config, options)));
   }
@@ -60,7 +64,7 @@ async function checkAccount(
   options: AccountCheckOptions,
 ): Promise<Check[]> {
   const { sendTo, network, version } = options;
-  const ehloName = defaultEhloName(account.user);
+  const ehloName = smtp.ehloName ?? defaultEhloName(account.user);
   const loginOptions = { ehloName, recipient: sendTo ?? account.user };
   const checks = await checkLogin(account, reachable, loginOptions, network);
   if (sendTo === null) return checks;
