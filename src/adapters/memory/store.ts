@@ -111,6 +111,7 @@ export function createMemoryStore({
       settled.delete(to.id);
       contents.delete(to.id);
     }
+    timeline.setStatus(to, to.status);
     count(stored, to);
     return true;
   }
@@ -121,7 +122,7 @@ export function createMemoryStore({
       if (known) return known;
       add(delivery);
       count(null, delivery);
-      timeline.add(delivery, signatureOf(delivery));
+      timeline.add(delivery, delivery.status, signatureOf(delivery));
       return delivery;
     },
     async get(id) {
@@ -148,11 +149,13 @@ export function createMemoryStore({
       const positions = isOldestFirst ? timeline.oldestFirst(query.after) : timeline.newestFirst(query.after);
       const wanted = signatureOfQuery(query);
       for (const position of positions) {
-        const { id, createdAt } = position;
+        const { id, createdAt, status } = position;
         if (found.length >= query.limit) break;
         if (!isOldestFirst && createdAt < (query.createdAfter ?? 0)) break;
+        if (query.statuses?.includes(status) === false) continue;
+        if (isOldestFirst && isSettled(status)) continue;
         if (wanted && !mayMatch(position, wanted)) continue;
-        const delivery = unsettled.get(id) ?? (isOldestFirst ? undefined : settled.get(id));
+        const delivery = unsettled.get(id) ?? settled.get(id);
         if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
       }
       return found;
