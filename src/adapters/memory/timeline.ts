@@ -5,7 +5,7 @@ import type { Signature } from '../../core/delivery/signature.ts';
 const MIN_BEFORE_COMPACTION = 1024;
 
 /** A position, and what shows that the delivery there does not match a query. */
-interface Entry extends ListPosition, Signature {
+export interface Entry extends ListPosition, Signature {
   status: Status;
 }
 
@@ -14,8 +14,10 @@ interface Entry extends ListPosition, Signature {
  * up half of the list.
  */
 export interface Timeline {
-  add(position: ListPosition, status: Status, signature: Signature): void;
-  setStatus(position: ListPosition, status: Status): void;
+  /** Adds an entry. The store sets its status with each change of the delivery. */
+  add(position: ListPosition, status: Status, signature: Signature): Entry;
+  /** Returns the entry at a position, which must exist. */
+  get(position: ListPosition): Entry;
   /** Iterates from the newest, or from the one before `after`, to the oldest. */
   newestFirst(after: ListPosition | null): Iterable<Readonly<Entry>>;
   /** Iterates from the oldest, or from the one after `after`, to the newest. */
@@ -48,19 +50,24 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
     return low;
   }
 
+  function compact() {
+    positions = positions.filter((each) => exists(each.id));
+    compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * positions.length);
+  }
+
   return {
     add({ createdAt, id }, status, { high, low }) {
+      if (positions.length >= compactAt) compact();
       const position = { createdAt, id, high, low, status };
       const index = rank(position);
       if (index === positions.length) positions.push(position);
       else positions.splice(index, 0, position);
-      if (positions.length < compactAt) return;
-      positions = positions.filter((each) => exists(each.id));
-      compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * positions.length);
+      return position;
     },
-    setStatus(position, status) {
+    get(position) {
       const entry = positions[rank(position)];
-      if (entry?.id === position.id) entry.status = status;
+      if (entry?.id !== position.id) throw new Error(`${position.id} is not in the timeline`);
+      return entry;
     },
     // Neither copies the positions, which would be expensive. The caller must iterate without
     // pauses: a change of the list meanwhile would disturb it.

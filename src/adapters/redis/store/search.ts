@@ -22,8 +22,8 @@ export interface Search {
 /**
  * Creates the search among the rows that the scripts which change deliveries write.
  *
- * Versions before these rows do not write them. So all rows are written once after an upgrade, and
- * again if an instance of such a version has added or settled deliveries.
+ * Versions before these rows do not write them. So all rows are written at startup after an upgrade,
+ * and again if an instance of such a version has added or settled deliveries.
  */
 export function createSearch(connection: Connection): Search {
   const { redis } = connection;
@@ -92,6 +92,12 @@ export function createSearch(connection: Connection): Search {
     return places === deliveries && found.unsettled === unsettled ? found.times : null;
   }
 
+  connection
+    .execute(() => redis.exists(KEYS.formerSignatures))
+    .then((exists) => {
+      if (exists === 1) ensureRows();
+    })
+    .catch(() => {});
   return {
     async find(query) {
       const { waitingAt, after, limit } = query;
