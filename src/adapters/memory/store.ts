@@ -14,7 +14,7 @@ import type { Tombstone } from '../../core/ports/delivery-store.ts';
 import type { RecordStore } from '../../core/store-then-queue.ts';
 import type { NoticeRecords } from '../../core/webhooks/notice-queue.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
-import { createTimeline } from './timeline.ts';
+import { createTimeline, type Entry } from './timeline.ts';
 
 export interface MemoryStoreOptions extends QueueLimits {
   readonly retained: RetainedOptions;
@@ -27,6 +27,12 @@ export interface MemoryStoreOptions extends QueueLimits {
   readonly outbox: Pick<NoticeRecords, 'put'>;
 }
 
+/** An unsettled delivery, and its entry in the timeline. */
+interface Unsettled {
+  delivery: Delivery;
+  readonly entry: Entry;
+}
+
 /**
  * Creates a RecordStore in memory. Deliveries are immutable, so it returns the stored objects.
  */
@@ -37,7 +43,7 @@ export function createMemoryStore({
   outbox,
   ...limits
 }: MemoryStoreOptions): RecordStore {
-  const unsettled = new Map<string, Delivery>();
+  const unsettled = new Map<string, Unsettled>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
   const settled = createRetained<Delivery>({
     ...retained,
@@ -64,7 +70,7 @@ export function createMemoryStore({
 
   function find(id: string): Delivery | null {
     const waiting = unsettled.get(id);
-    if (waiting) return waiting;
+    if (waiting) return waiting.delivery;
     const record = settled.get(id);
     if (!record) return null;
     const content = contents.get(id);
@@ -76,9 +82,9 @@ export function createMemoryStore({
   }
 
   /** Adds an unsettled delivery, within the limits. */
-  function add(delivery: Delivery) {
+  function add(delivery: Delivery, toEntry: () => Entry) {
     checkQueueCapacity(usage(), limits, delivery.bytes);
-    unsettled.set(delivery.id, delivery);
+    unsettled.set(delivery.id, { delivery, entry: toEntry() });
     bytes += delivery.bytes;
   }
 
@@ -102,15 +108,18 @@ export function createMemoryStore({
   function update(from: Delivery, to: Delivery): boolean {
     const stored = find(to.id);
     if (stored?.revision !== from.revision) return false;
+    const waiting = unsettled.get(to.id);
+    const entry = waiting?.entry ?? timeline.get(to);
     if (isSettled(to.status)) {
       retain(to, stored.content);
-    } else if (unsettled.has(to.id)) {
-      unsettled.set(to.id, to);
+    } else if (waiting) {
+      waiting.delivery = to;
     } else {
-      add(to);
+      add(to, () => entry);
       settled.delete(to.id);
       contents.delete(to.id);
     }
+    entry.status = to.status;
     count(stored, to);
     return true;
   }
@@ -119,9 +128,8 @@ export function createMemoryStore({
     async insert(delivery) {
       const known = find(delivery.id);
       if (known) return known;
-      add(delivery);
+      add(delivery, () => timeline.add(delivery, delivery.status, signatureOf(delivery)));
       count(null, delivery);
-      timeline.add(delivery, signatureOf(delivery));
       return delivery;
     },
     async get(id) {
@@ -148,18 +156,20 @@ export function createMemoryStore({
       const positions = isOldestFirst ? timeline.oldestFirst(query.after) : timeline.newestFirst(query.after);
       const wanted = signatureOfQuery(query);
       for (const position of positions) {
-        const { id, createdAt } = position;
+        const { id, createdAt, status } = position;
         if (found.length >= query.limit) break;
         if (!isOldestFirst && createdAt < (query.createdAfter ?? 0)) break;
+        if (query.statuses?.includes(status) === false) continue;
+        if (isOldestFirst && isSettled(status)) continue;
         if (wanted && !mayMatch(position, wanted)) continue;
-        const delivery = unsettled.get(id) ?? (isOldestFirst ? undefined : settled.get(id));
+        const delivery = unsettled.get(id)?.delivery ?? settled.get(id);
         if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
       }
       return found;
     },
     stats: async (owner, now) => counters.read(owner, now),
     async *unsettled() {
-      yield* [...unsettled.values()];
+      for (const { delivery } of [...unsettled.values()]) yield delivery;
     },
     refusalCode() {
       return isQueueFull(usage(), limits) ? 'queue_full' : null;
