@@ -19,6 +19,8 @@ export interface RecordStore extends Omit<DeliveryStore, 'update' | 'getTaken'> 
   ): Promise<readonly Notice[] | null>;
 }
 
+const NONE: readonly Notice[] = [];
+
 /**
  * Makes a DeliveryStore of a store and a queue that cannot change in one step: the delivery is
  * stored first. The backend must enqueue all unsettled deliveries and all notices when it starts.
@@ -28,12 +30,6 @@ export function storeThenQueue(
   queue: Queue,
   outbox: Pick<QueuedOutbox, 'drop'>,
 ): DeliveryStore {
-  /** Returns the notices that were stored, or null if the delivery has not changed. */
-  async function update(from: Delivery, to: Delivery, notices: readonly Notice[]) {
-    if (notices.length > 0) return records.updateWithNotices(from, to, notices);
-    return (await records.update(from, to)) ? notices : null;
-  }
-
   return {
     ...records,
     getTaken: (id) => records.get(id),
@@ -42,10 +38,14 @@ export function storeThenQueue(
       await runOrRetryInBackground(() => enqueue(queue, stored));
       return stored;
     },
-    async update(from, to, effect = null, notices = []) {
-      const stored = await update(from, to, notices);
-      if (stored === null) return false;
-      await runOrRetryInBackground(() => applyToQueue(queue, { from, to, effect, notices: stored }));
+    async update(from, to, effect = null, notices = NONE) {
+      const stored =
+        notices.length > 0
+          ? await records.updateWithNotices(from, to, notices)
+          : (await records.update(from, to)) && NONE;
+      if (!stored) return false;
+      if (effect !== null || stored.length > 0)
+        await runOrRetryInBackground(() => applyToQueue(queue, { from, to, effect, notices: stored }));
       for (const notice of notices) if (!stored.includes(notice)) outbox.drop(notice);
       return true;
     },
@@ -53,15 +53,12 @@ export function storeThenQueue(
 }
 
 /** Changes the queue as a stored change of a delivery requires. Repeating it changes nothing. */
-export async function applyToQueue(queue: Queue, { notices, ...change }: DeliveryChange): Promise<void> {
+export async function applyToQueue(queue: Queue, change: DeliveryChange): Promise<void> {
   await applyEffect(queue, change);
-  for (const notice of notices) await pushNotice(queue, notice, 0);
+  for (const notice of change.notices) await pushNotice(queue, notice, 0);
 }
 
-async function applyEffect(
-  queue: Queue,
-  { from: { id, account }, to, effect }: Omit<DeliveryChange, 'notices'>,
-): Promise<void> {
+function applyEffect(queue: Queue, { from: { id, account }, to, effect }: DeliveryChange) {
   switch (effect?.kind) {
     case 'push':
       return queue.push(id, { channel: to.account, afterMs: effect.afterMs, priority: to.priority });

@@ -92,7 +92,7 @@ export function createMemoryStore({
   function retain(delivery: Delivery, former: Content | null) {
     if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
     const { id, owner, content } = delivery;
-    settled.set(id, { ...delivery, content: null }, { owner, bytes: recordBytes(delivery) });
+    settled.set(id, withoutContent(delivery), { owner, bytes: recordBytes(delivery) });
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
     else if (former && retainContentMs > 0)
       keptContents.set(id, former, { owner, bytes: contentBytes(former) });
@@ -163,7 +163,7 @@ export function createMemoryStore({
         if (isOldestFirst && isSettled(status)) continue;
         if (wanted && !mayMatch(position, wanted)) continue;
         const delivery = unsettled.get(id)?.delivery ?? settled.get(id);
-        if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
+        if (delivery && matchesQuery(delivery, query)) found.push(withoutContent(delivery));
       }
       return found;
     },
@@ -179,6 +179,10 @@ export function createMemoryStore({
     },
     onRemoteChange() {},
   };
+}
+
+function withoutContent(delivery: Delivery): Delivery {
+  return delivery.content === null ? delivery : { ...delivery, content: null };
 }
 
 function toCounted(delivery: Delivery): Counted {
