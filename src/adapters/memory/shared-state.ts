@@ -31,7 +31,8 @@ function toSharedValue<Value>(value: Value, usage: Usage, addNotice: AddNotice):
     async change(edit) {
       const notices: Notice[] = [];
       const result = edit(value, usage, notices);
-      await Promise.all(notices.map(addNotice));
+      // Most changes have none, and resolve at once.
+      if (notices.length > 0) await Promise.all(notices.map(addNotice));
       return result;
     },
   };
