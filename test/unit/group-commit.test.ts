@@ -269,7 +269,7 @@ test('writes the notices of a shared value with it, in one transaction, and agai
   const outbox = putThenQueue(createSqliteOutbox(database), queue, Date.now);
   const shared = await createSqliteSharedState(database, outbox).open('account', () => ({ count: 0 }));
   const notices = [aNotice(), aNotice()];
-  const stored = () => db.prepare('SELECT id, value FROM notices, books').all();
+  const stored = () => db.prepare('SELECT id, value FROM notices, books ORDER BY notices.rowid').all();
   fillDisk();
   const failed = store.insert(big());
   for (const notice of notices)
