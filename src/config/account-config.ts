@@ -75,14 +75,14 @@ export function parseAccount(
   context: AccountContext,
 ): { account: AccountConfig | null; problems: Problem[] } {
   const { values, problems } = parseSettings(account, settings);
-  const login = parseLogin(settings, context.tokenUrl);
+  const loginContext = { user: settings.user.text, tokenUrl: context.tokenUrl };
+  const login = parseLogin(settings, loginContext);
   problems.push(...login.problems);
   if (context.loginRequired && login.credentials === null && login.problems.length === 0) {
     problems.push({ variable: settings.app_password.label, message: howToLogIn(settings) });
   }
   if (values === null || problems.length > 0) return { account: null, problems };
-  const credentials =
-    login.credentials && createCredentialsReader(login.credentials, reread, context.tokenUrl);
+  const credentials = login.credentials && createCredentialsReader(login.credentials, reread, loginContext);
   return {
     account: {
       user: values.user,

@@ -63,7 +63,8 @@ function parsePrivateKey(pem: string): string {
   );
 }
 
-function parseTokenUri(text: string): string {
+/** Parses the token_uri of a file from Google. */
+export function parseTokenUri(text: string): string {
   try {
     return parseTokenUrl(text);
   } catch (error) {
