@@ -3,7 +3,7 @@ import type { Credentials, ReadCredentials } from '../core/accounts/credentials.
 import { toMailboxKey } from '../core/message/address.ts';
 import { isSet, type Problem, type Setting } from './environment.ts';
 import { parseOAuthWord, parseServiceAccount } from './oauth-config.ts';
-import { parseOAuthGrant } from './oauth-file.ts';
+import { parseOAuthGrant, toGrantCredentials } from './oauth-file.ts';
 import { defaultOf, optional, parseSettings } from './setting-schema.ts';
 import { InvalidValue } from './value-parsers.ts';
 
@@ -108,16 +108,8 @@ function toCredentials(values: z.infer<typeof login>, tokenUrl: string | undefin
       tokenUrl: tokenUrl ?? tokenUri ?? defaultOf('GMAIL_OAUTH_TOKEN_URL'),
     };
   }
-  if (oauth !== undefined) {
-    const { clientId, clientSecret, refreshToken, tokenUri } = oauth;
-    return {
-      kind: 'refresh_token',
-      clientId,
-      clientSecret,
-      refreshToken,
-      tokenUrl: tokenUrl ?? tokenUri ?? defaultOf('GMAIL_OAUTH_TOKEN_URL'),
-    };
-  }
+  if (oauth !== undefined)
+    return toGrantCredentials(oauth, tokenUrl ?? oauth.tokenUri ?? defaultOf('GMAIL_OAUTH_TOKEN_URL'));
   if (oauth_client_id === undefined || oauth_client_secret === undefined || oauth_refresh_token === undefined)
     return null;
   return {

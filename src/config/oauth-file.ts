@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Credentials } from '../core/accounts/credentials.ts';
 import { parseOAuthWord, parseTokenUri } from './oauth-config.ts';
 import { parsed } from './setting-schema.ts';
 import { InvalidValue } from './value-parsers.ts';
@@ -67,4 +68,12 @@ export function formatOAuthGrant(grant: OAuthGrant): string {
     token_uri: tokenUri ?? undefined,
   };
   return `${JSON.stringify(fields, null, 2)}\n`;
+}
+
+/** @param tokenUrl the token endpoint to use */
+export function toGrantCredentials(
+  { clientId, clientSecret, refreshToken }: OAuthGrant,
+  tokenUrl: string,
+): Credentials {
+  return { kind: 'refresh_token', clientId, clientSecret, refreshToken, tokenUrl };
 }
