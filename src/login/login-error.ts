@@ -1,7 +1,7 @@
 import { toOneLine } from '../adapters/smtp/errors/reply-parser.ts';
 import { fixOf, type TroubleshootingId } from '../doctor/troubleshooting.ts';
 
-/** Why no login was obtained. The message contains no secret. */
+/** Why no login was obtained. The message is one line without a secret. */
 export class LoginError extends Error {
   override readonly name = 'LoginError';
   readonly code: TroubleshootingId;
@@ -9,7 +9,7 @@ export class LoginError extends Error {
   readonly advice: string;
 
   constructor(code: TroubleshootingId, message: string) {
-    super(message);
+    super(toOneLine([message]));
     this.code = code;
     this.advice = fixOf(code) ?? '';
   }
@@ -26,11 +26,12 @@ const GOOGLE_ERRORS: Readonly<Record<string, TroubleshootingId>> = {
   unauthorized_client: 'consent_invalid_client',
   invalid_grant: 'consent_code_refused',
 };
+const MAX_TEXT = 300;
 export const GOOGLE_ERROR_NAMES: readonly string[] = Object.keys(GOOGLE_ERRORS);
 
 /** @param detail text of Google, if there is any */
 export function toLoginError(name: string, detail = ''): LoginError {
   const code = Object.hasOwn(GOOGLE_ERRORS, name) ? GOOGLE_ERRORS[name] : undefined;
-  const text = toOneLine([detail === '' ? name : `${name}: ${detail}`]).slice(0, 300);
-  return new LoginError(code ?? 'oauth_failed', `Google reports ${text}`);
+  const text = detail === '' ? name : `${name}: ${detail}`;
+  return new LoginError(code ?? 'oauth_failed', `Google reports ${text.slice(0, MAX_TEXT)}`);
 }

@@ -41,7 +41,10 @@ export async function checkTarget(file: string, user: string): Promise<void> {
 
 /**
  * Writes the file in one step: a service that reads it meanwhile finds the old or the new login.
- * Only its owner can read it. If root replaces a file, its owner stays.
+ * Only its owner can read a new file. A replaced one leaves its mode unchanged, and its owner if
+ * root replaces it, so that the service can still read it.
+ *
+ * @throws {InvalidValue} if that fails
  */
 export async function writeLoginFile(file: string, grant: OAuthGrant): Promise<void> {
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
@@ -49,6 +52,7 @@ export async function writeLoginFile(file: string, grant: OAuthGrant): Promise<v
   try {
     await using handle = await open(temporary, 'wx', 0o600);
     await handle.writeFile(formatOAuthGrant(grant));
+    if (former) await handle.chmod(former.mode & 0o777);
     if (former && process.getuid?.() === 0) await handle.chown(former.uid, former.gid);
     await handle.sync();
     await rename(temporary, file);

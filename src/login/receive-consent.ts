@@ -38,7 +38,8 @@ export interface ReceivedCode {
   readonly code: string;
 }
 
-const TIMEOUT_MS = 5 * MINUTE;
+/** The lifetime of a code. */
+const TIMEOUT_MS = 10 * MINUTE;
 /** Nothing listens there: the user copies the address of a page that cannot be loaded. */
 const PASTE_REDIRECT_URI = 'http://127.0.0.1:8085';
 

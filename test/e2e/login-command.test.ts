@@ -8,6 +8,7 @@ import type { Simulator } from '../../src/simulator/simulator.ts';
 import { hasChromium, useChromium } from '../helpers/browser.ts';
 import { consent, createFolder } from '../helpers/login.ts';
 import { type Running, run } from '../helpers/process.ts';
+import { startService } from '../helpers/service.ts';
 import { createSimulatorEnv } from '../helpers/smtp/simulator-env.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
@@ -156,7 +157,7 @@ describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', 
     return { login, page };
   }
 
-  test('the account consents, and the terminal shows the result', async () => {
+  test('the account consents, and the service sends with the file', async () => {
     await using gmail = await startSimulator();
     await using workspace = await createWorkspace(gmail);
     const { login, page } = await start(gmail, workspace);
@@ -166,7 +167,17 @@ describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', 
     await page.getByRole('button', { name: 'Continue' }).click();
     await page.getByRole('heading', { name: 'Back to the terminal' }).waitFor();
     expect(await login.ended).toBe(0);
-    expect(JSON.parse(await readFile(workspace.file, 'utf8'))).toMatchObject({ account: gmail.user });
+    await using service = await startService({
+      smtp: gmail.url,
+      ca: gmail.ca,
+      env: { GMAIL_USER: gmail.user, GMAIL_APP_PASSWORD: '', GMAIL_OAUTH_FILE: workspace.file },
+    });
+    const { body } = await service.send(
+      { to: 'ada@acme.test', subject: 'Hello', text: 'Hello' },
+      { wait: 30 },
+    );
+    expect(body).toMatchObject({ status: 'sent' });
+    expect(gmail.messages).toMatchObject([{ authMethod: 'XOAUTH2', user: gmail.user }]);
   });
 
   test.each([

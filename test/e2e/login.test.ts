@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { dirname } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { parseServiceAccount } from '../../src/config/oauth-config.ts';
 import { fixOf, type TroubleshootingId } from '../../src/doctor/troubleshooting.ts';
@@ -181,6 +182,7 @@ describe.concurrent('outtray login', () => {
 
     await writeFile(folder.file, await loginOf(gmail, gmail.user));
     await chmod(folder.file, 0o644);
+    if (process.getuid?.() === 0) await chown(folder.file, 1234, 1234);
     await expect(startLogin(gmail, folder.file, { user: 'other@simulator.test' }).trial).rejects.toThrow(
       /is not a login of other@simulator\.test/,
     );
@@ -189,7 +191,11 @@ describe.concurrent('outtray login', () => {
     await grant(login);
     expect(await login.trial).toMatchObject({ kind: 'accepted' });
     expect(await readFile(folder.file, 'utf8')).not.toBe(former);
-    expect((await stat(folder.file)).mode & 0o777).toBe(0o600);
+    // The service may run as another user.
+    const { mode, uid } = await stat(folder.file);
+    expect(mode & 0o777).toBe(0o644);
+    expect(uid).toBe(process.getuid?.() === 0 ? 1234 : process.getuid?.());
+    expect(await readdir(dirname(folder.file))).toEqual(['gmail.json']);
   });
 
   test('repairs a running service whose consent was withdrawn', async ({ expect }) => {
