@@ -88,8 +88,12 @@ function describeSettings({ kind, user }: LoginOptions, file: string, env: Envir
     .map((other) => settings[variableOf(other)])
     .filter(isSet)
     .map(({ label }) => label);
+  const variable = `${variableOf(field)}_FILE`;
+  const isSetUp = resolve(env[variable] ?? '') === file && settings.GMAIL_USER.text === user;
   return [
-    `In .env or the environment, set GMAIL_USER=${user} and ${variableOf(field)}_FILE=${file}`,
+    isSetUp
+      ? `${variable} already names this file. A running service reads it after the next refused login; POST /accounts/${user}/verify logs in at once.`
+      : `In .env or the environment, set GMAIL_USER=${user} and ${variable}=${file}`,
     ...(conflicts.length > 0 ? [`Remove ${conflicts.join(', ')}: an account has one way to log in.`] : []),
   ].join('\n');
 }

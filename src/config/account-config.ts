@@ -75,7 +75,7 @@ export function parseAccount(
   context: AccountContext,
 ): { account: AccountConfig | null; problems: Problem[] } {
   const { values, problems } = parseSettings(account, settings);
-  const loginContext = { user: settings.user.text, tokenUrl: context.tokenUrl };
+  const loginContext = { user: values?.user, tokenUrl: context.tokenUrl };
   const login = parseLogin(settings, loginContext);
   problems.push(...login.problems);
   if (context.loginRequired && login.credentials === null && login.problems.length === 0) {

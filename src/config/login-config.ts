@@ -33,7 +33,7 @@ const LOGIN_METHODS: readonly (readonly LoginField[])[] = [
 
 /** Configuration outside the login settings that they depend on. */
 export interface LoginContext {
-  /** The account to log in as, if it is set. */
+  /** The account to log in as, if it is valid. */
   readonly user: string | undefined;
   /** GMAIL_OAUTH_TOKEN_URL, if it is set. Overrides the token_uri of a file from Google. */
   readonly tokenUrl: string | undefined;

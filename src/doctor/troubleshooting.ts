@@ -241,8 +241,8 @@ export const TROUBLESHOOTING = [
   {
     id: 'consent_web_client',
     symptom: 'The OAuth client is not of type Desktop app',
-    seenAs: '`redirect_uri_mismatch`',
-    fix: 'Create an OAuth client of type Desktop app at https://console.cloud.google.com/auth/clients, and use its file. A client for web applications cannot redirect to this machine.',
+    seenAs: '`redirect_uri_mismatch`, `invalid_request`',
+    fix: 'Create an OAuth client of type Desktop app at https://console.cloud.google.com/auth/clients, and use its file. Clients of other types, such as Web application, cannot redirect to this machine.',
   },
   {
     id: 'consent_invalid_client',

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { OAuthClient } from './client-file.ts';
-import { GOOGLE_ERROR_NAMES, LoginError, toLoginError } from './login-error.ts';
+import { LoginError, toLoginError } from './login-error.ts';
 
 /** Full access to mail: the only scope with which Gmail's SMTP server accepts a login. */
 export const MAIL_SCOPE = 'https://mail.google.com/';
@@ -67,10 +67,10 @@ export function readCode({ searchParams }: URL, { state }: AuthorizationRequest)
 }
 
 /**
- * Returns the name of the error on one of Google's own error pages. Its address contains the name in
- * base64, among other data.
+ * Returns the name of the error on one of Google's own error pages. Its address contains a protocol
+ * buffer in base64, which begins with the name.
  */
 function readPageError(authError: string): string {
   const text = Buffer.from(authError, 'base64').toString('latin1');
-  return GOOGLE_ERROR_NAMES.find((name) => text.includes(name)) ?? 'an error on its page';
+  return /[a-z]+(?:_[a-z]+)*/.exec(text)?.[0] ?? 'an error on its page';
 }

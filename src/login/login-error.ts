@@ -21,13 +21,14 @@ const GOOGLE_ERRORS: Readonly<Record<string, TroubleshootingId>> = {
   admin_policy_enforced: 'consent_admin_policy',
   org_internal: 'consent_internal_app',
   redirect_uri_mismatch: 'consent_web_client',
+  // Clients of the types for phones may not use the loopback address.
+  invalid_request: 'consent_web_client',
   invalid_client: 'consent_invalid_client',
   deleted_client: 'consent_invalid_client',
   unauthorized_client: 'consent_invalid_client',
   invalid_grant: 'consent_code_refused',
 };
 const MAX_TEXT = 300;
-export const GOOGLE_ERROR_NAMES: readonly string[] = Object.keys(GOOGLE_ERRORS);
 
 /** @param detail text of Google, if there is any */
 export function toLoginError(name: string, detail = ''): LoginError {

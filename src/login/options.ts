@@ -66,7 +66,7 @@ export function readLoginOptions(flags: LoginFlags, env: Environment): LoginOpti
       servers,
     };
   }
-  const file = flags.out ?? (env.GMAIL_OAUTH_FILE?.trim() || DEFAULT_FILE);
+  const file = flags.out || env.GMAIL_OAUTH_FILE?.trim() || DEFAULT_FILE;
   return {
     kind: 'consent',
     user,
@@ -98,7 +98,7 @@ function findClient(flags: LoginFlags, values: Values, file: string): OAuthClien
     return readFile('--client-file', flags['client-file'], (text) => parseClientFile(text, tokenUrl));
   const { GMAIL_OAUTH_CLIENT_ID: clientId, GMAIL_OAUTH_CLIENT_SECRET: clientSecret } = values;
   if ((clientId === undefined) !== (clientSecret === undefined))
-    throw new InvalidValue('--client-id and --client-secret must be set together.');
+    throw new InvalidValue('--client-id and --client-secret, or their variables, must be set together.');
   const client = clientId && clientSecret ? { clientId, clientSecret, tokenUri: null } : readLoginFile(file);
   if (client === null) throw new InvalidValue(CREATE_CLIENT);
   return {

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { fixOf } from '../../src/doctor/troubleshooting.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
 import { hasChromium, useChromium } from '../helpers/browser.ts';
-import { consent, createFolder } from '../helpers/login.ts';
+import { consent, createFolder, startLogin } from '../helpers/login.ts';
 import { type Running, run } from '../helpers/process.ts';
 import { startService } from '../helpers/service.ts';
 import { createSimulatorEnv } from '../helpers/smtp/simulator-env.ts';
@@ -55,16 +55,26 @@ describe.concurrent('the command outtray login', () => {
     expect(code).toBe(0);
     expect(out).toContain(`set GMAIL_USER=${gmail.user} and GMAIL_OAUTH_FILE=${file}\n`);
     expect(out).toContain('Remove GMAIL_APP_PASSWORD: an account has one way to log in.');
+  });
 
-    await using again = run(['login', '--port', '0'], {
-      ...env,
-      GMAIL_ACCOUNTS: '[]',
-      GMAIL_USER: gmail.user,
-      GMAIL_OAUTH_FILE: file,
-    });
-    await again.saw(/http:\/\/127\.0\.0\.1:\d+\/login/);
-    again.signal('SIGTERM');
-    expect(await again.ended).toBe(1);
+  test('renews the login of a file with the client in it, and can be stopped', async ({ expect }) => {
+    await using gmail = await startSimulator();
+    await using workspace = await createWorkspace(gmail);
+    const env = { ...workspace.env, GMAIL_USER: gmail.user, GMAIL_OAUTH_FILE: workspace.file };
+    await using first = run(['login', '--client-file', workspace.clientFile], env);
+    await fetch(await consent((await first.saw(/http:\/\/127\.0\.0\.1:\d+\/login/))[0]));
+    const { code, out } = await ended(first);
+    expect(code).toBe(0);
+    expect(out).toContain('GMAIL_OAUTH_FILE already names this file.');
+
+    await using second = run(['login'], env);
+    const [start] = await second.saw(/http:\/\/127\.0\.0\.1:\d+\/login/);
+    const { headers } = await fetch(start, { redirect: 'manual' });
+    expect(headers.get('location')).toMatch(
+      new RegExp(`^https://accounts\\.google\\.com/o/oauth2/v2/auth\\?client_id=${gmail.oauth.clientId}&`),
+    );
+    second.signal('SIGTERM');
+    expect(await second.ended).toBe(1);
   });
 
   test('--paste reads the address from a pipe', async ({ expect }) => {
@@ -115,7 +125,11 @@ describe.concurrent('the command outtray login', () => {
     [[], 2, /^--user: It is required, or GMAIL_USER/],
     [['--user', 'me'], 2, /^--user: /],
     [['--user', 'me@acme.test'], 2, /type Desktop app at https:\/\/console\.cloud\.google\.com/],
-    [['--user', 'me@acme.test', '--client-id', 'x'], 2, /--client-secret must be set together/],
+    [
+      ['--user', 'me@acme.test', '--client-id', 'x'],
+      2,
+      /--client-secret, or their variables, must be set together/,
+    ],
     [['--user', 'me@acme.test', '--client-file', '/nowhere'], 2, /^--client-file: \/nowhere cannot be read/],
     [['--user', 'me@acme.test', '--client-file', MAIN], 2, /^--client-file: It is not valid JSON/],
     [['--user', 'me@acme.test', '--service-account', MAIN], 2, /^--service-account: It is not valid JSON/],
@@ -197,5 +211,18 @@ describe.runIf(hasChromium)('in a browser (skipped without /usr/bin/chromium)', 
     await page.getByRole('heading', { name: 'Back to the terminal' }).waitFor();
     expect(await login.ended).toBe(1);
     expect(login.output().err).toContain(fixOf(code));
+  });
+
+  test('the user pastes the address of the page that cannot be loaded', async () => {
+    await using gmail = await startSimulator();
+    await using folder = await createFolder();
+    const login = startLogin(gmail, folder.file, { paste: true });
+    const page = await browser().newPage();
+    await page.goto(await login.page);
+    await page.getByRole('checkbox').check();
+    const failed = page.waitForEvent('requestfailed');
+    await page.getByRole('button', { name: 'Continue' }).click();
+    login.enter((await failed).url());
+    expect(await login.trial).toMatchObject({ kind: 'accepted' });
   });
 });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chmod, chown, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { dirname } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { parseServiceAccount } from '../../src/config/oauth-config.ts';
@@ -120,6 +120,9 @@ describe.concurrent('outtray login', () => {
       expect((await fetch(other)).status).toBe(400);
     expect((await fetch(address.replace(/\?.*/, 'favicon.ico'))).status).toBe(404);
     expect((await fetch(address, { method: 'POST' })).status).toBe(404);
+    // As browsers do ahead of a request.
+    const idle = connect(Number(new URL(address).port), '127.0.0.1').on('error', () => {});
+    await once(idle, 'connect');
     expect((await fetch(address)).status).toBe(200);
     expect(await login.trial).toMatchObject({ kind: 'accepted' });
     await expect(fetch(address)).rejects.toThrow();
@@ -144,6 +147,14 @@ describe.concurrent('outtray login', () => {
     await grant(login, { account: 'ada@gmail.com' });
     // Unlike Google, the simulator then refuses a token of the other spelling.
     expect(await login.trial).toMatchObject({ kind: 'refused' });
+  });
+
+  test('accepts the login of an account that cannot send mail to itself', async ({ expect }) => {
+    await using gmail = await startSimulator();
+    await using folder = await createFolder();
+    const login = startLogin(gmail, folder.file, { user: 'mailbox-full@simulator.test' });
+    await grant(login);
+    expect(await login.trial).toMatchObject({ kind: 'accepted' });
   });
 
   test('changes nothing if Gmail refuses the login, and shows the fix', async ({ expect }) => {

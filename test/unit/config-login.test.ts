@@ -150,6 +150,9 @@ describe('GMAIL_OAUTH', () => {
     expect(credentialsOf(withGrant({}))).toEqual(expected);
     expect(credentialsOf(withGrant({ account: 'Bot@Acme.com', universe_domain: 'x' }))).toEqual(expected);
     expect(credentialsOf(withGrant({ account: '' }))).toEqual(expected);
+    expect(
+      credentialsOf({ ...withGrant({ account: 'a@xn--bcher-kva.example' }), GMAIL_USER: 'a@bücher.example' }),
+    ).toEqual(expected);
     const [account] = configOf({
       GMAIL_USER: '',
       GMAIL_APP_PASSWORD: '',

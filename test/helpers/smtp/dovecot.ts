@@ -60,6 +60,7 @@ export async function startDovecot(tokenInfoUrl: string): Promise<Dovecot> {
 function configOf(dir: string): string {
   return `
 base_dir = ${dir}/run
+state_dir = ${dir}/state
 log_path = ${dir}/log
 auth_verbose = yes
 protocols =
