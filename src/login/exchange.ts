@@ -78,8 +78,8 @@ async function requestTokens(url: string, form: Record<string, string>) {
 const claims = z.object({ email: z.string() });
 
 /**
- * Returns the address in an ID token; null if there is none. Does not check the signature: the token
- * came from Google over TLS (OpenID Connect Core, 3.1.3.7).
+ * Returns the address in an ID token; null if there is none. Does not check the signature: the
+ * token came from Google over TLS (OpenID Connect Core, 3.1.3.7).
  */
 function readAccount(idToken: string | undefined): string | null {
   const payload = idToken?.split('.')[1] ?? '';

@@ -17,8 +17,8 @@ export function readLoginFile(file: string): OAuthGrant | null {
 }
 
 /**
- * Checks that the login of a user may be written to the file: there is none yet, or it is an earlier
- * login of this user.
+ * Checks that the login of a user may be written to the file: there is none yet, or it is an
+ * earlier login of this user.
  *
  * @throws {InvalidValue} with the fix
  */

@@ -12,7 +12,7 @@ export interface Loopback extends AsyncDisposable {
   readonly redirectUri: string;
   /** A short address that leads to Google's page. */
   readonly startUrl: string;
-  /** Resolves with the address of the response to the request. Ignores responses to other requests. */
+  /** Resolves with the address of the response to this request. Ignores those to other requests. */
   receive(request: AuthorizationRequest): Promise<URL>;
 }
 

@@ -24,7 +24,7 @@ export interface ConsentOptions {
   /** The account that shall consent. */
   readonly user: string;
   readonly client: OAuthClient;
-  /** Whether the user pastes the address of the response, because no browser runs on this machine. */
+  /** Whether the user pastes the address of the response: no browser runs on this machine. */
   readonly paste: boolean;
   /** The loopback port to which Google redirects the browser; 0 for a free one. */
   readonly port: number;

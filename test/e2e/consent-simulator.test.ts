@@ -7,7 +7,7 @@ import { base64, connectTo, startSimulator } from '../helpers/smtp/simulator-ses
 const VERIFIER = 'a-verifier-of-at-least-forty-three-characters';
 const REDIRECT_URI = 'http://127.0.0.1:1234';
 
-/** Returns the address of the consent page for a request; an undefined value removes a parameter. */
+/** Returns the address of a request for consent; an undefined value removes a parameter. */
 function pageOf({ oauth }: Simulator, patch: Record<string, string | undefined> = {}): string {
   const parameters = {
     client_id: oauth.clientId,

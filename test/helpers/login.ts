@@ -78,7 +78,7 @@ export interface Choices {
 }
 
 /**
- * Consents as a browser would, and returns the address that Google redirects to, without opening it.
+ * Consents as a browser would. Returns the address that Google redirects to, without opening it.
  * It is that of an error page if the simulator refuses the request.
  */
 export async function consent(page: string, choices: Choices = {}): Promise<string> {

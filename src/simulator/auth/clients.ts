@@ -4,7 +4,7 @@ import { createRefusal } from './token-refusals.ts';
 export interface OAuthClient {
   readonly id: string;
   readonly secret: string;
-  /** A web client may only redirect to its registered addresses, a desktop client to any loopback one. */
+  /** Registered addresses of a web client. A desktop client may use any loopback address. */
   readonly redirectUris: readonly string[] | 'loopback';
 }
 

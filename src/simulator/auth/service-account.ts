@@ -14,6 +14,7 @@ const CLOCK_SKEW_S = 300;
 /** One key pair per process, generated when first needed because that is slow. */
 let cachedKeys: { readonly publicKey: string; readonly privateKey: string } | undefined;
 
+/** Also signs ID tokens. */
 export function keyPair() {
   cachedKeys ??= generateKeyPairSync('rsa', {
     modulusLength: 2048,

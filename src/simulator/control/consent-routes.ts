@@ -17,24 +17,20 @@ interface ConsentContext {
 
 /** A page of Google that shows an error, and does not return to the client. */
 interface PageError {
-  readonly status: number;
   readonly name: string;
   readonly text: string;
 }
 
 const PAGE_ERRORS = {
   not_a_test_user: {
-    status: 403,
     name: 'access_denied',
     text: 'Outtray has not completed the Google verification process. The app is currently being tested, and can only be accessed by developer-approved testers.',
   },
   admin_policy_enforced: {
-    status: 400,
     name: 'admin_policy_enforced',
     text: 'Access to your account data is restricted by policies within your organization.',
   },
   org_internal: {
-    status: 403,
     name: 'org_internal',
     text: 'This client is restricted to users within its organization.',
   },
@@ -78,18 +74,16 @@ export const CONSENT_ROUTES: readonly Route<ConsentContext>[] = [
 /** Returns the error of a request for which Google shows a page of its own. */
 function findPageError(query: URLSearchParams, { consentFault }: TokenIssuer): PageError | null {
   const client = findClient(query.get('client_id'));
-  if (client === null)
-    return { status: 401, name: 'invalid_client', text: 'The OAuth client was not found.' };
+  if (client === null) return { name: 'invalid_client', text: 'The OAuth client was not found.' };
   if (!mayRedirectTo(client, query.get('redirect_uri') ?? ''))
     return {
-      status: 400,
       name: 'redirect_uri_mismatch',
       text: "You can't sign in to this app because it doesn't comply with Google's OAuth 2.0 policy.",
     };
   if (query.get('response_type') !== 'code' || scopesOf(query).length === 0)
-    return { status: 400, name: 'invalid_request', text: 'Missing required parameter.' };
+    return { name: 'invalid_request', text: 'Missing required parameter.' };
   if (query.has('code_challenge') && query.get('code_challenge_method') !== 'S256')
-    return { status: 400, name: 'invalid_request', text: 'Unsupported code_challenge_method.' };
+    return { name: 'invalid_request', text: 'Unsupported code_challenge_method.' };
   return consentFault !== null && consentFault in PAGE_ERRORS
     ? PAGE_ERRORS[consentFault as keyof typeof PAGE_ERRORS]
     : null;
