@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Credentials } from '../core/accounts/credentials.ts';
+import { toIsoOrNull } from '../core/time.ts';
 import { parseOAuthWord, parseTokenUri } from './oauth-config.ts';
 import { parsed } from './setting-schema.ts';
 import { InvalidValue } from './value-parsers.ts';
@@ -13,6 +14,8 @@ export interface OAuthGrant {
   readonly tokenUri: string | null;
   /** The address of the account that consented; null if the file does not name it. */
   readonly account: string | null;
+  /** When the refresh token ends; null if it has no fixed end. */
+  readonly endsAt: number | null;
 }
 
 const word = z.string().transform(parsed(parseOAuthWord));
@@ -25,6 +28,7 @@ const userCredentials = z.object({
   refresh_token: word,
   token_uri: z.string().transform(parsed(parseTokenUri)).optional(),
   account: z.string().optional(),
+  expires_at: z.iso.datetime().optional(),
 });
 
 /** Parses the file that `outtray login` writes. Ignores unused fields. */
@@ -44,6 +48,7 @@ export function parseOAuthGrant(text: string): OAuthGrant {
     refreshToken: data.refresh_token,
     tokenUri: data.token_uri ?? null,
     account: data.account?.trim() || null,
+    endsAt: data.expires_at === undefined ? null : Date.parse(data.expires_at),
   };
 }
 
@@ -58,7 +63,7 @@ function parseJson(text: string): unknown {
 }
 
 export function formatOAuthGrant(grant: OAuthGrant): string {
-  const { clientId, clientSecret, refreshToken, tokenUri, account } = grant;
+  const { clientId, clientSecret, refreshToken, tokenUri, account, endsAt } = grant;
   const fields = {
     type: 'authorized_user',
     account: account ?? undefined,
@@ -66,14 +71,16 @@ export function formatOAuthGrant(grant: OAuthGrant): string {
     client_secret: clientSecret,
     refresh_token: refreshToken,
     token_uri: tokenUri ?? undefined,
+    expires_at: toIsoOrNull(endsAt) ?? undefined,
   };
   return `${JSON.stringify(fields, null, 2)}\n`;
 }
 
 /** @param tokenUrl the token endpoint to use */
 export function toGrantCredentials(
-  { clientId, clientSecret, refreshToken }: OAuthGrant,
+  { clientId, clientSecret, refreshToken, endsAt }: OAuthGrant,
   tokenUrl: string,
 ): Credentials {
-  return { kind: 'refresh_token', clientId, clientSecret, refreshToken, tokenUrl };
+  const end = endsAt === null ? {} : { endsAt };
+  return { kind: 'refresh_token', clientId, clientSecret, refreshToken, tokenUrl, ...end };
 }

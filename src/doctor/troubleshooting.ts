@@ -235,8 +235,8 @@ export const TROUBLESHOOTING = [
   {
     id: 'consent_testing',
     symptom: 'The login ends after seven days',
-    seenAs: 'a warning of outtray login',
-    fix: 'The consent screen is in Testing. Publish the app at https://console.cloud.google.com/auth/audience, or make it internal to the Workspace, then run outtray login again.',
+    seenAs: 'a warning on the OAuth token line',
+    fix: 'The consent screen is in Testing, or the account granted access for a limited time. Publish the app at https://console.cloud.google.com/auth/audience, or make it internal to the Workspace, then run outtray login again.',
   },
   {
     id: 'consent_web_client',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { postForm, TokenError } from '../adapters/smtp/auth/token-request.ts';
+import { SECOND } from '../core/time.ts';
 import { type AuthorizationRequest, MAIL_SCOPE } from './authorization.ts';
 import type { OAuthClient } from './client-file.ts';
 import { LoginError, toLoginError } from './login-error.ts';
@@ -7,8 +8,8 @@ import { LoginError, toLoginError } from './login-error.ts';
 /** What Google issued for a consent. */
 export interface IssuedGrant {
   readonly refreshToken: string;
-  /** When the refresh token ends, in seconds from now. Null if it has no fixed end. */
-  readonly expiresInS: number | null;
+  /** When the refresh token ends; null if it has no fixed end. */
+  readonly endsAt: number | null;
 }
 
 const tokenResponse = z.object({
@@ -59,7 +60,8 @@ export async function exchangeCode(
     throw new LoginError('consent_scope_missing', `${user} did not grant ${MAIL_SCOPE}`);
   if (response.refresh_token === undefined)
     throw new LoginError('consent_no_refresh_token', 'Google issued no refresh token');
-  return { refreshToken: response.refresh_token, expiresInS: response.refresh_token_expires_in ?? null };
+  const { refresh_token: refreshToken, refresh_token_expires_in: lifetimeS } = response;
+  return { refreshToken, endsAt: lifetimeS === undefined ? null : Date.now() + lifetimeS * SECOND };
 }
 
 async function requestTokens(url: string, form: Record<string, string>) {

@@ -1,6 +1,6 @@
 import type { ServiceAccountKey } from '../config/oauth-config.ts';
-import { type OAuthGrant, toGrantCredentials } from '../config/oauth-file.ts';
-import { DAY, SECOND } from '../core/time.ts';
+import { toGrantCredentials } from '../config/oauth-file.ts';
+import { toIso } from '../core/time.ts';
 import { fixOf } from '../doctor/troubleshooting.ts';
 import { MAIL_SCOPE } from './authorization.ts';
 import { exchangeCode } from './exchange.ts';
@@ -35,19 +35,16 @@ export async function logInByConsent(login: ConsentLogin, io: LoginIo): Promise<
   const { user, client, file } = login;
   await checkTarget(file, user);
   const { request, code } = await receiveConsent(login, io);
-  const { refreshToken, expiresInS } = await exchangeCode(client, request, code, user);
+  const { refreshToken, endsAt } = await exchangeCode(client, request, code, user);
   io.print(`\n${user} granted access. Logging in to Gmail…`);
   const { clientId, clientSecret, tokenUrl } = client;
-  const grant: OAuthGrant = { clientId, clientSecret, refreshToken, tokenUri: tokenUrl, account: user };
+  const grant = { clientId, clientSecret, refreshToken, tokenUri: tokenUrl, account: user, endsAt };
   const trial = await tryLogin(user, toGrantCredentials(grant, tokenUrl), login);
   printTrial(trial, user, io);
   if (trial.kind === 'refused') return trial;
   await writeLoginFile(file, grant);
   io.print(`Wrote ${file}.`);
-  if (expiresInS !== null) {
-    const days = Math.round((expiresInS * SECOND) / DAY);
-    io.print(`Warning: Google ends this login in ${days} days. ${fixOf('consent_testing')}`);
-  }
+  if (endsAt !== null) io.print(`Warning: this login ends on ${toIso(endsAt)}. ${fixOf('consent_testing')}`);
   return trial;
 }
 

@@ -11,6 +11,7 @@ import { parseClientFile } from '../../src/login/client-file.ts';
 import { logInByServiceAccount } from '../../src/login/login.ts';
 import type { LoginError } from '../../src/login/login-error.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
+import { checkOf, diagnoseWith } from '../helpers/doctor.ts';
 import { type Choices, consent, createFolder, type LoginUnderTest, startLogin } from '../helpers/login.ts';
 import { startService } from '../helpers/service.ts';
 import { accountsOf } from '../helpers/smtp/gmail.ts';
@@ -137,7 +138,21 @@ describe.concurrent('outtray login', () => {
     const login = startLogin(gmail, folder.file);
     await grant(login);
     expect(await login.trial).toMatchObject({ kind: 'accepted' });
-    expect(login.output()).toContain(`Google ends this login in 7 days. ${fixOf('consent_testing')}`);
+    const { expires_at } = JSON.parse(await readFile(folder.file, 'utf8'));
+    const days = (Date.parse(expires_at) - Date.now()) / 86_400_000;
+    expect(days).toBeGreaterThan(6.99);
+    expect(days).toBeLessThan(7);
+    const advice = fixOf('consent_testing');
+    expect(login.output()).toContain(`Warning: this login ends on ${expires_at}. ${advice}`);
+
+    const env = { GMAIL_USER: gmail.user, GMAIL_APP_PASSWORD: '', GMAIL_OAUTH_FILE: folder.file };
+    const report = await diagnoseWith(gmail, { env });
+    expect(report.ok).toBe(true);
+    expect(checkOf(report, 'oauth_token')).toMatchObject({
+      status: 'warn',
+      detail: expect.stringContaining(expires_at),
+      advice,
+    });
   });
 
   test('does not mistake another spelling of a Gmail address for another account', async ({ expect }) => {

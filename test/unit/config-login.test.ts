@@ -161,6 +161,11 @@ describe('GMAIL_OAUTH', () => {
     expect(account?.credentials?.()).toEqual(expected);
   });
 
+  test('can have an end', () => {
+    const credentials = credentialsOf(withGrant({ expires_at: '2026-12-07T04:00:00.000Z' }));
+    expect(credentials).toMatchObject({ endsAt: Date.UTC(2026, 11, 7, 4) });
+  });
+
   test('names its token endpoint, which GMAIL_OAUTH_TOKEN_URL overrides', () => {
     const env = withGrant({ token_uri: 'http://127.0.0.1:8089/token' });
     expect(credentialsOf(env)).toMatchObject({ tokenUrl: 'http://127.0.0.1:8089/token' });
@@ -174,6 +179,7 @@ describe('GMAIL_OAUTH', () => {
     ['the key of a service account', JSON.stringify(KEY), 'type is authorized_user'],
     ['no refresh token', withGrant({ refresh_token: undefined }).GMAIL_OAUTH, 'no usable refresh_token'],
     ['a secret of two words', withGrant({ client_secret: 'hunter 2' }).GMAIL_OAUTH, 'usable client_secret'],
+    ['an end that is no time', withGrant({ expires_at: 'soon' }).GMAIL_OAUTH, 'usable expires_at'],
     ['an unencrypted token_uri', withGrant({ token_uri: 'http://a.test/' }).GMAIL_OAUTH, 'usable token_uri'],
     ['the login of another account', withGrant({ account: 'ada@acme.com' }).GMAIL_OAUTH, 'another account'],
   ])('refuses %s', (_, value, reason) => {
