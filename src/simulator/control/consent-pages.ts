@@ -1,8 +1,9 @@
 /** The pages of the simulated consent, as plain HTML. */
 import { SCOPE } from '../auth/service-account.ts';
 
-/** Known accounts on the chooser, beside the one that the client hints at. */
+/** On the chooser beside the account that the client hints at. */
 const OTHER_ACCOUNT = 'other@simulator.test';
+/** Parameters of the pages, which are not part of the client's request. */
 const PAGE_PARAMETERS = ['account', 'choose'];
 
 export function renderChooser(query: URLSearchParams): string {
