@@ -482,7 +482,7 @@ export const ERRORS = {
     actor: 'operator',
     title: 'Google no longer accepts the refresh token',
     meaning: 'The consent behind the refresh token ended or was withdrawn.',
-    hint: 'Consent again and set the new GMAIL_OAUTH_REFRESH_TOKEN. A refresh token ends when the account’s password changes, after six months without use, and after seven days while the consent screen is in "Testing": publish it.',
+    hint: 'Consent again with outtray login, or set the new GMAIL_OAUTH_REFRESH_TOKEN. A refresh token ends when the account’s password changes, after six months without use, and after seven days while the consent screen is in "Testing": publish it.',
   },
   oauth_client_unauthorized: {
     status: 502,

@@ -6,12 +6,12 @@ import { PLACEHOLDER_USER, readConfiguration } from './checks/configuration.ts';
 import { checkGmailAccounts } from './checks/gmail-accounts.ts';
 import { mechanismOf } from './checks/gmail-login.ts';
 import { checkQueueBackend } from './checks/queue-backend.ts';
-import { checkHttpsPort, type Endpoint, toTarget } from './checks/reachability.ts';
+import { COMPARE_WITH, checkHttpsPort, type Endpoint, toTarget } from './checks/reachability.ts';
 import { checkSmtpServers } from './checks/smtp-servers.ts';
 import type { SessionRequirements } from './checks/smtp-session.ts';
 import { checkTemplates } from './checks/template-files.ts';
 import { checkAlertWebhook, checkWebhooks } from './checks/webhook-endpoints.ts';
-import { type NetworkOptions, resolveHost } from './net/sockets.ts';
+import { NETWORK_DEFAULTS, type NetworkOptions } from './net/sockets.ts';
 import type { Report } from './report.ts';
 
 export interface DoctorOptions {
@@ -26,10 +26,6 @@ export interface DoctorOptions {
   readonly compareWith?: Endpoint;
 }
 
-/** Limit of one network step, in ms. */
-const LIMIT_MS = 10_000;
-const COMPARE_WITH: Endpoint = { host: 'accounts.google.com', port: 443 };
-
 /**
  * Checks everything that sending mail depends on. Failed checks are part of the report: it never
  * rejects because of one. Takes a bounded time. Sends nothing unless `sendTo` is set.
@@ -42,12 +38,7 @@ export async function runDoctor({
   network: networkOverrides,
   compareWith = COMPARE_WITH,
 }: DoctorOptions): Promise<Report> {
-  const network: NetworkOptions = {
-    limitMs: LIMIT_MS,
-    ca: null,
-    resolve: resolveHost,
-    ...networkOverrides,
-  };
+  const network: NetworkOptions = { ...NETWORK_DEFAULTS, ...networkOverrides };
   const { checks: configuration, config, invalid } = readConfiguration(env, envFile);
   const requirements: SessionRequirements = {
     // Without an account, the name is that of the placeholder's domain.

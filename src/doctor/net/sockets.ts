@@ -21,6 +21,8 @@ export async function resolveHost(host: string, family: Family): Promise<string[
   return (await lookup(host, { all: true, family })).map(({ address }) => address);
 }
 
+export const NETWORK_DEFAULTS: NetworkOptions = { limitMs: 10_000, ca: null, resolve: resolveHost };
+
 type TimeoutType =
   | 'DNS_TIMEOUT'
   | 'CONNECT_TIMEOUT'
