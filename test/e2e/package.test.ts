@@ -51,7 +51,7 @@ beforeEach(({ skip }) =>
   skip(!installed, 'the npm registry cannot be reached, and the package needs its dependencies'),
 );
 
-test('the package contains the program, the typed client, openapi.yaml and the docs, but no sources or tests', async () => {
+test('the package contains the program, the typed client, openapi.yaml and the docs, but no sources, tests or secrets', async () => {
   const files = await readdir(join(home, 'node_modules/outtray'), { recursive: true });
   expect(files).toEqual(
     expect.arrayContaining([
@@ -72,6 +72,7 @@ test('the package contains the program, the typed client, openapi.yaml and the d
     'dist/client/webhook.d.ts',
   ]);
   expect(files.filter((file) => /^(src|test|bench)\b/.test(file))).toEqual([]);
+  expect(files.filter((file) => /(^|\/)(secrets|\.env)(\/|$)/.test(file))).toEqual([]);
 });
 
 test('npx outtray demo --once sends its sample and exits 0', async () => {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { cp, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
 
@@ -16,7 +16,14 @@ const PACKED_FROM = [
   'openapi.yaml',
   'README.md',
   'docs',
+  'examples',
   'LICENSE',
+];
+/** What a developer's checkout can have besides, and git ignores. */
+const IGNORED = [
+  'examples/compose/.env',
+  'examples/compose/secrets/api_keys',
+  'examples/kubernetes/base/secrets/api_keys',
 ];
 const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT/;
 /** The address that the release workflow gets from its environment. */
@@ -36,6 +43,10 @@ export interface Packages {
 export async function makePackages(copy: string): Promise<Packages> {
   await mkdir(copy);
   for (const name of PACKED_FROM) await cp(join(REPO, name), join(copy, name), { recursive: true });
+  for (const name of IGNORED) {
+    await mkdir(dirname(join(copy, name)), { recursive: true });
+    await writeFile(join(copy, name), 'secret');
+  }
   await symlink(join(REPO, 'node_modules'), join(copy, 'node_modules'));
   await exec('bash', ['-e', '-c', await releaseStep('Pack')], {
     cwd: copy,

@@ -245,6 +245,14 @@ describe('a form is refused', () => {
     expect(answer.statusCode).toBe(202);
   });
 
+  test('with a header that never ends a quote, without delay', async () => {
+    await using app = await startApp();
+    const startedAt = performance.now();
+    const answer = await post(app, form(JSON_PART, part('x="'.padEnd(70_000, ';x="'), 'x')));
+    expect(answer.json()).toMatchObject({ errors: [{ code: 'unknown_field' }] });
+    expect(performance.now() - startedAt).toBeLessThan(500);
+  });
+
   test('without an API key, before its parts are read', async () => {
     await using app = await startApp();
     const answer = await app.inject({

@@ -76,23 +76,25 @@ function toFile(name: string, filename: string, { type, bytes }: FormPart): File
   };
 }
 
-const PARAMETER = /;\s*([\w*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/g;
+/** Sticky, so that it ends at the first fault and takes linear time. */
+const PARAMETER = /\s*;\s*([\w*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))/gy;
 
 /**
  * Reads the name and the file name of a part. `filename*` (RFC 8187) takes precedence over
  * `filename`.
  */
-function readDisposition(disposition: string): { readonly name?: string; readonly filename?: string } {
-  if (!/^form-data\s*(;|$)/i.test(disposition)) return {};
+function readDisposition(disposition: string) {
+  const [type = ''] = disposition.split(';', 1);
+  const parameters = disposition.slice(type.length);
   const found: Record<string, string> = {};
-  for (const [, name = '', quoted, token = ''] of disposition.matchAll(PARAMETER))
-    found[name.toLowerCase()] = quoted?.replace(/\\(["\\])/g, '$1') ?? token;
-  const { name, filename = undefined, 'filename*': extended = '' } = found;
-  const decoded = decodeExtended(extended) ?? filename;
-  return { ...(name !== undefined && { name }), ...(decoded !== undefined && { filename: decoded }) };
+  if (type.trim().toLowerCase() === 'form-data') {
+    for (const [, name = '', quoted, token = ''] of parameters.matchAll(PARAMETER))
+      found[name.toLowerCase()] = quoted?.replace(/\\(["\\])/g, '$1') ?? token;
+  }
+  return { name: found.name, filename: decodeExtended(found['filename*']) ?? found.filename };
 }
 
-function decodeExtended(value: string): string | undefined {
+function decodeExtended(value = ''): string | undefined {
   const [, encoded] = /^utf-8'[\w-]*'(.+)$/i.exec(value) ?? [];
   try {
     return encoded && decodeURIComponent(encoded);
