@@ -269,10 +269,12 @@ describe('the bytes of a form', () => {
   const SMALL = { maxMessageBytes: 1, freeBytes: () => 0 };
   const MIB = 1024 * 1024;
 
-  test('have the limit of a body, with and without a declared length', async () => {
+  test.each([
+    ['of its files', form(JSON_PART, aFile('large.bin', Buffer.alloc(MIB + 1)))],
+    ['after its last boundary', Buffer.concat([form(JSON_PART), Buffer.alloc(MIB + 1)])],
+  ])('%s have the limit of a body, with and without a declared length', async (_, body) => {
     await using app = await startApp(SMALL);
     const url = await app.listen();
-    const body = form(JSON_PART, aFile('large.bin', Buffer.alloc(MIB + 1)));
     expect((await post(app, body)).json()).toMatchObject({ status: 413, code: 'message_too_large' });
     const head = `POST /send HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${CRM_SECRET}\r\nContent-Type: ${TYPE}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n`;
     const chunk = `${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n0\r\n\r\n`;

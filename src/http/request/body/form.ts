@@ -1,5 +1,5 @@
 import { errorCodes, type FastifyRequest } from 'fastify';
-import { AppError } from '../../../core/errors.ts';
+import { unreadable } from './strict-json.ts';
 
 /** A part of a form, as it arrived. */
 export interface FormPart {
@@ -27,7 +27,7 @@ export async function readForm(request: FastifyRequest, payload: FastifyRequest[
   const [, quoted, token] = BOUNDARY.exec(headers['content-type'] ?? '') ?? [];
   const boundary = quoted ?? token;
   if (boundary === undefined)
-    throw malformed('The Content-Type has no boundary: let the HTTP client set this header.');
+    throw unreadable('The Content-Type has no boundary: let the HTTP client set this header.');
   const declared = Number(headers['content-length'] ?? 0);
   if (declared > routeOptions.bodyLimit) throw new errorCodes.FST_ERR_CTP_BODY_TOO_LARGE();
   bodyHold?.check(declared);
@@ -40,7 +40,8 @@ export async function readForm(request: FastifyRequest, payload: FastifyRequest[
     let length = 0;
     let begun = 0;
     let open = 0;
-    let hasEnded = false;
+    let isSplit = false;
+    let hasArrived = false;
 
     function stop() {
       payload.off('data', onData).off('end', onEnd).off('error', fail);
@@ -61,19 +62,21 @@ export async function readForm(request: FastifyRequest, payload: FastifyRequest[
       }
     }
     function onEnd() {
+      hasArrived = true;
       splitter.end();
+      settle();
     }
     function settle() {
-      if (!hasEnded || open > 0) return;
+      if (!isSplit || !hasArrived || open > 0) return;
       stop();
       resolve(parts);
     }
-    const breakOff = () => fail(malformed('The form ends before its last boundary.'));
+    const breakOff = () => fail(unreadable('The form ends before its last boundary.'));
 
     splitter
       .on('part', (part) => {
         const index = begun++;
-        if (index >= MAX_PARTS) fail(malformed(`The form has more than ${MAX_PARTS} parts.`));
+        if (index >= MAX_PARTS) fail(unreadable(`The form has more than ${MAX_PARTS} parts.`));
         open++;
         const bytes = growingBytes();
         let fields: PartHeaders = {};
@@ -90,7 +93,7 @@ export async function readForm(request: FastifyRequest, payload: FastifyRequest[
           .on('error', breakOff);
       })
       .on('finish', () => {
-        hasEnded = true;
+        isSplit = true;
         settle();
       })
       .on('error', breakOff);
@@ -127,8 +130,4 @@ function growingBytes() {
     },
     take: () => new Uint8Array(bytes.buffer.transfer(length)),
   };
-}
-
-function malformed(detail: string): AppError {
-  return new AppError('invalid_json', { detail });
 }
