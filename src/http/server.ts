@@ -86,9 +86,10 @@ export function createServer(options: ServerOptions, presentError: ErrorPresente
   // respond 417.
   app.server.on('checkExpectation', (request, response) => app.routing(request, response));
 
+  // First, so that a request is also logged if it ends before it begins.
+  logRequests(app, logger, countRequest);
   const pace = createRequestPacer(options.isSending);
   app.addHook('onRequest', (_request, _reply, done) => pace(done));
-  logRequests(app, logger, countRequest);
   if (options.tracer) traceRequests(app, options.tracer);
   checkRequestHeads(app);
   app.setErrorHandler(handleError);
