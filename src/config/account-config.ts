@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ReadCredentials } from '../core/accounts/credentials.ts';
-import { type Address, parseAddress } from '../core/message/address.ts';
+import { type Address, isPersonalGmail, parseAddress } from '../core/message/address.ts';
 import type { Problem, Setting } from './environment.ts';
 import {
   createCredentialsReader,
@@ -100,7 +100,7 @@ export function parseAccount(
  * Workspace accounts (support.google.com/a/answer/166852).
  */
 function toLimits(values: z.infer<typeof account>, common: Limits): Pick<AccountConfig, 'daily' | 'reserve'> {
-  const defaults = /@(gmail|googlemail)\.com$/.test(values.user)
+  const defaults = isPersonalGmail(values.user)
     ? { messages: 500, recipients: 500 }
     : { messages: 2000, recipients: 10_000 };
   return {

@@ -5,7 +5,8 @@ import { fixOf, type TroubleshootingId } from './troubleshooting.ts';
  * to fix it.
  */
 export interface CheckResult {
-  readonly status: 'pass' | 'warn' | 'fail' | 'skip';
+  /** `skip`: not tried. `unknown`: tried, without a certain result. */
+  readonly status: 'pass' | 'warn' | 'fail' | 'skip' | 'unknown';
   readonly detail: string;
   readonly code: string | null;
   readonly advice: string | null;
@@ -41,6 +42,14 @@ export const fail = (code: TroubleshootingId, detail: string): CheckResult => ({
   detail,
   code,
   advice: fixOf(code) ?? null,
+});
+
+/** A DNS query without a certain result. */
+export const unknown = (detail: string): CheckResult => ({
+  status: 'unknown',
+  detail: `unknown: ${detail}`,
+  code: 'dns_unknown',
+  advice: fixOf('dns_unknown') ?? null,
 });
 
 /** Builds a line of the report. */

@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Environment } from '../config/environment.ts';
 import { type Check, runCheck, skip, toCheck } from './check.ts';
 import { PLACEHOLDER_USER, readConfiguration } from './checks/configuration.ts';
+import { checkSenderDomains } from './checks/domains/sender-domains.ts';
 import { checkGmailAccounts } from './checks/gmail-accounts.ts';
 import { mechanismOf } from './checks/gmail-login.ts';
 import { checkQueueBackend } from './checks/queue-backend.ts';
@@ -11,6 +12,7 @@ import { checkSmtpServers } from './checks/smtp-servers.ts';
 import type { SessionRequirements } from './checks/smtp-session.ts';
 import { checkTemplates } from './checks/template-files.ts';
 import { checkAlertWebhook, checkWebhooks } from './checks/webhook-endpoints.ts';
+import { createDnsClient } from './net/dns-client.ts';
 import { type NetworkOptions, resolveHost } from './net/sockets.ts';
 import type { Report } from './report.ts';
 
@@ -46,6 +48,7 @@ export async function runDoctor({
     limitMs: LIMIT_MS,
     ca: null,
     resolve: resolveHost,
+    dns: createDnsClient(networkOverrides?.limitMs ?? LIMIT_MS),
     ...networkOverrides,
   };
   const { checks: configuration, config, invalid } = readConfiguration(env, envFile);
@@ -60,6 +63,7 @@ export async function runDoctor({
   const compare = () =>
     (comparison ??= runCheck(comparisonSubject, () => checkHttpsPort(compareWith, network)));
 
+  const domains = checkSenderDomains(config.accounts, network.dns);
   const services = checkOtherServices(config, invalid, network);
   const { checks: servers, reachable } = await checkSmtpServers(
     config.smtp.servers,
@@ -71,7 +75,14 @@ export async function runDoctor({
     (await (comparison as Promise<Check> | null)) ??
     toCheck(comparisonSubject, skip('not needed: no mail port timed out'));
   const accounts = await checkGmailAccounts(config, reachable, { sendTo, network, version });
-  const checks = [...configuration, ...(await services), ...servers, compared, ...accounts];
+  const checks = [
+    ...configuration,
+    ...(await services),
+    ...servers,
+    compared,
+    ...accounts,
+    ...(await domains),
+  ];
   return { ok: checks.every(({ status }) => status !== 'fail'), version, checks };
 }
 

@@ -28,7 +28,7 @@ function findFirstFailure(
     : null;
 }
 
-const MARKS = { pass: '✓', warn: '!', fail: '✗', skip: '-' } as const;
+const MARKS = { pass: '✓', warn: '!', fail: '✗', skip: '-', unknown: '?' } as const;
 const ADVICE_WIDTH = 100;
 
 /**
@@ -61,7 +61,10 @@ function summarize(ok: boolean, checks: readonly Check[]): string {
   const failed = count('fail');
   const warned = count('warn');
   const warnings = warned > 0 ? `, with ${warned === 1 ? 'a warning' : `${warned} warnings`}` : '';
-  if (ok) return `Mail can be sent with every account${warnings}.${warned > 0 ? '' : ' All checks passed.'}`;
+  const unsure = count('unknown');
+  const passed = unsure === 0 ? ' All checks passed.' : '';
+  const unknown = unsure > 0 ? ` ${unsure === 1 ? 'One result is' : `${unsure} results are`} unknown.` : '';
+  if (ok) return `Mail can be sent with every account${warnings}.${warned > 0 ? '' : passed}${unknown}`;
   return `Mail cannot be sent: ${failed === 1 ? 'one check' : `${failed} checks`} failed${warnings}.`;
 }
 

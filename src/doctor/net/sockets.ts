@@ -3,6 +3,7 @@ import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { toOneLine } from '../../adapters/smtp/errors/reply-parser.ts';
 import { toTlsOptions } from '../../adapters/smtp/server-options.ts';
+import type { DnsClient } from './dns-client.ts';
 
 export type Family = 4 | 6;
 
@@ -14,6 +15,8 @@ export interface NetworkOptions {
   readonly ca: string | null;
   /** Returns the addresses of a host, or rejects with the resolver's code if it has none. */
   readonly resolve: (host: string, family: Family) => Promise<string[]>;
+  /** Reads the records of From domains. */
+  readonly dns: DnsClient;
 }
 
 /** Resolves a host as the operating system does, including /etc/hosts. */
