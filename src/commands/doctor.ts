@@ -15,7 +15,7 @@ The report ends with the problem to fix first.
 
 Exits with code 0 only if mail can be sent with every account.`;
 
-const COLORS = { pass: 'green', warn: 'yellow', fail: 'red', skip: 'gray', unknown: 'yellow' } as const;
+const COLORS = { pass: 'green', warn: 'yellow', fail: 'red', skip: 'gray' } as const;
 
 /** Runs all checks and prints the report. Returns the exit code. */
 export async function doctor(

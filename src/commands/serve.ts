@@ -6,6 +6,7 @@ import { describeUnexpectedError } from '../core/errors.ts';
 import { createLogger } from '../log.ts';
 import { openService, type Service } from '../service/service.ts';
 import { endNow, endWithin } from '../service/shutdown.ts';
+import { createServiceDoctor } from './service-doctor.ts';
 
 export const SERVE_USAGE =
   'Usage: outtray serve\n\nRuns the service. It is configured by environment variables and a .env file in the working directory: see docs/reference/configuration.md or .env.example.\nSIGHUP reloads API keys that are stored in files.';
@@ -49,7 +50,13 @@ export async function serve(
     logger.error({ unfinished }, 'shutdown timed out');
   });
   try {
-    service = await openService({ config, version, logger, envFile });
+    service = await openService({
+      config,
+      version,
+      logger,
+      envFile,
+      doctor: createServiceDoctor({ env: process.env, envFile, version }),
+    });
     const reload = createReload(service, logger);
     process.on('SIGHUP', reload);
     await aborted(signal);

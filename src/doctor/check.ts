@@ -5,8 +5,8 @@ import { fixOf, type TroubleshootingId } from './troubleshooting.ts';
  * to fix it.
  */
 export interface CheckResult {
-  /** `skip`: not tried. `unknown`: tried, without a certain result. */
-  readonly status: 'pass' | 'warn' | 'fail' | 'skip' | 'unknown';
+  /** `skip`: not tried, or tried without a certain result. */
+  readonly status: 'pass' | 'warn' | 'fail' | 'skip';
   readonly detail: string;
   readonly code: string | null;
   readonly advice: string | null;
@@ -44,13 +44,8 @@ export const fail = (code: TroubleshootingId, detail: string): CheckResult => ({
   advice: fixOf(code) ?? null,
 });
 
-/** A DNS query without a certain result. */
-export const unknown = (detail: string): CheckResult => ({
-  status: 'unknown',
-  detail: `unknown: ${detail}`,
-  code: 'dns_unknown',
-  advice: fixOf('dns_unknown') ?? null,
-});
+/** The result cannot be known, so it is no failure. */
+export const unknown = (detail: string): CheckResult => skip(`unknown: ${detail}`);
 
 /** Builds a line of the report. */
 export function toCheck(subject: CheckSubject, result: CheckResult, durationMs = 0): Check {

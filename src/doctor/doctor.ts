@@ -1,6 +1,7 @@
 import { defaultEhloName } from '../adapters/smtp/server-options.ts';
 import type { Config } from '../config/config.ts';
 import type { Environment } from '../config/environment.ts';
+import type { RunningService } from '../core/ports/doctor-report.ts';
 import { type Check, runCheck, skip, toCheck } from './check.ts';
 import { PLACEHOLDER_USER, readConfiguration } from './checks/configuration.ts';
 import { checkSenderDomains } from './checks/domains/sender-domains.ts';
@@ -23,6 +24,8 @@ export interface DoctorOptions {
   readonly version: string;
   /** Recipient of a test message; null sends none. */
   readonly sendTo: string | null;
+  /** The service that this process runs. Null: it runs none. */
+  readonly service?: RunningService | null;
   readonly network?: Partial<NetworkOptions>;
   /** The endpoint to compare with when a mail port times out. */
   readonly compareWith?: Endpoint;
@@ -41,6 +44,7 @@ export async function runDoctor({
   envFile = null,
   version,
   sendTo,
+  service = null,
   network: networkOverrides,
   compareWith = COMPARE_WITH,
 }: DoctorOptions): Promise<Report> {
@@ -63,8 +67,8 @@ export async function runDoctor({
   const compare = () =>
     (comparison ??= runCheck(comparisonSubject, () => checkHttpsPort(compareWith, network)));
 
-  const domains = checkSenderDomains(config.accounts, network.dns);
-  const services = checkOtherServices(config, invalid, network);
+  const domains = checkSenderDomains(config.accounts, network.dns, service);
+  const services = checkOtherServices(config, invalid, network, service);
   const { checks: servers, reachable } = await checkSmtpServers(
     config.smtp.servers,
     requirements,
@@ -74,7 +78,7 @@ export async function runDoctor({
   const compared =
     (await (comparison as Promise<Check> | null)) ??
     toCheck(comparisonSubject, skip('not needed: no mail port timed out'));
-  const accounts = await checkGmailAccounts(config, reachable, { sendTo, network, version });
+  const accounts = await checkGmailAccounts(config, reachable, { sendTo, network, version, service });
   const checks = [
     ...configuration,
     ...(await services),
@@ -91,13 +95,16 @@ async function checkOtherServices(
   config: Pick<Config, 'queue' | 'templatesDir' | 'webhooks' | 'alertWebhookUrl' | 'apiKeys'>,
   invalid: ReadonlySet<string>,
   network: NetworkOptions,
+  service: RunningService | null,
 ): Promise<Check[]> {
   const runIfValid = (variable: string, subject: Pick<Check, 'id' | 'name'>, run: () => Promise<Check[]>) =>
     invalid.has(variable)
       ? [toCheck({ ...subject, target: variable }, skip(`not checked: ${variable} is invalid`))]
       : run();
   const checks = await Promise.all([
-    runIfValid('QUEUE_URL', { id: 'queue', name: 'Queue' }, () => checkQueueBackend(config.queue.url)),
+    runIfValid('QUEUE_URL', { id: 'queue', name: 'Queue' }, () =>
+      checkQueueBackend(config.queue.url, service),
+    ),
     runIfValid('TEMPLATES_DIR', { id: 'templates', name: 'Templates' }, () =>
       checkTemplates(config.templatesDir),
     ),

@@ -8,11 +8,16 @@ export interface Report {
 }
 
 /** Formats the report as one JSON document. */
-export function toJson({ ok, version, checks }: Report): string {
+export function toJson(report: Report): string {
+  return JSON.stringify(toResource(report), null, 2);
+}
+
+/** Maps the report to its JSON form. */
+export function toResource({ ok, version, checks }: Report) {
   const rows = checks.map(({ id, name, target, status, detail, code, advice, durationMs }) => {
     return { id, name, status, target, detail, code, advice, duration_ms: Math.round(durationMs) };
   });
-  return JSON.stringify({ ok, version, first: findFirstFailure(checks), checks: rows }, null, 2);
+  return { ok, version, first: findFirstFailure(checks), checks: rows };
 }
 
 /**
@@ -28,7 +33,7 @@ function findFirstFailure(
     : null;
 }
 
-const MARKS = { pass: '✓', warn: '!', fail: '✗', skip: '-', unknown: '?' } as const;
+const MARKS = { pass: '✓', warn: '!', fail: '✗', skip: '-' } as const;
 const ADVICE_WIDTH = 100;
 
 /**
@@ -61,10 +66,7 @@ function summarize(ok: boolean, checks: readonly Check[]): string {
   const failed = count('fail');
   const warned = count('warn');
   const warnings = warned > 0 ? `, with ${warned === 1 ? 'a warning' : `${warned} warnings`}` : '';
-  const unsure = count('unknown');
-  const passed = unsure === 0 ? ' All checks passed.' : '';
-  const unknown = unsure > 0 ? ` ${unsure === 1 ? 'One result is' : `${unsure} results are`} unknown.` : '';
-  if (ok) return `Mail can be sent with every account${warnings}.${warned > 0 ? '' : passed}${unknown}`;
+  if (ok) return `Mail can be sent with every account${warnings}.${warned > 0 ? '' : ' All checks passed.'}`;
   return `Mail cannot be sent: ${failed === 1 ? 'one check' : `${failed} checks`} failed${warnings}.`;
 }
 

@@ -287,9 +287,15 @@ export const TROUBLESHOOTING = [
     fix: 'Send from a Workspace account of the domain. Only if "Send mail as" is set up with another SMTP server for the address, that server signs the mail instead.',
   },
   {
+    id: 'gmail_bulk_near',
+    symptom: 'A domain sends almost as much mail to Gmail as bulk senders',
+    seenAs: 'the "Mail to Gmail" line of GET /doctor',
+    fix: 'From 5,000 messages a day on, Google requires SPF, DKIM, an aligned DMARC record, one-click unsubscribe for marketing mail, and few spam reports. Fix the warnings above first.',
+  },
+  {
     id: 'dns_unknown',
     symptom: 'A DNS record could not be read, or seems to be from an internal DNS server',
-    seenAs: 'a line that begins with "unknown"',
+    seenAs: '"unknown" on the SPF, DKIM, DMARC or Alignment line',
     fix: 'Nothing is known to be wrong. Look the record up from another network, or with a public DNS server: dig TXT yourdomain @8.8.8.8.',
   },
   {

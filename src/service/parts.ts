@@ -7,12 +7,16 @@ import { TemplatesError } from '../adapters/templates/file-errors.ts';
 import { openTemplates } from '../adapters/templates/templates.ts';
 import { openTracing } from '../adapters/tracing/open-tracing.ts';
 import { type Config, ConfigError } from '../config/config.ts';
+import { toFromDomains } from '../config/from-domains.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
 import { createContentTickets } from '../core/auth/content-tickets.ts';
 import { createDeliveryChanges } from '../core/delivery-changes.ts';
+import { createDoctorReports } from '../core/doctor-reports.ts';
 import { createEvents } from '../core/events.ts';
+import { createGmailVolume } from '../core/gmail-volume.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
+import type { MakeReport } from '../core/ports/doctor-report.ts';
 import { createStats } from '../core/stats.ts';
 import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
@@ -33,6 +37,8 @@ export interface ServiceOptions {
   readonly envFile?: string | null;
   /** A CA to trust in addition to those of Node, as PEM: that of the demo's simulator. */
   readonly ca?: string | null;
+  /** Makes the reports of GET /doctor. */
+  readonly doctor: MakeReport;
   /** What the demo's simulator received. Null outside the demo. */
   readonly demoInbox?: DemoInbox | null;
   /** Multiplies every back-off and every account pause; less than 1 in tests. */
@@ -55,6 +61,7 @@ export async function openParts({
   version,
   logger,
   ca = null,
+  doctor,
   demoInbox = null,
   backoffScale = 1,
   deadlines,
@@ -91,6 +98,19 @@ export async function openParts({
   const deliveryEngine = await openDeliveryEngine({ queue, store, sharedState, ...engineOptions });
   const { accounts } = deliveryEngine;
   const alerts = await openAlerts({ config, version, logger, backend, events, accounts, backoffScale });
+  const gmailVolume = createGmailVolume({
+    events,
+    domains: toFromDomains(config.accounts),
+    sharedState,
+    onError: (err) => logger.error({ err }, 'messages to Gmail could not be counted'),
+  });
+  const doctorReports = createDoctorReports(() =>
+    doctor({
+      isLoginLocked: accounts.isLoginLocked,
+      isQueueAvailable: () => store.refusalCode() !== 'queue_unavailable',
+      readGmailVolume: gmailVolume.read,
+    }),
+  );
   const waiters = createWaiters({ store, events });
   const metrics = await openMetrics({ config, version, backend, events, apiKeys, accounts });
   /** Aborted when the service begins to shut down. */
@@ -111,6 +131,8 @@ export async function openParts({
     accounts,
     webhooks,
     alerts,
+    gmailVolume,
+    doctorReports,
     waiters,
     metrics,
     tracing,
@@ -150,6 +172,7 @@ export function buildServiceApp(parts: ServiceParts) {
     composer,
     tickets: createContentTickets(apiKeys),
     stats: createStats({ store }),
+    doctor: parts.doctorReports,
     accounts,
     suppressions,
     templates,

@@ -12,6 +12,7 @@ import type { Backend } from '../../src/core/ports/backend.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { backendContract } from './backend-contract.ts';
 import { durabilityContract, type Storage } from './durability-contract.ts';
+import { gmailVolumeContract } from './gmail-volume-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
 import { statsContract } from './stats-contract.ts';
 import { suppressionContract } from './suppression-contract.ts';
@@ -72,6 +73,14 @@ durableUsageContract('sqlite', async () => {
   const storage = await createStorage();
   return () => storage.open(ROOMY);
 });
+gmailVolumeContract(
+  'sqlite',
+  async () => {
+    const storage = await createStorage();
+    return () => storage.open(ROOMY);
+  },
+  false,
+);
 upgradeContract('sqlite', async (values) => {
   const path = await newFolder();
   const file = join(path, 'queue.db');

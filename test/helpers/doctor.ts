@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, isIP, type Server } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Check } from '../../src/doctor/check.ts';
 import { type DoctorOptions, runDoctor } from '../../src/doctor/doctor.ts';
+import { createDnsClient } from '../../src/doctor/net/dns-client.ts';
 import type { Family, NetworkOptions } from '../../src/doctor/net/sockets.ts';
 import type { Report } from '../../src/doctor/report.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
@@ -33,6 +34,9 @@ export interface Setup {
 /** Long enough for a busy machine. */
 const LIMIT_MS = 3000;
 
+/** A DNS server that refuses connections: what the network of the machine knows has no effect. */
+const NO_DNS = createDnsClient(LIMIT_MS, ['127.0.0.1:9']);
+
 /**
  * Runs the doctor against loopback addresses only. The comparison endpoint is a closed port unless
  * given.
@@ -55,7 +59,7 @@ export function diagnose({
     version: '0.0.0-test',
     sendTo: sendTo ?? null,
     compareWith,
-    network: { limitMs: LIMIT_MS, resolve: resolveTo({ 4: '127.0.0.1' }), ...network },
+    network: { limitMs: LIMIT_MS, resolve: resolveTo({ 4: '127.0.0.1' }), dns: NO_DNS, ...network },
   });
 }
 

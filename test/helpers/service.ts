@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import type { Deadlines } from '../../src/adapters/smtp/server-options.ts';
+import { createServiceDoctor } from '../../src/commands/service-doctor.ts';
 import { parseConfig } from '../../src/config/config.ts';
 import { isSettled, type Status } from '../../src/core/delivery/delivery.ts';
 import type { MessageResource, PreviewResource } from '../../src/http/schemas/message.ts';
@@ -68,7 +69,7 @@ export interface ServiceSetup {
 /** Starts the whole service on an ephemeral port, as `outtray serve` does. */
 export async function startService(setup: ServiceSetup): Promise<ServiceUnderTest> {
   const logs: Record<string, unknown>[] = [];
-  const { config } = parseConfig({
+  const env = {
     PORT: '0',
     API_KEYS: `crm:${API_KEY},boss:${ADMIN_KEY}:admin`,
     GMAIL_USER: 'bot@simulator.test',
@@ -76,10 +77,13 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
     SMTP_URL: setup.smtp,
     RATE_LIMIT: '100000/1m',
     ...setup.env,
-  });
+  };
+  const { config } = parseConfig(env);
+  const version = '0.0.0-test';
   const service: Service = await openService({
     config,
-    version: '0.0.0-test',
+    version,
+    doctor: createServiceDoctor({ env, version, ca: setup.ca ?? null }),
     logger: pino({ level: config.logLevel }, lineSink(logs)),
     backoffScale: setup.backoffScale ?? 0.002,
     deadlines: { ...DEADLINES, ...setup.deadlines },

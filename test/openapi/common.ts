@@ -146,6 +146,7 @@ function failing(makeError: () => Error): Partial<AppOptions> {
       reschedule: reject,
     },
     stats: { read: reject },
+    doctor: { read: reject },
     tickets: { issue: fail, verify: fail },
     suppressions: { get: reject, list: reject, add: reject, remove: reject },
     templates: { list: fail, render: fail },

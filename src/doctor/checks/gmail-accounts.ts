@@ -1,6 +1,7 @@
 import { defaultEhloName } from '../../adapters/smtp/server-options.ts';
 import type { AccountConfig } from '../../config/account-config.ts';
 import type { Config } from '../../config/config.ts';
+import type { RunningService } from '../../core/ports/doctor-report.ts';
 import { type Check, type CheckResult, fail, runCheck, skip, toCheck, warn } from '../check.ts';
 import type { NetworkOptions } from '../net/sockets.ts';
 import { checkFrom, checkLogin, skipLoginChecks } from './gmail-login.ts';
@@ -12,6 +13,8 @@ export interface AccountCheckOptions {
   readonly sendTo: string | null;
   readonly network: NetworkOptions;
   readonly version: string;
+  /** The service that this process runs. Null: it runs none. */
+  readonly service: RunningService | null;
 }
 
 type AccountsConfig = Pick<Config, 'accounts' | 'smtp' | 'fromPolicy'>;
@@ -45,7 +48,8 @@ export async function checkGmailAccounts(
     );
   }
   for (const account of config.accounts) {
-    const throttled = checks.some(({ code }) => code === 'login_throttled');
+    const throttled =
+      checks.some(({ code }) => code === 'login_throttled') || options.service?.isLoginLocked(account.user);
     checks.push(await runCheck({ id: 'from', name: 'From', target: account.user }, () => checkFrom(account)));
     if (throttled) checks.push(...skipLoginChecks(account, 'Gmail reports too many logins'));
     else checks.push(...(await checkAccount(account, reachable, config, options)));

@@ -22,7 +22,7 @@ export async function checkDkim(domain: string, dns: DnsClient): Promise<Finding
 }
 
 function toFinding(result: CheckResult): Finding {
-  return { result, passes: result.status === 'unknown' ? null : result.status === 'pass' };
+  return { result, passes: result.status === 'skip' ? null : result.status === 'pass' };
 }
 
 function checkRecords(name: string, records: readonly string[]): CheckResult {

@@ -1,6 +1,9 @@
 import type { AccountConfig } from '../../../config/account-config.ts';
-import { domainOf, isPersonalGmail } from '../../../core/message/address.ts';
-import { type Check, runCheck, skip, toCheck, unknown } from '../../check.ts';
+import { toFromDomains } from '../../../config/from-domains.ts';
+import { BULK_MESSAGES, BULK_WARNING } from '../../../core/gmail-volume.ts';
+import type { RunningService } from '../../../core/ports/doctor-report.ts';
+import { isUnavailable } from '../../../core/retry-until-available.ts';
+import { type Check, pass, runCheck, skip, toCheck, unknown, warn } from '../../check.ts';
 import type { DnsClient } from '../../net/dns-client.ts';
 import { checkAlignment } from './alignment.ts';
 import { checkDkim } from './dkim.ts';
@@ -15,25 +18,36 @@ type Sender = Pick<AccountConfig, 'user' | 'from' | 'aliases'>;
  * Checks SPF, DKIM, DMARC and alignment of each domain that accounts send from, except gmail.com,
  * whose records are Google's. What cannot be known is `unknown`, never a failure.
  */
-export async function checkSenderDomains(accounts: readonly Sender[], dns: DnsClient): Promise<Check[]> {
+export async function checkSenderDomains(
+  accounts: readonly Sender[],
+  dns: DnsClient,
+  service: RunningService | null = null,
+): Promise<Check[]> {
   if (accounts.length === 0) return [];
-  const domains = toDomains(accounts);
+  const domains = toFromDomains(accounts);
   if (domains.size === 0) {
     const subject = { id: 'domains', name: 'Domains', target: '' };
     return [toCheck(subject, skip('not needed: all mail is from gmail.com'))];
   }
-  return (await Promise.all([...domains].map(([domain, users]) => checkDomain(domain, users, dns)))).flat();
+  const checks = [...domains].map(async ([domain, users]) => [
+    ...(await checkDomain(domain, users, dns)),
+    ...(service ? [await checkGmailVolume(domain, service)] : []),
+  ]);
+  return (await Promise.all(checks)).flat();
 }
 
-/** Returns the From domains, each with the accounts that own an address of it. */
-function toDomains(accounts: readonly Sender[]): Map<string, string[]> {
-  const domains = new Map<string, string[]>();
-  for (const { user, from, aliases } of accounts) {
-    const addresses = [user, from.email, ...aliases].filter((email) => !isPersonalGmail(email));
-    for (const domain of new Set(addresses.map(domainOf)))
-      domains.set(domain, [...(domains.get(domain) ?? []), user]);
-  }
-  return domains;
+/** Reports how near the domain is to Google's rules for bulk senders. */
+function checkGmailVolume(domain: string, service: RunningService): Promise<Check> {
+  return runCheck({ id: 'gmail_volume', name: 'Mail to Gmail', target: domain }, async () => {
+    try {
+      const sent = await service.readGmailVolume(domain);
+      const detail = `${sent} messages to gmail.com in 24 hours; bulk senders send ${BULK_MESSAGES}`;
+      return sent < BULK_WARNING ? pass(detail) : warn('gmail_bulk_near', detail);
+    } catch (error) {
+      if (!isUnavailable(error)) throw error;
+      return skip('not counted: the queue is unavailable');
+    }
+  });
 }
 
 async function checkDomain(domain: string, users: readonly string[], dns: DnsClient): Promise<Check[]> {
@@ -47,9 +61,9 @@ async function checkDomain(domain: string, users: readonly string[], dns: DnsCli
     const check = await runCheck({ id, name, target: domain }, async () => {
       const { result } = await finding;
       const view = result.status === 'warn' ? await internalView : null;
-      return view === null ? result : unknown(`${view}. It has this result: ${result.detail}`);
+      return view === null ? result : unknown(`${view} (${result.detail})`);
     });
-    return { check, known: check.status === 'unknown' ? null : await finding };
+    return { check, known: check.status === 'skip' ? null : await finding };
   }
   const [spf, dkim, dmarc] = await Promise.all([
     run('spf', 'SPF', checkSpf(domain, dns)),
