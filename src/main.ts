@@ -25,6 +25,10 @@ const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Com
     about: 'check everything that sending mail depends on, and show fixes; --json, --send-to ADDRESS',
     load: async () => (await import('./commands/doctor.ts')).doctor,
   },
+  backup: {
+    about: 'write a copy of the SQLite queue to FILE while the service runs',
+    load: async () => (await import('./commands/backup.ts')).backup,
+  },
   simulator: {
     about: 'run only the built-in Gmail simulator',
     load: async () => (await import('./commands/simulator.ts')).simulator,

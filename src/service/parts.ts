@@ -8,6 +8,7 @@ import { openTemplates } from '../adapters/templates/templates.ts';
 import { openTracing } from '../adapters/tracing/open-tracing.ts';
 import { type Config, ConfigError } from '../config/config.ts';
 import { toFromDomains } from '../config/from-domains.ts';
+import type { QueueUrl } from '../config/queue-url.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
 import { createContentTickets } from '../core/auth/content-tickets.ts';
 import { createDeliveryChanges } from '../core/delivery-changes.ts';
@@ -16,6 +17,7 @@ import { createEvents } from '../core/events.ts';
 import { createGmailVolume } from '../core/gmail-volume.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
+import type { Backend } from '../core/ports/backend.ts';
 import type { MakeReport } from '../core/ports/doctor-report.ts';
 import { createStats } from '../core/stats.ts';
 import { createSuppressions } from '../core/suppressions.ts';
@@ -25,6 +27,7 @@ import type { DemoInbox } from '../http/routes/demo-inbox.ts';
 import { logEvents } from '../log.ts';
 import { openAlerts } from './alerts.ts';
 import { openBackend } from './backend.ts';
+import { type BackupSocket, openBackupSocket } from './backup-socket.ts';
 import { openDeliveryEngine } from './delivery-engine.ts';
 import { openMetrics } from './metrics.ts';
 import { openWebhookDelivery } from './webhook-delivery.ts';
@@ -113,6 +116,7 @@ export async function openParts({
   );
   const waiters = createWaiters({ store, events });
   const metrics = await openMetrics({ config, version, backend, events, apiKeys, accounts });
+  const backupSocket = await openQueueBackup(config.queue.url, backend, logger);
   /** Aborted when the service begins to shut down. */
   const draining = new AbortController();
   return {
@@ -133,6 +137,7 @@ export async function openParts({
     alerts,
     gmailVolume,
     doctorReports,
+    backupSocket,
     waiters,
     metrics,
     tracing,
@@ -213,6 +218,16 @@ function serverOptionsOf({ config, logger, apiKeys, rates, backend, deliveryEngi
 
 function metricsRouteOf({ config, metrics }: ServiceParts) {
   return metrics && { metrics, isOpen: config.metrics.access === 'open' };
+}
+
+/** Serves backups of a queue that is a file. */
+async function openQueueBackup(
+  url: QueueUrl,
+  { copyTo }: Backend,
+  logger: Logger,
+): Promise<BackupSocket | null> {
+  if (url.kind !== 'sqlite' || !copyTo) return null;
+  return openBackupSocket({ file: url.file, copyTo, logger });
 }
 
 async function openConfiguredTemplates({ templatesDir }: Config, logger: Logger) {

@@ -68,6 +68,7 @@ export function createShutdownSteps(
       track('SMTP connections', deliveryEngine.close()),
       drained.then(() => track('suppressions', suppressions.drain())),
       track('HTTP requests', app.close()),
+      track('backup', parts.backupSocket?.close() ?? Promise.resolve()),
     ]);
     const lostCount = await logUndelivered(backend, logger);
     await settleWithin(shutdownTimeoutMs * QUEUE_SHARE, [
