@@ -230,7 +230,7 @@ export const TROUBLESHOOTING = [
     id: 'spf_google_missing',
     symptom: "The SPF record does not allow Google's servers",
     seenAs: 'the SPF line',
-    fix: 'Add include:_spf.google.com to the SPF record of the domain, before "all".',
+    fix: 'Add include:_spf.google.com to the SPF record of the domain, before "all". A record that lists the networks of Google itself breaks when they change.',
   },
   {
     id: 'spf_invalid',

@@ -59,6 +59,19 @@ export function gmailVolumeContract(name: string, createStorage: CreateStorage, 
       await backend.close();
     });
 
+    test('are counted exactly by instances that send at once', async () => {
+      const open = await createStorage();
+      const backends = isShared ? [await open(), await open()] : [await open()];
+      const instances = backends.map(openInstance);
+      for (let round = 0; round < 20; round += 1) {
+        for (const { attempt } of instances) for (let i = 0; i < 10; i += 1) attempt('bot@acme.com', ADA);
+        await Promise.all(instances.map(({ read }) => read('acme.com')));
+      }
+      await Promise.all(instances.map(({ drain }) => drain()));
+      for (const { read } of instances) expect(await read('acme.com')).toBe(200 * instances.length);
+      await Promise.all(backends.map(({ close }) => close()));
+    });
+
     test('are counted exactly, also those of another instance or an earlier process', async () => {
       const open = await createStorage();
       const first = await open();

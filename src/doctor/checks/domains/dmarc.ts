@@ -6,6 +6,10 @@ import { parseTags } from './tags.ts';
 const MAX_QUERIES = 8;
 const POLICIES = ['none', 'quarantine', 'reject'];
 
+/** A record that is meant for DMARC, and one that receivers accept as such. */
+const MEANT = /^\W*v\s*=\s*DMARC/i;
+const VALID = /^v\s*=\s*DMARC1\s*(?:;|$)/;
+
 type Tags = ReadonlyMap<string, string>;
 
 export interface DmarcFinding {
@@ -26,16 +30,20 @@ export async function checkDmarc(domain: string, dns: DnsClient): Promise<DmarcF
   const [own, ...parents] = await walkTree(domain, dns);
   if (!own) throw new Error('a domain has at least one label');
   if (own.found.kind === 'unknown') return toUnknown(`${own.found.reason} for _dmarc.${domain}`);
-  if (own.records.length > 1) {
-    const detail = `there are ${own.records.length} DMARC records at _dmarc.${domain}; receivers ignore them all`;
+  if (own.tags) return describePolicy(domain, own.tags, ['p']);
+  if (own.records.length > 0) {
+    const detail =
+      own.records.length > 1
+        ? `there are ${own.records.length} DMARC records at _dmarc.${domain}; receivers ignore them all`
+        : `the record at _dmarc.${domain} is not a list of tags that begins with "v=DMARC1;"`;
     return { result: warn('dmarc_invalid', detail), policy: toPolicy(null, null) };
   }
-  if (own.tags) return describePolicy(domain, own.tags, ['p']);
   // Few top-level domains have a policy, and some DNS servers refuse to look for one.
   for (const { name, found } of parents.filter((level) => level.name.includes('.')))
     if (found.kind === 'unknown') return toUnknown(`${found.reason} for _dmarc.${name}`);
   const organizational = organizationalOf([own, ...parents]);
-  const inherited = parents.find(({ name }) => name === organizational) ?? parents.find(isPublicSuffix);
+  const inherited =
+    parents.find(({ name, tags }) => tags && name === organizational) ?? parents.find(isPublicSuffix);
   if (inherited?.tags) return describePolicy(inherited.name, inherited.tags, ['sp', 'p']);
   const result = warn(
     'dmarc_missing',
@@ -55,9 +63,9 @@ export async function readOrganizationalDomain(domain: string, dns: DnsClient): 
 interface Level {
   readonly name: string;
   readonly found: DnsResult<string>;
-  /** DMARC records among those found. */
+  /** DMARC records among those found, also if they are misspelled. */
   readonly records: readonly string[];
-  /** The tags of the only record. */
+  /** The tags of the only record. Null if receivers ignore it. */
   readonly tags: Tags | null;
 }
 
@@ -69,9 +77,10 @@ function walkTree(domain: string, dns: DnsClient): Promise<Level[]> {
   return Promise.all(
     walked.map(async (name) => {
       const found = await dns.readTxt(`_dmarc.${name}`);
-      const records =
-        found.kind === 'found' ? found.records.filter((text) => /^v\s*=\s*DMARC1\s*(?:;|$)/.test(text)) : [];
-      return { name, found, records, tags: records.length === 1 ? parseTags(records[0] ?? '') : null };
+      const records = found.kind === 'found' ? found.records.filter((text) => MEANT.test(text)) : [];
+      const [record = ''] = records;
+      const tags = records.length === 1 && VALID.test(record) ? parseTags(record) : null;
+      return { name, found, records, tags };
     }),
   );
 }

@@ -16,7 +16,7 @@ type Sender = Pick<AccountConfig, 'user' | 'from' | 'aliases'>;
 
 /**
  * Checks SPF, DKIM, DMARC and alignment of each domain that accounts send from, except gmail.com,
- * whose records are Google's. What cannot be known is `unknown`, never a failure.
+ * whose records are Google's. A result that cannot be known is skipped, and never a failure.
  */
 export async function checkSenderDomains(
   accounts: readonly Sender[],
@@ -50,8 +50,17 @@ function checkGmailVolume(domain: string, service: RunningService): Promise<Chec
   });
 }
 
+/**
+ * Checks the records of one domain.
+ *
+ * @param users the accounts that own an address of it
+ */
 async function checkDomain(domain: string, users: readonly string[], dns: DnsClient): Promise<Check[]> {
-  const internalView = findInternalView(domain, dns);
+  let internalView: Promise<string | null> | undefined;
+  const readInternalView = () => {
+    internalView ??= findInternalView(domain, dns);
+    return internalView;
+  };
   /** Runs a check. What is wrong in an internal view is unknown. */
   async function run<Found extends Finding | DmarcFinding>(
     id: string,
@@ -60,7 +69,7 @@ async function checkDomain(domain: string, users: readonly string[], dns: DnsCli
   ) {
     const check = await runCheck({ id, name, target: domain }, async () => {
       const { result } = await finding;
-      const view = result.status === 'warn' ? await internalView : null;
+      const view = result.status === 'warn' ? await readInternalView() : null;
       return view === null ? result : unknown(`${view} (${result.detail})`);
     });
     return { check, known: check.status === 'skip' ? null : await finding };

@@ -1,8 +1,7 @@
-import { isIP } from 'node:net';
 import { type CheckResult, pass, unknown, warn } from '../../check.ts';
 import type { DnsClient } from '../../net/dns-client.ts';
-import type { TroubleshootingId } from '../../troubleshooting.ts';
 import type { Finding } from './finding.ts';
+import { type Mechanism, parseRecord, SpfError } from './spf-record.ts';
 
 /** Google's own record, which lists the hosts that send for Workspace. */
 const GOOGLE = '_spf.google.com';
@@ -10,17 +9,6 @@ const GOOGLE = '_spf.google.com';
 const MAX_LOOKUPS = 10;
 const MAX_VOID_LOOKUPS = 2;
 const MAX_MX = 10;
-
-/** A record that receivers cannot evaluate (RFC 7208, section 2.6.7: `permerror`). */
-class SpfError extends Error {
-  override readonly name = 'SpfError';
-  readonly id: TroubleshootingId;
-
-  constructor(id: TroubleshootingId, detail: string) {
-    super(detail);
-    this.id = id;
-  }
-}
 
 /** The result depends on something that cannot be known here. */
 class UnknownError extends Error {
@@ -70,7 +58,7 @@ async function countAll(domain: string, dns: DnsClient): Promise<CheckResult> {
 function toMissing(result: SpfResult): CheckResult {
   return warn(
     'spf_google_missing',
-    `the record does not include ${GOOGLE}: the result for mail from Google is ${result}`,
+    `the record does not include ${GOOGLE}: the result is ${result} for hosts that it does not list`,
   );
 }
 
@@ -183,72 +171,11 @@ async function readRecord(domain: string, includedBy: string | null, dns: DnsCli
   if (records.length > 1)
     throw new SpfError('spf_invalid', `${domain} has ${records.length} SPF records; only one is allowed`);
   if (record !== undefined) return record;
+  const isMisspelled = found.kind === 'found' && found.records.some((text) => /^\W*v\s*=\s*spf/i.test(text));
+  if (isMisspelled)
+    throw new SpfError('spf_invalid', `the record of ${domain} does not begin with "v=spf1 "`);
   if (includedBy === null) throw new SpfError('spf_missing', `${domain} has no SPF record`);
   throw new SpfError('spf_invalid', `${includedBy} includes ${domain}, which has no SPF record`);
-}
-
-interface Mechanism {
-  readonly qualifier: string;
-  readonly name: string;
-  /** The domain or network after the colon. */
-  readonly target: string | null;
-}
-
-interface SpfRecord {
-  readonly mechanisms: readonly Mechanism[];
-  readonly redirect: string | null;
-}
-
-function parseRecord(text: string): SpfRecord {
-  const mechanisms: Mechanism[] = [];
-  const modifiers = new Map<string, string>();
-  for (const term of text.split(' ').slice(1).filter(Boolean)) {
-    const [, modifier, value = ''] = /^([a-z][a-z0-9_.-]*)=(.*)$/i.exec(term) ?? [];
-    if (modifier === undefined) mechanisms.push(parseMechanism(term));
-    else {
-      const name = modifier.toLowerCase();
-      if (modifiers.has(name) && (name === 'redirect' || name === 'exp')) throw syntaxError(term);
-      modifiers.set(name, value);
-    }
-  }
-  const redirect = modifiers.get('redirect');
-  if (redirect === '') throw syntaxError('redirect=');
-  // RFC 7208, section 5.1: `redirect` is ignored if there is an `all`.
-  const hasAll = mechanisms.some(({ name }) => name === 'all');
-  return { mechanisms, redirect: redirect === undefined || hasAll ? null : toName(redirect) };
-}
-
-/** RFC 7208, section 12. */
-const MECHANISM =
-  /^([-+~?]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?::(.+?))?((?:\/\d{1,2})?(?:\/\/\d{1,3})?)$/i;
-
-function parseMechanism(term: string): Mechanism {
-  const [, qualifier = '', spelled = '', target = null, cidr = ''] =
-    (/^[-+~?]?ip[46]:/i.test(term) ? NETWORK : MECHANISM).exec(term) ?? [];
-  const name = spelled.toLowerCase();
-  const isNetwork = name === 'ip4' || name === 'ip6';
-  const isValid =
-    name !== '' &&
-    (isNetwork || name === 'include' || name === 'exists'
-      ? target !== null
-      : name !== 'all' || target === null) &&
-    (cidr === '' || isNetwork || name === 'a' || name === 'mx') &&
-    (!isNetwork || isIP(target ?? '') === (name === 'ip4' ? 4 : 6));
-  if (!isValid) throw syntaxError(term);
-  return { qualifier: qualifier || '+', name, target: target === null ? null : toName(target) };
-}
-
-const NETWORK = /^([-+~?]?)(ip4|ip6):([^/]+)((?:\/\d{1,3})?)$/i;
-
-function syntaxError(term: string): SpfError {
-  return new SpfError(
-    'spf_invalid',
-    `the record contains ${JSON.stringify(term.slice(0, 100))}, which is not valid`,
-  );
-}
-
-function toName(text: string): string {
-  return text.toLowerCase().replace(/\.$/, '');
 }
 
 function isMacro(text: string): boolean {
