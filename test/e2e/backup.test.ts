@@ -120,6 +120,13 @@ describe.concurrent('outtray backup', () => {
     });
   });
 
+  test('refuses an existing file before it asks for a copy', async () => {
+    await using folder = await openFolder();
+    await writeFile(folder.copy, '');
+    const { code, err } = await backUp(folder.env, folder.copy);
+    expect([code, err]).toEqual([1, expect.stringContaining('nothing is overwritten')]);
+  });
+
   test.each([
     ['no service runs', 'sqlite:queue.db', 1, 'No service has '],
     ['the queue is in memory', 'memory:', 1, 'The queue is in memory'],

@@ -85,7 +85,10 @@ describe.concurrent('GET /doctor', () => {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'outtray-'));
     const url = `sqlite:${join(folder.path, 'queue.db')}`;
     await using all = await startAll({ QUEUE_URL: url });
-    expect(checkOf(await all.read(), 'queue')).toMatchObject({ status: 'pass' });
+    expect(checkOf(await all.read(), 'queue')).toMatchObject({
+      status: 'pass',
+      detail: 'the service reads and writes its file',
+    });
     await using second = run(['serve'], {
       PORT: '0',
       QUEUE_URL: url,
