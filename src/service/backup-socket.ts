@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 
 /**
  * Returns the path of the UNIX socket at which the service with this queue file makes backups. It
- * lies beside the file, so whoever can reach it can also read the file.
+ * lies beside the file: a user who can connect to it can also read the file.
  */
 export function backupSocketOf(file: string): string {
   return `${resolve(file)}.sock`;
@@ -41,8 +41,12 @@ export async function openBackupSocket({
   /** One after the other: all use the same file. */
   let last: Promise<void> = Promise.resolve();
   const server = createServer((_request, response) => {
-    last = last.then(() => sendCopy(response));
+    last = last.then(() => sendCopy(response)).catch(logFailure);
   });
+
+  function logFailure(error: unknown): void {
+    logger.error({ reason: reasonOf(error) }, 'queue could not be backed up');
+  }
 
   async function sendCopy(response: ServerResponse): Promise<void> {
     try {
@@ -52,10 +56,9 @@ export async function openBackupSocket({
       await pipeline(createReadStream(copy), response);
       logger.info({ bytes: size }, 'queue backed up');
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      logger.error({ reason }, 'queue could not be backed up');
+      logFailure(error);
       if (response.headersSent) response.destroy();
-      else response.writeHead(500).end(reason);
+      else response.writeHead(500).end(reasonOf(error));
     } finally {
       await rm(copy, { force: true });
     }
@@ -66,10 +69,7 @@ export async function openBackupSocket({
     await rm(path, { force: true });
     await listenPrivately(server, path);
   } catch (error) {
-    logger.warn(
-      { reason: error instanceof Error ? error.message : String(error) },
-      'outtray backup is not available',
-    );
+    logger.warn({ reason: reasonOf(error) }, 'outtray backup is not available');
     return null;
   }
   server.unref();
@@ -93,4 +93,8 @@ async function listenPrivately(server: Server, path: string): Promise<void> {
     process.umask(mask);
   }
   await once(server, 'listening');
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -1,4 +1,4 @@
-import { rmSync, statfsSync } from 'node:fs';
+import { closeSync, openSync, rmSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { backup, type DatabaseSync } from 'node:sqlite';
 
@@ -11,7 +11,8 @@ export class BackupError extends Error {
 }
 
 /**
- * Copies the open database to a file that is replaced if it exists. SQLite copies some pages at a
+ * Copies the open database to a file that is replaced if it exists, and that only this user can
+ * read. SQLite copies some pages at a
  * time in another thread, and repeats those that a write changes meanwhile, so that the copy is
  * consistent and transactions go on. Uses this connection: closing another one would release the
  * lock of the file.
@@ -31,6 +32,8 @@ export async function copyDatabase(db: DatabaseSync, to: string): Promise<void> 
       `The copy is made in ${dirname(to)}, and needs ${megabytes} MB of free space there.`,
     );
   }
+  // SQLite would let other users read it.
+  closeSync(openSync(to, 'wx', 0o600));
   try {
     await backup(db, to);
   } catch (error) {
