@@ -104,26 +104,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/messages/{id}/content/view": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * View the content of a message
-         * @description Shows the html of the message, or its text. Scripts do not run, and nothing is loaded from other hosts.
-         */
-        get: operations["viewMessageContent"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/metrics": {
         parameters: {
             query?: never;
@@ -630,6 +610,46 @@ export interface paths {
          * @description Calls the endpoint again for an event that was given up, with the same `webhook-id` and a new day of retries. A delivery that waits for a retry is called now.
          */
         post: operations["replayWebhookDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/messages/{id}/content/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View the content of a message
+         * @description Shows the html of the message, or its text. Scripts do not run, and nothing is loaded from other hosts.
+         */
+        get: operations["viewMessageContent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/templates/{id}/preview/view": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * View the preview of a template
+         * @description Shows the html of a template with the variables of POST /templates/{id}/preview. Scripts do not run, and nothing is loaded from other hosts.
+         */
+        get: operations["viewTemplatePreview"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1434,7 +1454,7 @@ export interface components {
          * @description A stable code that clients can branch on. Titles, details and hints can change.
          * @enum {string}
          */
-        ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "content_not_kept" | "invalid_ticket" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "tls_failed";
+        ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "content_not_kept" | "invalid_ticket" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "relay_denied" | "ehlo_refused" | "tls_failed";
         MessageEvent: {
             /**
              * @description The status that the message changed to.
@@ -1520,79 +1540,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
                     code?: "rate_limited";
-                };
-            };
-        };
-        /** @description `invalid_ticket`: Ticket invalid or expired. */
-        PublicInvalidTicket: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code?: "invalid_ticket";
-                };
-            };
-        };
-        /** @description `message_not_found`: Message not found. */
-        PublicMessageNotFound: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code?: "message_not_found";
-                };
-            };
-        };
-        /** @description `content_not_kept`: Content is no longer stored. */
-        PublicContentNotKept: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code?: "content_not_kept";
-                };
-            };
-        };
-        /** @description `validation_failed`: Invalid request. */
-        PublicValidationFailed: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code?: "validation_failed";
-                };
-            };
-        };
-        /** @description `internal_error`: Internal error in Outtray. */
-        PublicInternalError: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code?: "internal_error";
-                };
-            };
-        };
-        /** @description `queue_unavailable`: Queue unavailable. */
-        PublicQueueUnavailable: {
-            headers: {
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {unknown} */
-                    code?: "queue_unavailable";
                 };
             };
         };
@@ -2348,10 +2295,99 @@ export interface components {
                 };
             };
         };
+        /** @description `invalid_ticket`: Ticket invalid or expired. */
+        PublicInvalidTicket: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "invalid_ticket";
+                };
+            };
+        };
+        /** @description `message_not_found`: Message not found. */
+        PublicMessageNotFound: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "message_not_found";
+                };
+            };
+        };
+        /** @description `content_not_kept`: Content is no longer stored. */
+        PublicContentNotKept: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "content_not_kept";
+                };
+            };
+        };
+        /** @description `validation_failed`: Invalid request. */
+        PublicValidationFailed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "validation_failed";
+                };
+            };
+        };
+        /** @description `internal_error`: Internal error in Outtray. */
+        PublicInternalError: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "internal_error";
+                };
+            };
+        };
+        /** @description `queue_unavailable`: Queue unavailable. */
+        PublicQueueUnavailable: {
+            headers: {
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "queue_unavailable";
+                };
+            };
+        };
+        /**
+         * @description `template_not_found`: Template not found.
+         *
+         *     `template_failed`: Template could not be rendered.
+         *
+         *     `validation_failed`: Invalid request.
+         */
+        PublicTemplateNotFoundOrTemplateFailedOrValidationFailed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {unknown} */
+                    code?: "template_not_found" | "template_failed" | "validation_failed";
+                };
+            };
+        };
     };
     parameters: {
-        /** @description The `id` of an accepted message. */
-        id: string;
         /** @description `wait=N` (RFC 7240): responds when the message is settled, or after N seconds. N is 1 to 60; higher values count as 60. */
         Prefer: string;
         /** @description Makes the request safe to repeat: a second request with the same key sends nothing. 1 to 256 visible ASCII characters, such as a UUID. */
@@ -2360,6 +2396,8 @@ export interface components {
         traceparent: string;
         /** @description Data of tracing systems that accompanies `traceparent`. At most 512 characters are kept. An invalid value is ignored. */
         tracestate: string;
+        /** @description The `id` of an accepted message. */
+        id: string;
         /** @description The maximum number of items, 20 by default. */
         limit: number;
         /** @description The `next_cursor` of the previous page. */
@@ -2433,12 +2471,6 @@ export type ResponsePublicInvalidJson = components['responses']['PublicInvalidJs
 export type ResponsePublicQueueFullOrQueueUnavailableOrShuttingDown = components['responses']['PublicQueueFullOrQueueUnavailableOrShuttingDown'];
 export type ResponsePublicNotFound = components['responses']['PublicNotFound'];
 export type ResponsePublicRateLimited = components['responses']['PublicRateLimited'];
-export type ResponsePublicInvalidTicket = components['responses']['PublicInvalidTicket'];
-export type ResponsePublicMessageNotFound = components['responses']['PublicMessageNotFound'];
-export type ResponsePublicContentNotKept = components['responses']['PublicContentNotKept'];
-export type ResponsePublicValidationFailed = components['responses']['PublicValidationFailed'];
-export type ResponsePublicInternalError = components['responses']['PublicInternalError'];
-export type ResponsePublicQueueUnavailable = components['responses']['PublicQueueUnavailable'];
 export type ResponseMetricsMissingApiKeyOrInvalidApiKey = components['responses']['MetricsMissingApiKeyOrInvalidApiKey'];
 export type ResponseMetricsInsufficientScope = components['responses']['MetricsInsufficientScope'];
 export type ResponseInvalidJson = components['responses']['InvalidJson'];
@@ -2485,11 +2517,18 @@ export type ResponseResendNotCancelable = components['responses']['ResendNotCanc
 export type ResponseValidationFailedOrTemplateNotFoundOrTemplateFailed = components['responses']['ValidationFailedOrTemplateNotFoundOrTemplateFailed'];
 export type ResponseNotFound = components['responses']['NotFound'];
 export type ResponseVerifyAccount502 = components['responses']['VerifyAccount502'];
-export type ParameterId = components['parameters']['id'];
+export type ResponsePublicInvalidTicket = components['responses']['PublicInvalidTicket'];
+export type ResponsePublicMessageNotFound = components['responses']['PublicMessageNotFound'];
+export type ResponsePublicContentNotKept = components['responses']['PublicContentNotKept'];
+export type ResponsePublicValidationFailed = components['responses']['PublicValidationFailed'];
+export type ResponsePublicInternalError = components['responses']['PublicInternalError'];
+export type ResponsePublicQueueUnavailable = components['responses']['PublicQueueUnavailable'];
+export type ResponsePublicTemplateNotFoundOrTemplateFailedOrValidationFailed = components['responses']['PublicTemplateNotFoundOrTemplateFailedOrValidationFailed'];
 export type ParameterPrefer = components['parameters']['Prefer'];
 export type ParameterIdempotencyKey = components['parameters']['Idempotency-Key'];
 export type ParameterTraceparent = components['parameters']['traceparent'];
 export type ParameterTracestate = components['parameters']['tracestate'];
+export type ParameterId = components['parameters']['id'];
 export type ParameterLimit = components['parameters']['limit'];
 export type ParameterCursor = components['parameters']['cursor'];
 export type ParameterEmail = components['parameters']['email'];
@@ -2623,39 +2662,6 @@ export interface operations {
             400: components["responses"]["PublicInvalidJson"];
             404: components["responses"]["PublicNotFound"];
             429: components["responses"]["PublicRateLimited"];
-        };
-    };
-    viewMessageContent: {
-        parameters: {
-            query: {
-                /** @description From POST /messages/{id}/content/ticket. */
-                ticket: string;
-            };
-            header?: never;
-            path: {
-                /** @description The `id` of an accepted message. */
-                id: components["parameters"]["id"];
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The page. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/html": string;
-                };
-            };
-            400: components["responses"]["PublicInvalidJson"];
-            403: components["responses"]["PublicInvalidTicket"];
-            404: components["responses"]["PublicMessageNotFound"];
-            410: components["responses"]["PublicContentNotKept"];
-            422: components["responses"]["PublicValidationFailed"];
-            500: components["responses"]["PublicInternalError"];
-            503: components["responses"]["PublicQueueUnavailable"];
         };
     };
     getMetrics: {
@@ -3448,6 +3454,11 @@ export interface operations {
                         html: string | null;
                         /** @description Generated from `html` if the template has none. */
                         text: string | null;
+                        /**
+                         * @description A page that shows the html for one minute, without an API key: for a frame, which cannot send one. Relative to the base URL of the API. Null without html, or if the variables have more than 4096 bytes of JSON.
+                         * @example templates/invoice/preview/view?ticket=1788998460000.c2VhbGVk.crm
+                         */
+                        view_url: string | null;
                     };
                 };
             };
@@ -4008,6 +4019,69 @@ export interface operations {
             429: components["responses"]["RateLimited"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["QueueUnavailableOrQueueFull"];
+        };
+    };
+    viewMessageContent: {
+        parameters: {
+            query: {
+                /** @description From POST /messages/{id}/content/ticket. */
+                ticket: string;
+            };
+            header?: never;
+            path: {
+                /** @description The `id` of an accepted message. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["PublicInvalidJson"];
+            403: components["responses"]["PublicInvalidTicket"];
+            404: components["responses"]["PublicMessageNotFound"];
+            410: components["responses"]["PublicContentNotKept"];
+            422: components["responses"]["PublicValidationFailed"];
+            500: components["responses"]["PublicInternalError"];
+            503: components["responses"]["PublicQueueUnavailable"];
+        };
+    };
+    viewTemplatePreview: {
+        parameters: {
+            query: {
+                /** @description From the `view_url` of POST /templates/{id}/preview. */
+                ticket: string;
+            };
+            header?: never;
+            path: {
+                /** @description The `id` of the previewed template. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["PublicInvalidJson"];
+            403: components["responses"]["PublicInvalidTicket"];
+            422: components["responses"]["PublicTemplateNotFoundOrTemplateFailedOrValidationFailed"];
+            500: components["responses"]["PublicInternalError"];
         };
     };
     messageEvent: {

@@ -50,7 +50,7 @@ export async function demo(
       version,
       logger,
       ca: gmail.ca,
-      doctor: createServiceDoctor({ env, version, ca: gmail.ca }),
+      doctor: createServiceDoctor({ env: () => env, version, ca: gmail.ca }),
       demoInbox,
     });
     if (args.includes('--once')) {

@@ -1,15 +1,16 @@
 import { setFlagsFromString } from 'node:v8';
-import type { Logger } from 'pino';
 import { type Config, ConfigError, parseConfig } from '../config/config.ts';
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
+import type { Environment } from '../config/environment.ts';
 import { describeUnexpectedError } from '../core/errors.ts';
 import { createLogger } from '../log.ts';
 import { openService, type Service } from '../service/service.ts';
 import { endNow, endWithin } from '../service/shutdown.ts';
+import { createReload } from './reload.ts';
 import { createServiceDoctor } from './service-doctor.ts';
 
 export const SERVE_USAGE =
-  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables and a .env file in the working directory: see docs/reference/configuration.md or .env.example.\nSIGHUP reloads API keys that are stored in files.';
+  'Usage: outtray serve\n\nRuns the service. It is configured by environment variables and a .env file in the working directory: see docs/reference/configuration.md or .env.example.\nSIGHUP reads the API keys and the accounts again: .env, and the files that variables name.';
 
 /**
  * Growth of the heap between two full collections, in percent of what is in use after the first.
@@ -27,6 +28,7 @@ export async function serve(
 ): Promise<number> {
   if (args.length > 0) return refuse(args, SERVE_USAGE);
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`);
+  const ownEnv = { ...process.env };
   let envFile: string | null = null;
   let parsed: { config: Config; warnings: string[] };
   try {
@@ -44,6 +46,7 @@ export async function serve(
     logger.fatal({ err: describeUnexpectedError(error) }, 'unexpected error');
     endNow(1);
   });
+  let env: Environment = process.env;
   let service: Service | null = null;
   endWithin(config.shutdownTimeoutMs, signal, () => {
     const unfinished = service === null ? ['startup'] : service.unfinished();
@@ -55,10 +58,15 @@ export async function serve(
       version,
       logger,
       envFile,
-      doctor: createServiceDoctor({ env: process.env, envFile, version }),
+      doctor: createServiceDoctor({ env: () => env, envFile, version }),
     });
-    const reload = createReload(service, logger);
-    process.on('SIGHUP', reload);
+    const onReload = (next: Environment) => {
+      env = next;
+    };
+    process.on(
+      'SIGHUP',
+      createReload({ service, config, env: { ...process.env }, ownEnv, onReload, logger }),
+    );
     await aborted(signal);
     logger.info('stopping');
     await service.close();
@@ -82,33 +90,6 @@ function describeSource(envFile: string | null): string {
   return envFile === null
     ? 'Only the environment was read: there is no .env file in the working directory.'
     : `The environment and ${envFile} were read. The environment wins.`;
-}
-
-/**
- * Returns a function that reloads the API keys. Overlapping calls run one after the other. If the
- * new keys cannot be used, the previous ones stay in effect.
- */
-function createReload(service: Pick<Service, 'reloadKeys'>, logger: Logger): () => void {
-  let last = Promise.resolve();
-  const reload = async () => {
-    try {
-      const count = await service.reloadKeys();
-      if (count === null)
-        logger.warn(
-          'API_KEYS is set in the environment, which cannot change while the service runs; use API_KEYS_FILE',
-        );
-      else logger.info({ api_keys: count }, 'API keys reloaded');
-    } catch (error) {
-      const problems =
-        error instanceof ConfigError
-          ? error.problems.map(({ variable, message }) => `${variable}: ${message}`)
-          : [String(error)];
-      logger.error({ problems }, 'API key reload failed; keeping the previous keys');
-    }
-  };
-  return () => {
-    last = last.then(reload);
-  };
 }
 
 /** Prints the usage, for --help or for an unknown argument. Returns the exit code. */

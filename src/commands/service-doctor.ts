@@ -2,8 +2,8 @@ import type { Environment } from '../config/environment.ts';
 import type { MakeReport } from '../core/ports/doctor-report.ts';
 
 export interface ServiceDoctorOptions {
-  /** The environment that the service was configured with. */
-  readonly env: Environment;
+  /** Returns the environment that the service is configured with now. */
+  readonly env: () => Environment;
   readonly envFile?: string | null;
   readonly version: string;
   /** PEM of a CA to trust in addition to Node's. */
@@ -22,6 +22,8 @@ export function createServiceDoctor({
       import('../doctor/doctor.ts'),
       import('../doctor/report.ts'),
     ]);
-    return toResource(await runDoctor({ env, envFile, version, sendTo: null, network: { ca }, service }));
+    return toResource(
+      await runDoctor({ env: env(), envFile, version, sendTo: null, network: { ca }, service }),
+    );
   };
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { ReadCredentials } from '../core/accounts/credentials.ts';
 import { type Address, isPersonalGmail, parseAddress } from '../core/message/address.ts';
-import type { Problem, Setting } from './environment.ts';
+import { isSet, type Problem, type Setting } from './environment.ts';
 import {
   createCredentialsReader,
   howToLogIn,
@@ -11,17 +11,26 @@ import {
   parseLogin,
 } from './login-config.ts';
 import { defaultOf, optional, parseSettings, required } from './setting-schema.ts';
-import { parseEmailSetting, parsePercentage, parseWholeNumber, splitList } from './value-parsers.ts';
+import { isGmail, isRelay, logsIn, type SmtpServer } from './smtp-url.ts';
+import {
+  parseDomain,
+  parseEmailSetting,
+  parsePercentage,
+  parseWholeNumber,
+  splitList,
+} from './value-parsers.ts';
 
 /** The configuration of one sending account. */
 export interface AccountConfig {
   readonly user: string;
-  /** Null only if every server is `tls: 'never'`. */
+  /** Null only if no server requires a login. */
   readonly credentials: ReadCredentials | null;
   /** The default From. The account owns this address like an alias. */
   readonly from: Address;
   /** Its verified "Send mail as" addresses, in canonical form. */
   readonly aliases: readonly string[];
+  /** Domains of the Workspace, in canonical form. The account owns every address in them. */
+  readonly domains: readonly string[];
   /** Its limits for a rolling 24 h. */
   readonly daily: { readonly messages: number; readonly recipients: number };
   /** Share of the limits, 0 to 1, that only `"priority": "high"` may use. */
@@ -46,6 +55,7 @@ const account = z.object({
   user: required(HOW_TO_SET_USER, parseUser),
   from: optional(parseAddress),
   aliases: optional(parseAliases),
+  domains: optional(parseDomains),
   ...limits.shape,
 });
 
@@ -56,8 +66,8 @@ export type AccountSettings = Readonly<Record<AccountField, Setting>>;
 
 /** Configuration outside an account that its settings depend on. */
 export interface AccountContext {
-  /** False if no server requires a login. Accounts then need no credentials. */
-  readonly loginRequired: boolean;
+  /** Null if SMTP_URL is invalid. */
+  readonly servers: readonly SmtpServer[] | null;
   /** GMAIL_OAUTH_TOKEN_URL, if it is set. */
   readonly tokenUrl: string | undefined;
   /** Limits of accounts that have none of their own. */
@@ -76,8 +86,10 @@ export function parseAccount(
 ): { account: AccountConfig | null; problems: Problem[] } {
   const { values, problems } = parseSettings(account, settings);
   const login = parseLogin(settings, context.tokenUrl);
-  problems.push(...login.problems);
-  if (context.loginRequired && login.credentials === null && login.problems.length === 0) {
+  const unusedLogin = findUnusedLogin(settings, context.servers ?? []);
+  problems.push(...(unusedLogin.length > 0 ? unusedLogin : login.problems));
+  problems.push(...findUnusableDomains(settings, context.servers ?? []));
+  if (isLoginRequired(context.servers) && login.credentials === null && login.problems.length === 0) {
     problems.push({ variable: settings.app_password.label, message: howToLogIn(settings) });
   }
   if (values === null || problems.length > 0) return { account: null, problems };
@@ -89,20 +101,54 @@ export function parseAccount(
       credentials,
       from: values.from ?? { email: values.user, name: null },
       aliases: values.aliases ?? [],
-      ...toLimits(values, context.limits),
+      domains: values.domains ?? [],
+      ...toLimits(values, context),
     },
     problems,
   };
 }
 
+/** Whether a server requires a login. True if SMTP_URL is invalid. */
+function isLoginRequired(servers: AccountContext['servers']): boolean {
+  return servers === null || servers.some(logsIn);
+}
+
+/** Reports login settings that contradict `login=none`. */
+function findUnusedLogin(settings: AccountSettings, servers: readonly SmtpServer[]): Problem[] {
+  if (servers.some(logsIn) || !servers.some(({ login }) => login === 'none')) return [];
+  const message =
+    'It contradicts login=none in SMTP_URL, which means no login. Remove it, or remove login=none.';
+  return LOGIN_FIELDS.filter((field) => isSet(settings[field])).map((field) => ({
+    variable: settings[field].label,
+    message,
+  }));
+}
+
+/** Reports `domains` if a server replaces the addresses in them. */
+function findUnusableDomains(settings: AccountSettings, servers: readonly SmtpServer[]): Problem[] {
+  const gmail = servers.find(isGmail);
+  if (!gmail || !isSet(settings.domains)) return [];
+  const message = `It needs the Workspace relay (SMTP_URL=smtp://smtp-relay.gmail.com:587?login=none): ${gmail.host} replaces a From that is not a verified address. List verified addresses in ${settings.aliases.label} instead.`;
+  return [{ variable: settings.domains.label, message }];
+}
+
 /**
- * Returns the limits of an account. The defaults are Google's published limits for personal and
- * Workspace accounts (support.google.com/a/answer/166852).
+ * Google's published limits for the Workspace relay (support.google.com/a/answer/2956491), and for
+ * personal and Workspace accounts (support.google.com/a/answer/166852).
  */
-function toLimits(values: z.infer<typeof account>, common: Limits): Pick<AccountConfig, 'daily' | 'reserve'> {
-  const defaults = isPersonalGmail(values.user)
-    ? { messages: 500, recipients: 500 }
-    : { messages: 2000, recipients: 10_000 };
+const DAILY_LIMITS = {
+  relay: { messages: 10_000, recipients: 10_000 },
+  personal: { messages: 500, recipients: 500 },
+  workspace: { messages: 2000, recipients: 10_000 },
+};
+
+function toLimits(
+  values: z.infer<typeof account>,
+  { servers, limits: common }: AccountContext,
+): Pick<AccountConfig, 'daily' | 'reserve'> {
+  const isPersonal = isPersonalGmail(values.user);
+  const usesRelay = servers?.every(isRelay) ?? false;
+  const defaults = DAILY_LIMITS[usesRelay ? 'relay' : isPersonal ? 'personal' : 'workspace'];
   return {
     daily: {
       messages: values.daily_messages ?? common.daily_messages ?? defaults.messages,
@@ -127,6 +173,13 @@ function parseAliases(text: string): string[] {
       splitList(text).map((entry, i) => parseEmailSetting(entry, (reason) => `Alias ${i + 1}: ${reason}`)),
     ),
   ];
+}
+
+function parseDomains(text: string): string[] {
+  const entries = splitList(text).map((entry, i) =>
+    parseDomain(entry.replace(/^@/, ''), () => `Domain ${i + 1}: It must be a domain, such as example.com.`),
+  );
+  return [...new Set(entries)];
 }
 
 function parseReserve(text: string): number {

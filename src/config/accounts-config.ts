@@ -19,6 +19,8 @@ export interface ParsedAccounts {
   /** The valid accounts: all of them if there is no problem. */
   readonly accounts: readonly AccountConfig[];
   readonly problems: readonly Problem[];
+  /** Whether any of their settings is in a file. */
+  readonly inFile: boolean;
 }
 
 /** Parses the sending accounts: the one in GMAIL_USER, or those in GMAIL_ACCOUNTS. */
@@ -31,12 +33,12 @@ export function parseAccounts(settings: Settings, context: Omit<AccountContext, 
       ...context,
       limits: {},
     });
-    return { accounts: account === null ? [] : [account], problems };
+    return { accounts: account === null ? [] : [account], problems, inFile: isInFile(variables) };
   }
   const common = parseSettings(limits, variables);
   const list = parseList(settings.GMAIL_ACCOUNTS, { ...context, limits: common.values ?? {} });
   return {
-    accounts: list.accounts,
+    ...list,
     problems: [...findConflicts(settings.GMAIL_ACCOUNTS, variables), ...list.problems, ...common.problems],
   };
 }
@@ -74,7 +76,14 @@ function parseList(list: Setting, context: AccountContext): ParsedAccounts {
     if (parsed.account !== null) accounts.push(parsed.account);
   });
   reportDuplicates(entries.map(userOf), report);
-  return { accounts, problems };
+  const inFile =
+    list.reread !== undefined ||
+    entries.some((entry) => entry.kind === 'settings' && isInFile(entry.settings));
+  return { accounts, problems, inFile };
+}
+
+function isInFile(settings: LoginSettings): boolean {
+  return LOGIN_FIELDS.some((field) => settings[field].reread !== undefined);
 }
 
 function parseEntries(list: Setting, report: (message: string) => void): AccountEntry[] {
@@ -104,7 +113,7 @@ function reportDuplicates(users: readonly (string | undefined)[], report: (messa
 
 /** Returns the login settings with those in files read again. Null if none are in files. */
 function rereadLogin(settings: LoginSettings): LoginSettings | null {
-  if (LOGIN_FIELDS.every((field) => settings[field].reread === undefined)) return null;
+  if (!isInFile(settings)) return null;
   return {
     ...settings,
     ...Object.fromEntries(

@@ -31,6 +31,7 @@ const accountEntry = z.strictObject({
   service_account_file: text,
   from: text,
   aliases: z.array(z.string('It must be a list of strings.'), 'It must be a list of addresses.').optional(),
+  domains: z.array(z.string('It must be a list of strings.'), 'It must be a list of domains.').optional(),
   daily_messages: count,
   daily_recipients: count,
   reserve: text,

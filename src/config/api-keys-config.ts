@@ -12,8 +12,8 @@ export interface ParsedApiKeys {
   /** The valid keys: all of them if there is no problem. */
   readonly keys: readonly ApiKey[];
   readonly problems: readonly Problem[];
-  /** Reads the files again in which keys are stored. Null if none are. */
-  readonly reread: (() => ParsedApiKeys) | null;
+  /** Whether any of them is in a file. */
+  readonly inFile: boolean;
 }
 
 /**
@@ -37,7 +37,7 @@ export function parseApiKeys(setting: Setting, checkWebhook: CheckWebhook): Pars
   return {
     keys: entries.flatMap((entry) => (entry.kind === 'key' ? [entry.key] : [])),
     problems,
-    reread: inFile ? () => parseApiKeys(setting.reread?.() ?? setting, checkWebhook) : null,
+    inFile,
   };
 }
 

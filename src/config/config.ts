@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { FROM_POLICIES, type FromPolicy } from '../core/accounts/accounts.ts';
+import type { FromPolicy } from '../core/accounts/accounts.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
-import { ON_UNCERTAIN, type OnUncertain } from '../core/dispatch/retry-policy.ts';
+import type { OnUncertain } from '../core/dispatch/retry-policy.ts';
 import type { AccountConfig } from './account-config.ts';
 import { parseAccounts } from './accounts-config.ts';
-import { parsePatterns } from './address-patterns.ts';
-import { type ParsedApiKeys, parseApiKeys } from './api-keys-config.ts';
+import { parseApiKeys } from './api-keys-config.ts';
+import { findConflicts, findRisks } from './cross-checks.ts';
 import {
   type Environment,
   findUncheckedTls,
@@ -13,34 +13,14 @@ import {
   readSettings,
   type Settings,
 } from './environment.ts';
+import { environment, type Values } from './environment-schema.ts';
 import { describeMisspelling, explainProblems, findMisspellings } from './misspelling.ts';
 import { parseTokenUrl } from './oauth-config.ts';
-import { parseQueueUrl, type QueueUrl } from './queue-url.ts';
-import { defaulted, optional, parseSettings } from './setting-schema.ts';
-import { parseSmtpUrl, type SmtpServer } from './smtp-url.ts';
-import {
-  parseChoice,
-  parseDuration,
-  parseEmailSetting,
-  parseHost,
-  parsePerSecond,
-  parsePositiveDuration,
-  parseProxies,
-  parseRate,
-  parseSize,
-  parseWholeNumber,
-  splitList,
-} from './value-parsers.ts';
+import type { QueueUrl } from './queue-url.ts';
+import { optional, parseSettings } from './setting-schema.ts';
+import type { SmtpServer } from './smtp-url.ts';
 import { VARIABLES } from './variables.ts';
-import {
-  findSchemeProblem,
-  findWebhookProblem,
-  parseAlertUrl,
-  parseHosts,
-  parseWebhookSecrets,
-  parseWebhookUrl,
-  type WebhookConfig,
-} from './webhook-config.ts';
+import { findWebhookProblem, type WebhookConfig } from './webhook-config.ts';
 
 /** The whole configuration, validated. Durations are milliseconds, sizes bytes. */
 export interface Config {
@@ -48,16 +28,19 @@ export interface Config {
   readonly port: number;
   readonly apiKeys: readonly ApiKey[];
   /**
-   * Reads API keys in files again and returns all keys. Returns null if no key is in a file.
+   * Parses the keys and accounts of another environment, and the files that it names. Its other
+   * variables are ignored: they keep the values of this configuration.
    *
-   * @throws {ConfigError} If the new keys cannot be used.
+   * @throws {ConfigError} Naming every variable of them that is missing or invalid.
    */
-  readonly reloadApiKeys: () => readonly ApiKey[] | null;
+  readonly reload: (env: Environment) => Reloadable;
   /** At least one. The first is the default. */
   readonly accounts: readonly AccountConfig[];
   readonly fromPolicy: FromPolicy;
   readonly smtp: {
     readonly servers: readonly SmtpServer[];
+    /** Name in EHLO. Null: chosen for each account. */
+    readonly ehloName: string | null;
     /** Maximum connections per account, of all instances together. */
     readonly connections: number;
     /** Maximum connections per account of this instance. */
@@ -96,6 +79,15 @@ export interface Config {
   readonly shutdownTimeoutMs: number;
 }
 
+/** The part of the configuration that can change while the service runs. */
+export interface Reloadable {
+  readonly apiKeys: readonly ApiKey[];
+  /** At least one. The first is the default. */
+  readonly accounts: readonly AccountConfig[];
+  /** Whether any key, and any setting of an account, is in a file. */
+  readonly inFiles: { readonly apiKeys: boolean; readonly accounts: boolean };
+}
+
 /** Invalid configuration: every invalid variable with its fix. Repeats no value. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -109,51 +101,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** The SIZE that smtp.gmail.com announces. */
-const GMAIL_SIZE = 35_882_577;
-/** Gmail's limit is not published. Beyond a few connections it refuses logins with 454. */
-const MAX_CONNECTIONS = 20;
-const MAX_QUEUED_MESSAGES = 10_000_000;
-
-/** All variables except those of keys and accounts. */
-const environment = z.object({
-  HOST: defaulted('HOST', parseHost),
-  PORT: defaulted('PORT', (text) => parseWholeNumber(text, 0, 65_535)),
-  GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl),
-  FROM_POLICY: defaulted('FROM_POLICY', (text) => parseChoice(text, FROM_POLICIES)),
-  SMTP_URL: defaulted('SMTP_URL', parseSmtpUrl),
-  SMTP_CONNECTIONS: defaulted('SMTP_CONNECTIONS', (text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
-  SMTP_CONNECTIONS_PER_INSTANCE: optional((text) => parseWholeNumber(text, 1, MAX_CONNECTIONS)),
-  SMTP_RATE: optional(parsePerSecond),
-  ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ON_UNCERTAIN)),
-  RETRY_FOR: defaulted('RETRY_FOR', parseDuration),
-  QUEUE_URL: defaulted('QUEUE_URL', parseQueueUrl),
-  QUEUE_MAX_MESSAGES: defaulted('QUEUE_MAX_MESSAGES', (text) =>
-    parseWholeNumber(text, 1, MAX_QUEUED_MESSAGES),
-  ),
-  QUEUE_MAX_BYTES: defaulted('QUEUE_MAX_BYTES', parseSize),
-  RETAIN: defaulted('RETAIN', parsePositiveDuration),
-  RETAIN_CONTENT: defaulted('RETAIN_CONTENT', (text) => (text === '0' ? 0 : parseDuration(text))),
-  MAX_MESSAGE_BYTES: defaulted('MAX_MESSAGE_BYTES', (text) => parseSize(text, GMAIL_SIZE)),
-  RATE_LIMIT: defaulted('RATE_LIMIT', parseRate),
-  TRUST_PROXY: optional(parseProxies),
-  UI: defaulted('UI', (text) => parseChoice(text, ['on', 'off'])),
-  TEMPLATES_DIR: optional((text) => text),
-  WEBHOOK_URL: optional(parseWebhookUrl),
-  WEBHOOK_SECRET: optional(parseWebhookSecrets),
-  WEBHOOK_ALLOWED_HOSTS: optional(parseHosts),
-  ALERT_WEBHOOK_URL: optional(parseAlertUrl),
-  ALLOWED_RECIPIENTS: optional((text) => parsePatterns(splitList(text))),
-  REDIRECT_ALL_TO: optional((text) => parseEmailSetting(text, (reason) => reason)),
-  SUPPRESS: defaulted('SUPPRESS', (text) => parseChoice(text, ['hard', 'never'])),
-  METRICS: defaulted('METRICS', (text) => parseChoice(text, ['key', 'open', 'off'])),
-  METRICS_PORT: optional((text) => parseWholeNumber(text, 0, 65_535)),
-  LOG_LEVEL: defaulted('LOG_LEVEL', (text) =>
-    parseChoice(text, ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']),
-  ),
-  LOG_FORMAT: defaulted('LOG_FORMAT', (text) => parseChoice(text, ['auto', 'json', 'pretty'])),
-  SHUTDOWN_TIMEOUT: defaulted('SHUTDOWN_TIMEOUT', parsePositiveDuration),
-});
+const accountEnvironment = z.object({ GMAIL_OAUTH_TOKEN_URL: optional(parseTokenUrl) });
 
 const WEBHOOK_VARIABLES = { WEBHOOK_URL: true, WEBHOOK_SECRET: true, WEBHOOK_ALLOWED_HOSTS: true } as const;
 
@@ -169,73 +117,57 @@ export function parseConfig(env: Environment): { config: Config; warnings: strin
   // Also checked if other variables are invalid.
   const webhookValues = parseSettings(environment.pick(WEBHOOK_VARIABLES), settings).values;
   const webhooks = webhookValues && toWebhooks(webhookValues);
-  const keys = parseApiKeys(
-    settings.API_KEYS,
-    (url, ownSecrets) =>
-      webhooks && findWebhookProblem(url, { ...webhooks, secrets: ownSecrets ?? webhooks.secrets }),
-  );
-  const { accounts, problems: accountProblems } = parseAccounts(settings, {
-    loginRequired: isLoginRequired(settings),
-    // An invalid value is reported in `problems`.
-    tokenUrl: environment.shape.GMAIL_OAUTH_TOKEN_URL.safeParse(settings.GMAIL_OAUTH_TOKEN_URL.text).data,
-  });
+  // An invalid value is reported in `problems`.
+  const servers = environment.shape.SMTP_URL.safeParse(settings.SMTP_URL.text).data ?? null;
+  const reloadable = parseReloadable(settings, servers, webhooks);
   const all = [
     ...findUncheckedTls(env),
     ...problems,
-    ...checkWebhookUrl(webhooks),
-    ...checkRetention(values),
-    ...checkAlertUrl(settings, webhooks),
-    ...keys.problems,
-    ...accountProblems,
-    ...checkMetricsPort(values),
+    ...findConflicts({ settings, values, webhooks }),
+    ...reloadable.problems,
   ];
   const misspellings = findMisspellings(env, settings);
   if (values === null || all.length > 0) {
     const explained = explainProblems(all, misspellings, settings);
     throw new ConfigError(inOrder(explained.problems), explained.others.map(describeMisspelling));
   }
-  const config = freezeDeep(toConfig(values, accounts, keys));
-  const warnings = [...warnOfRewriting(config), ...warnOfOpenMetrics(config)];
-  return { config, warnings: [...misspellings.map(describeMisspelling), ...warnings] };
+  const config = freezeDeep(toConfig(values, reloadable));
+  return { config, warnings: [...misspellings.map(describeMisspelling), ...findRisks(config)] };
 }
 
-/** Whether a server requires a login. True if SMTP_URL is invalid. */
-function isLoginRequired({ SMTP_URL }: Settings): boolean {
-  const { data } = environment.shape.SMTP_URL.safeParse(SMTP_URL.text);
-  return data?.every(({ tls }) => tls === 'never') !== true;
-}
-
-/** Checks WEBHOOK_URL against the other webhook variables. */
-function checkWebhookUrl(webhooks: WebhookConfig | null): Problem[] {
-  const message = webhooks?.url ? findWebhookProblem(webhooks.url, webhooks) : null;
-  return message === null ? [] : [{ variable: 'WEBHOOK_URL', message }];
-}
-
-/** Checks RETAIN_CONTENT against RETAIN. */
-function checkRetention(values: z.infer<typeof environment> | null): Problem[] {
-  if (values === null || values.RETAIN_CONTENT <= values.RETAIN) return [];
-  return [{ variable: 'RETAIN_CONTENT', message: 'It must be at most RETAIN.' }];
-}
-
-function checkMetricsPort(values: z.infer<typeof environment> | null): Problem[] {
-  if (!values || values.METRICS_PORT === 0 || values.METRICS_PORT !== values.PORT) return [];
-  return [
-    {
-      variable: 'METRICS_PORT',
-      message: 'It must differ from PORT. Remove it to have the metrics at PORT.',
-    },
-  ];
-}
-
-/** Checks ALERT_WEBHOOK_URL against WEBHOOK_ALLOWED_HOSTS. */
-function checkAlertUrl(
-  { ALERT_WEBHOOK_URL: { label, text } }: Settings,
+/**
+ * Parses the keys and accounts.
+ *
+ * @param servers Those of SMTP_URL. Null if it is invalid.
+ * @param webhooks Null if a variable of them is invalid.
+ */
+function parseReloadable(
+  settings: Settings,
+  servers: readonly SmtpServer[] | null,
   webhooks: WebhookConfig | null,
-): Problem[] {
-  // An invalid value is reported in `problems`.
-  const url = environment.shape.ALERT_WEBHOOK_URL.safeParse(text).data;
-  const message = url && webhooks ? findSchemeProblem(url, webhooks.allowedHosts) : null;
-  return message === null ? [] : [{ variable: label, message }];
+): Reloadable & { readonly problems: readonly Problem[] } {
+  const keys = parseApiKeys(
+    settings.API_KEYS,
+    (url, ownSecrets) =>
+      webhooks && findWebhookProblem(url, { ...webhooks, secrets: ownSecrets ?? webhooks.secrets }),
+  );
+  const common = parseSettings(accountEnvironment, settings);
+  const accounts = parseAccounts(settings, { servers, tokenUrl: common.values?.GMAIL_OAUTH_TOKEN_URL });
+  return {
+    apiKeys: keys.keys,
+    accounts: accounts.accounts,
+    inFiles: { apiKeys: keys.inFile, accounts: accounts.inFile },
+    problems: [...keys.problems, ...common.problems, ...accounts.problems],
+  };
+}
+
+/** @throws {ConfigError} */
+function reload(env: Environment, servers: readonly SmtpServer[], webhooks: WebhookConfig): Reloadable {
+  const settings = readSettings(env);
+  const { problems, ...reloadable } = parseReloadable(settings, servers, webhooks);
+  if (problems.length === 0) return freezeDeep(reloadable);
+  const explained = explainProblems(problems, findMisspellings(env, settings), settings);
+  throw new ConfigError(inOrder(explained.problems), explained.others.map(describeMisspelling));
 }
 
 /** Sorts problems in the order of VARIABLES, which groups related variables. */
@@ -245,36 +177,18 @@ function inOrder(problems: readonly Problem[]): Problem[] {
   return problems.toSorted((a, b) => rank(a) - rank(b));
 }
 
-/** Warns that Gmail rewrites From. Workspace's relay and servers without a login do not. */
-function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
-  const rewrites = smtp.servers.some(({ host, tls }) => tls !== 'never' && host !== 'smtp-relay.gmail.com');
-  if (fromPolicy !== 'allow' || !rewrites) return [];
-  return [
-    'FROM_POLICY is allow: Gmail silently rewrites a From that is not verified. List verified addresses in GMAIL_ALIASES and use reject or rewrite.',
-  ];
-}
-
-function warnOfOpenMetrics({ metrics, host, port }: Config): string[] {
-  if (metrics.access !== 'open') return [];
-  return [
-    `METRICS is open: anyone who can connect to port ${metrics.port ?? port} of ${host} can read the names of API keys and accounts at /metrics.`,
-  ];
-}
-
-function toConfig(
-  values: z.infer<typeof environment>,
-  accounts: readonly AccountConfig[],
-  { keys, reread }: ParsedApiKeys,
-): Config {
+function toConfig(values: Values, { apiKeys, accounts }: Reloadable): Config {
+  const webhooks = toWebhooks(values);
   return {
     host: values.HOST,
     port: values.PORT,
-    apiKeys: keys,
-    reloadApiKeys: () => reread && toValidKeys(reread()),
+    apiKeys,
+    reload: (env) => reload(env, values.SMTP_URL, webhooks),
     accounts,
     fromPolicy: values.FROM_POLICY,
     smtp: {
       servers: values.SMTP_URL,
+      ehloName: values.SMTP_EHLO_NAME ?? null,
       connections: values.SMTP_CONNECTIONS,
       connectionsHere: Math.min(
         values.SMTP_CONNECTIONS_PER_INSTANCE ?? values.SMTP_CONNECTIONS,
@@ -296,7 +210,7 @@ function toConfig(
     trustProxy: values.TRUST_PROXY ?? [],
     ui: values.UI === 'on',
     templatesDir: values.TEMPLATES_DIR ?? null,
-    webhooks: toWebhooks(values),
+    webhooks,
     alertWebhookUrl: values.ALERT_WEBHOOK_URL ?? null,
     allowedRecipients: values.ALLOWED_RECIPIENTS ?? null,
     redirectAllTo: values.REDIRECT_ALL_TO ?? null,
@@ -308,7 +222,7 @@ function toConfig(
   };
 }
 
-type WebhookValues = Pick<z.infer<typeof environment>, keyof typeof WEBHOOK_VARIABLES>;
+type WebhookValues = Pick<Values, keyof typeof WEBHOOK_VARIABLES>;
 
 function toWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS }: WebhookValues): WebhookConfig {
   return {
@@ -316,11 +230,6 @@ function toWebhooks({ WEBHOOK_URL, WEBHOOK_SECRET, WEBHOOK_ALLOWED_HOSTS }: Webh
     secrets: WEBHOOK_SECRET ?? [],
     allowedHosts: WEBHOOK_ALLOWED_HOSTS ?? [],
   };
-}
-
-function toValidKeys({ keys, problems }: ParsedApiKeys): readonly ApiKey[] {
-  if (problems.length > 0) throw new ConfigError(problems);
-  return freezeDeep(keys);
 }
 
 /**

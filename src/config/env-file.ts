@@ -22,6 +22,19 @@ const EXTRA_CA = 'NODE_EXTRA_CA_CERTS';
  * @throws {EnvFileError} If the file cannot be read, is not UTF-8 text or has an unclosed quote.
  */
 export function loadEnvFile(env: NodeJS.ProcessEnv, folder = '.'): string | null {
+  const former = env[EXTRA_CA];
+  const path = readEnvFile(env, folder);
+  const extraCa = env[EXTRA_CA];
+  if (path !== null && former === undefined && extraCa) trustCertificates(extraCa, path);
+  return path;
+}
+
+/**
+ * Like {@link loadEnvFile}, but trusts no certificates, which is done once per process.
+ *
+ * @throws {EnvFileError}
+ */
+export function readEnvFile(env: NodeJS.ProcessEnv, folder = '.'): string | null {
   const file = join(folder, '.env');
   if (lstatSync(file, { throwIfNoEntry: false }) === undefined) return null;
   const path = resolve(file);
@@ -29,7 +42,6 @@ export function loadEnvFile(env: NodeJS.ProcessEnv, folder = '.'): string | null
   checkQuotes(values, path);
   const added = Object.entries(values).filter(([name]) => env[name] === undefined && !env[otherForm(name)]);
   for (const [name, value] of added) env[name] = value;
-  for (const [name, value] of added) if (name === EXTRA_CA && value) trustCertificates(value, path);
   return path;
 }
 

@@ -6,12 +6,12 @@ import type { AccountConfig } from './account-config.ts';
  * accounts that own an address of it.
  */
 export function toFromDomains(
-  accounts: readonly Pick<AccountConfig, 'user' | 'from' | 'aliases'>[],
+  accounts: readonly Pick<AccountConfig, 'user' | 'from' | 'aliases' | 'domains'>[],
 ): ReadonlyMap<string, readonly string[]> {
   const domains = new Map<string, string[]>();
-  for (const { user, from, aliases } of accounts) {
+  for (const { user, from, aliases, domains: own } of accounts) {
     const addresses = [user, from.email, ...aliases].filter((email) => !isPersonalGmail(email));
-    for (const domain of new Set(addresses.map(domainOf)))
+    for (const domain of new Set([...addresses.map(domainOf), ...own]))
       domains.set(domain, [...(domains.get(domain) ?? []), user]);
   }
   return domains;

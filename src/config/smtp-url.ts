@@ -8,9 +8,34 @@ export interface SmtpServer {
   readonly host: string;
   readonly port: number;
   readonly tls: 'starttls' | 'implicit' | 'never';
+  /** `none`: an encrypted server that knows its clients by their IP address. */
+  readonly login?: 'none';
 }
 
 const DEFAULT_PORTS = { 'smtp:': 587, 'smtps:': 465 } as const;
+/** The Workspace relay (https://support.google.com/a/answer/2956491). */
+const RELAY_HOST = 'smtp-relay.gmail.com';
+const GMAIL_HOST = /^smtp\.(?:gmail|googlemail)\.com$/;
+
+/** Whether an account logs in to this server. */
+export function logsIn({ tls, login }: SmtpServer): boolean {
+  return tls !== 'never' && login !== 'none';
+}
+
+/** Whether this server is the Workspace relay, or a server that is used like it. */
+export function isRelay({ host, login }: SmtpServer): boolean {
+  return host === RELAY_HOST || login === 'none';
+}
+
+/** Whether this is the server that accepts mail only after a login, from addresses of the login. */
+export function isGmail({ host }: SmtpServer): boolean {
+  return GMAIL_HOST.test(host);
+}
+
+/** Whether this server may replace From: only servers with a login do, except the relay. */
+export function rewritesFrom(server: SmtpServer): boolean {
+  return logsIn(server) && !isRelay(server);
+}
 
 /**
  * Parses `smtp://host:587,smtps://host:465`, servers in order of preference. Errors repeat no
@@ -41,14 +66,21 @@ function parseServer(entry: string, label: string): SmtpServer {
       `${label} has something after the port: write only ${protocol}//host:${DEFAULT_PORTS[protocol]}.`,
     );
   }
-  return {
-    host: hostOf(url, label),
-    port: portOf(url, DEFAULT_PORTS[protocol], label),
-    tls: tlsOf(url, label),
-  };
+  const host = hostOf(url, label);
+  const { tls, login } = parametersOf(url, label);
+  const server = { host, port: portOf(url, DEFAULT_PORTS[protocol], label), tls };
+  if (login === undefined) return server;
+  if (isGmail(server)) {
+    throw new InvalidValue(
+      `${label} has login=none, but ${host} accepts mail only after a login. The Workspace relay needs none: smtp://${RELAY_HOST}:587?login=none.`,
+    );
+  }
+  return { ...server, login };
 }
 
 function credentialsReason(entry: string): string {
+  if (entry.includes('login=none'))
+    return 'has credentials and login=none, which never logs in: remove them.';
   return entry.includes('tls=never')
     ? 'has credentials and tls=never: they would be sent unencrypted. Remove them, or remove tls=never and use GMAIL_USER and GMAIL_APP_PASSWORD.'
     : 'has credentials: remove them from the URL and set GMAIL_USER and GMAIL_APP_PASSWORD.';
@@ -67,11 +99,18 @@ function portOf(url: URL, fallback: number, label: string): number {
   return url.port === '' ? fallback : Number(url.port);
 }
 
-function tlsOf(url: URL, label: string): SmtpServer['tls'] {
-  if (url.search === '') return url.protocol === 'smtp:' ? 'starttls' : 'implicit';
-  if (url.search !== '?tls=never')
-    throw new InvalidValue(`${label} has an unknown parameter: the only parameter is ?tls=never.`);
-  if (url.protocol === 'smtps:')
+function parametersOf(url: URL, label: string): Pick<SmtpServer, 'tls' | 'login'> {
+  const parameters = [...url.searchParams].map(([name, value]) => `${name}=${value}`);
+  if (parameters.some((parameter) => !['tls=never', 'login=none'].includes(parameter)))
+    throw new InvalidValue(
+      `${label} has an unknown parameter: the parameters are ?tls=never and ?login=none.`,
+    );
+  const isUnencrypted = parameters.includes('tls=never');
+  if (isUnencrypted && url.protocol === 'smtps:')
     throw new InvalidValue(`${label} has tls=never on smtps:, which is TLS from the first byte: use smtp:.`);
-  return 'never';
+  const encrypted = url.protocol === 'smtp:' ? 'starttls' : 'implicit';
+  return {
+    tls: isUnencrypted ? 'never' : encrypted,
+    ...(parameters.includes('login=none') ? { login: 'none' } : {}),
+  };
 }

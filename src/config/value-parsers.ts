@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { AddressError, parseEmail } from '../core/message/address.ts';
 import { DAY, HOUR, MINUTE, SECOND } from '../core/time.ts';
 
@@ -103,6 +103,25 @@ export function parseHost(text: string): string {
 
 export function isHost(text: string): boolean {
   return isIP(text) !== 0 || /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/i.test(text);
+}
+
+/**
+ * Parses a name for EHLO (RFC 5321, 4.1.1.1): a fully qualified host name, or an address literal
+ * such as `[192.0.2.1]`.
+ */
+export function parseEhloName(text: string): string {
+  const [, v6, v4] = /^\[(?:IPv6:(.*)|(.*))\]$/i.exec(text) ?? [];
+  if ((v6 !== undefined && isIPv6(v6)) || (v4 !== undefined && isIPv4(v4))) return text;
+  return parseDomain(
+    text,
+    () =>
+      'It must be a fully qualified host name, such as mail.example.com, or an address literal: [192.0.2.1] or [IPv6:2001:db8::1].',
+  );
+}
+
+/** Parses a domain into its canonical form: A-labels in lower case. */
+export function parseDomain(text: string, describe: (reason: string) => string): string {
+  return parseEmailSetting(`x@${text}`, describe).slice('x@'.length);
 }
 
 /** Parses a comma-separated list of IP addresses and CIDRs. */

@@ -48,7 +48,7 @@ export const VARIABLES = [
     secret: true,
     required: true,
     meaning:
-      'app password of 16 letters; spaces are removed; not with OAuth2, a service account or `GMAIL_ACCOUNTS`, and not needed if every server of `SMTP_URL` has `?tls=never`',
+      'app password of 16 letters; spaces are removed; not with OAuth2, a service account or `GMAIL_ACCOUNTS`, and not needed if every server of `SMTP_URL` has `?tls=never`; not with `?login=none`',
   },
   {
     name: 'GMAIL_OAUTH_CLIENT_ID',
@@ -94,7 +94,7 @@ export const VARIABLES = [
     secret: true,
     required: false,
     meaning:
-      'several accounts, instead of `GMAIL_USER` and the logins above: a JSON list of objects with `user`, `app_password`, `oauth_client_id`, `oauth_client_secret`, `oauth_refresh_token`, `service_account`, `from`, `aliases` (a list), `daily_messages`, `daily_recipients`, `reserve`; a secret can also be a path, as in `app_password_file`',
+      'several accounts, instead of `GMAIL_USER` and the logins above: a JSON list of objects with `user`, `app_password`, `oauth_client_id`, `oauth_client_secret`, `oauth_refresh_token`, `service_account`, `from`, `aliases` and `domains` (lists), `daily_messages`, `daily_recipients`, `reserve`; a secret can also be a path, as in `app_password_file`',
   },
   {
     name: 'GMAIL_FROM',
@@ -111,12 +111,20 @@ export const VARIABLES = [
     meaning: 'verified "Send mail as" addresses of the account, comma separated',
   },
   {
+    name: 'GMAIL_DOMAINS',
+    default: '',
+    secret: false,
+    required: false,
+    meaning:
+      'domains of your Workspace, comma separated: the account may send from every address in them; only with the Workspace relay, which does not replace `From`',
+  },
+  {
     name: 'FROM_POLICY',
     default: 'reject',
     secret: false,
     required: false,
     meaning:
-      'what happens to a `from` that is neither the account nor an alias: `reject`, `rewrite` (it moves to `Reply-To`), or `allow` (Gmail silently replaces it)',
+      'what happens to a `from` that is neither the account nor an alias, nor in `GMAIL_DOMAINS`: `reject`, `rewrite` (it moves to `Reply-To`), or `allow` (Gmail silently replaces it)',
   },
   {
     name: 'GMAIL_DAILY_MESSAGES',
@@ -124,7 +132,7 @@ export const VARIABLES = [
     secret: false,
     required: false,
     meaning:
-      'messages that an account may send in a rolling 24 h; if unset, 500 for gmail.com and googlemail.com, otherwise 2000',
+      'messages that an account may send in a rolling 24 h; if unset, 10000 if `SMTP_URL` has only the Workspace relay or `?login=none`, 500 for gmail.com and googlemail.com, otherwise 2000',
   },
   {
     name: 'GMAIL_DAILY_RECIPIENTS',
@@ -132,7 +140,7 @@ export const VARIABLES = [
     secret: false,
     required: false,
     meaning:
-      'recipients that an account may send to in a rolling 24 h; if unset, 500 for gmail.com and googlemail.com, otherwise 10000',
+      'recipients that an account may send to in a rolling 24 h; if unset, 10000, or 500 for gmail.com and googlemail.com without the relay',
   },
   {
     name: 'GMAIL_RESERVE',
@@ -147,7 +155,15 @@ export const VARIABLES = [
     secret: false,
     required: false,
     meaning:
-      'servers in order of preference: `smtp:` requires STARTTLS; `smtps:` is TLS from the first byte; `?tls=never` is unencrypted and without login',
+      'servers in order of preference: `smtp:` requires STARTTLS; `smtps:` is TLS from the first byte; `?login=none` is encrypted and without login, for the Workspace relay; `?tls=never` is unencrypted and without login',
+  },
+  {
+    name: 'SMTP_EHLO_NAME',
+    default: '',
+    secret: false,
+    required: false,
+    meaning:
+      'name in EHLO: a fully qualified host name or an address literal such as `[192.0.2.1]`; if unset, the host name of the machine if it has a dot, otherwise the domain of the account',
   },
   {
     name: 'SMTP_CONNECTIONS',

@@ -71,7 +71,7 @@ export const ERRORS = {
     actor: 'caller',
     title: 'Sender not allowed',
     meaning: 'No account, or not this API key, may send from the address in `from`.',
-    hint: 'Send from the account itself or from one of its verified "Send mail as" addresses, which the operator lists in GMAIL_ALIASES; or omit `from`. FROM_POLICY=rewrite moves other addresses to Reply-To. The `allowed_from` of a key may be narrower.',
+    hint: 'Send from the account itself or from one of its verified "Send mail as" addresses, which the operator lists in GMAIL_ALIASES; with the Workspace relay, from a domain in GMAIL_DOMAINS; or omit `from`. FROM_POLICY=rewrite moves other addresses to Reply-To. The `allowed_from` of a key may be narrower.',
   },
   recipient_not_allowed: {
     status: 403,
@@ -152,7 +152,7 @@ export const ERRORS = {
     actor: 'caller',
     title: 'Ticket invalid or expired',
     meaning: 'The URL of the content is older than one minute, or was changed.',
-    hint: 'Request a new URL with POST /messages/{id}/content/ticket. It is valid for one minute.',
+    hint: 'Request a new URL with POST /messages/{id}/content/ticket, or POST /templates/{id}/preview for a template. It is valid for one minute.',
   },
   not_reschedulable: {
     status: 409,
@@ -527,7 +527,7 @@ export const ERRORS = {
     actor: 'operator',
     title: 'Gmail’s sending limit reached',
     meaning: 'The account has sent as much as Gmail allows in 24 hours.',
-    hint: 'Wait: mail goes out as the rolling 24 hours free up. Gmail allows 500 messages a day for a personal account, 2,000 for Workspace.',
+    hint: 'Wait: mail goes out as the rolling 24 hours free up. Gmail allows 500 messages a day for a personal account, 2,000 for Workspace, 10,000 through the Workspace relay.',
   },
   throttled: {
     status: 502,
@@ -537,6 +537,25 @@ export const ERRORS = {
     title: 'Gmail asks this account to slow down',
     meaning: 'The account sends faster than Gmail accepts at the moment.',
     hint: 'No action is needed: mail waits, then goes out. If it happens often, lower SMTP_CONNECTIONS.',
+  },
+  relay_denied: {
+    status: 502,
+    retryable: true,
+    scope: 'account',
+    actor: 'operator',
+    title: 'Relay denied',
+    meaning:
+      'The relay does not accept mail from the IP address of this machine, or from the domain of the sender.',
+    hint: 'In the Google Admin console, open Apps > Google Workspace > Gmail > Routing > SMTP relay service. Add the public IP address of this machine to the allowed addresses, and send only from domains of that Workspace. A change can take up to 24 hours.',
+  },
+  ehlo_refused: {
+    status: 502,
+    retryable: true,
+    scope: 'account',
+    actor: 'operator',
+    title: 'EHLO name refused',
+    meaning: 'The mail server does not accept the host name that this machine sends in EHLO.',
+    hint: 'Set SMTP_EHLO_NAME to a fully qualified host name in a domain of yours that resolves in DNS, such as mail.example.com. If the Workspace relay refuses that too, allow the public IP address of this machine in the Google Admin console.',
   },
   tls_failed: {
     status: 502,

@@ -34,6 +34,9 @@ export interface CoreEvents {
   'worker.failed': [id: string, error: unknown];
 }
 
+/** The events of accounts that webhooks report. */
+export type AccountEvent = 'account.paused' | 'account.resumed';
+
 export type Events = EventEmitter<CoreEvents>;
 
 export function createEvents(): Events {

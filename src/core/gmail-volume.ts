@@ -26,8 +26,15 @@ export interface GmailVolume {
    * @throws {AppError} `queue_unavailable`
    */
   read(domain: string): Promise<number>;
+  /** Replaces the From domains of accounts. */
+  setDomains(domains: FromDomains): void;
   /** Writes the counts of messages that have been sent. Counts no further messages. */
   drain(): Promise<void>;
+}
+
+/** The From domains of accounts. Others count for the domain of the account that sends. */
+export interface FromDomains {
+  has(domain: string): boolean;
 }
 
 interface VolumeState {
@@ -37,8 +44,7 @@ interface VolumeState {
 
 export interface GmailVolumeOptions {
   readonly events: Events;
-  /** The From domains of accounts. Others count for the domain of the account that sends. */
-  readonly domains: { has(domain: string): boolean };
+  readonly domains: FromDomains;
   readonly sharedState: Pick<SharedState, 'open' | 'now'>;
   /** A count could not be written, because of a bug. */
   readonly onError: (error: unknown) => void;
@@ -50,12 +56,13 @@ export interface GmailVolumeOptions {
  */
 export function createGmailVolume({
   events,
-  domains,
+  domains: first,
   sharedState,
   onError,
 }: GmailVolumeOptions): GmailVolume {
   const unwritten = new Map<string, number>();
   const opened = new Map<string, Promise<SharedValue<VolumeState>>>();
+  let domains = first;
   let timer: NodeJS.Timeout | undefined;
   /** Writes one after the other, so that no count is written twice. */
   let written: Promise<void> = Promise.resolve();
@@ -126,6 +133,9 @@ export function createGmailVolume({
       const value = await open(domain);
       await value.read();
       return totalUsage(value.usage, sharedState.now()).messages;
+    },
+    setDomains(next) {
+      domains = next;
     },
     drain() {
       events.off('message.attempted', count);

@@ -3,10 +3,10 @@ import type { DeliveryChange, DeliveryStore } from './ports/delivery-store.ts';
 import type { Notice } from './ports/outbox.ts';
 import type { Queue } from './ports/queue.ts';
 import { runOrRetryInBackground } from './retry-until-available.ts';
-import { pushNotice } from './webhooks/notice-queue.ts';
+import { pushNotice, type QueuedOutbox } from './webhooks/notice-queue.ts';
 
 /** A store of deliveries that does not know the queue. */
-export interface RecordStore extends Omit<DeliveryStore, 'update' | 'getTaken' | 'onNoticeDropped'> {
+export interface RecordStore extends Omit<DeliveryStore, 'update' | 'getTaken'> {
   update(from: Delivery, to: Delivery): Promise<boolean>;
   /**
    * Does the same, and stores the notices in the same step as far as the outbox has capacity.
@@ -19,19 +19,17 @@ export interface RecordStore extends Omit<DeliveryStore, 'update' | 'getTaken' |
   ): Promise<readonly Notice[] | null>;
 }
 
+const NONE: readonly Notice[] = [];
+
 /**
  * Makes a DeliveryStore of a store and a queue that cannot change in one step: the delivery is
  * stored first. The backend must enqueue all unsettled deliveries and all notices when it starts.
  */
-export function storeThenQueue(records: RecordStore, queue: Queue): DeliveryStore {
-  const listeners: ((notice: Notice) => void)[] = [];
-
-  /** Returns the notices that were stored, or null if the delivery has not changed. */
-  async function update(from: Delivery, to: Delivery, notices: readonly Notice[]) {
-    if (notices.length > 0) return records.updateWithNotices(from, to, notices);
-    return (await records.update(from, to)) ? notices : null;
-  }
-
+export function storeThenQueue(
+  records: RecordStore,
+  queue: Queue,
+  outbox: Pick<QueuedOutbox, 'drop'>,
+): DeliveryStore {
   return {
     ...records,
     getTaken: (id) => records.get(id),
@@ -40,30 +38,27 @@ export function storeThenQueue(records: RecordStore, queue: Queue): DeliveryStor
       await runOrRetryInBackground(() => enqueue(queue, stored));
       return stored;
     },
-    async update(from, to, effect = null, notices = []) {
-      const stored = await update(from, to, notices);
-      if (stored === null) return false;
-      await runOrRetryInBackground(() => applyToQueue(queue, { from, to, effect, notices: stored }));
-      for (const notice of notices)
-        if (!stored.includes(notice)) for (const listener of listeners) listener(notice);
+    async update(from, to, effect = null, notices = NONE) {
+      const stored =
+        notices.length > 0
+          ? await records.updateWithNotices(from, to, notices)
+          : (await records.update(from, to)) && NONE;
+      if (!stored) return false;
+      if (effect !== null || stored.length > 0)
+        await runOrRetryInBackground(() => applyToQueue(queue, { from, to, effect, notices: stored }));
+      for (const notice of notices) if (!stored.includes(notice)) outbox.drop(notice);
       return true;
-    },
-    onNoticeDropped(listener) {
-      listeners.push(listener);
     },
   };
 }
 
 /** Changes the queue as a stored change of a delivery requires. Repeating it changes nothing. */
-export async function applyToQueue(queue: Queue, { notices, ...change }: DeliveryChange): Promise<void> {
+export async function applyToQueue(queue: Queue, change: DeliveryChange): Promise<void> {
   await applyEffect(queue, change);
-  for (const notice of notices) await pushNotice(queue, notice, 0);
+  for (const notice of change.notices) await pushNotice(queue, notice, 0);
 }
 
-async function applyEffect(
-  queue: Queue,
-  { from: { id, account }, to, effect }: Omit<DeliveryChange, 'notices'>,
-): Promise<void> {
+function applyEffect(queue: Queue, { from: { id, account }, to, effect }: DeliveryChange) {
   switch (effect?.kind) {
     case 'push':
       return queue.push(id, { channel: to.account, afterMs: effect.afterMs, priority: to.priority });

@@ -58,7 +58,7 @@ export async function runDoctor({
   const { checks: configuration, config, invalid } = readConfiguration(env, envFile);
   const requirements: SessionRequirements = {
     // Without an account, the name is that of the placeholder's domain.
-    ehloName: defaultEhloName(config.accounts[0]?.user ?? PLACEHOLDER_USER),
+    ehloName: config.smtp.ehloName ?? defaultEhloName(config.accounts[0]?.user ?? PLACEHOLDER_USER),
     mechanisms: [...new Set(config.accounts.map(mechanismOf).filter((mechanism) => mechanism !== null))],
     maxMessageBytes: config.maxMessageBytes,
   };

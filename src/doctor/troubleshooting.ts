@@ -151,7 +151,7 @@ export const TROUBLESHOOTING = [
     id: 'auth_missing',
     symptom: 'The server does not offer the login mechanism',
     seenAs: 'EHLO without `AUTH PLAIN` or `AUTH XOAUTH2`',
-    fix: 'SMTP_URL names a server that does not support this login mechanism. Gmail is smtp://smtp.gmail.com:587. For a relay without login in your own network, add ?tls=never.',
+    fix: 'SMTP_URL names a server that does not support this login mechanism. Gmail is smtp://smtp.gmail.com:587. For the Workspace relay by IP address, add ?login=none. For a relay without login in your own network, add ?tls=never.',
   },
   {
     id: 'size_smaller',
@@ -170,6 +170,19 @@ export const TROUBLESHOOTING = [
     symptom: 'The server sends something that is not SMTP',
     seenAs: 'an unexpected first line',
     fix: 'SMTP_URL names another service, or a firewall or proxy rewrites SMTP. Check the host and port.',
+  },
+  {
+    id: 'relay_denied',
+    symptom: 'The relay does not accept mail from this machine or this sender',
+    seenAs:
+      '`550 5.7.1 Invalid credentials for relay`, `550 5.7.0 Mail relay denied`, `554 5.7.1 Relay access denied`',
+    fix: ERRORS.relay_denied.hint,
+  },
+  {
+    id: 'ehlo_refused',
+    symptom: 'The server refuses the name in EHLO',
+    seenAs: '`421 4.7.0 … (EHLO)`, `504 5.5.2 Helo command rejected`',
+    fix: ERRORS.ehlo_refused.hint,
   },
   { id: 'throttled', symptom: 'Gmail asks to slow down', seenAs: '`421 4.7.0`', fix: ERRORS.throttled.hint },
   {

@@ -22,7 +22,7 @@ import { problemRoutes } from './routes/problems.ts';
 import { type SendOptions, sendRoutes } from './routes/send.ts';
 import { type StatsOptions, statsRoutes } from './routes/stats.ts';
 import { type SuppressionOptions, suppressionRoutes } from './routes/suppressions.ts';
-import { type TemplateOptions, templateRoutes } from './routes/templates.ts';
+import { type TemplateOptions, templateRoutes, templateViewRoutes } from './routes/templates.ts';
 import { type UiOptions, uiRoutes } from './routes/ui.ts';
 import { collectRoutes, unknownRoutes } from './routes/unknown.ts';
 import { type WebhookOptions, webhookRoutes } from './routes/webhooks.ts';
@@ -71,7 +71,6 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
   await app.register(problemRoutes, { exampleOf });
   await app.register(demoViewRoutes, options);
   await app.register(uiRoutes, options);
-  await app.register(contentViewRoutes, options);
   if (options.metrics) await app.register(metricsRoutes, { ...options.metrics, authenticate, limits });
   await app.register(async (withKey) => {
     withKey.addHook('onRoute', requireScope);
@@ -90,6 +89,9 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(doctorRoutes, options);
     await withKey.register(webhookRoutes, options);
   });
+  // The API document lists them after the operations that return their URLs.
+  await app.register(contentViewRoutes, options);
+  await app.register(templateViewRoutes, options);
   await app.ready();
   return app;
 }

@@ -1,21 +1,26 @@
+import { isDeepStrictEqual } from 'node:util';
 import { DEADLINES, type Deadlines, defaultEhloName } from '../adapters/smtp/server-options.ts';
-import { openTransport } from '../adapters/smtp/transport.ts';
+import { openTransport, type SmtpTransport } from '../adapters/smtp/transport.ts';
 import type { AccountConfig } from '../config/account-config.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
 import { createAccount } from '../core/accounts/account.ts';
+import type { AccountNotices } from '../core/accounts/account-events.ts';
 import { newAccountState } from '../core/accounts/account-state.ts';
 import type { Sender } from '../core/accounts/accounts.ts';
 import { upgradeAccountState } from '../core/accounts/upgrade-account-state.ts';
 import type { Events } from '../core/events.ts';
 import type { SharedState } from '../core/ports/shared-state.ts';
-import type { Transport } from '../core/ports/transport.ts';
 
 export interface AccountTransportOptions {
   readonly events: Events;
+  /** Default: none. */
+  readonly noticesOf?: AccountNotices | undefined;
   /** Holds the account state. */
   readonly sharedState: SharedState;
   /** In order of preference. */
   readonly servers: readonly SmtpServer[];
+  /** SMTP_EHLO_NAME. */
+  readonly ehloName?: string | null | undefined;
   /** Maximum connections of all instances together. */
   readonly connections: number;
   /** Maximum connections of this instance. */
@@ -32,26 +37,36 @@ export interface AccountTransportOptions {
 
 /** An account with its transport, which must be closed. */
 export interface AccountTransport extends Sender {
-  readonly transport: Transport;
+  readonly transport: SmtpTransport;
+  /** What it was opened with, or changed to. */
+  readonly config: AccountConfig;
 }
 
 export async function openAccountTransport(
-  { user, credentials, from, aliases, daily, reserve }: AccountConfig,
-  { servers, ca = null, backoffScale = 1, deadlines = DEADLINES, ...shared }: AccountTransportOptions,
+  config: AccountConfig,
+  {
+    servers,
+    ehloName,
+    ca = null,
+    backoffScale = 1,
+    deadlines = DEADLINES,
+    ...shared
+  }: AccountTransportOptions,
 ): Promise<AccountTransport> {
   const { sharedState } = shared;
+  const { user, credentials, from, aliases, domains } = config;
   const transport = openTransport({
     servers,
     user,
     credentials,
-    ehloName: defaultEhloName(user),
+    ehloName: ehloName ?? defaultEhloName(user),
     ca,
     deadlines,
   });
   const account = createAccount(user, {
     ...shared,
     backoffScale,
-    allowance: { ...daily, reserve },
+    allowance: toAllowance(config),
     state: await sharedState.open(
       `account:${user}`,
       () => newAccountState(sharedState.now()),
@@ -59,5 +74,26 @@ export async function openAccountTransport(
     ),
     closeIdleConnections: transport.closeIdleConnections,
   });
-  return { account, transport, from, aliases };
+  return { account, transport, config, from, aliases, domains };
+}
+
+/** Applies another configuration of the same user. Connections and state stay. */
+export function changeAccountTransport(
+  sender: AccountTransport,
+  config: AccountConfig,
+): { readonly sender: AccountTransport; readonly isChanged: boolean } {
+  const { account, transport, config: former } = sender;
+  const { credentials, from, aliases, domains } = config;
+  const hasOtherLogin = credentials !== null && transport.replaceCredentials(credentials);
+  account.changeAllowance(toAllowance(config));
+  const isChanged = hasOtherLogin || !isDeepStrictEqual(settingsOf(config), settingsOf(former));
+  return { sender: { account, transport, config, from, aliases, domains }, isChanged };
+}
+
+function settingsOf({ credentials: _, ...settings }: AccountConfig) {
+  return settings;
+}
+
+function toAllowance({ daily, reserve }: AccountConfig) {
+  return { ...daily, reserve };
 }

@@ -1,5 +1,7 @@
 import type { Deadlines } from '../adapters/smtp/server-options.ts';
+import type { AccountConfig } from '../config/account-config.ts';
 import type { Config } from '../config/config.ts';
+import type { AccountNotices } from '../core/accounts/account-events.ts';
 import { type Accounts, createAccounts } from '../core/accounts/accounts.ts';
 import type { DeliveryChanges } from '../core/delivery-changes.ts';
 import { createDispatcher, type Dispatcher } from '../core/dispatch/dispatcher.ts';
@@ -7,6 +9,8 @@ import type { RetryPolicy } from '../core/dispatch/retry-policy.ts';
 import { watchWallClock } from '../core/dispatch/wall-clock.ts';
 import type { Events } from '../core/events.ts';
 import type { Backend } from '../core/ports/backend.ts';
+import { retryInBackground } from '../core/retry-until-available.ts';
+import { closeAccountTransport, prepareReplacement } from './account-replacement.ts';
 import { type AccountTransport, openAccountTransport } from './account-transport.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -14,6 +18,7 @@ export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' |
   readonly config: Config;
   readonly events: Events;
   readonly changes: DeliveryChanges;
+  readonly noticesOf: AccountNotices;
   readonly ca: string | null;
   readonly backoffScale: number;
   readonly deadlines: Deadlines | undefined;
@@ -31,16 +36,30 @@ export interface DeliveryEngine {
   start(): Promise<void>;
   /** Opens the sandbox if one of these keys is a test key and the sandbox is not open yet. */
   prepareFor(keys: Config['apiKeys']): Promise<void>;
+  /**
+   * Prepares to replace the accounts: opens those that are added. Nothing changes until the returned
+   * function is called, which does not fail.
+   */
+  prepareAccounts(configs: Config['accounts']): Promise<() => AccountChanges>;
   /** Takes no more deliveries. Resolves when the attempts under way have ended and are recorded. */
   drain(): Promise<void>;
   /** Aborts running attempts and closes all connections. */
   close(): Promise<void>;
 }
 
+/** What a reload has changed, by user. */
+export interface AccountChanges {
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  /** Those with another login, other addresses or limits. */
+  readonly changed: readonly string[];
+}
+
 export async function openDeliveryEngine(options: DeliveryEngineOptions): Promise<DeliveryEngine> {
   const { config, queue, store, events, changes, backoffScale, deadlines } = options;
   const { connections, connectionsHere: workers } = config.smtp;
-  const senders = await openSenders(options);
+  const open = (account: AccountConfig) => openConfiguredAccount(account, options);
+  let senders: readonly AccountTransport[] = await Promise.all(config.accounts.map(open));
   let sandbox: Sandbox | null = null;
   const accounts = createAccounts({
     senders,
@@ -50,47 +69,104 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
     store,
   });
   const policy = toRetryPolicy(config, backoffScale);
-  const dispatchers: Dispatcher[] = [];
+  const dispatchers = new Map<string, Dispatcher>();
+  /** Removed accounts whose last attempts have not ended, and when they are closed. */
+  const removals = new Map<AccountTransport, Promise<void>>();
   const wallClock = watchWallClock({ queue, store });
+  let isDraining = false;
 
-  async function startDispatcher({ account, transport }: AccountTransport): Promise<void> {
+  function startDispatcher({ account, transport }: AccountTransport): void {
+    if (isDraining) return;
     const shared = { queue, store, events, changes, policy, accounts, workers };
     const dispatcher = createDispatcher({ ...shared, account, transport });
-    await account.join();
-    dispatchers.push(dispatcher);
+    dispatchers.set(account.user, dispatcher);
     dispatcher.start();
+  }
+
+  /** Ends the attempts of a removed account, then closes it. */
+  async function remove(sender: AccountTransport): Promise<void> {
+    const { user } = sender.account;
+    const dispatcher = dispatchers.get(user);
+    dispatchers.delete(user);
+    await dispatcher?.drain();
+    await closeAccountTransport(sender);
+  }
+
+  function startRemoval(sender: AccountTransport): void {
+    removals.set(
+      sender,
+      remove(sender).finally(() => removals.delete(sender)),
+    );
+  }
+
+  /** Resolves when those of these accounts that are being removed are closed. */
+  async function removalOf(configs: readonly AccountConfig[]): Promise<void> {
+    const users = new Set(configs.map(({ user }) => user));
+    await Promise.all([...removals].flatMap(([{ account }, end]) => (users.has(account.user) ? [end] : [])));
+  }
+
+  /** Sends what waits for the former login or limits of an account. */
+  function retryWaiting({ account }: AccountTransport): void {
+    retryInBackground(async () => {
+      await account.probeAfterChange();
+      await accounts.requeue(account.user);
+    });
   }
 
   return {
     accounts,
-    isSending: () => dispatchers.some((dispatcher) => dispatcher.isBusy()),
+    isSending: () => [...dispatchers.values()].some((dispatcher) => dispatcher.isBusy()),
     async start() {
-      await Promise.all(senders.map(startDispatcher));
+      await Promise.all(senders.map(({ account }) => account.join()));
+      senders.forEach(startDispatcher);
     },
     async prepareFor(keys) {
       if (sandbox !== null || !keys.some(({ test }) => test)) return;
       // Few services have test keys: the simulator is loaded only for them.
       const { openSandbox } = await import('./sandbox.ts');
       sandbox = await openSandbox({ connections, backoffScale, deadlines });
-      await startDispatcher(sandbox.sender);
+      await sandbox.sender.account.join();
+      startDispatcher(sandbox.sender);
+    },
+    async prepareAccounts(configs) {
+      await removalOf(configs);
+      const replace = await prepareReplacement(senders, configs, open);
+      return () => {
+        const { added, removed, changed, ...replaced } = replace();
+        senders = replaced.senders;
+        accounts.replace(senders);
+        removed.forEach(startRemoval);
+        added.forEach(startDispatcher);
+        changed.forEach(retryWaiting);
+        return { added: usersOf(added), removed: usersOf(removed), changed: usersOf(changed) };
+      };
     },
     async drain() {
+      isDraining = true;
       wallClock.stop();
-      await Promise.all(dispatchers.map((dispatcher) => dispatcher.drain()));
+      await Promise.all([
+        ...[...dispatchers.values()].map((dispatcher) => dispatcher.drain()),
+        ...removals.values(),
+      ]);
     },
     async close() {
-      await Promise.all(senders.map(({ transport }) => transport.close()));
-      // An instance that fails to leave counts as gone once its heartbeat is missing.
-      await Promise.allSettled(senders.map(({ account }) => account.leave()));
+      await Promise.all([...senders, ...removals.keys()].map(closeAccountTransport));
       await sandbox?.close();
     },
   };
 }
 
-function openSenders(options: DeliveryEngineOptions): Promise<AccountTransport[]> {
-  const { config, sharedState, events, ca, backoffScale, deadlines, absentAfterMs } = options;
-  const shared = { ...config.smtp, sharedState, events, ca, backoffScale, deadlines, absentAfterMs };
-  return Promise.all(config.accounts.map((account) => openAccountTransport(account, shared)));
+function openConfiguredAccount(
+  account: AccountConfig,
+  options: DeliveryEngineOptions,
+): Promise<AccountTransport> {
+  const { config, sharedState, events, noticesOf, ca, backoffScale, deadlines, absentAfterMs } = options;
+  const common = { sharedState, events, noticesOf, ca, backoffScale, deadlines, absentAfterMs };
+  return openAccountTransport(account, { ...config.smtp, ...common });
+}
+
+function usersOf(senders: readonly AccountTransport[]): string[] {
+  return senders.map(({ account }) => account.user);
 }
 
 function toRetryPolicy({ retryForMs, onUncertain }: Config, backoffScale: number): RetryPolicy {

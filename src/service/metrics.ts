@@ -13,12 +13,12 @@ export interface MetricsSetup {
   readonly backend: Pick<Backend, 'store'>;
   readonly events: Events;
   readonly apiKeys: Pick<ApiKeys, 'keys'>;
-  readonly accounts: Pick<Accounts, 'list'>;
+  readonly accounts: Pick<Accounts, 'list' | 'users'>;
 }
 
 /** Starts to count. Returns null if METRICS is off, without loading what metrics need. */
 export async function openMetrics(setup: MetricsSetup): Promise<Metrics | null> {
-  const { config, version, backend, events, apiKeys } = setup;
+  const { config, version, backend, events, apiKeys, accounts } = setup;
   if (config.metrics.access === 'off') return null;
   const { createMetrics } = await import('../adapters/metrics/metrics.ts');
   return createMetrics({
@@ -29,7 +29,7 @@ export async function openMetrics(setup: MetricsSetup): Promise<Metrics | null> 
         .keys()
         .filter((key) => hasScope(key, 'send'))
         .map(({ name }) => name),
-    accounts: config.accounts.map(({ user }) => user),
+    accounts: accounts.users,
     readShared: () => readShared(setup),
     isBackendUp: () => backend.store.refusalCode() !== 'queue_unavailable',
   });

@@ -10,7 +10,7 @@ import { type Config, ConfigError } from '../config/config.ts';
 import { toFromDomains } from '../config/from-domains.ts';
 import type { QueueUrl } from '../config/queue-url.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
-import { createContentTickets } from '../core/auth/content-tickets.ts';
+import { createTickets } from '../core/auth/tickets.ts';
 import { createDeliveryChanges } from '../core/delivery-changes.ts';
 import { createDoctorReports } from '../core/doctor-reports.ts';
 import { createEvents } from '../core/events.ts';
@@ -91,14 +91,23 @@ export async function openParts({
     events,
     apiKeys,
     rates,
-    // Called for events of accounts only, which the delivery engine emits.
-    accountStatus: (user) => deliveryEngine.accounts.status(user),
     tracing,
     backoffScale,
   });
-  const changes = createDeliveryChanges({ events, noticesOf: webhooks.noticesOf });
-  const engineOptions = { config, events, changes, ca, backoffScale, deadlines, absentAfterMs };
-  const deliveryEngine = await openDeliveryEngine({ queue, store, sharedState, ...engineOptions });
+  const changes = createDeliveryChanges({ events, noticesOf: webhooks.notices.ofMessage });
+  const deliveryEngine = await openDeliveryEngine({
+    queue,
+    store,
+    sharedState,
+    config,
+    events,
+    changes,
+    noticesOf: webhooks.notices.ofAccount,
+    ca,
+    backoffScale,
+    deadlines,
+    absentAfterMs,
+  });
   const { accounts } = deliveryEngine;
   const alerts = await openAlerts({ config, version, logger, backend, events, accounts, backoffScale });
   const gmailVolume = createGmailVolume({
@@ -175,7 +184,7 @@ export function buildServiceApp(parts: ServiceParts) {
     intake,
     messages: createMessages({ store, changes, isDraining }),
     composer,
-    tickets: createContentTickets(apiKeys),
+    tickets: createTickets(apiKeys),
     stats: createStats({ store }),
     doctor: parts.doctorReports,
     accounts,

@@ -35,6 +35,7 @@ export async function openSandbox({
       credentials: () => ({ kind: 'app_password', password: gmail.password }),
       from: { email: USER, name: null },
       aliases: [],
+      domains: [],
       daily: { messages: UNLIMITED, recipients: UNLIMITED },
       reserve: 0,
     },

@@ -1,5 +1,7 @@
 import type { AddressInfo } from 'node:net';
-import type { Config } from '../config/config.ts';
+import type { Config, Reloadable } from '../config/config.ts';
+import { toFromDomains } from '../config/from-domains.ts';
+import type { AccountChanges } from './delivery-engine.ts';
 import {
   buildServiceApp,
   buildServiceMetricsApp,
@@ -15,13 +17,13 @@ export interface Service extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
   /**
-   * Reads the API keys again, and lets webhook endpoints that responded 410 Gone receive events
-   * again. Returns the number of keys, or null if they are set in the environment, which cannot
-   * change.
+   * Replaces keys and accounts. If an account cannot be opened, everything stays as it was.
    *
-   * @throws {ConfigError} If the new keys cannot be used. The previous keys stay in effect.
+   * @throws {AppError} `queue_unavailable`
    */
-  reloadKeys(): Promise<number | null>;
+  reload(next: Reloadable): Promise<AccountChanges>;
+  /** Lets webhook endpoints that responded 410 Gone receive events again. */
+  resetGone(): void;
   /**
    * Stops accepting requests, waits for running attempts and logs the messages that are lost.
    * Resolves within SHUTDOWN_TIMEOUT, even if a part hangs.
@@ -74,7 +76,8 @@ export async function openService(options: ServiceOptions): Promise<Service> {
   return {
     url,
     port,
-    reloadKeys: () => reloadKeys(parts),
+    reload: (next) => reload(parts, next),
+    resetGone: webhooks.resetGone,
     close,
     unfinished,
     [Symbol.asyncDispose]: close,
@@ -90,19 +93,16 @@ async function listenForMetrics(app: App | null, { host, metrics }: Config): Pro
   }
 }
 
-async function reloadKeys({
-  config,
-  apiKeys,
-  deliveryEngine,
-  webhooks,
-}: ServiceParts): Promise<number | null> {
-  webhooks.resetGone();
-  const keys = config.reloadApiKeys();
-  if (keys === null) return null;
-  await deliveryEngine.prepareFor(keys);
-  apiKeys.replace(keys);
-  webhooks.serve(keys);
-  return keys.length;
+async function reload(
+  { apiKeys: keys, deliveryEngine, gmailVolume, webhooks }: ServiceParts,
+  { apiKeys, accounts }: Reloadable,
+): Promise<AccountChanges> {
+  await deliveryEngine.prepareFor(apiKeys);
+  const replaceAccounts = await deliveryEngine.prepareAccounts(accounts);
+  keys.replace(apiKeys);
+  webhooks.serve(apiKeys);
+  gmailVolume.setDomains(toFromDomains(accounts));
+  return replaceAccounts();
 }
 
 /** Returns the URL of an app that listens on `host`. */

@@ -1,7 +1,6 @@
 import type { Tracing } from '../adapters/tracing/tracing.ts';
 import { createWebhookSender } from '../adapters/webhook/webhook-sender.ts';
 import type { Config } from '../config/config.ts';
-import type { Accounts } from '../core/accounts/accounts.ts';
 import type { ApiKeys } from '../core/auth/api-keys.ts';
 import type { ApiKey } from '../core/auth/caller.ts';
 import type { Events } from '../core/events.ts';
@@ -20,14 +19,13 @@ export interface WebhookDeliveryOptions {
   readonly events: Events;
   readonly apiKeys: Pick<ApiKeys, 'get' | 'keys'>;
   readonly rates: RateCounters;
-  readonly accountStatus: Accounts['status'];
   /** Null: nothing records spans. */
   readonly tracing: Pick<Tracing, 'traceCalls'> | null;
   readonly backoffScale: number;
 }
 
 /** Delivers events to WEBHOOK_URL and to the `webhook_url` of API keys. */
-export interface WebhookDelivery extends Pick<Webhooks, 'noticesOf'> {
+export interface WebhookDelivery extends Pick<Webhooks, 'notices'> {
   readonly endpointTests: EndpointTests;
   readonly deliveries: WebhookDeliveries;
   /** Calls WEBHOOK_URL and the endpoints of these keys, too. */
@@ -45,10 +43,9 @@ export interface WebhookDelivery extends Pick<Webhooks, 'noticesOf'> {
 export function openWebhookDelivery({
   config,
   version,
-  backend: { queue, outbox, store, sharedState, durability },
+  backend: { queue, outbox, sharedState, durability },
   events,
   apiKeys,
-  accountStatus,
   rates,
   tracing,
   backoffScale,
@@ -63,12 +60,11 @@ export function openWebhookDelivery({
   const webhooks = createWebhooks({
     queue,
     outbox,
-    store,
     sender,
     events,
     endpointsFor: (owner) => endpointsOf(url, apiKeys.get(owner)),
     accountEndpoints: () => endpointsOf(url, null),
-    presenter: createEventPresenter(accountStatus, durability),
+    presenter: createEventPresenter(durability),
     now: sharedState.now,
     backoffScale,
     random: Math.random,

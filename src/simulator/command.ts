@@ -17,6 +17,7 @@ Runs a simulator of Gmail that sends nothing: a real SMTP server with the greeti
   --user USER        the user name to announce; any user name can log in (demo@simulator.test)
   --password SECRET  the app password (abcdefghijklmnop)
   --alias ADDRESS    a "Send mail as" address, allowed in From; can be repeated
+  --relay DOMAIN     act as the Workspace relay of this domain, which needs no login; can be repeated
   --daily-limit N    messages each user may send in 24 h (no limit)
   --ca-file FILE     write the CA certificate to this file, for NODE_EXTRA_CA_CERTS
   --key-file FILE    write a service account key to this file, for GMAIL_SERVICE_ACCOUNT_FILE`;
@@ -29,6 +30,7 @@ const OPTIONS = {
   user: { type: 'string', default: 'demo@simulator.test' },
   password: { type: 'string', default: 'abcdefghijklmnop' },
   alias: { type: 'string', multiple: true, default: [] as string[] },
+  relay: { type: 'string', multiple: true, default: [] as string[] },
   'daily-limit': { type: 'string' },
   'ca-file': { type: 'string' },
   'key-file': { type: 'string' },
@@ -48,12 +50,13 @@ export async function runSimulator(
   signal: AbortSignal,
 ): Promise<number> {
   try {
-    const { caFile, keyFile, dailyLimit, ...options } = parseCommandLine(args);
+    const { caFile, keyFile, relayDomains, dailyLimit, ...options } = parseCommandLine(args);
     await using simulator = await openSimulator(options);
+    if (relayDomains.length > 0) simulator.setRelay({ domains: relayDomains, allowed: true });
     if (dailyLimit !== undefined) simulator.setDailyLimit({ messages: dailyLimit });
     if (caFile !== undefined) await writeFile(caFile, simulator.ca);
     if (keyFile !== undefined) await writeFile(keyFile, simulator.oauth.serviceAccount, { mode: 0o600 });
-    for (const line of introduction(simulator, caFile, keyFile)) out(line);
+    for (const line of introduction(simulator, caFile, keyFile, relayDomains)) out(line);
     if (!signal.aborted) await once(signal, 'abort');
     return 0;
   } catch (error) {
@@ -65,6 +68,8 @@ export async function runSimulator(
 interface CommandLine extends SimulatorOptions {
   readonly caFile: string | undefined;
   readonly keyFile: string | undefined;
+  /** Empty: the server is smtp.gmail.com. */
+  readonly relayDomains: readonly string[];
   readonly dailyLimit: number | undefined;
 }
 
@@ -78,6 +83,7 @@ function parseCommandLine(args: string[]): CommandLine {
     user: values.user,
     password: parseNonEmpty('--password', values.password),
     aliases: values.alias,
+    relayDomains: values.relay.map((domain) => parseNonEmpty('--relay', domain).toLowerCase()),
     dailyLimit:
       values['daily-limit'] === undefined ? undefined : parseCount('--daily-limit', values['daily-limit']),
     caFile: values['ca-file'],
@@ -113,6 +119,7 @@ function introduction(
   simulator: Simulator,
   caFile: string | undefined,
   keyFile: string | undefined,
+  relayDomains: readonly string[],
 ): string[] {
   const { starttlsPort, tlsPort, httpUrl, user, password, url, oauth } = simulator;
   const scripted = (name: string, summary: string) =>
@@ -120,9 +127,9 @@ function introduction(
   return [
     `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, received messages at ${httpUrl}/messages`,
     '',
-    `  GMAIL_USER=${user}`,
-    `  GMAIL_APP_PASSWORD=${password}`,
-    `  SMTP_URL=${url}`,
+    ...(relayDomains.length > 0
+      ? relaySettings(url, relayDomains)
+      : [`  GMAIL_USER=${user}`, `  GMAIL_APP_PASSWORD=${password}`, `  SMTP_URL=${url}`]),
     ...(caFile === undefined ? [] : [`  NODE_EXTRA_CA_CERTS=${caFile}`]),
     '',
     'OAuth2 instead of the password:',
@@ -142,5 +149,17 @@ function introduction(
     '',
     `Received messages and fault controls at ${httpUrl}:`,
     ...CONTROL_ROUTES.map(({ method, path, summary }) => `  ${`${method} ${path}`.padEnd(40)}${summary}`),
+  ];
+}
+
+/** The settings for the relay, without a login. */
+function relaySettings(url: string, domains: readonly string[]): string[] {
+  return [
+    `  GMAIL_USER=bot@${domains[0]}`,
+    `  GMAIL_DOMAINS=${domains.join(',')}`,
+    `  SMTP_URL=${url
+      .split(',')
+      .map((server) => `${server}?login=none`)
+      .join(',')}`,
   ];
 }

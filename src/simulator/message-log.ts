@@ -4,7 +4,7 @@ export interface AcceptedMessage {
   /** The id in the 250 reply. */
   readonly id: string;
   readonly acceptedAt: number;
-  /** User name of the login. */
+  /** User name and mechanism of the login. Both are empty if the relay needed none. */
   readonly user: string;
   readonly authMethod: string;
   /** Whether the session was encrypted. */

@@ -77,7 +77,7 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
   const state = createState(user, password, aliases, retain);
   const { messageLog, authenticator } = state;
   const certificates = createCertificates([
-    ...new Set(['localhost', 'smtp.gmail.com', hostname(), '127.0.0.1', '::1', host]),
+    ...new Set(['localhost', 'smtp.gmail.com', 'smtp-relay.gmail.com', hostname(), '127.0.0.1', '::1', host]),
   ]);
   const starttls = new GmailServer(state, 'starttls', certificates.trusted);
   const tls = new GmailServer(state, 'implicit', certificates.trusted);

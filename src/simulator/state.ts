@@ -1,5 +1,6 @@
 import { Authenticator } from './auth/authenticator.ts';
 import { TokenIssuer } from './auth/token-issuer.ts';
+import type { RelaySettings } from './gmail/relay.ts';
 import { DailyLimiter, Throttle } from './gmail/sending-limits.ts';
 import { MessageLog } from './message-log.ts';
 
@@ -12,6 +13,8 @@ export interface SimulatorState {
   readonly throttle: Throttle;
   /** Addresses that every login may use in From. */
   readonly aliases: readonly string[];
+  /** Null: the server is smtp.gmail.com. */
+  relay: RelaySettings | null;
   /** Returns true for the first call with these arguments, and false for every later one. */
   readonly isFirst: (...key: readonly string[]) => boolean;
 }
@@ -30,6 +33,7 @@ export function createState(
     dailyLimiter: new DailyLimiter(),
     throttle: new Throttle(),
     aliases,
+    relay: null,
     isFirst(...parts) {
       const key = JSON.stringify(parts);
       const isNew = !seen.has(key);

@@ -1,4 +1,4 @@
-/** @import { Problem } from '../client/schema.ts' */
+/** @import { operations, Problem } from '../client/schema.ts' */
 
 /** How long a response may take, in ms. */
 const TIMEOUT_MS = 20_000;
@@ -35,6 +35,13 @@ export class ConnectionError extends Error {}
  * @typedef {object} Reply
  * @property {number} status
  * @property {any} data The parsed body, or null.
+ */
+
+/**
+ * The body of status 200 of an operation, as the OpenAPI document describes it.
+ *
+ * @template {keyof operations} Id
+ * @typedef {operations[Id]['responses'] extends { 200: { content: { 'application/json': infer Body } } } ? Body : never} Result
  */
 
 /**

@@ -7,18 +7,15 @@ import { currentRoute, linkTo } from './router.js';
 import { forgetKey, isDemo, isKeyOffered, readKey, saveKey, version } from './session.js';
 import { createSignIn } from './sign-in.js';
 
-/** @import { Api } from './api.js' */
+/** @import { Api, Result } from './api.js' */
 /** @import { Confirm } from './parts/confirmation.js' */
 /** @import { Connection, Poller } from './poll.js' */
 /** @import { Route } from './router.js' */
 
 /**
- * The API key in use, as `GET /key` returns it.
+ * The API key in use.
  *
- * @typedef {object} Key
- * @property {string} name
- * @property {readonly string[]} scopes
- * @property {boolean} test
+ * @typedef {Result<'getKey'>} Key
  */
 
 /**
@@ -28,7 +25,7 @@ import { createSignIn } from './sign-in.js';
  * @property {Api} api
  * @property {Key} key
  * @property {boolean} demo Whether the service is `outtray demo`.
- * @property {(scope: string) => boolean} can Whether the key has a scope, directly or as an admin.
+ * @property {(scope: Key['scopes'][number]) => boolean} can Whether the key has a scope, directly or as an admin.
  * @property {Poller['start']} poll Runs a function regularly until the screen closes.
  * @property {() => void} update Renders the page.
  * @property {(url: string) => void} go Goes to a place of {@link linkTo}.
@@ -200,7 +197,10 @@ function openSession({ secret, key, views, update, leave }) {
     view = next;
     screen = next?.open(app, route) ?? null;
     update();
-    if (!isFirst) queueMicrotask(focusScreen);
+    queueMicrotask(() => {
+      if (!isFirst) focusScreen();
+      showCurrentView();
+    });
   }
 
   return {
@@ -259,6 +259,11 @@ function focusScreen() {
   if (!(target instanceof HTMLElement)) return;
   target.focus({ preventScroll: true });
   scrollTo(0, 0);
+}
+
+/** Scrolls the navigation, which can be wider than the window, to the current view. */
+function showCurrentView() {
+  document.querySelector('.bar nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
 }
 
 /**

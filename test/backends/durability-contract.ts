@@ -278,6 +278,24 @@ export function durabilityContract(name: string, createStorage: () => Promise<St
         },
       ));
 
+    test('has the notices of a stored change of a shared value', () =>
+      reopened(
+        async ({ sharedState, store }) => {
+          const notice = aNotice();
+          const value = await sharedState.open('account:a', () => ({ count: 0 }));
+          await value.change((draft, _usage, notices) => {
+            draft.count += 1;
+            notices.push(notice);
+          });
+          await store.insert(aDelivery());
+          return notice;
+        },
+        async ({ sharedState, outbox }, notice) => {
+          expect((await sharedState.open('account:a', () => ({ count: 0 }))).value).toEqual({ count: 1 });
+          expect(await outbox.get(notice.id)).toEqual(notice);
+        },
+      ));
+
     test('has the pending notices, and counts them against the capacity of the outbox', () =>
       reopened(
         async ({ outbox }) => {

@@ -9,6 +9,7 @@ import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { type BackendLimits, backendContract } from './backend-contract.ts';
 import { gmailVolumeContract } from './gmail-volume-contract.ts';
+import { listContract } from './list-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
 import { rateCounterContract } from './rate-counter-contract.ts';
 import { statsContract } from './stats-contract.ts';
@@ -22,6 +23,7 @@ async function open(limits: BackendLimits): Promise<Backend> {
 }
 
 backendContract('memory', open);
+listContract('memory', open);
 statsContract('memory', open);
 outboxContract('memory', (limits) => open(limits));
 suppressionContract(

@@ -298,6 +298,23 @@ export function multiInstanceContract(name: string, start: () => Promise<Shared>
     );
 
     test(
+      'concurrent changes of a shared value each have their notice once',
+      withTwo({}, async ({ one, other }) => {
+        const values = await Promise.all(
+          [one, other].map((each) => each.sharedState.open('a', () => ({ count: 0 }))),
+        );
+        const change = (i: number) =>
+          values[i % 2]?.change((value, _usage, notices) => {
+            notices.push(aNotice({ about: String(++value.count) }));
+          });
+        await Promise.all(Array.from({ length: 100 }, (_, i) => change(i)));
+        const counts: number[] = [];
+        for await (const { about } of one.outbox.pending()) counts.push(Number(about));
+        expect(counts.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
+      }),
+    );
+
+    test(
       'shared values survive when all instances have closed',
       withTwo({}, async ({ one, other, shared }) => {
         await (await one.sharedState.open('a', () => ({ count: 0 }))).change((value) => ++value.count);

@@ -9,7 +9,7 @@ import { aNotice } from '../helpers/webhook-notice.ts';
 const ROOMY = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
 const MORE_THAN_FITS = 200;
 
-interface ChangeScene extends Pick<Backend, 'outbox' | 'store' | 'queue'> {
+interface ChangeScene extends Pick<Backend, 'outbox' | 'store' | 'queue' | 'sharedState'> {
   readonly from: Delivery;
   readonly to: Delivery;
   readonly dropped: readonly string[];
@@ -21,7 +21,9 @@ interface ChangeScene extends Pick<Backend, 'outbox' | 'store' | 'queue'> {
  */
 export function outboxContract(
   name: string,
-  open: (limits: typeof ROOMY) => Promise<Pick<Backend, 'outbox' | 'store' | 'queue' | 'close'>>,
+  open: (
+    limits: typeof ROOMY,
+  ) => Promise<Pick<Backend, 'outbox' | 'store' | 'queue' | 'sharedState' | 'close'>>,
 ): void {
   const withOutbox =
     (limits: Partial<typeof ROOMY>, run: (outbox: Backend['outbox']) => Promise<void>) => async () => {
@@ -39,13 +41,13 @@ export function outboxContract(
    */
   const withChange =
     (limits: Partial<typeof ROOMY>, run: (scene: ChangeScene) => Promise<void>) => async () => {
-      const { outbox, store, queue, close } = await open({ ...ROOMY, ...limits });
+      const { outbox, store, queue, sharedState, close } = await open({ ...ROOMY, ...limits });
       const dropped: string[] = [];
-      store.onNoticeDropped(({ id }) => dropped.push(id));
+      outbox.onDropped(({ id }) => dropped.push(id));
       try {
         const from = await store.insert(aDelivery());
         const to = advance(from, 'canceled', { finishedAt: 1 });
-        await run({ outbox, store, queue, from, to, dropped });
+        await run({ outbox, store, queue, sharedState, from, to, dropped });
       } finally {
         await close();
       }
@@ -105,6 +107,24 @@ export function outboxContract(
         }
         expect(await store.get(to.id)).toMatchObject({ status: 'canceled' });
         expect(dropped).toEqual([]);
+      }),
+    );
+
+    test(
+      'has and queues the notices of a change of a shared value, and drops and reports one without capacity',
+      withChange({ maxMessages: 4 }, async ({ outbox, queue, sharedState, dropped }) => {
+        const full = await fill(outbox, {});
+        const [none, other] = [aNotice(), aNotice({ url: 'https://up.test/' })];
+        const value = await sharedState.open('account:a', () => ({ count: 0 }));
+        const result = await value.change((draft, _usage, notices) => {
+          notices.push(none, other);
+          return ++draft.count;
+        });
+        expect([result, value.value]).toEqual([1, { count: 1 }]);
+        expect(await queue.take(`webhook:${other.url}`, AbortSignal.timeout(5000))).toBe(other.id);
+        await vi.waitFor(() => expect(dropped).toEqual([none.id]));
+        expect(await outbox.get(other.id)).toEqual(other);
+        expect(await idsIn(outbox)).toEqual([...full.map(({ id }) => id), other.id].toSorted());
       }),
     );
 

@@ -2,7 +2,10 @@ import { Command, Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openRedisBackend, type RedisBackend } from '../../src/adapters/redis/index.ts';
 import { KEYS } from '../../src/adapters/redis/keys.ts';
-import { advance } from '../../src/core/delivery/delivery.ts';
+import { ROW_BYTES } from '../../src/adapters/redis/store/search-rows.ts';
+import { advance, type Delivery } from '../../src/core/delivery/delivery.ts';
+import type { DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
+import { ALL_MESSAGES } from '../../src/core/messages.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import { HOUR } from '../../src/core/time.ts';
@@ -12,6 +15,7 @@ import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 import { backendContract } from './backend-contract.ts';
 import { durabilityContract, type Storage } from './durability-contract.ts';
 import { gmailVolumeContract } from './gmail-volume-contract.ts';
+import { listContract } from './list-contract.ts';
 import { multiInstanceContract } from './multi-instance-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
 import { rateCounterContract } from './rate-counter-contract.ts';
@@ -59,6 +63,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
     openRedisBackend({ ...ROOMY, ...limits, url: server.url(databases++), onAvailabilityChange() {} });
 
   backendContract('redis', open);
+  listContract('redis', open);
   statsContract('redis', open);
   outboxContract('redis', open);
   suppressionContract('redis', async () => (await open({})).suppressions);
@@ -152,6 +157,43 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
       sending: 1,
       deferred: 0,
     });
+    await close();
+  });
+
+  test('finds what a version without search rows has stored and changed', async () => {
+    const { store, client, close } = await open({});
+    const deliveries = Array.from({ length: 300 }, (_, i) =>
+      aDelivery({ createdAt: NOON + i, owner: i === 0 ? 'rare' : 'crm' }),
+    );
+    await Promise.all(deliveries.map((delivery) => store.insert(delivery)));
+    const [first, second] = deliveries as [Delivery, Delivery];
+    const list = (query: Partial<DeliveryQuery>) =>
+      store.list({ ...ALL_MESSAGES, owner: null, waitingAt: null, limit: 100, after: null, ...query });
+    const countRows = () => Promise.all([client.hlen(KEYS.places), client.strlen(KEYS.searchRows)]);
+    const written = await countRows();
+    await client.set('rows', await client.getBuffer(KEYS.searchRows).then((rows) => rows ?? ''));
+    // Such a version changes neither the rows nor their places.
+    await client.del(KEYS.searchRows, KEYS.places);
+    await client.hdel(KEYS.usage, 'places');
+    expect(await list({ owner: 'rare' })).toHaveLength(1);
+    await vi.waitFor(async () => expect(await countRows()).toEqual(written), SOON);
+    await store.update(second, advance(second, 'canceled', { finishedAt: NOON }));
+    await client.rename('rows', KEYS.searchRows);
+    expect((await list({ statuses: ['canceled'] })).map(({ id }) => id)).toEqual([second.id]);
+    expect((await list({ owner: 'rare' })).map(({ id }) => id)).toEqual([first.id]);
+    await close();
+  });
+
+  test('uses the place of an expired delivery for the next one', async () => {
+    const { store, client, close } = await open({ retainMs: 50 });
+    for (let i = 0; i < 3; i += 1) {
+      const delivery = aDelivery();
+      await store.insert(delivery);
+      await store.update(delivery, advance(delivery, 'canceled', { finishedAt: 5 }));
+      await vi.waitFor(async () => expect(await client.exists(KEYS.timeline)).toBe(0), SOON);
+    }
+    expect(await client.strlen(KEYS.searchRows)).toBe(ROW_BYTES);
+    expect(await client.hlen(KEYS.places)).toBe(0);
     await close();
   });
 

@@ -14,6 +14,7 @@ import { aSuppression, put } from '../helpers/suppression.ts';
 import { backendContract } from './backend-contract.ts';
 import { durabilityContract, type Storage } from './durability-contract.ts';
 import { gmailVolumeContract } from './gmail-volume-contract.ts';
+import { listContract } from './list-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
 import { statsContract } from './stats-contract.ts';
 import { suppressionContract } from './suppression-contract.ts';
@@ -63,6 +64,7 @@ async function newSuppressions(): Promise<Backend['suppressions']> {
 }
 
 backendContract('sqlite', async (limits) => (await createStorage()).open(limits));
+listContract('sqlite', async (limits) => (await createStorage()).open(limits));
 statsContract('sqlite', async (limits) => (await createStorage()).open(limits));
 outboxContract('sqlite', async (limits) => (await createStorage()).open(limits));
 suppressionContract('sqlite', newSuppressions);

@@ -1,6 +1,6 @@
 import { type Endpoint, startEndpoint } from '../helpers/endpoint.ts';
 import { createRandom } from './random.ts';
-import type { Told } from './violations.ts';
+import type { AccountEvent, Told } from './violations.ts';
 
 /** Share of calls that fail, so that kills also hit waits for a retry. */
 const FAILING = 0.1;
@@ -13,17 +13,21 @@ export interface Receiver extends AsyncDisposable {
   readonly env: Record<string, string>;
   /** The events of messages in all calls that it accepted, repetitions included. */
   readonly told: readonly Told[];
+  /** The same for the events of the account. */
+  readonly accountEvents: readonly AccountEvent[];
 }
 
 export async function startReceiver(seed: string): Promise<Receiver> {
   const random = createRandom(`${seed} receiver`);
   const told: Told[] = [];
+  const accountEvents: AccountEvent[] = [];
   const endpoint: Endpoint = await startEndpoint({
     answer(response, { headers, body }) {
       const fails = random() < FAILING;
-      const { type, sequence, data } = JSON.parse(body);
-      if (!fails && sequence !== undefined)
-        told.push({ eventId: String(headers['webhook-id']), type, sequence, message: data.id });
+      const { type, timestamp, sequence, data } = JSON.parse(body);
+      const eventId = String(headers['webhook-id']);
+      if (!fails && sequence === undefined) accountEvents.push({ eventId, type, timestamp });
+      else if (!fails) told.push({ eventId, type, sequence, message: data.id });
       response.writeHead(fails ? 503 : 204).end();
     },
   });
@@ -34,6 +38,7 @@ export async function startReceiver(seed: string): Promise<Receiver> {
       WEBHOOK_ALLOWED_HOSTS: '127.0.0.1',
     },
     told,
+    accountEvents,
     [Symbol.asyncDispose]: () => endpoint[Symbol.asyncDispose](),
   };
 }

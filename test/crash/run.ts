@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { AccountResource } from '../../src/http/schemas/account.ts';
 import type { MessageResource } from '../../src/http/schemas/message.ts';
 import { type Clients, call, type Reply, startClients } from './clients.ts';
 import { between, createRandom, type Random } from './random.ts';
@@ -7,7 +8,6 @@ import {
   type Copy,
   type Evidence,
   findViolations,
-  isTold,
   isUncertain,
   type Shown,
   type Tally,
@@ -19,7 +19,7 @@ import {
  * instance.
  */
 const SETTLE_WITHIN_MS = 60_000;
-/** Maximum time until webhooks have reported every message, including the lease of a dead instance. */
+/** Maximum time until every webhook call was accepted, including the lease of a dead instance. */
 const TELL_WITHIN_MS = 20_000;
 const POLL_MS = 200;
 const READ_WITHIN_MS = 20_000;
@@ -109,10 +109,28 @@ async function collect(testBed: TestBed, { asked }: Clients, random: Random): Pr
     listed.push(...messages);
     query = next_cursor && `limit=100&cursor=${encodeURIComponent(next_cursor)}`;
   }
-  const { told } = testBed.receiver;
+  await webhooksDelivered(testBed, random);
+  const { told, accountEvents } = testBed.receiver;
+  const { accounts } = await readOk<{ accounts: AccountResource[] }>(testBed, random, '/accounts');
+  return {
+    asked,
+    found,
+    listed,
+    copies: testBed.gmail.messages.map(({ raw }) => toCopy(raw)),
+    told,
+    accountEvents,
+    isPaused: accounts.some(({ status }) => status === 'paused'),
+  };
+}
+
+async function webhooksDelivered(testBed: TestBed, random: Random): Promise<void> {
   const until = performance.now() + TELL_WITHIN_MS;
-  while (!isTold({ listed, told }) && performance.now() < until) await sleep(POLL_MS);
-  return { asked, found, listed, copies: testBed.gmail.messages.map(({ raw }) => toCopy(raw)), told };
+  for (;;) {
+    const path = '/webhooks/deliveries?status=waiting&limit=1';
+    const { deliveries } = await readOk<{ deliveries: unknown[] }>(testBed, random, path);
+    if (deliveries.length === 0 || performance.now() > until) return;
+    await sleep(POLL_MS);
+  }
 }
 
 /** Reads with retries on 503: right after a restart of every process, even Redis responds late. */
@@ -125,14 +143,15 @@ async function read(testBed: TestBed, random: Random, path: string): Promise<Rep
   }
 }
 
-async function page(
-  testBed: TestBed,
-  random: Random,
-  query: string,
-): Promise<{ messages: MessageResource[]; next_cursor: string | null }> {
-  const reply = await read(testBed, random, `/messages?${query}`);
-  if (reply?.status !== 200) throw new Error(`GET /messages: ${JSON.stringify(reply)}`);
-  return reply.body as { messages: MessageResource[]; next_cursor: string | null };
+async function readOk<Body>(testBed: TestBed, random: Random, path: string): Promise<Body> {
+  const reply = await read(testBed, random, path);
+  if (reply?.status !== 200) throw new Error(`GET ${path}: ${JSON.stringify(reply)}`);
+  return reply.body as Body;
+}
+
+function page(testBed: TestBed, random: Random, query: string) {
+  type Page = { messages: MessageResource[]; next_cursor: string | null };
+  return readOk<Page>(testBed, random, `/messages?${query}`);
 }
 
 function toCopy(raw: string): Copy {

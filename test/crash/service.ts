@@ -20,7 +20,7 @@ const { config } = parseConfig(env);
 const { url } = await openService({
   config,
   version: 'crash',
-  doctor: createServiceDoctor({ env, version: 'crash' }),
+  doctor: createServiceDoctor({ env: () => env, version: 'crash' }),
   logger: createLogger(config.logLevel, 'json'),
   ...options,
 });

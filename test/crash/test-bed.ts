@@ -13,6 +13,9 @@ const BACKOFF_SCALE = 0.01;
 /** When a silent instance counts as dead, in ms. Longer than a busy machine delays a live one. */
 const ABSENT_AFTER_MS = 4000;
 
+/** Maximum time in which a refused login pauses the account, in ms. */
+const PAUSED_WITHIN_MS = 10;
+
 /** Maximum wait for a moment that may never come, because a process it needs is down. */
 const MOMENT_WITHIN_MS = 2000;
 
@@ -75,16 +78,28 @@ export async function openTestBed(
 
   /**
    * Resolves at a random moment: at once, when a client gets its response, when all clients send,
-   * or when Gmail has a copy and has not replied yet.
+   * when Gmail has a copy and has not replied yet, or when a refused login pauses the account.
    */
   async function untilMoment(random: Random): Promise<void> {
     const late = AbortSignal.timeout(MOMENT_WITHIN_MS);
-    const moment = oneOf(random, ['any', 'response', 'burst', 'copy'] as const);
+    const moment = oneOf(random, ['any', 'response', 'burst', 'copy', 'pause', 'pause'] as const);
     const taken = gmail.messages.length;
     if (moment === 'burst') clientEvents.emit('burst');
     if (moment === 'copy')
       await Promise.race([gmail.waitFor(({ messages }) => messages.length > taken), once(late, 'abort')]);
+    else if (moment === 'pause') await untilPause(late, random);
     else if (moment !== 'any') await once(clientEvents, 'acknowledged', { signal: late }).catch(() => {});
+  }
+
+  /** Refuses a login once, which pauses the account, and resolves about when the pause is stored. */
+  async function untilPause(late: AbortSignal, random: Random): Promise<void> {
+    const { failedLogins } = gmail.counters;
+    gmail.setLoginFault('bad-credentials', 1);
+    // Closes all connections, so that the next message needs a login.
+    gmail.setCertificate('trusted');
+    const refused = gmail.waitFor(({ counters }) => counters.failedLogins > failedLogins);
+    await Promise.race([refused, once(late, 'abort')]);
+    await sleep(between(random, 0, PAUSED_WITHIN_MS));
   }
 
   for (const each of processes) await each.start();
@@ -112,7 +127,8 @@ export async function openTestBed(
 function environment(gmail: Simulator): Record<string, string> {
   return {
     PORT: '0',
-    API_KEYS: `crm:${API_KEY}`,
+    // An admin sees the webhook deliveries of all keys.
+    API_KEYS: JSON.stringify([{ name: 'crm', secret: API_KEY, scopes: ['admin'] }]),
     GMAIL_USER: gmail.user,
     GMAIL_APP_PASSWORD: gmail.password,
     GMAIL_DAILY_MESSAGES: '1000000',

@@ -62,6 +62,14 @@ const told = (patch: Partial<Told> = {}): Told => ({
   ...patch,
 });
 
+/** Events of the account of these types, one a second. */
+const accountEvents = (...types: string[]) =>
+  types.map((type, i) => ({
+    eventId: `evt_${i}`,
+    type: `account.${type}`,
+    timestamp: new Date(i * 1000).toISOString(),
+  }));
+
 /**
  * Evidence of one message that was requested, acknowledged and sent, with the patch of the test.
  */
@@ -71,6 +79,8 @@ const evidence = (message: Shown | null, patch: Partial<Evidence> = {}): Evidenc
   listed: message ? [message] : [],
   copies: [copy()],
   told: message ? [told({ type: `message.${message.status}` })] : [],
+  accountEvents: [],
+  isPaused: false,
   ...patch,
 });
 
@@ -107,14 +117,24 @@ describe('findViolations accepts', () => {
       'a message whose client got no acknowledgment',
       evidence(shown(), { asked: [asked({ ids: new Set() })], found: new Map() }),
     ],
-    [
-      'a request that created no message',
-      { asked: [asked({ ids: new Set() })], found: new Map(), listed: [], copies: [], told: [] },
-    ],
+    ['a request that created no message', evidence(null, { asked: [asked({ ids: new Set() })], copies: [] })],
     [
       'an event that was told twice, and another one before',
       evidence(shown(), {
         told: [told(), told(), told({ eventId: 'evt_2', type: 'message.deferred', sequence: 2 })],
+      }),
+    ],
+    [
+      'an account that was paused and resumed, told out of order and repeatedly',
+      evidence(shown(), {
+        accountEvents: [1, 0, 1].flatMap((i) => accountEvents('paused', 'resumed')[i] ?? []),
+      }),
+    ],
+    [
+      'an account that is still paused',
+      evidence(shown(), {
+        accountEvents: accountEvents('paused', 'resumed', 'paused'),
+        isPaused: true,
       }),
     ],
   ])('%s', (_, all) => {
@@ -215,6 +235,21 @@ describe('findViolations reports', () => {
       /^msg_1 was settled once, by 2 events$/,
     ],
     [
+      'a pause of the account that no webhook reported',
+      evidence(shown(), { accountEvents: accountEvents('paused', 'resumed', 'resumed') }),
+      /^the account had the events account.paused, account.resumed, account.resumed$/,
+    ],
+    [
+      'the latest pause of the account that no webhook reported',
+      evidence(shown(), { accountEvents: accountEvents('paused', 'resumed'), isPaused: true }),
+      /^the last event of the account is account.resumed, not account.paused$/,
+    ],
+    [
+      'the first pause of the account that no webhook reported',
+      evidence(shown(), { isPaused: true }),
+      /^the last event of the account is missing, not account.paused$/,
+    ],
+    [
       'a copy that no client requested',
       evidence(shown(), {
         asked: [asked(), asked({ label: 'm2' })],
@@ -241,6 +276,8 @@ describe('findViolations reports', () => {
         listed,
         copies,
         told,
+        accountEvents: [],
+        isPaused: false,
       });
       expect(violations).toContainEqual(expect.stringMatching(/^m1 became 2 messages: /));
       expect(violations).toContainEqual(expect.stringMatching(/^m1 was sent under 2 Message-IDs: /));

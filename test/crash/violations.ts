@@ -30,6 +30,14 @@ export interface Told {
   readonly message: string;
 }
 
+/** An event of the account, as a call to the webhook endpoint reported it. */
+export interface AccountEvent {
+  readonly eventId: string;
+  readonly type: string;
+  /** When it happened, in ISO 8601. */
+  readonly timestamp: string;
+}
+
 export type Shown = Pick<
   MessageResource,
   'id' | 'status' | 'message_id' | 'subject' | 'possible_duplicate' | 'attempts'
@@ -45,15 +53,12 @@ export interface Evidence {
   readonly copies: readonly Copy[];
   /** Every accepted call to the webhook endpoint. */
   readonly told: readonly Told[];
+  readonly accountEvents: readonly AccountEvent[];
+  /** Whether the account is paused. */
+  readonly isPaused: boolean;
 }
 
 export type Tally = Record<Status | 'missing', number>;
-
-/** Whether webhooks have reported the final status of every listed message. */
-export function isTold({ listed, told }: Pick<Evidence, 'listed' | 'told'>): boolean {
-  const reported = new Set(told.map(({ message, type }) => `${message} ${type}`));
-  return listed.every(({ id, status }) => !isSettled(status) || reported.has(`${id} message.${status}`));
-}
 
 /** Counts acknowledged messages by status, and those that are missing. */
 export function tallyOf({ asked, found }: Evidence): Tally {
@@ -78,6 +83,7 @@ export function findViolations(evidence: Evidence): string[] {
     ...unlisted(evidence).map((id) => `${id} was acknowledged and is not listed`),
     ...[...seen.values()].flatMap((message) => checkMessage(message, copiesOf.get(message.message_id) ?? [])),
     ...[...seen.values()].flatMap((message) => checkEvents(message, toldOf.get(message.id) ?? [])),
+    ...checkAccountEvents(evidence),
     ...asked.flatMap((one) => checkRequest(one, evidence)),
     ...unknownCopies(evidence, seen).map((label) => `Gmail has ${label}, and the service does not know it`),
     ...unrequested(evidence).map((label) => `${label} was sent, and no client requested it`),
@@ -138,6 +144,22 @@ function checkEvents({ id, status }: Shown, told: readonly Told[]): string[] {
     told.filter(({ type }) => type !== 'message.deferred').map(({ eventId }) => eventId),
   );
   if (settlements.size > 1) wrong.push(`${id} was settled once, by ${settlements.size} events`);
+  return wrong;
+}
+
+/**
+ * Checks that the account was paused and resumed in turn, as it is when each change has exactly one
+ * event.
+ */
+function checkAccountEvents({ accountEvents, isPaused }: Evidence): string[] {
+  const events = [...new Map(accountEvents.map((event) => [event.eventId, event])).values()];
+  const types = events.toSorted((a, b) => (a.timestamp < b.timestamp ? -1 : 1)).map(({ type }) => type);
+  const expected = types.map((_, i) => (i % 2 === 0 ? 'account.paused' : 'account.resumed'));
+  const last = isPaused ? 'account.paused' : 'account.resumed';
+  const wrong: string[] = [];
+  if (types.join() !== expected.join()) wrong.push(`the account had the events ${types.join(', ')}`);
+  if ((types.at(-1) ?? 'account.resumed') !== last)
+    wrong.push(`the last event of the account is ${types.at(-1) ?? 'missing'}, not ${last}`);
   return wrong;
 }
 

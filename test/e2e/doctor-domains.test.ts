@@ -125,7 +125,7 @@ describe.skipIf(!hasBind)('the doctor for domains (with bind9)', () => {
 
   /** Returns the lines of the domain of `from`, by id: `status code` and the detail. */
   async function check(from: string, user = from) {
-    const account = { user, from: { email: from, name: null }, aliases: [] };
+    const account = { user, from: { email: from, name: null }, aliases: [], domains: [] };
     const checks = await checkSenderDomains([account], createDnsClient(LIMIT_MS, [bind.address]));
     const target = from.split('@')[1];
     const lines = checks.filter((line) => line.target === target);
@@ -277,7 +277,12 @@ describe.skipIf(!hasBind)('the doctor for domains (with bind9)', () => {
 test('reports results as unknown when the DNS server does not respond in time', async () => {
   const silent = createSocket('udp4').bind(0, '127.0.0.1');
   await once(silent, 'listening');
-  const account = { user: 'bot@acme.test', from: { email: 'bot@acme.test', name: null }, aliases: [] };
+  const account = {
+    user: 'bot@acme.test',
+    from: { email: 'bot@acme.test', name: null },
+    aliases: [],
+    domains: [],
+  };
   const dns = createDnsClient(200, [`127.0.0.1:${silent.address().port}`]);
   const checks = await checkSenderDomains([account], dns);
   silent.close();
@@ -291,7 +296,20 @@ test('reports results as unknown when the DNS server does not respond in time', 
 });
 
 test("skips gmail.com, whose records are Google's", async () => {
-  const account = { user: 'me@gmail.com', from: { email: 'me@googlemail.com', name: null }, aliases: [] };
+  const account = {
+    user: 'me@gmail.com',
+    from: { email: 'me@googlemail.com', name: null },
+    aliases: [],
+    domains: [],
+  };
   const checks = await checkSenderDomains([account], createDnsClient(LIMIT_MS));
   expect(checks).toMatchObject([{ id: 'domains', status: 'skip' }]);
+});
+
+test('checks every domain that an account may send from', async () => {
+  const from = { email: 'bot@acme.test', name: null };
+  const account = { user: 'bot@acme.test', from, aliases: ['me@gmail.com', 'a@b.test'], domains: ['c.test'] };
+  const checks = await checkSenderDomains([account], createDnsClient(LIMIT_MS, ['127.0.0.1:9']));
+  const targets = checks.filter(({ id }) => id === 'spf').map(({ target }) => target);
+  expect(targets).toEqual(['acme.test', 'b.test', 'c.test']);
 });

@@ -165,8 +165,8 @@ describe.concurrent('doctor', () => {
   test.each([
     [
       '421 4.7.0 Try again later, closing connection. (EHLO) d2-2002 - gsmtp',
-      'throttled',
-      'Lower SMTP_CONNECTIONS. smtp-relay.gmail.com also sends this reply',
+      'ehlo_refused',
+      'Set SMTP_EHLO_NAME to a fully qualified host name',
     ],
     [
       '421 4.3.0 Temporary System Problem. Try again later (10). d2 - gsmtp',

@@ -83,6 +83,29 @@ describe.concurrent('app password', () => {
     expect(await transport.send()).toMatchObject(SENT);
   });
 
+  test('can be replaced, which closes idle connections at once and busy ones after their message', async () => {
+    let replace = () => {};
+    await using gmail = await startFaultySmtp((stage) => {
+      if (stage === 'dot') replace();
+      return null;
+    });
+    const server = {
+      ca: gmail.ca,
+      user: 'bot@simulator.test',
+      starttlsPort: gmail.port,
+      tlsPort: gmail.port,
+    };
+    await using transport = openTransportTo(server, { credentials: () => appPassword(OLD) });
+    await Promise.all([transport.send(), transport.send()]);
+    expect(transport.replaceCredentials(() => appPassword(OLD))).toBe(false);
+    replace = () => expect(transport.replaceCredentials(() => appPassword(NEW))).toBe(true);
+    expect(await transport.send()).toMatchObject(SENT);
+    await gmail.waitFor(({ closed }) => closed === 2);
+    replace = () => {};
+    expect(await transport.send()).toMatchObject(SENT);
+    expect(gmail.log).toMatchObject({ connections: 3, logins: 3 });
+  });
+
   test('can be replaced by OAuth while the service runs', async () => {
     await using gmail = await startSimulator();
     let credentials = appPassword(OLD);

@@ -6,6 +6,25 @@ import { runSimulator } from '../../src/simulator/command.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 describe('outtray simulator', () => {
+  test('prints the settings of the Workspace relay with --relay', async () => {
+    const stop = new AbortController();
+    const output: string[] = [];
+    const ports = ['--smtp-port', '0', '--smtps-port', '0', '--http-port', '0'];
+    const ended = runSimulator(
+      [...ports, '--relay', 'Acme.test', '--relay', 'acme.example'],
+      (line) => {
+        output.push(line);
+        if (line.includes('/token-lifetime')) stop.abort();
+      },
+      stop.signal,
+    );
+    expect(await ended).toBe(0);
+    const text = output.join('\n');
+    expect(text).toContain('GMAIL_USER=bot@acme.test\n  GMAIL_DOMAINS=acme.test,acme.example\n');
+    expect(text).toMatch(/SMTP_URL=smtp:\/\/localhost:\d+\?login=none,smtps:\/\/localhost:\d+\?login=none\n/);
+    expect(text).not.toContain('GMAIL_APP_PASSWORD');
+  });
+
   test('prints its ports, logins and scripted recipients, and runs until it is aborted', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'outtray-'));
     onTestFinished(() => rm(folder, { recursive: true }));

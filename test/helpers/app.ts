@@ -7,7 +7,7 @@ import { createMemoryRateCounter } from '../../src/adapters/memory/rate-counter.
 import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Caller } from '../../src/core/auth/caller.ts';
-import { createContentTickets } from '../../src/core/auth/content-tickets.ts';
+import { createTickets } from '../../src/core/auth/tickets.ts';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { AppError } from '../../src/core/errors.ts';
 import type { Draft } from '../../src/core/message/message.ts';
@@ -145,7 +145,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       isDraining: overrides.isDraining ?? (() => false),
     }),
     composer: COMPOSER,
-    tickets: createContentTickets(API_KEYS),
+    tickets: createTickets(API_KEYS),
     stats: createStats({ store }),
     suppressions: core.suppressions,
     templates: NO_TEMPLATES,

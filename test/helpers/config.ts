@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { AccountConfig } from '../../src/config/account-config.ts';
-import { type Config, ConfigError, parseConfig } from '../../src/config/config.ts';
+import { type Config, ConfigError, parseConfig, type Reloadable } from '../../src/config/config.ts';
 import type { Environment } from '../../src/config/environment.ts';
 import type { Credentials } from '../../src/core/accounts/credentials.ts';
 
@@ -18,6 +18,11 @@ export function configOf(env: Environment): Config {
   return parseConfig({ ...REQUIRED, ...env }).config;
 }
 
+/** Reads keys and accounts again, in the same environment. */
+export function reloadOf(config: Config, env: Environment): Reloadable {
+  return config.reload({ ...REQUIRED, ...env });
+}
+
 /** Returns the only account. */
 export function accountOf(env: Environment): AccountConfig {
   const { accounts } = configOf(env);
@@ -30,10 +35,9 @@ export function credentialsOf(env: Environment): Credentials | null {
 }
 
 /** Replaces functions by what they return, so that configurations can be compared. */
-export function plain({ reloadApiKeys, ...config }: Config) {
+export function plain({ reload: _, ...config }: Config) {
   return {
     ...config,
-    reloaded: reloadApiKeys(),
     accounts: config.accounts.map((account) => ({
       ...account,
       credentials: account.credentials?.() ?? null,

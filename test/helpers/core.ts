@@ -34,7 +34,12 @@ export type Send = (job: Job, user: string) => Promise<Outcome> | Outcome;
 
 export interface CoreSetup {
   /** The accounts. The default From of each is its own address. */
-  readonly senders?: readonly { user: string; aliases?: readonly string[]; from?: Address }[];
+  readonly senders?: readonly {
+    user: string;
+    aliases?: readonly string[];
+    domains?: readonly string[];
+    from?: Address;
+  }[];
   readonly fromPolicy?: AccountsOptions['fromPolicy'];
   readonly allowance?: Allowance;
   readonly rate?: number;
@@ -86,7 +91,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
   const failures: unknown[] = [];
   events.on('worker.failed', (_id, error) => failures.push(error));
 
-  const members = senders.map(({ user, aliases = [], from = { email: user, name: null } }) => {
+  const members = senders.map(({ user, aliases = [], domains = [], from = { email: user, name: null } }) => {
     const account = createAccount(user, {
       events,
       backoffScale,
@@ -109,7 +114,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
       },
       verify: () => setup.verify?.(user) ?? Promise.resolve(null),
     };
-    return { account, transport, from, aliases };
+    return { account, transport, from, aliases, domains };
   });
   const accounts = createAccounts({ senders: members, sandbox: () => null, fromPolicy, queue, store });
   const policy = {
@@ -164,6 +169,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     messages,
     suppressions,
     queue,
+    senders: members,
     accounts,
     events,
     changes,
@@ -188,7 +194,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
 
 /** A shared value in memory. */
 export function aSharedValue<Value>(value: Value, usage: Usage = []): SharedValue<Value> {
-  return { value, usage, read: async () => value, change: async (edit) => edit(value, usage) };
+  return { value, usage, read: async () => value, change: async (edit) => edit(value, usage, []) };
 }
 
 export const NO_TEMPLATES = {

@@ -29,6 +29,7 @@ export interface OperationClient extends AsyncDisposable {
     readonly id: string;
     readonly next_cursor: string;
     readonly url: string;
+    readonly view_url: string;
     readonly message: { readonly id: string };
   }>;
   /** Sends the beginning of a request, with a valid key and only these headers. */
@@ -58,7 +59,10 @@ const BODIES: Readonly<Record<string, unknown>> = {
 };
 
 /** Required queries by operation id. */
-const QUERIES: Readonly<Record<string, string>> = { viewMessageContent: '?ticket=unknown' };
+const QUERIES: Readonly<Record<string, string>> = {
+  viewMessageContent: '?ticket=unknown',
+  viewTemplatePreview: '?ticket=unknown',
+};
 
 const PATH = { id: 'msg_unknown', email: 'eve@example.com', user: 'bot@simulator.test', code: 'queue_full' };
 

@@ -41,8 +41,8 @@ export interface ServiceUnderTest extends AsyncDisposable {
    */
   tally(ids: readonly string[]): Promise<Tally>;
   request(path: string, init?: RequestInit): Promise<Answer>;
-  /** Reads the API keys in files again. */
-  reloadKeys(): Promise<unknown>;
+  /** Reads the files that keys and accounts are stored in again. */
+  reload(): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -83,7 +83,7 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
   const service: Service = await openService({
     config,
     version,
-    doctor: createServiceDoctor({ env, version, ca: setup.ca ?? null }),
+    doctor: createServiceDoctor({ env: () => env, version, ca: setup.ca ?? null }),
     logger: pino({ level: config.logLevel }, lineSink(logs)),
     backoffScale: setup.backoffScale ?? 0.002,
     deadlines: { ...DEADLINES, ...setup.deadlines },
@@ -136,7 +136,7 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
       }
       return tally;
     },
-    reloadKeys: () => service.reloadKeys(),
+    reload: () => service.reload(config.reload(env)),
     close: () => service.close(),
     [Symbol.asyncDispose]: () => service.close(),
   };

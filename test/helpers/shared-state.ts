@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Notice } from '../../src/core/ports/outbox.ts';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import { copyUsage, type Usage } from '../../src/core/usage.ts';
 
@@ -7,6 +8,8 @@ export interface SimulatedSharedValue<Value> {
   /** The stored value and usage. */
   readonly stored: Value;
   readonly storedUsage: Usage;
+  /** The notices of all changes. */
+  readonly storedNotices: readonly Notice[];
   /** Opens the view of another instance. */
   open(): SharedValue<Value>;
 }
@@ -23,6 +26,7 @@ export function shareValue<Value extends object>(
 ): SimulatedSharedValue<Value> {
   let stored = JSON.stringify(initial);
   let storedUsage: Usage = [];
+  const storedNotices: Notice[] = [];
   let last: Promise<unknown> = Promise.resolve();
 
   function inTurn<Result>(run: () => Result): Promise<Result> {
@@ -38,6 +42,7 @@ export function shareValue<Value extends object>(
     get storedUsage() {
       return copyUsage(storedUsage);
     },
+    storedNotices,
     open() {
       let value: Value = JSON.parse(stored);
       let usage = copyUsage(storedUsage);
@@ -56,9 +61,11 @@ export function shareValue<Value extends object>(
         read: () => inTurn(read),
         change: (edit) =>
           inTurn(() => {
-            if (conflicting) edit(structuredClone(value), copyUsage(usage));
+            if (conflicting) edit(structuredClone(value), copyUsage(usage), []);
             read();
-            const result = edit(value, usage);
+            const notices: Notice[] = [];
+            const result = edit(value, usage, notices);
+            storedNotices.push(...notices);
             stored = JSON.stringify(value);
             storedUsage = copyUsage(usage);
             return result;

@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
-import { createContentTickets } from '../../src/core/auth/content-tickets.ts';
+import { createTickets } from '../../src/core/auth/tickets.ts';
 import { ADMIN, type AppUnderTest, CRM, KEYS, MAIL, SHOP, startApp } from '../helpers/app.ts';
 
 const CSP = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'";
@@ -103,13 +103,12 @@ test('refuses a ticket for another message, of another key, or one that was chan
 
 test('a ticket is valid for a minute, on every instance, and until its key is revoked', () => {
   let now = 1_000_000;
-  const open = (keys = KEYS) =>
-    createContentTickets(createApiKeys(keys, createMemorySharedState()), () => now);
+  const open = (keys = KEYS) => createTickets(createApiKeys(keys, createMemorySharedState()), () => now);
   const [crm] = KEYS;
   if (!crm) throw new Error('no key');
   const { ticket, expiresAt } = open().issue('msg_1', crm);
   expect(expiresAt).toBe(now + 60_000);
-  expect(open().verify('msg_1', ticket)).toBe(crm);
+  expect(open().verify('msg_1', ticket).caller).toBe(crm);
   const invalid = { code: 'invalid_ticket' };
   const renewed = KEYS.map((key) => (key === crm ? { ...key, digest: Buffer.alloc(32, 1) } : key));
   for (const keys of [KEYS.slice(1), renewed])

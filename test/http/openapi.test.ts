@@ -57,6 +57,7 @@ describe('the OpenAPI document', () => {
       'get /suppressions',
       'get /suppressions/{email}',
       'get /templates',
+      'get /templates/{id}/preview/view',
       'get /webhooks/deliveries',
       'patch /emails/{id}',
       'patch /messages/{id}',
@@ -97,6 +98,7 @@ describe('the OpenAPI document', () => {
       '/problems',
       '/problems/{code}',
       '/readyz',
+      '/templates/{id}/preview/view',
     ]);
   });
 

@@ -19,6 +19,9 @@ async function startWithTemplates(
   const apiKeys = scopes && { apiKeys: { keys: () => [aKey(CRM_SECRET, { name: 'crm', scopes })] } };
   const app = await startApp({ templates: made.templates, toText: deriveText, ...apiKeys });
   return {
+    logs: app.logs,
+    /** Without an API key. */
+    get: (url: string) => app.get(url, {}),
     list: (headers?: Record<string, string>) => app.get('/templates', headers),
     preview: (id: string, body: unknown, headers: Record<string, string> = CRM) =>
       app.inject({
@@ -72,6 +75,51 @@ describe('GET /templates', () => {
   });
 });
 
+describe('GET /templates/{id}/preview/view', () => {
+  test('shows the html with the variables of the preview, without an API key', async () => {
+    await using app = await startWithTemplates();
+    const { view_url: url } = (await app.preview('welcome', { variables: { name: 'Zoë <3' } })).json();
+    const page = await app.get(`/${url}`);
+    expect([page.statusCode, page.body]).toEqual([200, '<p>Hello <b>Zoë &lt;3</b></p>']);
+    expect(page.headers).toMatchObject({
+      'content-security-policy': expect.stringMatching(/^sandbox; default-src 'none';/),
+      'content-type': 'text/html; charset=utf-8',
+      'cache-control': 'no-store',
+    });
+  });
+
+  test('has variables in its URL that only the service can read, and none in the log', async () => {
+    await using app = await startWithTemplates();
+    const { view_url: url } = (await app.preview('welcome', { variables: { name: 'hunter2' } })).json();
+    await app.get(`/${url}`);
+    const [, sealed = ''] = /ticket=\d+\.([\w-]+)\./.exec(url) ?? [];
+    expect(Buffer.from(sealed, 'base64url').toString('latin1')).not.toMatch(/hunter2|name/);
+    expect(JSON.stringify(app.logs)).not.toMatch(/hunter2|ticket=/);
+  });
+
+  test('refuses a ticket for another template, or one that was changed', async () => {
+    await using app = await startWithTemplates({ ...FILES, 'other/body.html': '<p>{{name}}</p>' });
+    const { view_url: url } = (await app.preview('welcome', { variables: { name: 'Ada' } })).json();
+    for (const each of [
+      url.replace('welcome', 'other'),
+      url.replace(/ticket=\d/, 'ticket=9'),
+      url.replace(/.(?=\.crm)/, (last: string) => (last === 'A' ? 'Q' : 'A')),
+      url.replace(/\.[\w-]+\.crm/, '.AAAA.crm'),
+      url.replace('.crm', '.boss'),
+    ])
+      expect((await app.get(`/${each}`)).json()).toMatchObject({ status: 403, code: 'invalid_ticket' });
+  });
+
+  test('does not exist for variables that are too large for a URL', async () => {
+    await using app = await startWithTemplates({ 'long/body.html': '<p>{{name}}</p>' });
+    const preview = async (length: number) =>
+      (await app.preview('long', { variables: { name: 'x'.repeat(length) } })).json().view_url;
+    const fits = 4096 - JSON.stringify({ name: '' }).length;
+    expect((await app.get(`/${await preview(fits)}`)).statusCode).toBe(200);
+    expect(await preview(fits + 1)).toBeNull();
+  });
+});
+
 describe('POST /templates/{id}/preview', () => {
   test('renders a template, and derives a missing text from the HTML', async () => {
     await using app = await startWithTemplates();
@@ -83,6 +131,7 @@ describe('POST /templates/{id}/preview', () => {
         subject: 'Welcome, Ada <3',
         html: '<p>Hello <b>Ada &lt;3</b></p>',
         text: 'Hello Ada <3',
+        view_url: expect.stringMatching(/^templates\/welcome\/preview\/view\?ticket=/),
       },
     ]);
   });
@@ -90,7 +139,10 @@ describe('POST /templates/{id}/preview', () => {
   test('returns null for a missing subject and HTML', async () => {
     await using app = await startWithTemplates();
     const answer = await app.preview('note', { variables: { name: 'Ada' } });
-    expect(answer.json()).toEqual({ id: 'note', subject: null, html: null, text: 'Hello Ada.' });
+    expect(answer.json()).toEqual({
+      ...{ id: 'note', subject: null, html: null, text: 'Hello Ada.' },
+      view_url: null,
+    });
   });
 
   test('points at the missing variables in the request', async () => {

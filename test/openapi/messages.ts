@@ -1,7 +1,15 @@
 import { MAIL } from '../helpers/app.ts';
-import { aCaller } from '../helpers/keys.ts';
 import { type ServiceClient, TOMORROW } from '../helpers/openapi-client.ts';
-import { ADMIN, onService, type Row, SMALL_QUEUE, whileDraining, withEnv, withParts } from './rows.ts';
+import {
+  ADMIN,
+  ANY_TICKET,
+  onService,
+  type Row,
+  SMALL_QUEUE,
+  whileDraining,
+  withEnv,
+  withParts,
+} from './rows.ts';
 
 /** Sends a message and waits until it is settled. */
 async function settled({ callJson }: ServiceClient, to = 'ada@example.com') {
@@ -20,9 +28,7 @@ async function scheduled({ callJson }: ServiceClient) {
 }
 
 /** Accepts every ticket, also for a message that has been removed since. */
-const REMOVED = {
-  tickets: { issue: () => ({ ticket: '', expiresAt: 0 }), verify: () => aCaller() },
-};
+const REMOVED = { tickets: ANY_TICKET };
 
 /** Returns a request for the content of a message, with a ticket and without a key. */
 async function withTicket(client: ServiceClient) {

@@ -1,4 +1,5 @@
 import { createMemorySuppressions } from '../../src/adapters/memory/suppressions.ts';
+import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import { MAIL } from '../helpers/app.ts';
@@ -8,6 +9,7 @@ import { openBlackHolePort } from '../helpers/smtp/black-hole-port.ts';
 import { startRawSmtp } from '../helpers/smtp/raw-smtp.ts';
 import {
   ADMIN,
+  ANY_TICKET,
   against,
   onService,
   PROMETHEUS,
@@ -69,6 +71,25 @@ const suppressions: Row[] = [
 
 const keys: Row[] = [onService('getKey', 200)];
 
+/** Returns a request for the preview of a template, with a ticket and without a key. */
+async function withPreview({ callJson }: OperationClient) {
+  const path = { id: 'invoice' };
+  const { view_url } = await callJson('previewTemplate', { path });
+  return { path, query: view_url.slice(view_url.indexOf('?')), key: null };
+}
+
+/** Accepts every ticket, also for a template that has been removed or changed since. */
+const REMOVED_TEMPLATE = { tickets: ANY_TICKET };
+const CHANGED_TEMPLATE = {
+  tickets: ANY_TICKET,
+  templates: {
+    list: () => [],
+    render: () => {
+      throw new AppError('template_failed');
+    },
+  },
+};
+
 const templates: Row[] = [
   onService('listTemplates', 200),
   onService('previewTemplate', 200, { path: { id: 'invoice' } }),
@@ -76,6 +97,11 @@ const templates: Row[] = [
   onService('previewTemplate', 'validation_failed', { body: { variables: 'Ada' } }),
   onService('previewTemplate', 'template_not_found'),
   onService('previewTemplate', 'template_failed', { path: { id: 'invoice' }, body: {} }),
+  onService('viewTemplatePreview', 200, withPreview),
+  onService('viewTemplatePreview', 'invalid_ticket', { key: null }),
+  onService('viewTemplatePreview', 'validation_failed', { query: '', key: null }),
+  withParts(CHANGED_TEMPLATE, 'viewTemplatePreview', 'template_failed'),
+  withParts(REMOVED_TEMPLATE, 'viewTemplatePreview', 'template_not_found'),
 ];
 
 const greeting = (bytes: string) => () => startRawSmtp(async (io) => io.send(bytes));

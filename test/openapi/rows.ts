@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../../src/core/errors.ts';
 import type { AppOptions } from '../../src/http/app.ts';
 import { MAIL } from '../helpers/app.ts';
+import { aCaller } from '../helpers/keys.ts';
 import {
   type Call,
   type OperationClient,
@@ -142,6 +143,12 @@ async function callPrepared<On extends OperationClient>(
 ): Promise<ReceivedResponse> {
   return client.call(operation, typeof prepare === 'function' ? await prepare(client) : prepare);
 }
+
+/** Accepts every ticket. */
+export const ANY_TICKET: AppOptions['tickets'] = {
+  issue: () => ({ ticket: '', expiresAt: 0 }),
+  verify: () => ({ caller: aCaller(), sealed: '{}' }),
+};
 
 export const SMALL_QUEUE = { QUEUE_MAX_MESSAGES: '1' };
 

@@ -15,6 +15,7 @@ import { AMPLE, aSharedValue } from '../helpers/core.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aFailure, aFault, anAcceptance } from '../helpers/outcome.ts';
 import { shareValue } from '../helpers/shared-state.ts';
+import { aNotice } from '../helpers/webhook-notice.ts';
 
 const DELIVERY = aDelivery();
 const SENT = anAcceptance(['ada@example.com']);
@@ -109,6 +110,7 @@ describe.each([
       };
       const account = createAccount('bot@acme.com', {
         events,
+        noticesOf: (type, { user, pause }) => [aNotice({ type, about: user, body: pause?.error.code ?? '' })],
         sharedState: { shared: true, now },
         state: mortal,
         allowance,
@@ -282,6 +284,23 @@ describe.each([
       expect([first.emitted, second.emitted]).toEqual([
         ['paused: bad_credentials'],
         ['paused: bad_credentials again', 'paused: bad_credentials again'],
+      ]);
+    });
+
+    test('and store one notice for each change, with the state that it led to', async () => {
+      const { shared, first, second } = await start();
+      const [one, other] = [await onePermit(first), await onePermit(second)];
+      await one.settle(refusal('bad_credentials', [5 * SECOND]));
+      await other.settle(refusal('bad_credentials', [5 * SECOND]));
+      const refused = aFault('daily_limit_reached', { scope: 'account' });
+      expect(await second.account.probe(async () => refused, never)).toBe(refused);
+      await second.account.probe(async () => null, never);
+      await pass(SECOND);
+      await (await onePermit(first)).settle(SENT);
+      expect(shared.storedNotices.map(({ type, about, body }) => [type, about, body])).toEqual([
+        ['account.paused', 'bot@acme.com', 'bad_credentials'],
+        ['account.paused', 'bot@acme.com', 'daily_limit_reached'],
+        ['account.resumed', 'bot@acme.com', ''],
       ]);
     });
 

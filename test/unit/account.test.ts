@@ -1,10 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createMemorySharedState } from '../../src/adapters/memory/shared-state.ts';
 import { type Account, createAccount } from '../../src/core/accounts/account.ts';
-import { newAccountState } from '../../src/core/accounts/account-state.ts';
+import { type AccountState, newAccountState } from '../../src/core/accounts/account-state.ts';
 import type { Permit } from '../../src/core/accounts/permit.ts';
 import type { Fault } from '../../src/core/delivery/outcome.ts';
+import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
+import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import type { Allowance } from '../../src/core/quota.ts';
 import { MINUTE } from '../../src/core/time.ts';
 import { WINDOW_MS } from '../../src/core/usage.ts';
@@ -33,9 +35,11 @@ function refusal(code: Fault['error']['code'], backoffMs: readonly number[]) {
 async function anAccount({
   connections = 10,
   allowance = AMPLE,
+  state = aSharedValue(newAccountState(0)),
 }: {
   connections?: number;
   allowance?: Allowance;
+  state?: SharedValue<AccountState>;
 } = {}) {
   const events = createEvents();
   const emitted: string[] = [];
@@ -50,7 +54,7 @@ async function anAccount({
     allowance,
     rate: null,
     sharedState: createMemorySharedState(),
-    state: aSharedValue(newAccountState(0)),
+    state,
     closeIdleConnections: () => 0,
   });
   await account.join();
@@ -323,4 +327,22 @@ describe('a pause', () => {
     }
     expect(waits).toEqual([60, 60, 60, 60, 60]);
   });
+});
+
+test('sends although the reply to the begin of a probe was lost', async () => {
+  const own = aSharedValue(newAccountState(0));
+  let isLost = false;
+  const state: typeof own = {
+    ...own,
+    async change(edit) {
+      const result = await own.change(edit);
+      if (!isLost) return result;
+      isLost = false;
+      throw new AppError('queue_unavailable');
+    },
+  };
+  const { account } = await anAccount({ state });
+  isLost = true;
+  await expect(account.probe(async () => null, never)).rejects.toMatchObject({ code: 'queue_unavailable' });
+  await (await permitOf(account)).settle(SENT);
 });

@@ -43,6 +43,37 @@ describe('the account of a message', () => {
     expect(core.jobs).toMatchObject([{ user, envelope: { from: { email } } }]);
   });
 
+  test('is the one with the domain of From, or another with that domain if it is paused', async () => {
+    const send: Send = (job, user) => (user === SALES.user ? REFUSED : anAcceptance(job.recipients));
+    const senders = [
+      { user: SALES.user, domains: ['acme.com', 'acme.de'] },
+      { user: SUPPORT.user, domains: ['acme.de'] },
+    ];
+    const core = start(SENT, { senders });
+    expect(await sendFrom(core, 'Anyone@ACME.com')).toMatchObject({ attempts: [{ account: SALES.user }] });
+    expect(() => core.accounts.route(aMessage(from('a@mail.acme.com')), { test: false })).toThrow(
+      'No account owns a@mail.acme.com',
+    );
+    const failing = start(send, { senders });
+    const paused = new Promise((resolve) => failing.events.once('account.paused', resolve));
+    await failing.accept(from('a@acme.com'));
+    await paused;
+    expect(await sendFrom(failing, 'a@acme.de')).toMatchObject({ attempts: [{ account: SUPPORT.user }] });
+  });
+
+  test('can be replaced while the service runs', async () => {
+    const core = start(SENT);
+    core.accounts.replace(core.senders.slice(1));
+    expect(core.accounts.users()).toEqual([SUPPORT.user]);
+    expect(core.accounts.defaultFrom).toEqual(SUPPORT.from);
+    expect(() => core.accounts.route(aMessage(from('sales@acme.com')), { test: false })).toThrow();
+    await expect(core.accounts.verify(SALES.user, never)).rejects.toThrow('There is no account');
+    // Its last attempts may still end: events and responses about them need its status.
+    expect(core.accounts.status(SALES.user).user).toBe(SALES.user);
+    core.accounts.replace(core.senders);
+    expect(core.accounts.users()).toEqual([SALES.user, SUPPORT.user]);
+  });
+
   test('is the owner of the address with the most quota left', async () => {
     const core = start(SENT, { allowance: { messages: 10, recipients: 100, reserve: 0 } });
     for (let i = 0; i < 6; i++) await sendFrom(core, 'shared@acme.com');

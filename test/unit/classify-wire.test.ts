@@ -205,7 +205,7 @@ const SCENARIOS: readonly Scenario[] = [
       io.send('501 5.5.4 HELO/EHLO argument is invalid.\r\n');
     },
     options: STARTTLS,
-    code: 'connect_failed',
+    code: 'ehlo_refused',
     scope: 'account',
     smtp: 501,
   },

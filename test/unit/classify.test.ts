@@ -103,6 +103,55 @@ test('removes the token in Gmail’s sign-in URL from the fault', () => {
   expect(JSON.stringify(fault)).not.toContain('AKg');
 });
 
+describe('classifyReply with a refusal to relay', () => {
+  test.each([
+    '554 5.7.1 <ada@example.com>: Relay access denied',
+    '454 4.7.1 <ada@example.com>: Relay access denied',
+    '554 5.7.1 <unknown[192.0.2.1]>: Client host rejected: Access denied',
+    '550 relay not permitted',
+    '550 5.7.1 Relaying denied',
+    '550 5.7.1 ada@example.com... Relaying denied. IP name lookup failed [192.0.2.1]',
+    '550 5.7.54 SMTP; Unable to relay recipient in non-accepted domain',
+  ])('pauses the account at RCPT: %s', (reply) => {
+    expect(classifyReply(parseReply(reply), 'rcpt')).toMatchObject({
+      error: { code: 'relay_denied', scope: 'account' },
+      scope: 'account',
+      retryable: true,
+    });
+  });
+
+  test.each([
+    ['550-5.7.1 Invalid credentials for relay [192.0.2.1]. The IP address', '192.0.2.1'],
+    ['550-5.7.0 Mail relay denied [2001:db8::25]. Invalid credentials', '2001:db8::25'],
+    ['550 5.7.1 Invalid credentials for relay 192.0.2.1.', '192.0.2.1'],
+  ])('names the address to allow: %s', (reply, address) => {
+    expect(classifyReply(parseReply(reply), 'mail').error.hint).toContain(
+      `Add the IP address ${address} to the allowed addresses`,
+    );
+  });
+
+  test('names no address if the reply has none', () => {
+    const { hint } = classifyReply(parseReply('550 5.7.0 Mail relay denied.'), 'mail').error;
+    expect(hint).toBe(ERRORS.relay_denied.hint);
+  });
+});
+
+describe('classifyReply with a refusal of EHLO', () => {
+  test.each([
+    ['504 5.5.2 <crm>: Helo command rejected: need fully-qualified hostname', 'session'],
+    ['450 4.7.1 <crm.test>: Helo command rejected: Host not found', 'rcpt'],
+    ['501 Syntactically invalid EHLO argument(s)', 'session'],
+    ['501 5.5.4 Invalid domain name in EHLO', 'session'],
+    ['421 4.7.0 Try again later, closing connection. (EHLO)', 'session'],
+  ] as const)('pauses the account: %s at %s', (reply, stage) => {
+    expect(classifyReply(parseReply(reply), stage)).toMatchObject({
+      error: { code: 'ehlo_refused', hint: expect.stringContaining('SMTP_EHLO_NAME') },
+      scope: 'account',
+      retryable: true,
+    });
+  });
+});
+
 describe('classifyReply with an unknown reply', () => {
   const classified = (reply: string, stage: Stage) => {
     const { error, scope, retryable, backoffMs } = classifyReply(parseReply(reply), stage);
@@ -116,7 +165,7 @@ describe('classifyReply with an unknown reply', () => {
     ['421 4.9.9 Bye.', 'session', 'smtp_temporary_failure', 'connection', true],
     ['454 4.9.9 Hm.', 'auth', 'smtp_temporary_failure', 'account', true],
     ['550 5.9.9 No.', 'rcpt', 'recipients_rejected', 'recipient', false],
-    ['550 5.7.1 Relaying denied.', 'rcpt', 'recipients_rejected', 'recipient', false],
+    ['550 5.7.1 No thanks.', 'rcpt', 'recipients_rejected', 'recipient', false],
     ['550 5.1.8 No such sender.', 'mail', 'sender_rejected', 'message', false],
     ['553 Mailbox name not allowed.', 'mail', 'sender_rejected', 'message', false],
     ['550 5.7.1 Not your From.', 'mail', 'sender_rejected', 'message', false],

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { type Config, ConfigError } from '../../src/config/config.ts';
+import type { Environment } from '../../src/config/environment.ts';
 import type { ApiKey } from '../../src/core/auth/caller.ts';
-import { configOf, errorOf, fileOf, SECRET } from '../helpers/config.ts';
+import { configOf, errorOf, fileOf, reloadOf, SECRET } from '../helpers/config.ts';
 import { aKey } from '../helpers/keys.ts';
 
 const CRM = { name: 'crm', secret: `${SECRET}1` };
@@ -22,9 +23,9 @@ function problemsOf(list: unknown, env: Record<string, string> = {}): string[] {
 }
 
 /** Returns the problems of a reload. */
-function reloadProblemsOf(config: Config): ConfigError['problems'] {
+function reloadProblemsOf(config: Config, env: Environment): ConfigError['problems'] {
   try {
-    config.reloadApiKeys();
+    reloadOf(config, env);
   } catch (error) {
     if (error instanceof ConfigError) return error.problems;
     throw error;
@@ -268,11 +269,12 @@ test('reports every invalid pair, not only the first', () => {
 describe('a reload of the keys', () => {
   test('returns the current keys of the file', () => {
     using file = fileOf(`crm:${CRM.secret}`);
-    const config = configOf({ API_KEYS: '', API_KEYS_FILE: file.path });
+    const env = { API_KEYS: '', API_KEYS_FILE: file.path };
+    const config = configOf(env);
     file.write(JSON.stringify([{ ...SHOP, daily_limit: 5 }]));
-    expect(config.reloadApiKeys()).toEqual([aKey(SHOP.secret, { name: 'shop', dailyLimit: 5 })]);
+    expect(reloadOf(config, env).apiKeys).toEqual([aKey(SHOP.secret, { name: 'shop', dailyLimit: 5 })]);
     file.write(`crm:${CRM.secret},shop:${SHOP.secret}`);
-    expect(config.reloadApiKeys()?.map(({ name }) => name)).toEqual(['crm', 'shop']);
+    expect(reloadOf(config, env).apiKeys.map(({ name }) => name)).toEqual(['crm', 'shop']);
     expect(config.apiKeys.map(({ name }) => name)).toEqual(['crm']);
   });
 
@@ -284,13 +286,16 @@ describe('a reload of the keys', () => {
       file.write(CRM.secret);
       const config = configOf(env);
       file.write(`${SECRET}9`);
-      expect(config.reloadApiKeys()).toEqual([aKey(`${SECRET}9`), aKey(SHOP.secret, { name: 'shop' })]);
+      expect(reloadOf(config, env)).toMatchObject({
+        apiKeys: [aKey(`${SECRET}9`), aKey(SHOP.secret, { name: 'shop' })],
+        inFiles: { apiKeys: true, accounts: false },
+      });
     }
   });
 
-  test('returns null if all keys are in the environment, which cannot change', () => {
-    expect(configOf({}).reloadApiKeys()).toBeNull();
-    expect(configOf({ API_KEYS: JSON.stringify([CRM]) }).reloadApiKeys()).toBeNull();
+  test('shows that all keys are in the environment, which cannot change', () => {
+    for (const env of [{}, { API_KEYS: JSON.stringify([CRM]) }])
+      expect(reloadOf(configOf(env), env).inFiles.apiKeys).toBe(false);
   });
 
   test.each([
@@ -304,28 +309,31 @@ describe('a reload of the keys', () => {
     ],
   ])('refuses %s', (_, content, reason) => {
     using file = fileOf(`crm:${CRM.secret}`);
-    const config = configOf({ API_KEYS: '', API_KEYS_FILE: file.path });
+    const env = { API_KEYS: '', API_KEYS_FILE: file.path };
+    const config = configOf(env);
     file.write(content);
-    const problems = reloadProblemsOf(config);
+    const problems = reloadProblemsOf(config, env);
     expect(problems).toEqual([{ variable: 'API_KEYS_FILE', message: expect.stringMatching(reason) }]);
     expect(JSON.stringify(problems)).not.toContain(SECRET);
   });
 
   test('fails while the file is missing, and works once it is back', () => {
     using file = fileOf(`crm:${CRM.secret}`);
-    const config = configOf({ API_KEYS: '', API_KEYS_FILE: file.path });
+    const env = { API_KEYS: '', API_KEYS_FILE: file.path };
+    const config = configOf(env);
     file.remove();
-    expect(reloadProblemsOf(config)).toEqual([
+    expect(reloadProblemsOf(config, env)).toEqual([
       { variable: 'API_KEYS_FILE', message: expect.stringContaining('cannot be read') },
     ]);
     file.write(`shop:${SHOP.secret}`);
-    expect(config.reloadApiKeys()?.map(({ name }) => name)).toEqual(['shop']);
+    expect(reloadOf(config, env).apiKeys.map(({ name }) => name)).toEqual(['shop']);
   });
 
   test('returns frozen keys', () => {
     using file = fileOf(JSON.stringify([{ ...CRM, allowed_from: ['a@acme.com'] }]));
-    const keys = configOf({ API_KEYS: '', API_KEYS_FILE: file.path }).reloadApiKeys();
-    for (const part of [keys, keys?.[0], keys?.[0]?.allowedFrom, keys?.[0]?.scopes])
+    const env = { API_KEYS: '', API_KEYS_FILE: file.path };
+    const { apiKeys: keys } = reloadOf(configOf(env), env);
+    for (const part of [keys, keys[0], keys[0]?.allowedFrom, keys[0]?.scopes])
       expect(Object.isFrozen(part)).toBe(true);
   });
 });

@@ -30,13 +30,13 @@ describe('the defaults', () => {
       host: '127.0.0.1',
       port: 3000,
       apiKeys: [aKey(SECRET)],
-      reloaded: null,
       accounts: [
         {
           user: 'bot@acme.com',
           credentials: { kind: 'app_password', password: 'abcdefghijklmnop' },
           from: { email: 'bot@acme.com', name: null },
           aliases: [],
+          domains: [],
           daily: { messages: 2000, recipients: 10_000 },
           reserve: 0.1,
         },
@@ -47,6 +47,7 @@ describe('the defaults', () => {
           { host: 'smtp.gmail.com', port: 587, tls: 'starttls' },
           { host: 'smtp.gmail.com', port: 465, tls: 'implicit' },
         ],
+        ehloName: null,
         connections: 3,
         connectionsHere: 3,
         rate: null,
@@ -139,11 +140,13 @@ describe('the configuration error', () => {
       GMAIL_OAUTH_TOKEN_URL: 'http://oauth2.googleapis.com/token',
       GMAIL_FROM: 'a@acme.com, b@acme.com',
       GMAIL_ALIASES: 'help',
+      GMAIL_DOMAINS: 'acme',
       FROM_POLICY: 'refuse',
       GMAIL_DAILY_MESSAGES: '0',
       GMAIL_DAILY_RECIPIENTS: 'many',
       GMAIL_RESERVE: '10',
       SMTP_URL: 'http://smtp.gmail.com',
+      SMTP_EHLO_NAME: 'localhost',
       SMTP_CONNECTIONS: '21',
       SMTP_CONNECTIONS_PER_INSTANCE: '0',
       SMTP_RATE: '0',
@@ -294,13 +297,14 @@ describe('the account', () => {
 describe('SMTP_URL', () => {
   test('maps each scheme to its encryption and port', () => {
     const SMTP_URL =
-      'smtp://Relay.acme.com, smtps://relay.acme.com/,smtp://[::1]:2525,smtps://10.0.0.1:4465,smtp://sink:25?tls=never';
+      'smtp://Relay.acme.com, smtps://relay.acme.com/,smtp://[::1]:2525,smtps://10.0.0.1:4465,smtp://sink:25?tls=never,smtp://smtp-relay.gmail.com/?login=none';
     expect(configOf({ SMTP_URL }).smtp.servers).toEqual([
       { host: 'relay.acme.com', port: 587, tls: 'starttls' },
       { host: 'relay.acme.com', port: 465, tls: 'implicit' },
       { host: '::1', port: 2525, tls: 'starttls' },
       { host: '10.0.0.1', port: 4465, tls: 'implicit' },
       { host: 'sink', port: 25, tls: 'never' },
+      { host: 'smtp-relay.gmail.com', port: 587, tls: 'starttls', login: 'none' },
     ]);
   });
 
@@ -316,6 +320,14 @@ describe('SMTP_URL', () => {
     ['smtps: with tls=never', 'smtps://relay.acme.com?tls=never', 'use smtp:'],
     ['another value of tls', 'smtp://relay.acme.com?tls=maybe', 'unknown parameter'],
     ['another parameter', 'smtp://relay.acme.com?tls=never&x=1', 'unknown parameter'],
+    ['another value of login', 'smtp://relay.acme.com?login=off', '?tls=never and ?login=none'],
+    [
+      'login=none for Gmail',
+      'smtp://smtp.gmail.com?login=none',
+      'smtp://smtp-relay.gmail.com:587?login=none',
+    ],
+    ['login=none for Gmail by its other name', 'smtps://SMTP.googlemail.com?login=none', 'after a login'],
+    ['credentials and login=none', 'smtp://bot:pw@relay.acme.com?login=none', 'never logs in'],
     ['a path', 'smtp://relay.acme.com/inbox', 'after the port'],
     ['a fragment', 'smtp://relay.acme.com#x', 'after the port'],
     ['another scheme', 'https://smtp.gmail.com', 'must start with smtp://'],

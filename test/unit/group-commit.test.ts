@@ -1,6 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import { MessageChannel } from 'node:worker_threads';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import type { Database } from '../../src/adapters/sqlite/database.ts';
 import { createSqliteIdempotency } from '../../src/adapters/sqlite/idempotency.ts';
 import { createSqliteOutbox } from '../../src/adapters/sqlite/outbox.ts';
@@ -12,6 +13,7 @@ import { migrate } from '../../src/adapters/sqlite/worker/schema.ts';
 import { serveDatabase } from '../../src/adapters/sqlite/worker/serve-database.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
 import type { RecordStore } from '../../src/core/store-then-queue.ts';
+import { channelOf, putThenQueue } from '../../src/core/webhooks/notice-queue.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 import { type LocalDatabase, serveLocally } from '../helpers/sqlite.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
@@ -21,6 +23,8 @@ const LIMITS = { maxMessages: 5, maxBytes: 1e6, retainMs: 60_000 };
 
 /** The database is in memory, so no file can be moved. */
 const IN_PLACE = { check() {}, ensureLog() {}, checkpointLog() {} };
+/** No change of these values has notices. */
+const NO_NOTICES = { add: async () => {} };
 const RECEIPT = { ids: ['msg_1'], refused: [] };
 
 let db: DatabaseSync;
@@ -154,7 +158,7 @@ test('on a full disk all writes of the turn are rejected, and none is stored or 
 test('a failed commit reverts the counts of its turn: messages, claims and outbox usage; shared values keep their change', async () => {
   const idempotency = createSqliteIdempotency(database);
   const outbox = createSqliteOutbox(database);
-  const shared = await createSqliteSharedState(database).open('quota', () => ({ count: 0 }));
+  const shared = await createSqliteSharedState(database, NO_NOTICES).open('quota', () => ({ count: 0 }));
   const stored = aDelivery();
   const replaced = aNotice();
   const unknown = await idempotency.claim('unknown', 'f', 'crm');
@@ -242,7 +246,7 @@ test('rejects calls that are made while it closes', async () => {
 });
 
 test('writes a shared value once for all its changes of a turn, and again after a failure', async () => {
-  const sharedState = createSqliteSharedState(database);
+  const sharedState = createSqliteSharedState(database, NO_NOTICES);
   const shared = await sharedState.open('quota', () => ({ count: 0 }));
   const stored = () => db.prepare('SELECT value FROM books').get()?.value;
   for (let i = 0; i < 3; i++) await shared.change((value) => ++value.count);
@@ -258,6 +262,30 @@ test('writes a shared value once for all its changes of a turn, and again after 
   freeDisk();
   await store.insert(aDelivery());
   expect([stored(), shared.value]).toEqual(['{"count":5}', { count: 5 }]);
+});
+
+test('writes the notices of a shared value with it, in one transaction, and again after a failure', async () => {
+  const queue = createMemoryQueue();
+  const outbox = putThenQueue(createSqliteOutbox(database), queue, Date.now);
+  const shared = await createSqliteSharedState(database, outbox).open('account', () => ({ count: 0 }));
+  const notices = [aNotice(), aNotice()];
+  const stored = () => db.prepare('SELECT id, value FROM notices, books ORDER BY notices.rowid').all();
+  fillDisk();
+  const failed = store.insert(big());
+  for (const notice of notices)
+    await shared.change((value, _usage, added) => {
+      value.count += 1;
+      added.push(notice);
+    });
+  await expect(failed).rejects.toMatchObject(UNAVAILABLE);
+  expect(stored()).toEqual([]);
+  freeDisk();
+  transactions = [];
+  await store.insert(aDelivery());
+  expect(transactions).toEqual([4]);
+  expect(stored()).toEqual(notices.map(({ id }) => ({ id, value: '{"count":2}' })));
+  expect(await queue.take(channelOf(notices[0]?.url ?? ''), AbortSignal.timeout(5000))).toBe(notices[0]?.id);
+  queue.close();
 });
 
 test('rejects reads and writes with queue_unavailable after it was closed', async () => {

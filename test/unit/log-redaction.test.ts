@@ -90,7 +90,7 @@ describe('the log names no recipient', () => {
   });
 
   test.each(['invalidSender', 'invalidRecipient'] as const)('of the simulator, in %s', (name) => {
-    const reply = toWire(name, { id: 'x', address: ADDRESS });
+    const reply = toWire(name, { id: 'x', address: ADDRESS, ip: '192.0.2.1' });
     expect(reply).toContain(ADDRESS);
     for (const line of linesOf(faultOf(reply))) expect(line.detail).not.toMatch(PARTS);
   });

@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { createMetrics, type MetricsOptions } from '../../src/adapters/metrics/metrics.ts';
 import { shareRuns } from '../../src/adapters/metrics/share-runs.ts';
 import type { SharedMetrics } from '../../src/adapters/metrics/state-metrics.ts';
-import type { AccountStatus } from '../../src/core/accounts/account-status.ts';
 import { ERROR_CODES } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
+import { anAccountStatus } from '../helpers/account-status.ts';
 import { CALLER, startCore } from '../helpers/core.ts';
 import { aDelivery, aDraft } from '../helpers/delivery.ts';
 import { parseMetrics, samplesOf } from '../helpers/metrics.ts';
@@ -13,22 +13,11 @@ import { aNotice } from '../helpers/webhook-notice.ts';
 
 const BOT = 'bot@acme.com';
 
-function anAccount(patch: Partial<AccountStatus> = {}): AccountStatus {
-  const unused = { limit: 2000, learned: null, used: 0 };
-  return {
-    user: BOT,
-    pause: null,
-    quota: { messages: unused, recipients: unused, reserve: 0, countedSince: 0, freesAt: null },
-    connections: { max: 3, allowed: 3, busy: 0 },
-    ...patch,
-  };
-}
-
 function aState(patch: Partial<SharedMetrics> = {}): SharedMetrics {
   const byStatus = { scheduled: 0, queued: 0, sending: 0, deferred: 0 };
   return {
     queue: { byStatus, oldestDueAt: null, bytes: 0, maxMessages: 10_000, maxBytes: 1e6 },
-    accounts: [anAccount()],
+    accounts: [anAccountStatus()],
     ...patch,
   };
 }
@@ -39,7 +28,7 @@ function start(options: Partial<MetricsOptions> = {}) {
     version: '1.2.3',
     events,
     keys: () => ['crm'],
-    accounts: [BOT],
+    accounts: () => [BOT],
     readShared: async () => aState(),
     isBackendUp: () => true,
     ...options,
@@ -149,14 +138,14 @@ describe('gauges', () => {
     let state = aState();
     const { read } = start({ readShared: async () => state });
     expect(await read('outtray_account_paused')).toEqual([`{account="${BOT}",code=""} 0`]);
-    state = aState({ accounts: [anAccount({ pause })] });
+    state = aState({ accounts: [anAccountStatus({ pause })] });
     expect(await read('outtray_account_paused')).toEqual([`{account="${BOT}",code="bad_credentials"} 1`]);
     state = aState();
     expect(await read('outtray_account_paused')).toEqual([`{account="${BOT}",code=""} 0`]);
   });
 
   test('show the limit that Gmail enforces, if it is lower', async () => {
-    const status = anAccount();
+    const status = anAccountStatus();
     const messages = { limit: 2000, learned: 500, used: 480 };
     const state = aState({ accounts: [{ ...status, quota: { ...status.quota, messages } }] });
     const { read } = start({ readShared: async () => state });
@@ -173,7 +162,7 @@ describe('gauges', () => {
     // Busy connections end normally when Gmail asks to slow down.
     [{ max: 5, allowed: 2, busy: 4 }, [4, 0, 1]],
   ])('divide the connections %o into busy, free and withheld', async (connections, expected) => {
-    const state = aState({ accounts: [anAccount({ connections })] });
+    const state = aState({ accounts: [anAccountStatus({ connections })] });
     const { metrics } = start({ readShared: async () => state });
     const samples = parseMetrics(await metrics.read()).filter(
       ({ name }) => name === 'outtray_smtp_connections',

@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryOutbox } from '../../src/adapters/memory/outbox.ts';
 import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { createWebhookSender } from '../../src/adapters/webhook/webhook-sender.ts';
-import type { Delivery, DeliveryError } from '../../src/core/delivery/delivery.ts';
+import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import { createEvents } from '../../src/core/events.ts';
 import type { EventPresenter } from '../../src/core/ports/event-presenter.ts';
 import type { Notice } from '../../src/core/ports/outbox.ts';
@@ -14,6 +14,7 @@ import type { WebhookCall, WebhookResult } from '../../src/core/ports/webhook-se
 import { putThenQueue } from '../../src/core/webhooks/notice-queue.ts';
 import { createWebhooks, type WebhooksOptions } from '../../src/core/webhooks/webhooks.ts';
 import { logEvents } from '../../src/log.ts';
+import { anAccountStatus } from '../helpers/account-status.ts';
 import { aDelivery, aTrace } from '../helpers/delivery.ts';
 import { startEndpoint } from '../helpers/endpoint.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
@@ -38,25 +39,17 @@ const failed = (retryAfterMs: number | null = null): WebhookResult => ({
   reason: 'HTTP 503',
   retryAfterMs,
 });
-const paused = (code: DeliveryError['code']): DeliveryError => ({
-  code,
-  scope: 'account',
-  detail: '',
-  hint: '',
-  smtp: null,
-});
 const PRESENTER: EventPresenter = {
   message: ({ id, status }) => ({ id, status }),
-  account: (user) => ({ user }),
+  account: ({ user }) => ({ user }),
 };
 const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', revision: 3, ...patch });
 
 /** Webhooks with their own queue, outbox and events. `post` returns what the endpoints respond. */
-function start(post: Post, setup: Partial<Omit<WebhooksOptions, 'store'>> & { maxNotices?: number } = {}) {
+function start(post: Post, setup: Partial<WebhooksOptions> & { maxNotices?: number } = {}) {
   const queue = createMemoryQueue();
   const outbox = createMemoryOutbox({ notices: setup.maxNotices ?? 1000, bytes: 1e7 }, 60_000);
   const queued = putThenQueue(outbox, queue, Date.now);
-  const dropListeners: ((notice: Notice) => void)[] = [];
   const events = createEvents();
   const silence = Promise.withResolvers<WebhookResult>();
   const calls: WebhookCall[] = [];
@@ -69,7 +62,6 @@ function start(post: Post, setup: Partial<Omit<WebhooksOptions, 'store'>> & { ma
   const webhooks = createWebhooks({
     queue,
     outbox: queued,
-    store: { onNoticeDropped: (listener) => void dropListeners.push(listener) },
     sender,
     events,
     endpointsFor: () => [{ url: A }],
@@ -90,8 +82,7 @@ function start(post: Post, setup: Partial<Omit<WebhooksOptions, 'store'>> & { ma
 
   /** Stores the notices of a delivery, as a store does with its change. */
   async function store(delivery: Delivery): Promise<void> {
-    for (const notice of webhooks.noticesOf(delivery))
-      if (!(await queued.put(notice))) for (const listener of dropListeners) listener(notice);
+    for (const notice of webhooks.notices.ofMessage(delivery)) await queued.add(notice);
   }
 
   return {
@@ -154,23 +145,17 @@ describe('an endpoint receives', () => {
     ]);
   });
 
-  test('account.paused once per pause, and account.resumed', async () => {
-    const { events, calls, answered } = start(() => TAKEN);
-    const user = 'bot@acme.com';
-    events.emit('account.paused', user, paused('throttled'), 0, true);
-    events.emit('account.paused', user, paused('throttled'), 0, false);
-    events.emit('account.resumed', user);
-    events.emit('account.paused', user, paused('bad_credentials'), 0, true);
-    await answered(3);
-    expect(calls.map(bodyOf).map(({ type }) => type)).toEqual([
-      'account.paused',
-      'account.resumed',
-      'account.paused',
-    ]);
+  test('account.paused and account.resumed', async () => {
+    const { webhooks, queued, calls, answered } = start(() => TAKEN);
+    const status = anAccountStatus({ user: 'bot@acme.com' });
+    for (const type of ['account.paused', 'account.resumed'] as const)
+      for (const notice of webhooks.notices.ofAccount(type, status)) await queued.add(notice);
+    await answered(2);
+    expect(calls.map(bodyOf).map(({ type }) => type)).toEqual(['account.paused', 'account.resumed']);
     expect(bodyOf(calls[0] ?? { body: '{}' })).toEqual({
       type: 'account.paused',
       timestamp: expect.any(String),
-      data: { user },
+      data: { user: 'bot@acme.com' },
     });
   });
 
@@ -420,15 +405,6 @@ describe('an event that cannot be stored is reported', () => {
       { notice: { about: 'msg_2' }, reason: expect.stringContaining('outbox is full') },
     ]);
   });
-
-  test('when the outbox is broken', async () => {
-    const { drops, outbox, events } = start(() => TAKEN);
-    vi.spyOn(outbox, 'put').mockRejectedValue(new Error('disk full'));
-    const dropped = once(events, 'webhook.dropped');
-    events.emit('account.resumed', 'bot@acme.com');
-    await dropped;
-    expect(drops).toMatchObject([{ reason: 'it could not be stored: disk full' }]);
-  });
 });
 
 test('retries a notice whose queue worker failed', async () => {
@@ -463,13 +439,14 @@ test('logs the host of an endpoint, never its path, query or the event data', as
 });
 
 test('events and calls have the trace of their message, and those without one have none', async () => {
-  const { events, calls, answered, settle } = start((_, nth) => (nth === 1 ? failed() : TAKEN));
+  const { webhooks, queued, calls, answered, settle } = start((_, nth) => (nth === 1 ? failed() : TAKEN));
   const trace = aTrace();
   settle({ trace });
   await answered(2);
   settle();
   await answered(3);
-  events.emit('account.resumed', 'bot@acme.com');
+  for (const notice of webhooks.notices.ofAccount('account.resumed', anAccountStatus()))
+    await queued.add(notice);
   await answered(4);
   expect(calls.map((call) => [bodyOf(call).trace_id, call.trace])).toEqual([
     ['4bf92f3577b34da6a3ce929d0e0e4736', trace],

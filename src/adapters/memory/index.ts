@@ -61,8 +61,9 @@ export function createMemoryBackend({
     onEarlyDrop: () => onEarlyDrop('claim'),
   };
   const queue = createMemoryQueue();
-  const outbox = createMemoryOutbox(outboxLimits({ maxMessages, maxBytes }), retainMs);
-  const sharedState = createMemorySharedState();
+  const notices = createMemoryOutbox(outboxLimits({ maxMessages, maxBytes }), retainMs);
+  const sharedState = createMemorySharedState((notice) => outbox.add(notice));
+  const outbox = putThenQueue(notices, queue, sharedState.now);
   return {
     durability: 'memory',
     queue,
@@ -73,13 +74,14 @@ export function createMemoryBackend({
         retained,
         retainContentMs,
         maxTombstones: MAX_CLAIMS,
-        outbox,
+        outbox: notices,
       }),
       queue,
+      outbox,
     ),
     idempotency: createMemoryIdempotency({ claims, responses: retained }),
     suppressions: createMemorySuppressions(),
-    outbox: putThenQueue(outbox, queue, sharedState.now),
+    outbox,
     sharedState,
     async close() {
       queue.close();

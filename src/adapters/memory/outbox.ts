@@ -1,4 +1,5 @@
-import { matchesNotice, type Notice, type Outbox } from '../../core/ports/outbox.ts';
+import { matchesNotice, type Notice } from '../../core/ports/outbox.ts';
+import type { NoticeRecords } from '../../core/webhooks/notice-queue.ts';
 import { createOutboxCapacity, type Usage, usageOf } from '../../core/webhooks/outbox-capacity.ts';
 
 interface Entry {
@@ -10,11 +11,11 @@ interface Entry {
 }
 
 /**
- * Creates an Outbox in memory. Notices are immutable, so it returns the stored objects.
+ * Creates NoticeRecords in memory. Notices are immutable, so it returns the stored objects.
  *
  * @param retainMs how long failed notices are kept
  */
-export function createMemoryOutbox(limits: Usage, retainMs: number): Outbox {
+export function createMemoryOutbox(limits: Usage, retainMs: number): NoticeRecords {
   const entries = new Map<string, Entry>();
   /** Ids of the failed ones, the oldest first. */
   const failed = new Set<string>();

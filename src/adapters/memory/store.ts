@@ -11,10 +11,10 @@ import {
 import { mayMatch, signatureOf, signatureOfQuery } from '../../core/delivery/signature.ts';
 import { type Content, contentBytes, recordBytes } from '../../core/message/message.ts';
 import type { Tombstone } from '../../core/ports/delivery-store.ts';
-import type { Outbox } from '../../core/ports/outbox.ts';
 import type { RecordStore } from '../../core/store-then-queue.ts';
+import type { NoticeRecords } from '../../core/webhooks/notice-queue.ts';
 import { createRetained, type RetainedOptions } from './retained.ts';
-import { createTimeline } from './timeline.ts';
+import { createTimeline, type Entry } from './timeline.ts';
 
 export interface MemoryStoreOptions extends QueueLimits {
   readonly retained: RetainedOptions;
@@ -24,7 +24,13 @@ export interface MemoryStoreOptions extends QueueLimits {
    * Maximum number of deliveries that were dropped before RETAIN and whose status is still known.
    */
   readonly maxTombstones: number;
-  readonly outbox: Pick<Outbox, 'put'>;
+  readonly outbox: Pick<NoticeRecords, 'put'>;
+}
+
+/** An unsettled delivery, and its entry in the timeline. */
+interface Unsettled {
+  delivery: Delivery;
+  readonly entry: Entry;
 }
 
 /**
@@ -37,7 +43,7 @@ export function createMemoryStore({
   outbox,
   ...limits
 }: MemoryStoreOptions): RecordStore {
-  const unsettled = new Map<string, Delivery>();
+  const unsettled = new Map<string, Unsettled>();
   const tombstones = createRetained<Tombstone>({ ...retained, maxCount: maxTombstones, onEarlyDrop() {} });
   const settled = createRetained<Delivery>({
     ...retained,
@@ -64,7 +70,7 @@ export function createMemoryStore({
 
   function find(id: string): Delivery | null {
     const waiting = unsettled.get(id);
-    if (waiting) return waiting;
+    if (waiting) return waiting.delivery;
     const record = settled.get(id);
     if (!record) return null;
     const content = contents.get(id);
@@ -76,9 +82,9 @@ export function createMemoryStore({
   }
 
   /** Adds an unsettled delivery, within the limits. */
-  function add(delivery: Delivery) {
+  function add(delivery: Delivery, toEntry: () => Entry) {
     checkQueueCapacity(usage(), limits, delivery.bytes);
-    unsettled.set(delivery.id, delivery);
+    unsettled.set(delivery.id, { delivery, entry: toEntry() });
     bytes += delivery.bytes;
   }
 
@@ -86,7 +92,7 @@ export function createMemoryStore({
   function retain(delivery: Delivery, former: Content | null) {
     if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
     const { id, owner, content } = delivery;
-    settled.set(id, { ...delivery, content: null }, { owner, bytes: recordBytes(delivery) });
+    settled.set(id, withoutContent(delivery), { owner, bytes: recordBytes(delivery) });
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
     else if (former && retainContentMs > 0)
       keptContents.set(id, former, { owner, bytes: contentBytes(former) });
@@ -102,15 +108,18 @@ export function createMemoryStore({
   function update(from: Delivery, to: Delivery): boolean {
     const stored = find(to.id);
     if (stored?.revision !== from.revision) return false;
+    const waiting = unsettled.get(to.id);
+    const entry = waiting?.entry ?? timeline.get(to);
     if (isSettled(to.status)) {
       retain(to, stored.content);
-    } else if (unsettled.has(to.id)) {
-      unsettled.set(to.id, to);
+    } else if (waiting) {
+      waiting.delivery = to;
     } else {
-      add(to);
+      add(to, () => entry);
       settled.delete(to.id);
       contents.delete(to.id);
     }
+    entry.status = to.status;
     count(stored, to);
     return true;
   }
@@ -119,9 +128,8 @@ export function createMemoryStore({
     async insert(delivery) {
       const known = find(delivery.id);
       if (known) return known;
-      add(delivery);
+      add(delivery, () => timeline.add(delivery, delivery.status, signatureOf(delivery)));
       count(null, delivery);
-      timeline.add(delivery, signatureOf(delivery));
       return delivery;
     },
     async get(id) {
@@ -148,18 +156,20 @@ export function createMemoryStore({
       const positions = isOldestFirst ? timeline.oldestFirst(query.after) : timeline.newestFirst(query.after);
       const wanted = signatureOfQuery(query);
       for (const position of positions) {
-        const { id, createdAt } = position;
+        const { id, createdAt, status } = position;
         if (found.length >= query.limit) break;
         if (!isOldestFirst && createdAt < (query.createdAfter ?? 0)) break;
+        if (query.statuses?.includes(status) === false) continue;
+        if (isOldestFirst && isSettled(status)) continue;
         if (wanted && !mayMatch(position, wanted)) continue;
-        const delivery = unsettled.get(id) ?? (isOldestFirst ? undefined : settled.get(id));
-        if (delivery && matchesQuery(delivery, query)) found.push({ ...delivery, content: null });
+        const delivery = unsettled.get(id)?.delivery ?? settled.get(id);
+        if (delivery && matchesQuery(delivery, query)) found.push(withoutContent(delivery));
       }
       return found;
     },
     stats: async (owner, now) => counters.read(owner, now),
     async *unsettled() {
-      yield* [...unsettled.values()];
+      for (const { delivery } of [...unsettled.values()]) yield delivery;
     },
     refusalCode() {
       return isQueueFull(usage(), limits) ? 'queue_full' : null;
@@ -169,6 +179,10 @@ export function createMemoryStore({
     },
     onRemoteChange() {},
   };
+}
+
+function withoutContent(delivery: Delivery): Delivery {
+  return delivery.content === null ? delivery : { ...delivery, content: null };
 }
 
 function toCounted(delivery: Delivery): Counted {

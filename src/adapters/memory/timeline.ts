@@ -1,21 +1,27 @@
-import type { ListPosition } from '../../core/delivery/delivery-query.ts';
+import type { Status } from '../../core/delivery/delivery.ts';
+import { comparePositions, type ListPosition } from '../../core/delivery/delivery-query.ts';
 import type { Signature } from '../../core/delivery/signature.ts';
 
 const MIN_BEFORE_COMPACTION = 1024;
 
-/** A position, and the signature of the delivery there. */
-type Entry = ListPosition & Signature;
+/** A position, and what shows that the delivery there does not match a query. */
+export interface Entry extends ListPosition, Signature {
+  status: Status;
+}
 
 /**
  * The positions of all deliveries, sorted. Positions of dropped deliveries stay until they may make
  * up half of the list.
  */
 export interface Timeline {
-  add(position: ListPosition, signature: Signature): void;
+  /** Adds an entry. The store sets its status with each change of the delivery. */
+  add(position: ListPosition, status: Status, signature: Signature): Entry;
+  /** Returns the entry at a position, which must exist. */
+  get(position: ListPosition): Entry;
   /** Iterates from the newest, or from the one before `after`, to the oldest. */
-  newestFirst(after: ListPosition | null): Iterable<Entry>;
+  newestFirst(after: ListPosition | null): Iterable<Readonly<Entry>>;
   /** Iterates from the oldest, or from the one after `after`, to the newest. */
-  oldestFirst(after: ListPosition | null): Iterable<Entry>;
+  oldestFirst(after: ListPosition | null): Iterable<Readonly<Entry>>;
 }
 
 /** @param exists returns whether the store still has a delivery */
@@ -25,7 +31,7 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
 
   function isBefore(index: number, position: ListPosition): boolean {
     const other = positions[index];
-    return other !== undefined && compare(other, position) < 0;
+    return other !== undefined && comparePositions(other, position) < 0;
   }
 
   /** Returns the number of positions before this one. Fast for one of the newest. */
@@ -44,15 +50,24 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
     return low;
   }
 
+  function compact() {
+    positions = positions.filter((each) => exists(each.id));
+    compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * positions.length);
+  }
+
   return {
-    add({ createdAt, id }, { high, low }) {
-      const position = { createdAt, id, high, low };
+    add({ createdAt, id }, status, { high, low }) {
+      if (positions.length >= compactAt) compact();
+      const position = { createdAt, id, high, low, status };
       const index = rank(position);
       if (index === positions.length) positions.push(position);
       else positions.splice(index, 0, position);
-      if (positions.length < compactAt) return;
-      positions = positions.filter((each) => exists(each.id));
-      compactAt = Math.max(MIN_BEFORE_COMPACTION, 2 * positions.length);
+      return position;
+    },
+    get(position) {
+      const entry = positions[rank(position)];
+      if (entry?.id !== position.id) throw new Error(`${position.id} is not in the timeline`);
+      return entry;
     },
     // Neither copies the positions, which would be expensive. The caller must iterate without
     // pauses: a change of the list meanwhile would disturb it.
@@ -65,12 +80,8 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
     *oldestFirst(after) {
       for (let i = after === null ? 0 : rank(after); i < positions.length; i++) {
         const position = positions[i];
-        if (position && (after === null || compare(position, after) > 0)) yield position;
+        if (position && (after === null || comparePositions(position, after) > 0)) yield position;
       }
     },
   };
-}
-
-function compare(a: ListPosition, b: ListPosition): number {
-  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
 }

@@ -1,13 +1,14 @@
-import { Counter, Histogram, type Registry } from 'prom-client';
+import { Counter, type Registry } from 'prom-client';
 import type { Attempt, Delivery } from '../../core/delivery/delivery.ts';
 import type { Events } from '../../core/events.ts';
 import type { WebhookResult } from '../../core/ports/webhook-sender.ts';
+import { addCounter, addHistogram } from './plain-metrics.ts';
 
 export interface EventMetricsOptions {
   /** Returns the names of the API keys that may send. */
   readonly keys: () => readonly string[];
-  /** The configured accounts. */
-  readonly accounts: readonly string[];
+  /** Returns the configured accounts. */
+  readonly accounts: () => readonly string[];
 }
 
 /** Label of the account of test keys. */
@@ -30,84 +31,80 @@ export function countEvents(
   registry: Registry,
   { keys, accounts }: EventMetricsOptions,
 ): void {
-  const registers = [registry];
-  const seenKeys = new Set<string>();
-  const accepted = new Counter({
-    name: 'outtray_messages_accepted_total',
-    help: 'Messages accepted, by API key.',
-    labelNames: ['key'],
-    registers,
-    collect() {
-      const current = keys();
-      for (const key of current) this.inc({ key }, 0);
-      // Keys can be reloaded: without this, the names of removed keys would accumulate.
-      for (const key of seenKeys.difference(new Set(current))) this.remove({ key });
-      seenKeys.clear();
-      for (const key of current) seenKeys.add(key);
-    },
-  });
-  const settled = new Counter({
+  const accepted = countAccepted(registry, keys);
+  const settled = addCounter(registry, {
     name: 'outtray_messages_settled_total',
     help: 'Messages that reached a final status, by account, status and error code. A message that is retried later counts again.',
     labelNames: ['account', 'status', 'code'],
-    registers,
+    expected: () =>
+      accounts().flatMap((account) => [
+        [account, 'sent'],
+        [account, 'failed', 'recipients_rejected'],
+        [account, 'uncertain', 'delivery_uncertain'],
+      ]),
   });
-  const attempts = new Counter({
+  const attempts = addCounter(registry, {
     name: 'outtray_attempts_total',
     help: 'Attempts to send a message, by account, outcome (accepted, failed or uncertain) and error code.',
     labelNames: ['account', 'outcome', 'code'],
-    registers,
+    expected: () => accounts().map((account) => [account, 'accepted']),
   });
-  const deliveryDuration = new Histogram({
+  const deliveryDuration = addHistogram(registry, {
     name: 'outtray_delivery_duration_seconds',
     help: 'Time from when a message was due until it was sent.',
     buckets: DELIVERY_BUCKETS,
-    registers,
-  });
-  const attemptDuration = new Histogram({
+  }).at();
+  const attemptDuration = addHistogram(registry, {
     name: 'outtray_attempt_duration_seconds',
     help: 'Duration of an attempt to send a message.',
     buckets: ATTEMPT_BUCKETS,
-    registers,
-  });
-  const webhookCalls = new Counter({
+  }).at();
+  const webhookCalls = addCounter(registry, {
     name: 'outtray_webhook_calls_total',
     help: 'Calls of webhook endpoints, by outcome: delivered, failed, or gone (the endpoint responded 410).',
     labelNames: ['outcome'],
-    registers,
+    expected: () => Object.values(WEBHOOK_OUTCOMES).map((outcome) => [outcome]),
   });
 
-  const known = new Set(accounts);
   const toLabel = (account: string, { test }: Delivery) =>
-    test ? SANDBOX : known.has(account) ? account : OTHER_ACCOUNT;
-  // A rate needs a value from before the first event.
-  for (const account of accounts) {
-    settled.inc({ account, status: 'sent', code: '' }, 0);
-    settled.inc({ account, status: 'failed', code: 'recipients_rejected' }, 0);
-    settled.inc({ account, status: 'uncertain', code: 'delivery_uncertain' }, 0);
-    attempts.inc({ account, outcome: 'accepted', code: '' }, 0);
-  }
-  for (const outcome of Object.values(WEBHOOK_OUTCOMES)) webhookCalls.inc({ outcome }, 0);
+    test ? SANDBOX : accounts().includes(account) ? account : OTHER_ACCOUNT;
 
-  events.on('message.accepted', ({ owner }) => {
-    seenKeys.add(owner);
-    accepted.inc({ key: owner });
-  });
+  events.on('message.accepted', ({ owner }) => accepted.set(owner, (accepted.get(owner) ?? 0) + 1));
   events.on('message.settled', (delivery) => {
     const { account, status, error } = delivery;
-    settled.inc({ account: toLabel(account, delivery), status, code: error?.code ?? '' });
+    settled.at(toLabel(account, delivery), status, error?.code).total += 1;
     if (status === 'sent' || status === 'partially_sent') deliveryDuration.observe(deliverySeconds(delivery));
   });
   events.on('message.attempted', (delivery, attempt, { fault, server }) => {
     const outcome = fault === null ? 'accepted' : fault.certain ? 'failed' : 'uncertain';
-    const account = toLabel(attempt.account, delivery);
-    attempts.inc({ account, outcome, code: fault?.error.code ?? '' });
+    attempts.at(toLabel(attempt.account, delivery), outcome, fault?.error.code).total += 1;
     // The end of an attempt that was interrupted by a crash is unknown.
     if (server !== '') attemptDuration.observe(attemptSeconds(attempt));
   });
   events.on('webhook.attempted', (_notice, { kind }) => {
-    webhookCalls.inc({ outcome: WEBHOOK_OUTCOMES[kind] });
+    webhookCalls.at(WEBHOOK_OUTCOMES[kind]).total += 1;
   });
+}
+
+/**
+ * Adds the counter of accepted messages. Returns its counts by API key. A scrape deletes those of
+ * keys that a reload removed, which would accumulate.
+ */
+function countAccepted(registry: Registry, keys: () => readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  new Counter({
+    name: 'outtray_messages_accepted_total',
+    help: 'Messages accepted, by API key.',
+    labelNames: ['key'],
+    registers: [registry],
+    collect() {
+      const current = new Set(keys());
+      for (const key of counts.keys()) if (!current.has(key)) counts.delete(key);
+      this.reset();
+      for (const key of current) this.inc({ key }, counts.get(key) ?? 0);
+    },
+  });
+  return counts;
 }
 
 function deliverySeconds({ createdAt, scheduledAt, finishedAt }: Delivery): number {

@@ -1,5 +1,6 @@
-import { Histogram, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { EndedRequest } from '../../core/ports/metrics.ts';
+import { addHistogram } from './plain-metrics.ts';
 
 /** https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#metric-httpserverrequestduration */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
@@ -12,19 +13,14 @@ const OTHER_METHOD = '_OTHER';
  * route share an empty label, as do requests without a response.
  */
 export function createRequestMetrics(registry: Registry): (request: EndedRequest) => void {
-  const duration = new Histogram({
+  const duration = addHistogram(registry, {
     name: 'http_server_request_duration_seconds',
     help: 'Time from the head of an HTTP request to the end of its response.',
     labelNames: ['http_request_method', 'http_route', 'http_response_status_code'],
     buckets: BUCKETS,
-    registers: [registry],
   });
-  return ({ method, route = '', status = '', durationMs }) => {
-    const labels = {
-      http_request_method: METHODS.has(method) ? method : OTHER_METHOD,
-      http_route: route,
-      http_response_status_code: status,
-    };
-    duration.observe(labels, durationMs / 1000);
+  return ({ method, route, status, durationMs }) => {
+    const series = duration.at(METHODS.has(method) ? method : OTHER_METHOD, route, status);
+    series.observe(durationMs / 1000);
   };
 }

@@ -97,7 +97,7 @@ async function createBackend(connection: Connection, options: RedisBackendOption
     idempotency: createRedisIdempotency(connection, retainMs),
     suppressions: createRedisSuppressions(connection),
     outbox,
-    sharedState: createRedisSharedState(connection, store),
+    sharedState: createRedisSharedState(connection, store, outbox),
     rates: createRedisRateCounter(connection),
     client: connection.redis,
     warnings,

@@ -12,8 +12,9 @@ const key = (...parts: readonly string[]) => [PREFIX, ...parts].join(':');
  */
 export const KEYS = {
   /**
-   * Hash: revision, bytes, record, the content if there is one, and the revision that was counted as
-   * settled. It expires when the delivery has been settled for RETAIN.
+   * Hash: revision, bytes, record, the content if there is one, the revision that was counted as
+   * settled, and the place of its search row. It expires when the delivery has been settled for
+   * RETAIN.
    */
   delivery: (id: string) => key('store:delivery', id),
   /** Content of a settled delivery that cannot be retried. It expires after RETAIN_CONTENT. */
@@ -22,7 +23,10 @@ export const KEYS = {
   keptContents: key('store:contents'),
   /** Set: ids of unsettled deliveries. */
   unsettled: key('store:unsettled'),
-  /** Hash: number of unsettled deliveries, and their bytes; `kept`: bytes of kept contents. */
+  /**
+   * Hash: number of unsettled deliveries, and their bytes; `kept`: bytes of kept contents; `places`:
+   * number of places of search rows.
+   */
   usage: key('store:usage'),
   /** Sorted set: deliveries of a status in the queue, by owner and time. See waiting-set.ts. */
   waiting: (status: QueueStatus) => key('stats:waiting', status),
@@ -34,8 +38,14 @@ export const KEYS = {
   areCounted: key('stats:complete'),
   /** Sorted set: members of all deliveries in byte order, see timeline-member.ts. */
   timeline: key('store:timeline'),
-  /** Hash: the signature of each delivery as a number, see core/delivery/signature.ts. */
-  signatures: key('store:signatures'),
+  /** String: the search rows of all deliveries, see search-rows.ts. */
+  searchRows: key('store:rows'),
+  /** Hash: the place of each delivery among the search rows. */
+  places: key('store:places'),
+  /** List: places that no delivery has. */
+  freePlaces: key('store:places:free'),
+  /** Hash: what versions without search rows searched. */
+  formerSignatures: key('store:signatures'),
   /** Sorted set: timeline members of settled deliveries, by the time they expire. */
   expiring: key('store:leaving'),
   /** Hash: pending pushes by id, see pending-push.ts. */

@@ -1,4 +1,5 @@
 import type { DeliveryChange } from '../../core/ports/delivery-store.ts';
+import type { Notice } from '../../core/ports/outbox.ts';
 import type { SharedState, SharedValue, StoredValue } from '../../core/ports/shared-state.ts';
 import { DAY } from '../../core/time.ts';
 import { changedBuckets, copyUsage, type Usage, type UsageBucket } from '../../core/usage.ts';
@@ -7,7 +8,7 @@ import { toUnavailable } from './connection/redis-errors.ts';
 import type { Results } from './connection/scripts.ts';
 import { KEYS } from './keys.ts';
 import { CHANGE, CREATE, READ } from './shared-state-scripts.ts';
-import type { DeliverySteps, Step } from './steps.ts';
+import type { DeliverySteps, OutboxSteps, Step } from './steps.ts';
 
 /** What version 0.1 stored is not needed once its usage has left the window. */
 const FORMER_LIFETIME_MS = DAY;
@@ -22,7 +23,7 @@ interface Snapshot<Value> {
 
 interface Edit<Value> {
   /** Returns the change of a delivery to make in the same step, or null. */
-  run(value: Value, usage: Usage): DeliveryChange | null;
+  run(value: Value, usage: Usage, notices: Notice[]): DeliveryChange | null;
   /** @param isStored whether that delivery has changed; null if there was none to change */
   resolve(isStored: boolean | null): void;
   reject(reason: unknown): void;
@@ -32,7 +33,11 @@ interface Edit<Value> {
  * State that all instances share. An instance changes what it last saw by compare-and-set, and
  * makes the change again on the stored value if another instance was faster.
  */
-export function createRedisSharedState(connection: Connection, store: DeliverySteps): SharedState {
+export function createRedisSharedState(
+  connection: Connection,
+  store: DeliverySteps,
+  outbox: OutboxSteps,
+): SharedState {
   return {
     shared: true,
     now: connection.clock.now,
@@ -62,14 +67,14 @@ export function createRedisSharedState(connection: Connection, store: DeliverySt
         return toSnapshot(stored as string[]);
       }
 
-      return createSharedValue(connection, store, keys[0], await read(), read);
+      return createSharedValue(connection, { store, outbox }, keys[0], await read(), read);
     },
   };
 }
 
 function createSharedValue<Value extends object>(
   connection: Connection,
-  store: DeliverySteps,
+  { store, outbox }: { readonly store: DeliverySteps; readonly outbox: OutboxSteps },
   key: string,
   opened: Snapshot<Value>,
   read: () => Promise<Snapshot<Value>>,
@@ -111,15 +116,18 @@ function createSharedValue<Value extends object>(
       const change = { script: CHANGE, args: [key, base.revision, newest, newJson, ...buckets] };
       const steps = made.map((each) => each.change && store.stepOf(each.change));
       const deliveries = steps.filter((step) => step !== null);
+      const noticeStep = outbox.stepForNew(made.flatMap(({ notices }) => notices));
       const [[fields] = [], ...results] = await connection.runAtomically(
         [change],
         ...deliveries.map(({ calls }) => calls),
+        noticeStep.calls,
       );
       if (fields === null) {
         const isChanged = newJson !== '' || buckets.length > 0;
         const revision = isChanged ? String(Number(base.revision) + 1) : base.revision;
         current = { revision, json, value, usage };
         for (const [i, { edit }] of made.entries()) end(edit, steps[i] ?? null, () => results.shift() ?? []);
+        noticeStep.complete(results.shift() ?? []);
         return;
       }
       const stored = fields as string[];
@@ -142,8 +150,8 @@ function createSharedValue<Value extends object>(
       return new Promise((resolve, reject) => {
         let result: ReturnType<typeof edit>;
         add({
-          run(value, usage) {
-            result = edit(value, usage);
+          run(value, usage, notices) {
+            result = edit(value, usage, notices);
             return null;
           },
           resolve: () => resolve(result),
@@ -155,8 +163,8 @@ function createSharedValue<Value extends object>(
       return new Promise((resolve, reject) => {
         let result: ReturnType<typeof edit>;
         add({
-          run(value, usage) {
-            result = edit(value, usage);
+          run(value, usage, notices) {
+            result = edit(value, usage, notices);
             return changeOf(result);
           },
           resolve: (isStored) => resolve({ result, isStored }),
@@ -176,10 +184,11 @@ function end<Value>(edit: Edit<Value>, step: Step<boolean> | null, results: () =
   }
 }
 
-/** An edit that was made, and the change of a delivery that goes with it. */
+/** An edit that was made, and what is stored with it. */
 interface Made<Value> {
   readonly edit: Edit<Value>;
   readonly change: DeliveryChange | null;
+  readonly notices: readonly Notice[];
 }
 
 /**
@@ -197,7 +206,8 @@ function apply<Value>(
     const made: Made<Value>[] = [];
     const failed = remaining.find((edit) => {
       try {
-        made.push({ edit, change: edit.run(value, usage) });
+        const notices: Notice[] = [];
+        made.push({ edit, change: edit.run(value, usage, notices), notices });
         return false;
       } catch (error) {
         edit.reject(error);

@@ -27,13 +27,10 @@ export interface QueueSteps {
   readTaken(id: string): Delivery | null;
 }
 
-/** Changes of the outbox that go with changes of deliveries. */
+/** Changes of the outbox that go with changes of deliveries and shared values. */
 export interface OutboxSteps {
-  /**
-   * Adds a notice and enqueues it, or replaces it. The outcome is whether there was capacity for
-   * it.
-   */
-  stepFor(notice: Notice): Step<boolean>;
+  /** Adds notices and enqueues them. Drops those that there is no capacity for. */
+  stepForNew(notices: readonly Notice[]): Step;
 }
 
 /** Changes of deliveries that go with changes of shared values. */

@@ -44,6 +44,8 @@ export interface ServerOptions {
   readonly port: number;
   /** With `never`, no credentials are sent. */
   readonly tls: 'starttls' | 'implicit' | 'never';
+  /** With `none`, no credentials are sent either. */
+  readonly login?: 'none';
   /** Name in EHLO: a dotted host name, since smtp-relay.gmail.com rejects address literals. */
   readonly ehloName: string;
   /** PEM of a CA to trust in addition to Node's. */

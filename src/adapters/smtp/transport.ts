@@ -1,5 +1,6 @@
 import type { ReadCredentials } from '../../core/accounts/credentials.ts';
 import { type Fault, type Job, type Outcome, UNREACHABLE_CODES } from '../../core/delivery/outcome.ts';
+import type { ErrorCode } from '../../core/errors.ts';
 import type { AttemptObserver, Transport } from '../../core/ports/transport.ts';
 import { MINUTE } from '../../core/time.ts';
 import { createLoginProvider } from './auth/login.ts';
@@ -15,7 +16,7 @@ const RETURN_AFTER_MS = 5 * MINUTE;
 
 export interface TransportOptions {
   /** In order of preference; at least one. */
-  readonly servers: readonly Pick<ServerOptions, 'host' | 'port' | 'tls'>[];
+  readonly servers: readonly Pick<ServerOptions, 'host' | 'port' | 'tls' | 'login'>[];
   /** User name of the account. */
   readonly user: string;
   /** Null: the transport does not log in. */
@@ -27,11 +28,26 @@ export interface TransportOptions {
   readonly resolve?: Resolve;
 }
 
+export interface SmtpTransport extends Transport {
+  /**
+   * Uses other credentials from the next login on. Closes connections of the former ones: those that
+   * are idle now, busy ones after their message. Returns false if the credentials are the same, or
+   * none are used.
+   */
+  replaceCredentials(credentials: ReadCredentials): boolean;
+}
+
 /** A server that could not be reached, and why. */
 interface UnreachableServer {
   readonly pool: Pool;
   readonly fault: Fault;
 }
+
+/**
+ * Faults of a session: the server judged it by IP address and EHLO name, and may judge a new one
+ * otherwise.
+ */
+const SESSION_CODES: readonly ErrorCode[] = ['relay_denied', 'ehlo_refused'];
 
 /** The progress of a login without a message. */
 const NOT_STARTED: AttemptProgress = { sessionReady: false, bodyStarted: false, bodyEnded: false };
@@ -40,7 +56,7 @@ const NOT_STARTED: AttemptProgress = { sessionReady: false, bodyStarted: false, 
  * Opens the transport of one account: one connection pool per server, using the first server that
  * can be reached.
  */
-export function openTransport(options: TransportOptions): Transport {
+export function openTransport(options: TransportOptions): SmtpTransport {
   const {
     user,
     credentials,
@@ -113,6 +129,11 @@ export function openTransport(options: TransportOptions): Transport {
       const elsewhere = otherPools.reduce((sum, pool) => sum + pool.closeIdle(0), 0);
       return elsewhere + (pools[currentIndex]?.closeIdle(maxConnections - elsewhere) ?? 0);
     },
+    replaceCredentials(next) {
+      const isChanged = loginProvider?.replace(next) ?? false;
+      if (isChanged) for (const pool of pools) pool.closeFormer();
+      return isChanged;
+    },
     async close() {
       for (const pool of pools) pool.close();
     },
@@ -127,7 +148,9 @@ async function sendOnLiveConnection(pool: Pool, job: Job, observer: AttemptObser
   for (;;) {
     const poolResult = await pool.send(job, observer);
     const result = toOutcome(poolResult, job, pool.server);
-    if (!isDeadConnection(poolResult, result)) return { result, progress: poolResult.progress };
+    if (isDeadConnection(poolResult, result)) continue;
+    if (result.fault && SESSION_CODES.includes(result.fault.error.code)) pool.closeIdle(0);
+    return { result, progress: poolResult.progress };
   }
 }
 

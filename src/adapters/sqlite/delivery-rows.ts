@@ -52,35 +52,21 @@ export function toMutableColumns(
 }
 
 /** The fields that `advance` and `amend` change, apart from the content. */
-function stateOf({
-  revision,
-  status,
-  account,
-  scheduledAt,
-  expiresAt,
-  nextAttemptAt,
-  finishedAt,
-  recipients,
-  attempts,
-  error,
-  possibleDuplicate,
-  perAttempt,
-  retriedForMs,
-}: Delivery): Required<DeliveryPatch> & Pick<Delivery, 'revision' | 'status'> {
+function stateOf(delivery: Delivery): Required<DeliveryPatch> & Pick<Delivery, 'revision' | 'status'> {
   return {
-    revision,
-    status,
-    account,
-    scheduledAt,
-    expiresAt,
-    nextAttemptAt,
-    finishedAt,
-    recipients,
-    attempts,
-    error,
-    possibleDuplicate,
-    perAttempt,
-    retriedForMs,
+    revision: delivery.revision,
+    status: delivery.status,
+    account: delivery.account,
+    scheduledAt: delivery.scheduledAt,
+    expiresAt: delivery.expiresAt,
+    nextAttemptAt: delivery.nextAttemptAt,
+    finishedAt: delivery.finishedAt,
+    recipients: delivery.recipients,
+    attempts: delivery.attempts,
+    error: delivery.error,
+    possibleDuplicate: delivery.possibleDuplicate,
+    perAttempt: delivery.perAttempt,
+    retriedForMs: delivery.retriedForMs,
   };
 }
 

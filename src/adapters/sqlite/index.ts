@@ -70,14 +70,15 @@ async function createBackend(
     await database.close();
     throw error instanceof AppError ? toFileError(error.cause, file) : error;
   }
+  const outbox = putThenQueue(createSqliteOutbox(database), queue, database.now);
   const backend = {
     durability: 'disk',
     queue,
-    store: storeThenQueue(createSqliteStore(database, { maxMessages, maxBytes }), queue),
+    store: storeThenQueue(createSqliteStore(database, { maxMessages, maxBytes }), queue, outbox),
     idempotency: createSqliteIdempotency(database),
     suppressions: createSqliteSuppressions(database, suppressed),
-    outbox: putThenQueue(createSqliteOutbox(database), queue, database.now),
-    sharedState: createSqliteSharedState(database),
+    outbox,
+    sharedState: createSqliteSharedState(database, outbox),
   } as const;
   const clockWriter = persistFileClock(database);
   const retention = startRetention(database);

@@ -1,4 +1,5 @@
-import type { Notice, Outbox } from '../../core/ports/outbox.ts';
+import type { Notice } from '../../core/ports/outbox.ts';
+import type { NoticeRecords } from '../../core/webhooks/notice-queue.ts';
 import { usageOf } from '../../core/webhooks/outbox-capacity.ts';
 import type { Database } from './database.ts';
 import type { NoticePage, NoticeRow } from './worker/outbox.ts';
@@ -9,8 +10,8 @@ export function toNoticeRow(notice: Notice): NoticeRow {
   return [id, url, usageOf(notice), JSON.stringify(notice)];
 }
 
-/** Creates an Outbox in a file, which does not know the queue. */
-export function createSqliteOutbox(database: Database): Outbox {
+/** Creates NoticeRecords in a file. */
+export function createSqliteOutbox(database: Database): NoticeRecords {
   return {
     put: (notice) => database.write(notice.id, 'putNotice', ...toNoticeRow(notice)),
     async get(id) {

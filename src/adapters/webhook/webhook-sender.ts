@@ -162,7 +162,6 @@ function failed(reason: string, retryAfterMs: number | null = null): WebhookResu
 }
 
 /** Omits messages of other libraries: they may quote a certificate or a response. */
-
 function toReason(error: unknown): string {
   return error instanceof BlockedUrlError ? error.message : `the call failed (${codeOf(error)})`;
 }

@@ -6,7 +6,7 @@ import {
   type AccountRules,
   type AccountState,
   inFlightOf,
-  isSendingLimit,
+  isFoundBySending,
   leaseOf,
   reachOf,
 } from './account-state.ts';
@@ -137,11 +137,11 @@ export function resumeAccount(state: AccountState, rules: AccountRules): boolean
 }
 
 /**
- * Resumes the account after a login without a message, unless it is paused for a sending limit:
+ * Resumes the account after a login without a message, unless a login cannot show whether it works:
  * then the next message is the probe. Returns whether this call resumed it.
  */
 export function resumeAfterLogin(state: AccountState, rules: AccountRules, now: number): boolean {
-  if (!isSendingLimit(state.breaker.pause?.error.code)) return resumeAccount(state, rules);
+  if (!isFoundBySending(state.breaker.pause?.error.code)) return resumeAccount(state, rules);
   probeNow(state.breaker, now);
   return false;
 }

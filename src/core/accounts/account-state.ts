@@ -137,8 +137,7 @@ export function startInstance(
   isAlone: boolean,
 ): void {
   const { breaker, leases } = state;
-  const code = breaker.pause?.error.code;
-  if (code && code !== 'login_throttled' && !isSendingLimit(code)) probeNow(breaker, now);
+  probeAfterChange(state, now);
   const own = leases[instance];
   if (!isAlone && liveLeases(leases, now).some((lease) => lease !== own)) return;
   state.probing = null;
@@ -146,7 +145,21 @@ export function startInstance(
   if (breaker.state === 'closed') breaker.state = 'half-open';
 }
 
-/** Whether Gmail reports a fault only when sending, never at login. */
-export function isSendingLimit(code: string | undefined): boolean {
+/**
+ * Ends the wait of a paused account whose configuration may have changed: the next attempt is a
+ * probe. Limits of Gmail do not depend on it.
+ */
+export function probeAfterChange({ breaker }: AccountState, now: number): void {
+  const code = breaker.pause?.error.code;
+  if (code && code !== 'login_throttled' && !isSendingLimit(code)) probeNow(breaker, now);
+}
+
+/** Whether Gmail limits what the account sends. */
+function isSendingLimit(code: string | undefined): boolean {
   return code === 'daily_limit_reached' || code === 'throttled';
+}
+
+/** Whether a server may report a fault only when a message is sent, not at login. */
+export function isFoundBySending(code: string | undefined): boolean {
+  return isSendingLimit(code) || code === 'relay_denied' || code === 'ehlo_refused';
 }

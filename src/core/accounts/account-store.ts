@@ -1,5 +1,7 @@
+import { isSameRecord } from '../delivery/delivery-codec.ts';
 import type { DeliveryChange, DeliveryStore } from '../ports/delivery-store.ts';
-import type { ChangedWith, SharedState, SharedValue } from '../ports/shared-state.ts';
+import type { Notice } from '../ports/outbox.ts';
+import type { ChangedWith, SharedEdit, SharedState, SharedValue } from '../ports/shared-state.ts';
 import { retryUntilAvailable, type Wait } from '../retry-until-available.ts';
 import type { Usage } from '../usage.ts';
 import type { AccountState } from './account-state.ts';
@@ -10,12 +12,21 @@ import type { AccountState } from './account-state.ts';
  */
 const RECHECK_MS = 250;
 
-/** Changes a draft of the account's state and its usage. `now` is epoch ms by the shared clock. */
-export type AccountEdit<Result> = (draft: AccountState, usage: Usage, now: number) => Result;
+/**
+ * A SharedEdit of the account's state.
+ *
+ * @param now epoch ms by the shared clock
+ */
+export type AccountEdit<Result> = (
+  draft: AccountState,
+  usage: Usage,
+  now: number,
+  notices: Notice[],
+) => Result;
 
 /** The change of a delivery that follows from a change of its account. */
 export interface FollowUp<Result> {
-  readonly store: Pick<DeliveryStore, 'update'>;
+  readonly store: Pick<DeliveryStore, 'get' | 'update'>;
   /** Between two tries while the backend is unavailable. Default: a timer. */
   readonly wait?: Wait | undefined;
   /**
@@ -42,7 +53,8 @@ export interface AccountStore {
   changeAndNotify<Result>(edit: AccountEdit<Result>): Promise<Result>;
   /**
    * Makes a change and what follows from it, in one step if the backend can. Retries while the
-   * backend is unavailable. If a reply was lost, the change is made twice.
+   * backend is unavailable. `isStored` is false if the delivery was stored by a try whose reply was
+   * lost.
    */
   changeWith<Result>(edit: AccountEdit<Result>, followUp: FollowUp<Result>): Promise<ChangedWith<Result>>;
   notify(): void;
@@ -78,20 +90,20 @@ export function createAccountStore(
     async read() {
       await value.read();
     },
-    change: (edit) => value.change((draft, usage) => edit(draft, usage, now())),
+    change: (edit) => value.change((draft, usage, notices) => edit(draft, usage, now(), notices)),
     async changeAndNotify(edit) {
       const result = await store.change(edit);
       store.notify();
       return result;
     },
-    async changeWith(edit, { store: deliveries, wait, changeOf }) {
+    async changeWith(edit, followUp) {
       if (value.changeWith) {
         const changeBoth = value.changeWith.bind(value);
-        return retryUntilAvailable(
-          () => changeBoth((draft, usage) => edit(draft, usage, now()), changeOf),
-          wait,
-        );
+        const changeDraft = (draft: AccountState, usage: Usage, notices: Notice[]) =>
+          edit(draft, usage, now(), notices);
+        return changeInOneStep(changeBoth, changeDraft, followUp);
       }
+      const { store: deliveries, wait, changeOf } = followUp;
       const result = await retryUntilAvailable(() => store.change(edit), wait);
       const change = changeOf(result);
       if (change === null) return { result, isStored: null };
@@ -120,4 +132,30 @@ export function createAccountStore(
     },
   };
   return store;
+}
+
+/**
+ * Makes a change and that of a delivery in one step. Retries while the backend is unavailable,
+ * unless the delivery shows that the latest try was stored and only its reply was lost. Made again,
+ * it would count an attempt twice, or wait for a probe of its own.
+ */
+function changeInOneStep<Result>(
+  changeBoth: NonNullable<SharedValue<AccountState>['changeWith']>,
+  edit: SharedEdit<AccountState, Result>,
+  { store, wait, changeOf }: FollowUp<Result>,
+): Promise<ChangedWith<Result>> {
+  let latest: { readonly result: Result; readonly change: DeliveryChange } | null = null;
+
+  return retryUntilAvailable(async () => {
+    if (latest !== null) {
+      const { result, change } = latest;
+      const stored = await store.get(change.to.id);
+      if (stored !== null && isSameRecord(stored, change.to)) return { result, isStored: false };
+    }
+    return changeBoth(edit, (result) => {
+      const change = changeOf(result);
+      latest = change && { result, change };
+      return change;
+    });
+  }, wait);
 }

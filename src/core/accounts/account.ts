@@ -4,14 +4,15 @@ import type { Fault } from '../delivery/outcome.ts';
 import type { Events } from '../events.ts';
 import type { Priority } from '../message/message.ts';
 import type { SharedState, SharedValue } from '../ports/shared-state.ts';
-import { type Budget, countMessage, type Demand } from '../quota.ts';
-import { retryUntilAvailable } from '../retry-until-available.ts';
-import { HOUR } from '../time.ts';
-import type { AccountChange } from './account-faults.ts';
+import { type Allowance, type Budget, countMessage, type Demand } from '../quota.ts';
+import { retryInBackground, retryUntilAvailable } from '../retry-until-available.ts';
+import { type AccountNotices, createAccountReporter } from './account-events.ts';
 import {
   type AccountRules,
   type AccountState,
   beginProbe,
+  endProbe,
+  probeAfterChange,
   requestProbe,
   startInstance,
 } from './account-state.ts';
@@ -23,9 +24,6 @@ import type { Pause } from './circuit-breaker.ts';
 import { ABSENT_AFTER_MS } from './connection-shares.ts';
 import { createLeaseHeartbeat } from './lease-heartbeat.ts';
 import { createPermit, type Permit } from './permit.ts';
-
-/** Minimum interval between `account.short` events. */
-const SHORT_EVENT_INTERVAL_MS = HOUR;
 
 /** Heartbeats within the time after which a silent instance counts as gone. */
 const HEARTBEATS = 7;
@@ -90,6 +88,10 @@ export interface Account {
    * @returns the fault; null if the account can log in, or the signal was aborted first
    */
   probe(login: () => Promise<Fault | null>, signal: AbortSignal): Promise<Fault | null>;
+  /** Applies other limits to the next messages. */
+  changeAllowance(allowance: Allowance): void;
+  /** Probes a paused account at once, since the cause of the pause may be gone. */
+  probeAfterChange(): Promise<void>;
   /** As far as this instance knows. */
   status(): AccountStatus;
   /** The status as all instances know it. */
@@ -99,6 +101,8 @@ export interface Account {
 export interface AccountOptions
   extends Pick<AccountRules, 'allowance' | 'rate' | 'connections' | 'connectionsHere' | 'backoffScale'> {
   readonly events: Events;
+  /** Default: none. */
+  readonly noticesOf?: AccountNotices | undefined;
   readonly sharedState: Pick<SharedState, 'now' | 'shared'>;
   readonly state: SharedValue<AccountState>;
   /** Closes idle connections until no more than `atMost` are open. Returns how many are open. */
@@ -109,13 +113,14 @@ export interface AccountOptions
 
 export function createAccount(user: string, options: AccountOptions): Account {
   const { events, sharedState, closeIdleConnections, absentAfterMs = ABSENT_AFTER_MS } = options;
+  const { noticesOf = () => [] } = options;
   const store = createAccountStore(options.state, sharedState);
-  const rules: AccountRules = {
+  const rules: AccountRules & { allowance: Allowance } = {
     ...pickLimits(options),
     instance: randomUUID(),
     leaseMs: store.shared ? absentAfterMs : Number.MAX_SAFE_INTEGER,
   };
-  const reporter = createReporter(user, events);
+  const reporter = createAccountReporter({ user, rules, events, noticesOf });
   const lease = createLeaseHeartbeat({ store, rules, closeIdleConnections });
   const moment = () => ({ shared: store.now(), wall: Date.now() });
   const status = () => accountStatusOf(user, store.state, store.usage, rules, moment());
@@ -137,11 +142,11 @@ export function createAccount(user: string, options: AccountOptions): Account {
       const found = await waitForAdmission(store, rules, demand, signal, start);
       if (found === null) return null;
       const { admission, isStored } = found;
-      if (admission.kind === 'over_quota') reporter.reportShortage(admission.pause);
+      if (admission.kind === 'over_quota') reporter.announceShortage(admission.pause);
       if (admission.kind !== 'admitted') return { kind: 'deferred', pause: admission.pause };
       const { recipients } = demand;
       const { isProbe } = admission;
-      const permit = createPermit({ recipients, isProbe, rules, store, onChange: reporter.reportChange });
+      const permit = createPermit({ recipients, isProbe, rules, store, reporter });
       return { kind: 'admitted', permit, isStored };
     },
     canAdmit: (delivery) => canAdmit(store.state, store.usage, rules, store.now(), demandOf(delivery)),
@@ -151,12 +156,17 @@ export function createAccount(user: string, options: AccountOptions): Account {
     async probe(login, signal) {
       if (!(await waitForProbe(store, rules, signal))) return null;
       const attempt = { fault: await login(), endedAt: Date.now() };
-      const change = await retryUntilAvailable(() =>
-        store.changeAndNotify((state, usage, now) => settleLogin(state, usage, rules, now, attempt)),
+      const settle = reporter.withNotices((state, usage, now) =>
+        settleLogin(state, usage, rules, now, attempt),
       );
-      reporter.reportChange(change);
+      reporter.announce(await retryUntilAvailable(() => store.changeAndNotify(settle)));
       return attempt.fault;
     },
+    changeAllowance(allowance) {
+      rules.allowance = allowance;
+      store.notify();
+    },
+    probeAfterChange: () => store.changeAndNotify((state, _usage, now) => probeAfterChange(state, now)),
     status,
     async readStatus() {
       await store.read();
@@ -189,35 +199,25 @@ async function waitForAdmission(
   return null;
 }
 
+/** @throws {AppError} `queue_unavailable` */
+async function beginProbeOrFail(store: AccountStore, rules: AccountRules): Promise<boolean> {
+  try {
+    return await store.change((state, _usage, now) => beginProbe(state, rules, now));
+  } catch (error) {
+    // The begin may be stored although its reply was lost. Without this, all would wait for its end.
+    retryInBackground(() => store.changeAndNotify((state) => endProbe(state, rules)));
+    throw error;
+  }
+}
+
 /** Waits until this instance may probe. Returns false if the signal is aborted first. */
 async function waitForProbe(store: AccountStore, rules: AccountRules, signal: AbortSignal): Promise<boolean> {
   for (;;) {
     const since = store.changes;
-    if (await store.change((state, _usage, now) => beginProbe(state, rules, now))) return true;
+    if (await beginProbeOrFail(store, rules)) return true;
     await store.waitForChange(since, Number.POSITIVE_INFINITY, signal);
     if (signal.aborted) return false;
   }
-}
-
-/** Emits the events of an account. */
-function createReporter(user: string, events: Events) {
-  let nextShortageAt = 0;
-
-  return {
-    reportChange(change: AccountChange) {
-      if (change.kind === 'resumed') events.emit('account.resumed', user);
-      if (change.kind !== 'paused' || change.isQuiet) return;
-      const { error, forMs } = change.pause;
-      events.emit('account.paused', user, error, Date.now() + forMs, change.isNew);
-    },
-    /** Emits one event per interval, however many messages wait for quota. */
-    reportShortage({ error, forMs }: Pause) {
-      const now = performance.now();
-      if (now < nextShortageAt) return;
-      nextShortageAt = now + SHORT_EVENT_INTERVAL_MS;
-      events.emit('account.short', user, error, Date.now() + forMs);
-    },
-  };
 }
 
 function demandOf(delivery: Delivery): Demand {

@@ -22,6 +22,8 @@ export interface Sender {
   readonly from: Address;
   /** Verified "Send mail as" addresses of the account. */
   readonly aliases: readonly string[];
+  /** The account owns every address in these domains. */
+  readonly domains: readonly string[];
 }
 
 export const FROM_POLICIES = ['reject', 'rewrite', 'allow'] as const;
@@ -51,6 +53,8 @@ export interface Accounts {
   findFallback(delivery: Delivery): string | null;
   /** Quota that is left for the delivery's account and priority. */
   budget(delivery: Pick<Delivery, 'account' | 'test' | 'priority'>): Budget;
+  /** The users, in their order. */
+  users(): readonly string[];
   list(): Promise<readonly AccountStatus[]>;
   /**
    * Status of an account as far as this instance knows.
@@ -70,6 +74,14 @@ export interface Accounts {
    * @throws {AppError} `not_found`; `rate_limited`; the fault if no server can be reached
    */
   verify(user: string, signal: AbortSignal): Promise<AccountStatus>;
+  /**
+   * Replaces the accounts. New messages are no longer sent by one that is removed.
+   *
+   * @param senders At least one. The first is the default.
+   */
+  replace(senders: readonly Sender[]): void;
+  /** Makes the mail that waits for an account due now, to be checked against its changed limits. */
+  requeue(user: string): Promise<void>;
 }
 
 export interface AccountsOptions {
@@ -82,23 +94,32 @@ export interface AccountsOptions {
   readonly store: Pick<DeliveryStore, 'unsettled'>;
 }
 
-export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: AccountsOptions): Accounts {
-  const [first] = senders;
-  if (!first) throw new Error('at least one account is required');
-  const byUser = new Map(senders.map((sender) => [toMailboxKey(sender.account.user), sender]));
-  const owners = toOwners(senders);
+export function createAccounts({ sandbox, fromPolicy, queue, store, ...options }: AccountsOptions): Accounts {
+  let { senders, first, users, byUser, owners } = toIndex(options.senders);
+  /** Removed accounts, whose last attempts may still end. */
+  const removed = new Map<string, Sender>();
 
+  /** The senders that own an address by itself, then those that own its domain. */
   function ownersOf(email: string): readonly Sender[] {
-    return owners.get(toMailboxKey(email)) ?? [];
+    const key = toMailboxKey(email);
+    const ofDomain = owners.get(key.slice(key.lastIndexOf('@'))) ?? [];
+    const ofAddress = owners.get(key) ?? [];
+    return ofDomain.length === 0 ? ofAddress : [...new Set([...ofAddress, ...ofDomain])];
   }
 
+  /** @throws {AppError} `not_found` */
   function senderOf(user: string): Sender {
     const sender = byUser.get(toMailboxKey(user));
     if (!sender) {
-      const known = senders.map(({ account }) => account.user).join(', ');
+      const known = users.join(', ');
       throw new AppError('not_found', { detail: `There is no account ${user}. The accounts are: ${known}.` });
     }
     return sender;
+  }
+
+  /** For what concerns mail that an account, which may be removed since, has accepted or attempted. */
+  function senderOrRemoved(user: string): Sender {
+    return removed.get(toMailboxKey(user)) ?? senderOf(user);
   }
 
   /** Requeues mail that waits only because the account was paused. */
@@ -110,7 +131,9 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
   }
 
   return {
-    defaultFrom: first.from,
+    get defaultFrom() {
+      return first.from;
+    },
     route(message, { test }) {
       const { from } = message.envelope;
       const owning = ownersOf(from.email);
@@ -130,11 +153,12 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
       return withMostLeft(others, delivery.priority)?.account.user ?? null;
     },
     budget({ account, test, priority }) {
-      const sender = test ? (sandbox() ?? first) : senderOf(account);
+      const sender = test ? (sandbox() ?? first) : senderOrRemoved(account);
       return sender.account.budget(priority);
     },
+    users: () => users,
     list: () => Promise.all(senders.map(({ account }) => account.readStatus())),
-    status: (user) => senderOf(user).account.status(),
+    status: (user) => senderOrRemoved(user).account.status(),
     isLoginLocked: (user) =>
       byUser.has(toMailboxKey(user)) && loginLockMs(senderOf(user).account.status()) > 0,
     async verify(user, signal) {
@@ -148,16 +172,31 @@ export function createAccounts({ senders, sandbox, fromPolicy, queue, store }: A
       if (!fault) await requeueWaiting(account.user, before.pause?.error);
       return account.status();
     },
+    replace(next) {
+      for (const [key, sender] of byUser) removed.set(key, sender);
+      ({ senders, first, users, byUser, owners } = toIndex(next));
+      for (const key of byUser.keys()) removed.delete(key);
+    },
+    requeue: (user) => requeueWaiting(user, undefined),
   };
 }
 
-/** The senders of each address, in their order, by mailbox key. */
+/** The senders by what they are looked up by. */
+function toIndex(senders: readonly Sender[]) {
+  const [first] = senders;
+  if (!first) throw new Error('at least one account is required');
+  const byUser = new Map(senders.map((sender) => [toMailboxKey(sender.account.user), sender]));
+  const users = senders.map(({ account }) => account.user);
+  return { senders, first, users, byUser, owners: toOwners(senders) };
+}
+
+/** The senders of each address and of each `@domain`, in their order, by mailbox key. */
 function toOwners(senders: readonly Sender[]): ReadonlyMap<string, readonly Sender[]> {
   const owners = new Map<string, Sender[]>();
   for (const sender of senders) {
-    const { account, from, aliases } = sender;
-    for (const key of new Set([account.user, from.email, ...aliases].map(toMailboxKey)))
-      owners.set(key, [...(owners.get(key) ?? []), sender]);
+    const { account, from, aliases, domains } = sender;
+    const owned = [account.user, from.email, ...aliases, ...domains.map((domain) => `@${domain}`)];
+    for (const key of new Set(owned.map(toMailboxKey))) owners.set(key, [...(owners.get(key) ?? []), sender]);
   }
   return owners;
 }

@@ -1,9 +1,10 @@
 import type { Outcome } from '../delivery/outcome.ts';
 import type { AttemptObserver } from '../ports/transport.ts';
 import { retryInBackground, retryUntilAvailable } from '../retry-until-available.ts';
+import type { AccountReporter } from './account-events.ts';
 import type { AccountChange } from './account-faults.ts';
 import { type AccountRules, confirmLogin } from './account-state.ts';
-import type { AccountEdit, AccountStore, FollowUp } from './account-store.ts';
+import type { AccountStore, FollowUp } from './account-store.ts';
 import { type AttemptStage, commitAttempt, endAttempt, settleAttempt } from './attempt.ts';
 import type { Pause } from './circuit-breaker.ts';
 
@@ -32,11 +33,10 @@ export interface PermitOptions {
   readonly isProbe: boolean;
   readonly rules: AccountRules;
   readonly store: AccountStore;
-  /** Called with what the attempt has changed about the account. */
-  readonly onChange: (change: AccountChange) => void;
+  readonly reporter: Pick<AccountReporter, 'withNotices' | 'announce'>;
 }
 
-export function createPermit({ recipients, isProbe, rules, store, onChange }: PermitOptions): Permit {
+export function createPermit({ recipients, isProbe, rules, store, reporter }: PermitOptions): Permit {
   let stage: AttemptStage = 'admitted';
   let isProbing = isProbe;
 
@@ -70,8 +70,9 @@ export function createPermit({ recipients, isProbe, rules, store, onChange }: Pe
     },
     async settle(outcome, followUp) {
       const attempt = { ...end(), outcome, wasProbe: isProbe, endedAt: Date.now() };
-      const edit: AccountEdit<AccountChange> = (state, usage, now) =>
-        settleAttempt(state, usage, rules, now, attempt);
+      const edit = reporter.withNotices((state, usage, now) =>
+        settleAttempt(state, usage, rules, now, attempt),
+      );
       const { result: change, isStored } = followUp
         ? await store.changeWith(edit, {
             ...followUp,
@@ -79,7 +80,7 @@ export function createPermit({ recipients, isProbe, rules, store, onChange }: Pe
           })
         : { result: await retryUntilAvailable(() => store.change(edit)), isStored: null };
       store.notify();
-      onChange(change);
+      reporter.announce(change);
       return { pause: pauseOf(change), isStored };
     },
     async release() {

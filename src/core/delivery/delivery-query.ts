@@ -59,3 +59,8 @@ export interface ListPosition {
   readonly createdAt: number;
   readonly id: string;
 }
+
+/** Compares positions, for a list that is sorted with the oldest first. */
+export function comparePositions(a: ListPosition, b: ListPosition): number {
+  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+}

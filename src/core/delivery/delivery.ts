@@ -205,9 +205,15 @@ export type DeliveryPatch = Partial<
 export function advance(delivery: Delivery, status: Status, patch: DeliveryPatch = {}): Delivery {
   if (!mayBecome(delivery.status, status))
     throw new Error(`${delivery.id} cannot go from ${delivery.status} to ${status}`);
-  const next = { ...amend(delivery, { nextAttemptAt: null, ...patch }), status };
-  if (!isSettled(status)) return next;
-  return { ...next, content: isRetryable(status) ? next.content : null, nextAttemptAt: null };
+  const settled = isSettled(status);
+  return {
+    ...delivery,
+    ...patch,
+    status,
+    revision: delivery.revision + 1,
+    content: settled && !isRetryable(status) ? null : delivery.content,
+    nextAttemptAt: settled ? null : (patch.nextAttemptAt ?? null),
+  };
 }
 
 /** Returns the next revision in the same status. */

@@ -3,7 +3,7 @@ import type { Delivery } from './delivery.ts';
 import type { DeliveryQuery } from './delivery-query.ts';
 
 /** Number of bits in each half of a signature. */
-export const HALF_BITS = 26;
+const HALF_BITS = 26;
 const BITS_PER_TERM = 5;
 
 /**

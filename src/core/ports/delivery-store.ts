@@ -35,8 +35,9 @@ export interface DeliveryChange {
  * - Settled deliveries stay readable for RETAIN, and are then removed.
  * - The queue changes after the delivery or in the same step, never before. A queue that fails
  *   does not fail the call: its change is repeated until it succeeds.
- * - The notices of a change are stored in the same step. A full outbox never fails the call: a notice
- *   without capacity is dropped. The others get into the queue, also if the process died before.
+ * - The notices of a change are stored in the same step. A full outbox never fails the call: a
+ *   notice without capacity is dropped, see `Outbox.onDropped`. The others get into the queue, also
+ *   if the process died before.
  * - Every unsettled delivery gets into the queue, also if the process died before it was enqueued.
  */
 export interface DeliveryStore {
@@ -70,10 +71,6 @@ export interface DeliveryStore {
     effect?: QueueEffect | null,
     notices?: readonly Notice[],
   ): Promise<boolean>;
-  /**
-   * Calls the listener with each notice of a stored change that the outbox had no capacity for.
-   */
-  onNoticeDropped(listener: (notice: Notice) => void): void;
   /**
    * Lists deliveries by `createdAt` and then by `id`, newest first unless the query has `waitingAt`.
    * The result omits their content: that of a whole page might not fit into memory.

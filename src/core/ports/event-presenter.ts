@@ -1,3 +1,4 @@
+import type { AccountStatus } from '../accounts/account-status.ts';
 import type { Delivery } from '../delivery/delivery.ts';
 
 /**
@@ -7,6 +8,6 @@ import type { Delivery } from '../delivery/delivery.ts';
 export interface EventPresenter {
   /** Returns the message resource of a delivery. */
   message(delivery: Delivery): unknown;
-  /** Returns the resource of an account in its current state. */
-  account(user: string): unknown;
+  /** Returns the account resource of a status. */
+  account(status: AccountStatus): unknown;
 }

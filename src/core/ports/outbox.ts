@@ -70,8 +70,8 @@ export function matchesNotice(
 }
 
 /**
- * Stores notices until they are delivered or given up. The queue decides when they are due. Notices
- * of messages are added with the change of the delivery: see `DeliveryStore.update`.
+ * Stores notices until they are delivered or given up. The queue decides when they are due. They
+ * are added with the change that they report: see `DeliveryStore.update` and `SharedValue.change`.
  *
  * Bounded: the more an endpoint holds, the more must be free for it to get another. So one endpoint
  * that is down never uses the whole capacity.
@@ -102,4 +102,6 @@ export interface Outbox {
   find(id: string): Promise<Notice | null>;
   /** Lists waiting and failed notices, newest first. */
   list(query: NoticeQuery): Promise<readonly ListedNotice[]>;
+  /** Calls the listener with each notice of a stored change that there was no capacity for. */
+  onDropped(listener: (notice: Notice) => void): void;
 }

@@ -1,5 +1,15 @@
 import type { Usage } from '../usage.ts';
 import type { DeliveryChange } from './delivery-store.ts';
+import type { Notice } from './outbox.ts';
+
+/**
+ * Changes the drafts of a value and its usage, and does nothing else: it may run again on what
+ * another instance has stored meanwhile.
+ *
+ * @param notices Empty. Notices that are added, due now, are stored and queued in the same step.
+ *   Those without capacity are dropped: see `Outbox.onDropped`.
+ */
+export type SharedEdit<Value, Result> = (value: Value, usage: Usage, notices: Notice[]) => Result;
 
 /** A JSON value that all instances share, and the usage that is counted beside it. */
 export interface SharedValue<Value> {
@@ -13,15 +23,13 @@ export interface SharedValue<Value> {
   /** Reads both from the backend. */
   read(): Promise<Value>;
   /**
-   * Changes value and usage in one step. Changes of all instances are made one at a time.
-   *
-   * `edit` modifies the drafts it is given and does nothing else: it may run again on what another
-   * instance has stored meanwhile. Returns the result of the last run. The change is stored no
-   * later than anything that is written to the backend after it.
+   * Changes value and usage in one step. Changes of all instances are made one at a time. Returns
+   * the result of the last run of `edit`. The change is stored no later than anything that is
+   * written to the backend after it.
    *
    * @throws {AppError} `queue_unavailable`
    */
-  change<Result>(edit: (value: Value, usage: Usage) => Result): Promise<Result>;
+  change<Result>(edit: SharedEdit<Value, Result>): Promise<Result>;
   /**
    * Changes the value, and a delivery of the same backend, in one step. Absent where a step of its
    * own for each costs no more.
@@ -31,7 +39,7 @@ export interface SharedValue<Value> {
    * @throws {AppError} `queue_unavailable`
    */
   changeWith?<Result>(
-    edit: (value: Value, usage: Usage) => Result,
+    edit: SharedEdit<Value, Result>,
     changeOf: (result: Result) => DeliveryChange | null,
   ): Promise<ChangedWith<Result>>;
 }

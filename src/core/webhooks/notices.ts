@@ -1,5 +1,7 @@
+import type { AccountStatus } from '../accounts/account-status.ts';
 import type { Delivery } from '../delivery/delivery.ts';
 import { type TraceContext, traceIdOf } from '../delivery/trace-context.ts';
+import type { AccountEvent } from '../events.ts';
 import { createId } from '../id.ts';
 import type { EventPresenter } from '../ports/event-presenter.ts';
 import type { Notice } from '../ports/outbox.ts';
@@ -23,7 +25,8 @@ export interface NoticesOptions {
 export interface Notices {
   /** Returns those of a message that has just settled or been deferred. */
   ofMessage(delivery: Delivery): readonly Notice[];
-  ofAccount(type: 'account.paused' | 'account.resumed', user: string): readonly Notice[];
+  /** Returns those of an account that has just been paused or resumed. */
+  ofAccount(type: AccountEvent, status: AccountStatus): readonly Notice[];
 }
 
 interface WebhookEvent {
@@ -74,8 +77,12 @@ export function createNotices(options: NoticesOptions): Notices {
         data: presenter.message(delivery),
       }));
     },
-    ofAccount(type, user) {
-      return toNotices(accountEndpoints(), () => ({ type, about: user, data: presenter.account(user) }));
+    ofAccount(type, status) {
+      return toNotices(accountEndpoints(), () => ({
+        type,
+        about: status.user,
+        data: presenter.account(status),
+      }));
     },
   };
 }

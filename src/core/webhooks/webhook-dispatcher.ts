@@ -17,7 +17,7 @@ const RETRY_FOR_MS = DAY;
 /** Calls at once per endpoint. Each endpoint has its own workers: a slow one delays no other. */
 const WORKERS_PER_ENDPOINT = 4;
 
-export const OUTBOX_FULL =
+const OUTBOX_FULL =
   'the outbox is full: too many notices wait, most of them for endpoints that do not respond';
 export const ENDPOINT_GONE = 'the endpoint responded 410 Gone';
 
@@ -36,11 +36,6 @@ export interface WebhookDispatcherOptions {
 
 /** Delivers notices to their endpoints, with retries for a day. */
 export interface WebhookDispatcher {
-  /**
-   * Stores a notice, so that its endpoint is called as soon as a worker is free. Never rejects: a
-   * notice that cannot be stored is reported as `webhook.dropped`.
-   */
-  enqueue(notice: Notice): Promise<void>;
   /** Whether the endpoint has responded 410 Gone. */
   isGone(url: string): boolean;
   /** Lets endpoints that responded 410 receive new notices again. */
@@ -48,10 +43,11 @@ export interface WebhookDispatcher {
   /** Calls these endpoints for their notices, whichever instance stores them. */
   serve(urls: readonly string[]): void;
   /**
-   * Serves these endpoints, and resumes the notices in an outbox that outlived the process. Drops notices for endpoints that are no longer configured.
+   * Serves these endpoints, and resumes the notices in an outbox that outlived the process. Drops
+   * notices for endpoints that are no longer configured.
    */
   recover(urls: readonly string[]): Promise<void>;
-  /** Makes no more calls. Resolves when the calls under way have ended. Still stores notices. */
+  /** Makes no more calls. Resolves when the calls under way have ended. */
   drain(): Promise<void>;
 }
 
@@ -67,8 +63,9 @@ export function createWebhookDispatcher({
   const workers = new Map<string, QueueWorkers>();
   const gone = new Set<string>();
   const inFlight = new Set<string>();
-  const pendingWrites = new Set<Promise<void>>();
   let draining = false;
+
+  outbox.onDropped((notice) => events.emit('webhook.dropped', notice, OUTBOX_FULL));
 
   function serve(urls: readonly string[]) {
     for (const url of urls) if (!draining && !workers.has(url)) startWorkers(url);
@@ -85,15 +82,6 @@ export function createWebhookDispatcher({
         handle: (id) => handle(id, channelOf(url)),
       }),
     );
-  }
-
-  async function store(notice: Notice): Promise<void> {
-    try {
-      if (!(await outbox.put(notice))) events.emit('webhook.dropped', notice, OUTBOX_FULL);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : error;
-      events.emit('webhook.dropped', notice, `it could not be stored: ${reason}`);
-    }
   }
 
   async function handle(id: string, channel: string): Promise<void> {
@@ -168,12 +156,6 @@ export function createWebhookDispatcher({
   }
 
   return {
-    async enqueue(notice) {
-      const write = store(notice);
-      pendingWrites.add(write);
-      await write;
-      pendingWrites.delete(write);
-    },
     isGone: (url) => gone.has(url),
     resetGone() {
       gone.clear();
@@ -187,7 +169,6 @@ export function createWebhookDispatcher({
       }
     },
     async drain() {
-      await Promise.all(pendingWrites);
       draining = true;
       await Promise.all([...workers.values()].map((each) => each.drain()));
     },

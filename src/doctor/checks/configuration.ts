@@ -1,6 +1,7 @@
 import { type Config, ConfigError, parseConfig } from '../../config/config.ts';
 import { type Environment, isSet, type Problem, readSettings } from '../../config/environment.ts';
 import { describeMisspelling, findMisspellings } from '../../config/misspelling.ts';
+import { logsIn, parseSmtpUrl } from '../../config/smtp-url.ts';
 import { type Check, type CheckResult, pass, toCheck } from '../check.ts';
 
 export interface ReadConfiguration {
@@ -28,7 +29,6 @@ export interface ReadConfiguration {
  */
 const PLACEHOLDER_KEYS = { API_KEYS: `doctor:sha256:${'0'.repeat(64)}` };
 export const PLACEHOLDER_USER = 'nobody@outtray.invalid';
-const PLACEHOLDER_ACCOUNT = { GMAIL_USER: PLACEHOLDER_USER, GMAIL_APP_PASSWORD: 'aaaaaaaaaaaaaaaa' };
 
 /**
  * Reads the environment as `serve` does, reports every problem, and returns the valid part of the
@@ -85,16 +85,22 @@ function parseValidPart(env: Environment): Pick<ReadConfiguration, 'config' | 'i
       // No new variable is invalid: an account is missing.
       if (names.every((name) => invalid.has(name))) {
         const withoutAccounts = validEntries.filter(([name]) => !name.startsWith('GMAIL_'));
-        const { config } = parseConfig({
-          ...Object.fromEntries(withoutAccounts),
-          ...keys,
-          ...PLACEHOLDER_ACCOUNT,
-        });
+        const rest = { ...Object.fromEntries(withoutAccounts), ...keys };
+        const { config } = parseConfig({ ...rest, ...placeholderAccount(rest) });
         return { config: { ...withoutServers(config, invalid), accounts: [] }, invalid };
       }
       for (const name of names) invalid.add(name);
     }
   }
+}
+
+/** A password would contradict `login=none`. */
+function placeholderAccount({ SMTP_URL }: Environment): Environment {
+  const withoutLogin = SMTP_URL?.trim() && !parseSmtpUrl(SMTP_URL).some(logsIn);
+  return {
+    GMAIL_USER: PLACEHOLDER_USER,
+    ...(withoutLogin ? {} : { GMAIL_APP_PASSWORD: 'aaaaaaaaaaaaaaaa' }),
+  };
 }
 
 /** Removes the default servers if SMTP_URL is invalid: the operator means different ones. */

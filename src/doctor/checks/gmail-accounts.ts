@@ -1,6 +1,7 @@
 import { defaultEhloName } from '../../adapters/smtp/server-options.ts';
 import type { AccountConfig } from '../../config/account-config.ts';
 import type { Config } from '../../config/config.ts';
+import { rewritesFrom } from '../../config/smtp-url.ts';
 import type { RunningService } from '../../core/ports/doctor-report.ts';
 import { type Check, type CheckResult, fail, runCheck, skip, toCheck, warn } from '../check.ts';
 import type { NetworkOptions } from '../net/sockets.ts';
@@ -31,7 +32,8 @@ export async function checkGmailAccounts(
   options: AccountCheckOptions,
 ): Promise<Check[]> {
   const checks: Check[] = [];
-  if (config.fromPolicy === 'allow') {
+  const rewrites = config.smtp.servers.some(rewritesFrom);
+  if (config.fromPolicy === 'allow' && rewrites) {
     checks.push(
       toCheck(
         { id: 'from', name: 'From', target: 'FROM_POLICY' },
@@ -50,7 +52,9 @@ export async function checkGmailAccounts(
   for (const account of config.accounts) {
     const throttled =
       checks.some(({ code }) => code === 'login_throttled') || options.service?.isLoginLocked(account.user);
-    checks.push(await runCheck({ id: 'from', name: 'From', target: account.user }, () => checkFrom(account)));
+    checks.push(
+      await runCheck({ id: 'from', name: 'From', target: account.user }, () => checkFrom(account, rewrites)),
+    );
     if (throttled) checks.push(...skipLoginChecks(account, 'Gmail reports too many logins'));
     else checks.push(...(await checkAccount(account, reachable, config, options)));
   }
@@ -64,7 +68,7 @@ async function checkAccount(
   options: AccountCheckOptions,
 ): Promise<Check[]> {
   const { sendTo, network, version } = options;
-  const ehloName = defaultEhloName(account.user);
+  const ehloName = smtp.ehloName ?? defaultEhloName(account.user);
   const loginOptions = { ehloName, recipient: sendTo ?? account.user };
   const checks = await checkLogin(account, reachable, loginOptions, network);
   if (sendTo === null) return checks;

@@ -1,5 +1,6 @@
 import { createTokenSource } from '../../adapters/smtp/auth/token-source.ts';
 import type { AccountConfig } from '../../config/account-config.ts';
+import { logsIn, type SmtpServer } from '../../config/smtp-url.ts';
 import type { Credentials } from '../../core/accounts/credentials.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
 import { type Check, type CheckResult, pass, runCheck, skip, toCheck, warn } from '../check.ts';
@@ -16,11 +17,16 @@ export function mechanismOf({ credentials }: AccountConfig): string | null {
 
 /**
  * Checks whether Gmail will keep the From address of the account. Compares the configuration only.
+ *
+ * @param rewrites Whether a server replaces a From that it does not know.
  */
-export function checkFrom({ user, from, aliases }: AccountConfig): CheckResult {
+export function checkFrom({ user, from, aliases, domains }: AccountConfig, rewrites: boolean): CheckResult {
   const isFrom = (email: string) => toMailboxKey(email) === toMailboxKey(from.email);
   if ([user, ...aliases].some(isFrom))
     return pass(isFrom(user) ? 'the account itself' : `${from.email}, one of the aliases`);
+  if (domains.some((domain) => from.email.endsWith(`@${domain}`)))
+    return pass(`${from.email}, in one of the domains`);
+  if (!rewrites) return pass(`${from.email}, which the server does not replace`);
   return warn('from_replaced', `${from.email} is neither the account nor one of its aliases`);
 }
 
@@ -44,7 +50,7 @@ export async function checkLogin(
 ): Promise<Check[]> {
   if (!reachable) return skipLoginChecks(account, 'no server works');
   const { user, credentials } = account;
-  if (!credentials || reachable.server.tls === 'never')
+  if (!credentials || !logsIn(reachable.server))
     return checkDryRun(account, reachable, null, options, network);
   const { tokenCheck, command } = await prepareLogin(user, credentials(), network.limitMs);
   const checks =
@@ -106,7 +112,7 @@ async function checkDryRun(
       const client = resources.use(await openSmtpClient(server, address, network));
       await startSession(client, server, options.ehloName);
       session = client;
-      return authCommand === null ? skip('no login: tls=never') : await logIn(client, authCommand);
+      return authCommand === null ? skip(describeNoLogin(server)) : await logIn(client, authCommand);
     } catch (error) {
       return diagnoseError(error);
     }
@@ -118,6 +124,10 @@ async function checkDryRun(
     auth,
     await runCheck(subjects.envelope, () => tryEnvelope(client, account.from.email, options.recipient)),
   ];
+}
+
+function describeNoLogin({ login }: SmtpServer): string {
+  return `no login: ${login === 'none' ? 'login=none' : 'tls=never'}`;
 }
 
 async function logIn(client: SmtpClient, authCommand: string): Promise<CheckResult> {

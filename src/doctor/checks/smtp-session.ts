@@ -1,4 +1,4 @@
-import type { SmtpServer } from '../../config/smtp-url.ts';
+import { logsIn, type SmtpServer } from '../../config/smtp-url.ts';
 import { DAY } from '../../core/time.ts';
 import { type CheckResult, fail, pass, skip, warn } from '../check.ts';
 import { diagnoseError, type FailedResult, NO_STARTTLS } from '../net/error-diagnosis.ts';
@@ -105,11 +105,11 @@ function toTlsResult({ issuer, validTo }: PresentedCertificate): CheckResult {
 
 function toEhloResult(
   extensions: readonly string[],
-  { tls }: SmtpServer,
+  server: SmtpServer,
   { mechanisms, maxMessageBytes }: SessionRequirements,
 ): CheckResult {
   const offered = extensions.find((line) => /^AUTH[ =]/.test(line))?.split(/[ =]+/) ?? [];
-  const missing = tls === 'never' ? [] : mechanisms.filter((mechanism) => !offered.includes(mechanism));
+  const missing = !logsIn(server) ? [] : mechanisms.filter((mechanism) => !offered.includes(mechanism));
   if (missing.length > 0) return fail('auth_missing', `EHLO does not offer AUTH ${missing.join(' or ')}`);
   const size = Number(extensions.find((line) => /^SIZE \d+$/.test(line))?.slice(5) ?? 0);
   if (size > 0 && size < maxMessageBytes) {
@@ -119,7 +119,7 @@ function toEhloResult(
     );
   }
   const offers = [
-    tls === 'starttls' && 'STARTTLS',
+    server.tls === 'starttls' && 'STARTTLS',
     offered.length > 0 && offered.join(' '),
     size > 0 && `SIZE ${size}`,
   ];

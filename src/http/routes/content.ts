@@ -1,12 +1,12 @@
 import type { FastifyPluginAsyncZod } from '@fastify/type-provider-zod';
 import { z } from 'zod';
-import type { ContentTickets } from '../../core/auth/content-tickets.ts';
+import type { Tickets } from '../../core/auth/tickets.ts';
 import { toJob } from '../../core/delivery/outcome.ts';
 import type { Messages } from '../../core/messages.ts';
 import type { Composer } from '../../core/ports/composer.ts';
 import { toIso } from '../../core/time.ts';
 import { sendInPieces } from '../json-pieces.ts';
-import { disableFrames, MAIL_VIEW_CSP } from '../mail-view.ts';
+import { sendMailView } from '../mail-view.ts';
 import { toContentPage, toContentResource } from '../presenters/content.ts';
 import { callerOf, messageIdOf } from '../request/request-context.ts';
 import { contentTicket, messageContent } from '../schemas/content.ts';
@@ -16,8 +16,11 @@ import { BODY_CODES, keyedResponses, publicResponses, success } from '../schemas
 export interface ContentOptions {
   readonly messages: Pick<Messages, 'content'>;
   readonly composer: Pick<Composer, 'compose'>;
-  readonly tickets: ContentTickets;
+  readonly tickets: Tickets;
 }
+
+/** What a ticket for the content of a message is for. */
+const subjectOf = (id: string) => `content of ${id}`;
 
 /** GET /messages/{id}/content, and tickets for a page that shows it. */
 export const contentRoutes: FastifyPluginAsyncZod<ContentOptions> = async (
@@ -69,7 +72,7 @@ frame, which cannot send one. The URL ends with the API key that requested it.`,
     },
     async (request) => {
       const { delivery } = await messages.content(messageIdOf(request), callerOf(request));
-      const { ticket, expiresAt } = tickets.issue(delivery.id, callerOf(request));
+      const { ticket, expiresAt } = tickets.issue(subjectOf(delivery.id), callerOf(request));
       const query = new URLSearchParams({ ticket });
       return { url: `messages/${delivery.id}/content/view?${query}`, expires_at: toIso(expiresAt) };
     },
@@ -108,11 +111,8 @@ other hosts.`,
     },
     async (request, reply) => {
       const id = messageIdOf(request);
-      const page = toContentPage(await messages.content(id, tickets.verify(id, request.query.ticket)));
-      return reply
-        .header('content-security-policy', MAIL_VIEW_CSP)
-        .type('text/html; charset=utf-8')
-        .send(disableFrames(page));
+      const { caller } = tickets.verify(subjectOf(id), request.query.ticket);
+      return sendMailView(toContentPage(await messages.content(id, caller)), reply);
     },
   );
 };

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify';
-import { disableFrames, MAIL_VIEW_CSP } from '../mail-view.ts';
+import { sendMailView } from '../mail-view.ts';
 
 /** A message that the demo's simulator received, as the API shows it. */
 interface ReceivedMessage {
@@ -54,12 +54,7 @@ export const demoViewRoutes: FastifyPluginAsync<DemoInboxOptions> = async (app, 
     const { view } = request.params as { view: string };
     const html = (await demoInbox.list()).find((entry) => entry.view === view)?.message.html;
     if (!html) return reply.callNotFound();
-    return reply
-      .header('content-security-policy', MAIL_VIEW_CSP)
-      .header('referrer-policy', 'no-referrer')
-      .header('x-dns-prefetch-control', 'off')
-      .type('text/html; charset=utf-8')
-      .send(disableFrames(html));
+    return sendMailView(html, reply);
   });
 };
 

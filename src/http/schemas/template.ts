@@ -49,10 +49,20 @@ export const template = z.object({
 
 export const templateList = z.object({ templates: z.array(template) });
 
+/** Maximum size of the variables in a URL. Proxies limit its length, usually to 8 KB. */
+export const MAX_VIEW_BYTES = 4096;
+
 /** A rendered template. */
 export const templatePreview = z.object({
   id: z.string().meta({ examples: ['invoice'] }),
   subject: z.string().nullable().meta({ description: 'Null if the template has none.' }),
   html: z.string().nullable().meta({ description: 'Null if the template has none.' }),
   text: z.string().nullable().meta({ description: 'Generated from `html` if the template has none.' }),
+  view_url: z
+    .string()
+    .nullable()
+    .meta({
+      description: `A page that shows the html for one minute, without an API key: for a frame, which cannot send one. Relative to the base URL of the API. Null without html, or if the variables have more than ${MAX_VIEW_BYTES} bytes of JSON.`,
+      examples: ['templates/invoice/preview/view?ticket=1788998460000.c2VhbGVk.crm'],
+    }),
 });

@@ -14,7 +14,27 @@ export function toJsonResponse(
   };
 }
 
-/** Sends a response that may have been stored. */
-export function sendCached({ status, headers, body }: CachedResponse, reply: FastifyReply): FastifyReply {
+/**
+ * Sends a response that may have been stored, at the end of this turn of the event loop. Responses
+ * that are written one after another wake the process that reads them once, not once each.
+ */
+export async function sendCached(
+  { status, headers, body }: CachedResponse,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  await endOfTurn();
   return reply.code(status).headers(headers).send(body);
+}
+
+let turn: Promise<void> | null = null;
+
+/** Resolves once the requests that have arrived in this turn are handled. */
+function endOfTurn(): Promise<void> {
+  turn ??= new Promise((resolve) =>
+    setImmediate(() => {
+      turn = null;
+      resolve();
+    }),
+  );
+  return turn;
 }

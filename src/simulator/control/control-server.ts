@@ -120,6 +120,16 @@ export const CONTROL_ROUTES: readonly Route<ControlContext>[] = [
       return body;
     },
   ),
+  post(
+    '/relay',
+    '{"domains": ["acme.com"], "allowed": false}: acts as the Workspace relay, whose allow-list lacks this client; null ends it',
+    z.strictObject({ domains: z.array(z.string().min(1)).nullable(), allowed: z.boolean().default(true) }),
+    ({ controls }, body) => {
+      const { domains, allowed } = body;
+      controls.setRelay(domains && { domains: domains.map((domain) => domain.toLowerCase()), allowed });
+      return body;
+    },
+  ),
   ...TOKEN_ROUTES,
 ];
 

@@ -1,4 +1,5 @@
 import type { LoginFault } from '../auth/authenticator.ts';
+import type { RelaySettings } from '../gmail/relay.ts';
 import type { DailyLimit, ThrottleReply } from '../gmail/sending-limits.ts';
 import type { GmailServer, PortFault } from '../smtp/smtp-server.ts';
 import type { SimulatorState } from '../state.ts';
@@ -34,13 +35,19 @@ export interface Controls {
    * port.
    */
   offerStarttls(offered: boolean): void;
+  /**
+   * Acts as the Workspace relay, which needs no login and does not rewrite From; null ends it.
+   * Closes every connection.
+   */
+  setRelay(relay: RelaySettings | null): void;
 }
 
 export function createControls(
-  { authenticator, dailyLimiter, throttle }: SimulatorState,
+  state: SimulatorState,
   servers: Readonly<Record<PortName, GmailServer>>,
   certificates: Readonly<Record<CertificateKind, Certificate>>,
 ): Controls {
+  const { authenticator, dailyLimiter, throttle } = state;
   return {
     setPassword: (password) => {
       authenticator.secret = password;
@@ -53,5 +60,9 @@ export function createControls(
       for (const port of PORTS) servers[port].setCertificate(certificates[kind]);
     },
     offerStarttls: (offered) => servers.starttls.offerStarttls(offered),
+    setRelay: (relay) => {
+      state.relay = relay;
+      for (const port of PORTS) servers[port].requireLogin(relay === null);
+    },
   };
 }

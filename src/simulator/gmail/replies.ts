@@ -5,8 +5,10 @@
  * sessions quoted in public logs.
  *
  * Placeholders: `{id}` is the session's id, `{now}` the time in Unix seconds, `{address}` the
- * address in the client's last command.
+ * address in the client's last command, `{domain}` its domain, `{ip}` the client's IP address.
  */
+
+import { domainOf } from './relay.ts';
 
 /** Builds a reply to a protocol error: Gmail ends all of them with the same lines. */
 function protocolError(code: number, enhanced: string, text: string, rfc = 5321): readonly string[] {
@@ -28,6 +30,7 @@ function outOfSequence(text: string): readonly string[] {
 
 const TABLE = {
   greeting: ['220 smtp.gmail.com ESMTP {id} - gsmtp'],
+  relayGreeting: ['220 smtp-relay.gmail.com ESMTP {id} - gsmtp'],
   readyForTls: ['220 2.0.0 Ready to start TLS'],
   closing: ['221 2.0.0 closing connection {id} - gsmtp'],
   loggedIn: ['235 2.7.0 Accepted'],
@@ -128,6 +131,31 @@ const TABLE = {
     '450-4.2.1 administrator or visit',
     '450 4.2.1  https://support.google.com/a/answer/6140680 {id} - gsmtp',
   ],
+  relayEhloRefused: [
+    '421-4.7.0 Try again later, closing connection. (EHLO) For more information,',
+    '421-4.7.0 go to',
+    '421 4.7.0  https://support.google.com/a/answer/3221692 {id} - gsmtp',
+  ],
+  relayInvalidCredentials: [
+    "550-5.7.1 Invalid credentials for relay [{ip}]. The IP address you've",
+    "550-5.7.1 registered in your Workspace SMTP Relay service doesn't match domain of",
+    '550-5.7.1 the account this email is being sent from. If you are trying to relay',
+    "550-5.7.1 mail from a domain that isn't registered under your Workspace account",
+    '550-5.7.1 or has empty envelope-from, you must configure your mail server either',
+    '550-5.7.1 to use SMTP AUTH to identify the sending domain or to present one of',
+    '550-5.7.1 your domain names in the HELO or EHLO command. For more information,',
+    '550-5.7.1 please visit',
+    '550 5.7.1  https://support.google.com/a/answer/6140680#invalidcred {id} - gsmtp',
+  ],
+  relayDenied: [
+    '550-5.7.0 Mail relay denied [{ip}]. Invalid credentials for relay for one of',
+    '550-5.7.0 the domains in: {domain} (as obtained from HELO and MAIL FROM). Email is',
+    "550-5.7.0 being sent from a domain or IP address which isn't registered in your",
+    '550-5.7.0 Workspace account. Please login to your Workspace account and verify',
+    '550-5.7.0 that your sending device IP address has been registered within the',
+    '550-5.7.0 Workspace SMTP Relay Settings. For more information, please visit',
+    '550 5.7.0  https://support.google.com/a/answer/6140680#maildenied {id} - gsmtp',
+  ],
   dailyLimit: [
     '550-5.4.5 Daily user sending limit exceeded. For more information on Gmail',
     '550-5.4.5 sending limits go to',
@@ -181,6 +209,7 @@ export function closesConnection(name: ReplyName): boolean {
 export interface ReplyValues {
   readonly id: string;
   readonly address: string;
+  readonly ip: string;
 }
 
 const REPLIES = new Map(Object.entries(TABLE).map(([name, lines]) => [name, lines.join('\r\n')]));
@@ -192,8 +221,10 @@ export function isReplyName(text: string): text is ReplyName {
 /** Returns the reply as it is sent: lines separated by CRLF, without the last CRLF. */
 export function toWire(name: ReplyName, values: ReplyValues): string {
   return String(REPLIES.get(name)).replace(
-    /\{(id|now|address)\}/g,
-    (_placeholder, key: 'id' | 'now' | 'address') =>
-      key === 'now' ? String(Math.floor(Date.now() / 1000)) : values[key],
+    /\{(id|now|address|domain|ip)\}/g,
+    (_placeholder, key: keyof ReplyValues | 'now' | 'domain') => {
+      if (key === 'now') return String(Math.floor(Date.now() / 1000));
+      return key === 'domain' ? domainOf(values.address) : values[key];
+    },
   );
 }

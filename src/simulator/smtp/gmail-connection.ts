@@ -2,6 +2,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { SMTPServer } from 'smtp-server';
 import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import { isRelayClientName } from '../gmail/relay.ts';
 import { closesConnection, type ReplyName, toWire } from '../gmail/replies.ts';
 import type { Script } from '../gmail/scripted-recipients.ts';
 import type { OpenTransaction } from '../message-log.ts';
@@ -66,7 +67,7 @@ export class GmailConnection extends SMTPConnection implements RuleSubject {
   }
 
   override _sendGreeting(): void {
-    this.send(220, 'greeting');
+    this.send(220, this.state.relay ? 'relayGreeting' : 'greeting');
   }
 
   /**
@@ -88,17 +89,21 @@ export class GmailConnection extends SMTPConnection implements RuleSubject {
     this.#onReply = null;
     // During the TLS handshake the socket is still the plain one, to which nothing must be written.
     if (this._upgrading || !this.isOpen) return;
-    const reply = toWire(name, { id: this.replyId, address: this.#address });
+    const reply = toWire(name, {
+      id: this.replyId,
+      address: this.#address,
+      ip: this.remoteAddress,
+    });
     listener?.(reply);
     this._socket.write(`${reply}\r\n`);
   }
 
   override handler_HELO(command: Buffer, callback: () => void): void {
-    this.#replyToHello(command, ['smtp.gmail.com at your service'], callback);
+    this.#replyToHello(command, [`${this.#host} at your service`], callback);
   }
 
   override handler_EHLO(command: Buffer, callback: () => void): void {
-    const greeting = `smtp.gmail.com at your service, [${this.remoteAddress}]`;
+    const greeting = `${this.#host} at your service, [${this.remoteAddress}]`;
     const authOrStarttls = this.secure
       ? [`AUTH ${OFFERED_MECHANISMS}`]
       : this.#offersStarttls
@@ -125,13 +130,19 @@ export class GmailConnection extends SMTPConnection implements RuleSubject {
     callback();
   }
 
+  get #host(): string {
+    return this.state.relay ? 'smtp-relay.gmail.com' : 'smtp.gmail.com';
+  }
+
   get #offersStarttls(): boolean {
     return !this._server.options.hideSTARTTLS;
   }
 
   #replyToHello(command: Buffer, lines: string[], callback: () => void): void {
     const name = command.toString().trim().split(/\s+/)[1];
-    if (name) {
+    if (name && this.state.relay && !isRelayClientName(name)) {
+      this.send(421, 'relayEhloRefused');
+    } else if (name) {
       this.hostNameAppearsAs = name.toLowerCase();
       this._resetSession();
       this.send(250, lines, false);

@@ -4,12 +4,16 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SMTPServerSession } from 'smtp-server';
+import { relayRefusal } from '../gmail/relay.ts';
 import type { ReplyName } from '../gmail/replies.ts';
 import { rewrittenFrom } from '../gmail/rewrite-from.ts';
 import { findScript, type Script } from '../gmail/scripted-recipients.ts';
 import type { OpenTransaction } from '../message-log.ts';
 import type { SimulatorState } from '../state.ts';
 import type { Login } from './auth-extension.ts';
+
+/** What the message log names for a message without a login. */
+const NO_LOGIN = { username: '', method: '' };
 
 /** The part of a connection that the rules use. */
 export interface RuleSubject {
@@ -28,11 +32,15 @@ export interface RuleSubject {
 
 /** Returns the reply that refuses the transaction; null begins it. */
 export function refusalAtMail(
-  { throttle, messageLog, tokens }: SimulatorState,
-  login: Login | undefined,
+  { throttle, messageLog, tokens, relay }: SimulatorState,
+  session: SMTPServerSession,
+  sender: string,
 ): ReplyName | null {
+  const login: Login | undefined = session.user || undefined;
   if (login?.token && !tokens.accepts(login.username, login.token)) return 'connectionExpired';
-  const refusal = throttle.nextRefusal();
+  // Without the relay, smtp-server itself requires a login.
+  if (!session.secure && !login) return 'starttlsFirst';
+  const refusal = throttle.nextRefusal() ?? (relay && relayRefusal(relay, sender, login !== undefined));
   if (refusal !== null) messageLog.count('throttled');
   return refusal;
 }
@@ -141,9 +149,9 @@ function storeMessage(
   answered: boolean,
 ): void {
   const { user, secure, envelope } = connection.session;
-  const { username, method }: Login = user;
+  const { username, method }: Pick<Login, 'username' | 'method'> = user || NO_LOGIN;
   const raw = content.toString();
-  state.dailyLimiter.count(username);
+  state.dailyLimiter.count(userOf(connection));
   state.messageLog.addMessage({
     id: connection.replyId,
     acceptedAt: Date.now(),
@@ -154,15 +162,15 @@ function storeMessage(
     recipients: envelope.rcptTo.map((recipient) => recipient.address),
     raw,
     bytes: content.length,
-    rewrittenFrom: rewrittenFrom(raw, username, state.aliases),
+    rewrittenFrom: state.relay ? null : rewrittenFrom(raw, username, state.aliases),
     answered,
   });
 }
 
-/** Empty before a login. */
-function userOf(connection: RuleSubject): string {
-  const login: Login | undefined = connection.session.user || undefined;
-  return login?.username ?? '';
+/** Whose daily limit applies: that of the login, or without one that of the sender. */
+function userOf({ session }: RuleSubject): string {
+  const login: Login | undefined = session.user || undefined;
+  return login?.username ?? (session.envelope.mailFrom ? session.envelope.mailFrom.address : '');
 }
 
 function recordFinalReply(state: SimulatorState, connection: RuleSubject): void {

@@ -109,6 +109,12 @@ export class GmailServer extends SMTPServer {
     this.#closeConnections();
   }
 
+  /** Closes every connection. New ones need no login, or need one. */
+  requireLogin(required: boolean): void {
+    this.options.authOptional = !required;
+    this.#closeConnections();
+  }
+
   #closeConnections(): void {
     // During a handshake, the TLS socket must be destroyed: Node crashes if only the socket below
     // it is.
@@ -150,7 +156,7 @@ export class GmailServer extends SMTPServer {
   }
 
   override onMailFrom(address: SMTPServerAddress, session: SMTPServerSession, callback: Callback): void {
-    const refusal = refusalAtMail(this.#state, session.user);
+    const refusal = refusalAtMail(this.#state, session, address.address);
     if (refusal === null)
       this.#connection(session).transaction = this.#state.messageLog.beginTransaction(address.address);
     callback(refusal && new Error(refusal));

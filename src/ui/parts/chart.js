@@ -1,7 +1,7 @@
 import { html, svg } from '../lit-html/lit-html.js';
 import { number, shortTime } from './format.js';
 
-/** @typedef {{ hour: string, sent: number, failed: number }} Hour */
+/** @import { Result } from '../api.js' */
 
 const BAR = 20;
 const HEIGHT = 96;
@@ -9,7 +9,7 @@ const HEIGHT = 96;
 /**
  * Sent and failed messages by hour, as stacked bars with a table as the alternative.
  *
- * @param {readonly Hour[]} hours Oldest first.
+ * @param {Result<'getStats'>['last_24h']['by_hour']} hours Oldest first.
  */
 export function hourChart(hours) {
   const highest = Math.max(1, ...hours.map(({ sent, failed }) => sent + failed));

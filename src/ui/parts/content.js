@@ -3,18 +3,8 @@ import { describeFailure } from '../app.js';
 import { html } from '../lit-html/lit-html.js';
 import { createMailBody } from './mail-body.js';
 
+/** @import { Result } from '../api.js' */
 /** @import { App } from '../app.js' */
-
-/**
- * What `GET /messages/{id}/content` returns.
- *
- * @typedef {object} Content
- * @property {string} subject
- * @property {{ name: string, value: string }[]} headers
- * @property {string | null} text
- * @property {string | null} html
- * @property {{ filename: string, size: number, content_type: string | null }[]} attachments
- */
 
 /**
  * Shows the content of a message when the user asks for it. Frames carry no key, so the URL of the
@@ -24,7 +14,7 @@ import { createMailBody } from './mail-body.js';
  * @param {string} path Of the message: `messages/msg_1`.
  */
 export function createContent(app, path) {
-  /** @type {Content | null} */
+  /** @type {Result<'getMessageContent'> | null} */
   let content = null;
   /** @type {string | null} */
   let frameUrl = null;

@@ -50,7 +50,7 @@ export function createMailBody(update) {
           )}
         </div>
         ${shown === null ? html`<p class="hint">The message has no content.</p>` : nothing}
-        ${shown === 'mail' && frameUrl !== null ? renderFrame(frameUrl) : nothing}
+        ${frameUrl === null ? nothing : renderFrame(frameUrl, shown === 'mail')}
         ${shown === 'text' ? html`<pre class="body plain" tabindex="0" role="region" aria-label="Text">${text}</pre>` : nothing}
         ${shown === 'source' ? html`<pre class="body" tabindex="0" role="region" aria-label="HTML source">${source}</pre>` : nothing}
         ${
@@ -66,15 +66,17 @@ export function createMailBody(update) {
 
 /**
  * Each URL gets a frame of its own: a change of `src` would be a step in the history of the tab.
+ * The frame stays while it is hidden: its URL may have expired when it is shown again.
  *
  * @param {string} url
+ * @param {boolean} isShown
  */
-function renderFrame(url) {
+function renderFrame(url, isShown) {
   return repeat(
     [url],
     (key) => key,
     () =>
-      html`<iframe class="mail" title="The message as a mail client shows it" sandbox src=${url}></iframe>`,
+      html`<iframe class="mail" ?hidden=${!isShown} title="The message as a mail client shows it" sandbox src=${url}></iframe>`,
   );
 }
 

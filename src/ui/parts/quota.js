@@ -17,14 +17,13 @@ const HIGH = 0.9;
 export function quotaBar(noun, { limit, learned, used, left }, reserve) {
   const max = learned ?? limit;
   const share = max === 0 ? 1 : Math.min(1, used / max);
-  const kept = Math.round(max * reserve);
   const tone = share >= 1 ? 'bad' : share >= HIGH ? 'wait' : 'good';
   return html`
     <div class="quota">
       <p>
         <strong>${number(used)}</strong> of ${number(max)} ${noun} in 24 h
         <span class="hint">
-          ${left === 0 ? 'nothing left' : `${number(left)} left`}${kept > 0 ? `, ${number(kept)} of it reserved for high priority` : ''}${learned === null ? nothing : `; Gmail enforced less than the configured ${number(limit)}`}
+          ${left === 0 ? 'nothing left' : `${number(left)} left${describeReserve(left, Math.round(max * reserve))}`}${learned === null ? nothing : `; Gmail enforced less than the configured ${number(limit)}`}
         </span>
       </p>
       <svg class="meter ${tone}" viewBox="0 0 ${WIDTH} 8" preserveAspectRatio="none" aria-hidden="true">
@@ -34,4 +33,15 @@ export function quotaBar(noun, { limit, learned, used, left }, reserve) {
       </svg>
     </div>
   `;
+}
+
+/**
+ * @param {number} left
+ * @param {number} reserve Part of the quota that only high priority may use.
+ */
+function describeReserve(left, reserve) {
+  if (reserve === 0) return '';
+  return left > reserve
+    ? `, ${number(reserve)} of it reserved for high priority`
+    : ', reserved for high priority';
 }

@@ -4,14 +4,16 @@ import { explain, replyOf } from './problem.js';
 import { isWaiting, STATUSES } from './status.js';
 import { preciseTimeOf, timeAndDistance, timeOf } from './time.js';
 
-/** @import { Attempt, Message } from '../../client/schema.ts' */
+/** @import { Attempt, DeliveryError, Message } from '../../client/schema.ts' */
 
 /**
  * Everything that happened to a message, oldest first.
  *
  * @param {Message} message
+ * @param {string | null} explained Code of an error that is explained elsewhere. Attempts with it
+ *   have only its title and the reply.
  */
-export function renderTimeline(message) {
+export function renderTimeline(message, explained) {
   const { created_at: created, scheduled_at: scheduled, finished_at: finished, attempts, status } = message;
   const next = isWaiting(status) && status !== 'sending' ? (message.next_attempt_at ?? null) : null;
   return html`
@@ -20,7 +22,7 @@ export function renderTimeline(message) {
         <p>${preciseTimeOf(created)} <strong>Accepted</strong>${message.key ? ` from the key ${message.key}` : ''}</p>
         ${scheduled ? html`<p class="hint">To be sent at ${timeOf(scheduled)}</p>` : nothing}
       </li>
-      ${attempts.map((attempt) => renderAttempt(attempt, message.account))}
+      ${attempts.map((attempt) => renderAttempt(attempt, message.account, explained))}
       ${
         next
           ? html`<li class="wait"><p>${timeAndDistance(next)} <strong>Next attempt</strong></p></li>`
@@ -47,15 +49,28 @@ export function renderTimeline(message) {
 /**
  * @param {Attempt} attempt
  * @param {string} usual The account of the message. Another one is named.
+ * @param {string | null} explained
  */
-function renderAttempt({ number, started_at: started, ended_at: ended, account, smtp, error }, usual) {
+function renderAttempt(
+  { number, started_at: started, ended_at: ended, account, smtp, error },
+  usual,
+  explained,
+) {
   const tone = ended === null ? 'wait' : error === null ? 'good' : 'bad';
   const took = ended === null ? 'running' : `took ${elapsed(Date.parse(ended) - Date.parse(started))}`;
   const through = account === usual ? '' : `, through ${account}`;
   return html`
     <li class=${tone}>
       <p>${preciseTimeOf(started)} <strong>Attempt ${number}</strong> <span class="hint">${took}${through}</span></p>
-      ${error === null ? replyOf(smtp) : explain({ ...error, smtp: error.smtp ?? smtp })}
+      ${error === null ? replyOf(smtp) : renderError({ ...error, smtp: error.smtp ?? smtp }, explained)}
     </li>
   `;
+}
+
+/**
+ * @param {DeliveryError} error
+ * @param {string | null} explained
+ */
+function renderError(error, explained) {
+  return error.code === explained ? html`<p>${error.title}</p>${replyOf(error.smtp)}` : explain(error);
 }

@@ -4,6 +4,7 @@ import { html, nothing } from '../lit-html/lit-html.js';
 import { createContent } from '../parts/content.js';
 import { files } from '../parts/files.js';
 import { count, localInput } from '../parts/format.js';
+import { createMessageCalls } from '../parts/message-calls.js';
 import { explain, replyOf, summarize } from '../parts/problem.js';
 import { isWaiting, STATUSES, statusLabel } from '../parts/status.js';
 import { timeAndDistance, timeOf } from '../parts/time.js';
@@ -17,6 +18,8 @@ import { linkTo } from '../router.js';
 const EVERY_S = 2;
 /** A settled message changes only if it is retried. */
 const SETTLED_EVERY_S = 15;
+/** The message and its webhook calls are polled apart: each counts the requests of both. */
+const COST = 2;
 
 /**
  * One message: its state in words, what can be done, what happened, and its content.
@@ -32,6 +35,7 @@ export function openMessage(app, id) {
   /** @type {ApiError | null} */
   let missing = null;
   const content = createContent(app, path);
+  const calls = createMessageCalls(app, id, COST);
 
   const polling = app.poll(
     async (signal) => {
@@ -48,7 +52,7 @@ export function openMessage(app, id) {
       }
       app.update();
     },
-    { everyS: () => (message === null || isWaiting(message.status) ? EVERY_S : SETTLED_EVERY_S) },
+    { everyS: () => (message === null || isWaiting(message.status) ? EVERY_S : SETTLED_EVERY_S), cost: COST },
   );
 
   /**
@@ -132,7 +136,7 @@ export function openMessage(app, id) {
       const back = html`<p class="back"><a href=${linkTo(['messages'])}>Messages</a></p>`;
       if (missing !== null) return html`${back}${renderMissing(missing)}`;
       if (message === null) return html`${back}<p class="loading" aria-busy="true">Loading…</p>`;
-      return html`${back}${renderMessage(app, message, actions)}${content.render()}`;
+      return html`${back}${renderMessage(app, message, actions)}${content.render()}${calls.render()}`;
     },
   };
 }
@@ -200,7 +204,7 @@ function renderMessage(app, message, actions) {
     <div class="columns">
       <section aria-labelledby="timeline">
         <h2 id="timeline">What happened</h2>
-        ${renderTimeline(message)}
+        ${renderTimeline(message, error?.code ?? null)}
       </section>
       <section aria-labelledby="details">
         <h2 id="details">Details</h2>

@@ -125,44 +125,48 @@ function renderFilters(app, { params }) {
   return html`
     <form class="filters" role="search" aria-label="Messages" novalidate @submit=${apply}>
       <div>
-        <label for="to">Recipient</label>
-        <input id="to" name="to" type="email" autocomplete="off" placeholder="ada@example.com" .value=${paramOf('to')} />
+        <div class="recipient">
+          <label for="to">Recipient</label>
+          <input id="to" name="to" type="email" autocomplete="off" placeholder="ada@example.com" .value=${paramOf('to')} />
+        </div>
+        <div>
+          <label for="status">Status</label>
+          <select id="status" name="status" @change=${apply}>
+            ${GROUPS.map(
+              ([value, label]) =>
+                html`<option value=${value} .selected=${value === paramOf('status')}>${label}</option>`,
+            )}
+            ${known ? nothing : html`<option value=${paramOf('status')} .selected=${true}>${paramOf('status')}</option>`}
+          </select>
+        </div>
+        <div>
+          <label for="tag">Tag</label>
+          <input id="tag" name="tag" autocomplete="off" placeholder="flow:welcome" .value=${paramOf('tag')} />
+        </div>
+        ${
+          app.can('admin')
+            ? html`
+                <div>
+                  <label for="of-key">Key</label>
+                  <input id="of-key" name="key" autocomplete="off" placeholder="crm" .value=${paramOf('key')} />
+                </div>
+              `
+            : nothing
+        }
       </div>
       <div>
-        <label for="status">Status</label>
-        <select id="status" name="status" @change=${apply}>
-          ${GROUPS.map(
-            ([value, label]) =>
-              html`<option value=${value} .selected=${value === paramOf('status')}>${label}</option>`,
-          )}
-          ${known ? nothing : html`<option value=${paramOf('status')} .selected=${true}>${paramOf('status')}</option>`}
-        </select>
-      </div>
-      <div>
-        <label for="tag">Tag</label>
-        <input id="tag" name="tag" autocomplete="off" placeholder="flow:welcome" .value=${paramOf('tag')} />
-      </div>
-      ${
-        app.can('admin')
-          ? html`
-              <div>
-                <label for="of-key">Key</label>
-                <input id="of-key" name="key" autocomplete="off" placeholder="crm" .value=${paramOf('key')} />
-              </div>
-            `
-          : nothing
-      }
-      <div class="time">
-        <label for="after">Created from</label>
-        <input id="after" name="created_after" type="datetime-local" .value=${localInput(paramOf('created_after'))} />
-      </div>
-      <div class="time">
-        <label for="before">Created before</label>
-        <input id="before" name="created_before" type="datetime-local" .value=${localInput(paramOf('created_before'))} />
-      </div>
-      <div class="actions">
-        <button class="primary">Search</button>
-        ${isFiltered ? html`<a href=${linkTo(['messages'])}>Clear</a>` : nothing}
+        <div class="time">
+          <label for="after">Created from</label>
+          <input id="after" name="created_after" type="datetime-local" .value=${localInput(paramOf('created_after'))} />
+        </div>
+        <div class="time">
+          <label for="before">Created before</label>
+          <input id="before" name="created_before" type="datetime-local" .value=${localInput(paramOf('created_before'))} />
+        </div>
+        <div class="actions">
+          <button class="primary">Search</button>
+          ${isFiltered ? html`<a href=${linkTo(['messages'])}>Clear</a>` : nothing}
+        </div>
       </div>
     </form>
   `;

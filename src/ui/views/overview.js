@@ -7,17 +7,10 @@ import { STATUSES, WAITING } from '../parts/status.js';
 import { linkTo } from '../router.js';
 
 /** @import { Account, Message } from '../../client/schema.ts' */
+/** @import { Result } from '../api.js' */
 /** @import { App, View } from '../app.js' */
-/** @import { Hour } from '../parts/chart.js' */
 
-/**
- * What `GET /stats` returns.
- *
- * @typedef {object} Stats
- * @property {{ by_status: Record<typeof WAITING[number], number>, oldest_due_at: string | null }} queue
- * @property {{ sent: number, failed: number, by_hour: Hour[] }} last_24h
- * @property {Account[]} accounts
- */
+/** @typedef {Result<'getStats'>} Stats */
 
 const EVERY_S = 5;
 
@@ -81,7 +74,9 @@ export const overview = {
  * @param {{ trying: ReadonlySet<string>, tryNow: (user: string) => void }} actions
  */
 function renderStats(app, { queue, last_24h: day, accounts }, oldest, { trying, tryNow }) {
-  const waiting = WAITING.reduce((sum, status) => sum + queue.by_status[status], 0);
+  /** @param {typeof WAITING[number]} status */
+  const countOf = (status) => queue.by_status[status] ?? 0;
+  const waiting = WAITING.reduce((sum, status) => sum + countOf(status), 0);
   return html`
     <section aria-labelledby="waiting">
       <h1 id="waiting">
@@ -94,7 +89,7 @@ function renderStats(app, { queue, last_24h: day, accounts }, oldest, { trying, 
           (status) => html`
             <li>
               <a href=${linkTo(['messages'], { status })} title=${STATUSES[status].meaning}>
-                <strong>${number(queue.by_status[status])}</strong> ${STATUSES[status].label.toLowerCase()}
+                <strong>${number(countOf(status))}</strong> ${STATUSES[status].label.toLowerCase()}
               </a>
             </li>
           `,

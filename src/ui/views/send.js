@@ -102,13 +102,13 @@ This message shows that Outtray can send email.</textarea
  */
 function renderResult(message, failure) {
   if (failure instanceof ApiError) {
-    return html`<p><strong>Not accepted.</strong></p>${explainProblem(failure.problem)}`;
+    return html`<p><span class="status bad">Not accepted</span></p>${explainProblem(failure.problem)}`;
   }
   if (failure instanceof Error) return html`<p>${failure.message}</p>`;
   if (message === null) return html`<p class="hint">Each step appears here as it happens.</p>`;
   return html`
     <p class="state">${statusLabel(message.status)} ${STATUSES[message.status].meaning}</p>
-    ${renderTimeline(message)}
+    ${renderTimeline(message, null)}
     ${message.id ? html`<p><a href=${linkTo(['messages', message.id])}>All about this message</a></p>` : nothing}
   `;
 }

@@ -2,21 +2,14 @@ import { ApiError } from '../api.js';
 import { repeat } from '../lit-html/directives/repeat.js';
 import { html, nothing } from '../lit-html/lit-html.js';
 import { createMailBody } from '../parts/mail-body.js';
-import { explain } from '../parts/problem.js';
+import { explainProblem } from '../parts/problem.js';
 import { linkTo } from '../router.js';
 
+/** @import { Result } from '../api.js' */
 /** @import { View } from '../app.js' */
 
-/**
- * @typedef {object} Template
- * @property {string} id
- * @property {boolean} subject
- * @property {boolean} html
- * @property {boolean} text
- * @property {{ name: string, required: boolean }[]} variables
- */
-
-/** @typedef {{ subject: string | null, html: string | null, text: string | null }} Rendered */
+/** @typedef {Result<'listTemplates'>['templates'][number]} Template */
+/** @typedef {Result<'previewTemplate'>} Rendered */
 
 const EVERY_S = 15;
 
@@ -61,6 +54,8 @@ export const templates = {
         problem = error instanceof ApiError ? error : String(/** @type {Error} */ (error).message);
       }
       app.update();
+      // Below the form in a narrow window.
+      setTimeout(() => document.querySelector('#preview-title')?.scrollIntoView({ block: 'nearest' }));
     }
 
     return {
@@ -183,24 +178,20 @@ function renderTemplate({ subject, variables }, { rendered, problem, preview, bo
           typeof problem === 'string'
             ? html`<p class="problem">${problem}</p>`
             : problem !== null
-              ? renderProblem(problem)
+              ? explainProblem(problem.problem)
               : rendered === null
                 ? html`<p class="hint">Nothing is sent.${subject ? nothing : ' The template has no subject: the request sets it.'}</p>`
                 : html`
                     <dl class="details"><div><dt>Subject</dt><dd>${rendered.subject ?? 'Set by the request'}</dd></div></dl>
-                    ${body.render(rendered)}
+                    ${body.render({ ...rendered, frameUrl: rendered.view_url })}
+                    ${
+                      rendered.html !== null && rendered.view_url === null
+                        ? html`<p class="hint">To see it as a mail client shows it, use at most 4 kB of values.</p>`
+                        : nothing
+                    }
                   `
         }
       </section>
     </div>
-  `;
-}
-
-/** @param {ApiError} error */
-function renderProblem({ problem }) {
-  const { code = 'template_failed', title = null, detail = null, hint = null, errors = [] } = problem;
-  return html`
-    ${errors.length > 1 ? html`<ul>${errors.map(({ pointer, detail: text }) => html`<li><code>${pointer}</code>: ${text}</li>`)}</ul>` : nothing}
-    ${explain({ code, title, detail, hint })}
   `;
 }

@@ -1,30 +1,11 @@
 import { describeFailure } from '../app.js';
-import { repeat } from '../lit-html/directives/repeat.js';
 import { html, nothing } from '../lit-html/lit-html.js';
-import { count } from '../parts/format.js';
-import { timeAndDistance, timeOf } from '../parts/time.js';
+import { webhookCalls } from '../parts/webhook-calls.js';
 import { linkTo } from '../router.js';
 
 /** @import { App, View } from '../app.js' */
+/** @import { Delivery } from '../parts/webhook-calls.js' */
 /** @import { Route } from '../router.js' */
-
-/**
- * One event for one endpoint.
- *
- * @typedef {object} Delivery
- * @property {string} id
- * @property {string} event_id
- * @property {string} type
- * @property {string | null} message
- * @property {string} account
- * @property {string} endpoint
- * @property {'waiting' | 'failed'} status
- * @property {number} calls
- * @property {string | null} reason
- * @property {string} created_at
- * @property {string | null} next_call_at
- * @property {string | null} finished_at
- */
 
 const PAGE_SIZE = 50;
 const EVERY_S = 5;
@@ -68,22 +49,6 @@ export const webhooks = {
       { everyS: EVERY_S },
     );
 
-    async function replay(/** @type {Delivery} */ { id, type, endpoint }) {
-      const answer = await app.confirm({
-        title: 'Call the endpoint again?',
-        text: html`<p><code>${type}</code> goes to <strong>${endpoint}</strong> with the same <code>webhook-id</code>, so the endpoint can recognize it.</p>`,
-        action: 'Replay',
-      });
-      if (answer === null) return;
-      try {
-        await app.api.request('POST', `webhooks/deliveries/${encodeURIComponent(id)}/replay`);
-        app.announce('The event is sent again.');
-        polling.now();
-      } catch (error) {
-        app.announce(describeFailure(error));
-      }
-    }
-
     async function test(/** @type {SubmitEvent} */ event) {
       event.preventDefault();
       const url = String(new FormData(/** @type {HTMLFormElement} */ (event.target)).get('url') ?? '').trim();
@@ -123,7 +88,7 @@ export const webhooks = {
             `,
           )}
         </div>
-        ${renderList(app, route, { found, nextCursor, replay })}
+        ${renderList(app, route, { found, nextCursor, onReplayed: polling.now })}
         ${app.can('send') ? renderTest(test, result) : nothing}
       `,
     };
@@ -141,59 +106,19 @@ function statusOf({ params }) {
  * @param {object} state
  * @param {Delivery[] | null} state.found
  * @param {string | null} state.nextCursor
- * @param {(delivery: Delivery) => void} state.replay
+ * @param {() => void} state.onReplayed
  */
-function renderList(app, route, { found, nextCursor, replay }) {
+function renderList(app, route, { found, nextCursor, onReplayed }) {
   const status = statusOf(route);
   const cursor = route.params.get('cursor');
   if (found === null) return html`<p class="loading" aria-busy="true">Loading…</p>`;
   if (found.length === 0) return html`<p class="empty">${GROUPS.find(([name]) => name === status)?.[2]}</p>`;
   return html`
-    <ul class="records">
-      ${repeat(
-        found,
-        ({ id }) => id,
-        (delivery) => html`<li>${renderRow(app, delivery, replay)}</li>`,
-      )}
-    </ul>
+    ${webhookCalls(app, found, { linksMessage: true, onReplayed })}
     <nav class="pages" aria-label="Pages">
       ${cursor ? html`<a href=${linkTo(['webhooks'], { status })}>Newest</a>` : nothing}
       ${nextCursor ? html`<a href=${linkTo(['webhooks'], { status, cursor: nextCursor })}>Older</a>` : nothing}
     </nav>
-  `;
-}
-
-/**
- * @param {App} app
- * @param {Delivery} delivery
- * @param {(delivery: Delivery) => void} replay
- */
-function renderRow(app, delivery, replay) {
-  const { type, endpoint, status, calls, reason, message, account } = delivery;
-  const isFailed = status === 'failed';
-  return html`
-    <div class="record">
-      <p>
-        <strong>${type}</strong>
-        <span class="status ${isFailed ? 'bad' : 'wait'}">${isFailed ? 'Failed' : 'Waiting'}</span>
-      </p>
-      <p>To ${endpoint}</p>
-      ${reason === null ? nothing : html`<p class="reply">${reason}</p>`}
-      <p class="hint">
-        ${count(calls, 'failed call')}, for
-        ${message === null ? account : html`<a href=${linkTo(['messages', message])}>this message</a>`},
-        since ${timeOf(delivery.created_at)}${
-          delivery.next_call_at === null
-            ? nothing
-            : html`; next call at ${timeAndDistance(delivery.next_call_at)}`
-        }${delivery.finished_at === null ? nothing : html`; given up at ${timeOf(delivery.finished_at)}`}
-      </p>
-    </div>
-    ${
-      app.can('send')
-        ? html`<button type="button" aria-label=${`Replay ${type} to ${endpoint}`} @click=${() => replay(delivery)}>Replay</button>`
-        : nothing
-    }
   `;
 }
 

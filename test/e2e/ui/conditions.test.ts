@@ -19,7 +19,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     const { page } = await openUi(browser(), all.service.url, { at: '#/messages' });
     await page.getByText('No messages yet.').waitFor();
     await writeFile(file, `crm:${API_KEY}`);
-    await all.service.reloadKeys();
+    await all.service.reload();
     await page.getByText('This key is no longer valid.').waitFor();
     expect(await page.evaluate('sessionStorage.length')).toBe(0);
     await signIn(page, API_KEY);

@@ -34,6 +34,8 @@ describe.runIf(hasChromium)(
         { wait: 20 },
       );
       const { page } = await openUi(browser(), all.service.url, { at: `#/messages/${body.id}` });
+      const views: string[] = [];
+      page.on('request', (request) => request.url().includes('/view?') && views.push(request.url()));
       await page.getByRole('button', { name: 'Show the content' }).click();
       const frame = page.frameLocator('iframe.mail');
       await frame.getByRole('heading', { name: 'Invoice' }).waitFor();
@@ -50,6 +52,10 @@ describe.runIf(hasChromium)(
       await page.getByText('Subject: Invoice').waitFor();
       await page.getByText('invoice.pdf').first().waitFor();
       await expectAccessible(page);
+      await page.getByRole('button', { name: 'Mail' }).click();
+      await frame.getByRole('heading', { name: 'Invoice' }).waitFor();
+      // Its ticket may have expired when the mail is shown again.
+      expect(views).toHaveLength(1);
     });
 
     test('is reported as no longer stored after it was dropped', async () => {

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { hasChromium, useChromium } from '../../helpers/browser.ts';
+import { startEndpoint } from '../../helpers/endpoint.ts';
 import { startService } from '../../helpers/service.ts';
 import { startSimulator } from '../../helpers/smtp/simulator-session.ts';
+import { makeTemplatesDir } from '../../helpers/templates.ts';
 import { expectAccessible, openUi, SCHEMES } from '../../helpers/ui.ts';
 
 const NO_SMTP = 'smtp://127.0.0.1:9?tls=never';
@@ -79,10 +81,33 @@ describe.runIf(hasChromium)('suppressions and templates', { timeout: 60_000 }, (
     await values.fill(JSON.stringify(data));
     await preview.click();
     await page.getByText(`Invoice ${HOSTILE} from Acme`).waitFor();
+    await page.frameLocator('iframe.mail').getByText(HOSTILE).first().waitFor();
     await page.getByRole('button', { name: 'HTML source' }).click();
     expect(await page.getByRole('region', { name: 'HTML source' }).textContent()).not.toContain('<img src=x');
     expect(complaints.filter((text) => !text.includes('422'))).toEqual([]);
     expect(foreign).toEqual([]);
+  });
+
+  test('the preview of html runs no script, and says when the values are too large for it', async () => {
+    await using templates = await makeTemplatesDir({
+      'raw/body.html': '<h1>Hello</h1><script>parent.document.title = "taken"</script><p>{{{name}}}</p>',
+    });
+    await using tracker = await startEndpoint();
+    await using service = await startHere({ TEMPLATES_DIR: templates.dir });
+    const { page } = await openUi(browser(), service.url, { at: '#/templates/raw' });
+    const values = page.getByLabel('Values, as JSON');
+    const pixel = `<img src="http://127.0.0.1:${tracker.port}/pixel" onerror="top.location = 'about:blank'">`;
+    await values.fill(JSON.stringify({ name: `${pixel}Ada` }));
+    await page.getByRole('button', { name: 'Preview' }).click();
+    const frame = page.frameLocator('iframe.mail');
+    await frame.getByRole('heading', { name: 'Hello' }).waitFor();
+    await frame.getByText('Ada').waitFor();
+    await expectAccessible(page);
+    expect(await page.title()).toBe('Templates - Outtray');
+    expect(tracker.connections).toBe(0);
+    await values.fill(JSON.stringify({ name: 'x'.repeat(5000) }));
+    await page.getByRole('button', { name: 'Preview' }).click();
+    await page.getByText('use at most 4 kB of values').waitFor();
   });
 
   test('a service without templates says how to add them', async () => {

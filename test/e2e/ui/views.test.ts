@@ -45,6 +45,37 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     expect(shift).toBeLessThan(0.1);
   });
 
+  test('the overview says how much of the quota only high priority may use', async () => {
+    await using all = await startAll({ GMAIL_DAILY_MESSAGES: '4', GMAIL_RESERVE: '50%' });
+    const mail = { to: 'ada@simulator.test', subject: 'x', text: 'x' };
+    await all.service.send(mail, { wait: 20 });
+    const { page } = await openUi(browser(), all.service.url);
+    await page.getByText('3 left, 2 of it reserved for high priority').waitFor();
+    await all.service.send(mail, { wait: 20 });
+    await page.getByText('2 left, reserved for high priority').waitFor();
+  });
+
+  test('the navigation shows the current view in a narrow window', async () => {
+    await using all = await startAll();
+    const { page } = await openUi(browser(), all.service.url, { at: '#/send', width: 320 });
+    const box = await page.getByRole('link', { name: 'Send a test', exact: true }).boundingBox();
+    expect(box?.x).toBeGreaterThan(0);
+    expect((box?.x ?? 0) + (box?.width ?? 0)).toBeLessThanOrEqual(320);
+  });
+
+  test('an error is explained once, and its attempts have only the reply', async () => {
+    await using all = await startAll();
+    const { body } = await all.service.send(
+      { to: 'no-such-user@simulator.test', subject: 'Lost', text: 'x' },
+      { wait: 20 },
+    );
+    const at = `#/messages/${body.message?.id}`;
+    const { page } = await openUi(browser(), all.service.url, { at });
+    await page.getByRole('heading', { name: 'What went wrong' }).waitFor();
+    expect(await page.getByText('How to fix it').count()).toBe(1);
+    expect(await page.locator('.timeline').textContent()).toMatch(/Attempt 1[\s\S]*550 5\.1\.1/);
+  });
+
   test('messages are found by recipient, status, tag and key, and paged', async () => {
     await using all = await startAll();
     for (let i = 0; i < 30; i += 1)
@@ -74,8 +105,10 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
       ['Tag', 'n:9', 'Mail 9'],
     ] as const) {
       await page.getByLabel(label).fill(value);
+      const field = await page.getByLabel(label).boundingBox();
       await page.getByLabel(label).press('Enter');
       await expect.poll(() => rows.allTextContents()).toEqual([expect.stringContaining(found)]);
+      expect(await page.getByLabel(label).boundingBox()).toEqual(field);
       await clear();
     }
     await page.getByLabel('Status').selectOption('Failed');

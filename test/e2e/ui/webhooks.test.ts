@@ -52,6 +52,29 @@ describe.runIf(hasChromium)('webhooks', { timeout: 60_000 }, () => {
     await page.getByText('No call waits.').waitFor();
   });
 
+  test('a message shows its own failed call, with the reason, until a replay is accepted', async () => {
+    await using gmail = await startSimulator();
+    let status = 500;
+    const { endpoint, service } = await startHere(gmail, () => status);
+    await using _parts = { [Symbol.asyncDispose]: () => service.close() };
+    await using _endpoint = endpoint;
+    const mail = { to: 'ada@example.com', text: 'Hello' };
+    const { body } = await service.send({ ...mail, subject: 'Hello' }, { wait: 10 });
+    await service.send({ ...mail, subject: 'Another' }, { wait: 10 });
+    const { page, complaints } = await openUi(browser(), service.url, { at: `#/messages/${body.id}` });
+    const calls = page.getByRole('region', { name: 'Webhook calls' });
+    await calls.getByText('HTTP 500').waitFor();
+    expect(await calls.getByRole('listitem').allTextContents()).toEqual([
+      expect.stringMatching(/message\.sent[\s\S]*\/hook[\s\S]*1 failed call/),
+    ]);
+    await expectAccessible(page);
+    status = 204;
+    await calls.getByRole('button', { name: /Replay message\.sent/ }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Replay' }).click();
+    await calls.waitFor({ state: 'detached' });
+    expect(complaints).toEqual([]);
+  });
+
   test('an endpoint is tested, with the result in words', async () => {
     await using gmail = await startSimulator();
     let status = 204;

@@ -8,6 +8,7 @@ export interface TransportUnderTest extends AsyncDisposable {
   /** Makes one attempt with a new message. */
   send(): Promise<Outcome>;
   verify(): Promise<Fault | null>;
+  replaceCredentials(credentials: () => Credentials): boolean;
 }
 
 export interface TransportSetup {
@@ -45,6 +46,7 @@ export function openTransportTo(
   return {
     send: () => transport.send(aJob()),
     verify: () => transport.verify(),
+    replaceCredentials: transport.replaceCredentials,
     [Symbol.asyncDispose]: () => transport.close(),
   };
 }

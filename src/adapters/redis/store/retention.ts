@@ -16,7 +16,8 @@ export function startRetention(connection: Connection): { stop(): void } {
     let removed: unknown = STEP_SIZE;
     while (removed === STEP_SIZE && !isStopped()) {
       const now = Math.floor(connection.clock.now());
-      const keys = [KEYS.expiring, KEYS.timeline, KEYS.keptContents, KEYS.usage, KEYS.signatures];
+      const stored = [KEYS.expiring, KEYS.timeline, KEYS.keptContents, KEYS.usage];
+      const keys = [...stored, KEYS.places, KEYS.freePlaces];
       removed = await connection.runScript(PRUNE, ...keys, now, STEP_SIZE);
     }
   });

@@ -1,32 +1,40 @@
-import { HALF_BITS } from '../../../core/delivery/signature.ts';
 import type { Script } from '../connection/scripts.ts';
+import { FREE_PLACES, TAKE_PLACE, WRITE_ROW } from './search-scripts.ts';
 import { COUNT_SETTLED } from './stats-scripts.ts';
 import { ID_OFFSET } from './timeline-member.ts';
 
 /**
  * Inserts a delivery, unless its id is known or a limit would be exceeded.
  *
- * KEYS: the delivery, the unsettled, the usage, the timeline, the set of its status, the signatures.
+ * KEYS: the delivery, the unsettled, the usage, the timeline, the set of its status, the search
+ * rows, the places, the free places.
  * ARGV: id, revision, bytes, record, content, timeline member, maximum messages and bytes, member of
- * the set, signature.
+ * the set, search row.
  * Returns `known`, `full` or `done`, then the number of unsettled messages and their bytes.
  */
 export const INSERT: Script = {
   name: 'outtrayInsert',
-  keys: 6,
+  keys: 8,
   continuesIf: "result[1] == 'done'",
   lua: `
-    local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
+    ${TAKE_PLACE}
+    ${WRITE_ROW}
+    local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes', 'places')
     local messages, bytes = tonumber(usage[1] or 0), tonumber(usage[2] or 0)
     if redis.call('EXISTS', KEYS[1]) == 1 then return { 'known', messages, bytes } end
     if messages >= tonumber(ARGV[7]) or bytes + ARGV[3] > tonumber(ARGV[8]) then return { 'full', messages, bytes } end
-    redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'bytes', ARGV[3], 'record', ARGV[4], 'content', ARGV[5])
+    -- Fails if Redis is out of memory, unlike the pop in takePlace, after which all commands may exceed it.
     redis.call('SADD', KEYS[2], ARGV[1])
+    local place, places = takePlace(KEYS[8], usage[3])
+    redis.call(
+      'HSET', KEYS[1], 'revision', ARGV[2], 'bytes', ARGV[3], 'record', ARGV[4], 'content', ARGV[5], 'place', place
+    )
     redis.call('ZADD', KEYS[4], 0, ARGV[6])
     redis.call('ZADD', KEYS[5], 0, ARGV[9])
-    redis.call('HSET', KEYS[6], ARGV[1], ARGV[10])
+    writeRow(KEYS[6], place, ARGV[10])
+    redis.call('HSET', KEYS[7], ARGV[1], place)
     messages, bytes = messages + 1, bytes + ARGV[3]
-    redis.call('HSET', KEYS[3], 'messages', messages, 'bytes', string.format('%.0f', bytes))
+    redis.call('HSET', KEYS[3], 'messages', messages, 'bytes', string.format('%.0f', bytes), 'places', places)
     return { 'done', messages, bytes }
   `,
 };
@@ -35,25 +43,27 @@ export const INSERT: Script = {
  * Replaces the record of a delivery if its revision is still the expected one.
  *
  * KEYS: the delivery, the unsettled, the usage, the expiring, the pending pushes, the sets of its
- * former and its new status, the counts of the hour.
+ * former and its new status, the counts of the hour, the search rows.
  * ARGV: id, expected revision, new revision, new record, timeline member, pub/sub channel (empty:
  * publish nothing) and message, members to move from and to the sets (empty: none), field to
- * increment in the counts (empty: none), then the transition and its arguments:
+ * increment in the counts (empty: none), new head of the search row (empty: the same), then the
+ * transition and its arguments:
  *   `open`: unsettled before and after;
- *   `settled`: 12: epoch ms at which it expires, 13: the same in ms from now, 14: 1 to delete the
+ *   `settled`: 13: epoch ms at which it expires, 14: the same in ms from now, 15: 1 to delete the
  *   content, or `keep` to move it, followed by the key of the kept content, the kept contents, their
  *   maximum bytes, and epoch ms and ms from now at which it expires;
- *   `reopened`: 12 and 13: maximum messages and bytes. Fails if there is no capacity.
+ *   `reopened`: 13 and 14: maximum messages and bytes. Fails if there is no capacity.
  * Returns `changed` (another revision is stored), `full` or `done`, then the usage if it is `full`
  * or has changed.
  */
 export const UPDATE: Script = {
   name: 'outtrayUpdate',
-  keys: 8,
+  keys: 9,
   continuesIf: "result[1] == 'done'",
   lua: `
     ${COUNT_SETTLED}
-    local id, member, transition = ARGV[1], ARGV[5], ARGV[11]
+    ${WRITE_ROW}
+    local id, member, transition = ARGV[1], ARGV[5], ARGV[12]
     local result = { 'done' }
     local function count(messages, bytes)
       result[2] = redis.call('HINCRBY', KEYS[3], 'messages', messages)
@@ -62,31 +72,31 @@ export const UPDATE: Script = {
     local function keep(bytes)
       local content = redis.call('HGET', KEYS[1], 'content')
       if not content or content == '' then return end
-      redis.call('SET', ARGV[15], content, 'PX', ARGV[19])
-      redis.call('ZADD', ARGV[16], ARGV[18], bytes .. ':' .. id)
+      redis.call('SET', ARGV[16], content, 'PX', ARGV[20])
+      redis.call('ZADD', ARGV[17], ARGV[19], bytes .. ':' .. id)
       local total = redis.call('HINCRBY', KEYS[3], 'kept', bytes)
-      while total > tonumber(ARGV[17]) do
-        local oldest = redis.call('ZPOPMIN', ARGV[16])[1]
+      while total > tonumber(ARGV[18]) do
+        local oldest = redis.call('ZPOPMIN', ARGV[17])[1]
         if not oldest then return end
         local size, other = string.match(oldest, '^(%d+):(.*)$')
-        redis.call('DEL', string.sub(ARGV[15], 1, -#id - 1) .. other)
+        redis.call('DEL', string.sub(ARGV[16], 1, -#id - 1) .. other)
         total = redis.call('HINCRBY', KEYS[3], 'kept', -size)
       end
     end
-    local stored = redis.call('HMGET', KEYS[1], 'revision', 'bytes')
+    local stored = redis.call('HMGET', KEYS[1], 'revision', 'bytes', 'place')
     if stored[1] ~= ARGV[2] then return { 'changed' } end
     local bytes = stored[2]
     if transition == 'settled' then
       if redis.call('SREM', KEYS[2], id) == 1 then count(-1, -bytes) end
-      redis.call('ZADD', KEYS[4], ARGV[12], member)
+      redis.call('ZADD', KEYS[4], ARGV[13], member)
       redis.call('HDEL', KEYS[5], id)
-      if ARGV[14] == 'keep' then keep(bytes) end
-      if ARGV[14] ~= '0' then redis.call('HDEL', KEYS[1], 'content') end
-      redis.call('PEXPIRE', KEYS[1], ARGV[13])
+      if ARGV[15] == 'keep' then keep(bytes) end
+      if ARGV[15] ~= '0' then redis.call('HDEL', KEYS[1], 'content') end
+      redis.call('PEXPIRE', KEYS[1], ARGV[14])
     elseif transition == 'reopened' then
       local usage = redis.call('HMGET', KEYS[3], 'messages', 'bytes')
       local full = { 'full', tonumber(usage[1] or 0), tonumber(usage[2] or 0) }
-      if full[2] >= tonumber(ARGV[12]) or full[3] + bytes > tonumber(ARGV[13]) then return full end
+      if full[2] >= tonumber(ARGV[13]) or full[3] + bytes > tonumber(ARGV[14]) then return full end
       redis.call('SADD', KEYS[2], id)
       count(1, bytes)
       redis.call('ZREM', KEYS[4], member)
@@ -94,6 +104,7 @@ export const UPDATE: Script = {
     end
     if ARGV[8] ~= '' then redis.call('ZREM', KEYS[6], ARGV[8]) end
     if ARGV[9] ~= '' then redis.call('ZADD', KEYS[7], 0, ARGV[9]) end
+    if ARGV[11] ~= '' and stored[3] then writeRow(KEYS[9], stored[3], ARGV[11]) end
     if ARGV[10] ~= '' then
       countSettled(KEYS[8], ARGV[10])
       redis.call('HSET', KEYS[1], 'revision', ARGV[3], 'record', ARGV[4], 'counted', ARGV[3])
@@ -126,47 +137,12 @@ export const READ_PAGE: Script = {
 };
 
 /**
- * Reads a page of the timeline, without deliveries whose signature shows that they do not match.
- *
- * KEYS: the timeline, the signatures. ARGV: prefix of delivery keys, both bounds of the range, maximum
- * number of signatures, both halves of the signature of the query, maximum number of deliveries.
- * Returns as {@link READ_PAGE}, and at the end the last member that was examined, if there may be more.
- */
-export const SEARCH_PAGE: Script = {
-  name: 'outtraySearchPage',
-  keys: 2,
-  lua: `
-    local members = redis.call('ZRANGE', KEYS[1], ARGV[2], ARGV[3], 'BYLEX', 'REV', 'LIMIT', 0, ARGV[4])
-    if #members == 0 then return {} end
-    local ids, found = {}, {}
-    for i, member in ipairs(members) do ids[i] = string.sub(member, ${ID_OFFSET + 1}) end
-    local high, low = tonumber(ARGV[5]), tonumber(ARGV[6])
-    local band, floor = bit.band, math.floor
-    local last = #members == tonumber(ARGV[4]) and members[#members] or nil
-    for i, signature in ipairs(redis.call('HMGET', KEYS[2], unpack(ids))) do
-      local number = tonumber(signature or nil)
-      if not number or (
-        band(number % ${2 ** HALF_BITS}, low) == low and band(floor(number / ${2 ** HALF_BITS}), high) == high
-      ) then
-        found[#found + 1] = members[i]
-        found[#found + 1] = redis.call('HGET', ARGV[1] .. ids[i], 'record')
-        if #found == 2 * ARGV[7] then
-          last = members[i]
-          break
-        end
-      end
-    end
-    found[#found + 1] = last
-    return found
-  `,
-};
-
-/**
  * Reads a page of the deliveries that wait, oldest first.
  *
- * KEYS: sets of deliveries in the queue, see waiting-set.ts; first those that are not planned.
+ * KEYS: sets of deliveries in the queue, see waiting-set.ts; first those that are not planned, then
+ * the planned ones, of which the first is that of scheduled deliveries.
  * ARGV: prefix of delivery keys, number of sets that are not planned, owner (empty: all), timeline
- * member after which the page begins (empty: at the start), time up to which planned ones are due,
+ * member after which the page begins (empty: at the start), time up to which scheduled ones are due,
  * maximum number.
  * Returns timeline member and record alternately.
  */
@@ -176,7 +152,7 @@ export const READ_WAITING: Script = {
   lua: `
     local after, limit = ARGV[4], tonumber(ARGV[6])
     local members = {}
-    local function read(set, owner, isPlanned)
+    local function read(set, owner, isPlanned, dueBy)
       local first, last = '(' .. owner .. ':' .. after, '(' .. owner .. ';'
       if not isPlanned then
         for _, member in ipairs(redis.call('ZRANGE', set, first, last, 'BYLEX', 'LIMIT', 0, limit)) do
@@ -184,24 +160,25 @@ export const READ_WAITING: Script = {
         end
         return
       end
-      last = '(' .. owner .. ':' .. ARGV[5] .. ';'
+      if dueBy then last = '(' .. owner .. ':' .. dueBy .. ';' end
       for _, member in ipairs(redis.call('ZRANGE', set, '[' .. owner .. ':', last, 'BYLEX')) do
         local created = string.sub(member, #owner + #ARGV[5] + 3)
         if created > after then members[#members + 1] = created end
       end
     end
+    local planned = tonumber(ARGV[2]) + 1
     for i = 1, #KEYS do
-      local isPlanned = i > tonumber(ARGV[2])
+      local isPlanned, dueBy = i >= planned, i == planned and ARGV[5]
       local owner = ARGV[3]
       if owner ~= '' then
-        read(KEYS[i], owner, isPlanned)
+        read(KEYS[i], owner, isPlanned, dueBy)
       else
         local from = '-'
         repeat
           local member = redis.call('ZRANGE', KEYS[i], from, '+', 'BYLEX', 'LIMIT', 0, 1)[1]
           if member then
             owner = string.match(member, '^[^:]*')
-            read(KEYS[i], owner, isPlanned)
+            read(KEYS[i], owner, isPlanned, dueBy)
             from = '[' .. owner .. ';'
           end
         until not member
@@ -220,13 +197,15 @@ export const READ_WAITING: Script = {
 /**
  * Removes expired deliveries from the timeline, and expired contents from the kept ones.
  *
- * KEYS: the expiring, the timeline, the kept contents, the usage, the signatures. ARGV: epoch ms up to which they have
- * expired, maximum number. Returns the number of deliveries removed.
+ * KEYS: the expiring, the timeline, the kept contents, the usage, the places, the free places.
+ * ARGV: epoch ms up to which they have expired, maximum number. Returns the number of deliveries
+ * removed.
  */
 export const PRUNE: Script = {
   name: 'outtrayPrune',
-  keys: 5,
+  keys: 6,
   lua: `
+    ${FREE_PLACES}
     local contents = redis.call('ZRANGE', KEYS[3], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
     if #contents > 0 then
       local bytes = 0
@@ -240,7 +219,7 @@ export const PRUNE: Script = {
     redis.call('ZREM', KEYS[2], unpack(members))
     local ids = {}
     for i, member in ipairs(members) do ids[i] = string.sub(member, ${ID_OFFSET + 1}) end
-    redis.call('HDEL', KEYS[5], unpack(ids))
+    freePlaces(KEYS[5], KEYS[6], ids)
     return #members
   `,
 };

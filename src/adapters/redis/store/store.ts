@@ -2,9 +2,7 @@ import { type Delivery, isSettled } from '../../../core/delivery/delivery.ts';
 import { decodeContent, encodeContent, encodeRecord } from '../../../core/delivery/delivery-codec.ts';
 import { settlementOf } from '../../../core/delivery/delivery-stats.ts';
 import { isQueueFull, type QueueLimits, queueFull } from '../../../core/delivery/queue-capacity.ts';
-import { signatureOf, toNumber } from '../../../core/delivery/signature.ts';
 import type { DeliveryChange, DeliveryStore } from '../../../core/ports/delivery-store.ts';
-import type { Notice } from '../../../core/ports/outbox.ts';
 import type { Connection } from '../connection/connection.ts';
 import type { Argument } from '../connection/scripts.ts';
 import { KEYS } from '../keys.ts';
@@ -12,6 +10,7 @@ import { toPendingPush } from '../pending-push.ts';
 import type { DeliverySteps, OutboxSteps, QueueSteps, Step } from '../steps.ts';
 import { decodeStored } from '../stored-delivery.ts';
 import { createListing } from './listing.ts';
+import { encodeHead, encodeRow } from './search-rows.ts';
 import { createStats } from './stats.ts';
 import { INSERT, UPDATE } from './store-scripts.ts';
 import { toTimelineMember } from './timeline-member.ts';
@@ -34,7 +33,6 @@ export function createRedisStore(
 ): DeliveryStore & DeliverySteps {
   const { maxMessages, maxBytes } = limits;
   const { clock, redis, pubSub } = connection;
-  const dropListeners: ((notice: Notice) => void)[] = [];
   let messages = 0;
   let bytes = 0;
 
@@ -78,28 +76,31 @@ export function createRedisStore(
     const { id } = to;
     const { keys: countKeys, values: counts } = countsOf(from, to);
     const stored = [KEYS.delivery(id), KEYS.unsettled, KEYS.usage, KEYS.expiring, KEYS.pendingPushes];
-    const keys = [...stored, ...countKeys];
+    const keys = [...stored, ...countKeys, KEYS.searchRows];
     const isNews = isSettled(to.status) || to.status === 'deferred';
     const values = [id, from.revision, to.revision, encodeRecord(to), toTimelineMember(to)];
+    const [formerHead, head] = [encodeHead(from), encodeHead(to)];
     const message = [isNews ? pubSub.channels.changed : '', pubSub.encode(id)];
     const update = {
       script: UPDATE,
-      args: [...keys, ...values, ...message, ...counts, ...transitionOf(from, to)],
+      args: [
+        ...keys,
+        ...values,
+        ...message,
+        ...counts,
+        head === formerHead ? '' : head,
+        ...transitionOf(from, to),
+      ],
     };
     const isReopened = isSettled(from.status) && !isSettled(to.status);
     const queueEffect = effect ?? (isReopened ? ({ kind: 'push', afterMs: 0 } as const) : null);
     const queueStep = queueEffect && queue.stepFor(from, to, queueEffect);
-    const noticeSteps = notices.map((notice) => outbox.stepFor(notice));
-    const noticeCalls = noticeSteps.flatMap(({ calls }) => calls);
+    const noticeStep = outbox.stepForNew(notices);
     return {
-      calls: [update, ...noticeCalls, ...(queueStep?.calls ?? [])],
+      calls: [update, ...noticeStep.calls, ...(queueStep?.calls ?? [])],
       complete([result, ...results]) {
         if (toOutcome(result) !== 'done') return false;
-        for (const [i, { calls, complete }] of noticeSteps.entries()) {
-          const notice = notices[i];
-          if (notice && !complete(results.splice(0, calls.length)))
-            for (const listener of dropListeners) listener(notice);
-        }
+        noticeStep.complete(results.splice(0, noticeStep.calls.length));
         queueStep?.complete(results);
         return true;
       },
@@ -130,20 +131,14 @@ export function createRedisStore(
         KEYS.usage,
         KEYS.timeline,
         waiting.key,
-        KEYS.signatures,
+        KEYS.searchRows,
+        KEYS.places,
+        KEYS.freePlaces,
       ];
       const encodedContent = content === null ? '' : Buffer.from(encodeContent(content));
       const values = [id, revision, delivery.bytes, encodeRecord(delivery), encodedContent];
       const member = toTimelineMember(delivery);
-      const args = [
-        ...keys,
-        ...values,
-        member,
-        maxMessages,
-        maxBytes,
-        waiting.member,
-        toNumber(signatureOf(delivery)),
-      ];
+      const args = [...keys, ...values, member, maxMessages, maxBytes, waiting.member, encodeRow(delivery)];
       const push = queue.stepForNew(id, toPendingPush(delivery, clock.now()));
       const [[result, ...pushed] = []] = await connection.runAtomically([
         { script: INSERT, args },
@@ -165,9 +160,6 @@ export function createRedisStore(
     },
     freeBytes() {
       return maxBytes - bytes;
-    },
-    onNoticeDropped(listener) {
-      dropListeners.push(listener);
     },
     onRemoteChange(listener) {
       pubSub.onMessage('changed', listener);

@@ -14,6 +14,11 @@ export function toTimelineMember({ createdAt, id }: ListPosition): string {
   return `${encodeTime(createdAt)}:${id}`;
 }
 
+/** Decodes a member of the timeline. */
+export function toPosition(member: string): ListPosition {
+  return { createdAt: Number(member.slice(0, TIME_DIGITS)), id: member.slice(ID_OFFSET) };
+}
+
 /** Returns the bounds for ZRANGE BYLEX REV that select what a query may match, newest first. */
 export function toTimelineRange({
   after,

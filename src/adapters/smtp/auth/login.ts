@@ -39,14 +39,19 @@ export interface LoginProvider {
    * rotated.
    */
   reportRefused(): void;
+  /** Whether a connection that was opened with this login can go on. */
+  isCurrent(login: AccountLogin | null): boolean;
+  /** Reads the credentials from elsewhere. Returns whether they differ from those in use. */
+  replace(credentials: ReadCredentials): boolean;
 }
 
 /** Reads the credentials when they are first needed, and again after a refused login. */
 export function createLoginProvider(
   user: string,
-  readCredentials: ReadCredentials,
+  firstCredentials: ReadCredentials,
   { tokenMs }: Deadlines,
 ): LoginProvider {
+  let readCredentials = firstCredentials;
   let cached: { readonly credentials: Credentials; readonly login: AccountLogin } | null = null;
   let wasRefused = false;
 
@@ -61,6 +66,16 @@ export function createLoginProvider(
     },
     reportRefused() {
       wasRefused = true;
+    },
+    isCurrent: (login) => login === cached?.login,
+    replace(next) {
+      readCredentials = next;
+      if (!cached) return false;
+      const credentials = next();
+      if (isDeepStrictEqual(cached.credentials, credentials)) return false;
+      cached = { credentials, login: createLogin(user, credentials, tokenMs) };
+      wasRefused = false;
+      return true;
     },
   };
 }

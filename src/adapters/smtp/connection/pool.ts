@@ -53,6 +53,8 @@ export interface Pool {
    * ones together. Returns the number that remains, which busy ones may keep above the maximum.
    */
   closeIdle(maxConnections: number): number;
+  /** Closes idle connections that were opened with former credentials. */
+  closeFormer(): void;
   /** Closes idle connections at once and aborts running attempts. */
   close(): void;
 }
@@ -69,7 +71,8 @@ interface Connection {
 /** Opens a pool of connections to one server. The most recently used connection is reused first. */
 export function openPool(options: PoolOptions): Pool {
   const running = new Set<AttemptTracker>();
-  const loginProvider = options.tls === 'never' ? null : options.loginProvider;
+  const needsLogin = options.tls !== 'never' && options.login !== 'none';
+  const loginProvider = needsLogin ? options.loginProvider : null;
   let idle: Connection[] = [];
   let closed = false;
 
@@ -127,10 +130,14 @@ export function openPool(options: PoolOptions): Pool {
     }
   }
 
+  function isFormer({ login }: Connection): boolean {
+    return loginProvider !== null && !loginProvider.isCurrent(login);
+  }
+
   function release(connection: Connection): void {
     const { session } = connection;
     if (closed) session.close();
-    else if (session.messages >= MAX_MESSAGES) session.quit();
+    else if (session.messages >= MAX_MESSAGES || isFormer(connection)) session.quit();
     else idle.push(connection);
   }
 
@@ -176,6 +183,10 @@ export function openPool(options: PoolOptions): Pool {
       const excess = Math.min(idle.length, Math.max(0, idle.length + running.size - maxConnections));
       for (const { session } of idle.splice(0, excess)) session.quit();
       return idle.length + running.size;
+    },
+    closeFormer() {
+      for (const connection of idle) if (isFormer(connection)) connection.session.quit();
+      idle = idle.filter((connection) => !isFormer(connection));
     },
     close() {
       closed = true;

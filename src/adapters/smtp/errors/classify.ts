@@ -163,7 +163,7 @@ function toFault(
     code,
     scope: scope === 'account' ? scope : 'message',
     detail: toSentence(detail),
-    hint: hint ?? ERRORS[code].hint,
+    hint: (typeof hint === 'function' ? hint(smtp?.response ?? '') : hint) ?? ERRORS[code].hint,
     smtp,
   } as const;
   return { error, scope, retryable, backoffMs, certain: true, ...(splits ? { splits } : {}) };

@@ -1,5 +1,6 @@
+import { isIP } from 'node:net';
 import type { Fault } from '../../../core/delivery/outcome.ts';
-import type { ErrorCode } from '../../../core/errors.ts';
+import { ERRORS, type ErrorCode } from '../../../core/errors.ts';
 import { HOUR, MINUTE } from '../../../core/time.ts';
 
 /**
@@ -12,8 +13,8 @@ export interface Classification {
   readonly backoffMs: readonly number[] | null;
   /** Set if sending to fewer recipients per transaction may succeed. */
   readonly splits?: true;
-  /** Replaces the hint of the ErrorCode. */
-  readonly hint?: string;
+  /** Replaces the hint of the ErrorCode. A function derives it from the text of the reply. */
+  readonly hint?: string | ((response: string) => string);
 }
 
 /** A reply that Gmail is known to send. */
@@ -34,9 +35,6 @@ const IMMEDIATE_BACKOFF_MS = [0, 5000, 30_000, 2 * MINUTE, 10 * MINUTE, 30 * MIN
 /** The limit lasts up to 24 h, but its window is rolling: one message probes each hour. */
 const HOURLY_BACKOFF_MS = [HOUR];
 const ANYTHING = /(?:)/;
-
-const RELAY_LOGIN =
-  'smtp-relay.gmail.com identifies a sender by its registered IP address or by its login, and the domain of From must belong to the account.';
 
 const forAccount = (error: ErrorCode, backoffMs: readonly number[] | null = null): Classification => ({
   error,
@@ -66,6 +64,14 @@ const permanent = (error: ErrorCode, scope: Fault['scope'] = 'message'): Classif
   retryable: false,
   backoffMs: null,
 });
+
+/** Names the IP address to allow, which only the server knows: this machine may be behind NAT. */
+function relayDeniedHint(response: string): string {
+  const { hint } = ERRORS.relay_denied;
+  const words = response.match(/[0-9a-f.:]+/gi) ?? [];
+  const address = words.map((word) => word.replace(/\.$/, '')).find((word) => isIP(word) !== 0);
+  return address ? hint.replace('public IP address of this machine', `IP address ${address}`) : hint;
+}
 
 /**
  * Gmail's replies to a client that submits mail. The first matching row counts. Sources of texts
@@ -108,7 +114,7 @@ export const REPLIES: readonly ReplyRow[] = [
     enhanced: null,
     match: ANYTHING,
     ...forAccount('bad_credentials'),
-    hint: 'The server requires a login, but none was made: it did not offer AUTH, or GMAIL_USER and GMAIL_APP_PASSWORD are not set.',
+    hint: 'The server requires a login, but none was made: it did not offer AUTH, or GMAIL_USER and GMAIL_APP_PASSWORD are not set, or SMTP_URL has login=none.',
   },
   { codes: [501], enhanced: null, match: /cannot decode response/i, ...forAccount('bad_credentials') },
   {
@@ -124,19 +130,44 @@ export const REPLIES: readonly ReplyRow[] = [
     match: /too many unauthenticated commands/i,
     ...forAccount('bad_credentials'),
   },
+
+  // The relay, and other servers that know their clients by IP address: Postfix, Exim, Sendmail,
+  // Exchange
   {
     codes: [550],
     enhanced: null,
     match: /mail relay denied|invalid credentials for relay/i,
-    ...forAccount('bad_credentials'),
-    hint: RELAY_LOGIN,
+    ...forAccount('relay_denied'),
+    hint: relayDeniedHint,
   },
   {
     codes: [550],
     enhanced: null,
     match: /mail sending denied/i,
-    ...forAccount('bad_credentials'),
-    hint: 'The sending account is disabled, or is not registered in the Workspace that owns the relay.',
+    ...forAccount('relay_denied'),
+    hint: 'The sending account is disabled, or is not registered in the Workspace that owns the relay. Send from an address of that Workspace.',
+  },
+  {
+    codes: [450, 454, 550, 553, 554],
+    enhanced: null,
+    match:
+      /relay access denied|relaying (?:is )?(?:denied|not allowed)|relay not permitted|unable to relay|client host rejected/i,
+    ...forAccount('relay_denied'),
+    hint: 'The server in SMTP_URL accepts mail only from clients that it knows. Ask its administrator to allow the IP address of this machine (in Postfix: mynetworks), or use a login.',
+  },
+  {
+    codes: [421],
+    enhanced: null,
+    match: /^try again later.*\(EHLO\)/i,
+    ...forAccount('ehlo_refused', [15 * MINUTE, HOUR, 4 * HOUR]),
+    hint: `${ERRORS.ehlo_refused.hint} From smtp.gmail.com this reply means too many connections: lower SMTP_CONNECTIONS.`,
+  },
+  {
+    codes: [450, 501, 504, 550, 554],
+    enhanced: null,
+    match:
+      /helo\/ehlo argument|\b(?:helo|ehlo) command rejected|(?:invalid|bad|illegal).{0,40}\b(?:helo|ehlo)\b|\b(?:helo|ehlo)\b.{0,40}(?:invalid|not valid)/i,
+    ...forAccount('ehlo_refused'),
   },
 
   // Limits of the account.
@@ -170,13 +201,6 @@ export const REPLIES: readonly ReplyRow[] = [
     enhanced: null,
     match: /server busy/i,
     ...forAccount('throttled', GOOGLE_OUTAGE_BACKOFF_MS),
-  },
-  {
-    codes: [501],
-    enhanced: null,
-    match: /helo\/ehlo argument/i,
-    ...forAccount('connect_failed'),
-    hint: 'The server rejects the host name that this machine sends in EHLO: give the machine a fully qualified host name, with a dot.',
   },
 
   // The connection

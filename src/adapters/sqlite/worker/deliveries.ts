@@ -149,6 +149,7 @@ export function createDeliveries(
   return {
     unsettled: () => unsettled,
     untidy: () => untidy.length,
+    untidyPlaces: () => untidy.map(({ place }) => place),
     reads: {
       findDelivery,
       /** Returns the content, in an array because it is moved. Null if it is not kept. */

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Delivery } from '../../../core/delivery/delivery.ts';
+import { type Delivery, isSettled, STATUSES } from '../../../core/delivery/delivery.ts';
 import {
+  comparePositions,
   type DeliveryQuery,
   type ListPosition,
   matchesQuery,
@@ -8,17 +9,23 @@ import {
 import { signatureOfQuery, toNumber } from '../../../core/delivery/signature.ts';
 import { UNSETTLED } from './deliveries.ts';
 
-/** Number of rows read at once, however few of them match. Takes a millisecond or two. */
+/** Maximum number of deliveries in a page. */
 const PAGE_SIZE = 100;
-/** Number of signatures that are read at once to find a page of rows. Takes a few milliseconds. */
-const SCAN_SIZE = 20_000;
+/**
+ * Every so many places, a row ends the search for a page, whether it matches or not. Reading as many
+ * index entries takes a millisecond or two.
+ */
+const SCAN_SIZE = 16_384;
 
-interface ListRow {
-  readonly created_at: number;
-  readonly id: string;
-  /** Null if the columns show that the delivery does not match. */
-  readonly record: string | null;
-  readonly state: string;
+/** A delivery that may match. */
+interface Candidate extends ListPosition {
+  readonly place: number;
+}
+
+/** The first candidates among some rows. `end`: where the search ended; null: no more rows. */
+interface Scanned {
+  readonly candidates: readonly Candidate[];
+  readonly end: ListPosition | null;
 }
 
 /** One page of a listing: the matches in it, and where the next one begins; null at the end. */
@@ -49,49 +56,30 @@ export type QueuedRow = readonly [
   dueAt: number | null,
 ];
 
+type Order = 'newest first' | 'oldest first';
+type Parameters = Readonly<Record<string, string | number | null>>;
+
 /**
  * Procedures that read many deliveries, one page each, so that writes can run between the pages.
  *
+ * @param untidyPlaces returns the rows that are settled and still in the index of open ones
  * @param now epoch ms by the clock of the file
  */
-export function createListing(db: DatabaseSync, now: () => number) {
-  const newestFirst = `
-    FROM deliveries WHERE (created_at, id) < (:createdAt, :id) AND created_at >= :createdAfter
-    ORDER BY created_at DESC, id DESC
-  `;
-  /** @param found SQL: place, created_at and id of the rows to read */
-  const preparePage = (found: string) =>
-    db.prepare(`
-    WITH page AS (${found})
-    SELECT page.created_at, page.id, state,
-      (SELECT record FROM records WHERE records.place = deliveries.place) AS record
-    FROM page
-    LEFT JOIN deliveries ON deliveries.place = page.place
-      AND coalesce(leaves_at > :now, 1)
-      AND coalesce(owner = :owner, 1)
-      AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
-    ORDER BY page.created_at DESC, page.id DESC
+export function createListing(
+  db: DatabaseSync,
+  untidyPlaces: () => readonly number[],
+  now: () => number,
+  scanSize = SCAN_SIZE,
+) {
+  const open = prepareScan(db, 'leaves_at IS NULL', 'newest first');
+  const openOldestFirst = prepareScan(db, 'leaves_at IS NULL', 'oldest first');
+  const settled = prepareScan(db, 'status = :status AND leaves_at IS NOT NULL', 'newest first');
+  const untidy = prepareScan(db, 'place IN (SELECT value FROM json_each(:places))', 'newest first');
+  const readRecord = db.prepare(`
+    SELECT record, state FROM deliveries JOIN records USING (place)
+    WHERE place = ? AND coalesce(leaves_at > ?, 1)
   `);
-  const page = preparePage(`SELECT place, created_at, id ${newestFirst} LIMIT ${PAGE_SIZE}`);
-  // Reads only the index until a signature passes.
-  const searchPage = preparePage(`
-    SELECT place, created_at, id
-    FROM (SELECT place, created_at, id, signature ${newestFirst} LIMIT ${SCAN_SIZE})
-    WHERE signature IS NULL OR signature & :wanted = :wanted LIMIT ${PAGE_SIZE}
-  `);
-  const scanEnd = db.prepare(`SELECT created_at, id ${newestFirst} LIMIT 1 OFFSET ${SCAN_SIZE - 1}`);
-  const waitingPage = db.prepare(`
-    WITH page AS (
-      SELECT place, created_at, id, owner, status, state FROM deliveries
-      WHERE leaves_at IS NULL AND ${UNSETTLED} AND created_at < :createdBefore
-        AND created_at >= :createdAt AND (created_at, id) > (:createdAt, :id)
-      ORDER BY created_at, id LIMIT ${PAGE_SIZE}
-    )
-    SELECT created_at, id, state, CASE
-      WHEN coalesce(owner = :owner, 1) AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
-      THEN (SELECT record FROM records WHERE records.place = page.place)
-    END AS record FROM page
-  `);
+  readRecord.setReturnArrays(true);
   const unsettledPage = db.prepare(`
     SELECT place, created_at, id, account, status, json_extract(latest, '$.error') AS error,
       json_extract(latest, '$.scheduledAt') AS scheduled_at, json_extract(latest, '$.expiresAt') AS expires_at
@@ -111,24 +99,48 @@ export function createListing(db: DatabaseSync, now: () => number) {
   `);
   queuedPage.setReturnArrays(true);
 
+  function toParameters(query: DeliveryQuery, { createdAt, id }: ListPosition): Parameters {
+    const { owner, statuses, waitingAt, createdAfter, createdBefore } = query;
+    const wanted = signatureOfQuery(query);
+    return {
+      createdAt,
+      id,
+      owner,
+      statuses: JSON.stringify(statuses ?? STATUSES),
+      dueBy: Math.ceil(waitingAt ?? Number.MAX_SAFE_INTEGER),
+      bound: waitingAt === null ? (createdAfter ?? 0) : (createdBefore ?? Number.MAX_SAFE_INTEGER),
+      wanted: wanted ? toNumber(wanted) : 0,
+      scanSize,
+    };
+  }
+
+  /** Searches all rows that may match, those of each index separately. */
+  function scanAll({ statuses, waitingAt }: DeliveryQuery, parameters: Parameters): Scanned[] {
+    if (waitingAt !== null) return [openOldestFirst(parameters)];
+    const wanted = statuses ?? STATUSES;
+    return [
+      wanted.every(isSettled)
+        ? untidy({ ...parameters, places: JSON.stringify(untidyPlaces()) })
+        : open(parameters),
+      ...wanted.filter(isSettled).map((status) => settled({ ...parameters, status })),
+    ];
+  }
+
   return {
     reads: {
-      listPage(query: DeliveryQuery, { createdAt, id }: ListPosition): ListPage {
-        const { owner, createdAfter, createdBefore, waitingAt } = query;
-        const statuses = query.statuses && JSON.stringify(query.statuses);
-        const range = { createdAt, id, createdAfter: createdAfter ?? 0 };
-        const filter = { owner, statuses, now: now() };
-        const wanted = signatureOfQuery(query);
-        if (waitingAt !== null) {
-          const before = createdBefore ?? Number.MAX_SAFE_INTEGER;
-          return toPage(waitingPage.all({ owner, statuses, createdAt, id, createdBefore: before }), query);
-        }
-        if (wanted === null) return toPage(page.all({ ...range, ...filter }), query);
-        const rows = searchPage.all({ ...range, ...filter, wanted: toNumber(wanted) });
-        const found = toPage(rows, query);
-        if (found.next !== null) return found;
-        const end = scanEnd.get(range) as Pick<ListRow, 'created_at' | 'id'> | undefined;
-        return { ...found, next: end ? { createdAt: end.created_at, id: end.id } : null };
+      listPage(query: DeliveryQuery, position: ListPosition): ListPage {
+        const scanned = scanAll(query, toParameters(query, position));
+        const { candidates, end } = merge(
+          scanned,
+          query.waitingAt === null ? 'newest first' : 'oldest first',
+        );
+        const found = candidates.flatMap(({ place }) => {
+          const row = readRecord.get(place, now()) as unknown as ListPage['found'][number] | undefined;
+          if (!row) return [];
+          const [record, state] = row;
+          return matchesQuery({ ...JSON.parse(record), ...JSON.parse(state) }, query) ? [row] : [];
+        });
+        return { found, next: end };
       },
       unsettledPage: (createdAt: number, place: number): readonly UnsettledRow[] =>
         unsettledPage.all(createdAt, place).map((row) => ({ ...row }) as unknown as UnsettledRow),
@@ -139,14 +151,43 @@ export function createListing(db: DatabaseSync, now: () => number) {
   };
 }
 
-/** Returns the matches among the rows. A page with fewer rows is the last one. */
-function toPage(read: readonly object[], query: DeliveryQuery): ListPage {
-  const rows = read as readonly ListRow[];
-  const found = rows.flatMap(({ record, state }) => {
-    if (record === null) return [];
-    const delivery = { ...JSON.parse(record), ...JSON.parse(state) };
-    return matchesQuery(delivery, query) ? [[record, state] as const] : [];
-  });
-  const last = rows.length < PAGE_SIZE ? undefined : rows.at(-1);
-  return { found, next: last ? { createdAt: last.created_at, id: last.id } : null };
+/**
+ * Prepares the search among some rows of an index. It reads only the index until a signature passes.
+ *
+ * @param where SQL: selects the rows
+ */
+function prepareScan(db: DatabaseSync, where: string, order: Order): (parameters: Parameters) => Scanned {
+  const [direction, isAfter, isInBound] = order === 'newest first' ? ['DESC', '<', '>='] : ['ASC', '>', '<'];
+  const find = db.prepare(`
+    SELECT place, created_at AS createdAt, id, place % :scanSize = 0 AS isEnd FROM deliveries AS scanned
+    WHERE ${where} AND (created_at, id) ${isAfter} (:createdAt, :id) AND created_at ${isInBound} :bound
+      AND (place % :scanSize = 0 OR coalesce(signature & :wanted = :wanted, 1) AND EXISTS (
+        SELECT 1 FROM deliveries WHERE deliveries.place = scanned.place
+          AND coalesce(owner = :owner, 1)
+          AND status IN (SELECT value FROM json_each(:statuses))
+          AND (status <> 'scheduled' OR coalesce(due_at <= :dueBy, 1))
+      ))
+    ORDER BY created_at ${direction}, id ${direction} LIMIT ${PAGE_SIZE}
+  `);
+  find.setAllowUnknownNamedParameters(true);
+  return (parameters) => {
+    const candidates: Candidate[] = [];
+    for (const row of find.iterate(parameters)) {
+      const candidate = row as unknown as Candidate & { readonly isEnd: 0 | 1 };
+      candidates.push(candidate);
+      if (candidate.isEnd) return { candidates, end: candidate };
+    }
+    return { candidates, end: candidates.length < PAGE_SIZE ? null : (candidates.at(-1) ?? null) };
+  };
+}
+
+/** Returns the first candidates of all, as far as every search has come. */
+function merge(scanned: readonly Scanned[], order: Order): Scanned {
+  const sign = order === 'newest first' ? -1 : 1;
+  const compare = (a: ListPosition, b: ListPosition) => sign * comparePositions(a, b);
+  const [first = null] = scanned.flatMap(({ end }) => end ?? []).sort(compare);
+  const all = scanned.flatMap(({ candidates }) => candidates).sort(compare);
+  const reached = first === null ? all : all.filter((candidate) => compare(candidate, first) <= 0);
+  const candidates = reached.slice(0, PAGE_SIZE);
+  return { candidates, end: candidates.length < reached.length ? (candidates.at(-1) ?? null) : first };
 }

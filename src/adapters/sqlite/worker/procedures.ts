@@ -33,7 +33,7 @@ export function createProcedures(
     untidy: deliveries.untidy,
     reads: {
       ...deliveries.reads,
-      ...createListing(db, now).reads,
+      ...createListing(db, deliveries.untidyPlaces, now).reads,
       ...outbox.reads,
       ...suppressions.reads,
       ...sharedState.reads,

@@ -13,9 +13,9 @@ const APPLICATION_ID = 0x4f747279;
  *   the record, in JSON; `{}` until the first change. The other columns repeat fields for searches.
  *   `due_at`: when it is due after a restart, see delivery-rows.ts. `leaves_at`: when a settled
  *   delivery expires, by the clock of the file; null while it is unsettled or not tidied, see
- *   deliveries.ts. `signature`: see core/delivery/signature.ts; null in rows of older versions. No index
- *   contains a column that an attempt changes, so that its start and its end
- *   write a single page.
+ *   deliveries.ts. `signature`: see core/delivery/signature.ts; null in rows of older versions. A row
+ *   is in one of the indexes `deliveries_open` and `deliveries_settled`. No column of the first one
+ *   ever changes, so that the start and the end of an attempt write a single page.
  * - `contents`: separate, because a content is removed long before its record.
  * - `kept_contents`: contents that are kept for RETAIN_CONTENT, and when they are dropped.
  * - `idempotency`: `receipt` is null until the request is accepted, `answer` until a response is
@@ -127,6 +127,13 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE notices ADD COLUMN leaves_at INTEGER;
   CREATE INDEX notices_failed ON notices (leaves_at) WHERE leaves_at IS NOT NULL;
+  `,
+  `
+  DROP INDEX deliveries_by_creation;
+  DROP INDEX deliveries_unsettled;
+  CREATE INDEX deliveries_open ON deliveries (created_at, id, signature) WHERE leaves_at IS NULL;
+  CREATE INDEX deliveries_settled ON deliveries (status, created_at, id, signature)
+    WHERE leaves_at IS NOT NULL;
   `,
 ];
 

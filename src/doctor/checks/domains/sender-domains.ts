@@ -12,7 +12,7 @@ import type { Finding } from './finding.ts';
 import { findInternalView } from './internal-view.ts';
 import { checkSpf } from './spf.ts';
 
-type Sender = Pick<AccountConfig, 'user' | 'from' | 'aliases'>;
+type Sender = Pick<AccountConfig, 'user' | 'from' | 'aliases' | 'domains'>;
 
 /**
  * Checks SPF, DKIM, DMARC and alignment of each domain that accounts send from, except gmail.com,
