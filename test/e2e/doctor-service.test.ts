@@ -1,10 +1,11 @@
-import { mkdtempDisposable } from 'node:fs/promises';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import type { DoctorResource } from '../../src/http/schemas/doctor.ts';
 import { run } from '../helpers/process.ts';
 import { ADMIN_KEY, API_KEY, startService } from '../helpers/service.ts';
+import { createSimulatorEnv } from '../helpers/smtp/simulator-env.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const MAIL = { to: 'ada@simulator.test', subject: 'Hello', text: 'Hello, Ada.' };
@@ -98,6 +99,24 @@ describe.concurrent('GET /doctor', () => {
     });
     expect(await second.ended).toBe(2);
     expect(second.output().err).toContain('is in use by another process');
+  });
+
+  test('checks the accounts as they are after a reload', async () => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'outtray-'));
+    const envFile = join(folder.path, '.env');
+    await writeFile(envFile, 'GMAIL_ALIASES=a@old.test');
+    await using gmail = await startSimulator();
+    await using simulatorEnv = await createSimulatorEnv(gmail);
+    const env = { PORT: '0', API_KEYS: `boss:${ADMIN_KEY}:admin`, ...simulatorEnv.env };
+    await using service = run(['serve'], env, folder.path);
+    const [, url = ''] = await service.saw(/"url":"(http:[^"]+)"/);
+    await writeFile(envFile, 'GMAIL_ALIASES=a@new.test');
+    service.signal('SIGHUP');
+    await service.saw(/"msg":"accounts reloaded"/);
+    const response = await fetch(`${url}/doctor`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } });
+    const { checks } = (await response.json()) as DoctorResource;
+    const domains = checks.filter(({ id }) => id === 'spf').map(({ target }) => target);
+    expect(domains).toEqual(['simulator.test', 'new.test']);
   });
 
   test('counts the messages of each From domain to personal Gmail accounts', async () => {
