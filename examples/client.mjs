@@ -1,6 +1,7 @@
-// The typed client of the package: sends one message, then reads its status. Needs Node 20 or newer.
+// The typed client: sends one message, then reads its outcome. Needs Node 20 or newer.
 //   OUTTRAY_KEY=<secret> node examples/client.mjs ada@example.com
 // Runs wherever the package is installed. In a checkout, run "npm run build" first.
+// The package outtray-client exports the same client.
 import { createOuttrayClient } from 'outtray/client';
 
 const outtray = createOuttrayClient({
@@ -9,15 +10,12 @@ const outtray = createOuttrayClient({
 });
 const [, , to = ''] = process.argv;
 
-const { data, error } = await outtray.POST('/send', {
-  params: { header: { Prefer: 'wait=10' } },
-  body: { to, subject: 'Hello', text: 'Sent with the typed client.' },
-});
+const { data, error } = await outtray.send({ to, subject: 'Hello', text: 'Sent with the typed client.' });
 
 if (error) {
   console.error(`${error.code}: ${error.detail}\n${error.hint}`);
   process.exitCode = 1;
-} else if ('id' in data) {
-  const { data: message } = await outtray.GET('/messages/{id}', { params: { path: { id: data.id } } });
+} else {
+  const { data: message } = await outtray.wait(data.id, { signal: AbortSignal.timeout(60_000) });
   console.log(`${message?.id} is ${message?.status}`);
 }

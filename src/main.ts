@@ -29,6 +29,10 @@ const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Com
     about: 'write a copy of the SQLite queue to FILE while the service runs',
     load: async () => (await import('./commands/backup.ts')).backup,
   },
+  login: {
+    about: 'log in to Gmail with OAuth, and write the file for GMAIL_OAUTH_FILE',
+    load: async () => (await import('./commands/login.ts')).login,
+  },
   simulator: {
     about: 'run only the built-in Gmail simulator',
     load: async () => (await import('./commands/simulator.ts')).simulator,

@@ -139,6 +139,8 @@ export interface paths {
          * Send a message
          * @description Accepts one message and responds before it is sent. With `Prefer: wait` the response has the outcome.
          *
+         *     As `multipart/form-data`, the part `message` has the JSON, and every part with a file name is an attachment, after those in `attachments`. A part named `cid:logo` is an inline image, which `html` refers to by that name.
+         *
          *     A repeated request with the same `Idempotency-Key` gets the same response, and nothing is sent twice. With `Prefer: wait` it waits again until the outcome is known.
          */
         post: operations["send"];
@@ -160,6 +162,8 @@ export interface paths {
         /**
          * Send up to 100 messages
          * @description Handles each message separately, as POST /send does. The results are in the order of the messages. Status 207 means that at least one message was refused; its result has the reason. The size limit of the body is that of one message. A batch counts as its messages towards the rate limit, dry runs included.
+         *
+         *     `defaults` has the fields that all messages share, such as `template` or `attachments`, which are then sent and decoded once. If they are invalid, the whole batch is refused.
          *
          *     A repeated request with the same `Idempotency-Key` gets the same response, including refusals, unless every message was refused. To resend refused messages, use a new batch with a new key.
          */
@@ -783,6 +787,88 @@ export interface components {
             /** @description Returns what would be sent, and sends nothing. `Idempotency-Key` is ignored. */
             dry_run?: boolean | (null | "");
         };
+        MessageDefaults: {
+            /** @description The default is GMAIL_FROM. The account that owns the address sends the message. FROM_POLICY decides about an address that no account owns, which Gmail would replace silently. */
+            from?: components["schemas"]["Mailbox"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
+            to?: components["schemas"]["Mailboxes"];
+            cc?: components["schemas"]["Mailboxes"] | (null | "");
+            bcc?: components["schemas"]["Mailboxes"] | (null | "");
+            /** @description One mailbox, or a list of mailboxes. */
+            reply_to?: components["schemas"]["Mailboxes"] | (null | "");
+            /**
+             * @description Required unless the template has a subject, which this one overrides.
+             * @example Your invoice
+             */
+            subject?: string | null;
+            /** @example <p>Here is your invoice.</p> */
+            html?: string | null;
+            /**
+             * @description Generated from `html` if absent.
+             * @example Here is your invoice.
+             */
+            text?: string | null;
+            /** @description Used instead of `html` and `text`: see GET /templates. */
+            template?: components["schemas"]["TemplateUse"] | (null | "");
+            attachments?: components["schemas"]["Attachment"][] | (null | "");
+            /** @description An invitation: mail clients show it with buttons. Also attached as `invite.ics`. */
+            calendar?: {
+                /**
+                 * @example REQUEST
+                 * @enum {string}
+                 */
+                method: "REQUEST" | "CANCEL" | "REPLY";
+                /**
+                 * @description The iCalendar object (RFC 5545). Its METHOD must be `method`.
+                 * @example BEGIN:VCALENDAR
+                 *     VERSION:2.0
+                 *     PRODID:-//Acme//EN
+                 *     METHOD:REQUEST
+                 *     END:VCALENDAR
+                 */
+                content: string;
+            } | (null | "");
+            /**
+             * @description Additional headers: X-… and Auto-Submitted, Comments, Feedback-ID, Importance, Keywords, List-ID, Organization, Precedence, Sensitivity. All other headers have their own field or are set by Outtray.
+             * @example {
+             *       "X-Entity-Ref": "42"
+             *     }
+             */
+            headers?: {
+                [key: string]: string;
+            } | unknown[] | (null | "");
+            /**
+             * @description The Message-ID of the message that this one replies to.
+             * @example <1234@example.com>
+             */
+            in_reply_to?: string | null;
+            /** @description The Message-IDs of the thread, oldest first. Of more than 100, the first and the 99 latest are kept. */
+            references?: components["schemas"]["References"] | (null | "");
+            /** @description Sets List-Unsubscribe and, with `one_click`, List-Unsubscribe-Post. */
+            unsubscribe?: components["schemas"]["Unsubscribe"] | (null | "");
+            /**
+             * @description Labels to find the message by. They are not part of the mail.
+             * @example {
+             *       "flow": "welcome"
+             *     }
+             */
+            tags?: components["schemas"]["Labels"] | unknown[] | (null | "");
+            /**
+             * @description Labels that are returned with the message. They are not part of the mail.
+             * @example {
+             *       "crm_id": "42"
+             *     }
+             */
+            metadata?: components["schemas"]["Labels"] | unknown[] | (null | "");
+            /** @description When to send the message, at most one year ahead. A time in the past means now. */
+            scheduled_at?: string | null;
+            /** @description When to give up if the message has not been sent. */
+            expires_at?: string | (null | "");
+            /** @description High-priority messages are sent first, and can use the reserve of the quota (GMAIL_RESERVE). */
+            priority?: ("high" | "normal") | (null | "");
+            /** @description Returns what would be sent, and sends nothing. `Idempotency-Key` is ignored. */
+            dry_run?: boolean | (null | "");
+        };
         EmailRequest: {
             /** @description The default is GMAIL_FROM. The account that owns the address sends the message. FROM_POLICY decides about an address that no account owns, which Gmail would replace silently. */
             from?: components["schemas"]["Mailbox"] | (null | "");
@@ -1292,7 +1378,7 @@ export interface components {
         };
         FieldError: {
             /**
-             * @description A JSON Pointer (RFC 6901) into the body; or `header:Name`, `query:name` or `path:name`.
+             * @description A JSON Pointer (RFC 6901) into the body; or `header:Name`, `query:name`, `path:name` or `part:name`.
              * @example /to/0
              */
             pointer: string;
@@ -1454,7 +1540,7 @@ export interface components {
          * @description A stable code that clients can branch on. Titles, details and hints can change.
          * @enum {string}
          */
-        ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "content_not_kept" | "invalid_ticket" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "relay_denied" | "ehlo_refused" | "tls_failed";
+        ErrorCode: "invalid_json" | "missing_api_key" | "invalid_api_key" | "insufficient_scope" | "cross_site_request" | "sender_not_allowed" | "recipient_not_allowed" | "not_found" | "message_not_found" | "method_not_allowed" | "request_timeout" | "not_cancelable" | "not_retryable" | "content_not_kept" | "invalid_ticket" | "not_reschedulable" | "idempotency_in_progress" | "message_too_large" | "unsupported_media_type" | "validation_failed" | "template_not_found" | "template_failed" | "recipient_suppressed" | "idempotency_key_reused" | "rate_limited" | "headers_too_large" | "internal_error" | "queue_full" | "queue_unavailable" | "shutting_down" | "recipients_rejected" | "mailbox_full" | "content_rejected" | "attachment_blocked" | "sender_rejected" | "policy_rejected" | "smtp_rejected" | "retries_exhausted" | "delivery_uncertain" | "expired" | "dns_failed" | "connect_failed" | "connect_timeout" | "connection_lost" | "smtp_protocol_error" | "smtp_temporary_failure" | "app_password_required" | "bad_credentials" | "web_login_required" | "login_throttled" | "oauth_grant_revoked" | "oauth_client_unauthorized" | "oauth_clock_skew" | "oauth_unreachable" | "oauth_failed" | "daily_limit_reached" | "throttled" | "relay_denied" | "ehlo_refused" | "tls_failed";
         MessageEvent: {
             /**
              * @description The status that the message changed to.
@@ -1589,11 +1675,13 @@ export interface components {
         /**
          * @description `insufficient_scope`: API key lacks the scope.
          *
+         *     `cross_site_request`: Request from another site.
+         *
          *     `sender_not_allowed`: Sender not allowed.
          *
          *     `recipient_not_allowed`: Recipient not allowed.
          */
-        InsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed: {
+        Send403: {
             headers: {
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 RateLimit: components["headers"]["RateLimit"];
@@ -1602,7 +1690,7 @@ export interface components {
             content: {
                 "application/problem+json": components["schemas"]["Problem"] & {
                     /** @enum {unknown} */
-                    code?: "insufficient_scope" | "sender_not_allowed" | "recipient_not_allowed";
+                    code?: "insufficient_scope" | "cross_site_request" | "sender_not_allowed" | "recipient_not_allowed";
                 };
             };
         };
@@ -2431,6 +2519,7 @@ export interface components {
     pathItems: never;
 }
 export type SendRequest = components['schemas']['SendRequest'];
+export type MessageDefaults = components['schemas']['MessageDefaults'];
 export type EmailRequest = components['schemas']['EmailRequest'];
 export type Mailbox = components['schemas']['Mailbox'];
 export type Mailboxes = components['schemas']['Mailboxes'];
@@ -2474,7 +2563,7 @@ export type ResponsePublicRateLimited = components['responses']['PublicRateLimit
 export type ResponseMetricsMissingApiKeyOrInvalidApiKey = components['responses']['MetricsMissingApiKeyOrInvalidApiKey'];
 export type ResponseMetricsInsufficientScope = components['responses']['MetricsInsufficientScope'];
 export type ResponseInvalidJson = components['responses']['InvalidJson'];
-export type ResponseInsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed = components['responses']['InsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed'];
+export type ResponseSend403 = components['responses']['Send403'];
 export type ResponseRequestTimeout = components['responses']['RequestTimeout'];
 export type ResponseIdempotencyInProgress = components['responses']['IdempotencyInProgress'];
 export type ResponseMessageTooLarge = components['responses']['MessageTooLarge'];
@@ -2707,6 +2796,11 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["SendRequest"];
+                "multipart/form-data": {
+                    message: components["schemas"]["SendRequest"];
+                    /** @description Files. Parts of any other name with a file name are files too. */
+                    attachments?: string[];
+                };
             };
         };
         responses: {
@@ -2740,7 +2834,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidJson"];
             401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
-            403: components["responses"]["InsufficientScopeOrSenderNotAllowedOrRecipientNotAllowed"];
+            403: components["responses"]["Send403"];
             408: components["responses"]["RequestTimeout"];
             409: components["responses"]["IdempotencyInProgress"];
             413: components["responses"]["MessageTooLarge"];
@@ -2770,7 +2864,8 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    messages: components["schemas"]["SendRequest"][];
+                    defaults?: components["schemas"]["MessageDefaults"];
+                    messages: (components["schemas"]["SendRequest"] | components["schemas"]["MessageDefaults"])[];
                 };
             };
         };

@@ -85,7 +85,8 @@ export function parseAccount(
   context: AccountContext,
 ): { account: AccountConfig | null; problems: Problem[] } {
   const { values, problems } = parseSettings(account, settings);
-  const login = parseLogin(settings, context.tokenUrl);
+  const loginContext = { user: values?.user, tokenUrl: context.tokenUrl };
+  const login = parseLogin(settings, loginContext);
   const unusedLogin = findUnusedLogin(settings, context.servers ?? []);
   problems.push(...(unusedLogin.length > 0 ? unusedLogin : login.problems));
   problems.push(...findUnusableDomains(settings, context.servers ?? []));
@@ -93,8 +94,7 @@ export function parseAccount(
     problems.push({ variable: settings.app_password.label, message: howToLogIn(settings) });
   }
   if (values === null || problems.length > 0) return { account: null, problems };
-  const credentials =
-    login.credentials && createCredentialsReader(login.credentials, reread, context.tokenUrl);
+  const credentials = login.credentials && createCredentialsReader(login.credentials, reread, loginContext);
   return {
     account: {
       user: values.user,

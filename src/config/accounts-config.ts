@@ -43,7 +43,8 @@ export function parseAccounts(settings: Settings, context: Omit<AccountContext, 
   };
 }
 
-function variableOf(field: AccountField): VariableName {
+/** Returns the variable of a field of an account. */
+export function variableOf(field: AccountField): VariableName {
   return `GMAIL_${field.toUpperCase() as Uppercase<AccountField>}`;
 }
 

@@ -8,6 +8,10 @@ const EXAMPLE = '[{"user": "you@gmail.com", "app_password": "abcd efgh ijkl mnop
 const text = z.string('It must be a string.').optional();
 const count = z.number('It must be a number, without quotes.').optional();
 
+function jsonObject(message: string) {
+  return z.union([z.string(), z.record(z.string(), z.unknown())], message).optional();
+}
+
 /**
  * One account in GMAIL_ACCOUNTS. The values themselves are parsed later, like those of variables.
  */
@@ -22,12 +26,9 @@ const accountEntry = z.strictObject({
   oauth_client_secret_file: text,
   oauth_refresh_token: text,
   oauth_refresh_token_file: text,
-  service_account: z
-    .union(
-      [z.string(), z.record(z.string(), z.unknown())],
-      'It must be the JSON key: an object, or its text.',
-    )
-    .optional(),
+  oauth: jsonObject('It must be a login that outtray login wrote: an object, or its text.'),
+  oauth_file: text,
+  service_account: jsonObject('It must be the JSON key: an object, or its text.'),
   service_account_file: text,
   from: text,
   aliases: z.array(z.string('It must be a list of strings.'), 'It must be a list of addresses.').optional(),

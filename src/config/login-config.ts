@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { Credentials, ReadCredentials } from '../core/accounts/credentials.ts';
+import { toMailboxKey } from '../core/message/address.ts';
 import { isSet, type Problem, type Setting } from './environment.ts';
 import { parseOAuthWord, parseServiceAccount } from './oauth-config.ts';
+import { parseOAuthGrant, toGrantCredentials } from './oauth-file.ts';
 import { defaultOf, optional, parseSettings } from './setting-schema.ts';
 import { InvalidValue } from './value-parsers.ts';
 
@@ -13,6 +15,7 @@ const login = z.object({
   oauth_client_id: optional(parseOAuthWord),
   oauth_client_secret: optional(parseOAuthWord),
   oauth_refresh_token: optional(parseOAuthWord),
+  oauth: optional(parseOAuthGrant),
   service_account: optional(parseServiceAccount),
 });
 
@@ -24,25 +27,51 @@ const OAUTH_FIELDS = ['oauth_client_id', 'oauth_client_secret', 'oauth_refresh_t
 const LOGIN_METHODS: readonly (readonly LoginField[])[] = [
   ['app_password'],
   OAUTH_FIELDS,
+  ['oauth'],
   ['service_account'],
 ];
 
-/**
- * Parses the credentials of an account. They are null if none are set or they are invalid.
- *
- * @param tokenUrl Overrides the token_uri of a service account.
- */
+/** Configuration outside the login settings that they depend on. */
+export interface LoginContext {
+  /** The account to log in as, if it is valid. */
+  readonly user: string | undefined;
+  /** GMAIL_OAUTH_TOKEN_URL, if it is set. Overrides the token_uri of a file from Google. */
+  readonly tokenUrl: string | undefined;
+}
+
+/** Parses the credentials of an account. They are null if none are set or they are invalid. */
 export function parseLogin(
   settings: LoginSettings,
-  tokenUrl: string | undefined,
+  { user, tokenUrl }: LoginContext,
 ): { credentials: Credentials | null; problems: Problem[] } {
-  const parsed = parseSettings(login, settings);
-  const problems = [...parsed.problems, ...findMethodProblems(settings)];
+  const { values, problems: invalid } = parseSettings(login, settings);
+  const problems = [
+    ...invalid.map((problem) => addHowToLogIn(problem, settings)),
+    ...findMethodProblems(settings),
+    ...findOtherAccount(settings, user, values?.oauth?.account ?? null),
+  ];
   return {
-    credentials:
-      parsed.values === null || problems.length > 0 ? null : toCredentials(parsed.values, tokenUrl),
+    credentials: values === null || problems.length > 0 ? null : toCredentials(values, tokenUrl),
     problems,
   };
+}
+
+/** Adds the command that writes the file, if it cannot be read. */
+function addHowToLogIn({ variable, message }: Problem, { oauth }: LoginSettings): Problem {
+  const isUnreadable = variable === oauth.label && oauth.problem === message;
+  return { variable, message: isUnreadable ? `${message} To create it, run outtray login.` : message };
+}
+
+/** Reports a login of another account than the one that it is set for. */
+function findOtherAccount(
+  { oauth }: LoginSettings,
+  user: string | undefined,
+  account: string | null,
+): Problem[] {
+  if (user === undefined || account === null || toMailboxKey(account) === toMailboxKey(user)) return [];
+  const message =
+    'It is the login of another account than the one it is set for. Run outtray login for this account.';
+  return [{ variable: oauth.label, message }];
 }
 
 /** Reports several login methods at once, and an incomplete one. */
@@ -67,7 +96,8 @@ function findMethodProblems(settings: LoginSettings): Problem[] {
 }
 
 function toCredentials(values: z.infer<typeof login>, tokenUrl: string | undefined): Credentials | null {
-  const { app_password, oauth_client_id, oauth_client_secret, oauth_refresh_token, service_account } = values;
+  const { app_password, oauth_client_id, oauth_client_secret, oauth_refresh_token, oauth, service_account } =
+    values;
   if (app_password !== undefined) return { kind: 'app_password', password: app_password };
   if (service_account !== undefined) {
     const { clientEmail, privateKey, tokenUri } = service_account;
@@ -78,6 +108,8 @@ function toCredentials(values: z.infer<typeof login>, tokenUrl: string | undefin
       tokenUrl: tokenUrl ?? tokenUri ?? defaultOf('GMAIL_OAUTH_TOKEN_URL'),
     };
   }
+  if (oauth !== undefined)
+    return toGrantCredentials(oauth, tokenUrl ?? oauth.tokenUri ?? defaultOf('GMAIL_OAUTH_TOKEN_URL'));
   if (oauth_client_id === undefined || oauth_client_secret === undefined || oauth_refresh_token === undefined)
     return null;
   return {
@@ -98,23 +130,28 @@ function toCredentials(values: z.infer<typeof login>, tokenUrl: string | undefin
 export function createCredentialsReader(
   first: Credentials,
   reread: () => LoginSettings | null,
-  tokenUrl: string | undefined,
+  context: LoginContext,
 ): ReadCredentials {
   let last = first;
   return () => {
     const settings = reread();
-    if (settings !== null) last = parseLogin(settings, tokenUrl).credentials ?? last;
+    if (settings !== null) last = parseLogin(settings, context).credentials ?? last;
     return last;
   };
 }
 
 /** Returns the error of an account without any login setting, with the fix. */
 export function howToLogIn(settings: LoginSettings): string {
-  const { app_password, service_account } = settings;
+  const { app_password, oauth, service_account } = settings;
   return (
     `It is required. Create an app password at ${APP_PASSWORDS_PAGE} and set it like this: ${assign(app_password.label, 'abcd efgh ijkl mnop')} ` +
-    `(or, instead, ${OAUTH_FIELDS.map((field) => settings[field].label).join(', ')} for OAuth2, or ${service_account.label})`
+    `(or, instead, the file that outtray login writes as ${toFileLabel(oauth.label)}, or ` +
+    `${OAUTH_FIELDS.map((field) => settings[field].label).join(', ')} for OAuth2, or ${service_account.label})`
   );
+}
+
+function toFileLabel(label: string): string {
+  return label === label.toUpperCase() ? `${label}_FILE` : `${label}_file`;
 }
 
 /** Formats a setting for the shell (a variable) or as JSON (a field). */

@@ -3,9 +3,11 @@ import { isIPv4 } from 'node:net';
 import { z } from 'zod';
 import { InvalidValue, parseEmailSetting } from './value-parsers.ts';
 
-/** The fields of a service account's JSON key that are needed to get access tokens. */
+/** The fields of a service account's JSON key that are needed to log in. */
 export interface ServiceAccountKey {
   readonly clientEmail: string;
+  /** The id that an administrator delegates to; null if the key does not name it. */
+  readonly clientId: string | null;
   /** An RSA key in PEM. */
   readonly privateKey: string;
   /** The token endpoint that the key names. */
@@ -15,6 +17,7 @@ export interface ServiceAccountKey {
 const key = z.object({
   type: z.literal('service_account'),
   client_email: z.string(),
+  client_id: z.string().optional(),
   private_key: z.string(),
   token_uri: z.string().optional(),
 });
@@ -37,6 +40,7 @@ export function parseServiceAccount(text: string): ServiceAccountKey {
       data.client_email,
       () => 'The client_email of the key is not an address: download the key again.',
     ),
+    clientId: data.client_id ?? null,
     privateKey: parsePrivateKey(data.private_key),
     tokenUri: data.token_uri === undefined ? null : parseTokenUri(data.token_uri),
   };
@@ -63,7 +67,8 @@ function parsePrivateKey(pem: string): string {
   );
 }
 
-function parseTokenUri(text: string): string {
+/** Parses the token_uri of a file from Google. */
+export function parseTokenUri(text: string): string {
   try {
     return parseTokenUrl(text);
   } catch (error) {

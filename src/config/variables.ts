@@ -74,6 +74,14 @@ export const VARIABLES = [
       'refresh token that the account granted to that client, for the scope `https://mail.google.com/`',
   },
   {
+    name: 'GMAIL_OAUTH',
+    default: '',
+    secret: true,
+    required: false,
+    meaning:
+      'instead of the last three: what `outtray login` writes; best set as that file, by `GMAIL_OAUTH_FILE`, which is read again after a refused login',
+  },
+  {
     name: 'GMAIL_SERVICE_ACCOUNT',
     default: '',
     secret: true,
@@ -94,7 +102,7 @@ export const VARIABLES = [
     secret: true,
     required: false,
     meaning:
-      'several accounts, instead of `GMAIL_USER` and the logins above: a JSON list of objects with `user`, `app_password`, `oauth_client_id`, `oauth_client_secret`, `oauth_refresh_token`, `service_account`, `from`, `aliases` and `domains` (lists), `daily_messages`, `daily_recipients`, `reserve`; a secret can also be a path, as in `app_password_file`',
+      'several accounts, instead of `GMAIL_USER` and the logins above: a JSON list of objects with `user`, `app_password`, `oauth_client_id`, `oauth_client_secret`, `oauth_refresh_token`, `oauth_file`, `service_account`, `from`, `aliases` and `domains` (lists), `daily_messages`, `daily_recipients`, `reserve`; a secret can also be a path, as in `app_password_file`',
   },
   {
     name: 'GMAIL_FROM',

@@ -64,6 +64,15 @@ export const ERRORS = {
     meaning: 'The API key is valid, but may not use this route.',
     hint: 'Use a key with the scope that `detail` names: `send` to send and change messages, `read` to read them, `metrics` to read metrics, `admin` for all of this and for the messages of every key. API_KEYS lists the scopes of each key.',
   },
+  cross_site_request: {
+    status: 403,
+    retryable: false,
+    scope: 'request',
+    actor: 'caller',
+    title: 'Request from another site',
+    meaning: 'The form comes from a page of another site, by its `Origin` or `Sec-Fetch-Site` header.',
+    hint: 'Call the service from your server: a key in a page is public. Do not pass on these headers of a browser.',
+  },
   sender_not_allowed: {
     status: 403,
     retryable: false,
@@ -482,7 +491,7 @@ export const ERRORS = {
     actor: 'operator',
     title: 'Google no longer accepts the refresh token',
     meaning: 'The consent behind the refresh token ended or was withdrawn.',
-    hint: 'Consent again and set the new GMAIL_OAUTH_REFRESH_TOKEN. A refresh token ends when the account’s password changes, after six months without use, and after seven days while the consent screen is in "Testing": publish it.',
+    hint: 'Consent again with outtray login, or set the new GMAIL_OAUTH_REFRESH_TOKEN. A refresh token ends when the account’s password changes, after six months without use, and after seven days while the consent screen is in "Testing": publish it.',
   },
   oauth_client_unauthorized: {
     status: 502,

@@ -8,13 +8,13 @@ import { checkSenderDomains } from './checks/domains/sender-domains.ts';
 import { checkGmailAccounts } from './checks/gmail-accounts.ts';
 import { mechanismOf } from './checks/gmail-login.ts';
 import { checkQueueBackend } from './checks/queue-backend.ts';
-import { checkHttpsPort, type Endpoint, toTarget } from './checks/reachability.ts';
+import { COMPARE_WITH, checkHttpsPort, type Endpoint, toTarget } from './checks/reachability.ts';
 import { checkSmtpServers } from './checks/smtp-servers.ts';
 import type { SessionRequirements } from './checks/smtp-session.ts';
 import { checkTemplates } from './checks/template-files.ts';
 import { checkAlertWebhook, checkWebhooks } from './checks/webhook-endpoints.ts';
-import { createDnsClient } from './net/dns-client.ts';
-import { type NetworkOptions, resolveHost } from './net/sockets.ts';
+import { createDnsClient, type DnsClient } from './net/dns-client.ts';
+import { NETWORK_DEFAULTS, type NetworkOptions } from './net/sockets.ts';
 import type { Report } from './report.ts';
 
 export interface DoctorOptions {
@@ -27,13 +27,11 @@ export interface DoctorOptions {
   /** The service that this process runs. Null: it runs none. */
   readonly service?: RunningService | null;
   readonly network?: Partial<NetworkOptions>;
+  /** Reads the records of From domains. Default: with the DNS servers of the operating system. */
+  readonly dns?: DnsClient;
   /** The endpoint to compare with when a mail port times out. */
   readonly compareWith?: Endpoint;
 }
-
-/** Limit of one network step, in ms. */
-const LIMIT_MS = 10_000;
-const COMPARE_WITH: Endpoint = { host: 'accounts.google.com', port: 443 };
 
 /**
  * Checks everything that sending mail depends on. Failed checks are part of the report: it never
@@ -46,15 +44,10 @@ export async function runDoctor({
   sendTo,
   service = null,
   network: networkOverrides,
+  dns,
   compareWith = COMPARE_WITH,
 }: DoctorOptions): Promise<Report> {
-  const network: NetworkOptions = {
-    limitMs: LIMIT_MS,
-    ca: null,
-    resolve: resolveHost,
-    dns: createDnsClient(networkOverrides?.limitMs ?? LIMIT_MS),
-    ...networkOverrides,
-  };
+  const network: NetworkOptions = { ...NETWORK_DEFAULTS, ...networkOverrides };
   const { checks: configuration, config, invalid } = readConfiguration(env, envFile);
   const requirements: SessionRequirements = {
     // Without an account, the name is that of the placeholder's domain.
@@ -67,7 +60,7 @@ export async function runDoctor({
   const compare = () =>
     (comparison ??= runCheck(comparisonSubject, () => checkHttpsPort(compareWith, network)));
 
-  const domains = checkSenderDomains(config.accounts, network.dns, service);
+  const domains = checkSenderDomains(config.accounts, dns ?? createDnsClient(network.limitMs), service);
   const services = checkOtherServices(config, invalid, network, service);
   const { checks: servers, reachable } = await checkSmtpServers(
     config.smtp.servers,

@@ -20,7 +20,8 @@ Runs a simulator of Gmail that sends nothing: a real SMTP server with the greeti
   --relay DOMAIN     act as the Workspace relay of this domain, which needs no login; can be repeated
   --daily-limit N    messages each user may send in 24 h (no limit)
   --ca-file FILE     write the CA certificate to this file, for NODE_EXTRA_CA_CERTS
-  --key-file FILE    write a service account key to this file, for GMAIL_SERVICE_ACCOUNT_FILE`;
+  --key-file FILE    write a service account key to this file, for GMAIL_SERVICE_ACCOUNT_FILE
+  --client-file FILE write an OAuth client to this file, for outtray login --client-file`;
 
 const OPTIONS = {
   host: { type: 'string', default: '127.0.0.1' },
@@ -34,6 +35,7 @@ const OPTIONS = {
   'daily-limit': { type: 'string' },
   'ca-file': { type: 'string' },
   'key-file': { type: 'string' },
+  'client-file': { type: 'string' },
 } as const;
 
 /** An invalid command line. */
@@ -50,13 +52,14 @@ export async function runSimulator(
   signal: AbortSignal,
 ): Promise<number> {
   try {
-    const { caFile, keyFile, relayDomains, dailyLimit, ...options } = parseCommandLine(args);
+    const { caFile, keyFile, clientFile, relayDomains, dailyLimit, ...options } = parseCommandLine(args);
     await using simulator = await openSimulator(options);
     if (relayDomains.length > 0) simulator.setRelay({ domains: relayDomains, allowed: true });
     if (dailyLimit !== undefined) simulator.setDailyLimit({ messages: dailyLimit });
     if (caFile !== undefined) await writeFile(caFile, simulator.ca);
     if (keyFile !== undefined) await writeFile(keyFile, simulator.oauth.serviceAccount, { mode: 0o600 });
-    for (const line of introduction(simulator, caFile, keyFile, relayDomains)) out(line);
+    if (clientFile !== undefined) await writeFile(clientFile, simulator.oauth.clientFile, { mode: 0o600 });
+    for (const line of introduction(simulator, { caFile, keyFile, clientFile }, relayDomains)) out(line);
     if (!signal.aborted) await once(signal, 'abort');
     return 0;
   } catch (error) {
@@ -65,9 +68,14 @@ export async function runSimulator(
   }
 }
 
-interface CommandLine extends SimulatorOptions {
+/** The files to write. */
+interface Files {
   readonly caFile: string | undefined;
   readonly keyFile: string | undefined;
+  readonly clientFile: string | undefined;
+}
+
+interface CommandLine extends SimulatorOptions, Files {
   /** Empty: the server is smtp.gmail.com. */
   readonly relayDomains: readonly string[];
   readonly dailyLimit: number | undefined;
@@ -88,6 +96,7 @@ function parseCommandLine(args: string[]): CommandLine {
       values['daily-limit'] === undefined ? undefined : parseCount('--daily-limit', values['daily-limit']),
     caFile: values['ca-file'],
     keyFile: values['key-file'],
+    clientFile: values['client-file'],
   };
 }
 
@@ -117,8 +126,7 @@ function parseNonEmpty(option: string, text: string): string {
 
 function introduction(
   simulator: Simulator,
-  caFile: string | undefined,
-  keyFile: string | undefined,
+  { caFile, keyFile, clientFile }: Files,
   relayDomains: readonly string[],
 ): string[] {
   const { starttlsPort, tlsPort, httpUrl, user, password, url, oauth } = simulator;
@@ -140,6 +148,9 @@ function introduction(
     ...(keyFile === undefined
       ? []
       : ['Or a service account, with the same token URL:', `  GMAIL_SERVICE_ACCOUNT_FILE=${keyFile}`]),
+    ...(clientFile === undefined
+      ? []
+      : ['Or a login of your own:', `  outtray login --user ${user} --client-file ${clientFile}`]),
     '',
     'Every recipient is accepted, except for these (name+anything@ works like name@):',
     ...SCRIPTED_RECIPIENTS.map(({ name, summary }) => scripted(name, summary)),

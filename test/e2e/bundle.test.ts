@@ -71,6 +71,17 @@ describe('the bundle, without node_modules', () => {
     expect(await response.json()).toMatchObject({ messages: [{ subject: 'Hello from Outtray' }] });
   });
 
+  test('accepts a form, whose parser is loaded by the first one', async () => {
+    await using demo = runBundle(['demo'], { PORT: '0' });
+    const [, url, key] = await demo.saw(/Open (\S+)\/#key=(\w+)/);
+    const body = new FormData();
+    body.append('message', JSON.stringify({ to: 'ada@example.com', subject: 'Hello', text: 'Hello.' }));
+    body.append('attachments', new File(['file'], 'a.txt'));
+    const headers = { authorization: `Bearer ${key}` };
+    const response = await fetch(`${url}/send`, { method: 'POST', headers, body });
+    expect(await response.json()).toMatchObject({ attachments: [{ filename: 'a.txt', size: 4 }] });
+  });
+
   test('runs the demo, the simulator and the doctor', async () => {
     await using demo = runBundle(['demo', '--once'], { PORT: '0' });
     expect(await demo.ended).toBe(0);

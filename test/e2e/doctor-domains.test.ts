@@ -262,7 +262,7 @@ describe.skipIf(!hasBind)('the doctor for domains (with bind9)', () => {
   test('is part of the report, whose result it does not change', async () => {
     const env = { GMAIL_USER: 'bot@unsigned.test', GMAIL_ALIASES: 'shop@ok.test, bot@gmail.com' };
     const dns = createDnsClient(LIMIT_MS, [bind.address]);
-    const report = await diagnose({ smtp: 'smtp://127.0.0.1:9', env, network: { dns } });
+    const report = await diagnose({ smtp: 'smtp://127.0.0.1:9', env, dns });
     expect(report.checks.filter(({ id }) => id === 'spf').map(({ target }) => target)).toEqual([
       'unsigned.test',
       'ok.test',

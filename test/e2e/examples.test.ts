@@ -71,6 +71,7 @@ describe.each([
     text: 'Attached.',
     attachments: [{ filename: 'report.csv' }],
   },
+  { file: 'send.php', program: 'php', subject: 'Invoice 42', text: 'Sent with PHP.' },
   { file: 'resend.mjs', program: process.execPath, subject: 'Hello', text: 'Sent with the Resend SDK.' },
 ])('examples/$file', ({ file, program, needs = program, subject, text, attachments = [] }) => {
   // With CI=true the tests run without the program, and fail.

@@ -1,27 +1,16 @@
 import { execFile } from 'node:child_process';
-import { copyFile, cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { installInto, makePackages, typeCheck } from '../helpers/packages.ts';
 import { API_KEY, startService } from '../helpers/service.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const exec = promisify(execFile);
 
 const REPO = new URL('../../', import.meta.url).pathname;
-const PACKED_FROM = [
-  'src',
-  'build',
-  'package.json',
-  'tsconfig.json',
-  'tsconfig.build.json',
-  'openapi.yaml',
-  'README.md',
-  'docs',
-  'LICENSE',
-];
-const NO_NETWORK = /ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ENETUNREACH|ETIMEDOUT/;
 const INSTALL_TIMEOUT_MS = 300_000;
 
 const USER = `
@@ -52,10 +41,8 @@ let installed = false;
 beforeAll(async () => {
   workshop = await mkdtemp(join(tmpdir(), 'outtray-package-'));
   home = join(workshop, 'home');
-  const tarball = await pack(join(workshop, 'copy'));
-  await mkdir(home);
-  await writeFile(join(home, 'package.json'), '{ "private": true }');
-  installed = await install(tarball);
+  const { service } = await makePackages(join(workshop, 'copy'));
+  installed = await installInto(home, [service]);
 }, INSTALL_TIMEOUT_MS);
 
 afterAll(() => rm(workshop, { recursive: true }));
@@ -64,7 +51,7 @@ beforeEach(({ skip }) =>
   skip(!installed, 'the npm registry cannot be reached, and the package needs its dependencies'),
 );
 
-test('the package contains the program, the typed client, openapi.yaml and the docs, but no sources or tests', async () => {
+test('the package contains the program, the typed client, openapi.yaml and the docs, but no sources, tests or secrets', async () => {
   const files = await readdir(join(home, 'node_modules/outtray'), { recursive: true });
   expect(files).toEqual(
     expect.arrayContaining([
@@ -80,13 +67,19 @@ test('the package contains the program, the typed client, openapi.yaml and the d
   );
   expect(files.filter((file) => /\.ts$/.test(file)).sort()).toEqual([
     'dist/client/client.d.ts',
+    'dist/client/messages.d.ts',
     'dist/client/schema.d.ts',
+    'dist/client/webhook.d.ts',
   ]);
   expect(files.filter((file) => /^(src|test|bench)\b/.test(file))).toEqual([]);
+  expect(files.filter((file) => /(^|\/)(secrets|\.env)(\/|$)/.test(file))).toEqual([]);
 });
 
-test('the installed outtray demo --once sends its sample and exits 0', async () => {
-  const { stdout } = await inHome('node_modules/.bin/outtray', 'demo', '--once');
+test('npx outtray demo --once sends its sample and exits 0', async () => {
+  const { stdout } = await exec('npx', ['--no-install', 'outtray', 'demo', '--once'], {
+    cwd: home,
+    env: { PATH: `${dirname(process.execPath)}:${process.env.PATH}`, PORT: '0' },
+  });
   expect(stdout).toMatch(/^ {2}sent: 250 2\.0\.0 /m);
 });
 
@@ -108,51 +101,15 @@ test.each([
   ['tsc6', 'nodenext'],
 ])('a TypeScript program type-checks against the API with %s and --module %s', async (compiler, module) => {
   await writeFile(join(home, 'user.mts'), USER);
-  const resolution = module === 'esnext' ? 'bundler' : module;
-  const options = [
-    '--noEmit',
-    '--strict',
-    '--target',
-    'es2024',
-    '--lib',
-    'es2024,dom',
-    '--module',
-    module,
-    '--moduleResolution',
-    resolution,
-  ];
-  await expect(
-    inHome(join(REPO, 'node_modules/.bin', compiler), '--ignoreConfig', ...options, 'user.mts'),
-  ).resolves.toMatchObject({
-    stdout: '',
-  });
+  await typeCheck(home, 'user.mts', compiler, module);
 });
 
-/** Packs a copy, because another run of this test may build at the same time. */
-async function pack(copy: string): Promise<string> {
-  await mkdir(copy);
-  for (const name of PACKED_FROM) await cp(join(REPO, name), join(copy, name), { recursive: true });
-  await symlink(join(REPO, 'node_modules'), join(copy, 'node_modules'));
-  await exec('npm', ['pack', '--pack-destination', workshop], { cwd: copy });
-  const [tarball] = (await readdir(workshop)).filter((name) => name.endsWith('.tgz'));
-  return join(workshop, tarball ?? 'missing');
-}
-
-/** Returns false if the registry is unreachable. With CI=true that is an error. */
-async function install(tarball: string): Promise<boolean> {
-  try {
-    await exec('npm', ['install', '--prefer-offline', '--fetch-retries=0', tarball], { cwd: home });
-    return true;
-  } catch (error) {
-    if (process.env.CI || !NO_NETWORK.test(String(error))) throw error;
-    return false;
-  }
-}
-
-/** Runs a JavaScript program in the user's folder, with the Node of this test. */
-function inHome(program: string, ...args: string[]): Promise<{ stdout: string }> {
-  return exec(process.execPath, [program, ...args], {
-    cwd: home,
-    env: { PATH: process.env.PATH, PORT: '0' },
+test('the package names its repository, and can be published', async () => {
+  const installedAs = JSON.parse(await readFile(join(home, 'node_modules/outtray/package.json'), 'utf8'));
+  expect(installedAs).toMatchObject({
+    license: 'MIT',
+    keywords: expect.arrayContaining(['gmail']),
+    repository: { type: 'git', url: 'git+https://git.example.com/acme/outtray.git' },
   });
-}
+  expect(installedAs).not.toHaveProperty('private');
+});

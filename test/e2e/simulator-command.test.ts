@@ -29,6 +29,7 @@ describe('outtray simulator', () => {
     const folder = await mkdtemp(join(tmpdir(), 'outtray-'));
     onTestFinished(() => rm(folder, { recursive: true }));
     const [caFile, keyFile] = [join(folder, 'ca.pem'), join(folder, 'key.json')];
+    const clientFile = join(folder, 'client.json');
     const stop = new AbortController();
     const output: string[] = [];
     const ready = Promise.withResolvers<void>();
@@ -48,6 +49,8 @@ describe('outtray simulator', () => {
         caFile,
         '--key-file',
         keyFile,
+        '--client-file',
+        clientFile,
       ],
       (line) => {
         output.push(line);
@@ -75,6 +78,10 @@ describe('outtray simulator', () => {
       client_email: expect.any(String),
     });
     expect((await stat(keyFile)).mode & 0o077).toBe(0);
+    expect(text).toContain(`outtray login --user me@acme.test --client-file ${clientFile}`);
+    expect(JSON.parse(await readFile(clientFile, 'utf8'))).toMatchObject({
+      installed: { client_id: expect.any(String), auth_uri: expect.stringContaining('/o/oauth2/v2/auth') },
+    });
     stop.abort();
     expect(await ended).toBe(0);
   });

@@ -27,6 +27,7 @@ export interface Setup {
   readonly smtp: string;
   readonly env?: Record<string, string | undefined>;
   readonly network?: DoctorOptions['network'];
+  readonly dns?: DoctorOptions['dns'];
   readonly compareWith?: DoctorOptions['compareWith'];
   readonly sendTo?: string;
 }
@@ -45,6 +46,7 @@ export function diagnose({
   smtp,
   env,
   network,
+  dns,
   compareWith = { host: '127.0.0.1', port: 9 },
   sendTo,
 }: Setup): Promise<Report> {
@@ -59,7 +61,8 @@ export function diagnose({
     version: '0.0.0-test',
     sendTo: sendTo ?? null,
     compareWith,
-    network: { limitMs: LIMIT_MS, resolve: resolveTo({ 4: '127.0.0.1' }), dns: NO_DNS, ...network },
+    network: { limitMs: LIMIT_MS, resolve: resolveTo({ 4: '127.0.0.1' }), ...network },
+    dns: dns ?? NO_DNS,
   });
 }
 

@@ -166,7 +166,6 @@ describe('POST /send', () => {
 
   test.each([
     'text/plain',
-    'multipart/form-data; boundary=x',
     'application/x-www-form-urlencoded',
     'application/json-patch+json',
     'text/json',
@@ -209,7 +208,8 @@ describe('POST /send', () => {
   ])('names the received media type %j on every route with a body', async (type, detail) => {
     await using app = await startApp();
     for (const [method, url] of [
-      ['POST', '/send'],
+      // POST /send accepts forms.
+      ...(type.startsWith('Multipart') ? [] : [['POST', '/send'] as const]),
       ['POST', '/send/batch'],
       ['PATCH', '/messages/msg_1'],
       ['PUT', '/suppressions/ada@example.com'],

@@ -28,6 +28,16 @@ const withKey = (key: string) => ({ headers: { 'idempotency-key': key } });
 const using = (id: string, variables: object) => ({
   body: { to: 'ada@example.com', template: { id, variables } },
 });
+const FORM = [
+  '--x\r\nContent-Disposition: form-data; name="message"\r\n\r\n',
+  JSON.stringify(MAIL),
+  '\r\n--x\r\nContent-Disposition: form-data; name="attachments"; filename="a.txt"\r\n\r\nHello',
+  '\r\n--x--\r\n',
+].join('');
+const form = (headers: Record<string, string> = {}) => ({
+  headers: { 'content-type': 'multipart/form-data; boundary=x', ...headers },
+  body: FORM,
+});
 const batch = (...messages: unknown[]) => ({ body: { messages } });
 
 /** A server that receives a message and responds to it with this reply. */
@@ -47,6 +57,8 @@ async function fill({ call }: ServiceClient) {
 const single: Row[] = [
   onService('send', 202),
   onService('send', 202, { body: LATER }),
+  onService('send', 202, form()),
+  onService('send', 'cross_site_request', form({ origin: 'https://evil.example' })),
   onService('send', 202, async ({ call }) => {
     await call('send', withKey('again'));
     return withKey('again');
@@ -121,6 +133,9 @@ const single: Row[] = [
 const many: Row[] = [
   onService('sendBatch', 202, batch(MAIL, LATER, { ...MAIL, dry_run: true })),
   onService('sendBatch', 207, batch(MAIL, {}, PROGRAM, { ...MAIL, from: 'eve@example.com' }, 'Hello')),
+  onService('sendBatch', 202, {
+    body: { defaults: { subject: 'Hello', text: 'Hello.' }, messages: [{ to: 'ada@example.com' }] },
+  }),
   onService('sendBatch', 207, batch({})),
   onService('sendBatch', 'validation_failed', batch()),
   onService('sendBatch', 'idempotency_key_reused', async ({ call }) => {

@@ -252,11 +252,13 @@ describe('GMAIL_ACCOUNTS', () => {
       'oauth_client_id',
       'oauth_client_secret',
       'oauth_refresh_token',
+      'oauth',
       'service_account',
     ];
     for (const field of [
       ...fields,
       'oauth_client_secret_file',
+      'oauth_file',
       'service_account_file',
       'user',
       'from',

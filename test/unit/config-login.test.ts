@@ -132,6 +132,84 @@ describe('the login of an account', () => {
   );
 });
 
+describe('GMAIL_OAUTH', () => {
+  const GRANT = {
+    type: 'authorized_user',
+    account: 'bot@acme.com',
+    client_id: OAUTH.GMAIL_OAUTH_CLIENT_ID,
+    client_secret: OAUTH.GMAIL_OAUTH_CLIENT_SECRET,
+    refresh_token: OAUTH.GMAIL_OAUTH_REFRESH_TOKEN,
+  };
+  const withGrant = (fields: object) => ({
+    GMAIL_APP_PASSWORD: '',
+    GMAIL_OAUTH: JSON.stringify({ ...GRANT, ...fields }),
+  });
+
+  test('holds a client and its refresh token, for the account that consented', () => {
+    const expected = credentialsOf(OAUTH);
+    expect(credentialsOf(withGrant({}))).toEqual(expected);
+    expect(credentialsOf(withGrant({ account: 'Bot@Acme.com', universe_domain: 'x' }))).toEqual(expected);
+    expect(credentialsOf(withGrant({ account: '' }))).toEqual(expected);
+    expect(
+      credentialsOf({ ...withGrant({ account: 'a@xn--bcher-kva.example' }), GMAIL_USER: 'a@bücher.example' }),
+    ).toEqual(expected);
+    const [account] = configOf({
+      GMAIL_USER: '',
+      GMAIL_APP_PASSWORD: '',
+      GMAIL_ACCOUNTS: JSON.stringify([{ user: 'bot@acme.com', oauth: GRANT }]),
+    }).accounts;
+    expect(account?.credentials?.()).toEqual(expected);
+  });
+
+  test('can have an end', () => {
+    const credentials = credentialsOf(withGrant({ expires_at: '2026-12-07T04:00:00.000Z' }));
+    expect(credentials).toMatchObject({ endsAt: Date.UTC(2026, 11, 7, 4) });
+  });
+
+  test('names its token endpoint, which GMAIL_OAUTH_TOKEN_URL overrides', () => {
+    const env = withGrant({ token_uri: 'http://127.0.0.1:8089/token' });
+    expect(credentialsOf(env)).toMatchObject({ tokenUrl: 'http://127.0.0.1:8089/token' });
+    expect(credentialsOf({ ...env, GMAIL_OAUTH_TOKEN_URL: GOOGLE })).toMatchObject({ tokenUrl: GOOGLE });
+  });
+
+  test.each([
+    ['text that is not JSON', 'hunter2', 'run outtray login, which writes a file'],
+    ['another JSON value', '[]', 'not a login that outtray login wrote'],
+    ['the file of an OAuth2 client', JSON.stringify({ installed: GRANT }), 'type is authorized_user'],
+    ['the key of a service account', JSON.stringify(KEY), 'type is authorized_user'],
+    ['no refresh token', withGrant({ refresh_token: undefined }).GMAIL_OAUTH, 'no usable refresh_token'],
+    ['a secret of two words', withGrant({ client_secret: 'hunter 2' }).GMAIL_OAUTH, 'usable client_secret'],
+    ['an end that is no time', withGrant({ expires_at: 'soon' }).GMAIL_OAUTH, 'usable expires_at'],
+    ['an unencrypted token_uri', withGrant({ token_uri: 'http://a.test/' }).GMAIL_OAUTH, 'usable token_uri'],
+    ['the login of another account', withGrant({ account: 'ada@acme.com' }).GMAIL_OAUTH, 'another account'],
+  ])('refuses %s', (_, value, reason) => {
+    const problem = problemOf('GMAIL_OAUTH', value, { GMAIL_APP_PASSWORD: '' });
+    expect(problem).toContain(reason);
+    expect(problem).not.toMatch(/hunter|GOCSPX|1\/\/|ada@/);
+  });
+
+  test('cannot be combined with the variables that it replaces', () => {
+    expect(
+      problemOf('GMAIL_OAUTH_CLIENT_ID', 'x', { ...OAUTH, GMAIL_OAUTH: withGrant({}).GMAIL_OAUTH }),
+    ).toContain('combined with GMAIL_OAUTH_CLIENT_SECRET, GMAIL_OAUTH_REFRESH_TOKEN, GMAIL_OAUTH: ');
+  });
+
+  test('whose file is missing names the command that writes it', () => {
+    expect(problemOf('GMAIL_OAUTH_FILE', '/nowhere/gmail.json', { GMAIL_APP_PASSWORD: '' })).toMatch(
+      /^\/nowhere\/gmail\.json cannot be read: .*To create it, run outtray login\.$/,
+    );
+  });
+
+  test('in a file is read again, except the login of another account', () => {
+    using file = fileOf(JSON.stringify(GRANT));
+    const { credentials } = accountOf({ GMAIL_APP_PASSWORD: '', GMAIL_OAUTH_FILE: file.path });
+    file.write(JSON.stringify({ ...GRANT, refresh_token: '1//second' }));
+    expect(credentials?.()).toMatchObject({ refreshToken: '1//second' });
+    file.write(JSON.stringify({ ...GRANT, refresh_token: '1//third', account: 'ada@acme.com' }));
+    expect(credentials?.()).toMatchObject({ refreshToken: '1//second' });
+  });
+});
+
 describe('GMAIL_SERVICE_ACCOUNT', () => {
   test.each([
     ['text that is not JSON', 'hunter2', 'not valid JSON'],

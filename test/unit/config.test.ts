@@ -176,7 +176,7 @@ describe('the configuration error', () => {
     });
     // A missing directory is reported when it is read. For the other ways to log in, which cannot
     // be combined with an app password, see config-login.test.ts and config-accounts.test.ts.
-    const others = /^(GMAIL_(OAUTH_(CLIENT|REFRESH)|SERVICE|ACCOUNTS)|TEMPLATES_DIR)/;
+    const others = /^(GMAIL_(OAUTH$|OAUTH_(CLIENT|REFRESH)|SERVICE|ACCOUNTS)|TEMPLATES_DIR)/;
     const names = VARIABLES.map(({ name }) => name).filter((name) => !others.test(name));
     expect(problems.map(({ variable }) => variable)).toEqual(names);
     expect(message.split('\n').slice(1)).toEqual(

@@ -67,7 +67,8 @@ test.each([TOP, EXAMPLE])('%s has only services and volumes that these tests cov
 describe.each([
   [TOP, 'demo', ['demo']],
   [TOP, 'memory', ['memory']],
-  [TOP, 'sqlite', ['sqlite']],
+  // `docker compose up` starts it.
+  [TOP, 'sqlite', []],
   [TOP, 'instance', ['redis']],
   [TOP, 'balancer', ['redis']],
   [TOP, 'redis', ['redis']],
@@ -91,7 +92,7 @@ describe.each([
   });
 
   test('belongs to its profile', () => {
-    expect(service.profiles).toEqual(profiles);
+    expect(service.profiles ?? []).toEqual(profiles);
   });
 });
 
@@ -189,6 +190,19 @@ test('npm start and the image run the service with the same options of Node', ()
   const [, entrypoint = ''] = DOCKERFILE.match(/^ENTRYPOINT (.+)$/m) ?? [];
   const optionsOf = (command: readonly string[]) => command.filter((word) => word.startsWith('--'));
   expect(optionsOf(scripts.start.split(' '))).toEqual(optionsOf(JSON.parse(entrypoint)));
+});
+
+test('the image has the labels of the OCI, and is built for any architecture on that of the builder', () => {
+  const { description, license } = JSON.parse(readFileSync(join(REPO, 'package.json'), 'utf8'));
+  const labels = Object.fromEntries(
+    [...DOCKERFILE.matchAll(/org\.opencontainers\.image\.(\w+)="([^"]*)"/g)].map(([, name, text]) => [
+      name,
+      text,
+    ]),
+  );
+  expect(labels).toEqual({ title: 'Outtray', description, licenses: license });
+  const stages = [...DOCKERFILE.matchAll(/^FROM (.+)$/gm)].map(([, image]) => image);
+  expect(stages).toEqual(['--platform=$BUILDPLATFORM node:26-slim AS build', 'node:26-slim']);
 });
 
 test('the volume of sqlite belongs to the user of the container', () => {

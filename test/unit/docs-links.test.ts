@@ -21,11 +21,11 @@ describe.each(PAGES)('%s', (page) => {
   });
 });
 
-test('pages of the npm package link only to files of the package', async () => {
+test.each(['.', 'src/client'])('pages of the npm package in %s link only to its files', async (folder) => {
   const { stdout } = await promisify(execFile)('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
-    cwd: REPO,
+    cwd: join(REPO, folder),
   });
-  const packed = new Set(packedFiles(JSON.parse(stdout)));
+  const packed = new Set(packedFiles(JSON.parse(stdout)).map((path) => join(folder, path)));
   const isPacked = (path: string) =>
     packed.has(path) || [...packed].some((file) => file.startsWith(`${path}/`));
   const dangling = PAGES.filter((page) => packed.has(page)).flatMap((page) =>
@@ -34,7 +34,7 @@ test('pages of the npm package link only to files of the package', async () => {
       .filter((target) => !isPacked(target))
       .map((target) => `${page} -> ${target}`),
   );
-  expect(packed).toContain('README.md');
+  expect(packed).toContain(join(folder, 'README.md'));
   expect(dangling).toEqual([]);
 });
 

@@ -17,8 +17,11 @@ function paceTogether(requests: number, isSending: () => boolean) {
   return { begin, begun, all };
 }
 
-test('all requests begin at once while no mail is being sent', () => {
-  expect(paceTogether(100, () => false).begun).toHaveLength(100);
+test('all requests of a turn begin together at its end while no mail is being sent', async () => {
+  const { begun } = paceTogether(100, () => false);
+  expect(begun).toHaveLength(0);
+  await nextTurn();
+  expect(begun.map(({ request }) => request)).toEqual([...Array(100).keys()]);
 });
 
 test('requests begin in order while mail is being sent: one at once, 32 in the next turn', async () => {

@@ -6,6 +6,8 @@ export type Credentials =
       readonly clientId: string;
       readonly clientSecret: string;
       readonly refreshToken: string;
+      /** When the refresh token ends. Absent if it has no fixed end, or the end is unknown. */
+      readonly endsAt?: number;
       /** Endpoint that issues access tokens. */
       readonly tokenUrl: string;
     }

@@ -3,6 +3,7 @@ import type { AccountConfig } from '../../config/account-config.ts';
 import { logsIn, type SmtpServer } from '../../config/smtp-url.ts';
 import type { Credentials } from '../../core/accounts/credentials.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
+import { toIso } from '../../core/time.ts';
 import { type Check, type CheckResult, pass, runCheck, skip, toCheck, warn } from '../check.ts';
 import { diagnoseError } from '../net/error-diagnosis.ts';
 import { openSmtpClient, type SmtpClient } from '../net/smtp-client.ts';
@@ -88,12 +89,19 @@ async function prepareLogin(
     try {
       const { token } = await createTokenSource(user, credentials, limitMs).getToken(null);
       command = `AUTH XOAUTH2 ${toBase64(`user=${user}\x01auth=Bearer ${token}\x01\x01`)}`;
-      return pass('an access token was issued');
+      return toTokenResult(credentials);
     } catch (error) {
       return diagnoseError(error);
     }
   });
   return { tokenCheck, command };
+}
+
+function toTokenResult(credentials: Credentials): CheckResult {
+  const endsAt = credentials.kind === 'refresh_token' ? credentials.endsAt : undefined;
+  return endsAt === undefined
+    ? pass('an access token was issued')
+    : warn('consent_testing', `an access token was issued, but the login ends on ${toIso(endsAt)}`);
 }
 
 /** Runs AUTH, MAIL and RCPT in one session, then RSET and QUIT. */

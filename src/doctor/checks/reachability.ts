@@ -9,6 +9,9 @@ export interface Endpoint {
   readonly port: number;
 }
 
+/** The endpoint to compare with when a mail port times out. */
+export const COMPARE_WITH: Endpoint = { host: 'accounts.google.com', port: 443 };
+
 export interface Reachability {
   readonly checks: readonly Check[];
   /** An address that accepts connections. Null if there is none; `failure` then says why. */

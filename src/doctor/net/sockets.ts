@@ -3,7 +3,6 @@ import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { toOneLine } from '../../adapters/smtp/errors/reply-parser.ts';
 import { toTlsOptions } from '../../adapters/smtp/server-options.ts';
-import type { DnsClient } from './dns-client.ts';
 
 export type Family = 4 | 6;
 
@@ -15,14 +14,14 @@ export interface NetworkOptions {
   readonly ca: string | null;
   /** Returns the addresses of a host, or rejects with the resolver's code if it has none. */
   readonly resolve: (host: string, family: Family) => Promise<string[]>;
-  /** Reads the records of From domains. */
-  readonly dns: DnsClient;
 }
 
 /** Resolves a host as the operating system does, including /etc/hosts. */
 export async function resolveHost(host: string, family: Family): Promise<string[]> {
   return (await lookup(host, { all: true, family })).map(({ address }) => address);
 }
+
+export const NETWORK_DEFAULTS: NetworkOptions = { limitMs: 10_000, ca: null, resolve: resolveHost };
 
 type TimeoutType =
   | 'DNS_TIMEOUT'

@@ -10,7 +10,7 @@ import {
 } from '../resend/schemas.ts';
 import { account, quotaUsage } from '../schemas/account.ts';
 import { attachment } from '../schemas/attachment.ts';
-import { batchAnswer, batchItem, batchResult } from '../schemas/batch.ts';
+import { batchAnswer, batchDefaults, batchItem, batchResult } from '../schemas/batch.ts';
 import { mailbox, mailboxes } from '../schemas/mailbox.ts';
 import {
   address,
@@ -28,7 +28,7 @@ import {
   warning,
 } from '../schemas/message.ts';
 import { fieldError, problem } from '../schemas/problem.ts';
-import { sendRequest } from '../schemas/send.ts';
+import { messageDefaults, sendRequest } from '../schemas/send.ts';
 import { suppression, suppressionList } from '../schemas/suppression.ts';
 import { templateUse } from '../schemas/template.ts';
 import { labels } from '../schemas/text.ts';
@@ -40,6 +40,7 @@ import { alternativeOf } from '../validation/leniency.ts';
 /** Schemas with a name in the document, as clients write them. */
 const REQUESTS = {
   SendRequest: sendRequest,
+  MessageDefaults: messageDefaults,
   EmailRequest: emailRequest,
   Mailbox: mailbox,
   Mailboxes: mailboxes,
@@ -128,7 +129,9 @@ function refine(conversion: Conversion, root: z.ZodType, direction: Direction): 
   // zod drops the examples of a schema that transforms, which describe its input.
   const examples = z.globalRegistry.get(zodSchema)?.examples;
   if (Array.isArray(examples)) jsonSchema.examples = examples;
-  if (zodSchema === batchItem) jsonSchema.$ref = toReference('SendRequest');
+  if (zodSchema === batchItem)
+    jsonSchema.anyOf = ['SendRequest', 'MessageDefaults'].map((name) => ({ $ref: toReference(name) }));
+  if (zodSchema === batchDefaults) jsonSchema.$ref = toReference('MessageDefaults');
   if (zodSchema === emailItem) jsonSchema.$ref = toReference('EmailRequest');
   const alternative = alternativeOf(zodSchema);
   if (alternative) addAlternative(jsonSchema, alternative);

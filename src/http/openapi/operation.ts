@@ -13,9 +13,15 @@ export interface Operation {
   parameters?: (Reference | Parameter)[];
   readonly requestBody?: {
     required?: boolean;
-    readonly content: Readonly<Record<string, { readonly schema?: unknown; examples?: unknown }>>;
+    readonly content: Record<string, Media>;
   };
   responses?: object;
+}
+
+interface Media {
+  readonly schema?: unknown;
+  readonly encoding?: object;
+  examples?: unknown;
 }
 
 interface Parameter {
@@ -41,7 +47,10 @@ export function completeOperation(
   const { operationId = '', requestBody } = operation;
   if (requestBody) {
     requestBody.required = !isOptionalBody(schema.body);
-    for (const media of Object.values(requestBody.content)) media.examples = REQUEST_EXAMPLES[operationId];
+    for (const [type, media] of Object.entries(requestBody.content)) {
+      if (type === 'multipart/form-data') requestBody.content[type] = toForm(media);
+      else media.examples = REQUEST_EXAMPLES[operationId];
+    }
   }
   if (operation.parameters) operation.parameters = operation.parameters.map(inOrder);
   const responses = Object.entries(schema.response as DocumentedResponses);
@@ -60,6 +69,26 @@ export function completeOperation(
       return [status, components.add('responses', name, documented)];
     }),
   );
+}
+
+/** The form that has a body of JSON as its part `message`, see `src/http/request/body/form-message.ts`. */
+function toForm({ schema }: Media): Media {
+  const file = { type: 'string', contentMediaType: 'application/octet-stream' };
+  return {
+    schema: {
+      type: 'object',
+      properties: {
+        message: schema,
+        attachments: {
+          type: 'array',
+          items: file,
+          description: 'Files. Parts of any other name with a file name are files too.',
+        },
+      },
+      required: ['message'],
+    },
+    encoding: { message: { contentType: 'application/json' } },
+  };
 }
 
 /** Puts the name of a parameter first, and omits `required: false`, which is the default. */

@@ -46,6 +46,17 @@ export const REQUEST_EXAMPLES: Readonly<Record<string, Readonly<Record<string, R
       summary: 'Two messages',
       value: { messages: [TEXT, { ...TEXT, to: 'bob@example.com' }] },
     },
+    defaults: {
+      summary: 'Messages with the same attachment',
+      value: {
+        defaults: {
+          subject: 'The menu of this week',
+          text: 'See the attachment.',
+          attachments: [{ filename: 'menu.pdf', content: 'JVBERi0xLjcK' }],
+        },
+        messages: [{ to: 'ada@example.com' }, { to: 'bob@example.com', subject: 'Your menu, Bob' }],
+      },
+    },
   },
   rescheduleMessage: { later: { summary: 'A new time', value: { scheduled_at: TIME } } },
   previewTemplate: { variables: { summary: 'Variables', value: { variables: VARIABLES } } },

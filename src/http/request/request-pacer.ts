@@ -10,9 +10,10 @@ const MAX_BATCH = 32;
 const PAUSE_FACTOR = 3.5;
 
 /**
- * Begins requests: at once while no mail is being sent, else in order and in batches, with a pause
- * after each. So a flood of requests leaves most of the event loop to deliveries. A request that
- * comes alone still begins at once.
+ * Begins requests. While no mail is being sent, those that arrive in one turn of the event loop begin
+ * together at its end, so that their responses are written in a row, too. While mail is being sent,
+ * they begin in order and in batches, with a pause after each. So a flood of requests leaves most of
+ * the event loop to deliveries. A request that comes alone still begins in its turn.
  */
 export type RequestPacer = (begin: () => void) => void;
 
@@ -26,7 +27,7 @@ export function createRequestPacer(isSending: () => boolean, now = () => perform
 
   function schedule() {
     isScheduled = true;
-    const waitMs = nextAt - now();
+    const waitMs = isSending() ? nextAt - now() : 0;
     if (waitMs > 0) setTimeout(beginThisTurn, waitMs);
     else beginThisTurn();
   }
@@ -39,7 +40,8 @@ export function createRequestPacer(isSending: () => boolean, now = () => perform
 
   function beginBatch() {
     startedAt = now();
-    for (const begin of waiting.splice(0, MAX_BATCH)) begin();
+    const count = isSending() ? MAX_BATCH : waiting.length;
+    for (const begin of waiting.splice(0, count)) begin();
   }
 
   function endBatch() {
@@ -50,9 +52,9 @@ export function createRequestPacer(isSending: () => boolean, now = () => perform
   }
 
   return (begin) => {
-    const isPaced = isSending();
-    if (isScheduled || (isPaced && now() < nextAt)) waiting.push(begin);
-    else begin();
-    if (isPaced && !isScheduled) schedule();
+    const mayBegin = isSending() && !isScheduled && now() >= nextAt;
+    if (mayBegin) begin();
+    else waiting.push(begin);
+    if (!isScheduled) schedule();
   };
 }

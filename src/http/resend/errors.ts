@@ -19,6 +19,7 @@ const NAMES: Readonly<Record<RefusalCode, ResendName>> = {
   missing_api_key: 'missing_api_key',
   invalid_api_key: 'invalid_api_key',
   insufficient_scope: 'restricted_api_key',
+  cross_site_request: 'validation_error',
   // Resend uses it for unverified domains, and for recipients that a trial account may not send to.
   sender_not_allowed: 'validation_error',
   recipient_not_allowed: 'validation_error',

@@ -12,7 +12,7 @@ import { callerOf } from '../request/request-context.ts';
 import { TRACE_HEADERS } from '../request/trace-context.ts';
 import { type BatchResult, batchAnswer, batchRequest } from '../schemas/batch.ts';
 import { BODY_CODES, keyedResponses, REPLAYED, success } from '../schemas/responses.ts';
-import { idempotencyKey, sendRequest } from '../schemas/send.ts';
+import { idempotencyKey, messageDefaults, sendRequest } from '../schemas/send.ts';
 import {
   type BatchItem,
   type ItemResult,
@@ -24,6 +24,8 @@ import {
 import { sendCached, toJsonResponse } from '../submission/cached-response.ts';
 import { toBatchFingerprint, toFingerprint } from '../submission/idempotency-key.ts';
 import type { Accepted, Submission } from '../submission/submission.ts';
+import { isRecord } from '../validation/json-values.ts';
+import { isAbsent } from '../validation/leniency.ts';
 import { validate } from '../validation/validation.ts';
 
 export interface BatchOptions {
@@ -39,6 +41,9 @@ const schema = {
 messages. Status 207 means that at least one message was refused; its result has the reason. The size limit
 of the body is that of one message. A batch counts as its messages towards the rate limit, dry runs
 included.
+
+\`defaults\` has the fields that all messages share, such as \`template\` or \`attachments\`, which are then
+sent and decoded once. If they are invalid, the whole batch is refused.
 
 A repeated request with the same \`Idempotency-Key\` gets the same response, including refusals, unless
 every message was refused. To resend refused messages, use a new batch with a new key.`,
@@ -72,7 +77,7 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
   const config = { scope: 'send', maxValues: MAX_BATCH_VALUES } as const;
 
   app.post('/send/batch', { schema, config, onRequest: submission.refuseEarly }, async (request, reply) => {
-    const { messages } = request.body;
+    const messages = withDefaults(request.body.defaults, request.body.messages);
     const items = await parseItems(messages, parseMessage);
     const response = await submission.submit<readonly BatchResult[]>(request, {
       waits: false,
@@ -170,6 +175,27 @@ export const batchRoutes: FastifyPluginAsyncZod<BatchOptions> = async (app, { su
     return { kind: 'accepted', result: await submission.find(nextId(), request) };
   }
 };
+
+/**
+ * Adds to each message the defaults that it does not have itself. The messages share the bytes of
+ * attachments in the defaults.
+ *
+ * @throws {AppError} `validation_failed` or `attachment_blocked`, with pointers into `/defaults`
+ */
+function withDefaults(defaults: unknown, messages: readonly unknown[]): readonly unknown[] {
+  if (isAbsent(defaults)) return messages;
+  const { attachments } = validateDefaults(defaults);
+  const shared = { ...(defaults as object), ...(attachments && { attachments }) };
+  return messages.map((message) => (isRecord(message) ? { ...shared, ...message } : message));
+}
+
+function validateDefaults(defaults: unknown) {
+  try {
+    return validate(messageDefaults, defaults);
+  } catch (error) {
+    throw error instanceof AppError ? withPointerPrefix('/defaults', error) : error;
+  }
+}
 
 function fingerprintOf(
   items: readonly BatchItem<BatchMessage>[],

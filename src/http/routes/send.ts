@@ -38,6 +38,10 @@ const schema = {
   description: `Accepts one message and responds before it is sent. With \`Prefer: wait\` the response has
 the outcome.
 
+As \`multipart/form-data\`, the part \`message\` has the JSON, and every part with a file name is an
+attachment, after those in \`attachments\`. A part named \`cid:logo\` is an inline image, which \`html\` refers
+to by that name.
+
 A repeated request with the same \`Idempotency-Key\` gets the same response, and nothing is sent twice. With
 \`Prefer: wait\` it waits again until the outcome is known.`,
   headers: z.object({
@@ -45,6 +49,7 @@ A repeated request with the same \`Idempotency-Key\` gets the same response, and
     'Idempotency-Key': idempotencyKey,
     ...TRACE_HEADERS,
   }),
+  consumes: ['application/json', 'multipart/form-data'],
   body: sendRequest,
   response: keyedResponses(
     {
@@ -54,6 +59,7 @@ A repeated request with the same \`Idempotency-Key\` gets the same response, and
       202: success('The message was accepted.', messageResource, { headers: HEADERS }),
     },
     [
+      'cross_site_request',
       'sender_not_allowed',
       'recipient_not_allowed',
       'idempotency_in_progress',

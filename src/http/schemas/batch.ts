@@ -11,7 +11,17 @@ const MAX_MESSAGES = 100;
  */
 export const batchItem = z.unknown();
 
+/**
+ * The schema allows anything: the defaults become part of each message before it is validated, and
+ * their attachments are decoded once.
+ */
+export const batchDefaults = z.unknown().meta({
+  description:
+    'Fields of every message. A field of a message replaces the default as a whole; `null` removes it.',
+});
+
 export const batchRequest = strictObject({
+  defaults: batchDefaults.optional(),
   messages: z.array(batchItem).min(1).max(MAX_MESSAGES),
 });
 

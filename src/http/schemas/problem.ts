@@ -3,7 +3,8 @@ import { errorCode, type Immutable, messageResource, smtpReply } from './message
 
 export const fieldError = z.object({
   pointer: z.string().meta({
-    description: 'A JSON Pointer (RFC 6901) into the body; or `header:Name`, `query:name` or `path:name`.',
+    description:
+      'A JSON Pointer (RFC 6901) into the body; or `header:Name`, `query:name`, `path:name` or `part:name`.',
     examples: ['/to/0'],
   }),
   code: z.string().meta({ examples: ['invalid_address'] }),

@@ -158,6 +158,9 @@ export function withRules<Schema extends z.ZodType<Pick<SendRequest, 'to'> & Par
 
 export const sendRequest = withRules(fields);
 
+/** Fields of messages: any of them, and the rules of {@link checkTogether} are not applied. */
+export const messageDefaults = fields.partial();
+
 function hasDuplicateContentIds(attachments: SendRequest['attachments']): boolean {
   if (!Array.isArray(attachments)) return false;
   const ids = attachments.flatMap((file) => file?.content_id ?? []);

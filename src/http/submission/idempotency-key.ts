@@ -49,8 +49,19 @@ async function hashJson(value: unknown): Promise<string> {
   return hash.digest('base64');
 }
 
+/** The digests of attachments: the messages of a batch share those of its `defaults`. */
+const digests = new WeakMap<Uint8Array, Promise<string>>();
+
+function digestOf(content: Uint8Array): Promise<string> {
+  const known = digests.get(content);
+  if (known) return known;
+  const digest = hashBytes(content);
+  digests.set(content, digest);
+  return digest;
+}
+
 /** Hashes outside the event loop, because an attachment can have many megabytes. */
-async function digestOf(content: Uint8Array): Promise<string> {
+async function hashBytes(content: Uint8Array): Promise<string> {
   return Buffer.from(await subtle.digest('SHA-256', content as Uint8Array<ArrayBuffer>)).toString('base64');
 }
 

@@ -5,6 +5,8 @@ import { createRefusal, TOKEN_REFUSALS } from './token-refusals.ts';
 
 export const SCOPE = 'https://mail.google.com/';
 const SERVICE_ACCOUNT = 'outtray@simulator-project.iam.gserviceaccount.com';
+/** The id that an administrator delegates to. */
+const SERVICE_ACCOUNT_CLIENT_ID = '104200000000000000001';
 /** Maximum lifetime of an assertion, and tolerance for its clock, in seconds. */
 const MAX_LIFETIME_S = 3600;
 const CLOCK_SKEW_S = 300;
@@ -12,7 +14,8 @@ const CLOCK_SKEW_S = 300;
 /** One key pair per process, generated when first needed because that is slow. */
 let cachedKeys: { readonly publicKey: string; readonly privateKey: string } | undefined;
 
-function keyPair() {
+/** Also signs ID tokens. */
+export function keyPair() {
   cachedKeys ??= generateKeyPairSync('rsa', {
     modulusLength: 2048,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -26,6 +29,7 @@ export function serviceAccountKey(tokenUrl: string): string {
   return JSON.stringify({
     type: 'service_account',
     client_email: SERVICE_ACCOUNT,
+    client_id: SERVICE_ACCOUNT_CLIENT_ID,
     private_key: keyPair().privateKey,
     token_uri: tokenUrl,
   });

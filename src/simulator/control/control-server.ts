@@ -10,6 +10,7 @@ import type { AcceptedMessage, MessageLog } from '../message-log.ts';
 import { PORT_FAULTS } from '../smtp/smtp-server.ts';
 import type { SimulatorState } from '../state.ts';
 import { CERTIFICATE_KINDS } from '../tls/certificate.ts';
+import { CONSENT_ROUTES } from './consent-routes.ts';
 import { type Controls, PORTS } from './controls.ts';
 import { createHttpServer, HttpError, PlainText, post, type Route } from './http-server.ts';
 import { TOKEN_ROUTES } from './token-routes.ts';
@@ -130,6 +131,7 @@ export const CONTROL_ROUTES: readonly Route<ControlContext>[] = [
       return body;
     },
   ),
+  ...CONSENT_ROUTES,
   ...TOKEN_ROUTES,
 ];
 

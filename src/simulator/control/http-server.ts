@@ -9,12 +9,13 @@ export interface RouteRequest {
   readonly body: unknown;
   /** The part of the path that matches `{id}`. */
   readonly id: string;
+  readonly query: URLSearchParams;
   readonly headers: IncomingMessage['headers'];
 }
 
 /**
- * Handlers return a value to send as JSON, a PlainText, or undefined for 204. They throw an
- * HttpError for other statuses.
+ * Handlers return a value to send as JSON, a PlainText, an Html, a Redirect, or undefined for 204.
+ * They throw an HttpError for other statuses.
  */
 export interface Route<Context> {
   readonly method: 'GET' | 'POST' | 'DELETE';
@@ -45,6 +46,25 @@ export class PlainText {
 
   constructor(text: string) {
     this.text = text;
+  }
+}
+
+/** A response of type text/html. Its page loads nothing. */
+export class Html {
+  readonly status: number;
+  readonly text: string;
+
+  constructor(text: string, status = 200) {
+    this.status = status;
+    this.text = text;
+  }
+}
+
+export class Redirect {
+  readonly location: string;
+
+  constructor(location: string) {
+    this.location = location;
   }
 }
 
@@ -91,12 +111,16 @@ async function handleRequest<Context>(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { pathname } = new URL(request.url ?? '/', 'http://simulator.test');
+  const { pathname, searchParams: query } = new URL(request.url ?? '/', 'http://simulator.test');
   const { route, id } = findRoute(routes, request.method, pathname);
   const body = route.method === 'POST' ? await readBody(request, route.form ?? false) : {};
-  const result = await route.handle(context, { body, id, headers: request.headers });
+  const result = await route.handle(context, { body, id, query, headers: request.headers });
   if (result === undefined) response.writeHead(204).end();
-  else if (result instanceof PlainText) send(response, 200, 'text/plain', result.text);
+  else if (result instanceof Redirect) response.writeHead(302, { location: result.location }).end();
+  else if (result instanceof Html) {
+    response.setHeader('content-security-policy', "default-src 'none'; style-src 'unsafe-inline'");
+    send(response, result.status, 'text/html', result.text);
+  } else if (result instanceof PlainText) send(response, 200, 'text/plain', result.text);
   else send(response, 200, 'application/json', JSON.stringify(result));
 }
 

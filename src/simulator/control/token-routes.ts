@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { DESKTOP_CLIENT, type OAuthClient, WEB_CLIENT } from '../auth/clients.ts';
 import { serviceAccountKey } from '../auth/service-account.ts';
-import { CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN, type TokenIssuer } from '../auth/token-issuer.ts';
+import { CONSENT_FAULTS, type ConsentFault, REFRESH_TOKEN, type TokenIssuer } from '../auth/token-issuer.ts';
 import { TOKEN_FAULTS, type TokenFault, TokenRefusal } from '../auth/token-refusals.ts';
 import type { MessageLog } from '../message-log.ts';
+import { AUTHORIZATION_PATH } from './consent-routes.ts';
 import { HttpError, post, type Route } from './http-server.ts';
 
 /** The simulated OAuth of Google, as part of the Simulator object. */
@@ -13,6 +15,10 @@ export interface SimulatorOAuth {
   readonly clientSecret: string;
   /** Authorizes the simulator's own user. */
   readonly refreshToken: string;
+  /** The file of the client, as downloaded from the Google Cloud console. */
+  readonly clientFile: string;
+  /** The file of a client of type web application. */
+  readonly webClientFile: string;
   /**
    * JSON key for GMAIL_SERVICE_ACCOUNT. It may act for every user, except for those of gmail.com.
    */
@@ -23,8 +29,12 @@ export interface SimulatorOAuth {
   setFault(fault: TokenFault | null): void;
   /** Sets the lifetime of new tokens, 3600 seconds by default. */
   setLifetime(seconds: number): void;
-  /** Revokes every token issued so far, and ends the sessions that logged in with them. */
+  /** Revokes every access token issued so far, and ends the sessions that logged in with them. */
   revoke(): void;
+  /** Applies a fault to the consent page and to the tokens of new consents; null ends it. */
+  setConsentFault(fault: ConsentFault | null): void;
+  /** Revokes every token of a user, also the refresh tokens. */
+  withdrawConsent(user: string): void;
 }
 
 interface TokenContext {
@@ -60,9 +70,37 @@ export const TOKEN_ROUTES: readonly Route<TokenContext>[] = [
   ),
   post(
     '/token-revocation',
-    '{}: revokes every token issued so far, and ends their sessions',
+    '{}: revokes every access token issued so far, and ends their sessions',
     z.strictObject({}),
     ({ tokens }) => tokens.revoke(),
+  ),
+  {
+    method: 'GET',
+    path: '/tokeninfo',
+    summary: 'Google’s tokeninfo endpoint: the user and scopes of an access token',
+    handle: ({ tokens }, { query }) => {
+      const info = tokens.describe(query.get('access_token') ?? '');
+      if (info) return info;
+      throw new HttpError(400, 'invalid_token', {
+        error: 'invalid_token',
+        error_description: 'Invalid Value',
+      });
+    },
+  },
+  post(
+    '/consent-fault',
+    `{"fault": "testing"}: makes consent fail: ${CONSENT_FAULTS.join(', ')}; null ends it`,
+    z.strictObject({ fault: z.enum(CONSENT_FAULTS).nullable() }),
+    ({ tokens }, { fault }) => {
+      tokens.consentFault = fault;
+      return { fault };
+    },
+  ),
+  post(
+    '/consent-withdrawal',
+    '{"user": "you@example.com"}: revokes every token of a user, also refresh tokens',
+    z.strictObject({ user: z.string() }),
+    ({ tokens }, { user }) => tokens.withdrawConsent(user),
   ),
   post(
     '/token-lifetime',
@@ -79,9 +117,11 @@ export function createOAuth(tokens: TokenIssuer, httpUrl: string): SimulatorOAut
   const tokenUrl = `${httpUrl}/token`;
   return {
     tokenUrl,
-    clientId: CLIENT_ID,
-    clientSecret: CLIENT_SECRET,
+    clientId: DESKTOP_CLIENT.id,
+    clientSecret: DESKTOP_CLIENT.secret,
     refreshToken: REFRESH_TOKEN,
+    clientFile: toClientFile('installed', DESKTOP_CLIENT, httpUrl),
+    webClientFile: toClientFile('web', WEB_CLIENT, httpUrl),
     get serviceAccount() {
       return serviceAccountKey(tokenUrl);
     },
@@ -95,5 +135,20 @@ export function createOAuth(tokens: TokenIssuer, httpUrl: string): SimulatorOAut
       tokens.lifetimeS = seconds;
     },
     revoke: () => tokens.revoke(),
+    setConsentFault(fault) {
+      tokens.consentFault = fault;
+    },
+    withdrawConsent: (user) => tokens.withdrawConsent(user),
   };
+}
+
+function toClientFile(type: 'installed' | 'web', { id, secret }: OAuthClient, httpUrl: string): string {
+  const client = {
+    client_id: id,
+    project_id: 'simulator-project',
+    auth_uri: `${httpUrl}${AUTHORIZATION_PATH}`,
+    token_uri: `${httpUrl}/token`,
+    client_secret: secret,
+  };
+  return JSON.stringify({ [type]: client });
 }

@@ -41,12 +41,12 @@ export default function parseLargeBody({ bytes, maxValues }: LargeBody) {
   }
 }
 
-/** Returns a message, a list of messages, or a list in the field `messages`, as a list. */
+/** Returns a message, a list of messages, or the messages and defaults of a batch, as a list. */
 function messagesIn(body: unknown): Record<string, unknown>[] {
   const messages = Array.isArray(body)
     ? body
     : isRecord(body) && Array.isArray(body.messages)
-      ? body.messages
+      ? [body.defaults, ...body.messages]
       : [body];
   return messages.filter(isRecord);
 }

@@ -4,7 +4,10 @@ import { Tinypool } from 'tinypool';
 import { AppError } from '../../../core/errors.ts';
 import { isEncoded, unsupportedMediaType } from '../../errors/media-type.ts';
 import { isOptionalBody } from '../../validation/validation.ts';
+import { refuseCrossSite } from '../cross-site.ts';
 import type { BodyCapacity, BodyHold } from './body-capacity.ts';
+import { readForm } from './form.ts';
+import { addFiles, sortParts } from './form-message.ts';
 import type { LargeBody, LargeBodyResult } from './large-body.ts';
 import { parseJson } from './strict-json.ts';
 
@@ -21,12 +24,13 @@ declare module 'fastify' {
 
 /** Larger bodies are parsed in a worker thread: 20 MB would block the event loop for 100 ms. */
 const LARGE_BYTES = 128 * 1024;
+const FORM = 'multipart/form-data';
 /** How long an unused worker thread is kept, in ms. */
 const IDLE_MS = 30_000;
 
 /**
- * Accepts only JSON bodies, and bounds their memory. The large attachments of a large body arrive
- * decoded.
+ * Accepts only JSON bodies, and forms on routes that accept them, and bounds their memory. The large
+ * attachments of a large body arrive decoded.
  */
 export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): void {
   let pool: Tinypool | undefined;
@@ -76,6 +80,19 @@ export function readJsonBodies(app: FastifyInstance, capacity: BodyCapacity): vo
       }
       done(null, body);
     });
+  });
+
+  app.addContentTypeParser(FORM, async (request: FastifyRequest, payload: FastifyRequest['raw']) => {
+    const { schema, config } = request.routeOptions;
+    if (!schema?.consumes?.includes(FORM) || isEncoded(request.headers))
+      throw unsupportedMediaType(request.headers);
+    refuseCrossSite(request);
+    const { message, files } = sortParts(await readForm(request, payload));
+    const body =
+      message.length > LARGE_BYTES
+        ? await parseLarge(message, config.maxValues)
+        : parseJson(Buffer.from(message.buffer), config.maxValues);
+    return addFiles(body, files);
   });
 }
 

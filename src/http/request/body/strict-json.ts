@@ -59,7 +59,8 @@ function startsWith(bytes: Buffer, mark: readonly number[]): boolean {
   return true;
 }
 
-function unreadable(detail: string): AppError {
+/** The error for a body that is malformed. */
+export function unreadable(detail: string): AppError {
   return new AppError('invalid_json', { detail });
 }
 

@@ -1,0 +1,84 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { vi } from 'vitest';
+
+const VERSION = spawnSync('dovecot', ['--version'], { encoding: 'utf8' }).stdout ?? '';
+
+/**
+ * Whether Dovecot 2.3 is installed and can be started, which only root can. Later versions have
+ * another configuration. Without it the tests are skipped, but fail if CI=true.
+ */
+export const hasDovecot = (VERSION.startsWith('2.3.') && userInfo().uid === 0) || process.env.CI === 'true';
+
+/** A real Dovecot that only authenticates, for the SASL of Postfix. */
+export interface Dovecot extends AsyncDisposable {
+  /** Value of `smtpd_sasl_path`. */
+  readonly socket: string;
+  log(): Promise<string>;
+}
+
+/**
+ * Starts Dovecot with XOAUTH2 as the only mechanism, configured for Google as its documentation
+ * shows.
+ *
+ * @param tokenInfoUrl Google's tokeninfo endpoint
+ */
+export async function startDovecot(tokenInfoUrl: string): Promise<Dovecot> {
+  const dir = await mkdtemp(join(tmpdir(), 'outtray-dovecot-'));
+  await chmod(dir, 0o755);
+  const config = join(dir, 'dovecot.conf');
+  await writeFile(config, configOf(dir));
+  await writeFile(
+    join(dir, 'oauth2.conf'),
+    `tokeninfo_url = ${tokenInfoUrl}?access_token=\nusername_attribute = email\nscope = https://mail.google.com/\n`,
+  );
+  const log = () => readFile(join(dir, 'log'), 'utf8').catch(() => '');
+  const master: ChildProcess = spawn('dovecot', ['-F', '-c', config], { stdio: 'ignore' });
+
+  async function stop() {
+    if (master.exitCode === null && master.signalCode === null) {
+      master.kill('SIGTERM');
+      await once(master, 'exit');
+    }
+    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  try {
+    await vi.waitFor(async () => {
+      if (!(await log()).includes('starting up')) throw new Error('Dovecot has not started');
+    }, 10_000);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { socket: join(dir, 'auth'), log, [Symbol.asyncDispose]: stop };
+}
+
+function configOf(dir: string): string {
+  return `
+base_dir = ${dir}/run
+state_dir = ${dir}/state
+log_path = ${dir}/log
+auth_verbose = yes
+protocols =
+ssl = no
+auth_mechanisms = xoauth2
+passdb {
+  driver = oauth2
+  mechanisms = xoauth2
+  args = ${dir}/oauth2.conf
+}
+userdb {
+  driver = static
+  args = uid=nobody gid=nogroup home=/nonexistent
+}
+service auth {
+  unix_listener ${dir}/auth {
+    mode = 0666
+  }
+}
+`;
+}
