@@ -5,6 +5,7 @@ import type { Delivery, DeliveryError } from './core/delivery/delivery.ts';
 import type { Fault } from './core/delivery/outcome.ts';
 import { traceIdOf } from './core/delivery/trace-context.ts';
 import type { Events } from './core/events.ts';
+import { BULK_MESSAGES } from './core/gmail-volume.ts';
 import type { Notice } from './core/ports/outbox.ts';
 import { redactAddresses } from './core/redact-addresses.ts';
 import { toIso } from './core/time.ts';
@@ -74,6 +75,12 @@ export function logEvents(events: Events, logger: Logger): void {
   events.on('account.short', (user, error, untilAt) =>
     logger.warn(accountLine(user, error, untilAt), 'mail waits for quota'),
   );
+  events.on('domain.near_bulk', (domain, messages) => {
+    logger.warn(
+      { domain, messages, bulk_from: BULK_MESSAGES },
+      "domain nears the number of messages in 24 hours from which Gmail's rules for bulk senders apply",
+    );
+  });
   events.on('account.resumed', (account) => {
     logger.info({ account }, 'account resumed');
   });

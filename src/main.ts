@@ -25,6 +25,10 @@ const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Com
     about: 'check everything that sending mail depends on, and show fixes; --json, --send-to ADDRESS',
     load: async () => (await import('./commands/doctor.ts')).doctor,
   },
+  backup: {
+    about: 'write a copy of the SQLite queue to FILE while the service runs',
+    load: async () => (await import('./commands/backup.ts')).backup,
+  },
   login: {
     about: 'log in to Gmail with OAuth, and write the file for GMAIL_OAUTH_FILE',
     load: async () => (await import('./commands/login.ts')).login,

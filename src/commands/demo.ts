@@ -9,6 +9,7 @@ import { endWithin, STOP_WITHIN_MS } from '../service/shutdown.ts';
 import { openSimulator, type Simulator } from '../simulator/simulator.ts';
 import { createDemoInbox } from './demo-inbox.ts';
 import { aborted, describeListenError, refuse } from './serve.ts';
+import { createServiceDoctor } from './service-doctor.ts';
 
 const USAGE = `Usage: outtray demo [--once]
 
@@ -36,14 +37,22 @@ export async function demo(
   const key = randomBytes(24).toString('hex');
   await using gmail = await openSimulator();
   try {
-    const { config } = parseConfig({
+    const env = {
       ...demoEnvironment(process.env),
       ...accountEnvironment(gmail),
       API_KEYS: `demo:${key}:admin`,
-    });
+    };
+    const { config } = parseConfig(env);
     const logger = createLogger('warn', config.logFormat);
     const demoInbox = createDemoInbox(gmail.messages);
-    await using service = await openService({ config, version, logger, ca: gmail.ca, demoInbox });
+    await using service = await openService({
+      config,
+      version,
+      logger,
+      ca: gmail.ca,
+      doctor: createServiceDoctor({ env: () => env, version, ca: gmail.ca }),
+      demoInbox,
+    });
     if (args.includes('--once')) {
       // Without URL and key, which would be useless a moment later.
       say(`Outtray ${version} against a Gmail simulator\n`);

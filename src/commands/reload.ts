@@ -13,6 +13,8 @@ export interface ReloadOptions {
   readonly env: Environment;
   /** The environment of the process without the variables of `.env`. */
   readonly ownEnv: Environment;
+  /** Called with the environment that is in effect now. */
+  readonly onReload: (env: Environment) => void;
   readonly logger: Logger;
 }
 
@@ -27,7 +29,14 @@ export function createReload(options: ReloadOptions): () => void {
   };
 }
 
-async function reload({ service, config, env: former, ownEnv, logger }: ReloadOptions): Promise<void> {
+async function reload({
+  service,
+  config,
+  env: former,
+  ownEnv,
+  onReload,
+  logger,
+}: ReloadOptions): Promise<void> {
   service.resetGone();
   try {
     const env = { ...ownEnv };
@@ -36,6 +45,7 @@ async function reload({ service, config, env: former, ownEnv, logger }: ReloadOp
     if (variables.length > 0) logger.warn({ variables }, 'changed variables take effect at the next start');
     const next = config.reload(env);
     const changes = await service.reload(next);
+    onReload(env);
     logKeys(next, ownEnv, logger);
     if (next.inFiles.accounts || hasAccountInEnvFile(env, ownEnv)) logAccounts(next, changes, logger);
   } catch (error) {

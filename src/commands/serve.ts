@@ -1,11 +1,13 @@
 import { setFlagsFromString } from 'node:v8';
 import { type Config, ConfigError, parseConfig } from '../config/config.ts';
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
+import type { Environment } from '../config/environment.ts';
 import { describeUnexpectedError } from '../core/errors.ts';
 import { createLogger } from '../log.ts';
 import { openService, type Service } from '../service/service.ts';
 import { endNow, endWithin } from '../service/shutdown.ts';
 import { createReload } from './reload.ts';
+import { createServiceDoctor } from './service-doctor.ts';
 
 export const SERVE_USAGE =
   'Usage: outtray serve\n\nRuns the service. It is configured by environment variables and a .env file in the working directory: see docs/reference/configuration.md or .env.example.\nSIGHUP reads the API keys and the accounts again: .env, and the files that variables name.';
@@ -44,14 +46,27 @@ export async function serve(
     logger.fatal({ err: describeUnexpectedError(error) }, 'unexpected error');
     endNow(1);
   });
+  let env: Environment = process.env;
   let service: Service | null = null;
   endWithin(config.shutdownTimeoutMs, signal, () => {
     const unfinished = service === null ? ['startup'] : service.unfinished();
     logger.error({ unfinished }, 'shutdown timed out');
   });
   try {
-    service = await openService({ config, version, logger, envFile });
-    process.on('SIGHUP', createReload({ service, config, env: { ...process.env }, ownEnv, logger }));
+    service = await openService({
+      config,
+      version,
+      logger,
+      envFile,
+      doctor: createServiceDoctor({ env: () => env, envFile, version }),
+    });
+    const onReload = (next: Environment) => {
+      env = next;
+    };
+    process.on(
+      'SIGHUP',
+      createReload({ service, config, env: { ...process.env }, ownEnv, onReload, logger }),
+    );
     await aborted(signal);
     logger.info('stopping');
     await service.close();

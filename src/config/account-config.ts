@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ReadCredentials } from '../core/accounts/credentials.ts';
-import { type Address, parseAddress } from '../core/message/address.ts';
+import { type Address, isPersonalGmail, parseAddress } from '../core/message/address.ts';
 import { isSet, type Problem, type Setting } from './environment.ts';
 import {
   createCredentialsReader,
@@ -146,7 +146,7 @@ function toLimits(
   values: z.infer<typeof account>,
   { servers, limits: common }: AccountContext,
 ): Pick<AccountConfig, 'daily' | 'reserve'> {
-  const isPersonal = /@(gmail|googlemail)\.com$/.test(values.user);
+  const isPersonal = isPersonalGmail(values.user);
   const usesRelay = servers?.every(isRelay) ?? false;
   const defaults = DAILY_LIMITS[usesRelay ? 'relay' : isPersonal ? 'personal' : 'workspace'];
   return {

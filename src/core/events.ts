@@ -19,6 +19,8 @@ export interface CoreEvents {
   'account.resumed': [user: string];
   /** Mail waits because the account has used its quota of 24 h, or all of it but the reserve. */
   'account.short': [user: string, error: DeliveryError, untilAt: number];
+  /** A From domain nears the number of messages in 24 h from which Gmail's bulk rules apply. */
+  'domain.near_bulk': [domain: string, messages: number];
   /** An endpoint was called. The notice is as before the call: `failures` counts earlier calls. */
   'webhook.attempted': [notice: Notice, result: WebhookResult];
   /** A notice was given up without being delivered. */

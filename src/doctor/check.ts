@@ -5,6 +5,7 @@ import { fixOf, type TroubleshootingId } from './troubleshooting.ts';
  * to fix it.
  */
 export interface CheckResult {
+  /** `skip`: not tried, or tried without a certain result. */
   readonly status: 'pass' | 'warn' | 'fail' | 'skip';
   readonly detail: string;
   readonly code: string | null;
@@ -42,6 +43,9 @@ export const fail = (code: TroubleshootingId, detail: string): CheckResult => ({
   code,
   advice: fixOf(code) ?? null,
 });
+
+/** The result cannot be known, so it is no failure. */
+export const unknown = (detail: string): CheckResult => skip(`unknown: ${detail}`);
 
 /** Builds a line of the report. */
 export function toCheck(subject: CheckSubject, result: CheckResult, durationMs = 0): Check {

@@ -1,8 +1,10 @@
 import { defaultEhloName } from '../adapters/smtp/server-options.ts';
 import type { Config } from '../config/config.ts';
 import type { Environment } from '../config/environment.ts';
+import type { RunningService } from '../core/ports/doctor-report.ts';
 import { type Check, runCheck, skip, toCheck } from './check.ts';
 import { PLACEHOLDER_USER, readConfiguration } from './checks/configuration.ts';
+import { checkSenderDomains } from './checks/domains/sender-domains.ts';
 import { checkGmailAccounts } from './checks/gmail-accounts.ts';
 import { mechanismOf } from './checks/gmail-login.ts';
 import { checkQueueBackend } from './checks/queue-backend.ts';
@@ -11,6 +13,7 @@ import { checkSmtpServers } from './checks/smtp-servers.ts';
 import type { SessionRequirements } from './checks/smtp-session.ts';
 import { checkTemplates } from './checks/template-files.ts';
 import { checkAlertWebhook, checkWebhooks } from './checks/webhook-endpoints.ts';
+import { createDnsClient, type DnsClient } from './net/dns-client.ts';
 import { NETWORK_DEFAULTS, type NetworkOptions } from './net/sockets.ts';
 import type { Report } from './report.ts';
 
@@ -21,7 +24,11 @@ export interface DoctorOptions {
   readonly version: string;
   /** Recipient of a test message; null sends none. */
   readonly sendTo: string | null;
+  /** The service that this process runs. Null: it runs none. */
+  readonly service?: RunningService | null;
   readonly network?: Partial<NetworkOptions>;
+  /** Reads the records of From domains. Default: with the DNS servers of the operating system. */
+  readonly dns?: DnsClient;
   /** The endpoint to compare with when a mail port times out. */
   readonly compareWith?: Endpoint;
 }
@@ -35,7 +42,9 @@ export async function runDoctor({
   envFile = null,
   version,
   sendTo,
+  service = null,
   network: networkOverrides,
+  dns,
   compareWith = COMPARE_WITH,
 }: DoctorOptions): Promise<Report> {
   const network: NetworkOptions = { ...NETWORK_DEFAULTS, ...networkOverrides };
@@ -51,7 +60,8 @@ export async function runDoctor({
   const compare = () =>
     (comparison ??= runCheck(comparisonSubject, () => checkHttpsPort(compareWith, network)));
 
-  const services = checkOtherServices(config, invalid, network);
+  const domains = checkSenderDomains(config.accounts, dns ?? createDnsClient(network.limitMs), service);
+  const services = checkOtherServices(config, invalid, network, service);
   const { checks: servers, reachable } = await checkSmtpServers(
     config.smtp.servers,
     requirements,
@@ -61,8 +71,15 @@ export async function runDoctor({
   const compared =
     (await (comparison as Promise<Check> | null)) ??
     toCheck(comparisonSubject, skip('not needed: no mail port timed out'));
-  const accounts = await checkGmailAccounts(config, reachable, { sendTo, network, version });
-  const checks = [...configuration, ...(await services), ...servers, compared, ...accounts];
+  const accounts = await checkGmailAccounts(config, reachable, { sendTo, network, version, service });
+  const checks = [
+    ...configuration,
+    ...(await services),
+    ...servers,
+    compared,
+    ...accounts,
+    ...(await domains),
+  ];
   return { ok: checks.every(({ status }) => status !== 'fail'), version, checks };
 }
 
@@ -71,13 +88,16 @@ async function checkOtherServices(
   config: Pick<Config, 'queue' | 'templatesDir' | 'webhooks' | 'alertWebhookUrl' | 'apiKeys'>,
   invalid: ReadonlySet<string>,
   network: NetworkOptions,
+  service: RunningService | null,
 ): Promise<Check[]> {
   const runIfValid = (variable: string, subject: Pick<Check, 'id' | 'name'>, run: () => Promise<Check[]>) =>
     invalid.has(variable)
       ? [toCheck({ ...subject, target: variable }, skip(`not checked: ${variable} is invalid`))]
       : run();
   const checks = await Promise.all([
-    runIfValid('QUEUE_URL', { id: 'queue', name: 'Queue' }, () => checkQueueBackend(config.queue.url)),
+    runIfValid('QUEUE_URL', { id: 'queue', name: 'Queue' }, () =>
+      checkQueueBackend(config.queue.url, service),
+    ),
     runIfValid('TEMPLATES_DIR', { id: 'templates', name: 'Templates' }, () =>
       checkTemplates(config.templatesDir),
     ),

@@ -8,11 +8,16 @@ export interface Report {
 }
 
 /** Formats the report as one JSON document. */
-export function toJson({ ok, version, checks }: Report): string {
+export function toJson(report: Report): string {
+  return JSON.stringify(toResource(report), null, 2);
+}
+
+/** Maps the report to its JSON form. */
+export function toResource({ ok, version, checks }: Report) {
   const rows = checks.map(({ id, name, target, status, detail, code, advice, durationMs }) => {
     return { id, name, status, target, detail, code, advice, duration_ms: Math.round(durationMs) };
   });
-  return JSON.stringify({ ok, version, first: findFirstFailure(checks), checks: rows }, null, 2);
+  return { ok, version, first: findFirstFailure(checks), checks: rows };
 }
 
 /**

@@ -13,6 +13,7 @@ import { type BatchOptions, batchRoutes } from './routes/batch.ts';
 import { type ContentOptions, contentRoutes, contentViewRoutes } from './routes/content.ts';
 import { type DemoInboxOptions, demoInboxRoutes, demoViewRoutes } from './routes/demo-inbox.ts';
 import { docsRoutes } from './routes/docs.ts';
+import { type DoctorOptions, doctorRoutes } from './routes/doctor.ts';
 import { type HealthOptions, healthRoutes } from './routes/health.ts';
 import { keyRoutes } from './routes/key.ts';
 import { type MessageOptions, messageRoutes } from './routes/messages.ts';
@@ -37,6 +38,7 @@ export interface AppOptions
     ContentOptions,
     AccountOptions,
     StatsOptions,
+    DoctorOptions,
     SuppressionOptions,
     TemplateOptions,
     WebhookOptions,
@@ -84,6 +86,7 @@ export async function buildApp(options: AppOptions): Promise<FastifyInstance> {
     await withKey.register(keyRoutes);
     await withKey.register(demoInboxRoutes, options);
     await withKey.register(statsRoutes, options);
+    await withKey.register(doctorRoutes, options);
     await withKey.register(webhookRoutes, options);
   });
   // The API document lists them after the operations that return their URLs.
@@ -136,6 +139,7 @@ export async function openApiDocument(version: string): Promise<string> {
     composer: { compose: unused },
     tickets: { issue: unused, verify: unused },
     stats: { read: unused },
+    doctor: { read: unused },
     templates: { list: unused, render: unused },
     toText: unused,
     suppressions: { get: unused, list: unused, add: unused, remove: unused },

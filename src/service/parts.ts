@@ -7,12 +7,18 @@ import { TemplatesError } from '../adapters/templates/file-errors.ts';
 import { openTemplates } from '../adapters/templates/templates.ts';
 import { openTracing } from '../adapters/tracing/open-tracing.ts';
 import { type Config, ConfigError } from '../config/config.ts';
+import { toFromDomains } from '../config/from-domains.ts';
+import type { QueueUrl } from '../config/queue-url.ts';
 import { createApiKeys } from '../core/auth/api-keys.ts';
 import { createTickets } from '../core/auth/tickets.ts';
 import { createDeliveryChanges } from '../core/delivery-changes.ts';
+import { createDoctorReports } from '../core/doctor-reports.ts';
 import { createEvents } from '../core/events.ts';
+import { createGmailVolume } from '../core/gmail-volume.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
+import type { Backend } from '../core/ports/backend.ts';
+import type { MakeReport } from '../core/ports/doctor-report.ts';
 import { createStats } from '../core/stats.ts';
 import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
@@ -21,6 +27,7 @@ import type { DemoInbox } from '../http/routes/demo-inbox.ts';
 import { logEvents } from '../log.ts';
 import { openAlerts } from './alerts.ts';
 import { openBackend } from './backend.ts';
+import { type BackupSocket, openBackupSocket } from './backup-socket.ts';
 import { openDeliveryEngine } from './delivery-engine.ts';
 import { openMetrics } from './metrics.ts';
 import { openWebhookDelivery } from './webhook-delivery.ts';
@@ -33,6 +40,8 @@ export interface ServiceOptions {
   readonly envFile?: string | null;
   /** A CA to trust in addition to those of Node, as PEM: that of the demo's simulator. */
   readonly ca?: string | null;
+  /** Makes the reports of GET /doctor. */
+  readonly doctor: MakeReport;
   /** What the demo's simulator received. Null outside the demo. */
   readonly demoInbox?: DemoInbox | null;
   /** Multiplies every back-off and every account pause; less than 1 in tests. */
@@ -55,6 +64,7 @@ export async function openParts({
   version,
   logger,
   ca = null,
+  doctor,
   demoInbox = null,
   backoffScale = 1,
   deadlines,
@@ -100,8 +110,22 @@ export async function openParts({
   });
   const { accounts } = deliveryEngine;
   const alerts = await openAlerts({ config, version, logger, backend, events, accounts, backoffScale });
+  const gmailVolume = createGmailVolume({
+    events,
+    domains: toFromDomains(config.accounts),
+    sharedState,
+    onError: (err) => logger.error({ err }, 'messages to Gmail could not be counted'),
+  });
+  const doctorReports = createDoctorReports(() =>
+    doctor({
+      isLoginLocked: accounts.isLoginLocked,
+      isQueueAvailable: () => store.refusalCode() !== 'queue_unavailable',
+      readGmailVolume: gmailVolume.read,
+    }),
+  );
   const waiters = createWaiters({ store, events });
   const metrics = await openMetrics({ config, version, backend, events, apiKeys, accounts });
+  const backupSocket = await openQueueBackup(config.queue.url, backend, logger);
   /** Aborted when the service begins to shut down. */
   const draining = new AbortController();
   return {
@@ -120,6 +144,9 @@ export async function openParts({
     accounts,
     webhooks,
     alerts,
+    gmailVolume,
+    doctorReports,
+    backupSocket,
     waiters,
     metrics,
     tracing,
@@ -159,6 +186,7 @@ export function buildServiceApp(parts: ServiceParts) {
     composer,
     tickets: createTickets(apiKeys),
     stats: createStats({ store }),
+    doctor: parts.doctorReports,
     accounts,
     suppressions,
     templates,
@@ -199,6 +227,16 @@ function serverOptionsOf({ config, logger, apiKeys, rates, backend, deliveryEngi
 
 function metricsRouteOf({ config, metrics }: ServiceParts) {
   return metrics && { metrics, isOpen: config.metrics.access === 'open' };
+}
+
+/** Serves backups of a queue that is a file. */
+async function openQueueBackup(
+  url: QueueUrl,
+  { copyTo }: Backend,
+  logger: Logger,
+): Promise<BackupSocket | null> {
+  if (url.kind !== 'sqlite' || !copyTo) return null;
+  return openBackupSocket({ file: url.file, copyTo, logger });
 }
 
 async function openConfiguredTemplates({ templatesDir }: Config, logger: Logger) {

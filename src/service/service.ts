@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import type { Config, Reloadable } from '../config/config.ts';
+import { toFromDomains } from '../config/from-domains.ts';
 import type { AccountChanges } from './delivery-engine.ts';
 import {
   buildServiceApp,
@@ -93,13 +94,14 @@ async function listenForMetrics(app: App | null, { host, metrics }: Config): Pro
 }
 
 async function reload(
-  { apiKeys: keys, deliveryEngine, webhooks }: ServiceParts,
+  { apiKeys: keys, deliveryEngine, gmailVolume, webhooks }: ServiceParts,
   { apiKeys, accounts }: Reloadable,
 ): Promise<AccountChanges> {
   await deliveryEngine.prepareFor(apiKeys);
   const replaceAccounts = await deliveryEngine.prepareAccounts(accounts);
   keys.replace(apiKeys);
   webhooks.serve(apiKeys);
+  gmailVolume.setDomains(toFromDomains(accounts));
   return replaceAccounts();
 }
 

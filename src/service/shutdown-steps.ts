@@ -31,6 +31,7 @@ export function createShutdownSteps(
     deliveryEngine,
     webhooks,
     alerts,
+    gmailVolume,
     suppressions,
     templates,
     ...parts
@@ -57,6 +58,7 @@ export function createShutdownSteps(
       Promise.all([
         track('webhooks', webhooks.drain()),
         track('alerts', alerts?.drain() ?? Promise.resolve()),
+        track('counts', gmailVolume.drain()),
       ]),
     );
     await settleWithin(shutdownTimeoutMs * ATTEMPTS_SHARE, [drained]);
@@ -66,6 +68,7 @@ export function createShutdownSteps(
       track('SMTP connections', deliveryEngine.close()),
       drained.then(() => track('suppressions', suppressions.drain())),
       track('HTTP requests', app.close()),
+      track('backup', parts.backupSocket?.close() ?? Promise.resolve()),
     ]);
     const lostCount = await logUndelivered(backend, logger);
     await settleWithin(shutdownTimeoutMs * QUEUE_SHARE, [

@@ -17,6 +17,7 @@
  * attribute and use no `unsafeHTML`: the content security policy forbids both.
  */
 import { createApp } from './app.js';
+import { doctor } from './views/doctor.js';
 import { inbox } from './views/inbox.js';
 import { messages } from './views/messages.js';
 import { overview } from './views/overview.js';
@@ -26,7 +27,7 @@ import { templates } from './views/templates.js';
 import { webhooks } from './views/webhooks.js';
 
 /** The views in the order of the navigation. The first one that the key may see is the start. */
-const VIEWS = [overview, messages, inbox, templates, suppressions, webhooks, send];
+const VIEWS = [overview, messages, inbox, templates, suppressions, webhooks, send, doctor];
 
 const root = document.querySelector('#page');
 if (root instanceof HTMLElement) createApp(root, VIEWS).start();

@@ -8,6 +8,7 @@ import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { type BackendLimits, backendContract } from './backend-contract.ts';
+import { gmailVolumeContract } from './gmail-volume-contract.ts';
 import { listContract } from './list-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
 import { rateCounterContract } from './rate-counter-contract.ts';
@@ -31,6 +32,15 @@ suppressionContract(
 );
 rateCounterContract('memory', async () => createMemoryRateCounter());
 usageContract('memory', () => open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 }));
+
+gmailVolumeContract(
+  'memory',
+  async () => {
+    const backend = await open({ maxMessages: 10, maxBytes: 1e6, retainMs: 60_000 });
+    return async () => backend;
+  },
+  true,
+);
 
 const owned = (owner: string, bytes: number) => ({ owner, bytes });
 

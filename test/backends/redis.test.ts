@@ -14,6 +14,7 @@ import { aDelivery } from '../helpers/delivery.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 import { backendContract } from './backend-contract.ts';
 import { durabilityContract, type Storage } from './durability-contract.ts';
+import { gmailVolumeContract } from './gmail-volume-contract.ts';
 import { listContract } from './list-contract.ts';
 import { multiInstanceContract } from './multi-instance-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
@@ -104,6 +105,7 @@ describe.skipIf(!hasRedis)('with redis-server', () => {
   usageContract('redis', () => open({}));
   durableUsageContract('redis', newDatabase);
   sharedUsageContract('redis', newDatabase);
+  gmailVolumeContract('redis', newDatabase, true);
   sharedUsageContract(FORGETFUL, async () => {
     const next = await newDatabase();
     return async () => withEmptyScriptCache(await next());

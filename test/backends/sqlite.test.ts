@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -9,9 +9,11 @@ import { createMemoryQueue } from '../../src/adapters/memory/queue.ts';
 import { openSqliteBackend } from '../../src/adapters/sqlite/index.ts';
 import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/worker/schema.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
+import { aDelivery } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { backendContract } from './backend-contract.ts';
 import { durabilityContract, type Storage } from './durability-contract.ts';
+import { gmailVolumeContract } from './gmail-volume-contract.ts';
 import { listContract } from './list-contract.ts';
 import { outboxContract } from './outbox-contract.ts';
 import { statsContract } from './stats-contract.ts';
@@ -74,6 +76,14 @@ durableUsageContract('sqlite', async () => {
   const storage = await createStorage();
   return () => storage.open(ROOMY);
 });
+gmailVolumeContract(
+  'sqlite',
+  async () => {
+    const storage = await createStorage();
+    return () => storage.open(ROOMY);
+  },
+  false,
+);
 upgradeContract('sqlite', async (values) => {
   const path = await newFolder();
   const file = join(path, 'queue.db');
@@ -83,6 +93,22 @@ upgradeContract('sqlite', async (values) => {
   for (const [name, value] of Object.entries(values)) write.run(name, JSON.stringify(value));
   db.close();
   return () => storageIn(path).open(ROOMY);
+});
+
+test('copies everything to a file that only this user can read', async () => {
+  const storage = await createStorage();
+  const backend = await storage.open(ROOMY);
+  const delivery = aDelivery();
+  await backend.store.insert(delivery);
+  const folder = await newFolder();
+  const file = join(folder, 'queue.db');
+  await writeFile(file, 'replaced');
+  await backend.copyTo?.(file);
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  await backend.close();
+  const copy = await storageIn(folder).open(ROOMY);
+  expect(await copy.store.get(delivery.id)).toMatchObject({ id: delivery.id });
+  await copy.close();
 });
 
 test('lists suppressions in code unit order even where UTF-8 sorts differently', async () => {

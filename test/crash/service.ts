@@ -1,4 +1,5 @@
 import { flushCompileCache } from 'node:module';
+import { createServiceDoctor } from '../../src/commands/service-doctor.ts';
 import { parseConfig } from '../../src/config/config.ts';
 import { createLogger } from '../../src/log.ts';
 import { openService } from '../../src/service/service.ts';
@@ -19,6 +20,7 @@ const { config } = parseConfig(env);
 const { url } = await openService({
   config,
   version: 'crash',
+  doctor: createServiceDoctor({ env: () => env, version: 'crash' }),
   logger: createLogger(config.logLevel, 'json'),
   ...options,
 });

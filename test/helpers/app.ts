@@ -118,6 +118,9 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
         throw new AppError('not_found', { detail: `There is no ${user}.` });
       },
     },
+    doctor: {
+      read: async () => ({ ok: true, version: '1.2.3', first: null, checks: [], madeAt: Date.now() }),
+    },
     durability: 'memory',
     intake: {
       ...core.intake,

@@ -4,6 +4,7 @@ import { type AddressInfo, createServer, isIP, type Server } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { Check } from '../../src/doctor/check.ts';
 import { type DoctorOptions, runDoctor } from '../../src/doctor/doctor.ts';
+import { createDnsClient } from '../../src/doctor/net/dns-client.ts';
 import type { Family, NetworkOptions } from '../../src/doctor/net/sockets.ts';
 import type { Report } from '../../src/doctor/report.ts';
 import type { Simulator } from '../../src/simulator/simulator.ts';
@@ -26,12 +27,16 @@ export interface Setup {
   readonly smtp: string;
   readonly env?: Record<string, string | undefined>;
   readonly network?: DoctorOptions['network'];
+  readonly dns?: DoctorOptions['dns'];
   readonly compareWith?: DoctorOptions['compareWith'];
   readonly sendTo?: string;
 }
 
 /** Long enough for a busy machine. */
 const LIMIT_MS = 3000;
+
+/** A DNS server that refuses connections: what the network of the machine knows has no effect. */
+const NO_DNS = createDnsClient(LIMIT_MS, ['127.0.0.1:9']);
 
 /**
  * Runs the doctor against loopback addresses only. The comparison endpoint is a closed port unless
@@ -41,6 +46,7 @@ export function diagnose({
   smtp,
   env,
   network,
+  dns,
   compareWith = { host: '127.0.0.1', port: 9 },
   sendTo,
 }: Setup): Promise<Report> {
@@ -56,6 +62,7 @@ export function diagnose({
     sendTo: sendTo ?? null,
     compareWith,
     network: { limitMs: LIMIT_MS, resolve: resolveTo({ 4: '127.0.0.1' }), ...network },
+    dns: dns ?? NO_DNS,
   });
 }
 

@@ -1,6 +1,7 @@
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import type { Deadlines } from '../../src/adapters/smtp/server-options.ts';
+import { createServiceDoctor } from '../../src/commands/service-doctor.ts';
 import { parseConfig } from '../../src/config/config.ts';
 import { isSettled, type Status } from '../../src/core/delivery/delivery.ts';
 import type { MessageResource, PreviewResource } from '../../src/http/schemas/message.ts';
@@ -78,9 +79,11 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
     ...setup.env,
   };
   const { config } = parseConfig(env);
+  const version = '0.0.0-test';
   const service: Service = await openService({
     config,
-    version: '0.0.0-test',
+    version,
+    doctor: createServiceDoctor({ env: () => env, version, ca: setup.ca ?? null }),
     logger: pino({ level: config.logLevel }, lineSink(logs)),
     backoffScale: setup.backoffScale ?? 0.002,
     deadlines: { ...DEADLINES, ...setup.deadlines },

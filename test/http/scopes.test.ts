@@ -48,6 +48,7 @@ async function keyedOperations(): Promise<
 
 function scopeOf(method: string, path: string): Scope {
   if (path === '/metrics') return 'metrics';
+  if (path === '/doctor') return 'admin';
   return method === 'GET' || /\/(preview|ticket)$/.test(path) ? 'read' : 'send';
 }
 

@@ -1,5 +1,6 @@
 import { AppError } from '../../src/core/errors.ts';
 import type { AppOptions } from '../../src/http/app.ts';
+import { ADMIN_SECRET } from '../helpers/app.ts';
 import type { OperationClient } from '../helpers/openapi-client.ts';
 import type { Contract, ReceivedResponse } from '../helpers/openapi-contract.ts';
 import { forEach, limitedKey, onService, READER, type Row, SENDER, withParts } from './rows.ts';
@@ -112,7 +113,7 @@ const SHORT_TIMEOUT = { requestTimeoutMs: 200 };
  * A batch handles each message separately. It fails as a whole only in the check of its
  * Idempotency-Key.
  */
-const WITH_KEY = { headers: { 'idempotency-key': '1' } };
+const WITH_KEY = { key: ADMIN_SECRET, headers: { 'idempotency-key': '1' } };
 const UNREACHABLE = {
   ...failing(() => new AppError('queue_unavailable')),
   store: {
@@ -146,6 +147,7 @@ function failing(makeError: () => Error): Partial<AppOptions> {
       reschedule: reject,
     },
     stats: { read: reject },
+    doctor: { read: reject },
     tickets: { issue: fail, verify: fail },
     suppressions: { get: reject, list: reject, add: reject, remove: reject },
     templates: { list: fail, render: fail },

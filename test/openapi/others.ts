@@ -108,6 +108,7 @@ const greeting = (bytes: string) => () => startRawSmtp(async (io) => io.send(byt
 
 const accounts: Row[] = [
   onService('listAccounts', 200),
+  onService('getDoctorReport', 200, { key: ADMIN }),
   onService('getStats', 200),
   onService('getStats', 200, { key: ADMIN }),
   withEnv({}, 'verifyAccount', 200),

@@ -94,6 +94,14 @@ function startInstances(count: number, options: { conflicting?: boolean } = {}) 
   };
 }
 
+test('a domain that nears the rules for bulk senders is reported', async () => {
+  using setup = startInstances(1);
+  setup.instances[0]?.events.emit('domain.near_bulk', 'acme.com', 4000);
+  await vi.waitFor(() =>
+    expect(setup.titles()).toEqual(['acme.com has sent 4000 messages to Gmail in 24 hours.']),
+  );
+});
+
 describe.each([{ conflicting: false }, { conflicting: true }])(
   'several instances ($conflicting)',
   (options) => {

@@ -125,16 +125,18 @@ test('reports a missing folder, and does not create it', async () => {
   expect(existsSync(join(folder, 'missing'))).toBe(false);
 });
 
-test('refuses a file that a newer version wrote', async () => {
+test('refuses a file that a newer version wrote, and does not change it', async () => {
   const file = newFile();
   await (await open(file)).close();
   const db = new DatabaseSync(file);
   db.exec('PRAGMA user_version = 999');
   db.close();
+  const content = await readFile(file);
   expect(await openError(file)).toMatchObject({
     name: 'SqliteFileError',
     message: expect.stringContaining('was written by a newer Outtray'),
   });
+  expect((await readFile(file)).equals(content)).toBe(true);
 });
 
 test('migrates a file with an older schema, applies each migration once and keeps the data', () => {

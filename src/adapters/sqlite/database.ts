@@ -1,6 +1,7 @@
-import type { MessagePort } from 'node:worker_threads';
+import { once } from 'node:events';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { createInsertPacer } from './insert-pacer.ts';
-import type { Batch, Call, Close, DatabaseState, Reply } from './protocol.ts';
+import type { Batch, Call, Close, Copy, DatabaseState, Reply } from './protocol.ts';
 import { unavailable, unwrapResult } from './sqlite-errors.ts';
 import type { Reads, Writes } from './worker/procedures.ts';
 
@@ -45,6 +46,12 @@ export interface Database {
     name: Name,
     ...args: ArgsOf<Writes[Name]>
   ): Promise<ReturnType<Writes[Name]>>;
+  /**
+   * Copies the database to a file, which is replaced if it exists. Other calls go on meanwhile.
+   *
+   * @throws {Error} with the reason
+   */
+  copyTo(file: string): Promise<void>;
   /** Registers a function that adds deferred writes to each batch just before it is posted. */
   beforePost(addWrites: () => void): void;
   /** Posts deferred writes soon, with the next batch or on their own. */
@@ -205,6 +212,18 @@ export function createDatabase(
       }
       lastWrites.set(key, ended);
       return result;
+    },
+    async copyTo(to) {
+      if (isClosing || isClosed) throw new Error('the database is closed');
+      const { port1, port2 } = new MessageChannel();
+      port.postMessage({ kind: 'copy', to, done: port2 } satisfies Copy, [port2]);
+      // If the thread ends, it closes the other port.
+      const ended = new Promise<null>((resolve) => port1.on('close', () => resolve(null)));
+      const [reason] = (await Promise.race([once(port1, 'message'), ended.then(() => [THREAD_ENDED])])) as [
+        string | null,
+      ];
+      port1.close();
+      if (reason !== null) throw new Error(reason);
     },
     beforePost(addWrites) {
       hooks.push(addWrites);

@@ -84,6 +84,7 @@ async function createBackend(
   const retention = startRetention(database);
   return {
     ...backend,
+    copyTo: database.copyTo,
     async close() {
       clockWriter.stop();
       retention.stop();

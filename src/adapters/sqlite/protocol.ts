@@ -1,3 +1,4 @@
+import type { MessagePort } from 'node:worker_threads';
 import type { QueueUsage } from '../../core/delivery/queue-capacity.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { MailboxFilter } from './mailbox-filter.ts';
@@ -23,7 +24,15 @@ export interface Batch {
   readonly writes: readonly Call<keyof Writes>[];
 }
 
-/** The thread runs what it has received, closes the file and ends. */
+/** The thread copies the database to a file, while it runs batches, and reports to `done`. */
+export interface Copy {
+  readonly kind: 'copy';
+  readonly to: string;
+  /** Receives null, or the reason why there is no copy. */
+  readonly done: MessagePort;
+}
+
+/** The thread runs what it has received, finishes a copy, closes the file and ends. */
 export interface Close {
   readonly kind: 'close';
 }

@@ -63,6 +63,11 @@ export interface Accounts {
    */
   status(user: string): AccountStatus;
   /**
+   * Whether another login of the account would extend Gmail's lock after too many logins, as far as
+   * this instance knows.
+   */
+  isLoginLocked(user: string): boolean;
+  /**
    * Probes an account by a login, at most once a minute since Gmail limits logins. If the login
    * succeeds, mail that waits for the account is requeued now.
    *
@@ -154,6 +159,8 @@ export function createAccounts({ sandbox, fromPolicy, queue, store, ...options }
     users: () => users,
     list: () => Promise.all(senders.map(({ account }) => account.readStatus())),
     status: (user) => senderOrRemoved(user).account.status(),
+    isLoginLocked: (user) =>
+      byUser.has(toMailboxKey(user)) && loginLockMs(senderOf(user).account.status()) > 0,
     async verify(user, signal) {
       const { account, transport } = senderOf(user);
       const before = await account.readStatus();

@@ -2,6 +2,7 @@ import type { AccountStatus } from '../accounts/account-status.ts';
 import type { DeliveryError } from '../delivery/delivery.ts';
 import { ERRORS } from '../errors.ts';
 import type { Events } from '../events.ts';
+import { BULK_MESSAGES } from '../gmail-volume.ts';
 import type { SharedValue } from '../ports/shared-state.ts';
 import type { LimitStatus, QuotaStatus } from '../quota.ts';
 import { redactAddresses } from '../redact-addresses.ts';
@@ -31,8 +32,9 @@ export interface AlertsOptions {
 }
 
 /**
- * Tells the operator that an account is paused or resumed, mail is overdue, or a quota is nearly
- * used. Instances that share their state send one alert together.
+ * Tells the operator that an account is paused or resumed, mail is overdue, a quota is nearly used,
+ * or a domain sends almost as much to Gmail as bulk senders. Instances that share their state send
+ * one alert together.
  */
 export interface Alerts {
   /** Starts to check the queue and the quotas. */
@@ -116,6 +118,7 @@ export function createAlerts(options: AlertsOptions): Alerts {
   events.on('account.resumed', (user) => {
     reportIfNews({ title: `Account ${user} sends again.`, lines: [] }, (draft) => recordResume(draft, user));
   });
+  events.on('domain.near_bulk', (domain, messages) => report(bulkAlert(domain, messages)));
   return {
     start() {
       timer ??= setInterval(checkUnlessRunning, options.checkEveryMs ?? CHECK_EVERY_MS).unref();
@@ -154,6 +157,16 @@ function quotaAlert(user: string, quota: QuotaStatus): Alert {
     lines: [
       `In the last 24 hours it has sent ${messages.used} of ${limitOf(messages)} messages, to ${recipients.used} of ${limitOf(recipients)} recipients.`,
       'Messages wait once it is used up: add an account, or use "priority": "high" for urgent messages.',
+    ],
+  };
+}
+
+function bulkAlert(domain: string, messages: number): Alert {
+  return {
+    title: `${domain} has sent ${messages} messages to Gmail in 24 hours.`,
+    lines: [
+      `From ${BULK_MESSAGES} on, Google's rules for bulk senders apply: SPF, DKIM, an aligned DMARC record, one-click unsubscribe, and few spam reports.`,
+      'outtray doctor checks the DNS records.',
     ],
   };
 }

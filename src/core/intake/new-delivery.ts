@@ -3,6 +3,7 @@ import type { Caller } from '../auth/caller.ts';
 import type { AttachmentInfo, Delivery, Warning } from '../delivery/delivery.ts';
 import { type TraceContext, traceLength } from '../delivery/trace-context.ts';
 import { joinWithin, MAX_LIST_LENGTH } from '../errors.ts';
+import { domainOf } from '../message/address.ts';
 import { type Content, contentBytes, type Message, recipientsOf, recordBytes } from '../message/message.ts';
 import type { Composer } from '../ports/composer.ts';
 
@@ -30,7 +31,7 @@ export function toNewDelivery(
   const { envelope, content, tags, metadata, priority, scheduledAt, expiresAt } = message;
   const { replyTo } = content;
   const createdAt = Date.now();
-  const domain = envelope.from.email.slice(envelope.from.email.lastIndexOf('@') + 1);
+  const domain = domainOf(envelope.from.email);
   return {
     id,
     revision: 1,

@@ -146,6 +146,16 @@ export function toMailboxKey(email: string): string {
   return email.toLowerCase();
 }
 
+/** Returns the part of an address after the @. */
+export function domainOf(email: string): string {
+  return email.slice(email.lastIndexOf('@') + 1);
+}
+
+/** Whether an address belongs to a personal Gmail account, by its domain in lower case. */
+export function isPersonalGmail(email: string): boolean {
+  return /@(?:gmail|googlemail)\.com$/.test(email);
+}
+
 const ATEXT = "A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-";
 const LABEL = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?';
 const SIMPLE_EMAIL = new RegExp(

@@ -19,5 +19,12 @@ export interface Backend {
   readonly suppressions: SuppressionStore;
   readonly outbox: Outbox;
   readonly sharedState: SharedState;
+  /**
+   * Copies everything to a file, as it is at one moment, while the service goes on. The file is
+   * replaced if it exists. Absent if the backend is not a file.
+   *
+   * @throws {Error} with the reason, fit for the operator
+   */
+  copyTo?(file: string): Promise<void>;
   close(): Promise<void>;
 }

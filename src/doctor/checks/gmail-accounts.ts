@@ -2,6 +2,7 @@ import { defaultEhloName } from '../../adapters/smtp/server-options.ts';
 import type { AccountConfig } from '../../config/account-config.ts';
 import type { Config } from '../../config/config.ts';
 import { rewritesFrom } from '../../config/smtp-url.ts';
+import type { RunningService } from '../../core/ports/doctor-report.ts';
 import { type Check, type CheckResult, fail, runCheck, skip, toCheck, warn } from '../check.ts';
 import type { NetworkOptions } from '../net/sockets.ts';
 import { checkFrom, checkLogin, skipLoginChecks } from './gmail-login.ts';
@@ -13,6 +14,8 @@ export interface AccountCheckOptions {
   readonly sendTo: string | null;
   readonly network: NetworkOptions;
   readonly version: string;
+  /** The service that this process runs. Null: it runs none. */
+  readonly service: RunningService | null;
 }
 
 type AccountsConfig = Pick<Config, 'accounts' | 'smtp' | 'fromPolicy'>;
@@ -47,7 +50,8 @@ export async function checkGmailAccounts(
     );
   }
   for (const account of config.accounts) {
-    const throttled = checks.some(({ code }) => code === 'login_throttled');
+    const throttled =
+      checks.some(({ code }) => code === 'login_throttled') || options.service?.isLoginLocked(account.user);
     checks.push(
       await runCheck({ id: 'from', name: 'From', target: account.user }, () => checkFrom(account, rewrites)),
     );

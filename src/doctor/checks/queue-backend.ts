@@ -1,21 +1,31 @@
 import { resolve } from 'node:path';
 import type { QueueUrl } from '../../config/queue-url.ts';
+import type { RunningService } from '../../core/ports/doctor-report.ts';
 import { type Check, type CheckResult, fail, pass, runCheck, skip, toCheck, warn } from '../check.ts';
 import type { TroubleshootingId } from '../troubleshooting.ts';
 import { splitProblem } from './configuration.ts';
 
 const SUBJECT = { id: 'queue', name: 'Queue', target: 'QUEUE_URL' } as const;
 
-/** Checks whether the service can use the queue backend of QUEUE_URL. Writes nothing to it. */
-export async function checkQueueBackend(url: QueueUrl): Promise<Check[]> {
+/**
+ * Checks whether the service can use the queue backend of QUEUE_URL. Writes nothing to it. Does not
+ * open a file that a service in this process has open: closing it would release SQLite's lock.
+ */
+export async function checkQueueBackend(url: QueueUrl, service: RunningService | null): Promise<Check[]> {
   switch (url.kind) {
     case 'memory':
       return [toCheck(SUBJECT, skip('nothing to check: the queue is in memory'))];
     case 'sqlite':
-      return [await runCheck(SUBJECT, () => checkSqlite(url.file))];
+      return [await runCheck(SUBJECT, () => (service ? checkOpenFile(service) : checkSqlite(url.file)))];
     case 'redis':
       return checkRedis(url.url);
   }
+}
+
+function checkOpenFile(service: RunningService): CheckResult {
+  return service.isQueueAvailable()
+    ? pass('the service reads and writes its file')
+    : fail('sqlite_unusable', 'the file cannot be read or written now; the log has the reason');
 }
 
 async function checkSqlite(file: string): Promise<CheckResult> {

@@ -4,6 +4,7 @@ import type { AccountConfig } from '../../config/account-config.ts';
 import type { SmtpServer } from '../../config/smtp-url.ts';
 import type { Job } from '../../core/delivery/outcome.ts';
 import { createId } from '../../core/id.ts';
+import { domainOf } from '../../core/message/address.ts';
 import { type CheckResult, pass } from '../check.ts';
 import { diagnoseFault } from '../net/error-diagnosis.ts';
 
@@ -47,7 +48,7 @@ function toJob(from: AccountConfig['from'], to: string, version: string): Job {
   ].join('\n\n');
   return {
     id,
-    messageId: `<${id}@${from.email.slice(from.email.lastIndexOf('@') + 1)}>`,
+    messageId: `<${id}@${domainOf(from.email)}>`,
     date: Date.now(),
     envelope: {
       from,

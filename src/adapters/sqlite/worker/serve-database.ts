@@ -1,7 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { MessagePort } from 'node:worker_threads';
-import type { Batch, Call, Close, DatabaseState, Reply, Result, ThreadSetup } from '../protocol.ts';
-import { toResult } from '../sqlite-errors.ts';
+import type { Batch, Call, Close, Copy, DatabaseState, Reply, Result, ThreadSetup } from '../protocol.ts';
+import { reasonOf, toResult } from '../sqlite-errors.ts';
+import { copyDatabase } from './backup.ts';
 import type { OpenFile } from './file-watch.ts';
 import { createProcedures, type Reads, type Writes } from './procedures.ts';
 import { createTransactions, type OnRollback } from './transactions.ts';
@@ -24,6 +25,8 @@ export function serveDatabase(
   port: MessagePort,
 ): DatabaseServer {
   let now = openedAt;
+  /** Copies are made one after the other. */
+  let copying: Promise<void> = Promise.resolve();
   const transactions = createTransactions(db, openFile);
   const procedures = createProcedures(db, transactions, options, () => now);
   const reads: Call<keyof Reads>[] = [];
@@ -58,12 +61,28 @@ export function serveDatabase(
     if (writes.length > 0) reply({ reads: [], writes: transactions.run(writes.splice(0).map(toWrite)) });
   }
 
-  port.on('message', (message: Batch | Close) => {
-    if (message.kind === 'close') {
-      runAll();
-      if (procedures.untidy() > 0) transactions.run([procedures.writes.tidySettled]);
-      db.close();
-      port.close();
+  async function copy({ to, done }: Copy): Promise<void> {
+    try {
+      await copyDatabase(db, to);
+      done.postMessage(null);
+    } catch (error) {
+      done.postMessage(reasonOf(error));
+    }
+    done.close();
+  }
+
+  async function close(): Promise<void> {
+    runAll();
+    if (procedures.untidy() > 0) transactions.run([procedures.writes.tidySettled]);
+    await copying;
+    db.close();
+    port.close();
+  }
+
+  port.on('message', (message: Batch | Copy | Close) => {
+    if (message.kind === 'close') return close();
+    if (message.kind === 'copy') {
+      copying = copying.then(() => copy(message));
       return;
     }
     now = message.now;
