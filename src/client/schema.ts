@@ -560,6 +560,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check the setup
+         * @description Checks everything that sending mail depends on, as `outtray doctor` does: the configuration, the connection to Gmail, the login of each account, and the DNS records of each From domain. Sends nothing. Returns the last report if it is less than a minute old. A new report can take a minute if a server does not respond.
+         */
+        get: operations["getDoctorReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/webhooks/test": {
         parameters: {
             query?: never;
@@ -3876,6 +3896,90 @@ export interface operations {
                             }[];
                         };
                         accounts: components["schemas"]["Account"][];
+                    };
+                };
+            };
+            400: components["responses"]["InvalidJson"];
+            401: components["responses"]["MetricsMissingApiKeyOrInvalidApiKey"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["QueueUnavailable"];
+        };
+    };
+    getDoctorReport: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report. */
+            200: {
+                headers: {
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: date-time */
+                        made_at: string;
+                        /** @description Whether mail can be sent with every account: no check failed. */
+                        ok: boolean;
+                        /**
+                         * @description The version of Outtray.
+                         * @example 0.2.0
+                         */
+                        version: string;
+                        /** @description The failed check to fix first. Null if no check failed. */
+                        first: {
+                            /**
+                             * @description Stable. With several servers, accounts or domains, several checks share it and differ in `target`.
+                             * @example spf
+                             */
+                            id: string;
+                            /** @example SPF */
+                            name: string;
+                            /**
+                             * @description What was checked: a server, an account, a domain or a variable.
+                             * @example acme.com
+                             */
+                            target: string;
+                            /** @description How to fix the problem. */
+                            advice: string | null;
+                        } | null;
+                        checks: {
+                            /**
+                             * @description Stable. With several servers, accounts or domains, several checks share it and differ in `target`.
+                             * @example spf
+                             */
+                            id: string;
+                            /** @example SPF */
+                            name: string;
+                            /**
+                             * @description A `warn` does not prevent sending. `skip`: it was not tried, or its result is unknown, as `detail` says.
+                             * @enum {string}
+                             */
+                            status: "pass" | "warn" | "fail" | "skip";
+                            /**
+                             * @description What was checked: a server, an account, a domain or a variable.
+                             * @example acme.com
+                             */
+                            target: string;
+                            /** @example acme.com has no SPF record */
+                            detail: string;
+                            /**
+                             * @description The id of the problem; null if there is none.
+                             * @example spf_missing
+                             */
+                            code: string | null;
+                            /** @description How to fix the problem. */
+                            advice: string | null;
+                            duration_ms: number;
+                        }[];
                     };
                 };
             };
