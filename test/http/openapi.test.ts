@@ -40,6 +40,7 @@ describe('the OpenAPI document', () => {
     expect(operations.map(({ method, path }) => `${method.toLowerCase()} ${path}`).sort()).toEqual([
       'delete /suppressions/{email}',
       'get /accounts',
+      'get /doctor',
       'get /emails',
       'get /emails/{id}',
       'get /key',
