@@ -92,7 +92,11 @@ describe.skipIf(!hasRedis)(
       }
       expect(sent.statuses).toEqual(Array(MESSAGES).fill(202));
       expect(gmail.messages).toHaveLength(MESSAGES);
-      expect(await operator.hgetall('outtray:store:usage')).toEqual({ messages: '0', bytes: '0' });
+      expect(await operator.hgetall('outtray:store:usage')).toEqual({
+        messages: '0',
+        bytes: '0',
+        places: String(MESSAGES),
+      });
     });
 
     test.each([
