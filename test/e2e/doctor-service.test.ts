@@ -128,7 +128,7 @@ describe.concurrent('GET /doctor', () => {
     expect(checkOf(await all.read(), 'gmail_volume')).toMatchObject({
       status: 'pass',
       target: 'simulator.test',
-      detail: '2 messages to gmail.com in 24 hours; bulk senders send 5000',
+      detail: '2 messages to gmail.com in 24 hours; the rules for bulk senders begin at 5000',
     });
   });
 });

@@ -2,25 +2,11 @@ import { describeFailure } from '../app.js';
 import { html, nothing } from '../lit-html/lit-html.js';
 import { timeAndDistance } from '../parts/time.js';
 
+/** @import { Result } from '../api.js' */
 /** @import { View } from '../app.js' */
 
-/**
- * @typedef {object} Check
- * @property {string} name
- * @property {'pass' | 'warn' | 'fail' | 'skip'} status
- * @property {string} target
- * @property {string} detail
- * @property {string | null} advice
- */
-
-/**
- * What `GET /doctor` returns.
- *
- * @typedef {object} Report
- * @property {string} made_at
- * @property {boolean} ok
- * @property {Check[]} checks
- */
+/** @typedef {Result<'getDoctorReport'>} Report */
+/** @typedef {Report['checks'][number]} Check */
 
 /** A report takes long if a server does not respond. */
 const TIMEOUT_MS = 180_000;
@@ -65,11 +51,12 @@ export const doctor = {
     return {
       title: 'Doctor',
       render: () => html`
-        <h1>${report === null ? 'Doctor' : describeResult(report)}</h1>
-        ${isChecking ? html`<p class="loading" aria-busy="true">Checking…</p>` : nothing}
+        <div class="heading">
+          <h1>${report === null ? 'Doctor' : describeResult(report)}</h1>
+          <button type="button" ?disabled=${isChecking} @click=${check}>Check again</button>
+        </div>
+        ${renderProgress(report, isChecking)}
         ${failure === '' ? nothing : html`<p role="alert">${failure}</p>`}
-        ${report === null ? nothing : html`<p class="hint">Checked ${timeAndDistance(report.made_at)}. A report is at least a minute old before a new one is made.</p>`}
-        <p><button type="button" ?disabled=${isChecking} @click=${check}>Check again</button></p>
         ${GROUPS.map(([status, title]) => renderGroup(title, report?.checks.filter((each) => each.status === status) ?? []))}
       `,
     };
@@ -82,6 +69,17 @@ function describeResult({ ok, checks }) {
   return checks.some(({ status }) => status === 'warn')
     ? 'Mail can be sent, with warnings'
     : 'Mail can be sent';
+}
+
+/**
+ * @param {Report | null} report
+ * @param {boolean} isChecking
+ */
+function renderProgress(report, isChecking) {
+  if (isChecking)
+    return html`<p class=${report === null ? 'loading' : 'hint'} aria-busy="true">Checking…</p>`;
+  if (report === null) return nothing;
+  return html`<p class="hint">Checked ${timeAndDistance(report.made_at)}, at most once a minute.</p>`;
 }
 
 /**
@@ -98,7 +96,7 @@ function renderGroup(title, checks) {
           ({ name, target, detail, advice }) => html`
             <li>
               <div class="record">
-                <p><strong>${name}</strong> ${target}: ${detail}</p>
+                <p><strong>${name}</strong> ${target === '' ? detail : `${target}: ${detail}`}</p>
                 ${advice === null ? nothing : html`<p class="hint">${advice}</p>`}
               </div>
             </li>

@@ -41,7 +41,7 @@ function checkGmailVolume(domain: string, service: RunningService): Promise<Chec
   return runCheck({ id: 'gmail_volume', name: 'Mail to Gmail', target: domain }, async () => {
     try {
       const sent = await service.readGmailVolume(domain);
-      const detail = `${sent} messages to gmail.com in 24 hours; bulk senders send ${BULK_MESSAGES}`;
+      const detail = `${sent} messages to gmail.com in 24 hours; the rules for bulk senders begin at ${BULK_MESSAGES}`;
       return sent < BULK_WARNING ? pass(detail) : warn('gmail_bulk_near', detail);
     } catch (error) {
       if (!isUnavailable(error)) throw error;
