@@ -83,7 +83,7 @@ function renderStats(app, { queue, last_24h: day, accounts }, oldest, { trying, 
         ${waiting === 0 ? 'Nothing waits' : `${count(waiting, 'message')} ${waiting === 1 ? 'waits' : 'wait'}`}
       </h1>
       ${app.can('admin') ? nothing : html`<p class="hint">Only the messages of the key ${app.key.name} count here.</p>`}
-      ${describeOldest(queue.oldest_due_at, oldest)}
+      ${describeOldest(waiting, queue.oldest_due_at, oldest)}
       <ul class="figures">
         ${WAITING.map(
           (status) => html`
@@ -127,15 +127,16 @@ function renderStats(app, { queue, last_24h: day, accounts }, oldest, { trying, 
 }
 
 /**
- * Says since when the oldest message waits, and why.
+ * Describes since when the oldest message waits, and why.
  *
+ * @param {number} waiting Number of messages that wait.
  * @param {string | null} dueAt
  * @param {Message | null} oldest
  */
-function describeOldest(dueAt, oldest) {
-  if (oldest === null) return html`<p class="lead">Every accepted message has its outcome.</p>`;
+function describeOldest(waiting, dueAt, oldest) {
+  if (waiting === 0) return html`<p class="lead">Every accepted message has its outcome.</p>`;
+  if (dueAt === null || oldest === null) return html`<p class="lead">Nothing is due yet.</p>`;
   const link = html`<a href=${linkTo(['messages', oldest.id])}>${oldest.subject || 'without a subject'}</a>`;
-  if (dueAt === null) return html`<p class="lead">Nothing is due yet. Next in line: ${link}.</p>`;
   const why = oldest.error?.title ?? STATUSES[oldest.status].meaning;
   return html`
     <p class="lead">

@@ -30,6 +30,15 @@ describe.runIf(hasChromium)('the views (skipped without /usr/bin/chromium)', { t
     expect(foreign).toEqual([]);
   });
 
+  test('the overview shows that nothing is due while messages wait for their time', async () => {
+    await using all = await startAll();
+    const mail = { to: 'ada@simulator.test', subject: 'Later', text: 'x', scheduled_at: TOMORROW() };
+    await all.service.send(mail);
+    const { page } = await openUi(browser(), all.service.url);
+    await page.getByRole('heading', { name: '1 message waits' }).waitFor();
+    expect(await page.locator('.lead').first().textContent()).toBe('Nothing is due yet.');
+  });
+
   test('shows the numbers without a shift of the layout', async () => {
     await using all = await startAll();
     await all.service.send({ to: 'ada@simulator.test', subject: 'Sent', text: 'x' }, { wait: 20 });
