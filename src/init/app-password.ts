@@ -14,8 +14,10 @@ const OPTION = '--app-password-file';
 export async function logInWithAppPassword(context: LoginContext): Promise<Settings> {
   const { user, servers, options, terminal, print } = context;
   let password = await readGiven(context);
-  if (password === null)
+  if (password === null) {
+    requireTerminal(terminal, OPTION);
     print(`Create an app password at ${APP_PASSWORDS_PAGE}\nIt needs 2-Step Verification: ${TWO_STEP_PAGE}`);
+  }
   for (;;) {
     password ??= await requireTerminal(terminal, OPTION).askSecret('App password (not shown)', (text) =>
       parsePassword(text),

@@ -72,28 +72,30 @@ function capitalize(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-const readVisible: ReadAnswer = (prompt, signal) => readFrom(process.stdout, prompt, signal);
+const readVisible: ReadAnswer = (prompt, signal) => readLine(process.stdout, prompt, signal);
 
 /** Shows the prompt, and nothing of what is typed. */
 const readHidden: ReadAnswer = async (prompt) => {
-  process.stdout.write(prompt);
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   try {
-    return await readFrom(new Writable({ write: (_chunk, _encoding, done) => done() }), '');
+    return await readLine(silent, prompt);
   } finally {
     process.stdout.write('\n');
   }
 };
 
-/** Reads one line. The terminal is in raw mode only meanwhile: otherwise Ctrl-C is a signal. */
-async function readFrom(
-  output: NodeJS.WritableStream,
-  prompt: string,
-  signal?: AbortSignal,
-): Promise<string> {
-  const input = createInterface({ input: process.stdin, output, terminal: true, historySize: 0 });
+/**
+ * Reads one line. The terminal is in raw mode only meanwhile: otherwise Ctrl-C is a signal.
+ *
+ * @param echo Receives the prompt and what is typed.
+ */
+async function readLine(echo: NodeJS.WritableStream, prompt: string, signal?: AbortSignal): Promise<string> {
+  const input = createInterface({ input: process.stdin, output: echo, terminal: true, historySize: 0 });
   const { promise: closed, reject } = Promise.withResolvers<never>();
   input.once('close', () => reject(new Canceled()));
   try {
+    // Only now, in raw mode, is a key that answers the prompt neither shown nor a signal.
+    if (echo !== process.stdout) process.stdout.write(prompt);
     return await Promise.race([input.question(prompt, signal ? { signal } : {}), closed]);
   } catch (error) {
     throw error instanceof Error && error.name === 'AbortError' ? new Canceled() : error;

@@ -1,5 +1,3 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, test, vi } from 'vitest';
 import { fixOf } from '../../src/doctor/troubleshooting.ts';
 import { createInitFolder } from '../helpers/init.ts';
@@ -54,7 +52,7 @@ describe.runIf(hasScript).concurrent('outtray init in a terminal (skipped withou
     const [, key = ''] = /^API_KEYS=default:(\w{48})$/m.exec(folder.read('.env')) ?? [];
     expect(screen).toContain(`API key "default", which is also in the file: ${key}\n`);
     expect(folder.read('.env')).toContain(`GMAIL_USER=${gmail.user}\nGMAIL_APP_PASSWORD=abcdefghijklmnop\n`);
-    expect(gmail.messages).toMatchObject([{ user: gmail.user, to: [gmail.user] }]);
+    expect(gmail.messages).toMatchObject([{ user: gmail.user, recipients: [gmail.user] }]);
   });
 
   test('logs in with OAuth after consent in a browser', async ({ expect }) => {
@@ -110,17 +108,17 @@ describe.runIf(hasScript).concurrent('outtray init in a terminal (skipped withou
     expect(terminal.screen()).not.toContain('service account');
   });
 
-  test.each([
-    ['Ctrl-C', CTRL_C],
+  test.for([
+    ['Ctrl-C', `abcd${CTRL_C}`],
     ['Ctrl-D', '\x04'],
-  ])('%s at a question ends it, and nothing is written', async (_, key) => {
+  ])('%s at a question ends it, and nothing is written', async ([, keys = ''], { expect }) => {
     await using gmail = await startSimulator();
     await using folder = await createInitFolder(gmail);
     await using terminal = runInTerminal(['init', '--user', gmail.user], folder.env, folder.path);
     await terminal.saw(LOGIN);
     terminal.enter('1');
     await terminal.saw(PASSWORD);
-    terminal.type(`abcd${key}`);
+    terminal.type(keys);
     const code = await terminal.ended;
     expect(terminal.screen()).toContain('Canceled.');
     expect(terminal.screen()).not.toContain('abcd');

@@ -9,11 +9,14 @@ export const SCRIPT = '/usr/bin/script';
 
 export const hasScript = existsSync(SCRIPT) || process.env.CI === 'true';
 
+/** Maximum wait for output, in ms. */
+const LIMIT_MS = 30_000;
+
 export const CTRL_C = '\x03';
 
 /** A command in a terminal. */
 export interface TerminalSession extends AsyncDisposable {
-  /** Resolves once the output after the last match has this pattern. Rejects if the process ends. */
+  /** Resolves with the first match after the last one. Rejects if the process ends without it. */
   saw(pattern: RegExp): Promise<RegExpExecArray>;
   /** Types a line. */
   enter(line: string): void;
@@ -64,8 +67,13 @@ export function runInTerminal(
           return match;
         }
         if (child.exitCode !== null) throw new Error(`the process exited without ${pattern}:\n${text}`);
-        wake = Promise.withResolvers();
-        await wake.promise;
+        const next = Promise.withResolvers<void>();
+        wake = next;
+        const timer = setTimeout(
+          () => next.reject(new Error(`no ${pattern} within ${LIMIT_MS} ms:\n${text}`)),
+          LIMIT_MS,
+        );
+        await next.promise.finally(() => clearTimeout(timer));
       }
     },
     enter: (line) => type(`${line}\r`),
