@@ -17,6 +17,10 @@ const COMMANDS: Readonly<Record<string, { about: string; load: () => Promise<Com
     about: 'run the service (the default)',
     load: async () => (await import('./commands/serve.ts')).serve,
   },
+  init: {
+    about: 'set up a Gmail account: check its login, make an API key, and write .env',
+    load: async () => (await import('./commands/init.ts')).init,
+  },
   demo: {
     about: 'run it against the built-in Gmail simulator; --once exits after the sample',
     load: async () => (await import('./commands/demo.ts')).demo,

@@ -2,7 +2,7 @@ import { parseArgs, styleText } from 'node:util';
 import { EnvFileError, loadEnvFile } from '../config/env-file.ts';
 import { AddressError, parseEmail } from '../core/message/address.ts';
 import { runDoctor } from '../doctor/doctor.ts';
-import { toJson, toText } from '../doctor/report.ts';
+import { type Report, toJson, toText } from '../doctor/report.ts';
 import { endNow } from '../service/shutdown.ts';
 
 const USAGE = `Usage: outtray doctor [--json] [--send-to ADDRESS]
@@ -36,13 +36,13 @@ export async function doctor(
   // Nothing needs to be cleaned up: checks only read.
   signal.addEventListener('abort', () => endNow(1));
   const report = await runDoctor({ env: process.env, envFile, version, sendTo: options.sendTo });
-  // styleText omits colors if standard output is not a terminal, or NO_COLOR is set.
-  print(
-    options.json
-      ? toJson(report)
-      : toText(report, (status, text) => styleText(COLORS[status], text, { stream: process.stdout })),
-  );
+  print(options.json ? toJson(report) : toColoredText(report));
   return report.ok ? 0 : 1;
+}
+
+/** Formats a report for standard output: without colors if that is no terminal, or by NO_COLOR. */
+export function toColoredText(report: Report): string {
+  return toText(report, (status, text) => styleText(COLORS[status], text, { stream: process.stdout }));
 }
 
 /** @throws {Error} if an argument is unknown, or the address is invalid */

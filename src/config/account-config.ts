@@ -11,7 +11,7 @@ import {
   parseLogin,
 } from './login-config.ts';
 import { defaultOf, optional, parseSettings, required } from './setting-schema.ts';
-import { isGmail, isRelay, logsIn, type SmtpServer } from './smtp-url.ts';
+import { isGmail, isRelay, logsIn, RELAY_URL, type SmtpServer } from './smtp-url.ts';
 import {
   parseDomain,
   parseEmailSetting,
@@ -128,7 +128,7 @@ function findUnusedLogin(settings: AccountSettings, servers: readonly SmtpServer
 function findUnusableDomains(settings: AccountSettings, servers: readonly SmtpServer[]): Problem[] {
   const gmail = servers.find(isGmail);
   if (!gmail || !isSet(settings.domains)) return [];
-  const message = `It needs the Workspace relay (SMTP_URL=smtp://smtp-relay.gmail.com:587?login=none): ${gmail.host} replaces a From that is not a verified address. List verified addresses in ${settings.aliases.label} instead.`;
+  const message = `It needs the Workspace relay (SMTP_URL=${RELAY_URL}): ${gmail.host} replaces a From that is not a verified address. List verified addresses in ${settings.aliases.label} instead.`;
   return [{ variable: settings.domains.label, message }];
 }
 

@@ -7,7 +7,8 @@ import { parseOAuthGrant, toGrantCredentials } from './oauth-file.ts';
 import { defaultOf, optional, parseSettings } from './setting-schema.ts';
 import { InvalidValue } from './value-parsers.ts';
 
-const APP_PASSWORDS_PAGE = 'https://myaccount.google.com/apppasswords';
+export const APP_PASSWORDS_PAGE = 'https://myaccount.google.com/apppasswords';
+export const TWO_STEP_PAGE = 'https://myaccount.google.com/signinoptions/two-step-verification';
 
 /** The settings of every way to log in. */
 const login = z.object({
@@ -160,7 +161,7 @@ function assign(label: string, value: string): string {
 }
 
 /** Google shows it as four groups of four letters, sometimes with no-break spaces between them. */
-function parseAppPassword(text: string): string {
+export function parseAppPassword(text: string): string {
   const letters = text.replace(/\s/gu, '');
   if (!/^[A-Za-z]{16}$/.test(letters)) {
     throw new InvalidValue(

@@ -15,6 +15,7 @@ export interface SmtpServer {
 const DEFAULT_PORTS = { 'smtp:': 587, 'smtps:': 465 } as const;
 /** The Workspace relay (https://support.google.com/a/answer/2956491). */
 const RELAY_HOST = 'smtp-relay.gmail.com';
+export const RELAY_URL = `smtp://${RELAY_HOST}:587?login=none`;
 const GMAIL_HOST = /^smtp\.(?:gmail|googlemail)\.com$/;
 
 /** Whether an account logs in to this server. */
@@ -72,7 +73,7 @@ function parseServer(entry: string, label: string): SmtpServer {
   if (login === undefined) return server;
   if (isGmail(server)) {
     throw new InvalidValue(
-      `${label} has login=none, but ${host} accepts mail only after a login. The Workspace relay needs none: smtp://${RELAY_HOST}:587?login=none.`,
+      `${label} has login=none, but ${host} accepts mail only after a login. The Workspace relay needs none: ${RELAY_URL}.`,
     );
   }
   return { ...server, login };

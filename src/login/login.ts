@@ -1,6 +1,7 @@
 import type { ServiceAccountKey } from '../config/oauth-config.ts';
 import { toGrantCredentials } from '../config/oauth-file.ts';
 import { toIso } from '../core/time.ts';
+import type { Check } from '../doctor/check.ts';
 import { fixOf } from '../doctor/troubleshooting.ts';
 import { MAIL_SCOPE } from './authorization.ts';
 import { exchangeCode } from './exchange.ts';
@@ -66,7 +67,8 @@ export async function logInByServiceAccount(login: ServiceAccountLogin, io: Logi
   return trial;
 }
 
-function printTrial(trial: Trial, user: string, io: LoginIo): void {
+/** Prints how a login ended, and the fix if it failed. */
+export function printTrial(trial: Trial, user: string, io: Pick<LoginIo, 'print'>): void {
   if (trial.kind === 'accepted') {
     io.print(`Logged in to ${trial.server} as ${user}.`);
     return;
@@ -74,6 +76,11 @@ function printTrial(trial: Trial, user: string, io: LoginIo): void {
   io.print(
     trial.kind === 'refused' ? 'The login failed.' : 'The login was not tried: no server can be reached.',
   );
-  for (const { name, target, detail, advice } of trial.failures)
-    io.print(`  ${name} ${target}: ${detail}\n  ${advice ?? ''}`);
+  printFailures(trial.failures, io);
+}
+
+/** Prints each failed check with its fix. */
+export function printFailures(failures: readonly Check[], { print }: Pick<LoginIo, 'print'>): void {
+  for (const { name, target, detail, advice } of failures)
+    print(`  ${name} ${target}: ${detail}\n  ${advice ?? ''}`);
 }

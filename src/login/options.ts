@@ -58,7 +58,7 @@ export function readLoginOptions(flags: LoginFlags, env: Environment): LoginOpti
   if (!servers.some(logsIn))
     throw new InvalidValue('SMTP_URL: No server in it takes a login. Remove it to log in to smtp.gmail.com.');
   if (flags['service-account'] !== undefined) {
-    const key = readFile('--service-account', flags['service-account'], parseServiceAccount);
+    const key = readOptionFile('--service-account', flags['service-account'], parseServiceAccount);
     return {
       kind: 'service_account',
       user,
@@ -97,7 +97,7 @@ function overrideSettings(settings: Settings, flags: LoginFlags): Settings {
 function findClient(flags: LoginFlags, values: Values, file: string): OAuthClient {
   const { GMAIL_OAUTH_TOKEN_URL: tokenUrl } = values;
   if (flags['client-file'] !== undefined)
-    return readFile('--client-file', flags['client-file'], (text) => parseClientFile(text, tokenUrl));
+    return readOptionFile('--client-file', flags['client-file'], (text) => parseClientFile(text, tokenUrl));
   const { GMAIL_OAUTH_CLIENT_ID: clientId, GMAIL_OAUTH_CLIENT_SECRET: clientSecret } = values;
   if ((clientId === undefined) !== (clientSecret === undefined))
     throw new InvalidValue('--client-id and --client-secret, or their variables, must be set together.');
@@ -112,7 +112,7 @@ function findClient(flags: LoginFlags, values: Values, file: string): OAuthClien
 }
 
 /** Reads and parses a file. Adds the name of its option to an error. */
-function readFile<T>(option: string, path: string, parse: (text: string) => T): T {
+export function readOptionFile<T>(option: string, path: string, parse: (text: string) => T): T {
   try {
     return parse(readFileSync(path, 'utf8'));
   } catch (error) {

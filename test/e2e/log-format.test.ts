@@ -1,13 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 import { expect, test, vi } from 'vitest';
 import { API_KEY, APP_PASSWORD } from '../helpers/service.ts';
+import { hasScript, SCRIPT } from '../helpers/terminal.ts';
 
 const MAIN = new URL('../../src/main.ts', import.meta.url).pathname;
-const SCRIPT = '/usr/bin/script';
-const hasScript = existsSync(SCRIPT) || process.env.CI === 'true';
 
 // Each test starts processes.
 vi.setConfig({ testTimeout: 60_000 });

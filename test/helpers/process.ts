@@ -21,18 +21,21 @@ export interface Running extends AsyncDisposable {
  *
  * @param cwd by default a folder without a `.env`, so that a developer's file has no effect
  * @param main the file to run, by default that of the source
+ * @param input standard input as a pipe; null for none
  */
 export function run(
   args: readonly string[],
   env: Record<string, string> = {},
   cwd = import.meta.dirname,
   main = MAIN,
+  input: string | null = null,
 ): Running {
   const child: ChildProcess = spawn(process.execPath, [main, ...args], {
     cwd,
     env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: [input === null ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
+  child.stdin?.end(input);
   let out = '';
   let err = '';
   const looking = new Set<() => void>();
