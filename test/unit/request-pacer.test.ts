@@ -2,15 +2,19 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
 import { createRequestPacer } from '../../src/http/request/request-pacer.ts';
 
-/** Begins requests that come together, each of which takes 1 ms of a clock that stands still else. */
-function paceTogether(requests: number, isSending: () => boolean) {
-  let clock = 0;
-  const pace = createRequestPacer(isSending, () => clock);
+/**
+ * Begins requests that come together.
+ *
+ * @param requestMs duration of each, which the clock of the test adds
+ */
+function paceTogether(requests: number, isSending: () => boolean, requestMs = 1) {
+  let workedMs = 0;
+  const pace = createRequestPacer(isSending, () => performance.now() + workedMs);
   const begun: { readonly request: number; readonly at: number }[] = [];
   const begin = (request: number) =>
     pace(() => {
       begun.push({ request, at: performance.now() });
-      clock += 1;
+      workedMs += requestMs;
     });
   for (let i = 0; i < requests; i += 1) begin(i);
   const all = () => vi.waitFor(() => expect(begun).toHaveLength(requests), { timeout: 10_000 });
@@ -37,7 +41,19 @@ test('a batch of requests is followed by a pause of 3.5 times its duration', asy
   const { begun, all } = paceTogether(34, () => true);
   await all();
   const [last, next] = [begun[32], begun[33]];
-  expect((next?.at ?? 0) - (last?.at ?? 0)).toBeGreaterThan(3.5 * 32 - 2);
+  expect((next?.at ?? 0) - (last?.at ?? 0)).toBeGreaterThanOrEqual(3.5 * 32);
+});
+
+test('no pause of a few ms ends early', async () => {
+  const requestMs = 0.02;
+  const { begun, all } = paceTogether(1 + 32 * 10, () => true, requestMs);
+  await all();
+  const pauses = begun.flatMap(({ at, request }) => {
+    const last = begun[request - 1];
+    return request % 32 === 1 && request > 1 && last ? [at - last.at] : [];
+  });
+  expect(pauses).toHaveLength(9);
+  expect(Math.min(...pauses)).toBeGreaterThanOrEqual(3.5 * 32 * requestMs);
 });
 
 test('a request that comes during a pause waits for its end', async () => {

@@ -28,7 +28,8 @@ export function createRequestPacer(isSending: () => boolean, now = () => perform
   function schedule() {
     isScheduled = true;
     const waitMs = isSending() ? nextAt - now() : 0;
-    if (waitMs > 0) setTimeout(beginThisTurn, waitMs);
+    // A timer drops fractions of a ms, and may end early. Then the pause goes on.
+    if (waitMs > 0) setTimeout(schedule, Math.ceil(waitMs));
     else beginThisTurn();
   }
 
