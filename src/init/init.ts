@@ -45,8 +45,8 @@ const SECRETS = {
 const CONTAINER_MODE = 0o644;
 
 /**
- * Obtains a login that works, makes an API key, and writes both. Nothing is written before the
- * login works, except by a consent, whose file is then all that is missing.
+ * Obtains a login that works, makes an API key, and writes both. Nothing is written before Gmail
+ * accepts the login, or no server can be reached.
  *
  * @throws {InvalidValue} if an option is missing or invalid, or a file exists
  * @throws {LoginRefused} if the login is refused and cannot be asked for again
