@@ -291,7 +291,7 @@ describe('the profile redis', () => {
 
   test('trusts the client address from the balancer, which trusts no header of the client', () => {
     expect(conf).toMatch(/^ *proxy_set_header X-Forwarded-For \$remote_addr;$/m);
-    const { trustProxy } = configOf({ TRUST_PROXY: instance.environment?.TRUST_PROXY });
+    const { trustProxy } = configOf({ TRUST_PROXY: instance.environment?.TRUST_PROXY ?? undefined });
     expect(trustProxy).toEqual(['172.16.0.0/12', '192.168.0.0/16']);
   });
 
