@@ -79,6 +79,7 @@ export function openWebhookDelivery({
       endpoints,
       sender,
       counter: rates.keys,
+      onDelivered: webhooks.resetGone,
     }),
     serve: (keys) => webhooks.serve(urlsOf(keys)),
     recover: (keys) => webhooks.recover(urlsOf(keys)),

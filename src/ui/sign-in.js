@@ -113,9 +113,9 @@ function describe(error) {
   return error.message;
 }
 
-/** After the next rendering. */
+/** After the rendering that `update` has just queued, and before anything else can happen. */
 function focusField() {
-  setTimeout(() => {
+  queueMicrotask(() => {
     const field = document.querySelector('#key');
     if (field instanceof HTMLInputElement) field.select();
   });

@@ -1,4 +1,4 @@
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { startEndpoint } from '../helpers/endpoint.ts';
 import { hasRedis, type RedisServer, startRedis } from '../helpers/redis.ts';
 import { APP_PASSWORD, type ServiceUnderTest, startService } from '../helpers/service.ts';
@@ -198,6 +198,38 @@ describe.skipIf(!hasRedis)('instances that share a queue (with redis-server)', (
     );
     expect(events.map(({ data }) => data.id).toSorted()).toEqual(sent.map(({ body }) => body.id).toSorted());
     expect(new Set(events.map(({ type }) => type))).toEqual(new Set(['message.sent']));
+  });
+
+  test('report that the account resumed after the instance that reached no server has stopped', async () => {
+    await using endpoint = await startEndpoint();
+    await using redis = await startRedis();
+    await using gmail = await startSimulator({ password: APP_PASSWORD });
+    const url = `http://127.0.0.1:${endpoint.port}`;
+    const env = {
+      GMAIL_USER: gmail.user,
+      QUEUE_URL: redis.url(),
+      WEBHOOK_URL: `${url}/hooks`,
+      WEBHOOK_SECRET,
+      WEBHOOK_ALLOWED_HOSTS: '127.0.0.1',
+      ALERT_WEBHOOK_URL: `${url}/alerts`,
+    };
+    await using cutOff = await startService({ smtp: 'smtp://127.0.0.1:1', ca: gmail.ca, env });
+    const { body } = await cutOff.send(HELLO);
+    const heard = (path: string, text: string) =>
+      vi.waitFor(
+        () =>
+          expect(
+            endpoint.heard.filter((call) => call.path === path && call.body.includes(text)),
+          ).toHaveLength(1),
+        { timeout: 20_000 },
+      );
+    await heard('/hooks', '"account.paused"');
+    await heard('/alerts', 'is paused');
+    await using other = await startService({ smtp: gmail.url, ca: gmail.ca, env });
+    await cutOff.close();
+    expect(await other.settled(body.id)).toMatchObject({ status: 'sent' });
+    await heard('/hooks', '"account.resumed"');
+    await heard('/alerts', 'sends again');
   });
 
   test('send the remaining messages of an instance that stops', async () => {

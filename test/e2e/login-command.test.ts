@@ -145,6 +145,16 @@ describe.concurrent('the command outtray login', () => {
     expect(result.code).toBe(code);
   });
 
+  test.for(['smtp://smtp-relay.gmail.com?login=none', 'smtp://127.0.0.1:2525?tls=never'])(
+    'is refused if no server takes a login: %s',
+    async (SMTP_URL, { expect }) => {
+      await using login = run(['login', '--user', 'bot@acme.com'], { SMTP_URL });
+      const { code, out, err } = await ended(login);
+      expect([code, out]).toEqual([2, '']);
+      expect(err).toBe('SMTP_URL: No server in it takes a login. Remove it to log in to smtp.gmail.com.\n');
+    },
+  );
+
   test('refuses the file of a web client, with the fix', async ({ expect }) => {
     await using gmail = await startSimulator();
     await using workspace = await createWorkspace(gmail);

@@ -75,6 +75,15 @@ test('the package contains the program, the typed client, openapi.yaml and the d
   expect(files.filter((file) => /(^|\/)(secrets|\.env)(\/|$)/.test(file))).toEqual([]);
 });
 
+test('the package brings only what the client imports: the program contains its dependencies', async () => {
+  const folders = await readdir(join(home, 'node_modules'));
+  expect(folders.filter((name) => !name.startsWith('.')).sort()).toEqual([
+    'openapi-fetch',
+    'openapi-typescript-helpers',
+    'outtray',
+  ]);
+});
+
 test('npx outtray demo --once sends its sample and exits 0', async () => {
   const { stdout } = await exec('npx', ['--no-install', 'outtray', 'demo', '--once'], {
     cwd: home,

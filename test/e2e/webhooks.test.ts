@@ -280,6 +280,42 @@ test('a call that was given up is listed, and is made again with the same id on 
   expect((await replay()).status).toBe(404);
 });
 
+test('an endpoint that responded 410 gets a replayed event, and new ones once it accepts a test', async () => {
+  let status = 410;
+  await using endpoint = await startEndpoint({
+    answer: (response) => response.writeHead(status).end(),
+  });
+  const webhook_url = `http://127.0.0.1:${endpoint.port}/hooks`;
+  const keys = [{ name: 'crm', secret: API_KEY, webhook_url }];
+  const env = environment('http://127.0.0.1:9/', { WEBHOOK_URL: '', API_KEYS: JSON.stringify(keys) });
+  await using app = await startWithGmail({ env });
+  const heard = (count: number) =>
+    vi.waitFor(() => expect(endpoint.heard).toHaveLength(count), { timeout: 10_000 });
+  const failed = async () => {
+    const { body } = await app.service.request('/webhooks/deliveries?status=failed');
+    const [found] = (body as unknown as { deliveries: { id: string; event_id: string }[] }).deliveries;
+    if (!found) throw new Error('no event was given up');
+    return found;
+  };
+  await app.service.send(HELLO, { wait: 10 });
+  const { id, event_id } = await vi.waitFor(failed, { timeout: 10_000 });
+  const replay = () => app.service.request(`/webhooks/deliveries/${id}/replay`, { method: 'POST' });
+  expect((await replay()).status).toBe(202);
+  await heard(2);
+  expect(endpoint.heard[1]?.headers['webhook-id']).toBe(event_id);
+  await vi.waitFor(failed, { timeout: 10_000 });
+
+  status = 204;
+  const { body } = await app.service.request('/webhooks/test', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{}',
+  });
+  expect(body).toMatchObject({ delivered: true });
+  await app.service.send(HELLO, { wait: 10 });
+  await heard(4);
+});
+
 test('a webhook to a private address is refused unless its host is allowed, and the reason is logged', async () => {
   await using receiver = await startReceiver(SECRET);
   const { port } = new URL(receiver.url);

@@ -212,6 +212,32 @@ describe.each([
       expect(await isConnected(first, 1)).toBe(true);
     });
 
+    test.each([
+      ['left', async ({ account }: Instance) => account.leave()],
+      ['vanished', async ({ kill }: Instance) => void kill()],
+    ])('report once that it resumed if it has %s', async (_how, end) => {
+      const { shared, first, second } = await start();
+      for (let i = 0; i < 2; i++) {
+        await (await onePermit(first)).settle(lost(SECOND));
+        await pass(2 * SECOND);
+      }
+      expect(first.emitted).toEqual(['paused: connect_failed']);
+      await end(first);
+      await pass(LEASE + 3 * SECOND);
+      expect(second.emitted).toEqual([]);
+      for (let i = 0; i < 2; i++) await (await onePermit(second)).settle(SENT);
+      expect(second.emitted).toEqual(['resumed']);
+      expect(shared.storedNotices.map(({ type }) => type)).toEqual(['account.paused', 'account.resumed']);
+    });
+
+    test('report nothing if it leaves after a single failure', async () => {
+      const { first, second } = await start();
+      await (await onePermit(first)).settle(lost(SECOND));
+      await first.account.leave();
+      await (await onePermit(second)).settle(SENT);
+      expect(second.emitted).toEqual([]);
+    });
+
     test('leave no mail to an instance that reaches none either, or that has left', async () => {
       const { first, second } = await start();
       await (await onePermit(first)).settle(lost(MINUTE));

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { newAccountState, removeExpiredLeases } from '../../src/core/accounts/account-state.ts';
 import {
   connectionShareOf,
   type InstanceLeases,
@@ -21,12 +22,15 @@ function leasesWith(connections: Record<string, number>): InstanceLeases {
 
 /** Instances that renew their leases in turn, by one clock. */
 function anAccountOf(connections: number, connectionsHere = connections) {
-  const leases: InstanceLeases = {};
   let now = 1_000_000;
+  const state = newAccountState(now);
+  const { leases } = state;
   return {
     leases,
-    renew: (instance: string, open = 0) =>
-      renewLease(leases, { instance, connections, connectionsHere, leaseMs: LEASE_MS }, open, now),
+    renew(instance: string, open = 0) {
+      removeExpiredLeases(state, { instance }, now);
+      return renewLease(leases, { instance, connections, connectionsHere, leaseMs: LEASE_MS }, open, now);
+    },
     leave: (instance: string) => delete leases[instance],
     pass: (ms: number) => (now += ms),
     held: () => liveLeases(leases, now).reduce((sum, lease) => sum + lease.connections, 0),

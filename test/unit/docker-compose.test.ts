@@ -17,7 +17,8 @@ interface Service {
   readonly extends?: { readonly file: string; readonly service: string };
   /** Null means `!reset`. */
   readonly profiles?: readonly string[] | null;
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Null passes on the variable of `.env` or the environment. */
+  readonly environment?: Readonly<Record<string, string | null>>;
   readonly secrets?: readonly string[];
   readonly volumes?: readonly string[];
   readonly ports?: readonly string[];
@@ -32,8 +33,9 @@ interface ComposeFile {
 }
 
 const RESET = { tag: '!reset', collection: 'seq', resolve: () => new Scalar(null) } as const;
+const OVERRIDE = { tag: '!override', collection: 'seq', resolve: (seq: unknown) => seq } as const;
 const read = (file: string): ComposeFile =>
-  parse(readFileSync(join(REPO, file), 'utf8'), { merge: true, customTags: [RESET] });
+  parse(readFileSync(join(REPO, file), 'utf8'), { merge: true, customTags: [RESET, OVERRIDE] });
 
 /**
  * Merges a service with the one it extends, as Compose does:
@@ -132,9 +134,9 @@ describe.each([
 
   test('are in files that git and the image ignore, and in no variable', () => {
     // QUEUE_URL counts as secret because it may contain a password.
-    const { QUEUE_URL = '', ...rest } = environment;
+    const { QUEUE_URL, ...rest } = environment;
     expect(Object.keys(rest).filter((variable) => SECRETS_OF_ENV.includes(variable))).toEqual([]);
-    expect(QUEUE_URL).not.toContain('@');
+    expect(QUEUE_URL ?? '').not.toContain('@');
     for (const { file: source } of Object.values(read(file).secrets))
       expect(source).toMatch(/^\.\/secrets\//);
     expect(readFileSync(join(REPO, '.gitignore'), 'utf8').split('\n')).toContain('secrets/');
@@ -142,7 +144,7 @@ describe.each([
   });
 
   test('are exactly those that variables name', () => {
-    const named = files.map(([, inContainer]) => inContainer.replace('/run/secrets/', '')).sort();
+    const named = files.map(([, inContainer]) => inContainer?.replace('/run/secrets/', '')).sort();
     expect([...secrets].sort()).toEqual(named);
     expect(Object.keys(read(file).secrets).sort()).toEqual(named);
   });
@@ -155,7 +157,7 @@ describe.each([
     };
     const resolved = Object.fromEntries(
       Object.entries(environment).map(([variable, text]) => {
-        if (!variable.endsWith('_FILE')) return [variable, interpolate(text)];
+        if (!variable.endsWith('_FILE')) return [variable, interpolate(text ?? `\${${variable}:-}`)];
         const secret = join(folder.path, variable);
         writeFileSync(secret, contents[variable.replace(/_FILE$/, '')] ?? '');
         return [variable, secret];
@@ -174,6 +176,39 @@ describe.each([
     expect(volumes.map((volume) => volume.split(':')[1])).toEqual(folders);
     expectMounted(file, volumes);
   });
+});
+
+describe.each([
+  ['oauth.yml', { GMAIL_OAUTH_FILE: '/data/gmail-oauth.json' }, []],
+  [
+    'service-account.yml',
+    { GMAIL_SERVICE_ACCOUNT_FILE: '/run/secrets/gmail_service_account' },
+    ['gmail_service_account'],
+  ],
+  ['relay.yml', {}, []],
+])('examples/compose/%s', (file, login, secrets) => {
+  const { services } = read(join('examples/compose', file));
+  const names = ['memory', 'sqlite', 'instance'];
+
+  test('replaces the app password in every service that sends', () => {
+    expect(Object.keys(services)).toEqual(names);
+    for (const name of names)
+      expect(services[name]).toEqual({
+        environment: { GMAIL_APP_PASSWORD_FILE: '', ...login },
+        secrets: [...secrets, 'api_keys'],
+        ...(file === 'oauth.yml' && { volumes: ['queue:/data'] }),
+      });
+  });
+});
+
+test('docker-compose.yml passes on every variable but secrets and those of the container', () => {
+  // Paths and the port in the container, and variables that need a secret.
+  const own = ['HOST', 'PORT', 'TEMPLATES_DIR', 'SHUTDOWN_TIMEOUT', 'WEBHOOK_URL', 'GMAIL_OAUTH_CLIENT_ID'];
+  const passedOn = VARIABLES.filter(({ name, secret }) => !secret && !own.includes(name));
+  const { environment = {} } = serviceOf(TOP, 'memory');
+  expect(Object.keys(environment).filter((name) => !name.endsWith('_FILE'))).toEqual(
+    passedOn.map(({ name }) => name),
+  );
 });
 
 /** Expects that every mounted file of this machine exists. */
@@ -256,7 +291,7 @@ describe('the profile redis', () => {
 
   test('trusts the client address from the balancer, which trusts no header of the client', () => {
     expect(conf).toMatch(/^ *proxy_set_header X-Forwarded-For \$remote_addr;$/m);
-    const { trustProxy } = configOf({ TRUST_PROXY: instance.environment?.TRUST_PROXY });
+    const { trustProxy } = configOf({ TRUST_PROXY: instance.environment?.TRUST_PROXY ?? undefined });
     expect(trustProxy).toEqual(['172.16.0.0/12', '192.168.0.0/16']);
   });
 

@@ -309,6 +309,71 @@ describe('an endpoint that responds 410', () => {
     await answered(17);
     expect(calls.slice(14).map(({ url }) => url)).toEqual([B, A, B]);
   });
+
+  /** Sends a notice that was given up again, as `WebhookDeliveries.replay` does. */
+  async function replay({ outbox, queued }: Pick<ReturnType<typeof start>, 'outbox' | 'queued'>) {
+    const notice = aNotice({ url: A, replayed: true });
+    await outbox.put(notice);
+    await outbox.fail({ ...notice, finishedAt: Date.now() });
+    expect(await queued.replay(notice)).toBe(true);
+    return notice;
+  }
+
+  test('gets a replayed event; if it accepts it, new events follow', async () => {
+    const world = await dismiss();
+    const { underWay, settle, answered, calls, drops } = world;
+    for (const answer of underWay) answer.resolve(TAKEN);
+    await answered(14);
+    const { eventId } = await replay(world);
+    await answered(15);
+    expect(calls[14]).toMatchObject({ url: A, id: eventId });
+    void settle();
+    await answered(17);
+    expect(calls.slice(15).map(({ url }) => url)).toEqual([A, B]);
+    expect(drops).toEqual([]);
+  });
+
+  test('gets each replayed event once if it responds 410 again', async () => {
+    const world = start(() => GONE);
+    const dropped = once(world.events, 'webhook.gone');
+    void world.settle();
+    await dropped;
+    const replayed = [await replay(world), await replay(world)];
+    await world.answered(3);
+    await expect.poll(world.pending).toEqual([]);
+    expect(world.calls.slice(1).map(({ id }) => id)).toEqual(replayed.map(({ eventId }) => eventId));
+    expect(world.drops.map(({ notice }) => notice.id)).toEqual(replayed.map(({ id }) => id));
+  });
+
+  test('gets a replayed event again after another failure', async () => {
+    const world = start((_call, nth) => (nth === 1 ? GONE : nth === 2 ? failed() : TAKEN));
+    const dropped = once(world.events, 'webhook.gone');
+    void world.settle();
+    await dropped;
+    const { eventId } = await replay(world);
+    await world.answered(3);
+    expect(world.calls.slice(1).map(({ id }) => id)).toEqual([eventId, eventId]);
+    expect(world.drops).toEqual([]);
+  });
+
+  test('drops no replayed event that waits on an instance that calls it for the first time', async () => {
+    const answers: PromiseWithResolvers<WebhookResult>[] = [];
+    const world = start((_call, nth) => {
+      if (nth > 4) return TAKEN;
+      const answer = Promise.withResolvers<WebhookResult>();
+      answers.push(answer);
+      return answer.promise;
+    });
+    for (let i = 0; i < 4; i++) void world.settle();
+    await expect.poll(() => answers.length).toBe(4);
+    const { eventId } = await replay(world);
+    const gone = once(world.events, 'webhook.gone');
+    answers[0]?.resolve(GONE);
+    expect(await gone).toEqual([A, 1]);
+    await world.answered(2);
+    expect(world.calls[4]?.id).toBe(eventId);
+    for (const answer of answers) answer.resolve(TAKEN);
+  });
 });
 
 describe('draining', () => {

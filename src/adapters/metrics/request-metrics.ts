@@ -1,11 +1,10 @@
 import type { Registry } from 'prom-client';
+import { KNOWN_METHODS } from '../../core/known-methods.ts';
 import type { EndedRequest } from '../../core/ports/metrics.ts';
 import { addHistogram } from './plain-metrics.ts';
 
 /** https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#metric-httpserverrequestduration */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
-/** https://opentelemetry.io/docs/specs/semconv/registry/attributes/http/#http-request-method */
-const METHODS = new Set(['CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'TRACE']);
 const OTHER_METHOD = '_OTHER';
 
 /**
@@ -20,7 +19,7 @@ export function createRequestMetrics(registry: Registry): (request: EndedRequest
     buckets: BUCKETS,
   });
   return ({ method, route, status, durationMs }) => {
-    const series = duration.at(METHODS.has(method) ? method : OTHER_METHOD, route, status);
+    const series = duration.at(KNOWN_METHODS.has(method) ? method : OTHER_METHOD, route, status);
     series.observe(durationMs / 1000);
   };
 }

@@ -1,9 +1,7 @@
 import { type Attributes, SpanKind, SpanStatusCode, type Tracer } from '@opentelemetry/api';
+import { KNOWN_METHODS } from '../../core/known-methods.ts';
 import type { RequestTracer, TracedRequest } from '../../core/ports/request-tracer.ts';
 import { contextOf, toTraceHeaders } from './span-context.ts';
-
-/** Methods that semantic conventions know. */
-const METHODS = new Set(['CONNECT', 'DELETE', 'GET', 'HEAD', 'OPTIONS', 'PATCH', 'POST', 'PUT', 'TRACE']);
 
 /**
  * Records requests as SERVER spans: https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
@@ -13,7 +11,7 @@ export function createRequestTracer(tracer: Tracer): RequestTracer {
   return {
     start(request) {
       const { method, route, parent } = request;
-      const name = METHODS.has(method) ? method : 'HTTP';
+      const name = KNOWN_METHODS.has(method) ? method : 'HTTP';
       const options = { kind: SpanKind.SERVER, attributes: attributesOf(request) };
       const span = tracer.startSpan(
         route === undefined ? name : `${name} ${route}`,
@@ -38,7 +36,7 @@ export function createRequestTracer(tracer: Tracer): RequestTracer {
 }
 
 function attributesOf({ method, route, scheme, httpVersion }: TracedRequest): Attributes {
-  const isKnown = METHODS.has(method);
+  const isKnown = KNOWN_METHODS.has(method);
   return {
     'http.request.method': isKnown ? method : '_OTHER',
     ...(!isKnown && { 'http.request.method_original': method }),

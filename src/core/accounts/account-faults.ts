@@ -8,6 +8,7 @@ import {
   inFlightOf,
   isFoundBySending,
   leaseOf,
+  NOTIFY_AT,
   reachOf,
 } from './account-state.ts';
 import { closeBreaker, openBreaker, type Pause, probeNow } from './circuit-breaker.ts';
@@ -30,11 +31,6 @@ const MAX_DAILY_WAIT_MS = 60 * MINUTE;
  */
 const REACH_AFTER_MS = [5, 10, 20, 40, 80, 160, 300].map((seconds) => seconds * SECOND);
 const MAX_REACH_WAIT_MS = 5 * MINUTE;
-
-/**
- * Operators are notified from this failure in a row on: a single connection may break by chance.
- */
-const NOTIFY_AT = 2;
 
 /** A fault that was found by an attempt or a login. */
 export interface FoundFault {
@@ -119,13 +115,13 @@ export function pauseInstance(
 
 /**
  * Resumes this instance: it has opened a session. Returns whether operators were notified of its
- * pause.
+ * pause, or of that of an instance that is gone.
  */
 export function resumeInstance(state: AccountState, rules: AccountRules): boolean {
   const reach = reachOf(state, rules.instance);
-  const wasNotified = reach.failures >= NOTIFY_AT;
-  if (!closeBreaker(reach)) return false;
-  restartLimit(state.concurrency, rules.connections);
+  const wasNotified = reach.failures >= NOTIFY_AT || state.owesResumed === true;
+  if (state.owesResumed) delete state.owesResumed;
+  if (closeBreaker(reach)) restartLimit(state.concurrency, rules.connections);
   return wasNotified;
 }
 

@@ -41,7 +41,18 @@ export interface AccountState {
   probing: string | null;
   /** When a client last requested a probe. */
   probeRequestedAt: number;
+  /**
+   * Present if operators were notified that an instance reaches no server, and the instance left or
+   * vanished since: the next session of any instance reports that the account resumed.
+   */
+  owesResumed?: true;
 }
+
+/**
+ * Operators are notified of a server that cannot be reached from this failure in a row on: a single
+ * connection may break by chance.
+ */
+export const NOTIFY_AT = 2;
 
 export interface AccountRules extends QuotaRules, LeaseRules {
   /** Messages per second. Null: no limit. */
@@ -63,6 +74,22 @@ export function newAccountState(now: number): AccountState {
 /** The lease of an instance. Changes to that of an instance without one have no effect. */
 export function leaseOf({ leases }: AccountState, instance: string): InstanceLease {
   return leases[instance] ?? newLease();
+}
+
+/** Removes the lease of an instance that has left or vanished. */
+export function removeLease(state: AccountState, instance: string): void {
+  if (reachOf(state, instance).failures >= NOTIFY_AT) state.owesResumed = true;
+  delete state.leases[instance];
+}
+
+/** Removes the leases of other instances that have expired, whose connections become free. */
+export function removeExpiredLeases(
+  state: AccountState,
+  { instance }: Pick<LeaseRules, 'instance'>,
+  now: number,
+): void {
+  for (const [id, { expiresAt }] of Object.entries(state.leases))
+    if (id !== instance && expiresAt <= now) removeLease(state, id);
 }
 
 /** Attempts under way, of all instances. */
@@ -141,7 +168,7 @@ export function startInstance(
   const own = leases[instance];
   if (!isAlone && liveLeases(leases, now).some((lease) => lease !== own)) return;
   state.probing = null;
-  for (const id of Object.keys(leases)) if (id !== instance) delete leases[id];
+  for (const id of Object.keys(leases)) if (id !== instance) removeLease(state, id);
   if (breaker.state === 'closed') breaker.state = 'half-open';
 }
 

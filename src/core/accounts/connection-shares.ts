@@ -69,15 +69,13 @@ export function connectionShareOf(
 }
 
 /**
- * Renews the lease of an instance and drops those that have expired, whose connections become free.
+ * Renews the lease of an instance.
  *
  * @param open connections that the instance still has
  * @returns connections that it may use
  */
 export function renewLease(leases: InstanceLeases, rules: LeaseRules, open: number, now: number): number {
   const { instance, connections, connectionsHere, leaseMs } = rules;
-  for (const [id, { expiresAt }] of Object.entries(leases))
-    if (id !== instance && expiresAt <= now) delete leases[id];
   const lease = leases[instance] ?? newLease();
   leases[instance] = lease;
   const share = connectionShareOf(instance, leases, connections, connectionsHere);

@@ -1,4 +1,4 @@
-import { type AccountRules, isCutOff, reachOf } from './account-state.ts';
+import { type AccountRules, isCutOff, reachOf, removeExpiredLeases, removeLease } from './account-state.ts';
 import type { AccountStore } from './account-store.ts';
 import { pauseOf } from './circuit-breaker.ts';
 import { renewLease } from './connection-shares.ts';
@@ -30,7 +30,10 @@ export function createLeaseHeartbeat(options: LeaseHeartbeatOptions): LeaseHeart
   let timer: NodeJS.Timeout | undefined;
 
   const renew = (open: number) =>
-    store.change((state, _usage, now) => renewLease(state.leases, rules, open, now));
+    store.change((state, _usage, now) => {
+      removeExpiredLeases(state, rules, now);
+      return renewLease(state.leases, rules, open, now);
+    });
 
   async function beat(): Promise<void> {
     const open = closeIdleConnections(share);
@@ -47,9 +50,7 @@ export function createLeaseHeartbeat(options: LeaseHeartbeatOptions): LeaseHeart
     },
     async stop() {
       clearInterval(timer);
-      await store.change(({ leases }) => {
-        delete leases[rules.instance];
-      });
+      await store.change((state) => removeLease(state, rules.instance));
     },
     async waitForConnection(worker, signal) {
       while (!signal.aborted) {

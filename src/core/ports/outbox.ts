@@ -27,6 +27,8 @@ export interface Notice {
   readonly failures: number;
   /** How much of the day of retries has been used, as the sum of the waits. */
   readonly retriedForMs: number;
+  /** A client requested the call, so it is made even if the endpoint responded 410 before. */
+  readonly replayed?: true;
   /** Why the latest call failed. Missing before, and in notices of version 0.2. */
   readonly reason?: string;
   /** When it was given up, in epoch ms. Missing while it waits. */

@@ -19,7 +19,10 @@ export interface EndpointTest {
   readonly durationMs: number;
 }
 
-/** Calls endpoints with an event of type `webhook.test`, once and without a retry. */
+/**
+ * Calls endpoints with an event of type `webhook.test`, once and without a retry, even if they
+ * responded 410 before.
+ */
 export interface EndpointTests {
   /**
    * @param url An endpoint of the caller: its own `webhook_url`, or any that is configured for an
@@ -34,9 +37,16 @@ export interface EndpointTestsDeps {
   readonly endpoints: () => readonly Endpoint[];
   readonly sender: Pick<WebhookSender, 'post'>;
   readonly counter: RateCounter;
+  /** Called with the URL of an endpoint that accepted a test. */
+  readonly onDelivered: (url: string) => void;
 }
 
-export function createEndpointTests({ endpoints, sender, counter }: EndpointTestsDeps): EndpointTests {
+export function createEndpointTests({
+  endpoints,
+  sender,
+  counter,
+  onDelivered,
+}: EndpointTestsDeps): EndpointTests {
   function find(caller: Caller, url: string | null): Endpoint {
     const all = endpoints();
     const own = all.filter(({ key }) => key === caller.name);
@@ -66,6 +76,7 @@ export function createEndpointTests({ endpoints, sender, counter }: EndpointTest
       const startedAt = performance.now();
       const { url: target, key = null } = endpoint;
       const result = await sender.post({ url: target, key, id: eventId, sentAt, body });
+      if (result.kind === 'taken') onDelivered(target);
       return {
         endpoint: target,
         eventId,

@@ -13,8 +13,8 @@ export interface WebhookDeliveries {
   /** Newest first. */
   list(query: Omit<NoticeQuery, 'key'>, caller: Caller): Promise<readonly ListedNotice[]>;
   /**
-   * Makes a failed notice wait for a call, with the same event id and a new day of retries. Makes
-   * one that waits due now.
+   * Makes a failed notice wait for a call, with the same event id and a new day of retries, even if
+   * its endpoint responded 410. Makes one that waits due now.
    *
    * @throws {AppError} `not_found` if it is unknown, or its endpoint is not configured any more;
    *   `queue_full`
@@ -55,7 +55,7 @@ export function createWebhookDeliveries({
       const { reason: _reason, finishedAt: _finishedAt, ...notice } = found;
       if (!endpoints().some(({ url, key }) => url === notice.url && key === notice.key))
         throw new AppError('not_found', { detail: 'The endpoint of this delivery is no longer configured.' });
-      const again = { ...notice, dueAt, failures: 0, retriedForMs: 0 };
+      const again = { ...notice, replayed: true as const, dueAt, failures: 0, retriedForMs: 0 };
       if (await outbox.replay(again)) return again;
       await find(id, caller);
       throw new AppError('queue_full', { detail: 'Too many webhook deliveries wait.' });

@@ -38,8 +38,8 @@ export interface WebhookDispatcherOptions {
 export interface WebhookDispatcher {
   /** Whether the endpoint has responded 410 Gone. */
   isGone(url: string): boolean;
-  /** Lets endpoints that responded 410 receive new notices again. */
-  resetGone(): void;
+  /** Lets endpoints that responded 410 receive new notices again: this one, or all. */
+  resetGone(url?: string): void;
   /** Calls these endpoints for their notices, whichever instance stores them. */
   serve(urls: readonly string[]): void;
   /**
@@ -97,13 +97,18 @@ export function createWebhookDispatcher({
 
   async function attempt(notice: Notice): Promise<void> {
     const { eventId, url, key = null, body, trace } = notice;
-    if (gone.has(url)) return drop(notice, ENDPOINT_GONE, 0);
+    const isUnwanted = () => gone.has(url) && !notice.replayed;
+    if (isUnwanted()) return drop(notice, ENDPOINT_GONE, 0);
     const result = await sender.post({ url, key, id: eventId, sentAt: Date.now(), body, trace });
     events.emit('webhook.attempted', notice, result);
-    if (result.kind === 'taken') return remove(notice);
-    if (gone.has(url)) return drop(notice, ENDPOINT_GONE, 1);
-    return result.kind === 'gone'
-      ? abandonEndpoint(notice)
+    if (result.kind === 'taken') {
+      // A call that began before the 410 does not end it.
+      if (notice.replayed) gone.delete(url);
+      return remove(notice);
+    }
+    if (result.kind === 'gone' && !gone.has(url)) return abandonEndpoint(notice);
+    return result.kind === 'gone' || isUnwanted()
+      ? drop(notice, ENDPOINT_GONE, 1)
       : defer(notice, result.reason, result.retryAfterMs ?? 0);
   }
 
@@ -125,13 +130,16 @@ export function createWebhookDispatcher({
     await queue.retry(notice.id, channelOf(notice.url), afterMs);
   }
 
-  /** Drops all waiting notices of an endpoint that responded 410. Calls in flight end normally. */
+  /**
+   * Drops the waiting notices of an endpoint that responded 410, except for replayed ones. Calls in
+   * flight end normally.
+   */
   async function abandonEndpoint(notice: Notice): Promise<void> {
     gone.add(notice.url);
     await giveUp(notice, ENDPOINT_GONE, 1);
     let dropped = 1;
     for await (const waiting of outbox.pending()) {
-      if (waiting.url !== notice.url || inFlight.has(waiting.id)) continue;
+      if (waiting.url !== notice.url || waiting.replayed || inFlight.has(waiting.id)) continue;
       await giveUp(waiting, ENDPOINT_GONE, 0);
       dropped += 1;
     }
@@ -157,8 +165,9 @@ export function createWebhookDispatcher({
 
   return {
     isGone: (url) => gone.has(url),
-    resetGone() {
-      gone.clear();
+    resetGone(url) {
+      if (url === undefined) gone.clear();
+      else gone.delete(url);
     },
     serve,
     async recover(urls) {

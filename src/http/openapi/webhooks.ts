@@ -32,7 +32,7 @@ const RESPONSES = {
   '2XX': { description: 'The event was received.' },
   '410': {
     description:
-      'The endpoint wants no more events. Pending events are dropped, and the URL is not called again until a restart or SIGHUP.',
+      'The endpoint wants no more events. Pending events are dropped, and the URL is not called again until a restart or SIGHUP, or until it accepts a test or a replayed event.',
   },
   default: {
     description:
