@@ -4303,7 +4303,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The endpoint wants no more events. Pending events are dropped, and the URL is not called again until a restart or SIGHUP. */
+            /** @description The endpoint wants no more events. Pending events are dropped, and the URL is not called again until a restart or SIGHUP, or until it accepts a test or a replayed event. */
             410: {
                 headers: {
                     [name: string]: unknown;
@@ -4346,7 +4346,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The endpoint wants no more events. Pending events are dropped, and the URL is not called again until a restart or SIGHUP. */
+            /** @description The endpoint wants no more events. Pending events are dropped, and the URL is not called again until a restart or SIGHUP, or until it accepts a test or a replayed event. */
             410: {
                 headers: {
                     [name: string]: unknown;
