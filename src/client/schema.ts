@@ -3960,7 +3960,7 @@ export interface operations {
                             /** @example SPF */
                             name: string;
                             /**
-                             * @description A `warn` does not prevent sending. `skip`: it was not tried, or its result is unknown, as `detail` says.
+                             * @description A `warn` does not prevent sending. `skip`: it was not tried, or its result is unknown: see `detail`.
                              * @enum {string}
                              */
                             status: "pass" | "warn" | "fail" | "skip";

@@ -12,7 +12,7 @@ export interface TestEvent {
   data: Record<string, never>;
 }
 
-/** The body of a webhook call. `type` tells the kinds apart. */
+/** The body of a webhook call. `type` identifies the kind. */
 export type WebhookEvent = MessageEvent | AccountEvent | TestEvent;
 
 export interface WebhookCall {

@@ -99,7 +99,7 @@ export function createAccounts({ sandbox, fromPolicy, queue, store, ...options }
   /** Removed accounts, whose last attempts may still end. */
   const removed = new Map<string, Sender>();
 
-  /** The senders that own an address by itself, then those that own its domain. */
+  /** The senders that own an address itself, then those that own its domain. */
   function ownersOf(email: string): readonly Sender[] {
     const key = toMailboxKey(email);
     const ofDomain = owners.get(key.slice(key.lastIndexOf('@'))) ?? [];

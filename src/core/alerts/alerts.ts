@@ -32,7 +32,7 @@ export interface AlertsOptions {
 }
 
 /**
- * Tells the operator that an account is paused or resumed, mail is overdue, a quota is nearly used,
+ * Reports to the operator that an account is paused or resumed, mail is overdue, a quota is nearly used,
  * or a domain sends almost as much to Gmail as bulk senders. Instances that share their state send
  * one alert together.
  */

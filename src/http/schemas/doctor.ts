@@ -17,7 +17,7 @@ const check = z.object({
   name,
   status: z.enum(['pass', 'warn', 'fail', 'skip']).meta({
     description:
-      'A `warn` does not prevent sending. `skip`: it was not tried, or its result is unknown, as `detail` says.',
+      'A `warn` does not prevent sending. `skip`: it was not tried, or its result is unknown: see `detail`.',
   }),
   target,
   detail: z.string().meta({ examples: ['acme.com has no SPF record'] }),

@@ -70,7 +70,7 @@ function toFile(name: string, filename: string, { type, bytes }: FormPart): File
   return {
     filename,
     content: bytes,
-    // curl sends this for every extension that it does not know. The extension says more.
+    // curl sends this for every extension that it does not know. The extension is more precise.
     ...(type !== '' && type !== 'application/octet-stream' && { content_type: type }),
     ...(name.startsWith(INLINE) && { content_id: name.slice(INLINE.length) }),
   };
