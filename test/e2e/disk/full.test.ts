@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, test, vi } from 'vitest';
 import type { MessageResource } from '../../../src/http/schemas/message.ts';
 import { APP_PASSWORD } from '../../helpers/service.ts';
@@ -14,8 +17,35 @@ const DISKS = [
   { where: 'that is full (skipped if none can be mounted)', open: openTmpfs, runs: canMount },
 ];
 
+const MAIN = new URL('../../../src/main.ts', import.meta.url).pathname;
+
 /** The service tries a write every second. */
 const SOON = { timeout: 5000, interval: 50 };
+
+test.runIf(canMount)(
+  'a backup without enough free space is refused, and leaves no file (skipped if no disk can be mounted)',
+  async () => {
+    await using disk = await openTmpfs();
+    await using gmail = await startSimulator({ password: APP_PASSWORD });
+    await using service = await startInstance({ smtp: gmail, file: disk.file, command: disk.command });
+    const runHere = (...command: string[]) => {
+      const [program = '', ...args] = [...disk.command, ...command];
+      return promisify(execFile)(program, args, {
+        env: { ...process.env, QUEUE_URL: `sqlite:${disk.file}` },
+      });
+    };
+    await expect(runHere(process.execPath, MAIN, 'backup', `${disk.file}.copy`)).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/The copy is made in .*, and needs \d+ MB of free space there\./),
+    });
+    expect((await runHere('ls', dirname(disk.file))).stdout.trim().split('\n').sort()).toEqual([
+      'queue.db',
+      'queue.db-wal',
+      'queue.db.sock',
+    ]);
+    expect((await service.send(later())).status).toBe(202);
+  },
+);
 
 for (const { where, open, runs } of DISKS) {
   describe.runIf(runs)(`on a file system ${where}`, { timeout: 60_000, concurrent: true }, () => {
