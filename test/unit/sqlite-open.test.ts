@@ -12,12 +12,15 @@ import { SqliteFileError } from '../../src/adapters/sqlite/sqlite-errors.ts';
 import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/worker/schema.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
 import { encodeContent, encodeRecord } from '../../src/core/delivery/delivery-codec.ts';
+import type { DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
+import { ALL_MESSAGES } from '../../src/core/messages.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { Unsettled } from '../../src/core/ports/delivery-store.ts';
 import { DAY } from '../../src/core/time.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ot5-sqlite-'));
+const ANY = { ...ALL_MESSAGES, owner: null, waitingAt: null, limit: 10, after: null };
 let files = 0;
 afterAll(() => rm(folder, { recursive: true }));
 
@@ -232,6 +235,44 @@ test('opens a file of the third schema with its messages, and changes them', asy
   expect(await unsettledOf(after)).toHaveLength(1);
   await after.close();
 });
+
+test.each(MIGRATIONS.map((_, i) => i + 1).filter((version) => version >= 4))(
+  'opens a file of schema %i, finds its messages by status and recipient, and changes them',
+  async (version) => {
+    const file = newFile();
+    const queued = aDelivery();
+    const sent = aDelivery({ status: 'sent', content: null, finishedAt: 1 });
+    const db = new DatabaseSync(file);
+    migrate(db, file, MIGRATIONS.slice(0, version));
+    const insert = db.prepare(
+      `INSERT INTO deliveries (id, owner, priority, created_at, bytes, revision, status, account, leaves_at, state)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '{}')`,
+    );
+    for (const delivery of [queued, sent]) {
+      const { id, owner, priority, createdAt, bytes, revision, status, account, content } = delivery;
+      const leavesAt = status === 'sent' ? Date.now() + 60_000 : null;
+      const columns = [id, owner, priority, createdAt, bytes, revision, status, account, leavesAt];
+      const { lastInsertRowid } = insert.run(...columns);
+      db.prepare('INSERT INTO records VALUES (?, ?)').run(lastInsertRowid, encodeRecord(delivery));
+      if (content)
+        db.prepare('INSERT INTO contents VALUES (?, ?)').run(lastInsertRowid, encodeContent(content));
+    }
+    db.close();
+
+    const backend = await open(file);
+    const idsOf = async (query: Partial<DeliveryQuery>) =>
+      (await backend.store.list({ ...ANY, ...query })).map(({ id }) => id);
+    expect(await idsOf({ statuses: ['sent'] })).toEqual([sent.id]);
+    expect(await idsOf({ waitingAt: Date.now() })).toEqual([queued.id]);
+    const recipient = queued.recipients[0]?.email ?? '';
+    expect((await idsOf({ recipient })).toSorted()).toEqual([queued.id, sent.id].toSorted());
+    expect(await backend.store.get(queued.id)).toEqual(queued);
+    const done = advance(queued, 'canceled', { finishedAt: 2 });
+    expect(await backend.store.update(queued, done)).toBe(true);
+    expect(await idsOf({ statuses: ['canceled'] })).toEqual([queued.id]);
+    await backend.close();
+  },
+);
 
 test('counts what a file of the fourth schema has settled in the last day', async () => {
   const file = newFile();
