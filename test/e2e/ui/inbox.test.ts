@@ -55,7 +55,8 @@ describe.runIf(hasChromium)('the inbox of the demo', { timeout: 60_000 }, () => 
       attachments: [{ filename: '<menu>.txt', content: 'aGVsbG8=' }],
     });
     await page.getByRole('link', { name: /<b>Bold<\/b> & "quoted"/ }).click();
-    expect(await page.evaluate('document.activeElement.textContent.trim()')).toBe('<b>Bold</b> & "quoted"');
+    // The focus moves to the message once it is shown.
+    await page.locator('h2:focus', { hasText: '<b>Bold</b> & "quoted"' }).waitFor();
     await page.frameLocator('iframe.mail').getByText('Hello as html').waitFor();
     await page.getByText('<menu>.txt').waitFor();
     for (const [name, text] of [

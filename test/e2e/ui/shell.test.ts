@@ -69,7 +69,7 @@ describe.runIf(hasChromium)('the page (skipped without /usr/bin/chromium)', { ti
     await page.getByLabel('API key').fill(key);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByText(text).waitFor();
-    expect(await page.evaluate('document.activeElement.id')).toBe('key');
+    await page.locator('#key:focus').waitFor();
     await signIn(page, API_KEY);
   });
 
