@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { parseQueueUrl } from '../src/config/queue-url.ts';
 import type { Delivery, Status } from '../src/core/delivery/delivery.ts';
-import type { DeliveryQuery } from '../src/core/delivery/delivery-query.ts';
+import { ANY_DELIVERY, type DeliveryQuery } from '../src/core/delivery/delivery-query.ts';
 import type { DeliveryStore } from '../src/core/ports/delivery-store.ts';
 import { DAY, SECOND } from '../src/core/time.ts';
 import { openBackend } from '../src/service/backend.ts';
@@ -12,17 +12,7 @@ const COUNT = 100_000;
 const AT_ONCE = 500;
 const ROUNDS = 15;
 const AIM_MS = 20;
-const ALL: DeliveryQuery = {
-  owner: null,
-  statuses: null,
-  waitingAt: null,
-  tag: null,
-  recipient: null,
-  createdAfter: null,
-  createdBefore: null,
-  limit: 100,
-  after: null,
-};
+const ALL: DeliveryQuery = { ...ANY_DELIVERY, limit: 100, after: null };
 
 /** Pages of the list and the statistics, as GET /messages and GET /stats read them. */
 export async function listTimes(): Promise<Report> {

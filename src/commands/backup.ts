@@ -10,7 +10,8 @@ import { readSetting } from '../config/environment.ts';
 import { parseQueueUrl } from '../config/queue-url.ts';
 import { defaultOf } from '../config/setting-schema.ts';
 import { InvalidValue } from '../config/value-parsers.ts';
-import { backupSocketOf } from '../service/backup-socket.ts';
+import { backupSocketOf, reasonOf } from '../service/backup-socket.ts';
+import { complain, print } from './output.ts';
 
 const USAGE = `Usage: outtray backup FILE
 
@@ -25,18 +26,15 @@ class BackupFailure extends Error {}
 /** Writes a copy of the queue of the running service. Returns the exit code. */
 export async function backup(args: string[], { signal }: { signal: AbortSignal }): Promise<number> {
   if (args.includes('--help')) {
-    process.stdout.write(`${USAGE}\n`);
+    print(USAGE);
     return 0;
   }
   const file = parseFile(args);
-  if (file === null) {
-    process.stderr.write(`Name one file.\n\n${USAGE}\n`);
-    return 2;
-  }
+  if (file === null) return complain(`Name one file.\n\n${USAGE}`, 2);
   try {
     loadEnvFile(process.env);
     const bytes = await writeCopy(readQueueFile(), resolve(file), signal);
-    process.stdout.write(`${file}: ${bytes} bytes written\n`);
+    print(`${file}: ${bytes} bytes written`);
     return 0;
   } catch (error) {
     if (error instanceof EnvFileError) return complain(error.message, 2);
@@ -44,11 +42,6 @@ export async function backup(args: string[], { signal }: { signal: AbortSignal }
     if (error instanceof BackupFailure) return complain(error.message, 1);
     throw error;
   }
-}
-
-function complain(message: string, code: number): number {
-  process.stderr.write(`${message}\n`);
-  return code;
 }
 
 function parseFile(args: string[]): string | null {
@@ -114,7 +107,7 @@ async function create(path: string): Promise<FileHandle> {
   try {
     return await open(path, 'wx', 0o600);
   } catch (error) {
-    throw new BackupFailure(`${path} cannot be created: ${messageOf(error)}.`);
+    throw new BackupFailure(`${path} cannot be created: ${reasonOf(error)}.`);
   }
 }
 
@@ -123,7 +116,7 @@ async function receive(response: IncomingMessage, output: FileHandle, signal: Ab
     // Fails if the connection ends before Content-Length.
     await output.writeFile(response, { signal });
   } catch (error) {
-    throw new BackupFailure(`The copy is not complete, and was removed: ${messageOf(error)}.`);
+    throw new BackupFailure(`The copy is not complete, and was removed: ${reasonOf(error)}.`);
   }
 }
 
@@ -158,10 +151,6 @@ async function requestCopy(queueFile: string, signal: AbortSignal): Promise<Inco
       throw new BackupFailure(
         `No service has ${resolve(queueFile)} open. Start it, or check QUEUE_URL. While it is stopped, copy the file and its -wal file instead.`,
       );
-    throw new BackupFailure(`The service did not respond: ${messageOf(error)}.`);
+    throw new BackupFailure(`The service did not respond: ${reasonOf(error)}.`);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -11,6 +11,7 @@ import { Canceled, createTerminal, type Terminal } from '../init/terminal.ts';
 import { LoginError } from '../login/login-error.ts';
 import { endNow } from '../service/shutdown.ts';
 import { toColoredText } from './doctor.ts';
+import { complain, print } from './output.ts';
 
 const USAGE = `Usage: outtray init [options]
 
@@ -111,13 +112,4 @@ function readConfiguration(
 function findLauncher({ npm_command }: NodeJS.ProcessEnv): Launcher {
   if (npm_command === 'run-script' || npm_command === 'run') return 'npm';
   return npm_command === 'exec' ? 'npx' : 'outtray';
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-
-function complain(text: string, code: number): number {
-  process.stderr.write(`${text}\n`);
-  return code;
 }

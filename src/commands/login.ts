@@ -11,6 +11,7 @@ import { LoginError } from '../login/login-error.ts';
 import { type LoginOptions, readLoginOptions } from '../login/options.ts';
 import type { Trial } from '../login/try-login.ts';
 import { endNow } from '../service/shutdown.ts';
+import { complain, print } from './output.ts';
 
 const USAGE = `Usage: outtray login [options]
 
@@ -54,14 +55,10 @@ export async function login(args: string[], { signal }: { signal: AbortSignal })
     loadEnvFile(process.env);
     return await logIn(readLoginOptions(flags, process.env));
   } catch (error) {
-    if (error instanceof LoginError) {
-      process.stderr.write(`Not logged in: ${error.message}.\n${error.advice}\n`);
-      return 1;
-    }
+    if (error instanceof LoginError) return complain(`Not logged in: ${error.message}.\n${error.advice}`, 1);
     const usage = (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') ? `\n\n${USAGE}` : '';
     if (usage === '' && !(error instanceof InvalidValue || error instanceof EnvFileError)) throw error;
-    process.stderr.write(`${(error as Error).message}${usage}\n`);
-    return 2;
+    return complain(`${(error as Error).message}${usage}`, 2);
   }
 }
 
@@ -112,8 +109,4 @@ function openInput(
     },
     [Symbol.dispose]: () => input.close(),
   };
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

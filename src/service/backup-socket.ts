@@ -95,6 +95,7 @@ async function listenPrivately(server: Server, path: string): Promise<void> {
   await once(server, 'listening');
 }
 
-function reasonOf(error: unknown): string {
+/** Returns the message of an error, for the user of `outtray backup`. */
+export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { advance, amend, type Delivery } from '../../src/core/delivery/delivery.ts';
-import type { DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
+import { ANY_DELIVERY, type DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import { aDelivery, aTrace } from '../helpers/delivery.ts';
 
@@ -13,17 +13,7 @@ export interface BackendLimits {
 }
 
 const ROOMY: BackendLimits = { maxMessages: 1000, maxBytes: 1e6, retainMs: 60_000 };
-const ALL: DeliveryQuery = {
-  owner: null,
-  statuses: null,
-  waitingAt: null,
-  tag: null,
-  recipient: null,
-  createdAfter: null,
-  createdBefore: null,
-  limit: 100,
-  after: null,
-};
+const ALL: DeliveryQuery = { ...ANY_DELIVERY, limit: 100, after: null };
 const NOW = { channel: 'bot@acme.com', afterMs: 0, priority: 'normal' } as const;
 const HIGH = { ...NOW, priority: 'high' } as const;
 

@@ -1,6 +1,6 @@
 import { type Endpoint, startEndpoint } from '../helpers/endpoint.ts';
 import { createRandom } from './random.ts';
-import type { AccountEvent, Told } from './violations.ts';
+import type { AccountEvent, ReportedEvent } from './violations.ts';
 
 /** Share of calls that fail, so that kills also hit waits for a retry. */
 const FAILING = 0.1;
@@ -12,14 +12,14 @@ export interface Receiver extends AsyncDisposable {
   /** Variables that make the service call it. */
   readonly env: Record<string, string>;
   /** The events of messages in all calls that it accepted, repetitions included. */
-  readonly told: readonly Told[];
+  readonly reported: readonly ReportedEvent[];
   /** The same for the events of the account. */
   readonly accountEvents: readonly AccountEvent[];
 }
 
 export async function startReceiver(seed: string): Promise<Receiver> {
   const random = createRandom(`${seed} receiver`);
-  const told: Told[] = [];
+  const reported: ReportedEvent[] = [];
   const accountEvents: AccountEvent[] = [];
   const endpoint: Endpoint = await startEndpoint({
     answer(response, { headers, body }) {
@@ -27,7 +27,7 @@ export async function startReceiver(seed: string): Promise<Receiver> {
       const { type, timestamp, sequence, data } = JSON.parse(body);
       const eventId = String(headers['webhook-id']);
       if (!fails && sequence === undefined) accountEvents.push({ eventId, type, timestamp });
-      else if (!fails) told.push({ eventId, type, sequence, message: data.id });
+      else if (!fails) reported.push({ eventId, type, sequence, message: data.id });
       response.writeHead(fails ? 503 : 204).end();
     },
   });
@@ -37,7 +37,7 @@ export async function startReceiver(seed: string): Promise<Receiver> {
       WEBHOOK_SECRET: SECRET,
       WEBHOOK_ALLOWED_HOSTS: '127.0.0.1',
     },
-    told,
+    reported,
     accountEvents,
     [Symbol.asyncDispose]: () => endpoint[Symbol.asyncDispose](),
   };

@@ -110,14 +110,14 @@ async function collect(testBed: TestBed, { asked }: Clients, random: Random): Pr
     query = next_cursor && `limit=100&cursor=${encodeURIComponent(next_cursor)}`;
   }
   await webhooksDelivered(testBed, random);
-  const { told, accountEvents } = testBed.receiver;
+  const { reported, accountEvents } = testBed.receiver;
   const { accounts } = await readOk<{ accounts: AccountResource[] }>(testBed, random, '/accounts');
   return {
     asked,
     found,
     listed,
     copies: testBed.gmail.messages.map(({ raw }) => toCopy(raw)),
-    told,
+    reported,
     accountEvents,
     isPaused: accounts.some(({ status }) => status === 'paused'),
   };

@@ -5,8 +5,8 @@ import {
   type Copy,
   type Evidence,
   findViolations,
+  type ReportedEvent,
   type Shown,
-  type Told,
   tallyOf,
 } from './violations.ts';
 
@@ -54,7 +54,7 @@ const copy = (patch: Partial<Copy> = {}): Copy => ({
   ...patch,
 });
 
-const told = (patch: Partial<Told> = {}): Told => ({
+const reported = (patch: Partial<ReportedEvent> = {}): ReportedEvent => ({
   eventId: 'evt_1',
   type: 'message.sent',
   sequence: 3,
@@ -78,7 +78,7 @@ const evidence = (message: Shown | null, patch: Partial<Evidence> = {}): Evidenc
   found: new Map(message ? [[message.id, message]] : []),
   listed: message ? [message] : [],
   copies: [copy()],
-  told: message ? [told({ type: `message.${message.status}` })] : [],
+  reported: message ? [reported({ type: `message.${message.status}` })] : [],
   accountEvents: [],
   isPaused: false,
   ...patch,
@@ -119,13 +119,17 @@ describe('findViolations accepts', () => {
     ],
     ['a request that created no message', evidence(null, { asked: [asked({ ids: new Set() })], copies: [] })],
     [
-      'an event that was told twice, and another one before',
+      'an event that was reported twice, and another one before',
       evidence(shown(), {
-        told: [told(), told(), told({ eventId: 'evt_2', type: 'message.deferred', sequence: 2 })],
+        reported: [
+          reported(),
+          reported(),
+          reported({ eventId: 'evt_2', type: 'message.deferred', sequence: 2 }),
+        ],
       }),
     ],
     [
-      'an account that was paused and resumed, told out of order and repeatedly',
+      'an account that was paused and resumed, reported out of order and repeatedly',
       evidence(shown(), {
         accountEvents: [1, 0, 1].flatMap((i) => accountEvents('paused', 'resumed')[i] ?? []),
       }),
@@ -221,17 +225,17 @@ describe('findViolations reports', () => {
     ],
     [
       'a settled message that no webhook reported',
-      evidence(shown(), { told: [told({ type: 'message.deferred' })] }),
+      evidence(shown(), { reported: [reported({ type: 'message.deferred' })] }),
       /^msg_1 is sent, and no webhook reported it$/,
     ],
     [
       'two events of one change',
-      evidence(shown(), { told: [told(), told({ eventId: 'evt_2' })] }),
+      evidence(shown(), { reported: [reported(), reported({ eventId: 'evt_2' })] }),
       /^msg_1 has 2 events with the sequence 3$/,
     ],
     [
       'two events of one settlement',
-      evidence(shown(), { told: [told(), told({ eventId: 'evt_2', sequence: 4 })] }),
+      evidence(shown(), { reported: [reported(), reported({ eventId: 'evt_2', sequence: 4 })] }),
       /^msg_1 was settled once, by 2 events$/,
     ],
     [
@@ -269,13 +273,13 @@ describe('findViolations reports', () => {
         listed.filter(({ id }) => ids.includes(id)).map((message) => [message.id, message]),
       );
       const copies = [copy(), copy({ messageId: '<msg_2@acme.test>' })];
-      const told: Told[] = [];
+      const reported: ReportedEvent[] = [];
       const violations = findViolations({
         asked: [asked({ ids: new Set(ids) })],
         found,
         listed,
         copies,
-        told,
+        reported,
         accountEvents: [],
         isPaused: false,
       });

@@ -22,7 +22,7 @@ export interface Copy {
 }
 
 /** An event of a message, as a call to the webhook endpoint reported it. */
-export interface Told {
+export interface ReportedEvent {
   readonly eventId: string;
   readonly type: string;
   readonly sequence: number;
@@ -52,7 +52,7 @@ export interface Evidence {
   readonly listed: readonly Shown[];
   readonly copies: readonly Copy[];
   /** Every accepted call to the webhook endpoint. */
-  readonly told: readonly Told[];
+  readonly reported: readonly ReportedEvent[];
   readonly accountEvents: readonly AccountEvent[];
   /** Whether the account is paused. */
   readonly isPaused: boolean;
@@ -72,8 +72,8 @@ export function tallyOf({ asked, found }: Evidence): Tally {
  * two ids.
  */
 export function findViolations(evidence: Evidence): string[] {
-  const { asked, found, listed, copies, told } = evidence;
-  const toldOf = Map.groupBy(told, ({ message }) => message);
+  const { asked, found, listed, copies, reported } = evidence;
+  const reportedOf = Map.groupBy(reported, ({ message }) => message);
   const copiesOf = Map.groupBy(copies, ({ messageId }) => messageId);
   const seen = new Map([...listed.map((message) => [message.id, message] as const), ...found]);
   return [
@@ -82,7 +82,7 @@ export function findViolations(evidence: Evidence): string[] {
       .map((id) => `${id} was acknowledged and is missing`),
     ...unlisted(evidence).map((id) => `${id} was acknowledged and is not listed`),
     ...[...seen.values()].flatMap((message) => checkMessage(message, copiesOf.get(message.message_id) ?? [])),
-    ...[...seen.values()].flatMap((message) => checkEvents(message, toldOf.get(message.id) ?? [])),
+    ...[...seen.values()].flatMap((message) => checkEvents(message, reportedOf.get(message.id) ?? [])),
     ...checkAccountEvents(evidence),
     ...asked.flatMap((one) => checkRequest(one, evidence)),
     ...unknownCopies(evidence, seen).map((label) => `Gmail has ${label}, and the service does not know it`),
@@ -129,19 +129,19 @@ function checkMessage(message: Shown, copies: readonly Copy[]): string[] {
 }
 
 /**
- * Checks that the endpoint was told of the settlement, under one event id, and of each other change
+ * Checks that the endpoint received the settlement, under one event id, and of each other change
  * under one id, too.
  */
-function checkEvents({ id, status }: Shown, told: readonly Told[]): string[] {
+function checkEvents({ id, status }: Shown, reported: readonly ReportedEvent[]): string[] {
   const wrong: string[] = [];
-  if (isSettled(status) && !told.some(({ type }) => type === `message.${status}`))
+  if (isSettled(status) && !reported.some(({ type }) => type === `message.${status}`))
     wrong.push(`${id} is ${status}, and no webhook reported it`);
-  for (const [sequence, calls] of Map.groupBy(told, (one) => one.sequence)) {
+  for (const [sequence, calls] of Map.groupBy(reported, (one) => one.sequence)) {
     const events = new Set(calls.map(({ eventId, type }) => `${type} ${eventId}`));
     if (events.size > 1) wrong.push(`${id} has ${events.size} events with the sequence ${sequence}`);
   }
   const settlements = new Set(
-    told.filter(({ type }) => type !== 'message.deferred').map(({ eventId }) => eventId),
+    reported.filter(({ type }) => type !== 'message.deferred').map(({ eventId }) => eventId),
   );
   if (settlements.size > 1) wrong.push(`${id} was settled once, by ${settlements.size} events`);
   return wrong;

@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createMemoryIdempotency } from '../../src/adapters/memory/idempotency.ts';
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { ApiKey } from '../../src/core/auth/caller.ts';
+import { ANY_DELIVERY } from '../../src/core/delivery/delivery-query.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { createIntake } from '../../src/core/intake/intake.ts';
@@ -437,17 +438,7 @@ describe('a repeated request whose cached response is gone', () => {
 });
 
 describe('a repeated request after an unknown outcome', () => {
-  const ALL = {
-    owner: null,
-    statuses: null,
-    waitingAt: null,
-    tag: null,
-    recipient: null,
-    createdAfter: null,
-    createdBefore: null,
-    limit: 100,
-    after: null,
-  };
+  const ALL = { ...ANY_DELIVERY, limit: 100, after: null };
   const unavailable = () => Promise.reject(new AppError('queue_unavailable'));
 
   /** The real intake, with a memory backend that the test makes fail. */

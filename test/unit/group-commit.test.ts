@@ -12,6 +12,7 @@ import { createSqliteStore } from '../../src/adapters/sqlite/store.ts';
 import { migrate } from '../../src/adapters/sqlite/worker/schema.ts';
 import { serveDatabase } from '../../src/adapters/sqlite/worker/serve-database.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
+import { ANY_DELIVERY } from '../../src/core/delivery/delivery-query.ts';
 import type { RecordStore } from '../../src/core/store-then-queue.ts';
 import { channelOf, putThenQueue } from '../../src/core/webhooks/notice-queue.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
@@ -325,17 +326,7 @@ test('lists matches behind many pages without any, and yields to the event loop 
   await Promise.all([old, ...others].map((delivery) => roomy.insert(delivery)));
   let turns = 0;
   const timer = setInterval(() => turns++, 0);
-  const query = {
-    owner: null,
-    statuses: ['scheduled'] as const,
-    waitingAt: null,
-    tag: null,
-    recipient: null,
-    createdAfter: null,
-    createdBefore: null,
-    limit: 10,
-    after: null,
-  };
+  const query = { ...ANY_DELIVERY, statuses: ['scheduled'] as const, limit: 10, after: null };
   expect(await roomy.list(query)).toEqual([{ ...old, content: null }]);
   clearInterval(timer);
   expect(turns).toBeGreaterThan(0);

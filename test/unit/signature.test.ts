@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
+import { ANY_DELIVERY } from '../../src/core/delivery/delivery-query.ts';
 import { mayMatch, signatureOf, signatureOfQuery } from '../../src/core/delivery/signature.ts';
 import { toMailboxKey } from '../../src/core/message/address.ts';
-import { ALL_MESSAGES } from '../../src/core/messages.ts';
 import { aDelivery } from '../helpers/delivery.ts';
 
-const ANY = { ...ALL_MESSAGES, owner: null, waitingAt: null, limit: 1, after: null };
+const ANY = { ...ANY_DELIVERY, limit: 1, after: null };
 const to = (email: string) => [{ email, status: 'pending', smtp: null }] as const;
 
 test('a delivery may match every query for its owner, recipients and tags', () => {

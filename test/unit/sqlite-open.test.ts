@@ -12,15 +12,14 @@ import { SqliteFileError } from '../../src/adapters/sqlite/sqlite-errors.ts';
 import { MIGRATIONS, migrate } from '../../src/adapters/sqlite/worker/schema.ts';
 import { advance } from '../../src/core/delivery/delivery.ts';
 import { encodeContent, encodeRecord } from '../../src/core/delivery/delivery-codec.ts';
-import type { DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
-import { ALL_MESSAGES } from '../../src/core/messages.ts';
+import { ANY_DELIVERY, type DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { Unsettled } from '../../src/core/ports/delivery-store.ts';
 import { DAY } from '../../src/core/time.ts';
 import { aDelivery, aMessage } from '../helpers/delivery.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'ot5-sqlite-'));
-const ANY = { ...ALL_MESSAGES, owner: null, waitingAt: null, limit: 10, after: null };
+const ANY = { ...ANY_DELIVERY, limit: 10, after: null };
 let files = 0;
 afterAll(() => rm(folder, { recursive: true }));
 

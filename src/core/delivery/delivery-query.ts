@@ -54,6 +54,17 @@ export interface DeliveryQuery {
   readonly after: ListPosition | null;
 }
 
+/** Matches every delivery, newest first. */
+export const ANY_DELIVERY: Omit<DeliveryQuery, 'limit' | 'after'> = {
+  owner: null,
+  statuses: null,
+  waitingAt: null,
+  tag: null,
+  recipient: null,
+  createdAfter: null,
+  createdBefore: null,
+};
+
 /** A position in the list of all deliveries. Stays valid while deliveries are added and dropped. */
 export interface ListPosition {
   readonly createdAt: number;

@@ -3,6 +3,7 @@ import { type BodyText, toBytes } from '../../core/message/body-text.ts';
 import type { Content } from '../../core/message/message.ts';
 import type { MessageContent } from '../../core/messages.ts';
 import type { Composed } from '../../core/ports/composer.ts';
+import { escapeHtml } from '../escape-html.ts';
 import type { ContentResource } from '../schemas/content.ts';
 
 /** {@link ContentResource} with large texts as bytes. */
@@ -67,8 +68,4 @@ function decodeId(id: string): string {
 
 function toText(text: BodyText): string {
   return typeof text === 'string' ? text : toBytes(text).toString();
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);
 }

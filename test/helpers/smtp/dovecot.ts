@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { vi } from 'vitest';
+import { type Daemon, startDaemon } from './daemon.ts';
 
 const VERSION = spawnSync('dovecot', ['--version'], { encoding: 'utf8' }).stdout ?? '';
 
@@ -14,10 +13,9 @@ const VERSION = spawnSync('dovecot', ['--version'], { encoding: 'utf8' }).stdout
 export const hasDovecot = (VERSION.startsWith('2.3.') && userInfo().uid === 0) || process.env.CI === 'true';
 
 /** A real Dovecot that only authenticates, for the SASL of Postfix. */
-export interface Dovecot extends AsyncDisposable {
+export interface Dovecot extends Daemon {
   /** Value of `smtpd_sasl_path`. */
   readonly socket: string;
-  log(): Promise<string>;
 }
 
 /**
@@ -35,26 +33,8 @@ export async function startDovecot(tokenInfoUrl: string): Promise<Dovecot> {
     join(dir, 'oauth2.conf'),
     `tokeninfo_url = ${tokenInfoUrl}?access_token=\nusername_attribute = email\nscope = https://mail.google.com/\n`,
   );
-  const log = () => readFile(join(dir, 'log'), 'utf8').catch(() => '');
-  const master: ChildProcess = spawn('dovecot', ['-F', '-c', config], { stdio: 'ignore' });
-
-  async function stop() {
-    if (master.exitCode === null && master.signalCode === null) {
-      master.kill('SIGTERM');
-      await once(master, 'exit');
-    }
-    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
-  }
-
-  try {
-    await vi.waitFor(async () => {
-      if (!(await log()).includes('starting up')) throw new Error('Dovecot has not started');
-    }, 10_000);
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  return { socket: join(dir, 'auth'), log, [Symbol.asyncDispose]: stop };
+  const daemon = await startDaemon('dovecot', ['-F', '-c', config], { dir, started: 'starting up' });
+  return { socket: join(dir, 'auth'), ...daemon };
 }
 
 function configOf(dir: string): string {

@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { chmod, chown, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
-import { vi } from 'vitest';
 import { createCertificate } from '../../../src/simulator/tls/certificate.ts';
 import { freePort } from '../free-port.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
 
 const DAEMONS = '/usr/lib/postfix/sbin';
 
@@ -17,13 +16,12 @@ export const hasPostfix =
   (spawnSync('postconf', ['mail_version']).status === 0 && userInfo().uid === 0) || process.env.CI === 'true';
 
 /** A real Postfix with its own port and folder, apart from that of the system. */
-export interface Postfix extends AsyncDisposable {
+export interface Postfix extends Daemon {
   readonly port: number;
   /** PEM of the CA that signed its certificate for localhost. */
   readonly ca: string;
   /** Replaces the settings given at the start, for new connections. */
   configure(settings: Readonly<Record<string, string>>): Promise<void>;
-  log(): Promise<string>;
 }
 
 /**
@@ -45,36 +43,20 @@ export async function startPostfix(settings: Readonly<Record<string, string>>): 
   await write(settings);
   const check = spawnSync('postfix', ['-c', dir, 'check'], { encoding: 'utf8' });
   if (check.status !== 0) throw new Error(`postfix check: ${check.stderr}`);
-  const log = () => readFile(join(dir, 'log'), 'utf8').catch(() => '');
-  const master: ChildProcess = spawn(join(DAEMONS, 'master'), ['-c', dir, '-d'], { stdio: 'ignore' });
-
-  async function stop() {
-    if (master.exitCode === null && master.signalCode === null) {
-      master.kill('SIGTERM');
-      await once(master, 'exit');
-    }
-    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
-  }
-
-  try {
-    await vi.waitFor(async () => {
-      if (!(await log()).includes('daemon started')) throw new Error('Postfix has not started');
-    }, 10_000);
-  } catch (error) {
-    await stop();
-    throw error;
-  }
+  const daemon = await startDaemon(join(DAEMONS, 'master'), ['-c', dir, '-d'], {
+    dir,
+    started: 'daemon started',
+  });
   return {
     port,
     ca,
-    log,
+    ...daemon,
     async configure(next) {
       await write(next);
       // Its processes read the settings when they start; the master ends the idle ones.
       const reload = spawnSync('postfix', ['-c', dir, 'reload'], { encoding: 'utf8' });
       if (reload.status !== 0) throw new Error(`postfix reload: ${reload.stderr}`);
     },
-    [Symbol.asyncDispose]: stop,
   };
 }
 

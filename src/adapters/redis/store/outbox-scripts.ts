@@ -1,8 +1,8 @@
 import type { Script } from '../connection/scripts.ts';
 
 /**
- * Reads the stored notice's size and endpoint. Defines `count`, which changes both usages, and
- * `dropFailed`, which removes failed notices that have expired, and the oldest ones while there are
+ * Reads the stored notice's size and endpoint. Defines `count`, which changes both usages,
+ * `removeStored`, and `dropFailed`, which removes failed notices that have expired, and the oldest ones while there are
  * too many beside the waiting ones, at most 100 at once.
  *
  * KEYS of all scripts: the notices, their sizes, their usage, the order of all, the failed ones,
@@ -40,6 +40,11 @@ const COUNT = `
   local stored = redis.call('HGET', KEYS[2], ARGV[1])
   local storedBytes, storedUrl
   if stored then storedBytes, storedUrl = string.match(stored, '^(%d+) (.*)$') end
+  local function removeStored()
+    redis.call('HDEL', KEYS[1], ARGV[1])
+    redis.call('HDEL', KEYS[2], ARGV[1])
+    count(storedUrl, -1, -storedBytes)
+  end
 `;
 
 const KEY_COUNT = 6;
@@ -91,10 +96,8 @@ export const REMOVE: Script = {
   lua: `
     ${COUNT}
     if not stored then return 0 end
-    redis.call('HDEL', KEYS[1], ARGV[1])
-    redis.call('HDEL', KEYS[2], ARGV[1])
+    removeStored()
     redis.call('ZREM', KEYS[4], ARGV[1])
-    count(storedUrl, -1, -storedBytes)
     return 1
   `,
 };
@@ -111,9 +114,7 @@ export const FAIL: Script = {
   lua: `
     ${COUNT}
     if not stored then return 0 end
-    redis.call('HDEL', KEYS[1], ARGV[1])
-    redis.call('HDEL', KEYS[2], ARGV[1])
-    count(storedUrl, -1, -storedBytes)
+    removeStored()
     redis.call('HSET', KEYS[5], ARGV[1], ARGV[2])
     redis.call('ZADD', KEYS[6], ARGV[3], ARGV[1])
     redis.call('ZADD', KEYS[4], ARGV[4], ARGV[1])

@@ -12,8 +12,8 @@ import { UNSETTLED } from './deliveries.ts';
 /** Maximum number of deliveries in a page. */
 const PAGE_SIZE = 100;
 /**
- * Every so many places, a row ends the search for a page, whether it matches or not. Reading as many
- * index entries takes a millisecond or two.
+ * Interval, in places, at which a row ends the search for a page, whether it matches or not. Reading
+ * that many index entries takes a millisecond or two.
  */
 const SCAN_SIZE = 16_384;
 
