@@ -151,10 +151,11 @@ function storeMessage(
   const { user, secure, envelope } = connection.session;
   const { username, method }: Pick<Login, 'username' | 'method'> = user || NO_LOGIN;
   const raw = content.toString();
+  const acceptedAt = Date.now();
   state.dailyLimiter.count(userOf(connection));
   state.messageLog.addMessage({
     id: connection.replyId,
-    acceptedAt: Date.now(),
+    acceptedAt,
     user: username,
     authMethod: method,
     secure,
@@ -165,6 +166,8 @@ function storeMessage(
     rewrittenFrom: state.relay ? null : rewrittenFrom(raw, username, state.aliases),
     answered,
   });
+  // The relay files no copies.
+  if (!state.relay) state.imap.mailboxes.fileSent(username, raw, acceptedAt);
 }
 
 /** Whose daily limit applies: that of the login, or without one that of the sender. */
