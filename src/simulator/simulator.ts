@@ -96,9 +96,10 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
   ]);
   const starttls = new GmailServer(state, 'starttls', certificates.trusted);
   const tls = new GmailServer(state, 'implicit', certificates.trusted);
-  const imap = new ImapServer(state, certificates.trusted);
-  const controls = createControls(state, { starttls, tls, imap }, certificates);
-  const controlServer = createControlServer(state, controls);
+  const imapServer = new ImapServer(state, certificates.trusted);
+  const imap = createImap(state.imap, user, imapServer);
+  const controls = createControls(state, { starttls, tls, imap: imapServer }, certificates);
+  const controlServer = createControlServer(state, controls, imap);
 
   async function close(): Promise<void> {
     messageLog.close();
@@ -107,7 +108,7 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
     await Promise.all([
       starttls.shutDown(),
       tls.shutDown(),
-      imap.shutDown(),
+      imapServer.shutDown(),
       new Promise((resolve) => controlServer.close(resolve)),
     ]);
   }
@@ -115,7 +116,7 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
   try {
     const starttlsPort = await starttls.open(options.starttlsPort ?? 0, host);
     const tlsPort = await tls.open(options.tlsPort ?? 0, host);
-    const imapPort = await imap.open(options.imapPort ?? 0, host);
+    await imapServer.open(options.imapPort ?? 0, host);
     const httpPort = await listen(controlServer, options.httpPort ?? 0, host);
     const simulator: Simulator = {
       ...controls,
@@ -125,7 +126,7 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
       url: `smtp://localhost:${starttlsPort},smtps://localhost:${tlsPort}`,
       httpUrl: `http://127.0.0.1:${httpPort}`,
       ca: certificates.trusted.ca,
-      imap: createImap(state.imap, imapPort, user),
+      imap,
       oauth: createOAuth(state.tokens, `http://127.0.0.1:${httpPort}`),
       user,
       get password() {

@@ -19,16 +19,18 @@ export class ImapServer {
     this.#server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
   }
 
+  get port(): number {
+    return this.#boundTo.port;
+  }
+
   /**
    * Starts listening.
    *
    * @param port 0 selects a free port
-   * @returns the port
    * @throws the error of the socket, such as EADDRINUSE
    */
-  async open(port: number, host: string): Promise<number> {
+  async open(port: number, host: string): Promise<void> {
     this.#boundTo = { port: await listen(this.#server, port, host), host };
-    return this.#boundTo.port;
   }
 
   /** Closes every connection at once and frees the port. */

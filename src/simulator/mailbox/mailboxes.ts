@@ -23,6 +23,13 @@ export interface MailboxSettings {
   sentName: string;
 }
 
+export interface FilingOptions {
+  /** Time until the mail appears, in ms. */
+  readonly delayMs?: number | undefined;
+  /** INTERNALDATE, in epoch ms. The time of filing by default. */
+  readonly receivedAt?: number | undefined;
+}
+
 interface Account {
   readonly folders: Readonly<Record<FolderRole, Folder>>;
   /** Mails that are filed later. */
@@ -71,7 +78,7 @@ export class Mailboxes {
     user: string,
     role: FolderRole,
     raw: string,
-    { delayMs = 0, receivedAt }: { readonly delayMs?: number; readonly receivedAt?: number } = {},
+    { delayMs = 0, receivedAt }: FilingOptions = {},
   ): void {
     const account = this.#account(user);
     const file = () =>
