@@ -50,7 +50,6 @@ export class Session implements ImapSession {
   async run(): Promise<void> {
     const { imap } = this.state;
     imap.sessions.add(this);
-    imap.counters.connections += 1;
     try {
       const refusal = await this.output.begin('GREETING');
       if (refusal === null) this.output.line(`* OK Gimap ready for requests from ${this.remoteAddress}`);

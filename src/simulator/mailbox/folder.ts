@@ -1,16 +1,30 @@
 export const FOLDER_ROLES = ['inbox', 'sent', 'all', 'drafts', 'spam', 'trash'] as const;
 export type FolderRole = (typeof FOLDER_ROLES)[number];
 
-export interface Mail {
+export class Mail {
   /** X-GM-MSGID. */
   readonly id: string;
-  /** One character per octet. */
-  readonly content: string;
   /** INTERNALDATE, in epoch ms. */
   readonly receivedAt: number;
   /** When the mail appeared, on the clock of `performance.now()`. */
-  readonly filedAt: number;
-  readonly flags: Set<string>;
+  readonly filedAt = performance.now();
+  readonly flags = new Set<string>();
+  #raw: string;
+  #isBinary = false;
+
+  /** @param raw the message, decoded as UTF-8 */
+  constructor(id: string, raw: string, receivedAt: number) {
+    this.id = id;
+    this.#raw = raw;
+    this.receivedAt = receivedAt;
+  }
+
+  /** The message as a binary string: one character per octet. Most mails are never read. */
+  get content(): string {
+    if (!this.#isBinary) this.#raw = Buffer.from(this.#raw).toString('latin1');
+    this.#isBinary = true;
+    return this.#raw;
+  }
 }
 
 /** A mail in a folder. */
