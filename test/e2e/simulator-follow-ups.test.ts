@@ -134,3 +134,21 @@ test('a mail that would come later ends with the simulator, or once it has too m
   for (const delay of ['60s', '20ms', '10ms']) await deliver(session, [`replies+${delay}@simulator.test`]);
   await simulator.waitFor(({ imap }) => imap.mails('inbox').length === 2);
 });
+
+describe('message to its own sender', () => {
+  test('comes into INBOX with the results of authentication', async () => {
+    await using simulator = await startSimulator({ user: 'Bot@acme.test' });
+    const [mail] = await mailsAfter(simulator, ['bot+check@Acme.test'], 1, mailOf(ID, 'ceo@acme.test'));
+    expect(header(mail, 'authentication-results')).toMatch(/^mx\.google\.com;.*header\.i=@acme\.test /s);
+    expect(mail).toMatchObject({ from: { address: 'Bot@acme.test' }, messageId: ID });
+    expect(header(mail, 'x-google-original-from')).toBe('ceo@acme.test');
+    expect(simulator.imap.mails('sent')).toHaveLength(1);
+  });
+
+  test('is signed by the domain that is set', async () => {
+    await using simulator = await startSimulator();
+    simulator.imap.configure({ signingDomain: 'acme-test.20230601.gappssmtp.com' });
+    const [mail] = await mailsAfter(simulator, [simulator.user], 1);
+    expect(header(mail, 'dkim-signature')).toContain('d=acme-test.20230601.gappssmtp.com;');
+  });
+});

@@ -73,7 +73,9 @@ export function createImap(imap: ImapState, owner: string, server: { readonly po
     deliver: (raw, { user = owner, folder = 'inbox', ...options } = {}) =>
       mailboxes.deliver(user, folder, () => raw, options),
     clear: () => mailboxes.clear(),
-    configure: (settings) => void Object.assign(mailboxes.settings, settings),
+    configure(settings) {
+      mailboxes.settings = { ...mailboxes.settings, ...settings };
+    },
     changeUidValidity(user = owner) {
       mailboxes.changeUidValidity(user);
       imap.closeSessions();
@@ -138,14 +140,15 @@ export const IMAP_ROUTES: readonly Route<ImapContext>[] = [
       index_lag_seconds: seconds.optional(),
       sent_name: z.string().min(1).optional(),
       language: z.enum(REPORT_LANGUAGES).optional(),
+      signing_domain: z.string().min(1).nullable().optional(),
     }),
     ({ imap }, body) => {
-      const { filing_delay_seconds: filing, index_lag_seconds: lag, sent_name: sentName, language } = body;
       imap.configure({
-        ...(filing !== undefined && { filingDelayMs: filing * 1000 }),
-        ...(lag !== undefined && { indexLagMs: lag * 1000 }),
-        ...(sentName !== undefined && { sentName }),
-        ...(language !== undefined && { language }),
+        ...(body.filing_delay_seconds !== undefined && { filingDelayMs: body.filing_delay_seconds * 1000 }),
+        ...(body.index_lag_seconds !== undefined && { indexLagMs: body.index_lag_seconds * 1000 }),
+        ...(body.sent_name !== undefined && { sentName: body.sent_name }),
+        ...(body.language !== undefined && { language: body.language }),
+        ...(body.signing_domain !== undefined && { signingDomain: body.signing_domain }),
       });
       return body;
     },

@@ -1,7 +1,9 @@
 /** What comes into INBOX about a message that was accepted, by its recipient. */
+
+import { domainOf } from './relay.ts';
 import { toWire } from './replies.ts';
 import type { ReportLanguage } from './report-texts.ts';
-import { buildReply, buildReport, type OriginalMessage, type Report } from './reports.ts';
+import { buildReply, buildReport, deliveryHeader, type OriginalMessage, type Report } from './reports.ts';
 import { findScript } from './scripted-recipients.ts';
 
 const ID = '2adb3069b0e04-530bba1100asm1393398e87.1';
@@ -52,23 +54,46 @@ const REPORTS = {
   policy: { action: 'failed', status: null },
 } as const satisfies Record<string, Report>;
 
+/** What the mails depend on. */
+export interface FollowUpSettings {
+  /** Language of the reports. */
+  readonly language: ReportLanguage;
+  /** Domain that signs by DKIM. Null: that of the account. */
+  readonly signingDomain: string | null;
+}
+
 /** A mail for INBOX of the account that sent the message. */
 export interface FollowUpMail {
   /** Time after the acceptance of the message, in ms. */
   readonly delayMs: number;
   /** Builds the mail, decoded as UTF-8. */
-  readonly build: (language: ReportLanguage) => string;
+  readonly build: (settings: FollowUpSettings) => string;
 }
 
-/** Returns the mails that follow a message to this recipient. Most recipients have none. */
+/** Returns the mails that follow a message to this recipient: a copy if it is the sender itself. */
 export function followUpsOf(original: OriginalMessage): FollowUpMail[] {
-  const script = findScript(original.recipient);
+  const { user, recipient } = original;
+  if (withoutDetail(recipient) === withoutDetail(user)) return [{ delayMs: 0, build: toSelf(original) }];
+  const script = findScript(recipient);
   if (script?.kind !== 'follow-up') return [];
   return script.mails.map((kind, index) => ({
     delayMs: script.ms * (index + 1),
-    build: (language) => {
+    build: ({ language }) => {
       if (kind === 'reply' || kind === 'auto-reply') return buildReply(original, kind === 'auto-reply');
       return buildReport(original, REPORTS[kind], language);
     },
   }));
+}
+
+/** Returns the message as its own sender receives it. */
+function toSelf({ user, raw }: OriginalMessage): FollowUpMail['build'] {
+  return ({ signingDomain }) =>
+    deliveryHeader(user, user, signingDomain ?? domainOf(user))
+      .map((line) => `${line}\r\n`)
+      .join('') + raw;
+}
+
+/** `me+test@example.com` is the mailbox of `me@example.com`. */
+function withoutDetail(address: string): string {
+  return address.toLowerCase().replace(/\+[^@]*@/, '@');
 }

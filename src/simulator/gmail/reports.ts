@@ -2,7 +2,7 @@
  * Mails about a message that was accepted: reports of Gmail (RFC 3464), replies and automatic
  * replies (RFC 3834). Their structure is that of real ones, without pictures and signatures.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { domainOf } from './relay.ts';
 import { type ReportLanguage, reportText } from './report-texts.ts';
 
@@ -108,29 +108,38 @@ export function buildReply({ user, recipient, raw }: OriginalMessage, isAutomati
   );
 }
 
-/** What mx.google.com adds to a mail that it has authenticated. */
-function deliveryHeader(user: string, sender: string, domain: string): string[] {
-  const isReport = sender === DAEMON;
-  const server = isReport ? 'mail-sor-f69.google.com' : `mail.${domain}`;
-  const id = createHash('sha256').update(`${user} ${Date.now()}`).digest('hex').slice(0, 20);
+/**
+ * Returns what mx.google.com adds to a mail that it has authenticated.
+ *
+ * @param signer domain that signed by DKIM
+ */
+export function deliveryHeader(user: string, sender: string, signer: string): string[] {
+  const domain = domainOf(sender);
+  // A report has no envelope sender.
+  const envelopeFrom = sender === DAEMON ? '' : sender;
+  const server = sender === DAEMON ? 'mail-sor-f69.google.com' : `mail.${domain}`;
+  const id = randomUUID().replaceAll('-', '').slice(0, 20);
+  const now = toDate(Date.now());
   const results = [
-    `       dkim=pass header.i=@${domain} header.s=20230601;`,
-    `       spf=pass (google.com: domain of ${isReport ? `postmaster@${server}` : sender} designates 209.85.220.69 as permitted sender) smtp.mailfrom=${isReport ? '' : sender};`,
+    `       dkim=pass header.i=@${signer} header.s=20230601;`,
+    `       spf=pass (google.com: domain of ${envelopeFrom || `postmaster@${server}`} designates 209.85.220.69 as permitted sender) smtp.mailfrom=${envelopeFrom};`,
     `       dmarc=pass (p=QUARANTINE sp=QUARANTINE dis=NONE) header.from=${domain}`,
   ];
   return [
     `Delivered-To: ${user}`,
     `Received: by 2002:ac9:644e:0:0:0:0:0 with SMTP id ${id};`,
-    `        ${toDate(Date.now())}`,
+    `        ${now}`,
     'ARC-Authentication-Results: i=1; mx.google.com;',
     ...results,
-    `Return-Path: <${isReport ? '' : sender}>`,
+    `Return-Path: <${envelopeFrom}>`,
     `Received: from ${server} (${server}. [209.85.220.69])`,
     `        by mx.google.com with SMTPS id ${id}`,
     `        for <${user}>;`,
-    `        ${toDate(Date.now())}`,
+    `        ${now}`,
     'Authentication-Results: mx.google.com;',
     ...results,
+    'DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;',
+    `        d=${signer}; s=20230601; h=from:to:subject:message-id:date; bh=; b=`,
   ];
 }
 

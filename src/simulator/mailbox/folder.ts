@@ -36,26 +36,33 @@ export interface Entry {
 export class Folder {
   uidValidity = 1;
   uidNext = 1;
+  /** Number of changes of `entries` so far. */
+  changes = 0;
   /** In the order of their UIDs. */
   entries: readonly Entry[] = [];
 
   add(mail: Mail): void {
     (this.entries as Entry[]).push({ uid: this.uidNext, mail });
     this.uidNext += 1;
+    this.changes += 1;
   }
 
   remove(mail: Mail): void {
     const index = this.entries.findIndex((entry) => entry.mail === mail);
-    if (index >= 0) (this.entries as Entry[]).splice(index, 1);
+    if (index < 0) return;
+    (this.entries as Entry[]).splice(index, 1);
+    this.changes += 1;
   }
 
   clear(): void {
     this.entries = [];
+    this.changes += 1;
   }
 
   /** Numbers the mails again, beginning with a UID that was not used before. */
   changeUidValidity(): void {
     this.uidValidity += 1;
     this.entries = this.entries.map(({ mail }) => ({ uid: this.uidNext++, mail }));
+    this.changes += 1;
   }
 }

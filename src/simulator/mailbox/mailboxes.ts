@@ -1,5 +1,5 @@
 /** The mailboxes of the accounts, which IMAP shows. Together they keep the newest `retain` mails. */
-import type { ReportLanguage } from '../gmail/report-texts.ts';
+import type { FollowUpSettings } from '../gmail/follow-ups.ts';
 import { Folder, type FolderRole, Mail } from './folder.ts';
 
 /** A command of an IMAP client, without its secrets. */
@@ -12,15 +12,13 @@ export interface MailboxCommand {
   readonly writes: boolean;
 }
 
-export interface MailboxSettings {
+export interface MailboxSettings extends FollowUpSettings {
   /** Time from the acceptance of a message to its copy in Sent Mail, in ms. */
-  filingDelayMs: number;
+  readonly filingDelayMs: number;
   /** Time from filing a mail until X-GM-RAW and HEADER find it, in ms. */
-  indexLagMs: number;
+  readonly indexLagMs: number;
   /** Name of the folder with the attribute \Sent, which Gmail localizes. */
-  sentName: string;
-  /** Language of the reports of undelivered messages. */
-  language: ReportLanguage;
+  readonly sentName: string;
 }
 
 export interface FilingOptions {
@@ -36,11 +34,12 @@ interface Account {
 }
 
 export class Mailboxes {
-  readonly settings: MailboxSettings = {
+  settings: MailboxSettings = {
     filingDelayMs: 0,
     indexLagMs: 0,
     sentName: '[Gmail]/Sent Mail',
     language: 'en',
+    signingDomain: null,
   };
   readonly commands: MailboxCommand[] = [];
   readonly #retain: number;

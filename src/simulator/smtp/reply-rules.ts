@@ -176,7 +176,7 @@ function storeMessage(
   for (const { address } of envelope.rcptTo) {
     const original = { user: username, recipient: address, raw: copy, acceptedAt };
     for (const { delayMs, build } of followUpsOf(original))
-      mailboxes.deliver(username, 'inbox', () => build(mailboxes.settings.language), { delayMs });
+      mailboxes.deliver(username, 'inbox', () => build(mailboxes.settings), { delayMs });
   }
 }
 
