@@ -1,7 +1,7 @@
 import PostalMime from 'postal-mime';
 import { describe, expect, test } from 'vitest';
 import type { Simulator } from '../../src/simulator/simulator.ts';
-import { mailOf } from '../helpers/imap/simulator-mailbox.ts';
+import { mailOf, openRawImap } from '../helpers/imap/simulator-mailbox.ts';
 import { ACCEPTED, deliver, logInTo, startSimulator } from '../helpers/smtp/simulator-session.ts';
 
 const ID = '<0123456789abcdef@acme.test>';
@@ -128,11 +128,20 @@ test.each([
   expect(header(mail, 'authentication-results')).toContain('header.from=simulator.test');
 });
 
-test('a mail that would come later ends with the simulator, or once it has too many', async () => {
-  await using simulator = await startSimulator({ retain: 2 });
+test('a refused message has no bounce', async () => {
+  await using simulator = await startSimulator();
   using session = await logInTo(simulator);
-  for (const delay of ['60s', '20ms', '10ms']) await deliver(session, [`replies+${delay}@simulator.test`]);
-  await simulator.waitFor(({ imap }) => imap.mails('inbox').length === 2);
+  const recipients = ['bounces-later+0ms@simulator.test', 'too-large@simulator.test'];
+  expect((await deliver(session, recipients)).at(-1)).toMatch(/^552-5\.3\.4 /);
+  expect(simulator.imap.mails('all')).toEqual([]);
+});
+
+test('at most as many mails wait as the message log keeps messages', async () => {
+  await using simulator = await startSimulator({ retain: 2 });
+  for (const delayMs of [20, 40, 60]) simulator.imap.deliver(mailOf(`<${delayMs}@acme.test>`), { delayMs });
+  await simulator.waitFor(({ imap }) => imap.mails('inbox').at(-1)?.content.includes('<60@') ?? false);
+  using client = await openRawImap(simulator);
+  expect(await client.command('STATUS INBOX (UIDNEXT)')).toContain('(UIDNEXT 3)');
 });
 
 describe('message to its own sender', () => {
