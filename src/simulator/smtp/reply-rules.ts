@@ -4,9 +4,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SMTPServerSession } from 'smtp-server';
+import { followUpsOf } from '../gmail/follow-ups.ts';
 import { relayRefusal } from '../gmail/relay.ts';
 import type { ReplyName } from '../gmail/replies.ts';
-import { rewrittenFrom } from '../gmail/rewrite-from.ts';
+import { replaceFrom, rewrittenFrom } from '../gmail/rewrite-from.ts';
 import { findScript, type Script } from '../gmail/scripted-recipients.ts';
 import type { OpenTransaction } from '../message-log.ts';
 import type { SimulatorState } from '../state.ts';
@@ -125,7 +126,7 @@ async function decideReply(
   connection: RuleSubject,
   content: Buffer,
 ): Promise<ReplyName | null> {
-  const script = connection.scripts.find(({ kind }) => kind !== 'limit');
+  const script = connection.scripts.find(({ kind }) => kind !== 'limit' && kind !== 'follow-up');
   if (script?.kind === 'refuse') return script.reply;
   if (script?.kind === 'drop' && state.isFirst('drop', messageIdOf(content))) {
     storeMessage(state, connection, content, false);
@@ -151,10 +152,12 @@ function storeMessage(
   const { user, secure, envelope } = connection.session;
   const { username, method }: Pick<Login, 'username' | 'method'> = user || NO_LOGIN;
   const raw = content.toString();
+  const acceptedAt = Date.now();
+  const newFrom = state.relay ? null : rewrittenFrom(raw, username, state.aliases);
   state.dailyLimiter.count(userOf(connection));
   state.messageLog.addMessage({
     id: connection.replyId,
-    acceptedAt: Date.now(),
+    acceptedAt,
     user: username,
     authMethod: method,
     secure,
@@ -162,9 +165,19 @@ function storeMessage(
     recipients: envelope.rcptTo.map((recipient) => recipient.address),
     raw,
     bytes: content.length,
-    rewrittenFrom: state.relay ? null : rewrittenFrom(raw, username, state.aliases),
+    rewrittenFrom: newFrom,
     answered,
   });
+  // The relay files no copies.
+  if (state.relay) return;
+  const copy = newFrom === null ? raw : replaceFrom(raw, newFrom);
+  const { mailboxes } = state.imap;
+  mailboxes.fileSent(username, copy, acceptedAt);
+  for (const { address } of envelope.rcptTo) {
+    const original = { user: username, recipient: address, raw: copy, acceptedAt };
+    for (const { delayMs, build } of followUpsOf(original))
+      mailboxes.deliver(username, 'inbox', () => build(mailboxes.settings), { delayMs });
+  }
 }
 
 /** Whose daily limit applies: that of the login, or without one that of the sender. */
