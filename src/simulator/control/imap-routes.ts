@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { REPORT_LANGUAGES } from '../gmail/report-texts.ts';
 import { IMAP_LOGIN_FAULTS, type ImapFault, type ImapLoginFault } from '../mailbox/faults.ts';
 import { FOLDER_ROLES, type FolderRole, type Mail } from '../mailbox/folder.ts';
 import type { ImapState } from '../mailbox/imap-state.ts';
@@ -13,7 +14,7 @@ export interface SimulatorImap {
   readonly port: number;
   /** Value of IMAP_URL. */
   readonly url: string;
-  /** Totals since the start. */
+  /** Totals since the start. Connections include those without TLS or login. */
   readonly counters: { readonly connections: number; readonly logins: number; readonly failedLogins: number };
   /** Number of open connections. */
   readonly sessions: number;
@@ -70,9 +71,11 @@ export function createImap(imap: ImapState, owner: string, server: { readonly po
     commands: mailboxes.commands,
     mails: (role, user = owner) => mailboxes.folder(user, role).entries.map(({ mail }) => mail),
     deliver: (raw, { user = owner, folder = 'inbox', ...options } = {}) =>
-      mailboxes.deliver(user, folder, raw, options),
+      mailboxes.deliver(user, folder, () => raw, options),
     clear: () => mailboxes.clear(),
-    configure: (settings) => void Object.assign(mailboxes.settings, settings),
+    configure(settings) {
+      mailboxes.settings = { ...mailboxes.settings, ...settings };
+    },
     changeUidValidity(user = owner) {
       mailboxes.changeUidValidity(user);
       imap.closeSessions();
@@ -131,18 +134,21 @@ export const IMAP_ROUTES: readonly Route<ImapContext>[] = [
   },
   post(
     '/imap-settings',
-    '{"filing_delay_seconds": 5, "index_lag_seconds": 60, "sent_name": "[Gmail]/Gesendet"}: changes mailboxes',
+    '{"filing_delay_seconds": 5, "index_lag_seconds": 60, "sent_name": "[Gmail]/Gesendet", "language": "de"}: changes mailboxes',
     z.strictObject({
       filing_delay_seconds: seconds.optional(),
       index_lag_seconds: seconds.optional(),
       sent_name: z.string().min(1).optional(),
+      language: z.enum(REPORT_LANGUAGES).optional(),
+      signing_domain: z.string().min(1).nullable().optional(),
     }),
     ({ imap }, body) => {
-      const { filing_delay_seconds: filing, index_lag_seconds: lag, sent_name: sentName } = body;
       imap.configure({
-        ...(filing !== undefined && { filingDelayMs: filing * 1000 }),
-        ...(lag !== undefined && { indexLagMs: lag * 1000 }),
-        ...(sentName !== undefined && { sentName }),
+        ...(body.filing_delay_seconds !== undefined && { filingDelayMs: body.filing_delay_seconds * 1000 }),
+        ...(body.index_lag_seconds !== undefined && { indexLagMs: body.index_lag_seconds * 1000 }),
+        ...(body.sent_name !== undefined && { sentName: body.sent_name }),
+        ...(body.language !== undefined && { language: body.language }),
+        ...(body.signing_domain !== undefined && { signingDomain: body.signing_domain }),
       });
       return body;
     },
