@@ -62,9 +62,27 @@ describe.concurrent('the IMAP line of the doctor', () => {
 });
 
 describe.concurrent('a test message to the account itself', () => {
-  /** Sends it, and puts the copy into INBOX that `copyOf` returns. */
+  test.each([
+    [null, { status: 'pass', detail: 'signed by simulator.test' }],
+    ['simulator-test.20230601.gappssmtp.com', { status: 'warn', code: 'dkim_not_started' }],
+  ])('shows who signed it, with the signer %s', async (signingDomain, result) => {
+    await using gmail = await startSimulator();
+    gmail.imap.configure({ signingDomain });
+    const report = await diagnoseMailbox(gmail, { sendTo: gmail.user });
+    expect(checkOf(report, 'copy_signature')).toMatchObject(result);
+    expect(checkOf(report, 'copy_from')).toMatchObject({ status: 'pass' });
+    expect(writesOf(gmail)).toEqual([]);
+  });
+
+  const ALIAS = 'sales@simulator.test';
+
+  /** Sends it to an alias, and puts the copy into INBOX that `copyOf` returns. */
   async function sendToSelf(gmail: Simulator, copyOf: (raw: string) => string | null, env = {}) {
-    const report = diagnoseMailbox(gmail, { sendTo: gmail.user, network: { limitMs: 1500 }, env });
+    const report = diagnoseMailbox(gmail, {
+      sendTo: ALIAS,
+      network: { limitMs: 1500 },
+      env: { GMAIL_ALIASES: ALIAS, ...env },
+    });
     await vi.waitFor(() => expect(gmail.messages).toHaveLength(1), 10_000);
     const copy = copyOf(gmail.messages[0]?.raw ?? '');
     if (copy !== null) gmail.imap.deliver(copy);
@@ -101,7 +119,7 @@ describe.concurrent('a test message to the account itself', () => {
     const report = await sendToSelf(
       gmail,
       (raw) => raw.replace(/^From: .*$/m, `From: Acme <${gmail.user}>`),
-      { GMAIL_FROM: 'Acme <news@acme.test>', GMAIL_ALIASES: 'news@acme.test' },
+      { GMAIL_FROM: 'Acme <news@acme.test>', GMAIL_ALIASES: `${ALIAS},news@acme.test` },
     );
     expect(checkOf(report, 'copy_from')).toMatchObject({
       status: 'warn',
