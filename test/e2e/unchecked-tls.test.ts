@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { connect, createServer, type TlsOptions } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openRedisBackend } from '../../src/adapters/redis/index.ts';
-import { postForm } from '../../src/adapters/smtp/auth/token-request.ts';
+import { postForm } from '../../src/adapters/mail-server/token-request.ts';
 import { createWebhookSender } from '../../src/adapters/webhook/webhook-sender.ts';
 import { createCertificate } from '../../src/simulator/tls/certificate.ts';
 import { checkOf, diagnose } from '../helpers/doctor.ts';
