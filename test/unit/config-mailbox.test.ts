@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../src/config/config.ts';
-import { mailboxOf } from '../../src/config/mailbox-config.ts';
+import { mailboxServerOf } from '../../src/config/mailbox-config.ts';
 import { configOf, problemOf, REQUIRED } from '../helpers/config.ts';
 
 const RELAY = 'smtp://smtp-relay.gmail.com:587?login=none';
 
 function serverOf(env: Record<string, string>) {
   const { accounts, mailbox } = configOf(env);
-  return accounts.map((account) => mailboxOf(account, mailbox)?.server ?? null);
+  return accounts.map((account) => mailboxServerOf(account, mailbox));
 }
 
 describe('IMAP_URL', () => {

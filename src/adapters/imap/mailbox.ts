@@ -10,7 +10,7 @@ import {
 
 export interface MailboxOptions extends Pick<SessionOptions, 'user' | 'login' | 'server'> {
   readonly ca?: string | null;
-  readonly deadlines?: ImapDeadlines;
+  readonly deadlines?: ImapDeadlines | undefined;
 }
 
 /**
