@@ -145,6 +145,16 @@ export const ERRORS = {
     meaning: 'The message did not fail, or its content is no longer stored.',
     hint: 'Retry only a failed, uncertain or expired message, while its content is kept (RETAIN). Otherwise send a new message.',
   },
+  not_reconcilable: {
+    status: 409,
+    retryable: false,
+    scope: 'request',
+    actor: 'caller',
+    title: 'Message cannot be searched for',
+    meaning:
+      'No attempt of the message ended with an unknown outcome, or a copy in Sent Mail would prove nothing.',
+    hint: 'Search for a message only while it is uncertain, or waits after an attempt whose outcome is unknown.',
+  },
   content_not_kept: {
     status: 410,
     retryable: false,

@@ -100,6 +100,7 @@ export function aLookup(patch: Partial<Lookup> = {}): Lookup {
     since: 1000,
     endedAt: 2000,
     looks: 0,
+    fault: null,
     ...patch,
   };
 }

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../errors.ts';
 import type { Delivery } from './delivery.ts';
 import type { Outcome } from './outcome.ts';
 
@@ -29,6 +30,8 @@ export interface Lookup {
   readonly endedAt: number;
   /** Number of searches so far, failed ones included. */
   readonly looks: number;
+  /** Why the latest search failed. Null: it did not, or there was none. */
+  readonly fault: { readonly code: ErrorCode; readonly detail: string } | null;
 }
 
 /** Whether a delivery waits for a search of Sent Mail. It must not be attempted meanwhile. */
