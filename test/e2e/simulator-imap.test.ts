@@ -37,10 +37,10 @@ describe('Sent Mail', () => {
     const query = { source: true, internalDate: true, flags: true, headers: ['subject'], size: true };
     const mail = await client.fetchOne('1', query);
     const [accepted] = simulator.messages;
-    expect(mail && mail.source?.toString()).toBe(accepted?.raw);
-    expect(mail && mail.headers?.toString()).toBe('Subject: Hi\r\n\r\n');
+    expect(String(Object(mail).source)).toBe(accepted?.raw);
+    expect(String(Object(mail).headers)).toBe('Subject: Hi\r\n\r\n');
     expect(mail).toMatchObject({ uid: 1, size: accepted?.bytes, flags: new Set(['\\Seen']) });
-    expect(mail && mail.internalDate).toEqual(
+    expect(Object(mail).internalDate).toEqual(
       new Date(Math.floor((accepted?.acceptedAt ?? 0) / 1000) * 1000),
     );
   });
@@ -93,7 +93,7 @@ describe('Sent Mail', () => {
     using client = await openRawImap(simulator);
     expect(await client.command('EXAMINE "[Gmail]/Sent Mail"')).toContain('* 1 EXISTS\r\n');
     for (const id of [2, 3, 4]) await sendMail(simulator, `<${id}@acme.test>`);
-    expect(await client.command('SEARCH ALL')).toMatch(/^\* 3 EXISTS\r\n\* SEARCH 1 2 3\r\n/);
+    expect(await client.command('SEARCH ALL')).toMatch(/^\* SEARCH 1\r\n\* 3 EXISTS\r\n/);
     expect(await client.command('NOOP')).toMatch(/^\* 1 EXPUNGE\r\n/);
     expect(await client.command('UID SEARCH ALL')).toContain('* SEARCH 3 4\r\n');
   });

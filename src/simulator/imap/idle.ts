@@ -7,6 +7,7 @@ const TOKEN_CHECK_MS = 100;
 export async function idle(session: Session): Promise<string> {
   const { mailboxes } = session.state.imap;
   session.output.line('+ idling');
+  session.announce({ expunges: true });
   const stop = mailboxes.onChange(() => session.announce({ expunges: true }));
   const expiry = setInterval(() => {
     if (session.endIfExpired()) session.end();

@@ -140,8 +140,9 @@ export class Session implements ImapSession {
         text: `${uid ? 'UID ' : ''}${name}${shown}`.trim(),
         writes: isWrite,
       });
+      const completion = await command.run(this, rest, uid);
       this.announce({ expunges: uid || !MAY_NOT_EXPUNGE.has(name) });
-      return await command.run(this, rest, uid);
+      return completion;
     } catch (error) {
       if (error instanceof BadCommand) return `BAD ${error.message}`;
       throw error;
