@@ -588,7 +588,7 @@ export const ERRORS = {
 
   // Errors of the account's mailbox, which never pause the account or fail a message
   imap_login_refused: {
-    status: 502,
+    status: 409,
     retryable: true,
     scope: 'account',
     actor: 'operator',
@@ -597,7 +597,7 @@ export const ERRORS = {
     hint: 'Set GMAIL_APP_PASSWORD to an app password (16 letters) and GMAIL_USER to the full primary address, or consent again with outtray login. The mail server may still accept the login: sending goes on.',
   },
   imap_disabled: {
-    status: 502,
+    status: 409,
     retryable: true,
     scope: 'account',
     actor: 'operator',
@@ -606,7 +606,7 @@ export const ERRORS = {
     hint: 'In the Google Admin console, open Apps > Google Workspace > Gmail > End User Access and allow POP and IMAP access for this user. Without it, set RECONCILE=off and INBOUND=off. Sending goes on.',
   },
   imap_scope_missing: {
-    status: 502,
+    status: 409,
     retryable: true,
     scope: 'account',
     actor: 'operator',
