@@ -69,9 +69,10 @@ async function handle(
     if (!delivery || isSettled(delivery.status)) return queue.done(id, channel);
     return queue.retry(id, channel, 0, channelOf(delivery));
   }
+  const beganAt = deps.lookups.now();
   const result = await searchHere(delivery.messageId, lookup, stopping, deps);
   if (result === null || stopping.aborted) return requeueNow(id);
-  await make(stepAfterSearch(delivery, lookup, result, deps));
+  await make(stepAfterSearch(delivery, lookup, { beganAt, result }, deps));
   events.emit('message.searched', delivery, result);
 }
 

@@ -11,11 +11,18 @@ import { SECOND } from '../time.ts';
 /** Age up to which a search counts as made right before the attempt, in ms. */
 const FRESH_MS = 5 * SECOND;
 
+/** A search of Sent Mail that has ended. */
+export interface Search {
+  /** When it began, in epoch ms by the shared clock. What was filed later may not be found. */
+  readonly beganAt: number;
+  readonly result: SentResult;
+}
+
 /** Returns what follows from a search of Sent Mail. */
 export function stepAfterSearch(
   delivery: Delivery,
   lookup: Lookup,
-  result: SentResult,
+  { beganAt, result }: Search,
   deps: StepDeps,
 ): DeliveryChange {
   if (result.kind === 'found') return confirm(delivery, lookup, deps);
@@ -24,7 +31,7 @@ export function stepAfterSearch(
   if (lookup.state === 'checking') return endCheck(delivery, searched, result, deps);
   const { backoffScale } = deps.policy;
   const isRefused = result.kind === 'failed' && result.fault.isRefusal;
-  const waitMs = waitForLook(deps.lookups.now() - lookup.endedAt, deps.lookups.forMs, backoffScale);
+  const waitMs = waitForLook(beganAt - lookup.endedAt, deps.lookups.forMs, backoffScale);
   if (waitMs === null || isRefused || isExpired(delivery)) return decide(delivery, searched, result, deps);
   return lookAgain(delivery, searched, result, waitMs, deps);
 }
