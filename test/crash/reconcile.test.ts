@@ -14,7 +14,7 @@ import { createInstance, type Instance, openRedis } from './processes.ts';
 import { between, createRandom, oneOf, type Random } from './random.ts';
 
 /** CRASH_MESSAGES: 500 for the figure that the documentation claims. */
-const MESSAGES = Number(process.env.CRASH_MESSAGES ?? 60);
+const MESSAGES = Number(process.env.CRASH_MESSAGES ?? 40);
 const SEED = process.env.CRASH_SEED ?? '1';
 const CUT_SHARE = 0.3;
 const KILL_SHARE = 0.03;
@@ -66,7 +66,7 @@ async function callUntilDone(...request: Parameters<typeof call>): Promise<Messa
 }
 
 describe.skipIf(!hasImapDovecot)('the service with a mailbox, killed at random moments', () => {
-  test.each(STORES)(
+  test.concurrent.each(STORES)(
     'sends every message exactly once through a proxy that cuts connections, on %s',
     { timeout: TIMEOUT_MS },
     async (_name, isPresent, openStore) => {
