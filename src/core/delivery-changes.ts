@@ -36,7 +36,7 @@ export function createDeliveryChanges({ events, noticesOf }: DeliveryChangesDeps
 
 /** Returns the event that a change is, or null. */
 function eventOf(from: Delivery, to: Delivery): 'message.settled' | 'message.deferred' | null {
-  if (isSettled(to.status)) return 'message.settled';
+  if (isSettled(to.status)) return from.status === to.status ? null : 'message.settled';
   if (to.status !== 'deferred') return null;
   // A message that keeps waiting for the same reason is reported once.
   return from.status === 'deferred' && from.error?.code === to.error?.code ? null : 'message.deferred';

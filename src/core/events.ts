@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Attempt, Delivery, DeliveryError } from './delivery/delivery.ts';
 import type { Outcome } from './delivery/outcome.ts';
+import type { SentResult } from './ports/mailbox.ts';
 import type { Notice } from './ports/outbox.ts';
 import type { WebhookResult } from './ports/webhook-sender.ts';
 
@@ -12,6 +13,8 @@ export interface CoreEvents {
   'message.accepted': [delivery: Delivery];
   /** An attempt ended. */
   'message.attempted': [delivery: Delivery, attempt: Attempt, outcome: Outcome];
+  /** Sent Mail was searched for a message. The delivery is as before the search. */
+  'message.searched': [delivery: Delivery, result: SentResult];
   'message.deferred': [delivery: Delivery];
   'message.settled': [delivery: Delivery];
   /** `isNews`: no instance had paused it before for the same reason. */

@@ -5,6 +5,7 @@ import {
   encodeContent,
   encodeRecord,
 } from '../../core/delivery/delivery-codec.ts';
+import { channelOf } from '../../core/delivery/lookup.ts';
 import { signatureOf, toNumber } from '../../core/delivery/signature.ts';
 import type { FixedColumns, MutableColumns, StoredDelivery } from './worker/deliveries.ts';
 
@@ -39,11 +40,11 @@ export function toMutableColumns(
   fileNow: number,
   state = JSON.stringify(stateOf(delivery)),
 ): MutableColumns {
-  const { revision, status, account, finishedAt } = delivery;
+  const { revision, status, finishedAt } = delivery;
   return {
     revision,
     status,
-    account,
+    channel: channelOf(delivery),
     dueAt: toDueAt(delivery, fileNow),
     state: state.padEnd(STATE_LENGTH),
     firstDueAt: firstDueAt(delivery),
@@ -51,8 +52,13 @@ export function toMutableColumns(
   };
 }
 
-/** The fields that `advance` and `amend` change, apart from the content. */
-function stateOf(delivery: Delivery): Required<DeliveryPatch> & Pick<Delivery, 'revision' | 'status'> {
+type State = Pick<Delivery, 'revision' | 'status'> &
+  Required<Omit<DeliveryPatch, 'lookup'>> &
+  Pick<DeliveryPatch, 'lookup'>;
+
+/** The fields that `advance` and `amend` change, apart from the content. Few have a lookup. */
+function stateOf(delivery: Delivery): State {
+  const { lookup } = delivery;
   return {
     revision: delivery.revision,
     status: delivery.status,
@@ -67,6 +73,7 @@ function stateOf(delivery: Delivery): Required<DeliveryPatch> & Pick<Delivery, '
     possibleDuplicate: delivery.possibleDuplicate,
     perAttempt: delivery.perAttempt,
     retriedForMs: delivery.retriedForMs,
+    ...(lookup && { lookup }),
   };
 }
 

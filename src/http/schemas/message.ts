@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
+import { CONFIRMATIONS, RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
 import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 import { ERROR_CODES } from '../../core/errors.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
@@ -58,6 +58,11 @@ export const recipient = z.object({
   smtp: smtpReply.nullable(),
 });
 
+const confirmation = z.enum(CONFIRMATIONS).nullable().meta({
+  description:
+    'What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if nothing else than a reply did.',
+});
+
 export const attempt = z.object({
   number: z.int(),
   started_at: time,
@@ -65,6 +70,7 @@ export const attempt = z.object({
   account: z.string().meta({ examples: ['bot@acme.com'] }),
   smtp: smtpReply.nullable(),
   error: deliveryError.nullable(),
+  confirmed_by: confirmation,
 });
 
 export const attachmentInfo = z.object({
@@ -131,6 +137,7 @@ export const messageResource = z.object({
   possible_duplicate: z
     .boolean()
     .meta({ description: 'An attempt ended without a reply and was followed by another.' }),
+  confirmed_by: confirmation,
   test: z.boolean().meta({
     description:
       'Whether it was sent with a test key: then it goes to the built-in simulator, never to Gmail.',
