@@ -1,0 +1,55 @@
+import type { SmtpReply } from '../delivery/delivery.ts';
+
+/**
+ * Classes of a bounce:
+ *
+ * - `hard`: the address does not exist;
+ * - `soft`: a temporary condition lasted too long, such as a full mailbox;
+ * - `blocked`: the receiving server refuses the sender;
+ * - `policy`: the receiving server refuses the message.
+ */
+export const BOUNCE_CLASSES = ['hard', 'soft', 'blocked', 'policy'] as const;
+export type BounceClass = (typeof BOUNCE_CLASSES)[number];
+
+/**
+ * Kinds of mail that follows a message:
+ *
+ * - `bounced`: a report that recipients do not get it;
+ * - `delayed`: a report that delivery to recipients is still being tried;
+ * - `replied`: a reply by a person;
+ * - `auto_replied`: an automatic reply, such as an out-of-office notice.
+ */
+export const INBOUND_KINDS = ['bounced', 'delayed', 'replied', 'auto_replied'] as const;
+export type InboundKind = (typeof INBOUND_KINDS)[number];
+
+/** A recipient that a report names. */
+export interface ReportedRecipient {
+  /** The address of the recipient, as the message has it. */
+  readonly email: string;
+  readonly class: BounceClass;
+  /** What the receiving server replied. Null if the report does not quote it. */
+  readonly smtp: SmtpReply | null;
+  /** The server that reports. Null if the report does not name it. */
+  readonly reportingMta: string | null;
+}
+
+/**
+ * What a mail in the inbox says about one message of ours. Its texts have no control characters and
+ * at most {@link MAX_TEXT_LENGTH} characters.
+ */
+export interface InboundDecision {
+  readonly kind: InboundKind;
+  /** When the mail arrived, in epoch ms. */
+  readonly at: number;
+  /** The address in its From header. */
+  readonly from: string;
+  /** Its Message-ID, or another id that is the same whenever the mail is read again. Never empty. */
+  readonly mailId: string;
+  /** Those that bounced or are delayed. Empty for replies. */
+  readonly recipients: readonly ReportedRecipient[];
+  /** Whether the report is believed although Gmail did not write it. */
+  readonly unverified: boolean;
+}
+
+/** Maximum length of a text of a decision, in characters. */
+export const MAX_TEXT_LENGTH = 1000;
