@@ -51,8 +51,13 @@ export function toMutableColumns(
   };
 }
 
-/** The fields that `advance` and `amend` change, apart from the content. */
-function stateOf(delivery: Delivery): Required<DeliveryPatch> & Pick<Delivery, 'revision' | 'status'> {
+type State = Pick<Delivery, 'revision' | 'status'> &
+  Required<Omit<DeliveryPatch, 'followUps'>> &
+  Pick<DeliveryPatch, 'followUps'>;
+
+/** The fields that `advance` and `amend` change, apart from the content. Few have follow-ups. */
+function stateOf(delivery: Delivery): State {
+  const { followUps } = delivery;
   return {
     revision: delivery.revision,
     status: delivery.status,
@@ -67,6 +72,7 @@ function stateOf(delivery: Delivery): Required<DeliveryPatch> & Pick<Delivery, '
     possibleDuplicate: delivery.possibleDuplicate,
     perAttempt: delivery.perAttempt,
     retriedForMs: delivery.retriedForMs,
+    ...(followUps.length > 0 && { followUps }),
   };
 }
 

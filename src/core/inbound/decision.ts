@@ -1,26 +1,5 @@
 import type { SmtpReply } from '../delivery/delivery.ts';
-
-/**
- * Classes of a bounce:
- *
- * - `hard`: the address does not exist;
- * - `soft`: a temporary condition lasted too long, such as a full mailbox;
- * - `blocked`: the receiving server refuses the sender;
- * - `policy`: the receiving server refuses the message.
- */
-export const BOUNCE_CLASSES = ['hard', 'soft', 'blocked', 'policy'] as const;
-export type BounceClass = (typeof BOUNCE_CLASSES)[number];
-
-/**
- * Kinds of mail that follows a message:
- *
- * - `bounced`: a report that recipients do not get it;
- * - `delayed`: a report that delivery to recipients is still being tried;
- * - `replied`: a reply by a person;
- * - `auto_replied`: an automatic reply, such as an out-of-office notice.
- */
-export const INBOUND_KINDS = ['bounced', 'delayed', 'replied', 'auto_replied'] as const;
-export type InboundKind = (typeof INBOUND_KINDS)[number];
+import type { BounceClass, FollowUpKind } from '../delivery/follow-up.ts';
 
 /** A recipient that a report names. */
 export interface ReportedRecipient {
@@ -38,7 +17,7 @@ export interface ReportedRecipient {
  * at most {@link MAX_TEXT_LENGTH} characters.
  */
 export interface InboundDecision {
-  readonly kind: InboundKind;
+  readonly kind: FollowUpKind;
   /** When the mail arrived, in epoch ms. */
   readonly at: number;
   /** The address in its From header. */
