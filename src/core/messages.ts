@@ -70,6 +70,7 @@ export const ALL_MESSAGES: Omit<MessageQuery, 'limit' | 'after'> = {
   key: null,
   order: 'newest',
   statuses: null,
+  bounced: null,
   tag: null,
   recipient: null,
   createdAfter: null,

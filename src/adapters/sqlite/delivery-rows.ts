@@ -1,4 +1,4 @@
-import { type Delivery, type DeliveryPatch, firstDueAt } from '../../core/delivery/delivery.ts';
+import { type Delivery, type DeliveryPatch, firstDueAt, hasBounced } from '../../core/delivery/delivery.ts';
 import {
   decodeContent,
   decodeRecord,
@@ -45,6 +45,7 @@ export function toMutableColumns(
     status,
     account,
     dueAt: toDueAt(delivery, fileNow),
+    bounced: hasBounced(delivery),
     state: state.padEnd(STATE_LENGTH),
     firstDueAt: firstDueAt(delivery),
     finishedAt,

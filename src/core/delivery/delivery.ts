@@ -56,6 +56,14 @@ export function isSettled(status: Status): boolean {
   return SETTLED.has(status);
 }
 
+/**
+ * Whether a change of a settled delivery leaves it in its status: mail that follows it is recorded.
+ * It stays readable for as long as before.
+ */
+export function isAmended(from: Pick<Delivery, 'status'>, to: Pick<Delivery, 'status'>): boolean {
+  return isSettled(from.status) && from.status === to.status;
+}
+
 /** Whether the state machine has a transition from one status to the other. */
 export function mayBecome(from: Status, to: Status): boolean {
   return NEXT[from].includes(to);
