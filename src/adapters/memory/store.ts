@@ -121,8 +121,7 @@ export function createMemoryStore({
       settled.delete(to.id);
       contents.delete(to.id);
     }
-    entry.status = to.status;
-    entry.bounced = hasBounced(to);
+    Object.assign(entry, toState(to));
     count(stored, to);
     return true;
   }
@@ -131,7 +130,7 @@ export function createMemoryStore({
     async insert(delivery) {
       const known = find(delivery.id);
       if (known) return known;
-      add(delivery, () => timeline.add(delivery, delivery.status, signatureOf(delivery)));
+      add(delivery, () => timeline.add(delivery, toState(delivery), signatureOf(delivery)));
       count(null, delivery);
       return delivery;
     },
@@ -187,6 +186,10 @@ export function createMemoryStore({
 
 function withoutContent(delivery: Delivery): Delivery {
   return delivery.content === null ? delivery : { ...delivery, content: null };
+}
+
+function toState(delivery: Delivery) {
+  return { status: delivery.status, bounced: hasBounced(delivery) };
 }
 
 function toCounted(delivery: Delivery): Counted {

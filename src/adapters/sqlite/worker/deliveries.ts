@@ -168,7 +168,7 @@ export function createDeliveries(
       insertDelivery(
         onRollback: OnRollback,
         { id, owner, priority, createdAt, bytes, signature }: FixedColumns,
-        { revision, status, account, dueAt, state, firstDueAt, finishedAt }: MutableColumns,
+        { revision, status, account, dueAt, bounced, state, firstDueAt, finishedAt }: MutableColumns,
         record: string,
         content: Uint8Array | null,
       ): StoredDelivery | null {
@@ -178,6 +178,7 @@ export function createDeliveries(
         const fixed = [id, owner, priority, createdAt, bytes, signature];
         const { lastInsertRowid } = insert.run(...fixed, revision, status, account, dueAt, state);
         insertRecord.run(lastInsertRowid, record);
+        if (bounced) markBounced.run(lastInsertRowid);
         if (content) insertContent.run(lastInsertRowid, content);
         count(bytes, 1, onRollback);
         counts.change(null, { owner, status, dueAt: firstDueAt }, finishedAt, onRollback);
