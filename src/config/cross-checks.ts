@@ -2,7 +2,7 @@ import { joinWithin, MAX_LIST_LENGTH } from '../core/errors.ts';
 import type { Config } from './config.ts';
 import type { Problem, Settings } from './environment.ts';
 import { environment, type Values } from './environment-schema.ts';
-import { mailboxOf, toMailboxConfig } from './mailbox-config.ts';
+import { mailboxServerOf, toMailboxConfig } from './mailbox-config.ts';
 import { rewritesFrom } from './smtp-url.ts';
 import { findSchemeProblem, findWebhookProblem, type WebhookConfig } from './webhook-config.ts';
 
@@ -83,7 +83,9 @@ function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
 }
 
 function warnOfUnreadable({ accounts, mailbox }: Config): string[] {
-  const users = accounts.filter((account) => mailboxOf(account, mailbox) === null).map(({ user }) => user);
+  const users = accounts
+    .filter((account) => mailboxServerOf(account, mailbox) === null)
+    .map(({ user }) => user);
   if (mailbox.inbound === 'off' || users.length === 0) return [];
   return [
     `INBOUND is ${mailbox.inbound}, but there is no login to the mailbox of ${joinWithin(users, MAX_LIST_LENGTH)}: nothing is read from it.`,

@@ -64,12 +64,12 @@ function defaultServer(servers: readonly SmtpServer[]): ImapServer | null {
   return servers.some(isGmail) ? parseImapUrl(defaultOf('IMAP_URL')) : null;
 }
 
-/** The mailbox of an account: its server and login. Null if it has none that can be read. */
-export function mailboxOf(
+/** The server of an account's mailbox. Null if the account has none that can be read. */
+export function mailboxServerOf(
   { credentials }: Pick<AccountConfig, 'credentials'>,
   { server }: Pick<MailboxConfig, 'server'>,
-): { readonly server: ImapServer; readonly credentials: NonNullable<AccountConfig['credentials']> } | null {
-  return server && credentials && { server, credentials };
+): ImapServer | null {
+  return credentials && server;
 }
 
 /** Whether anything is read from mailboxes. */
