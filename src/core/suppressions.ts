@@ -1,5 +1,4 @@
 import type { Delivery, SmtpReply } from './delivery/delivery.ts';
-import type { Bounce, BouncedRecipient } from './delivery/follow-up.ts';
 import type { Fault } from './delivery/outcome.ts';
 import { AppError, type FieldError, joinWithin, MAX_LIST_LENGTH, summarize } from './errors.ts';
 import type { Events } from './events.ts';
@@ -12,9 +11,6 @@ import { isUnavailable } from './retry-until-available.ts';
  * codes" (https://support.google.com/a/answer/3726730).
  */
 const MAILBOX_GONE: readonly (string | null)[] = ['5.1.1', '5.2.1'];
-
-/** The code that a report of any server is believed to suppress by: the mailbox does not exist. */
-const NO_SUCH_MAILBOX = '5.1.1';
 
 /**
  * Addresses that mail is not sent to: refused permanently by Gmail, bounced because they do not
@@ -30,13 +26,13 @@ export interface Suppressions extends Pick<SuppressionStore, 'get' | 'list' | 'r
    */
   add(email: string, note: string | null): Promise<Suppression>;
   /**
-   * Adds an address that has bounced, for one account, if the bounce is a hard one. If the report is
-   * unverified, its code must be 5.1.1. Adds none unless SUPPRESS is `hard`.
+   * Adds an address that has bounced since it does not exist, for one account, if SUPPRESS is `hard`.
    *
+   * @param smtp the reply of the receiving server
    * @param messageId `msg_…`
    * @throws {AppError} `queue_unavailable`
    */
-  addBounced(recipient: BouncedRecipient, account: string, messageId: string): Promise<void>;
+  addBounced(email: string, account: string, smtp: SmtpReply | null, messageId: string): Promise<void>;
   /** Resolves when every refusal observed so far is stored. */
   drain(): Promise<void>;
 }
@@ -150,10 +146,10 @@ export function createSuppressions({
       await change(email, () => suppression);
       return suppression;
     },
-    async addBounced({ email, bounce }, account, messageId) {
-      if (!suppressRefused || !isNonexistent(bounce)) return;
+    async addBounced(email, account, smtp, messageId) {
+      if (!suppressRefused) return;
       try {
-        await addAccount(email, account, 'bounce', bounce.smtp, messageId);
+        await addAccount(email, account, 'bounce', smtp, messageId);
       } catch (error) {
         if (isUnavailable(error)) throw error;
         onError(error);
@@ -171,11 +167,6 @@ export function createSuppressions({
 /** Whether a refusal is permanent and about the mailbox, not about the message. */
 function isMailboxGone({ retryable, error: { smtp } }: Fault): boolean {
   return !retryable && smtp?.code === 550 && MAILBOX_GONE.includes(smtp.enhanced);
-}
-
-/** Whether a bounce shows that its address does not exist. */
-function isNonexistent({ class: bounceClass, unverified, smtp }: Bounce): boolean {
-  return bounceClass === 'hard' && (!unverified || smtp?.enhanced === NO_SUCH_MAILBOX);
 }
 
 /**

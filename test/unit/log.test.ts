@@ -70,7 +70,7 @@ test('mail that follows a message is logged without an address', () => {
     const { delivery, followUp } = applyInbound(sent, mail) ?? {};
     if (delivery && followUp) events.emit('message.followed_up', delivery, followUp);
   }
-  const { email, ...rest } = aReported();
+  const { email, suppress: _, ...rest } = aReported();
   const mail = { id: sent.id, owner: 'crm', account: 'bot@acme.com', recipients: [email] };
   events.emit('message.bounced_late', mail, [{ email, bounce: { at: 1, unverified: true, ...rest } }]);
   const about = { msg_id: sent.id, account: 'bot@acme.com' };

@@ -132,7 +132,7 @@ describe('counters', () => {
       if (applied) events.emit('message.followed_up', applied.delivery, applied.followUp);
       delivery = applied?.delivery ?? delivery;
     }
-    const { email, ...bounce } = aReported({ class: 'blocked' });
+    const { email, suppress: _, ...bounce } = aReported({ class: 'blocked' });
     const mail = { id: 'msg_1', owner: 'crm', account: 'removed@acme.com', recipients: [email] };
     events.emit('message.bounced_late', mail, [{ email, bounce: { at: 1, unverified: false, ...bounce } }]);
     expect(await read('outtray_recipients_bounced_total')).toEqual([

@@ -4,9 +4,9 @@ import type { DeliveryChanges } from '../delivery-changes.ts';
 import type { Events } from '../events.ts';
 import { toMailboxKey } from '../message/address.ts';
 import type { DeliveryStore } from '../ports/delivery-store.ts';
-import type { SentIndex } from '../ports/sent-index.ts';
+import type { SentIndex, SentMail } from '../ports/sent-index.ts';
 import type { Suppressions } from '../suppressions.ts';
-import { applyInbound } from './apply.ts';
+import { applyInbound, findReported, toBounce } from './apply.ts';
 import type { InboundDecision } from './decision.ts';
 
 /**
@@ -47,10 +47,20 @@ export function createInboundRecorder({
   sentIndex,
   events,
 }: InboundRecorderDeps): InboundRecorder {
+  /** Suppresses the recipients that must not be sent to again. */
+  async function suppress(
+    bounced: readonly BouncedRecipient[],
+    decision: InboundDecision,
+    account: string,
+    id: string,
+  ): Promise<void> {
+    for (const { email, bounce } of bounced)
+      if (findReported(decision, email)?.suppress)
+        await suppressions.addBounced(email, account, bounce.smtp, id);
+  }
+
   /** Removes recipients from the index, so that a bounce which is read again after RETAIN is known. */
-  async function removeFromIndex(id: string, bounced: readonly BouncedRecipient[]): Promise<void> {
-    const mail = await sentIndex.find(id);
-    if (mail === null) return;
+  async function removeFromIndex(mail: SentMail, bounced: readonly BouncedRecipient[]): Promise<void> {
     const gone = new Set(bounced.map(({ email }) => toMailboxKey(email)));
     const recipients = mail.recipients.filter((email) => !gone.has(toMailboxKey(email)));
     await sentIndex.add([{ ...mail, recipients }]);
@@ -60,14 +70,13 @@ export function createInboundRecorder({
   async function recordLate(id: string, decision: InboundDecision): Promise<Recorded> {
     const mail = decision.kind === 'bounced' ? await sentIndex.find(id) : null;
     if (mail === null) return 'ignored';
-    const known = new Set(mail.recipients.map(toMailboxKey));
-    const { at, unverified } = decision;
-    const bounced = decision.recipients
-      .filter(({ email }) => known.has(toMailboxKey(email)))
-      .map(({ email, ...bounce }) => ({ email, bounce: { at, unverified, ...bounce } }));
+    const bounced = mail.recipients.flatMap((email) => {
+      const reported = findReported(decision, email);
+      return reported ? [{ email, bounce: toBounce(reported, decision) }] : [];
+    });
     if (bounced.length === 0) return 'ignored';
-    for (const recipient of bounced) await suppressions.addBounced(recipient, mail.account, id);
-    await removeFromIndex(id, bounced);
+    await suppress(bounced, decision, mail.account, id);
+    await removeFromIndex(mail, bounced);
     events.emit('message.bounced_late', mail, bounced);
     return 'applied';
   }
@@ -82,9 +91,11 @@ export function createInboundRecorder({
         if (applied === null) return 'ignored';
         const { delivery, followUp } = applied;
         const bounced = bouncedIn(followUp, delivery);
-        for (const recipient of from.test ? [] : bounced)
-          await suppressions.addBounced(recipient, from.account, id);
-        if (bounced.length > 0) await removeFromIndex(id, bounced);
+        if (bounced.length > 0 && !from.test) {
+          await suppress(bounced, decision, from.account, id);
+          const mail = await sentIndex.find(id);
+          if (mail !== null) await removeFromIndex(mail, bounced);
+        }
         const change = changes.plan(from, delivery, null, followUp);
         if (!(await store.update(from, delivery, null, change.notices))) continue;
         changes.announce(change);
