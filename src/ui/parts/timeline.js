@@ -4,7 +4,7 @@ import { explain, replyOf } from './problem.js';
 import { isWaiting, STATUSES } from './status.js';
 import { preciseTimeOf, timeAndDistance, timeOf } from './time.js';
 
-/** @import { Attempt, DeliveryError, Message } from '../../client/schema.ts' */
+/** @import { Attempt, DeliveryError, FollowUp, Message } from '../../client/schema.ts' */
 
 /**
  * Everything that happened to a message, oldest first.
@@ -42,7 +42,30 @@ export function renderTimeline(message, explained) {
             `
           : nothing
       }
+      ${message.follow_ups.map(renderFollowUp)}
     </ol>
+  `;
+}
+
+/** Each kind of mail that follows a message. */
+const FOLLOW_UPS = {
+  bounced: ['bad', 'Bounced'],
+  delayed: ['wait', 'Delayed by the receiving server'],
+  replied: ['calm', 'Reply'],
+  auto_replied: ['calm', 'Automatic reply'],
+};
+
+/** @param {FollowUp} followUp */
+function renderFollowUp({ kind, at, from, recipients }) {
+  const [tone, label] = FOLLOW_UPS[kind];
+  return html`
+    <li class=${tone}>
+      <p>
+        ${preciseTimeOf(at)} <strong>${label}</strong>
+        ${from ? html`<span class="hint">from <bdi>${from}</bdi></span>` : nothing}
+      </p>
+      ${recipients.length === 0 ? nothing : html`<p class="hint">For ${recipients.join(', ')}</p>`}
+    </li>
   `;
 }
 

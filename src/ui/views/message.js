@@ -6,17 +6,17 @@ import { files } from '../parts/files.js';
 import { count, localInput } from '../parts/format.js';
 import { createMessageCalls } from '../parts/message-calls.js';
 import { explain, replyOf, summarize } from '../parts/problem.js';
-import { isWaiting, STATUSES, statusLabel } from '../parts/status.js';
+import { isWaiting, STATUSES, stateOf, statusLabel } from '../parts/status.js';
 import { timeAndDistance, timeOf } from '../parts/time.js';
 import { renderTimeline } from '../parts/timeline.js';
 import { linkTo } from '../router.js';
 
-/** @import { Address, Message, Recipient } from '../../client/schema.ts' */
+/** @import { Address, Bounce, Message, Recipient } from '../../client/schema.ts' */
 /** @import { App, Screen } from '../app.js' */
 /** @import { Question } from '../parts/confirmation.js' */
 
 const EVERY_S = 2;
-/** A settled message changes only if it is retried. */
+/** A settled message changes only if it is retried, or a mail follows it. */
 const SETTLED_EVERY_S = 15;
 /** The message and its webhook calls are polled apart: each counts the requests of both. */
 const COST = 2;
@@ -42,8 +42,8 @@ export function openMessage(app, id) {
       try {
         /** @type {Message} */
         const next = await app.api.get(path, { signal });
-        if (message !== null && message.status !== next.status)
-          app.announce(`${STATUSES[next.status].label}: ${STATUSES[next.status].meaning}`);
+        const { label, meaning } = stateOf(next);
+        if (message !== null && stateOf(message).label !== label) app.announce(`${label}: ${meaning}`);
         message = next;
       } catch (error) {
         if (!(error instanceof ApiError) || error.status !== 404) throw error;
@@ -163,7 +163,8 @@ function renderMessage(app, message, actions) {
     <header class="message-head">
       <h1>${subject || 'Without a subject'}</h1>
       <p class="state">
-        ${statusLabel(status)} ${STATUSES[status].meaning}
+        ${statusLabel(message)} ${STATUSES[status].meaning}
+        ${message.bounced ? 'At least one recipient did not get it.' : nothing}
         ${status === 'scheduled' && scheduled ? html`It is sent at ${timeAndDistance(scheduled)}.` : nothing}
         ${status === 'deferred' && next ? html`The next attempt is at ${timeAndDistance(next)}.` : nothing}
       </p>
@@ -220,6 +221,7 @@ const RECIPIENT_STATES = {
   accepted: ['good', 'Accepted'],
   rejected: ['bad', 'Refused'],
   suppressed: ['calm', 'Suppressed: not attempted'],
+  bounced: ['bad', 'Bounced'],
 };
 
 /** @param {Message} message */
@@ -235,12 +237,34 @@ function renderRecipients({ recipients, to, cc }) {
           return html`
             <li>
               <span class="hint">${roleOf(recipient)}</span> <strong>${recipient.email}</strong>
-              <span class="status ${tone}">${label}</span> ${replyOf(recipient.smtp)}
+              <span class="status ${tone}">${label}</span>
+              ${recipient.bounce ? bounceOf(recipient.bounce) : replyOf(recipient.smtp)}
             </li>
           `;
         })}
       </ul>
     </section>
+  `;
+}
+
+/** Each class of a bounce in words. */
+const BOUNCE_CLASSES = {
+  hard: 'The address does not exist.',
+  soft: 'The mailbox or its server did not take it, such as a full mailbox.',
+  blocked: 'The receiving server refuses mail of this sender.',
+  policy: 'The receiving server refuses this message for a reason that you can fix.',
+};
+
+/** @param {Bounce} bounce */
+function bounceOf({ class: bounceClass, smtp, reporting_mta: server, unverified }) {
+  return html`
+    <p>
+      ${BOUNCE_CLASSES[bounceClass]}
+      <span class="hint">
+        Class <code>${bounceClass}</code>${server ? html`, reported by <bdi>${server}</bdi>` : nothing}${unverified ? ', not confirmed by Gmail' : ''}
+      </span>
+    </p>
+    ${replyOf(smtp)}
   `;
 }
 
