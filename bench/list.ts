@@ -139,5 +139,6 @@ function aDelivery(i: number, since: number): Delivery {
     perAttempt: null,
     retriedForMs: 0,
     followUps: [],
+    lookup: null,
   };
 }

@@ -70,6 +70,19 @@ export function logEvents(events: Events, logger: Logger): void {
       );
     else logger.info(line, 'attempt accepted');
   });
+  events.on('message.searched', ({ requestId, trace, id, lookup }, result) => {
+    const line = {
+      request_id: requestId,
+      trace_id: traceIdOf(trace),
+      msg_id: id,
+      account: lookup?.account,
+      attempt: lookup?.attempt,
+      found: result.kind === 'found',
+    };
+    if (result.kind === 'failed')
+      logger.warn({ ...line, ...result.fault, isRefusal: undefined }, 'Sent Mail could not be searched');
+    else logger.info(line, 'Sent Mail searched');
+  });
   events.on('message.followed_up', (delivery, followUp) => {
     const line = {
       request_id: delivery.requestId,

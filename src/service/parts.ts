@@ -21,6 +21,7 @@ import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
 import type { Backend } from '../core/ports/backend.ts';
 import type { MakeReport } from '../core/ports/doctor-report.ts';
+import { createReconciliation } from '../core/reconcile/reconciliation.ts';
 import { createStats } from '../core/stats.ts';
 import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
@@ -175,6 +176,7 @@ export function buildServiceApp(parts: ServiceParts) {
   const { maxMessageBytes, allowedRecipients, redirectAllTo } = config;
   const isDraining = () => draining.signal.aborted;
   const composer = createComposer();
+  const messages = createMessages({ store, changes, isDraining });
   const intake = createIntake({
     store,
     events,
@@ -196,7 +198,14 @@ export function buildServiceApp(parts: ServiceParts) {
     page: config.ui ? { demo: parts.demoInbox !== null } : null,
     durability,
     intake,
-    messages: createMessages({ store, changes, isDraining }),
+    messages,
+    reconciliation: createReconciliation({
+      store,
+      messages,
+      mailboxes: parts.deliveryEngine.mailboxes,
+      isOn: config.mailbox.reconcile,
+      isDraining,
+    }),
     composer,
     tickets: createTickets(apiKeys),
     stats: createStats({ store }),

@@ -19,6 +19,7 @@ const ANSWERED: AttemptShown = {
   account: 'bot@acme.test',
   smtp: null,
   error: null,
+  confirmed_by: null,
 };
 const error = (hint: string): AttemptShown['error'] => ({
   code: 'connection_lost',

@@ -77,14 +77,18 @@ function isScopeMissing(error: unknown, scopes: readonly string[] | null): boole
   return textProperty(response, 'scope') === IMAP_SCOPE && scopes !== null && !scopes.includes(IMAP_SCOPE);
 }
 
-/** Maps any other failure. Total: accepts whatever was thrown. The detail contains no secret. */
-export function toMailboxFault(error: unknown): MailboxFault {
+/**
+ * Maps any other failure. Total: accepts whatever was thrown.
+ *
+ * @param secrets removed from what the server has responded
+ */
+export function toMailboxFault(error: unknown, secrets: readonly string[] = []): MailboxFault {
   if (error instanceof MailboxError) return error.fault;
   if (error instanceof TokenError) {
     const { error: code, detail } = explainTokenError(error.code, error.message);
     return { code, detail: toSentence(detail), isRefusal: error.code === 'EOAUTH2' };
   }
-  return unavailable(describe(error));
+  return unavailable(describe(error, secrets));
 }
 
 /** A failure that may pass without a change by the operator. */
@@ -92,13 +96,13 @@ export function unavailable(detail: string): MailboxFault {
   return { code: 'imap_unavailable', detail: toSentence(detail), isRefusal: false };
 }
 
-function describe(error: unknown): string {
+function describe(error: unknown, secrets: readonly string[]): string {
   const { message, systemCodes } = describeSystemError(error);
   const tls = explainTlsFailure(systemCodes);
   if (tls) return `No connection to the IMAP server could be made: ${tls.detail}`;
   // A tagged refusal, or the reason for which the server closed the connection.
   const response = textProperty(error, 'responseText') || textProperty(error, 'reason');
-  if (response) return `The IMAP server reported: ${toOneLine([response])}`;
+  if (response) return `The IMAP server reported: ${redact(response, secrets)}`;
   return `The IMAP server could not be used: ${message || 'unknown error'}`;
 }
 

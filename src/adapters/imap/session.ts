@@ -1,7 +1,13 @@
 import type { ImapFlow } from 'imapflow';
 import type { LoginProvider, SessionAuth, SessionLogin } from '../mail-server/login.ts';
 import { toTlsOptions } from '../mail-server/tls-options.ts';
-import { isRefusedLogin, type LoginContext, MailboxError, toLoginFault } from './imap-errors.ts';
+import {
+  isRefusedLogin,
+  type LoginContext,
+  MailboxError,
+  toLoginFault,
+  toMailboxFault,
+} from './imap-errors.ts';
 import { createSentSearch, type SentSearch } from './sent-search.ts';
 
 /** Time limits, in ms. */
@@ -49,9 +55,8 @@ const MAX_LITERAL_BYTES = 256 * 1024;
  * Connects and logs in. A refused access token that came from the cache is replaced once. After a
  * refusal, the credentials are read again at the next login.
  *
- * @throws {MailboxError} If the login is refused.
+ * @throws {MailboxError} If the login is refused, or no connection can be made.
  * @throws {TokenError} If there is no access token.
- * @throws whatever the connection has failed with; anything once the signal is aborted
  */
 export async function openSession(options: SessionOptions, signal: AbortSignal): Promise<ImapSession> {
   const accountLogin = options.login.current();
@@ -82,7 +87,7 @@ async function logIn(
     try {
       return await connect(options, secret, signal);
     } catch (error) {
-      if (!isRefusedLogin(error)) throw error;
+      if (!isRefusedLogin(error)) throw new MailboxError(toMailboxFault(error, secret.secrets));
       const fault = toLoginFault(error, secret);
       if (fault.isRefusal && secret.isReplaceable && !renew) continue;
       if (fault.isRefusal) options.login.reportRefused();

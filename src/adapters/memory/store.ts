@@ -93,6 +93,7 @@ export function createMemoryStore({
     if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
     const { id, owner, content } = delivery;
     settled.set(id, withoutContent(delivery), { owner, bytes: recordBytes(delivery) });
+    contents.delete(id);
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
     else if (former && retainContentMs > 0)
       keptContents.set(id, former, { owner, bytes: contentBytes(former) });
@@ -101,7 +102,7 @@ export function createMemoryStore({
   /** Counts a change, and what settles with it. */
   function count(from: Delivery | null, to: Delivery) {
     counters.change(from && toCounted(from), toCounted(to));
-    const settlement = from && isSettled(from.status) ? null : settlementOf(to);
+    const settlement = from?.status === to.status ? null : settlementOf(to);
     if (settlement) counters.settle(settlement);
   }
 

@@ -65,6 +65,7 @@ export function toMessageResource(
     error: delivery.error && toError(delivery.error),
     warnings: delivery.warnings,
     possible_duplicate: delivery.possibleDuplicate,
+    confirmed_by: delivery.attempts.find(({ confirmedBy }) => confirmedBy)?.confirmedBy ?? null,
     test: delivery.test,
     durability,
     ...(caller !== null && isAdmin(caller) && { key: delivery.owner }),
@@ -99,6 +100,7 @@ function toAttempt(attempt: Attempt): MessageResource['attempts'][number] {
     account: attempt.account,
     smtp: attempt.smtp,
     error: attempt.error && toError(attempt.error),
+    confirmed_by: attempt.confirmedBy ?? null,
   };
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
+import { CONFIRMATIONS, RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
 import type { ListPosition } from '../../core/delivery/delivery-query.ts';
 import { BOUNCE_CLASSES, FOLLOW_UP_KINDS } from '../../core/delivery/follow-up.ts';
 import { ERROR_CODES } from '../../core/errors.ts';
@@ -92,6 +92,11 @@ export const recipient = z.object({
   bounce: bounce.optional().meta({ description: 'Only if the status is `bounced`.' }),
 });
 
+const confirmation = z.enum(CONFIRMATIONS).nullable().meta({
+  description:
+    'What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if nothing else than a reply did.',
+});
+
 export const attempt = z.object({
   number: z.int(),
   started_at: time,
@@ -99,6 +104,7 @@ export const attempt = z.object({
   account: z.string().meta({ examples: ['bot@acme.com'] }),
   smtp: smtpReply.nullable(),
   error: deliveryError.nullable(),
+  confirmed_by: confirmation,
 });
 
 export const attachmentInfo = z.object({
@@ -169,6 +175,7 @@ export const messageResource = z.object({
   possible_duplicate: z
     .boolean()
     .meta({ description: 'An attempt ended without a reply and was followed by another.' }),
+  confirmed_by: confirmation,
   test: z.boolean().meta({
     description:
       'Whether it was sent with a test key: then it goes to the built-in simulator, never to Gmail.',
