@@ -75,16 +75,17 @@ function renderFollowUp({ kind, at, from, recipients }) {
  * @param {string | null} explained
  */
 function renderAttempt(
-  { number, started_at: started, ended_at: ended, account, smtp, error },
+  { number, started_at: started, ended_at: ended, account, smtp, error, confirmed_by: confirmedBy },
   usual,
   explained,
 ) {
-  const tone = ended === null ? 'wait' : error === null ? 'good' : 'bad';
+  const tone = ended === null ? 'wait' : error === null || confirmedBy ? 'good' : 'bad';
   const took = ended === null ? 'running' : `took ${elapsed(Date.parse(ended) - Date.parse(started))}`;
   const through = account === usual ? '' : `, through ${account}`;
   return html`
     <li class=${tone}>
       <p>${preciseTimeOf(started)} <strong>Attempt ${number}</strong> <span class="hint">${took}${through}</span></p>
+      ${confirmedBy ? html`<p>Confirmed by Sent Mail: Gmail had accepted the message.</p>` : nothing}
       ${error === null ? replyOf(smtp) : renderError({ ...error, smtp: error.smtp ?? smtp }, explained)}
     </li>
   `;

@@ -20,6 +20,8 @@ const EVERY_S = 2;
 const SETTLED_EVERY_S = 15;
 /** The message and its webhook calls are polled apart: each counts the requests of both. */
 const COST = 2;
+/** How long a search of Sent Mail may take, in ms. The service responds after 20 s at the latest. */
+const SEARCH_TIMEOUT_MS = 30_000;
 
 /**
  * One message: its state in words, what can be done, what happened, and its content.
@@ -34,6 +36,7 @@ export function openMessage(app, id) {
   let message = null;
   /** @type {ApiError | null} */
   let missing = null;
+  let isSearching = false;
   const content = createContent(app, path);
   const calls = createMessageCalls(app, id, COST);
 
@@ -126,6 +129,21 @@ export function openMessage(app, id) {
         },
         'The message has a new time.',
       ),
+    async search() {
+      isSearching = true;
+      app.update();
+      try {
+        const options = { timeoutMs: SEARCH_TIMEOUT_MS };
+        const { status, data } = await app.api.request('POST', `${path}/reconcile`, options);
+        if (status === 202) app.announce('The search of Sent Mail goes on.');
+        // If it was found, its new status is announced.
+        else if (!data.confirmed_by) app.announce('It is not in Sent Mail. A copy may still be filed later.');
+      } catch (error) {
+        app.announce(describeFailure(error));
+      }
+      isSearching = false;
+      polling.now();
+    },
   };
 
   return {
@@ -136,7 +154,7 @@ export function openMessage(app, id) {
       const back = html`<p class="back"><a href=${linkTo(['messages'])}>Messages</a></p>`;
       if (missing !== null) return html`${back}${renderMissing(missing)}`;
       if (message === null) return html`${back}<p class="loading" aria-busy="true">Loading…</p>`;
-      return html`${back}${renderMessage(app, message, actions)}${content.render()}${calls.render()}`;
+      return html`${back}${renderMessage(app, message, { ...actions, isSearching })}${content.render()}${calls.render()}`;
     },
   };
 }
@@ -152,7 +170,7 @@ function renderMissing({ problem }) {
 /**
  * @param {App} app
  * @param {Message} message
- * @param {Record<'cancel' | 'retry' | 'reschedule', () => void>} actions
+ * @param {Record<'cancel' | 'retry' | 'reschedule' | 'search', () => void> & { isSearching: boolean }} actions
  */
 function renderMessage(app, message, actions) {
   const { status, subject, error, warnings, next_attempt_at: next, scheduled_at: scheduled } = message;
@@ -172,7 +190,8 @@ function renderMessage(app, message, actions) {
         canCancel || canRetry
           ? html`
               <div class="actions">
-                ${canRetry ? html`<button type="button" class="primary" @click=${actions.retry}>Send again…</button>` : nothing}
+                ${status === 'uncertain' ? searchButton(actions) : nothing}
+                ${canRetry ? html`<button type="button" class=${status === 'uncertain' ? '' : 'primary'} @click=${actions.retry}>Send again…</button>` : nothing}
                 ${canCancel && status === 'scheduled' ? html`<button type="button" @click=${actions.reschedule}>Reschedule…</button>` : nothing}
                 ${canCancel ? html`<button type="button" @click=${actions.cancel}>Cancel…</button>` : nothing}
               </div>
@@ -213,6 +232,15 @@ function renderMessage(app, message, actions) {
       </section>
     </div>
     ${renderRecipients(message)}
+  `;
+}
+
+/** @param {{ search: () => void, isSearching: boolean }} actions */
+function searchButton({ search, isSearching }) {
+  return html`
+    <button type="button" class="primary" ?disabled=${isSearching} @click=${search}>
+      ${isSearching ? 'Looking in Sent Mail…' : 'Look in Sent Mail'}
+    </button>
   `;
 }
 
