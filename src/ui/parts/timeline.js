@@ -85,8 +85,8 @@ function renderAttempt(
   return html`
     <li class=${tone}>
       <p>${preciseTimeOf(started)} <strong>Attempt ${number}</strong> <span class="hint">${took}${through}</span></p>
+      ${error === null ? replyOf(smtp) : renderError({ ...error, smtp: error.smtp ?? smtp }, confirmedBy ? error.code : explained)}
       ${confirmedBy ? html`<p>Confirmed by Sent Mail: Gmail had accepted the message.</p>` : nothing}
-      ${error === null ? replyOf(smtp) : renderError({ ...error, smtp: error.smtp ?? smtp }, explained)}
     </li>
   `;
 }
