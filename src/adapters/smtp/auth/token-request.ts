@@ -1,7 +1,7 @@
 import http from 'node:http';
 import https from 'node:https';
+import { toOneLine } from '../../../core/delivery/smtp-reply.ts';
 import { isCertificateCode, parseError } from '../errors/nodemailer-errors.ts';
-import { toOneLine } from '../errors/reply-parser.ts';
 import { toTlsOptions } from '../server-options.ts';
 
 /** A signed assertion: three parts in base64url. */

@@ -1,6 +1,6 @@
 import type { SmtpReply } from '../../../core/delivery/delivery.ts';
+import { parseReply, toOneLine } from '../../../core/delivery/smtp-reply.ts';
 import type { Classification } from './gmail-replies.ts';
-import { parseReply, toOneLine } from './reply-parser.ts';
 import { classifyTokenError, TOKEN_ENDPOINT_UNREACHABLE } from './token-errors.ts';
 
 /** How far an attempt has come. */

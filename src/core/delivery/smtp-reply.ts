@@ -1,4 +1,4 @@
-import type { SmtpReply } from '../../../core/delivery/delivery.ts';
+import type { SmtpReply } from './delivery.ts';
 
 /** Longer replies are cut for display. */
 const MAX_RESPONSE = 1000;
