@@ -131,5 +131,6 @@ function aDelivery(i: number, since: number): Delivery {
     possibleDuplicate: false,
     perAttempt: null,
     retriedForMs: 0,
+    followUps: [],
   };
 }

@@ -82,6 +82,7 @@ export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
     possibleDuplicate: false,
     perAttempt: null,
     retriedForMs: 0,
+    followUps: [],
     ...patch,
   };
 }

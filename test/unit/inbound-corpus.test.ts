@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { candidateOf, parseInbound } from '../../src/adapters/imap/inbound/parse-inbound.ts';
-import type { BounceClass } from '../../src/core/inbound/bounce-class.ts';
+import type { BounceClass } from '../../src/core/delivery/follow-up.ts';
 import { decideInbound } from '../../src/core/inbound/decide-inbound.ts';
 import type { InboundKind } from '../../src/core/inbound/inbound-mail.ts';
-import { DMARC_OF_GMAIL, OUR_ID } from '../helpers/inbound.ts';
+import { DMARC_OF_GMAIL, OUR_ID } from '../helpers/inbound-mail.ts';
 
 const FOLDER = new URL('../fixtures/bounces/', import.meta.url);
 
@@ -196,6 +196,7 @@ function readSample(name: string, { id }: Expected, lineEnd: string): Buffer {
 }
 
 const SENDER = 'bot@acme.com';
+const AT = Date.parse('2026-01-02T03:04:05Z');
 
 test('has an expectation for each sample', () => {
   const samples = readdirSync(FOLDER).filter((name) => name.endsWith('.eml'));
@@ -218,11 +219,11 @@ describe.each([
     expect(mail.candidates).toEqual(expected.id === null ? [] : [OUR_ID]);
 
     const message = { messageId: OUR_ID, recipients: expected.recipients, senders: [SENDER] };
-    const decision = decideInbound(mail, message);
+    const decision = decideInbound(mail, message, AT);
     const isGmail = mail.from === 'mailer-daemon@googlemail.com';
     if (expected.id === null) expect(decision).toEqual({ kind: 'ignored', reason: 'no_reference' });
     else if (expected.kind === 'auto_reply')
-      expect(decision).toEqual({ kind: 'auto_replied', recipient: expected.recipients[0] });
+      expect(decision).toMatchObject({ kind: 'auto_replied', at: AT, from: expected.recipients[0] });
     else if (!isGmail && expected.isOfRecipient !== true)
       expect(decision).toEqual({ kind: 'ignored', reason: 'untrusted' });
     else
@@ -242,7 +243,7 @@ describe.each([
       const mail = await parseInbound(readSample(name, expected, lineEnd), false);
       const verified = { ...mail, from: 'mailer-daemon@googlemail.com', authentication: TRUSTED };
       const message = { messageId: OUR_ID, recipients: expected.recipients, senders: [SENDER] };
-      const decision = decideInbound({ ...verified, candidates: [OUR_ID] }, message);
+      const decision = decideInbound({ ...verified, candidates: [OUR_ID] }, message, AT);
       const { code, class: bounceClass } = expected;
       expect(decision).toMatchObject({
         recipients: expected.recipients.map((email) => ({

@@ -1,4 +1,4 @@
-import { type Delivery, firstDueAt, isSettled } from '../../core/delivery/delivery.ts';
+import { type Delivery, firstDueAt, hasBounced, isAmended, isSettled } from '../../core/delivery/delivery.ts';
 import { type Counted, createDeliveryCounters } from '../../core/delivery/delivery-counters.ts';
 import { matchesQuery } from '../../core/delivery/delivery-query.ts';
 import { settlementOf } from '../../core/delivery/delivery-stats.ts';
@@ -110,7 +110,9 @@ export function createMemoryStore({
     if (stored?.revision !== from.revision) return false;
     const waiting = unsettled.get(to.id);
     const entry = waiting?.entry ?? timeline.get(to);
-    if (isSettled(to.status)) {
+    if (isAmended(stored, to)) {
+      settled.replace(to.id, withoutContent(to));
+    } else if (isSettled(to.status)) {
       retain(to, stored.content);
     } else if (waiting) {
       waiting.delivery = to;
@@ -120,6 +122,7 @@ export function createMemoryStore({
       contents.delete(to.id);
     }
     entry.status = to.status;
+    entry.bounced = hasBounced(to);
     count(stored, to);
     return true;
   }
@@ -156,10 +159,11 @@ export function createMemoryStore({
       const positions = isOldestFirst ? timeline.oldestFirst(query.after) : timeline.newestFirst(query.after);
       const wanted = signatureOfQuery(query);
       for (const position of positions) {
-        const { id, createdAt, status } = position;
+        const { id, createdAt, status, bounced } = position;
         if (found.length >= query.limit) break;
         if (!isOldestFirst && createdAt < (query.createdAfter ?? 0)) break;
         if (query.statuses?.includes(status) === false) continue;
+        if (query.bounced !== null && bounced !== query.bounced) continue;
         if (isOldestFirst && isSettled(status)) continue;
         if (wanted && !mayMatch(position, wanted)) continue;
         const delivery = unsettled.get(id)?.delivery ?? settled.get(id);

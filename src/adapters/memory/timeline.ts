@@ -7,6 +7,7 @@ const MIN_BEFORE_COMPACTION = 1024;
 /** A position, and what shows that the delivery there does not match a query. */
 export interface Entry extends ListPosition, Signature {
   status: Status;
+  bounced: boolean;
 }
 
 /**
@@ -14,7 +15,7 @@ export interface Entry extends ListPosition, Signature {
  * up half of the list.
  */
 export interface Timeline {
-  /** Adds an entry. The store sets its status with each change of the delivery. */
+  /** Adds an entry. The store updates it with each change of the delivery. */
   add(position: ListPosition, status: Status, signature: Signature): Entry;
   /** Returns the entry at a position, which must exist. */
   get(position: ListPosition): Entry;
@@ -58,7 +59,7 @@ export function createTimeline(exists: (id: string) => boolean): Timeline {
   return {
     add({ createdAt, id }, status, { high, low }) {
       if (positions.length >= compactAt) compact();
-      const position = { createdAt, id, high, low, status };
+      const position = { createdAt, id, high, low, status, bounced: false };
       const index = rank(position);
       if (index === positions.length) positions.push(position);
       else positions.splice(index, 0, position);

@@ -1,4 +1,4 @@
-import { type Delivery, type DeliveryPatch, firstDueAt } from '../../core/delivery/delivery.ts';
+import { type Delivery, type DeliveryPatch, firstDueAt, hasBounced } from '../../core/delivery/delivery.ts';
 import {
   decodeContent,
   decodeRecord,
@@ -45,14 +45,20 @@ export function toMutableColumns(
     status,
     account,
     dueAt: toDueAt(delivery, fileNow),
+    bounced: hasBounced(delivery),
     state: state.padEnd(STATE_LENGTH),
     firstDueAt: firstDueAt(delivery),
     finishedAt,
   };
 }
 
-/** The fields that `advance` and `amend` change, apart from the content. */
-function stateOf(delivery: Delivery): Required<DeliveryPatch> & Pick<Delivery, 'revision' | 'status'> {
+type State = Pick<Delivery, 'revision' | 'status'> &
+  Required<Omit<DeliveryPatch, 'followUps'>> &
+  Pick<DeliveryPatch, 'followUps'>;
+
+/** The fields that `advance` and `amend` change, apart from the content. Few have follow-ups. */
+function stateOf(delivery: Delivery): State {
+  const { followUps } = delivery;
   return {
     revision: delivery.revision,
     status: delivery.status,
@@ -67,6 +73,7 @@ function stateOf(delivery: Delivery): Required<DeliveryPatch> & Pick<Delivery, '
     possibleDuplicate: delivery.possibleDuplicate,
     perAttempt: delivery.perAttempt,
     retriedForMs: delivery.retriedForMs,
+    ...(followUps.length > 0 && { followUps }),
   };
 }
 

@@ -1,10 +1,4 @@
-/**
- * Why a message bounced. `hard`: the address does not exist. `soft`: a fault of the mailbox or of
- * its server, or an unknown one. `blocked`: the server refuses mail of this sender. `policy`:
- * something that the sender can fix, such as its DNS records or the size of the message.
- */
-export const BOUNCE_CLASSES = ['hard', 'soft', 'blocked', 'policy'] as const;
-export type BounceClass = (typeof BOUNCE_CLASSES)[number];
+import type { BounceClass } from '../delivery/follow-up.ts';
 
 /** RFC 3463, section 3.2, and 5.1.10 of RFC 7505. Not 5.2.1: it also means receiving too fast. */
 const HARD = new Set(['5.1.1', '5.1.2', '5.1.3', '5.1.6', '5.1.10']);

@@ -1,7 +1,7 @@
 import type { SmtpReply } from '../delivery/delivery.ts';
 import { parseReply, toOneLine } from '../delivery/smtp-reply.ts';
 import { type Address, parseEmail } from '../message/address.ts';
-import type { ReportedRecipient } from './inbound-mail.ts';
+import type { RecipientReport } from './inbound-mail.ts';
 
 /** The body of a message/delivery-status part (RFC 3464). */
 export interface DeliveryStatus {
@@ -13,7 +13,7 @@ export interface DeliveryStatus {
   /** Whether it states anything about a recipient. */
   readonly hasRecipients: boolean;
   /** Recipients that failed or wait. Those that got the message are left out. */
-  readonly recipients: readonly ReportedRecipient[];
+  readonly recipients: readonly RecipientReport[];
 }
 
 type Fields = Map<string, string>;
@@ -70,7 +70,7 @@ function toGroups(text: string): Fields[] {
   return groups;
 }
 
-function toRecipient(group: Fields): ReportedRecipient | null {
+function toRecipient(group: Fields): RecipientReport | null {
   const diagnostic = group.get('diagnostic-code') ?? '';
   const lines = diagnostic.replace(/^[A-Za-z0-9-]+[ \t]*;/, '').split('\n');
   const smtp = toReply(lines);
@@ -104,7 +104,7 @@ function toAction(
   action: string | undefined,
   status: string | null,
   smtp: SmtpReply | null,
-): ReportedRecipient['action'] | null {
+): RecipientReport['action'] | null {
   const written = /^[a-z]+/i.exec(action ?? '')?.[0].toLowerCase();
   if (written === 'failed' || written === 'delayed') return written;
   if (written !== undefined && SUCCESS.includes(written)) return null;

@@ -8,7 +8,7 @@ import type { AuthenticationResults } from './authentication-results.ts';
 export type InboundKind = 'bounce' | 'delay' | 'reply' | 'auto_reply' | 'other';
 
 /** What a report states about one recipient. */
-export interface ReportedRecipient {
+export interface RecipientReport {
   /**
    * Final and original recipient, in canonical form. Empty: the report names none, so it can only
    * be about a message with one recipient.
@@ -27,8 +27,8 @@ export interface ReportedRecipient {
 /** A received mail, as far as it can concern a message of ours. Its content is not kept. */
 export interface InboundMail {
   readonly kind: InboundKind;
-  /** Its own Message-ID, with angle brackets. */
-  readonly messageId: string | null;
+  /** Its Message-ID, or an id that is the same whenever the mail is read again. */
+  readonly mailId: string;
   /** The mailbox in From, in canonical form. Null: none, several, or invalid. */
   readonly from: string | null;
   /** The first Authentication-Results field. Null: there is none, or its syntax is invalid. */
@@ -36,7 +36,7 @@ export interface InboundMail {
   /** Message-IDs in our form that it refers to, the most reliable first. */
   readonly candidates: readonly string[];
   /** Empty unless it is a bounce or a delay. */
-  readonly recipients: readonly ReportedRecipient[];
+  readonly recipients: readonly RecipientReport[];
   readonly reportingMta: string | null;
   /** The status part is empty. Gmail sends this if "Send mail as" is misconfigured. */
   readonly isEmptyReport: boolean;

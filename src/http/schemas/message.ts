@@ -176,6 +176,11 @@ const statuses = z
 /** Filters a list of messages; maps to {@link MessageQuery}. */
 export const messageQuery = strictObject({
   status: statuses.optional(),
+  bounced: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .optional()
+    .meta({ description: 'Whether a report says that a recipient did not get the message.' }),
   tag: portable(z.string().min(1)).optional().meta({
     description: 'The name of a tag, or `name:value`, such as `flow:welcome`. Encode a + as %2B.',
   }),
@@ -199,6 +204,7 @@ export const messageQuery = strictObject({
     key: query.key ?? null,
     order: query.order ?? 'newest',
     statuses: query.status ?? null,
+    bounced: query.bounced ?? null,
     tag: query.tag ?? null,
     recipient: query.to === undefined ? null : toMailboxKey(query.to),
     createdAfter: query.created_after ?? null,

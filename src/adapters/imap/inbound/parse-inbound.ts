@@ -1,11 +1,13 @@
+import { hash } from 'node:crypto';
 import { parseAuthenticationResults } from '../../../core/inbound/authentication-results.ts';
 import { parseDeliveryStatus, toAddress } from '../../../core/inbound/delivery-status.ts';
 import {
   findOurMessageIds,
   type InboundKind,
   type InboundMail,
-  type ReportedRecipient,
+  type RecipientReport,
 } from '../../../core/inbound/inbound-mail.ts';
+import { hasControlCharacters } from '../../../core/message/address.ts';
 import { firstValueOf, fromOf, mailboxesIn, mailTypeOf, valuesOf } from './mail-type.ts';
 import { type Headers, type MailParts, readMail } from './read-mail.ts';
 import { readTextReport, splitTextReport } from './text-report.ts';
@@ -38,7 +40,7 @@ export async function parseInbound(raw: Uint8Array, isCut: boolean): Promise<Inb
   const { headers } = parts;
   const type = mailTypeOf(headers);
   const common = {
-    messageId: firstValueOf(headers, 'message-id')?.match(/<[^\s<>]{1,998}>/)?.[0] ?? null,
+    mailId: mailIdOf(headers),
     from: fromOf(headers),
     authentication: parseAuthenticationResults(firstValueOf(headers, 'authentication-results') ?? ''),
   };
@@ -51,6 +53,13 @@ export async function parseInbound(raw: Uint8Array, isCut: boolean): Promise<Inb
     reportingMta: null,
     isEmptyReport: false,
   };
+}
+
+/** A mail without a Message-ID is recognized by its headers. */
+function mailIdOf(headers: Headers): string {
+  const written = firstValueOf(headers, 'message-id')?.match(/<[^\s<>]{1,900}>/)?.[0];
+  if (written !== undefined && !hasControlCharacters(written)) return written;
+  return `sha256:${hash('sha256', headers.map(({ key, value }) => `${key}:${value}`).join('\n'))}`;
 }
 
 type Report = Pick<InboundMail, 'kind' | 'candidates' | 'recipients' | 'reportingMta' | 'isEmptyReport'>;
@@ -98,16 +107,16 @@ function namesEachFailure(headers: Headers): boolean {
   );
 }
 
-function kindOf(recipients: readonly ReportedRecipient[]): InboundKind {
+function kindOf(recipients: readonly RecipientReport[]): InboundKind {
   if (recipients.some(({ action }) => action === 'failed')) return 'bounce';
   return recipients.length > 0 ? 'delay' : 'other';
 }
 
 /** X-Failed-Recipients names the recipient if the only group of a report does not. */
 function withAddresses(
-  recipients: readonly ReportedRecipient[],
+  recipients: readonly RecipientReport[],
   failed: readonly string[],
-): readonly ReportedRecipient[] {
+): readonly RecipientReport[] {
   const [first] = recipients;
   if (first === undefined || recipients.length > 1 || first.addresses.length > 0) return recipients;
   const addresses = failed.map(toAddress).filter((address) => address !== null);

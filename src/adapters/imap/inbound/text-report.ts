@@ -1,5 +1,5 @@
 import { toAddress, toReply } from '../../../core/inbound/delivery-status.ts';
-import type { ReportedRecipient } from '../../../core/inbound/inbound-mail.ts';
+import type { RecipientReport } from '../../../core/inbound/inbound-mail.ts';
 
 /** A report that is text alone: the words of the server, then the returned message. */
 export interface TextReport {
@@ -36,7 +36,7 @@ export function readTextReport(
   words: string,
   failed: readonly string[],
   isDelay: boolean,
-): ReportedRecipient[] {
+): RecipientReport[] {
   if (failed.length === 0) {
     const statement = toStatement(words, []);
     return [{ ...statement, action: isDelay && !isPermanent(words, statement) ? 'delayed' : 'failed' }];
@@ -48,7 +48,7 @@ export function readTextReport(
 /** A permanent reply, which may have no enhanced code: `550 User unknown`. */
 const PERMANENT_REPLY = /(?:^|[\s:'"])5[0-5]\d(?=[\s:-])/;
 
-function isPermanent(words: string, { status }: ReportedRecipient): boolean {
+function isPermanent(words: string, { status }: RecipientReport): boolean {
   return status === null ? PERMANENT_REPLY.test(words) : status.startsWith('5');
 }
 
@@ -76,7 +76,7 @@ const ENHANCED = /(?<![\w.])([45]\.\d{1,3}\.\d{1,3})(?![\w.])/;
 /** A reply has few lines. */
 const MAX_REPLY_LENGTH = 1000;
 
-function toStatement(words: string, addresses: readonly string[]): ReportedRecipient {
+function toStatement(words: string, addresses: readonly string[]): RecipientReport {
   const reply = REPLY.exec(words);
   const quoted = reply === null ? [] : linesFrom(words, reply.index);
   return {

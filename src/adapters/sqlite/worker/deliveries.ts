@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { isRetryable, isSettled, STATUSES, type Status } from '../../../core/delivery/delivery.ts';
+import { isAmended, isRetryable, isSettled, STATUSES, type Status } from '../../../core/delivery/delivery.ts';
 import {
   checkQueueCapacity,
   type QueueLimits,
@@ -29,6 +29,7 @@ export interface MutableColumns extends CountedTimes {
   readonly status: Status;
   readonly account: string;
   readonly dueAt: number | null;
+  readonly bounced: boolean;
   readonly state: string;
 }
 
@@ -100,6 +101,7 @@ export function createDeliveries(
   const update = db.prepare(
     'UPDATE deliveries SET revision = ?, status = ?, account = ?, due_at = ?, state = ? WHERE place = ?',
   );
+  const markBounced = db.prepare('UPDATE deliveries SET bounced = 1 WHERE place = ? AND bounced IS NULL');
   const revive = db.prepare('UPDATE deliveries SET leaves_at = NULL WHERE place = ?');
   const expire = db.prepare(
     `UPDATE deliveries SET leaves_at = ? WHERE place = ? AND leaves_at IS NULL AND ${SETTLED}`,
@@ -187,11 +189,16 @@ export function createDeliveries(
         id: string,
         fromRevision: number,
         fromDueAt: number,
-        { revision, status, account, dueAt, state, firstDueAt, finishedAt }: MutableColumns,
+        { revision, status, account, dueAt, bounced, state, firstDueAt, finishedAt }: MutableColumns,
       ): boolean {
         const head = findHead.get(id, now()) as Head | undefined;
         if (head?.revision !== fromRevision) return false;
         const { place, owner, bytes, leaves_at } = head;
+        if (bounced) markBounced.run(place);
+        if (isAmended(head, { status })) {
+          update.run(revision, status, account, dueAt, state, place);
+          return true;
+        }
         const wasSettled = isSettled(head.status);
         const settles = isSettled(status);
         if (wasSettled && !settles) checkQueueCapacity(unsettled, limits, bytes);
