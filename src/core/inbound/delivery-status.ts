@@ -16,24 +16,30 @@ export interface DeliveryStatus {
   readonly recipients: readonly RecipientReport[];
 }
 
-type Fields = Map<string, string>;
+/** Lines of the value by name. */
+type Fields = Map<string, readonly string[]>;
 
 /** Gmail takes 100 recipients in a message. */
 const MAX_RECIPIENTS = 1000;
+const MAX_REPLY_LINES = 100;
 
 /** Parses a status part. Ignores what it cannot read. */
 export function parseDeliveryStatus(text: string): DeliveryStatus {
   const groups = toGroups(text);
-  const perMessage = groups.find((group) => group.has('reporting-mta')) ?? new Map<string, string>();
-  const originalMessageId = groups.find((group) => group.has('x-original-message-id'));
+  const find = (name: string) => groups.find((group) => group.has(name)) ?? new Map();
   const aboutRecipients = groups.filter(isAboutRecipient).slice(0, MAX_RECIPIENTS);
   return {
     isEmpty: text.trim() === '',
-    reportingMta: toHost(perMessage.get('reporting-mta')),
-    originalMessageId: originalMessageId?.get('x-original-message-id') ?? null,
+    reportingMta: toHost(fieldOf(find('reporting-mta'), 'reporting-mta')),
+    originalMessageId: fieldOf(find('x-original-message-id'), 'x-original-message-id') || null,
     hasRecipients: aboutRecipients.length > 0,
     recipients: aboutRecipients.flatMap((group) => toRecipient(group) ?? []),
   };
+}
+
+/** Returns the value of a field on one line, or an empty text. */
+function fieldOf(group: Fields, name: string): string {
+  return (group.get(name) ?? []).join('');
 }
 
 const RECIPIENT_FIELDS = ['final-recipient', 'original-recipient', 'action', 'status'];
@@ -49,36 +55,35 @@ function isAboutRecipient(group: Fields): boolean {
 function toGroups(text: string): Fields[] {
   const groups: Fields[] = [];
   let group: Fields | null = null;
-  let name = '';
+  let value: string[] = [];
   for (const line of text.split(/\r\n|\r|\n/)) {
     const field = /^([!-9;-~]+)[ \t]*:(.*)$/.exec(line);
-    if (/^[ \t]+\S/.test(line)) {
-      if (group?.has(name)) group.set(name, `${group.get(name)}\n${line.trim()}`);
-    } else if (field === null) {
+    if (/^[ \t]+\S/.test(line)) value.push(line.trim());
+    else if (field === null) {
       if (line.trim() === '') group = null;
-      name = '';
+      value = [];
     } else {
-      name = (field[1] ?? '').toLowerCase();
+      const name = (field[1] ?? '').toLowerCase();
+      value = [(field[2] ?? '').trim()];
       if (group === null || (name === 'final-recipient' && group.has(name))) {
         group = new Map();
         groups.push(group);
       }
-      if (group.has(name)) name = '';
-      else group.set(name, (field[2] ?? '').trim());
+      if (!group.has(name)) group.set(name, value);
     }
   }
   return groups;
 }
 
 function toRecipient(group: Fields): RecipientReport | null {
-  const diagnostic = group.get('diagnostic-code') ?? '';
-  const lines = diagnostic.replace(/^[A-Za-z0-9-]+[ \t]*;/, '').split('\n');
+  const [first = '', ...more] = group.get('diagnostic-code') ?? [];
+  const lines = [first.replace(/^[A-Za-z0-9-]+[ \t]*;/, ''), ...more.slice(0, MAX_REPLY_LINES)];
   const smtp = toReply(lines);
-  const status = toStatus(group.get('status'), lines);
-  const action = toAction(group.get('action'), status, smtp);
+  const status = toStatus(fieldOf(group, 'status'), lines);
+  const action = toAction(fieldOf(group, 'action'), status, smtp);
   if (action === null) return null;
-  const addresses = [group.get('final-recipient'), group.get('original-recipient')]
-    .map((value) => toAddress(value ?? ''))
+  const addresses = [fieldOf(group, 'final-recipient'), fieldOf(group, 'original-recipient')]
+    .map(toAddress)
     .filter((address) => address !== null);
   return {
     addresses: [...new Set(addresses)],
@@ -86,7 +91,7 @@ function toRecipient(group: Fields): RecipientReport | null {
     status,
     smtp,
     diagnostic: toOneLine(lines) || null,
-    remoteMta: toHost(group.get('remote-mta')),
+    remoteMta: toHost(fieldOf(group, 'remote-mta')),
   };
 }
 
@@ -101,11 +106,11 @@ const SUCCESS = ['delivered', 'relayed', 'expanded', 'deliverable'];
 
 /** Without a known action, the class of the status and then that of the reply decides. */
 function toAction(
-  action: string | undefined,
+  action: string,
   status: string | null,
   smtp: SmtpReply | null,
 ): RecipientReport['action'] | null {
-  const written = /^[a-z]+/i.exec(action ?? '')?.[0].toLowerCase();
+  const written = /^[a-z]+/i.exec(action)?.[0].toLowerCase();
   if (written === 'failed' || written === 'delayed') return written;
   if (written !== undefined && SUCCESS.includes(written)) return null;
   const digit = status?.[0] ?? String(smtp?.code ?? '')[0];
@@ -118,8 +123,8 @@ const STATUS = /^[245]\.\d{1,3}\.\d{1,3}(?![\d.])/;
 const STATUS_OF_REPLY = /^(?:[45]\d\d[ -])?[^\w.]*([45]\.\d{1,3}\.\d{1,3})(?![\d.])/;
 
 /** The code of the reply replaces a missing status, and one that states the class alone. */
-function toStatus(written: string | undefined, lines: readonly string[]): string | null {
-  const status = STATUS.exec(written ?? '')?.[0] ?? null;
+function toStatus(written: string, lines: readonly string[]): string | null {
+  const status = STATUS.exec(written)?.[0] ?? null;
   const ofReply = STATUS_OF_REPLY.exec(lines[0]?.trim() ?? '')?.[1] ?? null;
   if (status === null) return ofReply;
   return /^[45]\.0\.0$/.test(status) && ofReply?.startsWith(status.slice(0, 2)) ? ofReply : status;
@@ -133,7 +138,6 @@ export function toAddress(value: string): Address['email'] | null {
   const text = value
     .slice(0, 1000)
     .replace(/^[ \t]*[A-Za-z0-9-]+[ \t]*;/, '')
-    .replaceAll('\n', '')
     .replace(/\\x\{([0-9A-Fa-f]{1,6})\}/g, (written, hex: string) => {
       const codePoint = Number.parseInt(hex, 16);
       return codePoint <= 0x10ffff ? String.fromCodePoint(codePoint) : written;
@@ -148,8 +152,8 @@ export function toAddress(value: string): Address['email'] | null {
 }
 
 /** Returns the name in `dns; mx.example.com (192.0.2.1)`. */
-function toHost(value: string | undefined): string | null {
-  const name = (value ?? '')
+function toHost(value: string): string | null {
+  const name = value
     .replace(/^[A-Za-z0-9-]+[ \t]*;/, '')
     .trim()
     .split(/[\s(]/)[0];

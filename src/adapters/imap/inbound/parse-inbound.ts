@@ -17,6 +17,8 @@ export type Candidate = 'report' | 'reply' | null;
 
 /** A report names one message, and a reply a thread. */
 const MAX_CANDIDATES = 20;
+/** Gmail takes 100 recipients in a message. */
+const MAX_FAILED = 1000;
 
 /**
  * Decides by the headers of a mail whether it can be a report, whose body is needed, or a reply,
@@ -67,7 +69,7 @@ type Report = Pick<InboundMail, 'kind' | 'candidates' | 'recipients' | 'reportin
 function parseReport({ headers, text, status: statusPart, returned }: MailParts, isCut: boolean): Report {
   const status = statusPart === null ? null : parseDeliveryStatus(statusPart);
   const { words, quoted } = splitTextReport(text);
-  const failed = valuesOf(headers, 'x-failed-recipients').flatMap(mailboxesIn);
+  const failed = valuesOf(headers, 'x-failed-recipients').flatMap(mailboxesIn).slice(0, MAX_FAILED);
   const isEmptyReport = status?.isEmpty === true && !isCut;
   // Without groups of recipients, it is a report without parts. With groups of which none failed or
   // waits, it reports success.

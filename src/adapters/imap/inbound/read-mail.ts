@@ -18,8 +18,6 @@ export interface MailParts {
 export const MAX_MAIL_BYTES = 256 * 1024;
 /** Reports have four levels. A deeper mail is read as its headers alone. */
 const MAX_DEPTH = 16;
-/** A returned message is cut: only its headers matter. */
-const MAX_RETURNED_BYTES = 64 * 1024;
 
 const OPTIONS = {
   // The parts of a returned message are not parts of the report.
@@ -72,5 +70,5 @@ function contentOf(mail: Email, types: readonly string[]): string | null {
   const part = mail.attachments.find(({ mimeType }) => types.includes(mimeType));
   if (part === undefined) return null;
   const bytes = typeof part.content === 'string' ? Buffer.from(part.content) : new Uint8Array(part.content);
-  return new TextDecoder().decode(bytes.subarray(0, MAX_RETURNED_BYTES));
+  return new TextDecoder().decode(bytes);
 }

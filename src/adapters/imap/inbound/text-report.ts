@@ -42,7 +42,8 @@ export function readTextReport(
     return [{ ...statement, action: isDelay && !isPermanent(words, statement) ? 'delayed' : 'failed' }];
   }
   if (failed.length === 1) return [toStatement(words, failed)];
-  return failed.map((address) => toStatement(sectionOf(address, failed, words), [address]));
+  const sections = toSections(words, failed);
+  return failed.map((address) => toStatement(sections.get(address.toLowerCase()) ?? '', [address]));
 }
 
 /** A permanent reply, which may have no enhanced code: `550 User unknown`. */
@@ -52,21 +53,19 @@ function isPermanent(words: string, { status }: RecipientReport): boolean {
   return status === null ? PERMANENT_REPLY.test(words) : status.startsWith('5');
 }
 
-/** Servers list recipients line by line, each with its error below. */
-function sectionOf(address: string, failed: readonly string[], words: string): string {
-  const lines = words.split(LINE_END);
-  const start = lines.findIndex((line) => startsWith(line, address));
-  if (start === -1) return '';
-  const others = failed.filter((other) => other !== address);
-  const length = lines.slice(start + 1).findIndex((line) => others.some((other) => startsWith(line, other)));
-  return lines.slice(start, length === -1 ? undefined : start + 1 + length).join('\n');
-}
+const ADDRESS_AT_START = /^[\s<*"-]{0,20}([^\s<>"@]{1,100}@[^\s<>":;,]{1,255})/;
 
-function startsWith(line: string, address: string): boolean {
-  return line
-    .replace(/^[\s<*-]+/, '')
-    .toLowerCase()
-    .startsWith(address.toLowerCase());
+/** Servers list recipients line by line, each with its error below. */
+function toSections(words: string, addresses: readonly string[]): Map<string, string> {
+  const known = new Set(addresses.map((address) => address.toLowerCase()));
+  const sections = new Map<string, string>();
+  let current: string | null = null;
+  for (const line of words.split(LINE_END)) {
+    const address = ADDRESS_AT_START.exec(line)?.[1]?.toLowerCase() ?? '';
+    if (known.has(address)) current = address;
+    if (current !== null) sections.set(current, `${sections.get(current) ?? ''}${line}\n`);
+  }
+  return sections;
 }
 
 /** `550 5.1.1`, with the same class in both codes. */
