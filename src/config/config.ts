@@ -14,6 +14,7 @@ import {
   type Settings,
 } from './environment.ts';
 import { environment, type Values } from './environment-schema.ts';
+import { type MailboxConfig, toMailboxConfig } from './mailbox-config.ts';
 import { describeMisspelling, explainProblems, findMisspellings } from './misspelling.ts';
 import { parseTokenUrl } from './oauth-config.ts';
 import type { QueueUrl } from './queue-url.ts';
@@ -50,6 +51,8 @@ export interface Config {
   };
   readonly onUncertain: OnUncertain;
   readonly retryForMs: number;
+  /** What is read from the mailboxes of the accounts. */
+  readonly mailbox: MailboxConfig;
   readonly queue: { readonly url: QueueUrl; readonly maxMessages: number; readonly maxBytes: number };
   readonly retainMs: number;
   readonly retainContentMs: number;
@@ -198,6 +201,7 @@ function toConfig(values: Values, { apiKeys, accounts }: Reloadable): Config {
     },
     onUncertain: values.ON_UNCERTAIN,
     retryForMs: values.RETRY_FOR,
+    mailbox: toMailboxConfig(values),
     queue: {
       url: values.QUEUE_URL,
       maxMessages: values.QUEUE_MAX_MESSAGES,

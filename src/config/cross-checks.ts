@@ -1,6 +1,8 @@
+import { joinWithin, MAX_LIST_LENGTH } from '../core/errors.ts';
 import type { Config } from './config.ts';
 import type { Problem, Settings } from './environment.ts';
 import { environment, type Values } from './environment-schema.ts';
+import { mailboxServerOf, toMailboxConfig } from './mailbox-config.ts';
 import { rewritesFrom } from './smtp-url.ts';
 import { findSchemeProblem, findWebhookProblem, type WebhookConfig } from './webhook-config.ts';
 
@@ -18,12 +20,13 @@ export function findConflicts({ settings, values, webhooks }: Checked): Problem[
     ...checkRetention(values),
     ...checkAlertUrl(settings, webhooks),
     ...checkMetricsPort(values),
+    ...checkInbound(values),
   ];
 }
 
 /** Returns a warning for each risk of a valid configuration. */
 export function findRisks(config: Config): string[] {
-  return [...warnOfRewriting(config), ...warnOfOpenMetrics(config)];
+  return [...warnOfRewriting(config), ...warnOfUnreadable(config), ...warnOfOpenMetrics(config)];
 }
 
 /** Checks WEBHOOK_URL against the other webhook variables. */
@@ -36,6 +39,18 @@ function checkWebhookUrl(webhooks: WebhookConfig | null): Problem[] {
 function checkRetention(values: Values | null): Problem[] {
   if (values === null || values.RETAIN_CONTENT <= values.RETAIN) return [];
   return [{ variable: 'RETAIN_CONTENT', message: 'It must be at most RETAIN.' }];
+}
+
+/** Checks INBOUND against IMAP_URL and SMTP_URL. */
+function checkInbound(values: Values | null): Problem[] {
+  if (values === null || values.INBOUND === 'off' || toMailboxConfig(values).server !== null) return [];
+  return [
+    {
+      variable: 'INBOUND',
+      message:
+        'It needs the server of the mailboxes: set IMAP_URL, since SMTP_URL names no server of Gmail with a login. Or set INBOUND=off.',
+    },
+  ];
 }
 
 function checkMetricsPort(values: Values | null): Problem[] {
@@ -64,6 +79,16 @@ function warnOfRewriting({ fromPolicy, smtp }: Config): string[] {
   if (fromPolicy !== 'allow' || !smtp.servers.some(rewritesFrom)) return [];
   return [
     'FROM_POLICY is allow: Gmail silently rewrites a From that is not verified. List verified addresses in GMAIL_ALIASES and use reject or rewrite.',
+  ];
+}
+
+function warnOfUnreadable({ accounts, mailbox }: Config): string[] {
+  const users = accounts
+    .filter((account) => mailboxServerOf(account, mailbox) === null)
+    .map(({ user }) => user);
+  if (mailbox.inbound === 'off' || users.length === 0) return [];
+  return [
+    `INBOUND is ${mailbox.inbound}, but there is no login to the mailbox of ${joinWithin(users, MAX_LIST_LENGTH)}: nothing is read from it.`,
   ];
 }
 

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { FROM_POLICIES } from '../core/accounts/accounts.ts';
 import { ON_UNCERTAIN } from '../core/dispatch/retry-policy.ts';
 import { parsePatterns } from './address-patterns.ts';
+import { INBOUND, parseImapUrl } from './mailbox-config.ts';
 import { parseQueueUrl } from './queue-url.ts';
 import { defaulted, optional } from './setting-schema.ts';
 import { parseSmtpUrl } from './smtp-url.ts';
@@ -39,6 +40,10 @@ export const environment = z.object({
   SMTP_RATE: optional(parsePerSecond),
   ON_UNCERTAIN: defaulted('ON_UNCERTAIN', (text) => parseChoice(text, ON_UNCERTAIN)),
   RETRY_FOR: defaulted('RETRY_FOR', parseDuration),
+  RECONCILE: defaulted('RECONCILE', (text) => parseChoice(text, ['on', 'off'])),
+  RECONCILE_FOR: defaulted('RECONCILE_FOR', parsePositiveDuration),
+  IMAP_URL: optional(parseImapUrl),
+  INBOUND: defaulted('INBOUND', (text) => parseChoice(text, INBOUND)),
   QUEUE_URL: defaulted('QUEUE_URL', parseQueueUrl),
   QUEUE_MAX_MESSAGES: defaulted('QUEUE_MAX_MESSAGES', (text) =>
     parseWholeNumber(text, 1, MAX_QUEUED_MESSAGES),

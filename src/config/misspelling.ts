@@ -26,6 +26,7 @@ const PREFIXES = [
   'RETRY_',
   'RETAIN',
   'ON_UNCERTAIN',
+  'RECONCIL',
   'MAX_MESSAGE',
   'TRUST_PROX',
   'TEMPLATES_',
@@ -45,6 +46,7 @@ const SYNONYMS: readonly { readonly match: RegExp; readonly meant: VariableName 
   { match: /^(?:GMAIL|GOOGLE|SMTP|E?MAIL)(?:USER|USERNAME|EMAIL|ADDRESS|LOGIN)$/, meant: 'GMAIL_USER' },
   { match: /^(?:GMAIL|SMTP|E?MAIL)(?:FROM|SENDER)$/, meant: 'GMAIL_FROM' },
   { match: /^SMTP(?:HOST|SERVER|PORT|URI)$/, meant: 'SMTP_URL' },
+  { match: /^IMAP(?:HOST|SERVER|PORT|URI)$/, meant: 'IMAP_URL' },
   { match: /^API(?:TOKENS?|SECRETS?)$/, meant: 'API_KEYS' },
 ];
 

@@ -1,4 +1,5 @@
-import { InvalidValue, isHost, splitList } from './value-parsers.ts';
+import { parseServerUrl } from './server-url.ts';
+import { InvalidValue, splitList } from './value-parsers.ts';
 
 /**
  * One server of SMTP_URL. `starttls` and `implicit` are always encrypted. `never` is unencrypted
@@ -12,7 +13,7 @@ export interface SmtpServer {
   readonly login?: 'none';
 }
 
-const DEFAULT_PORTS = { 'smtp:': 587, 'smtps:': 465 } as const;
+const SCHEMES = { name: 'smtp', starttlsPort: 587, tlsPort: 465 };
 /** The Workspace relay (https://support.google.com/a/answer/2956491). */
 const RELAY_HOST = 'smtp-relay.gmail.com';
 export const RELAY_URL = `smtp://${RELAY_HOST}:587?login=none`;
@@ -53,23 +54,9 @@ function parseServer(entry: string, label: string): SmtpServer {
   // Checked before parsing: a password with "/" or "#" makes the URL malformed, and this error is
   // better.
   if (entry.includes('@')) throw new InvalidValue(`${label} ${credentialsReason(entry)}`);
-  const url = URL.parse(entry);
-  if (url === null)
-    throw new InvalidValue(`${label} is not a URL: write smtp://host:587 or smtps://host:465.`);
-  const { protocol } = url;
-  if (protocol !== 'smtp:' && protocol !== 'smtps:') {
-    throw new InvalidValue(
-      `${label} must start with smtp:// (STARTTLS) or smtps:// (TLS from the first byte).`,
-    );
-  }
-  if ((url.pathname !== '' && url.pathname !== '/') || url.hash !== '') {
-    throw new InvalidValue(
-      `${label} has something after the port: write only ${protocol}//host:${DEFAULT_PORTS[protocol]}.`,
-    );
-  }
-  const host = hostOf(url, label);
-  const { tls, login } = parametersOf(url, label);
-  const server = { host, port: portOf(url, DEFAULT_PORTS[protocol], label), tls };
+  const { url, host, port, tls: encrypted } = parseServerUrl(entry, label, SCHEMES);
+  const { tls, login } = parametersOf(url, encrypted, label);
+  const server = { host, port, tls };
   if (login === undefined) return server;
   if (isGmail(server)) {
     throw new InvalidValue(
@@ -87,29 +74,19 @@ function credentialsReason(entry: string): string {
     : 'has credentials: remove them from the URL and set GMAIL_USER and GMAIL_APP_PASSWORD.';
 }
 
-function hostOf(url: URL, label: string): string {
-  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-  if (!isHost(host))
-    throw new InvalidValue(`${label} has no usable host: write a host name in ASCII, or an IP address.`);
-  return host.toLowerCase();
-}
-
-function portOf(url: URL, fallback: number, label: string): number {
-  if (url.port === '0')
-    throw new InvalidValue(`${label} has port 0: Gmail listens on 587 (smtp:) and 465 (smtps:).`);
-  return url.port === '' ? fallback : Number(url.port);
-}
-
-function parametersOf(url: URL, label: string): Pick<SmtpServer, 'tls' | 'login'> {
+function parametersOf(
+  url: URL,
+  encrypted: 'starttls' | 'implicit',
+  label: string,
+): Pick<SmtpServer, 'tls' | 'login'> {
   const parameters = [...url.searchParams].map(([name, value]) => `${name}=${value}`);
   if (parameters.some((parameter) => !['tls=never', 'login=none'].includes(parameter)))
     throw new InvalidValue(
       `${label} has an unknown parameter: the parameters are ?tls=never and ?login=none.`,
     );
   const isUnencrypted = parameters.includes('tls=never');
-  if (isUnencrypted && url.protocol === 'smtps:')
+  if (isUnencrypted && encrypted === 'implicit')
     throw new InvalidValue(`${label} has tls=never on smtps:, which is TLS from the first byte: use smtp:.`);
-  const encrypted = url.protocol === 'smtp:' ? 'starttls' : 'implicit';
   return {
     tls: isUnencrypted ? 'never' : encrypted,
     ...(parameters.includes('login=none') ? { login: 'none' } : {}),

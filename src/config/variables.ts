@@ -209,6 +209,37 @@ export const VARIABLES = [
     meaning: 'maximum time to retry transient failures',
   },
   {
+    name: 'RECONCILE',
+    default: 'on',
+    secret: false,
+    required: false,
+    meaning:
+      '`on`: a message whose attempt ended with an unknown outcome is searched for in the Sent Mail of its account, by IMAP, before `ON_UNCERTAIN` decides; or `off`',
+  },
+  {
+    name: 'RECONCILE_FOR',
+    default: '10m',
+    secret: false,
+    required: false,
+    meaning: 'how long it is searched for there, from the end of the attempt',
+  },
+  {
+    name: 'IMAP_URL',
+    default: 'imaps://imap.gmail.com:993',
+    secret: false,
+    required: false,
+    meaning:
+      'server of the mailboxes of all accounts, with the logins of the accounts: `imaps:` is TLS from the first byte; `imap:` requires STARTTLS; the default applies only if `SMTP_URL` has a server of Gmail',
+  },
+  {
+    name: 'INBOUND',
+    default: 'off',
+    secret: false,
+    required: false,
+    meaning:
+      'what is read from the inbox of each account, by IMAP: `bounces`, `replies` (and bounces), or `off`; nothing is marked, moved or deleted',
+  },
+  {
     name: 'QUEUE_URL',
     default: 'memory:',
     secret: true,

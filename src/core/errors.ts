@@ -575,6 +575,53 @@ export const ERRORS = {
     meaning: 'The connection to the mail server cannot be encrypted, or its certificate cannot be trusted.',
     hint: 'Check whether something intercepts TLS: the certificate or the handshake failed, or the server did not offer TLS. Trust a company CA with NODE_EXTRA_CA_CERTS; certificate checks cannot be turned off.',
   },
+
+  // Errors of the account's mailbox, which never pause the account or fail a message
+  imap_login_refused: {
+    status: 502,
+    retryable: true,
+    scope: 'account',
+    actor: 'operator',
+    title: 'IMAP login refused',
+    meaning: 'The IMAP server refused the login of the account, so its mailbox cannot be read.',
+    hint: 'Set GMAIL_APP_PASSWORD to an app password (16 letters) and GMAIL_USER to the full primary address, or consent again with outtray login. The mail server may still accept the login: sending goes on.',
+  },
+  imap_disabled: {
+    status: 502,
+    retryable: true,
+    scope: 'account',
+    actor: 'operator',
+    title: 'IMAP turned off for the account',
+    meaning: 'The administrator of the Workspace, or a setting of the account, does not allow IMAP.',
+    hint: 'In the Google Admin console, open Apps > Google Workspace > Gmail > End User Access and allow POP and IMAP access for this user. Without it, set RECONCILE=off and INBOUND=off. Sending goes on.',
+  },
+  imap_scope_missing: {
+    status: 502,
+    retryable: true,
+    scope: 'account',
+    actor: 'operator',
+    title: 'OAuth token not valid for IMAP',
+    meaning: 'The access token does not have the scope https://mail.google.com/, which IMAP requires.',
+    hint: 'Consent again with outtray login, which requests the scope https://mail.google.com/. For a service account, delegate exactly this scope in the Workspace admin console.',
+  },
+  imap_unavailable: {
+    status: 503,
+    retryable: true,
+    scope: 'account',
+    actor: 'operator',
+    title: 'IMAP server unavailable',
+    meaning: 'The IMAP server cannot be reached, or does not work at the moment.',
+    hint: 'Allow this machine to connect to the host and port of IMAP_URL. Outtray tries again automatically; sending goes on.',
+  },
+  no_mailbox: {
+    status: 409,
+    retryable: false,
+    scope: 'account',
+    actor: 'operator',
+    title: 'Account without a mailbox',
+    meaning: 'Outtray cannot read a mailbox of this account: it has no login or no IMAP server.',
+    hint: 'Set the login of the account, which the Workspace relay does not need, and IMAP_URL if SMTP_URL names another server than Gmail’s.',
+  },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { postForm, TokenError } from '../adapters/smtp/auth/token-request.ts';
+import { postForm, TokenError } from '../adapters/mail-server/token-request.ts';
 import { SECOND } from '../core/time.ts';
 import { type AuthorizationRequest, MAIL_SCOPE } from './authorization.ts';
 import type { OAuthClient } from './client-file.ts';

@@ -61,8 +61,12 @@ async function openAll(
 }
 
 /** Closes an account that sends nothing any more. */
-export async function closeAccountTransport({ account, transport }: AccountTransport): Promise<void> {
-  await transport.close();
+export async function closeAccountTransport({
+  account,
+  transport,
+  mailbox,
+}: AccountTransport): Promise<void> {
+  await Promise.all([transport.close(), mailbox?.close()]);
   // An instance that fails to leave counts as gone once its heartbeat is missing.
   await account.leave().catch(() => {});
 }

@@ -1,14 +1,19 @@
 import { isDeepStrictEqual } from 'node:util';
+import { openMailbox } from '../adapters/imap/mailbox.ts';
+import type { ImapDeadlines } from '../adapters/imap/session.ts';
 import { DEADLINES, type Deadlines, defaultEhloName } from '../adapters/smtp/server-options.ts';
 import { openTransport, type SmtpTransport } from '../adapters/smtp/transport.ts';
 import type { AccountConfig } from '../config/account-config.ts';
+import { type MailboxConfig, mailboxServerOf, readsMailboxes } from '../config/mailbox-config.ts';
 import type { SmtpServer } from '../config/smtp-url.ts';
 import { createAccount } from '../core/accounts/account.ts';
 import type { AccountNotices } from '../core/accounts/account-events.ts';
 import { newAccountState } from '../core/accounts/account-state.ts';
 import type { Sender } from '../core/accounts/accounts.ts';
+import type { MailboxUse } from '../core/accounts/mailbox-status.ts';
 import { upgradeAccountState } from '../core/accounts/upgrade-account-state.ts';
 import type { Events } from '../core/events.ts';
+import type { Mailbox } from '../core/ports/mailbox.ts';
 import type { SharedState } from '../core/ports/shared-state.ts';
 
 export interface AccountTransportOptions {
@@ -32,12 +37,17 @@ export interface AccountTransportOptions {
   /** Multiplies every pause of the account. */
   readonly backoffScale?: number | undefined;
   readonly deadlines?: Deadlines | undefined;
+  /** Default: the account has no mailbox. */
+  readonly mailbox?: MailboxConfig | undefined;
+  readonly imapDeadlines?: ImapDeadlines | undefined;
   readonly absentAfterMs?: number | undefined;
 }
 
 /** An account with its transport, which must be closed. */
 export interface AccountTransport extends Sender {
   readonly transport: SmtpTransport;
+  /** Null if none can be read. Not connected before it is used. */
+  readonly mailbox: Mailbox | null;
   /** What it was opened with, or changed to. */
   readonly config: AccountConfig;
 }
@@ -50,6 +60,8 @@ export async function openAccountTransport(
     ca = null,
     backoffScale = 1,
     deadlines = DEADLINES,
+    mailbox: mailboxConfig,
+    imapDeadlines,
     ...shared
   }: AccountTransportOptions,
 ): Promise<AccountTransport> {
@@ -63,8 +75,12 @@ export async function openAccountTransport(
     ca,
     deadlines,
   });
+  const { login } = transport;
+  const server = mailboxConfig ? mailboxServerOf(config, mailboxConfig) : null;
+  const mailbox = server && login && openMailbox({ user, login, server, ca, deadlines: imapDeadlines });
   const account = createAccount(user, {
     ...shared,
+    mailbox: toMailboxUse(mailboxConfig, mailbox),
     backoffScale,
     allowance: toAllowance(config),
     state: await sharedState.open(
@@ -74,7 +90,7 @@ export async function openAccountTransport(
     ),
     closeIdleConnections: transport.closeIdleConnections,
   });
-  return { account, transport, config, from, aliases, domains };
+  return { account, transport, mailbox, config, from, aliases, domains };
 }
 
 /** Applies another configuration of the same user. Connections and state stay. */
@@ -82,12 +98,17 @@ export function changeAccountTransport(
   sender: AccountTransport,
   config: AccountConfig,
 ): { readonly sender: AccountTransport; readonly isChanged: boolean } {
-  const { account, transport, config: former } = sender;
+  const { account, transport, mailbox, config: former } = sender;
   const { credentials, from, aliases, domains } = config;
   const hasOtherLogin = credentials !== null && transport.replaceCredentials(credentials);
   account.changeAllowance(toAllowance(config));
   const isChanged = hasOtherLogin || !isDeepStrictEqual(settingsOf(config), settingsOf(former));
-  return { sender: { account, transport, config, from, aliases, domains }, isChanged };
+  return { sender: { account, transport, mailbox, config, from, aliases, domains }, isChanged };
+}
+
+function toMailboxUse(config: MailboxConfig | undefined, mailbox: Mailbox | null): MailboxUse {
+  if (!config || !readsMailboxes(config)) return 'off';
+  return mailbox ? 'on' : 'none';
 }
 
 function settingsOf({ credentials: _, ...settings }: AccountConfig) {

@@ -1,3 +1,4 @@
+import type { ImapDeadlines } from '../adapters/imap/session.ts';
 import type { Deadlines } from '../adapters/smtp/server-options.ts';
 import type { AccountConfig } from '../config/account-config.ts';
 import type { Config } from '../config/config.ts';
@@ -8,6 +9,7 @@ import { createDispatcher, type Dispatcher } from '../core/dispatch/dispatcher.t
 import type { RetryPolicy } from '../core/dispatch/retry-policy.ts';
 import { watchWallClock } from '../core/dispatch/wall-clock.ts';
 import type { Events } from '../core/events.ts';
+import { createMailboxes, type Mailboxes } from '../core/mailbox/mailboxes.ts';
 import type { Backend } from '../core/ports/backend.ts';
 import { retryInBackground } from '../core/retry-until-available.ts';
 import { closeAccountTransport, prepareReplacement } from './account-replacement.ts';
@@ -22,6 +24,7 @@ export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' |
   readonly ca: string | null;
   readonly backoffScale: number;
   readonly deadlines: Deadlines | undefined;
+  readonly imapDeadlines: ImapDeadlines | undefined;
   readonly absentAfterMs: number | undefined;
 }
 
@@ -30,6 +33,7 @@ export interface DeliveryEngineOptions extends Pick<Backend, 'queue' | 'store' |
  */
 export interface DeliveryEngine {
   readonly accounts: Accounts;
+  readonly mailboxes: Mailboxes;
   /** Whether mail is being sent: deliveries begin and end, and not all wait for a server. */
   isSending(): boolean;
   /** Starts taking due deliveries. */
@@ -68,6 +72,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
     queue,
     store,
   });
+  const mailboxes = createMailboxes(senders);
   const policy = toRetryPolicy(config, backoffScale);
   const dispatchers = new Map<string, Dispatcher>();
   /** Removed accounts whose last attempts have not ended, and when they are closed. */
@@ -115,6 +120,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
 
   return {
     accounts,
+    mailboxes,
     isSending: () => [...dispatchers.values()].some((dispatcher) => dispatcher.isBusy()),
     async start() {
       await Promise.all(senders.map(({ account }) => account.join()));
@@ -135,6 +141,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
         const { added, removed, changed, ...replaced } = replace();
         senders = replaced.senders;
         accounts.replace(senders);
+        mailboxes.replace(senders);
         removed.forEach(startRemoval);
         added.forEach(startDispatcher);
         changed.forEach(retryWaiting);
@@ -160,9 +167,8 @@ function openConfiguredAccount(
   account: AccountConfig,
   options: DeliveryEngineOptions,
 ): Promise<AccountTransport> {
-  const { config, sharedState, events, noticesOf, ca, backoffScale, deadlines, absentAfterMs } = options;
-  const common = { sharedState, events, noticesOf, ca, backoffScale, deadlines, absentAfterMs };
-  return openAccountTransport(account, { ...config.smtp, ...common });
+  const { config, queue: _queue, store: _store, changes: _changes, ...common } = options;
+  return openAccountTransport(account, { ...config.smtp, mailbox: config.mailbox, ...common });
 }
 
 function usersOf(senders: readonly AccountTransport[]): string[] {

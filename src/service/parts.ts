@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { createArchiveInspector } from '../adapters/archive/archive-inspector.ts';
+import type { ImapDeadlines } from '../adapters/imap/session.ts';
 import { createComposer } from '../adapters/smtp/mime/composer.ts';
 import { deriveText } from '../adapters/smtp/mime/derived-text.ts';
 import type { Deadlines } from '../adapters/smtp/server-options.ts';
@@ -47,6 +48,7 @@ export interface ServiceOptions {
   /** Multiplies every back-off and every account pause; less than 1 in tests. */
   readonly backoffScale?: number;
   readonly deadlines?: Deadlines;
+  readonly imapDeadlines?: ImapDeadlines;
   /** Time after its last heartbeat at which an instance counts as gone, in ms; short in tests. */
   readonly absentAfterMs?: number;
 }
@@ -68,6 +70,7 @@ export async function openParts({
   demoInbox = null,
   backoffScale = 1,
   deadlines,
+  imapDeadlines,
   absentAfterMs,
 }: ServiceOptions) {
   const { backend, rates } = await openBackend(config, logger, absentAfterMs);
@@ -106,6 +109,7 @@ export async function openParts({
     ca,
     backoffScale,
     deadlines,
+    imapDeadlines,
     absentAfterMs,
   });
   const { accounts } = deliveryEngine;

@@ -8,11 +8,12 @@ import { openSimulator, type Simulator, type SimulatorOptions } from './simulato
 
 export const SIMULATOR_USAGE = `Usage: outtray simulator [options]
 
-Runs a simulator of Gmail that sends nothing: a real SMTP server with the greeting, logins and replies of smtp.gmail.com.
+Runs a simulator of Gmail that sends nothing: real SMTP and IMAP servers with the greetings, logins and replies of Gmail.
 
   --host HOST        address to listen on (127.0.0.1)
   --smtp-port PORT   SMTP with STARTTLS (2587)
   --smtps-port PORT  SMTP with TLS from the first byte (2465)
+  --imap-port PORT   IMAP with TLS from the first byte: Sent Mail and INBOX of each user (2993; a free port with another --smtp-port)
   --http-port PORT   HTTP: shows received messages and controls faults; GET / lists the routes (2580)
   --user USER        the user name to announce; any user name can log in (demo@simulator.test)
   --password SECRET  the app password (abcdefghijklmnop)
@@ -23,10 +24,14 @@ Runs a simulator of Gmail that sends nothing: a real SMTP server with the greeti
   --key-file FILE    write a service account key to this file, for GMAIL_SERVICE_ACCOUNT_FILE
   --client-file FILE write an OAuth client to this file, for outtray login --client-file`;
 
+const DEFAULT_SMTP_PORT = '2587';
+const DEFAULT_IMAP_PORT = '2993';
+
 const OPTIONS = {
   host: { type: 'string', default: '127.0.0.1' },
-  'smtp-port': { type: 'string', default: '2587' },
+  'smtp-port': { type: 'string', default: DEFAULT_SMTP_PORT },
   'smtps-port': { type: 'string', default: '2465' },
+  'imap-port': { type: 'string' },
   'http-port': { type: 'string', default: '2580' },
   user: { type: 'string', default: 'demo@simulator.test' },
   password: { type: 'string', default: 'abcdefghijklmnop' },
@@ -87,6 +92,7 @@ function parseCommandLine(args: string[]): CommandLine {
     host: values.host,
     starttlsPort: parsePort('--smtp-port', values['smtp-port']),
     tlsPort: parsePort('--smtps-port', values['smtps-port']),
+    imapPort: parsePort('--imap-port', values['imap-port'] ?? defaultImapPort(values['smtp-port'])),
     httpPort: parsePort('--http-port', values['http-port']),
     user: values.user,
     password: parseNonEmpty('--password', values.password),
@@ -98,6 +104,11 @@ function parseCommandLine(args: string[]): CommandLine {
     keyFile: values['key-file'],
     clientFile: values['client-file'],
   };
+}
+
+/** Two simulators with ports of their own must not share the default port of IMAP. */
+function defaultImapPort(smtpPort: string): string {
+  return smtpPort === DEFAULT_SMTP_PORT ? DEFAULT_IMAP_PORT : '0';
 }
 
 function parse(args: string[]) {
@@ -129,15 +140,20 @@ function introduction(
   { caFile, keyFile, clientFile }: Files,
   relayDomains: readonly string[],
 ): string[] {
-  const { starttlsPort, tlsPort, httpUrl, user, password, url, oauth } = simulator;
+  const { starttlsPort, tlsPort, httpUrl, user, password, url, oauth, imap } = simulator;
   const scripted = (name: string, summary: string) =>
     `  ${`${name}@${SCRIPTED_DOMAIN}`.padEnd(40)}${summary}`;
   return [
-    `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, received messages at ${httpUrl}/messages`,
+    `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, IMAP on port ${imap.port}, received messages at ${httpUrl}/messages`,
     '',
     ...(relayDomains.length > 0
       ? relaySettings(url, relayDomains)
-      : [`  GMAIL_USER=${user}`, `  GMAIL_APP_PASSWORD=${password}`, `  SMTP_URL=${url}`]),
+      : [
+          `  GMAIL_USER=${user}`,
+          `  GMAIL_APP_PASSWORD=${password}`,
+          `  SMTP_URL=${url}`,
+          `  IMAP_URL=${imap.url}`,
+        ]),
     ...(caFile === undefined ? [] : [`  NODE_EXTRA_CA_CERTS=${caFile}`]),
     '',
     'OAuth2 instead of the password:',

@@ -1,7 +1,9 @@
 import { hostname } from 'node:os';
 import { createControlServer } from './control/control-server.ts';
 import { type Controls, createControls } from './control/controls.ts';
+import { createImap, type SimulatorImap } from './control/imap-routes.ts';
 import { createOAuth, type SimulatorOAuth } from './control/token-routes.ts';
+import { ImapServer } from './imap/imap-server.ts';
 import { listen } from './listen.ts';
 import type { AcceptedMessage, Counters, Transaction } from './message-log.ts';
 import { GmailServer } from './smtp/smtp-server.ts';
@@ -14,6 +16,7 @@ export interface SimulatorOptions {
   /** Ports; 0, the default, selects a free one. */
   readonly starttlsPort?: number;
   readonly tlsPort?: number;
+  readonly imapPort?: number;
   readonly httpPort?: number;
   /** User name that the simulator announces. Other user names can log in with the same password. */
   readonly user?: string;
@@ -28,7 +31,7 @@ export interface SimulatorOptions {
   readonly retain?: number;
 }
 
-/** A running simulator of Gmail's SMTP server and token endpoint. */
+/** A running simulator of Gmail's SMTP and IMAP servers and its token endpoint. */
 export interface Simulator extends Controls, AsyncDisposable {
   readonly starttlsPort: number;
   readonly tlsPort: number;
@@ -41,6 +44,8 @@ export interface Simulator extends Controls, AsyncDisposable {
   readonly ca: string;
   readonly user: string;
   readonly password: string;
+  /** The IMAP server and the mailboxes. */
+  readonly imap: SimulatorImap;
   /** The token endpoint. */
   readonly oauth: SimulatorOAuth;
   /**
@@ -76,20 +81,34 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
   } = options;
   const state = createState(user, password, aliases, retain);
   const { messageLog, authenticator } = state;
+  state.imap.mailboxes.onChange(() => messageLog.notifyWaiters());
   const certificates = createCertificates([
-    ...new Set(['localhost', 'smtp.gmail.com', 'smtp-relay.gmail.com', hostname(), '127.0.0.1', '::1', host]),
+    ...new Set([
+      'localhost',
+      'smtp.gmail.com',
+      'smtp-relay.gmail.com',
+      'imap.gmail.com',
+      hostname(),
+      '127.0.0.1',
+      '::1',
+      host,
+    ]),
   ]);
   const starttls = new GmailServer(state, 'starttls', certificates.trusted);
   const tls = new GmailServer(state, 'implicit', certificates.trusted);
-  const controls = createControls(state, { starttls, tls }, certificates);
-  const controlServer = createControlServer(state, controls);
+  const imapServer = new ImapServer(state, certificates.trusted);
+  const imap = createImap(state.imap, user, imapServer);
+  const controls = createControls(state, { starttls, tls, imap: imapServer }, certificates);
+  const controlServer = createControlServer(state, controls, imap);
 
   async function close(): Promise<void> {
     messageLog.close();
+    state.imap.mailboxes.cancelPending();
     controlServer.closeAllConnections();
     await Promise.all([
       starttls.shutDown(),
       tls.shutDown(),
+      imapServer.shutDown(),
       new Promise((resolve) => controlServer.close(resolve)),
     ]);
   }
@@ -97,6 +116,7 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
   try {
     const starttlsPort = await starttls.open(options.starttlsPort ?? 0, host);
     const tlsPort = await tls.open(options.tlsPort ?? 0, host);
+    await imapServer.open(options.imapPort ?? 0, host);
     const httpPort = await listen(controlServer, options.httpPort ?? 0, host);
     const simulator: Simulator = {
       ...controls,
@@ -106,6 +126,7 @@ export async function openSimulator(options: SimulatorOptions = {}): Promise<Sim
       url: `smtp://localhost:${starttlsPort},smtps://localhost:${tlsPort}`,
       httpUrl: `http://127.0.0.1:${httpPort}`,
       ca: certificates.trusted.ca,
+      imap,
       oauth: createOAuth(state.tokens, `http://127.0.0.1:${httpPort}`),
       user,
       get password() {

@@ -2,6 +2,7 @@ import { Authenticator } from './auth/authenticator.ts';
 import { TokenIssuer } from './auth/token-issuer.ts';
 import type { RelaySettings } from './gmail/relay.ts';
 import { DailyLimiter, Throttle } from './gmail/sending-limits.ts';
+import { ImapState } from './mailbox/imap-state.ts';
 import { MessageLog } from './message-log.ts';
 
 /** The state that all ports share. */
@@ -11,6 +12,7 @@ export interface SimulatorState {
   readonly tokens: TokenIssuer;
   readonly dailyLimiter: DailyLimiter;
   readonly throttle: Throttle;
+  readonly imap: ImapState;
   /** Addresses that every login may use in From. */
   readonly aliases: readonly string[];
   /** Null: the server is smtp.gmail.com. */
@@ -32,6 +34,7 @@ export function createState(
     tokens: new TokenIssuer(user),
     dailyLimiter: new DailyLimiter(),
     throttle: new Throttle(),
+    imap: new ImapState(retain),
     aliases,
     relay: null,
     isFirst(...parts) {

@@ -7,6 +7,7 @@ import type { CertificateKind } from '../../src/simulator/tls/certificate.ts';
 import {
   ACCEPTED,
   connectTo,
+  control,
   deliver,
   lines,
   logInTo,
@@ -24,18 +25,6 @@ const RELAY_PEAK = lines(
   '450-4.2.1 administrator or visit',
   '450 4.2.1  https://support.google.com/a/answer/6140680 <id> - gsmtp',
 );
-
-/** Posts to a control route. Returns the body of the response. */
-async function control(simulator: Simulator, path: string, body: unknown): Promise<unknown> {
-  const headers = { 'content-type': 'application/json' };
-  const response = await fetch(simulator.httpUrl + path, {
-    method: 'POST',
-    headers,
-    body: JSON.stringify(body),
-  });
-  if (response.status !== 200) throw new Error(`${response.status} ${await response.text()}`);
-  return response.json();
-}
 
 async function lastReply(session: Parameters<typeof deliver>[0]): Promise<string | undefined> {
   return (await deliver(session, ['ada@example.com'])).at(-1);

@@ -8,6 +8,7 @@ export function anAccountStatus(patch: Partial<AccountStatus> = {}): AccountStat
     pause: null,
     quota: { messages: unused, recipients: unused, reserve: 0, countedSince: 0, freesAt: null },
     connections: { max: 3, allowed: 3, busy: 0 },
+    mailbox: { status: 'ready', code: null },
     ...patch,
   };
 }

@@ -33,6 +33,7 @@ function statusOf(messages: number, recipients = 0): AccountStatus {
       freesAt: null,
     },
     connections: { max: 3, allowed: 3, busy: 0 },
+    mailbox: { status: 'ready', code: null },
   };
 }
 

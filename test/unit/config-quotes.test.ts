@@ -19,6 +19,7 @@ const VALUES: Readonly<Record<string, string>> = {
   GMAIL_ACCOUNTS: '[{"user": "bot@acme.com", "app_password": "abcd efgh ijkl mnop"}]',
   // The message has the word on.
   UI: 'off',
+  RECONCILE: 'off',
   TEMPLATES_DIR: '/data/templates',
   WEBHOOK_URL: 'https://crm.example.com/hooks',
 };

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { createSessionTokens, createTokenSource } from '../../src/adapters/smtp/auth/token-source.ts';
+import { createSessionTokens, createTokenSource } from '../../src/adapters/mail-server/token-source.ts';
 
 const CREDENTIALS = {
   kind: 'refresh_token',
@@ -116,14 +116,12 @@ describe('createTokenSource', () => {
   test('requests no second token in a session whose newly issued token was refused', async () => {
     await using issuer = await startIssuer(3600);
     const source = issuer.source();
-    const ask = (provision: ReturnType<typeof createSessionTokens>['provisionCallback'], renew: boolean) =>
-      new Promise((resolve) => provision('bot@acme.test', renew, (error, token) => resolve(error ?? token)));
-    const first = createSessionTokens(source).provisionCallback;
-    expect(await ask(first, false)).toBe('token-1');
-    expect(await ask(first, true)).toMatchObject({ code: 'EOAUTH2' });
-    const second = createSessionTokens(source).provisionCallback;
-    expect(await ask(second, false)).toBe('token-1');
-    expect(await ask(second, true)).toBe('token-2');
+    const first = createSessionTokens(source);
+    expect((await first.getToken(false)).token).toBe('token-1');
+    await expect(first.getToken(true)).rejects.toMatchObject({ code: 'EOAUTH2' });
+    const second = createSessionTokens(source);
+    expect((await second.getToken(false)).token).toBe('token-1');
+    expect((await second.getToken(true)).token).toBe('token-2');
     expect(issuer.requests).toBe(2);
   });
 });

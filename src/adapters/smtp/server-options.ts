@@ -1,7 +1,7 @@
 import type { LookupAddress } from 'node:dns';
 import { hostname } from 'node:os';
-import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import type { SMTPConnectionOptions } from 'nodemailer/lib/smtp-connection';
+import { toTlsOptions } from '../mail-server/tls-options.ts';
 
 /**
  * Time limits of one attempt, in ms. Enforced here, because nodemailer's socket timeout never fires
@@ -69,31 +69,6 @@ export function toConnectionOptions({ host, port, tls, ehloName, ca, deadlines }
     greetingTimeout: deadlines.greetingMs,
     socketTimeout: deadlines.bodyMs,
   } satisfies SMTPConnectionOptions;
-}
-
-/**
- * Sets certificate checks and the TLS version explicitly, because Node's defaults follow
- * NODE_TLS_REJECT_UNAUTHORIZED and `--tls-min-v1.0`.
- *
- * @param ca PEM of a CA to trust in addition to Node's
- */
-export function toTlsOptions(ca: string | null) {
-  return {
-    rejectUnauthorized: true,
-    minVersion: 'TLSv1.2',
-    ...(ca ? { secureContext: contextWith(ca) } : {}),
-  } as const;
-}
-
-/** The last context made. Parsing all root certificates for each connection takes some 13 ms. */
-let context: { readonly ca: string; readonly value: SecureContext } | undefined;
-
-function contextWith(ca: string): SecureContext {
-  if (context?.ca !== ca) {
-    const value = createSecureContext({ ca: [...rootCertificates, ca], minVersion: 'TLSv1.2' });
-    context = { ca, value };
-  }
-  return context.value;
 }
 
 /**

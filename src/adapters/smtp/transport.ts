@@ -4,7 +4,7 @@ import { parseReply } from '../../core/delivery/smtp-reply.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { AttemptObserver, Transport } from '../../core/ports/transport.ts';
 import { MINUTE } from '../../core/time.ts';
-import { createLoginProvider } from './auth/login.ts';
+import { createLoginProvider, type LoginProvider } from '../mail-server/login.ts';
 import { openPool, type Pool, type PoolResult } from './connection/pool.ts';
 import { resolveHost } from './connection/resolve.ts';
 import { classify, classifyReply, selectDecisive } from './errors/classify.ts';
@@ -29,6 +29,8 @@ export interface TransportOptions {
 }
 
 export interface SmtpTransport extends Transport {
+  /** The current credentials, which the account's mailbox can share. Null if none are used. */
+  readonly login: LoginProvider | null;
   /**
    * Uses other credentials from the next login on. Closes connections of the former ones: those that
    * are idle now, busy ones after their message. Returns false if the credentials are the same, or
@@ -66,7 +68,7 @@ export function openTransport(options: TransportOptions): SmtpTransport {
     returnAfterMs = RETURN_AFTER_MS,
     resolve = resolveHost,
   } = options;
-  const loginProvider = credentials && createLoginProvider(user, credentials, deadlines);
+  const loginProvider = credentials && createLoginProvider(user, credentials, deadlines.tokenMs);
   const pools = options.servers.map((server) =>
     openPool({ ...server, loginProvider, ehloName, ca, deadlines, resolve }),
   );
@@ -109,6 +111,7 @@ export function openTransport(options: TransportOptions): SmtpTransport {
   }
 
   return {
+    login: loginProvider,
     async send(job, observer) {
       const tried = await tryServers((pool) => sendOnLiveConnection(pool, job, observer));
       if (tried.kind === 'reached') return tried.result;

@@ -9,6 +9,7 @@ import {
   liveLeases,
   newLease,
 } from './connection-shares.ts';
+import type { MailboxFailure, MailboxUse } from './mailbox-status.ts';
 import { newRateLimiter, type RateLimiter } from './rate-limiter.ts';
 
 /**
@@ -46,6 +47,8 @@ export interface AccountState {
    * vanished since: the next session of any instance reports that the account resumed.
    */
   owesResumed?: true;
+  /** Present if the last look at the mailbox failed. It pauses nothing. */
+  mailboxFailure?: MailboxFailure;
 }
 
 /**
@@ -57,6 +60,7 @@ export const NOTIFY_AT = 2;
 export interface AccountRules extends QuotaRules, LeaseRules {
   /** Messages per second. Null: no limit. */
   readonly rate: number | null;
+  readonly mailbox: MailboxUse;
 }
 
 export function newAccountState(now: number): AccountState {
@@ -174,9 +178,11 @@ export function startInstance(
 
 /**
  * Ends the wait of a paused account whose configuration may have changed: the next attempt is a
- * probe. Limits of Gmail do not depend on it.
+ * probe. Limits of Gmail do not depend on it. The mailbox may be readable, too.
  */
-export function probeAfterChange({ breaker }: AccountState, now: number): void {
+export function probeAfterChange(state: AccountState, now: number): void {
+  const { breaker } = state;
+  delete state.mailboxFailure;
   const code = breaker.pause?.error.code;
   if (code && code !== 'login_throttled' && !isSendingLimit(code)) probeNow(breaker, now);
 }

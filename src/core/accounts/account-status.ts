@@ -5,6 +5,7 @@ import { type AccountRules, type AccountState, inFlightOf, reachOf } from './acc
 import { consumptionOf } from './admission.ts';
 import type { PauseStatus } from './circuit-breaker.ts';
 import { limitOf } from './concurrency-limit.ts';
+import { type MailboxStatus, mailboxStatusOf } from './mailbox-status.ts';
 
 /** An account as clients see it. Times are epoch ms by the wall clock. */
 export interface AccountStatus {
@@ -13,6 +14,7 @@ export interface AccountStatus {
   readonly pause: PauseStatus | null;
   readonly quota: QuotaStatus;
   readonly connections: { readonly max: number; readonly allowed: number; readonly busy: number };
+  readonly mailbox: MailboxStatus;
 }
 
 /** One moment by both clocks, in epoch ms. */
@@ -40,6 +42,7 @@ export function accountStatusOf(
       allowed: limitOf(state.concurrency, rules.connections),
       busy: inFlightOf(state, now).messages,
     },
+    mailbox: mailboxStatusOf(state, rules.mailbox),
   };
 }
 

@@ -3,6 +3,7 @@ import { type Delivery, namedOf, pendingOf } from '../delivery/delivery.ts';
 import type { Fault } from '../delivery/outcome.ts';
 import type { Events } from '../events.ts';
 import type { Priority } from '../message/message.ts';
+import type { MailboxFault } from '../ports/mailbox.ts';
 import type { SharedState, SharedValue } from '../ports/shared-state.ts';
 import { type Allowance, type Budget, countMessage, type Demand } from '../quota.ts';
 import { retryInBackground, retryUntilAvailable } from '../retry-until-available.ts';
@@ -23,6 +24,7 @@ import { settleLogin } from './attempt.ts';
 import type { Pause } from './circuit-breaker.ts';
 import { ABSENT_AFTER_MS } from './connection-shares.ts';
 import { createLeaseHeartbeat } from './lease-heartbeat.ts';
+import { canLook, type MailboxUse, recordLook } from './mailbox-status.ts';
 import { createPermit, type Permit } from './permit.ts';
 
 /** Heartbeats within the time after which a silent instance counts as gone. */
@@ -92,6 +94,14 @@ export interface Account {
   changeAllowance(allowance: Allowance): void;
   /** Probes a paused account at once, since the cause of the pause may be gone. */
   probeAfterChange(): Promise<void>;
+  /** Whether a look at the mailbox can succeed, as far as this instance knows. */
+  canLook(): boolean;
+  /**
+   * Records how a look at the mailbox has ended.
+   *
+   * @throws {AppError} `queue_unavailable`
+   */
+  recordLook(fault: MailboxFault | null): Promise<void>;
   /** As far as this instance knows. */
   status(): AccountStatus;
   /** The status as all instances know it. */
@@ -105,6 +115,8 @@ export interface AccountOptions
   readonly noticesOf?: AccountNotices | undefined;
   readonly sharedState: Pick<SharedState, 'now' | 'shared'>;
   readonly state: SharedValue<AccountState>;
+  /** Default: `off`. */
+  readonly mailbox?: MailboxUse | undefined;
   /** Closes idle connections until no more than `atMost` are open. Returns how many are open. */
   readonly closeIdleConnections: (atMost: number) => number;
   /** {@link ABSENT_AFTER_MS}, or less to make tests quick. */
@@ -116,7 +128,7 @@ export function createAccount(user: string, options: AccountOptions): Account {
   const { noticesOf = () => [] } = options;
   const store = createAccountStore(options.state, sharedState);
   const rules: AccountRules & { allowance: Allowance } = {
-    ...pickLimits(options),
+    ...pickRules(options),
     instance: randomUUID(),
     leaseMs: store.shared ? absentAfterMs : Number.MAX_SAFE_INTEGER,
   };
@@ -167,6 +179,13 @@ export function createAccount(user: string, options: AccountOptions): Account {
       store.notify();
     },
     probeAfterChange: () => store.changeAndNotify((state, _usage, now) => probeAfterChange(state, now)),
+    canLook: () => canLook(store.state, rules.mailbox, store.now()),
+    async recordLook(fault) {
+      await store.read();
+      // Most looks change nothing.
+      if (fault === null && !store.state.mailboxFailure) return;
+      await store.change((state, _usage, now) => recordLook(state, fault, now));
+    },
     status,
     async readStatus() {
       await store.read();
@@ -224,6 +243,7 @@ function demandOf(delivery: Delivery): Demand {
   return { recipients: pendingOf(delivery).length, priority: delivery.priority };
 }
 
-function pickLimits({ allowance, rate, connections, connectionsHere, backoffScale }: AccountOptions) {
-  return { allowance, rate, connections, connectionsHere, backoffScale };
+function pickRules(options: AccountOptions) {
+  const { allowance, rate, connections, connectionsHere, backoffScale, mailbox = 'off' } = options;
+  return { allowance, rate, connections, connectionsHere, backoffScale, mailbox };
 }

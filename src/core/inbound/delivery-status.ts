@@ -1,5 +1,6 @@
 import type { SmtpReply } from '../delivery/delivery.ts';
-import { parseReply, toOneLine } from '../delivery/smtp-reply.ts';
+import { toOneLine } from '../delivery/one-line.ts';
+import { parseReply } from '../delivery/smtp-reply.ts';
 import { type Address, parseEmail } from '../message/address.ts';
 import type { RecipientReport } from './inbound-mail.ts';
 

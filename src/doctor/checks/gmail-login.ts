@@ -1,4 +1,4 @@
-import { createTokenSource } from '../../adapters/smtp/auth/token-source.ts';
+import { createTokenSource } from '../../adapters/mail-server/token-source.ts';
 import type { AccountConfig } from '../../config/account-config.ts';
 import { logsIn, type SmtpServer } from '../../config/smtp-url.ts';
 import type { Credentials } from '../../core/accounts/credentials.ts';

@@ -1,4 +1,4 @@
-import { TokenError } from '../../adapters/smtp/auth/token-request.ts';
+import { TokenError } from '../../adapters/mail-server/token-request.ts';
 import { classify, classifyReply } from '../../adapters/smtp/errors/classify.ts';
 import { parseError } from '../../adapters/smtp/errors/nodemailer-errors.ts';
 import type { Fault } from '../../core/delivery/outcome.ts';

@@ -4,7 +4,13 @@ import { toIso, toIsoOrNull } from '../../core/time.ts';
 import type { AccountResource } from '../schemas/account.ts';
 
 /** The resource of a sending account. */
-export function toAccountResource({ user, pause, quota, connections }: AccountStatus): AccountResource {
+export function toAccountResource({
+  user,
+  pause,
+  quota,
+  connections,
+  mailbox,
+}: AccountStatus): AccountResource {
   return {
     user,
     status: pause ? 'paused' : 'ready',
@@ -22,6 +28,7 @@ export function toAccountResource({ user, pause, quota, connections }: AccountSt
       frees_at: toIsoOrNull(quota.freesAt),
     },
     connections: { ...connections },
+    mailbox: { ...mailbox },
   };
 }
 

@@ -21,7 +21,7 @@ export const accountRoutes: FastifyPluginAsyncZod<AccountOptions> = async (app, 
         tags: ['accounts'],
         summary: 'List accounts',
         description:
-          'Returns the state of each account (ready, or paused with the reason) and how much of its quota is used.',
+          'Returns the state of each account (ready, or paused with the reason), how much of its quota is used, and whether its mailbox can be read.',
         response: keyedResponses({ 200: success('The accounts, the default account first.', accountList) }),
       },
     },

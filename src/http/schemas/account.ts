@@ -49,6 +49,18 @@ export const account = z.object({
     }),
     busy: z.int().meta({ description: 'The number of connections in use.' }),
   }),
+  mailbox: z
+    .object({
+      status: z.enum(['ready', 'off', 'refused']).meta({
+        description: '`refused`: the last login was refused. `off`: nothing is read from the mailbox.',
+      }),
+      code: errorCode.nullable().meta({
+        description:
+          'Why it is refused. With `ready`, why the last look failed, such as `imap_unavailable`. With `off`: `no_mailbox` if the account has none that can be read, null if RECONCILE and INBOUND are off.',
+        examples: [null],
+      }),
+    })
+    .meta({ description: 'The mailbox of the account, which is read by IMAP. It never pauses sending.' }),
 });
 
 export const accountList = z.object({ accounts: z.array(account) });

@@ -13,10 +13,12 @@ import { CERTIFICATE_KINDS } from '../tls/certificate.ts';
 import { CONSENT_ROUTES } from './consent-routes.ts';
 import { type Controls, PORTS } from './controls.ts';
 import { createHttpServer, HttpError, PlainText, post, type Route } from './http-server.ts';
+import { IMAP_ROUTES, type SimulatorImap } from './imap-routes.ts';
 import { TOKEN_ROUTES } from './token-routes.ts';
 
 /** The context of the handlers. */
-interface ControlContext extends SimulatorState {
+interface ControlContext extends Omit<SimulatorState, 'imap'> {
+  readonly imap: SimulatorImap;
   readonly controls: Controls;
 }
 
@@ -96,7 +98,7 @@ export const CONTROL_ROUTES: readonly Route<ControlContext>[] = [
   ),
   post(
     '/port-fault',
-    '{"port": "starttls", "fault": "silent"}: blocks a port; also "tls" and "refused"; null reopens it',
+    '{"port": "starttls", "fault": "silent"}: blocks a port; also "tls", "imap" and "refused"; null reopens it',
     z.strictObject({ port: z.enum(PORTS), fault: z.enum(PORT_FAULTS).nullable() }),
     async ({ controls }, body) => {
       await controls.blockPort(body.port, body.fault);
@@ -105,7 +107,7 @@ export const CONTROL_ROUTES: readonly Route<ControlContext>[] = [
   ),
   post(
     '/certificate',
-    `{"certificate": "intercepted"}: sets the certificate of both ports: ${CERTIFICATE_KINDS.join(', ')}`,
+    `{"certificate": "intercepted"}: sets the certificate of the ports: ${CERTIFICATE_KINDS.join(', ')}`,
     z.strictObject({ certificate: z.enum(CERTIFICATE_KINDS) }),
     ({ controls }, body) => {
       controls.setCertificate(body.certificate);
@@ -131,12 +133,13 @@ export const CONTROL_ROUTES: readonly Route<ControlContext>[] = [
       return body;
     },
   ),
+  ...IMAP_ROUTES,
   ...CONSENT_ROUTES,
   ...TOKEN_ROUTES,
 ];
 
-export function createControlServer(state: SimulatorState, controls: Controls): Server {
-  return createHttpServer(CONTROL_ROUTES, { ...state, controls });
+export function createControlServer(state: SimulatorState, controls: Controls, imap: SimulatorImap): Server {
+  return createHttpServer(CONTROL_ROUTES, { ...state, controls, imap });
 }
 
 /** Lists the messages, newest first, without their text. */

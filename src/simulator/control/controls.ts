@@ -1,11 +1,12 @@
 import type { LoginFault } from '../auth/authenticator.ts';
 import type { RelaySettings } from '../gmail/relay.ts';
 import type { DailyLimit, ThrottleReply } from '../gmail/sending-limits.ts';
+import type { ImapServer } from '../imap/imap-server.ts';
 import type { GmailServer, PortFault } from '../smtp/smtp-server.ts';
 import type { SimulatorState } from '../state.ts';
 import type { Certificate, CertificateKind } from '../tls/certificate.ts';
 
-export const PORTS = ['starttls', 'tls'] as const;
+export const PORTS = ['starttls', 'tls', 'imap'] as const;
 export type PortName = (typeof PORTS)[number];
 
 /** Faults and settings that can be changed while the simulator runs. */
@@ -27,7 +28,7 @@ export interface Controls {
    */
   blockPort(port: PortName, fault: PortFault | null): Promise<void>;
   /**
-   * Sets the certificate of both ports. Closes every connection, so that the next message uses it.
+   * Sets the certificate of all ports. Closes every connection, so that the next message uses it.
    */
   setCertificate(kind: CertificateKind): void;
   /**
@@ -42,9 +43,16 @@ export interface Controls {
   setRelay(relay: RelaySettings | null): void;
 }
 
+/** The servers of the ports. */
+export interface Servers {
+  readonly starttls: GmailServer;
+  readonly tls: GmailServer;
+  readonly imap: ImapServer;
+}
+
 export function createControls(
   state: SimulatorState,
-  servers: Readonly<Record<PortName, GmailServer>>,
+  servers: Servers,
   certificates: Readonly<Record<CertificateKind, Certificate>>,
 ): Controls {
   const { authenticator, dailyLimiter, throttle } = state;
@@ -62,7 +70,7 @@ export function createControls(
     offerStarttls: (offered) => servers.starttls.offerStarttls(offered),
     setRelay: (relay) => {
       state.relay = relay;
-      for (const port of PORTS) servers[port].requireLogin(relay === null);
+      for (const port of ['starttls', 'tls'] as const) servers[port].requireLogin(relay === null);
     },
   };
 }

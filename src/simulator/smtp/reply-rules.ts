@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SMTPServerSession } from 'smtp-server';
 import { relayRefusal } from '../gmail/relay.ts';
 import type { ReplyName } from '../gmail/replies.ts';
-import { rewrittenFrom } from '../gmail/rewrite-from.ts';
+import { replaceFrom, rewrittenFrom } from '../gmail/rewrite-from.ts';
 import { findScript, type Script } from '../gmail/scripted-recipients.ts';
 import type { OpenTransaction } from '../message-log.ts';
 import type { SimulatorState } from '../state.ts';
@@ -151,10 +151,12 @@ function storeMessage(
   const { user, secure, envelope } = connection.session;
   const { username, method }: Pick<Login, 'username' | 'method'> = user || NO_LOGIN;
   const raw = content.toString();
+  const acceptedAt = Date.now();
+  const newFrom = state.relay ? null : rewrittenFrom(raw, username, state.aliases);
   state.dailyLimiter.count(userOf(connection));
   state.messageLog.addMessage({
     id: connection.replyId,
-    acceptedAt: Date.now(),
+    acceptedAt,
     user: username,
     authMethod: method,
     secure,
@@ -162,9 +164,12 @@ function storeMessage(
     recipients: envelope.rcptTo.map((recipient) => recipient.address),
     raw,
     bytes: content.length,
-    rewrittenFrom: state.relay ? null : rewrittenFrom(raw, username, state.aliases),
+    rewrittenFrom: newFrom,
     answered,
   });
+  // The relay files no copies.
+  const copy = newFrom === null ? raw : replaceFrom(raw, newFrom);
+  if (!state.relay) state.imap.mailboxes.fileSent(username, copy, acceptedAt);
 }
 
 /** Whose daily limit applies: that of the login, or without one that of the sender. */

@@ -29,12 +29,26 @@ export async function startDovecot(tokenInfoUrl: string): Promise<Dovecot> {
   await chmod(dir, 0o755);
   const config = join(dir, 'dovecot.conf');
   await writeFile(config, configOf(dir));
-  await writeFile(
+  await writeOauthConfig(dir, tokenInfoUrl);
+  const daemon = await startDaemon('dovecot', ['-F', '-c', config], { dir, started: 'starting up' });
+  return { socket: join(dir, 'auth'), ...daemon };
+}
+
+/** Writes the file that `oauthPassdb` names. */
+export function writeOauthConfig(dir: string, tokenInfoUrl: string): Promise<void> {
+  return writeFile(
     join(dir, 'oauth2.conf'),
     `tokeninfo_url = ${tokenInfoUrl}?access_token=\nusername_attribute = email\nscope = https://mail.google.com/\n`,
   );
-  const daemon = await startDaemon('dovecot', ['-F', '-c', config], { dir, started: 'starting up' });
-  return { socket: join(dir, 'auth'), ...daemon };
+}
+
+/** The setting that accepts the access tokens of Google. */
+export function oauthPassdb(dir: string): string {
+  return `passdb {
+  driver = oauth2
+  mechanisms = xoauth2
+  args = ${dir}/oauth2.conf
+}`;
 }
 
 function configOf(dir: string): string {
@@ -46,11 +60,7 @@ auth_verbose = yes
 protocols =
 ssl = no
 auth_mechanisms = xoauth2
-passdb {
-  driver = oauth2
-  mechanisms = xoauth2
-  args = ${dir}/oauth2.conf
-}
+${oauthPassdb(dir)}
 userdb {
   driver = static
   args = uid=nobody gid=nogroup home=/nonexistent

@@ -80,6 +80,18 @@ export async function logInTo(simulator: Simulator, user = simulator.user): Prom
   return session;
 }
 
+/** Posts to a control route. Returns the body of the response, undefined if it is empty. */
+export async function control(simulator: Simulator, path: string, body: unknown): Promise<unknown> {
+  const headers = { 'content-type': 'application/json' };
+  const response = await fetch(simulator.httpUrl + path, {
+    method: 'POST',
+    headers,
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+  return response.status === 204 ? undefined : response.json();
+}
+
 export function base64(text: string): string {
   return Buffer.from(text).toString('base64');
 }

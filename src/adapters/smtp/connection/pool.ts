@@ -1,7 +1,7 @@
 import type { Job } from '../../../core/delivery/outcome.ts';
 import { toAddrSpec } from '../../../core/message/address.ts';
 import type { AttemptObserver } from '../../../core/ports/transport.ts';
-import type { AccountLogin, LoginProvider, SessionLogin } from '../auth/login.ts';
+import type { AccountLogin, LoginProvider, SessionLogin } from '../../mail-server/login.ts';
 import type { AttemptProgress } from '../errors/nodemailer-errors.ts';
 import { compose } from '../mime/compose.ts';
 import type { ServerOptions } from '../server-options.ts';

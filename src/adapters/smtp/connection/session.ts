@@ -1,6 +1,6 @@
 import type { SMTPConnectionAuth } from 'nodemailer/lib/smtp-connection';
-import XOAuth2 from 'nodemailer/lib/xoauth2';
-import type { SessionAuth } from '../auth/login.ts';
+import XOAuth2, { type XOAuth2ProvisionCallback } from 'nodemailer/lib/xoauth2';
+import type { SessionAuth } from '../../mail-server/login.ts';
 import { type ServerOptions, toConnectionOptions } from '../server-options.ts';
 import type { AttemptTracker } from './attempt-tracker.ts';
 import { SessionError } from './command-channel.ts';
@@ -121,6 +121,8 @@ function markLoginFailure(error: object): never {
 function toLogin(auth: SessionAuth): SMTPConnectionAuth {
   const { user } = auth;
   if (auth.kind === 'password') return { user, pass: auth.password, method: 'PLAIN' };
-  const { provisionCallback } = auth;
+  const provisionCallback: XOAuth2ProvisionCallback = (_user, renew, done) => {
+    auth.getToken(renew).then(({ token }) => done(null, token), done);
+  };
   return { user, method: 'XOAUTH2', oauth2: new XOAuth2({ user, provisionCallback }) };
 }

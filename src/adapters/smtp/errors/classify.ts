@@ -1,4 +1,5 @@
 import type { SmtpReply } from '../../../core/delivery/delivery.ts';
+import { toSentence } from '../../../core/delivery/one-line.ts';
 import type { Fault } from '../../../core/delivery/outcome.ts';
 import { ERRORS } from '../../../core/errors.ts';
 import { MINUTE, SECOND } from '../../../core/time.ts';
@@ -26,8 +27,6 @@ const REFUSED: Readonly<Record<Stage, string>> = {
   data: 'The server refused to receive the message',
   message: 'The server refused the message',
 };
-
-const MAX_DETAIL = 400;
 
 /**
  * Classifies a failed attempt: the scope of the fault, whether and when to retry, and whether the
@@ -171,9 +170,4 @@ function toFault(
 
 function quote({ code, enhanced, response }: SmtpReply): string {
   return [code, enhanced, response].filter(Boolean).join(' ');
-}
-
-function toSentence(text: string): string {
-  if (text.length > MAX_DETAIL) return `${text.slice(0, MAX_DETAIL).toWellFormed()}…`;
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -1,7 +1,15 @@
 import type { SmtpReply } from '../../../core/delivery/delivery.ts';
-import { parseReply, toOneLine } from '../../../core/delivery/smtp-reply.ts';
+import { toOneLine } from '../../../core/delivery/one-line.ts';
+import { parseReply } from '../../../core/delivery/smtp-reply.ts';
+import {
+  describeSystemError,
+  explainTlsFailure,
+  propertyOf,
+  type SystemError,
+  textProperty,
+} from '../../mail-server/system-error.ts';
+import { explainTokenError } from '../../mail-server/token-errors.ts';
 import type { Classification } from './gmail-replies.ts';
-import { classifyTokenError, TOKEN_ENDPOINT_UNREACHABLE } from './token-errors.ts';
 
 /** How far an attempt has come. */
 export interface AttemptProgress {
@@ -14,17 +22,10 @@ export interface AttemptProgress {
 }
 
 /** The properties of a thrown value that classification needs. Any may be empty. */
-export interface ParsedError {
+export interface ParsedError extends SystemError {
   readonly code: string;
   readonly command: string;
   readonly timeoutType: string;
-  /**
-   * One line. For an AggregateError (several addresses tried), whose own message is empty, those of
-   * its parts.
-   */
-  readonly message: string;
-  /** Codes of the operating system, of TLS and of DNS below nodemailer's own code. */
-  readonly systemCodes: readonly string[];
   /** The server's response on one line; empty if there was none. */
   readonly responseText: string;
   /** The same response parsed as an SMTP reply; its code is 0 if it is not one. */
@@ -38,18 +39,12 @@ export interface ParsedError {
  * thrown.
  */
 export function parseError(error: unknown): ParsedError {
-  const parts = arrayProperty(error, 'errors');
   const response = textProperty(error, 'response');
   return {
+    ...describeSystemError(error),
     code: textProperty(error, 'code'),
     command: textProperty(error, 'command'),
     timeoutType: textProperty(error, 'timeoutType'),
-    message: toOneLine([
-      textProperty(error, 'message') || parts.map((part) => textProperty(part, 'message')).join('; '),
-    ]),
-    systemCodes: [error, ...parts]
-      .flatMap((part) => [textProperty(part, 'originalCode'), textProperty(part, 'code')])
-      .filter(Boolean),
     responseText: toOneLine([response]),
     reply: parseReply(response),
     duringLogin: propertyOf(error, 'duringLogin') === true,
@@ -78,16 +73,8 @@ export function classifyWithoutReply(error: ParsedError, progress: AttemptProgre
         detail: `The attempt timed out or was stopped ${when}`,
       };
     case 'EAUTH':
-      if (systemCodes.includes('EFETCH'))
-        return {
-          classification: TOKEN_ENDPOINT_UNREACHABLE,
-          detail: `The token endpoint cannot be reached: ${message}`,
-        };
-      if (systemCodes.includes('EOAUTH2'))
-        return {
-          classification: classifyTokenError(message),
-          detail: `No access token was issued: ${message}`,
-        };
+      if (systemCodes.includes('EFETCH')) return tokenFailure('EFETCH', message);
+      if (systemCodes.includes('EOAUTH2')) return tokenFailure('EOAUTH2', message);
       return responseText
         ? protocolError(responseText, when)
         : { classification: account('bad_credentials'), detail: `No login was attempted: ${message}` };
@@ -113,20 +100,6 @@ export function classifyWithoutReply(error: ParsedError, progress: AttemptProgre
 
 const RESET = /^(?:ECONNRESET|ECONNABORTED|EPIPE)$/;
 const UNREACHABLE = /^(?:ECONNREFUSED|ENETUNREACH|EHOSTUNREACH|EHOSTDOWN|ENETDOWN|EADDRNOTAVAIL)$/;
-/** OpenSSL's X509_V_ERR_* as Node names them, and Node's own ERR_TLS_CERT_ALTNAME_INVALID. */
-const CERTIFICATE =
-  /^(?!ERR_SSL_).*CERT|^CRL_|^UNABLE_TO_|^INVALID_(?:CA|PURPOSE)$|^PATH_LENGTH_EXCEEDED$|^HOSTNAME_MISMATCH$/;
-const HANDSHAKE = /^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/;
-/**
- * OpenSSL's names for a server that offers only an older version, or that ends the handshake over
- * the version.
- */
-const TLS_TOO_OLD = /UNSUPPORTED_PROTOCOL|ALERT_PROTOCOL_VERSION/;
-
-/** Returns true if TLS failed because the server's certificate is not trusted. */
-export function isCertificateCode(code: string): boolean {
-  return CERTIFICATE.test(code);
-}
 
 function classifySocketError(
   { systemCodes, timeoutType, message }: ParsedError,
@@ -146,19 +119,10 @@ function classifySocketError(
   }
   if (findCode(RESET)) return connectionLost(when, message);
   if (findCode(UNREACHABLE)) return connectFailed(message);
-  const certificate = findCode(CERTIFICATE);
-  if (certificate)
-    return {
-      classification: account('tls_failed'),
-      detail: `The server’s certificate is not trusted (${certificate})`,
-    };
-  const handshake = findCode(HANDSHAKE);
-  if (!handshake) return null;
-  if (progress.sessionReady) return connectionLost(when, handshake);
-  const reason = TLS_TOO_OLD.test(handshake)
-    ? 'The server does not support TLS 1.2 or newer'
-    : 'TLS could not be set up';
-  return { classification: account('tls_failed'), detail: `${reason} (${handshake})` };
+  const tls = explainTlsFailure(systemCodes);
+  if (!tls) return null;
+  if (tls.kind === 'handshake' && progress.sessionReady) return connectionLost(when, tls.code);
+  return { classification: account('tls_failed'), detail: tls.detail };
 }
 
 type Code = Classification['error'];
@@ -174,6 +138,11 @@ const account = (error: Code): Classification => ({
   retryable: true,
   backoffMs: null,
 });
+
+function tokenFailure(code: 'EFETCH' | 'EOAUTH2', message: string): ClassifiedError {
+  const { error, hint, backoffMs, detail } = explainTokenError(code, message);
+  return { classification: { ...account(error), backoffMs, ...(hint ? { hint } : {}) }, detail };
+}
 
 const connectionLost = (when: string, reason = ''): ClassifiedError => ({
   classification: connection('connection_lost'),
@@ -200,18 +169,4 @@ function describeProgress({ sessionReady, bodyStarted, bodyEnded }: AttemptProgr
   if (bodyEnded) return 'after the message was sent, before the server replied';
   if (bodyStarted) return 'while the message was being sent';
   return sessionReady ? 'before the message was sent' : 'before the session was ready';
-}
-
-function propertyOf(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
-}
-
-function textProperty(value: unknown, key: string): string {
-  const property = propertyOf(value, key);
-  return typeof property === 'string' ? property : '';
-}
-
-function arrayProperty(value: unknown, key: string): readonly unknown[] {
-  const property = propertyOf(value, key);
-  return Array.isArray(property) ? property : [];
 }

@@ -1,8 +1,8 @@
 import http from 'node:http';
 import https from 'node:https';
-import { toOneLine } from '../../../core/delivery/smtp-reply.ts';
-import { isCertificateCode, parseError } from '../errors/nodemailer-errors.ts';
-import { toTlsOptions } from '../server-options.ts';
+import { toOneLine } from '../../core/delivery/one-line.ts';
+import { describeSystemError, isCertificateCode } from './system-error.ts';
+import { toTlsOptions } from './tls-options.ts';
 
 /** A signed assertion: three parts in base64url. */
 const JWT = /[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}/g;
@@ -111,7 +111,7 @@ function post(url: URL, body: string, signal: AbortSignal): Promise<{ status: nu
 }
 
 function reasonOf(error: unknown): string {
-  const { systemCodes, message } = parseError(error);
+  const { systemCodes, message } = describeSystemError(error);
   const certificate = systemCodes.find(isCertificateCode);
   return certificate ? `its certificate is not trusted (${certificate})` : message;
 }

@@ -1,20 +1,18 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { XOAuth2ProvisionCallback } from 'nodemailer/lib/xoauth2';
-import type { Credentials, ReadCredentials } from '../../../core/accounts/credentials.ts';
-import type { Deadlines } from '../server-options.ts';
-import { createSessionTokens, createTokenSource } from './token-source.ts';
+import type { Credentials, ReadCredentials } from '../../core/accounts/credentials.ts';
+import { createSessionTokens, createTokenSource, type SessionTokens } from './token-source.ts';
 
-/** The credentials of one SMTP session. */
+/** The credentials of one session. */
 export type SessionAuth =
   | { readonly kind: 'password'; readonly user: string; readonly password: string }
   | {
       readonly kind: 'oauth';
       readonly user: string;
-      /** Called by nodemailer for an access token, and again if the server rejects that token. */
-      readonly provisionCallback: XOAuth2ProvisionCallback;
+      /** Called for an access token, and again if the server refuses that token. */
+      readonly getToken: SessionTokens['getToken'];
     };
 
-/** The login of one SMTP session. */
+/** The login of one session. */
 export interface SessionLogin {
   readonly auth: SessionAuth;
   /** True shortly before the session's token expires: Gmail then closes the session. */
@@ -31,7 +29,7 @@ export interface AccountLogin {
   discardToken(): void;
 }
 
-/** The current credentials of an account, shared by all its servers and connections. */
+/** The current credentials of an account, shared by all its servers, connections and protocols. */
 export interface LoginProvider {
   current(): AccountLogin;
   /**
@@ -45,11 +43,15 @@ export interface LoginProvider {
   replace(credentials: ReadCredentials): boolean;
 }
 
-/** Reads the credentials when they are first needed, and again after a refused login. */
+/**
+ * Reads the credentials when they are first needed, and again after a refused login.
+ *
+ * @param tokenMs limit of one token request, in ms
+ */
 export function createLoginProvider(
   user: string,
   firstCredentials: ReadCredentials,
-  { tokenMs }: Deadlines,
+  tokenMs: number,
 ): LoginProvider {
   let readCredentials = firstCredentials;
   let cached: { readonly credentials: Credentials; readonly login: AccountLogin } | null = null;
@@ -88,8 +90,8 @@ function createLogin(user: string, credentials: Credentials, tokenMs: number): A
   const tokens = createTokenSource(user, credentials, tokenMs);
   return {
     createSessionLogin() {
-      const { provisionCallback, isExpired } = createSessionTokens(tokens);
-      return { auth: { kind: 'oauth', user, provisionCallback }, isExpired };
+      const { getToken, isExpired } = createSessionTokens(tokens);
+      return { auth: { kind: 'oauth', user, getToken }, isExpired };
     },
     discardToken: tokens.discard,
   };

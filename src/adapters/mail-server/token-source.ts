@@ -1,6 +1,6 @@
-import XOAuth2, { type XOAuth2Options, type XOAuth2ProvisionCallback } from 'nodemailer/lib/xoauth2';
-import type { Credentials } from '../../../core/accounts/credentials.ts';
-import { MINUTE } from '../../../core/time.ts';
+import XOAuth2, { type XOAuth2Options } from 'nodemailer/lib/xoauth2';
+import type { Credentials } from '../../core/accounts/credentials.ts';
+import { MINUTE } from '../../core/time.ts';
 import { postForm, TokenError } from './token-request.ts';
 
 export type OAuthCredentials = Exclude<Credentials, { kind: 'app_password' }>;
@@ -9,6 +9,8 @@ export interface AccessToken {
   readonly token: string;
   /** When a session that logged in with this token should be replaced, on the monotonic clock. */
   readonly useUntil: number;
+  /** The scopes that were granted. Null if the endpoint does not state them. */
+  readonly scopes: readonly string[] | null;
 }
 
 /** An access token, and whether it was issued for the current call or came from the cache. */
@@ -43,10 +45,10 @@ export function createTokenSource(
 
   async function renew(): Promise<AccessToken> {
     try {
-      const { token, lifetimeMs } = await requestToken(user, credentials, timeoutMs);
+      const { token, lifetimeMs, scopes } = await requestToken(user, credentials, timeoutMs);
       const useUntil = performance.now() + lifetimeMs - Math.min(MAX_MARGIN_MS, lifetimeMs * MARGIN_SHARE);
-      cached = lifetimeMs > 0 ? { token, useUntil } : null;
-      return { token, useUntil: lifetimeMs > 0 ? useUntil : Number.POSITIVE_INFINITY };
+      cached = lifetimeMs > 0 ? { token, useUntil, scopes } : null;
+      return { token, scopes, useUntil: lifetimeMs > 0 ? useUntil : Number.POSITIVE_INFINITY };
     } finally {
       renewal = null;
     }
@@ -65,27 +67,29 @@ export function createTokenSource(
   };
 }
 
-/**
- * Provides tokens to one of nodemailer's connections, which requests a second token if Gmail
- * refuses the first. Rejects that request if the first token was issued for this login: its age is
- * not the problem then, and Gmail counts every login.
- */
-export function createSessionTokens(tokens: TokenSource): {
-  provisionCallback: XOAuth2ProvisionCallback;
+/** The access token of one session. */
+export interface SessionTokens {
+  /**
+   * Returns the token to log in with.
+   *
+   * @param renew the server refused the last one
+   * @throws {TokenError} If no token can be obtained. EOAUTH2 also if the last one was issued for
+   *   this login: its age is not the problem then, and Gmail counts every login.
+   */
+  getToken(renew: boolean): Promise<ObtainedToken>;
+  /** True shortly before the token expires. */
   isExpired(): boolean;
-} {
+}
+
+export function createSessionTokens(tokens: TokenSource): SessionTokens {
   let current: ObtainedToken | null = null;
 
-  async function provide(renew: boolean): Promise<string> {
-    if (renew && current?.isNew)
-      throw new TokenError('EOAUTH2', 'Gmail refused a token that had just been issued');
-    current = await tokens.getToken(renew && current ? current.token : null);
-    return current.token;
-  }
-
   return {
-    provisionCallback: (_user, renew, done) => {
-      provide(renew).then((token) => done(null, token), done);
+    async getToken(renew) {
+      if (renew && current?.isNew)
+        throw new TokenError('EOAUTH2', 'Gmail refused a token that had just been issued');
+      current = await tokens.getToken(renew && current ? current.token : null);
+      return current;
     },
     isExpired: () => current !== null && performance.now() >= current.useUntil,
   };
@@ -97,6 +101,7 @@ export function createSessionTokens(tokens: TokenSource): {
  */
 class TokenRequest extends XOAuth2 {
   readonly #timeoutMs: number;
+  scopes: readonly string[] | null = null;
 
   constructor(options: XOAuth2Options, timeoutMs: number) {
     super(options);
@@ -104,7 +109,10 @@ class TokenRequest extends XOAuth2 {
   }
 
   override postRequest(...[url, payload, , done]: Parameters<XOAuth2['postRequest']>): void {
-    postForm(url, payload as Record<string, string>, this.#timeoutMs).then((body) => done(null, body), done);
+    postForm(url, payload as Record<string, string>, this.#timeoutMs).then((body) => {
+      this.scopes = scopesOf(body);
+      done(null, body);
+    }, done);
   }
 }
 
@@ -118,7 +126,7 @@ function requestToken(
   user: string,
   credentials: OAuthCredentials,
   timeoutMs: number,
-): Promise<{ token: string; lifetimeMs: number }> {
+): Promise<{ token: string; lifetimeMs: number; scopes: readonly string[] | null }> {
   const request = new TokenRequest(
     { user, accessUrl: credentials.tokenUrl, ...toGrant(credentials) },
     timeoutMs,
@@ -126,9 +134,15 @@ function requestToken(
   return new Promise((resolve, reject) => {
     request.generateToken((error, token) => {
       if (error) reject(TokenError.from(error, secretsOf(credentials)));
-      else resolve({ token, lifetimeMs: Math.max(0, request.expires - Date.now()) });
+      else resolve({ token, lifetimeMs: Math.max(0, request.expires - Date.now()), scopes: request.scopes });
     });
   });
+}
+
+/** RFC 6749, 5.1: `scope` is a list separated by blanks. */
+function scopesOf(response: Buffer): readonly string[] | null {
+  const { scope } = JSON.parse(response.toString()) as { readonly scope?: unknown };
+  return typeof scope === 'string' ? scope.split(' ') : null;
 }
 
 function toGrant(credentials: OAuthCredentials) {

@@ -1,0 +1,179 @@
+/**
+ * The mailboxes of the accounts, which IMAP shows. Together they keep the newest `retain` mails.
+ * Content is a binary string: one character per octet.
+ */
+import { Folder, type FolderRole, type Mail } from './folder.ts';
+
+/** A command of an IMAP client, without its secrets. */
+export interface MailboxCommand {
+  /** Empty before the login. */
+  readonly user: string;
+  /** Such as `UID SEARCH SINCE 1-Dec-2026`. */
+  readonly text: string;
+  /** Whether it changes, or would change, the mailbox: also FETCH without PEEK after SELECT. */
+  readonly writes: boolean;
+}
+
+export interface MailboxSettings {
+  /** Time from the acceptance of a message to its copy in Sent Mail, in ms. */
+  filingDelayMs: number;
+  /** Time from filing a mail until X-GM-RAW and HEADER find it, in ms. */
+  indexLagMs: number;
+  /** Name of the folder with the attribute \Sent, which Gmail localizes. */
+  sentName: string;
+}
+
+export interface FilingOptions {
+  /** Time until the mail appears, in ms. */
+  readonly delayMs?: number | undefined;
+  /** INTERNALDATE, in epoch ms. The time of filing by default. */
+  readonly receivedAt?: number | undefined;
+}
+
+interface Account {
+  readonly folders: Readonly<Record<FolderRole, Folder>>;
+  /** Mails that are filed later. */
+  readonly pending: Set<NodeJS.Timeout>;
+  imapEnabled: boolean;
+}
+
+export class Mailboxes {
+  readonly settings: MailboxSettings = { filingDelayMs: 0, indexLagMs: 0, sentName: '[Gmail]/Sent Mail' };
+  readonly commands: MailboxCommand[] = [];
+  readonly #retain: number;
+  readonly #accounts = new Map<string, Account>();
+  /** All mails with their accounts, oldest first. */
+  #mails: { readonly account: Account; readonly mail: Mail }[] = [];
+  /** Gmail's ids have 61 bits. */
+  #nextId = 1_800_000_000_000_000_000n;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(retain: number) {
+    this.#retain = retain;
+  }
+
+  folder(user: string, role: FolderRole): Folder {
+    return this.#account(user).folders[role];
+  }
+
+  isImapEnabled(user: string): boolean {
+    return this.#account(user).imapEnabled;
+  }
+
+  enableImap(user: string, enabled: boolean): void {
+    this.#account(user).imapEnabled = enabled;
+  }
+
+  /** Files a copy of a sent message, after the delay that is set. */
+  fileSent(user: string, raw: string, acceptedAt: number): void {
+    this.deliver(user, 'sent', raw, { delayMs: this.settings.filingDelayMs, receivedAt: acceptedAt });
+  }
+
+  /**
+   * Puts a mail into a folder and into All Mail.
+   *
+   * @param raw the message, decoded as UTF-8
+   */
+  deliver(
+    user: string,
+    role: FolderRole,
+    raw: string,
+    { delayMs = 0, receivedAt }: FilingOptions = {},
+  ): void {
+    const account = this.#account(user);
+    const file = () =>
+      this.#file(account, role, Buffer.from(raw).toString('latin1'), receivedAt ?? Date.now());
+    if (delayMs === 0) {
+      file();
+      return;
+    }
+    const timer = setTimeout(() => {
+      account.pending.delete(timer);
+      file();
+    }, delayMs);
+    timer.unref();
+    account.pending.add(timer);
+  }
+
+  /** Removes every mail, also those that would be filed later. */
+  clear(): void {
+    this.cancelPending();
+    this.#mails = [];
+    for (const { folders } of this.#accounts.values())
+      for (const folder of Object.values(folders)) folder.clear();
+    this.notifyListeners();
+  }
+
+  cancelPending(): void {
+    for (const { pending } of this.#accounts.values()) {
+      for (const timer of pending) clearTimeout(timer);
+      pending.clear();
+    }
+  }
+
+  /** Gives every mail of the account another UID, as after the repair of a mailbox. */
+  changeUidValidity(user: string): void {
+    for (const folder of Object.values(this.#account(user).folders)) folder.changeUidValidity();
+    this.notifyListeners();
+  }
+
+  record(command: MailboxCommand): void {
+    this.commands.push(command);
+    if (this.commands.length > this.#retain) this.commands.shift();
+    this.notifyListeners();
+  }
+
+  /** Whether X-GM-RAW and HEADER find this mail already. */
+  isIndexed(mail: Mail): boolean {
+    return performance.now() - mail.filedAt >= this.settings.indexLagMs;
+  }
+
+  /** Calls `listener` after each change. Returns a function that ends this. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  notifyListeners(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #file(account: Account, role: FolderRole, content: string, receivedAt: number): void {
+    const mail: Mail = {
+      id: String(this.#nextId++),
+      content,
+      receivedAt,
+      filedAt: performance.now(),
+      flags: new Set(),
+    };
+    if (role === 'sent') mail.flags.add('\\Seen');
+    account.folders[role].add(mail);
+    if (role !== 'all') account.folders.all.add(mail);
+    this.#mails.push({ account, mail });
+    if (this.#mails.length > this.#retain) this.#dropOldest();
+    this.notifyListeners();
+  }
+
+  #dropOldest(): void {
+    const oldest = this.#mails.shift();
+    if (!oldest) return;
+    for (const folder of Object.values(oldest.account.folders)) folder.remove(oldest.mail);
+  }
+
+  #account(user: string): Account {
+    const key = user.toLowerCase();
+    const known = this.#accounts.get(key);
+    if (known) return known;
+    const folders = {
+      inbox: new Folder(),
+      sent: new Folder(),
+      all: new Folder(),
+      drafts: new Folder(),
+      spam: new Folder(),
+      trash: new Folder(),
+    };
+    const account: Account = { folders, pending: new Set(), imapEnabled: true };
+    this.#accounts.set(key, account);
+    return account;
+  }
+}

@@ -1,0 +1,284 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { describe, expect, test, vi } from 'vitest';
+import { mailOf, openImapFlow, openRawImap, sendMail } from '../helpers/imap/simulator-mailbox.ts';
+import { createSimulatorEnv } from '../helpers/smtp/simulator-env.ts';
+import { base64, startSimulator } from '../helpers/smtp/simulator-session.ts';
+
+const CAPABILITY = /^\* CAPABILITY .*\r\n/;
+const SENT = 'EXAMINE "[Gmail]/Sent Mail"';
+
+describe('login', () => {
+  test.each([
+    ['LOGIN', 'LOGIN demo@simulator.test abcdefghijklmnop'],
+    ['a quoted LOGIN', 'LOGIN "demo@simulator.test" "abcdefghijklmnop"'],
+    ['a LOGIN of literals', 'LOGIN {19+}\r\ndemo@simulator.test {16+}\r\nabcdefghijklmnop'],
+    ['PLAIN', `AUTHENTICATE PLAIN ${base64('\0demo@simulator.test\0abcdefghijklmnop')}`],
+    [
+      'XOAUTH2',
+      `AUTHENTICATE XOAUTH2 ${base64('user=demo@simulator.test\x01auth=Bearer abcdefghijklmnop\x01\x01')}`,
+    ],
+    [
+      'OAUTHBEARER',
+      `AUTHENTICATE OAUTHBEARER ${base64('n,a=demo@simulator.test,\x01auth=Bearer abcdefghijklmnop\x01\x01')}`,
+    ],
+  ])('accepts %s', async (_name, command) => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator, { login: false });
+    expect(await client.command(command)).toMatch(/OK demo@simulator\.test authenticated \(Success\)\r\n$/);
+    expect(await client.command('CAPABILITY')).toContain(' SPECIAL-USE');
+    expect(simulator.imap.counters).toEqual({ connections: 1, logins: 1, failedLogins: 0 });
+  });
+
+  test('waits for a literal and for the response of PLAIN', async () => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator, { login: false });
+    client.write('a LOGIN {19}\r\n');
+    await client.readTo(/^\+ go ahead\r\n/m);
+    client.write('demo@simulator.test wrong\r\n');
+    expect(await client.readTo(/^a .*\r\n/m)).toBe(
+      'a NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)\r\n',
+    );
+    client.write('b AUTHENTICATE PLAIN\r\n');
+    await client.readTo(/^\+ \r\n/m);
+    client.write(`${base64('\0demo@simulator.test\0abcdefghijklmnop')}\r\n`);
+    expect(await client.readTo(/^b .*\r\n/m)).toMatch(CAPABILITY);
+  });
+
+  test('refuses a token of another scope as Gmail does, after an error in a challenge', async () => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator, { login: false });
+    const response = base64('user=demo@simulator.test\x01auth=Bearer ya29.other\x01\x01');
+    client.write(`a AUTHENTICATE XOAUTH2 ${response}\r\n`);
+    const challenge = await client.readTo(/^\+ .*\r\n/m);
+    const [, encoded = ''] = /^\+ (\S+)\r\n/m.exec(challenge) ?? [];
+    expect(JSON.parse(Buffer.from(encoded, 'base64').toString())).toEqual({
+      status: '400',
+      schemes: 'Bearer',
+      scope: 'https://mail.google.com/',
+    });
+    client.write('\r\n');
+    expect(await client.readTo(/^a .*\r\n/m)).toBe(
+      'a NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)\r\n',
+    );
+  });
+
+  test('never records a password or token', async () => {
+    await using simulator = await startSimulator();
+    await using _client = await openImapFlow(simulator);
+    using raw = await openRawImap(simulator);
+    await raw.command('NOOP');
+    const text = JSON.stringify(simulator.imap.commands);
+    expect(text).toContain('"LOGIN"');
+    expect(text).not.toContain(simulator.password);
+    expect(text).not.toContain(base64(`\0${simulator.user}\0${simulator.password}`));
+  });
+
+  test('ends the session with its access token, also in IDLE', async () => {
+    await using simulator = await startSimulator();
+    const { tokenUrl, clientId, clientSecret, refreshToken } = simulator.oauth;
+    const form = { client_id: clientId, client_secret: clientSecret, refresh_token: refreshToken };
+    const response = await fetch(tokenUrl, {
+      method: 'POST',
+      body: new URLSearchParams({ grant_type: 'refresh_token', ...form }),
+    });
+    const { access_token: accessToken } = Object(await response.json());
+    const client = await openImapFlow(simulator, { user: simulator.user, accessToken });
+    await client.mailboxOpen('INBOX', { readOnly: true });
+    const closed = vi.fn();
+    client.on('close', closed);
+    client.idle().catch(() => {});
+    await simulator.waitFor(({ imap }) => imap.idleSessions === 1);
+    simulator.oauth.revoke();
+    await vi.waitFor(() => expect(closed).toHaveBeenCalled());
+    expect(simulator.imap.sessions).toBe(0);
+  });
+
+  test('refuses the sixteenth connection of an account', async () => {
+    await using simulator = await startSimulator();
+    const clients = await Promise.all(Array.from({ length: 15 }, () => openRawImap(simulator)));
+    using client = await openRawImap(simulator, { login: false });
+    expect(await client.command(`LOGIN ${simulator.user} ${simulator.password}`)).toContain(
+      'NO [ALERT] Too many simultaneous connections. (Failure)',
+    );
+    expect(await client.command(`LOGIN other@acme.test ${simulator.password}`)).toContain('OK');
+    for (const each of clients) each[Symbol.dispose]();
+  });
+});
+
+describe('search', () => {
+  test('finds a mail by number, UID and date at once, but by its content only once it is indexed', async () => {
+    await using simulator = await startSimulator();
+    simulator.imap.configure({ indexLagMs: 300 });
+    await sendMail(simulator, '<1@acme.test>');
+    using client = await openRawImap(simulator);
+    await client.command(SENT);
+    const day = `${new Date().getUTCDate()}-${new Date().toUTCString().slice(8, 11)}-${new Date().getUTCFullYear()}`;
+    const found = '* SEARCH 1\r\n';
+    expect(await client.command('SEARCH 1:*')).toContain(found);
+    expect(await client.command(`UID SEARCH UID 1 SINCE ${day}`)).toContain(found);
+    const byContent = ['X-GM-RAW "rfc822msgid:1@acme.test"', 'HEADER Message-ID 1@acme.test', 'SUBJECT Hi'];
+    for (const key of byContent) expect(await client.command(`SEARCH ${key}`)).toContain('* SEARCH\r\n');
+    await vi.waitFor(async () => {
+      for (const key of byContent) expect(await client.command(`SEARCH ${key}`)).toContain(found);
+    });
+  });
+
+  test.each([
+    ['ALL', '1 2 3'],
+    ['2:*', '2 3'],
+    ['NOT 1', '2 3'],
+    ['OR 1 UID 3', '1 3'],
+    ['(1:2) SUBJECT hi', '1 2'],
+    ['BEFORE 2-Jan-2026', '1'],
+    ['SINCE 02-Jan-2026', '2 3'],
+    ['ON "2-Jan-2026"', '2'],
+    ['SEEN', ''],
+    ['UNSEEN LARGER 10', '1 2 3'],
+    ['CHARSET UTF-8 FROM {12+}\r\nada@acme.tes', '2'],
+    ['X-GM-RAW "from:ada@acme.test in:anywhere"', '2'],
+    ['X-GM-RAW "after:2026/01/03"', '3'],
+    ['BODY hi', '1 2 3'],
+    ['TEXT example.com', '1 3'],
+  ])('for %s finds %j', async (keys, expected) => {
+    await using simulator = await startSimulator();
+    for (const [index, from] of ['bob@example.com', 'ada@acme.test', 'eve@example.com'].entries())
+      simulator.imap.deliver(mailOf(`<${index}@acme.test>`, from), {
+        receivedAt: Date.UTC(2026, 0, index + 1, 12),
+      });
+    using client = await openRawImap(simulator);
+    await client.command('EXAMINE INBOX');
+    expect(await client.command(`SEARCH ${keys}`)).toContain(`* SEARCH${expected && ` ${expected}`}\r\n`);
+  });
+
+  test.each(['', 'SINCE yesterday', 'FUZZY x', 'X-GM-RAW label:x', 'UID a', '(ALL', 'NOT'])(
+    'refuses %j with BAD',
+    async (keys) => {
+      await using simulator = await startSimulator();
+      using client = await openRawImap(simulator);
+      await client.command('EXAMINE INBOX');
+      expect(await client.command(`SEARCH ${keys}`)).toMatch(/^BAD /);
+      expect(await client.command('NOOP')).toMatch(/^OK/);
+    },
+  );
+});
+
+describe('mailbox', () => {
+  test('is the same for Python’s imaplib', async () => {
+    await using simulator = await startSimulator();
+    simulator.imap.configure({ sentName: '[Gmail]/Gesendet' });
+    await sendMail(simulator, '<1@acme.test>');
+    await using trust = await createSimulatorEnv(simulator);
+    const script = `
+import imaplib, ssl, sys
+port, user, password, ca = sys.argv[1:]
+client = imaplib.IMAP4_SSL('localhost', int(port), ssl_context=ssl.create_default_context(cafile=ca))
+client.login(user, password)
+folders = client.list()[1]
+sent = next(line for line in folders if b'\\\\Sent' in line).decode().split(' "/" ')[1]
+print(sent, client.select(sent, readonly=True)[1])
+print(client.uid('SEARCH', None, 'X-GM-RAW', '"rfc822msgid:1@acme.test"')[1])
+print(client.fetch('1', '(UID BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)] BODY.PEEK[TEXT]<0.2>)')[1])
+print(client.logout()[0])
+`;
+    const args = [
+      String(simulator.imap.port),
+      simulator.user,
+      simulator.password,
+      trust.env.NODE_EXTRA_CA_CERTS,
+    ];
+    const { stdout } = await promisify(execFile)('python3', ['-c', script, ...args]);
+    expect(stdout.split('\n')).toEqual([
+      `"[Gmail]/Gesendet" [b'1']`,
+      "[b'1']",
+      `[(b'1 (UID 1 BODY[HEADER.FIELDS (MESSAGE-ID)] {29}', b'Message-ID: <1@acme.test>\\r\\n\\r\\n'), (b' BODY[TEXT]<0> {2}', b'Hi'), b')']`,
+      'BYE',
+      '',
+    ]);
+  });
+
+  test('reports in IDLE what arrives, and shows it in All Mail too', async () => {
+    await using simulator = await startSimulator();
+    await using client = await openImapFlow(simulator);
+    await client.mailboxOpen('INBOX', { readOnly: true });
+    const exists = vi.fn();
+    client.on('exists', exists);
+    const idle = client.idle();
+    await simulator.waitFor(({ imap }) => imap.idleSessions === 1);
+    simulator.imap.deliver(mailOf('<1@acme.test>'));
+    await vi.waitFor(() => expect(exists).toHaveBeenCalledTimes(1));
+    simulator.imap.deliver(mailOf('<2@acme.test>'), { folder: 'spam' });
+    await client.mailboxOpen('[Gmail]/All Mail', { readOnly: true });
+    await idle;
+    expect(client.mailbox).toMatchObject({ exists: 2 });
+    expect(exists).toHaveBeenCalledTimes(1);
+  });
+
+  test.each([
+    'EXAMINE INBOX|FETCH 1 (FLAGS BODY.PEEK[])',
+    'EXAMINE INBOX|FETCH 1 BODY[]',
+    'SELECT INBOX|FETCH 1 BODY.PEEK[HEADER]',
+    'SELECT INBOX|SEARCH ALL',
+    'SELECT INBOX|UNSELECT',
+    'EXAMINE INBOX|CLOSE',
+  ])('records no write for %s', async (commands) => {
+    await using simulator = await startSimulator();
+    simulator.imap.deliver(mailOf('<1@acme.test>'));
+    using client = await openRawImap(simulator);
+    for (const command of commands.split('|')) expect(await client.command(command)).toMatch(/^OK/m);
+    expect(simulator.imap.commands.filter(({ writes }) => writes)).toEqual([]);
+    expect(simulator.imap.mails('inbox')[0]?.flags.size).toBe(0);
+  });
+
+  test.each([
+    'FETCH 1 BODY[]',
+    'FETCH 1 (UID RFC822)',
+    'STORE 1 +FLAGS (\\Seen)',
+    'UID STORE 1 +FLAGS (\\Seen)',
+    'EXPUNGE',
+    'UID EXPUNGE 1',
+    'UID MOVE 1 "[Gmail]/Trash"',
+    'COPY 1 "[Gmail]/Spam"',
+    'CREATE x',
+    'APPEND INBOX {2+}\r\nHi',
+    'CLOSE',
+  ])('records %s after SELECT as a write', async (command) => {
+    await using simulator = await startSimulator();
+    simulator.imap.deliver(mailOf('<1@acme.test>'));
+    using client = await openRawImap(simulator);
+    await client.command('SELECT INBOX');
+    await client.command(command);
+    expect(simulator.imap.commands.filter(({ writes }) => writes)).toEqual([
+      { user: simulator.user, text: command, writes: true },
+    ]);
+  });
+
+  test('has other UIDs once UIDVALIDITY changes', async () => {
+    await using simulator = await startSimulator();
+    simulator.imap.deliver(mailOf('<1@acme.test>'));
+    using client = await openRawImap(simulator);
+    expect(await client.command('EXAMINE INBOX')).toMatch(/\[UIDVALIDITY 1\][\s\S]*\[UIDNEXT 2\]/);
+    simulator.imap.changeUidValidity();
+    await client.rest;
+    using next = await openRawImap(simulator);
+    expect(await next.command('EXAMINE INBOX')).toMatch(/\[UIDVALIDITY 2\][\s\S]*\[UIDNEXT 3\]/);
+    expect(await next.command('UID SEARCH ALL')).toContain('* SEARCH 2\r\n');
+  });
+
+  test.each(['LIST "" "*"', 'FETCH 1 UID', 'LOGIN a', 'UID NOOP', 'NOSUCH', 'EXAMINE "', 'LOGIN (a'])(
+    'responds BAD to %s before the login, and continues',
+    async (command) => {
+      await using simulator = await startSimulator();
+      using client = await openRawImap(simulator, { login: false });
+      expect(await client.command(command)).toMatch(/BAD .+\r\n$/);
+      expect(await client.command('NOOP')).toBe('OK Success\r\n');
+    },
+  );
+
+  test('closes the connection of a client that sends too much', async () => {
+    await using simulator = await startSimulator();
+    using client = await openRawImap(simulator);
+    client.write('a APPEND INBOX {99999999}\r\n');
+    expect(await client.rest).toBe('* BYE Command too long\r\n');
+  });
+});
