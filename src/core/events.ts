@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { Attempt, Delivery, DeliveryError } from './delivery/delivery.ts';
 import type { Outcome } from './delivery/outcome.ts';
+import type { MailboxFault } from './ports/mailbox.ts';
 import type { Notice } from './ports/outbox.ts';
 import type { WebhookResult } from './ports/webhook-sender.ts';
 
@@ -19,6 +20,8 @@ export interface CoreEvents {
   'account.resumed': [user: string];
   /** Mail waits because the account has used its quota of 24 h, or all of it but the reserve. */
   'account.short': [user: string, error: DeliveryError, untilAt: number];
+  /** Looks at the mailbox of an account began to fail, fail for another reason, or work again (null). */
+  'account.mailbox': [user: string, fault: MailboxFault | null];
   /** A From domain nears the number of messages in 24 h from which Gmail's bulk rules apply. */
   'domain.near_bulk': [domain: string, messages: number];
   /** An endpoint was called. The notice is as before the call: `failures` counts earlier calls. */
