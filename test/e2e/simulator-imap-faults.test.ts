@@ -90,7 +90,8 @@ describe('fault of replies', () => {
     simulator.imap.deliver(mailOf('<1@acme.test>'));
     using client = await openRawImap(simulator);
     await client.command('EXAMINE INBOX');
-    simulator.imap.setFault({ kind: 'cut', afterBytes: 30, command: 'FETCH' });
+    const fault = { kind: 'cut', after_bytes: 30, command: 'FETCH' };
+    expect(await control(simulator, '/imap-fault', { fault })).toEqual({ fault });
     client.write('a FETCH 1 BODY.PEEK[]\r\n');
     expect(await client.rest).toHaveLength(30);
     simulator.imap.setFault({ kind: 'cut', afterBytes: 0, command: 'IDLE' });

@@ -1,6 +1,6 @@
+import { toOneLine, toSentence } from '../../core/delivery/one-line.ts';
 import type { ErrorCode } from '../../core/errors.ts';
 import type { MailboxFault } from '../../core/ports/mailbox.ts';
-import { toOneLine, toSentence } from '../mail-server/one-line.ts';
 import {
   describeSystemError,
   explainTlsFailure,

@@ -15,12 +15,14 @@ export interface Retained<Value> {
   get(key: string): Value | undefined;
   /** Stores a value. Its lifetime starts now, even if the key was known. */
   set(key: string, value: Value, weight: { readonly owner: string; readonly bytes: number }): void;
+  /** Replaces a value, with the same weight and lifetime. */
+  replace(key: string, value: Value): void;
   delete(key: string): void;
 }
 
 interface Entry<Value> {
   readonly key: string;
-  readonly value: Value;
+  value: Value;
   readonly bytes: number;
   readonly expiresAt: number;
   readonly share: Share<Value>;
@@ -97,6 +99,10 @@ export function createRetained<Value>({
       dropExpired();
       while (entries.size > maxCount) dropEarly((each) => each.entries.size);
       while (totalBytes > maxBytes) dropEarly((each) => each.bytes);
+    },
+    replace(key, value) {
+      const entry = entries.get(key);
+      if (entry) entry.value = value;
     },
     delete(key) {
       const entry = entries.get(key);

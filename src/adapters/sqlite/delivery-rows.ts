@@ -1,10 +1,11 @@
-import { type Delivery, type DeliveryPatch, firstDueAt } from '../../core/delivery/delivery.ts';
+import { type Delivery, type DeliveryPatch, firstDueAt, hasBounced } from '../../core/delivery/delivery.ts';
 import {
   decodeContent,
   decodeRecord,
   encodeContent,
   encodeRecord,
 } from '../../core/delivery/delivery-codec.ts';
+import { channelOf } from '../../core/delivery/lookup.ts';
 import { signatureOf, toNumber } from '../../core/delivery/signature.ts';
 import type { FixedColumns, MutableColumns, StoredDelivery } from './worker/deliveries.ts';
 
@@ -39,20 +40,26 @@ export function toMutableColumns(
   fileNow: number,
   state = JSON.stringify(stateOf(delivery)),
 ): MutableColumns {
-  const { revision, status, account, finishedAt } = delivery;
+  const { revision, status, finishedAt } = delivery;
   return {
     revision,
     status,
-    account,
+    channel: channelOf(delivery),
     dueAt: toDueAt(delivery, fileNow),
+    bounced: hasBounced(delivery),
     state: state.padEnd(STATE_LENGTH),
     firstDueAt: firstDueAt(delivery),
     finishedAt,
   };
 }
 
-/** The fields that `advance` and `amend` change, apart from the content. */
-function stateOf(delivery: Delivery): Required<DeliveryPatch> & Pick<Delivery, 'revision' | 'status'> {
+type State = Pick<Delivery, 'revision' | 'status'> &
+  Required<Omit<DeliveryPatch, 'lookup' | 'followUps'>> &
+  Pick<DeliveryPatch, 'lookup' | 'followUps'>;
+
+/** The fields that `advance` and `amend` change, apart from the content. Few have the last two. */
+function stateOf(delivery: Delivery): State {
+  const { lookup, followUps } = delivery;
   return {
     revision: delivery.revision,
     status: delivery.status,
@@ -67,6 +74,8 @@ function stateOf(delivery: Delivery): Required<DeliveryPatch> & Pick<Delivery, '
     possibleDuplicate: delivery.possibleDuplicate,
     perAttempt: delivery.perAttempt,
     retriedForMs: delivery.retriedForMs,
+    ...(lookup && { lookup }),
+    ...(followUps.length > 0 && { followUps }),
   };
 }
 

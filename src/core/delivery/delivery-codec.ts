@@ -9,8 +9,14 @@ import type { Delivery } from './delivery.ts';
  * stay readable: fields are only ever added, with a default for records that lack them.
  */
 export function encodeRecord(delivery: Delivery): string {
-  // Few messages have a trace: the record of any other has no field for it.
-  return JSON.stringify({ ...delivery, trace: delivery.trace ?? undefined, content: null });
+  const { trace, lookup, followUps } = delivery;
+  // Few messages have these: the record of any other has no field for them.
+  const rare = {
+    trace: trace ?? undefined,
+    lookup: lookup ?? undefined,
+    followUps: followUps.length > 0 ? followUps : undefined,
+  };
+  return JSON.stringify({ ...delivery, ...rare, content: null });
 }
 
 /** Whether two deliveries have the same record, in whatever order its fields are. */
@@ -25,7 +31,7 @@ export function decodeRecord(record: string, content: Content | null): Delivery 
 /** Returns the fields that records of older versions lack. */
 function defaultsFor(
   content: Content | null,
-): Pick<Delivery, 'trace' | 'replyTo' | 'template' | 'attachments' | 'warnings'> {
+): Pick<Delivery, 'trace' | 'replyTo' | 'template' | 'attachments' | 'warnings' | 'lookup' | 'followUps'> {
   const attachments = content?.attachments ?? [];
   return {
     trace: null,
@@ -37,6 +43,8 @@ function defaultsFor(
       contentType,
     })),
     warnings: [],
+    lookup: null,
+    followUps: [],
   };
 }
 

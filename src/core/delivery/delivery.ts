@@ -1,6 +1,8 @@
 import type { ErrorCode } from '../errors.ts';
 import type { Address } from '../message/address.ts';
 import type { Content, Envelope, Priority } from '../message/message.ts';
+import type { Bounce, FollowUp } from './follow-up.ts';
+import type { Lookup } from './lookup.ts';
 import type { TraceContext } from './trace-context.ts';
 
 /**
@@ -12,7 +14,9 @@ import type { TraceContext } from './trace-context.ts';
  *                    └ deferred ◀┘        canceled, expired: from scheduled, queued and deferred
  *
  * A deferred delivery also becomes failed or partially_sent if no server can be reached for
- * RETRY_FOR. A failed, uncertain or expired delivery is queued again when a client retries it.
+ * RETRY_FOR, and any outcome of an attempt once Sent Mail has been searched for it. An uncertain one
+ * becomes sent or partially_sent if it is found there. A failed, uncertain or expired delivery is
+ * queued again when a client retries it.
  */
 export const STATUSES = [
   'scheduled',
@@ -32,11 +36,11 @@ const NEXT: Readonly<Record<Status, readonly Status[]>> = {
   scheduled: ['queued', 'canceled', 'expired'],
   queued: ['sending', 'deferred', 'canceled', 'expired'],
   sending: ['sent', 'partially_sent', 'deferred', 'failed', 'uncertain'],
-  deferred: ['queued', 'canceled', 'expired', 'failed', 'partially_sent'],
+  deferred: ['queued', 'canceled', 'expired', 'sent', 'partially_sent', 'failed', 'uncertain'],
   sent: [],
   partially_sent: [],
   failed: ['queued'],
-  uncertain: ['queued'],
+  uncertain: ['queued', 'sent', 'partially_sent'],
   canceled: [],
   expired: ['queued'],
 };
@@ -53,6 +57,14 @@ const SETTLED: ReadonlySet<Status> = new Set([
 /** Whether a status is final: nothing more happens automatically. */
 export function isSettled(status: Status): boolean {
   return SETTLED.has(status);
+}
+
+/**
+ * Whether a change of a settled delivery leaves it in its status: mail that follows it is recorded.
+ * It stays readable for as long as before.
+ */
+export function isAmended(from: Pick<Delivery, 'status'>, to: Pick<Delivery, 'status'>): boolean {
+  return isSettled(from.status) && from.status === to.status;
 }
 
 /** Whether the state machine has a transition from one status to the other. */
@@ -87,16 +99,19 @@ export interface DeliveryError {
   readonly smtp: SmtpReply | null;
 }
 
-export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected', 'suppressed'] as const;
+export const RECIPIENT_STATUSES = ['pending', 'accepted', 'rejected', 'suppressed', 'bounced'] as const;
 
 /**
  * `pending` until the server accepts or refuses the recipient permanently. `smtp` is its latest
- * reply about this recipient. `suppressed`: never attempted.
+ * reply about this recipient. `suppressed`: never attempted. `bounced`: a report says that the
+ * recipient does not get the message, which the server may have accepted.
  */
 export interface Recipient {
   readonly email: string;
   readonly status: (typeof RECIPIENT_STATUSES)[number];
   readonly smtp: SmtpReply | null;
+  /** Only if it has bounced. */
+  readonly bounce?: Bounce;
 }
 
 /** What is kept of an attachment once its content is dropped. */
@@ -122,6 +137,10 @@ export interface Warning {
   readonly detail: string;
 }
 
+export const CONFIRMATIONS = ['sent_mail'] as const;
+/** `sent_mail`: the message is in Sent Mail of the account. */
+export type Confirmation = (typeof CONFIRMATIONS)[number];
+
 /** One try to hand a delivery to a server. `endedAt` is null while it runs. */
 export interface Attempt {
   readonly number: number;
@@ -130,6 +149,8 @@ export interface Attempt {
   readonly account: string;
   readonly smtp: SmtpReply | null;
   readonly error: DeliveryError | null;
+  /** What proved that the server had accepted the message, if its reply did not. */
+  readonly confirmedBy?: Confirmation;
 }
 
 /** Times are epoch milliseconds, `…Ms` durations. */
@@ -177,6 +198,10 @@ export interface Delivery {
   readonly perAttempt: number | null;
   /** Part of RETRY_FOR that is spent. Counted in waits, so that a clock jump does not use it up. */
   readonly retriedForMs: number;
+  /** Null unless the outcome of an attempt is unknown, also in records of version 0.2. */
+  readonly lookup: Lookup | null;
+  /** Oldest first. Empty in records of version 0.2. */
+  readonly followUps: readonly FollowUp[];
 }
 
 export type DeliveryPatch = Partial<
@@ -193,12 +218,14 @@ export type DeliveryPatch = Partial<
     | 'possibleDuplicate'
     | 'perAttempt'
     | 'retriedForMs'
+    | 'lookup'
+    | 'followUps'
   >
 >;
 
 /**
  * Moves a delivery to another status; nothing else changes one. A settled delivery loses its next
- * attempt, and its content unless it can be retried.
+ * attempt, and its content and lookup unless it can be retried.
  *
  * @throws {Error} If the state machine has no such transition, which is always a bug.
  */
@@ -206,12 +233,15 @@ export function advance(delivery: Delivery, status: Status, patch: DeliveryPatch
   if (!mayBecome(delivery.status, status))
     throw new Error(`${delivery.id} cannot go from ${delivery.status} to ${status}`);
   const settled = isSettled(status);
+  const isOver = settled && !isRetryable(status);
+  const { lookup = delivery.lookup } = patch;
   return {
     ...delivery,
     ...patch,
     status,
     revision: delivery.revision + 1,
-    content: settled && !isRetryable(status) ? null : delivery.content,
+    content: isOver ? null : delivery.content,
+    lookup: isOver ? null : lookup,
     nextAttemptAt: settled ? null : (patch.nextAttemptAt ?? null),
   };
 }
@@ -241,8 +271,13 @@ export function firstDueAt({ createdAt, scheduledAt }: Pick<Delivery, 'createdAt
 }
 
 /** Returns the recipients that the server has neither accepted nor refused permanently. */
-export function pendingOf({ recipients }: Delivery): string[] {
+export function pendingOf({ recipients }: Pick<Delivery, 'recipients'>): string[] {
   return recipients.filter(({ status }) => status === 'pending').map(({ email }) => email);
+}
+
+/** Whether a recipient has bounced. */
+export function hasBounced({ recipients }: Pick<Delivery, 'recipients'>): boolean {
+  return recipients.some(({ status }) => status === 'bounced');
 }
 
 /** Returns the recipients that an attempt names: all pending ones, or at most `perAttempt`. */

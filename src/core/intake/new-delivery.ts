@@ -66,6 +66,8 @@ export function toNewDelivery(
     possibleDuplicate: false,
     perAttempt: null,
     retriedForMs: 0,
+    lookup: null,
+    followUps: [],
   };
 }
 

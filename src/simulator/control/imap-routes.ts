@@ -24,7 +24,7 @@ export interface SimulatorImap {
   readonly commands: readonly MailboxCommand[];
   /** Returns the mails of a folder, oldest first. */
   mails(role: FolderRole, user?: string): readonly Mail[];
-  /** Puts a mail into a folder, and into All Mail. */
+  /** Puts a mail into a folder, and into All Mail. Its lines can end with LF. */
   deliver(raw: string, options?: DeliverOptions): void;
   /** Removes every mail, also those that would be filed later. */
   clear(): void;
@@ -71,7 +71,7 @@ export function createImap(imap: ImapState, owner: string, server: { readonly po
     commands: mailboxes.commands,
     mails: (role, user = owner) => mailboxes.folder(user, role).entries.map(({ mail }) => mail),
     deliver: (raw, { user = owner, folder = 'inbox', ...options } = {}) =>
-      mailboxes.deliver(user, folder, () => raw, options),
+      mailboxes.deliver(user, folder, () => raw.replace(/\r?\n/g, '\r\n'), options),
     clear: () => mailboxes.clear(),
     configure(settings) {
       mailboxes.settings = { ...mailboxes.settings, ...settings };
@@ -118,7 +118,7 @@ export const IMAP_ROUTES: readonly Route<ImapContext>[] = [
     '/mailbox',
     '{"raw": "...", "folder": "inbox", "user": "you@example.com"}: puts a mail into a folder, INBOX by default',
     z.strictObject({ raw: z.string().min(1), folder: role.optional(), user }),
-    ({ imap }, { raw, ...options }) => imap.deliver(raw.replace(/\r?\n/g, '\r\n'), options),
+    ({ imap }, { raw, ...options }) => imap.deliver(raw, options),
   ),
   {
     method: 'DELETE',
@@ -173,13 +173,14 @@ export const IMAP_ROUTES: readonly Route<ImapContext>[] = [
         .discriminatedUnion('kind', [
           z.strictObject({ kind: z.literal('slow'), ms: z.int().min(0), command }),
           z.strictObject({ kind: z.literal('garbage'), command }),
-          z.strictObject({ kind: z.literal('cut'), afterBytes: z.int().min(0).default(0), command }),
+          z.strictObject({ kind: z.literal('cut'), after_bytes: z.int().min(0).default(0), command }),
           z.strictObject({ kind: z.literal('refuse'), text: z.string(), command }),
         ])
         .nullable(),
     }),
     ({ imap }, body) => {
-      imap.setFault(body.fault);
+      const { fault } = body;
+      imap.setFault(fault?.kind === 'cut' ? { ...fault, afterBytes: fault.after_bytes } : fault);
       return body;
     },
   ),
