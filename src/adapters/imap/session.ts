@@ -40,6 +40,7 @@ export interface SessionOptions {
 
 /** A connection to an IMAP server, encrypted and logged in. */
 export interface ImapSession {
+  readonly client: ImapFlow;
   readonly search: MessageSearch;
   /** False once the connection has ended, its token is about to, or the credentials were replaced. */
   isUsable(): boolean;
@@ -62,6 +63,7 @@ export async function openSession(options: SessionOptions, signal: AbortSignal):
   const sessionLogin = accountLogin.createSessionLogin();
   const client = await logIn(options, sessionLogin, signal);
   return {
+    client,
     search: createMessageSearch(client),
     isUsable: () => client.usable && !sessionLogin.isExpired() && options.login.isCurrent(accountLogin),
     close: () => client.close(),

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ImapMailbox } from '../../adapters/imap/mailbox.ts';
-import { toOneLine } from '../../adapters/mail-server/one-line.ts';
 import type { AccountConfig } from '../../config/account-config.ts';
+import { toOneLine } from '../../core/delivery/one-line.ts';
 import { domainOf, isPersonalGmail, toMailboxKey } from '../../core/message/address.ts';
 import type { MailboxFault, SentQuery } from '../../core/ports/mailbox.ts';
 import { type Check, type CheckResult, pass, skip, toCheck, unknown, warn } from '../check.ts';
