@@ -106,6 +106,14 @@ export function logEvents(events: Events, logger: Logger): void {
   events.on('account.short', (user, error, untilAt) =>
     logger.warn(accountLine(user, error, untilAt), 'mail waits for quota'),
   );
+  events.on('account.mailbox', (account, fault) => {
+    if (fault)
+      logger.warn(
+        { account, code: fault.code, detail: fault.detail },
+        'mailbox cannot be read; sending goes on',
+      );
+    else logger.info({ account }, 'mailbox can be read again');
+  });
   events.on('domain.near_bulk', (domain, messages) => {
     logger.warn(
       { domain, messages, bulk_from: BULK_MESSAGES },

@@ -46,14 +46,17 @@ async function openAccount(gmail: Simulator, sharedState = createMemorySharedSta
   const { accounts, smtp, mailbox } = configOf(gmail.password);
   const [config] = accounts;
   if (!config) throw new Error('no account');
-  const options = { ...smtp, mailbox, ca: gmail.ca, events: createEvents(), sharedState };
+  const events = createEvents();
+  const reported: (string | null)[] = [];
+  events.on('account.mailbox', (_user, fault) => reported.push(fault?.code ?? null));
+  const options = { ...smtp, mailbox, ca: gmail.ca, events, sharedState };
   const sender = await openAccountTransport(config, options);
   onTestFinished(() => closeAccountTransport(sender));
   const change = async (password: string) => {
     changeAccountTransport(sender, configOf(password).accounts[0] ?? config);
     await sender.account.probeAfterChange();
   };
-  return { sender, mailboxes: createMailboxes([sender]), change };
+  return { sender, mailboxes: createMailboxes([sender]), change, reported };
 }
 
 describe('the mailboxes of the accounts', () => {
@@ -73,6 +76,18 @@ describe('the mailboxes of the accounts', () => {
     });
     await mailboxes.get(gmail.user)?.findSent(QUERY, signal);
     await vi.waitFor(() => expect(mailboxes.status(gmail.user)).toEqual({ status: 'ready', code: null }));
+  });
+
+  test('report a failure once, and its end', async () => {
+    await using gmail = await startSimulator();
+    const { mailboxes, reported } = await openAccount(gmail);
+    const look = () => mailboxes.get(gmail.user)?.findSent(QUERY, new AbortController().signal);
+    gmail.imap.setLoginFault('system-error', 2);
+    await look();
+    await vi.waitFor(() => expect(reported).toEqual(['imap_unavailable']));
+    await look();
+    await look();
+    await vi.waitFor(() => expect(reported).toEqual(['imap_unavailable', null]));
   });
 
   test('can be looked at again after a reload with other credentials', async () => {
