@@ -2,6 +2,7 @@ import { styleText } from 'node:util';
 import { type Logger, pino, stdSerializers } from 'pino';
 import type { Config } from './config/config.ts';
 import type { Delivery, DeliveryError } from './core/delivery/delivery.ts';
+import { type BouncedRecipient, bouncedIn, type FollowUpKind } from './core/delivery/follow-up.ts';
 import type { Fault } from './core/delivery/outcome.ts';
 import { traceIdOf } from './core/delivery/trace-context.ts';
 import type { Events } from './core/events.ts';
@@ -69,6 +70,36 @@ export function logEvents(events: Events, logger: Logger): void {
       );
     else logger.info(line, 'attempt accepted');
   });
+  events.on('message.searched', ({ requestId, trace, id, lookup }, result) => {
+    const line = {
+      request_id: requestId,
+      trace_id: traceIdOf(trace),
+      msg_id: id,
+      account: lookup?.account,
+      attempt: lookup?.attempt,
+      found: result.kind === 'found',
+    };
+    if (result.kind === 'failed')
+      logger.warn({ ...line, ...result.fault, isRefusal: undefined }, 'Sent Mail could not be searched');
+    else logger.info(line, 'Sent Mail searched');
+  });
+  events.on('message.followed_up', (delivery, followUp) => {
+    const line = {
+      request_id: delivery.requestId,
+      trace_id: traceIdOf(delivery.trace),
+      msg_id: delivery.id,
+      account: delivery.account,
+    };
+    if (followUp.kind === 'bounced')
+      for (const each of bouncedIn(followUp, delivery))
+        logger.warn(bounceLine(line, each), 'recipient bounced');
+    else logger.info(line, FOLLOWED[followUp.kind]);
+  });
+  events.on('message.bounced_late', ({ id, account }, recipients) => {
+    const line = { msg_id: id, account };
+    for (const each of recipients)
+      logger.warn(bounceLine(line, each), 'recipient of a message that is no longer stored bounced');
+  });
   events.on('account.paused', (user, error, untilAt) =>
     logger.error(accountLine(user, error, untilAt), 'account paused'),
   );
@@ -104,6 +135,27 @@ export function logEvents(events: Events, logger: Logger): void {
       'queue worker failed',
     );
   });
+}
+
+const FOLLOWED = {
+  delayed: 'message delayed by its receiving server',
+  replied: 'message replied to',
+  auto_replied: 'message replied to automatically',
+} as const satisfies Record<Exclude<FollowUpKind, 'bounced'>, string>;
+
+/** Leaves out the address, and the text of the reply, which can name it. */
+function bounceLine(
+  line: object,
+  { bounce: { smtp, reportingMta, unverified, ...bounce } }: BouncedRecipient,
+) {
+  return {
+    ...line,
+    class: bounce.class,
+    smtp_code: smtp?.code,
+    smtp_enhanced: smtp?.enhanced,
+    reporting_mta: reportingMta === null ? undefined : redactAddresses(reportingMta),
+    unverified,
+  };
 }
 
 /** The reply of the server, in `detail`, can name recipients. A bug's message can quote the content. */

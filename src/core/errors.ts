@@ -145,6 +145,16 @@ export const ERRORS = {
     meaning: 'The message did not fail, or its content is no longer stored.',
     hint: 'Retry only a failed, uncertain or expired message, while its content is kept (RETAIN). Otherwise send a new message.',
   },
+  not_reconcilable: {
+    status: 409,
+    retryable: false,
+    scope: 'request',
+    actor: 'caller',
+    title: 'Message cannot be searched for',
+    meaning:
+      'No attempt of the message ended with an unknown outcome, or a copy in Sent Mail would prove nothing.',
+    hint: 'Search for a message only while it is uncertain, or waits after an attempt whose outcome is unknown.',
+  },
   content_not_kept: {
     status: 410,
     retryable: false,
@@ -233,7 +243,7 @@ export const ERRORS = {
     actor: 'caller',
     title: 'Recipient suppressed',
     meaning: 'Every recipient is on the list of suppressed addresses, to which no mail is sent.',
-    hint: 'Read the reason at GET /suppressions/{email}: Gmail refused the address permanently, or a caller suppressed it. Once the address works again, call DELETE /suppressions/{email}.',
+    hint: 'Read the reason at GET /suppressions/{email}: Gmail refused the address permanently, it bounced, or a caller suppressed it. Once the address works again, call DELETE /suppressions/{email}.',
   },
   idempotency_key_reused: {
     status: 422,
@@ -578,7 +588,7 @@ export const ERRORS = {
 
   // Errors of the account's mailbox, which never pause the account or fail a message
   imap_login_refused: {
-    status: 502,
+    status: 409,
     retryable: true,
     scope: 'account',
     actor: 'operator',
@@ -587,7 +597,7 @@ export const ERRORS = {
     hint: 'Set GMAIL_APP_PASSWORD to an app password (16 letters) and GMAIL_USER to the full primary address, or consent again with outtray login. The mail server may still accept the login: sending goes on.',
   },
   imap_disabled: {
-    status: 502,
+    status: 409,
     retryable: true,
     scope: 'account',
     actor: 'operator',
@@ -596,7 +606,7 @@ export const ERRORS = {
     hint: 'In the Google Admin console, open Apps > Google Workspace > Gmail > End User Access and allow POP and IMAP access for this user. Without it, set RECONCILE=off and INBOUND=off. Sending goes on.',
   },
   imap_scope_missing: {
-    status: 502,
+    status: 409,
     retryable: true,
     scope: 'account',
     actor: 'operator',

@@ -1,7 +1,10 @@
 import { EventEmitter } from 'node:events';
 import type { Attempt, Delivery, DeliveryError } from './delivery/delivery.ts';
+import type { BouncedRecipient, FollowUp } from './delivery/follow-up.ts';
 import type { Outcome } from './delivery/outcome.ts';
+import type { SentResult } from './ports/mailbox.ts';
 import type { Notice } from './ports/outbox.ts';
+import type { SentMail } from './ports/sent-index.ts';
 import type { WebhookResult } from './ports/webhook-sender.ts';
 
 /**
@@ -12,8 +15,14 @@ export interface CoreEvents {
   'message.accepted': [delivery: Delivery];
   /** An attempt ended. */
   'message.attempted': [delivery: Delivery, attempt: Attempt, outcome: Outcome];
+  /** Sent Mail was searched for a message. The delivery is as before the search. */
+  'message.searched': [delivery: Delivery, result: SentResult];
   'message.deferred': [delivery: Delivery];
   'message.settled': [delivery: Delivery];
+  /** A mail followed a settled message into the inbox of its account. */
+  'message.followed_up': [delivery: Delivery, followUp: FollowUp];
+  /** Recipients of a message bounced that is no longer stored. */
+  'message.bounced_late': [mail: SentMail, recipients: readonly BouncedRecipient[]];
   /** `isNews`: no instance had paused it before for the same reason. */
   'account.paused': [user: string, error: DeliveryError, untilAt: number, isNews: boolean];
   'account.resumed': [user: string];

@@ -1,4 +1,5 @@
 import { type Delivery, dueAfterMs } from './delivery/delivery.ts';
+import { channelOf } from './delivery/lookup.ts';
 import type { DeliveryChange, DeliveryStore } from './ports/delivery-store.ts';
 import type { Notice } from './ports/outbox.ts';
 import type { Queue } from './ports/queue.ts';
@@ -58,20 +59,22 @@ export async function applyToQueue(queue: Queue, change: DeliveryChange): Promis
   for (const notice of change.notices) await pushNotice(queue, notice, 0);
 }
 
-function applyEffect(queue: Queue, { from: { id, account }, to, effect }: DeliveryChange) {
+function applyEffect(queue: Queue, { from, to, effect }: DeliveryChange) {
+  const { id, priority } = to;
   switch (effect?.kind) {
     case 'push':
-      return queue.push(id, { channel: to.account, afterMs: effect.afterMs, priority: to.priority });
+      return queue.push(id, { channel: channelOf(to), afterMs: effect.afterMs, priority });
     case 'retry':
-      return queue.retry(id, account, effect.afterMs, to.account);
+      return queue.retry(id, channelOf(from), effect.afterMs, channelOf(to));
     case 'reschedule':
-      return queue.reschedule(id, account, effect.afterMs);
+      return queue.reschedule(id, channelOf(from), effect.afterMs);
     case 'done':
-      return queue.done(id, account);
+      return queue.done(id, channelOf(from));
   }
 }
 
 function enqueue(queue: Queue, delivery: Delivery): Promise<void> {
-  const { id, account: channel, priority } = delivery;
+  const { id, priority } = delivery;
+  const channel = channelOf(delivery);
   return queue.push(id, { channel, afterMs: dueAfterMs(delivery, Date.now()), priority });
 }

@@ -136,6 +136,7 @@ export async function openApiDocument(version: string): Promise<string> {
       retry: unused,
       reschedule: unused,
     },
+    reconciliation: { reconcile: unused },
     composer: { compose: unused },
     tickets: { issue: unused, verify: unused },
     stats: { read: unused },

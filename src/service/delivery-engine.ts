@@ -4,13 +4,18 @@ import type { AccountConfig } from '../config/account-config.ts';
 import type { Config } from '../config/config.ts';
 import type { AccountNotices } from '../core/accounts/account-events.ts';
 import { type Accounts, createAccounts } from '../core/accounts/accounts.ts';
+import { ABSENT_AFTER_MS } from '../core/accounts/connection-shares.ts';
 import type { DeliveryChanges } from '../core/delivery-changes.ts';
 import { createDispatcher, type Dispatcher } from '../core/dispatch/dispatcher.ts';
+import type { LookupRules } from '../core/dispatch/lookup-rules.ts';
 import type { RetryPolicy } from '../core/dispatch/retry-policy.ts';
 import { watchWallClock } from '../core/dispatch/wall-clock.ts';
 import type { Events } from '../core/events.ts';
+import { createMailboxLease } from '../core/mailbox/mailbox-lease.ts';
 import { createMailboxes, type Mailboxes } from '../core/mailbox/mailboxes.ts';
 import type { Backend } from '../core/ports/backend.ts';
+import { createReconciler, type Reconciler } from '../core/reconcile/reconciler.ts';
+import { createSentSearch } from '../core/reconcile/sent-search.ts';
 import { retryInBackground } from '../core/retry-until-available.ts';
 import { closeAccountTransport, prepareReplacement } from './account-replacement.ts';
 import { type AccountTransport, openAccountTransport } from './account-transport.ts';
@@ -60,7 +65,8 @@ export interface AccountChanges {
 }
 
 export async function openDeliveryEngine(options: DeliveryEngineOptions): Promise<DeliveryEngine> {
-  const { config, queue, store, events, changes, backoffScale, deadlines } = options;
+  const { config, queue, store, sharedState, events, changes, backoffScale, deadlines } = options;
+  const { absentAfterMs = ABSENT_AFTER_MS } = options;
   const { connections, connectionsHere: workers } = config.smtp;
   const open = (account: AccountConfig) => openConfiguredAccount(account, options);
   let senders: readonly AccountTransport[] = await Promise.all(config.accounts.map(open));
@@ -74,26 +80,40 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
   });
   const mailboxes = createMailboxes(senders);
   const policy = toRetryPolicy(config, backoffScale);
+  const { reconcile: isOn, reconcileForMs } = config.mailbox;
+  const lookups: LookupRules = {
+    isPossible: (user) => isOn && mailboxes.canLook(user),
+    now: sharedState.now,
+    forMs: reconcileForMs,
+  };
   const dispatchers = new Map<string, Dispatcher>();
+  const reconcilers = new Map<string, Reconciler>();
   /** Removed accounts whose last attempts have not ended, and when they are closed. */
   const removals = new Map<AccountTransport, Promise<void>>();
   const wallClock = watchWallClock({ queue, store });
   let isDraining = false;
 
-  function startDispatcher({ account, transport }: AccountTransport): void {
+  function startSender({ account, transport }: AccountTransport): void {
     if (isDraining) return;
-    const shared = { queue, store, events, changes, policy, accounts, workers };
-    const dispatcher = createDispatcher({ ...shared, account, transport });
-    dispatchers.set(account.user, dispatcher);
+    const { user } = account;
+    const shared = { queue, store, events, changes, policy, lookups };
+    const dispatcher = createDispatcher({ ...shared, accounts, workers, account, transport });
+    const search = createSentSearch({ user, isOn, mailboxes, backoffScale });
+    const lease = createMailboxLease({ user, sharedState, absentAfterMs });
+    const reconciler = createReconciler({ ...shared, user, search, lease });
+    dispatchers.set(user, dispatcher);
+    reconcilers.set(user, reconciler);
     dispatcher.start();
+    reconciler.start();
   }
 
   /** Ends the attempts of a removed account, then closes it. */
   async function remove(sender: AccountTransport): Promise<void> {
     const { user } = sender.account;
-    const dispatcher = dispatchers.get(user);
+    const [dispatcher, reconciler] = [dispatchers.get(user), reconcilers.get(user)];
     dispatchers.delete(user);
-    await dispatcher?.drain();
+    reconcilers.delete(user);
+    await Promise.all([dispatcher?.drain(), reconciler?.drain()]);
     await closeAccountTransport(sender);
   }
 
@@ -124,7 +144,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
     isSending: () => [...dispatchers.values()].some((dispatcher) => dispatcher.isBusy()),
     async start() {
       await Promise.all(senders.map(({ account }) => account.join()));
-      senders.forEach(startDispatcher);
+      senders.forEach(startSender);
     },
     async prepareFor(keys) {
       if (sandbox !== null || !keys.some(({ test }) => test)) return;
@@ -132,7 +152,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
       const { openSandbox } = await import('./sandbox.ts');
       sandbox = await openSandbox({ connections, backoffScale, deadlines });
       await sandbox.sender.account.join();
-      startDispatcher(sandbox.sender);
+      startSender(sandbox.sender);
     },
     async prepareAccounts(configs) {
       await removalOf(configs);
@@ -143,7 +163,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
         accounts.replace(senders);
         mailboxes.replace(senders);
         removed.forEach(startRemoval);
-        added.forEach(startDispatcher);
+        added.forEach(startSender);
         changed.forEach(retryWaiting);
         return { added: usersOf(added), removed: usersOf(removed), changed: usersOf(changed) };
       };
@@ -152,7 +172,7 @@ export async function openDeliveryEngine(options: DeliveryEngineOptions): Promis
       isDraining = true;
       wallClock.stop();
       await Promise.all([
-        ...[...dispatchers.values()].map((dispatcher) => dispatcher.drain()),
+        ...[...dispatchers.values(), ...reconcilers.values()].map((each) => each.drain()),
         ...removals.values(),
       ]);
     },

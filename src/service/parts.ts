@@ -16,10 +16,12 @@ import { createDeliveryChanges } from '../core/delivery-changes.ts';
 import { createDoctorReports } from '../core/doctor-reports.ts';
 import { createEvents } from '../core/events.ts';
 import { createGmailVolume } from '../core/gmail-volume.ts';
+import { startSentIndexWriter } from '../core/inbound/sent-index-writer.ts';
 import { createIntake } from '../core/intake/intake.ts';
 import { createMessages } from '../core/messages.ts';
 import type { Backend } from '../core/ports/backend.ts';
 import type { MakeReport } from '../core/ports/doctor-report.ts';
+import { createReconciliation } from '../core/reconcile/reconciliation.ts';
 import { createStats } from '../core/stats.ts';
 import { createSuppressions } from '../core/suppressions.ts';
 import { createWaiters } from '../core/waiters.ts';
@@ -120,6 +122,14 @@ export async function openParts({
     sharedState,
     onError: (err) => logger.error({ err }, 'messages to Gmail could not be counted'),
   });
+  const sentIndexWriter =
+    config.mailbox.inbound === 'off'
+      ? null
+      : startSentIndexWriter({
+          events,
+          sentIndex: backend.sentIndex,
+          onError: (err) => logger.error({ err }, 'sent messages could not be added to the index'),
+        });
   const doctorReports = createDoctorReports(() =>
     doctor({
       isLoginLocked: accounts.isLoginLocked,
@@ -149,6 +159,7 @@ export async function openParts({
     webhooks,
     alerts,
     gmailVolume,
+    sentIndexWriter,
     doctorReports,
     backupSocket,
     waiters,
@@ -165,6 +176,7 @@ export function buildServiceApp(parts: ServiceParts) {
   const { maxMessageBytes, allowedRecipients, redirectAllTo } = config;
   const isDraining = () => draining.signal.aborted;
   const composer = createComposer();
+  const messages = createMessages({ store, changes, isDraining });
   const intake = createIntake({
     store,
     events,
@@ -186,7 +198,14 @@ export function buildServiceApp(parts: ServiceParts) {
     page: config.ui ? { demo: parts.demoInbox !== null } : null,
     durability,
     intake,
-    messages: createMessages({ store, changes, isDraining }),
+    messages,
+    reconciliation: createReconciliation({
+      store,
+      messages,
+      mailboxes: parts.deliveryEngine.mailboxes,
+      isOn: config.mailbox.reconcile,
+      isDraining,
+    }),
     composer,
     tickets: createTickets(apiKeys),
     stats: createStats({ store }),

@@ -144,7 +144,7 @@ function introduction(
   const scripted = (name: string, summary: string) =>
     `  ${`${name}@${SCRIPTED_DOMAIN}`.padEnd(40)}${summary}`;
   return [
-    `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, IMAP on port ${imap.port}, received messages at ${httpUrl}/messages`,
+    `Gmail simulator: STARTTLS on port ${starttlsPort}, TLS on port ${tlsPort}, received messages at ${httpUrl}/messages, IMAP on port ${imap.port}`,
     '',
     ...(relayDomains.length > 0
       ? relaySettings(url, relayDomains)

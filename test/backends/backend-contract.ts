@@ -2,8 +2,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { advance, amend, type Delivery } from '../../src/core/delivery/delivery.ts';
 import { ANY_DELIVERY, type DeliveryQuery } from '../../src/core/delivery/delivery-query.ts';
+import { mailboxChannel } from '../../src/core/delivery/lookup.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
-import { aDelivery, aTrace } from '../helpers/delivery.ts';
+import { aDelivery, aLookup, aTrace } from '../helpers/delivery.ts';
+import { NOON } from './stats-contract.ts';
 
 export interface BackendLimits {
   readonly maxMessages: number;
@@ -299,6 +301,64 @@ export function backendContract(name: string, open: (limits: BackendLimits) => P
         expect(await store.update(queued, soon, { kind: 'reschedule', afterMs: 0 })).toBe(true);
         expect(await take(first.account)).toBe(first.id);
         await expect(queue.take(moved.account, AbortSignal.timeout(50))).rejects.toThrow();
+      }),
+    );
+
+    test(
+      'keeps the id of a delivery that is looked up in the channel of its mailbox only',
+      withBackend({}, async ({ store, queue }) => {
+        const take = (channel: string) => queue.take(channel, AbortSignal.timeout(2000));
+        const queued = aDelivery();
+        const { account } = queued;
+        const mailbox = mailboxChannel(account);
+        await store.insert(queued);
+        await take(account);
+        const sending = advance(queued, 'sending');
+        await store.update(queued, sending);
+        const looking = advance(sending, 'deferred', { lookup: aLookup({ account }) });
+        await store.update(sending, looking, { kind: 'retry', afterMs: 0 });
+        for await (const unsettled of store.unsettled())
+          expect(unsettled).toMatchObject({ id: queued.id, account, lookup: looking.lookup });
+        await expect(queue.take(account, AbortSignal.timeout(50))).rejects.toThrow();
+        expect(await take(mailbox)).toBe(queued.id);
+        expect(await store.getTaken(queued.id)).toEqual(looking);
+
+        const again = amend(looking, { lookup: aLookup({ account, looks: 1 }) });
+        await store.update(looking, again, { kind: 'retry', afterMs: 60_000 });
+        const asked = amend(again, {});
+        await store.update(again, asked, { kind: 'reschedule', afterMs: 0 });
+        expect(await take(mailbox)).toBe(queued.id);
+
+        const checked = amend(asked, { lookup: aLookup({ account, state: 'checked' }) });
+        await store.update(asked, checked, { kind: 'retry', afterMs: 0 });
+        await expect(queue.take(mailbox, AbortSignal.timeout(50))).rejects.toThrow();
+        expect(await take(account)).toBe(queued.id);
+
+        const checking = amend(checked, { lookup: aLookup({ account, state: 'checking' }) });
+        await store.update(checked, checking, { kind: 'retry', afterMs: 60_000 });
+        await store.update(checking, advance(checking, 'canceled', { finishedAt: 5 }), { kind: 'done' });
+        await queue.reschedule(queued.id, mailbox, 0);
+        await expect(queue.take(mailbox, AbortSignal.timeout(50))).rejects.toThrow();
+      }),
+    );
+
+    test(
+      'enqueues an uncertain delivery for a search of its mailbox, and removes what a copy settles',
+      withBackend({}, async ({ store, queue }) => {
+        const { id, account, ...rest } = aDelivery({ status: 'sending' });
+        const sending = await store.insert({ id, account, ...rest });
+        const lookup = aLookup({ account, state: 'idle' });
+        const uncertain = advance(sending, 'uncertain', { lookup, finishedAt: NOON });
+        await store.update(sending, uncertain, { kind: 'done' });
+        const checking = amend(uncertain, { lookup: { ...lookup, state: 'checking' } });
+        await store.update(uncertain, checking, { kind: 'push', afterMs: 0 });
+        expect(await queue.take(mailboxChannel(account), AbortSignal.timeout(2000))).toBe(id);
+        expect(await store.getTaken(id)).toEqual(checking);
+        const sent = advance(checking, 'sent', { finishedAt: NOON });
+        await store.update(checking, sent, { kind: 'done' });
+        expect(await store.get(id)).toEqual({ ...sent, content: null, lookup: null });
+        // As for a message that a client retries, both results count.
+        expect((await store.stats(null, NOON)).byHour.at(-1)).toMatchObject({ sent: 1, failed: 1 });
       }),
     );
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { type Attempt, advance, amend, type Delivery } from '../../src/core/delivery/delivery.ts';
+import { mailboxChannel } from '../../src/core/delivery/lookup.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
 import type { IdempotencyClaim } from '../../src/core/ports/idempotency-store.ts';
-import { aDelivery } from '../helpers/delivery.ts';
+import { aDelivery, aLookup } from '../helpers/delivery.ts';
 import { aSuppression, put } from '../helpers/suppression.ts';
 import { aNotice } from '../helpers/webhook-notice.ts';
 import type { BackendLimits } from './backend-contract.ts';
@@ -169,6 +170,33 @@ export function durabilityContract(name: string, createStorage: () => Promise<St
             taken.push(await queue.take(CHANNEL, AbortSignal.timeout(PATIENCE.timeout)));
           expect(taken).toEqual(['msg_urgent', 'msg_c', 'msg_a', 'msg_b']);
           expect(await queue.take(OTHER, AbortSignal.timeout(PATIENCE.timeout))).toBe('msg_other');
+        },
+      ));
+
+    test('returns the id of a delivery that is looked up in the channel of its mailbox only', () =>
+      reopened(
+        async (backend) => {
+          const { store, queue } = backend;
+          const take = () => queue.take(CHANNEL, AbortSignal.timeout(PATIENCE.timeout));
+          for (const id of ['msg_due', 'msg_taken', 'msg_changed']) {
+            const sending = await store.insert(aDelivery({ id, status: 'sending' }));
+            await take();
+            const looking = advance(sending, 'deferred', { lookup: aLookup(), nextAttemptAt: 7 });
+            await store.update(sending, looking, { kind: 'retry', afterMs: 0 });
+            if (id !== 'msg_due') await queue.take(mailboxChannel(CHANNEL), AbortSignal.timeout(2000));
+            if (id === 'msg_changed')
+              await store.update(looking, amend(looking, { lookup: aLookup({ looks: 1 }) }));
+          }
+          await accept(backend, aDelivery({ id: 'msg_other' }));
+        },
+        async ({ store, queue }) => {
+          const take = (channel: string) => queue.take(channel, AbortSignal.timeout(PATIENCE.timeout));
+          const mailbox = mailboxChannel(CHANNEL);
+          const taken = [await take(mailbox), await take(mailbox), await take(mailbox)];
+          expect(taken.toSorted()).toEqual(['msg_changed', 'msg_due', 'msg_taken']);
+          expect((await store.get('msg_changed'))?.lookup).toEqual(aLookup({ looks: 1 }));
+          expect(await take(CHANNEL)).toBe('msg_other');
+          await expect(queue.take(CHANNEL, AbortSignal.timeout(100))).rejects.toThrow();
         },
       ));
 

@@ -33,7 +33,10 @@ describe('the form of each operation in /docs', () => {
       WEBHOOK_SECRET: `whsec_${Buffer.alloc(32).toString('base64')}`,
       WEBHOOK_ALLOWED_HOSTS: '127.0.0.1',
     };
-    started = await startWithGmail({ env: { TEMPLATES_DIR, ...webhooks } });
+    // An uncertain message is not found in Sent Mail, since it is filed much later.
+    const reconciling = { ON_UNCERTAIN: 'hold', RECONCILE_FOR: '1s' };
+    started = await startWithGmail({ imap: true, env: { TEMPLATES_DIR, ...webhooks, ...reconciling } });
+    started.gmail.imap.configure({ filingDelayMs: 3_600_000 });
   });
   afterAll(async () => {
     await started[Symbol.asyncDispose]();
@@ -57,11 +60,9 @@ describe('the form of each operation in /docs', () => {
       });
     }
     if (operationId === 'previewTemplate') return 'invoice';
-    if (operationId === 'retryMessage') {
-      const { body } = await service.send(
-        { ...MAIL, to: `no-such-user+${refused++}@simulator.test` },
-        { wait: 15 },
-      );
+    if (operationId === 'retryMessage' || operationId === 'reconcileMessage') {
+      const name = operationId === 'retryMessage' ? `no-such-user+${refused++}` : 'drop-after-dot';
+      const { body } = await service.send({ ...MAIL, to: `${name}@simulator.test` }, { wait: 15 });
       return body.message?.id ?? '';
     }
     return (await service.send({ ...MAIL, scheduled_at: TOMORROW })).body.id;

@@ -61,11 +61,12 @@ describe('outtray simulator', () => {
     await ready.promise;
     const text = output.join('\n');
     expect(text).toMatch(
-      /STARTTLS on port \d+, TLS on port \d+, received messages at http:\/\/127\.0\.0\.1:\d+\/messages/,
+      /STARTTLS on port \d+, TLS on port \d+, received messages at http:\/\/127\.0\.0\.1:\d+\/messages, IMAP on port \d+$/m,
     );
     expect(text).toContain('GMAIL_USER=me@acme.test');
     expect(text).toContain('GMAIL_APP_PASSWORD=sesame');
     expect(text).toMatch(/SMTP_URL=smtp:\/\/localhost:\d+,smtps:\/\/localhost:\d+/);
+    expect(text).toMatch(/IMAP_URL=imaps:\/\/localhost:(?!2993)\d+\n/);
     expect(text).toContain(`NODE_EXTRA_CA_CERTS=${caFile}`);
     expect(text).toMatch(/drop-after-dot@simulator\.test +stores the message/);
     expect(text).toMatch(
@@ -89,6 +90,7 @@ describe('outtray simulator', () => {
   test.each([
     [['--smtp-port', '70000'], '--smtp-port'],
     [['--http-port', 'http'], '--http-port'],
+    [['--imap-port', '-1'], '--imap-port'],
     [['--password', ''], '--password'],
     [['--daily-limit', 'many'], '--daily-limit'],
     [['--colour'], '--colour'],

@@ -144,6 +144,7 @@ export async function startApp(overrides: Partial<AppOptions> = {}): Promise<App
       changes: core.changes,
       isDraining: overrides.isDraining ?? (() => false),
     }),
+    reconciliation: core.reconciliation,
     composer: COMPOSER,
     tickets: createTickets(API_KEYS),
     stats: createStats({ store }),

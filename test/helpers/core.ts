@@ -6,19 +6,25 @@ import { type AccountsOptions, createAccounts } from '../../src/core/accounts/ac
 import { createApiKeys } from '../../src/core/auth/api-keys.ts';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
 import type { Fault, Job, Outcome } from '../../src/core/delivery/outcome.ts';
-import { createDeliveryChanges } from '../../src/core/delivery-changes.ts';
+import { createDeliveryChanges, type DeliveryChangesDeps } from '../../src/core/delivery-changes.ts';
 import { createDispatcher } from '../../src/core/dispatch/dispatcher.ts';
+import type { LookupRules } from '../../src/core/dispatch/lookup-rules.ts';
 import type { OnUncertain } from '../../src/core/dispatch/retry-policy.ts';
 import { AppError } from '../../src/core/errors.ts';
 import { createEvents } from '../../src/core/events.ts';
 import { createIntake, type IntakeDeps } from '../../src/core/intake/intake.ts';
+import { createMailboxLease } from '../../src/core/mailbox/mailbox-lease.ts';
+import { createMailboxes } from '../../src/core/mailbox/mailboxes.ts';
 import type { Address } from '../../src/core/message/address.ts';
 import { createMessages } from '../../src/core/messages.ts';
 import type { Backend } from '../../src/core/ports/backend.ts';
-import type { Notice } from '../../src/core/ports/outbox.ts';
+import type { Mailbox, SentQuery, SentResult } from '../../src/core/ports/mailbox.ts';
 import type { SharedValue } from '../../src/core/ports/shared-state.ts';
 import type { AttemptObserver } from '../../src/core/ports/transport.ts';
 import type { Allowance } from '../../src/core/quota.ts';
+import { createReconciler } from '../../src/core/reconcile/reconciler.ts';
+import { createReconciliation } from '../../src/core/reconcile/reconciliation.ts';
+import { createSentSearch } from '../../src/core/reconcile/sent-search.ts';
 import type { Wait } from '../../src/core/retry-until-available.ts';
 import { createSuppressions } from '../../src/core/suppressions.ts';
 import type { Usage } from '../../src/core/usage.ts';
@@ -58,10 +64,20 @@ export interface CoreSetup {
   /** Between two tries to persist a transition. Default: no time at all. */
   readonly wait?: Wait;
   readonly onUncertain?: OnUncertain;
-  /** The notices of a delivery that settles or is deferred. Default: none. */
-  readonly noticesOf?: (delivery: Delivery) => readonly Notice[];
+  /** The notices of a delivery. Default: none. */
+  readonly noticesOf?: DeliveryChangesDeps['noticesOf'];
   readonly verify?: (user: string) => Promise<Fault | null>;
+  /** Searches Sent Mail of an account, in place of a mailbox. Default: the accounts have none. */
+  readonly findSent?: FindSent;
+  /** RECONCILE_FOR, in ms, before it is scaled by `backoffScale`. Default: ten minutes. */
+  readonly lookForMs?: number;
 }
+
+export type FindSent = (
+  query: SentQuery,
+  user: string,
+  signal: AbortSignal,
+) => Promise<SentResult> | SentResult;
 
 export type Core = ReturnType<typeof startCore>;
 
@@ -83,6 +99,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     dispatch = true,
     random = () => 0.5,
     wait = async () => {},
+    findSent,
   } = setup;
   const { queue, store, sharedState } = backend;
   const events = createEvents().setMaxListeners(0);
@@ -102,6 +119,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
       sharedState,
       state: aSharedValue(newAccountState(sharedState.now())),
       closeIdleConnections: () => 0,
+      mailbox: findSent ? 'on' : 'none',
     });
     const transport = {
       async send(job: Job, watch?: AttemptObserver) {
@@ -114,7 +132,10 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
       },
       verify: () => setup.verify?.(user) ?? Promise.resolve(null),
     };
-    return { account, transport, from, aliases, domains };
+    const mailbox: Mailbox | null = findSent
+      ? { findSent: async (query, signal) => findSent(query, user, signal), close: async () => {} }
+      : null;
+    return { account, transport, mailbox, from, aliases, domains };
   });
   const accounts = createAccounts({ senders: members, sandbox: () => null, fromPolicy, queue, store });
   const policy = {
@@ -123,9 +144,27 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     backoffScale: backoffScale * 2,
     random,
   } as const;
-  const dispatchers = members.map(({ account, transport }) =>
-    createDispatcher({ queue, store, events, changes, policy, accounts, account, transport, workers, wait }),
-  );
+  const mailboxes = createMailboxes(members);
+  const lookups: LookupRules = {
+    isPossible: mailboxes.canLook,
+    now: sharedState.now,
+    forMs: setup.lookForMs ?? 600_000,
+  };
+  const shared = { queue, store, events, changes, policy, lookups, wait };
+  const dispatchers = members.flatMap(({ account, transport }) => {
+    const { user } = account;
+    const search = createSentSearch({
+      user,
+      isOn: findSent !== undefined,
+      mailboxes,
+      backoffScale: policy.backoffScale,
+    });
+    const lease = createMailboxLease({ user, sharedState, absentAfterMs: 1000 });
+    return [
+      createDispatcher({ ...shared, accounts, account, transport, workers }),
+      createReconciler({ ...shared, user, search, lease }),
+    ];
+  });
   let draining = false;
   const composer = {
     compose: async () => ({ size: 1, headers: [] }),
@@ -155,6 +194,7 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     ...setup.intake,
   });
   const messages = createMessages({ store, changes, isDraining });
+  const reconciliation = createReconciliation({ store, messages, mailboxes, isOn: true, isDraining });
   const waiters = createWaiters({ store, events });
   for (const { account } of members) void account.join();
   if (dispatch) for (const dispatcher of dispatchers) dispatcher.start();
@@ -167,6 +207,8 @@ export function startCore(send: Send, setup: CoreSetup = {}) {
     waiters,
     intake,
     messages,
+    reconciliation,
+    mailboxes,
     suppressions,
     queue,
     senders: members,

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { Delivery } from '../../src/core/delivery/delivery.ts';
+import type { Lookup } from '../../src/core/delivery/lookup.ts';
 import { type Job, toJob } from '../../src/core/delivery/outcome.ts';
 import type { TraceContext } from '../../src/core/delivery/trace-context.ts';
 import type { Draft, Message } from '../../src/core/message/message.ts';
+import { aFailure, aFault } from './outcome.ts';
 
 /** A small valid message, with the patch of the test. */
 export function aMessage(patch: Partial<Message> & { to?: string[]; text?: string } = {}): Message {
@@ -82,7 +84,24 @@ export function aDelivery(patch: Partial<Delivery> = {}): Delivery {
     possibleDuplicate: false,
     perAttempt: null,
     retriedForMs: 0,
+    lookup: null,
     followUps: [],
+    ...patch,
+  };
+}
+
+/** The lookup of a delivery after its first attempt ended uncertain, with the patch of the test. */
+export function aLookup(patch: Partial<Lookup> = {}): Lookup {
+  return {
+    state: 'looking',
+    account: 'bot@acme.com',
+    attempt: 1,
+    outcome: aFailure(aFault('connection_lost', { certain: false })),
+    recipients: ['ada@example.com'],
+    since: 1000,
+    endedAt: 2000,
+    looks: 0,
+    fault: null,
     ...patch,
   };
 }

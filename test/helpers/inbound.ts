@@ -13,6 +13,7 @@ export function aReported(patch: Partial<ReportedRecipient> = {}): ReportedRecip
       response: 'The email account that you tried to reach does not exist.',
     },
     reportingMta: 'googlemail.com',
+    suppress: true,
     ...patch,
   };
 }

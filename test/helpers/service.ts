@@ -1,5 +1,6 @@
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
+import type { ImapDeadlines } from '../../src/adapters/imap/session.ts';
 import type { Deadlines } from '../../src/adapters/smtp/server-options.ts';
 import { createServiceDoctor } from '../../src/commands/service-doctor.ts';
 import { parseConfig } from '../../src/config/config.ts';
@@ -21,6 +22,8 @@ const DEADLINES: Deadlines = {
   setupMs: 4000,
   bodyMs: 8000,
 };
+
+const IMAP_DEADLINES: ImapDeadlines = { connectMs: 3000, greetingMs: 2000, lookMs: 4000, idleMs: 60_000 };
 
 export interface ServiceUnderTest extends AsyncDisposable {
   readonly url: string;
@@ -87,6 +90,7 @@ export async function startService(setup: ServiceSetup): Promise<ServiceUnderTes
     logger: pino({ level: config.logLevel }, lineSink(logs)),
     backoffScale: setup.backoffScale ?? 0.002,
     deadlines: { ...DEADLINES, ...setup.deadlines },
+    imapDeadlines: IMAP_DEADLINES,
     ...(setup.ca ? { ca: setup.ca } : {}),
   });
 

@@ -68,6 +68,7 @@ describe('the OpenAPI document', () => {
       'post /emails/{id}/cancel',
       'post /messages/{id}/cancel',
       'post /messages/{id}/content/ticket',
+      'post /messages/{id}/reconcile',
       'post /messages/{id}/retry',
       'post /send',
       'post /send/batch',

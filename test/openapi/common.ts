@@ -22,12 +22,12 @@ export function commonRows(contract: Contract): Row[] {
     ...forEach(contract, 'unsupported_media_type', ({ operationId }, outcome) =>
       onService(operationId, outcome, { headers: { 'content-type': 'text/plain' }, body: 'Hello' }),
     ),
-    // Without a valid key, an address can send 60 requests a minute: enough for 30 operations.
+    // Without a valid key, an address can send 60 requests a minute: to each of two services.
     ...forEach(contract, 'missing_api_key', ({ operationId }, outcome) =>
       onService(operationId, outcome, { key: null }),
     ),
     ...forEach(contract, 'invalid_api_key', ({ operationId }, outcome) =>
-      onService(operationId, outcome, { key: 'wrong' }),
+      withParts(ANOTHER_SERVICE, operationId, outcome, { key: 'wrong' }),
     ),
     ...forEach(contract, 'insufficient_scope', ({ operationId, method }, outcome) => {
       const isRead = method === 'GET' || ['previewTemplate', 'createContentTicket'].includes(operationId);
@@ -74,6 +74,9 @@ export function commonRows(contract: Contract): Row[] {
     ),
   ];
 }
+
+/** Counts requests apart from the shared service. */
+const ANOTHER_SERVICE = {};
 
 /** Has room for two bodies of slightly over 1 MiB, so one key can send one. */
 const LITTLE_CAPACITY = { maxMessageBytes: 1, freeBytes: () => 0 };
@@ -146,6 +149,7 @@ function failing(makeError: () => Error): Partial<AppOptions> {
       retry: reject,
       reschedule: reject,
     },
+    reconciliation: { reconcile: reject },
     stats: { read: reject },
     doctor: { read: reject },
     tickets: { issue: fail, verify: fail },

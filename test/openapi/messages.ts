@@ -1,5 +1,10 @@
+import type { Attempt, Delivery } from '../../src/core/delivery/delivery.ts';
+import { AppError, type ErrorCode } from '../../src/core/errors.ts';
+import { MAILBOX_CODES } from '../../src/http/schemas/responses.ts';
 import { MAIL } from '../helpers/app.ts';
+import { aDelivery } from '../helpers/delivery.ts';
 import { type ServiceClient, TOMORROW } from '../helpers/openapi-client.ts';
+import { aFault } from '../helpers/outcome.ts';
 import {
   ADMIN,
   ANY_TICKET,
@@ -25,6 +30,27 @@ async function failed({ callJson }: ServiceClient, to: string) {
 async function scheduled({ callJson }: ServiceClient) {
   const { id } = await callJson('send', { body: { ...MAIL, scheduled_at: TOMORROW } });
   return { path: { id } };
+}
+
+/** An attempt that Sent Mail has confirmed. */
+const CONFIRMED: Attempt = {
+  number: 1,
+  startedAt: 1_000,
+  endedAt: 2_000,
+  account: 'bot@acme.com',
+  smtp: null,
+  error: aFault('connection_lost').error,
+  confirmedBy: 'sent_mail',
+};
+
+/** Sent Mail was searched, or still is. */
+function reconciled(patch: Partial<Delivery>, isSearched = true) {
+  return { reconciliation: { reconcile: async () => ({ delivery: aDelivery(patch), isSearched }) } };
+}
+
+/** The mailbox of the account cannot be searched. */
+function unreadable(code: ErrorCode) {
+  return { reconciliation: { reconcile: () => Promise.reject(new AppError(code)) } };
 }
 
 /** Accepts every ticket, also for a message that has been removed since. */
@@ -60,6 +86,7 @@ export const messageRows: Row[] = [
     return { key: ADMIN };
   }),
   onService('listMessages', 200, { query: '?order=oldest&key=boss', key: ADMIN }),
+  onService('listMessages', 200, { query: '?bounced=true' }),
   onService('listMessages', 'validation_failed', { query: '?limit=0' }),
 
   onService('getMessageContent', 200, scheduled),
@@ -93,6 +120,17 @@ export const messageRows: Row[] = [
     return request;
   }),
   whileDraining('retryMessage'),
+
+  withParts(
+    reconciled({ status: 'sent', attempts: [CONFIRMED], finishedAt: Date.now() }),
+    'reconcileMessage',
+    200,
+  ),
+  withParts(reconciled({ status: 'uncertain', finishedAt: Date.now() }, false), 'reconcileMessage', 202),
+  onService('reconcileMessage', 'message_not_found'),
+  onService('reconcileMessage', 'not_reconcilable', (client) => settled(client)),
+  ...MAILBOX_CODES.map((code) => withParts(unreadable(code), 'reconcileMessage', code)),
+  whileDraining('reconcileMessage'),
 
   onService('rescheduleMessage', 200, scheduled),
   onService('rescheduleMessage', 'message_not_found'),

@@ -25,6 +25,7 @@ const reported = fc.record({
   class: fc.constantFrom(...BOUNCE_CLASSES),
   smtp: fc.constantFrom(null, { code: 550, enhanced: '5.1.1', response: 'No such user' }),
   reportingMta: fc.constantFrom(null, 'mx.example.com'),
+  suppress: fc.boolean(),
 });
 const decisions: fc.Arbitrary<InboundDecision> = fc.record({
   kind: fc.constantFrom(...FOLLOW_UP_KINDS),

@@ -41,6 +41,7 @@ const failed = (retryAfterMs: number | null = null): WebhookResult => ({
 });
 const PRESENTER: EventPresenter = {
   message: ({ id, status }) => ({ id, status }),
+  followUp: ({ kind }) => ({ kind }),
   account: ({ user }) => ({ user }),
 };
 const settled = (patch: Partial<Delivery> = {}) => aDelivery({ status: 'sent', revision: 3, ...patch });

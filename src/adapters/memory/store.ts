@@ -93,6 +93,7 @@ export function createMemoryStore({
     if (unsettled.delete(delivery.id)) bytes -= delivery.bytes;
     const { id, owner, content } = delivery;
     settled.set(id, withoutContent(delivery), { owner, bytes: recordBytes(delivery) });
+    contents.delete(id);
     if (content) contents.set(id, content, { owner, bytes: contentBytes(content) });
     else if (former && retainContentMs > 0)
       keptContents.set(id, former, { owner, bytes: contentBytes(former) });
@@ -101,7 +102,7 @@ export function createMemoryStore({
   /** Counts a change, and what settles with it. */
   function count(from: Delivery | null, to: Delivery) {
     counters.change(from && toCounted(from), toCounted(to));
-    const settlement = from && isSettled(from.status) ? null : settlementOf(to);
+    const settlement = from?.status === to.status ? null : settlementOf(to);
     if (settlement) counters.settle(settlement);
   }
 
@@ -121,8 +122,7 @@ export function createMemoryStore({
       settled.delete(to.id);
       contents.delete(to.id);
     }
-    entry.status = to.status;
-    entry.bounced = hasBounced(to);
+    Object.assign(entry, toState(to));
     count(stored, to);
     return true;
   }
@@ -131,7 +131,7 @@ export function createMemoryStore({
     async insert(delivery) {
       const known = find(delivery.id);
       if (known) return known;
-      add(delivery, () => timeline.add(delivery, delivery.status, signatureOf(delivery)));
+      add(delivery, () => timeline.add(delivery, toState(delivery), signatureOf(delivery)));
       count(null, delivery);
       return delivery;
     },
@@ -187,6 +187,10 @@ export function createMemoryStore({
 
 function withoutContent(delivery: Delivery): Delivery {
   return delivery.content === null ? delivery : { ...delivery, content: null };
+}
+
+function toState(delivery: Delivery) {
+  return { status: delivery.status, bounced: hasBounced(delivery) };
 }
 
 function toCounted(delivery: Delivery): Counted {

@@ -1,4 +1,5 @@
 import { type Delivery, dueAfterMs } from '../../core/delivery/delivery.ts';
+import { channelOf } from '../../core/delivery/lookup.ts';
 import type { Priority } from '../../core/message/message.ts';
 
 /**
@@ -21,6 +22,11 @@ export interface PendingPush {
  * @param now epoch ms by the clock of the connection
  */
 export function toPendingPush(delivery: Delivery, now: number): PendingPush {
-  const { account: channel, priority } = delivery;
-  return { channel, priority, dueAt: now + dueAfterMs(delivery, Date.now()), writtenAt: now };
+  const { priority } = delivery;
+  return {
+    channel: channelOf(delivery),
+    priority,
+    dueAt: now + dueAfterMs(delivery, Date.now()),
+    writtenAt: now,
+  };
 }

@@ -5,6 +5,7 @@ import {
   encodeContent,
   encodeRecord,
 } from '../../core/delivery/delivery-codec.ts';
+import { channelOf } from '../../core/delivery/lookup.ts';
 import { signatureOf, toNumber } from '../../core/delivery/signature.ts';
 import type { FixedColumns, MutableColumns, StoredDelivery } from './worker/deliveries.ts';
 
@@ -39,11 +40,11 @@ export function toMutableColumns(
   fileNow: number,
   state = JSON.stringify(stateOf(delivery)),
 ): MutableColumns {
-  const { revision, status, account, finishedAt } = delivery;
+  const { revision, status, finishedAt } = delivery;
   return {
     revision,
     status,
-    account,
+    channel: channelOf(delivery),
     dueAt: toDueAt(delivery, fileNow),
     bounced: hasBounced(delivery),
     state: state.padEnd(STATE_LENGTH),
@@ -53,12 +54,12 @@ export function toMutableColumns(
 }
 
 type State = Pick<Delivery, 'revision' | 'status'> &
-  Required<Omit<DeliveryPatch, 'followUps'>> &
-  Pick<DeliveryPatch, 'followUps'>;
+  Required<Omit<DeliveryPatch, 'lookup' | 'followUps'>> &
+  Pick<DeliveryPatch, 'lookup' | 'followUps'>;
 
-/** The fields that `advance` and `amend` change, apart from the content. Few have follow-ups. */
+/** The fields that `advance` and `amend` change, apart from the content. Few have the last two. */
 function stateOf(delivery: Delivery): State {
-  const { followUps } = delivery;
+  const { lookup, followUps } = delivery;
   return {
     revision: delivery.revision,
     status: delivery.status,
@@ -73,6 +74,7 @@ function stateOf(delivery: Delivery): State {
     possibleDuplicate: delivery.possibleDuplicate,
     perAttempt: delivery.perAttempt,
     retriedForMs: delivery.retriedForMs,
+    ...(lookup && { lookup }),
     ...(followUps.length > 0 && { followUps }),
   };
 }

@@ -43,12 +43,21 @@ function startOf({ after, createdAfter, createdBefore, waitingAt }: DeliveryQuer
   return after && after.createdAt < before.createdAt ? after : before;
 }
 
-function toUnsettled({ id, account, status, error, scheduled_at, expires_at }: UnsettledRow): Unsettled {
+function toUnsettled({
+  id,
+  account,
+  status,
+  error,
+  lookup,
+  scheduled_at,
+  expires_at,
+}: UnsettledRow): Unsettled {
   return {
     id,
     account,
     status,
     error: error === null ? null : JSON.parse(error),
+    lookup: lookup === null ? null : JSON.parse(lookup),
     scheduledAt: scheduled_at,
     expiresAt: expires_at,
   };

@@ -10,8 +10,8 @@ export async function refillQueue(database: Database, queue: Queue): Promise<voi
   let last: readonly [createdAt: number, place: number] | null = [Number.NEGATIVE_INFINITY, 0];
   while (last) {
     const rows: readonly QueuedRow[] = await database.read(null, 'queuedPage', ...last);
-    for (const [, , id, account, priority, dueAt] of rows) {
-      const channel = channels.get(account) ?? account;
+    for (const [, , id, name, priority, dueAt] of rows) {
+      const channel = channels.get(name) ?? name;
       channels.set(channel, channel);
       await queue.push(id, {
         channel,

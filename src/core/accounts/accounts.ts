@@ -1,5 +1,6 @@
 import type { Caller } from '../auth/caller.ts';
 import type { Delivery, DeliveryError } from '../delivery/delivery.ts';
+import { channelOf } from '../delivery/lookup.ts';
 import { AppError } from '../errors.ts';
 import { type Address, toMailboxKey } from '../message/address.ts';
 import type { Message, Priority } from '../message/message.ts';
@@ -124,9 +125,11 @@ export function createAccounts({ sandbox, fromPolicy, queue, store, ...options }
 
   /** Requeues mail that waits only because the account was paused. */
   async function requeueWaiting(user: string, pausedFor: DeliveryError | undefined): Promise<void> {
-    for await (const { id, account, status, error } of store.unsettled()) {
-      if (account !== user || status !== 'deferred' || error === null) continue;
-      if (error.scope === 'account' || error.code === pausedFor?.code) await queue.reschedule(id, account, 0);
+    for await (const message of store.unsettled()) {
+      const { id, status, error } = message;
+      // What is looked up in a mailbox does not wait for the account.
+      if (channelOf(message) !== user || status !== 'deferred' || error === null) continue;
+      if (error.scope === 'account' || error.code === pausedFor?.code) await queue.reschedule(id, user, 0);
     }
   }
 

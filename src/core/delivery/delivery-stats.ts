@@ -8,7 +8,10 @@ export type QueueStatus = (typeof QUEUE_STATUSES)[number];
 /** Number of hours for which settled deliveries are counted. */
 export const COUNTED_HOURS = 24;
 
-/** How many deliveries settled, as sent or as failed. One that is retried counts again. */
+/**
+ * How many deliveries settled, as sent or as failed. One that is retried counts again, and so does an
+ * uncertain one that is found in Sent Mail.
+ */
 export interface SettledCount {
   readonly sent: number;
   readonly failed: number;

@@ -2,6 +2,7 @@ import type { ErrorCode } from '../errors.ts';
 import type { Address } from '../message/address.ts';
 import type { Content, Envelope, Priority } from '../message/message.ts';
 import type { Bounce, FollowUp } from './follow-up.ts';
+import type { Lookup } from './lookup.ts';
 import type { TraceContext } from './trace-context.ts';
 
 /**
@@ -13,7 +14,9 @@ import type { TraceContext } from './trace-context.ts';
  *                    └ deferred ◀┘        canceled, expired: from scheduled, queued and deferred
  *
  * A deferred delivery also becomes failed or partially_sent if no server can be reached for
- * RETRY_FOR. A failed, uncertain or expired delivery is queued again when a client retries it.
+ * RETRY_FOR, and any outcome of an attempt once Sent Mail has been searched for it. An uncertain one
+ * becomes sent or partially_sent if it is found there. A failed, uncertain or expired delivery is
+ * queued again when a client retries it.
  */
 export const STATUSES = [
   'scheduled',
@@ -33,11 +36,11 @@ const NEXT: Readonly<Record<Status, readonly Status[]>> = {
   scheduled: ['queued', 'canceled', 'expired'],
   queued: ['sending', 'deferred', 'canceled', 'expired'],
   sending: ['sent', 'partially_sent', 'deferred', 'failed', 'uncertain'],
-  deferred: ['queued', 'canceled', 'expired', 'failed', 'partially_sent'],
+  deferred: ['queued', 'canceled', 'expired', 'sent', 'partially_sent', 'failed', 'uncertain'],
   sent: [],
   partially_sent: [],
   failed: ['queued'],
-  uncertain: ['queued'],
+  uncertain: ['queued', 'sent', 'partially_sent'],
   canceled: [],
   expired: ['queued'],
 };
@@ -134,6 +137,10 @@ export interface Warning {
   readonly detail: string;
 }
 
+export const CONFIRMATIONS = ['sent_mail'] as const;
+/** `sent_mail`: the message is in Sent Mail of the account. */
+export type Confirmation = (typeof CONFIRMATIONS)[number];
+
 /** One try to hand a delivery to a server. `endedAt` is null while it runs. */
 export interface Attempt {
   readonly number: number;
@@ -142,6 +149,8 @@ export interface Attempt {
   readonly account: string;
   readonly smtp: SmtpReply | null;
   readonly error: DeliveryError | null;
+  /** What proved that the server had accepted the message, if its reply did not. */
+  readonly confirmedBy?: Confirmation;
 }
 
 /** Times are epoch milliseconds, `…Ms` durations. */
@@ -189,6 +198,8 @@ export interface Delivery {
   readonly perAttempt: number | null;
   /** Part of RETRY_FOR that is spent. Counted in waits, so that a clock jump does not use it up. */
   readonly retriedForMs: number;
+  /** Null unless the outcome of an attempt is unknown, also in records of version 0.2. */
+  readonly lookup: Lookup | null;
   /** Oldest first. Empty in records of version 0.2. */
   readonly followUps: readonly FollowUp[];
 }
@@ -207,13 +218,14 @@ export type DeliveryPatch = Partial<
     | 'possibleDuplicate'
     | 'perAttempt'
     | 'retriedForMs'
+    | 'lookup'
     | 'followUps'
   >
 >;
 
 /**
  * Moves a delivery to another status; nothing else changes one. A settled delivery loses its next
- * attempt, and its content unless it can be retried.
+ * attempt, and its content and lookup unless it can be retried.
  *
  * @throws {Error} If the state machine has no such transition, which is always a bug.
  */
@@ -221,12 +233,15 @@ export function advance(delivery: Delivery, status: Status, patch: DeliveryPatch
   if (!mayBecome(delivery.status, status))
     throw new Error(`${delivery.id} cannot go from ${delivery.status} to ${status}`);
   const settled = isSettled(status);
+  const isOver = settled && !isRetryable(status);
+  const { lookup = delivery.lookup } = patch;
   return {
     ...delivery,
     ...patch,
     status,
     revision: delivery.revision + 1,
-    content: settled && !isRetryable(status) ? null : delivery.content,
+    content: isOver ? null : delivery.content,
+    lookup: isOver ? null : lookup,
     nextAttemptAt: settled ? null : (patch.nextAttemptAt ?? null),
   };
 }

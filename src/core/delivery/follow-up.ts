@@ -1,4 +1,4 @@
-import type { SmtpReply } from './delivery.ts';
+import type { Delivery, SmtpReply } from './delivery.ts';
 
 /**
  * Classes of a bounce:
@@ -35,6 +35,12 @@ export interface Bounce {
   readonly unverified: boolean;
 }
 
+/** A recipient that has bounced. */
+export interface BouncedRecipient {
+  readonly email: string;
+  readonly bounce: Bounce;
+}
+
 /** A mail that followed a message into the inbox of its account. */
 export interface FollowUp {
   readonly kind: FollowUpKind;
@@ -46,4 +52,12 @@ export interface FollowUp {
   readonly mailId: string;
   /** The recipients that it reports as bounced or delayed. Empty for replies. */
   readonly recipients: readonly string[];
+}
+
+/** Returns the recipients that a mail reports as bounced. Empty for any other mail. */
+export function bouncedIn({ kind, recipients }: FollowUp, delivery: Delivery): BouncedRecipient[] {
+  if (kind !== 'bounced') return [];
+  return delivery.recipients.flatMap(({ email, bounce }) =>
+    bounce && recipients.includes(email) ? [{ email, bounce }] : [],
+  );
 }

@@ -5,15 +5,17 @@ import type { Accounts } from '../accounts/accounts.ts';
 import type { Pause } from '../accounts/circuit-breaker.ts';
 import type { Permit } from '../accounts/permit.ts';
 import { type Delivery, isSettled, namedOf } from '../delivery/delivery.ts';
-import { isSameRecord } from '../delivery/delivery-codec.ts';
+import { channelOf, isLookedUp } from '../delivery/lookup.ts';
 import { CONNECTION_FAILURE_CODES, type Job, type Outcome, toJob } from '../delivery/outcome.ts';
 import type { DeliveryChanges } from '../delivery-changes.ts';
 import type { Events } from '../events.ts';
 import type { DeliveryChange, DeliveryStore } from '../ports/delivery-store.ts';
 import type { Queue } from '../ports/queue.ts';
 import type { Transport } from '../ports/transport.ts';
-import { retryUntilAvailable, type Wait } from '../retry-until-available.ts';
-import { applyToQueue } from '../store-then-queue.ts';
+import type { Wait } from '../retry-until-available.ts';
+import type { LookupRules } from './lookup-rules.ts';
+import { searchBeforeAttempt } from './lookup-steps.ts';
+import { type ChangeMaker, createChangeMaker } from './make-change.ts';
 import { type QueueWorkers, startQueueWorkers, type Turn } from './queue-workers.ts';
 import { decideWhileUnreachable, type RetryPolicy } from './retry-policy.ts';
 import {
@@ -42,6 +44,7 @@ export interface DispatcherDeps {
   readonly events: Events;
   readonly changes: DeliveryChanges;
   readonly policy: RetryPolicy;
+  readonly lookups: LookupRules;
   /** Attempts at once: one for each pooled connection, so that the transport never queues. */
   readonly workers: number;
   /** Between two tries to persist a transition. Default: a timer. */
@@ -57,7 +60,10 @@ export interface Dispatcher {
   drain(): Promise<void>;
 }
 
+type Context = DispatcherDeps & ChangeMaker;
+
 export function createDispatcher(deps: DispatcherDeps): Dispatcher {
+  const context: Context = { ...deps, ...createChangeMaker(deps.account.user, deps) };
   let workers: QueueWorkers | null = null;
 
   return {
@@ -69,7 +75,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
         channel: account.user,
         count,
         ready: account.waitForConnection,
-        handle: (id, turn) => handle(id, turn, deps),
+        handle: (id, turn) => handle(id, turn, context),
       });
     },
     isBusy: () => workers?.isBusy() ?? false,
@@ -80,7 +86,7 @@ export function createDispatcher(deps: DispatcherDeps): Dispatcher {
 }
 
 /** Handles a due delivery: postpones it, or makes one attempt and records the outcome. */
-async function handle(id: string, turn: Turn, deps: DispatcherDeps): Promise<void> {
+async function handle(id: string, turn: Turn, deps: Context): Promise<void> {
   const { stopping } = turn;
   const { queue, store, account } = deps;
   const { user } = account;
@@ -89,25 +95,29 @@ async function handle(id: string, turn: Turn, deps: DispatcherDeps): Promise<voi
   if (delivery.status === 'sending') {
     await account.countInterrupted(delivery);
     const { end, attempt } = stepAfter(delivery, INTERRUPTED, null, 0, deps);
-    await make(end, deps);
+    await deps.make(end);
     deps.events.emit('message.attempted', delivery, attempt, INTERRUPTED);
     return;
   }
-  if (isExpired(delivery)) return make(expire(delivery, deps), deps);
+  // Never sent while a copy of an earlier attempt is searched for.
+  if (isLookedUp(delivery)) return queue.retry(id, user, 0, channelOf(delivery));
+  const search = searchBeforeAttempt(delivery, deps);
+  if (search !== null) return deps.make(search);
+  if (isExpired(delivery)) return deps.make(expire(delivery, deps));
   const untilAttemptMs = waitPastExpiry(delivery);
-  if (untilAttemptMs !== null) return make(defer(delivery, {}, untilAttemptMs, deps), deps);
+  if (untilAttemptMs !== null) return deps.make(defer(delivery, {}, untilAttemptMs, deps));
   const earlyMs = (delivery.scheduledAt ?? 0) - Date.now();
   if (delivery.status === 'scheduled' && earlyMs > CLOCK_SLACK_MS) return queue.retry(id, user, earlyMs);
 
   const start = planStart(delivery, stopping, deps);
   const admission = await account.admit(delivery, stopping, start);
-  if (admission === null) return requeueNow(id, deps);
+  if (admission === null) return deps.requeueNow(id);
   if (admission.kind === 'deferred') return postpone(delivery, admission.pause, deps);
   try {
     const change = start.planned();
     if (change === null)
-      return await (isExpired(delivery) ? make(expire(delivery, deps), deps) : requeueNow(id, deps));
-    if (!admission.isStored && !(await isStoredAs(change.to, deps))) return await requeueNow(id, deps);
+      return await (isExpired(delivery) ? deps.make(expire(delivery, deps)) : deps.requeueNow(id));
+    if (!admission.isStored && !(await deps.isStoredAs(change.to))) return await deps.requeueNow(id);
     // A worker sends nothing until the end of its last attempt is stored.
     await turn.earlier;
     await makeAttempt(change.to, admission.permit, turn, deps);
@@ -121,7 +131,7 @@ async function makeAttempt(
   sending: Delivery,
   permit: Permit,
   { recordMeanwhile }: Turn,
-  deps: DispatcherDeps,
+  deps: Context,
 ): Promise<void> {
   const startedAt = performance.now();
   const outcome = await deps.transport.send(jobOf(sending), permit);
@@ -135,7 +145,7 @@ async function recordEnd(
   permit: Permit,
   outcome: Outcome,
   tookMs: number,
-  deps: DispatcherDeps,
+  deps: Context,
 ): Promise<void> {
   const { store, wait, events } = deps;
   const plan = (pause: Pause | null) => ({ pause, ...stepAfter(sending, outcome, pause, tookMs, deps) });
@@ -150,7 +160,7 @@ async function recordEnd(
     },
   });
   const { end, attempt } = planned ?? plan(pause);
-  await finish(end, isStored === true, deps);
+  await deps.finish(end, isStored === true);
   events.emit('message.attempted', sending, attempt, outcome);
 }
 
@@ -158,7 +168,7 @@ async function recordEnd(
 function planStart(
   delivery: Delivery,
   stopping: AbortSignal,
-  deps: DispatcherDeps,
+  deps: Context,
 ): FollowUp<boolean> & { planned(): DeliveryChange | null } {
   const { store, wait, account } = deps;
   let change: DeliveryChange | null = null;
@@ -177,51 +187,19 @@ function planStart(
 }
 
 /** Postpones a delivery that its account cannot send now, or hands it to another account. */
-async function postpone(delivery: Delivery, pause: Pause, deps: DispatcherDeps): Promise<void> {
-  if (isExpired(delivery)) return make(expire(delivery, deps), deps);
+async function postpone(delivery: Delivery, pause: Pause, deps: Context): Promise<void> {
+  if (isExpired(delivery)) return deps.make(expire(delivery, deps));
   if (pause.error.scope !== 'account') {
     // The message makes no attempt: the result of a probe applies to it.
     const decision = decideWhileUnreachable(delivery, pause, deps.policy);
-    await make(applyDecision(delivery, delivery.attempts, 0, decision, deps), deps);
+    await deps.make(applyDecision(delivery, {}, 0, decision, deps));
   } else {
     const fallback = deps.accounts.findFallback(delivery);
-    if (fallback !== null) return make(reassign(delivery, fallback, deps), deps);
-    await make(defer(delivery, { error: pause.error }, pause.forMs, deps), deps);
+    if (fallback !== null) return deps.make(reassign(delivery, fallback, deps));
+    await deps.make(defer(delivery, { error: pause.error }, pause.forMs, deps));
   }
   // Thousands of messages may wait for the same reason: give the event loop a turn between them.
   await nextTurn();
-}
-
-/**
- * Requeues a delivery that changed after it was read: it was canceled or rescheduled, for example.
- */
-function requeueNow(id: string, { queue, account }: DispatcherDeps): Promise<void> {
-  return queue.retry(id, account.user, 0);
-}
-
-/** Stores a change, retrying while the backend is unavailable. */
-async function make(change: DeliveryChange, deps: DispatcherDeps): Promise<void> {
-  const { from, to, effect, notices } = change;
-  const isStored = await retryUntilAvailable(() => deps.store.update(from, to, effect, notices), deps.wait);
-  await finish(change, isStored, deps);
-}
-
-/** @param isStored false if the delivery did not have the expected revision */
-async function finish(change: DeliveryChange, isStored: boolean, deps: DispatcherDeps): Promise<void> {
-  if (!isStored) {
-    if (!(await isStoredAs(change.to, deps))) return requeueNow(change.to.id, deps);
-    await applyToQueue(deps.queue, change);
-  }
-  deps.changes.announce(change);
-}
-
-/**
- * Whether exactly this delivery is stored. A write can succeed although its reply was lost: then
- * the next try finds its own record.
- */
-async function isStoredAs(delivery: Delivery, { store, wait }: DispatcherDeps): Promise<boolean> {
-  const stored = await retryUntilAvailable(() => store.get(delivery.id), wait);
-  return stored !== null && isSameRecord(stored, delivery);
 }
 
 function jobOf(delivery: Delivery): Job {

@@ -229,7 +229,10 @@ function listMissed(recipients: readonly Recipient[]): string {
 }
 
 /** Returns the final error of a delivery, with its last failure in the detail. */
-function restate(code: 'delivery_uncertain' | 'retries_exhausted', last: DeliveryError): DeliveryError {
+export function restate(
+  code: 'delivery_uncertain' | 'retries_exhausted',
+  last: DeliveryError,
+): DeliveryError {
   return {
     code,
     scope: 'message',

@@ -8,15 +8,18 @@ import {
   mayBecome,
   type Status,
 } from '../delivery/delivery.ts';
+import type { Lookup } from '../delivery/lookup.ts';
 import type { Outcome } from '../delivery/outcome.ts';
 import type { DeliveryChanges } from '../delivery-changes.ts';
 import { ERRORS } from '../errors.ts';
 import type { DeliveryChange } from '../ports/delivery-store.ts';
+import { errorOf, type LookupRules, lookupAfter, waitForLook, withSearch } from './lookup-rules.ts';
 import { decideAfterAttempt, type RetryDecision, type RetryPolicy } from './retry-policy.ts';
 
 export interface StepDeps {
   readonly changes: DeliveryChanges;
   readonly policy: RetryPolicy;
+  readonly lookups: LookupRules;
 }
 
 /**
@@ -67,23 +70,46 @@ export function stepAfter(
   const attempts = [...earlier, attempt];
   const waitMs = outcome.fault?.noSession ? pauseMs : null;
   const decision = decideAfterAttempt({ ...sending, attempts }, outcome, deps.policy, waitMs);
-  return { attempt, end: applyDecision(sending, attempts, tookMs, decision, deps) };
+  const lookup = lookupAfter(sending, attempt, outcome, deps.lookups);
+  const isUnknown = outcome.fault?.certain === false;
+  if (isUnknown && lookup !== null && deps.lookups.isPossible(lookup.account)) {
+    const { recipients } = decision;
+    const retriedForMs = sending.retriedForMs + tookMs;
+    return { attempt, end: startLooking(sending, lookup, { attempts, recipients, retriedForMs }, deps) };
+  }
+  return { attempt, end: applyDecision(sending, { attempts, lookup }, tookMs, decision, deps) };
 }
 
+/** Searches Sent Mail before ON_UNCERTAIN decides. RETRY_FOR does not run meanwhile. */
+function startLooking(
+  sending: Delivery,
+  lookup: Lookup,
+  patch: DeliveryPatch,
+  deps: StepDeps,
+): DeliveryChange {
+  const error = withSearch(
+    errorOf(lookup),
+    'Sent Mail is searched for it before it is decided what follows.',
+  );
+  const waitMs = waitForLook(0, deps.lookups.forMs, deps.policy.backoffScale) ?? 0;
+  return defer(sending, { ...patch, error, lookup: { ...lookup, state: 'looking' } }, waitMs, deps);
+}
+
+/** @param patch what else changes */
 export function applyDecision(
   delivery: Delivery,
-  attempts: readonly Attempt[],
+  patch: Pick<DeliveryPatch, 'attempts' | 'lookup'>,
   tookMs: number,
   decision: RetryDecision,
   deps: StepDeps,
 ): DeliveryChange {
   const { recipients, error } = decision;
   if (decision.kind === 'settle')
-    return settle(delivery, decision.status, { attempts, recipients, error }, deps);
+    return settle(delivery, decision.status, { ...patch, recipients, error }, deps);
   const { possibleDuplicate, perAttempt, afterMs } = decision;
   const retriedForMs = delivery.retriedForMs + tookMs + afterMs;
-  const patch = { attempts, recipients, error, possibleDuplicate, perAttempt, retriedForMs };
-  return defer(delivery, patch, afterMs, deps);
+  const changes = { recipients, error, possibleDuplicate, perAttempt, retriedForMs, finishedAt: null };
+  return defer(delivery, { ...patch, ...changes }, afterMs, deps);
 }
 
 /** Hands a delivery to another account, which owns the same address and can send now. */
@@ -99,7 +125,10 @@ export function defer(
 ): DeliveryChange {
   const untilExpiryMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
   const nextAttemptAt = Date.now() + afterMs;
-  const to = advance(makeDue(delivery), 'deferred', { ...patch, nextAttemptAt });
+  const { lookup = delivery.lookup } = patch;
+  // The latest search is too old for an attempt after this wait.
+  const stale = lookup?.state === 'checked' ? { ...lookup, state: 'idle' as const } : lookup;
+  const to = advance(makeDue(delivery), 'deferred', { ...patch, lookup: stale, nextAttemptAt });
   const dueAfterMs = Math.max(0, Math.min(afterMs, untilExpiryMs));
   return changes.plan(delivery, to, { kind: 'retry', afterMs: dueAfterMs });
 }

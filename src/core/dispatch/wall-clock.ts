@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { channelOf } from '../delivery/lookup.ts';
 import type { DeliveryStore, Unsettled } from '../ports/delivery-store.ts';
 import type { Queue } from '../ports/queue.ts';
 import { retryInBackground } from '../retry-until-available.ts';
@@ -31,7 +32,7 @@ export function watchWallClock({ queue, store }: WallClockDeps): { stop(): void 
     for await (const message of store.unsettled()) {
       if (stopped) return;
       const at = wallTimeOf(message);
-      if (at !== null) await queue.bringForward(message.id, message.account, Math.max(0, at - Date.now()));
+      if (at !== null) await queue.bringForward(message.id, channelOf(message), Math.max(0, at - Date.now()));
       count += 1;
       if (count % MESSAGES_PER_TURN === 0) await nextTurn();
     }

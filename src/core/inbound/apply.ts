@@ -25,7 +25,7 @@ export function applyInbound(delivery: Delivery, decision: InboundDecision): App
 function applyBounce(delivery: Delivery, decision: InboundDecision): AppliedInbound | null {
   const bounced: string[] = [];
   const recipients = delivery.recipients.map((recipient): Recipient => {
-    const reported = findReported(decision, recipient);
+    const reported = findReported(decision, recipient.email);
     if (!reported || !mayBounce(recipient, decision)) return recipient;
     bounced.push(recipient.email);
     return { ...recipient, status: 'bounced', bounce: toBounce(reported, decision) };
@@ -41,14 +41,15 @@ function applyFollowUp(delivery: Delivery, decision: InboundDecision): AppliedIn
   if (followUps.length >= MAX_FOLLOW_UPS) return null;
   if (followUps.some(({ kind, mailId }) => kind === decision.kind && mailId === decision.mailId)) return null;
   const delayed = delivery.recipients
-    .filter((recipient) => isTaken(recipient) && findReported(decision, recipient))
+    .filter((recipient) => isTaken(recipient) && findReported(decision, recipient.email))
     .map(({ email }) => email);
   if (decision.kind === 'delayed' && delayed.length === 0) return null;
   const followUp = toFollowUp(decision, delayed);
   return { delivery: amend(delivery, { followUps: [...followUps, followUp] }), followUp };
 }
 
-function findReported({ recipients }: InboundDecision, { email }: Recipient): ReportedRecipient | undefined {
+/** Returns what a mail reports of a recipient of its message. */
+export function findReported({ recipients }: InboundDecision, email: string): ReportedRecipient | undefined {
   const key = toMailboxKey(email);
   return recipients.find((reported) => toMailboxKey(reported.email) === key);
 }
@@ -63,7 +64,8 @@ function isTaken({ status }: Recipient): boolean {
   return status === 'accepted' || status === 'pending';
 }
 
-function toBounce(
+/** Returns what a mail reports of a recipient, as it is recorded. */
+export function toBounce(
   { class: bounceClass, smtp, reportingMta }: ReportedRecipient,
   { at, unverified }: InboundDecision,
 ): Bounce {

@@ -10,6 +10,11 @@ export interface ReportedRecipient {
   readonly smtp: SmtpReply | null;
   /** The server that reports. Null if the report does not name it. */
   readonly reportingMta: string | null;
+  /**
+   * Whether the address must not be sent to again: it does not exist, and the report can be trusted
+   * with that.
+   */
+  readonly suppress: boolean;
 }
 
 /**

@@ -66,6 +66,7 @@ export function toNewDelivery(
     possibleDuplicate: false,
     perAttempt: null,
     retriedForMs: 0,
+    lookup: null,
     followUps: [],
   };
 }

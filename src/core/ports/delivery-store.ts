@@ -1,14 +1,15 @@
 import type { Delivery } from '../delivery/delivery.ts';
 import type { DeliveryQuery } from '../delivery/delivery-query.ts';
 import type { DeliveryStats } from '../delivery/delivery-stats.ts';
+import type { FollowUp } from '../delivery/follow-up.ts';
 import type { Content } from '../message/message.ts';
 import type { Notice } from './outbox.ts';
 
-/** What a change of a delivery does to its id in the queue. */
+/** What a change of a delivery does to its id in the queue. See `channelOf`. */
 export type QueueEffect =
-  /** Enqueues the id, in the channel of its account. */
+  /** Enqueues the id, in the channel of the delivery. */
   | { readonly kind: 'push'; readonly afterMs: number }
-  /** Returns the taken id to the queue, in the channel of its account. */
+  /** Returns the taken id to the queue, in the channel of the delivery. */
   | { readonly kind: 'retry'; readonly afterMs: number }
   /** Makes the waiting id due after `afterMs` instead. */
   | { readonly kind: 'reschedule'; readonly afterMs: number }
@@ -22,6 +23,8 @@ export interface DeliveryChange {
   readonly effect: QueueEffect | null;
   /** New notices, due now. Stored and queued with the change. */
   readonly notices: readonly Notice[];
+  /** The mail that the change records. Missing for any other change. */
+  readonly followUp?: FollowUp;
 }
 
 /**
@@ -108,4 +111,7 @@ export interface DeliveryStore {
 export type Tombstone = Pick<Delivery, 'id' | 'status' | 'finishedAt'>;
 
 /** The fields of a delivery that are known without reading its message. */
-export type Unsettled = Pick<Delivery, 'id' | 'account' | 'status' | 'error' | 'scheduledAt' | 'expiresAt'>;
+export type Unsettled = Pick<
+  Delivery,
+  'id' | 'account' | 'status' | 'error' | 'scheduledAt' | 'expiresAt' | 'lookup'
+>;

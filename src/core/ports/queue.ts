@@ -4,7 +4,8 @@ import type { Priority } from '../message/message.ts';
  * Holds ids until they are due. Knows nothing about messages.
  *
  * - Each id is in one channel. There is a channel for each sending account, so an account that
- *   cannot send never delays another.
+ *   cannot send never delays another, and one for each mailbox, so that a search never delays an
+ *   attempt.
  * - `push` is idempotent by id. An id that is pushed while it is taken is due again once it is
  *   done.
  * - `take` hides an id from other takers until `done` or `retry`. Aborting it never loses an id.

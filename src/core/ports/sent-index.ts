@@ -8,7 +8,7 @@ export interface SentMail {
   /** Name of the API key that sent it. */
   readonly owner: string;
   readonly account: string;
-  /** Recipients for which a server has accepted it, or may have. */
+  /** Recipients for which a server has accepted it, or may have, and that have not bounced. */
   readonly recipients: readonly string[];
 }
 

@@ -29,6 +29,7 @@ const NAMES: Readonly<Record<RefusalCode, ResendName>> = {
   request_timeout: 'application_error',
   not_cancelable: 'validation_error',
   not_retryable: 'validation_error',
+  not_reconcilable: 'validation_error',
   content_not_kept: 'not_found',
   invalid_ticket: 'restricted_api_key',
   not_reschedulable: 'validation_error',

@@ -4,16 +4,18 @@ import { z } from 'zod';
 import type { Delivery } from '../../core/delivery/delivery.ts';
 import type { Messages } from '../../core/messages.ts';
 import type { Durability } from '../../core/ports/backend.ts';
+import type { Reconciliation } from '../../core/reconcile/reconciliation.ts';
 import type { Waiters } from '../../core/waiters.ts';
 import { toMessageResource } from '../presenters/message.ts';
 import { PREFERENCE_APPLIED, parseWait, preferWait } from '../request/prefer.ts';
 import { callerOf, headerOf, messageIdOf, toSignal } from '../request/request-context.ts';
 import { messageList, messageParams, messageQuery, messageResource, reschedule } from '../schemas/message.ts';
-import { BODY_CODES, keyedResponses, LOCATION, success } from '../schemas/responses.ts';
+import { BODY_CODES, keyedResponses, LOCATION, MAILBOX_CODES, success } from '../schemas/responses.ts';
 import { toPage } from '../validation/pagination.ts';
 
 export interface MessageOptions {
   readonly messages: Messages;
+  readonly reconciliation: Reconciliation;
   readonly waiters: Pick<Waiters, 'wait'>;
   readonly durability: Durability;
 }
@@ -24,7 +26,7 @@ export interface MessageOptions {
  */
 export const messageRoutes: FastifyPluginAsyncZod<MessageOptions> = async (
   app,
-  { messages, waiters, durability },
+  { messages, reconciliation, waiters, durability },
 ) => {
   const present = (delivery: Delivery, request: FastifyRequest) =>
     toMessageResource(delivery, durability, callerOf(request));
@@ -126,6 +128,35 @@ copy, so it sets \`possible_duplicate\`.`,
     async (request, reply) => {
       const delivery = await messages.retry(messageIdOf(request), callerOf(request));
       return reply.code(202).header('location', `/messages/${delivery.id}`).send(present(delivery, request));
+    },
+  );
+
+  app.post(
+    '/messages/:id/reconcile',
+    {
+      config: { scope: 'send' },
+      schema: {
+        operationId: 'reconcileMessage',
+        tags: ['messages'],
+        summary: 'Search Sent Mail for a message',
+        description: `Searches Sent Mail of the account for an uncertain message, or for one that waits
+after an attempt whose outcome is unknown. If it is there, the message becomes \`sent\`, with \`confirmed_by\`.
+If not, \`error\` of the message says so, and nothing else changes: absence is no proof.`,
+        params: messageParams,
+        response: keyedResponses(
+          {
+            200: success('The message after the search.', messageResource),
+            202: success('The message. The search goes on.', messageResource, { headers: LOCATION }),
+          },
+          [...BODY_CODES, 'message_not_found', 'not_reconcilable', ...MAILBOX_CODES, 'shutting_down'],
+        ),
+      },
+    },
+    async (request, reply) => {
+      const id = messageIdOf(request);
+      const { delivery, isSearched } = await reconciliation.reconcile(id, callerOf(request), toSignal(reply));
+      if (!isSearched) reply.code(202).header('location', `/messages/${id}`);
+      return present(delivery, request);
     },
   );
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
+import { CONFIRMATIONS, RECIPIENT_STATUSES, STATUSES, WARNING_CODES } from '../../core/delivery/delivery.ts';
 import type { ListPosition } from '../../core/delivery/delivery-query.ts';
+import { BOUNCE_CLASSES, FOLLOW_UP_KINDS } from '../../core/delivery/follow-up.ts';
 import { ERROR_CODES } from '../../core/errors.ts';
 import { toMailboxKey } from '../../core/message/address.ts';
 import { PRIORITIES } from '../../core/message/message.ts';
@@ -50,12 +51,50 @@ export const deliveryError = z.object({
   smtp: smtpReply.nullable(),
 });
 
+export const bounce = z.object({
+  at: time.meta({ description: 'When the report arrived.' }),
+  class: z.enum(BOUNCE_CLASSES).meta({
+    description:
+      '`hard`: the address does not exist. `soft`: a fault of the mailbox or of its server. `blocked`: the server refuses mail of this sender. `policy`: something that the sender can fix, such as its DNS records or the size of the message.',
+  }),
+  smtp: smtpReply.nullable().meta({ description: 'The reply of the receiving server.' }),
+  reporting_mta: z
+    .string()
+    .nullable()
+    .meta({ description: 'The server that reports.', examples: ['googlemail.com'] }),
+  unverified: z.boolean().meta({
+    description: 'Whether the report is from the server of the recipient, and not from Gmail.',
+  }),
+});
+
+export const followUp = z.object({
+  kind: z.enum(FOLLOW_UP_KINDS).meta({
+    description:
+      '`bounced`: a report that recipients do not get the message. `delayed`: a report that the server still tries. `replied`: a reply. `auto_replied`: an automatic reply, such as an out-of-office notice.',
+  }),
+  at: time.meta({ description: 'When the mail arrived.' }),
+  from: z.string().meta({ examples: ['mailer-daemon@googlemail.com'] }),
+  message_id: z
+    .string()
+    .meta({ description: 'The Message-ID of the mail.', examples: ['<CAF1x@mail.gmail.com>'] }),
+  recipients: z
+    .array(z.string())
+    .meta({ description: 'The recipients that a report is about. Empty for replies.' }),
+});
+
 export const recipient = z.object({
   email: z.string().meta({ examples: ['ada@example.com'] }),
-  status: z
-    .enum(RECIPIENT_STATUSES)
-    .meta({ description: '`suppressed`: not attempted, see GET /suppressions/{email}.' }),
+  status: z.enum(RECIPIENT_STATUSES).meta({
+    description:
+      '`suppressed`: not attempted, see GET /suppressions/{email}. `bounced`: a report says that the recipient did not get the message.',
+  }),
   smtp: smtpReply.nullable(),
+  bounce: bounce.optional().meta({ description: 'Only if the status is `bounced`.' }),
+});
+
+const confirmation = z.enum(CONFIRMATIONS).nullable().meta({
+  description:
+    'What proved that the server had accepted the message although its reply was lost. `sent_mail`: a copy in Sent Mail of the account. Null if nothing else than a reply did.',
 });
 
 export const attempt = z.object({
@@ -65,6 +104,7 @@ export const attempt = z.object({
   account: z.string().meta({ examples: ['bot@acme.com'] }),
   smtp: smtpReply.nullable(),
   error: deliveryError.nullable(),
+  confirmed_by: confirmation,
 });
 
 export const attachmentInfo = z.object({
@@ -125,12 +165,17 @@ export const messageResource = z.object({
   next_attempt_at: timeOrNull,
   finished_at: timeOrNull,
   recipients: z.array(recipient),
+  bounced: z.boolean().meta({ description: 'Whether a recipient has bounced. The status stays as it was.' }),
+  follow_ups: z.array(followUp).meta({
+    description: 'Mail that followed the message into the inbox of its account, oldest first, at most 20.',
+  }),
   attempts: z.array(attempt),
   error: deliveryError.nullable().meta({ description: 'Why the message failed, or why it is waiting.' }),
   warnings,
   possible_duplicate: z
     .boolean()
     .meta({ description: 'An attempt ended without a reply and was followed by another.' }),
+  confirmed_by: confirmation,
   test: z.boolean().meta({
     description:
       'Whether it was sent with a test key: then it goes to the built-in simulator, never to Gmail.',
@@ -231,6 +276,8 @@ export const reschedule = strictObject({
 export type Immutable<T> = { readonly [Key in keyof T]: Immutable<T[Key]> };
 
 export type MessageResource = Immutable<z.output<typeof messageResource>>;
+export type BounceResource = Immutable<z.output<typeof bounce>>;
+export type FollowUpResource = Immutable<z.output<typeof followUp>>;
 export type DroppedMessage = Immutable<z.output<typeof droppedMessage>>;
 
 export const preview = z.object({

@@ -13,14 +13,19 @@ export interface WithGmail extends AsyncDisposable {
  * Starts the service and a simulator that it sends through.
  *
  * @param options.retain number of messages that the simulator keeps
+ * @param options.imap whether the service uses the IMAP server of the simulator
  */
 export async function startWithGmail(
-  options: Pick<ServiceSetup, 'env' | 'backoffScale'> & { readonly retain?: number } = {},
+  options: Pick<ServiceSetup, 'env' | 'backoffScale'> & {
+    readonly retain?: number;
+    readonly imap?: boolean;
+  } = {},
 ): Promise<WithGmail> {
-  const { retain = 1000, ...setup } = options;
+  const { retain = 1000, imap = false, ...setup } = options;
   const stack = new AsyncDisposableStack();
   const gmail = stack.use(await startSimulator({ password: APP_PASSWORD, retain }));
-  const service = stack.use(await startService({ smtp: gmail.url, ca: gmail.ca, ...setup }));
+  const env = { ...(imap && { IMAP_URL: gmail.imap.url }), ...setup.env };
+  const service = stack.use(await startService({ smtp: gmail.url, ca: gmail.ca, ...setup, env }));
   return { gmail, service, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 

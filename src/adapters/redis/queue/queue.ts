@@ -1,3 +1,4 @@
+import { channelOf } from '../../../core/delivery/lookup.ts';
 import type { Priority } from '../../../core/message/message.ts';
 import type { Queue } from '../../../core/ports/queue.ts';
 import { retryInBackground } from '../../../core/retry-until-available.ts';
@@ -259,16 +260,17 @@ export async function openRedisQueue(
     stepForNew: (id, pending) => pushStep(id, pending, ENQUEUE_NEW),
     stepForNotice: (id, channel, dueAt) =>
       pushStep(id, { channel, priority: 'normal', dueAt, writtenAt: clock.now() }, PUSH_NOTICE),
-    stepFor({ id, account }, to, effect) {
+    stepFor(from, to, effect) {
+      const { id, priority } = to;
       switch (effect.kind) {
         case 'push':
-          return pushStep(id, createPendingPush(to.account, to.priority, effect.afterMs));
+          return pushStep(id, createPendingPush(channelOf(to), priority, effect.afterMs));
         case 'retry':
-          return retryStep(id, to.account, effect.afterMs);
+          return retryStep(id, channelOf(to), effect.afterMs);
         case 'reschedule':
-          return rescheduleStep(id, account, effect.afterMs);
+          return rescheduleStep(id, channelOf(from), effect.afterMs);
         case 'done':
-          return doneStep(id, account, true);
+          return doneStep(id, channelOf(from), true);
       }
     },
     readTaken(id) {

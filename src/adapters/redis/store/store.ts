@@ -175,7 +175,7 @@ const NOT_WAITING: WaitingMember = { key: KEYS.waiting('queued'), member: '' };
 function countsOf(from: Delivery, to: Delivery): { readonly keys: string[]; readonly values: string[] } {
   const [before, after] = [toWaitingMember(from) ?? NOT_WAITING, toWaitingMember(to) ?? NOT_WAITING];
   const isSamePlace = before.key === after.key && before.member === after.member;
-  const settlement = isSettled(from.status) ? null : settlementOf(to);
+  const settlement = from.status === to.status ? null : settlementOf(to);
   return {
     keys: [before.key, after.key, KEYS.settledHour(settlement?.hour ?? '')],
     values: [

@@ -27,7 +27,8 @@ export interface FixedColumns {
 export interface MutableColumns extends CountedTimes {
   readonly revision: number;
   readonly status: Status;
-  readonly account: string;
+  /** Of the queue. */
+  readonly channel: string;
   readonly dueAt: number | null;
   readonly bounced: boolean;
   readonly state: string;
@@ -168,7 +169,7 @@ export function createDeliveries(
       insertDelivery(
         onRollback: OnRollback,
         { id, owner, priority, createdAt, bytes, signature }: FixedColumns,
-        { revision, status, account, dueAt, state, firstDueAt, finishedAt }: MutableColumns,
+        { revision, status, channel, dueAt, bounced, state, firstDueAt, finishedAt }: MutableColumns,
         record: string,
         content: Uint8Array | null,
       ): StoredDelivery | null {
@@ -176,8 +177,9 @@ export function createDeliveries(
         if (known) return known;
         checkQueueCapacity(unsettled, limits, bytes);
         const fixed = [id, owner, priority, createdAt, bytes, signature];
-        const { lastInsertRowid } = insert.run(...fixed, revision, status, account, dueAt, state);
+        const { lastInsertRowid } = insert.run(...fixed, revision, status, channel, dueAt, state);
         insertRecord.run(lastInsertRowid, record);
+        if (bounced) markBounced.run(lastInsertRowid);
         if (content) insertContent.run(lastInsertRowid, content);
         count(bytes, 1, onRollback);
         counts.change(null, { owner, status, dueAt: firstDueAt }, finishedAt, onRollback);
@@ -189,14 +191,14 @@ export function createDeliveries(
         id: string,
         fromRevision: number,
         fromDueAt: number,
-        { revision, status, account, dueAt, bounced, state, firstDueAt, finishedAt }: MutableColumns,
+        { revision, status, channel, dueAt, bounced, state, firstDueAt, finishedAt }: MutableColumns,
       ): boolean {
         const head = findHead.get(id, now()) as Head | undefined;
         if (head?.revision !== fromRevision) return false;
         const { place, owner, bytes, leaves_at } = head;
         if (bounced) markBounced.run(place);
         if (isAmended(head, { status })) {
-          update.run(revision, status, account, dueAt, state, place);
+          update.run(revision, status, channel, dueAt, state, place);
           return true;
         }
         const wasSettled = isSettled(head.status);
@@ -204,7 +206,7 @@ export function createDeliveries(
         if (wasSettled && !settles) checkQueueCapacity(unsettled, limits, bytes);
         // What has settled is counted in the file before its row says otherwise.
         if (wasSettled && leaves_at === null) tidy(onRollback);
-        update.run(revision, status, account, dueAt, state, place);
+        update.run(revision, status, channel, dueAt, state, place);
         if (wasSettled) revive.run(place);
         if (settles) settle(place, bytes, onRollback);
         if (wasSettled !== settles) count(bytes, settles ? -1 : 1, onRollback);

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type Delivery, isSettled, type Status } from '../../../core/delivery/delivery.ts';
+import type { Delivery, Status } from '../../../core/delivery/delivery.ts';
 import { type Counted, createDeliveryCounters } from '../../../core/delivery/delivery-counters.ts';
 import {
   COUNTED_HOURS,
@@ -69,8 +69,7 @@ export function createDeliveryCounts(db: DatabaseSync, open: readonly OpenRow[])
     change(from, to, finishedAt, onRollback) {
       counters.change(from, to);
       onRollback(() => counters.change(to, from));
-      const isFirst = from === null || !isSettled(from.status);
-      const settlement = isFirst ? settlementOf({ ...to, finishedAt }) : null;
+      const settlement = from?.status === to.status ? null : settlementOf({ ...to, finishedAt });
       if (settlement === null) return;
       settle(settlement);
       onRollback(() => {

@@ -42,6 +42,8 @@ export interface UnsettledRow {
   readonly status: Delivery['status'];
   /** JSON. */
   readonly error: string | null;
+  /** JSON. */
+  readonly lookup: string | null;
   readonly scheduled_at: number | null;
   readonly expires_at: number | null;
 }
@@ -51,7 +53,7 @@ export type QueuedRow = readonly [
   createdAt: number,
   place: number,
   id: string,
-  account: string,
+  channel: string,
   priority: string,
   dueAt: number | null,
 ];
@@ -83,7 +85,8 @@ export function createListing(
   `);
   readRecord.setReturnArrays(true);
   const unsettledPage = db.prepare(`
-    SELECT place, created_at, id, account, status, json_extract(latest, '$.error') AS error,
+    SELECT place, created_at, id, json_extract(latest, '$.account') AS account, status,
+      json_extract(latest, '$.error') AS error, json_extract(latest, '$.lookup') AS lookup,
       json_extract(latest, '$.scheduledAt') AS scheduled_at, json_extract(latest, '$.expiresAt') AS expires_at
     FROM (
       SELECT *, CASE WHEN rtrim(state) = '{}'

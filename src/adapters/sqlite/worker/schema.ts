@@ -11,6 +11,7 @@ const APPLICATION_ID = 0x4f747279;
  * - `records`: the delivery as it was inserted, in JSON.
  * - `deliveries`: the small row that each change rewrites. `state`: the fields that replace those of
  *   the record, in JSON; `{}` until the first change. The other columns repeat fields for searches.
+ *   `account`: its channel in the queue, which is the account unless Sent Mail is searched for it.
  *   `due_at`: when it is due after a restart, see delivery-rows.ts. `leaves_at`: when a settled
  *   delivery expires, by the clock of the file; null while it is unsettled or not tidied, see
  *   deliveries.ts. `signature`: see core/delivery/signature.ts; null in rows of older versions. A row

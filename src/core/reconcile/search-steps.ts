@@ -1,0 +1,106 @@
+import { type Attempt, amend, type Delivery, pendingOf } from '../delivery/delivery.ts';
+import type { Lookup } from '../delivery/lookup.ts';
+import type { Outcome } from '../delivery/outcome.ts';
+import { errorOf, waitForLook, withSearch } from '../dispatch/lookup-rules.ts';
+import { decideAfterAttempt, restate } from '../dispatch/retry-policy.ts';
+import { applyDecision, isExpired, type StepDeps } from '../dispatch/steps.ts';
+import type { DeliveryChange } from '../ports/delivery-store.ts';
+import type { SentResult } from '../ports/mailbox.ts';
+import { SECOND } from '../time.ts';
+
+/** Age up to which a search counts as made right before the attempt, in ms. */
+const FRESH_MS = 5 * SECOND;
+
+/** A search of Sent Mail that has ended. */
+export interface Search {
+  /** When it began, in epoch ms by the shared clock. What was filed later may not be found. */
+  readonly beganAt: number;
+  readonly result: SentResult;
+}
+
+/** Returns what follows from a search of Sent Mail. */
+export function stepAfterSearch(
+  delivery: Delivery,
+  lookup: Lookup,
+  { beganAt, result }: Search,
+  deps: StepDeps,
+): DeliveryChange {
+  if (result.kind === 'found') return confirm(delivery, lookup, deps);
+  const fault = result.kind === 'failed' ? { code: result.fault.code, detail: result.fault.detail } : null;
+  const searched = { ...lookup, looks: lookup.looks + 1, fault };
+  if (lookup.state === 'checking') return endCheck(delivery, searched, result, deps);
+  const { backoffScale } = deps.policy;
+  const isRefused = result.kind === 'failed' && result.fault.isRefusal;
+  const waitMs = waitForLook(beganAt - lookup.endedAt, deps.lookups.forMs, backoffScale);
+  if (waitMs === null || isRefused || isExpired(delivery)) return decide(delivery, searched, result, deps);
+  return lookAgain(delivery, searched, result, waitMs, deps);
+}
+
+/** Settles the recipients of an attempt whose copy is in Sent Mail. */
+function confirm(delivery: Delivery, lookup: Lookup, deps: StepDeps): DeliveryChange {
+  const pending = pendingOf(delivery);
+  const outcome: Outcome = {
+    accepted: lookup.recipients.filter((email) => pending.includes(email)),
+    // Later attempts know more about them.
+    refused: lookup.state === 'looking' ? lookup.outcome.refused : [],
+    reply: null,
+    fault: null,
+    server: lookup.outcome.server,
+  };
+  const attempts = delivery.attempts.map(
+    (attempt): Attempt =>
+      attempt.number === lookup.attempt ? { ...attempt, confirmedBy: 'sent_mail' } : attempt,
+  );
+  const decision = decideAfterAttempt({ ...delivery, attempts }, outcome, deps.policy);
+  return applyDecision(delivery, { attempts, lookup: null }, 0, decision, deps);
+}
+
+function lookAgain(
+  delivery: Delivery,
+  lookup: Lookup,
+  result: SentResult,
+  waitMs: number,
+  { changes }: StepDeps,
+): DeliveryChange {
+  const error = withSearch(errorOf(lookup), `${describe(result)} The search goes on.`);
+  const untilExpiryMs = (delivery.expiresAt ?? Number.POSITIVE_INFINITY) - Date.now();
+  const to = amend(delivery, { lookup, error, nextAttemptAt: Date.now() + waitMs });
+  return changes.plan(delivery, to, { kind: 'retry', afterMs: Math.max(0, Math.min(waitMs, untilExpiryMs)) });
+}
+
+/** Lets ON_UNCERTAIN decide, as if the attempt had ended now. */
+function decide(delivery: Delivery, lookup: Lookup, result: SentResult, deps: StepDeps): DeliveryChange {
+  const { outcome } = lookup;
+  const afterS = Math.round((deps.lookups.now() - lookup.endedAt) / SECOND);
+  const error = withSearch(errorOf(lookup), describe(result, ` within ${afterS} s after the attempt`));
+  const known = { ...outcome, fault: outcome.fault && { ...outcome.fault, error } };
+  const decision = decideAfterAttempt(delivery, known, deps.policy);
+  return applyDecision(delivery, { lookup: { ...lookup, state: 'idle' } }, 0, decision, deps);
+}
+
+/** Lets the delivery go on as before the search. */
+function endCheck(
+  delivery: Delivery,
+  lookup: Lookup,
+  result: SentResult,
+  { changes }: StepDeps,
+): DeliveryChange {
+  const failure = withSearch(errorOf(lookup), describe(result));
+  if (delivery.status === 'uncertain') {
+    const error = restate('delivery_uncertain', failure);
+    const to = amend(delivery, { error, lookup: { ...lookup, state: 'idle' } });
+    return changes.plan(delivery, to, { kind: 'done' });
+  }
+  const afterMs = Math.max(0, (delivery.nextAttemptAt ?? 0) - Date.now());
+  const error = delivery.error?.code === failure.code ? failure : delivery.error;
+  const state = afterMs > FRESH_MS ? 'idle' : 'checked';
+  const to = amend(delivery, { error, lookup: { ...lookup, state } });
+  return changes.plan(delivery, to, { kind: 'retry', afterMs });
+}
+
+/** Returns the result of a search in which nothing was found, as a sentence. */
+function describe(result: SentResult, when = ''): string {
+  return result.kind === 'failed'
+    ? `Sent Mail could not be searched${when}: ${result.fault.detail.replace(/\.$/, '')}.`
+    : `It was not found in Sent Mail${when}.`;
+}
