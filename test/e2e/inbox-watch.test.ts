@@ -5,6 +5,7 @@ import { type InboxSetup, type InboxUnderTest, watchTestInbox } from '../helpers
 import { passwordOf, writesOf } from '../helpers/imap/mailbox.ts';
 import { aReply, aReport } from '../helpers/inbound-mail.ts';
 import { startSimulator } from '../helpers/smtp/simulator-session.ts';
+import { refreshTokenOf } from '../helpers/smtp/transport.ts';
 
 const WAIT = { timeout: 15_000, interval: 20 };
 const DAY = 24 * 3_600_000;
@@ -157,6 +158,18 @@ describe.concurrent('the watch of an inbox', { timeout: 60_000 }, () => {
     gmail.imap.setFault(null);
     await waitForIds(inbox, [1]);
     expect(inbox.faults.at(-1)).toBeNull();
+  });
+
+  test('connects again with another access token before the one in use expires', async () => {
+    await using gmail = await startSimulator();
+    gmail.oauth.setLifetime(3);
+    const credentials = () => refreshTokenOf(gmail);
+    await using inbox = watchSimulator(gmail, { credentials, times: { checkMs: 20 } });
+    await vi.waitFor(() => expect(gmail.imap.counters.logins).toBeGreaterThan(2), WAIT);
+    gmail.imap.deliver(report(1));
+    await waitForIds(inbox, [1]);
+    expect(gmail.imap.counters.failedLogins).toBe(0);
+    expect(inbox.faults.every((fault) => fault === null)).toBe(true);
   });
 
   test('reports a refused login, and logs in again later', async () => {

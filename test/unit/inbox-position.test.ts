@@ -29,6 +29,12 @@ describe('a sweep reads', () => {
     expect(noteRead(position, 120)).toEqual(position);
   });
 
+  test('nothing twice of what came during the sweep before', () => {
+    const state = { uidValidity: 7, uidNext: 103 };
+    const swept = noteSwept(noteRead(POSITION, 104), state, NOW);
+    expect(planSweep(swept, { ...state, uidNext: 106 })).toEqual({ kind: 'uids', first: 105 });
+  });
+
   test('since the day before the last sweep once UIDVALIDITY has changed', () => {
     const swept = noteSwept(POSITION, { uidValidity: 7, uidNext: 100 }, NOW + HOUR);
     const changed = { uidValidity: 8, uidNext: 5 };

@@ -28,7 +28,8 @@ export interface InboxWatchOptions
   readonly savePosition: (position: InboxPosition) => Promise<void>;
   /**
    * Handles a report or a reply; `receivedAt` is in epoch ms. A mail is passed again if this rejects,
-   * or after a crash: handling it twice must change nothing.
+   * or after a crash: handling it twice must change nothing. A rejection ends the connection, so
+   * this must wait for a backend that is away; so must both functions above.
    */
   readonly onMail: (mail: InboundMail, receivedAt: number) => Promise<void>;
   /** Called when the inbox cannot be read, and with null when it can again. */
@@ -38,7 +39,7 @@ export interface InboxWatchOptions
 }
 
 export interface InboxWatchTimes {
-  /** Renewal of IDLE. Servers may end it after 30 min, and Gmail does after 10. */
+  /** Renewal of IDLE. Servers may end it after 30 min (RFC 2177), and Gmail does sooner. */
   readonly renewMs: number;
   /** Limit of one command. */
   readonly commandMs: number;
@@ -60,6 +61,8 @@ const TIMES: InboxWatchTimes = {
   refusedMs: 15 * MINUTE,
 };
 
+/** Mails of a sweep after which the position is stored: an interrupted sweep goes on there. */
+const SAVE_EVERY = 500;
 /** The search of all mail reads the newest. */
 const MAX_SEARCHED = 5000;
 
@@ -131,9 +134,12 @@ export function watchInbox({ times = TIMES, ...options }: InboxWatchOptions): { 
       const first = plan.kind === 'uids' ? plan.first : 1;
       // `n:*` includes the last mail even if its UID is smaller.
       const uids = (await search(commandMs, client, query)).filter((uid) => uid >= first);
+      let count = 0;
       for await (const read of readMails(client, uids, reading)) {
         position = await handle(position, read);
         if (plan.kind === 'uids') position = noteRead(position, read.uid);
+        count += 1;
+        if (count % SAVE_EVERY === 0) await options.savePosition(position);
       }
     }
     position = noteSwept(position, state, Date.now());

@@ -91,7 +91,7 @@ function toRecipient(group: Fields): RecipientReport | null {
     action,
     status,
     smtp,
-    diagnostic: toOneLine(lines) || null,
+    diagnostic: (smtp === null && toOneLine(lines)) || null,
     remoteMta: toHost(fieldOf(group, 'remote-mta')),
   };
 }

@@ -3,7 +3,7 @@ import type { AuthenticationResults } from './authentication-results.ts';
 
 /**
  * What a received mail is. `bounce`: at least one recipient failed. `delay`: the server still
- * tries. `other`: none of our business, such as a read receipt or a report of success.
+ * tries. `other`: it changes nothing, such as a read receipt or a report of success.
  */
 export type InboundKind = 'bounce' | 'delay' | 'reply' | 'auto_reply' | 'other';
 
@@ -19,7 +19,7 @@ export interface RecipientReport {
   readonly status: string | null;
   /** The reply of the server that refused the message. */
   readonly smtp: SmtpReply | null;
-  /** Reason in words on one line, which need not be an SMTP reply. */
+  /** Reason on one line, if it is no SMTP reply. */
   readonly diagnostic: string | null;
   readonly remoteMta: string | null;
 }

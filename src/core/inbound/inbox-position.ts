@@ -84,7 +84,9 @@ export function noteSwept(
   { uidValidity, uidNext }: InboxState,
   now: number,
 ): InboxPosition {
-  return { ...position, uidValidity, lastUid: uidNext - 1, sweptAt: now };
+  // Mail that came during the sweep has a higher UID, and was read too.
+  const readUid = uidValidity === position.uidValidity ? position.lastUid : 0;
+  return { ...position, uidValidity, lastUid: Math.max(readUid, uidNext - 1), sweptAt: now };
 }
 
 /** Notes that all mail has been searched. */

@@ -7,11 +7,18 @@ const GMAIL_RECEIVER = 'mx.google.com';
 /** Gmail's own reports come from here. Users can have an address at the same domain. */
 const GMAIL_REPORTER = 'mailer-daemon@googlemail.com';
 
-/**
- * Role addresses that send reports. Users of a mail provider cannot register them, so a user
- * cannot report about another user.
- */
-const REPORTER = /^(?:mailer-daemon|postmaster|microsoftexchange[0-9a-f]{32})$/i;
+const DAEMON = /^(?:mailer-daemon|microsoftexchange[0-9a-f]{32})(?:@|$)/i;
+const POSTMASTER = /^postmaster(?:@|$)/i;
+
+/** Whether only a mail server writes from an address, which may lack its domain. */
+export function isDaemon(address: string): boolean {
+  return DAEMON.test(address);
+}
+
+/** Whether a mail server writes from an address, or the person who operates it. */
+export function isPostmaster(address: string): boolean {
+  return POSTMASTER.test(address);
+}
 
 /** Whether Gmail itself wrote the mail, which its DMARC check proves. */
 export function isFromGmail(mail: InboundMail): boolean {
@@ -26,10 +33,11 @@ export function isFromGmail(mail: InboundMail): boolean {
 
 /**
  * Whether a server may report about a recipient: it writes from the domain of the recipient, or one
- * below it, and no check of Gmail failed. A server without DMARC and SPF is believed.
+ * below it, and no check of Gmail failed. A server without DMARC and SPF is believed. Users of a
+ * mail provider cannot report about each other: they cannot register the addresses of servers.
  */
 export function isFromServerOf(recipient: string, mail: InboundMail): boolean {
-  if (mail.from === null || !REPORTER.test(mail.from.slice(0, mail.from.lastIndexOf('@')))) return false;
+  if (mail.from === null || !(isDaemon(mail.from) || isPostmaster(mail.from))) return false;
   const domain = domainOf(mail.from);
   return isWithin(domain, domainOf(recipient)) && !isForged(domain, mail.authentication);
 }

@@ -1,5 +1,6 @@
 import { addressParser } from 'postal-mime';
 import { toAddress } from '../../../core/inbound/delivery-status.ts';
+import { isDaemon, isPostmaster } from '../../../core/inbound/trust.ts';
 import type { Headers } from './read-mail.ts';
 
 /**
@@ -21,10 +22,6 @@ const AUTO_REPLY_HEADERS = [
 ];
 const AUTO_REPLY_PRECEDENCES = ['auto_reply', 'auto-reply', 'bulk', 'junk'];
 
-const DAEMON = /^(?:mailer-daemon|microsoftexchange[0-9a-f]{32})(?:@|$)/i;
-/** Also a person, who writes with an envelope sender. */
-const POSTMASTER = /^postmaster(?:@|$)/i;
-
 /** Determines the type by headers, never by words: texts are localized. */
 export function mailTypeOf(headers: Headers): MailType {
   const [contentType = '', ...parameters] = (firstValueOf(headers, 'content-type') ?? '')
@@ -38,8 +35,8 @@ export function mailTypeOf(headers: Headers): MailType {
   const returnPath = firstValueOf(headers, 'return-path');
   const hasNullSender = returnPath !== null && /^(?:<\s*>)?$/.test(returnPath);
   const writer = writerOf(headers);
-  if (DAEMON.test(writer) || (POSTMASTER.test(writer) && (hasNullSender || returnPath === null)))
-    return 'report';
+  // A person writes with an envelope sender.
+  if (isDaemon(writer) || (isPostmaster(writer) && (hasNullSender || returnPath === null))) return 'report';
   return isAutomatic(headers) || hasNullSender ? 'auto_reply' : 'personal';
 }
 

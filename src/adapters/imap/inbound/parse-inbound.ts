@@ -79,18 +79,11 @@ function parseReport({ headers, text, status: statusPart, returned }: MailParts,
         isEmptyReport ? { ...recipient, action: 'failed' as const } : recipient,
       )
     : withAddresses(status.recipients, failed);
-  const ids =
-    status?.originalMessageId != null
-      ? [status.originalMessageId]
-      : [
-          ...valuesOf(headers, 'in-reply-to'),
-          // The message that failed comes after those that it replies to.
-          firstValueOf(headers, 'references')
-            ?.match(/<[^<>]*>/g)
-            ?.at(-1) ?? '',
-          ...messageIdsIn(returned ?? ''),
-          ...messageIdsIn(quoted),
-        ];
+  const ids = [
+    ...(status?.originalMessageId ? [status.originalMessageId] : idsOfReport(headers)),
+    ...messageIdsIn(returned ?? ''),
+    ...messageIdsIn(quoted),
+  ];
   return {
     kind: kindOf(recipients),
     candidates: unique(ids.flatMap(withBrackets).flatMap(findOurMessageIds)),
@@ -135,6 +128,12 @@ const MESSAGE_ID_HEADER =
 function messageIdsIn(message: string): string[] {
   const headers = message.trimStart().split(/\r?\n[ \t>]*\r?\n/, 1)[0] ?? '';
   return [...headers.matchAll(MESSAGE_ID_HEADER)].slice(0, MAX_CANDIDATES).map(([, value = '']) => value);
+}
+
+/** Returns the ids that a report refers to. The last of a thread is that of the message. */
+function idsOfReport(headers: Headers): string[] {
+  const thread = firstValueOf(headers, 'references')?.match(/<[^<>]*>/g) ?? [];
+  return [...valuesOf(headers, 'in-reply-to'), ...thread.slice(-1)];
 }
 
 /** Returns the ids of a thread: first the message that is replied to. */
