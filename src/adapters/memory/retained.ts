@@ -1,3 +1,5 @@
+import { createOldestEntry } from '../../core/oldest-entry.ts';
+
 export interface RetainedOptions<Value = unknown> {
   /** Lifetime of a value, in ms of the monotonic clock. */
   readonly forMs: number;
@@ -34,6 +36,7 @@ interface Entry<Value> {
 interface Share<Value> {
   readonly owner: string;
   readonly entries: Map<string, Entry<Value>>;
+  readonly oldest: ReturnType<typeof createOldestEntry<string, Entry<Value>>>;
   bytes: number;
 }
 
@@ -56,7 +59,10 @@ export function createRetained<Value>({
   }
 
   function shareOf(owner: string): Share<Value> {
-    const share = shares.get(owner) ?? { owner, entries: new Map(), bytes: 0 };
+    const known = shares.get(owner);
+    if (known) return known;
+    const entries = new Map<string, Entry<Value>>();
+    const share = { owner, entries, oldest: createOldestEntry(entries), bytes: 0 };
     shares.set(owner, share);
     return share;
   }
@@ -64,10 +70,7 @@ export function createRetained<Value>({
   function dropExpired() {
     const now = performance.now();
     for (const share of shares.values()) {
-      for (const entry of share.entries.values()) {
-        if (entry.expiresAt > now) break;
-        drop(entry);
-      }
+      for (let next = share.oldest(); next && next[1].expiresAt <= now; next = share.oldest()) drop(next[1]);
     }
   }
 
@@ -76,7 +79,7 @@ export function createRetained<Value>({
     const largest = [...shares.values()].reduce((most, share) =>
       measure(share) > measure(most) ? share : most,
     );
-    const [oldest] = largest.entries.values();
+    const [, oldest] = largest.oldest() ?? [];
     if (oldest === undefined) return;
     drop(oldest);
     onEarlyDrop(oldest.value);
