@@ -3,6 +3,7 @@ import { type Environment, findUncheckedTls, isSet, readSettings } from '../conf
 import { optional, parseSettings } from '../config/setting-schema.ts';
 import { logsIn, parseSmtpUrl, type SmtpServer } from '../config/smtp-url.ts';
 import { InvalidValue, parseEhloName, parseEmailSetting } from '../config/value-parsers.ts';
+import { isPersonalGmail } from '../core/message/address.ts';
 
 /** The command line of `outtray init`. */
 export interface InitFlags {
@@ -113,6 +114,11 @@ function checkLogin(kind: LoginKind, flags: InitFlags, servers: InitOptions['ser
         ? 'SMTP_URL: A server in it takes a login. Remove it, or append ?login=none to each server.'
         : 'SMTP_URL: No server in it takes a login. Remove it, or use --relay.',
     );
+}
+
+/** Whether accounts like this one can log in this way: only those of a Workspace can in every way. */
+export function isFor(kind: LoginKind, user: string): boolean {
+  return !isPersonalGmail(user) || kind === 'app_password' || kind === 'oauth';
 }
 
 /** Whether an account with this login can use the servers. */

@@ -224,6 +224,18 @@ describe.concurrent('outtray login', () => {
     expect(await readdir(dirname(folder.file))).toEqual(['gmail.json']);
   });
 
+  test('overwrites no login of another account that was written during the consent', async ({ expect }) => {
+    await using gmail = await startSimulator();
+    await using folder = await createFolder();
+    const login = startLogin(gmail, folder.file);
+    await login.page;
+    const other = await loginOf(gmail, 'other@simulator.test');
+    await writeFile(folder.file, other);
+    await grant(login);
+    await expect(login.trial).rejects.toThrow(/exists and is not a login of/);
+    expect(await readFile(folder.file, 'utf8')).toBe(other);
+  });
+
   test('repairs a running service whose consent was withdrawn', async ({ expect }) => {
     await using gmail = await startSimulator();
     await using folder = await createFolder();
