@@ -98,6 +98,12 @@ describe.each([
   });
 });
 
+test('the image runs no command while it is built for another architecture, which needs an emulator', () => {
+  const [buildStage = '', finalStage = ''] = DOCKERFILE.split(/^(?=FROM )/m).slice(-2);
+  expect(buildStage).toMatch(/^FROM --platform=\$BUILDPLATFORM /);
+  expect(finalStage).not.toMatch(/^RUN /m);
+});
+
 describe.each([
   [TOP, 'demo'],
   [TOP, 'memory'],
