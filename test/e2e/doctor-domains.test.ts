@@ -118,12 +118,16 @@ const RECORDS = [
   ...domain('suffix', { dmarc: 'v=DMARC1; p=none; sp=quarantine; psd=y' }),
   ...domain('below.suffix', { dmarc: null }),
   ...domain('unsigned', { spf: null, dkim: null }),
+  ...domain('lame', { dkim: null, dmarc: null }),
+  ...domain('news.lame', { dkim: null, dmarc: null }),
+  ...domain('own.lame', { dkim: null, dmarc: 'v=DMARC1; p=reject' }),
   ...domain('internal', { spf: null, dkim: null, dmarc: null }, 'internal IN A 10.0.0.5'),
 ].join('\n');
 
 const ZONES = {
   test: RECORDS,
   'servfail.test': null,
+  '_dmarc.lame.test': null,
   '_spf.google.com': [1, 2, 3].reduce(
     (text, n) => `${text}\nn${n} IN TXT "v=spf1 ip4:203.0.${n}.0/24 ip6:2001:4860:${n}::/56 ~all"`,
     '@ IN TXT "v=spf1 include:n1._spf.google.com include:n2._spf.google.com include:n3._spf.google.com ~all"',
@@ -236,6 +240,20 @@ describe.skipIf(!hasBind)('the doctor for domains (with bind9)', () => {
       'bot@strict.test',
       'warn dmarc_unaligned',
       'receivers quarantine it (p=quarantine)',
+    ],
+    [
+      'a domain whose policy cannot be read',
+      'bot@news.lame.test',
+      'bot@lame.test',
+      'skip',
+      'a record that could not be read',
+    ],
+    [
+      'an account whose organizational domain cannot be read',
+      'bot@own.lame.test',
+      'bot@lame.test',
+      'skip',
+      'a record that could not be read',
     ],
     [
       'a domain of another organization',
