@@ -45,7 +45,7 @@ const CONTAINER_MODE = 0o644;
 
 /**
  * Obtains a login that works, makes an API key, and writes both. Nothing is written before Gmail
- * accepts the login, or no server can be reached.
+ * accepts the login, or no server can be used for a login.
  *
  * @throws {InvalidValue} if an option is missing or invalid, or a file exists
  * @throws {LoginRefused} if the login is refused and cannot be asked for again

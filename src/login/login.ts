@@ -76,7 +76,7 @@ export function printTrial(trial: Trial, user: string, io: Pick<LoginIo, 'print'
     return;
   }
   io.print(
-    trial.kind === 'refused' ? 'The login failed.' : 'The login was not tried: no server can be reached.',
+    trial.kind === 'refused' ? 'The login failed.' : 'The login was not tried: no server can be used.',
   );
   printFailures(trial.failures, io);
 }

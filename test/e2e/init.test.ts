@@ -148,7 +148,7 @@ describe.concurrent('outtray init without a terminal', () => {
     const args = ['--user', gmail.user, '--app-password-file', folder.passwordFile];
     await using running = init(args, { env: { SMTP_URL } });
     const { code, out } = await ended(running);
-    expect(out).toContain('The login was not tried: no server can be reached.');
+    expect(out).toContain('The login was not tried: no server can be used.');
     expect(out).toContain('Mail cannot be sent');
     expect(code).toBe(1);
     expect(folder.created()).toEqual(['.env']);
