@@ -1,5 +1,7 @@
 import { z } from 'zod';
+import { variableOf } from '../config/accounts-config.ts';
 import { type Environment, findUncheckedTls, isSet, readSettings } from '../config/environment.ts';
+import { LOGIN_FIELDS } from '../config/login-config.ts';
 import { optional, parseSettings } from '../config/setting-schema.ts';
 import { logsIn, parseSmtpUrl, type SmtpServer } from '../config/smtp-url.ts';
 import { InvalidValue, parseEhloName, parseEmailSetting } from '../config/value-parsers.ts';
@@ -40,8 +42,12 @@ const variables = z.object({
   SMTP_EHLO_NAME: optional(parseEhloName),
 });
 
-/** Variables that would win over what init writes. */
-const REPLACED = ['API_KEYS', 'GMAIL_ACCOUNTS'] as const;
+/** Variables that would win over what init writes, or contradict it. */
+const REPLACED = [
+  'API_KEYS',
+  'GMAIL_ACCOUNTS',
+  ...LOGIN_FIELDS.filter((field) => field !== 'app_password').map(variableOf),
+] as const;
 
 /**
  * Combines the command line with the environment.

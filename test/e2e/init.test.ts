@@ -272,6 +272,11 @@ describe.concurrent('outtray init without a terminal', () => {
       '--paste and --port cannot be combined',
     ],
     [[], { API_KEYS: 'crm:x' }, 'API_KEYS: It is set in the environment'],
+    [
+      ['--user', 'ada@acme.test', '--app-password-file', 'x'],
+      { GMAIL_OAUTH_CLIENT_ID: 'x', GMAIL_SERVICE_ACCOUNT_FILE: '/absent' },
+      'GMAIL_OAUTH_CLIENT_ID: It is set in the environment',
+    ],
     [['--user', 'ada@acme.test'], { GMAIL_USER: 'bob@acme.test' }, '--user: The environment sets GMAIL_USER'],
     [[], { NODE_TLS_REJECT_UNAUTHORIZED: '0' }, 'NODE_TLS_REJECT_UNAUTHORIZED: It is 0'],
     [['--user', 'ada@acme.test', '--app-password-file', 'absent'], {}, 'absent cannot be read'],
