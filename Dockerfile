@@ -20,8 +20,8 @@ WORKDIR /app
 # Needs no node_modules: the bundle contains its dependencies, and THIRD-PARTY-LICENSES their licenses.
 COPY package.json LICENSE ./
 COPY --from=build /app/dist ./dist
-# For QUEUE_URL=sqlite:/data/outtray.db: a volume mounted here gets this owner. Copied, because RUN would
-# need an emulator for each other architecture.
+# For QUEUE_URL=sqlite:/data/outtray.db: a volume mounted here gets this owner. Copied, because RUN
+# needs an emulator to build for another architecture.
 COPY --from=build --chown=node:node /data /data
 USER node
 EXPOSE 3000

@@ -122,7 +122,7 @@ function checkLogin(kind: LoginKind, flags: InitFlags, servers: InitOptions['ser
     );
 }
 
-/** Whether accounts like this one can log in this way: only those of a Workspace can in every way. */
+/** Whether the account can log in this way. The relay and service accounts are for a Workspace. */
 export function isFor(kind: LoginKind, user: string): boolean {
   return !isPersonalGmail(user) || kind === 'app_password' || kind === 'oauth';
 }

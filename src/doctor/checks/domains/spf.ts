@@ -54,7 +54,7 @@ async function countAll(domain: string, dns: DnsClient): Promise<CheckResult> {
 
 /**
  * Checks a record that does not include Google's. It may list the same addresses itself, as tools
- * write it that flatten records.
+ * that flatten records do.
  *
  * @param result for hosts that the record does not list
  */
