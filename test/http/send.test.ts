@@ -59,6 +59,9 @@ describe('POST /send', () => {
       error: null,
       warnings: [],
       possible_duplicate: false,
+      confirmed_by: null,
+      bounced: false,
+      follow_ups: [],
       test: false,
       durability: 'memory',
     });
