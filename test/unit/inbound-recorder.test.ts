@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { FollowUp } from '../../src/core/delivery/follow-up.ts';
 import { createInboundRecorder } from '../../src/core/inbound/inbound-recorder.ts';
+import { startSentIndexWriter } from '../../src/core/inbound/sent-index-writer.ts';
 import type { DeliveryStore } from '../../src/core/ports/delivery-store.ts';
 import { aBackend, CALLER, startCore } from '../helpers/core.ts';
 import { aBounce, aReply, aReported } from '../helpers/inbound.ts';
@@ -191,11 +192,13 @@ describe('a bounce of a message that is no longer stored', () => {
   });
 
   test('is known if it was recorded before the message was removed', async () => {
-    const { recorder, sentIndex, sent, suppressions, store } = start({ retainMs: 300 });
+    const { recorder, sentIndex, sent, suppressions, store, events } = start({ retainMs: 300 });
+    const writer = startSentIndexWriter({ events, sentIndex, onError() {} });
     const { id } = await sent();
-    await sentIndex.add([{ ...mail, id, recipients: ['ada@example.com'] }]);
     const bounce = aBounce();
     await recorder.record(id, bounce);
+    await writer.drain();
+    expect(await sentIndex.find(id)).toMatchObject({ recipients: [] });
     await suppressions.remove('ada@example.com');
     await expect.poll(() => store.get(id), { timeout: 5000 }).toBeNull();
     expect(await recorder.record(id, bounce)).toBe('ignored');

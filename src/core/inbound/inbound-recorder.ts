@@ -2,9 +2,8 @@ import { isSettled } from '../delivery/delivery.ts';
 import { type BouncedRecipient, bouncedIn } from '../delivery/follow-up.ts';
 import type { DeliveryChanges } from '../delivery-changes.ts';
 import type { Events } from '../events.ts';
-import { toMailboxKey } from '../message/address.ts';
 import type { DeliveryStore } from '../ports/delivery-store.ts';
-import type { SentIndex, SentMail } from '../ports/sent-index.ts';
+import type { SentIndex } from '../ports/sent-index.ts';
 import type { Suppressions } from '../suppressions.ts';
 import { applyInbound, findReported, toBounce } from './apply.ts';
 import type { InboundDecision } from './decision.ts';
@@ -37,8 +36,8 @@ export interface InboundRecorderDeps {
 }
 
 /**
- * Records mail that follows messages. Suppressions and the index are written first: after a crash the
- * mail is recorded again, and everything that is missing follows.
+ * Records mail that follows messages. Suppressions are written first: after a crash the mail is
+ * recorded again, and everything that is missing follows.
  */
 export function createInboundRecorder({
   store,
@@ -59,13 +58,6 @@ export function createInboundRecorder({
         await suppressions.addBounced(email, account, bounce.smtp, id);
   }
 
-  /** Removes recipients from the index, so that a bounce which is read again after RETAIN is known. */
-  async function removeFromIndex(mail: SentMail, bounced: readonly BouncedRecipient[]): Promise<void> {
-    const gone = new Set(bounced.map(({ email }) => toMailboxKey(email)));
-    const recipients = mail.recipients.filter((email) => !gone.has(toMailboxKey(email)));
-    await sentIndex.add([{ ...mail, recipients }]);
-  }
-
   /** Records a bounce of a message that is no longer stored. */
   async function recordLate(id: string, decision: InboundDecision): Promise<Recorded> {
     const mail = decision.kind === 'bounced' ? await sentIndex.find(id) : null;
@@ -76,7 +68,8 @@ export function createInboundRecorder({
     });
     if (bounced.length === 0) return 'ignored';
     await suppress(bounced, decision, mail.account, id);
-    await removeFromIndex(mail, bounced);
+    const rest = mail.recipients.filter((email) => !findReported(decision, email));
+    await sentIndex.add([{ ...mail, recipients: rest }]);
     events.emit('message.bounced_late', mail, bounced);
     return 'applied';
   }
@@ -90,12 +83,7 @@ export function createInboundRecorder({
         const applied = applyInbound(from, decision);
         if (applied === null) return 'ignored';
         const { delivery, followUp } = applied;
-        const bounced = bouncedIn(followUp, delivery);
-        if (bounced.length > 0 && !from.test) {
-          await suppress(bounced, decision, from.account, id);
-          const mail = await sentIndex.find(id);
-          if (mail !== null) await removeFromIndex(mail, bounced);
-        }
+        if (!from.test) await suppress(bouncedIn(followUp, delivery), decision, from.account, id);
         const change = changes.plan(from, delivery, null, followUp);
         if (!(await store.update(from, delivery, null, change.notices))) continue;
         changes.announce(change);

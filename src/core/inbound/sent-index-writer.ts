@@ -1,4 +1,5 @@
 import type { Delivery } from '../delivery/delivery.ts';
+import type { FollowUp } from '../delivery/follow-up.ts';
 import type { Events } from '../events.ts';
 import type { SentIndex, SentMail } from '../ports/sent-index.ts';
 import { isUnavailable } from '../retry-until-available.ts';
@@ -11,9 +12,12 @@ const BATCH_SIZE = 100;
 /** Maximum number of messages that wait while the backend is unavailable. The oldest are dropped. */
 const MAX_WAITING = 10_000;
 
-/** Adds messages to the index once they are sent. */
+/**
+ * Adds messages to the index once they are sent, and removes recipients that bounce: so a bounce that
+ * is read again after RETAIN is known.
+ */
 export interface SentIndexWriter {
-  /** Writes what waits. Adds no further messages. */
+  /** Writes what waits. Collects nothing more. */
   drain(): Promise<void>;
 }
 
@@ -25,8 +29,8 @@ export interface SentIndexWriterOptions {
 }
 
 /**
- * Collects sent messages, and adds them to the index every second. A process that is killed loses
- * those of its last second: a bounce of one is unknown only if it arrives after RETAIN.
+ * Collects changes, and writes them every second. A process that is killed loses those of its last
+ * second: a bounce of such a message is unknown only if it arrives after RETAIN.
  */
 export function startSentIndexWriter({
   events,
@@ -65,19 +69,28 @@ export function startSentIndexWriter({
     timer ??= setTimeout(writeAll, WRITE_EVERY_MS).unref();
   }
 
-  function add(delivery: Delivery): void {
-    const recipients = takenOf(delivery);
-    if (delivery.test || recipients.length === 0) return;
-    const { id, owner, account } = delivery;
-    waiting.push({ id, owner, account, recipients });
+  function collect(delivery: Delivery): void {
+    const { id, owner, account, test } = delivery;
+    if (test) return;
+    waiting.push({ id, owner, account, recipients: takenOf(delivery) });
     if (waiting.length > MAX_WAITING) waiting.shift();
     scheduleWrite();
   }
 
-  events.on('message.settled', add);
+  function onSettled(delivery: Delivery): void {
+    if (takenOf(delivery).length > 0) collect(delivery);
+  }
+
+  function onFollowedUp(delivery: Delivery, { kind }: FollowUp): void {
+    if (kind === 'bounced') collect(delivery);
+  }
+
+  events.on('message.settled', onSettled);
+  events.on('message.followed_up', onFollowedUp);
   return {
     drain() {
-      events.off('message.settled', add);
+      events.off('message.settled', onSettled);
+      events.off('message.followed_up', onFollowedUp);
       return writeAll().finally(() => clearTimeout(timer));
     },
   };
