@@ -129,6 +129,26 @@ describe.concurrent('a search of Sent Mail', { timeout: TIMEOUT_MS }, () => {
     expect(gmail.messages).toHaveLength(1);
   });
 
+  test('ends at the next start with RECONCILE=off: ON_UNCERTAIN decides', async () => {
+    await using stack = new AsyncDisposableStack();
+    const folder = await mkdtemp(join(tmpdir(), 'outtray-reconcile-'));
+    stack.defer(() => rm(folder, { recursive: true }));
+    const gmail = stack.use(await startSimulator({ password: APP_PASSWORD }));
+    gmail.imap.configure({ filingDelayMs: 3_600_000 });
+    const env = { ...HOLD, IMAP_URL: gmail.imap.url, QUEUE_URL: `sqlite:${join(folder, 'outtray.db')}` };
+    const setup = { smtp: gmail.url, ca: gmail.ca, backoffScale: 1 };
+    const first = stack.use(await startService({ ...setup, env }));
+    const { body } = await first.send(LOST);
+    await vi.waitFor(async () => expect((await first.get(body.id)).status).toBe('deferred'), 10_000);
+    await first.close();
+    const off = stack.use(await startService({ ...setup, env: { ...env, RECONCILE: 'off' } }));
+    const { status, error } = await off.settled(body.id);
+    expect([status, error?.detail]).toEqual([
+      'uncertain',
+      expect.stringMatching(/Sent Mail could not be searched .*: RECONCILE is off\.$/),
+    ]);
+  });
+
   test('does not delay the end of the service', async () => {
     await using app = await startWithGmail({ imap: true });
     app.gmail.imap.setFault({ kind: 'slow', ms: 600_000 });

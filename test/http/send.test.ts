@@ -59,6 +59,7 @@ describe('POST /send', () => {
       error: null,
       warnings: [],
       possible_duplicate: false,
+      confirmed_by: null,
       test: false,
       durability: 'memory',
     });

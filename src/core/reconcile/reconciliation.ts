@@ -100,7 +100,7 @@ function lookupOf(delivery: Delivery): Lookup {
  * have named other recipients.
  */
 function formerLookup(delivery: Delivery): Lookup | null {
-  const { status, attempts, recipients, perAttempt } = delivery;
+  const { status, attempts, recipients, perAttempt, possibleDuplicate } = delivery;
   const [attempt] = attempts;
   const error = attempt?.error;
   const isFirst = attempts.length === 1 && perAttempt === null;
@@ -116,6 +116,7 @@ function formerLookup(delivery: Delivery): Lookup | null {
     attempt: number,
     outcome: { accepted: [], refused: [], reply: smtp, fault, server: '' },
     recipients: pendingOf(delivery),
+    possibleDuplicate,
     since: startedAt,
     endedAt: endedAt ?? startedAt,
     looks: 0,
