@@ -91,6 +91,22 @@ describe.concurrent('a message whose reply was lost', { timeout: TIMEOUT_MS }, (
     expect((await accountsOf(app.service))[0]?.mailbox).toEqual({ status: 'off', code: null });
   });
 
+  test('is decided as before if its account is a relay without a login', async () => {
+    await using relay = await startSimulator();
+    relay.setRelay({ domains: ['simulator.test'], allowed: true });
+    await using service = await startService({
+      smtp: `smtp://localhost:${relay.starttlsPort}?login=none`,
+      ca: relay.ca,
+      env: { ...HOLD, GMAIL_APP_PASSWORD: '', GMAIL_DOMAINS: 'simulator.test', IMAP_URL: relay.imap.url },
+    });
+    const { body } = await service.send(LOST, { wait: 30 });
+    expect(body.code).toBe('delivery_uncertain');
+    expect(body.detail).not.toContain('Sent Mail');
+    const refused = await reconcile({ service }, body.message?.id ?? '');
+    expect([refused.status, refused.body.code]).toEqual([409, 'no_mailbox']);
+    expect((await accountsOf(service))[0]?.mailbox).toEqual({ status: 'off', code: 'no_mailbox' });
+  });
+
   test('is decided as before without a known IMAP server', async () => {
     await using app = await startWithGmail({ env: HOLD });
     const { body } = await app.service.send(LOST, { wait: 30 });
